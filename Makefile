@@ -1,0 +1,50 @@
+# Everything a newcomer needs is `make run` and `make test`; both install into .venv first.
+PYTHON ?= python3
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+BIND   ?= 127.0.0.1:8000
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-fast lint lock bench e2e clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv from the lock file
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines
+	@$(BIN)/python -m tokensvc.development --bind $(BIND)
+
+test: install ## Run every test (starts its own PostgreSQL, Redis and Node)
+	$(BIN)/python -m pytest
+
+test-fast: install ## Run the rules and HTTP tests on SQLite only
+	$(BIN)/python -m pytest tests/rules tests/http
+
+lint: install ## Check style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+lock: install ## Write the lock files anew from pyproject.toml
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+bench: install ## Measure a mint against its peers and print the ratios
+	$(BIN)/python -m bench
+
+e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
+	$(BIN)/python -m pytest tests/sdk
+
+clean: ## Remove what install, tests and runs have made (not var/)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,2 @@
+"""tokensvc."""
+__version__ = "0.1.0"
