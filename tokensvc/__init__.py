@@ -1,2 +1,3 @@
-"""tokensvc."""
+"""tokensvc: the backend that a Stream Chat `tokenProvider` calls."""
+
 __version__ = "0.1.0"

@@ -1,0 +1,88 @@
+"""
+The user object that a client hands to `connectUser`, checked before Stream sees it.
+
+Sources: Stream's "Initialization & Users" (an `id`, less than 5 KB, `privacy_settings`), Stream's
+OpenAPI `UserRequest` (what only a server may set).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tokensvc.core.errors import Code, Refusal
+
+MAX_BYTES = 5 * 1024 - 1
+"""Of compact UTF-8 JSON: "less than 5KB"."""
+
+SERVER_ONLY = frozenset(
+    {
+        "ban_expires",
+        "banned",
+        "channel_mutes",
+        "created_at",
+        "deactivated_at",
+        "deleted_at",
+        "devices",
+        "last_active",
+        "mutes",
+        "online",
+        "revoke_tokens_issued_before",
+        "role",
+        "shadow_banned",
+        "teams",
+        "teams_role",
+        "total_unread_count",
+        "unread_channels",
+        "unread_count",
+        "unread_threads",
+        "updated_at",
+    }
+)
+"""Members that a client cannot set: Stream ignores or refuses them."""
+
+_PRIVACY_SETTINGS = ("typing_indicators", "read_receipts", "delivery_receipts")
+
+
+def check(user: Mapping[str, Any], user_id: str) -> None:
+    """
+    Refuse a user object that `connectUser` could not use for `user_id`.
+
+    Raises:
+        Refusal: `user_id_mismatch` for another user's object, `user_invalid` for the rest.
+    """
+    if not isinstance(user.get("id"), str):
+        raise Refusal(Code.USER_INVALID, "`user.id` is missing: it holds the user id as text.")
+    if user["id"] != user_id:
+        raise Refusal(
+            Code.USER_ID_MISMATCH,
+            "`user.id` is not the user that the token is for: make them equal.",
+        )
+    forbidden = sorted(SERVER_ONLY.intersection(user))
+    if forbidden:
+        raise Refusal(
+            Code.USER_INVALID,
+            f"Only a server may set {', '.join(forbidden)}: leave it out of `user`.",
+        )
+    _check_privacy_settings(user.get("privacy_settings", {}))
+    size = len(json.dumps(user, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))
+    if size > MAX_BYTES:
+        raise Refusal(
+            Code.USER_INVALID,
+            f"`user` is {size} bytes of JSON: Stream takes {MAX_BYTES} at most, so shorten it.",
+        )
+
+
+def _check_privacy_settings(settings: object) -> None:
+    names = ", ".join(_PRIVACY_SETTINGS)
+    if not isinstance(settings, dict) or not set(settings) <= set(_PRIVACY_SETTINGS):
+        raise Refusal(Code.USER_INVALID, f"`user.privacy_settings` holds only {names}.")
+    for name, setting in settings.items():
+        if not (
+            isinstance(setting, dict)
+            and set(setting) == {"enabled"}
+            and isinstance(setting["enabled"], bool)
+        ):
+            raise Refusal(
+                Code.USER_INVALID,
+                f'`user.privacy_settings.{name}` is {{"enabled": true}} or {{"enabled": false}}.',
+            )
