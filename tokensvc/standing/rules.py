@@ -26,16 +26,15 @@ class Standing:
 
 
 def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:
-    """Give the time at or after which a sign-in counts, on a clock that may run ahead of ours."""
+    """
+    Give the earliest sign-in that a cut-off does not cover, or `None` while none stands.
+
+    A clock that may run ahead of ours stamps a sign-in from before the cut-off later than it was;
+    in doubt the sign-in is covered.
+    """
     if standing.tokens_valid_after is None:
         return None
     return standing.tokens_valid_after + clock_ahead
-
-
-def covered(standing: Standing, signed_in_at: int, clock_ahead: int) -> bool:
-    """Tell whether a sign-in is older than the cut-off; in doubt (a clock ahead) it is."""
-    threshold = sign_in_after(standing, clock_ahead)
-    return threshold is not None and signed_in_at < threshold
 
 
 def issued_at(standing: Standing, skew: int) -> int | None:

@@ -5,12 +5,13 @@ Pure: everything that it depends on is an argument. The order of the refusals is
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from tokensvc.callers.rules import AUTH_TIME_AHEAD, refuse_by_standing
 from tokensvc.core import stream_user, user_ids
-from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
+from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.standing import rules as standing_rules
@@ -18,17 +19,15 @@ from tokensvc.standing.rules import Standing
 from tokensvc.tokens.settings import MIN_TTL, TokenSettings
 
 MINT_SCOPE = "tokens:mint"
-AUTH_TIME_AHEAD = 2
-"""Seconds by which a service's clock may run ahead of ours."""
 
 
 class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the caller asks for. Nothing here proves anything."""
+    """What a caller asks for. Nothing here proves anything."""
 
     user_id: str | None = None
-    auth_time: int | None = None
+    auth_time: Annotated[int, msgspec.Meta(ge=0)] | None = None
     api_key: str | None = None
-    ttl: int | None = None
+    ttl: Annotated[int, msgspec.Meta(ge=MIN_TTL)] | None = None
     user: dict[str, Any] | None = None
 
 
@@ -100,7 +99,7 @@ def authorize(
     Raises:
         Refusal: The first that applies, in the contract's order.
     """
-    _refuse_by_standing(request, caller, standing)
+    refuse_by_standing(caller, standing, request.auth_time)
     _refuse_by_request(request, user_id)
     key = _signing_key(request, ring, settings)
     issued_at = standing_rules.issued_at(standing, settings.skew)
@@ -133,39 +132,6 @@ def refuse_auth_time_ahead(request: TokenRequest, now: float) -> None:
             f"`auth_time` lies over {AUTH_TIME_AHEAD} s ahead of this service's clock: "
             "send when the user signed in, in epoch seconds.",
         )
-
-
-def _refuse_by_standing(request: TokenRequest, caller: Caller, standing: Standing) -> None:
-    if standing.suspended:
-        raise Refusal(
-            Code.USER_SUSPENDED, "This user is suspended: sign them out; asking again is of no use."
-        )
-    if isinstance(caller, UserCaller):
-        signed_in_at, clock_ahead = caller.signed_in_at, caller.clock_ahead
-    elif caller.vouches:
-        return
-    else:
-        signed_in_at, clock_ahead = request.auth_time or 0, AUTH_TIME_AHEAD
-    if standing_rules.covered(standing, signed_in_at, clock_ahead):
-        raise _sign_in_required(request, caller, standing, clock_ahead)
-
-
-def _sign_in_required(
-    request: TokenRequest, caller: Caller, standing: Standing, clock_ahead: int
-) -> Refusal:
-    threshold = standing_rules.sign_in_after(standing, clock_ahead)
-    detail = "The user signed in before a revocation: sign them in again, then ask again."
-    if isinstance(caller, ServiceCaller) and request.auth_time is None:
-        detail = (
-            "This user's sign-ins were revoked: send `auth_time`, when your own session "
-            "signed the user in (epoch seconds), after a fresh sign-in."
-        )
-    return Refusal(
-        Code.SIGN_IN_REQUIRED,
-        detail,
-        members={"sign_in_after": threshold},
-        max_age=max(0, standing.now - (threshold or 0)),
-    )
 
 
 def _refuse_by_request(request: TokenRequest, user_id: str) -> None:

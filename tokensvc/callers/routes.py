@@ -1,0 +1,36 @@
+"""`GET /v1/me`: whom this service takes the caller for."""
+
+import msgspec
+from flask import Blueprint, Response
+
+from tokensvc.callers.service import Callers
+from tokensvc.http.credentials import client_address, unverified_credential
+from tokensvc.http.respond import json_response
+from tokensvc.keys.service import StreamKeys
+
+
+class Me(msgspec.Struct, frozen=True):
+    """The signed-in user: the id on Stream, the key to build a client with, and who vouches."""
+
+    user_id: str
+    api_key: str | None
+    issuer: str
+
+
+def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
+    """Give the routes of the signed-in user's own."""
+    blueprint = Blueprint("callers", __name__)
+
+    @blueprint.get("/v1/me")
+    def get_me() -> Response:
+        caller, standing = callers.signed_in_user(unverified_credential(), client_address())
+        active = keys.ring_at(standing.ring_version).active
+        return json_response(
+            Me(
+                user_id=caller.user_id,
+                api_key=active.api_key if active else None,
+                issuer=caller.issuer,
+            )
+        )
+
+    return blueprint

@@ -1,0 +1,52 @@
+"""What the standing refuses, on every route, in the contract's order. Pure."""
+
+from tokensvc.core.callers import Caller, ServiceCaller
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.standing import rules as standing_rules
+from tokensvc.standing.rules import Standing
+
+AUTH_TIME_AHEAD = 2
+"""Seconds by which the clock of the app's own backend may run ahead of ours."""
+
+
+def refuse_by_standing(caller: Caller, standing: Standing, auth_time: int | None = None) -> None:
+    """
+    Refuse whoever is suspended, or signed in before a cut-off.
+
+    Args:
+        caller: Who asks, verified.
+        standing: Of the user that the request is about, read after the caller was verified.
+        auth_time: When a service's own session signed the user in, epoch seconds.
+
+    Raises:
+        Refusal: `user_suspended`, then `sign_in_required`.
+    """
+    if standing.suspended:
+        raise Refusal(
+            Code.USER_SUSPENDED, "This user is suspended: sign them out; asking again is of no use."
+        )
+    if isinstance(caller, ServiceCaller):
+        if caller.vouches:
+            return
+        _refuse_covered(standing, auth_time, AUTH_TIME_AHEAD)
+    else:
+        _refuse_covered(standing, caller.signed_in_at, caller.clock_ahead)
+
+
+def _refuse_covered(standing: Standing, signed_in_at: int | None, clock_ahead: int) -> None:
+    threshold = standing_rules.sign_in_after(standing, clock_ahead)
+    if threshold is None or (signed_in_at is not None and signed_in_at >= threshold):
+        return
+    if signed_in_at is None:
+        detail = (
+            "This user's sign-ins were revoked. Send `auth_time`: when your own session signed "
+            "the user in, in epoch seconds. It must be a sign-in after the revocation."
+        )
+    else:
+        detail = "The user signed in before a revocation: sign them in again, then ask again."
+    raise Refusal(
+        Code.SIGN_IN_REQUIRED,
+        detail,
+        members={"sign_in_after": threshold},
+        max_age=max(0, standing.now - threshold),
+    )

@@ -1,0 +1,87 @@
+"""Authenticate whoever calls, and read a signed-in user's standing."""
+
+from tokensvc.callers.rules import refuse_by_standing
+from tokensvc.clients.service import Clients
+from tokensvc.core.callers import Caller, UserCaller
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
+from tokensvc.http.request_log import note
+from tokensvc.issuers.service import Issuers
+from tokensvc.limits.service import Limiter
+from tokensvc.standing.rules import Standing
+from tokensvc.standing.store import StandingStore
+
+
+class Callers:
+    """All three kinds of caller behind one call."""
+
+    def __init__(
+        self,
+        *,
+        issuers: Issuers,
+        clients: Clients,
+        standings: StandingStore,
+        limiter: Limiter,
+    ) -> None:
+        self._issuers = issuers
+        self._clients = clients
+        self._standings = standings
+        self._limiter = limiter
+
+    def authenticate(self, credential: Credential, address: str) -> Caller:
+        """
+        Verify a credential, unless its address has failed too often.
+
+        An expired credential is genuine and does not count as a failure: a whole office may come
+        back from the week-end with expired tokens, from one address.
+
+        Raises:
+            Refusal: `rate_limited`, `credentials_invalid`, `credentials_expired`,
+                `user_id_invalid` or `temporarily_unavailable`.
+        """
+        self._refuse_failing(address)
+        try:
+            caller = self._verify(credential)
+        except Refusal as refusal:
+            if refusal.code is Code.CREDENTIALS_INVALID:
+                self._limiter.hit("failures", address)
+            raise
+        if isinstance(caller, UserCaller):
+            note(issuer=caller.issuer, user_id=caller.user_id)
+        else:
+            note(client_id=caller.client_id)
+        return caller
+
+    def signed_in_user(self, credential: Credential, address: str) -> tuple[UserCaller, Standing]:
+        """
+        Authenticate a user and refuse by their standing.
+
+        Raises:
+            Refusal: As `authenticate`; `insufficient_scope` for a service; `user_suspended`,
+                `sign_in_required`.
+        """
+        caller = self.authenticate(credential, address)
+        if not isinstance(caller, UserCaller):
+            raise Refusal(
+                Code.INSUFFICIENT_SCOPE, "This route is a signed-in user's own, not a service's."
+            )
+        standing = self._standings.read(caller.user_id)
+        refuse_by_standing(caller, standing)
+        return caller, standing
+
+    def _verify(self, credential: Credential) -> Caller:
+        match credential:
+            case BearerCredential():
+                return self._issuers.authenticate(credential.token)
+            case BasicCredential():
+                return self._clients.authenticate(credential.client_id, credential.secret)
+
+    def _refuse_failing(self, address: str) -> None:
+        state = self._limiter.peek("failures", address)
+        if not state.allowed:
+            raise Refusal(
+                Code.RATE_LIMITED,
+                "Too many failed authentications from this address: wait, then send a valid "
+                "credential.",
+                retry_after=state.reset_after,
+            )

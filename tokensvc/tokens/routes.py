@@ -1,0 +1,57 @@
+"""`GET` and `POST /v1/token`: parse, call, render."""
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Response
+
+from tokensvc.http.body import parse_body, parse_query
+from tokensvc.http.credentials import client_address, unverified_credential
+from tokensvc.http.respond import json_response, text_response, wants_text
+from tokensvc.tokens.rules import TokenRequest
+from tokensvc.tokens.service import TokenService
+
+
+class TokenResponse(msgspec.Struct, frozen=True):
+    """The token, and what a client may want to know of it. Times are epoch seconds."""
+
+    token: str
+    user_id: str
+    api_key: str
+    issued_at: int
+    expires_at: int
+    expires_in: int
+    user: dict[str, Any] | None
+
+
+def routes(tokens: TokenService) -> Blueprint:
+    """Give the routes of the token provider endpoint."""
+    blueprint = Blueprint("tokens", __name__)
+
+    @blueprint.post("/v1/token")
+    def post_token() -> Response:
+        return _answer(tokens, parse_body(TokenRequest))
+
+    @blueprint.get("/v1/token")
+    def get_token() -> Response:
+        return _answer(tokens, parse_query(TokenRequest))
+
+    return blueprint
+
+
+def _answer(tokens: TokenService, request: TokenRequest) -> Response:
+    as_text = wants_text()
+    minted = tokens.mint_token(request, unverified_credential(), client_address())
+    if as_text:
+        return text_response(minted.token)
+    return json_response(
+        TokenResponse(
+            token=minted.token,
+            user_id=minted.user_id,
+            api_key=minted.api_key,
+            issued_at=minted.issued_at,
+            expires_at=minted.expires_at,
+            expires_in=minted.expires_in,
+            user=request.user,
+        )
+    )

@@ -1,0 +1,115 @@
+"""From a request to a token, one numbered step after the other."""
+
+from collections.abc import Callable
+
+from tokensvc.callers.service import Callers
+from tokensvc.core.callers import Caller, UserCaller
+from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.http.credentials import Credential
+from tokensvc.http.request_log import note, set_rate_limit_fields
+from tokensvc.keys.service import StreamKeys
+from tokensvc.limits.fields import fields
+from tokensvc.limits.service import Limiter
+from tokensvc.standing.store import StandingStore
+from tokensvc.telemetry import metrics
+from tokensvc.tokens import rules, signer
+from tokensvc.tokens.rules import TokenRequest
+from tokensvc.tokens.settings import TokenSettings
+from tokensvc.tokens.signer import MintedToken
+
+
+class TokenService:
+    """
+    Mints tokens.
+
+    Args:
+        clock: Seconds since the epoch.
+        random: Gives a number from 0 to 1, for the jitter of the default life.
+    """
+
+    def __init__(
+        self,
+        *,
+        callers: Callers,
+        standings: StandingStore,
+        keys: StreamKeys,
+        limiter: Limiter,
+        settings: TokenSettings,
+        alphabet: Alphabet,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self._callers = callers
+        self._standings = standings
+        self._keys = keys
+        self._limiter = limiter
+        self._settings = settings
+        self._alphabet = alphabet
+        self._clock = clock
+        self._random = random
+
+    def mint_token(
+        self, request: TokenRequest, credential: Credential, address: str
+    ) -> MintedToken:
+        """
+        Mint a token for the caller, or for the user that a service names.
+
+        The route parses the request (step 1) and answers (step 8).
+
+        Args:
+            request: What is asked for; proves nothing.
+            credential: Not verified yet.
+            address: Of the client, for the limit on failures.
+
+        Raises:
+            Refusal: The first that applies, in the contract's order.
+        """
+        rules.refuse_auth_time_ahead(request, self._clock())
+        # 2, 3: limit failures by address; authenticate.
+        caller = self._callers.authenticate(credential, address)
+        # 4: limit by the verified user, or by the service.
+        self._admit(caller)
+        return self.mint_for(caller, request)
+
+    def mint_for(self, caller: Caller, request: TokenRequest) -> MintedToken:
+        """
+        Mint a token for a caller that is authenticated and admitted.
+
+        Raises:
+            Refusal: As `mint_token`, from the standing on.
+        """
+        user_id = rules.subject_of(request, caller, self._alphabet)
+        # 5: read the standing, in one statement; the ring is as new as that statement says.
+        standing = self._standings.read(user_id)
+        ring = self._keys.ring_at(standing.ring_version)
+        # 6: decide.
+        permit = rules.authorize(
+            request=request,
+            caller=caller,
+            user_id=user_id,
+            standing=standing,
+            ring=ring,
+            settings=self._settings,
+            jitter=self._random(),
+        )
+        # 7: sign.
+        minted = signer.sign(permit)
+        issuer = caller.issuer if isinstance(caller, UserCaller) else "service"
+        metrics.count_mint(issuer=issuer, named=request.api_key is not None)
+        note(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
+        return minted
+
+    def _admit(self, caller: Caller) -> None:
+        if isinstance(caller, UserCaller):
+            state = self._limiter.hit("mint", caller.user_id)
+        else:
+            state = self._limiter.hit("service", caller.client_id)
+        set_rate_limit_fields(*fields(state))
+        if not state.allowed:
+            raise Refusal(
+                Code.RATE_LIMITED,
+                "Too many token requests: keep the token until shortly before it expires.",
+                retry_after=state.reset_after,
+            )
