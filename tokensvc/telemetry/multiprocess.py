@@ -1,0 +1,59 @@
+"""
+The files through which gunicorn's workers share their metrics.
+
+Each worker counts in files of its own; a scrape adds them up. A worker that ends leaves its files,
+so that a service whose workers are recycled would read thousands of them at a scrape. The master
+adds a dead worker's figures to one archive and removes its files. Nothing is subtracted from a
+total, which Prometheus would take for a restart of the counter.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_KINDS = ("counter", "histogram")
+
+
+def prepare(directory: str | os.PathLike[str]) -> None:
+    """Empty the directory and make the library use it; before `telemetry.metrics` is imported."""
+    path = Path(directory)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left_over in path.glob("*.db"):
+        left_over.unlink()
+    os.environ[DIRECTORY_VARIABLE] = str(path)
+
+
+def archive(pid: int) -> None:
+    """Add the figures of a dead worker to the archive and remove its files."""
+    # Imported late: the library decides at its import whether processes share metrics.
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - as said above
+
+    directory = Path(os.environ[DIRECTORY_VARIABLE])
+    with _locked(directory, fcntl.LOCK_EX):
+        for kind in _KINDS:
+            source = directory / f"{kind}_{pid}.db"
+            if not source.exists():
+                continue
+            total = MmapedDict(str(directory / f"{kind}_archive.db"))
+            for key, value, *_ in MmapedDict.read_all_values_from_file(str(source)):
+                total.write_value(key, total.read_value(key)[0] + value, 0.0)
+            total.close()
+            source.unlink()
+
+
+@contextmanager
+def reading(directory: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold off `archive` while the files are read, so that no figure counts twice or not at all."""
+    with _locked(Path(directory), fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(directory: Path, operation: int) -> Iterator[None]:
+    with (directory / "archive.lock").open("a") as lock:
+        fcntl.flock(lock, operation)
+        yield
