@@ -1,0 +1,142 @@
+"""The user object that a client hands to `connectUser`, as Stream's page on users states it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokensvc.core import stream_user
+from tokensvc.core.errors import Code, Refusal
+
+BENDER = {
+    "id": "bender",
+    "name": "Bender",
+    "image": "https://bit.ly/321RmWb",
+    "language": "en",
+    "invisible": False,
+    "favourite": {"drink": "oil", "numbers": [1, 0]},
+}
+
+
+def refusal_of(user, user_id="bender"):
+    with pytest.raises(Refusal) as refused:
+        stream_user.check(user, user_id)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        pytest.param({"id": "bender"}, id="the id alone"),
+        pytest.param(BENDER, id="custom data"),
+        pytest.param({"id": "bender", "privacy_settings": {}}, id="no privacy setting"),
+        pytest.param(
+            {
+                "id": "bender",
+                "privacy_settings": {
+                    "typing_indicators": {"enabled": False},
+                    "read_receipts": {"enabled": False},
+                    "delivery_receipts": {"enabled": True},
+                },
+            },
+            id="every privacy setting",
+        ),
+    ],
+)
+def test_an_object_of_the_documentation_passes(user):
+    """What Stream documents for `connectUser` is accepted."""
+    stream_user.check(user, "bender")
+
+
+@pytest.mark.sec(23)
+@pytest.mark.parametrize("user_id", ["fry", "Bender", "bender ", ""])
+def test_another_users_object_is_refused(user_id):
+    """The object's id is the caller's, to the letter."""
+    assert refusal_of({"id": user_id}).code is Code.USER_ID_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "user", [{}, {"id": None}, {"id": 7}, {"id": ["bender"]}, {"ID": "bender"}]
+)
+def test_an_object_without_a_text_as_id_is_refused(user):
+    """`user.id` is required, and text."""
+    refusal = refusal_of(user)
+    assert refusal.code is Code.USER_INVALID
+    assert "user.id" in refusal.detail
+
+
+@pytest.mark.parametrize("member", sorted(stream_user.SERVER_ONLY))
+def test_a_server_only_member_is_refused_by_name(member):
+    """A client cannot set its role, teams, bans or figures; the refusal names the member."""
+    refusal = refusal_of({**BENDER, member: None})
+    assert refusal.code is Code.USER_INVALID
+    assert member in refusal.detail
+
+
+def test_every_server_only_member_is_named_at_once():
+    """Two forbidden members are named in one refusal."""
+    refusal = refusal_of({**BENDER, "teams": ["red"], "role": "admin"})
+    assert "role, teams" in refusal.detail
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(None, id="null"),
+        pytest.param([], id="array"),
+        pytest.param("off", id="text"),
+        pytest.param({"typing": {"enabled": False}}, id="unknown setting"),
+        pytest.param({"typing_indicators": False}, id="bare boolean"),
+        pytest.param({"typing_indicators": {}}, id="enabled missing"),
+        pytest.param({"read_receipts": {"enabled": "false"}}, id="enabled as text"),
+        pytest.param({"read_receipts": {"enabled": 0}}, id="enabled as number"),
+        pytest.param({"delivery_receipts": {"enabled": None}}, id="enabled null"),
+        pytest.param({"delivery_receipts": {"enabled": True, "x": 1}}, id="a member too many"),
+    ],
+)
+def test_malformed_privacy_settings_are_refused(settings):
+    """`privacy_settings` holds the three documented settings, each `{"enabled": bool}`."""
+    refusal = refusal_of({"id": "bender", "privacy_settings": settings})
+    assert refusal.code is Code.USER_INVALID
+    assert "privacy_settings" in refusal.detail
+
+
+def object_of_size(size, filler="x"):
+    empty = len(json.dumps({"id": "bender", "about": ""}, separators=(",", ":")))
+    about = filler * ((size - empty) // len(filler.encode()))
+    user = {"id": "bender", "about": about}
+    user["about"] += "x" * (size - len(_compact(user)))
+    assert len(_compact(user)) == size
+    return user
+
+
+def _compact(user):
+    return json.dumps(user, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("filler", ["x", "é", "🤖"])
+def test_an_object_is_less_than_five_kilobytes(filler):
+    """5,119 bytes of compact UTF-8 JSON pass and 5,120 do not, in whatever script."""
+    stream_user.check(object_of_size(5119, filler), "bender")
+    refusal = refusal_of(object_of_size(5120, filler))
+    assert refusal.code is Code.USER_INVALID
+    assert "5120 bytes" in refusal.detail
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=12), json_values, max_size=6))
+def test_any_object_is_accepted_or_refused(user):
+    """No object at all does more than pass or raise a refusal of this object."""
+    try:
+        stream_user.check(user, "bender")
+    except Refusal as refusal:
+        assert refusal.code in {Code.USER_INVALID, Code.USER_ID_MISMATCH}
+    else:
+        assert user["id"] == "bender"
