@@ -94,16 +94,16 @@ def count_request(route: str, method: str, status: str, seconds: float) -> None:
     _request_seconds[(route,)].observe(seconds)
 
 
-def count_mint(issuer: str, *, key_named: bool) -> None:
+def count_mint(issuer: str, *, named: bool) -> None:
     """
     Count a minted token.
 
     Args:
         issuer: The configured name of the user's issuer, or `service`.
-        key_named: Whether the request named its `api_key`: one that did not breaks the client
+        named: Whether the request named its `api_key`: one that did not breaks the client
             when the active key changes.
     """
-    _mints[issuer, "named" if key_named else "unnamed"].inc()
+    _mints[issuer, "named" if named else "unnamed"].inc()
 
 
 def count_refusal(code: str) -> None:
