@@ -1,0 +1,92 @@
+"""`python -m bench`: every system started, loaded in turn, compared."""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from bench import credentials, report
+from bench.measure import Meter
+from bench.systems import BARE, BY_HAND, SERVICE, Running, Stage
+
+_SYSTEMS = (SERVICE, BARE, BY_HAND)
+
+
+def main() -> int:
+    """Measure, print the tables, and give 1 when a target is missed."""
+    options = _options()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-bench-")))
+        keys = credentials.make_key_pair()
+        public_key_file = folder / "identity-provider.pem"
+        public_key_file.write_bytes(keys.public_pem)
+        # Started afresh, not forked: they shall carry nothing of this process.
+        processes = stack.enter_context(
+            ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+        )
+        count = len(_SYSTEMS) * (1 + options.warm_up + options.rounds * options.requests)
+        print(
+            f"{options.rounds} rounds of {options.requests} requests, {len(_SYSTEMS)} systems in "
+            f"turn, {options.connections} connections, {options.workers} workers each, "
+            f"{credentials.USERS} users, {count} credentials, none sent twice.\n"
+            f"Load on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}",
+            flush=True,
+        )
+        signed = list(credentials.sign_in(keys, count, processes))
+        meter = Meter(iter(signed), processes, options.connections)
+        stage = Stage(folder, public_key_file, options.workers)
+        runs = []
+        for system in _SYSTEMS:
+            running = stack.enter_context(stage.running(system))
+            runs.append((running, meter.first_answer(running)))
+        outcomes = _measure(meter, runs, options)
+    return _print(outcomes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=2000, help="of a round and a system")
+    parser.add_argument("--warm-up", type=int, default=1000, help="requests before the rounds")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def _measure(
+    meter: Meter, runs: list[tuple[Running, float]], options: argparse.Namespace
+) -> list[report.Outcome]:
+    warm = []
+    for running, _ in runs:
+        meter.round(running, options.warm_up)
+        warm.append(running.group.worker_bytes())
+    rounds = [
+        [meter.round(running, options.requests) for running, _ in runs]
+        for _ in range(options.rounds)
+    ]
+    return [
+        report.Outcome(
+            name=running.system.name,
+            rounds=[one[index] for one in rounds],
+            first_answer=first_answer,
+            worker_bytes=warm[index],
+            worker_bytes_at_end=running.group.worker_bytes(),
+        )
+        for index, (running, first_answer) in enumerate(runs)
+    ]
+
+
+def _print(outcomes: list[report.Outcome]) -> int:
+    print(f"\nMedians of the rounds [lowest-highest]\n\n{report.systems_table(outcomes)}\n")
+    verdicts = report.verdicts(*outcomes)
+    for verdict in verdicts:
+        print(verdict.line())
+    return 0 if all(verdict.reached for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Rounds of load against each system in turn, and what each round cost."""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from bench.credentials import Credential
+from bench.load import Load, LoadError, drive
+from bench.systems import STREAM_API_KEY, STREAM_API_SECRET, Running
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """
+    What one round of one system has shown.
+
+    Attributes:
+        cpu: Microseconds of processor time a request, over the whole process group.
+        rate: Requests a second.
+        p50: Milliseconds.
+        p99: Milliseconds.
+    """
+
+    cpu: float
+    rate: float
+    p50: float
+    p99: float
+
+
+class Meter:
+    """
+    Measures systems with credentials that are each used once.
+
+    Args:
+        credentials: As many as all the rounds will need.
+        loader: One process, which makes the load.
+        connections: Kept-alive connections at a time.
+    """
+
+    def __init__(
+        self, credentials: Iterator[Credential], loader: Executor, connections: int
+    ) -> None:
+        self._credentials = credentials
+        self._loader = loader
+        self._connections = connections
+
+    def first_answer(self, running: Running) -> float:
+        """Ask for one token and give the seconds from the start of the process to the answer."""
+        self._drive(running, 1)
+        return time.perf_counter() - running.started_at
+
+    def round(self, running: Running, requests: int) -> Round:
+        """Send `requests` mints to one system, check each answer, and say what they cost."""
+        before = running.group.cpu_seconds()
+        load = self._drive(running, requests)
+        cpu = running.group.cpu_seconds() - before
+        ordered = sorted(load.latencies)
+        return Round(
+            cpu=cpu / requests * 1e6,
+            rate=requests / load.seconds,
+            p50=ordered[requests // 2] * 1e3,
+            p99=ordered[requests * 99 // 100] * 1e3,
+        )
+
+    def _drive(self, running: Running, count: int) -> Load:
+        asked = [next(self._credentials) for _ in range(count)]
+        requests = [_request(credential, running.port) for credential in asked]
+        load = self._loader.submit(drive, running.port, requests, self._connections).result()
+        _check(load.bodies, asked if running.system.mints else None)
+        return load
+
+
+def _request(credential: Credential, port: int) -> bytes:
+    body = json.dumps({"user_id": credential.user_id, "api_key": STREAM_API_KEY})
+    return (
+        f"POST /v1/token HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: bench\r\n"
+        f"Accept: application/json\r\nAuthorization: Bearer {credential.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode("ascii")
+
+
+def _check(bodies: Sequence[bytes], asked: Sequence[Credential] | None) -> None:
+    """Hold every answer to be a token; one that is no placeholder, to be signed for its user."""
+    for index, body in enumerate(bodies):
+        token = json.loads(body)["token"]
+        if asked is not None and _user_of(token) != asked[index].user_id:
+            raise LoadError(f"minted for another user than {asked[index].user_id}")
+        if not token.startswith("eyJ"):
+            raise LoadError(f"answered without a token: {body!r}")
+
+
+def _user_of(token: str) -> object:
+    signing_input, _, signature = token.rpartition(".")
+    expected = hmac.digest(STREAM_API_SECRET.encode(), signing_input.encode(), "sha256")
+    if not hmac.compare_digest(_decode(signature), expected):
+        raise LoadError("a token is not signed with the Stream secret")
+    return json.loads(_decode(signing_input.partition(".")[2]))["user_id"]
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

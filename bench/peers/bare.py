@@ -1,0 +1,25 @@
+"""A bare Flask route: JSON in, JSON of the same size as a mint's out, nothing done."""
+
+from typing import Any
+
+from flask import Flask, request
+
+TOKEN = "eyJ" + "x" * 160
+"""As long as a token for the users of the load, so that the answers have one size."""
+
+app = Flask(__name__)
+
+
+@app.post("/v1/token")
+def token() -> dict[str, Any]:
+    """Echo the request's members among constants."""
+    body = request.get_json()
+    return {
+        "token": TOKEN,
+        "user_id": body["user_id"],
+        "api_key": body["api_key"],
+        "issued_at": 1794999995,
+        "expires_at": 1795003600,
+        "expires_in": 3600,
+        "user": None,
+    }
