@@ -1,0 +1,1 @@
+"""The steps, in order; one is never edited after a release."""

@@ -1,0 +1,58 @@
+"""What is particular to SQLite: one file on one host."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.core.errors import StartupError
+
+BEGIN = "BEGIN IMMEDIATE"
+"""Takes the write lock at once: a deferred transaction that read first can never wait for it."""
+
+_BUSY_SECONDS = 5.0
+
+
+def connect_args() -> dict[str, Any]:
+    """Give the arguments of the driver: autocommit, so that only we open transactions."""
+    return {"isolation_level": None, "timeout": _BUSY_SECONDS, "cached_statements": 128}
+
+
+def prepare_connection(connection: Any, _record: object) -> None:
+    """
+    Make every commit durable and every foreign key hold.
+
+    `synchronous=FULL`: under WAL, `NORMAL` may lose the last commits in a power cut, and with them
+    a revocation that was already answered.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"no write-ahead log on this file system: {mode}")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def make_private_file(url: sa.URL) -> None:
+    """
+    Make the database file for its owner alone, unless it exists.
+
+    Raises:
+        StartupError: The URL names no file, or one that cannot be written.
+    """
+    if not url.database or url.database == ":memory:" or url.query:
+        raise StartupError(
+            "database_url: SQLite needs a plain file, as in sqlite:///var/tokensvc.db"
+        )
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
+
+
+def has_died(_connection: object) -> bool:
+    """Tell that a connection to a file is never cut."""
+    return False

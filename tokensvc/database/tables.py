@@ -1,0 +1,107 @@
+"""
+The tables as the code of this release knows them; `migrations/` is how a database gets there.
+
+Times are integer epoch seconds. Constraints hold what a bug would otherwise break silently.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+user_standings = sa.Table(
+    "user_standings",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("tokens_valid_after", sa.BigInteger),
+    sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("suspended_at", sa.BigInteger),
+    sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="user_floor"),
+)
+"""Who was ever revoked or suspended. No row: a clean standing."""
+
+app_standing = sa.Table(
+    "app_standing",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("tokens_valid_after", sa.BigInteger),
+    sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("stream_ring_version", sa.Integer, nullable=False, server_default="0"),
+    sa.CheckConstraint("id = 1", name="app_single_row"),
+    sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="app_floor"),
+)
+"""One row, for everyone; its lock orders the changes of the ring of Stream keys."""
+
+stream_keys = sa.Table(
+    "stream_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("api_key", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("secret_ciphertext", sa.Text),
+    sa.Column("wrapped_by", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("activated_at", sa.BigInteger),
+    sa.Column("retired_at", sa.BigInteger),
+    sa.CheckConstraint(
+        "state IN ('standby', 'active', 'retiring', 'retired')", name="stream_key_state"
+    ),
+    sa.CheckConstraint(
+        "(state = 'retired') = (secret_ciphertext IS NULL)"
+        " AND (secret_ciphertext IS NULL) = (wrapped_by IS NULL)",
+        name="stream_key_erased_when_retired",
+    ),
+)
+sa.Index(
+    "stream_keys_one_active",
+    stream_keys.c.state,
+    unique=True,
+    sqlite_where=stream_keys.c.state == "active",
+    postgresql_where=stream_keys.c.state == "active",
+)
+sa.Index(
+    "stream_keys_one_live_pair",
+    stream_keys.c.api_key,
+    stream_keys.c.fingerprint,
+    unique=True,
+    sqlite_where=stream_keys.c.state != "retired",
+    postgresql_where=stream_keys.c.state != "retired",
+)
+
+service_clients = sa.Table(
+    "service_clients",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("vouches", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("id LIKE 'svc.%'", name="service_client_id"),
+    sa.UniqueConstraint("name", name="service_client_name"),
+)
+"""`scopes` is a JSON array of texts."""
+
+client_secrets = sa.Table(
+    "client_secrets",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column(
+        "client_id",
+        sa.Text,
+        sa.ForeignKey("service_clients.id", name="client_secret_client", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("secret_hash", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Index("client_secrets_by_client", "client_id"),
+)
+
+issuer_keys = sa.Table(
+    "issuer_keys",
+    metadata,
+    sa.Column("issuer", sa.Text, primary_key=True),
+    sa.Column("jwks", sa.Text, nullable=False),
+    sa.Column("fetched_at", sa.BigInteger, nullable=False),
+)
+"""The last good key set of each identity provider, by its `iss`."""
