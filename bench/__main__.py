@@ -10,15 +10,28 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from bench import credentials, report
+from bench.load import LoadError
 from bench.measure import Meter
-from bench.systems import BARE, BY_HAND, SERVICE, Running, Stage
+from bench.systems import BARE, BY_HAND, SERVICE, Running, Stage, StartError
 
 _SYSTEMS = (SERVICE, BARE, BY_HAND)
 
 
 def main() -> int:
-    """Measure, print the tables, and give 1 when a target is missed."""
-    options = _options()
+    """Measure, print the tables; 1 when a target is missed, 2 when a system does not answer."""
+    try:
+        outcomes = _compare(_options())
+    except (LoadError, StartError) as error:
+        print(f"Nothing was measured: {error}", file=sys.stderr)
+        return 2
+    print(f"\nMedians of the rounds [lowest-highest]\n\n{report.systems_table(outcomes)}\n")
+    verdicts = report.verdicts(*outcomes)
+    for verdict in verdicts:
+        print(verdict.line())
+    return 0 if all(verdict.reached for verdict in verdicts) else 1
+
+
+def _compare(options: argparse.Namespace) -> list[report.Outcome]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-bench-")))
         keys = credentials.make_key_pair()
@@ -43,8 +56,7 @@ def main() -> int:
         for system in _SYSTEMS:
             running = stack.enter_context(stage.running(system))
             runs.append((running, meter.first_answer(running)))
-        outcomes = _measure(meter, runs, options)
-    return _print(outcomes)
+        return _measure(meter, runs, options)
 
 
 def _options() -> argparse.Namespace:
@@ -78,14 +90,6 @@ def _measure(
         )
         for index, (running, first_answer) in enumerate(runs)
     ]
-
-
-def _print(outcomes: list[report.Outcome]) -> int:
-    print(f"\nMedians of the rounds [lowest-highest]\n\n{report.systems_table(outcomes)}\n")
-    verdicts = report.verdicts(*outcomes)
-    for verdict in verdicts:
-        print(verdict.line())
-    return 0 if all(verdict.reached for verdict in verdicts) else 1
 
 
 if __name__ == "__main__":

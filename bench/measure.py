@@ -69,7 +69,10 @@ class Meter:
     def _drive(self, running: Running, count: int) -> Load:
         asked = [next(self._credentials) for _ in range(count)]
         requests = [_request(credential, running.port) for credential in asked]
-        load = self._loader.submit(drive, running.port, requests, self._connections).result()
+        try:
+            load = self._loader.submit(drive, running.port, requests, self._connections).result()
+        except LoadError as error:
+            raise LoadError(f"{running.system.name} {error}\n{running.log_tail()}") from error
         _check(load.bodies, asked if running.system.mints else None)
         return load
 

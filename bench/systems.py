@@ -58,12 +58,18 @@ class Running:
         port: On the loopback.
         group: gunicorn and its workers.
         started_at: Of `time.perf_counter`.
+        log: What it wrote to standard error.
     """
 
     system: System
     port: int
     group: ProcessGroup
     started_at: float
+    log: Path
+
+    def log_tail(self) -> str:
+        """Give the end of the log."""
+        return _tail(self.log)
 
 
 class Stage:
@@ -101,7 +107,7 @@ class Stage:
             )
         try:
             _wait_until_listening(port, process, log)
-            yield Running(system, port, ProcessGroup(process.pid), started_at)
+            yield Running(system, port, ProcessGroup(process.pid), started_at, log)
         finally:
             _stop(process)
 
@@ -163,7 +169,11 @@ def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path
             socket.create_connection(("127.0.0.1", port)).close()
             return
         time.sleep(0.005)
-    raise StartError(f"{process.args!r} does not listen:\n{log.read_text()[-4000:]}")
+    raise StartError(f"{process.args!r} does not listen:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return log.read_text()[-4000:]
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
