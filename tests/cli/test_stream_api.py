@@ -1,0 +1,113 @@
+"""The call by which an operator learns whether Stream accepts a key pair."""
+
+import time
+
+import pytest
+from doubles.faults import Answer
+from doubles.stream import StreamDouble
+from stream_chat import StreamChat
+
+from tokensvc.stream import api
+from tokensvc.stream.api import StreamUnavailableError, check_key
+
+KEY = "key-of-the-app"
+SECRET = "a secret of the app, more than 32 bytes long"
+
+
+@pytest.fixture
+def stream():
+    with StreamDouble({KEY: SECRET}) as double:
+        yield double
+
+
+def check(stream, *, api_key=KEY, secret=SECRET):
+    return check_key(base_url=stream.url, api_key=api_key, secret=secret.encode(), clock=time.time)
+
+
+def test_a_good_pair_is_accepted(stream):
+    """Stream accepts the secret of its own key, and the answer names the app."""
+    answer = check(stream)
+    assert answer.accepted
+    assert "double" in answer.detail
+
+
+def test_the_call_is_the_one_of_the_official_sdk(stream):
+    """Path, query and credentials are those of `get_app_settings` of stream-chat."""
+    check(stream)
+    StreamChat(KEY, SECRET, base_url=stream.url).get_app_settings()
+    ours, theirs = stream.calls.to("GET", "/app")
+    assert ours.query == theirs.query
+    for name in ("authorization", "stream-auth-type"):
+        assert ours.headers[name] == theirs.headers[name]
+
+
+@pytest.mark.parametrize(
+    ("pair", "code"),
+    [
+        ({"secret": "another secret, also more than 32 bytes long"}, "code 43"),
+        ({"api_key": "unknown"}, "code 2"),
+    ],
+)
+def test_a_bad_pair_is_refused_with_streams_words(stream, pair, code):
+    """A wrong secret and an unknown key are told apart by Stream's code."""
+    answer = check(stream, **pair)
+    assert not answer.accepted
+    assert code in answer.detail
+
+
+@pytest.mark.parametrize("offset", [-120, 0, 120])
+def test_the_clock_is_compared_with_streams(stream, offset):
+    """The difference of the clocks is told to the second, its sign included."""
+    now = stream.clock()
+    stream.clock.frozen_at = now + offset
+    answer = check_key(base_url=stream.url, api_key=KEY, secret=SECRET.encode(), clock=lambda: now)
+    assert answer.clock_ahead == pytest.approx(-offset, abs=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(500, {"code": -1, "message": "internal"}), id="error of Stream"),
+        pytest.param(Answer(429, {"code": 9}), id="rate limit"),
+        pytest.param(Answer(200, b"<html>"), id="page of a proxy"),
+        pytest.param(Answer(200, []), id="array"),
+        pytest.param(Answer(200, b"[" * 500_000), id="nested for ever"),
+        pytest.param(Answer(200, b" " * (api.MAX_ANSWER_BYTES + 1)), id="huge"),
+        pytest.param(Answer(401, b"no"), id="refusal of a proxy"),
+        pytest.param(Answer(302, b"", {"Location": "/elsewhere"}), id="redirect"),
+    ],
+)
+def test_what_is_no_verdict_is_not_taken_for_one(stream, answer):
+    """Neither a failure of Stream nor a proxy's page accepts or refuses a key."""
+    stream.faults.answer(answer, "GET /app")
+    with pytest.raises(StreamUnavailableError):
+        check(stream)
+
+
+@pytest.mark.sec(25)
+def test_the_server_token_goes_to_no_other_place(stream):
+    """A redirect is not followed: the admin credential would go with it."""
+    stream.faults.answer(Answer(307, b"", {"Location": "/stolen"}), "GET /app")
+    with pytest.raises(StreamUnavailableError):
+        check(stream)
+    assert [call.path for call in stream.calls.all()] == ["/app"]
+
+
+@pytest.mark.sec(25)
+@pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])
+def test_a_dead_stream_ends_the_call_without_a_leak(stream, fault, monkeypatch):
+    """No answer, silence and half an answer each end in an error without token or secret."""
+    monkeypatch.setattr(api, "TIMEOUT", 0.2)
+    getattr(stream.faults, fault)("GET /app")
+    with pytest.raises(StreamUnavailableError) as raised:
+        check(stream)
+    told = f"{raised.value!r} {raised.value.__cause__!r}"
+    assert SECRET not in told
+    assert "eyJ" not in told
+
+
+def test_an_answer_that_drips_is_cut_off(stream, monkeypatch):
+    """The deadline holds for the whole answer, however often a byte comes."""
+    monkeypatch.setattr(api, "DEADLINE", -1.0)
+    with pytest.raises(StreamUnavailableError, match="took over"):
+        check(stream)
