@@ -1,0 +1,107 @@
+"""The connections of clients to the Stream double: over a WebSocket, or by long polls."""
+
+import json
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.connection import Connection
+
+DROPPED = 1011
+"""Not 1000: the JavaScript SDK takes that for good and never comes back."""
+
+
+class Session:
+    """
+    One connected client.
+
+    Attributes:
+        transport: `websocket` or `longpoll`.
+    """
+
+    def __init__(self, user_id: str, websocket: Connection | None = None) -> None:
+        self.id = str(uuid4())
+        self.user_id = user_id
+        self.transport = "websocket" if websocket else "longpoll"
+        self._websocket = websocket
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def push(self, event: dict[str, Any]) -> None:
+        """Send an event to the client."""
+        if self._websocket:
+            self._websocket.send(json.dumps(event))
+        else:
+            self._events.put(event)
+
+    def end(self) -> None:
+        """End the connection as a failing server does."""
+        if self._websocket:
+            self._websocket.close(DROPPED)
+        else:
+            self._events.put(None)
+
+    def poll(self, seconds: float) -> list[dict[str, Any]]:
+        """Wait for an event as a long poll does; an ended session has none."""
+        try:
+            event = self._events.get(timeout=seconds)
+        except queue.Empty:
+            return []
+        return [event] if event else []
+
+    def answer_pings(self, health_check: Callable[[], dict[str, Any]]) -> None:
+        """Answer the client's health checks until it goes."""
+        assert self._websocket is not None
+        try:
+            for message in self._websocket:
+                if json.loads(message)[0]["type"] == "health.check":
+                    self.push(health_check())
+        except ConnectionClosed:
+            return
+
+
+class Sessions:
+    """Those connected now; waiting is for a state, never for a time."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Session] = {}
+        self._changed = threading.Condition()
+
+    def add(self, session: Session) -> None:
+        with self._changed:
+            self._by_id[session.id] = session
+            self._changed.notify_all()
+
+    def remove(self, session_id: str) -> Session | None:
+        with self._changed:
+            self._changed.notify_all()
+            return self._by_id.pop(session_id, None)
+
+    def get(self, session_id: str) -> Session | None:
+        with self._changed:
+            return self._by_id.get(session_id)
+
+    def of(self, user_id: str) -> list[Session]:
+        with self._changed:
+            return [one for one in self._by_id.values() if one.user_id == user_id]
+
+    def wait_for(self, user_id: str, count: int = 1, timeout: float = 20) -> list[Session]:
+        """Give a user's sessions as soon as there are exactly `count` of them."""
+        with self._changed:
+            reached = self._changed.wait_for(lambda: len(self.of(user_id)) == count, timeout)
+        assert reached, f"{user_id} has {len(self.of(user_id))} sessions, not {count}"
+        return self.of(user_id)
+
+    def drop(self, user_id: str) -> None:
+        """End a user's connections as a failing server does: the client comes back by itself."""
+        for session in self.of(user_id):
+            self.remove(session.id)
+            session.end()
+
+    def drop_all(self) -> None:
+        with self._changed:
+            users = {session.user_id for session in self._by_id.values()}
+        for user_id in users:
+            self.drop(user_id)
