@@ -1,0 +1,210 @@
+"""
+What a request asks for, parsed once into a frozen struct.
+
+Strict where Python's and msgspec's parsers are not: a member named twice, NaN, a number too big for
+a float, a lone surrogate and deep nesting are each refused, since two readers of one text could
+take it for two things.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
+
+MAX_DEPTH = 32
+MAX_PARAMETERS = 32
+MAX_DIGITS = 4300
+"""What Python converts to an integer: more would cost quadratic time."""
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+_CONTENT_TYPE = re.compile(
+    r'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?;?', re.IGNORECASE
+)
+_INTEGER = re.compile(r"-?[0-9]{1,4300}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONGEST_NAME = 64
+
+
+class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For `parse_query`: the route takes no parameters."""
+
+
+def parse_body(struct: type[_Struct]) -> _Struct:
+    """
+    Parse the JSON body; an empty one is an empty object and needs no Content-Type.
+
+    Raises:
+        Refusal: `unsupported_media_type` or `malformed_request`.
+    """
+    here = exchange.current()
+    if not here.body:
+        return _convert({}, struct, "body")
+    content_type = here.environ.get("CONTENT_TYPE", "")
+    if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type):
+        raise Refusal(
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send JSON as UTF-8 with Content-Type: application/json."
+        )
+    if here.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise Refusal(
+            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
+        )
+    return _convert(_load(here.body), struct, "body")
+
+
+def parse_query(struct: type[_Struct]) -> _Struct:
+    """
+    Parse the parameters of the query; integers are decimal digits.
+
+    Raises:
+        Refusal: `malformed_request`, also for a request that has a body.
+    """
+    here = exchange.current()
+    if here.body:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "This method takes its parameters in the query: send no body, or use POST.",
+        )
+    query = here.environ.get("QUERY_STRING", "")
+    if not query:
+        return _convert({}, struct, "query")
+    try:
+        pairs = parse_qsl(
+            query,
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+        parameters: dict[str, Any] = _unique(pairs)
+    except ValueError as error:
+        raise _malformed(
+            "The query cannot be read: write name=value, each name once, as percent-encoded UTF-8."
+        ) from error
+    for name in _integer_fields(struct).intersection(parameters):
+        if not _INTEGER.fullmatch(parameters[name]):
+            raise _malformed(f"`{name}` in the query must be a whole number.")
+        parameters[name] = int(parameters[name])
+    return _convert(parameters, struct, "query")
+
+
+def _load(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8")
+        content = _decode(text)
+        if _SURROGATE.search(body):
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed("The body is not UTF-8.") from error
+    except UnicodeEncodeError as error:
+        raise _malformed("The body has half of a surrogate pair, which is no character.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise _malformed(f"The body is not JSON: {_fault(error)}.") from error
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
+        raise _too_deep()
+    return content
+
+
+def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
+    if isinstance(content, dict) and not content.keys() <= set(struct.__struct_fields__):
+        raise _unknown_member(content, struct.__struct_fields__, where)
+    try:
+        return msgspec.convert(content, struct)
+    except msgspec.ValidationError as error:
+        raise _malformed(f"The {where} does not fit: {error}.") from error
+
+
+def _unknown_member(content: dict[str, Any], known: Iterable[str], where: str) -> Refusal:
+    name = next(name for name in content if name not in set(known))
+    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
+    nearest = _nearest(name[:_LONGEST_NAME], known)
+    advice = f"did you mean `{nearest}`?" if nearest else "leave it out."
+    return _malformed(f"`{shown}` is unknown in the {where}: {advice}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that was probably meant: `userId` and `User-ID` mean `user_id`."""
+    squeezed = {re.sub("[^a-z0-9]", "", item.lower()): item for item in known}
+    close = difflib.get_close_matches(re.sub("[^a-z0-9]", "", name.lower()), squeezed, n=1)
+    return squeezed[close[0]] if close else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is named twice")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number is too big")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number is too big")
+    return number
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+).decode
+
+
+def _depth(content: Any) -> int:
+    depth, level = 0, [content]
+    while level:
+        depth += 1
+        level = [child for item in level for child in _children(item)]
+    return depth
+
+
+def _children(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
+
+
+@cache
+def _integer_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
+    described = msgspec.inspect.type_info(struct)
+    assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 - for the type checker
+    return frozenset(field.name for field in described.fields if _holds_integer(field.type))
+
+
+def _holds_integer(described: msgspec.inspect.Type) -> bool:
+    if isinstance(described, msgspec.inspect.UnionType):
+        return any(_holds_integer(member) for member in described.types)
+    return isinstance(described, msgspec.inspect.IntType)
+
+
+def _fault(error: ValueError) -> str:
+    """Say what is wrong and where, without quoting the body."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return str(error)
+
+
+def _too_deep() -> Refusal:
+    return _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _malformed(detail: str) -> Refusal:
+    return Refusal(Code.MALFORMED_REQUEST, detail)

@@ -1,0 +1,111 @@
+"""
+The credential of the current request, not verified, and the address that it came from.
+
+Sources: RFC 6750 (Bearer), RFC 7617 (Basic), RFC 9700 section 4.3.2 (never in a query).
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import unquote_plus
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange, proxies
+
+_IN_QUERY = frozenset(
+    {
+        "access_token",
+        "api_secret",
+        "assertion",
+        "authorization",
+        "client_secret",
+        "code",
+        "id_token",
+        "jwt",
+        "password",
+        "refresh_token",
+        "secret",
+        "token",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BearerCredential:
+    """A token; whose, and whether it is any good, is not known yet."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BasicCredential:
+    """A client id and its secret; whether they belong together is not known yet."""
+
+    client_id: str
+    secret: str = field(repr=False)
+
+
+Credential: TypeAlias = BearerCredential | BasicCredential
+
+
+def unverified_credential() -> Credential:
+    """
+    Give the one credential of the request.
+
+    Raises:
+        Refusal: `malformed_request` for two, or one in the query; `credentials_missing`;
+            `credentials_invalid`, when it cannot be read.
+    """
+    environ = exchange.current().environ
+    query = environ.get("QUERY_STRING", "")
+    if query:
+        _refuse_credential_in_query(query)
+    authorization = environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, value = authorization.partition(" ")
+    value = value.strip()
+    if not value:
+        raise Refusal(
+            Code.CREDENTIALS_MISSING,
+            "Send `Authorization: Bearer` with the user's token, or a service's "
+            "client id and secret as `Authorization: Basic`.",
+        )
+    if "," in value:
+        # The server joins repeated fields by commas, which neither scheme's credential can hold.
+        raise Refusal(Code.MALFORMED_REQUEST, "Send one credential, not two.")
+    match scheme.lower():
+        case "bearer":
+            return BearerCredential(value)
+        case "basic":
+            return _basic(value)
+    raise Refusal(
+        Code.CREDENTIALS_INVALID, "The scheme of `Authorization` must be Bearer or Basic."
+    )
+
+
+def client_address() -> str:
+    """Give the client's address behind trusted proxies, as limits count it: IPv6 by its /64."""
+    return proxies.rate_limit_key(exchange.current().client_address)
+
+
+def _basic(value: str) -> BasicCredential:
+    try:
+        client_id, colon, secret = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        colon = ""
+    if not colon:
+        raise Refusal(
+            Code.CREDENTIALS_INVALID,
+            "`Authorization: Basic` is followed by base64 of client_id:client_secret.",
+        )
+    return BasicCredential(client_id, secret)
+
+
+def _refuse_credential_in_query(query: str) -> None:
+    names = {unquote_plus(pair.partition("=")[0]).lower() for pair in query.split("&")}
+    if not _IN_QUERY.isdisjoint(names):
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "A credential in the query ends up in logs: send it in `Authorization` only, "
+            "and treat this one as leaked.",
+        )

@@ -1,0 +1,35 @@
+"""Which names this service answers to. Pure."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
+
+
+class Hosts:
+    """
+    The names of this service.
+
+    Args:
+        public_url: Its own URL; its host and the loopback names are the default.
+        configured: Names that replace the default.
+    """
+
+    def __init__(self, public_url: str, configured: Iterable[str]) -> None:
+        default = (urlsplit(public_url).netloc, *LOOPBACK)
+        self._names = {_name(host) for host in tuple(configured) or default} - {None}
+        # Bounded: what strangers send must not grow it.
+        self.include = lru_cache(maxsize=256)(self._include)
+
+    def _include(self, host: str) -> bool:
+        """Tell whether a Host field, with or without a port, names this service."""
+        return _name(host) in self._names
+
+
+def _name(host: str) -> str | None:
+    match = _HOST.fullmatch(host.lower())
+    return match["name"] if match else None

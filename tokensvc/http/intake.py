@@ -1,0 +1,50 @@
+"""
+The request body, read whole before any route runs.
+
+Bounded with and without Content-Length. Read even where no route wants it, so that no byte of it is
+left on a kept-alive connection to be taken for the next request.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gunicorn.http.errors import ParseException
+
+from tokensvc.core.errors import Code, Refusal
+
+MAX_BODY = 16 * 1024
+
+
+def read_body(environ: Mapping[str, Any]) -> bytes:
+    """
+    Read the body.
+
+    Raises:
+        Refusal: `payload_too_large`, or `malformed_request` for broken framing and for one that
+            ends early or comes too slowly.
+    """
+    length = environ.get("CONTENT_LENGTH")
+    if length is None:
+        if "HTTP_TRANSFER_ENCODING" not in environ:
+            return b""
+    elif not (length.isascii() and length.isdigit()):
+        raise Refusal(Code.MALFORMED_REQUEST, "Content-Length must be digits.")
+    elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
+        raise _too_large()
+    try:
+        body: bytes = environ["wsgi.input"].read(MAX_BODY + 1 if length is None else int(length))
+    except (ParseException, OSError) as error:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "The body ended early, came too slowly, or its chunks are malformed.",
+            reason=type(error).__name__,
+        ) from error
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    if length is not None and len(body) != int(length):
+        raise Refusal(Code.MALFORMED_REQUEST, "The body is shorter than Content-Length says.")
+    return body
+
+
+def _too_large() -> Refusal:
+    return Refusal(Code.PAYLOAD_TOO_LARGE, f"A body has {MAX_BODY} bytes at most: send less.")

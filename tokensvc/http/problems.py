@@ -1,0 +1,149 @@
+"""
+Refusals become problem documents (RFC 9457): the only place where a `Refusal` meets HTTP.
+
+What is written here is public: a refusal's `reason` and an exception's text stay in the log.
+"""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
+from tokensvc.http.respond import Headers, Reply
+
+PROBLEM_JSON = "application/problem+json"
+REALM = "tokensvc"
+RETRY_AFTER = 5
+"""Seconds, for a refusal that names none."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """
+    A problem document; some codes add members of their own.
+
+    Attributes:
+        type: Where the code is explained.
+        title: The code in words.
+        status: The HTTP status code.
+        detail: What happened and what to do next.
+        code: What happened, for machines.
+        request_id: The request, as the log names it.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Code
+    request_id: str
+
+
+KINDS: Mapping[Code, tuple[int, str]] = {
+    Code.MALFORMED_REQUEST: (400, "The request cannot be read"),
+    Code.API_KEY_UNKNOWN: (400, "The Stream API key is not in use"),
+    Code.API_KEY_REQUIRED: (400, "The Stream API key is missing"),
+    Code.CREDENTIALS_MISSING: (401, "There is no credential"),
+    Code.CREDENTIALS_INVALID: (401, "The credential is not valid"),
+    Code.CREDENTIALS_EXPIRED: (401, "The credential has expired"),
+    Code.SIGN_IN_REQUIRED: (401, "A fresh sign-in is required"),
+    Code.USER_SUSPENDED: (403, "The user is suspended"),
+    Code.USER_ID_MISMATCH: (403, "The credential is another user's"),
+    Code.INSUFFICIENT_SCOPE: (403, "The client lacks a scope"),
+    Code.NOT_FOUND: (404, "There is nothing here"),
+    Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
+    Code.NOT_ACCEPTABLE: (406, "No acceptable media type"),
+    Code.PAYLOAD_TOO_LARGE: (413, "The body is too large"),
+    Code.UNSUPPORTED_MEDIA_TYPE: (415, "The body is no JSON"),
+    Code.USER_ID_INVALID: (422, "The user id is not legal"),
+    Code.USER_INVALID: (422, "The user object is not legal"),
+    Code.RATE_LIMITED: (429, "Too many requests"),
+    Code.INTERNAL_ERROR: (500, "Something went wrong here"),
+    Code.TEMPORARILY_UNAVAILABLE: (503, "Not available right now"),
+}
+"""Status and title of each code."""
+
+_WAITING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_BEARER_ERRORS = {
+    Code.CREDENTIALS_INVALID: ', error="invalid_token"',
+    Code.CREDENTIALS_EXPIRED: ', error="invalid_token", error_description="expired"',
+}
+
+
+class Problems:
+    """
+    Writes problem documents.
+
+    Args:
+        public_url: The service's own URL, without a slash at the end; explains each code under it.
+    """
+
+    def __init__(self, public_url: str) -> None:
+        self._types = {code: f"{public_url}/docs#{code}" for code in Code}
+
+    def of_refusal(self, refusal: Refusal, request_id: str) -> Reply:
+        """Answer with what the refusal allows the caller to know."""
+        headers = []
+        status = KINDS[refusal.code][0]
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers.append(("WWW-Authenticate", _challenge(refusal)))
+        if refusal.retry_after is not None or status in _WAITING:
+            headers.append(("Retry-After", str(refusal.retry_after or RETRY_AFTER)))
+        return self.reply(
+            refusal.code, refusal.detail, request_id, members=refusal.members, headers=headers
+        )
+
+    def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Reply:
+        """Answer to a method that the path does not take."""
+        return self.reply(
+            Code.METHOD_NOT_ALLOWED,
+            "This path takes the methods that `Allow` lists.",
+            request_id,
+            headers=[("Allow", ", ".join(sorted(allowed)))],
+        )
+
+    def internal_error(self, request_id: str) -> Reply:
+        """Answer to a fault of ours, without a word about it."""
+        return self.reply(
+            Code.INTERNAL_ERROR,
+            "This is our fault. Try again; if it stays, report the `request_id`.",
+            request_id,
+        )
+
+    def reply(
+        self,
+        code: Code,
+        detail: str,
+        request_id: str,
+        *,
+        status: int | None = None,
+        members: Mapping[str, Any] | None = None,
+        headers: Headers = (),
+    ) -> Reply:
+        """Write a problem; `status` only where HTTP itself has a narrower one than the code's."""
+        usual_status, title = KINDS[code]
+        problem = Problem(
+            type=self._types[code],
+            title=title,
+            status=status or usual_status,
+            detail=detail,
+            code=code,
+            request_id=request_id,
+        )
+        content = {**msgspec.structs.asdict(problem), **(members or {})}
+        return Reply(problem.status, msgspec.json.encode(content), PROBLEM_JSON, headers)
+
+
+def _challenge(refusal: Refusal) -> str:
+    """Write the challenge of a 401 (RFC 6750 section 3, RFC 7617, RFC 9470 section 3)."""
+    if refusal.code is Code.SIGN_IN_REQUIRED:
+        return (
+            f'Bearer realm="{REALM}", error="insufficient_user_authentication", '
+            f'error_description="sign in again", max_age="{refusal.max_age or 0}"'
+        )
+    scheme = exchange.current().environ.get("HTTP_AUTHORIZATION", "")[:6].lower()
+    if scheme == "basic ":
+        return f'Basic realm="{REALM}", charset="UTF-8"'
+    return f'Bearer realm="{REALM}"' + _BEARER_ERRORS.get(refusal.code, "")

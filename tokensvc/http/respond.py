@@ -1,0 +1,120 @@
+"""Answers that are no refusals, and the choice between JSON and plain text."""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
+
+NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
+"""RFC 6749 section 5.1, for every answer unless it says otherwise."""
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_encode = msgspec.json.Encoder().encode
+
+Headers = Iterable[tuple[str, str]]
+
+
+class Reply:
+    """
+    An answer: a WSGI application of fixed content, four times cheaper than a Werkzeug response.
+
+    Args:
+        status: HTTP status code.
+        body: The content; its length is sent.
+        content_type: Of the body; "" for none.
+        headers: Further fields.
+        caching: The fields that say who may keep it.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "",
+        headers: Headers = (),
+        *,
+        caching: Headers = NO_STORE,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = [*caching, *headers]
+        if content_type:
+            self.headers.append(("Content-Type", content_type))
+        if status != HTTPStatus.NO_CONTENT:
+            self.headers.append(("Content-Length", str(len(body))))
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Send it; the body is left out for HEAD (RFC 9110 section 9.3.2)."""
+        start_response(_STATUS_LINES[self.status], self.headers)
+        if self.body and environ["REQUEST_METHOD"] != "HEAD":
+            return (self.body,)
+        return ()
+
+
+def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Reply:
+    """Answer with a struct, a mapping or a list as JSON."""
+    return Reply(status, _encode(content), JSON, headers)
+
+
+def text_response(text: str, headers: Headers = ()) -> Reply:
+    """Answer with bare text."""
+    return Reply(200, text.encode("utf-8"), TEXT, headers)
+
+
+def wants_text() -> bool:
+    """
+    Tell whether the client prefers `text/plain` to JSON; JSON when it says nothing.
+
+    Raises:
+        Refusal: `not_acceptable`, when it accepts neither.
+    """
+    accept = exchange.current().environ.get("HTTP_ACCEPT")
+    if accept is None or accept == "*/*":
+        return False
+    json, text = _qualities(accept)
+    if max(json, text) <= 0:
+        raise Refusal(
+            Code.NOT_ACCEPTABLE,
+            "This answers with application/json or text/plain: accept one of them.",
+        )
+    return text > json
+
+
+@lru_cache(maxsize=256)
+def _qualities(accept: str) -> tuple[float, float]:
+    """Give the weights of JSON and of plain text (RFC 9110 section 12.5.1)."""
+    ranges: dict[str, float] = {}
+    for item in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in item.split(";"))
+        ranges[media_range] = _weight(parameters)
+    return (
+        _quality(ranges, ("application/json", "application/*", "*/*")),
+        _quality(ranges, ("text/plain", "text/*", "*/*")),
+    )
+
+
+def _quality(ranges: dict[str, float], most_specific_first: tuple[str, ...]) -> float:
+    return next((ranges[name] for name in most_specific_first if name in ranges), 0.0)
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
