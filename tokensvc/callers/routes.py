@@ -1,11 +1,11 @@
 """`GET /v1/me`: whom this service takes the caller for."""
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from tokensvc.callers.service import Callers
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.http.respond import json_response
+from tokensvc.http.respond import Reply, json_response
 from tokensvc.keys.service import StreamKeys
 
 
@@ -22,7 +22,7 @@ def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
     blueprint = Blueprint("callers", __name__)
 
     @blueprint.get("/v1/me")
-    def get_me() -> Response:
+    def get_me() -> Reply:
         caller, standing = callers.signed_in_user(unverified_credential(), client_address())
         active = keys.ring_at(standing.ring_version).active
         return json_response(

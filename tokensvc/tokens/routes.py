@@ -3,11 +3,11 @@
 from typing import Any
 
 import msgspec
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from tokensvc.http.body import parse_body, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.http.respond import json_response, text_response, wants_text
+from tokensvc.http.respond import Reply, json_response, text_response, wants_text
 from tokensvc.tokens.rules import TokenRequest
 from tokensvc.tokens.service import TokenService
 
@@ -29,17 +29,17 @@ def routes(tokens: TokenService) -> Blueprint:
     blueprint = Blueprint("tokens", __name__)
 
     @blueprint.post("/v1/token")
-    def post_token() -> Response:
+    def post_token() -> Reply:
         return _answer(tokens, parse_body(TokenRequest))
 
     @blueprint.get("/v1/token")
-    def get_token() -> Response:
+    def get_token() -> Reply:
         return _answer(tokens, parse_query(TokenRequest))
 
     return blueprint
 
 
-def _answer(tokens: TokenService, request: TokenRequest) -> Response:
+def _answer(tokens: TokenService, request: TokenRequest) -> Reply:
     as_text = wants_text()
     minted = tokens.mint_token(request, unverified_credential(), client_address())
     if as_text:
