@@ -1,0 +1,177 @@
+"""
+How a log line is made: one chain for everything that this process says, one write a line.
+
+structlog's loggers, the standard library's (gunicorn, alembic, urllib3), warnings and uncaught
+exceptions all end here, because a sink beside the chain would not be redacted. A line is JSON, or
+on a terminal text for people.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+import structlog
+from structlog.processors import ExceptionRenderer
+from structlog.typing import EventDict
+
+from tokensvc.core.clock import Clock, system_clock
+from tokensvc.telemetry.redaction import mask, scrub
+from tokensvc.telemetry.settings import LogSettings
+
+STDERR: Final = 2
+MAX_TRACEBACK: Final = 16_384
+"""Characters of a traceback that are kept, its end."""
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that this context answers: every line that it causes names it."""
+
+_LEVELS = logging.getLevelNamesMapping()
+_BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+_encode = msgspec.json.Encoder().encode
+_with_traceback = ExceptionRenderer()
+_log = structlog.get_logger()
+
+
+def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_clock) -> None:
+    """
+    Send every line of this process to `fd`, as the settings say.
+
+    Args:
+        settings: The least level, and how a line looks.
+        fd: An open file descriptor.
+        clock: Seconds since the epoch.
+    """
+    as_json = settings.format == "json" or (settings.format == "auto" and not os.isatty(fd))
+    level = _LEVELS[settings.level.upper()]
+    structlog.configure(
+        processors=[_Line(_json if as_json else _text, clock)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Writer(fd),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_Bridge()], level=level, force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _report_uncaught
+    threading.excepthook = _report_uncaught_in_thread
+    sys.unraisablehook = _report_unraisable
+
+
+class _Writer:
+    """Writes a line with one system call, so that the lines of several processes never mix."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, line: bytes) -> None:
+        # A full disk or a closed pipe must not fail the request that the line is about.
+        with contextlib.suppress(OSError):
+            written = os.write(self._fd, line)
+            while written < len(line):
+                line = line[written:]
+                written = os.write(self._fd, line)
+
+    debug = info = warning = error = critical = write
+
+
+class _Line:
+    """The chain: put the fields in order, redact them, render."""
+
+    def __init__(self, render: Callable[[dict[str, Any], str], bytes], clock: Clock) -> None:
+        self._render = render
+        self._clock = clock
+
+    def __call__(self, logger: Any, level: str, fields: EventDict) -> bytes:
+        traceback = ""
+        if "exc_info" in fields:
+            fields = _with_traceback(logger, level, fields)
+            traceback = _end_of(fields.pop("exception", ""))
+        line = {
+            "time": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "event": None,
+            "request_id": request_id.get(),
+        }
+        if line["request_id"] is None:
+            del line["request_id"]
+        line.update(scrub(fields))
+        return mask(self._render(line, traceback)) + b"\n"
+
+
+def _end_of(traceback: str) -> str:
+    """Cut a long traceback, masked first: half a secret would no longer be known for one."""
+    if len(traceback) <= MAX_TRACEBACK:
+        return traceback
+    return mask(traceback.encode(errors="backslashreplace")).decode()[-MAX_TRACEBACK:]
+
+
+def _json(line: dict[str, Any], traceback: str) -> bytes:
+    if traceback:
+        line["exception"] = traceback
+    try:
+        return _encode(line)
+    except UnicodeEncodeError:
+        # A lone surrogate, which JSON can spell and UTF-8 cannot.
+        return json.dumps(line).encode()
+
+
+def _text(line: dict[str, Any], traceback: str) -> bytes:
+    time, level, event = line.pop("time"), line.pop("level"), line.pop("event")
+    words = [time[11:19], f"{level:<7}", json.dumps(event)[1:-1]]
+    words += [f"{name}={_word(value)}" for name, value in line.items()]
+    text = " ".join(words)
+    # Masked before it is split: a secret may have several lines.
+    for source in mask(traceback.encode(errors="backslashreplace")).decode().splitlines():
+        text += "\n    | " + _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", source)
+    return text.encode(errors="backslashreplace")
+
+
+def _word(value: object) -> str:
+    if isinstance(value, str) and _BARE.fullmatch(value):
+        return value
+    return json.dumps(value)
+
+
+class _Bridge(logging.Handler):
+    """Brings what the standard library's loggers say into the chain."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a wrong format string must not lose the line
+            message = str(record.msg)
+        level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
+        _log.log(level, message, logger=record.name, exc_info=record.exc_info or False)
+
+
+def _report_uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        _log.critical("uncaught", exc_info=(kind, error, traceback))
+
+
+def _report_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
+    error = uncaught.exc_value or uncaught.exc_type()
+    _log.critical(
+        "uncaught",
+        thread=uncaught.thread.name if uncaught.thread else None,
+        exc_info=(uncaught.exc_type, error, uncaught.exc_traceback),
+    )
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    error = unraisable.exc_value or unraisable.exc_type()
+    _log.error("unraisable", exc_info=(unraisable.exc_type, error, unraisable.exc_traceback))
