@@ -19,7 +19,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $@
 
 run: install ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines
-	@$(BIN)/python -m tokensvc.development --bind $(BIND)
+	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND)
 
 test: install ## Run every test (starts its own PostgreSQL, Redis and Node)
 	$(BIN)/python -m pytest
@@ -38,6 +38,8 @@ lock: install ## Write the lock files anew from pyproject.toml
 		--python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo hatchling | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
+		--no-emit-index-url --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
 
 bench: install ## Measure a mint against its peers and print the ratios
 	$(BIN)/python -m bench
