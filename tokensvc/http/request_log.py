@@ -10,8 +10,14 @@ from tokensvc.http import exchange
 
 
 def note(**fields: Any) -> None:
-    """Add fields to the line, verified facts only: who asked, for whom, with which key."""
-    exchange.current().notes.update(fields)
+    """
+    Add fields to the line, verified facts only: who asked, for whom, with which key.
+
+    A command mints outside of any request: then there is no line.
+    """
+    request = exchange.current(None)
+    if request is not None:
+        request.notes.update(fields)
 
 
 def set_rate_limit_fields(policy: str, limit: str) -> None:

@@ -48,13 +48,14 @@ class StreamKeyRing:
         keys: Those not retired, newest first.
     """
 
-    __slots__ = ("_by_api_key", "active", "version")
+    __slots__ = ("_by_api_key", "active", "keys", "version")
 
     def __init__(self, version: int, keys: Iterable[StreamKey]) -> None:
         self.version = version
+        self.keys = tuple(keys)
         self.active: StreamKey | None = None
         self._by_api_key: dict[str, StreamKey] = {}
-        for key in keys:
+        for key in self.keys:
             if key.state is KeyState.ACTIVE:
                 self.active = key
                 self._by_api_key[key.api_key] = key
