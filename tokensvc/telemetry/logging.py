@@ -172,6 +172,6 @@ def _report_uncaught_in_thread(uncaught: threading.ExceptHookArgs) -> None:
     )
 
 
-def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+def _report_unraisable(unraisable: Any) -> None:
     error = unraisable.exc_value or unraisable.exc_type()
     _log.error("unraisable", exc_info=(unraisable.exc_type, error, unraisable.exc_traceback))
