@@ -12,9 +12,9 @@ from pathlib import Path
 from bench import credentials, report
 from bench.load import LoadError
 from bench.measure import Meter
-from bench.systems import BARE, BY_HAND, SERVICE, Running, Stage, StartError
+from bench.systems import BARE, BY_HAND, CROWDED, SERVICE, Running, Stage, StartError
 
-_SYSTEMS = (SERVICE, BARE, BY_HAND)
+_SYSTEMS = (SERVICE, CROWDED, BARE, BY_HAND)
 
 
 def main() -> int:

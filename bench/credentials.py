@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 ISSUER = "https://id.bench.example"
 AUDIENCE = "chat"
 USERS = 5_000
+USER_IDS = 1_000_000
+"""Among which the users are spread evenly."""
+USER_ID_FORMAT = "user-%07d"
 _CHUNK = 1_000
 
 
@@ -61,7 +64,7 @@ def _sign(private_pem: bytes, serials: Iterable[int], now: int) -> list[Credenti
     header = _encode(json.dumps({"alg": "RS256", "typ": "JWT"}).encode())
     credentials = []
     for serial in serials:
-        user_id = f"user-{serial % USERS:05}"
+        user_id = USER_ID_FORMAT % (serial % USERS * (USER_IDS // USERS))
         payload = _encode(json.dumps(_claims(user_id, serial, now)).encode())
         signing_input = header + b"." + payload
         signature = key.sign(signing_input, padding.PKCS1v15(), hashes.SHA256())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.credentials import Credential
 from bench.load import Load, LoadError, drive
-from bench.systems import STREAM_API_KEY, STREAM_API_SECRET, Running
+from bench.systems import BARE, STREAM_API_KEY, STREAM_API_SECRET, Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Meter:
             load = self._loader.submit(drive, running.port, requests, self._connections).result()
         except LoadError as error:
             raise LoadError(f"{running.system.name} {error}\n{running.log_tail()}") from error
-        _check(load.bodies, asked if running.system.mints else None)
+        _check(load.bodies, None if running.system is BARE else asked)
         return load
 
 

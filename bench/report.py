@@ -75,11 +75,12 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def verdicts(service: Outcome, bare: Outcome, by_hand: Outcome) -> list[Verdict]:
+def verdicts(service: Outcome, crowded: Outcome, bare: Outcome, by_hand: Outcome) -> list[Verdict]:
     """Hold the service's figures against its peers' of the same round, and against the limits."""
     return [
         Verdict("CPU a mint / bare Flask route", _ratios(service, bare), "x", 1.8, aim=1.5),
         Verdict(f"CPU a mint / {by_hand.name}", _ratios(service, by_hand), "x", 1.15, aim=1.0),
+        Verdict("CPU a mint, 1,000,000 revoked / 1,000", _ratios(crowded, service), "x", 1.1),
         Verdict("p99 / p50", [one.p99 / one.p50 for one in service.rounds], "x", 10),
         Verdict("memory of a worker", [service.worker_bytes_at_end / MIB], " MiB", 120),
         Verdict("start to first token", [service.first_answer], " s", 2),

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from bench import credentials
 from bench.process_group import ProcessGroup
+from bench.revoked import revoke
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "bench7k3q9z2"
 STREAM_API_SECRET = "a-stream-secret-for-the-bench-of-48-characters.."
+_DATABASE = "tokensvc.db"
 _TIMEOUT = 30.0
 
 
@@ -34,19 +37,21 @@ class System:
         name: In the table.
         app: What gunicorn serves.
         config: Where gunicorn's settings are.
-        mints: Whether its tokens are real, to be checked.
+        revoked_users: Written into its database before it is measured; a peer has none.
     """
 
     name: str
     app: str
     config: str
-    mints: bool
+    revoked_users: int = 0
 
 
 _PEER_CONFIG = "python:bench.peers.gunicorn_conf"
-SERVICE = System("tokensvc", "tokensvc.wsgi:app", "python:tokensvc.gunicorn_conf", mints=True)
-BARE = System("bare Flask route", "bench.peers.bare:app", _PEER_CONFIG, mints=False)
-BY_HAND = System("Flask + PyJWT + stream-chat", "bench.peers.by_hand:app", _PEER_CONFIG, mints=True)
+_SERVICE_CONFIG = "python:tokensvc.gunicorn_conf"
+SERVICE = System("tokensvc", "tokensvc.wsgi:app", _SERVICE_CONFIG, revoked_users=1_000)
+CROWDED = System("  1,000,000 revoked users", "tokensvc.wsgi:app", _SERVICE_CONFIG, 1_000_000)
+BARE = System("bare Flask route", "bench.peers.bare:app", _PEER_CONFIG)
+BY_HAND = System("Flask + PyJWT + stream-chat", "bench.peers.by_hand:app", _PEER_CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class Stage:
     def running(self, system: System) -> Iterator[Running]:
         """Run a system until the block ends."""
         port = _free_port()
-        home = self._home(system.app.partition(":")[0])
+        home = self._home()
         environ = self._environ(home, port)
         log = home / "stderr.log"
         started_at = time.perf_counter()
@@ -107,6 +112,8 @@ class Stage:
             )
         try:
             _wait_until_listening(port, process, log)
+            if system.revoked_users:
+                revoke(home / _DATABASE, system.revoked_users)
             yield Running(system, port, ProcessGroup(process.pid), started_at, log)
         finally:
             _stop(process)
@@ -115,7 +122,7 @@ class Stage:
         done = subprocess.run(
             [sys.executable, "-m", "bench.peers.service_settings"],
             cwd=ROOT,
-            env=self._environ(self._home("settings"), _free_port()),
+            env=self._environ(self._home(), _free_port()),
             capture_output=True,
             text=True,
             check=False,
@@ -124,10 +131,8 @@ class Stage:
             raise StartError(f"the service's gunicorn settings cannot be read:\n{done.stderr}")
         return done.stdout
 
-    def _home(self, name: str) -> Path:
-        home = self._folder / name
-        home.mkdir()
-        return home
+    def _home(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self._folder))
 
     def _environ(self, home: Path, port: int) -> dict[str, str]:
         issuer = {
@@ -142,7 +147,7 @@ class Stage:
             "STREAM_API_KEY": STREAM_API_KEY,
             "STREAM_API_SECRET": STREAM_API_SECRET,
             "TOKENSVC_PUBLIC_URL": "https://bench.example",
-            "TOKENSVC_DATABASE_URL": f"sqlite:///{home / 'tokensvc.db'}",
+            "TOKENSVC_DATABASE_URL": f"sqlite:///{home / _DATABASE}",
             "TOKENSVC_BIND": f"127.0.0.1:{port}",
             "TOKENSVC_WORKERS": str(self._workers),
             "TOKENSVC_ISSUERS": json.dumps([issuer]),
