@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from doubles.faults import Answer
-from doubles.stream import StreamDouble
 from stream_chat import StreamChat
 
+from tests.doubles.faults import Answer
+from tests.doubles.stream import StreamDouble
 from tokensvc.stream import api
 from tokensvc.stream.api import StreamUnavailableError, check_key
 
