@@ -64,3 +64,7 @@ class Refusal(Exception):
         self.members: Mapping[str, Any] = members or {}
         self.retry_after = retry_after
         self.max_age = max_age
+
+
+class StartupError(Exception):
+    """The process must not start; the text tells the operator what to change."""

@@ -1,0 +1,225 @@
+"""
+Settings become objects here, and nowhere else.
+
+Three steps: `load_settings` (or `settings_of_process`, after a fork), `prepare` once before the
+first request, `build` in each process.
+"""
+
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Blueprint
+
+from tokensvc import settings as settings_module
+from tokensvc.callers import routes as caller_routes
+from tokensvc.callers.service import Callers
+from tokensvc.clients.service import Clients
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.http.app import HttpConfig, ServiceApp, make_app
+from tokensvc.issuers.service import Issuers
+from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.vault import Vault, load_or_make_key_file
+from tokensvc.limits.service import Limiter
+from tokensvc.ops import routes as ops_routes
+from tokensvc.ops.checks import checks
+from tokensvc.settings import Settings
+from tokensvc.standing.store import StandingStore
+from tokensvc.telemetry import logging, redaction
+from tokensvc.tokens import routes as token_routes
+from tokensvc.tokens.service import TokenService
+
+_BACKGROUND_THREADS = 2
+"""Beside those that serve requests: the refresh of issuers' keys, and the readiness probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes and commands call."""
+
+    settings: Settings
+    database: Database
+    standings: StandingStore
+    keys: StreamKeys
+    clients: Clients
+    issuers: Issuers
+    callers: Callers
+    tokens: TokenService
+
+    def close(self) -> None:
+        """Stop the background threads and close the connections."""
+        self.issuers.stop()
+        self.database.close()
+
+
+def load_settings() -> Settings:
+    """
+    Read the settings from the environment, and log as they say.
+
+    Raises:
+        SettingsError: With every fault.
+    """
+    settings = settings_module.load(os.environ)
+    redaction.conceal(settings.secret_values())
+    logging.configure(settings.log)
+    return settings
+
+
+class _OfProcess:
+    """The settings that a gunicorn master has read for its workers."""
+
+    settings: Settings | None = None
+
+
+def settings_of_process() -> Settings:
+    """
+    Give the settings that were read before the fork; read them if none were.
+
+    So that a worker that starts later, or after a faulty change, runs with what its siblings have.
+
+    Raises:
+        SettingsError: With every fault.
+    """
+    if _OfProcess.settings is None:
+        _OfProcess.settings = load_settings()
+    return _OfProcess.settings
+
+
+def reload() -> None:
+    """
+    Read the settings again, for the workers to come.
+
+    Raises:
+        SettingsError: With every fault. The former settings stay.
+        StartupError: What the operator must change first. The former settings stay.
+    """
+    settings = load_settings()
+    prepare(settings)
+    _OfProcess.settings = settings
+
+
+def prepare(settings: Settings) -> None:
+    """
+    Bring the database to where the service can start: its schema, and a Stream key that signs.
+
+    SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it.
+
+    Raises:
+        StartupError: What the operator must change first.
+    """
+    database = open_database(settings)
+    try:
+        if database.dialect == "sqlite":
+            schema.migrate(database)
+        else:
+            schema.require_current(database)
+        _prepare_keys(StreamKeys(database, open_vault(settings), system_clock), settings)
+    except Refusal as refusal:
+        raise StartupError(f"{refusal.detail} ({refusal.reason})") from refusal
+    finally:
+        database.close()
+
+
+def _prepare_keys(keys: StreamKeys, settings: Settings) -> None:
+    keys.check_covered()
+    stream = settings.stream
+    if stream.api_key is not None and stream.api_secret is not None:
+        keys.seed(stream.api_key, stream.api_secret.get_secret_value())
+    if not keys.has_active():
+        raise StartupError(
+            "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
+            "Stream's dashboard shows them."
+        )
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database, with a connection for each thread."""
+    return Database.open(
+        settings.database_url.get_secret_value(), pool_size=settings.threads + _BACKGROUND_THREADS
+    )
+
+
+def open_vault(settings: Settings) -> Vault:
+    """
+    Take the encryption keys of the settings, or the one beside a SQLite file.
+
+    Raises:
+        StartupError: There is none, or it cannot be used.
+    """
+    if settings.encryption_keys:
+        return Vault([key.get_secret_value() for key in settings.encryption_keys])
+    path = settings.sqlite_path
+    if path is None:
+        raise StartupError("encryption_keys: PostgreSQL needs them.")
+    return Vault([load_or_make_key_file(Path(f"{path}.key"))])
+
+
+def build(settings: Settings) -> Services:
+    """
+    Build what routes and commands call. Nothing here waits for a network.
+
+    Raises:
+        StartupError: What the operator must change first.
+    """
+    database = open_database(settings)
+    standings = StandingStore(database, system_clock)
+    keys = StreamKeys(database, open_vault(settings), system_clock)
+    clients = Clients(database, system_clock)
+    alphabet = settings.user_ids.alphabet
+    issuers = Issuers(
+        settings.issuers, settings.jwks, alphabet, IssuerKeyStore(database), system_clock
+    )
+    limiter = Limiter(settings.limits, settings.redis_url)
+    callers = Callers(issuers=issuers, clients=clients, standings=standings, limiter=limiter)
+    tokens = TokenService(
+        callers=callers,
+        standings=standings,
+        keys=keys,
+        limiter=limiter,
+        settings=settings.token,
+        alphabet=alphabet,
+        clock=system_clock,
+        random=random.SystemRandom().random,
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        standings=standings,
+        keys=keys,
+        clients=clients,
+        issuers=issuers,
+        callers=callers,
+        tokens=tokens,
+    )
+
+
+def build_app(services: Services) -> ServiceApp:
+    """Mount every route."""
+    settings = services.settings
+    metrics_bind = settings.metrics.bind
+    config = HttpConfig(
+        public_url=settings.public_url,
+        allowed_hosts=settings.hosts.allowed,
+        cors_origins=settings.cors.origins,
+        trusted_proxies=settings.proxies.trusted,
+        metrics_port=int(metrics_bind.rpartition(":")[2]) if metrics_bind else None,
+    )
+    return make_app(config, _blueprints(services))
+
+
+def _blueprints(services: Services) -> Sequence[Blueprint]:
+    token = services.settings.metrics.token
+    return [
+        token_routes.routes(services.tokens),
+        caller_routes.routes(services.callers, services.keys),
+        ops_routes.routes(
+            checks(services.database, services.keys, services.issuers),
+            token.get_secret_value() if token is not None else None,
+        ),
+    ]

@@ -1,0 +1,109 @@
+"""
+The gunicorn configuration: `gunicorn -c python:tokensvc.gunicorn_conf tokensvc.wsgi:app`.
+
+The master reads the settings before it forks, and again on HUP. Faulty ones are logged and the
+former ones kept, since gunicorn stops as a whole when a new worker cannot start.
+"""
+
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from tokensvc.telemetry import multiprocess
+
+_metrics_folder = tempfile.mkdtemp(prefix="tokensvc-metrics-")
+multiprocess.prepare(_metrics_folder)  # before anything below imports prometheus_client
+
+import structlog  # noqa: E402 - as said above
+
+from tokensvc import bootstrap  # noqa: E402 - as said above
+from tokensvc.core.errors import StartupError  # noqa: E402 - as said above
+from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - as said above
+from tokensvc.http.worker import ProblemWorker  # noqa: E402 - as said above
+from tokensvc.settings import Settings, SettingsError  # noqa: E402 - as said above
+
+_KEEPALIVE = 75
+"""Seconds: longer than the idle time of load balancers (60), which else meet closed connections."""
+
+_log = structlog.get_logger(__name__)
+
+
+class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
+    """Gunicorn's own lines go where all others go, so that they are redacted and JSON too."""
+
+    def _set_handler(self, log: logging.Logger, *_: Any, **__: Any) -> None:
+        log.propagate = True
+
+
+class _Master:
+    """What the master holds until it ends."""
+
+    lock: ProcessLock | None = None
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return bootstrap.settings_of_process()
+    except SettingsError as error:
+        shutil.rmtree(_metrics_folder, ignore_errors=True)
+        sys.exit(f"tokensvc does not start, because of its settings:\n{error}")
+
+
+_settings = _settings_or_exit()
+_metrics_bind = _settings.metrics.bind
+
+bind = [_settings.bind, _metrics_bind] if _metrics_bind else [_settings.bind]
+workers = _settings.workers
+threads = _settings.threads
+worker_class = ProblemWorker
+logger_class = PropagatingLogger
+loglevel = _settings.log.level
+proc_name = "tokensvc"
+keepalive = _KEEPALIVE
+graceful_timeout = 30
+timeout = 30
+limit_request_line = 4094
+limit_request_fields = 64
+# A token of 8 KiB, and the name of the field before it.
+limit_request_field_size = 9216
+# `X-Forwarded-For` is read by the application, from the proxies of the settings alone.
+forwarded_allow_ips = ""
+# Its socket would lie in $HOME, which a container may not write to.
+control_socket_disable = True
+if Path("/dev/shm").is_dir():  # noqa: S108 - a worker's heartbeat must not wait for a disk
+    worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn makes and unlinks the file safely
+
+
+def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
+    """Take the lock of the SQLite file, and bring the database to where the service can start."""
+    try:
+        if _settings.sqlite_path is not None:
+            _settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+            _Master.lock = hold_process_lock(_settings.sqlite_path)
+        bootstrap.prepare(_settings)
+    except StartupError as error:
+        shutil.rmtree(_metrics_folder, ignore_errors=True)
+        sys.exit(f"tokensvc does not start:\n{error}")
+
+
+def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's
+    """Read the settings again for the new workers."""
+    try:
+        bootstrap.reload()
+    except (SettingsError, StartupError) as error:
+        _log.error("reload_refused", detail=str(error), hint="the former settings stay in force")
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
+    """Fold the figures of a worker that ended into the archive."""
+    multiprocess.archive(worker.pid)
+
+
+def on_exit(server: Any) -> None:  # noqa: ARG001 - gunicorn's
+    """Remove what only the running service needed."""
+    shutil.rmtree(_metrics_folder, ignore_errors=True)
