@@ -26,7 +26,7 @@ from tokensvc.http import cors, exchange, hosts, intake, proxies
 from tokensvc.http.exchange import Exchange
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Reply
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import logging, metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,8 +42,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _LONGEST_LOGGED_PATH = 200
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +104,7 @@ class ServiceApp(Flask):
         self._origins = cors.Origins(config.cors_origins)
         self._proxies = proxies.Proxies(config.trusted_proxies)
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
+        self._log = structlog.get_logger().bind()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:  # noqa: ARG002 - Flask's
         """Give the one adapter there is: routes do not depend on the host."""
@@ -118,6 +117,7 @@ class ServiceApp(Flask):
         started = time.perf_counter()
         here = self._open(environ)
         token = exchange.enter(here)
+        logged_id = logging.request_id.set(here.request_id)
         try:
             reply = self._answer(here)
             reply.headers.append(("X-Request-Id", here.request_id))
@@ -129,6 +129,7 @@ class ServiceApp(Flask):
             self._record(here, reply.status, time.perf_counter() - started)
             return reply(environ, start_response)
         finally:
+            logging.request_id.reset(logged_id)
             exchange.leave(token)
 
     def _open(self, environ: "WSGIEnvironment") -> Exchange:
@@ -219,16 +220,16 @@ class ServiceApp(Flask):
             metrics.count_refusal(notes["code"])
         if here.route is None:
             notes["path"] = environ["PATH_INFO"][:_LONGEST_LOGGED_PATH]
-        log = _log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.info
+        log = self._log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else self._log.info
+        if here.error is not None:
+            notes["exc_info"] = here.error
         log(
             "request",
-            request_id=here.request_id,
             method=method,
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
             client=here.client_address,
-            exc_info=here.error,
             **notes,
         )
 

@@ -15,7 +15,8 @@ EXPOSED = "Retry-After, WWW-Authenticate, X-Request-Id, RateLimit, RateLimit-Pol
 REQUEST_HEADERS = "Accept, Authorization, Content-Type"
 PREFLIGHT_SECONDS = 600
 
-_ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::(?:[0-9]{1,5}|\*))?")
+_ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
+_LOOPBACK_ANY_PORT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):\*")
 _PORT = re.compile(r"(?::[0-9]{1,5})?")
 
 
@@ -58,11 +59,13 @@ def check_pattern(pattern: str) -> str:
     Return the pattern when it is an origin.
 
     Raises:
-        ValueError: It is `*`, `null`, has a path, or has a capital letter.
+        ValueError: It is `*`, `null`, has a path or a capital letter, or leaves the port open on
+            another host than this machine.
     """
-    if not _ORIGIN.fullmatch(pattern):
+    if not (_ORIGIN.fullmatch(pattern) or _LOOPBACK_ANY_PORT.fullmatch(pattern)):
         raise ValueError(
-            f"{pattern!r} is no origin: write scheme://host or scheme://host:port in lower case"
+            f"{pattern!r} is no origin: write scheme://host or scheme://host:port in lower case "
+            "(any port, `:*`, only for localhost, 127.0.0.1 and [::1])"
         )
     return pattern
 

@@ -30,6 +30,18 @@ class Hosts:
         return _name(host) in self._names
 
 
+def check_name(name: str) -> str:
+    """
+    Return the name when it is a host without a port.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if _name(name) != name.lower():
+        raise ValueError(f"{name!r} is no host name: write it without scheme, port and path")
+    return name
+
+
 def _name(host: str) -> str | None:
     match = _HOST.fullmatch(host.lower())
     return match["name"] if match else None

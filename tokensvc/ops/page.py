@@ -1,0 +1,83 @@
+"""The contract as a page for people: no script, nothing from another host."""
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tokensvc.ops.contract import contract
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_STYLE = (_TEMPLATES / "docs.css").read_text("utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def page() -> bytes:
+    """Give the page; it is made once."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        prose=_prose, inline=_inline, sample=_sample, kind=_kind, resolve=_resolve, last=_last
+    )
+    template = environment.get_template("docs.html")
+    return template.render(contract=contract(), style=Markup(_STYLE)).encode()  # noqa: S704 - ours
+
+
+def _prose(text: str) -> Markup:
+    """Render paragraphs that are parted by empty lines."""
+    paragraphs = (_inline(part) for part in re.split(r"\n\s*\n", text.strip()))
+    return Markup("\n").join(Markup("<p>{}</p>").format(part) for part in paragraphs)
+
+
+def _inline(text: str) -> Markup:
+    """Render `code` in a text."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def _sample(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _resolve(node: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference inside the contract."""
+    while "$ref" in node:
+        found: Any = contract()
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        node = found
+    return node
+
+
+def _last(reference: str) -> str:
+    return reference.rpartition("/")[2]
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """Say the type of a schema in words."""
+    if "$ref" in schema:
+        return _last(schema["$ref"])
+    if "anyOf" in schema:
+        return " or ".join(_kind(choice) for choice in schema["anyOf"])
+    if "const" in schema:
+        return repr(schema["const"])
+    kind = schema.get("type", "anything")
+    if kind == "array":
+        return f"list of {_kind(schema['items'])}"
+    return " or ".join(kind) if isinstance(kind, list) else kind

@@ -1,0 +1,85 @@
+"""`/healthz`, `/readyz`, `/metrics`, `/openapi.yaml`, `/docs`."""
+
+import hmac
+import time
+from collections.abc import Sequence
+
+import msgspec
+from flask import Blueprint
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
+from tokensvc.http.respond import Reply, json_response
+from tokensvc.ops.contract import contract_bytes
+from tokensvc.ops.health import Check, Readiness, ReadinessProbe, State
+from tokensvc.ops.page import CONTENT_SECURITY_POLICY, page
+from tokensvc.telemetry import metrics
+
+_KEPT = (("Cache-Control", "public, max-age=300"),)
+_PAGE_FIELDS = (
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    ("Referrer-Policy", "no-referrer"),
+)
+_RETRY_AFTER = (("Retry-After", "5"),)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process answers; nothing else is looked at."""
+
+    status: str = "ok"
+
+
+def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Blueprint:
+    """
+    Give the routes of operators and newcomers.
+
+    Args:
+        checks: What readiness means.
+        metrics_token: The bearer token that opens `/metrics` and the details of `/readyz` on the
+            main port; without one they are on the metrics port only.
+    """
+    blueprint = Blueprint("ops", __name__)
+    probe = ReadinessProbe(checks, time.monotonic)
+
+    @blueprint.get("/healthz")
+    def get_health() -> Reply:
+        return json_response(Health())
+
+    @blueprint.get("/readyz")
+    def get_readiness() -> Reply:
+        verdict = probe.read()
+        if not _is_operator(metrics_token):
+            verdict = Readiness(verdict.status)
+        if verdict.status is State.FAILED:
+            return json_response(verdict, 503, _RETRY_AFTER)
+        return json_response(verdict)
+
+    @blueprint.get("/metrics")
+    def get_metrics() -> Reply:
+        if not _is_operator(metrics_token):
+            # Not 401: who may not see them need not know that they are here.
+            raise Refusal(Code.NOT_FOUND, "Metrics are on their own port, or need their token.")
+        content, content_type = metrics.render()
+        return Reply(200, content, content_type)
+
+    @blueprint.get("/openapi.yaml")
+    def get_contract() -> Reply:
+        return Reply(200, contract_bytes(), "application/yaml", caching=_KEPT)
+
+    @blueprint.get("/docs")
+    def get_docs() -> Reply:
+        return Reply(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_KEPT)
+
+    return blueprint
+
+
+def _is_operator(metrics_token: str | None) -> bool:
+    here = exchange.current()
+    if here.on_metrics_port:
+        return True
+    scheme, _, presented = here.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return (
+        metrics_token is not None
+        and scheme.lower() == "bearer"
+        and hmac.compare_digest(presented.encode(), metrics_token.encode())
+    )
