@@ -76,8 +76,9 @@ class PreparedRead:
             # To the last row: a cursor left in the middle holds a read transaction open on SQLite.
             rows: list[tuple[Any, ...]] = connection.execute(self._sql, values).fetchall()
         except self._error as error:
-            pooled.invalidate(error)
-            if not self._has_died(connection):
+            had_died = self._has_died(connection)
+            pooled.invalidate(error)  # whatever state it is in now
+            if not had_died:
                 raise
             # What cut one idle connection has cut them all: the others need not find out singly.
             if self._engine.pool is pool:

@@ -1,0 +1,279 @@
+"""Transactions, reads and constraints: one contract that both databases keep."""
+
+import threading
+import traceback
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.database import engine
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import (
+    app_standing,
+    client_secrets,
+    service_clients,
+    stream_keys,
+    user_standings,
+)
+
+
+def add_user(tx, user_id, **columns):
+    tx.execute(user_standings.insert(), {"user_id": user_id, **columns})
+
+
+def user_ids(database):
+    with database.read() as connection:
+        return set(connection.scalars(sa.select(user_standings.c.user_id)))
+
+
+def test_a_block_that_ends_is_committed(database):
+    """What a transaction wrote is there for every read after it."""
+    with database.write() as tx:
+        add_user(tx, "ada")
+        add_user(tx, "bob")
+    assert user_ids(database) == {"ada", "bob"}
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), Refusal(Code.USER_INVALID, "x"), KeyboardInterrupt()]
+)
+def test_an_exception_undoes_the_block(database, error):
+    """Whatever leaves the block comes out as it is, and nothing of the block stays."""
+    with pytest.raises(type(error)) as raised, database.write() as tx:
+        add_user(tx, "ada")
+        raise error
+    assert raised.value is error
+    assert user_ids(database) == set()
+    with database.write() as tx:
+        add_user(tx, "ada")
+    assert user_ids(database) == {"ada"}
+
+
+def test_a_read_has_no_transaction_open(database):
+    """Two statements of one read see what was committed in between."""
+    query = sa.select(sa.func.count()).select_from(user_standings)
+    with database.read() as connection:
+        assert connection.scalar(query) == 0
+        with database.write() as tx:
+            add_user(tx, "ada")
+        assert connection.scalar(query) == 1
+
+
+def test_an_uncommitted_row_is_seen_by_nobody(database):
+    """A read during a transaction sees the state before it."""
+    with database.write() as tx:
+        add_user(tx, "ada")
+        assert user_ids(database) == set()
+    assert user_ids(database) == {"ada"}
+
+
+def test_writers_wait_for_each_other(database):
+    """Transactions that read, then write what they read, lose nothing and fail never."""
+    writers, rounds = 4, 25
+
+    def raise_floor():
+        for _ in range(rounds):
+            with database.write() as tx:
+                lock = sa.select(app_standing.c.floor).with_for_update()
+                tx.execute(app_standing.update().values(floor=tx.scalar(lock) + 1))
+
+    with ThreadPoolExecutor(writers) as pool:
+        for writer in [pool.submit(raise_floor) for _ in range(writers)]:
+            writer.result()
+    with database.read() as connection:
+        assert connection.scalar(sa.select(app_standing.c.floor)) == writers * rounds
+
+
+def test_a_prepared_read_binds_by_name(database):
+    """Its own constants and the caller's parameters reach the statement; no row is `None`."""
+    with database.write() as tx:
+        for user_id, floor in (("ada", 1), ("bob", 2), ("cyd", 2)):
+            add_user(tx, user_id, floor=floor)
+    column = user_standings.c
+    read = database.prepare(
+        sa.select(column.user_id)
+        .where(column.floor == 2, column.user_id >= sa.bindparam("first"))
+        .order_by(column.user_id)
+    )
+    assert read.fetch_all({"first": "a"}) == [("bob",), ("cyd",)]
+    assert read.fetch({"first": "c"}) == ("cyd",)
+    assert read.fetch({"first": "d"}) is None
+    assert read.fetch_all({"first": "d"}) == []
+
+
+def test_a_prepared_read_sees_the_last_commit(database):
+    """No snapshot of an earlier read stays open on any pooled connection."""
+    read = database.prepare(sa.select(app_standing.c.floor))
+    for floor in range(1, 20):
+        with database.write() as tx:
+            tx.execute(app_standing.update().values(floor=floor))
+        assert read.fetch({}) == (floor,)
+
+
+def test_a_prepared_read_serves_threads_at_once(database):
+    """Threads share the pool without mixing up their answers."""
+    with database.write() as tx:
+        for number in range(50):
+            add_user(tx, f"u{number}", floor=number)
+    column = user_standings.c
+    read = database.prepare(
+        sa.select(column.user_id, column.floor).where(column.user_id == sa.bindparam("user_id"))
+    )
+
+    def ask(number):
+        return read.fetch({"user_id": f"u{number}"}) == (f"u{number}", number)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(ask, [number % 50 for number in range(600)]))
+
+
+ROWS_THAT_NO_TABLE_TAKES = {
+    "a second standing of the app": (app_standing, {"id": 2}),
+    "a cut-off above the floor": (
+        user_standings,
+        {"user_id": "ada", "tokens_valid_after": 5, "floor": 4},
+    ),
+    "a negative floor": (user_standings, {"user_id": "ada", "floor": -1}),
+    "an unknown state": (
+        stream_keys,
+        {"id": "1", "api_key": "k", "fingerprint": "f", "state": "idle", "created_at": 1},
+    ),
+    "a live key without a secret": (
+        stream_keys,
+        {"id": "1", "api_key": "k", "fingerprint": "f", "state": "standby", "created_at": 1},
+    ),
+    "a retired key with its secret": (
+        stream_keys,
+        {
+            "id": "1",
+            "api_key": "k",
+            "fingerprint": "f",
+            "state": "retired",
+            "created_at": 1,
+            "secret_ciphertext": "c",
+            "wrapped_by": "w",
+        },
+    ),
+    "a client whose id could be a user's": (
+        service_clients,
+        {"id": "svc_x", "name": "x", "scopes": "[]", "vouches": False, "created_at": 1},
+    ),
+    "a secret of no client": (
+        client_secrets,
+        {"id": "1", "client_id": "svc.none", "secret_hash": "h", "created_at": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("table, row", ROWS_THAT_NO_TABLE_TAKES.values(), ids=str)
+def test_a_constraint_refuses_what_a_bug_would_write(database, table, row):
+    """A broken constraint is our fault: it comes out as such, not as an unreachable database."""
+    with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
+        tx.execute(table.insert(), row)
+
+
+def stream_key(key_id, api_key, state):
+    wrapped = {"secret_ciphertext": "c", "wrapped_by": "w"} if state != "retired" else {}
+    return {
+        "id": key_id,
+        "api_key": api_key,
+        "fingerprint": "f",
+        "state": state,
+        "created_at": 1,
+        **wrapped,
+    }
+
+
+@pytest.mark.parametrize(
+    "first, second, fits",
+    [
+        (("k1", "active"), ("k2", "active"), False),
+        (("k1", "active"), ("k2", "standby"), True),
+        (("k1", "standby"), ("k1", "retiring"), False),
+        (("k1", "retired"), ("k1", "active"), True),
+        (("k1", "retired"), ("k1", "retired"), True),
+    ],
+)
+def test_the_ring_has_one_active_key_and_each_live_pair_once(database, first, second, fits):
+    """The database itself holds what two processes at once could break."""
+    with database.write() as tx:
+        tx.execute(stream_keys.insert(), stream_key("1", *first))
+    if fits:
+        with database.write() as tx:
+            tx.execute(stream_keys.insert(), stream_key("2", *second))
+        return
+    with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
+        tx.execute(stream_keys.insert(), stream_key("2", *second))
+
+
+@pytest.mark.sec(25)
+def test_a_failed_statement_does_not_print_its_values(database):
+    """Exceptions land in logs: what was to be written is not in their text."""
+    value = uuid.uuid4().hex
+    with pytest.raises((sa.exc.DBAPIError, Refusal)) as raised, database.write() as tx:
+        tx.execute(sa.text("SELECT no_such_column, :value"), {"value": value})
+    printed = "".join(traceback.format_exception(raised.value))
+    assert "no_such_column" in printed
+    assert value not in printed
+
+
+def test_a_broken_statement_is_no_unreachable_database(database):
+    """A fault of ours is not answered with "ask again shortly", where the driver tells it apart."""
+    read = database.prepare(sa.select(sa.bindparam("missing")))
+    with pytest.raises(database._engine.dialect.loaded_dbapi.ProgrammingError):
+        read.fetch({})
+
+
+def test_a_drained_pool_refuses(database, monkeypatch, request):
+    """More threads than connections: the one too many is told to come back."""
+    monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
+    url = database._engine.url.render_as_string(hide_password=False)
+    small = Database.open(url, pool_size=1)
+    request.addfinalizer(small.close)
+    read = small.prepare(sa.select(app_standing.c.floor))
+    barrier, release = threading.Barrier(4), threading.Event()
+
+    def hold():
+        with small.read():
+            barrier.wait()
+            release.wait()
+
+    threads = [threading.Thread(target=hold) for _ in range(1 + engine._OVERFLOW)]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    with pytest.raises(Refusal) as refused:
+        read.fetch({})
+    with pytest.raises(Refusal), small.read():
+        pass
+    release.set()
+    for thread in threads:
+        thread.join()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert read.fetch({}) == (0,)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "mysql://root:s3cr3t@db/tokens",
+        "postgresql://tokensvc:s3cr3t@db:port/tokens",
+        "postgresql+asyncpg://tokensvc:s3cr3t@db/tokens",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:s3cr3t?mode=memory&uri=true",
+        "sqlite:////proc/s3cr3t-less/tokensvc.db",
+    ],
+)
+@pytest.mark.sec(25)
+def test_a_url_that_cannot_work_stops_the_start(url):
+    """It says what a URL looks like, and never repeats a password."""
+    with pytest.raises(StartupError, match=r"^database_url: ") as raised:
+        Database.open(url, pool_size=1)
+    assert "tokensvc:s3cr3t" not in str(raised.value)
+    assert raised.value.__cause__ is None or "s3cr3t" not in str(raised.value.__cause__.args[0])

@@ -1,0 +1,116 @@
+"""What is promised of the SQLite file alone."""
+
+import stat
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database import schema, sqlite
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import app_standing
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "var" / "deep" / "tokensvc.db"
+
+
+@pytest.fixture
+def database(path):
+    database = Database.open(f"sqlite:///{path}", pool_size=2)
+    yield database
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "pragma, value",
+    [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
+)
+def test_every_connection_is_durable_and_strict(database, pragma, value):
+    """`synchronous=FULL` (2): a commit that was answered survives a power cut."""
+    read = database.prepare(sa.select(sa.literal_column("1")))
+    with database.read() as first, database.read() as second:
+        for connection in (first, second):
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+    assert read.fetch({}) == (1,)
+
+
+def test_the_file_is_its_owners_alone(database, path):
+    """The database and what SQLite puts beside it are readable by nobody else."""
+    schema.migrate(database)
+    with database.write() as tx:
+        tx.execute(app_standing.update().values(floor=1))
+        files = list(path.parent.iterdir())
+        assert {file.name for file in files} == {
+            f"{path.name}{end}" for end in ("", "-wal", "-shm")
+        }
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_file_that_exists_is_left_as_it_is(database, path):
+    """Opening again changes neither the rows nor the mode that an operator chose."""
+    schema.migrate(database)
+    path.chmod(0o640)
+    again = Database.open(f"sqlite:///{path}", pool_size=1)
+    assert schema.status(again) == "current"
+    again.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_lock_held_too_long_refuses(path, monkeypatch):
+    """A writer that never ends makes the next one's caller come back later; reads go on."""
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    database = Database.open(f"sqlite:///{path}", pool_size=2)
+    schema.migrate(database)
+    read = database.prepare(sa.select(app_standing.c.floor))
+    with database.write():
+        with pytest.raises(Refusal) as refused, database.write():
+            pass
+        assert read.fetch({}) == (0,)
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.value.retry_after == 5
+    with database.write() as tx:
+        tx.execute(app_standing.update().values(floor=1))
+    database.close()
+
+
+def test_the_write_lock_is_taken_at_once(database):
+    """`BEGIN IMMEDIATE`: a second transaction waits before it reads, so it never reads in vain."""
+    schema.migrate(database)
+    order = []
+
+    def write():
+        with database.write():
+            order.append("second")
+
+    with database.write() as tx:
+        tx.execute(sa.select(app_standing.c.floor))
+        waiting = threading.Thread(target=write)
+        waiting.start()
+        waiting.join(0.2)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "gone"])
+def test_a_damaged_file_refuses(database, path, damage):
+    """Neither a file that is no database nor a vanished folder gives anything but a refusal."""
+    schema.migrate(database)
+    database.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+    if damage == "garbage":
+        path.write_bytes(b"no database" * 1000)
+    else:
+        path.parent.rmdir()
+    read = database.prepare(sa.select(app_standing.c.floor))
+    with pytest.raises(Refusal) as refused:
+        read.fetch({})
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    with pytest.raises(Refusal), database.write():
+        pass
+    with pytest.raises(Refusal):
+        schema.status(database)
