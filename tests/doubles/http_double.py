@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from doubles.faults import Answer, Fault, FaultKind, Faults
+from tests.doubles.faults import Answer, Fault, FaultKind, Faults
 
 
 @dataclass

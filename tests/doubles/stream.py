@@ -18,17 +18,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from doubles.faults import Answer, Fault
-from doubles.http_double import Call, HttpDouble
-from doubles.stream_api import StreamApi
-from doubles.stream_app import StreamApp
-from doubles.stream_sessions import Session, Sessions
-from doubles.stream_tokens import Claims, StreamError
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.sync.connection import Connection
+
+from tests.doubles.faults import Answer, Fault
+from tests.doubles.http_double import Call, HttpDouble
+from tests.doubles.stream_api import StreamApi
+from tests.doubles.stream_app import StreamApp
+from tests.doubles.stream_sessions import Session, Sessions
+from tests.doubles.stream_tokens import Claims, StreamError
 
 RATE_LIMIT = 10_000
 

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from doubles.http_double import Call
-from doubles.stream_app import StreamApp
-from doubles.stream_sessions import Session, Sessions
-from doubles.stream_tokens import Claims, StreamError
 from websockets.sync.connection import Connection
+
+from tests.doubles.http_double import Call
+from tests.doubles.stream_app import StreamApp
+from tests.doubles.stream_sessions import Session, Sessions
+from tests.doubles.stream_tokens import Claims, StreamError
 
 
 class StreamApi:

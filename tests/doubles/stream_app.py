@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from doubles.stream_tokens import Claims, StreamError, verify
+from tests.doubles.stream_tokens import Claims, StreamError, verify
 
 MAX_USERS_PER_CALL = 100
 

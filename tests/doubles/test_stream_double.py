@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 import urllib3
-from doubles.faults import Answer
-from doubles.stream import StreamDouble
 from stream_chat import StreamChat
 from stream_chat.base.exceptions import StreamAPIException
 from websockets.exceptions import ConnectionClosedError, InvalidMessage
 from websockets.sync.client import ClientConnection, connect
+
+from tests.doubles.faults import Answer
+from tests.doubles.stream import StreamDouble
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
 NOW = 1_800_000_000

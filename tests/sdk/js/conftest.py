@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sdk_driver import Driver
+
+from tests.sdk.js.sdk_driver import Driver
 
 
 @pytest.fixture

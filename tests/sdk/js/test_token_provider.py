@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from doubles.faults import Answer
-from doubles.http_double import HttpDouble
-from sdk_driver import Driver, SdkError
+
+from tests.doubles.faults import Answer
+from tests.doubles.http_double import HttpDouble
+from tests.sdk.js.sdk_driver import Driver, SdkError
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl"
 PATIENT = 20_000

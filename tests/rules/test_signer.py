@@ -1,0 +1,122 @@
+"""A minted token is byte for byte what Stream's SDK and PyJWT make, and only a permit makes one."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stream_chat import StreamChat
+
+import tokensvc
+from tests.vectors import make_stream_tokens
+from tokensvc.keys.rules import KeyState, StreamKey
+from tokensvc.tokens import signer
+from tokensvc.tokens.rules import Permit
+
+SOURCES = Path(tokensvc.__file__).parent
+VECTORS = json.loads(make_stream_tokens.PATH.read_text(encoding="utf-8"))
+
+user_ids = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@_-", min_size=1)
+secrets = st.text(st.characters(codec="utf-8"), min_size=32)
+times = st.integers(1, 2**40)
+
+
+def permit(secret: str, user_id: str, iat: int, exp: int) -> Permit:
+    key = StreamKey("key", secret.encode(), KeyState.ACTIVE)
+    return Permit(user_id=user_id, key=key, now=iat + 5, issued_at=iat, expires_at=exp)
+
+
+def test_the_vectors_are_what_the_sdk_makes() -> None:
+    """The file is the generator's, and the SDK still agrees with it."""
+    assert make_stream_tokens.vectors() == VECTORS
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=str)
+def test_a_token_equals_the_vector(vector: dict[str, Any]) -> None:
+    """The same claims under the same secret give the same bytes."""
+    token = vector.pop("token")
+    assert signer.sign(permit(**vector)).token == token
+
+
+@given(secret=secrets, user_id=user_ids, iat=times, exp=times)
+def test_a_token_equals_the_libraries(secret: str, user_id: str, iat: int, exp: int) -> None:
+    """PyJWT and `stream-chat` make the same bytes from any legal claims."""
+    token = signer.sign(permit(secret, user_id, iat, exp)).token
+    claims = {"user_id": user_id, "exp": exp, "iat": iat}
+    assert token == jwt.encode(claims, secret, "HS256")
+    assert token == StreamChat("key", secret).create_token(user_id, exp, iat)
+
+
+@pytest.mark.sec(22)
+@given(secret=secrets, user_id=user_ids, iat=times, exp=times)
+def test_a_token_says_three_things(secret: str, user_id: str, iat: int, exp: int) -> None:
+    """`user_id` as text, `iat` and `exp` as integers, the plain header, and not one word more."""
+    token = signer.sign(permit(secret, user_id, iat, exp)).token
+    stated = jwt.decode_complete(token, options={"verify_signature": False})
+    assert stated["header"] == {"alg": "HS256", "typ": "JWT"}
+    assert stated["payload"] == {"user_id": user_id, "exp": exp, "iat": iat}
+    assert (type(stated["payload"]["exp"]), type(stated["payload"]["iat"])) == (int, int)
+
+
+@given(secret=secrets, user_id=user_ids, iat=times, exp=times)
+def test_a_payload_needs_no_url_alphabet(secret: str, user_id: str, iat: int, exp: int) -> None:
+    """Two SDKs read the payload with the standard base64 alphabet, which has no `-` and `_`."""
+    payload = signer.sign(permit(secret, user_id, iat, exp)).token.split(".")[1]
+    assert not set("-_=") & set(payload)
+
+
+def test_the_answer_states_the_claims() -> None:
+    """What the answer says about the token is what the token says, and its text is not shown."""
+    minted = signer.sign(permit("s" * 32, "john", 1_794_999_995, 1_795_003_600))
+    assert (minted.issued_at, minted.expires_at) == (1_794_999_995, 1_795_003_600)
+    assert (minted.user_id, minted.api_key, minted.expires_in) == ("john", "key", 3600)
+    assert minted.token not in repr(minted)
+
+
+def functions_that_call(*names: str) -> list[tuple[str, str]]:
+    """Give (file, function) of every call in the package that is written as one of these names."""
+    return [
+        (path.relative_to(SOURCES).as_posix(), function)
+        for path in sorted(SOURCES.rglob("*.py"))
+        for function, call in calls_in(ast.parse(path.read_text(encoding="utf-8")), "<module>")
+        if ast.unparse(call.func) in names
+    ]
+
+
+def calls_in(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
+    for child in ast.iter_child_nodes(node):
+        name = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else function
+        if isinstance(child, ast.Call):
+            yield name, child
+        yield from calls_in(child, name)
+
+
+@pytest.mark.sec(22, 23)
+def test_a_permit_is_made_in_one_place() -> None:
+    """`authorize` alone constructs one; nothing copies one with other fields."""
+    assert functions_that_call("Permit", "rules.Permit") == [("tokens/rules.py", "authorize")]
+    assert not functions_that_call("replace", "dataclasses.replace", "copy.copy", "copy.replace")
+
+
+@pytest.mark.sec(22)
+def test_only_the_signer_signs_user_tokens() -> None:
+    """
+    A user's token comes from `sign` alone.
+
+    The other two that compute an HMAC verify, or make the server token that is never returned.
+    """
+    assert functions_that_call("MintedToken", "signer.MintedToken") == [
+        ("tokens/signer.py", "sign")
+    ]
+    assert functions_that_call("hmac.digest", "hmac.new", "hmac.HMAC", "digest", "HMAC") == [
+        ("stream/api.py", "_server_token"),
+        ("tokens/inspection.py", "_signed_by"),
+        ("tokens/signer.py", "sign"),
+    ]
+    (argument,) = signer.sign.__annotations__.keys() - {"return"}
+    assert signer.sign.__annotations__[argument] is Permit
