@@ -1,0 +1,52 @@
+"""
+Which addresses may be connected to. Pure.
+
+The URL of a provider's keys comes from its metadata, and its name from someone's DNS: without this
+rule either could make the service talk to the database, or to the cloud's metadata service.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import TypeAlias
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC_METADATA = ipaddress.ip_address("168.63.129.16")
+"""Azure's host agent answers there; other clouds' metadata addresses are not public."""
+
+
+def may_connect(
+    address: Address, *, allowed_networks: Sequence[Network], loopback_allowed: bool
+) -> bool:
+    """
+    Tell whether an address may be connected to.
+
+    Args:
+        address: As the name was resolved.
+        allowed_networks: Networks that the operator names, public or not.
+        loopback_allowed: Whether the operator's own URL names this machine.
+    """
+    target = _embedded(address)
+    if any(target in network for network in allowed_networks):
+        return True
+    if target.is_loopback:
+        return loopback_allowed
+    return _is_public(target)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
+    return address.is_global and not address.is_multicast and address != _PUBLIC_METADATA
+
+
+def _embedded(address: Address) -> Address:
+    """Give the IPv4 address that an IPv6 address leads to, if it is such a one."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

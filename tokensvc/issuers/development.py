@@ -1,0 +1,105 @@
+"""
+An identity provider of one's own, for `make run`: it signs whatever it is asked to.
+
+Its key is made once and kept in a file that only its owner may read. That it runs in development
+only is up to the caller.
+"""
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tokensvc.issuers.settings import IssuerSettings
+
+_KEY_BITS = 2048
+_PUBLIC_EXPONENT = 65537
+
+
+class DevelopmentIssuer:
+    """
+    Signs in any demo user.
+
+    Args:
+        key_file: Where the private key is, or is made; the public one is beside it.
+        issuer_url: The `iss`.
+        audience: The `aud`.
+    """
+
+    def __init__(self, key_file: Path, issuer_url: str, audience: str) -> None:
+        self._issuer_url = issuer_url
+        self._audience = audience
+        self._public_key_file = key_file.with_name(f"{key_file.name}.pub")
+        self._key = _load_or_make(key_file)
+        _write(self._public_key_file, _public_pem(self._key), replace=True)
+
+    def issue(self, subject: str, now: int, lifetime: int) -> str:
+        """
+        Sign a token that says that a user has just signed in.
+
+        Args:
+            subject: The `sub`.
+            now: Epoch seconds.
+            lifetime: Seconds.
+        """
+        claims = {
+            "iss": self._issuer_url,
+            "aud": self._audience,
+            "sub": subject,
+            "iat": now,
+            "auth_time": now,
+            "exp": now + lifetime,
+        }
+        return jwt.encode(claims, self._key, algorithm="RS256")
+
+    def issuer_settings(self) -> IssuerSettings:
+        """Give the settings under which the service accepts these tokens."""
+        return IssuerSettings(
+            name="development",
+            issuer=self._issuer_url,
+            audience=(self._audience,),
+            public_keys_file=self._public_key_file,
+            algorithms=("RS256",),
+        )
+
+
+def _load_or_make(key_file: Path) -> rsa.RSAPrivateKey:
+    if not key_file.exists():
+        key = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
+        _write(key_file, _private_pem(key), replace=False)
+    loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    if not isinstance(loaded, rsa.RSAPrivateKey):
+        raise TypeError(f"{key_file} holds no RSA key: delete it, and a new one is made")
+    return loaded
+
+
+def _write(path: Path, content: bytes, *, replace: bool) -> None:
+    """Write a file that is whole whenever it is there; whoever comes first makes the key."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    if replace:
+        Path(draft).replace(path)
+        return
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    Path(draft).unlink()
+
+
+def _private_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _public_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )

@@ -1,0 +1,115 @@
+"""
+Why a token is accepted or not, check by check, for an operator.
+
+Makes the checks of `Issuers.authenticate` itself, not copies of them; only where that one stops at
+the first refusal, this goes on.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from tokensvc.core.errors import Refusal
+from tokensvc.issuers import rules
+from tokensvc.issuers.issuer import Issuer
+from tokensvc.issuers.verify import UnverifiedToken, parse
+
+_MAX_SHOWN = 200
+
+
+class Finding(NamedTuple):
+    """
+    The outcome of one check.
+
+    Attributes:
+        check: What was looked at.
+        ok: Whether it passed.
+        detail: What was seen; for a failure also why, and the setting to change.
+    """
+
+    check: str
+    ok: bool
+    detail: str
+
+
+class _Step(NamedTuple):
+    check: str
+    setting: str
+    seen: str
+    run: Callable[[], object]
+
+    def finding(self) -> Finding:
+        try:
+            outcome = self.run()
+        except Refusal as refusal:
+            reason = f" ({refusal.reason})" if refusal.reason else ""
+            seen = f" Seen: {self.seen}." if self.seen else ""
+            setting = f" Setting: {self.setting}." if self.setting else ""
+            return Finding(self.check, ok=False, detail=f"{refusal.detail}{reason}{seen}{setting}")
+        return Finding(
+            self.check, ok=True, detail=outcome if isinstance(outcome, str) else self.seen
+        )
+
+
+def findings(
+    unverified_token: str, issuer_of: Callable[[UnverifiedToken], Issuer], now: float
+) -> list[Finding]:
+    """
+    Make every check that can be made.
+
+    Args:
+        unverified_token: As it was presented.
+        issuer_of: Finds the issuer that a token claims.
+        now: Epoch seconds.
+    """
+    found = [_Step("form", "", "", partial(parse, unverified_token)).finding()]
+    if not found[0].ok:
+        return found
+    token = parse(unverified_token)
+    found.append(
+        _Step("issuer", "issuer", _shown(token.issuer), partial(issuer_of, token)).finding()
+    )
+    if found[-1].ok:
+        found += [step.finding() for step in _steps(token, issuer_of(token), now)]
+    return found
+
+
+def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step]:
+    claim_rules, claims = issuer.claim_rules, token.claims
+    yield _Step(
+        "algorithm",
+        "algorithms",
+        _shown(token.algorithm),
+        partial(rules.check_algorithm, claim_rules, token),
+    )
+    yield _Step("type", "types", _shown(token.typ), partial(rules.check_type, claim_rules, token))
+    yield _Step(
+        "signature",
+        "jwks_uri, discovery or public_keys_file",
+        f"kid {_shown(token.kid)}",
+        partial(issuer.verify, token, now),
+    )
+    for check in rules.CLAIM_CHECKS:
+        yield _Step(
+            check.name,
+            check.setting,
+            _shown_claims(claims, check.claims(claim_rules)),
+            partial(check.run, claim_rules, claims, now),
+        )
+    yield _Step(
+        "user id",
+        "user_id_claim and user_id_mapping",
+        _shown_claims(claims, (claim_rules.user_id_claim,)),
+        partial(rules.user_id, claim_rules, claims),
+    )
+
+
+def _shown_claims(claims: dict[str, Any], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {_shown(claims.get(name))}" for name in names)
+
+
+def _shown(value: object) -> str:
+    """Write a stranger's value so that it can do nothing to a terminal."""
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

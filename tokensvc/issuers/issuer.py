@@ -1,0 +1,111 @@
+"""One configured identity provider: its rules and its keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokensvc.core.clock import Clock
+from tokensvc.core.errors import StartupError
+from tokensvc.core.user_ids import Alphabet, is_legal
+from tokensvc.issuers import discovery, rules
+from tokensvc.issuers.fetch import Deadline, Fetcher
+from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
+from tokensvc.issuers.keyset import KeySetError, parse_pem_file
+from tokensvc.issuers.settings import IssuerSettings, JwksSettings
+from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.issuers.urls import parse_key_url
+from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
+    """What issuers need to get at their keys, the same for all of them."""
+
+    fetcher: Fetcher
+    settings: JwksSettings
+    store: IssuerKeyStore
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """
+    A provider.
+
+    Attributes:
+        name: As configured; `iss` is in `claim_rules`.
+        clock_ahead: Seconds by which its clock may run ahead of ours.
+    """
+
+    name: str
+    clock_ahead: int
+    claim_rules: rules.ClaimRules
+    keys: Keys
+
+    @classmethod
+    def of(cls, settings: IssuerSettings, alphabet: Alphabet, access: KeyAccess) -> "Issuer":
+        """
+        Make an issuer. Fetches nothing.
+
+        Raises:
+            StartupError: Its prefix is illegal or its file of keys unusable.
+        """
+        prefix = settings.user_id_prefix
+        if prefix and not is_legal(prefix, alphabet):
+            raise StartupError(
+                f"issuers: {settings.name}: user_id_prefix: a user id is {alphabet.rule}"
+            )
+        file = settings.public_keys_file
+        keys = _published_keys(settings, access) if file is None else _keys_of(file, settings.name)
+        return cls(
+            settings.name, settings.clock_ahead, rules.ClaimRules.of(settings, alphabet), keys
+        )
+
+    def verify(self, unverified: UnverifiedToken, now: float) -> VerifiedClaims:
+        """
+        Check that this issuer signed the token.
+
+        Raises:
+            Refusal: `credentials_invalid` or `temporarily_unavailable`.
+        """
+        # Whatever key it names, an expired token gets nothing: it is not worth a fetch.
+        expired = rules.is_expired(self.claim_rules, unverified.claims, now)
+        keys = self.keys.find(unverified.kid, unverified.algorithm, may_fetch=not expired)
+        return verify_signature(unverified, keys)
+
+
+def _keys_of(file: Path, name: str) -> Keys:
+    try:
+        return StaticKeys(parse_pem_file(file.read_text("ascii")))
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    except KeySetError as error:
+        problem = str(error)
+    raise StartupError(f"issuers: {name}: public_keys_file: {file} {problem}")
+
+
+def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:
+    source = settings.jwks_uri or discovery.metadata_url(settings.issuer)
+    return RemoteKeys(
+        name=settings.name,
+        issuer=settings.issuer,
+        source=source,
+        download=_download(settings, source, access),
+        store=access.store,
+        settings=access.settings,
+        clock=access.clock,
+    )
+
+
+def _download(settings: IssuerSettings, source: str, access: KeyAccess) -> Callable[[], bytes]:
+    def download() -> bytes:
+        deadline = Deadline(access.settings.timeout)
+        document = access.fetcher.get(source, deadline, loopback_allowed=True)
+        if not settings.discovery:
+            return document
+        jwks_uri = discovery.jwks_uri_of(document, settings.issuer)
+        # Only who is on this machine may send us to this machine.
+        local = parse_key_url(source).is_loopback
+        return access.fetcher.get(jwks_uri, deadline, loopback_allowed=local)
+
+    return download

@@ -1,0 +1,149 @@
+"""All configured identity providers behind one call: a bearer token becomes a `UserCaller`."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from tokensvc.core.callers import UserCaller
+from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.issuers import rules
+from tokensvc.issuers.explain import Finding, findings
+from tokensvc.issuers.fetch import Fetcher
+from tokensvc.issuers.issuer import Issuer, KeyAccess
+from tokensvc.issuers.jwks import KeyHealth
+from tokensvc.issuers.settings import IssuerSettings, JwksSettings
+from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.issuers.verify import UnverifiedToken, parse
+
+_log = structlog.get_logger()
+
+_TICK = 1.0
+"""Seconds between two looks at what is due: a clock can be set, and a host can sleep."""
+
+
+class Issuers:
+    """
+    The identity providers whose users may have tokens.
+
+    Args:
+        settings: One for each provider.
+        jwks: How keys are fetched and kept.
+        alphabet: The characters of a user id.
+        store: Keeps the last good keys.
+        clock: Decides what has expired.
+
+    Raises:
+        StartupError: Names or issuers that are not unique, an illegal prefix, or an unusable file
+            of keys. A provider that cannot be reached is no reason.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[IssuerSettings],
+        jwks: JwksSettings,
+        alphabet: Alphabet,
+        store: IssuerKeyStore,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._by_issuer: dict[str, Issuer] = {}
+        self._by_name: dict[str, Issuer] = {}
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, clock)
+        for one in settings:
+            if one.name in self._by_name or one.issuer in self._by_issuer:
+                raise StartupError(
+                    f"issuers: {one.name}: another issuer has the same name or the same `issuer`"
+                )
+            issuer = Issuer.of(one, alphabet, access)
+            self._by_name[one.name] = self._by_issuer[one.issuer] = issuer
+
+    def authenticate(self, unverified_token: str) -> UserCaller:
+        """
+        Verify a provider's token and give its user.
+
+        Raises:
+            Refusal: `credentials_invalid`, `credentials_expired`, `user_id_invalid` or
+                `temporarily_unavailable`.
+        """
+        now = self._clock()
+        unverified = parse(unverified_token)
+        issuer = self._claimed_issuer(unverified)
+        rules.check_algorithm(issuer.claim_rules, unverified)
+        rules.check_type(issuer.claim_rules, unverified)
+        claims = issuer.verify(unverified, now)
+        rules.check_claims(issuer.claim_rules, claims, now)
+        return UserCaller(
+            user_id=rules.user_id(issuer.claim_rules, claims),
+            issuer=issuer.name,
+            signed_in_at=rules.signed_in_at(issuer.claim_rules, claims, now),
+            clock_ahead=issuer.clock_ahead,
+        )
+
+    def explain(self, unverified_token: str) -> list[Finding]:
+        """Make every check of `authenticate` and tell the outcome of each, for an operator."""
+        return findings(unverified_token, self._claimed_issuer, self._clock())
+
+    def user_id_for(self, issuer_name: str, subject: str) -> str:
+        """
+        Give the user id of a subject of an issuer.
+
+        Raises:
+            KeyError: No issuer has that name.
+            Refusal: `user_id_invalid`.
+        """
+        return rules.mapped(self._by_name[issuer_name].claim_rules, subject)
+
+    def health(self) -> Mapping[str, KeyHealth]:
+        """Tell how the keys of each issuer are, by its configured name."""
+        return {name: issuer.keys.health() for name, issuer in self._by_name.items()}
+
+    def start(self) -> None:
+        """Take up the stored keys, and fetch in the background until `stop`."""
+        for name, issuer in self._by_name.items():
+            if issuer.claim_rules.sign_in_time == "iat":
+                _log.warning(
+                    "issuer_signs_in_silently",
+                    issuer=name,
+                    hint="its tokens do not say when the user signed in: after a revocation, the "
+                    "provider's next silent refresh passes; suspend the user instead",
+                )
+        self.load_stored_keys()
+        self._thread = threading.Thread(target=self._keep_fresh, name="issuer keys", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the background thread."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def load_stored_keys(self) -> None:
+        """Take up the last good keys of each issuer."""
+        for issuer in self._by_name.values():
+            issuer.keys.load()
+
+    def refresh(self) -> None:
+        """Fetch the keys of every issuer now, and wait for each."""
+        for issuer in self._by_name.values():
+            issuer.keys.refresh()
+
+    def _keep_fresh(self) -> None:
+        while True:
+            for issuer in self._by_name.values():
+                issuer.keys.refresh_if_due()
+            if self._stopping.wait(_TICK):
+                return
+
+    def _claimed_issuer(self, unverified: UnverifiedToken) -> Issuer:
+        issuer = self._by_issuer.get(unverified.issuer)
+        if issuer is None:
+            raise Refusal(
+                Code.CREDENTIALS_INVALID,
+                "The token's issuer (`iss`) is not one that this service accepts.",
+            )
+        return issuer

@@ -1,0 +1,127 @@
+"""
+One fetch at a time, shared by all who need its outcome.
+
+Owns who may begin a fetch, who waits, and for how long. Leaves what is fetched, and what its
+outcome means, to `jwks`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from tokensvc.core.clock import Clock
+
+MAX_WAITING = 4
+"""How many may wait while known keys are served: a flood of requests with unknown ones must not
+take all threads of a worker."""
+
+
+class _Flight:
+    """A fetch under way."""
+
+    def __init__(self, seconds: float) -> None:
+        self.done = threading.Event()
+        self._deadline = time.monotonic() + seconds
+
+    def wait(self) -> bool:
+        """Wait for the end, not longer than a fetch may take; tell whether it came."""
+        return self.done.wait(max(0.0, self._deadline - time.monotonic()))
+
+
+class SharedFetch:
+    """
+    A fetch that many want.
+
+    Args:
+        name: Of its thread.
+        fetch: Does it; must not raise.
+        timeout: Seconds that anyone waits for one fetch, in all.
+        cooldown: Seconds between two fetches that requests cause.
+        clock: For the cool-down; waiting is on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fetch: Callable[[], None],
+        *,
+        timeout: float,
+        cooldown: float,
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._fetch = fetch
+        self._timeout = timeout
+        self._cooldown = cooldown
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._flight: _Flight | None = None
+        self._begun_at: float | None = None
+        self._asked_at: float | None = None
+        self._waiting = 0
+
+    def begin_if_due(self, interval: float) -> None:
+        """Begin one if the last began so many seconds ago. Does not wait for it."""
+        with self._lock:
+            if self._flight is None and self._has_passed(self._begun_at, interval):
+                self._begin()
+
+    def run(self) -> None:
+        """Begin one, or join the one under way, and wait for its end."""
+        with self._lock:
+            flight = self._flight or self._begin()
+        flight.wait()
+
+    def ask(self, *, few_may_wait: bool) -> bool:
+        """
+        Join the fetch under way, or begin one unless a request did so within the cool-down.
+
+        Args:
+            few_may_wait: Whether others are served meanwhile, whose threads must not be taken.
+
+        Returns:
+            Whether what is known now is as new as it can be; not after a wait in vain.
+        """
+        with self._lock:
+            flight = self._flight
+            if flight is None:
+                if not self._has_passed(self._asked_at, self._cooldown):
+                    return True
+                self._asked_at = self._clock()
+                flight = self._begin()
+            if few_may_wait and self._waiting >= MAX_WAITING:
+                return False
+            self._waiting += 1
+        try:
+            return flight.wait()
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def retry_after(self) -> int:
+        """Give the seconds after which asking again may find something new."""
+        with self._lock:
+            if self._flight is not None or self._has_passed(self._asked_at, self._cooldown):
+                return 1
+            asked_at = self._asked_at or 0.0
+            return max(1, int(asked_at + self._cooldown - self._clock()) + 1)
+
+    def _has_passed(self, since: float | None, seconds: float) -> bool:
+        """Tell whether a time has passed; a clock that was set back must not stretch it."""
+        return since is None or not 0 <= self._clock() - since < seconds
+
+    def _begin(self) -> _Flight:
+        """Begin in a thread of its own: even a name server that hangs holds up no request."""
+        flight = _Flight(self._timeout)
+        threading.Thread(target=self._fly, args=(flight,), name=self._name, daemon=True).start()
+        self._flight = flight
+        self._begun_at = self._clock()
+        return flight
+
+    def _fly(self, flight: _Flight) -> None:
+        try:
+            self._fetch()
+        finally:
+            with self._lock:
+                self._flight = None
+            flight.done.set()

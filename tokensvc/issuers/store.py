@@ -1,0 +1,79 @@
+"""The last good key set of each issuer, so that a restart during an outage does not forget it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import issuer_keys
+
+_INSERT: dict[str, Callable[[sa.Table], Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+_columns = issuer_keys.c
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeys:
+    """
+    A key set as it was fetched.
+
+    Attributes:
+        source: The URL that was asked. Keys from where the issuer's are no longer looked for
+            must not outlive the change of the setting.
+        document: The answer.
+        fetched_at: Epoch seconds.
+    """
+
+    source: str
+    document: str
+    fetched_at: int
+
+
+class IssuerKeyStore:
+    """Reads and writes key sets, one row for each `iss`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, issuer: str) -> StoredKeys | None:
+        """
+        Give the last good set of an issuer.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        query = sa.select(_columns.jwks, _columns.fetched_at).where(_columns.issuer == issuer)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        kept = json.loads(row.jwks)
+        return StoredKeys(kept["source"], kept["document"], row.fetched_at)
+
+    def save(self, issuer: str, keys: StoredKeys) -> None:
+        """
+        Keep a set, unless another worker has kept a later one.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        row = {
+            "issuer": issuer,
+            "jwks": json.dumps({"source": keys.source, "document": keys.document}),
+            "fetched_at": keys.fetched_at,
+        }
+        statement = _INSERT[self._database.dialect](issuer_keys).values(row)
+        later = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=[_columns.issuer],
+            set_={"jwks": later.jwks, "fetched_at": later.fetched_at},
+            where=_columns.fetched_at <= later.fetched_at,
+        )
+        with self._database.write() as tx:
+            tx.execute(statement)
