@@ -16,7 +16,8 @@ REQUEST_HEADERS = "Accept, Authorization, Content-Type"
 PREFLIGHT_SECONDS = 600
 
 _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?")
-_LOOPBACK_ANY_PORT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):\*")
+# 10.0.2.2 is what Android's emulator calls the machine that it runs on.
+_LOOPBACK_ANY_PORT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]|10\.0\.2\.2):\*")
 _PORT = re.compile(r"(?::[0-9]{1,5})?")
 
 
