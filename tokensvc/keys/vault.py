@@ -110,7 +110,7 @@ def _make_key_file(path: Path) -> None:
 
 def _decode(key: str, place: int) -> bytes:
     try:
-        raw = base64.urlsafe_b64decode(key.encode("ascii"))
+        raw = base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
         raw = b""
     if len(raw) != _KEY_BYTES:

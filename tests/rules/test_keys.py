@@ -1,0 +1,135 @@
+"""Which key signs for whom, and the vault that keeps secrets."""
+
+import base64
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokensvc.core.errors import StartupError
+from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.vault import Vault, VaultError
+
+SECRETS = st.binary(min_size=0, max_size=100)
+OLD, NEW, OTHER = (Vault.generate_key() for _ in range(3))
+
+
+def key(api_key, state, secret=b"s" * 32):
+    return StreamKey(api_key, secret, KeyState(state))
+
+
+@pytest.mark.parametrize(
+    "states, named",
+    [
+        ([("k1", "active")], {"k1": 0, "k2": None, "": None}),
+        ([("k2", "standby"), ("k1", "active")], {"k1": 1, "k2": 0}),
+        ([("k1", "standby"), ("k1", "active")], {"k1": 1}),
+        ([("k1", "standby"), ("k1", "retiring")], {"k1": 0}),
+        ([("k2", "active"), ("k1", "retiring")], {"k1": 1, "k2": 0}),
+        ([], {"k1": None}),
+    ],
+)
+def test_a_named_key_is_the_active_one_else_the_newest(states, named):
+    """Keys stand newest first; every one that is not retired signs for clients that name it."""
+    keys = [key(*state) for state in states]
+    ring = StreamKeyRing(7, keys)
+    for api_key, place in named.items():
+        assert ring.named(api_key) is (None if place is None else keys[place])
+
+
+def test_the_active_key_signs_for_clients_that_name_none():
+    """Without one, nothing does."""
+    active = key("k1", "active")
+    assert StreamKeyRing(1, [key("k2", "standby"), active]).active is active
+    assert StreamKeyRing(1, [key("k2", "standby")]).active is None
+    assert StreamKeyRing(3, []).version == 3
+
+
+@given(SECRETS, SECRETS)
+def test_a_fingerprint_tells_secrets_apart(one, other):
+    """Equal for equal secrets only, 16 hex digits, and no part of a secret."""
+    assert (fingerprint(one) == fingerprint(other)) == (one == other)
+    assert len(fingerprint(one)) == 16
+    assert set(fingerprint(one)) <= set("0123456789abcdef")
+
+
+def test_a_fingerprint_stays_what_it_is():
+    """It is compared across releases: a change would make every stored pair an unknown one."""
+    assert fingerprint(b"a secret of thirty-two bytes....") == "15d1cd4e7d091dba"
+
+
+@pytest.mark.sec(25)
+def test_a_key_does_not_print_its_secret():
+    """Neither a key, nor a ring, nor a vault shows a secret in its `repr`."""
+    secret = b"secret-of-stream-0123456789abcdef"
+    stream_key = key("k1", "active", secret)
+    vault = Vault([OLD])
+    for shown in (stream_key, StreamKeyRing(1, [stream_key]), vault, vars(vault)):
+        assert "secret-of-stream" not in repr(shown)
+        assert OLD not in repr(shown)
+
+
+@given(SECRETS)
+def test_a_vault_gives_back_what_it_wrapped(secret):
+    """And two wrappings of one secret are not alike."""
+    vault = Vault([OLD])
+    ciphertext, wrapped_by = vault.wrap(secret)
+    assert vault.unwrap(ciphertext) == secret
+    assert vault.fingerprints == {wrapped_by}
+    assert vault.wrap(secret)[0] != ciphertext
+
+
+def test_the_first_key_wraps_and_all_unwrap():
+    """So a new encryption key can be added last everywhere, then moved first, then the old left."""
+    before, between, after = Vault([OLD]), Vault([OLD, NEW]), Vault([NEW, OLD])
+    ciphertext, wrapped_by = before.wrap(b"secret")
+    assert between.unwrap(ciphertext) == after.unwrap(ciphertext) == b"secret"
+    assert between.wrap(b"secret")[1] == wrapped_by
+    assert after.wrap(b"secret")[1] != wrapped_by
+    assert between.fingerprints == after.fingerprints > before.fingerprints
+    assert Vault([NEW]).unwrap(after.wrap(b"secret")[0]) == b"secret"
+
+
+def test_a_fingerprint_of_an_encryption_key_is_of_its_bytes():
+    """Base64 spells one key in more than one way; the fingerprint is the same."""
+    raw = base64.urlsafe_b64decode(OLD)
+    assert Vault([OLD]).fingerprints == {fingerprint(raw)}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-1],
+        lambda text: text[:20] + ("A" if text[20] != "A" else "B") + text[21:],
+        lambda text: "",
+        lambda text: "no ciphertext",
+        lambda text: Vault([OTHER]).wrap(b"secret")[0],
+        lambda text: Fernet(OTHER).encrypt(b"secret").decode(),
+    ],
+)
+def test_a_changed_ciphertext_is_refused(damage):
+    """The vault gives the secret or an error, nothing in between."""
+    vault = Vault([OLD, NEW])
+    with pytest.raises(VaultError):
+        vault.unwrap(damage(vault.wrap(b"secret")[0]))
+
+
+@pytest.mark.parametrize(
+    "keys, complaint",
+    [
+        ([], "at least one"),
+        ([""], "number 1 is no Fernet key"),
+        (["too-short"], "number 1 is no Fernet key"),
+        ([OLD, OLD[:-4]], "number 2 is no Fernet key"),
+        ([OLD, NEW, "ключ"], "number 3 is no Fernet key"),
+        ([OLD + "AAAA"], "number 1 is no Fernet key"),
+        (["!" + OLD], "number 1 is no Fernet key"),
+    ],
+)
+@pytest.mark.sec(25)
+def test_a_key_that_is_none_stops_the_start(keys, complaint):
+    """Its place is named, and how to make one; its text is not repeated."""
+    with pytest.raises(StartupError, match=f"^encryption_keys: {complaint}") as raised:
+        Vault(keys)
+    assert not any(text and text in str(raised.value) for text in keys)

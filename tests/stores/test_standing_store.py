@@ -1,0 +1,158 @@
+"""The one read of the standing, on both databases."""
+
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.tables import app_standing, user_standings
+from tokensvc.standing.store import StandingStore
+
+APP = {"tokens_valid_after": None, "floor": 0, "stream_ring_version": 0}
+
+
+def set_app(tx, **columns):
+    tx.execute(app_standing.update(), columns)
+
+
+def set_user(tx, user_id, **columns):
+    tx.execute(user_standings.delete().where(user_standings.c.user_id == user_id))
+    tx.execute(user_standings.insert(), {"user_id": user_id, **columns})
+
+
+@pytest.fixture
+def standings(database, clock):
+    return StandingStore(database, clock)
+
+
+def test_a_user_without_a_row_is_clean(standings):
+    """Every legal id has a standing, from the first request on."""
+    standing = standings.read("never-seen")
+    assert not standing.suspended
+    assert standing.tokens_valid_after is None
+    assert standing.floor == 0
+    assert standing.ring_version == 0
+
+
+@pytest.mark.parametrize(
+    "app, user, expected",
+    [
+        ({}, {"tokens_valid_after": 7, "floor": 7}, (7, 7, False)),
+        ({"tokens_valid_after": 9, "floor": 9}, None, (9, 9, False)),
+        (
+            {"tokens_valid_after": 9, "floor": 9},
+            {"tokens_valid_after": 7, "floor": 8},
+            (9, 9, False),
+        ),
+        (
+            {"tokens_valid_after": 5, "floor": 6},
+            {"tokens_valid_after": 7, "floor": 8},
+            (7, 8, False),
+        ),
+        ({"floor": 9}, {"tokens_valid_after": 7, "floor": 8}, (7, 9, False)),
+        ({"tokens_valid_after": 5, "floor": 5}, {"floor": 8}, (5, 8, False)),
+        ({"floor": 6}, {"floor": 5}, (None, 6, False)),
+        ({}, {"suspended_at": 0}, (None, 0, True)),
+        ({}, {"tokens_valid_after": 7, "floor": 7, "suspended_at": 6}, (7, 7, True)),
+        ({"tokens_valid_after": 0}, {}, (0, 0, False)),
+        ({"tokens_valid_after": 2**40, "floor": 2**40}, None, (2**40, 2**40, False)),
+    ],
+)
+def test_the_stricter_of_user_and_app_stands(database, standings, app, user, expected):
+    """The later cut-off, the higher floor; the suspension is the user's own."""
+    with database.write() as tx:
+        set_app(tx, **{**APP, **app})
+        if user is not None:
+            set_user(tx, "ada", **user)
+        set_user(tx, "bob", tokens_valid_after=99, floor=99, suspended_at=1)
+    standing = standings.read("ada")
+    assert (standing.tokens_valid_after, standing.floor, standing.suspended) == expected
+
+
+def test_a_commit_holds_for_the_next_read(database, standings):
+    """Nothing is cached: each of many changes is seen by the read that follows it."""
+    for second in range(1, 30):
+        with database.write() as tx:
+            set_user(tx, "ada", tokens_valid_after=second, floor=second)
+            set_app(tx, stream_ring_version=second)
+        standing = standings.read("ada")
+        assert (standing.tokens_valid_after, standing.ring_version) == (second, second)
+
+
+def test_user_app_and_ring_are_of_one_moment(database, standings):
+    """A read between two transactions never mixes what they wrote."""
+    stop = threading.Event()
+
+    def write():
+        for number in range(1, 400):
+            with database.write() as tx:
+                set_user(tx, "ada", floor=number)
+                set_app(tx, floor=number - 1, stream_ring_version=number)
+        stop.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = set()
+    while not stop.is_set():
+        standing = standings.read("ada")
+        seen.add(standing.ring_version)
+        assert standing.floor == standing.ring_version
+    writer.join()
+    assert len(seen) > 1
+
+
+def test_the_clock_is_read_before_the_standing(database):
+    """
+    A cut-off that is set after the clock was read is found by the statement.
+
+    Read in the other order, a token could be minted above a cut-off that the read missed.
+    """
+
+    def clock():
+        with database.write() as tx:
+            set_user(tx, "ada", tokens_valid_after=1_001, floor=1_001)
+        return 1_000.9
+
+    standing = StandingStore(database, clock).read("ada")
+    assert standing.tokens_valid_after == 1_001
+    if database.dialect == "sqlite":
+        assert standing.now == 1_000
+
+
+def test_now_is_the_databases_where_it_has_a_clock(database, clock):
+    """On PostgreSQL the statement's own, whatever this host believes; on SQLite this host's."""
+    clock.now = 12_345.9
+    before = int(time.time())
+    standing = StandingStore(database, clock).read("ada")
+    if database.dialect == "sqlite":
+        assert standing.now == 12_345
+    else:
+        assert before <= standing.now <= int(time.time())
+    assert type(standing.now) is int
+
+
+def test_without_the_apps_row_nobody_has_a_standing(database, standings):
+    """A database that lost it is not taken for one where nothing was ever revoked."""
+    with database.write() as tx:
+        tx.execute(app_standing.delete())
+    with pytest.raises(Refusal) as refused:
+        standings.read("ada")
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.value.retry_after == 30
+
+
+def test_a_standing_is_found_by_its_key(database, standings):
+    """A million revoked users cost no more than a thousand: the plan searches, it does not scan."""
+    with database.write() as tx:
+        rows = [{"user_id": f"u{number}", "floor": number} for number in range(2_000)]
+        tx.execute(user_standings.insert(), rows)
+        if database.dialect == "postgresql":
+            tx.exec_driver_sql("ANALYZE user_standings")
+    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    sql = standings._read._sql.replace(":user_id", "'u7'").replace("%(user_id)s", "'u7'")
+    with database.read() as connection:
+        plan = " ".join(str(row) for row in connection.execute(sa.text(f"{explain} {sql}")))
+    assert "SEARCH user_standings" in plan or "Index Scan using user_standings_pkey" in plan
+    assert standings.read("u7").floor == 7
