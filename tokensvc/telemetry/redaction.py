@@ -62,13 +62,9 @@ _concealed: tuple[bytes, ...] = ()
 
 
 def conceal(secrets: Iterable[str]) -> None:
-    """
-    Take these values out of every later line, in the spellings that they may have there.
-
-    They replace those of an earlier call, since a reload brings new secrets.
-    """
+    """Take these values, beside earlier ones, out of every later line, however spelled there."""
     global _concealed  # noqa: PLW0603 - one log a process
-    spellings = set()
+    spellings = set(_concealed)
     for secret in secrets:
         if len(secret) >= MIN_CONCEALED:
             for text in (secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")):

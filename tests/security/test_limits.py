@@ -1,0 +1,55 @@
+"""SECURITY 60: what a caller is told of its limits, and what happens when the store is gone."""
+
+import re
+
+import pytest
+from pydantic import SecretStr
+
+from tests.live import free_port
+from tokensvc.limits import redis as limits_redis
+from tokensvc.limits.fields import fields
+from tokensvc.limits.rules import LimitState
+from tokensvc.limits.service import Limiter
+from tokensvc.limits.settings import LimitSettings
+
+
+@pytest.mark.sec(60)
+def test_fields_are_structured_items() -> None:
+    """The two fields name the same policy, as draft-ietf-httpapi-ratelimit-headers-11 has them."""
+    state = LimitState(
+        policy="mint", limit=60, remaining=41, reset_after=17, window=60, allowed=True
+    )
+    assert fields(state) == ('"mint";q=60;w=60', '"mint";r=41;t=17')
+
+
+@pytest.mark.sec(60)
+def test_a_refused_hit_says_when_to_come_back() -> None:
+    """What becomes `Retry-After` is a positive whole number of seconds within the window."""
+    limiter = Limiter(LimitSettings(mint="2/minute"))
+    states = [limiter.hit("mint", "john") for _ in range(3)]
+    refused = states[-1]
+    assert not refused.allowed
+    assert refused.remaining == 0
+    assert 1 <= refused.reset_after <= refused.window == 60
+    assert re.fullmatch(r'"mint";r=0;t=\d+', fields(refused)[1])
+
+
+@pytest.mark.sec(60)
+def test_a_dead_store_neither_refuses_nor_opens() -> None:
+    """Redis that cannot be reached: this process's own memory counts, with the same limit."""
+    limiter = Limiter(
+        LimitSettings(mint="3/minute"), SecretStr(f"redis://127.0.0.1:{free_port()}/0")
+    )
+    assert [limiter.hit("mint", "john").allowed for _ in range(5)] == [True] * 3 + [False] * 2
+    assert not limiter.peek("mint", "john").allowed
+
+
+@pytest.mark.sec(60)
+def test_the_store_is_asked_with_short_time_outs() -> None:
+    """A store that hangs may cost a request 200 ms and no retries."""
+    connection = limits_redis.RedisWindows(
+        SecretStr("redis://127.0.0.1:1/0")
+    )._storage.storage.connection_pool.make_connection()
+    assert connection.socket_timeout <= 0.2
+    assert connection.socket_connect_timeout <= 0.2
+    assert connection.retry.get_retries() == 0
