@@ -1,0 +1,270 @@
+"""The rows of the status table of `/v1/token`, and the order in which they apply."""
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.client import Answer
+from tests.tokens.conftest import World, basic
+from tokensvc.clients.service import CreatedClient
+
+NOW = int(time.time())
+
+
+@pytest.fixture(autouse=True)
+def clean_standings(world: World) -> None:
+    """Begin each test with nobody suspended or cut off."""
+    world.set_app_standing(tokens_valid_after=None, floor=0)
+    world.set_standing("john")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"ttl": 59}, 400, "malformed_request"),
+        ({"ttl": -1}, 400, "malformed_request"),
+        ({"ttl": "60"}, 400, "malformed_request"),
+        ({"ttl": True}, 400, "malformed_request"),
+        ({"ttl": 60.5}, 400, "malformed_request"),
+        ({"userId": "john"}, 400, "malformed_request"),
+        ({"user": []}, 400, "malformed_request"),
+        ([], 400, "malformed_request"),
+        ({"auth_time": NOW}, 400, "malformed_request"),
+        ({"auth_time": NOW + 3600}, 400, "malformed_request"),
+        ({"api_key": "another"}, 400, "api_key_unknown"),
+        ({"user_id": "jane"}, 403, "user_id_mismatch"),
+        ({"user_id": ""}, 403, "user_id_mismatch"),
+        ({"user_id": "john\n"}, 403, "user_id_mismatch"),
+        ({"user_id": "john\0"}, 403, "user_id_mismatch"),
+        ({"user_id": "jоhn"}, 403, "user_id_mismatch"),  # noqa: RUF001 - a Cyrillic o
+        ({"user": {"id": "jane"}}, 403, "user_id_mismatch"),
+        ({"user": {"name": "John"}}, 422, "user_invalid"),
+        ({"user": {"id": "john", "role": "admin"}}, 422, "user_invalid"),
+        ({"user": {"id": "john", "teams": ["red"]}}, 422, "user_invalid"),
+        ({"user": {"id": "john", "bio": "x" * 5120}}, 422, "user_invalid"),
+        ({"user": {"id": "john", "privacy_settings": {"typing": {}}}}, 422, "user_invalid"),
+    ],
+)
+def test_a_user_is_refused(world: World, body: Any, status: int, code: str) -> None:
+    """Each wrong wish of a signed-in user gets its row of the table."""
+    answer = world.mint(json=body, valid=False)
+    assert (answer.status, answer.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "malformed_request"),
+        ({"user_id": ""}, 422, "user_id_invalid"),
+        ({"user_id": "John"}, 422, "user_id_invalid"),
+        ({"user_id": "a" * 256}, 422, "user_id_invalid"),
+        ({"user_id": "john\n"}, 422, "user_id_invalid"),
+        ({"user_id": "john\0"}, 422, "user_id_invalid"),
+        ({"user_id": "jоhn"}, 422, "user_id_invalid"),  # noqa: RUF001 - a Cyrillic o
+        ({"user_id": "john", "auth_time": NOW + 3600}, 400, "malformed_request"),
+        ({"user_id": "john", "user": {"id": "jane"}}, 403, "user_id_mismatch"),
+    ],
+)
+@pytest.mark.sec(23)
+def test_a_service_is_refused(
+    world: World, service_client: CreatedClient, body: Any, status: int, code: str
+) -> None:
+    """Each wrong wish of a service gets its row of the table."""
+    answer = world.client.post("/v1/token", headers=basic(service_client), json=body, valid=False)
+    assert (answer.status, answer.code) == (status, code)
+
+
+def test_a_service_without_the_scope_learns_nothing(
+    world: World, powerless_client: CreatedClient
+) -> None:
+    """It is told of the scope even when the user is suspended: who is, is not its business."""
+    world.set_standing("john", suspended_at=NOW)
+    answer = world.mint_as_service(powerless_client, user_id="john")
+    assert (answer.status, answer.code) == (403, "insufficient_scope")
+
+
+def test_me_is_not_for_services(world: World, service_client: CreatedClient) -> None:
+    """A service has no id on Stream."""
+    answer = world.client.get("/v1/me", headers=basic(service_client))
+    assert (answer.status, answer.code) == (403, "insufficient_scope")
+
+
+def _no_credential(world: World) -> Answer:
+    return world.client.post("/v1/token")
+
+
+def _garbage(world: World) -> Answer:
+    return world.mint(bearer="garbage")
+
+
+def _expired(world: World) -> Answer:
+    return world.mint(bearer=world.issuer.token(iat=NOW - 7200, exp=NOW - 3600))
+
+
+def _no_sign_in_time(world: World) -> Answer:
+    return world.mint(bearer=world.issuer.token(auth_time=None))
+
+
+def _wrong_secret(world: World) -> Answer:
+    credentials = base64.b64encode(b"svc.backend:wrong").decode()
+    return world.client.post("/v1/token", headers={"Authorization": f"Basic {credentials}"})
+
+
+@pytest.mark.parametrize(
+    ("ask", "code"),
+    [
+        (_no_credential, "credentials_missing"),
+        (_garbage, "credentials_invalid"),
+        (_wrong_secret, "credentials_invalid"),
+        (_no_sign_in_time, "credentials_invalid"),
+        (_expired, "credentials_expired"),
+    ],
+)
+def test_a_bad_credential_is_challenged(
+    world: World, ask: Callable[[World], Answer], code: str
+) -> None:
+    """A 401 says which kind of credential would do."""
+    answer = ask(world)
+    assert (answer.status, answer.code) == (401, code)
+    assert answer.headers["WWW-Authenticate"].startswith(("Bearer", "Basic"))
+
+
+@pytest.mark.sec(49)
+def test_two_credentials_are_refused(world: World) -> None:
+    """Of two credentials nobody can say which one counts."""
+    token = world.issuer.token()
+    answer = world.mint(bearer=f"{token}, Bearer {token}", valid=False)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+
+
+@pytest.mark.sec(49)
+@pytest.mark.parametrize("name", ["access_token", "token", "client_secret", "Authorization"])
+def test_a_credential_in_the_query_is_refused(world: World, name: str) -> None:
+    """A query ends up in logs; the refusal does not repeat the credential."""
+    token = world.issuer.token()
+    answer = world.client.get(
+        "/v1/token",
+        query=f"{name}={token}",
+        headers={"Authorization": f"Bearer {token}"},
+        valid=False,
+    )
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert token not in answer.text
+
+
+def test_a_suspended_user_is_refused(world: World) -> None:
+    """Suspension comes before everything else that is said of a genuine credential."""
+    world.set_standing("john", suspended_at=NOW, tokens_valid_after=NOW + 3600, floor=NOW + 3600)
+    answer = world.mint(json={"user_id": "jane", "api_key": "another"})
+    assert (answer.status, answer.code) == (403, "user_suspended")
+
+
+@pytest.mark.parametrize("whose", ["user", "app"])
+def test_a_sign_in_before_the_cut_off_is_refused(world: World, whose: str) -> None:
+    """A sign-in counts from `clock_ahead` past the cut-off on; the challenge says so."""
+    cut_off = int(time.time()) - 100
+    if whose == "user":
+        world.set_standing("john", tokens_valid_after=cut_off, floor=cut_off)
+    else:
+        world.set_app_standing(tokens_valid_after=cut_off, floor=cut_off)
+
+    for auth_time, status in [(cut_off - 1, 401), (cut_off + 1, 401), (cut_off + 2, 200)]:
+        answer = world.mint(bearer=world.issuer.token(auth_time=auth_time))
+        assert answer.status == status, auth_time
+        if status == 401:
+            assert answer.code == "sign_in_required"
+            assert answer.json["sign_in_after"] == cut_off + 2
+            challenge = answer.headers["WWW-Authenticate"]
+            assert 'error="insufficient_user_authentication"' in challenge
+            assert any(f'max_age="{98 + late}"' in challenge for late in range(3))
+        else:
+            assert answer.json["issued_at"] >= cut_off
+
+
+def test_sign_in_required_comes_before_the_other_refusals(world: World) -> None:
+    """A mismatch or an unknown key is not looked at for a credential that is cut off."""
+    cut_off = int(time.time()) + 1
+    world.set_standing("john", tokens_valid_after=cut_off, floor=cut_off)
+    answer = world.mint(
+        bearer=world.issuer.token(auth_time=NOW - 60),
+        json={"user_id": "jane", "api_key": "another"},
+    )
+    assert answer.code == "sign_in_required"
+
+
+def test_a_service_needs_the_sign_in_time_under_a_cut_off(
+    world: World, service_client: CreatedClient, vouching_client: CreatedClient
+) -> None:
+    """The `auth_time` it states is compared; without one, only a vouching client mints."""
+    cut_off = int(time.time()) - 100
+    world.set_standing("john", tokens_valid_after=cut_off, floor=cut_off)
+    without = world.mint_as_service(service_client, user_id="john")
+    assert without.code == "sign_in_required"
+    assert "auth_time" in without.json["detail"]
+    assert world.mint_as_service(service_client, user_id="john", auth_time=NOW - 200).status == 401
+    assert world.mint_as_service(service_client, user_id="john", auth_time=NOW).status == 200
+    assert world.mint_as_service(vouching_client, user_id="john").status == 200
+    world.set_standing("john", suspended_at=NOW)
+    assert world.mint_as_service(vouching_client, user_id="john").code == "user_suspended"
+
+
+def test_a_cut_off_ahead_is_a_matter_of_a_second(world: World) -> None:
+    """Who would otherwise get a token is told to come back; who would not hears the real reason."""
+    ahead = int(time.time()) + 60
+    world.set_standing("john", floor=ahead)
+    answer = world.mint()
+    assert (answer.status, answer.code) == (503, "temporarily_unavailable")
+    assert answer.headers["Retry-After"] == "1"
+    assert world.mint(json={"api_key": "another"}).code == "api_key_unknown"
+    assert world.mint(json={"user_id": "jane"}).code == "user_id_mismatch"
+
+
+def test_me_refuses_in_the_same_order(world: World) -> None:
+    """Every route of a signed-in user refuses by the standing, but not for a cut-off ahead."""
+    headers = {"Authorization": f"Bearer {world.issuer.token()}"}
+    world.set_standing("john", floor=int(time.time()) + 60)
+    assert world.client.get("/v1/me", headers=headers).status == 200
+    ahead = int(time.time()) + 60
+    world.set_standing("john", tokens_valid_after=ahead, floor=ahead)
+    assert world.client.get("/v1/me", headers=headers).code == "sign_in_required"
+    world.set_standing("john", suspended_at=NOW)
+    assert world.client.get("/v1/me", headers=headers).code == "user_suspended"
+
+
+def test_only_json_or_text_is_answered(world: World) -> None:
+    """An `Accept` of anything else gets 406, as a problem."""
+    answer = world.mint(headers={"Accept": "text/html"}, valid=False)
+    assert (answer.status, answer.code) == (406, "not_acceptable")
+
+
+def test_a_form_is_refused(world: World) -> None:
+    """The endpoint reads JSON, and says so."""
+    answer = world.mint(
+        headers={"Content-Type": "application/x-www-form-urlencoded"}, body=b"ttl=60", valid=False
+    )
+    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+
+
+def test_a_big_body_is_refused(world: World) -> None:
+    """16 KiB are enough for everything that the endpoint reads."""
+    answer = world.mint(
+        headers={"Content-Type": "application/json"},
+        body=b'{"user":{"x":"' + b"x" * 16384 + b'"}}',
+        valid=False,
+    )
+    assert (answer.status, answer.code) == (413, "payload_too_large")
+
+
+def test_a_refusal_is_one_line_on_the_log(world: World) -> None:
+    """A refused request leaves one line with its code, and nothing of the credential."""
+    token = world.issuer.token(sub="John")
+    before = len(world.service.log_lines())
+    answer = world.mint(bearer=token)
+    assert answer.code == "user_id_invalid"
+    assert "_4aohn" in answer.json["detail"]
+    lines = world.service.log_lines()[before:]
+    assert [line["code"] for line in lines] == ["user_id_invalid"]
+    assert token not in world.service.log_path.read_text()
