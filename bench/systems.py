@@ -144,6 +144,7 @@ class Stage:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            "TMPDIR": str(home),
             "STREAM_API_KEY": STREAM_API_KEY,
             "STREAM_API_SECRET": STREAM_API_SECRET,
             "TOKENSVC_PUBLIC_URL": "https://bench.example",
