@@ -16,6 +16,7 @@ from pydantic_settings import InitSettingsSource
 from tokensvc import settings_sources as sources
 from tokensvc.core import user_ids
 from tokensvc.issuers.rules import overlapping_prefixes
+from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.issuers.urls import names_loopback
 from tokensvc.settings_model import Settings
 from tokensvc.settings_sources import Fault, Given, Location
@@ -145,6 +146,15 @@ def _check_issuers(settings: Settings) -> _Disagreements:
             seen.add(value)
 
 
+def _check_development_issuer(settings: Settings) -> _Disagreements:
+    if settings.environment == "development":
+        return
+    for place, issuer in enumerate(settings.issuers):
+        if issuer.issuer == DEVELOPMENT_ISSUER:
+            message = "signs in whomever it is asked to, and is for development: take it out"
+            yield ("issuers", place, "issuer"), message
+
+
 def _check_user_ids(settings: Settings) -> _Disagreements:
     alphabet = settings.user_ids.alphabet
     for place, issuer in enumerate(settings.issuers):
@@ -172,6 +182,7 @@ _AGREEMENTS: tuple[tuple[frozenset[str], Callable[[Settings], _Disagreements]], 
     (frozenset({"stream"}), _check_stream),
     (frozenset({"database_url", "encryption_keys"}), _check_encryption_keys),
     (frozenset({"issuers"}), _check_issuers),
+    (frozenset({"environment", "issuers"}), _check_development_issuer),
     (frozenset({"issuers", "shared_user_ids", "user_ids"}), _check_user_ids),
     (frozenset({"bind", "metrics"}), _check_metrics),
 )

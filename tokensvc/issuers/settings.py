@@ -23,6 +23,9 @@ Algorithm = Literal[
 ]
 """Asymmetric only: who can verify an HS256 token can also make one."""
 
+DEVELOPMENT_ISSUER = "http://localhost/development-issuer"
+"""The `iss` of `development.py`, which signs in whomever it is asked to."""
+
 MAX_LEEWAY = 60
 _KEY_SOURCES = ("jwks_uri", "discovery", "public_keys_file")
 _FIXED_BY_PRESET = ("issuer", *_KEY_SOURCES)

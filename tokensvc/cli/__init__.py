@@ -1,0 +1,51 @@
+"""
+The command line: one file a noun, on the services that the routes call.
+
+Owns what operators read and type. Ends with 0 when it is done, 1 when it failed or the answer is
+no, 2 when it was called wrongly.
+"""
+
+from typing import Any
+
+import click
+
+import tokensvc
+from tokensvc.cli.clients import clients
+from tokensvc.cli.doctor import doctor
+from tokensvc.cli.migrate import migrate
+from tokensvc.cli.openapi import openapi
+from tokensvc.cli.serve import serve
+from tokensvc.cli.token import token
+from tokensvc.cli.user_id import user_id
+from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.settings import SettingsError
+
+
+class _Commands(click.Group):
+    """Commands whose expected failures are told in a sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            raise click.ClickException(f"the settings do not do:\n{error}") from error
+        except StartupError as error:
+            raise click.ClickException(str(error)) from error
+        except Refusal as refusal:
+            why = f" ({refusal.reason})" if refusal.reason else ""
+            raise click.ClickException(f"{refusal.detail}{why}") from refusal
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings come from TOKENSVC_… variables, STREAM_API_KEY and STREAM_API_SECRET, and the "
+    "TOML file that TOKENSVC_CONFIG names. `tokensvc doctor` tells what is wrong with them.",
+)
+@click.version_option(tokensvc.__version__, prog_name="tokensvc")
+def main() -> None:
+    """Answer a Stream Chat tokenProvider: verified users in, expiring user tokens out."""
+
+
+for _command in (serve, migrate, doctor, token, user_id, clients, openapi):
+    main.add_command(_command)

@@ -1,0 +1,186 @@
+"""
+`make run`: the service with everything that a newcomer needs, and lines to copy.
+
+Makes its files once, under `var/`, readable by their owner alone: the settings, the key of an
+identity provider that signs in a demo user, and the secret of a demo backend. For development only:
+the service refuses these settings in production.
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+
+import click
+import urllib3
+
+from tokensvc.cli import development_guide
+from tokensvc.cli.development_guide import EMULATOR, Guide
+from tokensvc.cli.doctor import PLACEHOLDER_API_KEY
+from tokensvc.cli.serve import GUNICORN
+from tokensvc.cli.session import opened_services
+from tokensvc.clients.service import ClientConflictError
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import StartupError
+from tokensvc.issuers.development import DevelopmentIssuer
+from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
+from tokensvc.settings import SettingsError
+from tokensvc.tokens.rules import MINT_SCOPE
+
+FOLDER = Path("var")
+USER_TOKEN_FILE = FOLDER / "development-user-token"
+CLIENT_SECRET_FILE = FOLDER / "development-client-secret"
+DEMO_USER = "demo-user"
+DEMO_CLIENT = "demo"
+SIGNED_IN_SECONDS = 24 * 3600
+START_SECONDS = 30.0
+
+
+@click.command()
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
+def main(bind: str) -> None:
+    """Run the service for development, and print lines that work as they stand."""
+    host, port = development_guide.split_bind(bind)
+    development_guide.refuse_taken(host, port)
+    addresses = development_guide.addresses(host)
+    issuer = DevelopmentIssuer(
+        FOLDER / "development-issuer.pem",
+        issuer_url=DEVELOPMENT_ISSUER,
+        audience="development",
+    )
+    try:
+        settings_file = _configure(bind, addresses, issuer)
+        guide = Guide(
+            url=development_guide.local_url(host, port),
+            settings_file=settings_file,
+            addresses=addresses,
+            user_id=DEMO_USER,
+            user_token_file=_sign_in(issuer),
+            client_id=_demo_client(CLIENT_SECRET_FILE),
+            client_secret_file=CLIENT_SECRET_FILE,
+            is_placeholder="STREAM_API_KEY" not in os.environ,
+        )
+    except (SettingsError, StartupError) as error:
+        raise click.ClickException(str(error)) from error
+    raise SystemExit(_serve(guide))
+
+
+def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Path:
+    """Make the settings once, and add what depends on this start."""
+    api_key = os.environ.get("STREAM_API_KEY")
+    # Each Stream key has a database of its own: the ring of one must not meet the pair of another.
+    suffix = "" if api_key is None else "-" + re.sub(r"[^A-Za-z0-9]", "_", api_key)
+    settings_file = FOLDER / f"development{suffix}.toml"
+    database = FOLDER / f"tokensvc{suffix}.db"
+    _keep(settings_file, _settings(database, issuer, needs_stream_key=api_key is None))
+    os.environ["TOKENSVC_CONFIG"] = str(settings_file)
+    os.environ["TOKENSVC_BIND"] = bind
+    if addresses:
+        written = tomllib.loads(settings_file.read_text("utf-8"))
+        hosts = [*written["hosts"]["allowed"], *addresses]
+        os.environ.setdefault("TOKENSVC_HOSTS__ALLOWED", json.dumps(hosts))
+    return settings_file
+
+
+def _settings(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bool) -> str:
+    accepted = issuer.issuer_settings()
+    names = ["localhost", "127.0.0.1", EMULATOR]
+    lines = [
+        "# Made by `make run`, for development alone. Change it as you like, or delete it.",
+        'environment = "development"',
+        f"database_url = {json.dumps(f'sqlite:///{database}')}",
+        "",
+        "[cors]",
+        f"origins = {json.dumps([f'http://{name}:*' for name in names])}",
+        "",
+        "[hosts]",
+        f"allowed = {json.dumps([*names, '[::1]'])}",
+        "",
+        "[[issuers]]",
+        f"name = {json.dumps(accepted.name)}",
+        f"issuer = {json.dumps(accepted.issuer)}",
+        f"audience = {json.dumps(accepted.audience)}",
+        f"public_keys_file = {json.dumps(str(accepted.public_keys_file))}",
+    ]
+    if needs_stream_key:
+        lines += [
+            "",
+            "# Stream knows no such key, and takes none of its tokens: set STREAM_API_KEY and",
+            "# STREAM_API_SECRET as Stream's dashboard shows them, and run `make run` again.",
+            "[stream]",
+            f"api_key = {json.dumps(PLACEHOLDER_API_KEY)}",
+            f"api_secret = {json.dumps(secrets.token_hex(32))}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _sign_in(issuer: DevelopmentIssuer) -> Path:
+    """Sign the demo user in, and give the file that holds the token."""
+    USER_TOKEN_FILE.unlink(missing_ok=True)
+    _keep(USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS))
+    return USER_TOKEN_FILE
+
+
+def _demo_client(secret_file: Path) -> str:
+    """Give the id of a backend that may mint for anyone, with its secret in a file."""
+    secret = _keep(secret_file, secrets.token_urlsafe(32))
+    scopes = [MINT_SCOPE]
+    with opened_services() as services:
+        if services.settings.environment != "development":
+            raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
+        clients = services.clients
+        try:
+            made = clients.create(DEMO_CLIENT, scopes, vouches=True, secret=secret, if_absent=True)
+        except ClientConflictError:
+            # Its file of secrets was deleted, so nobody has the old one any more.
+            clients.delete(f"svc.{DEMO_CLIENT}")
+            made = clients.create(DEMO_CLIENT, scopes, vouches=True, secret=secret)
+    return made.id
+
+
+def _keep(path: Path, content: str) -> str:
+    """Write a file that only its owner may read, unless it is there, and give what it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        suppress(FileExistsError),
+        os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file,
+    ):
+        file.write(content)
+    return path.read_text("utf-8")
+
+
+def _serve(guide: Guide) -> int:
+    """Run the service until Ctrl-C; give its exit status."""
+    service = subprocess.Popen([sys.executable, *GUNICORN])  # noqa: S603 - our own arguments
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Stopped gracefully; a terminal's Ctrl-C has reached the service already.
+        signal.signal(number, lambda *_: service.terminate())
+    if _is_ready(service, guide.url):
+        click.echo(guide.text())
+    return service.wait()
+
+
+def _is_ready(service: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until the service is ready, or has ended."""
+    deadline = time.monotonic() + START_SECONDS
+    while service.poll() is None and time.monotonic() < deadline:
+        with suppress(urllib3.exceptions.HTTPError):
+            answer = urllib3.request("GET", f"{url}/readyz", retries=False, timeout=2.0)
+            if answer.status == HTTPStatus.OK:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`tokensvc doctor`: whether everything is there that the service needs, and what to do if not."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from tokensvc import bootstrap
+from tokensvc.bootstrap import Services
+from tokensvc.cli.output import json_option, printable, write_json
+from tokensvc.cli.session import given_or_stdin, load_settings, opened_services
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.database import schema
+from tokensvc.ops.health import CheckResult, State
+from tokensvc.settings import Settings, SettingsError
+from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
+
+PLACEHOLDER_API_KEY = "placeholder"
+"""The Stream key that development settings are made with; Stream knows none of that name."""
+
+_MARKS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
+_CLOCK_TOLERANCE = 2.0
+"""Seconds; the comparison itself is good to about one."""
+
+
+@click.command("doctor")
+@click.option(
+    "--token",
+    "unverified_token",
+    metavar="JWT",
+    help='Explain a user\'s token of an identity provider instead; "-" reads it from stdin.',
+)
+@json_option
+def doctor(unverified_token: str | None, *, as_json: bool) -> None:
+    """
+    Check settings, database, issuers, Stream keys and clock.
+
+    With --token, make each check of that token, and say which setting to change. Ends with status 1
+    if something fails.
+    """
+    if unverified_token is None:
+        results = _examine()
+    else:
+        results = _explain(given_or_stdin(unverified_token, "token"))
+    told = []
+    for result in results:
+        told.append(result)
+        if not as_json:
+            detail = f"{result.name}: {result.detail}" if result.detail else result.name
+            click.echo(f"{_MARKS[result.state]}  {printable(detail)}")
+    if as_json:
+        write_json(
+            [
+                {"check": result.name, "state": result.state, "detail": result.detail}
+                for result in told
+            ]
+        )
+    if any(result.state is State.FAILED for result in told):
+        raise SystemExit(1)
+
+
+def _examine() -> Iterator[CheckResult]:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        for fault in error.faults:
+            yield CheckResult("settings", State.FAILED, str(fault))
+        return
+    yield CheckResult("settings", State.OK, f"{settings.environment}, for {settings.public_url}")
+    path = settings.sqlite_path
+    if path is None or path.exists():
+        found = _database(settings)
+        yield found
+        if found.state is State.OK:
+            yield from _examine_services(settings)
+        return
+    # Nothing may be made here: a file of root's would be in the way of the service.
+    yield CheckResult("database", State.DEGRADED, f"{path} is made by the first start")
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
+        yield from _examine_services(settings.model_copy(update={"database_url": scratch}))
+
+
+def _database(settings: Settings) -> CheckResult:
+    try:
+        database = bootstrap.open_database(settings)
+        try:
+            status = schema.status(database)
+        finally:
+            database.close()
+    except (Refusal, StartupError) as error:
+        return CheckResult("database", State.FAILED, _text(error))
+    if status in {"behind", "empty"}:
+        detail = f"the schema is {status}: run `tokensvc migrate`, then ask again"
+        return CheckResult("database", State.FAILED, detail)
+    return CheckResult("database", State.OK, f"{database.dialect}, schema {status}")
+
+
+def _examine_services(settings: Settings) -> Iterator[CheckResult]:
+    try:
+        bootstrap.prepare(settings)
+        services = bootstrap.build(settings)
+    except StartupError as error:
+        yield CheckResult("start", State.FAILED, _text(error))
+        return
+    try:
+        yield from _issuers(services)
+        yield from _stream(services)
+    finally:
+        services.close()
+
+
+def _issuers(services: Services) -> Iterator[CheckResult]:
+    services.issuers.load_stored_keys()
+    services.issuers.refresh()
+    for name, health in services.issuers.health().items():
+        state = {"ok": State.OK, "stale": State.DEGRADED}.get(health.state, State.FAILED)
+        detail = health.last_error or f"{health.keys} keys"
+        yield CheckResult(f"issuer {name}", state, detail)
+    if not services.issuers.health():
+        yield CheckResult("issuers", State.OK, "none: only service clients get tokens")
+
+
+def _stream(services: Services) -> Iterator[CheckResult]:
+    ring = services.keys.ring_at(0)
+    clocks: list[float] = []
+    for key in ring.keys:
+        name = f"Stream key {key.api_key}"
+        if key.api_key == PLACEHOLDER_API_KEY:
+            detail = "a placeholder, Stream accepts none of its tokens: set STREAM_API_KEY"
+            yield CheckResult(name, State.DEGRADED, detail)
+            continue
+        try:
+            answer = check_key(
+                base_url=services.settings.stream.base_url,
+                api_key=key.api_key,
+                secret=key.secret,
+                clock=system_clock,
+            )
+        except StreamUnavailableError as error:
+            yield CheckResult(name, State.DEGRADED, f"Stream was not asked: {error}")
+            continue
+        yield _verdict(name, answer)
+        if answer.clock_ahead is not None:
+            clocks.append(answer.clock_ahead)
+    yield from (_clock(ahead, services.settings.token.skew) for ahead in clocks[:1])
+
+
+def _verdict(name: str, answer: KeyCheck) -> CheckResult:
+    if answer.accepted:
+        return CheckResult(name, State.OK, f"Stream accepts its secret ({answer.detail})")
+    return CheckResult(name, State.FAILED, f"Stream refuses its secret ({answer.detail})")
+
+
+def _clock(ahead: float, skew: int) -> CheckResult:
+    """Compare the clocks: an `iat` that lies in Stream's future is fatal to clients (code 42)."""
+    if abs(ahead) <= _CLOCK_TOLERANCE:
+        return CheckResult("clock", State.OK, "within 2 s of Stream's")
+    direction = "ahead of" if ahead > 0 else "behind"
+    detail = f"{abs(ahead):.0f} s {direction} Stream's: let this host keep time (NTP)"
+    if ahead >= skew:
+        detail += f"; beyond token.skew ({skew} s) Stream refuses new tokens with code 42"
+        return CheckResult("clock", State.FAILED, detail)
+    return CheckResult("clock", State.DEGRADED, detail)
+
+
+def _explain(unverified_token: str) -> Iterator[CheckResult]:
+    with opened_services() as services:
+        services.issuers.load_stored_keys()
+        services.issuers.refresh()
+        findings = services.issuers.explain(unverified_token)
+    for finding in findings:
+        yield CheckResult(finding.check, State.OK if finding.ok else State.FAILED, finding.detail)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, Refusal):
+        return f"{error.detail} ({error.reason})"
+    return str(error)

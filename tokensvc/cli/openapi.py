@@ -1,0 +1,16 @@
+"""`tokensvc openapi`: the contract of the HTTP interface."""
+
+import click
+
+from tokensvc.cli.output import json_option, write_json
+from tokensvc.ops.contract import contract, contract_bytes
+
+
+@click.command("openapi")
+@json_option
+def openapi(*, as_json: bool) -> None:
+    """Write the OpenAPI document of this release, as YAML."""
+    if as_json:
+        write_json(contract())
+    else:
+        click.echo(contract_bytes(), nl=False)

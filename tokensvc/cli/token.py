@@ -1,0 +1,109 @@
+"""`tokensvc token`: mint one as an operator, or explain one."""
+
+import click
+
+from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
+from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
+from tokensvc.core.callers import ServiceCaller
+from tokensvc.tokens import inspection
+from tokensvc.tokens.inspection import Inspection
+from tokensvc.tokens.rules import MINT_SCOPE, TokenRequest
+from tokensvc.tokens.settings import MIN_TTL
+
+_OPERATOR = ServiceCaller(client_id="operator", scopes=frozenset({MINT_SCOPE}), vouches=True)
+"""Whoever can read the settings could make any token; their word is a fresh sign-in."""
+
+
+@click.group("token")
+def token() -> None:
+    """Mint a Stream user token, or explain one."""
+
+
+@token.command("mint")
+@click.argument("user_id")
+@click.option(
+    "--ttl", type=click.IntRange(min=MIN_TTL), help="Life in seconds, at most the setting's."
+)
+@click.option("--api-key", help="The Stream key that the client was built with.")
+@json_option
+def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -> None:
+    """
+    Mint a token for USER_ID, by the rules of POST /v1/token.
+
+    The token alone goes to standard output. Nobody who is suspended gets one.
+    """
+    with opened_services() as services:
+        minted = services.tokens.mint_for(
+            _OPERATOR, TokenRequest(user_id=user_id, ttl=ttl, api_key=api_key)
+        )
+    if as_json:
+        write_json(
+            {
+                "token": minted.token,
+                "user_id": minted.user_id,
+                "api_key": minted.api_key,
+                "issued_at": minted.issued_at,
+                "expires_at": minted.expires_at,
+                "expires_in": minted.expires_in,
+            }
+        )
+        return
+    click.echo(minted.token)
+    click.echo(
+        f"for {minted.user_id}, with the Stream key {minted.api_key}, "
+        f"until {at(minted.expires_at)}",
+        err=True,
+    )
+
+
+@token.command("inspect")
+@click.argument("unverified_token", metavar="[TOKEN]", default=STDIN)
+@json_option
+def inspect(unverified_token: str, *, as_json: bool) -> None:
+    """
+    Say whose a Stream token is, from when to when, by which key, and why it would be refused.
+
+    Without TOKEN, or with "-", it is read from standard input: an argument can be seen in the list
+    of processes. Ends with status 1 if the token would be refused.
+    """
+    try:
+        parsed = inspection.parse(given_or_stdin(unverified_token, "token"))
+    except ValueError as error:
+        raise click.ClickException(printable(f"{error}.")) from error
+    with opened_services() as services:
+        standing = services.standings.read(parsed.user_id or "")
+        found = inspection.explain(parsed, services.keys.ring_at(standing.ring_version), standing)
+    if as_json:
+        write_json(
+            {
+                "user_id": found.user_id,
+                "issued_at": found.issued_at,
+                "expires_at": found.expires_at,
+                "api_key": found.api_key,
+                "key_state": found.key_state,
+                "fingerprint": found.fingerprint,
+                "refused_because": list(found.faults),
+            }
+        )
+    else:
+        _tell(found)
+    if found.faults:
+        raise SystemExit(1)
+
+
+def _tell(found: Inspection) -> None:
+    key = "none that is in use here"
+    if found.api_key is not None:
+        key = f"{found.api_key} ({found.key_state}, fingerprint {found.fingerprint})"
+    write_facts(
+        [
+            ("user", printable(found.user_id) if found.user_id else "none"),
+            ("issued", at(found.issued_at) if found.issued_at is not None else "not stated"),
+            ("expires", at(found.expires_at)),
+            ("key", key),
+        ]
+    )
+    for fault in found.faults:
+        click.echo(f"Refused: {fault}.")
+    if not found.faults:
+        click.echo("Stream accepts it, as far as this service knows.")
