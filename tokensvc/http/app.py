@@ -98,7 +98,6 @@ class ServiceApp(Flask):
         super().__init__("tokensvc", static_folder=None)
         self.problems = Problems(config.public_url)
         self.url_map.merge_slashes = False
-        self.url_map.strict_slashes = False
         self._adapter: MapAdapter = self.url_map.bind("")
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
         self._origins = cors.Origins(config.cors_origins)

@@ -78,7 +78,7 @@ def rate_limit_key(address: str) -> str:
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))
-    return address
+    return address if parsed is None else str(parsed)
 
 
 def _parse(text: str) -> Address | None:

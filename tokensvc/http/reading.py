@@ -35,11 +35,20 @@ class RequestTimeout(ParseException):  # type: ignore[misc]  # gunicorn is untyp
 
 
 class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untyped
-    """What a connection has sent and nobody has read yet, and a deadline for what is to come."""
+    """
+    What a connection has sent and nobody has read yet, and a deadline for what is to come.
+
+    Attributes:
+        deadline: When the request must be here, on the monotonic clock.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._deadline = 0.0
+        self.deadline = 0.0
+
+    def has_begun(self) -> bool:
+        """Tell whether a request has begun and is not read yet."""
+        return bool(self.buf.getvalue())
 
     def receive(self) -> bool:
         """
@@ -53,11 +62,11 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
         received = self.buf.getvalue()
         if received:
             patience = 0.0
-            if now > self._deadline:
+            if now > self.deadline:
                 raise RequestTimeout
         else:
             patience = _PATIENCE
-            self._deadline = now + READ_SECONDS
+            self.deadline = now + READ_SECONDS
         while not _is_whole(received):
             remaining = now + patience - time.monotonic()
             self.sock.settimeout(max(0.0, remaining))
@@ -74,7 +83,7 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Read from the socket until the deadline."""
-        remaining = self._deadline - time.monotonic()
+        remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise RequestTimeout
         self.sock.settimeout(remaining)

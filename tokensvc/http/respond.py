@@ -1,5 +1,6 @@
 """Answers that are no refusals, and the choice between JSON and plain text."""
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http import HTTPStatus
@@ -17,6 +18,7 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _encode = msgspec.json.Encoder().encode
 
 Headers = Iterable[tuple[str, str]]
@@ -113,8 +115,5 @@ def _weight(parameters: list[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
+            return float(value) if _WEIGHT.fullmatch(value) else 0.0
     return 1.0

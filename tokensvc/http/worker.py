@@ -171,9 +171,18 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
         util.close(sock)
 
     def murder_pending(self) -> None:
-        """Close what has waited long enough."""
+        """Close what has waited long enough; gunicorn would let it wait for `keepalive`."""
         super().murder_pending()
         now = time.monotonic()
+        for conn in [
+            c for c in self.pending_conns if c.parser and c.parser.unreader.deadline < now
+        ]:
+            self.pending_conns.remove(conn)
+            self.poller.unregister(conn.sock)
+            self.nr_conns -= 1
+            if conn.parser.unreader.has_begun():
+                self.handle_error(None, conn.sock, conn.client, RequestTimeout())
+            conn.close(graceful=True)
         for sock in [sock for sock, deadline in self._lingering.items() if deadline < now]:
             self._part(sock)
 

@@ -1,0 +1,96 @@
+"""An application whose routes are the contract's and whose views a test chooses."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from flask import Blueprint
+
+from tests.client import Client
+from tokensvc.http.app import HttpConfig, ServiceApp, make_app
+from tokensvc.http.respond import Reply, json_response
+from tokensvc.ops import routes as ops_routes
+from tokensvc.telemetry import logging
+from tokensvc.telemetry.settings import LogSettings
+
+METRICS_TOKEN = "metrics-token-of-operators"
+METRICS_PORT = 9100
+TOKEN = {
+    "token": "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl",
+    "user_id": "john",
+    "api_key": "k1",
+    "issued_at": 1_800_000_000,
+    "expires_at": 1_800_003_600,
+    "expires_in": 3600,
+    "user": None,
+}
+
+
+class Probe:
+    """What `/v1/token` does in a test; by default it answers as if all were well."""
+
+    def __init__(self) -> None:
+        self.view: Callable[[], Any] = lambda: json_response(TOKEN)
+        self.checks: list[Any] = []
+
+    def app(self, **config: Any) -> ServiceApp:
+        """Give an application; `config` as in `HttpConfig`."""
+        blueprint = Blueprint("probe", __name__)
+        blueprint.get("/v1/token")(self._call)
+        blueprint.post("/v1/token", endpoint="post")(self._call)
+        blueprint.get("/v1/me", endpoint="me")(_me)
+        whole = {"public_url": "https://tokens.example", "metrics_port": METRICS_PORT, **config}
+        ops = ops_routes.routes(self.checks, METRICS_TOKEN)
+        return make_app(HttpConfig(**whole), [blueprint, ops])
+
+    def _call(self) -> Any:
+        return self.view()
+
+
+def _me() -> Reply:
+    return json_response({"user_id": "john", "api_key": "k1", "issuer": "acme"})
+
+
+@pytest.fixture
+def probe() -> Probe:
+    return Probe()
+
+
+@pytest.fixture
+def app(probe: Probe) -> ServiceApp:
+    return probe.app()
+
+
+@pytest.fixture
+def client(app: ServiceApp) -> Client:
+    return Client(app)
+
+
+class Log:
+    """What was logged since the test began."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def text(self) -> str:
+        return self._path.read_text()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    """Send the log to a file; to be asked for before the application is made."""
+    path = tmp_path / "log"
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    logging.configure(LogSettings(format="json"), fd=fd)
+    yield Log(path)
+    structlog.reset_defaults()
+    os.close(fd)

@@ -1,0 +1,127 @@
+"""The credential of a request: one, in `Authorization`, or a refusal that says what to send."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.client import Client
+from tests.http.conftest import TOKEN, Log, Probe
+from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential
+from tokensvc.http.respond import json_response
+
+
+def basic(text: str | bytes) -> str:
+    encoded = text if isinstance(text, bytes) else text.encode()
+    return "Basic " + base64.b64encode(encoded).decode()
+
+
+@pytest.fixture
+def credentials(probe: Probe) -> list[Any]:
+    """Give the credentials of a test's requests."""
+    found: list[Any] = []
+
+    def view() -> Any:
+        found.append(unverified_credential())
+        return json_response(TOKEN)
+
+    probe.view = view
+    return found
+
+
+@pytest.mark.parametrize(
+    ("authorization", "credential"),
+    [
+        ("Bearer abc.def.ghi", BearerCredential("abc.def.ghi")),
+        ("bearer abc", BearerCredential("abc")),
+        ("Bearer   abc ", BearerCredential("abc")),
+        (basic("svc.shop:tks_secret"), BasicCredential("svc.shop", "tks_secret")),
+        (basic("svc.shop:a:b"), BasicCredential("svc.shop", "a:b")),
+        (basic(":"), BasicCredential("", "")),
+        (basic("svc.shöp:pä%20ss"), BasicCredential("svc.shöp", "pä%20ss")),
+    ],
+)
+def test_one_credential(
+    client: Client, credentials: list[Any], authorization: str, credential: Any
+) -> None:
+    """Schemes have no case; a secret may hold a colon and is not percent-decoded."""
+    assert client.get("/v1/token", headers={"Authorization": authorization}).status == 200
+    assert credentials == [credential]
+
+
+def test_a_credential_is_not_in_its_repr() -> None:
+    """What is logged by accident holds no secret."""
+    for credential in (BearerCredential("s3cret"), BasicCredential("svc.shop", "s3cret")):
+        assert "s3cret" not in repr(credential)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status", "code"),
+    [
+        (None, 401, "credentials_missing"),
+        ("", 401, "credentials_missing"),
+        ("Bearer", 401, "credentials_missing"),
+        ("Bearer  ", 401, "credentials_missing"),
+        ("abc.def.ghi", 401, "credentials_missing"),
+        ("Digest username=x", 401, "credentials_invalid"),
+        ("Basic !!!", 401, "credentials_invalid"),
+        (basic("no colon"), 401, "credentials_invalid"),
+        (basic(b"\xff:\xff"), 401, "credentials_invalid"),
+    ],
+)
+def test_no_credential(
+    client: Client, credentials: list[Any], authorization: str | None, status: int, code: str
+) -> None:
+    """What is no credential is 401, with a challenge and what to send."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    answer = client.get("/v1/token", headers=headers)
+    assert (answer.status, answer.code) == (status, code)
+    assert "Authorization" in answer.json["detail"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not credentials
+
+
+@pytest.mark.sec(49)
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer abc,Bearer def",
+        "Bearer abc, " + basic("svc.shop:secret"),
+        basic("svc.shop:secret") + ",Bearer abc",
+    ],
+)
+def test_two_credentials(client: Client, credentials: list[Any], authorization: str) -> None:
+    """Two `Authorization` fields reach an application joined; which one counts is not guessed."""
+    answer = client.get("/v1/token", headers={"Authorization": authorization})
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert "one credential" in answer.json["detail"]
+    assert not credentials
+
+
+@pytest.mark.sec(49)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "access_token=s3cret-value",
+        "token=s3cret-value",
+        "user_id=john&Access_Token=s3cret-value",
+        "%74oken=s3cret-value",
+        "client_id=a&client_secret=s3cret-value",
+        "refresh_token=s3cret-value",
+        "password=s3cret-value",
+        "jwt=s3cret-value",
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer abc"}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_credential_in_the_query(
+    log: Log, probe: Probe, method: str, query: str, headers: dict[str, str]
+) -> None:
+    """A credential in a URL is refused, beside a good one too, and is not logged by us."""
+    probe.view = unverified_credential
+    answer = Client(probe.app()).request(
+        method, "/v1/token", query=query, headers=headers, valid=False
+    )
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert "leaked" in answer.json["detail"]
+    assert "s3cret" not in log.text + answer.text

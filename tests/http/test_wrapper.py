@@ -1,0 +1,228 @@
+"""What the wrapper does around every request."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import prometheus_client
+import pytest
+import structlog
+
+from tests.client import Client
+from tests.http.conftest import TOKEN, Log, Probe
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http.request_log import note
+from tokensvc.http.respond import json_response
+from tokensvc.ops.contract import contract
+
+PATHS = sorted(contract()["paths"])
+
+
+@pytest.mark.sec(53, 56)
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/token/", "/v1//token", "/V1/TOKEN", "/%00", "/é", "/docs/x"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
+def test_unknown_paths(client: Client, method: str, path: str) -> None:
+    """A path that is not in the contract is a 404 problem: no redirect, no near miss."""
+    answer = client.request(method, path, valid=False)
+    assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.sec(53, 56)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "GE"])
+def test_undeclared_methods(client: Client, method: str, path: str) -> None:
+    """A method that the path does not take is 405, and `Allow` lists those that it takes."""
+    answer = client.request(method, path, valid=False)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == _allowed(path)
+
+
+@pytest.mark.sec(56)
+@pytest.mark.parametrize("path", PATHS)
+def test_options(client: Client, path: str) -> None:
+    """`OPTIONS` lists the methods of a path."""
+    answer = client.request("OPTIONS", path, valid=False)
+    assert answer.status == 204
+    assert answer.headers["Allow"] == _allowed(path)
+
+
+def _allowed(path: str) -> str:
+    methods = {method.upper() for method in contract()["paths"][path]}
+    return ", ".join(sorted(methods | {"HEAD", "OPTIONS"}))
+
+
+@pytest.mark.sec(56)
+def test_options_of_the_server(client: Client) -> None:
+    """`OPTIONS *` asks what the server can do at all (RFC 9110 section 9.3.7)."""
+    answer = client.request("OPTIONS", "*", valid=False)
+    assert answer.status == 204
+    assert set(answer.headers["Allow"].split(", ")) >= {"GET", "POST", "OPTIONS"}
+
+
+@pytest.mark.sec(56)
+@pytest.mark.parametrize("path", PATHS)
+def test_head(client: Client, path: str) -> None:
+    """`HEAD` has the status and the fields of `GET`, and no body."""
+    get, head = client.get(path), client.request("HEAD", path)
+    assert head.status == get.status
+    assert head.body == b""
+    varying = {"X-Request-Id", "Content-Length"}
+    for name in get.headers.keys() - varying:
+        assert head.headers[name] == get.headers[name]
+    assert "Content-Length" in head.headers
+
+
+def test_request_ids(client: Client) -> None:
+    """Each request has an id of its own, 128 bits of chance."""
+    ids = {client.get("/healthz").headers["X-Request-Id"] for _ in range(50)}
+    assert len(ids) == 50
+    assert all(re.fullmatch("[0-9a-f]{32}", request_id) for request_id in ids)
+
+
+@pytest.mark.sec(55, 58)
+@pytest.mark.parametrize(
+    ("peer", "sent", "kept"),
+    [
+        ("10.0.0.1", "gateway-7f3a.1", True),
+        ("10.0.0.1", "short", False),
+        ("10.0.0.1", "x" * 65, False),
+        ("10.0.0.1", "with space and more", False),
+        ("10.0.0.1", "line\nbreak-123", False),
+        ("10.0.0.1", "", False),
+        ("203.0.113.7", "gateway-7f3a.1", False),
+    ],
+)
+def test_the_request_id_of_a_proxy(probe: Probe, peer: str, sent: str, *, kept: bool) -> None:
+    """Only our own proxy names a request, and only by a plain word."""
+    client = Client(probe.app(trusted_proxies=["10.0.0.0/8"]), REMOTE_ADDR=peer)
+    answer = client.get("/v1/token", headers={"X-Request-Id": sent})
+    assert (answer.headers["X-Request-Id"] == sent) is kept
+
+
+def test_the_line_of_a_mint(log: Log, probe: Probe) -> None:
+    """A request is one line: who, what, how it ended, how long, and what the route noted."""
+
+    def view() -> Any:
+        note(user_id="john", api_key="k1")
+        return json_response(TOKEN)
+
+    probe.view = view
+    client = Client(probe.app(trusted_proxies=["10.0.0.0/8"]), REMOTE_ADDR="10.0.0.1")
+    answer = client.post("/v1/token", headers={"X-Forwarded-For": "203.0.113.7"})
+    (line,) = log.lines
+    assert line.pop("ms") >= 0
+    assert line.pop("time")
+    assert line == {
+        "level": "info",
+        "event": "request",
+        "request_id": answer.headers["X-Request-Id"],
+        "method": "POST",
+        "route": "/v1/token",
+        "status": 200,
+        "client": "203.0.113.7",
+        "user_id": "john",
+        "api_key": "k1",
+    }
+
+
+@pytest.mark.sec(58)
+def test_the_line_of_a_refusal(log: Log, probe: Probe) -> None:
+    """The log has the code and the reason that the caller does not see; a query is not logged."""
+
+    def view() -> None:
+        raise Refusal(Code.TEMPORARILY_UNAVAILABLE, "Wait.", reason="PoolTimeout")
+
+    probe.view = view
+    Client(probe.app()).get("/v1/token", query={"user_id": "query-value"})
+    (line,) = log.lines
+    assert (line["status"], line["code"], line["reason"]) == (
+        503,
+        "temporarily_unavailable",
+        "PoolTimeout",
+    )
+    assert "query-value" not in log.text
+
+
+@pytest.mark.sec(58)
+def test_the_line_of_an_unknown_path(log: Log, probe: Probe) -> None:
+    """The path of a request that matched nothing is logged, bounded and on one line."""
+    app = probe.app()
+    Client(app).get("/%0a%1b[31mforged" + "x" * 500, valid=False)
+    (line,) = log.lines
+    assert line["route"] == "unmatched"
+    assert line["path"] == ("/\n\x1b[31mforged" + "x" * 500)[:200]
+    assert log.text.count("\n") == 1
+    assert "\x1b" not in log.text
+
+
+@pytest.mark.sec(53, 58)
+def test_the_line_of_a_fault(log: Log, probe: Probe) -> None:
+    """A fault of ours is one line too, with its traceback and without a credential."""
+
+    def view() -> None:
+        raise RuntimeError("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqb2huIn0.c2ln")
+
+    probe.view = view
+    Client(probe.app()).get("/v1/token")
+    (line,) = log.lines
+    assert (line["level"], line["status"], line["code"]) == ("error", 500, "internal_error")
+    assert "RuntimeError" in line["exception"]
+    assert "eyJ" not in log.text
+
+
+def test_lines_in_between_name_the_request(log: Log, probe: Probe) -> None:
+    """Whatever is logged while a request is answered can be found by its id."""
+
+    def view() -> Any:
+        structlog.get_logger().warning("meanwhile")
+        return json_response(TOKEN)
+
+    probe.view = view
+    answer = Client(probe.app()).get("/v1/token")
+    structlog.get_logger().warning("afterwards")
+    during, request, after = log.lines
+    assert during["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
+    assert "request_id" not in after
+
+
+def _count(**labels: str) -> float:
+    return prometheus_client.REGISTRY.get_sample_value("tokensvc_requests_total", labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "labels"),
+    [
+        ("GET", "/v1/token", {"route": "/v1/token", "method": "GET", "status": "200"}),
+        ("GET", "/a/path/of/mine", {"route": "unmatched", "method": "GET", "status": "404"}),
+        ("BREW", "/v1/token", {"route": "unmatched", "method": "other", "status": "405"}),
+    ],
+)
+def test_requests_are_counted(
+    client: Client, method: str, path: str, labels: dict[str, str]
+) -> None:
+    """Requests are counted by labels from closed sets: a stranger cannot invent a series."""
+    before = _count(**labels)
+    client.request(method, path, valid=False)
+    assert _count(**labels) == before + 1
+
+
+def test_refusals_are_counted(client: Client) -> None:
+    """Refusals are counted by code, those of the wrapper itself too."""
+
+    def refusals() -> float:
+        name, labels = "tokensvc_refusals_total", {"code": "not_found"}
+        return prometheus_client.REGISTRY.get_sample_value(name, labels) or 0.0
+
+    before = refusals()
+    assert client.get("/nowhere", valid=False).status == HTTPStatus.NOT_FOUND
+    assert refusals() == before + 1
+
+
+@pytest.mark.sec(53)
+def test_no_cookie_and_no_redirect(client: Client) -> None:
+    """No answer sets a cookie or sends the client elsewhere."""
+    for path in (*PATHS, "/v1/token/", "//evil.example/"):
+        answer = client.get(path, headers={"Cookie": "session=x"}, valid=False)
+        assert not answer.headers.keys() & {"Set-Cookie", "Location"}
