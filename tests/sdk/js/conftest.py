@@ -1,10 +1,14 @@
-"""The SDK's driver."""
+"""The JavaScript SDK, bare and as a chat client of the app."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.doubles.http_double import HttpDouble
+from tests.doubles.stream import StreamDouble
+from tests.sdk.chat_app import ChatApp
+from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver
 
 
@@ -13,3 +17,9 @@ def driver(node: Path) -> Iterator[Driver]:
     """Give a Node process with the SDK in it."""
     with Driver(node) as running:
         yield running
+
+
+@pytest.fixture
+def chat(driver: Driver, app: ChatApp, stream: StreamDouble, tokens: HttpDouble) -> ChatClient:
+    """Give a chat client that nobody uses yet."""
+    return ChatClient(driver, app, stream, tokens)
