@@ -1,0 +1,163 @@
+"""Service credentials as an attacker would try them: guessing, timing, reading the database."""
+
+import contextlib
+import hashlib
+import hmac
+
+import pytest
+
+from tokensvc.clients import service
+from tokensvc.clients.service import Clients
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.database.prepared import PreparedRead
+
+
+@pytest.fixture
+def clients(database, clock):
+    return Clients(database, clock)
+
+
+@pytest.fixture
+def client(clients):
+    return clients.create("backend", ["tokens:mint"])
+
+
+def refusal_of(clients, client_id, secret):
+    with pytest.raises(Refusal) as refused:
+        clients.authenticate(client_id, secret)
+    return refused.value
+
+
+@pytest.mark.sec(47)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda secret: "",
+        lambda secret: secret[:-1],
+        lambda secret: secret + "A",
+        lambda secret: secret.swapcase(),
+        lambda secret: f" {secret}",
+        lambda secret: f"{secret}\n",
+        lambda secret: hashlib.sha256(secret.encode()).hexdigest(),
+        lambda secret: "-" * 64,
+        lambda secret: "\ud800",
+        lambda secret: "\x00",
+        lambda secret: "x" * 100_000,
+    ],
+)
+def test_nothing_but_the_secret_authenticates(clients, client, spoil):
+    """Not a part of it, not its hash as read from the database, nothing that breaks the parser."""
+    refusal = refusal_of(clients, client.id, spoil(client.secret.secret))
+    assert refusal.code is Code.CREDENTIALS_INVALID
+    assert clients.authenticate(client.id, client.secret.secret)
+
+
+UNKNOWN_IDS = [
+    "svc.unknown",
+    "svc.",
+    "svc.BACKEND",
+    "svc.backend ",
+    "svc.backend\n",
+    "svc.backend\x00",
+    "svc.backend' OR '1'='1",
+    "svc.%",
+    "backend",
+    "",
+    "svc.\ud800",
+    "svc." + "a" * 100_000,
+]
+
+
+@pytest.mark.sec(47)
+@pytest.mark.parametrize("client_id", UNKNOWN_IDS)
+def test_an_unknown_id_answers_like_a_wrong_secret(clients, client, client_id):
+    """Nobody learns from an answer which clients exist, and no id reaches the database unparsed."""
+    wrong = refusal_of(clients, client.id, "wrong")
+    unknown = refusal_of(clients, client_id, client.secret.secret)
+    for field in ("code", "detail", "reason", "members", "retry_after"):
+        assert getattr(unknown, field) == getattr(wrong, field)
+
+
+@pytest.mark.sec(47)
+def test_every_failure_costs_the_same_work(clients, client, monkeypatch):
+    """One query, one hash, two comparisons: for no client, for one secret, for two, for a match."""
+    work = []
+
+    def counted(name, function):
+        def call(*args):
+            work.append(name)
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(PreparedRead, "fetch_all", counted("query", PreparedRead.fetch_all))
+    monkeypatch.setattr(service, "hash_secret", counted("hash", service.hash_secret))
+    monkeypatch.setattr(hmac, "compare_digest", counted("compare", hmac.compare_digest))
+    clients.add_secret(clients.create("two", ["tokens:mint"]).id)
+    done = []
+    for client_id, secret in (
+        ("svc.unknown", "wrong"),
+        ("no id at all", "wrong"),
+        (client.id, "wrong"),
+        ("svc.two", "wrong"),
+        (client.id, client.secret.secret),
+    ):
+        work.clear()
+        with contextlib.suppress(Refusal):
+            clients.authenticate(client_id, secret)
+        done.append(sorted(work))
+    assert done == [["compare", "compare", "hash", "query"]] * 5
+
+
+@pytest.mark.sec(47)
+def test_an_expired_secret_is_told_from_a_wrong_one(clients, client, clock):
+    """To whoever has it: they are to take the newer one. The other secret goes on."""
+    expiring = clients.add_secret(client.id, expires_at=int(clock.now) + 60)
+    clock.now += 59.9
+    assert clients.authenticate(client.id, expiring.secret)
+    clock.now += 0.1
+    assert refusal_of(clients, client.id, expiring.secret).code is Code.CREDENTIALS_EXPIRED
+    assert refusal_of(clients, client.id, "wrong").code is Code.CREDENTIALS_INVALID
+    assert clients.authenticate(client.id, client.secret.secret)
+
+
+@pytest.mark.sec(47)
+def test_a_change_holds_for_the_next_call(clients, client, database, clock):
+    """A client's row is read on each call: what one process deletes ends at every other at once."""
+    elsewhere = Clients(database, clock)
+    assert elsewhere.authenticate(client.id, client.secret.secret)
+    clients.delete(client.id)
+    assert refusal_of(elsewhere, client.id, client.secret.secret).code is Code.CREDENTIALS_INVALID
+
+
+@pytest.mark.sec(25)
+@pytest.mark.sec(47)
+def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
+    """No secret is in any byte of the files, whether random or given."""
+    database = Database.open(sqlite_url, pool_size=2)
+    schema.migrate(database)
+    clients = Clients(database, clock)
+    given = "given-by-the-operator-0123456789abcdef"
+    secrets = [
+        clients.create("backend", ["tokens:mint"]).secret.secret,
+        clients.create("given", ["tokens:mint"], secret=given).secret.secret,
+        clients.add_secret("svc.given").secret,
+    ]
+    files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    database.close()
+    for secret in secrets:
+        assert hashlib.sha256(secret.encode()).hexdigest().encode() in files
+        assert secret.encode() not in files
+        assert secret[4:-6].encode() not in files
+
+
+@pytest.mark.sec(25)
+def test_a_secret_is_not_printed(clients, client):
+    """What `create` and `add_secret` give shows its secret only when asked for it by name."""
+    added = clients.add_secret(client.id)
+    for shown in (client, client.secret, added, clients, clients.list()):
+        assert client.secret.secret not in repr(shown)
+        assert added.secret not in repr(shown)
+        assert service.hash_secret(added.secret) not in repr(shown)
