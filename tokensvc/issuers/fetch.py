@@ -57,8 +57,12 @@ class Deadline:
         """
         left = self._end - time.monotonic()
         if left <= 0:
-            raise FetchError(f"it took longer than {self._seconds:g} s")
+            raise self.passed()
         return left
+
+    def passed(self) -> FetchError:
+        """Give the error of whoever is too late."""
+        return FetchError(f"it took longer than {self._seconds:g} s")
 
 
 class Fetcher:
@@ -96,10 +100,12 @@ class Fetcher:
                 return watchdog.watch(self._dial(target, deadline, loopback_allowed))
 
             try:
-                return _get(self._connection(target, dial, deadline), target)
+                body = _get(self._connection(target, dial, deadline), target)
             except (OSError, HTTPException, HTTPError, ValueError) as error:
-                deadline.remaining()  # the watchdog's cut looks like any broken connection
+                watchdog.check()
                 raise FetchError(f"{type(error).__name__}: {error}"[:200]) from error
+            watchdog.check()
+            return body
 
     def _connection(
         self, target: KeyUrl, dial: Callable[[], socket.socket], deadline: Deadline
@@ -193,9 +199,11 @@ class _Watchdog:
     """
 
     def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
         self._timer = threading.Timer(deadline.remaining(), self._cut)
         self._timer.daemon = True
         self._watched: socket.socket | None = None
+        self._has_cut = False
 
     def __enter__(self) -> Self:
         self._timer.start()
@@ -217,7 +225,19 @@ class _Watchdog:
         self._watched = socket.socket(fileno=os.dup(connection.fileno()))
         return connection
 
+    def check(self) -> None:
+        """
+        Tell a cut from what it looks like: a broken connection, or the end of a body.
+
+        Raises:
+            FetchError: The deadline has passed.
+        """
+        if self._has_cut:
+            raise self._deadline.passed()
+        self._deadline.remaining()
+
     def _cut(self) -> None:
+        self._has_cut = True
         if self._watched:
             with suppress(OSError):  # the other side was faster
                 self._watched.shutdown(socket.SHUT_RDWR)

@@ -46,7 +46,7 @@ class SharedFetch:
         fetch: Callable[[], None],
         *,
         timeout: float,
-        cooldown: float,
+        cooldown: int,
         clock: Clock,
     ) -> None:
         self._name = name
@@ -57,7 +57,7 @@ class SharedFetch:
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
         self._begun_at: float | None = None
-        self._asked_at: float | None = None
+        self._asked_at: dict[bool, float] = {}
         self._waiting = 0
 
     def begin_if_due(self, interval: float) -> None:
@@ -78,6 +78,8 @@ class SharedFetch:
 
         Args:
             few_may_wait: Whether others are served meanwhile, whose threads must not be taken.
+                Such requests have a cool-down of their own: that of a cold start must not keep a
+                new key out.
 
         Returns:
             Whether what is known now is as new as it can be; not after a wait in vain.
@@ -85,9 +87,9 @@ class SharedFetch:
         with self._lock:
             flight = self._flight
             if flight is None:
-                if not self._has_passed(self._asked_at, self._cooldown):
+                if not self._has_passed(self._asked_at.get(few_may_wait), self._cooldown):
                     return True
-                self._asked_at = self._clock()
+                self._asked_at[few_may_wait] = self._clock()
                 flight = self._begin()
             if few_may_wait and self._waiting >= MAX_WAITING:
                 return False
@@ -101,10 +103,10 @@ class SharedFetch:
     def retry_after(self) -> int:
         """Give the seconds after which asking again may find something new."""
         with self._lock:
-            if self._flight is not None or self._has_passed(self._asked_at, self._cooldown):
+            if self._flight is not None or not self._asked_at:
                 return 1
-            asked_at = self._asked_at or 0.0
-            return max(1, int(asked_at + self._cooldown - self._clock()) + 1)
+            left = max(self._asked_at.values()) + self._cooldown - self._clock()
+            return max(1, min(int(left), self._cooldown))
 
     def _has_passed(self, since: float | None, seconds: float) -> bool:
         """Tell whether a time has passed; a clock that was set back must not stretch it."""
