@@ -17,6 +17,9 @@ from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, metadata, user_standings
 
+REVISIONS = list(schema._REVISIONS)
+"""Of this release."""
+
 MIGRATE = """
 import sys
 from tokensvc.database import schema
@@ -53,12 +56,12 @@ def next_release(tmp_path, monkeypatch):
     def with_migration(body):
         folder = tmp_path / "100% migrations"
         shutil.copytree(schema._MIGRATIONS, folder)
-        (folder / "versions" / "0002_more.py").write_text(
+        (folder / "versions" / "9999_more.py").write_text(
             "import sqlalchemy as sa\nfrom alembic import op\n"
-            f"revision, down_revision = '0002', '0001'\ndef upgrade():\n    {body}\n"
+            f"revision, down_revision = '9999', '{REVISIONS[-1]}'\ndef upgrade():\n    {body}\n"
         )
         monkeypatch.setattr(schema, "_MIGRATIONS", folder)
-        monkeypatch.setattr(schema, "_REVISIONS", ["0001", "0002"])
+        monkeypatch.setattr(schema, "_REVISIONS", [*REVISIONS, "9999"])
 
     return with_migration
 
@@ -69,7 +72,7 @@ MAKE_TABLE = "op.create_table('more', sa.Column('id', sa.Text, primary_key=True)
 def test_an_empty_database_is_brought_to_this_release(empty_database):
     """Once; afterwards there is nothing to do, and the app's one row is there."""
     assert schema.status(empty_database) == "empty"
-    assert schema.migrate(empty_database) == ["0001"]
+    assert schema.migrate(empty_database) == REVISIONS
     assert schema.status(empty_database) == "current"
     assert schema.migrate(empty_database) == []
     with empty_database.read() as connection:
@@ -110,7 +113,7 @@ def test_a_schema_that_is_behind_is_refused_then_brought_up(database, next_relea
     assert schema.status(database) == "behind"
     with pytest.raises(schema.SchemaBehindError, match="behind: run `tokensvc migrate`"):
         schema.require_current(database)
-    assert schema.migrate(database) == ["0002"]
+    assert schema.migrate(database) == ["9999"]
     schema.require_current(database)
     assert "more" in table_names(database)
     with database.read() as connection:
@@ -143,7 +146,7 @@ def test_processes_that_migrate_at_once_agree(empty_database):
     processes = [start_migrating(url_of(empty_database)) for _ in range(4)]
     answers = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, answers
-    assert sorted(output.strip() for output, _ in answers) == ["", "", "", "0001"]
+    assert sorted(output.strip() for output, _ in answers) == ["", "", "", " ".join(REVISIONS)]
     assert schema.status(empty_database) == "current"
 
 
@@ -160,7 +163,7 @@ def test_a_migration_waits_for_the_advisory_lock(postgres, postgres_url):
             assert not sa.inspect(first).get_table_names()
         output, _ = process.communicate(timeout=60)
     database.close()
-    assert output.strip() == "0001"
+    assert output.split() == REVISIONS
 
 
 def test_a_migration_has_no_limit_of_time(postgres_url):

@@ -94,6 +94,7 @@ client_secrets = sa.Table(
     sa.Column("secret_hash", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger),
+    sa.Column("last_used_at", sa.BigInteger),
     sa.Index("client_secrets_by_client", "client_id"),
 )
 
@@ -105,3 +106,92 @@ issuer_keys = sa.Table(
     sa.Column("fetched_at", sa.BigInteger, nullable=False),
 )
 """The last good key set of each identity provider, by its `iss`."""
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("request_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Index("audit_events_by_time", "time"),
+    sa.Index("audit_events_by_subject", "subject", "id"),
+    sa.Index("audit_events_by_actor", "actor", "id"),
+)
+"""Append-only by triggers: nothing is updated, and only what `audit_purge` covers is deleted."""
+
+audit_purge = sa.Table(
+    "audit_purge",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("purged_before", sa.BigInteger, nullable=False, server_default="0"),
+    sa.CheckConstraint("id = 1", name="audit_purge_single_row"),
+)
+
+revocations = sa.Table(
+    "revocations",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("tokens_valid_after", sa.BigInteger, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("undone_at", sa.BigInteger),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.CheckConstraint("kind IN ('revocation', 'suspension')", name="revocation_kind"),
+    sa.Index("revocations_by_user", "user_id", "id"),
+)
+"""Acts that moved a cut-off, in the order of their ids; without `user_id`, everyone's."""
+
+_open_deliveries = sa.text("state NOT IN ('applied', 'moot')")
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("applied_version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("due_at", sa.BigInteger, nullable=False),
+    sa.Column("lease_until", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("resend_at", sa.BigInteger),
+    sa.Column("absent_since", sa.BigInteger),
+    sa.Column("last_error", sa.Text),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("kind IN ('app', 'user', 'profile')", name="delivery_kind"),
+    sa.CheckConstraint(
+        "state IN ('pending', 'applied', 'absent', 'failed', 'moot')", name="delivery_state"
+    ),
+    sa.Index(
+        "deliveries_open",
+        "kind",
+        "due_at",
+        sqlite_where=_open_deliveries,
+        postgresql_where=_open_deliveries,
+    ),
+)
+"""What Stream is to hold of a cut-off or a profile, and what it is known to hold."""
+
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("profile", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+)
+"""The user object that Stream is to hold, as JSON."""
+
+unnamed_mints = sa.Table(
+    "unnamed_mints",
+    metadata,
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+)
+"""Mints that named no Stream key, by the hour (epoch seconds at its beginning)."""
