@@ -155,7 +155,7 @@ class RemoteKeys:
         Args:
             kid: The token's.
             algorithm: The token's.
-            may_fetch: Whether an unknown key is worth a fetch.
+            may_fetch: Whether a key that is not among the known ones is worth a fetch.
 
         Raises:
             Refusal: `temporarily_unavailable`; whether the issuer has such a key is not known.
@@ -165,11 +165,11 @@ class RemoteKeys:
             found = held.keys.find(kid, algorithm)
             if found or not may_fetch:
                 return found
-        if may_fetch:
-            is_current = self._shared_fetch.ask(few_may_wait=held is not None)
-            held = self._usable()
-            found = held.keys.find(kid, algorithm) if held is not None else ()
-            if found or (held is not None and is_current and not self._last_error):
+        is_current = self._shared_fetch.ask(few_may_wait=held is not None)
+        held = self._usable()
+        if held is not None:
+            found = held.keys.find(kid, algorithm)
+            if found or (is_current and not self._last_error):
                 return found
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,

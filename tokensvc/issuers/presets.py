@@ -135,7 +135,12 @@ def _entra(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _clerk(found: re.Match[str]) -> dict[str, Any]:
-    """Session tokens: no `aud`; `azp` is the origin of the app, and so is `audience`."""
+    """
+    Session tokens: no `aud`; `azp` is the origin of the app, and so is `audience`.
+
+    `required_claims = {sts = "active"}` refuses sessions whose tasks, such as a second factor, are
+    not done yet.
+    """
     issuer = f"https://{found[0]}"
     return {
         "issuer": issuer,

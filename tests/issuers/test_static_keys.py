@@ -1,0 +1,101 @@
+"""Keys from an operator's PEM file."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from tests.conftest import ManualClock
+from tests.doubles.issuer import IssuerDouble, private_key
+from tests.issuers.conftest import MakeIssuers
+from tests.vectors.make_provider_tokens import certificate
+from tokensvc.core.errors import Code, Refusal, StartupError
+
+
+def public_pem(key, form: PublicFormat = PublicFormat.SubjectPublicKeyInfo) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, form).decode()
+
+
+def private_pem(key) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def settings(idp: IssuerDouble, path: Path, text: str, **members):
+    path.write_text(text)
+    return idp.settings(jwks_uri=None, public_keys_file=path, **members)
+
+
+def test_any_key_of_the_file_verifies(
+    idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
+) -> None:
+    """Several keys of several forms stand in one file; a token's `kid` does not matter."""
+    keys = [private_key("RS256", number) for number in (0, 1, 2)]
+    text = "\n".join(
+        [
+            "A comment between the blocks.",
+            public_pem(keys[0]),
+            public_pem(keys[1], PublicFormat.PKCS1),
+            certificate(keys[2]),
+        ]
+    )
+    issuers = make_issuers(settings(idp, tmp_path / "keys.pem", text))
+    for _ in range(3):
+        assert issuers.authenticate(idp.token()).user_id == "john"
+        unnamed = idp.sign(idp.claims(), header={"kid": None})
+        assert issuers.authenticate(unnamed).user_id == "john"
+        idp.rotate()
+    with pytest.raises(Refusal) as caught:
+        issuers.authenticate(idp.token())
+    assert caught.value.code is Code.CREDENTIALS_INVALID
+    assert idp.hits() == 0
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "EdDSA", "PS256", "RS512"])
+def test_every_algorithm_verifies(
+    algorithm: str, make_issuers: MakeIssuers, tmp_path: Path, clock: ManualClock
+) -> None:
+    """Each algorithm of the settings is really one that is verified."""
+    with IssuerDouble(algorithm=algorithm, clock=clock) as idp:
+        text = public_pem(idp.key())
+        issuers = make_issuers(settings(idp, tmp_path / "keys.pem", text))
+        assert issuers.authenticate(idp.token()).user_id == "john"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "holds no PEM block"),
+        ("ssh-ed25519 AAAA", "holds no PEM block"),
+        (lambda: private_pem(private_key("RS256")), "private key"),
+        (lambda: public_pem(private_key("RS256", bits=1024)), "2048"),
+        (lambda: public_pem(ec.generate_private_key(ec.SECP256K1())), "curve"),
+        (lambda: public_pem(private_key("RS256")).replace("MIIB", "MIIA"), "block 1"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "no certificate"),
+        (lambda: public_pem(private_key("RS256")) * 9, "more than 8"),
+        ("é", "cannot be read (UnicodeDecodeError)"),
+    ],
+)
+def test_a_file_that_is_wrong_stops_the_start(
+    text, why: str, idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
+) -> None:
+    """The error names issuer, setting, file and block; nothing of the file is quoted."""
+    content = text if isinstance(text, str) else text()
+    with pytest.raises(StartupError) as caught:
+        make_issuers(settings(idp, tmp_path / "keys.pem", content))
+    assert "acme: public_keys_file" in str(caught.value)
+    assert why in str(caught.value)
+    assert "MII" not in str(caught.value)
+
+
+def test_a_file_that_is_missing_stops_the_start(
+    idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
+) -> None:
+    """Unlike an issuer that cannot be reached, it is a mistake of the operator."""
+    with pytest.raises(StartupError, match="cannot be read"):
+        make_issuers(idp.settings(jwks_uri=None, public_keys_file=tmp_path / "none.pem"))
