@@ -17,6 +17,8 @@ from tokensvc.database.failures import is_unavailability, unavailable
 from tokensvc.database.prepared import PreparedRead
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
+Transaction: TypeAlias = sa.Connection
+"""What `Database.write` gives: handed on to stores, which never commit it."""
 
 _POOL_SECONDS = 3.0
 _OVERFLOW = 2

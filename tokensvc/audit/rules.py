@@ -1,0 +1,53 @@
+"""What an audit event says. No token and no secret is ever in one."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Action(StrEnum):
+    """What happened: the kind of thing, then what was done to it."""
+
+    USER_REVOKED = "user:revoked"
+    USER_REVOCATION_UNDONE = "user:revocation_undone"
+    USER_SUSPENDED = "user:suspended"
+    USER_REINSTATED = "user:reinstated"
+    APP_REVOKED = "app:revoked"
+    APP_REVOCATION_UNDONE = "app:revocation_undone"
+    PROFILE_SET = "profile:set"
+    STREAM_KEY_ADDED = "stream_key:added"
+    STREAM_KEY_ACTIVATED = "stream_key:activated"
+    STREAM_KEY_RETIRED = "stream_key:retired"
+    SECRETS_REENCRYPTED = "secrets:reencrypted"
+    CLIENT_CREATED = "client:created"
+    CLIENT_CHANGED = "client:changed"
+    CLIENT_DELETED = "client:deleted"
+    CLIENT_SECRET_ADDED = "client_secret:added"  # noqa: S105 - the name of an event
+    CLIENT_SECRET_DELETED = "client_secret:deleted"  # noqa: S105 - the name of an event
+    AUDIT_PURGED = "audit:purged"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """
+    One event.
+
+    Attributes:
+        id: Ordered by time.
+        time: Epoch seconds.
+        actor: A client's id, a user's id, `cli:` and an operator's login, or `service:` and a part
+            of this service; the colon and the dot can be in no user id.
+        action: An `Action`; text, since a newer release may have written it.
+        subject: The user id, `app`, or the id of the client, secret or key.
+        outcome: `ok`, or what else came of it.
+        request_id: Of the request that asked for it.
+        reason: As the actor gave it.
+    """
+
+    id: str
+    time: int
+    actor: str
+    action: str
+    subject: str
+    outcome: str
+    request_id: str | None
+    reason: str | None
