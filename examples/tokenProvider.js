@@ -13,13 +13,12 @@
  * once a provider has failed. So this one limits each attempt, asks once for all who wait, and
  * tries again by itself. Make one at each sign-in: after onSignedOut it asks no more.
  *
- * url            of /v1/token, or of your own backend's route
+ * url            of /v1/token, or of your own backend's route (see express/, django/)
  * getCredential  gives the token of your identity provider; `refresh`: the last one was refused.
  *                Leave it out if a cookie tells your own backend who asks.
  * apiKey, user   what you give to StreamChat and to connectUser, to have them checked
  * onSignedOut    is called once, when the user must sign in again or is suspended
- * timeLimit      milliseconds that one attempt may take
- * giveUpAfter    milliseconds after which no further attempt begins
+ * timeLimit, giveUpAfter   milliseconds: of one attempt; after which no further one begins
  */
 export function makeTokenProvider({
   url, getCredential, apiKey, user, onSignedOut, timeLimit = 5000, giveUpAfter = 60000,

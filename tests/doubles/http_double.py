@@ -5,6 +5,7 @@ Owns the socket, the threads, the faults and the record. Leaves what is answered
 that it is given, and everything about a protocol to the doubles built on it.
 """
 
+import json
 import socket
 import sys
 import threading
@@ -47,6 +48,10 @@ class Call:
     @property
     def route(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 class Record:

@@ -27,6 +27,7 @@ OTHER_KEY = "other-api-key"
 """A key of the same Stream app that the service does not sign for."""
 
 PASSED_ON = ("authorization", "content-type", "accept")
+PASSED_BACK = ("Cache-Control", "Retry-After")
 
 
 class ChatApp:
@@ -83,10 +84,8 @@ class ChatApp:
             retries=False,
             timeout=30,
         )
-        passed_back = {"Retry-After"} & set(answer.headers)
-        return Answer(
-            answer.status, answer.data, {name: answer.headers[name] for name in passed_back}
-        )
+        headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
+        return Answer(answer.status, answer.data, headers)
 
     def _set_standing(self, user_id: str, **values: int) -> None:
         with self._database.write() as tx:
