@@ -25,8 +25,12 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
     """
     length = environ.get("CONTENT_LENGTH")
     if length is None:
-        if "HTTP_TRANSFER_ENCODING" not in environ:
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is None:
             return b""
+        if coding.lower() != "chunked":
+            # gunicorn takes `gzip, chunked` and does not unpack it.
+            raise Refusal(Code.MALFORMED_REQUEST, "The only transfer coding here is chunked.")
     elif not (length.isascii() and length.isdigit()):
         raise Refusal(Code.MALFORMED_REQUEST, "Content-Length must be digits.")
     elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:

@@ -32,7 +32,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from tokensvc.core.errors import Code
-from tokensvc.http.reading import SEND_SECONDS, PatientReader, RequestTimeout
+from tokensvc.http.reading import READ_SECONDS, SEND_SECONDS, PatientReader, RequestTimeout
 from tokensvc.http.respond import Reply
 from tokensvc.telemetry import metrics
 
@@ -174,9 +174,11 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
         """Close what has waited long enough; gunicorn would let it wait for `keepalive`."""
         super().murder_pending()
         now = time.monotonic()
-        for conn in [
-            c for c in self.pending_conns if c.parser and c.parser.unreader.deadline < now
-        ]:
+        # A worker that stops waits for a request to come no longer than for a client to close.
+        overdue = now if self.alive else now + READ_SECONDS - LINGER_SECONDS
+        for conn in list(self.pending_conns):
+            if not conn.parser or conn.parser.unreader.deadline > overdue:
+                continue
             self.pending_conns.remove(conn)
             self.poller.unregister(conn.sock)
             self.nr_conns -= 1

@@ -1,0 +1,224 @@
+"""Heads without end, clients without haste: each is refused, and nobody else waits."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+from tests.live import Service, running_service
+from tests.raw import MARKER, connect, converse, parse, read_to_end
+from tests.security.test_http_smuggling import check_problem
+
+MORE_THAN_THREADS = 40
+"""Clients: more than the threads of the service's worker."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("service")) as running:
+        yield running
+        assert not [line for line in running.log_lines() if "exception" in line]
+
+
+def head(line: bytes = b"GET /healthz HTTP/1.1", *fields: bytes) -> bytes:
+    return b"\r\n".join([line, b"Host: localhost", *fields, b"", b""])
+
+
+REFUSED = {
+    "a long target": (head(b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414),
+    "a long query": (head(b"GET /healthz?" + b"a" * 9000 + b" HTTP/1.1"), 414),
+    "a request line without end": (b"G" * 200_000, 414),
+    "a long field": (head(b"GET /healthz HTTP/1.1", b"X: " + b"a" * 100_000), 431),
+    "many fields": (head(b"GET /healthz HTTP/1.1", *[b"X: a"] * 1000), 431),
+    "a field without end": (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 3_000_000, 431),
+    "an expectation": (head(b"GET /healthz HTTP/1.1", b"Expect: tea"), 417),
+    "no host": (b"GET /v1/token HTTP/1.1\r\n\r\n", 400),
+    "an empty host": (b"GET /v1/token HTTP/1.1\r\nHost:\r\n\r\n", 400),
+    "no version": (b"GET /healthz\r\n\r\n", 400),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/3.1": (head(b"GET /healthz HTTP/3.1"), 400),
+    "a small method": (head(b"get /healthz HTTP/1.1"), 400),
+    "a method of no token": (head(b"GE T /healthz HTTP/1.1"), 400),
+    "a space in the target": (head(b"GET /health z HTTP/1.1"), 400),
+    "bytes in the target": (head(b"GET /\xc3\xa9 HTTP/1.1"), 400),
+    "an asterisk": (head(b"GET * HTTP/1.1"), 400),
+    "an authority": (head(b"GET localhost:80 HTTP/1.1"), 400),
+    "another host in the target": (head(b"GET http://evil.example/v1/token HTTP/1.1"), 400),
+    "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n", 400),
+}
+
+
+@pytest.mark.sec(51, 53, 56)
+@pytest.mark.parametrize("case", REFUSED)
+def test_heads_that_are_refused(service: Service, case: str) -> None:
+    """What is no well-formed request, or too long for one, is a problem document."""
+    data, status = REFUSED[case]
+    answers = converse(service.base_url, data + MARKER)
+    assert answers[0].status == status
+    check_problem(answers[0])
+
+
+@pytest.mark.sec(56)
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"TRACE /v1/token", 405),
+        (b"TRACE /nowhere", 404),
+        (b"CONNECT /v1/token", 405),
+        (b"CONNECT evil.example:443", 400),
+    ],
+)
+def test_trace_and_connect(service: Service, line: bytes, status: int) -> None:
+    """Nothing is echoed and nothing is tunnelled."""
+    data = head(line + b" HTTP/1.1", b"Authorization: Bearer s3cret", b"Connection: close")
+    (answer,) = converse(service.base_url, data)
+    assert answer.status == status
+    check_problem(answer)
+    assert b"s3cret" not in answer.body
+
+
+@pytest.mark.sec(51)
+def test_a_body_without_end(service: Service) -> None:
+    """20 MB in chunks are refused after 16 KiB, and the client hears why."""
+    chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
+    with connect(service.base_url) as sock:
+        sock.sendall(
+            b"POST /v1/token HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20_000_000 // 0x1000):
+                sock.sendall(chunk)
+        (answer,) = parse(read_to_end(sock))
+    assert answer.status == 413
+    check_problem(answer)
+
+
+def test_a_request_in_pieces(service: Service) -> None:
+    """A head and a body that come in many packets make one request."""
+    data = head(b"POST /nowhere HTTP/1.1", b"Content-Length: 4") + b"{  }" + MARKER
+    with connect(service.base_url) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), 7):
+            sock.sendall(data[start : start + 7])
+        answers = list(parse(read_to_end(sock)))
+    assert [answer.status for answer in answers] == [404, 200]
+
+
+def test_an_expected_continue(service: Service) -> None:
+    """A client that waits for 100 before it sends its body gets it."""
+    with connect(service.base_url) as sock:
+        sock.sendall(head(b"POST /nowhere HTTP/1.1", b"Content-Length: 2", b"Expect: 100-continue"))
+        assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+        sock.sendall(b"{}" + MARKER)
+        answers = list(parse(read_to_end(sock)))
+    assert [answer.status for answer in answers] == [404, 200]
+
+
+SLOW = {
+    "nothing": b"",
+    "half a request line": b"GET /heal",
+    "half a head": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    "half a body": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 100") + b"{",
+}
+
+
+@pytest.mark.sec(51)
+@pytest.mark.parametrize("case", SLOW)
+def test_slow_clients_hold_no_thread(service: Service, case: str) -> None:
+    """More unfinished requests than threads do not keep a finished one waiting."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(MORE_THAN_THREADS):
+            sock = stack.enter_context(connect(service.base_url))
+            sock.sendall(SLOW[case])
+        assert Client(service.base_url).get("/healthz").status == 200
+
+
+@pytest.mark.sec(51)
+def test_clients_that_do_not_close_hold_no_thread(service: Service) -> None:
+    """The service closes its end and does not wait for theirs."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(MORE_THAN_THREADS):
+            sock = stack.enter_context(connect(service.base_url))
+            sock.sendall(head(b"GET /nowhere HTTP/1.0") + b"and more that nobody wants")
+        assert Client(service.base_url).get("/healthz").status == 200
+
+
+@pytest.mark.sec(51)
+def test_clients_that_do_not_read_hold_no_thread(service: Service) -> None:
+    """An answer that nobody fetches waits in the kernel, not in a thread."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(MORE_THAN_THREADS):
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            host, _, port = service.base_url.removeprefix("http://").partition(":")
+            sock.connect((host, int(port)))
+            sock.sendall(head(b"GET /docs HTTP/1.1"))
+        assert Client(service.base_url).get("/healthz").status == 200
+
+
+@pytest.fixture(scope="module")
+def hasty_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a service that waits a quarter of a second for a request."""
+    folder: Path = tmp_path_factory.mktemp("hasty")
+    (folder / "sitecustomize.py").write_text(
+        "import tokensvc.http.reading\ntokensvc.http.reading.READ_SECONDS = 0.25\n"
+    )
+    with running_service(folder, PYTHONPATH=str(folder)) as running:
+        yield running
+
+
+@pytest.mark.sec(51)
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /heal",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n",
+        head(b"POST /v1/token HTTP/1.1", b"Content-Length: 100") + b"{",
+    ],
+)
+def test_a_request_that_does_not_come(hasty_service: Service, data: bytes) -> None:
+    """A request that is not there in time is 408, and the connection ends."""
+    (answer,) = converse(hasty_service.base_url, data)
+    assert answer.status == 408
+    check_problem(answer)
+
+
+@pytest.mark.sec(51)
+def test_a_request_that_drips(hasty_service: Service) -> None:
+    """A byte now and then does not prolong the deadline."""
+    with connect(hasty_service.base_url) as sock:
+        sock.settimeout(0.05)
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while not received:
+                sock.sendall(b"X")
+                with contextlib.suppress(TimeoutError):
+                    received = sock.recv(65536)
+        (answer,) = parse(received)
+    assert answer.status == 408
+
+
+@pytest.mark.sec(51)
+def test_chunks_that_do_not_come(hasty_service: Service) -> None:
+    """A chunked body that stops is refused, and the connection ends."""
+    data = head(b"POST /v1/token HTTP/1.1", b"Transfer-Encoding: chunked") + b"5\r\nab"
+    (answer,) = converse(hasty_service.base_url, data)
+    assert answer.status == 400
+    check_problem(answer)
+
+
+def test_a_connection_that_says_nothing(hasty_service: Service) -> None:
+    """A connection that never asks is closed without a word."""
+    assert converse(hasty_service.base_url, b"") == []
+
+
+@pytest.mark.sec(58)
+def test_a_refused_head_is_not_quoted(service: Service) -> None:
+    """What cannot be parsed may hold a credential: the log has its kind and no more."""
+    converse(service.base_url, head(b"GET /healthz HTTP/1.1", b"Authorization Bearer s3cret-value"))
+    assert "s3cret" not in service.log_path.read_text()
+    (line,) = [line for line in service.log_lines() if line.get("reason") == "InvalidHeader"][-1:]
+    assert (line["event"], line["status"], line["code"]) == ("request", 400, "malformed_request")
