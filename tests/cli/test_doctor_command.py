@@ -1,0 +1,139 @@
+"""`tokensvc doctor`: what is wrong is named with what to do, against real parts that are wrong."""
+
+import json
+import time
+
+import pytest
+
+from tests.doubles.issuer import IssuerDouble
+from tests.doubles.stream import StreamDouble
+from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+
+
+@pytest.fixture
+def stream():
+    with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as double:
+        yield double
+
+
+@pytest.fixture
+def issuer():
+    with IssuerDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def doctor(tokensvc, stream, issuer):
+    """Give the command on settings under which all is well."""
+    tokensvc.settings |= {
+        "STREAM_BASE_URL": stream.url,
+        "TOKENSVC_ISSUERS": json.dumps([issuer.settings().model_dump(mode="json")]),
+    }
+    return lambda *arguments, **more: tokensvc("doctor", *arguments, **more)
+
+
+def states(ended):
+    return {result["check"]: result["state"] for result in ended.json}
+
+
+def test_all_is_well(doctor, tokensvc):
+    """Settings, database, issuer, Stream key and clock are each looked at and found well."""
+    tokensvc("migrate")
+    ended = doctor("--json")
+    assert states(ended) == {
+        "settings": "ok",
+        "database": "ok",
+        "issuer acme": "ok",
+        f"Stream key {STREAM_API_KEY}": "ok",
+        "clock": "ok",
+    }
+    assert ended.code == 0
+    assert STREAM_API_SECRET not in ended.out + ended.err
+
+
+def test_nothing_is_made_before_the_first_start(doctor, tmp_path):
+    """Without a database the rest is still looked at, and no file is left behind."""
+    ended = doctor("--json")
+    assert states(ended)["database"] == "degraded"
+    assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "ok"
+    assert ended.code == 0
+    assert list(tmp_path.glob("tokensvc.db*")) == []
+
+
+def test_a_wrong_secret_is_found(doctor, stream):
+    """A secret that Stream refuses fails, with Stream's code."""
+    stream.app.keys[STREAM_API_KEY] = "the-secret-was-changed-in-the-dashboard"
+    ended = doctor()
+    assert ended.code == 1
+    assert "FAIL  Stream key" in ended.out
+    assert "code 43" in ended.out
+    assert STREAM_API_SECRET not in ended.out + ended.err
+
+
+def test_a_stream_that_is_down_is_no_verdict(doctor, stream):
+    """A key that could not be checked is a warning: the service mints without Stream."""
+    stream.close()
+    ended = doctor("--json")
+    assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "degraded"
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    ("offset", "state", "told"), [(-60, "failed", "code 42"), (60, "degraded", "behind Stream's")]
+)
+def test_a_wrong_clock_is_found(doctor, stream, offset, state, told):
+    """A clock ahead of Stream's by more than the skew is fatal to clients; one behind is not."""
+    stream.clock.offset = offset
+    ended = doctor("--json")
+    (clock,) = [result for result in ended.json if result["check"] == "clock"]
+    assert clock["state"] == state
+    assert told in clock["detail"]
+
+
+def test_an_issuer_that_is_down_is_found(doctor, issuer):
+    """An issuer without keys fails by its name."""
+    issuer.close()
+    ended = doctor("--json")
+    assert states(ended)["issuer acme"] == "failed"
+    assert ended.code == 1
+
+
+@pytest.mark.sec(61)
+def test_every_fault_of_the_settings_is_told(doctor):
+    """All faults are told at once, each with its name."""
+    ended = doctor(TOKENSVC_PUBLIC_URL="http://x.example", TOKENSVC_TOKEN__TTL="1", TOKENSVC_X="1")
+    assert ended.code == 1
+    for name in ("TOKENSVC_PUBLIC_URL", "TOKENSVC_TOKEN__TTL", "TOKENSVC_X"):
+        assert name in ended.out
+
+
+def test_a_schema_that_is_behind_is_found(doctor, tokensvc, postgres_url):
+    """An empty PostgreSQL fails and names the command; after that command all is well."""
+    settings = {
+        "TOKENSVC_DATABASE_URL": postgres_url,
+        "TOKENSVC_ENCRYPTION_KEYS": json.dumps(["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]),
+    }
+    ended = doctor(**settings)
+    assert ended.code == 1
+    assert "tokensvc migrate" in ended.out
+    assert tokensvc("migrate", **settings).code == 0
+    assert doctor(**settings).code == 0
+
+
+def test_a_good_token_is_explained(doctor, issuer):
+    """Each check of a user's token passes, and the mapped id is told."""
+    ended = doctor("--token", issuer.token(sub="john"), "--json")
+    assert ended.code == 0
+    assert {result["state"] for result in ended.json} == {"ok"}
+    assert ended.json[-1] == {"check": "user id", "state": "ok", "detail": "john"}
+
+
+def test_a_bad_token_names_the_settings(doctor, issuer):
+    """Every fault of a token is told with the setting that it is about; stdin works too."""
+    token = issuer.token(sub="auth0|7", aud="other", exp=int(time.time()) - 60)
+    ended = doctor("--token", "-", stdin=token)
+    assert ended.code == 1
+    failed = [line for line in ended.out.splitlines() if line.startswith("FAIL")]
+    for setting in ("audience", "user_id_mapping"):
+        assert any(setting in line for line in failed), setting
+    assert token not in ended.out + ended.err

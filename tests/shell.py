@@ -1,0 +1,58 @@
+"""Lines that a person would type, run by a shell; and waiting until a service is ready."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import urllib3
+
+START_SECONDS = 30.0
+CURL_STAND_IN = Path(__file__).parent / "doubles" / "curl.py"
+
+
+def path_with_curl(folder: Path) -> str:
+    """
+    Give a PATH on which `curl` is.
+
+    The real one where the machine has it; else a stand-in for the few options that we print, since
+    the tests need no more than Python and make.
+    """
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    if shutil.which("curl", path=path):
+        return path
+    script = folder / "bin" / "curl"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{CURL_STAND_IN}" "$@"\n')
+    script.chmod(0o755)
+    return f"{script.parent}{os.pathsep}{path}"
+
+
+def run_shell(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as a person would who stands in `folder`; the first failure ends it."""
+    return subprocess.run(
+        ["sh", "-eu", "-c", script],
+        cwd=folder,
+        env={"HOME": str(folder), **environ, "PATH": path_with_curl(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
+    """Wait until a service answers, and fail if it ends before that."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"it ended with {process.returncode}"
+        with suppress(urllib3.exceptions.HTTPError):
+            answer = urllib3.request("GET", f"{base_url}/readyz", retries=False, timeout=2.0)
+            if answer.status == 200:
+                return
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("it did not get ready")
