@@ -37,7 +37,7 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _LEVELS = logging.getLevelNamesMapping()
 _BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x1f]")
 _encode = msgspec.json.Encoder().encode
 _with_traceback = ExceptionRenderer()
 _log = structlog.get_logger()

@@ -38,10 +38,11 @@ def archive(pid: int) -> None:
             source = directory / f"{kind}_{pid}.db"
             if not source.exists():
                 continue
-            total = MmapedDict(str(directory / f"{kind}_archive.db"))
-            for key, value, *_ in MmapedDict.read_all_values_from_file(str(source)):
-                total.write_value(key, total.read_value(key)[0] + value, 0.0)
-            total.close()
+            if source.stat().st_size:  # else the worker ended before it wrote
+                total = MmapedDict(str(directory / f"{kind}_archive.db"))
+                for key, value, *_ in MmapedDict.read_all_values_from_file(str(source)):
+                    total.write_value(key, total.read_value(key)[0] + value, 0.0)
+                total.close()
             source.unlink()
 
 

@@ -1,0 +1,355 @@
+"""SECURITY 58 and 6: nothing secret is in a line, and no text of a stranger forges or hides one."""
+
+import base64
+import json
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.logs import caught_log
+from tokensvc.telemetry import redaction
+
+SHOWN = 16
+"""So many characters of a secret in a row would be a leak."""
+
+LOG = structlog.get_logger()
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+ids = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=12)
+random_texts = st.binary(min_size=24, max_size=48).map(b64)
+
+jwts = st.builds(
+    lambda claims, signature: ".".join(
+        [
+            b64(json.dumps({"alg": "RS256", "kid": "k1"}).encode()),
+            b64(json.dumps(claims).encode()),
+            b64(signature),
+        ]
+    ),
+    st.dictionaries(st.sampled_from(["sub", "iss", "email"]), ids, min_size=1),
+    st.binary(min_size=32, max_size=64),
+)
+
+# How a secret stands in a text, and which part of that text must not be seen.
+in_texts = st.one_of(
+    jwts.map(lambda token: (token, token)),
+    jwts.map(lambda token: (f"Authorization: Bearer {token}", token)),
+    random_texts.map(lambda text: (f"tks_{text}", text)),
+    random_texts.map(lambda text: (f"upstream said: bearer {text}", text)),
+    random_texts.map(lambda text: (f"Authorization: Digest {text}", text)),
+    st.tuples(ids, random_texts).map(
+        lambda pair: (
+            "Basic " + base64.b64encode(":".join(pair).encode()).decode(),
+            base64.b64encode(":".join(pair).encode()).decode(),
+        )
+    ),
+    random_texts.map(lambda text: (f"postgresql://tokensvc:{text}@db.example/tokensvc", text)),
+    random_texts.map(lambda text: (f"redis://:{text}@cache.example:6379/0", text)),
+    random_texts.map(lambda text: (f"GET /v1/token?access_token={text}&x=1", text)),
+    random_texts.map(lambda text: (f"client_secret={text}", text)),
+    random_texts.map(lambda text: (f"Cookie: session={text}; a=b", text)),
+)
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+def as_event(text: str) -> None:
+    LOG.info(text)
+
+
+def as_field(text: str) -> None:
+    LOG.warning("something", detail=text)
+
+
+def as_nested_field(text: str) -> None:
+    LOG.info("something", request={"headers": [["X-Forwarded", text]], "more": (text, {text})})
+
+
+def as_bytes(text: str) -> None:
+    LOG.info("something", body=text.encode())
+
+
+def as_object(text: str) -> None:
+    LOG.info("something", error=ValueError(text))
+
+
+def as_exception(text: str) -> None:
+    try:
+        fail(ValueError(text))
+    except ValueError:
+        LOG.exception("something failed")
+
+
+def as_cause(text: str) -> None:
+    try:
+        try:
+            fail(KeyError(text))
+        except KeyError as error:
+            raise RuntimeError("outer") from error
+    except RuntimeError:
+        LOG.exception("something failed")
+
+
+def as_standard_log(text: str) -> None:
+    logging.getLogger("urllib3.connectionpool").warning("Retrying after %s", text)
+
+
+def as_bad_standard_log(text: str) -> None:
+    two_arguments = "Invalid %s %s: " + text.replace("%", "%%")
+    logging.getLogger("gunicorn.error").error(two_arguments, "one")
+
+
+def as_standard_exception(text: str) -> None:
+    try:
+        fail(OSError(text))
+    except OSError:
+        logging.getLogger("gunicorn.error").exception("Error handling request")
+
+
+def as_warning(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(text, stacklevel=1)
+
+
+def as_thread(text: str) -> None:
+    thread = threading.Thread(target=fail, args=(RuntimeError(text),))
+    thread.start()
+    thread.join()
+
+
+SINKS = [
+    as_event,
+    as_field,
+    as_nested_field,
+    as_bytes,
+    as_object,
+    as_exception,
+    as_cause,
+    as_standard_log,
+    as_bad_standard_log,
+    as_standard_exception,
+    as_warning,
+    as_thread,
+]
+
+
+def shows(text: str, secret: str) -> bool:
+    return any(
+        secret[start : start + SHOWN] in text for start in range(max(1, len(secret) - SHOWN + 1))
+    )
+
+
+@pytest.mark.sec(58)
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("style", ["json", "console"])
+@settings(max_examples=40, deadline=None)
+@given(planted=in_texts, before=st.sampled_from(["", "for john: ", "x" * 1010 + " "]))
+def test_credentials_are_known_by_their_shape(
+    style: str, sink: Callable[[str], None], planted: tuple[str, str], before: str
+) -> None:
+    """Whatever logs it, whole or cut: no token, credential or password in a URL is in a line."""
+    text, secret = planted
+    with caught_log(format=style) as log:
+        sink(before + text)
+        assert log.text()
+        assert not shows(log.text(), secret)
+
+
+configured = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=12, max_size=60
+).filter(lambda text: text.strip() == text)
+
+
+@pytest.mark.sec(25, 58)
+@pytest.mark.parametrize("sink", SINKS)
+@pytest.mark.parametrize("style", ["json", "console"])
+@settings(max_examples=40, deadline=None)
+@given(secret=configured, before=st.sampled_from(["", "secret is ", "x" * 1015]))
+@example(secret='quote"back\\slash\nline and é', before="")
+def test_configured_secrets_are_known_by_their_value(
+    style: str, sink: Callable[[str], None], secret: str, before: str
+) -> None:
+    """A secret of the settings is in no line, whatever it looks like and however it is escaped."""
+    with caught_log(format=style) as log:
+        redaction.conceal([secret])
+        sink(f"{before}{secret} and more")
+        written = log.text()
+        assert written
+        for spelling in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
+            assert spelling not in written
+
+
+@pytest.mark.sec(25, 58)
+def test_a_secret_cut_by_a_long_field_is_not_half_shown() -> None:
+    """A long field is cut, perhaps in the middle of a secret."""
+    with caught_log() as log:
+        redaction.conceal(["planted-" + "s3cret-" * 10])
+        LOG.info("something", detail="x" * 1000 + "planted-" + "s3cret-" * 10)
+        assert "s3cret" not in log.text()
+
+
+@pytest.mark.sec(25, 58)
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_no_line_of_a_secret_of_several_lines_is_shown(style: str) -> None:
+    """A private key in a traceback is known before its lines are set apart."""
+    secret = "-----BEGIN KEY-----\nfirst-half\nsecond-half\n-----END KEY-----"
+    with caught_log(format=style) as log:
+        redaction.conceal([secret])
+        as_exception(f"cannot read {secret}")
+        assert "half" not in log.text()
+
+
+@pytest.mark.sec(25, 58)
+def test_secrets_of_every_reload_stay_hidden() -> None:
+    """A reload brings new secrets; a request that began before it may still log an old one."""
+    with caught_log() as log:
+        redaction.conceal(["first-secret"])
+        redaction.conceal(["first-secret-extended", "third-secret"])
+        LOG.info("first-secret, first-secret-extended, third-secret")
+        assert log.lines()[0]["event"] == "[redacted], [redacted], [redacted]"
+
+
+@pytest.mark.sec(58)
+def test_whatever_a_value_is_a_line_is_written() -> None:
+    """Values that JSON or their own class cannot write do not lose the line."""
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no text")
+
+    deep: Any = "end"
+    for _ in range(100_000):
+        deep = [deep]
+    with caught_log() as log:
+        LOG.info("something", broken=Broken(), huge=10**5000, nan=float("nan"), deep=deep)
+        (line,) = log.lines()
+        assert (line["broken"], line["huge"]) == ("<Broken>", "[huge integer]")
+
+
+@pytest.mark.sec(25, 58)
+def test_a_secret_cut_by_a_long_traceback_is_not_half_shown() -> None:
+    """Only the end of a long traceback is kept, and it may begin in the middle of a secret."""
+    secret = "planted-" + "s3cret-" * 40
+    with caught_log() as log:
+        redaction.conceal([secret])
+        as_exception(secret + "y" * (16_384 - 200))
+        assert "s3cret" not in log.text()
+
+
+@pytest.mark.sec(58)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization", "Authorization", "proxy_authorization", "cookie", "Set-Cookie", "password",
+        "new_password", "passwd", "secret", "client_secret", "api_secret", "stream_api_secret",
+        "token", "access_token", "refresh_token", "unverified_token", "tokens", "assertion",
+        "client_assertion", "private_key", "encryption_keys", "credentials",
+    ],
+)  # fmt: skip
+def test_fields_are_known_by_their_names(name: str) -> None:
+    """A field that promises a secret is hidden at any depth, whatever its value looks like."""
+    with caught_log() as log:
+        LOG.info("something", **{name: "hunter2"}, deep={"list": [{name: 4711}]})
+        (line,) = log.lines()
+        assert line[name] == line["deep"]["list"][0][name] == "[redacted]"
+
+
+@pytest.mark.sec(58)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_id", "john"), ("issuer", "acme"), ("client_id", "svc.abc"), ("api_key", "k1k2k3k4"),
+        ("route", "/v1/token"), ("code", "credentials_expired"), ("credential", "bearer"),
+        ("expires_at", 1795003600), ("status", 200), ("secret", None),
+        ("detail", "The token has expired: get a fresh one from its issuer."),
+        ("detail", "Basic credentials are unknown: check the client id."),
+        ("fingerprint", "0123456789abcdef"), ("request_id", "0123456789abcdef0123456789abcdef"),
+        ("url", "https://id.acme.example/jwks.json?a=b"), ("duration_ms", 1.25), ("ok", True),
+    ],
+)  # fmt: skip
+def test_what_is_no_secret_stays(name: str, value: object) -> None:
+    """A log from which too much is missing would be of no use."""
+    with caught_log() as log:
+        LOG.info("request", **{name: value})
+        assert log.lines()[0][name] == value
+
+
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+hostile = st.one_of(
+    st.text(max_size=60),
+    st.text("\r\n\x00\x1b\x07\x08\x7f\x85\x9b[]{}\"'\\ab \u2028\u2029\u202e\u2066", max_size=60),
+    st.sampled_from(
+        [
+            'john\n{"level":"info","event":"forged"}',
+            "\x1b[2J\x1b[H\x1b]0;title\x07",
+            "\r\x1b[Kall is well",
+            "\x9b31mred",
+            "\ud800 lone",
+        ]
+    ),
+)
+
+
+@pytest.mark.sec(6, 58)
+@pytest.mark.parametrize("sink", SINKS)
+@settings(max_examples=40, deadline=None)
+@given(text=hostile)
+def test_a_json_line_is_one_line(sink: Callable[[str], None], text: str) -> None:
+    """CR, LF, ANSI and characters that reorder text are escaped, and the line stays JSON."""
+    with caught_log() as log:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            if sink in {as_bytes, as_warning}:
+                return  # Python itself cannot write these
+        sink(text)
+        assert len(log.lines()) == 1
+        assert not UNSAFE.search(log.text().removesuffix("\n"))
+
+
+@pytest.mark.sec(6, 58)
+@pytest.mark.parametrize("sink", SINKS)
+@settings(max_examples=40, deadline=None)
+@given(text=hostile)
+def test_a_line_for_people_cannot_be_forged(sink: Callable[[str], None], text: str) -> None:
+    """On a terminal too: whatever follows the first line is set off as part of a traceback."""
+    with caught_log(format="console") as log:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            if sink in {as_bytes, as_warning}:
+                return  # Python itself cannot write these
+        sink(text)
+        first, *others = log.text().removesuffix("\n").split("\n")
+        assert re.match(r"\d\d:\d\d:\d\d (info|warning|error|critical) ", first)
+        assert all(other.startswith("    | ") for other in others)
+        assert not any(UNSAFE.search(line) for line in (first, *others))
+
+
+@pytest.mark.sec(6)
+@pytest.mark.parametrize(
+    "kid", ["../../etc/passwd", "' OR 1=1 --", "k\x00ey", "k\ney", "k" * 10_000, 7, {"a": [1]}]
+)
+def test_a_strange_key_id_costs_one_short_line(kid: Any) -> None:
+    """A `kid` of any kind is logged escaped and bounded."""
+    with caught_log() as log:
+        LOG.info("jwks.unknown_kid", kid=kid)
+        (line,) = log.lines()
+        assert len(log.bytes()) < 2000
+        if not isinstance(kid, str) or len(kid) < 1000:
+            assert line["kid"] == kid
