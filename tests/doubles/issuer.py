@@ -33,10 +33,13 @@ _ALGORITHMS = get_default_algorithms()
 _CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 
 
-@cache
 def private_key(algorithm: str, number: int = 0, bits: int = 2048) -> Any:
     """Give a key of an algorithm; the same number gives the same key, since RSA keys cost time."""
-    del number
+    return _private_key(algorithm, number, bits)
+
+
+@cache
+def _private_key(algorithm: str, _number: int, bits: int) -> Any:
     if algorithm in _CURVES:
         return ec.generate_private_key(_CURVES[algorithm]())
     if algorithm == "EdDSA":

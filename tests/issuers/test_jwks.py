@@ -79,6 +79,7 @@ def test_known_keys_do_not_wait_for_a_slow_provider(
     issuers.stop()
 
 
+@pytest.mark.sec(17, 19)
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_a_provider_that_fails_leaves_the_old_keys_in_use(
     name: str, idp: IssuerDouble, make_issuers: MakeIssuers
@@ -97,6 +98,7 @@ def test_a_provider_that_fails_leaves_the_old_keys_in_use(
     assert issuers.health()["acme"].state == "ok"
 
 
+@pytest.mark.sec(19)
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_a_provider_that_fails_from_the_start_is_no_fault_of_the_token(
     name: str, idp: IssuerDouble, make_issuers: MakeIssuers
@@ -112,6 +114,7 @@ def test_a_provider_that_fails_from_the_start_is_no_fault_of_the_token(
     assert issuers.health()["acme"].state == "unavailable"
 
 
+@pytest.mark.sec(19)
 def test_a_dead_provider_is_survived_for_a_day(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
@@ -127,6 +130,7 @@ def test_a_dead_provider_is_survived_for_a_day(
     assert issuers.health()["acme"].state == "unavailable"
 
 
+@pytest.mark.sec(19)
 def test_a_restart_during_an_outage_does_not_forget_the_keys(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
@@ -283,6 +287,7 @@ def test_a_new_key_is_found_after_the_cool_down_of_a_flood(
     assert issuers.authenticate(idp.token()).user_id == "john"
 
 
+@pytest.mark.sec(19)
 def test_an_unknown_key_during_an_outage_is_no_fault_of_the_token(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:

@@ -14,8 +14,11 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_PUBLIC_METADATA = ipaddress.ip_address("168.63.129.16")
-"""Azure's host agent answers there; other clouds' metadata addresses are not public."""
+_METADATA = (
+    ipaddress.ip_network("192.0.0.0/24"),  # Oracle's, and public to older Pythons
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure's, and public to all
+)
+"""Where clouds answer their machines; the others' addresses are not public anyway."""
 
 
 def may_connect(
@@ -40,7 +43,9 @@ def may_connect(
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
-    return address.is_global and not address.is_multicast and address != _PUBLIC_METADATA
+    if address.is_multicast or any(address in network for network in _METADATA):
+        return False
+    return address.is_global
 
 
 def _embedded(address: Address) -> Address:

@@ -68,16 +68,23 @@ def parse(unverified_token: str) -> UnverifiedToken:
     encoded_header, _, payload = signing_input.partition(b".")
     header = _json_object(_decode(encoded_header), "header")
     claims = _json_object(_decode(payload), "payload")
-    algorithm, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+    algorithm = header.get("alg")
     if not isinstance(algorithm, str):
         raise _invalid("The token's header has no `alg`.")
-    if not isinstance(kid, str | None) or not isinstance(typ, str | None):
-        raise _invalid("`kid` and `typ` of the token's header must be text.")
+    for name in ("kid", "typ"):
+        if name in header and not isinstance(header[name], str):
+            raise _invalid(f"`{name}` of the token's header is no text.")
     if "crit" in header or "b64" in header:
         # RFC 7515 section 4.1.11: an extension that is not understood must not be passed over.
         raise _invalid("The token's header has extensions that this service does not support.")
     return UnverifiedToken(
-        algorithm, kid, typ, _check_registered(claims), claims, signing_input, _decode(signature)
+        algorithm=algorithm,
+        kid=header.get("kid"),
+        typ=header.get("typ"),
+        issuer=_check_registered(claims),
+        claims=claims,
+        signing_input=signing_input,
+        signature=_decode(signature),
     )
 
 

@@ -1,0 +1,182 @@
+"""Settings of issuers: what is accepted, and what a mistake is answered with."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tokensvc.issuers.rules import overlapping_prefixes
+from tokensvc.issuers.settings import IssuerSettings, JwksSettings
+
+GOOD = {
+    "name": "acme",
+    "issuer": "https://id.acme.example",
+    "audience": "chat",
+    "jwks_uri": "https://id.acme.example/jwks.json",
+}
+
+
+def fault(**members: Any) -> str:
+    """Give what settings are refused with; `None` removes a member."""
+    given = {name: value for name, value in {**GOOD, **members}.items() if value is not None}
+    with pytest.raises(ValidationError) as caught:
+        IssuerSettings(**given)
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    """Name, issuer, audience and the keys are enough."""
+    settings = IssuerSettings(**GOOD).model_dump(exclude=set(GOOD), mode="json")
+    assert settings == {
+        "preset": None,
+        "audience_claim": "aud",
+        "required_claims": {},
+        "discovery": False,
+        "public_keys_file": None,
+        "algorithms": ["RS256"],
+        "user_id_claim": "sub",
+        "user_id_mapping": "exact",
+        "user_id_prefix": "",
+        "sign_in_time": "auth_time",
+        "types": ["JWT", "at+jwt"],
+        "clock_leeway": 10,
+        "clock_ahead": 2,
+        "max_lifetime": 86400,
+    }
+
+
+@pytest.mark.parametrize(
+    ("members", "member"),
+    [
+        ({"name": None}, "name"),
+        ({"name": "Acme"}, "name"),
+        ({"name": "accounts"}, "name"),
+        ({"name": "a" * 65}, "name"),
+        ({"issuer": None}, "issuer"),
+        ({"issuer": ""}, "issuer"),
+        ({"issuer": "https://id.acme.example\n"}, "issuer"),
+        ({"issuer": "http://id.acme.example"}, "issuer"),
+        ({"audience": None}, "audience"),
+        ({"audience": ""}, "audience"),
+        ({"audience": []}, "audience"),
+        ({"audience_claim": "sub"}, "audience_claim"),
+        ({"jwks_uri": "http://id.acme.example/jwks.json"}, "jwks_uri"),
+        ({"jwks_uri": "https://user:pw@id.acme.example/jwks.json"}, "jwks_uri"),
+        ({"jwks_uri": "id.acme.example/jwks.json"}, "jwks_uri"),
+        ({"jwks_uri": None}, "none is given"),
+        ({"discovery": True}, "given: jwks_uri, discovery"),
+        ({"jwks_uri": None, "discovery": True, "issuer": "acme"}, "https://"),
+        ({"algorithms": []}, "algorithms"),
+        ({"user_id_claim": ""}, "user_id_claim"),
+        ({"user_id_mapping": "lower"}, "user_id_mapping"),
+        ({"user_id_prefix": "a."}, "user_id_prefix"),
+        ({"user_id_prefix": "a" * 65}, "user_id_prefix"),
+        ({"sign_in_time": "exp"}, "sign_in_time"),
+        ({"types": []}, "types"),
+        ({"clock_leeway": -1}, "clock_leeway"),
+        ({"clock_ahead": 61}, "clock_ahead"),
+        ({"max_lifetime": 0}, "max_lifetime"),
+        ({"audiance": "chat"}, "audiance"),
+        ({"required_claims": {"a": None}}, "required_claims"),
+    ],
+)
+def test_a_mistake_is_refused_by_name(members: dict[str, Any], member: str) -> None:
+    """Each fault names the member."""
+    assert member in fault(**members)
+
+
+@pytest.mark.sec(2)
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512", "none", "None", "ES256K", "RS1", ""])
+def test_only_asymmetric_algorithms_can_be_configured(algorithm: str) -> None:
+    """An issuer cannot be set up with HS* or none, even by mistake, even beside a good one."""
+    assert "algorithms" in fault(algorithms=["RS256", algorithm])
+
+
+@pytest.mark.sec(12)
+def test_the_leeway_is_bounded() -> None:
+    """60 s at most."""
+    assert IssuerSettings(**GOOD, clock_leeway=60).clock_leeway == 60
+    assert "clock_leeway" in fault(clock_leeway=61)
+
+
+def test_http_is_for_this_machine() -> None:
+    """A development issuer may speak http on loopback addresses."""
+    for host in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]"):
+        url = f"http://{host}:8080"
+        assert IssuerSettings(**{**GOOD, "issuer": url, "jwks_uri": f"{url}/jwks"}).issuer == url
+
+
+def test_several_audiences_may_be_given() -> None:
+    """A web and a mobile app have two client ids."""
+    assert IssuerSettings(**{**GOOD, "audience": ["web", "ios"]}).audience == ("web", "ios")
+
+
+def test_a_preset_needs_an_audience_only() -> None:
+    """Two lines are a configured provider."""
+    settings = IssuerSettings(preset="firebase:my-project", audience="my-project")
+    assert settings.name == "firebase"
+    assert settings.issuer == "https://securetoken.google.com/my-project"
+    with pytest.raises(ValidationError, match="audience"):
+        IssuerSettings(preset="firebase:my-project")
+
+
+def test_what_is_written_beside_a_preset_wins() -> None:
+    """Name, prefix, claims and times may differ; a claim that a tenant adds may be used."""
+    settings = IssuerSettings(
+        preset="auth0:my-tenant", audience="x", name="customers", sign_in_time="auth_time"
+    )
+    assert (settings.name, settings.sign_in_time) == ("customers", "auth_time")
+
+
+@pytest.mark.parametrize("member", ["issuer", "jwks_uri", "discovery", "public_keys_file"])
+def test_what_a_preset_is_about_must_not_be_written_beside_it(member: str) -> None:
+    """Two places to say who the issuer is, and where its keys are, would be one too many."""
+    with pytest.raises(ValidationError, match=f"already says {member}"):
+        IssuerSettings(preset="auth0:my-tenant", audience="x", **{member: "true"})
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
+    """The fault lists them."""
+    with pytest.raises(ValidationError, match=r"google.*firebase:my-project.*clerk:"):
+        IssuerSettings(preset="google:x", audience="x")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"refresh": 0},
+        {"cooldown": 0},
+        {"timeout": 0},
+        {"timeout": 3.1},
+        {"max_stale": 59},
+        {"refresh": 600, "max_stale": 300},
+        {"allowed_networks": ["10.0.0.0/33"]},
+        {"allowed_networks": ["id.acme.example"]},
+        {"max_age": 1},
+    ],
+)
+def test_times_and_networks_of_the_cache_are_checked(members: dict[str, Any]) -> None:
+    """Three seconds are the most that a fetch may take; old keys outlast a refresh."""
+    with pytest.raises(ValidationError):
+        JwksSettings(**members)
+
+
+@pytest.mark.parametrize(
+    ("sources", "pairs"),
+    [
+        ([], []),
+        ([("a", "")], []),
+        ([("a", "x-"), ("b", "y-")], []),
+        ([("a", ""), ("b", "y-")], [("a", "b")]),
+        ([("a", "x"), ("b", "xy")], [("a", "b")]),
+        ([("a", "xy"), ("b", "x")], [("a", "b")]),
+        ([("a", "x"), ("b", "x")], [("a", "b")]),
+        ([("a", "x-"), ("b", "y-"), ("c", "")], [("a", "c"), ("b", "c")]),
+        ([("a", "x-1"), ("b", "x-2")], []),
+    ],
+)
+def test_prefixes_overlap_when_one_begins_with_the_other(
+    sources: list[tuple[str, str]], pairs: list[tuple[str, str]]
+) -> None:
+    """The empty prefix is a prefix of all."""
+    assert overlapping_prefixes(sources) == pairs
