@@ -14,14 +14,19 @@ from pathlib import Path
 from flask import Blueprint
 
 from tokensvc import settings as settings_module
+from tokensvc.audit import routes as audit_routes
+from tokensvc.audit.service import AuditTrail
 from tokensvc.callers import routes as caller_routes
 from tokensvc.callers.service import Callers
 from tokensvc.clients.service import Clients
+from tokensvc.core.callers import ServiceCaller, UserCaller
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
+from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.service import StreamKeys
@@ -29,6 +34,9 @@ from tokensvc.keys.vault import Vault, load_or_make_key_file
 from tokensvc.limits.service import Limiter
 from tokensvc.ops import routes as ops_routes
 from tokensvc.ops.checks import checks
+from tokensvc.revocations import routes as revocation_routes
+from tokensvc.revocations.rules import Source
+from tokensvc.revocations.service import Revocations
 from tokensvc.settings import Settings
 from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import logging, redaction
@@ -51,6 +59,8 @@ class Services:
     issuers: Issuers
     callers: Callers
     tokens: TokenService
+    revocations: Revocations
+    audit: AuditTrail
 
     def close(self) -> None:
         """Stop the background threads and close the connections."""
@@ -187,6 +197,8 @@ def build(settings: Settings) -> Services:
         clock=system_clock,
         random=random.SystemRandom().random,
     )
+    database_clock = DatabaseClock(database, system_clock)
+    revocations = Revocations(database, database_clock, _sources(settings), delivers=True)
     return Services(
         settings=settings,
         database=database,
@@ -196,7 +208,17 @@ def build(settings: Settings) -> Services:
         issuers=issuers,
         callers=callers,
         tokens=tokens,
+        revocations=revocations,
+        audit=AuditTrail(database, database_clock, settings.audit.retention),
     )
+
+
+def _sources(settings: Settings) -> list[Source]:
+    """Give where user ids come from, as revocations see it."""
+    return [
+        Source(prefix=issuer.user_id_prefix, by_issue_time=issuer.sign_in_time == "iat")
+        for issuer in settings.issuers
+    ]
 
 
 def build_app(services: Services) -> ServiceApp:
@@ -215,9 +237,21 @@ def build_app(services: Services) -> ServiceApp:
 
 def _blueprints(services: Services) -> Sequence[Blueprint]:
     token = services.settings.metrics.token
+    callers = services.callers
+
+    def authorize(scope: str) -> ServiceCaller:
+        return callers.service_with(scope, unverified_credential(), client_address())
+
+    def signed_in() -> UserCaller:
+        return callers.signed_in_user(unverified_credential(), client_address())[0]
+
     return [
         token_routes.routes(services.tokens),
-        caller_routes.routes(services.callers, services.keys),
+        caller_routes.routes(callers, services.keys),
+        *revocation_routes.routes(
+            services.revocations, services.settings.user_ids.alphabet, authorize, signed_in
+        ),
+        audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
             checks(services.database, services.keys, services.issuers),
             token.get_secret_value() if token is not None else None,

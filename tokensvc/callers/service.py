@@ -2,7 +2,7 @@
 
 from tokensvc.callers.rules import refuse_by_standing
 from tokensvc.clients.service import Clients
-from tokensvc.core.callers import Caller, UserCaller
+from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
 from tokensvc.http.request_log import note
@@ -68,6 +68,20 @@ class Callers:
         standing = self._standings.read(caller.user_id)
         refuse_by_standing(caller, standing)
         return caller, standing
+
+    def service_with(self, scope: str, credential: Credential, address: str) -> ServiceCaller:
+        """
+        Authenticate a service that has a scope.
+
+        Raises:
+            Refusal: As `authenticate`; `insufficient_scope` for a user, or without the scope.
+        """
+        caller = self.authenticate(credential, address)
+        if isinstance(caller, ServiceCaller) and scope in caller.scopes:
+            return caller
+        raise Refusal(
+            Code.INSUFFICIENT_SCOPE, f"This is for a service client that has the scope {scope}."
+        )
 
     def _verify(self, credential: Credential) -> Caller:
         match credential:

@@ -1,5 +1,6 @@
 """Who calls: what a verified credential proves, and nothing that a request merely claims."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,3 +40,9 @@ class ServiceCaller:
 
 
 Caller: TypeAlias = UserCaller | ServiceCaller
+
+Authorize: TypeAlias = Callable[[str], ServiceCaller]
+"""Gives the service that the current request is from, if it has the scope; refuses otherwise."""
+
+SignedIn: TypeAlias = Callable[[], UserCaller]
+"""Gives the user that the current request is from, if nothing stands against them."""

@@ -22,6 +22,8 @@ class Code(StrEnum):
     USER_SUSPENDED = "user_suspended"
     USER_ID_MISMATCH = "user_id_mismatch"
     INSUFFICIENT_SCOPE = "insufficient_scope"
+    CONFLICT = "conflict"
+    SUPERSEDED = "superseded"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
@@ -45,6 +47,7 @@ class Refusal(Exception):
         members: Further members of the problem body.
         retry_after: Seconds after which the same request may succeed.
         max_age: Seconds since the sign-in that a step-up challenge asks for (RFC 9470 section 3).
+        status: The HTTP status, where it is not the one that the code usually has.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Refusal(Exception):
         members: Mapping[str, Any] | None = None,
         retry_after: int | None = None,
         max_age: int | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.code = code
@@ -64,6 +68,7 @@ class Refusal(Exception):
         self.members: Mapping[str, Any] = members or {}
         self.retry_after = retry_after
         self.max_age = max_age
+        self.status = status
 
 
 class StartupError(Exception):

@@ -17,8 +17,9 @@ from tokensvc.database.failures import is_unavailability, unavailable
 from tokensvc.database.prepared import PreparedRead
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
+Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
-"""What `Database.write` gives: handed on to stores, which never commit it."""
+"""What `Database.read` and `Database.write` give. Stores are handed them and never commit."""
 
 _POOL_SECONDS = 3.0
 _OVERFLOW = 2
@@ -85,8 +86,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """Give one transaction: committed at the end of the block, undone by an exception."""
+    def write(self, *, keep: bool = True) -> Iterator[Transaction]:
+        """
+        Give one transaction: committed at the end of the block, undone by an exception.
+
+        Args:
+            keep: If not, the end of the block undoes it too: a rehearsal.
+        """
         with self._connection(self._begin) as transaction:
             try:
                 yield transaction
@@ -94,7 +100,10 @@ class Database:
                 with suppress(sa.exc.DBAPIError):
                     transaction.rollback()
                 raise
-            transaction.commit()
+            if keep:
+                transaction.commit()
+            else:
+                transaction.rollback()
 
     @contextmanager
     def migration(self) -> Iterator[sa.Connection]:

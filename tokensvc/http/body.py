@@ -30,6 +30,8 @@ _CONTENT_TYPE = re.compile(
     r'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?;?', re.IGNORECASE
 )
 _INTEGER = re.compile(r"-?[0-9]{1,4300}")
+_BOOLEANS = {"true": True, "false": False}
+_BODILESS = frozenset({"DELETE", "GET", "HEAD"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_NAME = 64
 
@@ -62,16 +64,16 @@ def parse_body(struct: type[_Struct]) -> _Struct:
 
 def parse_query(struct: type[_Struct]) -> _Struct:
     """
-    Parse the parameters of the query; integers are decimal digits.
+    Parse the parameters of the query; integers are decimal digits, booleans `true` and `false`.
 
     Raises:
-        Refusal: `malformed_request`, also for a request that has a body.
+        Refusal: `malformed_request`, also for a body where the method gives it no meaning.
     """
     here = exchange.current()
-    if here.body:
+    if here.body and here.environ["REQUEST_METHOD"] in _BODILESS:
         raise Refusal(
             Code.MALFORMED_REQUEST,
-            "This method takes its parameters in the query: send no body, or use POST.",
+            "This method takes its parameters in the query: send no body.",
         )
     query = here.environ.get("QUERY_STRING", "")
     if not query:
@@ -93,6 +95,10 @@ def parse_query(struct: type[_Struct]) -> _Struct:
         if not _INTEGER.fullmatch(parameters[name]):
             raise _malformed(f"`{name}` in the query must be a whole number.")
         parameters[name] = int(parameters[name])
+    for name in _boolean_fields(struct).intersection(parameters):
+        if parameters[name] not in _BOOLEANS:
+            raise _malformed(f"`{name}` in the query must be true or false.")
+        parameters[name] = _BOOLEANS[parameters[name]]
     return _convert(parameters, struct, "query")
 
 
@@ -184,15 +190,24 @@ def _children(item: Any) -> Iterable[Any]:
 
 @cache
 def _integer_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
+    return _fields_of(struct, msgspec.inspect.IntType)
+
+
+@cache
+def _boolean_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
+    return _fields_of(struct, msgspec.inspect.BoolType)
+
+
+def _fields_of(struct: type[msgspec.Struct], kind: type[msgspec.inspect.Type]) -> frozenset[str]:
     described = msgspec.inspect.type_info(struct)
     assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 - for the type checker
-    return frozenset(field.name for field in described.fields if _holds_integer(field.type))
+    return frozenset(field.name for field in described.fields if _holds(field.type, kind))
 
 
-def _holds_integer(described: msgspec.inspect.Type) -> bool:
+def _holds(described: msgspec.inspect.Type, kind: type[msgspec.inspect.Type]) -> bool:
     if isinstance(described, msgspec.inspect.UnionType):
-        return any(_holds_integer(member) for member in described.types)
-    return isinstance(described, msgspec.inspect.IntType)
+        return any(_holds(member, kind) for member in described.types)
+    return isinstance(described, kind)
 
 
 def _fault(error: ValueError) -> str:

@@ -52,6 +52,8 @@ KINDS: Mapping[Code, tuple[int, str]] = {
     Code.USER_SUSPENDED: (403, "The user is suspended"),
     Code.USER_ID_MISMATCH: (403, "The credential is another user's"),
     Code.INSUFFICIENT_SCOPE: (403, "The client lacks a scope"),
+    Code.CONFLICT: (409, "This does not go with what there is"),
+    Code.SUPERSEDED: (409, "A later act stands"),
     Code.NOT_FOUND: (404, "There is nothing here"),
     Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
     Code.NOT_ACCEPTABLE: (406, "No acceptable media type"),
@@ -86,13 +88,18 @@ class Problems:
     def of_refusal(self, refusal: Refusal, request_id: str) -> Reply:
         """Answer with what the refusal allows the caller to know."""
         headers = []
-        status = KINDS[refusal.code][0]
+        status = refusal.status or KINDS[refusal.code][0]
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", _challenge(refusal)))
         if refusal.retry_after is not None or status in _WAITING:
             headers.append(("Retry-After", str(refusal.retry_after or RETRY_AFTER)))
         return self.reply(
-            refusal.code, refusal.detail, request_id, members=refusal.members, headers=headers
+            refusal.code,
+            refusal.detail,
+            request_id,
+            status=refusal.status,
+            members=refusal.members,
+            headers=headers,
         )
 
     def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Reply:

@@ -1,0 +1,50 @@
+"""`GET /v1/audit`: the trail, newest first, filtered and paged."""
+
+import msgspec
+from flask import Blueprint
+
+from tokensvc.audit.rules import Event
+from tokensvc.audit.service import AuditTrail
+from tokensvc.core.callers import Authorize
+from tokensvc.http.body import parse_query
+from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.respond import Reply, json_response
+
+READ = "audit:read"
+
+
+class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    """Which events: those that have all of these."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    outcome: str | None = None
+    request_id: str | None = None
+
+    def filters(self) -> dict[str, str]:
+        """Give what was asked for, by column."""
+        asked = msgspec.structs.asdict(self)
+        return {
+            name: value
+            for name, value in asked.items()
+            if value is not None and name not in PageQuery.__struct_fields__
+        }
+
+
+def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
+    """Give the route of the audit trail."""
+    blueprint = Blueprint("audit", __name__)
+
+    @blueprint.get("/v1/audit")
+    def get_events() -> Reply:
+        query = parse_query(AuditQuery)
+        authorize(READ)
+        found = trail.page(after=query.after, limit=query.limit + 1, filters=query.filters())
+        return json_response(page_of(found, query.limit, _id))
+
+    return blueprint
+
+
+def _id(event: Event) -> str:
+    return event.id

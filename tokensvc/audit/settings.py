@@ -1,0 +1,15 @@
+"""Settings of the audit trail."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditSettings(BaseModel):
+    """How long events are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    retention: int = Field(
+        default=365 * 86400,
+        ge=86400,
+        description="Seconds for which audit events are kept; older ones are purged.",
+    )

@@ -1,0 +1,201 @@
+"""`/v1/users/…`, `/v1/app…` and `POST /v1/me/revocations`: parse, call, render."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from flask import Blueprint
+from msgspec import UNSET, UnsetType
+
+from tokensvc.core import user_ids
+from tokensvc.core.callers import Authorize, SignedIn
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.preferences import preferred_wait
+from tokensvc.http.request_log import note
+from tokensvc.http.respond import Reply, json_response
+from tokensvc.revocations.rules import HoldsUntil
+from tokensvc.revocations.service import Order, Revocations
+from tokensvc.revocations.state import AppState, UserState
+
+READ = "users:read"
+REVOKE = "revocations:write"
+REVOKE_EVERYONE = "app:write"
+
+_UNDO_WARNING = (
+    "Provider credentials and Stream tokens from before the revocation work again until they "
+    "expire, stolen ones too. Sessions that it ended stay ended."
+)
+
+Reason = Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class ActRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why, for the audit trail."""
+
+    reason: Reason | None = None
+
+
+class ActQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether to do it, or only to say what would come of it."""
+
+    dry_run: bool = False
+
+
+class UndoQuery(ActQuery, frozen=True, forbid_unknown_fields=True):
+    """As an act; the reason stands in the query, since DELETE has no body."""
+
+    reason: Reason | None = None
+
+
+class UsersQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    """Which users."""
+
+    suspended: bool | None = None
+
+
+class UserAct(UserState, frozen=True, kw_only=True):
+    """A user's new state, and what the act means."""
+
+    holds_until: HoldsUntil
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
+
+
+class AppAct(AppState, frozen=True, kw_only=True):
+    """Everyone's new state, and what the act means."""
+
+    holds_until: HoldsUntil
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
+
+
+def routes(
+    revocations: Revocations, alphabet: Alphabet, authorize: Authorize, signed_in: SignedIn
+) -> Sequence[Blueprint]:
+    """
+    Give the routes of revocation.
+
+    Args:
+        authorize: Gives the service that may, or refuses.
+        signed_in: Gives the signed-in user, or refuses.
+    """
+    return [
+        _users(revocations, alphabet, authorize),
+        _everyone(revocations, authorize),
+        _own(revocations, signed_in),
+    ]
+
+
+def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("revocations", __name__, url_prefix="/v1/users")
+
+    def order_of(user_id: str, query: ActQuery, reason: str | None) -> Order:
+        service = authorize(REVOKE)
+        note(user_id=user_ids.check(user_id, alphabet))
+        return Order(service.client_id, reason, query.dry_run)
+
+    @blueprint.get("")
+    def get_users() -> Reply:
+        query = parse_query(UsersQuery)
+        authorize(READ)
+        found = revocations.users(
+            suspended=query.suspended, after=query.after, limit=query.limit + 1
+        )
+        return json_response(page_of(found, query.limit, lambda state: state.user_id))
+
+    @blueprint.get("/<user_id>")
+    def get_user(user_id: str) -> Reply:
+        parse_query(NoParameters)
+        authorize(READ)
+        return json_response(revocations.state(user_ids.check(user_id, alphabet)))
+
+    @blueprint.post("/<user_id>/revocations")
+    def revoke_user(user_id: str) -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        order = order_of(user_id, query, body.reason)
+        return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
+
+    @blueprint.delete("/<user_id>/revocations/<act_id>")
+    def undo_revocation(user_id: str, act_id: str) -> Reply:
+        query = parse_query(UndoQuery)
+        order = order_of(user_id, query, query.reason)
+        state = revocations.undo(user_id, act_id, order)
+        return _answer(revocations, user_id, state, order, warning=_UNDO_WARNING)
+
+    @blueprint.put("/<user_id>/suspension")
+    def suspend(user_id: str) -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        order = order_of(user_id, query, body.reason)
+        return _answer(revocations, user_id, revocations.suspend(user_id, order), order)
+
+    @blueprint.delete("/<user_id>/suspension")
+    def reinstate(user_id: str) -> Reply:
+        query = parse_query(UndoQuery)
+        order = order_of(user_id, query, query.reason)
+        return _answer(revocations, user_id, revocations.reinstate(user_id, order), order)
+
+    return blueprint
+
+
+def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("app", __name__, url_prefix="/v1/app")
+
+    @blueprint.get("")
+    def get_app() -> Reply:
+        parse_query(NoParameters)
+        authorize(READ)
+        return json_response(revocations.state(None))
+
+    @blueprint.post("/revocations")
+    def revoke_everyone() -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        service = authorize(REVOKE_EVERYONE)
+        order = Order(service.client_id, body.reason, query.dry_run)
+        return _answer(revocations, None, revocations.revoke(None, order), order)
+
+    @blueprint.delete("/revocations/<act_id>")
+    def undo_revocation(act_id: str) -> Reply:
+        query = parse_query(UndoQuery)
+        service = authorize(REVOKE_EVERYONE)
+        order = Order(service.client_id, query.reason, query.dry_run)
+        state = revocations.undo(None, act_id, order)
+        return _answer(revocations, None, state, order, warning=_UNDO_WARNING)
+
+    return blueprint
+
+
+def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
+    blueprint = Blueprint("own_revocations", __name__)
+
+    @blueprint.post("/v1/me/revocations")
+    def revoke_own() -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        user_id = signed_in().user_id
+        order = Order(user_id, body.reason, query.dry_run)
+        return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
+
+    return blueprint
+
+
+def _answer(
+    revocations: Revocations,
+    user_id: str | None,
+    state: AppState,
+    order: Order,
+    *,
+    warning: str | UnsetType = UNSET,
+) -> Reply:
+    headers = []
+    wait = preferred_wait()
+    if wait and not order.dry_run:
+        state = revocations.wait_until_applied(user_id, wait)
+        headers.append(("Preference-Applied", f"wait={wait}"))
+    act = (AppAct if user_id is None else UserAct)(
+        **msgspec.structs.asdict(state),
+        holds_until=revocations.holds_until(state),
+        warning=warning,
+        dry_run=order.dry_run or UNSET,
+    )
+    return json_response(act, headers=headers)

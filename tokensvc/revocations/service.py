@@ -1,0 +1,228 @@
+"""The acts: each one transaction, in force for every request that arrives after its answer."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.delivery import store as deliveries
+from tokensvc.delivery.store import DeliveryKind, DeliveryState
+from tokensvc.revocations import rules, store
+from tokensvc.revocations.rules import HoldsUntil, Kind, Source
+from tokensvc.revocations.state import AppState, UserState, state_of
+from tokensvc.revocations.store import StoredStanding
+
+_POLL = 0.05
+"""Seconds between two looks at a delivery that somebody waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """
+    Who wants an act, and how.
+
+    Attributes:
+        actor: As the audit trail names them.
+        reason: In their words.
+        dry_run: Only say what would come of it.
+    """
+
+    actor: str
+    reason: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A cut-off that an act set, in a transaction that may not be committed yet."""
+
+    act_id: str
+    cut_off: int
+    now: float
+
+
+class Revocations:
+    """
+    Revokes, suspends, and undoes both. Everywhere `user_id` is `None` for everyone.
+
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+
+    Args:
+        clock: The database's.
+        sources: Where user ids come from.
+        delivers: Whether Stream is told; if not, states say `not_sent`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        sources: Sequence[Source],
+        *,
+        delivers: bool,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._sources = sources
+        self._delivers = delivers
+
+    def revoke(self, user_id: str | None, order: Order) -> AppState:
+        """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
+        with self._database.write(keep=not order.dry_run) as tx:
+            standing = store.lock(tx, user_id)
+            moved = self._move(tx, user_id, standing, Kind.REVOCATION, order)
+            action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
+            _audit(tx, moved.now, action, user_id, order)
+            state = self._state(tx, user_id)
+        return state if order.dry_run else self._settled(user_id, moved)
+
+    def suspend(self, user_id: str, order: Order) -> AppState:
+        """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
+        with self._database.write(keep=not order.dry_run) as tx:
+            standing = store.lock(tx, user_id)
+            if standing.suspended_at is not None:
+                return self._state(tx, user_id)
+            moved = self._move(tx, user_id, standing, Kind.SUSPENSION, order)
+            _audit(tx, moved.now, Action.USER_SUSPENDED, user_id, order)
+            state = self._state(tx, user_id)
+        return state if order.dry_run else self._settled(user_id, moved)
+
+    def reinstate(self, user_id: str, order: Order) -> AppState:
+        """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
+        with self._database.write(keep=not order.dry_run) as tx:
+            standing = store.lock(tx, user_id)
+            if standing.suspended_at is not None:
+                store.write(tx, user_id, replace(standing, suspended_at=None))
+                _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, order)
+            return self._state(tx, user_id)
+
+    def undo(self, user_id: str | None, act_id: str, order: Order) -> AppState:
+        """
+        Take back the latest act that stands: what it refused works again, stolen tokens too.
+
+        Raises:
+            Refusal: `not_found`, `superseded`, or `user_suspended` as a conflict.
+        """
+        with self._database.write(keep=not order.dry_run) as tx:
+            standing = store.lock(tx, user_id)
+            acts = store.acts(tx, user_id)
+            act = rules.to_undo(acts, act_id, suspended=standing.suspended_at is not None)
+            if act is not None:
+                now = self._clock.read(tx)
+                store.undo_act(tx, act.id, now)
+                cut_off = rules.cut_off_of(each for each in acts if each is not act)
+                # The floor stays: Stream may still hold the cut-off that is taken back.
+                store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off))
+                deliveries.mark(tx, *_delivery_of(user_id), now)
+                everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE
+                _audit(tx, now, everyone if user_id is None else one, user_id, order)
+            return self._state(tx, user_id)
+
+    def state(self, user_id: str | None) -> AppState:
+        """Tell what stands."""
+        with self._database.read() as connection:
+            return self._state(connection, user_id)
+
+    def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
+        """Tell what stands against users who were ever revoked or suspended."""
+        with self._database.read() as connection:
+            user_ids = store.page_of_users(
+                connection, suspended=suspended, after=after, limit=limit
+            )
+            return [cast("UserState", self._state(connection, each)) for each in user_ids]
+
+    def wait_until_applied(self, user_id: str | None, seconds: int) -> AppState:
+        """Wait until Stream holds the cut-off, or for so many seconds, and tell what stands."""
+        deadline = time.monotonic() + seconds
+        state = self.state(user_id)
+        while state.stream.state == DeliveryState.PENDING and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            state = self.state(user_id)
+        return state
+
+    def holds_until(self, state: AppState) -> HoldsUntil:
+        """Tell what ends the refusals that a state means."""
+        user_id = state.user_id if isinstance(state, UserState) else None
+        suspended = isinstance(state, UserState) and state.suspended
+        return rules.holds_until(user_id, self._sources, suspended=suspended)
+
+    def _move(
+        self,
+        tx: Transaction,
+        user_id: str | None,
+        standing: StoredStanding,
+        kind: Kind,
+        order: Order,
+    ) -> _Moved:
+        # After the lock is held: a time from before the wait may already be in minted tokens.
+        now = self._clock.read(tx)
+        cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
+        act_id = store.add_act(
+            tx,
+            user_id,
+            kind=kind,
+            cut_off=cut_off,
+            now=now,
+            actor=order.actor,
+            reason=order.reason,
+        )
+        if kind is Kind.SUSPENSION:
+            standing = replace(standing, suspended_at=int(now))
+        _set_cut_off(tx, user_id, standing, cut_off, now)
+        return _Moved(act_id, cut_off, now)
+
+    def _settled(self, user_id: str | None, moved: _Moved) -> AppState:
+        """
+        Move the cut-off once more if the commit was so slow that it has been reached.
+
+        From the commit on every read sees the act. A token from a read before it says at most the
+        time of the commit, which is why the clock is read here, after it.
+        """
+        if rules.is_reached(moved.cut_off, self._clock()):
+            with self._database.write() as tx:
+                standing = store.lock(tx, user_id)
+                now = self._clock.read(tx)
+                stands = {act.id for act in store.acts(tx, user_id) if not act.undone}
+                if moved.act_id in stands:
+                    cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
+                    store.raise_act(tx, moved.act_id, cut_off)
+                    _set_cut_off(tx, user_id, standing, cut_off, now)
+        return self.state(user_id)
+
+    def _state(self, connection: Connection, user_id: str | None) -> AppState:
+        delivery = None
+        if self._delivers:
+            delivery = deliveries.status(connection, *_delivery_of(user_id))
+        return state_of(
+            user_id,
+            store.read(connection, user_id),
+            rules.latest(store.acts(connection, user_id)),
+            delivery,
+        )
+
+
+def _set_cut_off(
+    tx: Transaction, user_id: str | None, standing: StoredStanding, cut_off: int, now: float
+) -> None:
+    floor = max(standing.floor, cut_off)
+    store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    deliveries.mark(tx, *_delivery_of(user_id), now)
+
+
+def _delivery_of(user_id: str | None) -> tuple[DeliveryKind, str]:
+    return ("app", deliveries.APP) if user_id is None else ("user", user_id)
+
+
+def _audit(tx: Transaction, now: float, action: Action, user_id: str | None, order: Order) -> None:
+    record(
+        tx,
+        now=now,
+        actor=order.actor,
+        action=action,
+        subject=user_id or "app",
+        reason=order.reason,
+    )
