@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import InitSettingsSource
 
 from tokensvc import settings_sources as sources
-from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
 from tokensvc.issuers.rules import overlapping_prefixes
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
