@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 import jsonschema
 import urllib3
+import yaml
 from flask import Flask
 
 from tokensvc.ops.contract import contract
@@ -155,12 +156,17 @@ def _check_body(
     if method == "HEAD":
         assert answer.body == b""
         return
-    is_json = media_type.endswith("json")
-    value = json_module.loads(answer.body) if is_json else answer.body.decode()
+    value = _parsed(media_type, answer.body)
     check(value, content[media_type]["schema"], f"{method} {path} {answer.status}")
     if media_type == PROBLEM:
         assert value["status"] == answer.status, "status of the problem"
         assert value["request_id"] == answer.headers["X-Request-Id"], "id of the problem"
+
+
+def _parsed(media_type: str, body: bytes) -> Any:
+    if media_type.endswith("json"):
+        return json_module.loads(body)
+    return yaml.safe_load(body) if media_type.endswith("yaml") else body.decode()
 
 
 def check(value: Any, schema: dict[str, Any], where: str) -> None:
