@@ -37,12 +37,11 @@ export function makeTokenProvider({
       signal,
     });
     const body = await response.json();
-    if (response.ok && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(body.token)) return body.token;
-    throw Object.assign(new Error(body.detail ?? "the answer holds no token"), {
-      code: body.code,
-      status: response.status,
-      retryAfter: Number(response.headers.get("Retry-After")) * 1000 || 0,
-    });
+    const token = /^[\w-]+\.[\w-]+\.[\w-]+$/.exec(body.token)?.[0];
+    if (response.ok && token) return token;
+    const reason = new Error(body.detail ?? "the answer holds no token");
+    const retryAfter = Number(response.headers.get("Retry-After")) * 1000 || 0;
+    throw Object.assign(reason, { code: body.code, status: response.status, retryAfter });
   }
 
   async function askUntilAnswered() {

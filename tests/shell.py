@@ -1,16 +1,21 @@
-"""Lines that a person would type, run by a shell; and waiting until a service is ready."""
+"""What a person would type, run by a shell: lines, `make run`, and waiting until it is ready."""
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import urllib3
 
 START_SECONDS = 30.0
+DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
+"""What `make run` runs."""
+
+_LAST_LINE = "Ctrl-C stops the service.\n"
 CURL_STAND_IN = Path(__file__).parent / "doubles" / "curl.py"
 
 
@@ -42,6 +47,28 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
         timeout=120,
         check=False,
     )
+
+
+@contextmanager
+def make_run(folder: Path, bind: str, **environ: str):
+    """Give the process and what it printed, once it has printed all."""
+    with subprocess.Popen(
+        [*DEVELOPMENT, "--bind", bind],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        printed = []
+        for line in process.stdout:
+            printed.append(line)
+            if line == _LAST_LINE:
+                break
+        try:
+            yield process, "".join(printed)
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:

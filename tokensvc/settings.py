@@ -51,9 +51,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     try:
         settings = _merge(variables, toml, without=set())
     except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False):
-            if detail["type"] == "default_factory_not_called":
-                continue  # a default that depends on another, faulty value
+        for detail in _causes(error):
             broken.add(detail["loc"][0])
             faults.append(Fault(_written(detail["loc"], variables, toml), _explain(detail)))
         # Without them the rest is judged by what must agree, so that every fault is said.
@@ -81,6 +79,20 @@ def _merge(variables: Given, toml: Given, *, without: set[str | int]) -> Setting
         for given in (variables, toml)
     )
     return Settings(_build_sources=(layers, {}))  # type: ignore[call-arg]
+
+
+def _causes(error: ValidationError) -> Iterator[ErrorDetails]:
+    """Leave out what is only said because something else is wrong."""
+    details = error.errors(include_url=False, include_input=False)
+    for detail in details:
+        location = detail["loc"]
+        is_consequence = detail["type"] == "default_factory_not_called" or (
+            # Items that are faulty are not counted.
+            detail["type"] == "too_short"
+            and any(other["loc"][:-1] == location for other in details)
+        )
+        if not is_consequence:
+            yield detail
 
 
 def _written(location: Location, variables: Given, toml: Given) -> str:

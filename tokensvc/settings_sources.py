@@ -180,7 +180,7 @@ def _put_text(given: Given, leaf: Leaf, name: str, text: str) -> None:
         return
     try:
         given.put(leaf, name, json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         given.fail(leaf, name, 'is no JSON: write a list, such as ["one", "two"]')
 
 

@@ -5,9 +5,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
@@ -15,34 +12,9 @@ import pytest
 import urllib3
 
 from tests.live import ROOT, free_port
-from tests.shell import run_shell
+from tests.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
 from tokensvc.cli.doctor import PLACEHOLDER_API_KEY
-
-COMMAND = (sys.executable, "-m", "tokensvc.cli.development")
-LAST_LINE = "Ctrl-C stops the service.\n"
-
-
-@contextmanager
-def make_run(folder: Path, bind: str, **environ: str):
-    """Give the process and what it printed, once it has printed all."""
-    with subprocess.Popen(
-        [*COMMAND, "--bind", bind],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        printed = []
-        for line in process.stdout:
-            printed.append(line)
-            if line == LAST_LINE:
-                break
-        try:
-            yield process, "".join(printed)
-        finally:
-            process.send_signal(signal.SIGINT)
 
 
 def curl_lines(printed: str) -> list[str]:
@@ -122,7 +94,7 @@ def test_pages_of_this_machine_may_call(first_minute, origin):
 def refused(folder, bind, **environ):
     """Give what is said by a start that must not succeed."""
     run = subprocess.run(
-        [*COMMAND, "--bind", bind],
+        [*DEVELOPMENT, "--bind", bind],
         cwd=folder,
         env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
+from tests.client import SEEN_CODES, Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import KINDS
@@ -152,6 +152,7 @@ def test_a_fault_of_ours(client: Client, probe: Probe, error: Exception) -> None
     assert (answer.status, answer.code) == (500, "internal_error")
     assert "s3cret" not in answer.text
     assert type(error).__name__ not in answer.text
+    SEEN_CODES.add(answer.code)
     assert client.get("/v1/me").status == 200
 
 

@@ -1,6 +1,7 @@
 """What is promised of PostgreSQL alone: the session's settings, and a server that goes away."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from tests.postgres import PostgresServer
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
+from tokensvc.database.prepared import PreparedRead
 from tokensvc.database.tables import app_standing, user_standings
 
 
@@ -125,6 +127,24 @@ def test_threads_do_not_notice_cut_connections_either(server, database, read):
             assert server.cut_connections() >= 4
             rows = [pool.submit(read.fetch, {}) for _ in range(4)]
             assert [row.result() for row in rows] == [(0,)] * 4
+
+
+def test_one_cut_connection_speaks_for_all(server, database, read, monkeypatch):
+    """The second attempt is on a fresh connection, though other dead ones lie in the pool."""
+    run, taken = PreparedRead._run, ExitStack()
+
+    def run_while_others_take_connections(self, values):
+        try:
+            return run(self, values)
+        except Exception:
+            taken.enter_context(database.read())
+            raise
+
+    monkeypatch.setattr(PreparedRead, "_run", run_while_others_take_connections)
+    fill_pool(database)
+    assert server.cut_connections() >= 4
+    with taken:
+        assert read.fetch({}) == (0,)
 
 
 def test_a_transaction_that_is_cut_is_refused_and_undone(server, database):

@@ -1,6 +1,7 @@
 """A process' copy of the ring of Stream keys: never older than a standing, never unreadable."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -51,11 +52,20 @@ def test_a_copy_never_goes_back(database, keys):
         assert keys.ring_at(older) is ring
 
 
-def test_a_copy_is_read_once_for_all_threads(database, keys):
-    """Threads that need a newer ring at once get the same one."""
+def test_a_copy_is_read_once_for_all_threads(database, keys, monkeypatch):
+    """Threads that need a newer ring at once wait for one of them to read it."""
     add(database, "k1", "active")
-    with ThreadPoolExecutor(8) as pool:
-        rings = list(pool.map(keys.ring_at, [1] * 64))
+    read, reads = keys._store.read, []
+
+    def slow_read():
+        reads.append(threading.get_ident())
+        time.sleep(0.1)
+        return read()
+
+    monkeypatch.setattr(keys._store, "read", slow_read)
+    with ThreadPoolExecutor(4) as pool:
+        rings = list(pool.map(keys.ring_at, [1] * 4))
+    assert len(reads) == 1
     assert len({id(ring) for ring in rings}) == 1
 
 

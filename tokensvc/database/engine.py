@@ -6,7 +6,7 @@ opens one unasked: a read inside a forgotten transaction would see an old standi
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -94,16 +94,9 @@ class Database:
             keep: If not, the end of the block undoes it too: a rehearsal.
         """
         with self._connection(self._begin) as transaction:
-            try:
-                yield transaction
-            except BaseException:
-                with suppress(sa.exc.DBAPIError):
-                    transaction.rollback()
-                raise
+            yield transaction
             if keep:
-                transaction.commit()
-            else:
-                transaction.rollback()
+                transaction.commit()  # else closing the connection rolls back
 
     @contextmanager
     def migration(self) -> Iterator[sa.Connection]:
@@ -181,7 +174,7 @@ def _make_engine(
         connect_args=connect_args,
         hide_parameters=True,  # else they stand in the text of exceptions
         max_overflow=_OVERFLOW,
-        pool_reset_on_return=None,  # every transaction is ended where it was begun
+        pool_reset_on_return=None,  # a closed connection has ended its transaction already
         pool_size=pool_size,
         pool_timeout=_POOL_SECONDS,
         pool_use_lifo=True,

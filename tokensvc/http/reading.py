@@ -7,6 +7,7 @@ body are there, and there is a deadline for the rest.
 """
 
 import os
+import select
 import socket
 import time
 
@@ -83,6 +84,12 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
             self.buf.seek(0, os.SEEK_END)
             self.buf.write(data)
         return True
+
+    def reads_answers(self) -> bool:
+        """Tell whether there is room for another answer: the client has read most of the former."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Read from the socket until the deadline."""

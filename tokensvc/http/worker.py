@@ -78,8 +78,11 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
             conn.parser.unreader = PatientReader(conn.sock)
             conn.data_ready = True
             conn.close = partial(self._close, conn)
+        reader = conn.parser.unreader
         try:
-            whole = conn.parser.unreader.receive()
+            if conn.parser.req_count and not reader.reads_answers():
+                return False
+            whole = reader.receive()
         except RequestTimeout as error:
             self.handle_error(None, conn.sock, conn.client, error)
             return False

@@ -111,18 +111,8 @@ def user_id(rules: ClaimRules, claims: dict[str, Any]) -> str:
             Code.USER_ID_INVALID,
             "The e-mail address in the token is not verified: verify it, then sign in again.",
         )
-    return mapped(rules, claims.get(name))
-
-
-def mapped(rules: ClaimRules, subject: object) -> str:
-    """
-    Give the Stream id of a subject of the issuer.
-
-    Raises:
-        Refusal: `user_id_invalid`.
-    """
     return map_subject(
-        subject,
+        claims.get(name),
         mapping=rules.mapping,
         prefix=rules.prefix,
         issuer=rules.issuer,

@@ -88,16 +88,6 @@ class Issuers:
         """Make every check of `authenticate` and tell the outcome of each, for an operator."""
         return findings(unverified_token, self._claimed_issuer, self._clock())
 
-    def user_id_for(self, issuer_name: str, subject: str) -> str:
-        """
-        Give the user id of a subject of an issuer.
-
-        Raises:
-            KeyError: No issuer has that name.
-            Refusal: `user_id_invalid`.
-        """
-        return rules.mapped(self._by_name[issuer_name].claim_rules, subject)
-
     def health(self) -> Mapping[str, KeyHealth]:
         """Tell how the keys of each issuer are, by its configured name."""
         return {name: issuer.keys.health() for name, issuer in self._by_name.items()}

@@ -1,35 +1,44 @@
 """
-The only caller of Stream: raw HTTP, one call a function.
+The calls to Stream's server API, one a function, and what each answer means.
 
-The server token that a call carries is an admin credential without an end. It is made here, goes
-into one header of one request to the configured host, and is in no return value, error or log.
+The only caller of Stream. The token that a call carries never leaves `wire`.
 """
 
-import hmac
 import json
-import time
-from base64 import urlsafe_b64encode
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
-import tokensvc
 from tokensvc.core.clock import Clock
+from tokensvc.stream.wire import (
+    Exchanged,
+    KeyPair,
+    NotSentError,
+    StreamUnavailableError,
+    exchange,
+)
 
-TIMEOUT = 5.0
-"""Seconds for a connection, and for each silence in an answer."""
+__all__ = [
+    "Answer",
+    "KeyCheck",
+    "KeyPair",
+    "StreamApi",
+    "StreamUnavailableError",
+    "Verdict",
+    "check_key",
+]
 
-DEADLINE = 10.0
-"""Seconds for an answer as a whole, against a host that sends it byte by byte."""
+MAX_USERS = 100
+"""In one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
 
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_WAIT = 3600.0
 
-_HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
-_SERVER_CLAIMS = urlsafe_b64encode(b'{"server":true}').rstrip(b"=")
+_CUT_OFF = "revoke_tokens_issued_before"
+_DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,6 @@ class KeyCheck:
     clock_ahead: float | None
 
 
-class StreamUnavailableError(Exception):
-    """Stream gave no verdict: it was not reached, or answered something else than one."""
-
-
 def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> KeyCheck:
     """
     Ask Stream whether it accepts a key pair, by `GET /app`.
@@ -67,67 +72,166 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
         StreamUnavailableError: There is no verdict.
     """
     before = clock()
-    status, date, body = _get(f"{base_url.rstrip('/')}/app", api_key, secret)
-    clock_ahead = _clock_ahead((before + clock()) / 2, date)
-    answer = _parse(body)
-    if status == HTTPStatus.OK and isinstance(answer.get("app"), dict):
-        name = str(answer["app"].get("name", "without a name"))
+    answer = exchange(base_url, KeyPair(api_key, secret), "GET", "app")
+    clock_ahead = _clock_ahead((before + clock()) / 2, answer.headers.get("Date"))
+    content = answer.content or {}
+    if answer.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
+        name = str(content["app"].get("name", "without a name"))
         return KeyCheck(accepted=True, detail=f"app {name}", clock_ahead=clock_ahead)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in answer:
-        detail = f"code {answer['code']}: {answer.get('message', '')}"
-        return KeyCheck(accepted=False, detail=detail, clock_ahead=clock_ahead)
-    raise StreamUnavailableError(f"GET /app was answered with status {status}")
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
+        return KeyCheck(accepted=False, detail=_told(content), clock_ahead=clock_ahead)
+    raise StreamUnavailableError(f"GET /app was answered with status {answer.status}")
 
 
-def _get(url: str, api_key: str, secret: bytes) -> tuple[int, str | None, bytes]:
-    """Send one request, with bounds on its time and size; a redirect would leak the token."""
-    headers = {
-        "Accept-Encoding": "identity",
-        "Authorization": _server_token(secret),
-        "stream-auth-type": "jwt",
-        "X-Stream-Client": f"tokensvc-{tokensvc.__version__}",
-    }
-    deadline = time.monotonic() + DEADLINE
-    with urllib3.PoolManager(timeout=TIMEOUT, retries=False) as pool:
+class Verdict(StrEnum):
+    """
+    What a call has done at Stream.
+
+    `refused` is Stream's own word that it did nothing; a proxy's word is `unknown`, as are a lost
+    answer and Stream's own failure: what was asked for may have been done, or be done later.
+    """
+
+    DONE = "done"
+    REFUSED = "refused"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What came of a call.
+
+    Attributes:
+        detail: For operators. Not trusted text; no secret.
+        code: Stream's, of a refusal.
+        wait: Seconds that Stream wants to pass before the next call of this kind.
+        content: The body of an answer that is `done`.
+    """
+
+    verdict: Verdict
+    detail: str = ""
+    status: int | None = None
+    code: int | None = None
+    wait: float = 0.0
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class StreamApi:
+    """
+    Stream's API as far as it is needed. Every method gives an `Answer` and raises nothing.
+
+    Args:
+        base_url: Of Stream's API, without a path.
+        clock: Stands in for Stream's, where an answer does not tell the time.
+    """
+
+    def __init__(self, base_url: str, clock: Clock) -> None:
+        self._base_url = base_url
+        self._clock = clock
+
+    def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> Answer:
+        """Refuse everyone's tokens from before a cut-off (epoch seconds); `None` ends that."""
+        return self._call(key, "PATCH", "app", body={_CUT_OFF: rfc3339(cut_off)})
+
+    def set_cut_offs(self, key: KeyPair, cut_offs: Mapping[str, int | None]) -> Answer:
+        """Do the same for users that Stream has, by id; a single bad one spoils the call."""
+        users = [
+            {"id": user_id, "set": {_CUT_OFF: rfc3339(cut_off)}}
+            for user_id, cut_off in cut_offs.items()
+        ]
+        return self._call(key, "PATCH", "users", body={"users": users})
+
+    def find_users(self, key: KeyPair, user_ids: Collection[str]) -> Answer:
+        """Find those of up to `MAX_USERS` users that Stream has; `user_ids_in` reads the answer."""
+        payload = {
+            "filter_conditions": {"id": {"$in": list(user_ids)}},
+            "sort": [],
+            "limit": MAX_USERS,  # 30 unless it is said
+            "include_deactivated_users": True,
+        }
+        return self._call(key, "GET", "users", query={"payload": json.dumps(payload)})
+
+    def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> Answer:
+        """Write users whole, by id: what Stream held of one that it has after all is wiped."""
+        written = {user_id: {"id": user_id, **user} for user_id, user in users.items()}
+        return self._call(key, "POST", "users", body={"users": written})
+
+    def change_users(self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]) -> Answer:
+        """Change users that Stream has: `{"set": {…}, "unset": […]}` by id."""
+        users = [{"id": user_id, **change} for user_id, change in changes.items()]
+        return self._call(key, "PATCH", "users", body={"users": users})
+
+    def _call(
+        self,
+        key: KeyPair,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answer:
         try:
-            response = pool.request(
-                "GET",
-                url,
-                fields={"api_key": api_key},
-                headers=headers,
-                redirect=False,
-                preload_content=False,
-            )
-            body = b""
-            while chunk := response.read1(65536):
-                body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
-                    raise StreamUnavailableError(f"the answer is over {MAX_ANSWER_BYTES} bytes")
-                if time.monotonic() > deadline:
-                    raise StreamUnavailableError(f"the answer took over {DEADLINE:g} s")
-        except HTTPError as error:
-            raise StreamUnavailableError(f"{url} was not reached: {error}") from error
-        return response.status, response.headers.get("Date"), body
+            exchanged = exchange(self._base_url, key, method, path, query=query, body=body)
+        except NotSentError as error:
+            return Answer(Verdict.NOT_SENT, str(error))
+        except StreamUnavailableError as error:
+            return Answer(Verdict.UNKNOWN, str(error))
+        return _answer(exchanged, self._clock())
 
 
-def _server_token(secret: bytes) -> str:
-    signing_input = _HEADER + b"." + _SERVER_CLAIMS
-    signature = urlsafe_b64encode(hmac.digest(secret, signing_input, "sha256")).rstrip(b"=")
-    return (signing_input + b"." + signature).decode("ascii")
+def user_ids_in(answer: Answer) -> frozenset[str]:
+    """Give the ids of the users that were found."""
+    users = answer.content.get("users")
+    found = users if isinstance(users, list) else []
+    return frozenset(str(user.get("id")) for user in found if isinstance(user, dict))
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def rfc3339(seconds: int | None) -> str | None:
+    """Write epoch seconds as Stream reads them: UTC, whole seconds."""
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _answer(exchanged: Exchanged, now: float) -> Answer:
+    status, content = exchanged.status, exchanged.content
+    wait = _wait(exchanged.headers, now)
+    if status in _DONE and content is not None:
+        return Answer(Verdict.DONE, status=status, wait=wait, content=content)
+    code = (content or {}).get("code")
+    if not isinstance(code, int) or content is None:
+        return Answer(Verdict.UNKNOWN, f"status {status}, not Stream's", status, wait=wait)
+    is_verdict = 400 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT
+    verdict = Verdict.REFUSED if is_verdict else Verdict.UNKNOWN
+    return Answer(verdict, _told(content), status, code, wait)
+
+
+def _told(content: Mapping[str, Any]) -> str:
+    return f"code {content.get('code')}: {content.get('message', '')}"[:300]
+
+
+def _wait(headers: Mapping[str, str], now: float) -> float:
+    """Read `Retry-After`, and the rate limit that this call has used up."""
+    now = _time(headers.get("Date")) or now
+    waits = [0.0]
+    retry_after = headers.get("Retry-After", "")
+    if retry_after.isdecimal():
+        waits.append(float(retry_after))
+    elif (date := _time(retry_after)) is not None:
+        waits.append(date - now)
+    reset = headers.get("X-RateLimit-Reset", "")
+    if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
+        waits.append(float(reset) - now)
+    return min(max(waits), MAX_WAIT)
+
+
+def _time(date: str | None) -> float | None:
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
+        return parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
 
 
 def _clock_ahead(now: float, date: str | None) -> float | None:
     """`Date` is cut to whole seconds (RFC 9110 section 5.6.7): on average half a second is lost."""
-    try:
-        stream_time = parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return None
-    return now - (stream_time + 0.5)
+    stream_time = _time(date)
+    return None if stream_time is None else now - (stream_time + 0.5)

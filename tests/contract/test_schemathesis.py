@@ -1,0 +1,66 @@
+"""schemathesis makes requests of the contract, good and bad ones, against the running service."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.issuer import IssuerDouble
+from tests.live import Service, running_service
+from tokensvc.ops.contract import contract_path
+
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "12")
+
+
+BAD_SENSE = "positive_data_acceptance"
+"""Not checked: a request may be well-formed and ask for what this caller may not have."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, IssuerDouble]]:
+    with IssuerDouble() as issuer:
+        issuers = [
+            {
+                "name": "acme",
+                "issuer": issuer.issuer,
+                "audience": "chat",
+                "jwks_uri": issuer.jwks_uri,
+            }
+        ]
+        with running_service(
+            tmp_path_factory.mktemp("service"),
+            TOKENSVC_ENVIRONMENT="development",
+            TOKENSVC_ISSUERS=json.dumps(issuers),
+            TOKENSVC_LIMITS__MINT="100000/minute",
+            TOKENSVC_LIMITS__FAILURES="100000/minute",
+        ) as service:
+            yield service, issuer
+            assert not [line for line in service.log_lines() if "exception" in line]
+
+
+@pytest.mark.sec(52, 53, 56)
+@pytest.mark.parametrize("with_credential", [True, False])
+def test_requests_of_the_contract(
+    world: tuple[Service, IssuerDouble], tmp_path: Path, *, with_credential: bool
+) -> None:
+    """No request, whatever it is, gets an answer that the contract does not declare."""
+    service, issuer = world
+    credential = ["--header", f"Authorization: Bearer {issuer.token()}"] if with_credential else []
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", str(contract_path())),
+            *("--url", service.base_url, "--checks", "all", "--exclude-checks", BAD_SENSE),
+            *("--max-examples", EXAMPLES, "--seed", "1", "--generation-database", "none"),
+            *("--no-color", *credential),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-8000:] + finished.stderr

@@ -1,0 +1,91 @@
+"""A Dockerfile taken apart, and its first stage run in a folder instead of an image."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.live import ROOT
+
+
+@dataclass
+class Stage:
+    """
+    One stage.
+
+    Attributes:
+        steps: Its instructions in order, each with its argument, continued lines joined.
+    """
+
+    name: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def of(self, instruction: str) -> list[str]:
+        return [argument for name, argument in self.steps if name == instruction]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        pairs = " ".join(self.of("ENV"))
+        return {name: value.strip('"') for name, value in re.findall(r"(\w+)=(\S+)", pairs)}
+
+
+def stages(text: str) -> list[Stage]:
+    """Take a Dockerfile apart into its stages."""
+    found: list[Stage] = []
+    joined = re.sub(r"\\\n\s*", "", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE))
+    for line in filter(None, joined.splitlines()):
+        instruction, argument = line.split(None, 1)
+        if instruction == "FROM":
+            found.append(Stage(argument))
+        else:
+            found[-1].steps.append((instruction, argument))
+    return found
+
+
+def health_check(stage: Stage) -> list[str]:
+    """Give the command of the health check, which is written as a list: no shell runs it."""
+    (check,) = stage.of("HEALTHCHECK")
+    command = json.loads(check[check.index("CMD") + 3 :])
+    assert isinstance(command, list)
+    return command
+
+
+def context_files() -> set[Path]:
+    """Give what `.dockerignore` lets through to the builder."""
+    lines = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert lines[0] == "*", "everything is left out but what is named"
+    named = {Path(line[1:]) for line in lines if line.startswith("!")}
+    assert {line for line in lines[1:] if not line.startswith("!")} <= {"**/__pycache__"}
+    return named
+
+
+def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
+    """Run the COPY and RUN steps of a stage, with `root` for the root of the file system."""
+    folder = root
+    for instruction, argument in stage.steps:
+        if instruction == "WORKDIR":
+            folder = root / argument.lstrip("/")
+            folder.mkdir(parents=True)
+        elif instruction == "COPY":
+            *sources, _ = argument.split()
+            for source in sources:
+                _copy(source, folder)
+        elif instruction == "RUN":
+            command = argument.replace("/opt/", f"{root}/opt/")
+            subprocess.run(["sh", "-eu", "-c", command], cwd=folder, env=environ, check=True)
+
+
+def _copy(source: str, folder: Path) -> None:
+    assert Path(source) in context_files(), f"{source} is not let through to the builder"
+    if (ROOT / source).is_dir():
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / source, folder / source, ignore=ignored)
+    else:
+        shutil.copy(ROOT / source, folder / source)

@@ -1,0 +1,133 @@
+"""What is deployed: locked down, probed, without a secret in it, and with settings that load."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from tests.live import ROOT
+from tokensvc.settings import load
+
+DEPLOY = ROOT / "deploy"
+SECRET_SETTINGS = ("STREAM_API_SECRET", "TOKENSVC_DATABASE_URL", "TOKENSVC_ENCRYPTION_KEYS")
+
+
+def manifests():
+    return [
+        manifest
+        for path in sorted((DEPLOY / "k8s").glob("*.yaml"))
+        for manifest in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def pods():
+    """Give name and pod of all that runs containers."""
+    return [
+        pytest.param(manifest["spec"]["template"]["spec"], id=manifest["kind"])
+        for manifest in manifests()
+        if "template" in manifest.get("spec", {})
+    ]
+
+
+def one(kind):
+    (found,) = [manifest for manifest in manifests() if manifest["kind"] == kind]
+    return found
+
+
+@pytest.mark.sec(62)
+@pytest.mark.parametrize("pod", pods())
+def test_a_pod_is_locked_down(pod):
+    """No root, no writable root file system, no capability, no token of the cluster."""
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.sec(25, 62)
+@pytest.mark.parametrize("pod", pods())
+def test_secrets_come_from_files(pod):
+    """Every secret is a file of the mounted Secret, and no variable holds one."""
+    (container,) = pod["containers"]
+    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for name in SECRET_SETTINGS:
+        assert name not in given
+        assert given[f"{name}_FILE"].startswith(mounts["secrets"])
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["secrets"]["secret"]["secretName"] == "tokensvc"
+    assert set(mounts) == set(volumes)
+    assert not [manifest for manifest in manifests() if manifest["kind"] == "Secret"]
+
+
+def test_the_deployment_is_probed():
+    """Liveness asks the process, readiness the database; both by a Host that is allowed."""
+    (container,) = one("Deployment")["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"] for port in container["ports"]}
+    for probe, path in (
+        ("startupProbe", "/healthz"),
+        ("livenessProbe", "/healthz"),
+        ("readinessProbe", "/readyz"),
+    ):
+        request = container[probe]["httpGet"]
+        assert request["path"] == path
+        assert request["port"] in ports
+        assert request["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+    selector = one("Deployment")["spec"]["selector"]["matchLabels"]
+    assert one("Service")["spec"]["selector"] == selector
+    assert one("Deployment")["spec"]["template"]["metadata"]["labels"] == selector
+    assert {port["targetPort"] for port in one("Service")["spec"]["ports"]} <= ports
+
+
+def test_the_settings_of_the_manifests_load(tmp_path):
+    """The settings file, with the secrets as the command above it makes them, has no fault."""
+    written = one("ConfigMap")["data"]["tokensvc.toml"]
+    (tmp_path / "tokensvc.toml").write_text(written)
+    secrets = {
+        "STREAM_API_SECRET": "s" * 40,
+        "TOKENSVC_DATABASE_URL": "postgresql://tokensvc:hush@postgres/tokensvc",
+        "TOKENSVC_ENCRYPTION_KEYS": '["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]',
+    }
+    environ = {"TOKENSVC_CONFIG": str(tmp_path / "tokensvc.toml")}
+    for name, value in secrets.items():
+        (tmp_path / name).write_text(value)
+        environ[f"{name}_FILE"] = str(tmp_path / name)
+    settings = load(environ)
+    assert settings.environment == "production"
+    assert settings.bind == "0.0.0.0:8000"
+    assert tomllib.loads(written)["public_url"] == settings.public_url
+
+
+@pytest.mark.sec(25, 62)
+def test_compose_is_locked_down_and_its_settings_load(tmp_path):
+    """One container, one volume, three settings; the secret is a file."""
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    (service,) = compose["services"].values()
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert [volume.rpartition(":")[2] for volume in service["volumes"]] == ["/var/lib/tokensvc"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+    required = set(re.findall(r"\$\{(\w+):\?", str(service["environment"])))
+    assert required == {"TOKENSVC_PUBLIC_URL", "STREAM_API_KEY"}
+    (secret,) = service["secrets"]
+    (tmp_path / secret).write_text("s" * 40)
+    given = {"TOKENSVC_PUBLIC_URL": "https://tokens.example.com", "STREAM_API_KEY": "key"}
+    environ = {
+        name: re.sub(r"\$\{(\w+)(?::[?-]([^}]*))?\}", lambda m: given.get(m[1], m[2]), value)
+        for name, value in service["environment"].items()
+    }
+    assert environ["STREAM_API_SECRET_FILE"] == f"/run/secrets/{secret}"
+    environ["STREAM_API_SECRET_FILE"] = str(tmp_path / secret)
+    settings = load(environ)
+    assert settings.public_url == "https://tokens.example.com"
+    assert settings.proxies.trusted

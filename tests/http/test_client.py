@@ -1,0 +1,77 @@
+"""The tests' own client: what the contract does not allow fails the test."""
+
+from typing import Any
+
+import pytest
+
+from tests.client import Client
+from tests.http.conftest import TOKEN, Probe
+from tokensvc.core.errors import Code
+from tokensvc.http import exchange
+from tokensvc.http.respond import Reply, json_response
+
+
+def problem(**changes: Any) -> Reply:
+    body = {
+        "type": "https://tokens.example/docs#user_invalid",
+        "title": "t",
+        "status": 422,
+        "detail": "d",
+        "code": Code.USER_INVALID,
+        "request_id": exchange.current().request_id,
+        **changes,
+    }
+    reply = json_response(body, 422)
+    reply.headers[-2] = ("Content-Type", "application/problem+json")
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("view", "complaint"),
+    [
+        (lambda: json_response(TOKEN, 201), "undeclared 201"),
+        (lambda: json_response(TOKEN, 404), "undeclared 404"),
+        (lambda: json_response(TOKEN, headers=[("X-Extra", "1")]), "undeclared .'x-extra'."),
+        (lambda: Reply(200, b"<p>", "text/html"), "undeclared text/html"),
+        (lambda: Reply(200, b"{}", "application/json", caching=()), "cache-control is missing"),
+        (lambda: json_response(TOKEN, headers=[("RateLimit", "lots")]), "header ratelimit"),
+        (lambda: json_response({**TOKEN, "expires_in": "3600"}), "is not of type 'integer'"),
+        (lambda: json_response({"token": "x"}), "required property"),
+        (lambda: Reply(200, b"no token", "text/plain"), "does not match"),
+        (lambda: problem(code="nonsense"), "is not one of"),
+        (lambda: problem(status=400), "status of the problem"),
+        (lambda: problem(request_id="another"), "id of the problem"),
+    ],
+)
+def test_undeclared_answers_fail(client: Client, probe: Probe, view: Any, complaint: str) -> None:
+    """An answer outside the contract fails whatever test receives it."""
+    probe.view = view
+    with pytest.raises(AssertionError, match=complaint):
+        client.get("/v1/token")
+
+
+def test_a_declared_answer_passes(client: Client, probe: Probe) -> None:
+    """The helper of the cases above makes a good problem when nothing is changed."""
+    probe.view = problem
+    assert client.get("/v1/token").code == "user_invalid"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "complaint"),
+    [
+        ("GET", "/nowhere", {}, "not in the contract"),
+        ("PUT", "/v1/token", {}, "not in the contract"),
+        ("GET", "/v1/token", {"query": {"user": "x"}}, "user is not in the contract"),
+        ("GET", "/v1/token", {"query": {"ttl": "60"}}, "parameter ttl"),
+        ("GET", "/v1/token", {"body": b"{}"}, "takes no body"),
+        ("POST", "/v1/token", {"json": {"userId": "john"}}, "the body"),
+        ("POST", "/v1/token", {"json": {"user_id": 7}}, "the body"),
+        ("POST", "/v1/token", {"body": b"{}"}, "media type"),
+    ],
+)
+def test_requests_that_are_called_valid(
+    client: Client, method: str, path: str, options: Any, complaint: str
+) -> None:
+    """A request outside the contract must be called invalid."""
+    with pytest.raises(AssertionError, match=complaint):
+        client.request(method, path, **options)

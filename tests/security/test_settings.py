@@ -1,0 +1,215 @@
+"""SECURITY 61, 21 and 25: a start fails closed, and no setting's secret is ever shown."""
+
+import copy
+import json
+import logging
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from tests.logs import caught_log
+from tokensvc.settings import Settings, SettingsError, load
+
+BASE = {"TOKENSVC_PUBLIC_URL": "https://tokens.example"}
+ISSUER = {
+    "name": "acme",
+    "issuer": "https://id.acme.example",
+    "audience": "chat",
+    "jwks_uri": "https://id.acme.example/jwks.json",
+}
+SECRETS = (
+    "TOKENSVC_DATABASE_URL",
+    "TOKENSVC_REDIS_URL",
+    "TOKENSVC_ENCRYPTION_KEYS",
+    "TOKENSVC_METRICS__TOKEN",
+    "STREAM_API_SECRET",
+)
+
+
+def issuer(**changed: object) -> dict[str, str]:
+    member = {name: value for name, value in {**ISSUER, **changed}.items() if value is not None}
+    return {"TOKENSVC_ISSUERS": json.dumps([member])}
+
+
+def faults(environ: Mapping[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+    return {fault.setting: fault.message for fault in refused.value.faults}
+
+
+@pytest.mark.sec(61)
+@pytest.mark.parametrize(
+    ("environ", "setting"),
+    [
+        ({"TOKENSVC_PUBLIC_URL": ""}, "TOKENSVC_PUBLIC_URL"),
+        ({"TOKENSVC_PUBLIC_URL": "http://tokens.example"}, "TOKENSVC_PUBLIC_URL"),
+        ({"TOKENSVC_PUBLIC_URL": "http://127.0.0.1:8000"}, "TOKENSVC_PUBLIC_URL"),
+        (issuer(audience=None), "TOKENSVC_ISSUERS[0].audience"),
+        (issuer(audience=""), "TOKENSVC_ISSUERS[0].audience"),
+        (issuer(audience=[]), "TOKENSVC_ISSUERS[0].audience"),
+        (issuer(issuer=None), "TOKENSVC_ISSUERS[0].issuer"),
+        (issuer(issuer="http://id.acme.example"), "TOKENSVC_ISSUERS[0].issuer"),
+        (issuer(jwks_uri="http://id.acme.example/jwks.json"), "TOKENSVC_ISSUERS[0].jwks_uri"),
+        (issuer(jwks_uri=None), "TOKENSVC_ISSUERS[0]"),
+        (issuer(algorithms=["HS256"]), "TOKENSVC_ISSUERS[0].algorithms[0]"),
+        (issuer(algorithms=["none"]), "TOKENSVC_ISSUERS[0].algorithms[0]"),
+        (issuer(clock_leeway=61), "TOKENSVC_ISSUERS[0].clock_leeway"),
+        ({"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
+        ({"FLASK_DEBUG": "true"}, "FLASK_DEBUG"),
+        ({"TOKENSVC_PROXIES__TRUSTED": '["0.0.0.0/0"]'}, "TOKENSVC_PROXIES__TRUSTED[0]"),
+        ({"TOKENSVC_PROXIES__TRUSTED": '["::/0"]'}, "TOKENSVC_PROXIES__TRUSTED[0]"),
+        ({"TOKENSVC_PROXIES__TRUSTED": '["*"]'}, "TOKENSVC_PROXIES__TRUSTED[0]"),
+        ({"TOKENSVC_CORS__ORIGINS": '["*"]'}, "TOKENSVC_CORS__ORIGINS[0]"),
+        ({"TOKENSVC_CORS__ORIGINS": '["null"]'}, "TOKENSVC_CORS__ORIGINS[0]"),
+        ({"TOKENSVC_HOSTS__ALLOWED": '["*"]'}, "TOKENSVC_HOSTS__ALLOWED[0]"),
+        ({"TOKENSVC_DATABASE_URL": "postgresql://h/d"}, "TOKENSVC_ENCRYPTION_KEYS"),
+        ({"TOKENSVC_ENCRYPTION_KEYS": '["c2hvcnQ="]'}, "TOKENSVC_ENCRYPTION_KEYS[0]"),
+        ({"TOKENSVC_METRICS__TOKEN": "short"}, "TOKENSVC_METRICS__TOKEN"),
+        ({"TOKENSVC_JWKS__TIMEOUT": "30"}, "TOKENSVC_JWKS__TIMEOUT"),
+    ],
+)
+def test_start_is_refused(environ: Mapping[str, str], setting: str) -> None:
+    """What would be insecure is a fault of its setting, not a warning and not a default."""
+    assert list(faults({**BASE, **environ})) == [setting]
+
+
+@pytest.mark.sec(61)
+def test_development_must_be_asked_for() -> None:
+    """Without a word the environment is production; another word is refused."""
+    assert load(BASE).environment == "production"
+    assert "TOKENSVC_ENVIRONMENT" in faults({**BASE, "TOKENSVC_ENVIRONMENT": "dev"})
+    assert load({"TOKENSVC_ENVIRONMENT": "development", "FLASK_DEBUG": "1"})
+
+
+@pytest.mark.sec(21, 61)
+@pytest.mark.parametrize(
+    ("secret", "accepted"),
+    [
+        ("s", False),
+        ("s" * 31, False),
+        ("s" * 32, True),
+        ("é" * 16, True),
+        ("é" * 15, False),
+        (" " * 40, False),
+        (" " + "s" * 40, False),
+        ("s" * 40 + "\n", False),
+    ],
+)
+def test_stream_secret_has_32_bytes(secret: str, accepted: bool) -> None:
+    """RFC 7518 section 3.2: an HS256 key as long as its hash; bytes count, padding does not."""
+    environ = {**BASE, "STREAM_API_KEY": "k1", "STREAM_API_SECRET": secret}
+    if accepted:
+        assert load(environ).stream.api_secret
+    else:
+        assert list(faults(environ)) == ["STREAM_API_SECRET"]
+
+
+planted = st.text(
+    st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=12, max_size=60
+).filter(str.strip)
+
+
+@pytest.mark.sec(25)
+@effort(deadline=None, max_examples=150)
+@given(secret=planted, name=st.sampled_from(SECRETS), by_file=st.booleans(), as_list=st.booleans())
+def test_no_fault_shows_a_secret(
+    tmp_path_factory: pytest.TempPathFactory,
+    secret: str,
+    name: str,
+    by_file: bool,
+    as_list: bool,
+) -> None:
+    """Text in place of a secret, right or wrong, by variable or file: no error has it."""
+    value = json.dumps([secret]) if as_list else secret
+    environ = {**BASE, "TOKENSVC_ISSUER": "x", "TOKENSVC_WORKERS": "0", name: value}
+    if by_file:
+        path = tmp_path_factory.mktemp("secrets") / "secret"
+        path.write_text(environ.pop(name), encoding="utf-8")
+        environ[f"{name}_FILE"] = str(path)
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+    shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value)
+    shown += repr(refused.value.faults)
+    assert secret not in shown
+    assert secret not in repr(refused.value.__context__)
+    assert secret not in repr(refused.value.__cause__)
+
+
+@pytest.mark.sec(25)
+def test_a_secret_in_the_wrong_place_of_the_file_is_not_shown(tmp_path: Path) -> None:
+    """Not under an unknown name, not as a table, not in a file that is no TOML."""
+    for text in (
+        "[stream]\nsecret = 'planted-secret'\n",
+        "stream = 'planted-secret'\n",
+        "metrics.token = ['planted-secret']\n",
+        "encryption_keys = 'planted-secret'\n",
+        "[stream]\napi_secret = planted-secret\n",
+        "[stream]\napi_secret = 'planted-secret\n",
+    ):
+        path = tmp_path / "tokensvc.toml"
+        path.write_text(text, encoding="utf-8")
+        assert "planted-secret" not in repr(faults({**BASE, "TOKENSVC_CONFIG": str(path)}))
+
+
+GOOD = {
+    **BASE,
+    "TOKENSVC_DATABASE_URL": "postgresql://tokensvc:planted-p%40ss@db.example/tokensvc",
+    "TOKENSVC_REDIS_URL": "rediss://:planted-redis@cache.example:6379/0",
+    "TOKENSVC_ENCRYPTION_KEYS": '["cGxhbnRlZC1lbmNyeXB0aW9uLWtleS1vZi0zMi1ieXQ="]',
+    "TOKENSVC_METRICS__TOKEN": "planted-metrics-token",
+    "STREAM_API_KEY": "k1",
+    "STREAM_API_SECRET": "planted-stream-secret-of-more-than-32-bytes",
+}
+PLANTED = ("planted-", "cGxhbnRlZC")
+
+
+@pytest.mark.sec(25)
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        "{}".format,
+        lambda settings: repr(settings.stream),
+        lambda settings: repr(dict(settings)),
+        Settings.model_dump_json,
+        lambda settings: repr(settings.model_dump()),
+        lambda settings: repr(vars(settings)),
+        lambda settings: repr(copy.copy(settings)),
+    ],
+)
+def test_settings_do_not_show_their_secrets(show) -> None:
+    """However they are printed, dumped or logged."""
+    shown = show(load(GOOD))
+    assert "k1" in shown or "api_key" in shown
+    assert not any(part in shown for part in PLANTED)
+
+
+@pytest.mark.sec(25)
+def test_every_secret_is_known_to_the_log() -> None:
+    """The log is told each secret, and the password of a URL as it stands and as it is meant."""
+    told = set(load(GOOD).secret_values())
+    assert told == {
+        "planted-p%40ss",
+        "planted-p@ss",
+        "planted-redis",
+        "cGxhbnRlZC1lbmNyeXB0aW9uLWtleS1vZi0zMi1ieXQ=",
+        "planted-metrics-token",
+        "planted-stream-secret-of-more-than-32-bytes",
+    }
+
+
+@pytest.mark.sec(25, 58)
+def test_the_library_does_not_log_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydantic-settings has a switch that logs every value of every source."""
+    monkeypatch.setenv("PYDANTIC_SETTINGS_DEBUG", "1")
+    with caught_log(level="debug") as log:
+        load(GOOD)
+        logging.getLogger("somewhere").debug("still on")
+        assert "still on" in log.text()
+        assert not any(part in log.text() for part in PLANTED)
