@@ -1,0 +1,25 @@
+"""The acts on either database, and on a running service."""
+
+import pytest
+
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.revocations.rules import Source
+from tokensvc.revocations.service import Revocations
+from tokensvc.standing.store import StandingStore
+
+SOURCES = [
+    Source(prefix="", by_issue_time=False),
+    Source(prefix="a0-", by_issue_time=True),
+]
+
+
+@pytest.fixture
+def revocations(database, clock):
+    """Give the acts on either database; on SQLite the clock is the test's."""
+    return Revocations(database, DatabaseClock(database, clock), SOURCES, delivers=True)
+
+
+@pytest.fixture
+def standings(database, clock):
+    """Give what a mint reads."""
+    return StandingStore(database, clock)
