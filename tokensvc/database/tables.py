@@ -172,6 +172,7 @@ deliveries = sa.Table(
     sa.Index(
         "deliveries_open",
         "kind",
+        "state",
         "due_at",
         sqlite_where=_open_deliveries,
         postgresql_where=_open_deliveries,

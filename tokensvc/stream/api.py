@@ -39,6 +39,7 @@ MAX_WAIT = 3600.0
 
 _CUT_OFF = "revoke_tokens_issued_before"
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+_REFUSED = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +201,7 @@ def _answer(exchanged: Exchanged, now: float) -> Answer:
     code = (content or {}).get("code")
     if not isinstance(code, int) or content is None:
         return Answer(Verdict.UNKNOWN, f"status {status}, not Stream's", status, wait=wait)
-    is_verdict = 400 <= status < 500 and status != HTTPStatus.REQUEST_TIMEOUT
-    verdict = Verdict.REFUSED if is_verdict else Verdict.UNKNOWN
+    verdict = Verdict.REFUSED if status in _REFUSED else Verdict.UNKNOWN
     return Answer(verdict, _told(content), status, code, wait)
 
 

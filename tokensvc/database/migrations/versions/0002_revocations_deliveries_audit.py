@@ -114,7 +114,7 @@ def _deliveries() -> None:
     op.create_index(
         "deliveries_open",
         "deliveries",
-        ["kind", "due_at"],
+        ["kind", "state", "due_at"],
         sqlite_where=open_deliveries,
         postgresql_where=open_deliveries,
     )
