@@ -8,7 +8,7 @@ from stream_chat import StreamChat
 from tests.doubles.faults import Answer
 from tests.doubles.stream import StreamDouble
 from tokensvc.stream import wire
-from tokensvc.stream.api import StreamUnavailableError, check_key
+from tokensvc.stream.api import AppIdentity, StreamUnavailableError, check_key
 
 KEY = "key-of-the-app"
 SECRET = "a secret of the app, more than 32 bytes long"
@@ -29,6 +29,25 @@ def test_a_good_pair_is_accepted(stream):
     answer = check(stream)
     assert answer.accepted
     assert "double" in answer.detail
+    assert answer.app == AppIdentity(id=4711, organization="tests", name="double")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ((1, "org", "app"), (1, "org", "app renamed"), True),
+        ((1, "org", "app"), (2, "org", "app"), False),
+        ((None, "org", "app"), (None, "org", "app"), True),
+        ((None, "org", "app"), (7, "org", "app"), True),
+        ((None, "org", "app"), (None, "org", "other"), False),
+        ((None, "org", "app"), (None, "other", "app"), False),
+        ((None, "org", ""), (None, "org", ""), False),
+    ],
+)
+def test_apps_are_told_apart(one, other, same):
+    """By Stream's number where both have one, else by name; without any, they are not the same."""
+    assert AppIdentity(*one).is_same_as(AppIdentity(*other)) is same
+    assert AppIdentity(*other).is_same_as(AppIdentity(*one)) is same
 
 
 def test_the_call_is_the_one_of_the_official_sdk(stream):

@@ -35,7 +35,12 @@ class StreamApp:
     def __init__(self, keys: Mapping[str, str], clock: Callable[[], float]) -> None:
         self.keys = dict(keys)
         self.users: dict[str, dict[str, Any]] = {}
-        self.settings: dict[str, Any] = {"name": "double", _CUT_OFF: None}
+        self.settings: dict[str, Any] = {
+            "id": 4711,
+            "name": "double",
+            "organization": "tests",
+            _CUT_OFF: None,
+        }
         self._clock = clock
         self._lock = threading.RLock()
 

@@ -5,8 +5,8 @@ The only caller of Stream. The token that a call carries never leaves `wire`.
 """
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -24,6 +24,7 @@ from tokensvc.stream.wire import (
 
 __all__ = [
     "Answer",
+    "AppIdentity",
     "KeyCheck",
     "KeyPair",
     "StreamApi",
@@ -35,11 +36,39 @@ __all__ = [
 MAX_USERS = 100
 """In one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
 
+MAX_IDS_LENGTH = 4000
+"""Characters of the ids in one query: with what stands between them, an address of 6 KB at most."""
+
 MAX_WAIT = 3600.0
 
 _CUT_OFF = "revoke_tokens_issued_before"
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 _REFUSED = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
+
+
+@dataclass(frozen=True, slots=True)
+class AppIdentity:
+    """
+    What tells one Stream app from another.
+
+    Attributes:
+        id: Stream's number; `None` from the older form of `GET /app`, which has none.
+        organization: Whose app it is. Not trusted text.
+        name: Unlike any other of the organization. Not trusted text.
+    """
+
+    id: int | None
+    organization: str
+    name: str
+
+    def is_same_as(self, other: "AppIdentity") -> bool:
+        """Tell whether both are one app; what cannot be told is not the same."""
+        if self.id is not None and other.id is not None:
+            return self.id == other.id
+        return bool(self.name) and (self.organization, self.name) == (
+            other.organization,
+            other.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +81,13 @@ class KeyCheck:
         detail: The app's name, or Stream's code and message. Not trusted text.
         clock_ahead: Seconds by which our clock runs ahead of Stream's, good to about a second;
             `None` when Stream did not tell the time.
+        app: Of the API key, if it is accepted.
     """
 
     accepted: bool
     detail: str
     clock_ahead: float | None
+    app: AppIdentity | None = None
 
 
 def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> KeyCheck:
@@ -77,8 +108,9 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
     clock_ahead = _clock_ahead((before + clock()) / 2, answer.headers.get("Date"))
     content = answer.content or {}
     if answer.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
-        name = str(content["app"].get("name", "without a name"))
-        return KeyCheck(accepted=True, detail=f"app {name}", clock_ahead=clock_ahead)
+        app = _identity(content["app"])
+        detail = f"app {app.name or 'without a name'}"
+        return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
         return KeyCheck(accepted=False, detail=_told(content), clock_ahead=clock_ahead)
     raise StreamUnavailableError(f"GET /app was answered with status {answer.status}")
@@ -144,14 +176,25 @@ class StreamApi:
         return self._call(key, "PATCH", "users", body={"users": users})
 
     def find_users(self, key: KeyPair, user_ids: Collection[str]) -> Answer:
-        """Find those of up to `MAX_USERS` users that Stream has; `user_ids_in` reads the answer."""
-        payload = {
-            "filter_conditions": {"id": {"$in": list(user_ids)}},
-            "sort": [],
-            "limit": MAX_USERS,  # 30 unless it is said
-            "include_deactivated_users": True,
-        }
-        return self._call(key, "GET", "users", query={"payload": json.dumps(payload)})
+        """
+        Find those of up to `MAX_USERS` users that Stream has; `user_ids_in` reads the answer.
+
+        One call, or a few where the ids are too long for one address.
+        """
+        found: list[Any] = []
+        for some in _portions(user_ids):
+            payload = {
+                "filter_conditions": {"id": {"$in": some}},
+                "sort": [],
+                "limit": MAX_USERS,  # 30 unless it is said
+                "include_deactivated_users": True,
+            }
+            answer = self._call(key, "GET", "users", query={"payload": json.dumps(payload)})
+            if answer.verdict is not Verdict.DONE:
+                return answer
+            users = answer.content.get("users")
+            found += users if isinstance(users, list) else []
+        return replace(answer, content={"users": found})
 
     def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> Answer:
         """Write users whole, by id: what Stream held of one that it has after all is wiped."""
@@ -183,14 +226,33 @@ class StreamApi:
 
 def user_ids_in(answer: Answer) -> frozenset[str]:
     """Give the ids of the users that were found."""
-    users = answer.content.get("users")
-    found = users if isinstance(users, list) else []
+    found = answer.content["users"]
     return frozenset(str(user.get("id")) for user in found if isinstance(user, dict))
 
 
 def rfc3339(seconds: int | None) -> str | None:
     """Write epoch seconds as Stream reads them: UTC, whole seconds."""
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _identity(app: Mapping[str, Any]) -> AppIdentity:
+    number = app.get("id")
+    return AppIdentity(
+        id=number if isinstance(number, int) else None,
+        organization=str(app.get("organization") or app.get("organization_name") or ""),
+        name=str(app.get("name") or ""),
+    )
+
+
+def _portions(user_ids: Collection[str]) -> Iterator[list[str]]:
+    """Cut a list of ids into such as fit into an address."""
+    portion: list[str] = []
+    for user_id in user_ids:
+        if portion and sum(map(len, portion)) + len(user_id) > MAX_IDS_LENGTH:
+            yield portion
+            portion = []
+        portion.append(user_id)
+    yield portion
 
 
 def _answer(exchanged: Exchanged, now: float) -> Answer:
