@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.orders import Order
 from tokensvc.database.tables import audit_events, deliveries
 from tokensvc.revocations.rules import HoldsUntil
-from tokensvc.revocations.service import Order
 
 ORDER = Order("svc.backend", "asked by support")
 

@@ -1,7 +1,6 @@
 """`/v1/users/…`, `/v1/app…` and `POST /v1/me/revocations`: parse, call, render."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 from flask import Blueprint
@@ -9,14 +8,16 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.core import user_ids
 from tokensvc.core.callers import Authorize, SignedIn
+from tokensvc.core.orders import Order
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.http.acts import ActQuery, ActRequest, Reason
 from tokensvc.http.body import NoParameters, parse_body, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
 from tokensvc.revocations.rules import HoldsUntil
-from tokensvc.revocations.service import Order, Revocations
+from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import AppState, UserState
 
 READ = "users:read"
@@ -27,20 +28,6 @@ _UNDO_WARNING = (
     "Provider credentials and Stream tokens from before the revocation work again until they "
     "expire, stolen ones too. Sessions that it ended stay ended."
 )
-
-Reason = Annotated[str, msgspec.Meta(max_length=500)]
-
-
-class ActRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why, for the audit trail."""
-
-    reason: Reason | None = None
-
-
-class ActQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether to do it, or only to say what would come of it."""
-
-    dry_run: bool = False
 
 
 class UndoQuery(ActQuery, frozen=True, forbid_unknown_fields=True):

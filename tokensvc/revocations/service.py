@@ -7,6 +7,7 @@ from typing import cast
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
+from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
@@ -18,22 +19,6 @@ from tokensvc.revocations.store import StoredStanding
 
 _POLL = 0.05
 """Seconds between two looks at a delivery that somebody waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """
-    Who wants an act, and how.
-
-    Attributes:
-        actor: As the audit trail names them.
-        reason: In their words.
-        dry_run: Only say what would come of it.
-    """
-
-    actor: str
-    reason: str | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
