@@ -9,10 +9,10 @@ nothing that was sent before can still change that. A call that gave no verdict 
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Literal, TypeAlias
 
-from tokensvc.stream.api import Answer, Verdict
+from tokensvc.delivery.outcome import Outcome, Result
+from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
 APP = ""
@@ -36,8 +36,6 @@ _ASK_OFTEN, _ASK_OFTEN_FOR, _ASK_SELDOM = 10, 600, 60
 _LONGEST_WAIT = 60.0
 _LONGEST_WAIT_OF_REFUSED = 3600.0
 _LONGEST_PAUSE = 30.0
-
-_CODE_RATE_LIMITED, _CODE_NO_SUCH_USER = 9, 16
 
 
 class DeliveryState(StrEnum):
@@ -82,37 +80,6 @@ class Delivery:
     updated_at: int
 
 
-class Result(StrEnum):
-    """
-    What a call means for the rows that it was about.
-
-    `unreached`: nothing has arrived, or Stream had no time for it. `key_refused`: Stream does not
-    take our keys. `refused`: it does not take this state.
-    """
-
-    DONE = "done"
-    UNKNOWN = "unknown"
-    UNREACHED = "unreached"
-    KEY_REFUSED = "key_refused"
-    REFUSED = "refused"
-    ABSENT = "absent"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """
-    What came of a call.
-
-    Attributes:
-        error: For operators.
-        wait: Seconds that Stream wants to pass before the next call of this kind.
-    """
-
-    result: Result
-    error: str | None = None
-    wait: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
     """
@@ -142,21 +109,9 @@ class Pace:
     not_before: float = 0.0
 
 
-def outcome_of(answer: Answer) -> Outcome:
-    """Read an answer."""
-    if answer.verdict is not Verdict.REFUSED:
-        result = {
-            Verdict.DONE: Result.DONE,
-            Verdict.NOT_SENT: Result.UNREACHED,
-            Verdict.UNKNOWN: Result.UNKNOWN,
-        }[answer.verdict]
-    elif answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        result = Result.KEY_REFUSED
-    elif answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code == _CODE_RATE_LIMITED:
-        result = Result.UNREACHED
-    else:
-        result = Result.ABSENT if answer.code == _CODE_NO_SUCH_USER else Result.REFUSED
-    return Outcome(result, answer.detail or None, answer.wait)
+def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
+    """Give every key that is not retired: the one that Stream takes may not be the active one."""
+    return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
 
 
 def claimed(row: Delivery, now: float) -> Delivery:
@@ -171,6 +126,11 @@ def claimed(row: Delivery, now: float) -> Delivery:
         lease_until=int(now) + LEASE,
         resend_at=resend_time(now) if lost else row.resend_at,
     )
+
+
+def renewed(row: Delivery, now: float) -> Delivery:
+    """Let its sender have a row for longer."""
+    return replace(row, lease_until=int(now) + LEASE)
 
 
 def settled(

@@ -1,28 +1,24 @@
-"""The rows of deliveries."""
+"""The rows of deliveries, and what Stream is to hold by them."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Literal, TypeAlias
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tokensvc.database.engine import Transaction
-from tokensvc.database.tables import deliveries
+from tokensvc.core.clock import Clock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.tables import app_standing, deliveries, user_standings
+from tokensvc.delivery import profile_store, rules
+from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
 
-DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
-APP = ""
-"""The subject of the app's one delivery."""
+Wanted: TypeAlias = Any
+"""What Stream is to hold: a cut-off in epoch seconds or `None`; of a profile, its `Profile`."""
 
-
-class DeliveryState(StrEnum):
-    """How far a state has come on its way to Stream."""
-
-    PENDING = "pending"
-    APPLIED = "applied"
-    ABSENT = "absent"
-    FAILED = "failed"
-    MOOT = "moot"
+_columns = deliveries.c
+_is_open = sa.text("state NOT IN ('applied', 'moot')")
+"""In the words of the index, which SQLite compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,24 @@ class DeliveryStatus:
     updated_at: int | None
     last_error: str | None
 
+
+class Queue(NamedTuple):
+    """Deliveries that wait together."""
+
+    kind: DeliveryKind
+    state: DeliveryState
+
+
+QUEUES = (
+    Queue("app", DeliveryState.PENDING),
+    Queue("app", DeliveryState.FAILED),
+    Queue("user", DeliveryState.PENDING),
+    Queue("user", DeliveryState.FAILED),
+    Queue("user", DeliveryState.ABSENT),
+    Queue("profile", DeliveryState.PENDING),
+    Queue("profile", DeliveryState.FAILED),
+)
+"""In the order of their urgency."""
 
 _NOTHING_TO_DELIVER = DeliveryStatus(DeliveryState.APPLIED, None, None)
 
@@ -60,7 +74,7 @@ def mark(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
         updated_at=int(now),
     )
     again = {
-        "version": deliveries.c.version + 1,
+        "version": _columns.version + 1,
         "state": DeliveryState.PENDING,
         "due_at": int(now),
         "attempts": 0,
@@ -73,12 +87,173 @@ def mark(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
 
 def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> DeliveryStatus:
     """Tell how far a state has come."""
-    columns = deliveries.c
     row = connection.execute(
-        sa.select(columns.state, columns.updated_at, columns.last_error).where(
-            columns.kind == kind, columns.subject == subject
+        sa.select(_columns.state, _columns.updated_at, _columns.last_error).where(
+            _columns.kind == kind, _columns.subject == subject
         )
     ).first()
     if row is None:
         return _NOTHING_TO_DELIVER
     return DeliveryStatus(DeliveryState(row.state), row.updated_at, row.last_error)
+
+
+class DueQueues:
+    """
+    Looks for queues in which something is due, without a transaction: most looks find nothing.
+
+    Args:
+        host: Used on SQLite; PostgreSQL's own clock is read in the statement.
+    """
+
+    def __init__(self, database: Database, host: Clock) -> None:
+        self._host = host
+        self._has_clock = database.dialect == "postgresql"
+        now: sa.ColumnElement[int] = (
+            sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
+            if self._has_clock
+            else sa.bindparam("now", type_=sa.BigInteger)
+        )
+        found: list[sa.ColumnElement[Any]] = [
+            sa.exists().where(*_is_due(queue, now)) for queue in QUEUES
+        ]
+        self._read = database.prepare(sa.select(*found))
+
+    def read(self) -> list[Queue]:
+        """
+        Give the queues in which something is due, the most urgent first.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        found = self._read.fetch({} if self._has_clock else {"now": int(self._host())})
+        return [queue for queue, is_due in zip(QUEUES, found or (), strict=False) if is_due]
+
+
+def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
+    """Give what is due and nobody else's, longest due first, and hold it."""
+    statement = (
+        sa.select(deliveries)
+        .where(*_is_due(queue, sa.literal(int(now), sa.BigInteger)))
+        .order_by(_columns.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_delivery(row) for row in tx.execute(statement)]
+
+
+def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list[Delivery]:
+    """Give rows and hold them; in one order, so that no two wait for each other."""
+    statement = (
+        sa.select(deliveries)
+        .where(_columns.kind == kind, _columns.subject.in_(subjects))
+        .order_by(_columns.subject)
+        .with_for_update()
+    )
+    return [_delivery(row) for row in tx.execute(statement)]
+
+
+def save(tx: Transaction, rows: Collection[Delivery]) -> None:
+    """Write rows that are held."""
+    if not rows:
+        return
+    this = (
+        _columns.kind == sa.bindparam("this_kind"),
+        _columns.subject == sa.bindparam("this_subject"),
+    )
+    names = [name for name in Delivery.__slots__ if name not in {"kind", "subject"}]
+    statement = (
+        deliveries.update().where(*this).values({name: sa.bindparam(name) for name in names})
+    )
+    values = [asdict(row) for row in rows]
+    for value in values:
+        value["this_kind"], value["this_subject"] = value.pop("kind"), value.pop("subject")
+    tx.execute(statement, values)
+
+
+def differ(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
+    """Note that Stream may have lost the cut-offs of users, if they ever had one."""
+    rows = lock(tx, "user", user_ids)
+    save(tx, [rules.differing(row, now, resend=resend) for row in rows])
+
+
+def wanted(
+    connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
+) -> dict[str, Wanted]:
+    """Give what Stream is to hold. Consistent with versions whose rows are held."""
+    if kind == "app":
+        return {APP: connection.scalar(sa.select(app_standing.c.tokens_valid_after))}
+    if kind == "profile":
+        return dict(profile_store.read(connection, subjects))
+    standing = user_standings.c
+    cut_offs = sa.select(standing.user_id, standing.tokens_valid_after).where(
+        standing.user_id.in_(subjects)
+    )
+    found = {row.user_id: row.tokens_valid_after for row in connection.execute(cut_offs)}
+    return {subject: found.get(subject) for subject in subjects}
+
+
+def ring_version(connection: sa.Connection) -> int:
+    """Give the version of the ring of Stream keys."""
+    return connection.scalar(sa.select(app_standing.c.stream_ring_version)) or 0
+
+
+def listed(
+    connection: sa.Connection,
+    *,
+    kind: DeliveryKind | None,
+    states: Collection[DeliveryState],
+    limit: int,
+) -> list[Delivery]:
+    """Give rows for an operator, those changed last first."""
+    statement = sa.select(deliveries).where(_columns.state.in_(states))
+    if kind is not None:
+        statement = statement.where(_columns.kind == kind)
+    newest = (_columns.updated_at.desc(), _columns.kind, _columns.subject)
+    return [_delivery(row) for row in connection.execute(statement.order_by(*newest).limit(limit))]
+
+
+def hasten(tx: Transaction, now: float) -> int:
+    """Make what has failed or waits for another attempt due now, and give how much that is."""
+    is_waiting = _columns.state.in_([DeliveryState.FAILED, DeliveryState.PENDING])
+    is_late = _columns.attempts > 0
+    statement = deliveries.update().where(is_waiting, is_late, _columns.due_at > int(now))
+    return tx.execute(statement.values(due_at=int(now))).rowcount
+
+
+def overdue_since(connection: sa.Connection) -> int | None:
+    """Give the time at which the longest waiting delivery was due, epoch seconds."""
+    waiting = [queue for queue in QUEUES if queue.state is DeliveryState.PENDING]
+    times = [
+        connection.scalar(sa.select(sa.func.min(_columns.due_at)).where(*_is_in(queue)))
+        for queue in waiting
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def failed(connection: sa.Connection, limit: int) -> list[Delivery]:
+    """Give some that have failed, the most urgent first."""
+    found: list[Delivery] = []
+    for queue in QUEUES:
+        if queue.state is DeliveryState.FAILED:
+            statement = sa.select(deliveries).where(*_is_in(queue)).limit(limit - len(found))
+            found += [_delivery(row) for row in connection.execute(statement)]
+    return found
+
+
+def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
+    """As literals: a planner that does not know the values cannot know that the index fits."""
+    return (
+        _is_open,  # type: ignore[return-value]
+        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
+        _columns.state == sa.literal_column(f"'{queue.state}'"),
+    )
+
+
+def _is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
+    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
+    return (*_is_in(queue), _columns.due_at <= now, is_free)
+
+
+def _delivery(row: Any) -> Delivery:
+    values = dict(row._mapping)  # noqa: SLF001 - the public way to a row's names
+    return Delivery(**{**values, "state": DeliveryState(values["state"])})

@@ -53,6 +53,11 @@ JWKS_FETCHES = Counter(
 LIMITER_FALLBACK = Counter(
     "tokensvc_limiter_fallbacks", "Rate limits counted in memory because Redis failed."
 )
+STREAM_CALLS = Counter(
+    "tokensvc_stream_calls",
+    "Calls that bring cut-offs and profiles over to Stream, by what came of them.",
+    ["kind", "result"],
+)
 
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -78,6 +83,7 @@ _mints = _Bound(MINTS.labels)
 _refusals = _Bound(REFUSALS.labels)
 _auth_failures = _Bound(AUTH_FAILURES.labels)
 _jwks_fetches = _Bound(JWKS_FETCHES.labels)
+_stream_calls = _Bound(STREAM_CALLS.labels)
 
 
 def count_request(route: str, method: str, status: str, seconds: float) -> None:
@@ -119,6 +125,11 @@ def count_auth_failure(credential: str) -> None:
 def count_jwks_fetch(issuer: str, outcome: str) -> None:
     """Count a fetch of an issuer's keys, by the issuer's configured name: `ok` or `failed`."""
     _jwks_fetches[issuer, outcome].inc()
+
+
+def count_stream_call(kind: str, result: str) -> None:
+    """Count a call for deliveries of a kind (`app`, `user`, `profile`) by its result."""
+    _stream_calls[kind, result].inc()
 
 
 def count_limiter_fallback() -> None:

@@ -1,0 +1,57 @@
+"""What an answer of Stream means for what was to be brought over. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+
+from tokensvc.stream.api import Answer, Verdict
+
+_CODE_RATE_LIMITED, _CODE_NO_SUCH_USER = 9, 16
+
+
+class Result(StrEnum):
+    """
+    What a call means for the rows that it was about.
+
+    `unreached`: nothing has arrived, or Stream had no time for it. `key_refused`: Stream does not
+    take our keys. `refused`: it does not take this state.
+    """
+
+    DONE = "done"
+    UNKNOWN = "unknown"
+    UNREACHED = "unreached"
+    KEY_REFUSED = "key_refused"
+    REFUSED = "refused"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What came of a call.
+
+    Attributes:
+        error: For operators.
+        wait: Seconds that Stream wants to pass before the next call of this kind.
+    """
+
+    result: Result
+    error: str | None = None
+    wait: float = 0.0
+
+
+def outcome_of(answer: Answer) -> Outcome:
+    """Read an answer."""
+    if answer.verdict is not Verdict.REFUSED:
+        result = {
+            Verdict.DONE: Result.DONE,
+            Verdict.NOT_SENT: Result.UNREACHED,
+            Verdict.UNKNOWN: Result.UNKNOWN,
+        }[answer.verdict]
+    elif answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        result = Result.KEY_REFUSED
+    elif answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code == _CODE_RATE_LIMITED:
+        result = Result.UNREACHED
+    else:
+        result = Result.ABSENT if answer.code == _CODE_NO_SUCH_USER else Result.REFUSED
+    return Outcome(result, answer.detail or None, answer.wait)
