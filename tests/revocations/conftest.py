@@ -16,7 +16,7 @@ SOURCES = [
 @pytest.fixture
 def revocations(database, clock):
     """Give the acts on either database; on SQLite the clock is the test's."""
-    return Revocations(database, DatabaseClock(database, clock), SOURCES, delivers=True)
+    return Revocations(database, DatabaseClock(database, clock), SOURCES, delivers=True, waiters=1)
 
 
 @pytest.fixture

@@ -1,26 +1,30 @@
 """`GET /v1/audit`: the trail, newest first, filtered and paged."""
 
+from typing import Annotated
+
 import msgspec
 from flask import Blueprint
 
 from tokensvc.audit.rules import Event
 from tokensvc.audit.service import AuditTrail
 from tokensvc.core.callers import Authorize
-from tokensvc.http.body import parse_query
+from tokensvc.http.body import NO_NUL, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.respond import Reply, json_response
 
 READ = "audit:read"
 
+Wanted = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
+
 
 class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Which events: those that have all of these."""
 
-    actor: str | None = None
-    action: str | None = None
-    subject: str | None = None
-    outcome: str | None = None
-    request_id: str | None = None
+    actor: Wanted | None = None
+    action: Wanted | None = None
+    subject: Wanted | None = None
+    outcome: Wanted | None = None
+    request_id: Wanted | None = None
 
     def filters(self) -> dict[str, str]:
         """Give what was asked for, by column."""

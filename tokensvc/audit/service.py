@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tokensvc.audit import store
 from tokensvc.audit.rules import Action, Event
-from tokensvc.core.clock import Clock
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
 _BATCH = 1000
@@ -18,7 +18,7 @@ class AuditTrail:
         retention: Seconds for which events are kept.
     """
 
-    def __init__(self, database: Database, clock: Clock, retention: int) -> None:
+    def __init__(self, database: Database, clock: DatabaseClock, retention: int) -> None:
         self._database = database
         self._clock = clock
         self._retention = retention
@@ -74,7 +74,7 @@ class AuditTrail:
     def _record_purge(self, tx: Transaction, purged: int, before: int) -> None:
         store.record(
             tx,
-            now=self._clock(),
+            now=self._clock.read(tx),
             actor="service:retention",
             action=Action.AUDIT_PURGED,
             subject="audit",

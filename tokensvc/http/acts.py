@@ -4,7 +4,9 @@ from typing import Annotated
 
 import msgspec
 
-Reason = Annotated[str, msgspec.Meta(max_length=500)]
+from tokensvc.http.body import NO_NUL
+
+Reason = Annotated[str, msgspec.Meta(max_length=500, pattern=NO_NUL)]
 
 
 class ActRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,6 +36,10 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_NAME = 64
 
 
+NO_NUL = r"^[^\x00]*$"
+"""Pattern of text that is stored or looked up: PostgreSQL has no NUL."""
+
+
 class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For `parse_query`: the route takes no parameters."""
 
@@ -47,9 +51,26 @@ def parse_body(struct: type[_Struct]) -> _Struct:
     Raises:
         Refusal: `unsupported_media_type` or `malformed_request`.
     """
+    return _convert(_content(), struct, "body")
+
+
+def parse_object() -> dict[str, Any]:
+    """
+    Parse a JSON body that is an object with members of any name.
+
+    Raises:
+        Refusal: `unsupported_media_type` or `malformed_request`.
+    """
+    content = _content()
+    if not isinstance(content, dict):
+        raise _malformed("The body does not fit: it must be an object.")
+    return content
+
+
+def _content() -> Any:
     here = exchange.current()
     if not here.body:
-        return _convert({}, struct, "body")
+        return {}
     content_type = here.environ.get("CONTENT_TYPE", "")
     if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type):
         raise Refusal(
@@ -59,7 +80,7 @@ def parse_body(struct: type[_Struct]) -> _Struct:
         raise Refusal(
             Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
         )
-    return _convert(_load(here.body), struct, "body")
+    return _load(here.body)
 
 
 def parse_query(struct: type[_Struct]) -> _Struct:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from tokensvc.http.body import NO_NUL
+
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 
@@ -21,7 +23,7 @@ class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
-    after: str | None = None
+    after: Annotated[str, msgspec.Meta(pattern=NO_NUL)] | None = None
 
 
 def page_of(items: Sequence[_Item], limit: int, cursor: Callable[[_Item], str]) -> dict[str, Any]:

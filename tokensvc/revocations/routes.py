@@ -45,7 +45,7 @@ class UsersQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 class UserAct(UserState, frozen=True, kw_only=True):
     """A user's new state, and what the act means."""
 
-    holds_until: HoldsUntil
+    holds_until: HoldsUntil | None
     warning: str | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
 
@@ -53,7 +53,7 @@ class UserAct(UserState, frozen=True, kw_only=True):
 class AppAct(AppState, frozen=True, kw_only=True):
     """Everyone's new state, and what the act means."""
 
-    holds_until: HoldsUntil
+    holds_until: HoldsUntil | None
     warning: str | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
 
@@ -69,10 +69,38 @@ def routes(
         signed_in: Gives the signed-in user, or refuses.
     """
     return [
+        _states(revocations, alphabet, authorize),
         _users(revocations, alphabet, authorize),
         _everyone(revocations, authorize),
         _own(revocations, signed_in),
     ]
+
+
+def _states(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("standings", __name__)
+
+    @blueprint.get("/v1/users")
+    def get_users() -> Reply:
+        query = parse_query(UsersQuery)
+        authorize(READ)
+        found = revocations.users(
+            suspended=query.suspended, after=query.after, limit=query.limit + 1
+        )
+        return json_response(page_of(found, query.limit, lambda state: state.user_id))
+
+    @blueprint.get("/v1/users/<user_id>")
+    def get_user(user_id: str) -> Reply:
+        parse_query(NoParameters)
+        authorize(READ)
+        return json_response(revocations.state(user_ids.check(user_id, alphabet)))
+
+    @blueprint.get("/v1/app")
+    def get_app() -> Reply:
+        parse_query(NoParameters)
+        authorize(READ)
+        return json_response(revocations.state(None))
+
+    return blueprint
 
 
 def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
@@ -82,21 +110,6 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
         service = authorize(REVOKE)
         note(user_id=user_ids.check(user_id, alphabet))
         return Order(service.client_id, reason, query.dry_run)
-
-    @blueprint.get("")
-    def get_users() -> Reply:
-        query = parse_query(UsersQuery)
-        authorize(READ)
-        found = revocations.users(
-            suspended=query.suspended, after=query.after, limit=query.limit + 1
-        )
-        return json_response(page_of(found, query.limit, lambda state: state.user_id))
-
-    @blueprint.get("/<user_id>")
-    def get_user(user_id: str) -> Reply:
-        parse_query(NoParameters)
-        authorize(READ)
-        return json_response(revocations.state(user_ids.check(user_id, alphabet)))
 
     @blueprint.post("/<user_id>/revocations")
     def revoke_user(user_id: str) -> Reply:
@@ -128,12 +141,6 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
 
 def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("app", __name__, url_prefix="/v1/app")
-
-    @blueprint.get("")
-    def get_app() -> Reply:
-        parse_query(NoParameters)
-        authorize(READ)
-        return json_response(revocations.state(None))
 
     @blueprint.post("/revocations")
     def revoke_everyone() -> Reply:
@@ -176,8 +183,9 @@ def _answer(
 ) -> Reply:
     headers = []
     wait = preferred_wait()
-    if wait and not order.dry_run:
-        state = revocations.wait_until_applied(user_id, wait)
+    waited = revocations.wait_until_applied(user_id, wait) if wait and not order.dry_run else None
+    if waited is not None:
+        state = waited
         headers.append(("Preference-Applied", f"wait={wait}"))
     act = (AppAct if user_id is None else UserAct)(
         **msgspec.structs.asdict(state),

@@ -1,5 +1,6 @@
 """What an act makes of a standing. Pure functions of the state, the request and the time."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,6 +55,25 @@ class Source:
 
     prefix: str
     by_issue_time: bool
+
+
+_ACT_ID = re.compile(r"rev_([0-9a-f]{14})[0-9a-f]{8}")
+
+
+def next_act_id(previous: str | None, now: float, random_hex: str) -> str:
+    """
+    Give an id that sorts behind those before it, also when the clock has been set back.
+
+    Args:
+        previous: The latest act of the same user, or of everyone.
+        now: Epoch seconds.
+        random_hex: Eight digits.
+    """
+    serial = int(now * 1_000_000)
+    found = _ACT_ID.fullmatch(previous) if previous is not None else None
+    if found is not None:
+        serial = max(serial, int(found[1], 16) + 1)
+    return f"rev_{serial:014x}{random_hex}"
 
 
 def next_cut_off(standing: int | None, now: float) -> int:

@@ -1,9 +1,9 @@
 """The acts: each one transaction, in force for every request that arrives after its answer."""
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -11,10 +11,11 @@ from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
-from tokensvc.delivery.store import DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import APP, DeliveryKind, DeliveryState
+from tokensvc.delivery.store import DeliveryStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, Kind, Source
-from tokensvc.revocations.state import AppState, UserState, state_of
+from tokensvc.revocations.state import AppState, UserState, app_state, user_state
 from tokensvc.revocations.store import StoredStanding
 
 _POLL = 0.05
@@ -40,6 +41,7 @@ class Revocations:
         clock: The database's.
         sources: Where user ids come from.
         delivers: Whether Stream is told; if not, states say `not_sent`.
+        waiters: How many may wait for Stream at once; each holds a thread that could mint.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Revocations:
         sources: Sequence[Source],
         *,
         delivers: bool,
+        waiters: int,
     ) -> None:
         self._database = database
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
+        self._waiting = threading.BoundedSemaphore(waiters)
 
     def revoke(self, user_id: str | None, order: Order) -> AppState:
         """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
@@ -79,7 +83,7 @@ class Revocations:
     def reinstate(self, user_id: str, order: Order) -> AppState:
         """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
         with self._database.write(keep=not order.dry_run) as tx:
-            standing = store.lock(tx, user_id)
+            standing = store.lock(tx, user_id, create=False)
             if standing.suspended_at is not None:
                 store.write(tx, user_id, replace(standing, suspended_at=None))
                 _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, order)
@@ -115,25 +119,43 @@ class Revocations:
     def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
         """Tell what stands against users who were ever revoked or suspended."""
         with self._database.read() as connection:
-            user_ids = store.page_of_users(
+            standings = store.page_of_users(
                 connection, suspended=suspended, after=after, limit=limit
             )
-            return [cast("UserState", self._state(connection, each)) for each in user_ids]
+            acts = store.latest_acts(connection, list(standings))
+            return [
+                user_state(
+                    user_id, standing, acts.get(user_id), self._delivery(connection, user_id)
+                )
+                for user_id, standing in standings.items()
+            ]
 
-    def wait_until_applied(self, user_id: str | None, seconds: int) -> AppState:
-        """Wait until Stream holds the cut-off, or for so many seconds, and tell what stands."""
-        deadline = time.monotonic() + seconds
-        state = self.state(user_id)
-        while state.stream.state == DeliveryState.PENDING and time.monotonic() < deadline:
-            time.sleep(_POLL)
+    def wait_until_applied(self, user_id: str | None, seconds: int) -> AppState | None:
+        """
+        Wait until Stream holds the cut-off, or for so many seconds, and tell what stands.
+
+        Returns:
+            `None` at once if too many wait already.
+        """
+        if not self._waiting.acquire(blocking=False):
+            return None
+        try:
+            deadline = time.monotonic() + seconds
             state = self.state(user_id)
-        return state
+            while state.stream.state == DeliveryState.PENDING and time.monotonic() < deadline:
+                time.sleep(_POLL)
+                state = self.state(user_id)
+            return state
+        finally:
+            self._waiting.release()
 
-    def holds_until(self, state: AppState) -> HoldsUntil:
-        """Tell what ends the refusals that a state means."""
-        user_id = state.user_id if isinstance(state, UserState) else None
-        suspended = isinstance(state, UserState) and state.suspended
-        return rules.holds_until(user_id, self._sources, suspended=suspended)
+    def holds_until(self, state: AppState) -> HoldsUntil | None:
+        """Tell what ends the refusals that a state means; `None` when nothing is refused."""
+        user = state if isinstance(state, UserState) else None
+        suspended = user is not None and user.suspended
+        if state.tokens_valid_after is None and not suspended:
+            return None
+        return rules.holds_until(user.user_id if user else None, self._sources, suspended=suspended)
 
     def _move(
         self,
@@ -179,15 +201,17 @@ class Revocations:
         return self.state(user_id)
 
     def _state(self, connection: Connection, user_id: str | None) -> AppState:
-        delivery = None
-        if self._delivers:
-            delivery = deliveries.status(connection, *_delivery_of(user_id))
-        return state_of(
-            user_id,
-            store.read(connection, user_id),
-            rules.latest(store.acts(connection, user_id)),
-            delivery,
-        )
+        standing = store.read(connection, user_id)
+        act = store.latest_act(connection, user_id)
+        delivery = self._delivery(connection, user_id)
+        if user_id is None:
+            return app_state(standing, act, delivery)
+        return user_state(user_id, standing, act, delivery)
+
+    def _delivery(self, connection: Connection, user_id: str | None) -> DeliveryStatus | None:
+        if not self._delivers:
+            return None
+        return deliveries.status(connection, *_delivery_of(user_id))
 
 
 def _set_cut_off(
@@ -199,7 +223,7 @@ def _set_cut_off(
 
 
 def _delivery_of(user_id: str | None) -> tuple[DeliveryKind, str]:
-    return ("app", deliveries.APP) if user_id is None else ("user", user_id)
+    return ("app", APP) if user_id is None else ("user", user_id)
 
 
 def _audit(tx: Transaction, now: float, action: Action, user_id: str | None, order: Order) -> None:

@@ -4,12 +4,10 @@ from typing import Any
 
 import msgspec
 
+from tokensvc.delivery.state import StreamStatus, stream_status
 from tokensvc.delivery.store import DeliveryStatus
 from tokensvc.revocations.rules import Act, Kind
 from tokensvc.revocations.store import StoredStanding
-
-NOT_SENT = "not_sent"
-"""In place of a delivery's state, where Stream is not told at all."""
 
 
 class Revocation(msgspec.Struct, frozen=True):
@@ -19,14 +17,6 @@ class Revocation(msgspec.Struct, frozen=True):
     created_at: int
     tokens_valid_after: int
     kind: Kind
-
-
-class StreamStatus(msgspec.Struct, frozen=True):
-    """How far the cut-off has come on its way to Stream."""
-
-    state: str
-    updated_at: int | None
-    last_error: str | None
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,37 +37,41 @@ class UserState(AppState, frozen=True, kw_only=True):
     sessions: int
 
 
-def state_of(
-    user_id: str | None,
-    standing: StoredStanding,
-    act: Act | None,
-    delivery: DeliveryStatus | None,
+def app_state(
+    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
 ) -> AppState:
     """
-    Give a state.
+    Give what stands against everyone.
 
     Args:
-        user_id: `None` for everyone.
         act: The latest that stands.
         delivery: `None` where Stream is not told.
     """
-    shared: dict[str, Any] = {
-        "tokens_valid_after": standing.tokens_valid_after,
-        "reason": act.reason if act is not None else None,
-        "revocation": _revocation(act) if act is not None else None,
-        "stream": StreamStatus(delivery.state, delivery.updated_at, delivery.last_error)
-        if delivery is not None
-        else StreamStatus(NOT_SENT, None, None),
-    }
-    if user_id is None:
-        return AppState(**shared)
+    return AppState(**_shared(standing, act, delivery))
+
+
+def user_state(
+    user_id: str, standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+) -> UserState:
+    """Give what stands against a user; arguments as of `app_state`."""
     return UserState(
         user_id=user_id,
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
         sessions=0,
-        **shared,
+        **_shared(standing, act, delivery),
     )
+
+
+def _shared(
+    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+) -> dict[str, Any]:
+    return {
+        "tokens_valid_after": standing.tokens_valid_after,
+        "reason": act.reason if act is not None else None,
+        "revocation": _revocation(act) if act is not None else None,
+        "stream": stream_status(delivery),
+    }
 
 
 def _revocation(act: Act) -> Revocation:

@@ -5,16 +5,21 @@ Everywhere `user_id` is `None` for everyone: the app's own standing and acts.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Transaction
 from tokensvc.database.tables import app_standing, revocations, user_standings
+from tokensvc.revocations import rules
 from tokensvc.revocations.rules import Act, Kind
 
 _acts = revocations.c
+_users = user_standings.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,25 @@ class StoredStanding:
     suspended_at: int | None
 
 
-def lock(tx: Transaction, user_id: str | None) -> StoredStanding:
-    """Make sure that the row exists, and hold it until the transaction ends."""
-    if user_id is not None:
+_CLEAN = StoredStanding(None, 0, None)
+
+
+def lock(tx: Transaction, user_id: str | None, *, create: bool = True) -> StoredStanding:
+    """
+    Hold a standing until the transaction ends.
+
+    Args:
+        create: Make sure that there is a row, since only a row can be held. Without one the
+            standing that is given must not be written.
+    """
+    if create and user_id is not None:
         insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
         tx.execute(insert(user_standings).values(user_id=user_id).on_conflict_do_nothing())
     return _read(tx, user_id, locked=True)
 
 
 def read(connection: sa.Connection, user_id: str | None) -> StoredStanding:
-    """Give the standing as it is; who has no row has a clean one."""
+    """Give the standing as it is; a user without a row has a clean one."""
     return _read(connection, user_id, locked=False)
 
 
@@ -56,25 +70,26 @@ def write(tx: Transaction, user_id: str | None, standing: StoredStanding) -> Non
         tx.execute(app_standing.update().values(values))
     else:
         values["suspended_at"] = standing.suspended_at
-        row = user_standings.c.user_id == user_id
-        tx.execute(user_standings.update().where(row).values(values))
+        tx.execute(user_standings.update().where(_users.user_id == user_id).values(values))
 
 
 def acts(connection: sa.Connection, user_id: str | None) -> list[Act]:
     """Give all acts, oldest first."""
-    whose = _acts.user_id.is_(None) if user_id is None else _acts.user_id == user_id
-    rows = connection.execute(sa.select(revocations).where(whose).order_by(_acts.id))
-    return [
-        Act(
-            id=row.id,
-            kind=Kind(row.kind),
-            created_at=row.created_at,
-            tokens_valid_after=row.tokens_valid_after,
-            undone=row.undone_at is not None,
-            reason=row.reason,
-        )
-        for row in rows
-    ]
+    rows = connection.execute(sa.select(revocations).where(_of(user_id)).order_by(_acts.id))
+    return [_act(row) for row in rows]
+
+
+def latest_act(connection: sa.Connection, user_id: str | None) -> Act | None:
+    """Give the latest act that stands."""
+    stands = sa.select(revocations).where(_of(user_id), _acts.undone_at.is_(None))
+    row = connection.execute(stands.order_by(_acts.id.desc()).limit(1)).first()
+    return _act(row) if row is not None else None
+
+
+def latest_acts(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, Act]:
+    """Give the latest act that stands, by user."""
+    stand = sa.select(revocations).where(_acts.user_id.in_(user_ids), _acts.undone_at.is_(None))
+    return {row.user_id: _act(row) for row in connection.execute(stand.order_by(_acts.id))}
 
 
 def add_act(
@@ -87,8 +102,9 @@ def add_act(
     actor: str,
     reason: str | None,
 ) -> str:
-    """Write an act and give its id. Ids are in the order of the acts, which the lock makes one."""
-    act_id = f"rev_{int(now * 1_000_000):014x}{secrets.token_hex(4)}"
+    """Write an act and give its id."""
+    previous = tx.scalar(sa.select(sa.func.max(_acts.id)).where(_of(user_id)))
+    act_id = rules.next_act_id(previous, now, secrets.token_hex(4))
     tx.execute(
         revocations.insert().values(
             id=act_id,
@@ -115,24 +131,53 @@ def undo_act(tx: Transaction, act_id: str, now: float) -> None:
 
 def page_of_users(
     connection: sa.Connection, *, suspended: bool | None, after: str | None, limit: int
-) -> list[str]:
-    """Give the ids of users who have a row, in alphabetical order."""
-    columns = user_standings.c
-    statement = sa.select(columns.user_id).where(columns.user_id > (after or ""))
+) -> dict[str, StoredStanding]:
+    """Give the standings of users who have a row, in alphabetical order."""
+    statement = sa.select(user_standings)
+    if after is not None:
+        statement = statement.where(_users.user_id > after)
     if suspended is not None:
-        is_suspended = columns.suspended_at.is_not(None)
+        is_suspended = _users.suspended_at.is_not(None)
         statement = statement.where(is_suspended if suspended else ~is_suspended)
-    return list(connection.scalars(statement.order_by(columns.user_id).limit(limit)))
+    rows = connection.execute(statement.order_by(_users.user_id).limit(limit))
+    return {
+        row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at)
+        for row in rows
+    }
 
 
 def _read(connection: sa.Connection, user_id: str | None, *, locked: bool) -> StoredStanding:
     if user_id is None:
-        columns = app_standing.c
-        statement = sa.select(columns.tokens_valid_after, columns.floor, sa.null())
+        app = app_standing.c
+        statement = sa.select(app.tokens_valid_after, app.floor, sa.null())
     else:
-        users = user_standings.c
-        statement = sa.select(users.tokens_valid_after, users.floor, users.suspended_at).where(
-            users.user_id == user_id
+        statement = sa.select(_users.tokens_valid_after, _users.floor, _users.suspended_at).where(
+            _users.user_id == user_id
         )
     row = connection.execute(statement.with_for_update() if locked else statement).first()
-    return StoredStanding(*row) if row is not None else StoredStanding(None, 0, None)
+    if row is not None:
+        return StoredStanding(*row)
+    if user_id is not None:
+        return _CLEAN
+    # An act on a row that is not there would be answered and do nothing.
+    raise Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is not complete: an operator must look.",
+        reason="app_standing has no row",
+        retry_after=30,
+    )
+
+
+def _of(user_id: str | None) -> sa.ColumnElement[bool]:
+    return _acts.user_id.is_(None) if user_id is None else _acts.user_id == user_id
+
+
+def _act(row: Any) -> Act:
+    return Act(
+        id=row.id,
+        kind=Kind(row.kind),
+        created_at=row.created_at,
+        tokens_valid_after=row.tokens_valid_after,
+        undone=row.undone_at is not None,
+        reason=row.reason,
+    )
