@@ -30,7 +30,11 @@ def free_port() -> int:
 
 
 def settings_environ(folder: Path, **more: str) -> dict[str, str]:
-    """Give the environment of a service on SQLite in `folder`; `more` adds or overrides."""
+    """
+    Give the environment of a service on SQLite in `folder`; `more` adds or overrides.
+
+    It does not call Stream: what is about deliveries gives it a double and turns them on.
+    """
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -38,6 +42,7 @@ def settings_environ(folder: Path, **more: str) -> dict[str, str]:
         "TOKENSVC_DATABASE_URL": f"sqlite:///{folder / 'tokensvc.db'}",
         "STREAM_API_KEY": STREAM_API_KEY,
         "STREAM_API_SECRET": STREAM_API_SECRET,
+        "TOKENSVC_STREAM__DELIVERY": "off",
         **more,
     }
 

@@ -7,8 +7,11 @@ first request, `build` in each process.
 
 import os
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flask import Blueprint
@@ -25,10 +28,17 @@ from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
+from tokensvc.delivery import routes as delivery_routes
+from tokensvc.delivery.loop import DeliveryLoop
+from tokensvc.delivery.sender import Sender
+from tokensvc.delivery.service import Deliveries
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys import routes as stream_key_routes
+from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.vault import Vault, load_or_make_key_file
 from tokensvc.limits.service import Limiter
@@ -39,12 +49,14 @@ from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.settings import Settings
 from tokensvc.standing.store import StandingStore
+from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.telemetry import logging, redaction
 from tokensvc.tokens import routes as token_routes
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 2
-"""Beside those that serve requests: the refresh of issuers' keys, and the readiness probe."""
+_BACKGROUND_THREADS = 3
+"""Beside those that serve requests: the refresh of issuers' keys, delivery, and the readiness
+probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +72,21 @@ class Services:
     callers: Callers
     tokens: TokenService
     revocations: Revocations
+    deliveries: Deliveries
+    delivery_loop: DeliveryLoop
+    rotation: StreamKeyRotation
+    reencryption: Reencryption
     audit: AuditTrail
+
+    def start(self) -> None:
+        """Start the background threads of a process that serves requests."""
+        self.issuers.start()
+        if self.deliveries.delivers and self.settings.worker.embedded:
+            self.delivery_loop.start()
 
     def close(self) -> None:
         """Stop the background threads and close the connections."""
+        self.delivery_loop.stop()
         self.issuers.stop()
         self.database.close()
 
@@ -118,33 +141,53 @@ def prepare(settings: Settings) -> None:
     """
     Bring the database to where the service can start: its schema, and a Stream key that signs.
 
-    SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it.
+    Raises:
+        StartupError: What the operator must change first.
+    """
+    with _prepared_database(settings) as database:
+        _prepare_keys(database, settings)
+
+
+def prepare_schema(settings: Settings) -> None:
+    """
+    Bring the database to where its keys can be put in order, whatever they and the settings say.
 
     Raises:
         StartupError: What the operator must change first.
     """
+    with _prepared_database(settings):
+        pass
+
+
+@contextmanager
+def _prepared_database(settings: Settings) -> Iterator[Database]:
+    """SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it."""
     database = open_database(settings)
     try:
         if database.dialect == "sqlite":
             schema.migrate(database)
         else:
             schema.require_current(database)
-        _prepare_keys(StreamKeys(database, open_vault(settings), system_clock), settings)
+        yield database
     except Refusal as refusal:
         raise StartupError(f"{refusal.detail} ({refusal.reason})") from refusal
     finally:
         database.close()
 
 
-def _prepare_keys(keys: StreamKeys, settings: Settings) -> None:
+def _prepare_keys(database: Database, settings: Settings) -> None:
+    vault = open_vault(settings)
+    keys = StreamKeys(database, vault)
     keys.check_covered()
     stream = settings.stream
     if stream.api_key is not None and stream.api_secret is not None:
-        keys.seed(stream.api_key, stream.api_secret.get_secret_value())
+        rotation = _rotation(settings, database, DatabaseClock(database, system_clock), vault)
+        rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
     if not keys.has_active():
         raise StartupError(
             "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
-            "Stream's dashboard shows them."
+            "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
+            "`tokensvc stream-keys activate`."
         )
 
 
@@ -179,7 +222,8 @@ def build(settings: Settings) -> Services:
     """
     database = open_database(settings)
     standings = StandingStore(database, system_clock)
-    keys = StreamKeys(database, open_vault(settings), system_clock)
+    vault = open_vault(settings)
+    keys = StreamKeys(database, vault)
     clients = Clients(database, system_clock)
     alphabet = settings.user_ids.alphabet
     issuers = Issuers(
@@ -198,7 +242,15 @@ def build(settings: Settings) -> Services:
         random=random.SystemRandom().random,
     )
     database_clock = DatabaseClock(database, system_clock)
-    revocations = Revocations(database, database_clock, _sources(settings), delivers=True)
+    sender = _sender(settings, database, database_clock, keys)
+    delivers = settings.stream.delivery == "on"
+    revocations = Revocations(
+        database,
+        database_clock,
+        _sources(settings),
+        delivers=delivers,
+        waiters=max(1, settings.threads // 2),
+    )
     return Services(
         settings=settings,
         database=database,
@@ -209,7 +261,37 @@ def build(settings: Settings) -> Services:
         callers=callers,
         tokens=tokens,
         revocations=revocations,
+        deliveries=Deliveries(database, database_clock, sender.refused_keys, delivers=delivers),
+        delivery_loop=DeliveryLoop(sender),
+        rotation=_rotation(settings, database, database_clock, vault),
+        reencryption=Reencryption(database, database_clock, vault),
         audit=AuditTrail(database, database_clock, settings.audit.retention),
+    )
+
+
+def _rotation(
+    settings: Settings, database: Database, clock: DatabaseClock, vault: Vault
+) -> StreamKeyRotation:
+    ask_stream = partial(check_key, base_url=settings.stream.base_url, clock=system_clock)
+    return StreamKeyRotation(
+        database,
+        clock,
+        vault,
+        lambda api_key, secret: ask_stream(api_key=api_key, secret=secret),
+    )
+
+
+def _sender(
+    settings: Settings, database: Database, clock: DatabaseClock, keys: StreamKeys
+) -> Sender:
+    return Sender(
+        database=database,
+        clock=clock,
+        keys=keys,
+        api=StreamApi(settings.stream.base_url, system_clock),
+        host=system_clock,
+        chance=random.SystemRandom().random,
+        monotonic=time.monotonic,
     )
 
 
@@ -251,9 +333,11 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         *revocation_routes.routes(
             services.revocations, services.settings.user_ids.alphabet, authorize, signed_in
         ),
+        delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
+        stream_key_routes.routes(services.rotation, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
-            checks(services.database, services.keys, services.issuers),
+            checks(services.database, services.keys, services.issuers, services.deliveries),
             token.get_secret_value() if token is not None else None,
         ),
     ]

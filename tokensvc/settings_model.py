@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
+from tokensvc.delivery.settings import WorkerSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.keys.rules import MIN_SECRET_BYTES
@@ -123,6 +124,14 @@ def _default_public_url(before: dict[str, Any]) -> str:
     return f"http://127.0.0.1:{before.get('bind', ':8000').rpartition(':')[2]}"
 
 
+PLACEHOLDER_API_KEY = "placeholder"
+"""The Stream key that development settings are made with; Stream knows none of that name."""
+
+
+def _default_delivery(before: dict[str, Any]) -> Literal["on", "off"]:
+    return "off" if before.get("api_key") == PLACEHOLDER_API_KEY else "on"
+
+
 class StreamSettings(BaseModel):
     """The Stream app. These variables have the names that Stream's SDKs read."""
 
@@ -136,6 +145,13 @@ class StreamSettings(BaseModel):
     )
     base_url: WebUrl = Field(
         default="https://chat.stream-io-api.com", description="Where Stream's API is."
+    )
+    delivery: Literal["on", "off"] = Field(
+        default_factory=_default_delivery,
+        description="Whether Stream is told of revocations and profiles. Without it Stream accepts "
+        "revoked users' tokens until they expire. Off by itself with the placeholder key of "
+        "`make run`.",
+        json_schema_extra={"default": "on"},
     )
 
 
@@ -202,6 +218,7 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
+    worker: WorkerSettings = WorkerSettings()
 
     @classmethod
     def settings_customise_sources(

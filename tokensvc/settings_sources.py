@@ -23,8 +23,12 @@ PREFIX: Final = "TOKENSVC_"
 CONFIG: Final = "TOKENSVC_CONFIG"
 """Names the TOML file."""
 FILE: Final = "_FILE"
-_OWN_PREFIXES = {"stream": "STREAM_"}
-"""Sections whose variables have the names that Stream's SDKs read."""
+_OF_THE_SDKS: dict[tuple[str, ...], str] = {
+    ("stream", "api_key"): "STREAM_API_KEY",
+    ("stream", "api_secret"): "STREAM_API_SECRET",
+    ("stream", "base_url"): "STREAM_BASE_URL",
+}
+"""Settings whose variables have the names that Stream's SDKs read."""
 _SERVICE_LINK = re.compile(
     r"TOKENSVC(?:_[A-Z0-9_]+)?_"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_[A-Z]+)?)"
@@ -211,10 +215,7 @@ def _is_service_link(name: str, text: str) -> bool:
 
 
 def _variable(path: tuple[str, ...]) -> str:
-    own_prefix = _OWN_PREFIXES.get(path[0])
-    if own_prefix is not None:
-        return own_prefix + "__".join(path[1:]).upper()
-    return PREFIX + "__".join(path).upper()
+    return _OF_THE_SDKS.get(path) or PREFIX + "__".join(path).upper()
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

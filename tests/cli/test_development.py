@@ -14,7 +14,7 @@ import urllib3
 from tests.live import ROOT, free_port
 from tests.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
-from tokensvc.cli.doctor import PLACEHOLDER_API_KEY
+from tokensvc.settings_model import PLACEHOLDER_API_KEY
 
 
 def curl_lines(printed: str) -> list[str]:

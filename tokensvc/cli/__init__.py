@@ -11,12 +11,14 @@ import click
 
 import tokensvc
 from tokensvc.cli.clients import clients
+from tokensvc.cli.delivery import delivery
 from tokensvc.cli.doctor import doctor
 from tokensvc.cli.migrate import migrate
 from tokensvc.cli.openapi import openapi
 from tokensvc.cli.serve import serve
 from tokensvc.cli.token import token
 from tokensvc.cli.user_id import user_id
+from tokensvc.cli.worker import worker
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.settings import SettingsError
 
@@ -47,5 +49,5 @@ def main() -> None:
     """Answer a Stream Chat tokenProvider: verified users in, expiring user tokens out."""
 
 
-for _command in (serve, migrate, doctor, token, user_id, clients, openapi):
+for _command in (serve, worker, migrate, doctor, delivery, token, user_id, clients, openapi):
     main.add_command(_command)

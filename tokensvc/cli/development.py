@@ -24,7 +24,6 @@ import urllib3
 
 from tokensvc.cli import development_guide
 from tokensvc.cli.development_guide import EMULATOR, Guide
-from tokensvc.cli.doctor import PLACEHOLDER_API_KEY
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.service import ClientConflictError
@@ -33,6 +32,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.settings import SettingsError
+from tokensvc.settings_model import PLACEHOLDER_API_KEY
 from tokensvc.tokens.rules import MINT_SCOPE
 
 FOLDER = Path("var")

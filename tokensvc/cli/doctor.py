@@ -14,12 +14,11 @@ from tokensvc.cli.session import given_or_stdin, load_settings, opened_services
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
+from tokensvc.ops.checks import check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.settings import Settings, SettingsError
+from tokensvc.settings_model import PLACEHOLDER_API_KEY
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
-
-PLACEHOLDER_API_KEY = "placeholder"
-"""The Stream key that development settings are made with; Stream knows none of that name."""
 
 _MARKS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0
@@ -109,6 +108,7 @@ def _examine_services(settings: Settings) -> Iterator[CheckResult]:
     try:
         yield from _issuers(services)
         yield from _stream(services)
+        yield check_delivery(services.deliveries)
     finally:
         services.close()
 

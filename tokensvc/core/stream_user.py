@@ -43,9 +43,15 @@ SERVER_ONLY = frozenset(
 _PRIVACY_SETTINGS = ("typing_indicators", "read_receipts", "delivery_receipts")
 
 
-def check(user: Mapping[str, Any], user_id: str) -> None:
+SET_BY_REVOCATIONS = frozenset({"revoke_tokens_issued_before"})
+
+
+def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> None:
     """
     Refuse a user object that `connectUser` could not use for `user_id`.
+
+    Args:
+        by_server: Whether a server sends it, which may set more than a client.
 
     Raises:
         Refusal: `user_id_mismatch` for another user's object, `user_invalid` for the rest.
@@ -57,11 +63,12 @@ def check(user: Mapping[str, Any], user_id: str) -> None:
             Code.USER_ID_MISMATCH,
             "`user.id` is not the user that the token is for: make them equal.",
         )
-    forbidden = sorted(SERVER_ONLY.intersection(user))
+    forbidden = sorted((SET_BY_REVOCATIONS if by_server else SERVER_ONLY).intersection(user))
     if forbidden:
+        who = "Only a revocation" if by_server else "Only a server"
         raise Refusal(
             Code.USER_INVALID,
-            f"Only a server may set {', '.join(forbidden)}: leave it out of `user`.",
+            f"{who} may set {', '.join(forbidden)}: leave it out of `user`.",
         )
     _check_privacy_settings(user.get("privacy_settings", {}))
     size = len(json.dumps(user, ensure_ascii=False, separators=(",", ":")).encode("utf-8"))

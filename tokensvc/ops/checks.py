@@ -1,16 +1,23 @@
-"""What readiness means here: the database, its schema, a key that signs; issuers only degrade."""
+"""
+What readiness means here: the database, its schema, a key that signs.
+
+Issuers and the delivery to Stream only degrade: most users get their tokens without them.
+"""
 
 from collections.abc import Sequence
 
 from tokensvc.core.errors import Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
+from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.service import StreamKeys
 from tokensvc.ops.health import Check, CheckResult, State
 
 
-def checks(database: Database, keys: StreamKeys, issuers: Issuers) -> Sequence[Check]:
+def checks(
+    database: Database, keys: StreamKeys, issuers: Issuers, deliveries: Deliveries
+) -> Sequence[Check]:
     """Give the checks of `/readyz`."""
 
     def check_database() -> CheckResult:
@@ -39,4 +46,23 @@ def checks(database: Database, keys: StreamKeys, issuers: Issuers) -> Sequence[C
         ]
         return CheckResult("issuers", State.DEGRADED if bad else State.OK, "; ".join(bad))
 
-    return [check_database, check_stream_keys, check_issuers]
+    return [
+        check_database,
+        check_stream_keys,
+        check_issuers,
+        lambda: check_delivery(deliveries),
+    ]
+
+
+def check_delivery(deliveries: Deliveries) -> CheckResult:
+    """Look for what Stream has not been told."""
+    if not deliveries.delivers:
+        return CheckResult(
+            "delivery", State.OK, "off (stream.delivery): Stream is told of no revocation"
+        )
+    try:
+        troubles = deliveries.troubles()
+    except Refusal as refusal:
+        return CheckResult("delivery", State.DEGRADED, refusal.reason)
+    detail = "; ".join(troubles) + ": tokensvc delivery list" if troubles else ""
+    return CheckResult("delivery", State.DEGRADED if troubles else State.OK, detail)

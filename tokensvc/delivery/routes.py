@@ -1,0 +1,33 @@
+"""`PUT /v1/users/{user_id}/profile`: parse, call, render."""
+
+from flask import Blueprint
+
+from tokensvc.core import user_ids
+from tokensvc.core.callers import Authorize
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.delivery.service import Deliveries
+from tokensvc.http.body import NoParameters, parse_object, parse_query
+from tokensvc.http.request_log import note
+from tokensvc.http.respond import Reply, json_response
+
+WRITE = "users:write"
+
+
+def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+    """
+    Give the route of profiles.
+
+    Args:
+        authorize: Gives the service that may, or refuses.
+    """
+    blueprint = Blueprint("profiles", __name__)
+
+    @blueprint.put("/v1/users/<user_id>/profile")
+    def put_profile(user_id: str) -> Reply:
+        parse_query(NoParameters)
+        user = parse_object()
+        service = authorize(WRITE)
+        note(user_id=user_ids.check(user_id, alphabet))
+        return json_response(deliveries.set_profile(user_id, user, service.client_id))
+
+    return blueprint
