@@ -287,7 +287,7 @@ def _sender(
     return Sender(
         database=database,
         clock=clock,
-        keys=keys,
+        ring_at=keys.ring_at,
         api=StreamApi(settings.stream.base_url, system_clock),
         host=system_clock,
         chance=random.SystemRandom().random,

@@ -1,9 +1,11 @@
-"""What the tests of the ring share: rows written as the acts of rotation will write them."""
+"""What the tests of the ring share: rows written as the acts of rotation write them."""
 
 import sqlalchemy as sa
 
-from tokensvc.database.tables import app_standing, stream_keys
-from tokensvc.keys.rules import KeyState, fingerprint
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import app_standing, audit_events, stream_keys
+from tokensvc.keys.rotation import StreamKeyRotation
+from tokensvc.keys.rules import KeyState, StreamKeyInfo, fingerprint
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
@@ -14,9 +16,22 @@ SECRET = "secret-of-the-dashboard-0123456789"
 OTHER_SECRET = "regenerated-in-the-dashboard-56789"
 
 
-def another_process(keys, vault=VAULT):
+def another_process(database, vault=VAULT):
     """Give what a second worker has: the same database, a copy of its own."""
-    return StreamKeys(keys._database, vault, keys._clock)
+    return StreamKeys(database, vault)
+
+
+def rotation_of(database, clock, vault=VAULT, ask_stream=None):
+    """Give the acts; Stream is not asked unless a test says by what."""
+    return StreamKeyRotation(database, DatabaseClock(database, clock), vault, ask_stream)
+
+
+def events(database):
+    """Give (actor, action, reason) of all events, oldest first."""
+    columns = audit_events.c
+    query = sa.select(columns.actor, columns.action, columns.reason).order_by(columns.id)
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def rows(database):
@@ -32,16 +47,26 @@ def version(database):
 
 
 def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
-    """Write a key as the acts of rotation will, version and all."""
+    """Write a key as the acts of rotation do, version and all, and give its id."""
     raw = secret.encode()
     wrapped = (None, None) if state == "retired" else vault.wrap(raw)
-    key = StoredKey(api_key, fingerprint(raw), KeyState(state), *wrapped)
+    key_id = f"key_{now}_{api_key}"
+    info = StreamKeyInfo(
+        id=key_id,
+        api_key=api_key,
+        state=KeyState(state),
+        fingerprint=fingerprint(raw),
+        created_at=now,
+        activated_at=now if state == "active" else None,
+        retired_at=now if state == "retired" else None,
+    )
     with database.write() as tx:
-        StreamKeyStore(database).add(tx, f"key_{now}_{api_key}", key, now)
+        StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
+    return key_id
 
 
 def change(database, api_key, **columns):
-    """Move a key as the acts of rotation will, version and all."""
+    """Move a key as the acts of rotation do, version and all."""
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:

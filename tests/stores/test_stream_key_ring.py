@@ -17,6 +17,7 @@ from tests.stores.ring import (
     change,
 )
 from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.database.tables import stream_keys
 from tokensvc.keys.service import StreamKeys, WrappingKeyMissingError
 from tokensvc.keys.vault import Vault
 
@@ -25,8 +26,8 @@ FOREIGN_VAULT = Vault([Vault.generate_key()])
 
 
 @pytest.fixture
-def keys(database, clock):
-    return StreamKeys(database, VAULT, clock)
+def keys(database):
+    return StreamKeys(database, VAULT)
 
 
 def test_a_copy_reloads_before_it_is_older(database, keys):
@@ -83,7 +84,7 @@ def test_a_ring_is_of_its_version(database, keys):
     rotation.start()
     seen = set()
     while not stop.is_set():
-        ring = another_process(keys).ring_at(1)
+        ring = another_process(database).ring_at(1)
         seen.add(ring.version)
         active = ring.version == 1 or ring.version % 2 == 0
         assert (ring.active is not None) == active
@@ -116,15 +117,24 @@ def test_a_process_without_the_key_does_not_start(database, keys):
         keys.check_covered()
     assert isinstance(raised.value, StartupError)
     assert not keys.has_active()
+
+
+def test_a_worker_without_the_key_refuses_what_it_cannot_sign(database, keys):
+    """A key that is in use, but not readable here, is not an unknown one: ask again elsewhere."""
+    add(database, "k1", "active")
+    add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
+    ring = keys.ring_at(2)
+    assert ring.active.api_key == "k1"
+    assert ring.named("unknown") is None
     with pytest.raises(Refusal) as refused:
-        keys.ring_at(2)
+        ring.named("k2")
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 
 
 def test_both_keys_during_a_change_of_encryption_keys(database, keys):
     """Rows under the old and the new key are covered by a process that has both."""
     add(database, "k1", "active")
-    new_first = another_process(keys, Vault([NEXT_ENCRYPTION_KEY, ENCRYPTION_KEY]))
+    new_first = another_process(database, Vault([NEXT_ENCRYPTION_KEY, ENCRYPTION_KEY]))
     add(database, "k2", "standby", OTHER_SECRET, vault=new_first._vault, now=2)
     new_first.check_covered()
     assert new_first.has_active()
@@ -136,11 +146,42 @@ def test_a_running_process_keeps_its_last_good_ring(database, keys):
     add(database, "k1", "active")
     good = keys.ring_at(1).active
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
+    (missing,) = FOREIGN_VAULT.fingerprints
     with capture_logs() as logs:
         ring = keys.ring_at(2)
-    assert (ring.version, ring.active, ring.named("k2")) == (2, good, None)
-    assert [line["event"] for line in logs] == ["stream_keys_unreadable"]
+        assert not keys.has_active()
+        assert not keys.has_active()
+    assert (ring.version, ring.active) == (2, good)
+    (line,) = logs
+    assert line["event"] == "stream_keys_unreadable"
+    assert line["missing_encryption_keys"] == [missing]
+
+
+def test_the_last_good_ring_has_fresh_states(database, keys):
+    """Of what it can read it knows the new states, also when another key cannot be read."""
+    add(database, "k1", "active")
+    add(database, "k2", "standby", OTHER_SECRET, now=2)
+    keys.ring_at(2)
+    add(database, "k3", "standby", vault=FOREIGN_VAULT, now=3)
+    change(database, "k1", state="retiring")
+    change(database, "k2", state="active")
+    ring = keys.ring_at(5)
+    assert ring.active.api_key == "k2"
+    assert ring.named("k1").state == "retiring"
+
+
+def test_what_is_wrapped_anew_is_readable_without_a_new_version(database, keys):
+    """The change of encryption keys bumps no version; a process that was not ready looks again."""
+    add(database, "k1", "active")
+    add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
+    keys.ring_at(2)
     assert not keys.has_active()
+    ciphertext, wrapped_by = VAULT.wrap(OTHER_SECRET.encode())
+    values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
+    with database.write() as tx:
+        tx.execute(stream_keys.update().where(stream_keys.c.api_key == "k2"), values)
+    assert keys.has_active()
+    assert keys.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
 def test_the_last_good_ring_lets_go_of_a_retired_key(database, keys):
@@ -151,10 +192,11 @@ def test_the_last_good_ring_lets_go_of_a_retired_key(database, keys):
     change(database, "k1", state="retired")
     change(database, "k2", secret_ciphertext="changed", state="active")
     ring = keys.ring_at(4)
-    assert ring.active is None
     assert ring.named("k1") is None
-    assert ring.named("k2").secret == OTHER_SECRET.encode()
+    assert ring.active is ring.named("k2")
+    assert ring.active.secret == OTHER_SECRET.encode()
     assert not keys.has_active()
+    assert SECRET.encode() not in keys._secrets.values()
 
 
 def test_a_ciphertext_in_another_row_is_not_used(database, keys):
@@ -164,8 +206,10 @@ def test_a_ciphertext_in_another_row_is_not_used(database, keys):
     change(database, "k1", secret_ciphertext=VAULT.wrap(OTHER_SECRET.encode())[0])
     assert keys.ring_at(2).active.secret == SECRET.encode()
     assert not keys.has_active()
+    ring = another_process(database).ring_at(2)
+    assert ring.active is None
     with pytest.raises(Refusal):
-        another_process(keys).ring_at(2)
+        ring.named("k1")
 
 
 def test_a_ring_that_can_be_read_again_is_ready_again(database, keys):

@@ -17,6 +17,7 @@ class Action(StrEnum):
     PROFILE_SET = "profile:set"
     STREAM_KEY_ADDED = "stream_key:added"
     STREAM_KEY_ACTIVATED = "stream_key:activated"
+    STREAM_KEY_RETIRING = "stream_key:retiring"
     STREAM_KEY_RETIRED = "stream_key:retired"
     SECRETS_REENCRYPTED = "secrets:reencrypted"
     CLIENT_CREATED = "client:created"

@@ -13,9 +13,11 @@ import tokensvc
 from tokensvc.cli.clients import clients
 from tokensvc.cli.delivery import delivery
 from tokensvc.cli.doctor import doctor
+from tokensvc.cli.keys import keys
 from tokensvc.cli.migrate import migrate
 from tokensvc.cli.openapi import openapi
 from tokensvc.cli.serve import serve
+from tokensvc.cli.stream_keys import stream_keys
 from tokensvc.cli.token import token
 from tokensvc.cli.user_id import user_id
 from tokensvc.cli.worker import worker
@@ -49,5 +51,17 @@ def main() -> None:
     """Answer a Stream Chat tokenProvider: verified users in, expiring user tokens out."""
 
 
-for _command in (serve, worker, migrate, doctor, delivery, token, user_id, clients, openapi):
+for _command in (
+    serve,
+    worker,
+    migrate,
+    doctor,
+    delivery,
+    token,
+    user_id,
+    clients,
+    openapi,
+    stream_keys,
+    keys,
+):
     main.add_command(_command)

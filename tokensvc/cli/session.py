@@ -28,10 +28,19 @@ def load_settings() -> Settings:
 
 
 @contextmanager
-def opened_services() -> Iterator[Services]:
-    """Give the services of the settings, on a database that is ready for them."""
+def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
+    """
+    Give the services of the settings, on a database that is ready for them.
+
+    Args:
+        with_keys: Refuse to go on unless the service itself could sign. Commands that put the keys
+            in order are for when it cannot.
+    """
     settings = load_settings()
-    bootstrap.prepare(settings)
+    if with_keys:
+        bootstrap.prepare(settings)
+    else:
+        bootstrap.prepare_schema(settings)
     services = bootstrap.build(settings)
     try:
         yield services
@@ -46,12 +55,16 @@ def read_secret(what: str) -> str:
     An argument would stand in the list of processes and in the history of the shell.
 
     Raises:
-        UsageError: Nothing came.
+        UsageError: Nothing came, or no text.
     """
-    if sys.stdin.isatty():
-        text: str = click.prompt(what, hide_input=True, err=True)
-    else:
-        text = sys.stdin.read()
+    try:
+        if sys.stdin.isatty():
+            text: str = click.prompt(what, hide_input=True, err=True)
+        else:
+            text = sys.stdin.read()
+        text.encode("utf-8")
+    except UnicodeError as error:
+        raise click.UsageError(f"The {what} on standard input is no UTF-8 text.") from error
     if not text.strip():
         raise click.UsageError(f"No {what} came on standard input.")
     return text.strip()

@@ -31,6 +31,7 @@ class Code(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     USER_ID_INVALID = "user_id_invalid"
     USER_INVALID = "user_invalid"
+    STREAM_KEY_INVALID = "stream_key_invalid"
     RATE_LIMITED = "rate_limited"
     INTERNAL_ERROR = "internal_error"
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"

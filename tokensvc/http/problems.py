@@ -61,6 +61,7 @@ KINDS: Mapping[Code, tuple[int, str]] = {
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "The body is no JSON"),
     Code.USER_ID_INVALID: (422, "The user id is not legal"),
     Code.USER_INVALID: (422, "The user object is not legal"),
+    Code.STREAM_KEY_INVALID: (422, "The Stream key is of no use"),
     Code.RATE_LIMITED: (429, "Too many requests"),
     Code.INTERNAL_ERROR: (500, "Something went wrong here"),
     Code.TEMPORARILY_UNAVAILABLE: (503, "Not available right now"),

@@ -1,21 +1,64 @@
-"""The states of a key, and which key signs for whom. Pure."""
+"""The states of a key, which key signs for whom, and what an act makes of a ring. Pure."""
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
+
+from tokensvc.core.errors import Code, Refusal
 
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
 
+_API_KEY = re.compile(r"[!-~]{1,255}")
+_KEY_ID = re.compile(r"key_([0-9a-f]{14})[0-9a-f]{8}")
+
 
 class KeyState(StrEnum):
-    """Where a key is in its life; every step can be undone but the last."""
+    """
+    Where a key is in its life.
+
+    `standby` and `retiring` differ in name alone: both sign for clients that name them, and either
+    becomes `active` again. So every step can be undone but the last, which erases the secret.
+    """
 
     STANDBY = "standby"
     ACTIVE = "active"
     RETIRING = "retiring"
     RETIRED = "retired"
+
+
+class StreamKeyInfo(msgspec.Struct, frozen=True):
+    """
+    A key as operators see it: everything but the secret.
+
+    Attributes:
+        api_key: Public; clients are built with it.
+        fingerprint: Of the secret; with `api_key` it names the pair.
+        created_at: Epoch seconds, as all times.
+        activated_at: When it was last made the active one.
+    """
+
+    id: str
+    api_key: str
+    state: KeyState
+    fingerprint: str
+    created_at: int
+    activated_at: int | None
+    retired_at: int | None
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """What a key is known by."""
+        return self.api_key, self.fingerprint
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it signs for anybody."""
+        return self.state is not KeyState.RETIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +89,14 @@ class StreamKeyRing:
     Args:
         version: The ring's version that `keys` were read at.
         keys: Those not retired, newest first.
+        unreadable: API keys with a secret that this process cannot unwrap.
     """
 
-    __slots__ = ("_by_api_key", "active", "keys", "version")
+    __slots__ = ("_by_api_key", "active", "keys", "unreadable", "version")
 
-    def __init__(self, version: int, keys: Iterable[StreamKey]) -> None:
+    def __init__(
+        self, version: int, keys: Iterable[StreamKey], unreadable: Iterable[str] = ()
+    ) -> None:
         self.version = version
         self.keys = tuple(keys)
         self.active: StreamKey | None = None
@@ -61,7 +107,165 @@ class StreamKeyRing:
                 self._by_api_key[key.api_key] = key
             else:
                 self._by_api_key.setdefault(key.api_key, key)
+        self.unreadable = frozenset(unreadable) - self._by_api_key.keys()
 
     def named(self, api_key: str) -> StreamKey | None:
-        """Give the key that signs for clients built with `api_key`: active, else the newest."""
+        """
+        Give the key that signs for clients built with `api_key`: active, else the newest.
+
+        Raises:
+            Refusal: `temporarily_unavailable`: the key is in use, but not readable here.
+        """
+        if api_key in self.unreadable:
+            raise unreadable_keys("the key that was named cannot be unwrapped")
         return self._by_api_key.get(api_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One key's step to another state."""
+
+    key: StreamKeyInfo
+    to: KeyState
+
+
+def refuse_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
+    """
+    Refuse a pair that the ring must not take.
+
+    Another secret for an `api_key` that is there is fine: Stream's dashboard has regenerated it.
+
+    Raises:
+        Refusal: `stream_key_invalid`.
+    """
+    if not _API_KEY.fullmatch(api_key):
+        raise invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
+    if len(secret) < MIN_SECRET_BYTES:
+        raise invalid(
+            f"The secret is shorter than {MIN_SECRET_BYTES} bytes: copy the whole of it from "
+            "Stream's dashboard."
+        )
+    pair = api_key, fingerprint(secret)
+    same = next((key for key in keys if key.is_live and key.pair == pair), None)
+    if same is not None:
+        raise invalid(f"The ring has this very pair already: {same.id}, {same.state}.")
+
+
+def to_activate(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
+    """
+    Give the moves that make a key the active one, in an order that never has two; none if it is.
+
+    The former active key is retiring from then on. Older rows of the same `api_key` are retired:
+    Stream knows one secret of it, and the newer is it. A newer one, not activated yet, stays.
+
+    Args:
+        keys: All of the ring, newest first.
+        key_id: The key to be active.
+
+    Raises:
+        Refusal: `not_found`; `conflict` when the key is retired.
+    """
+    key = find(keys, key_id)
+    if key.state is KeyState.ACTIVE:
+        return ()
+    if not key.is_live:
+        raise Refusal(
+            Code.CONFLICT,
+            "The key is retired, its secret is erased: add the pair again, then activate that.",
+        )
+    older = keys[keys.index(key) + 1 :]
+    superseded = [each for each in older if each.is_live and each.api_key == key.api_key]
+    former = [each for each in keys if each.state is KeyState.ACTIVE and each not in superseded]
+    return (
+        *(Move(each, KeyState.RETIRED) for each in superseded),
+        *(Move(each, KeyState.RETIRING) for each in former),
+        Move(key, KeyState.ACTIVE),
+    )
+
+
+def to_retire(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
+    """
+    Give the move that ends a key; none if it has ended.
+
+    Args:
+        keys: All of the ring, newest first.
+        key_id: The key to end.
+
+    Raises:
+        Refusal: `not_found`; `conflict` when the key is the active one.
+    """
+    key = find(keys, key_id)
+    if key.state is KeyState.ACTIVE:
+        raise Refusal(
+            Code.CONFLICT,
+            "The key is the only active one, and callers that name none would get no token: "
+            "activate another key first.",
+        )
+    return (Move(key, KeyState.RETIRED),) if key.is_live else ()
+
+
+def warn_of_unnamed(moves: Iterable[Move], unnamed_mints: int) -> str | None:
+    """
+    Warn of the clients that an activation would break, if there are any.
+
+    A token is valid with its own API key alone, so a client that does not name the key that it was
+    built with is refused by Stream (code 43) once another one signs.
+
+    Args:
+        moves: Of the activation.
+        unnamed_mints: In the last 24 h.
+    """
+    moves = tuple(moves)
+    after = {move.key.api_key for move in moves if move.to is KeyState.ACTIVE}
+    before = {move.key.api_key for move in moves if move.key.state is KeyState.ACTIVE}
+    if not unnamed_mints or not before or before == after:
+        return None
+    return (
+        f"In the last 24 hours {unnamed_mints} tokens were minted for clients that named no "
+        "api_key. Those that are built with the former key and do not take theirs from the answer "
+        "are refused by Stream with code 43, which no SDK recovers from."
+    )
+
+
+def key_id_after(newest: StreamKeyInfo | None, now: float, random_hex: str) -> str:
+    """
+    Give the id of a new key, which sorts behind the newest one's, whatever the clock does.
+
+    Args:
+        newest: Of all keys.
+        now: Epoch seconds.
+        random_hex: Eight digits.
+    """
+    serial = int(now * 1_000_000)
+    found = _KEY_ID.fullmatch(newest.id) if newest is not None else None
+    if found is not None:
+        serial = max(serial, int(found[1], 16) + 1)
+    return f"key_{serial:014x}{random_hex}"
+
+
+def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
+    """
+    Give the key of an id.
+
+    Raises:
+        Refusal: `not_found`.
+    """
+    for key in keys:
+        if key.id == key_id:
+            return key
+    raise Refusal(Code.NOT_FOUND, "There is no such Stream key: the list has them all.")
+
+
+def invalid(detail: str) -> Refusal:
+    """Give the refusal of a pair that the ring does not take."""
+    return Refusal(Code.STREAM_KEY_INVALID, detail)
+
+
+def unreadable_keys(reason: str) -> Refusal:
+    """Give the refusal of a process that lacks an encryption key."""
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service cannot read its Stream keys: an operator must look.",
+        reason=reason,
+        retry_after=30,
+    )

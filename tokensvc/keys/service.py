@@ -1,22 +1,16 @@
-"""A process' copy of the ring of Stream keys, and the first key of an empty ring."""
+"""A process' copy of the ring of Stream keys."""
 
-import secrets
 import threading
 
 import structlog
 
-from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
-from tokensvc.keys.rules import MIN_SECRET_BYTES, KeyState, StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint, unreadable_keys
 from tokensvc.keys.store import StoredKey, StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 
 _log = structlog.get_logger(__name__)
-
-
-class StreamKeyConflictError(StartupError):
-    """The settings hold another secret for an API key that signs already."""
 
 
 class WrappingKeyMissingError(StartupError):
@@ -27,19 +21,17 @@ class StreamKeys:
     """
     The ring of Stream keys, decrypted once for each version of it.
 
-    Args:
-        clock: Dates the first key.
+    A secret that cannot be unwrapped is the one that this process knows of that pair, if it knows
+    one; else requests for that key are refused, and the process is not ready.
     """
 
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._vault = vault
-        self._clock = clock
         self._store = StreamKeyStore(database)
         self._reload = threading.Lock()
         self._ring: StreamKeyRing | None = None
-        self._keys: dict[tuple[str, str], StreamKey] = {}
-        self._readable = True
+        self._secrets: dict[tuple[str, str], bytes] = {}
+        self._unreadable: frozenset[str] = frozenset()
 
     def ring_at(self, version: int) -> StreamKeyRing:
         """
@@ -54,9 +46,9 @@ class StreamKeys:
         with self._reload:
             ring = self._ring
             if ring is None or ring.version < version:
-                ring = self._ring = self._load()
+                ring = self._load()
         if ring.version < version:
-            raise _unavailable("the ring went back in time: is this database a lagging replica?")
+            raise unreadable_keys("the ring went back in time: is this database a lagging replica?")
         return ring
 
     def has_active(self) -> bool:
@@ -69,7 +61,10 @@ class StreamKeys:
         stored = self._store.read()
         if self._uncovered(stored):
             return False
-        return self.ring_at(stored.version).active is not None and self._readable
+        if self._unreadable:
+            with self._reload:
+                self._load()  # the rows may be wrapped anew, which is no new version
+        return self.ring_at(stored.version).active is not None and not self._unreadable
 
     def check_covered(self) -> None:
         """
@@ -87,81 +82,42 @@ class StreamKeys:
                 "TOKENSVC_ENCRYPTION_KEYS (on SQLite, the .key file beside the database)."
             )
 
-    def seed(self, api_key: str, secret: str) -> None:
-        """
-        Make the pair of the settings the active key of an empty ring; else compare it.
-
-        Raises:
-            StartupError: The secret is too short for HS256, or `StreamKeyConflictError`.
-            Refusal: `temporarily_unavailable`.
-        """
-        raw = secret.encode("utf-8")
-        if len(raw) < MIN_SECRET_BYTES:
-            raise StartupError(
-                f"STREAM_API_SECRET is shorter than {MIN_SECRET_BYTES} bytes: "
-                "copy the whole secret from Stream's dashboard."
-            )
-        ciphertext, wrapped_by = self._vault.wrap(raw)
-        key = StoredKey(api_key, fingerprint(raw), KeyState.ACTIVE, ciphertext, wrapped_by)
-        with self._database.write() as tx:
-            self._store.lock(tx)
-            stored = self._store.every_key(tx)
-            if not stored:
-                key_id = f"key_{secrets.token_hex(8)}"
-                self._store.add(tx, key_id, key, int(self._clock()))
-        if stored:
-            _compare(key, stored)
-
     def _load(self) -> StreamKeyRing:
         stored = self._store.read()
-        try:
-            self._keys = {key.pair: self._unwrap(key) for key in stored.keys}
-            self._readable = True
-        except VaultError as error:
-            _log.critical("stream_keys_unreadable", version=stored.version)
-            self._readable = False
-            if not self._keys:
-                raise _unavailable("a Stream key cannot be unwrapped") from error
-            # The last good ring goes on, but never with a key that is retired by now.
-            live = {key.pair for key in stored.keys}
-            self._keys = {pair: key for pair, key in self._keys.items() if pair in live}
-        return StreamKeyRing(stored.version, self._keys.values())
+        secrets, unreadable = {}, set()
+        for key in stored.keys:
+            try:
+                secrets[key.info.pair] = self._unwrap(key)
+            except VaultError:
+                unreadable.add(key.info.id)
+                if key.info.pair in self._secrets:
+                    secrets[key.info.pair] = self._secrets[key.info.pair]
+        if unreadable - self._unreadable:
+            _log.critical(
+                "stream_keys_unreadable",
+                version=stored.version,
+                keys=sorted(unreadable),
+                missing_encryption_keys=sorted(self._uncovered(stored)),
+            )
+        self._secrets, self._unreadable = secrets, frozenset(unreadable)
+        infos = [key.info for key in stored.keys]
+        self._ring = StreamKeyRing(
+            stored.version,
+            (
+                StreamKey(info.api_key, secrets[info.pair], info.state)
+                for info in infos
+                if info.pair in secrets
+            ),
+            unreadable=(info.api_key for info in infos if info.pair not in secrets),
+        )
+        return self._ring
 
-    def _unwrap(self, key: StoredKey) -> StreamKey:
+    def _unwrap(self, key: StoredKey) -> bytes:
         secret = self._vault.unwrap(key.secret_ciphertext or "")
-        if fingerprint(secret) != key.fingerprint:
+        if fingerprint(secret) != key.info.fingerprint:
             raise VaultError("the ciphertext is another key's")
-        return StreamKey(key.api_key, secret, key.state)
+        return secret
 
     def _uncovered(self, stored: StoredRing) -> set[str]:
         wrapped_by = {key.wrapped_by for key in stored.keys if key.wrapped_by is not None}
         return wrapped_by - self._vault.fingerprints
-
-
-def _compare(configured: StoredKey, stored: list[StoredKey]) -> None:
-    """Tell what the settings' pair means beside a ring: nothing, a warning or a halt."""
-    live = [key for key in stored if key.state is not KeyState.RETIRED]
-    if any(key.pair == configured.pair for key in live):
-        return
-    if any(key.api_key == configured.api_key for key in live):
-        raise StreamKeyConflictError(
-            f"STREAM_API_SECRET is not the secret that the ring holds for {configured.api_key}. "
-            "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
-            "`tokensvc stream-keys activate`; else put the old one back into the settings."
-        )
-    _log.warning(
-        "stream_key_not_in_ring",
-        api_key=configured.api_key,
-        fingerprint=configured.fingerprint,
-        detail="STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
-        "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
-    )
-
-
-def _unavailable(reason: str) -> Refusal:
-    return Refusal(
-        Code.TEMPORARILY_UNAVAILABLE,
-        "The service cannot read its Stream keys: an operator must look.",
-        reason=reason,
-        retry_after=30,
-    )

@@ -1,13 +1,18 @@
-"""The rows of the ring of Stream keys. Knows ciphertexts, never secrets."""
+"""The rows of the ring of Stream keys, and of unnamed mints. Knows ciphertexts, never secrets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing, stream_keys
-from tokensvc.keys.rules import KeyState
+from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.tables import app_standing, stream_keys, unnamed_mints
+from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo
+
+HOUR = 3600
+_KEPT_HOURS = 7 * 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +21,13 @@ class StoredKey:
     A key as it lies in the database.
 
     Attributes:
-        api_key: Public.
-        fingerprint: Of the secret; with `api_key` it names the pair.
         secret_ciphertext: `None` once retired.
         wrapped_by: The fingerprint of the encryption key; `None` once retired.
     """
 
-    api_key: str
-    fingerprint: str
-    state: KeyState
+    info: StreamKeyInfo
     secret_ciphertext: str | None = field(repr=False)
     wrapped_by: str | None
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """What a key is known by."""
-        return self.api_key, self.fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +38,38 @@ class StoredRing:
     keys: tuple[StoredKey, ...]
 
 
-_columns = (
-    stream_keys.c.api_key,
-    stream_keys.c.fingerprint,
-    stream_keys.c.state,
-    stream_keys.c.secret_ciphertext,
-    stream_keys.c.wrapped_by,
-)
-_newest_first = (stream_keys.c.created_at.desc(), stream_keys.c.id.desc())
+@dataclass(frozen=True, slots=True)
+class WrappedRow:
+    """
+    A row with a ciphertext.
+
+    Attributes:
+        wrapped_by: The fingerprint of the encryption key that made it.
+    """
+
+    id: str
+    ciphertext: str = field(repr=False)
+    wrapped_by: str
+
+
+_column = stream_keys.c
+_info_columns = tuple(_column[name] for name in StreamKeyInfo.__struct_fields__)
+_newest_first = (_column.created_at.desc(), _column.id.desc())
 
 
 class StreamKeyStore:
     """Reads and writes the ring. Every change bumps its version in the same transaction."""
 
     def __init__(self, database: Database) -> None:
-        live = stream_keys.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
+        live = _column.state != sa.literal_column(f"'{KeyState.RETIRED}'")
         # One statement, so that the keys are those of the version.
         self._read = database.prepare(
-            sa.select(app_standing.c.stream_ring_version, *_columns)
+            sa.select(
+                app_standing.c.stream_ring_version,
+                _column.secret_ciphertext,
+                _column.wrapped_by,
+                *_info_columns,
+            )
             .select_from(app_standing.outerjoin(stream_keys, live))
             .order_by(*_newest_first)
         )
@@ -72,35 +82,123 @@ class StreamKeyStore:
             Refusal: `temporarily_unavailable`.
         """
         rows = self._read.fetch_all({})
-        keys = (_stored(row[1:]) for row in rows if row[1] is not None)
+        keys = (StoredKey(_info(row[3:]), row[1], row[2]) for row in rows if row[1] is not None)
         return StoredRing(version=rows[0][0] if rows else 0, keys=tuple(keys))
 
-    def lock(self, tx: sa.Connection) -> None:
-        """Let no other transaction change the ring; what is read from here on stays true."""
-        tx.execute(sa.select(app_standing.c.id).with_for_update())
-
-    def every_key(self, tx: sa.Connection) -> list[StoredKey]:
+    def every_key(self, connection: Connection) -> list[StreamKeyInfo]:
         """Give all keys, the retired ones too, newest first."""
-        return [_stored(row) for row in tx.execute(sa.select(*_columns).order_by(*_newest_first))]
+        rows = connection.execute(sa.select(*_info_columns).order_by(*_newest_first))
+        return [_info(row) for row in rows]
 
-    def add(self, tx: sa.Connection, key_id: str, key: StoredKey, now: int) -> None:
+    def page(self, connection: Connection, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
+        """
+        Give keys, newest first.
+
+        Args:
+            after: The id of the last key that was seen.
+        """
+        statement = sa.select(*_info_columns).order_by(*_newest_first).limit(limit)
+        if after is not None:
+            seen = sa.select(_column.created_at, _column.id).where(_column.id == after)
+            place = sa.tuple_(_column.created_at, _column.id)
+            statement = statement.where(place < seen.scalar_subquery())
+        return [_info(row) for row in connection.execute(statement)]
+
+    def ciphertext_of(self, tx: Transaction, key_id: str) -> str | None:
+        """Give the wrapped secret of a key; `None` once it is retired."""
+        return tx.scalar(sa.select(_column.secret_ciphertext).where(_column.id == key_id))
+
+    def add(self, tx: Transaction, key: StoredKey) -> None:
         """Add a key, and let every process know."""
+        info = {name: getattr(key.info, name) for name in StreamKeyInfo.__struct_fields__}
         tx.execute(
             stream_keys.insert().values(
-                id=key_id,
-                api_key=key.api_key,
-                fingerprint=key.fingerprint,
-                state=key.state,
-                secret_ciphertext=key.secret_ciphertext,
-                wrapped_by=key.wrapped_by,
-                created_at=now,
-                activated_at=now if key.state is KeyState.ACTIVE else None,
+                **info, secret_ciphertext=key.secret_ciphertext, wrapped_by=key.wrapped_by
             )
         )
-        version = app_standing.c.stream_ring_version
-        tx.execute(app_standing.update().values(stream_ring_version=version + 1))
+        _bump(tx)
+
+    def move(self, tx: Transaction, moves: Sequence[Move], now: int) -> None:
+        """Let keys step, in this order, and every process know; a retired one loses its secret."""
+        for move in moves:
+            values: dict[str, Any] = {"state": move.to}
+            if move.to is KeyState.ACTIVE:
+                values["activated_at"] = now
+            elif move.to is KeyState.RETIRED:
+                values |= {"retired_at": now, "secret_ciphertext": None, "wrapped_by": None}
+            tx.execute(stream_keys.update().where(_column.id == move.key.id).values(values))
+        if moves:
+            _bump(tx)
 
 
-def _stored(row: Any) -> StoredKey:
-    api_key, fingerprint, state, ciphertext, wrapped_by = row
-    return StoredKey(api_key, fingerprint, KeyState(state), ciphertext, wrapped_by)
+def lock(tx: Transaction) -> None:
+    """Let no other transaction change the ring; what is read from here on stays true."""
+    tx.execute(sa.select(app_standing.c.id).with_for_update())
+
+
+def under_other_keys(
+    connection: Connection, wrapped_by: str, *, after: str, limit: int
+) -> list[WrappedRow]:
+    """Give rows that another encryption key has wrapped, in the order of their ids."""
+    statement = (
+        sa.select(_column.id, _column.secret_ciphertext, _column.wrapped_by)
+        .where(_column.wrapped_by != wrapped_by, _column.id > after)
+        .order_by(_column.id)
+        .limit(limit)
+    )
+    return [WrappedRow(*row) for row in connection.execute(statement)]
+
+
+def count_by_encryption_key(connection: Connection) -> dict[str, int]:
+    """Give the number of rows that each encryption key has wrapped, by its fingerprint."""
+    statement = (
+        sa.select(_column.wrapped_by, sa.func.count())
+        .where(_column.wrapped_by.is_not(None))
+        .group_by(_column.wrapped_by)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def rewrap(tx: Transaction, row: WrappedRow, ciphertext: str, wrapped_by: str) -> bool:
+    """Put another ciphertext of the same secret in its place, unless the row has changed since."""
+    unchanged = (_column.id == row.id) & (_column.secret_ciphertext == row.ciphertext)
+    values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
+    return tx.execute(stream_keys.update().where(unchanged).values(values)).rowcount == 1
+
+
+def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
+    """
+    Count mints that named no Stream key.
+
+    Args:
+        hour: Epoch seconds at its beginning.
+    """
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    added = insert(unnamed_mints).values(hour=hour, count=count)
+    tx.execute(
+        added.on_conflict_do_update(
+            index_elements=["hour"], set_={"count": unnamed_mints.c.count + added.excluded.count}
+        )
+    )
+    tx.execute(unnamed_mints.delete().where(unnamed_mints.c.hour < hour - _KEPT_HOURS * HOUR))
+
+
+def unnamed_mints_since(connection: Connection, time: float) -> int:
+    """
+    Count mints that named no Stream key, those of the whole hour that a time lies in included.
+
+    Args:
+        time: Epoch seconds.
+    """
+    counts = sa.select(sa.func.coalesce(sa.func.sum(unnamed_mints.c.count), 0))
+    return int(connection.scalar(counts.where(unnamed_mints.c.hour > time - HOUR)) or 0)
+
+
+def _bump(tx: Transaction) -> None:
+    version = app_standing.c.stream_ring_version
+    tx.execute(app_standing.update().values(stream_ring_version=version + 1))
+
+
+def _info(row: Any) -> StreamKeyInfo:
+    key_id, api_key, state, *rest = row
+    return StreamKeyInfo(key_id, api_key, KeyState(state), *rest)

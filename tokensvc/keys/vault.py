@@ -27,6 +27,7 @@ class Vault:
         encryption_keys: Fernet keys, so that a new one can be added before it is used.
 
     Attributes:
+        wrapped_by: The fingerprint of the first key.
         fingerprints: Of the keys that it can unwrap with.
 
     Raises:
@@ -38,7 +39,7 @@ class Vault:
             raise StartupError("encryption_keys: at least one is needed.")
         raw = [_decode(key, place) for place, key in enumerate(encryption_keys, start=1)]
         self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in raw])
-        self._wrapped_by = fingerprint(raw[0])
+        self.wrapped_by = fingerprint(raw[0])
         self.fingerprints = frozenset(fingerprint(key) for key in raw)
 
     @staticmethod
@@ -48,7 +49,7 @@ class Vault:
 
     def wrap(self, secret: bytes) -> tuple[str, str]:
         """Give the ciphertext and the fingerprint of the key that made it."""
-        return self._fernet.encrypt(secret).decode("ascii"), self._wrapped_by
+        return self._fernet.encrypt(secret).decode("ascii"), self.wrapped_by
 
     def unwrap(self, ciphertext: str) -> bytes:
         """

@@ -1,0 +1,36 @@
+"""What the commands of all acts take: a reason, and whether in earnest; and who gives the order."""
+
+import functools
+import getpass
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from tokensvc.core.orders import Order
+
+_MAX_REASON = 500
+
+
+def act_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--reason` and `--dry-run`, and hand it the `order` that they make."""
+
+    @click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+    @click.option("--dry-run", is_flag=True, help="Only say what would come of it.")
+    @functools.wraps(command)
+    def with_order(*args: Any, reason: str | None, dry_run: bool, **options: Any) -> Any:
+        if reason is not None and len(reason) > _MAX_REASON:
+            raise click.UsageError(f"--reason has over {_MAX_REASON} characters.")
+        return command(*args, order=Order(operator(), reason, dry_run), **options)
+
+    return with_order
+
+
+def operator() -> str:
+    """Name the person at the command line, as the audit trail does."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        login = f"uid-{os.getuid()}"
+    return f"cli:{login}"

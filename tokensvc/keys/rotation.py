@@ -1,0 +1,299 @@
+"""The acts on the ring of Stream keys: each one transaction, with its event and a new version."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.orders import Order
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.keys import rules, store
+from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo, fingerprint
+from tokensvc.keys.store import StoredKey, StreamKeyStore
+from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
+
+AskStream: TypeAlias = Callable[[str, bytes], KeyCheck]
+"""Asks Stream what it says to an API key and a secret; raises `StreamUnavailableError`."""
+
+_DAY = 86400
+_SETTINGS = Order("service:settings", "the first key of the ring")
+_ACTIONS = {
+    KeyState.ACTIVE: Action.STREAM_KEY_ACTIVATED,
+    KeyState.RETIRING: Action.STREAM_KEY_RETIRING,
+    KeyState.RETIRED: Action.STREAM_KEY_RETIRED,
+}
+
+_RETIRED = (
+    "This service signs with the secret no more. At Stream it is good until it is removed in the "
+    "dashboard, for tokens that are out and for anybody who has it."
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class StreamKeyConflictError(StartupError):
+    """The settings hold another secret for an API key that signs already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """
+    What an act has made of the ring, or would make.
+
+    Attributes:
+        key: The key that the act is about.
+        others: The other keys that it moved.
+        unnamed_mints: In the last 24 h; `None` where they do not matter.
+        warning: What the operator should know.
+    """
+
+    key: StreamKeyInfo
+    others: tuple[StreamKeyInfo, ...]
+    unnamed_mints: int | None
+    warning: str | None
+
+
+class StreamKeyRotation:
+    """
+    Adds keys to the ring, activates and retires them.
+
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+
+    Args:
+        clock: The database's.
+        ask_stream: For proofs of new pairs.
+    """
+
+    def __init__(
+        self, database: Database, clock: DatabaseClock, vault: Vault, ask_stream: AskStream
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._vault = vault
+        self._ask_stream = ask_stream
+        self._store = StreamKeyStore(database)
+
+    def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
+        """Give keys, newest first, the retired ones too."""
+        with self._database.read() as connection:
+            return self._store.page(connection, after=after, limit=limit)
+
+    def one(self, key_id: str) -> StreamKeyInfo:
+        """
+        Give a key.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        with self._database.read() as connection:
+            return rules.find(self._store.every_key(connection), key_id)
+
+    def add(self, api_key: str, secret: bytes, order: Order, *, check: bool) -> StreamKeyInfo:
+        """
+        Add a pair as standby: it signs for clients that name it.
+
+        Args:
+            check: Let Stream prove the pair first, and that it is of the same Stream app.
+
+        Raises:
+            Refusal: `stream_key_invalid`; `conflict` or `temporarily_unavailable` when Stream
+                gives no proof. Nothing is stored then.
+        """
+        with self._database.read() as connection:
+            rules.refuse_pair(self._store.every_key(connection), api_key, secret)
+        if check:
+            # With no transaction open: Stream may take its time.
+            self._prove(api_key, secret)
+        with self._database.write(keep=not order.dry_run) as tx:
+            store.lock(tx)
+            keys = self._store.every_key(tx)
+            rules.refuse_pair(keys, api_key, secret)
+            return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, order)
+
+    def activate(self, key_id: str, order: Order) -> Moved:
+        """
+        Let a key sign for callers that name none; the former one is retiring from then on.
+
+        Raises:
+            Refusal: `not_found`, `conflict`.
+        """
+        with self._database.write(keep=not order.dry_run) as tx:
+            store.lock(tx)
+            moves = rules.to_activate(self._store.every_key(tx), key_id)
+            if moves:
+                self._refuse_unreadable(tx, key_id)
+            now = self._clock.read(tx)
+            unnamed = store.unnamed_mints_since(tx, now - _DAY)
+            warning = rules.warn_of_unnamed(moves, unnamed)
+            self._move(tx, moves, order, now)
+            return self._moved(tx, key_id, moves, warning, unnamed)
+
+    def retire(self, key_id: str, order: Order) -> Moved:
+        """
+        End a key and erase its secret: no request that arrives after this is signed with it.
+
+        Raises:
+            Refusal: `not_found`, `conflict`.
+        """
+        with self._database.write(keep=not order.dry_run) as tx:
+            store.lock(tx)
+            moves = rules.to_retire(self._store.every_key(tx), key_id)
+            self._move(tx, moves, order, self._clock.read(tx))
+            return self._moved(tx, key_id, moves, _RETIRED)
+
+    def seed(self, api_key: str, secret: str) -> None:
+        """
+        Make the pair of the settings the active key of an empty ring; else compare it.
+
+        Raises:
+            StartupError: The secret is too short for HS256, or `StreamKeyConflictError`.
+        """
+        raw = secret.encode("utf-8")
+        if len(raw) < rules.MIN_SECRET_BYTES:
+            raise StartupError(
+                f"STREAM_API_SECRET is shorter than {rules.MIN_SECRET_BYTES} bytes: "
+                "copy the whole secret from Stream's dashboard."
+            )
+        with self._database.write() as tx:
+            store.lock(tx)
+            keys = self._store.every_key(tx)
+            if not keys:
+                self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
+        if keys:
+            _compare((api_key, fingerprint(raw)), keys)
+
+    def _add(
+        self,
+        tx: Transaction,
+        keys: Sequence[StreamKeyInfo],
+        pair: tuple[str, bytes],
+        state: KeyState,
+        order: Order,
+    ) -> StreamKeyInfo:
+        api_key, secret = pair
+        newest = keys[0] if keys else None
+        now = self._clock.read(tx)
+        created_at = max(int(now), newest.created_at if newest is not None else 0)
+        info = StreamKeyInfo(
+            id=rules.key_id_after(newest, now, secrets.token_hex(4)),
+            api_key=api_key,
+            state=state,
+            fingerprint=fingerprint(secret),
+            created_at=created_at,
+            activated_at=created_at if state is KeyState.ACTIVE else None,
+            retired_at=None,
+        )
+        self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
+        _audit(tx, now, Action.STREAM_KEY_ADDED, info.id, order)
+        return info
+
+    def _move(self, tx: Transaction, moves: Sequence[Move], order: Order, now: float) -> None:
+        self._store.move(tx, moves, int(now))
+        for move in moves:
+            _audit(tx, now, _ACTIONS[move.to], move.key.id, order)
+
+    def _moved(
+        self,
+        tx: Transaction,
+        key_id: str,
+        moves: Sequence[Move],
+        warning: str | None,
+        unnamed_mints: int | None = None,
+    ) -> Moved:
+        keys = self._store.every_key(tx)
+        others = {move.key.id for move in moves} - {key_id}
+        return Moved(
+            key=rules.find(keys, key_id),
+            others=tuple(key for key in keys if key.id in others),
+            unnamed_mints=unnamed_mints,
+            warning=warning,
+        )
+
+    def _refuse_unreadable(self, tx: Transaction, key_id: str) -> None:
+        """Keep a key that this process cannot sign with from becoming the one that signs."""
+        try:
+            self._vault.unwrap(self._store.ciphertext_of(tx, key_id) or "")
+        except VaultError as error:
+            raise rules.unreadable_keys("the key to be activated cannot be unwrapped") from error
+
+    def _prove(self, api_key: str, secret: bytes) -> None:
+        found = self._ask(api_key, secret)
+        if found is None:
+            raise rules.invalid(
+                f"Stream refuses the pair: look up both halves of {api_key} in its dashboard."
+            )
+        live = self._store.read().keys
+        # An API key is of one app for ever, so another secret of it needs no comparison.
+        if not live or any(key.info.api_key == api_key for key in live):
+            return
+        for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
+            ours = self._ask(key.info.api_key, self._unwrap(key))
+            if ours is None:
+                continue
+            if not found.is_same_as(ours):
+                raise rules.invalid(
+                    f"{api_key} is of another Stream app than {key.info.api_key}: one service "
+                    "mints for one app."
+                )
+            return
+        raise Refusal(
+            Code.CONFLICT,
+            "Stream accepts the pair but none that the ring holds, so nothing tells whether it is "
+            "of the same Stream app: make sure of that and add it without `check`.",
+        )
+
+    def _unwrap(self, key: StoredKey) -> bytes:
+        try:
+            return self._vault.unwrap(key.secret_ciphertext or "")
+        except VaultError as error:
+            raise rules.unreadable_keys("a key to compare with cannot be unwrapped") from error
+
+    def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:
+        """Give the app of a pair that Stream accepts."""
+        try:
+            check = self._ask_stream(api_key, secret)
+        except StreamUnavailableError as error:
+            raise Refusal(
+                Code.TEMPORARILY_UNAVAILABLE,
+                "Stream did not say whether the pair is good: try again, or add it without "
+                "`check`.",
+                reason=str(error),
+                retry_after=10,
+            ) from error
+        if not check.accepted:
+            _log.warning("stream_refuses_key", api_key=api_key, detail=check.detail)
+        return check.app if check.accepted else None
+
+
+def _compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
+    """Tell what the settings' pair means beside a ring: nothing, a warning or a halt."""
+    api_key, secret_fingerprint = configured
+    live = [key for key in keys if key.is_live]
+    if any(key.pair == configured for key in live):
+        return
+    # A pair that was retired here is not a new secret: the settings are only behind the ring.
+    known = any(key.pair == configured for key in keys)
+    if not known and any(key.api_key == api_key for key in live):
+        raise StreamKeyConflictError(
+            f"STREAM_API_SECRET is not the secret that the ring holds for {api_key}. "
+            "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
+            "`tokensvc stream-keys activate`; else put the old one back into the settings."
+        )
+    _log.warning(
+        "stream_key_not_in_ring",
+        api_key=api_key,
+        fingerprint=secret_fingerprint,
+        detail="STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
+        "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
+    )
+
+
+def _audit(tx: Transaction, now: float, action: Action, key_id: str, order: Order) -> None:
+    record(tx, now=now, actor=order.actor, action=action, subject=key_id, reason=order.reason)

@@ -1,0 +1,116 @@
+"""`/v1/stream-keys…`: parse, call, render. No answer has a secret in it."""
+
+import msgspec
+from flask import Blueprint
+from msgspec import UNSET, UnsetType
+
+from tokensvc.core.callers import Authorize
+from tokensvc.core.orders import Order
+from tokensvc.http.acts import ActQuery, ActRequest
+from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.request_log import note
+from tokensvc.http.respond import Reply, json_response
+from tokensvc.keys.rotation import Moved, StreamKeyRotation
+from tokensvc.keys.rules import StreamKeyInfo
+
+SCOPE = "keys:write"
+PATH = "/v1/stream-keys"
+
+
+class AddStreamKeyRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A pair of Stream's dashboard.
+
+    Attributes:
+        check: Let Stream prove it first.
+    """
+
+    api_key: str
+    secret: str
+    check: bool = False
+
+    def __repr__(self) -> str:
+        """Give all but the secret."""
+        return f"{type(self).__name__}(api_key={self.api_key!r}, check={self.check})"
+
+
+class StreamKeyAct(StreamKeyInfo, frozen=True, kw_only=True):
+    """
+    A key's new state, and what the act means.
+
+    Attributes:
+        also_changed: The other keys that the act moved, in their new states.
+        unnamed_mints: Of the last 24 hours, told by an activation.
+    """
+
+    also_changed: list[StreamKeyInfo] | UnsetType = UNSET
+    unnamed_mints: int | UnsetType = UNSET
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
+
+
+def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
+    """
+    Give the routes of the ring of Stream keys.
+
+    Args:
+        authorize: Gives the service that may, or refuses.
+    """
+    blueprint = Blueprint("stream_keys", __name__, url_prefix=PATH)
+
+    def order_of(query: ActQuery, body: ActRequest) -> Order:
+        return Order(authorize(SCOPE).client_id, body.reason, query.dry_run)
+
+    @blueprint.get("")
+    def get_keys() -> Reply:
+        query = parse_query(PageQuery)
+        authorize(SCOPE)
+        found = rotation.page(after=query.after, limit=query.limit + 1)
+        return json_response(page_of(found, query.limit, lambda key: key.id))
+
+    @blueprint.get("/<key_id>")
+    def get_key(key_id: str) -> Reply:
+        parse_query(NoParameters)
+        authorize(SCOPE)
+        return json_response(rotation.one(key_id))
+
+    @blueprint.post("")
+    def add_key() -> Reply:
+        query, body = parse_query(ActQuery), parse_body(AddStreamKeyRequest)
+        order = order_of(query, body)
+        note(api_key=body.api_key)
+        secret = body.secret.encode("utf-8")
+        key = rotation.add(body.api_key, secret, order, check=body.check)
+        if order.dry_run:
+            return json_response(StreamKeyAct(**msgspec.structs.asdict(key), dry_run=True))
+        return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
+
+    @blueprint.post("/<key_id>/activate")
+    def activate_key(key_id: str) -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        order = order_of(query, body)
+        return _answer(rotation.activate(key_id, order), order)
+
+    @blueprint.post("/<key_id>/retire")
+    def retire_key(key_id: str) -> Reply:
+        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        order = order_of(query, body)
+        return _answer(rotation.retire(key_id, order), order)
+
+    return blueprint
+
+
+def act_of(moved: Moved, order: Order) -> StreamKeyAct:
+    """Give what an act has made of the ring, as it is answered and printed."""
+    return StreamKeyAct(
+        **msgspec.structs.asdict(moved.key),
+        also_changed=list(moved.others),
+        unnamed_mints=UNSET if moved.unnamed_mints is None else moved.unnamed_mints,
+        warning=moved.warning or UNSET,
+        dry_run=order.dry_run or UNSET,
+    )
+
+
+def _answer(moved: Moved, order: Order) -> Reply:
+    return json_response(act_of(moved, order))
