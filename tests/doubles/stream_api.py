@@ -46,7 +46,7 @@ class StreamApi:
             case "GET", ["users"]:
                 query = _parse(call.query.get("payload", "{}"))
                 self._check_watcher(call, claims, query)
-                return 200, {"users": app.query_users(query.get("filter_conditions", {}))}
+                return 200, {"users": app.query_users(query)}
             case "POST", ["users"]:
                 return 201, {"users": app.upsert_users(claims, _parse(call.body).get("users"))}
             case "PATCH", ["users"]:

@@ -15,6 +15,7 @@ from typing import Any
 from tests.doubles.stream_tokens import Claims, StreamError, verify
 
 MAX_USERS_PER_CALL = 100
+DEFAULT_LIMIT = 30
 
 _USER_ID = re.compile(r"[A-Za-z0-9@_-]{1,255}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -30,6 +31,7 @@ class StreamApp:
         keys: Secret by API key; a test adds and removes pairs.
         users: By id, as Stream would return them.
         settings: Of the app; the app-wide cut-off is among them.
+        unchangeable: Ids of users whose change or creation is refused with code 4.
     """
 
     def __init__(self, keys: Mapping[str, str], clock: Callable[[], float]) -> None:
@@ -41,6 +43,7 @@ class StreamApp:
             "organization": "tests",
             _CUT_OFF: None,
         }
+        self.unchangeable: set[str] = set()
         self._clock = clock
         self._lock = threading.RLock()
 
@@ -112,16 +115,24 @@ class StreamApp:
         with self._lock:
             self.settings.update(settings)
 
-    def query_users(self, conditions: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Find users by id: `{}`, `{"id": x}`, `{"id": {"$eq": x}}` or `{"id": {"$in": [x]}}`."""
-        wanted = conditions.get("id")
+    def query_users(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """
+        Find users by id: `{}`, `{"id": x}`, `{"id": {"$eq": x}}` or `{"id": {"$in": [x]}}`.
+
+        As many as the query's `limit` says, which is 30 if it says nothing; deactivated ones only
+        if it asks for them, deleted ones never.
+        """
+        wanted = query.get("filter_conditions", {}).get("id")
         with self._lock:
-            if wanted is None:
-                return list(self.users.values())
-            if not isinstance(wanted, dict):
+            if wanted is not None and not isinstance(wanted, dict):
                 wanted = {"$eq": wanted}
-            ids = wanted.get("$in") or [wanted.get("$eq")]
-            return [self.users[user_id] for user_id in ids if user_id in self.users]
+            ids = list(self.users) if wanted is None else wanted.get("$in") or [wanted.get("$eq")]
+            gone = {"deleted_at"}
+            if not query.get("include_deactivated_users"):
+                gone.add("deactivated_at")
+            found = [self.users[user_id] for user_id in ids if user_id in self.users]
+            found = [user for user in found if not any(user.get(field) for field in gone)]
+            return found[: query.get("limit", DEFAULT_LIMIT)]
 
     def mark_user(self, claims: Claims, user_id: str, field: str, on: bool) -> dict[str, Any]:
         """Set or clear `deactivated_at` or `deleted_at`."""
@@ -142,6 +153,8 @@ class StreamApp:
         for user in users:
             if not isinstance(user, dict) or not _USER_ID.fullmatch(str(user.get("id", ""))):
                 raise StreamError(4, "a user id may hold a-z, 0-9, @, _ and -")
+            if user["id"] in self.unchangeable:
+                raise StreamError(4, f"user {user['id']!r} cannot be changed")
             _check_cut_off(user)
 
     def _check_update(self, claims: Claims, update: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from tokensvc.delivery.rules import (
     Sent,
 )
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue, Wanted
-from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.stream.api import MAX_USERS, Answer, KeyPair, StreamApi, user_ids_in
 from tokensvc.telemetry import metrics
 
@@ -51,6 +51,7 @@ class Sender:
 
     Args:
         clock: The database's: it decides what is due and whose a row is.
+        ring_at: Gives the ring of Stream keys, not older than a version.
         host: Seconds since the epoch on this host.
         chance: Gives a random number from 0 to 1.
         monotonic: Seconds of a clock that never goes back.
@@ -61,7 +62,7 @@ class Sender:
         *,
         database: Database,
         clock: DatabaseClock,
-        keys: StreamKeys,
+        ring_at: Callable[[int], StreamKeyRing],
         api: StreamApi,
         host: Clock,
         chance: Callable[[], float],
@@ -69,7 +70,7 @@ class Sender:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._keys = keys
+        self._ring_at = ring_at
         self._api = api
         self._chance = chance
         self._monotonic = monotonic
@@ -218,7 +219,7 @@ class Sender:
         """Call with the active key, or with another if Stream does not take that one."""
         answer, outcome = None, Outcome(Result.UNREACHED, "There is no Stream key to call with.")
         try:
-            keys = rules.keys_to_try(self._keys.ring_at(batch.ring_version))
+            keys = rules.keys_to_try(self._ring_at(batch.ring_version))
         except Refusal as refusal:
             keys, outcome = [], replace(outcome, error=refusal.detail)
         for key in keys:

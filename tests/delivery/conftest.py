@@ -1,0 +1,149 @@
+"""A sender between a real database and the Stream double, and time that a test moves."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.doubles.stream import StreamDouble
+from tokensvc.core.orders import Order
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import deliveries, revocations, user_standings
+from tokensvc.delivery import store
+from tokensvc.delivery.sender import Sender
+from tokensvc.delivery.service import Deliveries
+from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.revocations.service import Revocations
+from tokensvc.stream.api import StreamApi, rfc3339
+
+KEY, OTHER_KEY = "key-1", "key-2"
+SECRETS = {
+    KEY: "secret-of-the-first-key-0123456789abcdef",
+    OTHER_KEY: "secret-of-the-other-" + "b" * 20,
+}
+ORDER = Order("svc.backend")
+CUT_OFF = "revoke_tokens_issued_before"
+
+_TIMES = ("due_at", "lease_until", "resend_at", "absent_since", "updated_at")
+
+
+class World:
+    """The service's side of deliveries, and Stream's."""
+
+    def __init__(self, database, clock, stream) -> None:
+        self.database = database
+        self.clock = clock
+        self.stream = stream
+        self.monotonic = 0.0
+        self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
+        self.now = DatabaseClock(database, clock)
+        self.revocations = Revocations(database, self.now, [], delivers=True, waiters=1)
+        self.sender = self.another_sender()
+        self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)
+
+    def another_sender(self) -> Sender:
+        """Give a sender as another process has one."""
+        return Sender(
+            database=self.database,
+            clock=self.now,
+            ring_at=lambda version: StreamKeyRing(version, self.ring),
+            api=StreamApi(self.stream.url, time.time),
+            host=self.clock,
+            chance=lambda: 0.0,
+            monotonic=lambda: self.monotonic,
+        )
+
+    def pass_time(self, seconds: int) -> None:
+        """Let time pass; PostgreSQL's own clock cannot be set, so that its rows get older."""
+        self.monotonic += seconds
+        self.clock.now += seconds
+        if self.database.dialect == "sqlite":
+            return
+        with self.database.write() as tx:
+            columns = {name: deliveries.c[name] - seconds for name in _TIMES}
+            tx.execute(deliveries.update().values(columns))
+            tx.execute(
+                user_standings.update().values(
+                    tokens_valid_after=user_standings.c.tokens_valid_after - seconds
+                )
+            )
+            tx.execute(
+                revocations.update().values(
+                    tokens_valid_after=revocations.c.tokens_valid_after - seconds
+                )
+            )
+
+    def deliver(self, sender: Sender | None = None, *, limit: int = 50) -> int:
+        """Step until there is nothing to do, and give the steps."""
+        for steps in range(limit):
+            if not (sender or self.sender).step():
+                return steps
+        raise AssertionError(f"still at it after {limit} steps")
+
+    def revoke(self, user_id: str | None) -> str:
+        """Revoke, and give the cut-off as Stream reads it."""
+        state = self.revocations.revoke(user_id, ORDER)
+        return rfc3339(state.tokens_valid_after)
+
+    def undo(self, user_id: str | None) -> None:
+        act = self.revocations.state(user_id).revocation
+        self.revocations.undo(user_id, act.id, ORDER)
+
+    def row(self, kind: str, subject: str = "") -> Any:
+        """Give a delivery's row."""
+        with self.database.read() as connection:
+            return connection.execute(
+                sa.select(deliveries).filter_by(kind=kind, subject=subject)
+            ).one()
+
+    def state(self, kind: str, subject: str = "") -> str:
+        with self.database.read() as connection:
+            return store.status(connection, kind, subject).state
+
+    def at_stream(self, user_id: str) -> str | None:
+        """Give the cut-off that Stream holds of a user."""
+        return self.stream.app.users[user_id].get(CUT_OFF)
+
+    def have(self, *user_ids: str) -> None:
+        """Let Stream have users."""
+        for user_id in user_ids:
+            self.stream.app.users[user_id] = {"id": user_id, "role": "user"}
+
+    def routes(self) -> list[str]:
+        """Give what Stream was called for, in order."""
+        return [call.route for call in self.stream.calls.all()]
+
+    @contextmanager
+    def delivering(self) -> Iterator[None]:
+        """Let the sender do a step in another thread, which ends with the block."""
+        failures = []
+
+        def step() -> None:
+            try:
+                self.sender.step()
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        thread = threading.Thread(target=step)
+        thread.start()
+        yield
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+        assert not failures
+
+
+@pytest.fixture
+def stream() -> Iterator[StreamDouble]:
+    with StreamDouble(SECRETS) as double:
+        yield double
+
+
+@pytest.fixture
+def world(database, clock, stream) -> World:
+    """Give a world on either database."""
+    return World(database, clock, stream)
