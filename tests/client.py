@@ -7,6 +7,7 @@ so does a request that the contract does not allow unless the test calls it inva
 
 import io
 import json as json_module
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -186,9 +187,22 @@ def resolve(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def operations_at(path: str) -> dict[str, Any] | None:
+    """Give the operations of the contract's path that a request's path is one of."""
+    paths: dict[str, Any] = contract()["paths"]
+    if path in paths:
+        found: dict[str, Any] = paths[path]
+        return found
+    for template, operations in paths.items():
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+        if "{" in template and re.fullmatch(pattern, path):
+            return dict(operations)
+    return None
+
+
 def _declared(method: str, path: str, status: int) -> dict[str, Any]:
     """Give the response that the contract declares, for what has no operation as its text says."""
-    operations = contract()["paths"].get(path)
+    operations = operations_at(path)
     responses = contract()["components"]["responses"]
     if method == "OPTIONS" and status == 204:
         return {"headers": {**responses["MethodNotAllowed"]["headers"], **_preflight()}}
@@ -217,10 +231,11 @@ def _check_request(
     headers: Mapping[str, str],
     body: bytes | Iterable[bytes] | None,
 ) -> None:
-    operations = contract()["paths"].get(path, {})
+    operations = operations_at(path) or {}
     operation = operations.get("get" if method == "HEAD" else method.lower())
     assert operation, f"{method} {path} is not in the contract: call the request invalid"
-    declared = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+    parameters = [resolve(parameter) for parameter in operation.get("parameters", [])]
+    declared = {each["name"]: each for each in parameters if each["in"] == "query"}
     assert not isinstance(query, str), "a query as text may be anything: call the request invalid"
     for name, value in (query or {}).items():
         assert name in declared, f"the parameter {name} is not in the contract"

@@ -1,6 +1,7 @@
 """`openapi.yaml` and the code say the same."""
 
 import enum
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from tests.live import settings_environ
 from tokensvc import bootstrap, settings
 from tokensvc.callers.routes import Me
 from tokensvc.core.errors import Code
+from tokensvc.http.acts import ActRequest
 from tokensvc.http.problems import KINDS, Problem
+from tokensvc.keys.routes import AddStreamKeyRequest, StreamKeyAct
+from tokensvc.keys.rules import KeyState, StreamKeyInfo
 from tokensvc.ops.contract import contract, contract_path
 from tokensvc.ops.health import CheckResult, Readiness, State
 from tokensvc.ops.routes import Health
@@ -26,6 +30,7 @@ TYPES: dict[str, type] = {
     for kind in (
         *(TokenRequest, TokenResponse, Me, Problem, Code),
         *(Health, Readiness, CheckResult, State),
+        *(ActRequest, AddStreamKeyRequest, KeyState, StreamKeyInfo, StreamKeyAct),
     )
 }
 ANNOTATIONS = {"title", "description", "example", "examples", "x-enum-descriptions"}
@@ -50,7 +55,7 @@ def test_routes_are_the_contracts(tmp_path: Path) -> None:
     finally:
         services.close()
     mapped = {
-        (rule.rule, method)
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
