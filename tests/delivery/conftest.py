@@ -58,7 +58,7 @@ class World:
         )
 
     def pass_time(self, seconds: int) -> None:
-        """Let time pass; PostgreSQL's own clock cannot be set, so that its rows get older."""
+        """Let time pass: where the clock is PostgreSQL's own, everything gets older instead."""
         self.monotonic += seconds
         self.clock.now += seconds
         if self.database.dialect == "sqlite":
@@ -88,6 +88,10 @@ class World:
         """Revoke, and give the cut-off as Stream reads it."""
         state = self.revocations.revoke(user_id, ORDER)
         return rfc3339(state.tokens_valid_after)
+
+    def cut_off(self, user_id: str | None) -> str | None:
+        """Give the cut-off that stands here, as Stream reads it."""
+        return rfc3339(self.revocations.state(user_id).tokens_valid_after)
 
     def undo(self, user_id: str | None) -> None:
         act = self.revocations.state(user_id).revocation
