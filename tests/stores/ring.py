@@ -35,8 +35,11 @@ def events(database):
 
 
 def rows(database):
+    """Give (API key, fingerprint, state) of all keys, oldest first."""
     columns = stream_keys.c
-    query = sa.select(columns.api_key, columns.fingerprint, columns.state).order_by(columns.id)
+    query = sa.select(columns.api_key, columns.fingerprint, columns.state).order_by(
+        columns.created_at, columns.id
+    )
     with database.read() as connection:
         return [tuple(row) for row in connection.execute(query)]
 

@@ -1,0 +1,109 @@
+"""`check`: Stream proves a pair, and that it is of the same app, before anything is stored."""
+
+import pytest
+
+from tests.doubles.faults import Answer
+from tests.stores.ring import OTHER_SECRET, SECRET, add, events, rows, version
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.orders import Order
+from tokensvc.keys.rules import KeyState
+
+ORDER = Order("svc.ops")
+ELSEWHERE = {"app": {"id": 1, "name": "staging", "organization": "tests"}}
+
+
+@pytest.fixture(autouse=True)
+def first_key(database):
+    add(database, "k1", "active")
+
+
+def put(proving, api_key="k2", secret=OTHER_SECRET, **order):
+    return proving.add(api_key, secret.encode(), Order("svc.ops", **order), check=True)
+
+
+def refusal(proving, *pair):
+    with pytest.raises(Refusal) as refused:
+        put(proving, *pair)
+    return refused.value
+
+
+def test_a_good_pair_of_the_same_app_is_stored(proving, stream):
+    """Stream is asked for the new pair and for the active one."""
+    stream.app.keys["k2"] = OTHER_SECRET
+    assert put(proving).state is KeyState.STANDBY
+    assert [call.query["api_key"] for call in stream.calls.to("GET", "/app")] == ["k2", "k1"]
+
+
+def test_a_rehearsal_proves_too(proving, stream, database):
+    """Whether Stream would accept a pair can be asked without storing it."""
+    stream.app.keys["k2"] = OTHER_SECRET
+    assert put(proving, dry_run=True).state is KeyState.STANDBY
+    assert len(rows(database)) == 1
+    del stream.app.keys["k2"]
+    with pytest.raises(Refusal):
+        put(proving, dry_run=True)
+
+
+@pytest.mark.parametrize("known", [{}, {"k2": "another-secret-that-stream-knows-for-it"}])
+def test_a_pair_that_stream_refuses_is_not_stored(proving, stream, database, known):
+    """Neither an unknown API key nor a wrong secret."""
+    stream.app.keys.update(known)
+    refused = refusal(proving)
+    assert refused.code is Code.STREAM_KEY_INVALID
+    assert "Stream refuses" in refused.detail
+    assert OTHER_SECRET not in refused.detail
+    assert (len(rows(database)), version(database), events(database)) == (1, 1, [])
+
+
+def test_a_pair_of_another_app_is_not_stored(proving, stream, database):
+    """It would be accepted by Stream, and its users would be nobody's that are here."""
+    stream.app.keys["k2"] = OTHER_SECRET
+    stream.faults.answer(Answer(200, ELSEWHERE), "GET /app")
+    refused = refusal(proving)
+    assert refused.code is Code.STREAM_KEY_INVALID
+    assert "another Stream app" in refused.detail
+    assert len(rows(database)) == 1
+
+
+def test_a_regenerated_secret_is_of_the_same_app(proving, stream):
+    """Stream refuses the old secret by then, and an API key is of one app for ever."""
+    stream.app.keys["k1"] = OTHER_SECRET
+    assert put(proving, "k1").state is KeyState.STANDBY
+    assert len(stream.calls.to("GET", "/app")) == 1
+
+
+def test_another_key_vouches_when_the_active_one_is_dead(proving, stream, database):
+    """Any key that Stream accepts tells which app this service is of."""
+    add(database, "k0", "retiring", "a-key-that-stream-still-knows-12345", now=2)
+    stream.app.keys = {"k0": "a-key-that-stream-still-knows-12345", "k2": OTHER_SECRET}
+    assert put(proving).state is KeyState.STANDBY
+    asked = [call.query["api_key"] for call in stream.calls.to("GET", "/app")]
+    assert asked == ["k2", "k1", "k0"]
+
+
+def test_nothing_to_compare_with_is_no_proof(proving, stream, database):
+    """When Stream accepts no key of the ring, the operator must know what they do."""
+    stream.app.keys = {"k2": OTHER_SECRET}
+    refused = refusal(proving)
+    assert refused.code is Code.CONFLICT
+    assert "without `check`" in refused.detail
+    assert len(rows(database)) == 1
+
+
+@pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])
+def test_without_a_verdict_nothing_is_stored(proving, stream, database, fault, monkeypatch):
+    """Stream that is down says neither yes nor no: ask again."""
+    monkeypatch.setattr("tokensvc.stream.wire.TIMEOUT", 0.2)
+    stream.app.keys["k2"] = OTHER_SECRET
+    getattr(stream.faults, fault)("GET /app")
+    refused = refusal(proving)
+    assert refused.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.retry_after
+    assert len(rows(database)) == 1
+
+
+@pytest.mark.sec(25)
+def test_a_pair_of_no_use_is_not_shown_to_stream(proving, stream):
+    """What is refused here already needs no call."""
+    assert refusal(proving, "k1", SECRET).code is Code.STREAM_KEY_INVALID
+    assert stream.calls.all() == []
