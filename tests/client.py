@@ -121,7 +121,7 @@ class Client:
         if valid:
             _check_request(method, path, query, sent, body)
         if query:
-            path += "?" + (query if isinstance(query, str) else urlencode(query))
+            path += "?" + (query if isinstance(query, str) else _encoded(query))
         answer = self._send(method, path, sent, body)
         check_answer(method, path, answer)
         if self._is_live and answer.body and answer.headers.get("Content-Type") == PROBLEM:
@@ -185,6 +185,16 @@ def resolve(node: dict[str, Any]) -> dict[str, Any]:
             found = found[step]
         node = found
     return node
+
+
+def _encoded(query: Mapping[str, Any]) -> str:
+    """Write a query; booleans as `true` and `false`."""
+    return urlencode(
+        {
+            name: json_module.dumps(value) if isinstance(value, bool) else value
+            for name, value in query.items()
+        }
+    )
 
 
 def operations_at(path: str) -> dict[str, Any] | None:

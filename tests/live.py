@@ -38,6 +38,7 @@ def settings_environ(folder: Path, **more: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
+        "PYTHONPATH": str(ROOT),  # this checkout, wherever the environment was installed from
         "TOKENSVC_PUBLIC_URL": "https://tokens.example",
         "TOKENSVC_DATABASE_URL": f"sqlite:///{folder / 'tokensvc.db'}",
         "STREAM_API_KEY": STREAM_API_KEY,

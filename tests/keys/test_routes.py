@@ -1,0 +1,209 @@
+"""`/v1/stream-keys…` on a running service: what each request gets, and what mints get after it."""
+
+import pytest
+
+from tests.client import Client
+from tests.keys.live import KEYS, connects, running_world
+from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from tokensvc.keys.routes import AddStreamKeyRequest
+
+SECRET = "another-secret-of-streams-dashboard-0123"
+REGENERATED = "a-secret-that-the-dashboard-made-anew-45"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Give a service for all tests, each of which has API keys of its own."""
+    with running_world(tmp_path_factory.mktemp("service")) as world:
+        yield world
+
+
+@pytest.fixture
+def seeded(world):
+    """Make the first key active again, and give its id."""
+    (key,) = [key for key in world.listed() if key["api_key"] == STREAM_API_KEY]
+    world.act(key["id"], "activate")
+    return key["id"]
+
+
+@pytest.mark.sec(37)
+def test_a_key_from_its_first_day_to_its_last(world, seeded):
+    """Standby, active, retiring, retired: who names which key gets a token that Stream accepts."""
+    world.stream.app.keys["day"] = SECRET
+    assert world.mint(api_key="day").code == "api_key_unknown"
+
+    added = world.add("day", SECRET, body={"check": True, "reason": "yearly"})
+    assert added.status == 201
+    key_id = added.json["id"]
+    assert added.headers["Location"] == f"{KEYS}/{key_id}"
+    assert world.operator.get(added.headers["Location"]).json == added.json
+    assert added.json["state"] == "standby"
+    assert connects(world.stream, world.mint(api_key="day").json)
+    assert world.mint().json["api_key"] == STREAM_API_KEY
+
+    activated = world.act(key_id, "activate", json={"reason": "yearly"})
+    assert activated.status == 200
+    assert activated.json["state"] == "active"
+    assert [key["id"] for key in activated.json["also_changed"]] == [seeded]
+    unnamed = world.mint().json
+    assert unnamed["api_key"] == "day"
+    assert connects(world.stream, unnamed)
+    assert connects(world.stream, world.mint(api_key=STREAM_API_KEY).json)
+
+    world.act(seeded, "activate")
+    retired = world.act(key_id, "retire")
+    assert (retired.status, retired.json["state"]) == (200, "retired")
+    assert "dashboard" in retired.json["warning"]
+    assert world.mint(api_key="day").code == "api_key_unknown"
+    assert world.act(key_id, "retire").status == 200
+    assert world.act(key_id, "activate").code == "conflict"
+
+
+@pytest.mark.sec(37)
+def test_a_regenerated_secret_takes_over_in_one_act(world):
+    """A client that names the key never sees a gap; the first token after the act is of the new."""
+    old = world.add("again", SECRET).json
+    world.act(old["id"], "activate")
+    new = world.add("again", REGENERATED).json
+    world.stream.app.keys["again"] = SECRET
+    assert connects(world.stream, world.mint(api_key="again").json)
+    world.stream.app.keys["again"] = REGENERATED
+    answer = world.act(new["id"], "activate").json
+    assert [(key["id"], key["state"]) for key in answer["also_changed"]] == [(old["id"], "retired")]
+    assert connects(world.stream, world.mint(api_key="again").json)
+    assert connects(world.stream, world.mint().json)
+
+
+@pytest.mark.sec(37)
+def test_a_dry_run_does_nothing(world, seeded):
+    """It says what would come of each act, and that nothing was done."""
+    dry = {"query": {"dry_run": True}}
+    before = world.listed()
+    added = world.add("dry", SECRET, **dry)
+    assert (added.status, added.json["dry_run"], added.json["state"]) == (200, True, "standby")
+    assert world.listed() == before
+    key_id = world.add("dry", SECRET).json["id"]
+    before = world.listed()
+    activated = world.act(key_id, "activate", **dry)
+    assert (activated.status, activated.json["dry_run"]) == (200, True)
+    assert activated.json["state"] == "active"
+    assert [(key["id"], key["state"]) for key in activated.json["also_changed"]] == [
+        (seeded, "retiring")
+    ]
+    assert activated.json["unnamed_mints"] == 0
+    assert world.act(key_id, "retire", **dry).json["state"] == "retired"
+    assert world.act(seeded, "retire", **dry).code == "conflict"
+    assert world.listed() == before
+    assert world.mint().json["api_key"] == STREAM_API_KEY
+
+
+def test_the_active_key_cannot_be_retired(world, seeded):
+    """The refusal says what to do first, and tokens go on."""
+    refused = world.act(seeded, "retire")
+    assert (refused.status, refused.code) == (409, "conflict")
+    assert "activate another key first" in refused.json["detail"]
+    assert world.mint().status == 200
+
+
+@pytest.mark.parametrize(
+    ("api_key", "secret"),
+    [("short", "x" * 31), (STREAM_API_KEY, STREAM_API_SECRET), ("", SECRET), ("a b", SECRET)],
+)
+def test_a_pair_of_no_use_is_refused(world, api_key, secret):
+    """422, nothing stored, and the secret is not repeated."""
+    before = world.listed()
+    refused = world.add(api_key, secret)
+    assert (refused.status, refused.code) == (422, "stream_key_invalid")
+    assert secret not in refused.text
+    assert world.listed() == before
+
+
+def test_a_pair_that_stream_refuses_is_not_stored(world):
+    """With `check`; without it the operator's word counts."""
+    before = world.listed()
+    refused = world.add("unknown-to-stream", SECRET, body={"check": True})
+    assert (refused.status, refused.code) == (422, "stream_key_invalid")
+    assert world.listed() == before
+    assert world.add("unknown-to-stream", SECRET).status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("", {"api_key": "k9"}, "secret"),
+        ("", {"api_key": "k9", "secret": SECRET, "state": "active"}, "state"),
+        ("", {"apikey": "k9", "secret": SECRET}, "api_key"),
+        ("", {"api_key": "k9", "secret": 7}, "secret"),
+        ("", {"api_key": "k9", "secret": SECRET, "check": "yes"}, "check"),
+        ("/key_1/activate", {"reasons": "x"}, "reason"),
+        ("/key_1/retire", {"reason": "x" * 501}, "reason"),
+    ],
+)
+def test_a_body_that_does_not_belong_is_refused(world, path, body, named):
+    """The refusal names the member, and the nearest known one."""
+    refused = world.operator.post(KEYS + path, json=body, valid=False)
+    assert refused.code == "malformed_request"
+    assert f"`{named}`" in refused.json["detail"] or f"$.{named}" in refused.json["detail"]
+
+
+@pytest.mark.parametrize("act", ["activate", "retire"])
+def test_an_unknown_key_is_not_found(world, act):
+    """Whatever the id looks like."""
+    for key_id in ("key_unknown", "%00", "key_%2F"):
+        assert world.act(key_id, act).code == "not_found"
+    assert world.operator.get(f"{KEYS}/key_unknown").code == "not_found"
+
+
+@pytest.mark.sec(37)
+def test_only_who_may_change_keys_sees_them(world):
+    """Another service gets 403, nobody 401, whether the key is there or not."""
+    for path in (KEYS, f"{KEYS}/key_unknown"):
+        assert world.backend.get(path).code == "insufficient_scope"
+    add = {"api_key": "k9", "secret": SECRET}
+    assert world.backend.post(KEYS, json=add).code == "insufficient_scope"
+    for act in ("activate", "retire"):
+        assert world.backend.post(f"{KEYS}/key_unknown/{act}").code == "insufficient_scope"
+    nobody = Client(world.service.base_url)
+    assert nobody.get(KEYS).code == "credentials_missing"
+    assert nobody.post(KEYS, json=add).code == "credentials_missing"
+
+
+def test_the_list_pages(world):
+    """Every key once, newest first, without an end that is none."""
+    for number in range(3):
+        world.add(f"page-{number}", SECRET)
+    whole = world.listed()
+    seen, after = [], {}
+    while True:
+        page = world.operator.get(KEYS, query={"limit": 2, **after}).json
+        seen += page["items"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert seen == whole
+    created = [key["created_at"] for key in whole]
+    assert created == sorted(created, reverse=True)
+
+
+@pytest.mark.sec(25, 58)
+def test_no_secret_is_answered_or_logged(world):
+    """Neither lists nor answers nor the log have one, whatever was asked."""
+    world.add("quiet", SECRET)
+    world.add("quiet", SECRET)
+    world.add("quiet", SECRET[:31])
+    shown = world.operator.get(KEYS).text + world.service.log_path.read_text()
+    assert SECRET[:31] not in shown
+    assert SECRET not in repr(AddStreamKeyRequest(api_key="quiet", secret=SECRET))
+
+
+def test_clients_must_name_their_key_where_it_is_required(tmp_path):
+    """With `token.api_key = "required"` none is minted for a client that does not."""
+    with running_world(tmp_path, TOKENSVC_TOKEN__API_KEY="required") as world:
+        refused = world.mint()
+        assert (refused.status, refused.code) == (400, "api_key_required")
+        assert "api_key" in refused.json["detail"]
+        assert connects(world.stream, world.mint(api_key=STREAM_API_KEY).json)
+        world.stream.app.keys["k2"] = SECRET
+        world.add("k2", SECRET, body={"check": True})
+        assert connects(world.stream, world.mint(api_key="k2").json)
+        assert world.mint().code == "api_key_required"
