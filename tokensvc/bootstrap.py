@@ -21,6 +21,8 @@ from tokensvc.audit import routes as audit_routes
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers import routes as caller_routes
 from tokensvc.callers.service import Callers
+from tokensvc.clients import routes as client_routes
+from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import ServiceCaller, UserCaller
 from tokensvc.core.clock import system_clock
@@ -53,10 +55,12 @@ from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.telemetry import logging, redaction
 from tokensvc.tokens import routes as token_routes
 from tokensvc.tokens.service import TokenService
+from tokensvc.upkeep.loop import Upkeep
+from tokensvc.upkeep.usage import Usage
 
-_BACKGROUND_THREADS = 3
-"""Beside those that serve requests: the refresh of issuers' keys, delivery, and the readiness
-probe."""
+_BACKGROUND_THREADS = 4
+"""Beside those that serve requests: the refresh of issuers' keys, delivery, upkeep, and the
+readiness probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Services:
     standings: StandingStore
     keys: StreamKeys
     clients: Clients
+    client_administration: ClientAdministration
     issuers: Issuers
     callers: Callers
     tokens: TokenService
@@ -77,17 +82,24 @@ class Services:
     rotation: StreamKeyRotation
     reencryption: Reencryption
     audit: AuditTrail
+    upkeep: Upkeep
 
     def start(self) -> None:
         """Start the background threads of a process that serves requests."""
         self.issuers.start()
         if self.deliveries.delivers and self.settings.worker.embedded:
             self.delivery_loop.start()
+        self.upkeep.start()
+
+    def stop(self) -> None:
+        """Let the background threads end what they have begun."""
+        self.delivery_loop.stop()
+        self.upkeep.stop()
+        self.issuers.stop()
 
     def close(self) -> None:
         """Stop the background threads and close the connections."""
-        self.delivery_loop.stop()
-        self.issuers.stop()
+        self.stop()
         self.database.close()
 
 
@@ -230,12 +242,16 @@ def build(settings: Settings) -> Services:
         settings.issuers, settings.jwks, alphabet, IssuerKeyStore(database), system_clock
     )
     limiter = Limiter(settings.limits, settings.redis_url)
-    callers = Callers(issuers=issuers, clients=clients, standings=standings, limiter=limiter)
+    usage = Usage(system_clock)
+    callers = Callers(
+        issuers=issuers, clients=clients, standings=standings, limiter=limiter, usage=usage
+    )
     tokens = TokenService(
         callers=callers,
         standings=standings,
         keys=keys,
         limiter=limiter,
+        usage=usage,
         settings=settings.token,
         alphabet=alphabet,
         clock=system_clock,
@@ -244,6 +260,7 @@ def build(settings: Settings) -> Services:
     database_clock = DatabaseClock(database, system_clock)
     sender = _sender(settings, database, database_clock, keys)
     delivers = settings.stream.delivery == "on"
+    audit = AuditTrail(database, database_clock, settings.audit.retention)
     revocations = Revocations(
         database,
         database_clock,
@@ -257,6 +274,7 @@ def build(settings: Settings) -> Services:
         standings=standings,
         keys=keys,
         clients=clients,
+        client_administration=ClientAdministration(database, system_clock),
         issuers=issuers,
         callers=callers,
         tokens=tokens,
@@ -265,7 +283,8 @@ def build(settings: Settings) -> Services:
         delivery_loop=DeliveryLoop(sender),
         rotation=_rotation(settings, database, database_clock, vault),
         reencryption=Reencryption(database, database_clock, vault),
-        audit=AuditTrail(database, database_clock, settings.audit.retention),
+        audit=audit,
+        upkeep=Upkeep(database, usage, audit),
     )
 
 
@@ -335,6 +354,7 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         ),
         delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
         stream_key_routes.routes(services.rotation, authorize),
+        *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
             checks(services.database, services.keys, services.issuers, services.deliveries),

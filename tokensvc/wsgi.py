@@ -6,7 +6,8 @@ from tokensvc import bootstrap
 
 _services = bootstrap.build(bootstrap.settings_of_process())
 _services.start()
-# A call to Stream that is cut off would have to be made twice more, a minute apart.
-atexit.register(_services.delivery_loop.stop)
+# A call to Stream that is cut off would have to be made twice more, a minute apart; what was used
+# since the last minute would never be written.
+atexit.register(_services.stop)
 
 app = bootstrap.build_app(_services)

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.doubles.faults import Answer
 from tests.doubles.http_double import Call
 from tests.live import Service, running_service
-from tokensvc.clients.service import Clients, CreatedClient
-from tokensvc.core.clock import system_clock
+from tests.service_clients import make_client
+from tokensvc.clients.administration import CreatedClient
 from tokensvc.database import tables
 from tokensvc.database.engine import Database
 
@@ -40,9 +40,7 @@ class ChatApp:
 
     def __init__(self, service: Service, database: Database, key: rsa.RSAPrivateKey) -> None:
         self.service = service
-        self.backend: CreatedClient = Clients(database, system_clock).create(
-            "backend", ["tokens:mint"], vouches=False
-        )
+        self.backend: CreatedClient = make_client(database, "backend", "tokens:mint")
         self._database = database
         self._key = key
 

@@ -6,7 +6,9 @@ import hmac
 
 import pytest
 
+from tests.service_clients import OPERATOR, rights
 from tokensvc.clients import service
+from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
@@ -20,8 +22,13 @@ def clients(database, clock):
 
 
 @pytest.fixture
-def client(clients):
-    return clients.create("backend", ["tokens:mint"])
+def administration(database, clock):
+    return ClientAdministration(database, clock)
+
+
+@pytest.fixture
+def client(administration):
+    return administration.create("backend", rights("tokens:mint"), by=OPERATOR)
 
 
 def refusal_of(clients, client_id, secret):
@@ -81,7 +88,7 @@ def test_an_unknown_id_answers_like_a_wrong_secret(clients, client, client_id):
 
 
 @pytest.mark.sec(47)
-def test_every_failure_costs_the_same_work(clients, client, monkeypatch):
+def test_every_failure_costs_the_same_work(clients, administration, client, monkeypatch):
     """One query, one hash, two comparisons: for no client, for one secret, for two, for a match."""
     work = []
 
@@ -95,7 +102,8 @@ def test_every_failure_costs_the_same_work(clients, client, monkeypatch):
     monkeypatch.setattr(PreparedRead, "fetch_all", counted("query", PreparedRead.fetch_all))
     monkeypatch.setattr(service, "hash_secret", counted("hash", service.hash_secret))
     monkeypatch.setattr(hmac, "compare_digest", counted("compare", hmac.compare_digest))
-    clients.add_secret(clients.create("two", ["tokens:mint"]).id)
+    administration.create("two", rights("tokens:mint"), by=OPERATOR)
+    administration.add_secret("svc.two", by=OPERATOR)
     done = []
     for client_id, secret in (
         ("svc.unknown", "wrong"),
@@ -112,9 +120,9 @@ def test_every_failure_costs_the_same_work(clients, client, monkeypatch):
 
 
 @pytest.mark.sec(47)
-def test_an_expired_secret_is_told_from_a_wrong_one(clients, client, clock):
+def test_an_expired_secret_is_told_from_a_wrong_one(clients, administration, client, clock):
     """To whoever has it: they are to take the newer one. The other secret goes on."""
-    expiring = clients.add_secret(client.id, expires_at=int(clock.now) + 60)
+    expiring = administration.add_secret(client.id, int(clock.now) + 60, by=OPERATOR)
     clock.now += 59.9
     assert clients.authenticate(client.id, expiring.secret)
     clock.now += 0.1
@@ -124,12 +132,30 @@ def test_an_expired_secret_is_told_from_a_wrong_one(clients, client, clock):
 
 
 @pytest.mark.sec(47)
-def test_a_change_holds_for_the_next_call(clients, client, database, clock):
-    """A client's row is read on each call: what one process deletes ends at every other at once."""
-    elsewhere = Clients(database, clock)
-    assert elsewhere.authenticate(client.id, client.secret.secret)
-    clients.delete(client.id)
-    assert refusal_of(elsewhere, client.id, client.secret.secret).code is Code.CREDENTIALS_INVALID
+@pytest.mark.parametrize("change", ["delete", "delete_secret", "scope", "vouches"])
+def test_a_change_holds_for_the_next_call(clients, administration, client, change):
+    """A client's row is read on each call: what one process changes, all others know at once."""
+    administration.change(
+        client.id, scopes=["tokens:mint", "users:read"], vouches=True, by=OPERATOR
+    )
+    caller = clients.authenticate(client.id, client.secret.secret)
+    assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, True)
+    assert caller.secret_id == client.secret.id
+    if change == "scope":
+        administration.change(client.id, scopes=["users:read"], by=OPERATOR)
+        caller = clients.authenticate(client.id, client.secret.secret)
+        assert (caller.scopes, caller.vouches) == ({"users:read"}, True)
+    elif change == "vouches":
+        administration.change(client.id, vouches=False, by=OPERATOR)
+        caller = clients.authenticate(client.id, client.secret.secret)
+        assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, False)
+    else:
+        if change == "delete":
+            administration.delete(client.id, by=OPERATOR)
+        else:
+            administration.delete_secret(client.id, client.secret.id, by=OPERATOR)
+        refusal = refusal_of(clients, client.id, client.secret.secret)
+        assert refusal.code is Code.CREDENTIALS_INVALID
 
 
 @pytest.mark.sec(25)
@@ -138,12 +164,12 @@ def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
     """No secret is in any byte of the files, whether random or given."""
     database = Database.open(sqlite_url, pool_size=2)
     schema.migrate(database)
-    clients = Clients(database, clock)
+    administration, may = ClientAdministration(database, clock), rights("tokens:mint")
     given = "given-by-the-operator-0123456789abcdef"
     secrets = [
-        clients.create("backend", ["tokens:mint"]).secret.secret,
-        clients.create("given", ["tokens:mint"], secret=given).secret.secret,
-        clients.add_secret("svc.given").secret,
+        administration.create("backend", may, by=OPERATOR).secret.secret,
+        administration.create("given", may, by=OPERATOR, secret=given).secret.secret,
+        administration.add_secret("svc.given", by=OPERATOR).secret,
     ]
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     database.close()
@@ -154,10 +180,10 @@ def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
 
 
 @pytest.mark.sec(25)
-def test_a_secret_is_not_printed(clients, client):
+def test_a_secret_is_not_printed(clients, administration, client):
     """What `create` and `add_secret` give shows its secret only when asked for it by name."""
-    added = clients.add_secret(client.id)
-    for shown in (client, client.secret, added, clients, clients.list()):
+    added = administration.add_secret(client.id, by=OPERATOR)
+    for shown in (client, client.secret, added, clients, administration, clients.page()):
         assert client.secret.secret not in repr(shown)
         assert added.secret not in repr(shown)
         assert service.hash_secret(added.secret) not in repr(shown)

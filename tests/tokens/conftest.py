@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import urllib3
 
 from tests.client import Answer, Client
 from tests.doubles.issuer import IssuerDouble
 from tests.live import Service, running_service
-from tokensvc.clients.service import Clients, CreatedClient
-from tokensvc.core.clock import system_clock
+from tests.service_clients import basic, make_client
+from tokensvc.clients.administration import CreatedClient
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 
@@ -54,12 +53,6 @@ class World:
             tx.execute(sa.update(app_standing).values(**columns))
 
 
-def basic(client: CreatedClient) -> dict[str, str]:
-    """Give the header of a client's credentials."""
-    assert client.secret is not None
-    return dict(urllib3.make_headers(basic_auth=f"{client.id}:{client.secret.secret}"))
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("service")
@@ -87,16 +80,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def service_client(world: World) -> CreatedClient:
     """Give a client that may mint."""
-    return Clients(world.database, system_clock).create("backend", ["tokens:mint"])
+    return make_client(world.database, "backend", "tokens:mint")
 
 
 @pytest.fixture(scope="module")
 def vouching_client(world: World) -> CreatedClient:
     """Give a client whose word is a fresh sign-in."""
-    return Clients(world.database, system_clock).create("voucher", ["tokens:mint"], vouches=True)
+    return make_client(world.database, "voucher", "tokens:mint", vouches=True)
 
 
 @pytest.fixture(scope="module")
 def powerless_client(world: World) -> CreatedClient:
     """Give a client without the scope to mint."""
-    return Clients(world.database, system_clock).create("reader", ["users:read"])
+    return make_client(world.database, "reader", "users:read")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.client import Answer
-from tests.tokens.conftest import World, basic
-from tokensvc.clients.service import CreatedClient
+from tests.service_clients import basic
+from tests.tokens.conftest import World
+from tokensvc.clients.administration import CreatedClient
 
 NOW = int(time.time())
 

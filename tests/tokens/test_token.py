@@ -9,7 +9,7 @@ import pytest
 
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET
 from tests.tokens.conftest import World
-from tokensvc.clients.service import CreatedClient
+from tokensvc.clients.administration import CreatedClient
 
 JOHN = {
     "id": "john",

@@ -10,6 +10,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
+from tokensvc.upkeep.usage import Usage
 
 
 class Callers:
@@ -22,11 +23,13 @@ class Callers:
         clients: Clients,
         standings: StandingStore,
         limiter: Limiter,
+        usage: Usage,
     ) -> None:
         self._issuers = issuers
         self._clients = clients
         self._standings = standings
         self._limiter = limiter
+        self._usage = usage
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
@@ -88,7 +91,10 @@ class Callers:
             case BearerCredential():
                 return self._issuers.authenticate(credential.token)
             case BasicCredential():
-                return self._clients.authenticate(credential.client_id, credential.secret)
+                service = self._clients.authenticate(credential.client_id, credential.secret)
+                if service.secret_id is not None:
+                    self._usage.secret_used(service.secret_id)
+                return service
 
     def _refuse_failing(self, address: str) -> None:
         state = self._limiter.peek("failures", address)

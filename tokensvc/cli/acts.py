@@ -13,15 +13,20 @@ from tokensvc.core.orders import Order
 _MAX_REASON = 500
 
 
+def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--reason`."""
+    return click.option(
+        "--reason", metavar="TEXT", callback=_check_reason, help="Why, for the audit trail."
+    )(command)
+
+
 def act_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--reason` and `--dry-run`, and hand it the `order` that they make."""
 
-    @click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+    @reason_option
     @click.option("--dry-run", is_flag=True, help="Only say what would come of it.")
     @functools.wraps(command)
     def with_order(*args: Any, reason: str | None, dry_run: bool, **options: Any) -> Any:
-        if reason is not None and len(reason) > _MAX_REASON:
-            raise click.UsageError(f"--reason has over {_MAX_REASON} characters.")
         return command(*args, order=Order(operator(), reason, dry_run), **options)
 
     return with_order
@@ -34,3 +39,11 @@ def operator() -> str:
     except (KeyError, OSError):  # a container's user need not have a name
         login = f"uid-{os.getuid()}"
     return f"cli:{login}"
+
+
+def _check_reason(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    if value is not None and len(value) > _MAX_REASON:
+        raise click.BadParameter(f"it has over {_MAX_REASON} characters.")
+    if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise click.BadParameter("it is not UTF-8.")
+    return value

@@ -1,14 +1,16 @@
 """`tokensvc clients`: the app's own backends and their secrets."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
+import msgspec
 
+from tokensvc.cli.acts import operator as operator_login
+from tokensvc.cli.acts import reason_option
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
+from tokensvc.clients.rules import Grantor, Rights, operator
 from tokensvc.clients.scopes import SCOPES
-from tokensvc.clients.service import Clients, CreatedClient
+from tokensvc.clients.state import ClientSecret, ServiceClient, client_state
+from tokensvc.clients.store import StoredClient
 
 
 @click.group("clients")
@@ -29,6 +31,7 @@ def clients() -> None:
 @click.option("--vouches", is_flag=True, help="Its word is a fresh sign-in of any user it names.")
 @click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input.")
 @click.option("--if-absent", is_flag=True, help="Succeed if the client is there already.")
+@reason_option
 @json_option
 def create(
     name: str,
@@ -37,6 +40,7 @@ def create(
     vouches: bool,
     secret_stdin: bool,
     if_absent: bool,
+    reason: str | None,
     as_json: bool,
 ) -> None:
     """
@@ -45,67 +49,36 @@ def create(
     The secret cannot be shown again: the database holds its hash.
     """
     given = read_secret("secret") if secret_stdin else None
-    with _clients() as service:
-        created = service.create(name, scopes, vouches=vouches, secret=given, if_absent=if_absent)
-    shown = created.secret.secret if created.secret and given is None else None
-    if as_json:
-        write_json(
-            {
-                "id": created.id,
-                "name": created.name,
-                "scopes": sorted(created.scopes),
-                "vouches": created.vouches,
-                "secret": shown,
-                "created": created.secret is not None,
-            }
-        )
+    rights = Rights(frozenset(scopes), vouches)
+    with opened_services() as services:
+        administration = services.client_administration
+        make = administration.create_if_absent if if_absent else administration.create
+        made = make(name, rights, by=_grantor(reason), secret=given)
+    if isinstance(made, StoredClient):
+        client, secret = made, None
     else:
-        _tell_created(created, shown)
+        client, secret = made.client, None if given else made.secret.secret
+    if as_json:
+        state = msgspec.to_builtins(client_state(client))
+        write_json({**state, "secret": secret, "created": client is not made})
+    elif client is made:
+        click.echo(f"{client.id} is there already; nothing was changed.")
+    else:
+        _tell_created(client_state(client), secret)
 
 
 @clients.command("list")
 @json_option
 def list_clients(*, as_json: bool) -> None:
-    """List clients and their secrets' ids, oldest first."""
-    with _clients() as service:
-        found = service.list()
+    """List clients and their secrets' ids."""
+    with opened_services() as services:
+        found = [client_state(client) for client in services.clients.page()]
     if as_json:
-        write_json(
-            [
-                {
-                    "id": client.id,
-                    "name": client.name,
-                    "scopes": sorted(client.scopes),
-                    "vouches": client.vouches,
-                    "created_at": client.created_at,
-                    "secrets": [
-                        {
-                            "id": secret.id,
-                            "created_at": secret.created_at,
-                            "expires_at": secret.expires_at,
-                        }
-                        for secret in client.secrets
-                    ],
-                }
-                for client in found
-            ]
-        )
+        write_json(msgspec.to_builtins(found))
     elif found:
         write_table(
-            ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "MADE", "EXPIRES"),
-            [
-                (
-                    client.id,
-                    client.name,
-                    " ".join(sorted(client.scopes)),
-                    "yes" if client.vouches else "no",
-                    secret.id,
-                    at(secret.created_at),
-                    at(secret.expires_at),
-                )
-                for client in found
-                for secret in client.secrets
-            ],
+            ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "MADE", "EXPIRES", "LAST USED"),
+            [row for client in found for row in _rows(client)],
         )
     else:
         click.echo("No client yet: tokensvc clients create NAME --scope tokens:mint")
@@ -114,8 +87,9 @@ def list_clients(*, as_json: bool) -> None:
 @clients.command("rotate")
 @click.argument("client_id")
 @click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input.")
+@reason_option
 @json_option
-def rotate(client_id: str, *, secret_stdin: bool, as_json: bool) -> None:
+def rotate(client_id: str, *, secret_stdin: bool, reason: str | None, as_json: bool) -> None:
     """
     Give CLIENT_ID a second secret and print it, this once.
 
@@ -123,11 +97,14 @@ def rotate(client_id: str, *, secret_stdin: bool, as_json: bool) -> None:
     `tokensvc clients delete CLIENT_ID --secret SECRET_ID`.
     """
     given = read_secret("secret") if secret_stdin else None
-    with _clients() as service:
-        created = service.add_secret(client_id, secret=given)
+    with opened_services() as services:
+        created = services.client_administration.add_secret(
+            client_id, secret=given, by=_grantor(reason)
+        )
     shown = None if given else created.secret
     if as_json:
-        write_json({"id": created.id, "secret": shown, "expires_at": created.expires_at})
+        expires_at = created.stored.expires_at
+        write_json({"id": created.id, "secret": shown, "expires_at": expires_at})
         return
     click.echo(f"{client_id} has one more secret; the older one works until you delete it:")
     write_facts([("id", created.id), *([("secret", shown)] if shown else [])])
@@ -136,40 +113,43 @@ def rotate(client_id: str, *, secret_stdin: bool, as_json: bool) -> None:
 @clients.command("delete")
 @click.argument("client_id")
 @click.option("--secret", "secret_id", metavar="SECRET_ID", help="Delete only this secret.")
+@reason_option
 @json_option
-def delete(client_id: str, secret_id: str | None, *, as_json: bool) -> None:
+def delete(client_id: str, secret_id: str | None, *, reason: str | None, as_json: bool) -> None:
     """Delete CLIENT_ID, or one secret of it. It ends at once, on every instance."""
-    with _clients() as service:
+    with opened_services() as services:
+        administration = services.client_administration
         if secret_id is None:
-            service.delete(client_id)
+            administration.delete(client_id, by=_grantor(reason))
         else:
-            service.delete_secret(client_id, secret_id)
+            administration.delete_secret(client_id, secret_id, by=_grantor(reason))
     if as_json:
         write_json({"deleted": secret_id or client_id})
     else:
         click.echo(f"Deleted {secret_id or client_id}.")
 
 
-@contextmanager
-def _clients() -> Iterator[Clients]:
-    """Give the clients; what they refuse to do is told to the operator."""
-    with opened_services() as services:
-        try:
-            yield services.clients
-        except ValueError as error:
-            raise click.ClickException(str(error)) from error
+def _grantor(reason: str | None) -> Grantor:
+    return operator(operator_login(), reason)
 
 
-def _tell_created(created: CreatedClient, shown: str | None) -> None:
-    if created.secret is None:
-        click.echo(f"{created.id} is there already; nothing was changed.")
-        return
-    click.echo("Made a client:" if shown is None else "Made a client; its secret is shown once:")
+def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
+    """Give a line for each secret, and one for a client without any."""
+    head = (client.id, client.name, " ".join(client.scopes), "yes" if client.vouches else "no")
+    none = ClientSecret("none", client.created_at, None, None)
+    return [
+        (*head, secret.id, at(secret.created_at), at(secret.expires_at), at(secret.last_used_at))
+        for secret in client.secrets or [none]
+    ]
+
+
+def _tell_created(client: ServiceClient, secret: str | None) -> None:
+    click.echo("Made a client; its secret is shown once:" if secret else "Made a client:")
     write_facts(
         [
-            ("id", created.id),
-            *([("secret", shown)] if shown else []),
-            ("scopes", " ".join(sorted(created.scopes))),
-            ("vouches", "yes" if created.vouches else "no"),
+            ("id", client.id),
+            *([("secret", secret)] if secret else []),
+            ("scopes", " ".join(client.scopes)),
+            ("vouches", "yes" if client.vouches else "no"),
         ]
     )

@@ -26,9 +26,9 @@ from tokensvc.cli import development_guide
 from tokensvc.cli.development_guide import EMULATOR, Guide
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
-from tokensvc.clients.service import ClientConflictError
+from tokensvc.clients.rules import Rights, operator
 from tokensvc.core.clock import system_clock
-from tokensvc.core.errors import StartupError
+from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.settings import SettingsError
@@ -132,18 +132,20 @@ def _sign_in(issuer: DevelopmentIssuer) -> Path:
 def _demo_client(secret_file: Path) -> str:
     """Give the id of a backend that may mint for anyone, with its secret in a file."""
     secret = _keep(secret_file, secrets.token_urlsafe(32))
-    scopes = [MINT_SCOPE]
+    rights, by = Rights(frozenset([MINT_SCOPE]), vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
-        clients = services.clients
+        client_id, clients = f"svc.{DEMO_CLIENT}", services.client_administration
         try:
-            made = clients.create(DEMO_CLIENT, scopes, vouches=True, secret=secret, if_absent=True)
-        except ClientConflictError:
+            clients.create_if_absent(DEMO_CLIENT, rights, by=by, secret=secret)
+        except Refusal as refusal:
+            if refusal.code is not Code.CONFLICT:
+                raise
             # Its file of secrets was deleted, so nobody has the old one any more.
-            clients.delete(f"svc.{DEMO_CLIENT}")
-            made = clients.create(DEMO_CLIENT, scopes, vouches=True, secret=secret)
-    return made.id
+            clients.delete(client_id, by=by)
+            clients.create(DEMO_CLIENT, rights, by=by, secret=secret)
+    return client_id
 
 
 def _keep(path: Path, content: str) -> str:

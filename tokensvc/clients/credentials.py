@@ -10,6 +10,8 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 
+from tokensvc.core.errors import Code, Refusal
+
 SECRET_PREFIX = "tks_"  # noqa: S105 - the prefix of secrets, none itself
 SECRET_BYTES = 32
 MIN_GIVEN_SECRET = 32
@@ -45,12 +47,13 @@ def check_given_secret(secret: str) -> str:
     Give back a secret that an operator chose.
 
     Raises:
-        ValueError: Too short to be hard to guess, or not plain ASCII.
+        Refusal: `malformed_request`: too short to be hard to guess, or not plain ASCII.
     """
     if not _GIVEN_SECRET.fullmatch(secret):
-        raise ValueError(
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
             f"A secret is {MIN_GIVEN_SECRET} to {_MAX_GIVEN_SECRET} printable ASCII characters "
-            "without spaces: take random ones."
+            "without spaces: take random ones.",
         )
     return secret
 
@@ -60,10 +63,12 @@ def check_name(name: str) -> str:
     Give back a client's name.
 
     Raises:
-        ValueError: Empty, too long, or with characters that do not print.
+        Refusal: `malformed_request`: empty, too long, or with characters that do not print.
     """
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise ValueError(f"A client's name is 1 to {MAX_NAME} printable characters.")
+        raise Refusal(
+            Code.MALFORMED_REQUEST, f"A client's name is 1 to {MAX_NAME} printable characters."
+        )
     return name
 
 
@@ -75,6 +80,11 @@ def make_id(name: str, random_bytes: bytes) -> str:
     the id beforehand; else random. The dot can be in no user id.
     """
     return _ID_PREFIX + (name if _SLUG.fullmatch(name) else random_bytes.hex())
+
+
+def make_secret_id(random_bytes: bytes) -> str:
+    """Give a new secret's id, which says nothing about the secret."""
+    return f"sec_{random_bytes.hex()}"
 
 
 def is_id(text: str) -> bool:

@@ -1,20 +1,26 @@
 """What a service client may be allowed to do."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 
-SCOPES = frozenset(
-    {
-        "tokens:mint",
-        "users:read",
-        "users:write",
-        "accounts:write",
-        "revocations:write",
-        "app:write",
-        "keys:write",
-        "clients:write",
-        "audit:read",
-    }
-)
+from tokensvc.core.errors import Code, Refusal
+
+
+class Scope(StrEnum):
+    """One thing that a client may do."""
+
+    TOKENS_MINT = "tokens:mint"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    ACCOUNTS_WRITE = "accounts:write"
+    REVOCATIONS_WRITE = "revocations:write"
+    APP_WRITE = "app:write"
+    KEYS_WRITE = "keys:write"
+    CLIENTS_WRITE = "clients:write"
+    AUDIT_READ = "audit:read"
+
+
+SCOPES = frozenset(scope.value for scope in Scope)
 
 
 def check_scopes(scopes: Iterable[str]) -> frozenset[str]:
@@ -22,11 +28,11 @@ def check_scopes(scopes: Iterable[str]) -> frozenset[str]:
     Give the scopes as a set.
 
     Raises:
-        ValueError: None is given, or one that does not exist.
+        Refusal: `malformed_request`: none is given, or one that does not exist.
     """
-    wanted = frozenset(scopes)
+    wanted = frozenset(str(scope) for scope in scopes)
     unknown = sorted(wanted - SCOPES)
     if unknown or not wanted:
         problem = f"Unknown: {', '.join(unknown)}." if unknown else "A client needs a scope."
-        raise ValueError(f"{problem} There are {', '.join(sorted(SCOPES))}.")
+        raise Refusal(Code.MALFORMED_REQUEST, f"{problem} There are {', '.join(sorted(SCOPES))}.")
     return wanted

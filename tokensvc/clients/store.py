@@ -1,13 +1,14 @@
 """The rows of service clients and of their secrets, of which only hashes are known here."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.database.engine import Database
+from tokensvc.clients.rules import Rights
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import client_secrets, service_clients
 
 
@@ -19,12 +20,14 @@ class StoredSecret:
     Attributes:
         created_at: Epoch seconds.
         expires_at: Epoch seconds from which on it is refused; `None`: never.
+        last_used_at: Epoch seconds, to the minute; `None`: never yet.
     """
 
     id: str
     secret_hash: str = field(repr=False)
     created_at: int
     expires_at: int | None
+    last_used_at: int | None = None
 
     def is_live(self, now: float) -> bool:
         """Tell whether it has not expired."""
@@ -42,6 +45,11 @@ class StoredClient:
     created_at: int
     secrets: tuple[StoredSecret, ...]
 
+    @property
+    def rights(self) -> Rights:
+        """What it may do."""
+        return Rights(self.scopes, self.vouches)
+
 
 _clients, _secrets = service_clients.c, client_secrets.c
 _with_secrets = sa.select(
@@ -54,8 +62,9 @@ _with_secrets = sa.select(
     _secrets.secret_hash,
     _secrets.created_at,
     _secrets.expires_at,
+    _secrets.last_used_at,
 ).select_from(service_clients.outerjoin(client_secrets))
-_in_order = (_clients.created_at, _clients.id, _secrets.created_at, _secrets.id)
+_in_order = (_clients.id, _secrets.created_at, _secrets.id)
 
 
 class ClientStore:
@@ -76,17 +85,23 @@ class ClientStore:
         found = _grouped(self._by_id.fetch_all({"client_id": client_id}))
         return found[0] if found else None
 
-    def every(self, tx: sa.Connection) -> list[StoredClient]:
-        """Give all clients, oldest first."""
-        return _grouped(tx.execute(_with_secrets.order_by(*_in_order)))
+    def page(
+        self, connection: Connection, *, after: str | None, limit: int | None
+    ) -> list[StoredClient]:
+        """Give clients in the order of their ids, those behind `after`, at most `limit`."""
+        ids = sa.select(_clients.id).order_by(_clients.id).limit(limit)
+        if after is not None:
+            ids = ids.where(_clients.id > after)
+        query = _with_secrets.where(_clients.id.in_(ids)).order_by(*_in_order)
+        return _grouped(connection.execute(query))
 
-    def named(self, tx: sa.Connection, name: str) -> StoredClient | None:
+    def named(self, tx: Transaction, name: str) -> StoredClient | None:
         """Give the client of that name."""
         query = _with_secrets.where(_clients.name == name).order_by(*_in_order)
         found = _grouped(tx.execute(query))
         return found[0] if found else None
 
-    def locked(self, tx: sa.Connection, client_id: str) -> StoredClient | None:
+    def locked(self, tx: Transaction, client_id: str) -> StoredClient | None:
         """Give a client that no other transaction can change until this one ends."""
         lock = sa.select(_clients.id).where(_clients.id == client_id).with_for_update()
         if tx.execute(lock).first() is None:
@@ -94,13 +109,12 @@ class ClientStore:
         query = _with_secrets.where(_clients.id == client_id).order_by(*_in_order)
         return _grouped(tx.execute(query))[0]
 
-    def add(self, tx: sa.Connection, client: StoredClient) -> bool:
+    def add(self, tx: Transaction, client: StoredClient) -> bool:
         """Add a client with its secrets; `False`, and nothing done, if the name or id is taken."""
         row = {
             "id": client.id,
             "name": client.name,
-            "scopes": json.dumps(sorted(client.scopes)),
-            "vouches": client.vouches,
+            **_columns_of(client.rights),
             "created_at": client.created_at,
         }
         try:
@@ -112,7 +126,7 @@ class ClientStore:
             self.add_secret(tx, client.id, secret)
         return True
 
-    def add_secret(self, tx: sa.Connection, client_id: str, secret: StoredSecret) -> None:
+    def add_secret(self, tx: Transaction, client_id: str, secret: StoredSecret) -> None:
         """Add a secret to a client."""
         row = {
             "id": secret.id,
@@ -123,17 +137,51 @@ class ClientStore:
         }
         tx.execute(client_secrets.insert(), row)
 
-    def delete(self, tx: sa.Connection, client_id: str) -> bool:
-        """Delete a client with its secrets; `False` if there is none."""
-        gone = service_clients.delete().where(_clients.id == client_id)
-        return tx.execute(gone).rowcount == 1
+    def change(self, tx: Transaction, client_id: str, rights: Rights) -> None:
+        """Let a client do this and nothing else."""
+        changed = service_clients.update().where(_clients.id == client_id)
+        tx.execute(changed.values(_columns_of(rights)))
 
-    def delete_secrets(self, tx: sa.Connection, client_id: str, secret_ids: Iterable[str]) -> int:
-        """Delete secrets of a client; gives how many there were."""
-        gone = client_secrets.delete().where(
-            _secrets.client_id == client_id, _secrets.id.in_(list(secret_ids))
+    def delete(self, tx: Transaction, client_id: str) -> None:
+        """Delete a client with its secrets."""
+        tx.execute(service_clients.delete().where(_clients.id == client_id))
+
+    def delete_secrets(self, tx: Transaction, client_id: str, secret_ids: Iterable[str]) -> None:
+        """Delete secrets of a client that is locked."""
+        tx.execute(
+            client_secrets.delete().where(
+                _secrets.client_id == client_id, _secrets.id.in_(list(secret_ids))
+            )
         )
-        return tx.execute(gone).rowcount
+
+
+def note_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
+    """
+    Note when secrets were last used, unless a later use is noted already.
+
+    Args:
+        uses: Epoch seconds by the secret's id; of one that is deleted nothing is noted.
+    """
+    if not uses:
+        return
+    # Before the secrets their clients, one after the other, as everybody locks them: else this
+    # and the deletion of a client could each hold a row that the other waits for.
+    used = sa.select(_secrets.client_id).where(_secrets.id.in_(list(uses)))
+    tx.execute(
+        sa.select(_clients.id).where(_clients.id.in_(used)).order_by(_clients.id).with_for_update()
+    )
+    used_at: sa.BindParameter[int] = sa.bindparam("used_at")
+    is_news = _secrets.last_used_at.is_(None) | (_secrets.last_used_at < used_at)
+    tx.execute(
+        client_secrets.update()
+        .where(_secrets.id == sa.bindparam("secret_id"), is_news)
+        .values(last_used_at=used_at),
+        [{"secret_id": each, "used_at": time} for each, time in uses.items()],
+    )
+
+
+def _columns_of(rights: Rights) -> dict[str, object]:
+    return {"scopes": json.dumps(sorted(rights.scopes)), "vouches": rights.vouches}
 
 
 def _grouped(rows: Iterable[Any]) -> list[StoredClient]:
@@ -144,7 +192,7 @@ def _grouped(rows: Iterable[Any]) -> list[StoredClient]:
         heads.setdefault(row[0], row)
         found = secrets.setdefault(row[0], [])
         if row[5] is not None:
-            found.append(StoredSecret(*row[5:9]))
+            found.append(StoredSecret(*row[5:10]))
     return [
         StoredClient(
             id=client_id,

@@ -32,11 +32,13 @@ class ServiceCaller:
         client_id: `svc.…`; the dot can be in no user id.
         scopes: What the client may do.
         vouches: Whether its word counts as a fresh sign-in of any user that it names.
+        secret_id: Which of its secrets it has shown; `None` for an operator at the command line.
     """
 
     client_id: str
     scopes: frozenset[str]
     vouches: bool
+    secret_id: str | None = None
 
 
 Caller: TypeAlias = UserCaller | ServiceCaller

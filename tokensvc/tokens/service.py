@@ -18,6 +18,7 @@ from tokensvc.tokens import rules, signer
 from tokensvc.tokens.rules import TokenRequest
 from tokensvc.tokens.settings import TokenSettings
 from tokensvc.tokens.signer import MintedToken
+from tokensvc.upkeep.usage import Usage
 
 
 class TokenService:
@@ -36,6 +37,7 @@ class TokenService:
         standings: StandingStore,
         keys: StreamKeys,
         limiter: Limiter,
+        usage: Usage,
         settings: TokenSettings,
         alphabet: Alphabet,
         clock: Clock,
@@ -45,6 +47,7 @@ class TokenService:
         self._standings = standings
         self._keys = keys
         self._limiter = limiter
+        self._usage = usage
         self._settings = settings
         self._alphabet = alphabet
         self._clock = clock
@@ -98,6 +101,8 @@ class TokenService:
         minted = signer.sign(permit)
         issuer = caller.issuer if isinstance(caller, UserCaller) else "service"
         metrics.count_mint(issuer=issuer, named=request.api_key is not None)
+        if request.api_key is None:
+            self._usage.minted_unnamed()
         note(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
         return minted
 

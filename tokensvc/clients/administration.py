@@ -1,0 +1,303 @@
+"""
+The acts on service clients, of operators and of clients on one another.
+
+Each is one transaction with its audit event, and in force with the next request.
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.clients import rules
+from tokensvc.clients.credentials import (
+    SECRET_BYTES,
+    check_given_secret,
+    check_name,
+    hash_secret,
+    is_id,
+    make_id,
+    make_secret,
+    make_secret_id,
+)
+from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
+from tokensvc.clients.scopes import check_scopes
+from tokensvc.clients.service import matching_secret, unknown_client
+from tokensvc.clients.store import ClientStore, StoredClient, StoredSecret
+from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedSecret:
+    """A secret that was just made; this is the only time that it is to be had."""
+
+    stored: StoredSecret
+    secret: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """What it is called when it is to be deleted."""
+        return self.stored.id
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedClient:
+    """A client that was just made, with its first secret."""
+
+    client: StoredClient
+    secret: CreatedSecret
+
+    @property
+    def id(self) -> str:
+        """What it authenticates as."""
+        return self.client.id
+
+
+class ClientAdministration:
+    """
+    Makes clients, changes and deletes them.
+
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+
+    Args:
+        clock: Decides what has expired.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._audit_clock = DatabaseClock(database, clock)
+        self._store = ClientStore(database)
+
+    def create(
+        self, name: str, rights: Rights, *, by: Grantor, secret: str | None = None
+    ) -> CreatedClient:
+        """
+        Make a client with its first secret.
+
+        Args:
+            name: For people; no two clients share one.
+            rights: What it may do.
+            by: Who makes it, and may do all that themselves.
+            secret: Taken instead of a random one, as secret stores need.
+
+        Raises:
+            Refusal: `malformed_request` for a name, scope or secret that no client can have;
+                `insufficient_scope`; `conflict` if the name is taken.
+        """
+        created = self._new_client(name, rights, secret, by)
+        with self._database.write() as tx:
+            if not self._add(tx, created, by):
+                raise _conflict(f"There is a client {name!r} already: rotate its secret.")
+        return created
+
+    def create_if_absent(
+        self, name: str, rights: Rights, *, by: Grantor, secret: str | None = None
+    ) -> CreatedClient | StoredClient:
+        """
+        Make a client, or give the one of that name as it is.
+
+        Args: As `create`.
+
+        Raises:
+            Refusal: As `create`; `conflict` only if the client does not have the given secret.
+        """
+        created = self._new_client(name, rights, secret, by)
+        with self._database.write() as tx:
+            if self._add(tx, created, by):
+                return created
+            existing = self._store.named(tx, name)
+        presented = created.secret.stored.secret_hash
+        if existing is None or (
+            secret is not None and matching_secret(existing.secrets, presented) is None
+        ):
+            raise _conflict(f"There is a client {name!r} already, with another secret: rotate it.")
+        return existing
+
+    def change(
+        self,
+        client_id: str,
+        *,
+        scopes: Iterable[str] | None = None,
+        vouches: bool | None = None,
+        by: Grantor,
+    ) -> StoredClient:
+        """
+        Let a client do more or less, from the next request on.
+
+        Args:
+            client_id: Whose rights change.
+            scopes: All that it may do; `None`: as before.
+            vouches: Whether it vouches; `None`: as before.
+            by: Who does it, and holds what they add.
+
+        Raises:
+            Refusal: `malformed_request`, `not_found`, `insufficient_scope`.
+        """
+        wanted = None if scopes is None else check_scopes(scopes)
+        with self._database.write() as tx:
+            client = self._locked(tx, client_id)
+            before = client.rights
+            after = Rights(
+                before.scopes if wanted is None else wanted,
+                before.vouches if vouches is None else vouches,
+            )
+            rules.refuse_to_grant(after.beyond(before), by)
+            if after == before:
+                return client
+            self._store.change(tx, client_id, after)
+            facts = rules.told_of_change(before, after)
+            self._audit(tx, Action.CLIENT_CHANGED, client_id, by, facts)
+            return replace(client, scopes=after.scopes, vouches=after.vouches)
+
+    def add_secret(
+        self,
+        client_id: str,
+        expires_at: int | None = None,
+        *,
+        secret: str | None = None,
+        by: Grantor,
+    ) -> CreatedSecret:
+        """
+        Give a client a second secret. Those that have expired make room.
+
+        Args:
+            client_id: Whose.
+            expires_at: Epoch seconds; `None`: never.
+            secret: Taken instead of a random one.
+            by: Who does it, and may do all that the client may: they will know the secret.
+
+        Raises:
+            Refusal: `malformed_request` for an expiry that has passed or a secret that no client
+                can have; `not_found`; `insufficient_scope`; `conflict` if it has two that are live.
+        """
+        created = self._new_secret(secret, expires_at)
+        if not created.stored.is_live(self._clock()):
+            raise Refusal(
+                Code.MALFORMED_REQUEST,
+                "`expires_at` has passed: give a time to come, in epoch seconds.",
+            )
+        with self._database.write() as tx:
+            client = self._locked(tx, client_id)
+            rules.refuse_to_grant(client.rights, by)
+            now = self._clock()
+            live = [each for each in client.secrets if each.is_live(now)]
+            if len(live) >= MAX_SECRETS:
+                raise _conflict(
+                    f"{client_id} has {MAX_SECRETS} live secrets: delete one of "
+                    f"{', '.join(each.id for each in live)} first."
+                )
+            expired = [each for each in client.secrets if not each.is_live(now)]
+            self._delete_secrets(tx, client_id, expired, by)
+            self._store.add_secret(tx, client_id, created.stored)
+            facts = [f"secret: {created.id}"]
+            if expires_at is not None:
+                facts.append(f"expires_at: {expires_at}")
+            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, by, facts)
+        return created
+
+    def delete(self, client_id: str, *, by: Grantor) -> None:
+        """
+        Delete a client; its secrets are refused from now on.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        with self._database.write() as tx:
+            self._locked(tx, client_id)
+            self._store.delete(tx, client_id)
+            self._audit(tx, Action.CLIENT_DELETED, client_id, by, [])
+
+    def delete_secret(self, client_id: str, secret_id: str, *, by: Grantor) -> None:
+        """
+        Delete one secret of a client.
+
+        Raises:
+            Refusal: `not_found`: there is no such client, or it has no such secret.
+        """
+        with self._database.write() as tx:
+            client = self._locked(tx, client_id)
+            found = [each for each in client.secrets if each.id == secret_id]
+            if not found:
+                raise Refusal(
+                    Code.NOT_FOUND,
+                    f"{client_id} has no such secret: `tokensvc clients list` and "
+                    f"GET /v1/clients/{client_id} show those that it has.",
+                )
+            self._delete_secrets(tx, client_id, found, by)
+
+    def _new_client(
+        self, name: str, rights: Rights, secret: str | None, by: Grantor
+    ) -> CreatedClient:
+        check_scopes(rights.scopes)
+        rules.refuse_to_grant(rights, by)
+        created = self._new_secret(secret, expires_at=None)
+        client = StoredClient(
+            id=make_id(check_name(name), secrets.token_bytes(8)),
+            name=name,
+            scopes=rights.scopes,
+            vouches=rights.vouches,
+            created_at=created.stored.created_at,
+            secrets=(created.stored,),
+        )
+        return CreatedClient(client, created)
+
+    def _add(self, tx: Transaction, created: CreatedClient, by: Grantor) -> bool:
+        """Add a client with its event; `False`, and nothing done, if the name or id is taken."""
+        if not self._store.add(tx, created.client):
+            return False
+        facts = [*rules.told_of_rights(created.client.rights), f"secret: {created.secret.id}"]
+        self._audit(tx, Action.CLIENT_CREATED, created.id, by, facts)
+        return True
+
+    def _locked(self, tx: Transaction, client_id: str) -> StoredClient:
+        client = self._store.locked(tx, client_id) if is_id(client_id) else None
+        if client is None:
+            raise unknown_client()
+        return client
+
+    def _delete_secrets(
+        self, tx: Transaction, client_id: str, gone: list[StoredSecret], by: Grantor
+    ) -> None:
+        self._store.delete_secrets(tx, client_id, [each.id for each in gone])
+        for each in gone:
+            facts = [f"secret: {each.id}"]
+            self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, by, facts)
+
+    def _audit(
+        self,
+        tx: Transaction,
+        action: Action,
+        client_id: str,
+        by: Grantor,
+        facts: Iterable[str],
+    ) -> None:
+        record(
+            tx,
+            now=self._audit_clock.read(tx),
+            actor=by.actor,
+            action=action,
+            subject=client_id,
+            reason=rules.told(facts, by.reason),
+        )
+
+    def _new_secret(self, given: str | None, expires_at: int | None) -> CreatedSecret:
+        if given is None:
+            text = make_secret(secrets.token_bytes(SECRET_BYTES))
+        else:
+            text = check_given_secret(given)
+        stored = StoredSecret(
+            id=make_secret_id(secrets.token_bytes(8)),
+            secret_hash=hash_secret(text),
+            created_at=int(self._clock()),
+            expires_at=expires_at,
+        )
+        return CreatedSecret(stored, text)
+
+
+def _conflict(detail: str) -> Refusal:
+    return Refusal(Code.CONFLICT, detail)

@@ -1,0 +1,189 @@
+"""`/v1/clients…`: parse, call, render. A secret is in the answer that made it, and nowhere else."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from flask import Blueprint
+from msgspec import UNSET, UnsetType
+
+from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.credentials import MAX_NAME
+from tokensvc.clients.rules import Rights, service
+from tokensvc.clients.scopes import Scope
+from tokensvc.clients.service import Clients
+from tokensvc.clients.state import ClientSecret, ServiceClient, client_state, secret_state
+from tokensvc.core.callers import Authorize
+from tokensvc.http.acts import ActRequest, Reason
+from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.respond import Reply, json_response
+
+SCOPE = "clients:write"
+PATH = "/v1/clients"
+
+_LATEST = 253_402_300_799
+"""The last second of the year 9999: what every calendar can write."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1)]
+Expiry = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
+
+
+class CreateClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A client to be.
+
+    Attributes:
+        name: For people; no two clients share one.
+        scopes: What it may do.
+        vouches: Whether its word is a fresh sign-in of any user that it names.
+    """
+
+    name: Name
+    scopes: Scopes
+    vouches: bool = False
+
+
+class ChangeClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What a client may do from now on; what is absent stays.
+
+    Attributes:
+        scopes: All of them.
+    """
+
+    scopes: Scopes | UnsetType = UNSET
+    vouches: bool | UnsetType = UNSET
+
+
+class AddClientSecretRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A secret to be.
+
+    Attributes:
+        expires_at: Epoch seconds; `None`: never.
+    """
+
+    expires_at: Expiry | None = None
+
+
+class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why; in the query, since DELETE has no body."""
+
+    reason: Reason | None = None
+
+
+class NewClientSecret(ClientSecret, frozen=True, kw_only=True):
+    """A secret, this once with the secret itself."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        """Give what is no secret."""
+        return f"{type(self).__name__}(id={self.id!r})"
+
+
+class NewServiceClient(ServiceClient, frozen=True, kw_only=True):
+    """A client, this once with its secret."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        """Give what is no secret."""
+        return f"{type(self).__name__}(id={self.id!r})"
+
+
+def routes(
+    clients: Clients, administration: ClientAdministration, authorize: Authorize
+) -> Sequence[Blueprint]:
+    """
+    Give the routes of service clients.
+
+    Args:
+        authorize: Gives the service that may, or refuses.
+    """
+    return [
+        _states(clients, authorize),
+        _acts(administration, authorize),
+        _secrets(administration, authorize),
+    ]
+
+
+def _states(clients: Clients, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("clients", __name__, url_prefix=PATH)
+
+    @blueprint.get("")
+    def get_clients() -> Reply:
+        query = parse_query(PageQuery)
+        authorize(SCOPE)
+        found = clients.page(after=query.after, limit=query.limit + 1)
+        states = [client_state(client) for client in found]
+        return json_response(page_of(states, query.limit, lambda client: client.id))
+
+    @blueprint.get("/<client_id>")
+    def get_client(client_id: str) -> Reply:
+        parse_query(NoParameters)
+        authorize(SCOPE)
+        return json_response(client_state(clients.one(client_id)))
+
+    return blueprint
+
+
+def _acts(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("client_acts", __name__, url_prefix=PATH)
+
+    @blueprint.post("")
+    def create_client() -> Reply:
+        parse_query(NoParameters)
+        body = parse_body(CreateClientRequest)
+        by = service(authorize(SCOPE), body.reason)
+        rights = Rights(frozenset(body.scopes), body.vouches)
+        created = administration.create(body.name, rights, by=by)
+        state = msgspec.structs.asdict(client_state(created.client))
+        answer = NewServiceClient(**state, secret=created.secret.secret)
+        return json_response(answer, 201, [("Location", f"{PATH}/{created.id}")])
+
+    @blueprint.patch("/<client_id>")
+    def change_client(client_id: str) -> Reply:
+        parse_query(NoParameters)
+        body = parse_body(ChangeClientRequest)
+        changed = administration.change(
+            client_id,
+            scopes=None if body.scopes is UNSET else body.scopes,
+            vouches=None if body.vouches is UNSET else body.vouches,
+            by=service(authorize(SCOPE), body.reason),
+        )
+        return json_response(client_state(changed))
+
+    @blueprint.delete("/<client_id>")
+    def delete_client(client_id: str) -> Reply:
+        query = parse_query(DeleteQuery)
+        administration.delete(client_id, by=service(authorize(SCOPE), query.reason))
+        return Reply(204)
+
+    return blueprint
+
+
+def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("client_secrets", __name__, url_prefix=PATH)
+
+    @blueprint.post("/<client_id>/secrets")
+    def add_secret(client_id: str) -> Reply:
+        parse_query(NoParameters)
+        body = parse_body(AddClientSecretRequest)
+        by = service(authorize(SCOPE), body.reason)
+        created = administration.add_secret(client_id, body.expires_at, by=by)
+        state = msgspec.structs.asdict(secret_state(created.stored))
+        answer = NewClientSecret(**state, secret=created.secret)
+        location = f"{PATH}/{client_id}/secrets/{created.id}"
+        return json_response(answer, 201, [("Location", location)])
+
+    @blueprint.delete("/<client_id>/secrets/<secret_id>")
+    def delete_secret(client_id: str, secret_id: str) -> Reply:
+        query = parse_query(DeleteQuery)
+        by = service(authorize(SCOPE), query.reason)
+        administration.delete_secret(client_id, secret_id, by=by)
+        return Reply(204)
+
+    return blueprint
