@@ -14,7 +14,18 @@ from tests.client import SEEN_CODES, check, resolve
 from tests.live import settings_environ
 from tokensvc import bootstrap, settings
 from tokensvc.callers.routes import Me
+from tokensvc.clients.routes import (
+    AddClientSecretRequest,
+    ChangeClientRequest,
+    CreateClientRequest,
+    NewClientSecret,
+    NewServiceClient,
+)
+from tokensvc.clients.scopes import Scope
+from tokensvc.clients.state import ClientSecret, ServiceClient
 from tokensvc.core.errors import Code
+from tokensvc.delivery.service import ProfileState
+from tokensvc.delivery.state import StreamStatus
 from tokensvc.http.acts import ActRequest
 from tokensvc.http.problems import KINDS, Problem
 from tokensvc.keys.routes import AddStreamKeyRequest, StreamKeyAct
@@ -30,7 +41,10 @@ TYPES: dict[str, type] = {
     for kind in (
         *(TokenRequest, TokenResponse, Me, Problem, Code),
         *(Health, Readiness, CheckResult, State),
+        *(ProfileState, StreamStatus),
         *(ActRequest, AddStreamKeyRequest, KeyState, StreamKeyInfo, StreamKeyAct),
+        *(Scope, ServiceClient, NewServiceClient, CreateClientRequest, ChangeClientRequest),
+        *(ClientSecret, NewClientSecret, AddClientSecretRequest),
     )
 }
 ANNOTATIONS = {"title", "description", "example", "examples", "x-enum-descriptions"}
