@@ -119,6 +119,16 @@ def test_streams_wishes_are_read(headers, wait, status):
     assert api._answer(exchanged, now=5.0).wait == wait
 
 
+@pytest.mark.sec(58)
+def test_streams_words_are_made_harmless(stream, calls):
+    """What a database cannot hold or a terminal would obey is in no detail, nor is a novel."""
+    message = "a\x00b\x1b[2Jc\nd\ud800e" + "x" * 1000
+    stream.faults.answer(Ordered(400, {"code": 4, "message": message}), ROUTE)
+    detail = calls.set_app_cut_off(PAIR, 5).detail
+    assert detail.startswith("code 4: a?b?[2Jc?d?exxx")
+    assert len(detail) <= 300
+
+
 @pytest.mark.sec(25, 58)
 def test_neither_token_nor_secret_shows(stream, calls, caplog):
     """In no answer, however the call went, and in no log of the HTTP library."""

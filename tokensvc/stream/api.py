@@ -218,9 +218,9 @@ class StreamApi:
         try:
             exchanged = exchange(self._base_url, key, method, path, query=query, body=body)
         except NotSentError as error:
-            return Answer(Verdict.NOT_SENT, str(error))
+            return Answer(Verdict.NOT_SENT, _plain(str(error)))
         except StreamUnavailableError as error:
-            return Answer(Verdict.UNKNOWN, str(error))
+            return Answer(Verdict.UNKNOWN, _plain(str(error)))
         return _answer(exchanged, self._clock())
 
 
@@ -268,7 +268,12 @@ def _answer(exchanged: Exchanged, now: float) -> Answer:
 
 
 def _told(content: Mapping[str, Any]) -> str:
-    return f"code {content.get('code')}: {content.get('message', '')}"[:300]
+    return _plain(f"code {content.get('code')}: {content.get('message', '')}")
+
+
+def _plain(text: str) -> str:
+    """Make a text from elsewhere one that a database can hold and a terminal show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:300])
 
 
 def _wait(headers: Mapping[str, str], now: float) -> float:
