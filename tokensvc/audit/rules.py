@@ -28,6 +28,23 @@ class Action(StrEnum):
     AUDIT_PURGED = "audit:purged"
 
 
+def event_id(now: float, serial: int, random_hex: str) -> str:
+    """
+    Give an id that sorts by time.
+
+    Args:
+        now: Epoch seconds.
+        serial: Orders what one process does within a millisecond.
+        random_hex: Eight digits.
+    """
+    return f"{first_id_at(now)}{serial & 0xFFFF:04x}{random_hex}"
+
+
+def first_id_at(now: float) -> str:
+    """Give what sorts before every id of that time and later, and behind every earlier one."""
+    return f"evt_{int(now * 1000):012x}"
+
+
 class Event(msgspec.Struct, frozen=True):
     """
     One event.

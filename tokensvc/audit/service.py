@@ -1,13 +1,16 @@
 """Read the audit trail, and purge what is older than it must be kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tokensvc.audit import store
-from tokensvc.audit.rules import Action, Event
+from tokensvc.audit.rules import Action, Event, first_id_at
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
 _BATCH = 1000
+
+_LONGEST_ACT = 60
+"""Seconds. An event is dated in a transaction that others may overtake, and is seen at its end."""
 
 
 class AuditTrail:
@@ -24,31 +27,41 @@ class AuditTrail:
         self._retention = retention
 
     def page(
-        self, *, after: str | None = None, limit: int, filters: dict[str, str] | None = None
+        self, *, after: str | None = None, limit: int, filters: Mapping[str, str]
     ) -> list[Event]:
         """
         Give events, newest first.
+
+        Args:
+            after: The id of the last event that was seen.
+            filters: Members of an event and the values that they must have.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
         with self._database.read() as connection:
-            return store.page(connection, after=after, limit=limit, filters=filters or {})
+            return store.page(connection, after=after, limit=limit, filters=filters)
 
-    def since(self, after: str | None) -> Iterator[Event]:
+    def follow(self, limit: int, filters: Mapping[str, str]) -> Iterator[list[Event]]:
         """
-        Give all events after one, oldest first.
+        Give the latest events, then, each time it is asked, those that have come since.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
+        seen = {event.id for event in self._recent(filters)}
+        events = self.page(limit=limit, filters=filters)[::-1]
+        seen.update(event.id for event in events)
         while True:
-            with self._database.read() as connection:
-                events = store.since(connection, after, _BATCH)
-            yield from events
-            if len(events) < _BATCH:
-                return
-            after = events[-1].id
+            yield events
+            recent = self._recent(filters)
+            events = [event for event in recent if event.id not in seen]
+            seen = {event.id for event in recent}
+
+    def _recent(self, filters: Mapping[str, str]) -> list[Event]:
+        first = first_id_at(self._clock() - _LONGEST_ACT)
+        with self._database.read() as connection:
+            return store.since(connection, first, filters)
 
     def purge(self) -> int:
         """

@@ -2,13 +2,15 @@
 
 import itertools
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.rules import Action, Event
+from tokensvc.audit.rules import Action, Event, event_id
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
+from tokensvc.telemetry.redaction import mask
 
 _columns = audit_events.c
 _serials = itertools.count()
@@ -30,24 +32,27 @@ def record(
     Args:
         now: Epoch seconds, with fractions: they order the ids.
     """
-    # The serial orders what this process does within a millisecond.
-    serial = next(_serials) & 0xFFFF
     tx.execute(
         audit_events.insert().values(
-            id=f"evt_{int(now * 1000):012x}{serial:04x}{secrets.token_hex(4)}",
+            id=event_id(now, next(_serials), secrets.token_hex(4)),
             time=int(now),
             actor=actor,
             action=action,
             subject=subject,
             outcome=outcome,
             request_id=request_id.get(),
-            reason=reason,
+            reason=kept_reason(reason),
         )
     )
 
 
+def kept_reason(reason: str | None) -> str | None:
+    """Give a reason as it is kept: somebody may have pasted a token into it."""
+    return mask(reason.encode("utf-8")).decode("utf-8") if reason is not None else None
+
+
 def page(
-    connection: sa.Connection, *, after: str | None, limit: int, filters: dict[str, str]
+    connection: sa.Connection, *, after: str | None, limit: int, filters: Mapping[str, str]
 ) -> list[Event]:
     """
     Give events, newest first.
@@ -56,21 +61,17 @@ def page(
         after: The id of the last event that was seen.
         filters: Columns and the values that they must have.
     """
-    statement = sa.select(audit_events)
+    statement = _filtered(filters)
     if after is not None:
         statement = statement.where(_columns.id < after)
-    for name, value in filters.items():
-        statement = statement.where(_columns[name] == value)
     rows = connection.execute(statement.order_by(_columns.id.desc()).limit(limit))
     return [_event(row) for row in rows]
 
 
-def since(connection: sa.Connection, after: str | None, limit: int) -> list[Event]:
-    """Give the events that came after one, oldest first."""
-    statement = sa.select(audit_events)
-    if after is not None:
-        statement = statement.where(_columns.id > after)
-    return [_event(row) for row in connection.execute(statement.order_by(_columns.id).limit(limit))]
+def since(connection: sa.Connection, first: str, filters: Mapping[str, str]) -> list[Event]:
+    """Give the events from an id on, oldest first."""
+    statement = _filtered(filters).where(_columns.id >= first)
+    return [_event(row) for row in connection.execute(statement.order_by(_columns.id))]
 
 
 def purge(tx: sa.Connection, before: int, limit: int) -> int:
@@ -80,6 +81,12 @@ def purge(tx: sa.Connection, before: int, limit: int) -> int:
         sa.select(_columns.id).where(_columns.time < before).order_by(_columns.time).limit(limit)
     )
     return tx.execute(audit_events.delete().where(_columns.id.in_(oldest))).rowcount
+
+
+def _filtered(filters: Mapping[str, str]) -> sa.Select[Any]:
+    return sa.select(audit_events).where(
+        *(_columns[name] == value for name, value in filters.items())
+    )
 
 
 def _event(row: Any) -> Event:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 import tokensvc
+from tokensvc.cli.app import app
+from tokensvc.cli.audit import audit
 from tokensvc.cli.clients import clients
 from tokensvc.cli.delivery import delivery
 from tokensvc.cli.doctor import doctor
@@ -20,6 +22,7 @@ from tokensvc.cli.serve import serve
 from tokensvc.cli.stream_keys import stream_keys
 from tokensvc.cli.token import token
 from tokensvc.cli.user_id import user_id
+from tokensvc.cli.users import users
 from tokensvc.cli.worker import worker
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.settings import SettingsError
@@ -59,6 +62,9 @@ for _command in (
     delivery,
     token,
     user_id,
+    users,
+    app,
+    audit,
     clients,
     openapi,
     stream_keys,

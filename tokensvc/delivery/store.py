@@ -85,16 +85,25 @@ def mark(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
     tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 
 
+def statuses(
+    connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
+) -> dict[str, DeliveryStatus]:
+    """Tell how far states have come."""
+    found = dict.fromkeys(subjects, _NOTHING_TO_DELIVER)
+    rows = connection.execute(
+        sa.select(_columns.subject, _columns.state, _columns.updated_at, _columns.last_error).where(
+            _columns.kind == kind, _columns.subject.in_(subjects)
+        )
+    )
+    for row in rows:
+        state = DeliveryState(row.state)
+        found[row.subject] = DeliveryStatus(state, row.updated_at, row.last_error)
+    return found
+
+
 def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> DeliveryStatus:
     """Tell how far a state has come."""
-    row = connection.execute(
-        sa.select(_columns.state, _columns.updated_at, _columns.last_error).where(
-            _columns.kind == kind, _columns.subject == subject
-        )
-    ).first()
-    if row is None:
-        return _NOTHING_TO_DELIVER
-    return DeliveryStatus(DeliveryState(row.state), row.updated_at, row.last_error)
+    return statuses(connection, kind, [subject])[subject]
 
 
 class DueQueues:

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import msgspec
 from flask import Blueprint
-from msgspec import UNSET, UnsetType
 
 from tokensvc.core import user_ids
 from tokensvc.core.callers import Authorize, SignedIn
@@ -16,18 +14,12 @@ from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
-from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import AppState, UserState
+from tokensvc.revocations.state import AppState, act_of
 
 READ = "users:read"
 REVOKE = "revocations:write"
 REVOKE_EVERYONE = "app:write"
-
-_UNDO_WARNING = (
-    "Provider credentials and Stream tokens from before the revocation work again until they "
-    "expire, stolen ones too. Sessions that it ended stay ended."
-)
 
 
 class UndoQuery(ActQuery, frozen=True, forbid_unknown_fields=True):
@@ -40,22 +32,6 @@ class UsersQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     """Which users."""
 
     suspended: bool | None = None
-
-
-class UserAct(UserState, frozen=True, kw_only=True):
-    """A user's new state, and what the act means."""
-
-    holds_until: HoldsUntil | None
-    warning: str | UnsetType = UNSET
-    dry_run: bool | UnsetType = UNSET
-
-
-class AppAct(AppState, frozen=True, kw_only=True):
-    """Everyone's new state, and what the act means."""
-
-    holds_until: HoldsUntil | None
-    warning: str | UnsetType = UNSET
-    dry_run: bool | UnsetType = UNSET
 
 
 def routes(
@@ -122,7 +98,7 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
         query = parse_query(UndoQuery)
         order = order_of(user_id, query, query.reason)
         state = revocations.undo(user_id, act_id, order)
-        return _answer(revocations, user_id, state, order, warning=_UNDO_WARNING)
+        return _answer(revocations, user_id, state, order, is_undo=True)
 
     @blueprint.put("/<user_id>/suspension")
     def suspend(user_id: str) -> Reply:
@@ -155,7 +131,7 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
         service = authorize(REVOKE_EVERYONE)
         order = Order(service.client_id, query.reason, query.dry_run)
         state = revocations.undo(None, act_id, order)
-        return _answer(revocations, None, state, order, warning=_UNDO_WARNING)
+        return _answer(revocations, None, state, order, is_undo=True)
 
     return blueprint
 
@@ -179,7 +155,7 @@ def _answer(
     state: AppState,
     order: Order,
     *,
-    warning: str | UnsetType = UNSET,
+    is_undo: bool = False,
 ) -> Reply:
     headers = []
     wait = preferred_wait()
@@ -187,10 +163,5 @@ def _answer(
     if waited is not None:
         state = waited
         headers.append(("Preference-Applied", f"wait={wait}"))
-    act = (AppAct if user_id is None else UserAct)(
-        **msgspec.structs.asdict(state),
-        holds_until=revocations.holds_until(state),
-        warning=warning,
-        dry_run=order.dry_run or UNSET,
-    )
+    act = act_of(state, revocations.holds_until(state), dry_run=order.dry_run, is_undo=is_undo)
     return json_response(act, headers=headers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tokensvc.audit.rules import Action
-from tokensvc.audit.store import record
+from tokensvc.audit.store import kept_reason, record
 from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
@@ -122,13 +122,13 @@ class Revocations:
             standings = store.page_of_users(
                 connection, suspended=suspended, after=after, limit=limit
             )
-            acts = store.latest_acts(connection, list(standings))
-            return [
-                user_state(
-                    user_id, standing, acts.get(user_id), self._delivery(connection, user_id)
-                )
-                for user_id, standing in standings.items()
-            ]
+            ids = list(standings)
+            acts = store.latest_acts(connection, ids)
+            told = deliveries.statuses(connection, "user", ids) if self._delivers else {}
+        return [
+            user_state(user_id, standing, acts.get(user_id), told.get(user_id))
+            for user_id, standing in standings.items()
+        ]
 
     def wait_until_applied(self, user_id: str | None, seconds: int) -> AppState | None:
         """
@@ -175,7 +175,7 @@ class Revocations:
             cut_off=cut_off,
             now=now,
             actor=order.actor,
-            reason=order.reason,
+            reason=kept_reason(order.reason),
         )
         if kind is Kind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))

@@ -3,11 +3,17 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tokensvc.delivery.state import StreamStatus, stream_status
 from tokensvc.delivery.store import DeliveryStatus
-from tokensvc.revocations.rules import Act, Kind
+from tokensvc.revocations.rules import Act, HoldsUntil, Kind
 from tokensvc.revocations.store import StoredStanding
+
+UNDO_WARNING = (
+    "Provider credentials and Stream tokens from before the revocation work again until they "
+    "expire, stolen ones too. Sessions that it ended stay ended."
+)
 
 
 class Revocation(msgspec.Struct, frozen=True):
@@ -35,6 +41,41 @@ class UserState(AppState, frozen=True, kw_only=True):
     suspended: bool
     suspended_at: int | None
     sessions: int
+
+
+class UserAct(UserState, frozen=True, kw_only=True):
+    """A user's new state, and what the act means."""
+
+    holds_until: HoldsUntil | None
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
+
+
+class AppAct(AppState, frozen=True, kw_only=True):
+    """Everyone's new state, and what the act means."""
+
+    holds_until: HoldsUntil | None
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
+
+
+def act_of(
+    state: AppState, holds_until: HoldsUntil | None, *, dry_run: bool, is_undo: bool
+) -> UserAct | AppAct:
+    """
+    Give what an act answers.
+
+    Args:
+        state: What stands now, or would.
+        holds_until: What ends the refusals that it means.
+    """
+    meaning: dict[str, Any] = {
+        "holds_until": holds_until,
+        "warning": UNDO_WARNING if is_undo else UNSET,
+        "dry_run": dry_run or UNSET,
+    }
+    kind = UserAct if isinstance(state, UserState) else AppAct
+    return kind(**msgspec.structs.asdict(state), **meaning)
 
 
 def app_state(

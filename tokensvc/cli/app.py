@@ -1,0 +1,48 @@
+"""`tokensvc app`: sign everyone out, and take it back."""
+
+import click
+
+from tokensvc.cli.acts import act_options
+from tokensvc.cli.output import json_option
+from tokensvc.cli.revocations import tell_act, tell_state
+from tokensvc.cli.session import opened_services
+from tokensvc.core.orders import Order
+
+
+@click.group("app")
+def app() -> None:
+    """Sign everyone out everywhere, and take it back."""
+
+
+@app.command("revoke")
+@act_options
+@json_option
+def revoke(*, order: Order, as_json: bool) -> None:
+    """Sign everyone out everywhere: only sign-ins from now on get tokens."""
+    with opened_services(with_keys=False) as services:
+        state = services.revocations.revoke(None, order)
+        tell_act(services.revocations, state, order, as_json=as_json)
+
+
+@app.command("undo")
+@click.argument("revocation_id")
+@act_options
+@json_option
+def undo(revocation_id: str, *, order: Order, as_json: bool) -> None:
+    """
+    Take REVOCATION_ID back, the latest act against everyone, which `show` names.
+
+    What it refused works again until it expires, stolen tokens too. Users who were revoked one by
+    one stay so.
+    """
+    with opened_services(with_keys=False) as services:
+        state = services.revocations.undo(None, revocation_id, order)
+        tell_act(services.revocations, state, order, as_json=as_json, is_undo=True)
+
+
+@app.command("show")
+@json_option
+def show(*, as_json: bool) -> None:
+    """Tell what stands against everyone, and what Stream knows of it."""
+    with opened_services(with_keys=False) as services:
+        tell_state(services.revocations.state(None), as_json=as_json)

@@ -1,0 +1,86 @@
+"""`tokensvc users`: sign a user out everywhere, suspend them, and take either back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from tokensvc.cli.acts import act_options
+from tokensvc.cli.output import json_option
+from tokensvc.cli.revocations import tell_act, tell_state
+from tokensvc.cli.session import opened_services
+from tokensvc.core import user_ids
+from tokensvc.core.orders import Order
+from tokensvc.revocations.service import Revocations
+
+
+@click.group("users")
+def users() -> None:
+    """
+    Sign users out everywhere, suspend them, and take either back.
+
+    USER_ID is the id on Stream: `tokensvc user-id encode` gives it for a provider's subject.
+    """
+
+
+@users.command("revoke")
+@click.argument("user_id")
+@act_options
+@json_option
+def revoke(user_id: str, *, order: Order, as_json: bool) -> None:
+    """Sign USER_ID out everywhere: only a sign-in from now on gets a token."""
+    with _revocations(user_id) as revocations:
+        tell_act(revocations, revocations.revoke(user_id, order), order, as_json=as_json)
+
+
+@users.command("undo")
+@click.argument("user_id")
+@click.argument("revocation_id")
+@act_options
+@json_option
+def undo(user_id: str, revocation_id: str, *, order: Order, as_json: bool) -> None:
+    """
+    Take REVOCATION_ID back, the latest act against USER_ID, which `show` names.
+
+    What it refused works again until it expires, stolen tokens too.
+    """
+    with _revocations(user_id) as revocations:
+        state = revocations.undo(user_id, revocation_id, order)
+        tell_act(revocations, state, order, as_json=as_json, is_undo=True)
+
+
+@users.command("suspend")
+@click.argument("user_id")
+@act_options
+@json_option
+def suspend(user_id: str, *, order: Order, as_json: bool) -> None:
+    """Sign USER_ID out everywhere, and give them no token until they are reinstated."""
+    with _revocations(user_id) as revocations:
+        tell_act(revocations, revocations.suspend(user_id, order), order, as_json=as_json)
+
+
+@users.command("reinstate")
+@click.argument("user_id")
+@act_options
+@json_option
+def reinstate(user_id: str, *, order: Order, as_json: bool) -> None:
+    """End the suspension of USER_ID, who gets a token with the next sign-in."""
+    with _revocations(user_id) as revocations:
+        tell_act(revocations, revocations.reinstate(user_id, order), order, as_json=as_json)
+
+
+@users.command("show")
+@click.argument("user_id")
+@json_option
+def show(user_id: str, *, as_json: bool) -> None:
+    """Tell what stands against USER_ID, and what Stream knows of it."""
+    with _revocations(user_id) as revocations:
+        tell_state(revocations.state(user_id), as_json=as_json)
+
+
+@contextmanager
+def _revocations(user_id: str) -> Iterator[Revocations]:
+    """Give the acts for a legal user id; also where the Stream keys are out of order."""
+    with opened_services(with_keys=False) as services:
+        user_ids.check(user_id, services.settings.user_ids.alphabet)
+        yield services.revocations
