@@ -1,0 +1,133 @@
+"""The running service beside a Stream double, with a backend that may do everything here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.client import Client
+from tests.doubles.stream import StreamDouble
+from tests.live import (
+    STREAM_API_KEY,
+    STREAM_API_SECRET,
+    Service,
+    running_service,
+    settings_environ,
+)
+from tests.service_clients import basic, make_client
+from tokensvc.database.engine import Database
+
+SCRIPT = Path(sys.executable).with_name("tokensvc")
+METRICS_TOKEN = "metrics-token-of-operators"
+SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "audit:read")
+CUT_OFF = "revoke_tokens_issued_before"
+
+
+@dataclass
+class World:
+    """The service, its settings beside the usual ones, its database and its Stream."""
+
+    folder: Path
+    settings: dict[str, str]
+    service: Service
+    stream: StreamDouble
+    database: Database
+    credentials: dict[str, str]
+
+    @property
+    def client(self) -> Client:
+        """Give the backend, whose every request is held against the contract."""
+        return Client(self.service.base_url, self.credentials)
+
+    def call(self, method: str, path: str, **headers: str) -> Any:
+        """Do something as the backend, and give the answer's body."""
+        answer = urllib3.request(
+            method,
+            self.service.base_url + path,
+            headers={**self.credentials, **headers},
+            retries=False,
+            timeout=20,
+        )
+        assert answer.status == 200, answer.data
+        return answer.json()
+
+    def revoke(self, user_id: str, **headers: str) -> Any:
+        return self.call("POST", f"/v1/users/{user_id}/revocations", **headers)
+
+    def readiness(self) -> Any:
+        """Give what an operator sees of `/readyz`."""
+        answer = urllib3.request(
+            "GET",
+            f"{self.service.base_url}/readyz",
+            headers={"Authorization": f"Bearer {METRICS_TOKEN}"},
+            retries=False,
+        )
+        return answer.status, answer.json()
+
+    def check(self, name: str) -> Any:
+        """Give what one check of `/readyz` has found."""
+        checks = self.readiness()[1]["checks"]
+        return next(check for check in checks if check["name"] == name)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on the service's settings."""
+        return subprocess.run(
+            [SCRIPT, *arguments],
+            cwd=self.folder,
+            env=settings_environ(self.folder, **self.settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run `tokensvc worker` until the block ends."""
+        with (self.folder / "worker.log").open("wb") as log:
+            process = subprocess.Popen(
+                [SCRIPT, "worker"],
+                cwd=self.folder,
+                env=settings_environ(self.folder, **self.settings),
+                stderr=log,
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGTERM)
+            process.wait(timeout=30)
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """Give the lines of the service's log that are about an event."""
+        lines = self.service.log_path.read_text().splitlines()
+        found = (json.loads(line) for line in lines if line.startswith("{"))
+        return [line for line in found if line.get("event") == event]
+
+
+@contextmanager
+def running_world(folder: Path, **settings: str) -> Iterator[World]:
+    with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
+        settings = {
+            "STREAM_BASE_URL": stream.url,
+            "TOKENSVC_STREAM__DELIVERY": "on",
+            "TOKENSVC_METRICS__TOKEN": METRICS_TOKEN,
+            "TOKENSVC_LOG__FORMAT": "json",
+            **settings,
+        }
+        with running_service(folder, **settings) as service:
+            database = Database.open(
+                settings.get("TOKENSVC_DATABASE_URL", f"sqlite:///{folder / 'tokensvc.db'}"),
+                pool_size=1,
+            )
+            client = make_client(database, "backend", *SCOPES)
+            yield World(folder, settings, service, stream, database, basic(client))
+            database.close()
