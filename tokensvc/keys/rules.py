@@ -107,7 +107,7 @@ class StreamKeyRing:
                 self._by_api_key[key.api_key] = key
             else:
                 self._by_api_key.setdefault(key.api_key, key)
-        self.unreadable = frozenset(unreadable) - self._by_api_key.keys()
+        self.unreadable = frozenset(unreadable).difference(self._by_api_key)
 
     def named(self, api_key: str) -> StreamKey | None:
         """

@@ -1,0 +1,180 @@
+"""The change of encryption keys: every secret wrapped anew, beside traffic, stopped or not."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from tests.stores.ring import (
+    ENCRYPTION_KEY,
+    OTHER_SECRET,
+    SECRET,
+    VAULT,
+    add,
+    another_process,
+    change,
+    events,
+    version,
+)
+from tokensvc.core.orders import Order
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import stream_keys
+from tokensvc.keys import reencryption, store
+from tokensvc.keys.reencryption import Progress, Reencryption
+from tokensvc.keys.vault import Vault
+
+NEW_KEY = Vault.generate_key()
+NEW_FIRST = Vault([NEW_KEY, ENCRYPTION_KEY])
+NEW_ALONE = Vault([NEW_KEY])
+ORDER = Order("cli:ops", "yearly")
+
+
+def reencrypting(database, clock, vault=NEW_FIRST):
+    return Reencryption(database, DatabaseClock(database, clock), vault)
+
+
+def wrapped_by(database):
+    query = sa.select(stream_keys.c.wrapped_by).order_by(stream_keys.c.created_at)
+    with database.read() as connection:
+        return list(connection.scalars(query))
+
+
+def ring_of(database, vault):
+    return another_process(database, vault).ring_at(version(database))
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Make batches small, so that a few rows are several."""
+    monkeypatch.setattr(reencryption, "_BATCH", 2)
+
+
+@pytest.mark.usefixtures("few")
+def test_every_secret_is_wrapped_anew(database, clock):
+    """All are readable by the new key alone, the same as before; version and states stay."""
+    secrets = [SECRET, OTHER_SECRET, "third-secret-of-the-dashboard-01234"]
+    for number, secret in enumerate(secrets):
+        add(database, f"k{number}", "standby" if number else "active", secret, now=number + 1)
+    add(database, "k9", "retired", now=9)
+    before = version(database)
+    steps = list(reencrypting(database, clock).run(ORDER))
+    assert steps == [Progress(2, 2, 0), Progress(3, 3, 0)]
+    assert reencrypting(database, clock).remaining() == {}
+    assert version(database) == before
+    assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 3 + [None]
+    ring = ring_of(database, NEW_ALONE)
+    assert [ring.named(f"k{number}").secret.decode() for number in range(3)] == secrets
+    assert ring.active.api_key == "k0"
+    (new,) = NEW_ALONE.fingerprints
+    assert events(database) == [
+        ("cli:ops", "secrets:reencrypted", f"{count} now under {new}: yearly") for count in (2, 1)
+    ]
+
+
+@pytest.mark.usefixtures("few")
+def test_it_goes_on_from_where_it_was_stopped(database, clock):
+    """What is done stays done and is not done again."""
+    for number in range(5):
+        add(database, f"k{number}", "standby", now=number + 1)
+    first = next(reencrypting(database, clock).run(ORDER))
+    assert first == Progress(2, 2, 0)
+    done = wrapped_by(database).count(NEW_FIRST.wrapped_by)
+    assert done == 2
+    *_, last = reencrypting(database, clock).run(ORDER)
+    assert last == Progress(3, 3, 0)
+    assert list(reencrypting(database, clock).run(ORDER)) == []
+
+
+def test_what_cannot_be_unwrapped_is_counted_by_its_key(database, clock):
+    """The rest is done; the count names the key that must come back."""
+    foreign = Vault([Vault.generate_key()])
+    add(database, "k1", "active")
+    add(database, "k2", "standby", OTHER_SECRET, vault=foreign, now=2)
+    reencryption = reencrypting(database, clock)
+    assert list(reencryption.run(ORDER)) == [Progress(2, 1, 1)]
+    assert reencryption.remaining() == {foreign.wrapped_by: 1}
+
+
+def test_a_rehearsal_leaves_all_as_it_is(database, clock):
+    """It tells what would be done, and writes neither rows nor trail."""
+    add(database, "k1", "active")
+    steps = list(reencrypting(database, clock).run(Order("cli:ops", dry_run=True)))
+    assert steps == [Progress(1, 1, 0)]
+    assert wrapped_by(database) == [VAULT.wrapped_by]
+    assert events(database) == []
+
+
+@pytest.mark.parametrize("meanwhile", ["retired", "rewrapped"])
+def test_a_row_that_changed_meanwhile_is_left_alone(database, clock, monkeypatch, meanwhile):
+    """Compare-and-swap on the ciphertext: a retired secret does not come back from the dead."""
+    add(database, "k1", "standby")
+    read = store.under_other_keys
+
+    def read_then_lose(*arguments, **options):
+        rows = read(*arguments, **options)
+        if meanwhile == "retired":
+            change(database, "k1", state="retired")
+        else:
+            ciphertext, key = VAULT.wrap(SECRET.encode())
+            change(database, "k1", secret_ciphertext=ciphertext, wrapped_by=key)
+        monkeypatch.setattr(store, "under_other_keys", read)
+        return rows
+
+    monkeypatch.setattr(store, "under_other_keys", read_then_lose)
+    reencryption = reencrypting(database, clock)
+    assert list(reencryption.run(ORDER)) == [Progress(1, 0, 0)]
+    if meanwhile == "retired":
+        assert wrapped_by(database) == [None]
+        assert reencryption.remaining() == {}
+    else:
+        assert reencryption.remaining() == {VAULT.wrapped_by: 1}
+    assert events(database) == []
+
+
+@pytest.mark.usefixtures("few")
+def test_it_runs_beside_acts_and_readers(database, clock):
+    """While keys come and go, no reader with both encryption keys ever misses one."""
+    add(database, "k0", "active")
+    for number in range(1, 12):
+        add(database, f"k{number}", "standby", OTHER_SECRET, now=number + 1)
+    both = Vault([ENCRYPTION_KEY, NEW_KEY])
+    done = threading.Event()
+
+    def read():
+        seen = set()
+        while not done.is_set():
+            ring = another_process(database, both).ring_at(0)
+            seen.add((ring.unreadable, ring.active is not None))
+        return seen
+
+    def act():
+        for number in range(1, 6):
+            change(database, f"k{number}", state="retired")
+
+    def reencrypt():
+        return sum(step.unreadable for step in reencrypting(database, clock).run(ORDER))
+
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        writers = [pool.submit(work) for work in (act, reencrypt, reencrypt)]
+        for writer in writers:
+            writer.result()
+        done.set()
+        assert [reader.result() for reader in readers] == [{(frozenset(), True)}] * 2
+    assert reencrypting(database, clock).remaining() == {}
+    ring = ring_of(database, NEW_ALONE)
+    assert len(ring.keys) == 7
+    assert not ring.unreadable
+
+
+@pytest.mark.sec(25)
+def test_no_secret_is_in_what_it_shows(database, clock):
+    """Neither ciphertexts nor secrets stand in progress, rows or trail."""
+    add(database, "k1", "active")
+    with database.read() as connection:
+        rows = store.under_other_keys(connection, "none", after="", limit=9)
+    steps = list(reencrypting(database, clock).run(ORDER))
+    shown = repr((rows, steps, events(database)))
+    assert "gAAAA" not in shown
+    assert SECRET not in shown
