@@ -37,7 +37,7 @@ def states(ended):
 
 
 def test_all_is_well(doctor, tokensvc):
-    """Settings, database, issuer, Stream key and clock are each looked at and found well."""
+    """Settings, database, issuer, Stream key, clock and delivery are looked at and found well."""
     tokensvc("migrate")
     ended = doctor("--json")
     assert states(ended) == {
@@ -46,6 +46,7 @@ def test_all_is_well(doctor, tokensvc):
         "issuer acme": "ok",
         f"Stream key {STREAM_API_KEY}": "ok",
         "clock": "ok",
+        "delivery": "ok",
     }
     assert ended.code == 0
     assert STREAM_API_SECRET not in ended.out + ended.err
