@@ -1,7 +1,7 @@
 """The change of encryption keys: every secret wrapped anew, beside traffic, stopped or not."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 import sqlalchemy as sa
@@ -158,9 +158,10 @@ def test_it_runs_beside_acts_and_readers(database, clock):
     with ThreadPoolExecutor(5) as pool:
         readers = [pool.submit(read) for _ in range(2)]
         writers = [pool.submit(work) for work in (act, reencrypt, reencrypt)]
+        wait(writers)
+        done.set()
         for writer in writers:
             writer.result()
-        done.set()
         assert [reader.result() for reader in readers] == [{(frozenset(), True)}] * 2
     assert reencrypting(database, clock).remaining() == {}
     ring = ring_of(database, NEW_ALONE)

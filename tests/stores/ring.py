@@ -7,7 +7,7 @@ from tokensvc.database.tables import app_standing, audit_events, stream_keys
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, fingerprint
 from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.store import StoredKey, StreamKeyStore
+from tokensvc.keys.store import StoredKey, StreamKeyStore, lock
 from tokensvc.keys.vault import Vault
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -64,6 +64,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
         retired_at=now if state == "retired" else None,
     )
     with database.write() as tx:
+        lock(tx)
         StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
     return key_id
 
@@ -73,6 +74,7 @@ def change(database, api_key, **columns):
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:
+        lock(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
         ring_version = app_standing.c.stream_ring_version
         tx.execute(app_standing.update().values(stream_ring_version=ring_version + 1))
