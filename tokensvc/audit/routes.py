@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint
 
-from tokensvc.audit.rules import Event
+from tokensvc.audit.rules import AuditEvent
 from tokensvc.audit.service import AuditTrail
 from tokensvc.core.callers import Authorize
 from tokensvc.http.body import NO_NUL, parse_query
@@ -50,5 +50,5 @@ def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
     return blueprint
 
 
-def _id(event: Event) -> str:
+def _id(event: AuditEvent) -> str:
     return event.id

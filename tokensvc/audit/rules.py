@@ -45,7 +45,7 @@ def first_id_at(now: float) -> str:
     return f"evt_{int(now * 1000):012x}"
 
 
-class Event(msgspec.Struct, frozen=True):
+class AuditEvent(msgspec.Struct, frozen=True):
     """
     One event.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tokensvc.audit import store
-from tokensvc.audit.rules import Action, Event, first_id_at
+from tokensvc.audit.rules import Action, AuditEvent, first_id_at
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
@@ -28,7 +28,7 @@ class AuditTrail:
 
     def page(
         self, *, after: str | None = None, limit: int, filters: Mapping[str, str]
-    ) -> list[Event]:
+    ) -> list[AuditEvent]:
         """
         Give events, newest first.
 
@@ -42,7 +42,7 @@ class AuditTrail:
         with self._database.read() as connection:
             return store.page(connection, after=after, limit=limit, filters=filters)
 
-    def follow(self, limit: int, filters: Mapping[str, str]) -> Iterator[list[Event]]:
+    def follow(self, limit: int, filters: Mapping[str, str]) -> Iterator[list[AuditEvent]]:
         """
         Give the latest events, then, each time it is asked, those that have come since.
 
@@ -58,7 +58,7 @@ class AuditTrail:
             events = [event for event in recent if event.id not in seen]
             seen = {event.id for event in recent}
 
-    def _recent(self, filters: Mapping[str, str]) -> list[Event]:
+    def _recent(self, filters: Mapping[str, str]) -> list[AuditEvent]:
         first = first_id_at(self._clock() - _LONGEST_ACT)
         with self._database.read() as connection:
             return store.since(connection, first, filters)

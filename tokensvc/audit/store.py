@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.rules import Action, Event, event_id
+from tokensvc.audit.rules import Action, AuditEvent, event_id
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
@@ -53,7 +53,7 @@ def kept_reason(reason: str | None) -> str | None:
 
 def page(
     connection: sa.Connection, *, after: str | None, limit: int, filters: Mapping[str, str]
-) -> list[Event]:
+) -> list[AuditEvent]:
     """
     Give events, newest first.
 
@@ -68,7 +68,7 @@ def page(
     return [_event(row) for row in rows]
 
 
-def since(connection: sa.Connection, first: str, filters: Mapping[str, str]) -> list[Event]:
+def since(connection: sa.Connection, first: str, filters: Mapping[str, str]) -> list[AuditEvent]:
     """Give the events from an id on, oldest first."""
     statement = _filtered(filters).where(_columns.id >= first)
     return [_event(row) for row in connection.execute(statement.order_by(_columns.id))]
@@ -89,5 +89,5 @@ def _filtered(filters: Mapping[str, str]) -> sa.Select[Any]:
     )
 
 
-def _event(row: Any) -> Event:
-    return Event(**row._mapping)  # noqa: SLF001 - the public way to a row's names
+def _event(row: Any) -> AuditEvent:
+    return AuditEvent(**row._mapping)  # noqa: SLF001 - the public way to a row's names

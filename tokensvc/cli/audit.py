@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import click
 import msgspec
 
-from tokensvc.audit.rules import Action, Event
+from tokensvc.audit.rules import Action, AuditEvent
 from tokensvc.cli.output import at, json_option, printable
 from tokensvc.cli.session import opened_services
 
@@ -52,12 +52,12 @@ def audit(
                 time.sleep(_POLL)
 
 
-def _write(events: Iterable[Event], *, as_json: bool) -> None:
+def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
     for event in events:
         click.echo(json.dumps(msgspec.to_builtins(event)) if as_json else _line(event))
 
 
-def _line(event: Event) -> str:
+def _line(event: AuditEvent) -> str:
     """Write an event for people; what a stranger may have written stands at the end."""
     outcome = "" if event.outcome == "ok" else f" ({event.outcome})"
     request = f"  request {event.request_id}" if event.request_id is not None else ""

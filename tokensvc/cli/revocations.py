@@ -7,7 +7,7 @@ from tokensvc.cli.output import at, printable, write_facts, write_json
 from tokensvc.core.orders import Order
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import AppState, UserAct, UserState, act_of
+from tokensvc.revocations.state import State, UserAct, UserState, act_of
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",
@@ -17,7 +17,7 @@ _HOLDS_UNTIL = {
 }
 
 
-def tell_state(state: AppState, *, as_json: bool) -> None:
+def tell_state(state: State, *, as_json: bool) -> None:
     """Write what stands."""
     if as_json:
         write_json(msgspec.to_builtins(state))
@@ -27,7 +27,7 @@ def tell_state(state: AppState, *, as_json: bool) -> None:
 
 def tell_act(
     revocations: Revocations,
-    state: AppState,
+    state: State,
     order: Order,
     *,
     as_json: bool,
@@ -49,7 +49,7 @@ def tell_act(
         click.echo(act.warning, err=True)
 
 
-def _facts(state: AppState) -> list[tuple[str, str]]:
+def _facts(state: State) -> list[tuple[str, str]]:
     facts = []
     if isinstance(state, UserState):
         suspended = f"since {at(state.suspended_at)}" if state.suspended else "no"
@@ -65,7 +65,7 @@ def _facts(state: AppState) -> list[tuple[str, str]]:
     return facts
 
 
-def _stream(state: AppState) -> str:
+def _stream(state: State) -> str:
     stream = state.stream
     since = f" since {at(stream.updated_at)}" if stream.updated_at is not None else ""
     error = f": {printable(stream.last_error)}" if stream.last_error else ""

@@ -15,7 +15,7 @@ from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import AppState, act_of
+from tokensvc.revocations.state import State, act_of
 
 READ = "users:read"
 REVOKE = "revocations:write"
@@ -93,11 +93,11 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
         order = order_of(user_id, query, body.reason)
         return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
 
-    @blueprint.delete("/<user_id>/revocations/<act_id>")
-    def undo_revocation(user_id: str, act_id: str) -> Reply:
+    @blueprint.delete("/<user_id>/revocations/<revocation_id>")
+    def undo_revocation(user_id: str, revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
         order = order_of(user_id, query, query.reason)
-        state = revocations.undo(user_id, act_id, order)
+        state = revocations.undo(user_id, revocation_id, order)
         return _answer(revocations, user_id, state, order, is_undo=True)
 
     @blueprint.put("/<user_id>/suspension")
@@ -125,12 +125,12 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
         order = Order(service.client_id, body.reason, query.dry_run)
         return _answer(revocations, None, revocations.revoke(None, order), order)
 
-    @blueprint.delete("/revocations/<act_id>")
-    def undo_revocation(act_id: str) -> Reply:
+    @blueprint.delete("/revocations/<revocation_id>")
+    def undo_revocation(revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
         service = authorize(REVOKE_EVERYONE)
         order = Order(service.client_id, query.reason, query.dry_run)
-        state = revocations.undo(None, act_id, order)
+        state = revocations.undo(None, revocation_id, order)
         return _answer(revocations, None, state, order, is_undo=True)
 
     return blueprint
@@ -152,7 +152,7 @@ def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
 def _answer(
     revocations: Revocations,
     user_id: str | None,
-    state: AppState,
+    state: State,
     order: Order,
     *,
     is_undo: bool = False,

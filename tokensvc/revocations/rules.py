@@ -8,7 +8,7 @@ from enum import StrEnum
 from tokensvc.core.errors import Code, Refusal
 
 
-class Kind(StrEnum):
+class RevocationKind(StrEnum):
     """What moved the cut-off."""
 
     REVOCATION = "revocation"
@@ -36,7 +36,7 @@ class Act:
     """
 
     id: str
-    kind: Kind
+    kind: RevocationKind
     created_at: int
     tokens_valid_after: int
     undone: bool

@@ -14,8 +14,8 @@ from tokensvc.delivery import store as deliveries
 from tokensvc.delivery.rules import APP, DeliveryKind, DeliveryState
 from tokensvc.delivery.store import DeliveryStatus
 from tokensvc.revocations import rules, store
-from tokensvc.revocations.rules import HoldsUntil, Kind, Source
-from tokensvc.revocations.state import AppState, UserState, app_state, user_state
+from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
+from tokensvc.revocations.state import State, UserState, app_state, user_state
 from tokensvc.revocations.store import StoredStanding
 
 _POLL = 0.05
@@ -59,28 +59,28 @@ class Revocations:
         self._delivers = delivers
         self._waiting = threading.BoundedSemaphore(waiters)
 
-    def revoke(self, user_id: str | None, order: Order) -> AppState:
+    def revoke(self, user_id: str | None, order: Order) -> State:
         """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
         with self._database.write(keep=not order.dry_run) as tx:
             standing = store.lock(tx, user_id)
-            moved = self._move(tx, user_id, standing, Kind.REVOCATION, order)
+            moved = self._move(tx, user_id, standing, RevocationKind.REVOCATION, order)
             action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
             _audit(tx, moved.now, action, user_id, order)
             state = self._state(tx, user_id)
         return state if order.dry_run else self._settled(user_id, moved)
 
-    def suspend(self, user_id: str, order: Order) -> AppState:
+    def suspend(self, user_id: str, order: Order) -> State:
         """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
         with self._database.write(keep=not order.dry_run) as tx:
             standing = store.lock(tx, user_id)
             if standing.suspended_at is not None:
                 return self._state(tx, user_id)
-            moved = self._move(tx, user_id, standing, Kind.SUSPENSION, order)
+            moved = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, order)
             _audit(tx, moved.now, Action.USER_SUSPENDED, user_id, order)
             state = self._state(tx, user_id)
         return state if order.dry_run else self._settled(user_id, moved)
 
-    def reinstate(self, user_id: str, order: Order) -> AppState:
+    def reinstate(self, user_id: str, order: Order) -> State:
         """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
         with self._database.write(keep=not order.dry_run) as tx:
             standing = store.lock(tx, user_id, create=False)
@@ -89,7 +89,7 @@ class Revocations:
                 _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, order)
             return self._state(tx, user_id)
 
-    def undo(self, user_id: str | None, act_id: str, order: Order) -> AppState:
+    def undo(self, user_id: str | None, act_id: str, order: Order) -> State:
         """
         Take back the latest act that stands: what it refused works again, stolen tokens too.
 
@@ -111,7 +111,7 @@ class Revocations:
                 _audit(tx, now, everyone if user_id is None else one, user_id, order)
             return self._state(tx, user_id)
 
-    def state(self, user_id: str | None) -> AppState:
+    def state(self, user_id: str | None) -> State:
         """Tell what stands."""
         with self._database.read() as connection:
             return self._state(connection, user_id)
@@ -130,7 +130,7 @@ class Revocations:
             for user_id, standing in standings.items()
         ]
 
-    def wait_until_applied(self, user_id: str | None, seconds: int) -> AppState | None:
+    def wait_until_applied(self, user_id: str | None, seconds: int) -> State | None:
         """
         Wait until Stream holds the cut-off, or for so many seconds, and tell what stands.
 
@@ -149,7 +149,7 @@ class Revocations:
         finally:
             self._waiting.release()
 
-    def holds_until(self, state: AppState) -> HoldsUntil | None:
+    def holds_until(self, state: State) -> HoldsUntil | None:
         """Tell what ends the refusals that a state means; `None` when nothing is refused."""
         user = state if isinstance(state, UserState) else None
         suspended = user is not None and user.suspended
@@ -162,7 +162,7 @@ class Revocations:
         tx: Transaction,
         user_id: str | None,
         standing: StoredStanding,
-        kind: Kind,
+        kind: RevocationKind,
         order: Order,
     ) -> _Moved:
         # After the lock is held: a time from before the wait may already be in minted tokens.
@@ -177,12 +177,12 @@ class Revocations:
             actor=order.actor,
             reason=kept_reason(order.reason),
         )
-        if kind is Kind.SUSPENSION:
+        if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, user_id, standing, cut_off, now)
         return _Moved(act_id, cut_off, now)
 
-    def _settled(self, user_id: str | None, moved: _Moved) -> AppState:
+    def _settled(self, user_id: str | None, moved: _Moved) -> State:
         """
         Move the cut-off once more if the commit was so slow that it has been reached.
 
@@ -200,7 +200,7 @@ class Revocations:
                     _set_cut_off(tx, user_id, standing, cut_off, now)
         return self.state(user_id)
 
-    def _state(self, connection: Connection, user_id: str | None) -> AppState:
+    def _state(self, connection: Connection, user_id: str | None) -> State:
         standing = store.read(connection, user_id)
         act = store.latest_act(connection, user_id)
         delivery = self._delivery(connection, user_id)

@@ -1,13 +1,13 @@
 """What stands against a user, or against everyone, as it is answered. Times are epoch seconds."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokensvc.delivery.state import StreamStatus, stream_status
 from tokensvc.delivery.store import DeliveryStatus
-from tokensvc.revocations.rules import Act, HoldsUntil, Kind
+from tokensvc.revocations.rules import Act, HoldsUntil, RevocationKind
 from tokensvc.revocations.store import StoredStanding
 
 UNDO_WARNING = (
@@ -22,7 +22,20 @@ class Revocation(msgspec.Struct, frozen=True):
     id: str
     created_at: int
     tokens_valid_after: int
-    kind: Kind
+    kind: RevocationKind
+
+
+class UserState(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands against a user. Every legal id has a state: no row is a clean one."""
+
+    user_id: str
+    suspended: bool
+    suspended_at: int | None
+    tokens_valid_after: int | None
+    reason: str | None
+    sessions: int
+    revocation: Revocation | None
+    stream: StreamStatus
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +47,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
     stream: StreamStatus
 
 
-class UserState(AppState, frozen=True, kw_only=True):
-    """What stands against a user. Every legal id has a state: no row is a clean one."""
-
-    user_id: str
-    suspended: bool
-    suspended_at: int | None
-    sessions: int
+State: TypeAlias = UserState | AppState
 
 
 class UserAct(UserState, frozen=True, kw_only=True):
@@ -59,8 +66,34 @@ class AppAct(AppState, frozen=True, kw_only=True):
     dry_run: bool | UnsetType = UNSET
 
 
+def user_state(
+    user_id: str, standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+) -> UserState:
+    """
+    Give what stands against a user.
+
+    Args:
+        act: The latest that stands.
+        delivery: `None` where Stream is not told.
+    """
+    return UserState(
+        user_id=user_id,
+        suspended=standing.suspended_at is not None,
+        suspended_at=standing.suspended_at,
+        sessions=0,
+        **_shared(standing, act, delivery),
+    )
+
+
+def app_state(
+    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+) -> AppState:
+    """Give what stands against everyone; arguments as of `user_state`."""
+    return AppState(**_shared(standing, act, delivery))
+
+
 def act_of(
-    state: AppState, holds_until: HoldsUntil | None, *, dry_run: bool, is_undo: bool
+    state: State, holds_until: HoldsUntil | None, *, dry_run: bool, is_undo: bool
 ) -> UserAct | AppAct:
     """
     Give what an act answers.
@@ -78,42 +111,15 @@ def act_of(
     return kind(**msgspec.structs.asdict(state), **meaning)
 
 
-def app_state(
-    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
-) -> AppState:
-    """
-    Give what stands against everyone.
-
-    Args:
-        act: The latest that stands.
-        delivery: `None` where Stream is not told.
-    """
-    return AppState(**_shared(standing, act, delivery))
-
-
-def user_state(
-    user_id: str, standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
-) -> UserState:
-    """Give what stands against a user; arguments as of `app_state`."""
-    return UserState(
-        user_id=user_id,
-        suspended=standing.suspended_at is not None,
-        suspended_at=standing.suspended_at,
-        sessions=0,
-        **_shared(standing, act, delivery),
-    )
-
-
 def _shared(
     standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
 ) -> dict[str, Any]:
+    revocation = None
+    if act is not None:
+        revocation = Revocation(act.id, act.created_at, act.tokens_valid_after, act.kind)
     return {
         "tokens_valid_after": standing.tokens_valid_after,
         "reason": act.reason if act is not None else None,
-        "revocation": _revocation(act) if act is not None else None,
+        "revocation": revocation,
         "stream": stream_status(delivery),
     }
-
-
-def _revocation(act: Act) -> Revocation:
-    return Revocation(act.id, act.created_at, act.tokens_valid_after, act.kind)

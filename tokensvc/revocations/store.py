@@ -16,7 +16,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Transaction
 from tokensvc.database.tables import app_standing, revocations, user_standings
 from tokensvc.revocations import rules
-from tokensvc.revocations.rules import Act, Kind
+from tokensvc.revocations.rules import Act, RevocationKind
 
 _acts = revocations.c
 _users = user_standings.c
@@ -96,7 +96,7 @@ def add_act(
     tx: Transaction,
     user_id: str | None,
     *,
-    kind: Kind,
+    kind: RevocationKind,
     cut_off: int,
     now: float,
     actor: str,
@@ -175,7 +175,7 @@ def _of(user_id: str | None) -> sa.ColumnElement[bool]:
 def _act(row: Any) -> Act:
     return Act(
         id=row.id,
-        kind=Kind(row.kind),
+        kind=RevocationKind(row.kind),
         created_at=row.created_at,
         tokens_valid_after=row.tokens_valid_after,
         undone=row.undone_at is not None,
