@@ -10,6 +10,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import KINDS
 from tokensvc.http.request_log import set_rate_limit_fields
 from tokensvc.http.respond import Reply, json_response, text_response, wants_text
+from tokensvc.ops.contract import contract
 
 
 def refuse(*args: Any, **kwargs: Any) -> Any:
@@ -20,7 +21,9 @@ def refuse(*args: Any, **kwargs: Any) -> Any:
 
 
 TOKEN_CODES = sorted(
-    set(Code) - {Code.NOT_FOUND, Code.METHOD_NOT_ALLOWED},
+    code
+    for code, (status, _) in KINDS.items()
+    if str(status) in contract()["paths"]["/v1/token"]["get"]["responses"]
 )
 
 
