@@ -121,8 +121,8 @@ class ClientAdministration:
     def change(
         self,
         client_id: str,
-        *,
         scopes: Iterable[str] | None = None,
+        *,
         vouches: bool | None = None,
         by: Grantor,
     ) -> StoredClient:

@@ -1,0 +1,126 @@
+"""`/v1/clients` on a running service of two workers, as backends and their operators use it."""
+
+import pytest
+
+from tests.clients.conftest import CLIENTS, World
+
+
+@pytest.mark.sec(47)
+def test_a_client_is_made_used_and_looked_up(world: World) -> None:
+    """Its secret is in the answer that made it, and in no other; what it may do, it may at once."""
+    answer = world.manager.post(CLIENTS, json={"name": "shop", "scopes": ["tokens:mint"]})
+    assert answer.status == 201
+    assert answer.headers["Location"] == "/v1/clients/svc.shop"
+    created = answer.json
+    assert world.mint_everywhere("svc.shop", created["secret"]) == {200}
+
+    found = world.manager.get(answer.headers["Location"])
+    assert found.json == {name: value for name, value in created.items() if name != "secret"}
+    (secret,) = found.json["secrets"]
+    assert (secret["expires_at"], secret["last_used_at"]) == (None, None)
+    assert created["secret"] not in found.text
+
+
+def test_clients_are_listed_page_by_page(world: World) -> None:
+    """Every client is on one page, and `next` leads to all of them."""
+    made = {world.create(f"listed-{n}", "tokens:mint")["id"] for n in range(3)}
+    seen, after = [], {}
+    while True:
+        page = world.manager.get(CLIENTS, query={"limit": 2, **after}).json
+        assert len(page["items"]) <= 2
+        seen += [client["id"] for client in page["items"]]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert made <= set(seen)
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.sec(47)
+def test_a_scope_that_is_taken_away_is_gone_with_the_answer(world: World) -> None:
+    """No worker grants it to any request that comes after, and all do when it is back."""
+    created = world.create("shrunk", "tokens:mint", "clients:write")
+    client_id, secret = created["id"], created["secret"]
+    path = f"{CLIENTS}/{client_id}"
+    changed = world.manager.request("PATCH", path, json={"scopes": ["clients:write"]})
+    assert (changed.status, changed.json["scopes"]) == (200, ["clients:write"])
+    assert world.mint_everywhere(client_id, secret) == {403}
+    again = world.manager.request("PATCH", path, json={"scopes": ["clients:write"]})
+    assert again.json == changed.json | {"secrets": again.json["secrets"]}
+    world.manager.request("PATCH", path, json={"scopes": ["clients:write", "tokens:mint"]})
+    assert world.mint_everywhere(client_id, secret) == {200}
+
+
+@pytest.mark.sec(47)
+def test_a_client_rotates_without_a_gap(world: World) -> None:
+    """Both secrets work until the old one is deleted, which ends it at every worker at once."""
+    created = world.create("rotated", "tokens:mint")
+    client_id, old = created["id"], created["secret"]
+    path = f"{CLIENTS}/{client_id}/secrets"
+    added = world.manager.post(path)
+    assert added.status == 201
+    assert added.headers["Location"] == f"{path}/{added.json['id']}"
+    new = added.json["secret"]
+    assert world.mint_everywhere(client_id, old) | world.mint_everywhere(client_id, new) == {200}
+
+    third = world.manager.post(path)
+    assert (third.status, third.code) == (409, "conflict")
+    assert added.json["id"] in third.json["detail"]
+
+    assert world.manager.request("DELETE", f"{path}/{created['secrets'][0]['id']}").status == 204
+    assert world.mint_everywhere(client_id, old) == {401}
+    assert world.mint_everywhere(client_id, new) == {200}
+    (left,) = world.manager.get(f"{CLIENTS}/{client_id}").json["secrets"]
+    assert left["id"] == added.json["id"]
+
+
+@pytest.mark.sec(47)
+def test_a_deleted_client_is_gone_with_the_answer(world: World) -> None:
+    """No worker knows it any more, and a repeat says so."""
+    created = world.create("doomed", "tokens:mint", "clients:write")
+    path = f"{CLIENTS}/{created['id']}"
+    assert world.manager.request("DELETE", path).status == 204
+    assert world.mint_everywhere(created["id"], created["secret"]) == {401}
+    assert world.manager.request("DELETE", path).code == "not_found"
+
+
+def test_an_expiry_is_kept(world: World) -> None:
+    """A secret says when it ends."""
+    created = world.create("ending", "tokens:mint")
+    path = f"{CLIENTS}/{created['id']}"
+    assert world.manager.post(f"{path}/secrets", json={"expires_at": 4_000_000_000}).status == 201
+    secrets = world.manager.get(path).json["secrets"]
+    assert {secret["expires_at"] for secret in secrets} == {None, 4_000_000_000}
+
+
+@pytest.mark.sec(59)
+def test_the_trail_names_the_client_and_the_request(world: World) -> None:
+    """Who did it, to whom, by which request and why; a refused act leaves no event."""
+    answer = world.manager.post(
+        CLIENTS, json={"name": "traced", "scopes": ["tokens:mint"], "reason": "a new shop"}
+    )
+    event = world.events()[0]
+    assert (event.actor, event.action, event.subject, event.outcome) == (
+        *("svc.manager", "client:created", "svc.traced", "ok"),
+    )
+    assert event.request_id == answer.headers["X-Request-Id"]
+    assert event.reason.endswith("; reason: a new shop")
+    deletion = world.manager.request(
+        "DELETE", f"{CLIENTS}/svc.traced", query={"reason": "it was a test"}
+    )
+    event = world.events()[0]
+    assert (event.action, event.reason) == ("client:deleted", "reason: it was a test")
+    assert event.request_id == deletion.headers["X-Request-Id"]
+    world.manager.request("DELETE", f"{CLIENTS}/svc.traced")
+    assert world.events()[0] == event
+
+
+@pytest.mark.sec(47, 59)
+def test_no_secret_is_in_the_log_or_in_the_trail(world: World) -> None:
+    """It is in the answer that made it, and in nothing that stays."""
+    created = world.create("silent", "tokens:mint")
+    added = world.manager.post(f"{CLIENTS}/{created['id']}/secrets").json
+    kept = world.service.log_path.read_text() + repr(world.events())
+    for made in (created, added):
+        assert made["secret"] not in kept
+    assert added["id"] in kept
