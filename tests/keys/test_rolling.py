@@ -1,0 +1,170 @@
+"""Encryption keys by `…_FILE` and HUP: the rolling order of two instances, and its mistakes."""
+
+import contextlib
+import json
+import signal
+import time
+from dataclasses import dataclass, field
+
+import pytest
+import urllib3
+
+from tests.client import Client
+from tests.keys.live import KEYS, basic, command
+from tests.live import STREAM_API_KEY, Service, running_service
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.keys.vault import Vault
+
+OLD, NEW = Vault.generate_key(), Vault.generate_key()
+SECRET = "another-secret-of-streams-dashboard-0123"
+RELOAD_SECONDS = 60.0
+
+
+@dataclass
+class Instance:
+    """A running instance, and the file that its encryption keys are in."""
+
+    service: Service
+    file: object
+    client: Client = field(init=False)
+
+    def __post_init__(self):
+        self.client = Client(self.service.base_url)
+
+    def reload(self, *keys):
+        """Change the file, send HUP, and wait until every worker is a new one."""
+        self.file.write_text("\n".join(keys))
+        before = set(self.service.worker_pids())
+        self.service.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while before & set(self.service.worker_pids()) or not self.answers():
+            assert time.monotonic() < deadline, self.service.log_path.read_text()
+            time.sleep(0.05)
+
+    def answers(self):
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            return self.client.get("/healthz").status == 200
+        return False
+
+    def is_ready(self):
+        return self.client.get("/readyz").status == 200
+
+    def events(self):
+        return [line["event"] for line in self.service.log_lines()]
+
+
+class Fleet:
+    """Two instances on one database, and an operator that may add keys and mint."""
+
+    def __init__(self, instances, operator, folder, settings):
+        self.instances = instances
+        self.operator = operator
+        self.folder = folder
+        self.settings = settings
+        self.api_keys = [STREAM_API_KEY]
+
+    def add(self, by):
+        """Add a key through one instance: it is wrapped by that one's first encryption key."""
+        api_key = f"k{len(self.api_keys)}"
+        body = {"api_key": api_key, "secret": SECRET}
+        assert by.client.post(KEYS, json=body, headers=self.operator).status == 201
+        self.api_keys.append(api_key)
+        return api_key
+
+    def mint(self, by, api_key):
+        body = {"user_id": "john", "api_key": api_key}
+        return by.client.post("/v1/token", json=body, headers=self.operator)
+
+    def works(self):
+        """Tell whether each instance is ready and signs with every key."""
+        return all(
+            instance.is_ready()
+            and all(self.mint(instance, api_key).status == 200 for api_key in self.api_keys)
+            for instance in self.instances
+        )
+
+
+@pytest.fixture
+def fleet(tmp_path, postgres_url):
+    database = Database.open(postgres_url, pool_size=1)
+    schema.migrate(database)
+    database.close()
+    files = [tmp_path / name for name in ("one.keys", "two.keys")]
+    settings = {"TOKENSVC_DATABASE_URL": postgres_url}
+    with contextlib.ExitStack() as stack:
+        instances = []
+        for file in files:
+            file.write_text(OLD)
+            own = {**settings, "TOKENSVC_ENCRYPTION_KEYS_FILE": str(file)}
+            service = stack.enter_context(running_service(tmp_path, **own))
+            instances.append(Instance(service, file))
+        scopes = ("--scope", "keys:write", "--scope", "tokens:mint")
+        client = command(tmp_path, "clients", "create", "ops", *scopes, "--vouches", **own)
+        yield Fleet(instances, basic(client), tmp_path, settings)
+
+
+def test_encryption_keys_are_rolled_without_a_gap(fleet):
+    """The new one last everywhere, then first everywhere, then reencrypt, then without the old."""
+    one, two = fleet.instances
+    for keys in ([OLD, NEW], [NEW, OLD]):
+        for instance in fleet.instances:
+            instance.reload(*keys)
+            for adder in fleet.instances:
+                fleet.add(adder)
+            assert fleet.works()
+    done = command(
+        fleet.folder,
+        *("keys", "reencrypt"),
+        TOKENSVC_ENCRYPTION_KEYS=json.dumps([NEW, OLD]),
+        **fleet.settings,
+    )
+    # Those of the settings, and of the instances while the old key was their first.
+    assert (done["rewrapped"], done["remaining"]) == (6, {})
+    assert fleet.works()
+    for instance in (one, two):
+        instance.reload(NEW)
+        fleet.add(instance)
+        assert fleet.works()
+        assert not {"reload_refused", "stream_keys_unreadable"} & set(instance.events())
+
+
+def test_a_key_that_is_dropped_too_early_is_not_let_go(fleet):
+    """HUP is refused and names the missing key; the former keys go on, in new workers too."""
+    one, two = fleet.instances
+    (missing,) = Vault([OLD]).fingerprints
+    one.reload(NEW)
+    (refused,) = [line for line in one.service.log_lines() if line["event"] == "reload_refused"]
+    assert missing in refused["detail"]
+    assert OLD not in json.dumps(refused)
+    assert fleet.works()
+    fleet.add(one)
+    assert fleet.works()
+    assert two.events().count("reload_refused") == 0
+
+
+def test_a_faulty_file_leaves_the_former_keys_in_force(fleet):
+    """The fault is logged with the setting's name and without its text."""
+    one = fleet.instances[0]
+    for number, content in enumerate(["no-key-at-all", "", OLD[:-4]], start=1):
+        one.reload(content)
+        refused = [line for line in one.service.log_lines() if line["event"] == "reload_refused"]
+        assert len(refused) == number
+        assert "TOKENSVC_ENCRYPTION_KEYS_FILE" in refused[-1]["detail"]
+        assert not content or content not in json.dumps(refused)
+    assert fleet.works()
+
+
+def test_an_instance_that_lacks_a_key_says_so_and_goes_on_with_what_it_has(fleet):
+    """Not ready, 503 for the key that it cannot read, tokens for the others; healed by HUP."""
+    one, two = fleet.instances
+    two.reload(NEW, OLD)
+    hidden = fleet.add(two)
+    assert fleet.mint(two, hidden).status == 200
+    refused = fleet.mint(one, hidden)
+    assert (refused.status, refused.code) == (503, "temporarily_unavailable")
+    assert fleet.mint(one, STREAM_API_KEY).status == 200
+    assert not one.is_ready()
+    assert "stream_keys_unreadable" in one.events()
+    one.reload(OLD, NEW)
+    assert fleet.works()
