@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.revocations.live import running_world
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
@@ -23,3 +24,10 @@ def revocations(database, clock):
 def standings(database, clock):
     """Give what a mint reads."""
     return StandingStore(database, clock)
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory):
+    """Give the running service; each test has users of its own."""
+    with running_world(tmp_path_factory.mktemp("revocations")) as running:
+        yield running

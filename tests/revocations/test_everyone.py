@@ -1,0 +1,96 @@
+"""The acts against everyone, and those who wait: each on a service of its own."""
+
+import threading
+
+import pytest
+
+from tests.revocations.live import CLOCK_AHEAD, World, minted, running_world
+from tokensvc.stream.api import rfc3339
+
+CUT_OFF = "revoke_tokens_issued_before"
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """Give a service that no other test uses."""
+    with running_world(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.sec(32)
+def test_everyone_is_signed_out(alone: World) -> None:
+    """Users nobody has seen before too; a new sign-in mints; Stream is told once, for the app."""
+    users = [alone.signed_in(name) for name in ("ada", "bob")]
+    alone.make_stream_user("ada")
+    act = alone.operator.post(
+        "/v1/app/revocations", json={"reason": "leak"}, headers={"Prefer": "wait=10"}
+    )
+    cut_off = act.json["tokens_valid_after"]
+    assert act.json["holds_until"] == "next_token"
+    assert act.json["stream"]["state"] == "applied"
+    assert alone.stream.app.settings[CUT_OFF] == rfc3339(cut_off)
+    assert not alone.stream.calls.to("PATCH", "/users")
+    for user in (*users, alone.signed_in("never-seen")):
+        assert user.post("/v1/token").code == "sign_in_required"
+    assert minted(alone.backend, user_id="anybody").code == "sign_in_required"
+    assert minted(alone.signed_in("ada", at=cut_off + CLOCK_AHEAD)).status == 200
+    assert alone.state("ada")["tokens_valid_after"] is None
+    app = alone.operator.get("/v1/app").json
+    assert app["revocation"] == act.json["revocation"]
+    assert app["reason"] == "leak"
+
+
+def test_undo_touches_no_users_cut_off(alone: World) -> None:
+    """What everyone had works again, but for those who were revoked one by one."""
+    ada, bob = alone.signed_in("ada"), alone.signed_in("bob")
+    own = alone.revoke("ada").json
+    act = alone.operator.post("/v1/app/revocations").json
+    path = f"/v1/app/revocations/{act['revocation']['id']}"
+    assert alone.operator.request("DELETE", path, query={"dry_run": True}).json["dry_run"]
+    assert bob.post("/v1/token").code == "sign_in_required"
+    for _ in range(2):
+        undone = alone.operator.request("DELETE", path, query={"reason": "drill"})
+        assert undone.json["tokens_valid_after"] is None
+        assert "stolen" in undone.json["warning"]
+    assert minted(bob).status == 200
+    assert ada.post("/v1/token").code == "sign_in_required"
+    assert alone.state("ada")["tokens_valid_after"] == own["tokens_valid_after"]
+    events = alone.operator.get("/v1/audit", query={"subject": "app"}).json["items"]
+    assert [(event["action"], event["reason"]) for event in events] == [
+        ("app:revocation_undone", "drill"),
+        ("app:revoked", None),
+    ]
+
+
+def test_an_act_of_everyone_is_not_a_users(alone: World) -> None:
+    """Each is undone where it was made; a rehearsal of everyone's does nothing."""
+    assert alone.operator.post("/v1/app/revocations", query={"dry_run": True}).json["dry_run"]
+    assert alone.operator.get("/v1/app").json["tokens_valid_after"] is None
+    everyone = alone.operator.post("/v1/app/revocations").json["revocation"]["id"]
+    own = alone.revoke("ada").json["revocation"]["id"]
+    assert alone.undo("ada", everyone).code == "not_found"
+    assert alone.operator.request("DELETE", f"/v1/app/revocations/{own}").code == "not_found"
+
+
+def test_those_who_wait_do_not_keep_others_from_minting(alone: World) -> None:
+    """Of many who would wait only as many do as half of the threads; tokens are minted meanwhile."""
+    alone.make_stream_user("ada")
+    hanging = alone.stream.faults.hang("PATCH /users", times=None)
+    alone.revoke("ada")
+    alone.stream.calls.wait_for("PATCH", "/users")
+    answers = []
+
+    def wait() -> None:
+        answers.append(alone.revoke("ada", headers={"Prefer": "wait=10"}))
+
+    threads = [threading.Thread(target=wait) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    while len(answers) < 4:  # those who were not let wait
+        assert alone.signed_in("bob").post("/v1/token").status == 200
+    hanging.release()
+    for thread in threads:
+        thread.join()
+    waited = [answer for answer in answers if "Preference-Applied" in answer.headers]
+    assert {answer.status for answer in answers} == {200}
+    assert len(waited) == 2
