@@ -1,9 +1,13 @@
 """`tokensvc clients`: a backend's credentials from the first to the last, seen from HTTP."""
 
+import getpass
+
 import pytest
 import urllib3
 
 from tests.live import running_service
+from tokensvc.audit import store as audit_store
+from tokensvc.database.engine import Database
 
 
 def mint_status(service, client_id, secret):
@@ -84,6 +88,8 @@ def test_scopes_and_vouching_are_shown(tokensvc):
         (("create", "backend", "--scope", "everything"), "", 2, "tokens:mint"),
         (("create", "b", "--scope", "users:read", "--secret-stdin"), "short", 1, "32 to"),
         (("delete", "svc.nobody"), "", 1, "clients list"),
+        (("delete", "svc.nobody", "--reason", "x" * 501), "", 2, "--reason"),
+        (("delete", "svc.nobody", "--reason", b"\xff"), "", 2, "not UTF-8"),
     ],
 )
 def test_a_wrong_command_says_what_to_do(tokensvc, arguments, stdin, code, told):
@@ -102,3 +108,40 @@ def test_a_third_secret_is_refused_by_name(tokensvc):
     ended = tokensvc("clients", "rotate", "svc.backend")
     assert ended.code == 1
     assert all(secret["id"] in ended.err for secret in listed["secrets"])
+
+
+@pytest.mark.sec(59)
+def test_the_trail_names_the_operator(tokensvc, tmp_path):
+    """Each change says who at the command line made it, and why; what changed nothing is silent."""
+    tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--reason", "a new shop")
+    tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--if-absent")
+    added = tokensvc("clients", "rotate", "svc.backend", "--json").json
+    tokensvc("clients", "delete", "svc.backend", "--secret", added["id"], "--reason", "leaked")
+    tokensvc("clients", "delete", "svc.backend")
+    tokensvc("clients", "delete", "svc.backend")
+
+    database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
+    by_operators = {"subject": "svc.backend", "actor": f"cli:{getpass.getuser()}"}
+    with database.read() as connection:
+        events = audit_store.page(connection, after=None, limit=100, filters=by_operators)[::-1]
+    database.close()
+    assert [event.action for event in events] == [
+        "client:created",
+        "client_secret:added",
+        "client_secret:deleted",
+        "client:deleted",
+    ]
+    assert events[0].reason.endswith("; reason: a new shop")
+    assert events[2].reason == f"secret: {added['id']}; reason: leaked"
+    assert [event.request_id for event in events] == [None] * 4
+
+
+def test_a_client_without_a_secret_is_listed(tokensvc):
+    """So that an operator sees that it is there, and that nobody can use it."""
+    made = tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--json").json
+    assert [secret["last_used_at"] for secret in made["secrets"]] == [None]
+    tokensvc("clients", "delete", "svc.backend", "--secret", made["secrets"][0]["id"])
+    (row,) = [line for line in tokensvc("clients", "list").out.splitlines() if "svc." in line]
+    assert "none" in row
+    (listed,) = tokensvc("clients", "list", "--json").json
+    assert listed["secrets"] == []

@@ -1,12 +1,13 @@
 """What was used, in memory."""
 
-import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensvc.upkeep.usage import HOUR, Usage
+from tokensvc.upkeep.usage import HOUR, Figures, Usage
 
 
 @pytest.fixture
@@ -56,8 +57,8 @@ def test_figures_that_are_put_back_are_as_if_never_taken(rounds):
     usage = Usage(lambda: float(now[0]))
     for happened in rounds:
         taken = usage.take()
-        for time, secret_id in happened:
-            now[0] = max(now[0], time)
+        for at, secret_id in happened:
+            now[0] = max(now[0], at)
             if secret_id is None:
                 usage.minted_unnamed()
             else:
@@ -65,8 +66,8 @@ def test_figures_that_are_put_back_are_as_if_never_taken(rounds):
         usage.put_back(taken)
     expected = Usage(lambda: float(now[0]))
     now[0] = 0
-    for time, secret_id in (event for happened in rounds for event in happened):
-        now[0] = max(now[0], time)
+    for at, secret_id in (event for happened in rounds for event in happened):
+        now[0] = max(now[0], at)
         if secret_id is None:
             expected.minted_unnamed()
         else:
@@ -74,23 +75,29 @@ def test_figures_that_are_put_back_are_as_if_never_taken(rounds):
     assert usage.take() == expected.take()
 
 
-def test_no_use_is_lost_between_threads(clock):
-    """Of many that count while one takes, each is in exactly one taking."""
-    usage = Usage(clock)
-    begun = threading.Barrier(5)
-    each = 5_000
+class Slow(dict[int, int]):
+    """A dictionary that lets other threads in between a look and what follows from it."""
 
-    def count():
-        begun.wait()
-        for _ in range(each):
+    def get(self, *args):
+        found = super().get(*args)
+        time.sleep(0.001)
+        return found
+
+
+def test_no_use_is_lost_between_threads(usage):
+    """Of several that count while one takes, each is in exactly one taking."""
+    taken = []
+
+    def count(_):
+        for _ in range(20):
             usage.minted_unnamed()
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    begun.wait()
-    total = 0
-    while any(thread.is_alive() for thread in threads):
-        total += sum(usage.take().unnamed_mints.values())
-    total += sum(usage.take().unnamed_mints.values())
-    assert total == 4 * each
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            usage._figures = Figures({}, Slow())
+            counting = [pool.submit(count, n) for n in range(4)]
+            while not all(each.done() for each in counting):
+                taken.append(usage.take())
+                time.sleep(0.01)
+            taken.append(usage.take())
+    assert sum(sum(figures.unnamed_mints.values()) for figures in taken) == 160
