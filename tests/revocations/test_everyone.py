@@ -73,7 +73,7 @@ def test_an_act_of_everyone_is_not_a_users(alone: World) -> None:
 
 
 def test_those_who_wait_do_not_keep_others_from_minting(alone: World) -> None:
-    """Of many who would wait only as many do as half of the threads; tokens are minted meanwhile."""
+    """Half as many may wait as there are threads; meanwhile tokens go on being minted."""
     alone.make_stream_user("ada")
     hanging = alone.stream.faults.hang("PATCH /users", times=None)
     alone.revoke("ada")

@@ -1,0 +1,188 @@
+"""When the cut-off is: after the wait for a lock, after a slow commit, on either database."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import Refusal
+from tokensvc.core.orders import Order
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import audit_events, deliveries, revocations, user_standings
+from tokensvc.revocations import store
+from tokensvc.revocations.service import Revocations
+from tokensvc.standing.rules import issued_at
+from tokensvc.standing.store import StandingStore
+
+ORDER = Order("svc.backend")
+SLOW_COMMIT = (
+    """
+    CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$
+    """,
+    """
+    CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON revocations
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_slow()
+    """,
+)
+"""Makes the COMMIT of an act take 1.2 s: a second passes in it, whenever it begins."""
+
+
+class SteppingClock:
+    """A clock that gives one time after the other, then the last for ever."""
+
+    def __init__(self, *times: float) -> None:
+        self.times = list(times)
+
+    def __call__(self) -> float:
+        return self.times.pop(0) if len(self.times) > 1 else self.times[0]
+
+
+def acts_on(database: Database, clock=system_clock) -> Revocations:
+    return Revocations(database, DatabaseClock(database, clock), [], delivers=True, waiters=1)
+
+
+def count(database: Database, table: sa.Table) -> int:
+    with database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table))
+
+
+def version(database: Database, subject: str) -> int:
+    """Give how often Stream was to be told something new of a user."""
+    with database.read() as connection:
+        of_subject = sa.select(deliveries.c.version).where(deliveries.c.subject == subject)
+        return connection.scalar(of_subject)
+
+
+@pytest.mark.parametrize("act", ["revoke", "suspend"])
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("times", "cut_off", "versions"),
+    [
+        ((1_000.5, 1_000.9), 1_001, 1),
+        ((1_000.5, 1_001.0, 1_001.1), 1_002, 2),
+        ((1_000.5, 1_003.9, 1_004.2), 1_005, 2),
+        ((1_000.5, 1_003.9, 1_007.2, 1_020.0), 1_008, 2),
+    ],
+)
+def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
+    database, act, times, cut_off, versions
+):
+    """The clock is read in the transaction and after it; one act, one event, told as it is."""
+    acts = acts_on(database, SteppingClock(*times))
+    state = getattr(acts, act)("ada", ORDER)
+    assert state.tokens_valid_after == state.revocation.tokens_valid_after == cut_off
+    assert state.revocation.created_at == 1_000
+    standing = StandingStore(database, SteppingClock(times[-1])).read("ada")
+    assert standing.tokens_valid_after == standing.floor == cut_off
+    assert version(database, "ada") == versions
+    assert count(database, revocations) == count(database, audit_events) == 1
+
+
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_an_act_that_was_undone_meanwhile_is_not_moved(database):
+    """Between a slow commit and the second look somebody may have taken the act back."""
+    other = acts_on(database, SteppingClock(1_002.0))
+    times = [1_000.5, 1_003.0, 1_003.1]
+
+    def clock():
+        if len(times) == 2:  # after the commit
+            other.undo("ada", other.state("ada").revocation.id, ORDER)
+        return times.pop(0)
+
+    state = acts_on(database, clock).revoke("ada", ORDER)
+    assert state.tokens_valid_after is None
+    assert state.revocation is None
+
+
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+def test_a_slow_commit_on_postgresql(database):
+    """Who reads while the commit is under way mints below the cut-off that is answered."""
+    with database.write() as tx:
+        for statement in SLOW_COMMIT:
+            tx.exec_driver_sql(statement)
+    acts, standings = acts_on(database), StandingStore(database, system_clock)
+    clean = []
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(acts.revoke, "ada", ORDER)
+        while not answer.done():
+            standing = standings.read("ada")
+            if standing.tokens_valid_after is None:
+                clean.append(standing)
+    state = answer.result()
+    cut_off = state.tokens_valid_after
+    assert cut_off >= state.revocation.created_at + 2
+    assert state.revocation.tokens_valid_after == cut_off
+    assert clean[-1].now > state.revocation.created_at, "nobody read after the first cut-off"
+    assert max(issued_at(standing, 0) for standing in clean) < cut_off
+    assert version(database, "ada") == 2
+
+
+@pytest.mark.parametrize("user_id", ["ada", None])
+def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
+    """An act that waits over a second for another one is dated at the end of the wait."""
+    acts, clock = acts_on(database), DatabaseClock(database, system_clock)
+    acts.revoke(user_id, ORDER)
+    locked = threading.Event()
+
+    def revoke():
+        locked.wait()
+        return acts.revoke(user_id, ORDER)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(revoke)
+        with database.write() as tx:
+            store.lock(tx, user_id)
+            locked.set()
+            time.sleep(1.2)
+            released = clock.read(tx)
+        state = waiting.result()
+    assert state.revocation.created_at >= int(released)
+    assert state.tokens_valid_after > released
+    assert version(database, user_id or "") == 2, "two acts, and neither was moved once more"
+
+
+@pytest.mark.parametrize("table", ["audit_events", "deliveries", "revocations"])
+@pytest.mark.parametrize("act", ["revoke", "suspend"])
+def test_an_act_is_whole_or_not_at_all(database, act, table):
+    """Where its event, its delivery or its row cannot be written, nobody is revoked."""
+    refuse_inserts(database, table)
+    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+        getattr(acts_on(database), act)("ada", ORDER)
+    standing = StandingStore(database, system_clock).read("ada")
+    assert (standing.tokens_valid_after, standing.floor, standing.suspended) == (None, 0, False)
+    for each in (user_standings, audit_events, deliveries, revocations):
+        assert count(database, each) == 0
+
+
+def refuse_inserts(database: Database, table: str) -> None:
+    """Let the database refuse new rows of a table."""
+    with database.write() as tx:
+        if database.dialect == "sqlite":
+            tx.exec_driver_sql(
+                f"CREATE TRIGGER refused BEFORE INSERT ON {table} "
+                "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+            return
+        tx.exec_driver_sql(
+            "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+        )
+        tx.exec_driver_sql(
+            f"CREATE TRIGGER refused BEFORE INSERT ON {table} "
+            "FOR EACH ROW EXECUTE FUNCTION refused()"
+        )
+
+
+def test_without_the_apps_row_nobody_is_told_that_everyone_is_revoked(database):
+    """An act on a row that is not there is refused, not answered."""
+    with database.write() as tx:
+        tx.exec_driver_sql("DELETE FROM app_standing")
+    with pytest.raises(Refusal) as refused:
+        acts_on(database).revoke(None, ORDER)
+    assert refused.value.code == "temporarily_unavailable"
+    assert count(database, revocations) == 0
