@@ -1,5 +1,6 @@
 """The bounded GET: what it connects to, what it takes, and when it gives up."""
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -160,6 +161,15 @@ def test_a_server_that_says_nothing_does_not_hold_a_fetch() -> None:
     with IssuerDouble() as issuer:
         issuer.gate = threading.Event()
         assert failure(issuer.jwks_uri, seconds=0.3) == "it took longer than 0.3 s"
+
+
+@pytest.mark.sec(17)
+def test_a_server_that_never_shakes_hands_does_not_hold_a_fetch(authority: trustme.CA) -> None:
+    """TLS has no more time than the rest."""
+    del authority
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://localhost:{silent.getsockname()[1]}/"
+        assert failure(url, seconds=0.3) == "it took longer than 0.3 s"
 
 
 @pytest.mark.sec(17)
