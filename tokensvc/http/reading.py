@@ -9,24 +9,23 @@ body are there, and there is a deadline for the rest.
 import os
 import select
 import socket
+import struct
 import time
 
 from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import SocketUnreader
 
-from tokensvc.http.intake import MAX_BODY
+from tokensvc.http.framing import expects_continue, is_whole
 
 READ_SECONDS = 10.0
 """From the first byte of a request to its last."""
-SEND_SECONDS = 5.0
+SEND_SECONDS = 5
 SEND_BUFFER = 256 * 1024
 """Bytes: an answer of ours fits, so that no thread waits for a client that does not read it."""
 
 _PATIENCE = 0.002
 """Seconds that a thread waits before the poller does: a body often follows its head at once."""
 _RECEIVE = 64 * 1024
-_ENOUGH = 64 * 1024
-"""Bytes without an end of the head that let the parser decide."""
 
 
 class RequestTimeout(ParseException):  # type: ignore[misc]  # gunicorn is untyped
@@ -48,35 +47,44 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.deadline = 0.0
+        self._may_send_body = False
+        self._writable = select.poll()
+        self._writable.register(sock, select.POLLOUT)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        # On the socket once, instead of a time limit set anew for each answer.
+        limit = struct.pack("ll", SEND_SECONDS, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def has_begun(self) -> bool:
         """Tell whether a request has begun and is not read yet."""
         return bool(self.buf.getvalue())
+
+    def reads_answers(self) -> bool:
+        """Tell whether there is room for another answer: the client has read most of the former."""
+        return bool(self._writable.poll(0))
 
     def receive(self) -> bool:
         """
         Take what is there and tell whether the parser has work: a request, or the end.
 
         Raises:
-            RequestTimeout: The deadline has passed.
+            ParseException: The deadline has passed, or there is more than a request may have.
             OSError: The connection is gone.
         """
+        received: bytes = self.buf.getvalue()
         now = time.monotonic()
-        received = self.buf.getvalue()
-        if received:
-            patience = 0.0
-            if now > self.deadline:
-                raise RequestTimeout
-        else:
+        patience = 0.0
+        if not received:
+            self.deadline, self._may_send_body = now + READ_SECONDS, False
             patience = _PATIENCE
-            self.deadline = now + READ_SECONDS
-        while not _is_whole(received):
-            remaining = now + patience - time.monotonic()
-            self.sock.settimeout(max(0.0, remaining))
-            try:
-                data = self.sock.recv(_RECEIVE)
-            except (TimeoutError, BlockingIOError):
+        elif now > self.deadline:
+            raise RequestTimeout
+        if self.sock.gettimeout() != 0.0:
+            self.sock.setblocking(False)
+        while not is_whole(received):
+            data = self._take(now + patience)
+            if data is None:
+                self._let_send_body(received)
                 return False
             if not data:
                 break
@@ -85,11 +93,29 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
             self.buf.write(data)
         return True
 
-    def reads_answers(self) -> bool:
-        """Tell whether there is room for another answer: the client has read most of the former."""
-        poll = select.poll()
-        poll.register(self.sock, select.POLLOUT)
-        return bool(poll.poll(0))
+    def _take(self, until: float) -> bytes | None:
+        """Receive what comes until then; `None` when nothing does."""
+        sock: socket.socket = self.sock
+        try:
+            return sock.recv(_RECEIVE)
+        except BlockingIOError:
+            pass
+        remaining = until - time.monotonic()
+        if remaining <= 0:
+            return None
+        sock.settimeout(remaining)
+        try:
+            return sock.recv(_RECEIVE)
+        except TimeoutError:
+            return None
+        finally:
+            sock.setblocking(False)
+
+    def _let_send_body(self, received: bytes) -> None:
+        """Give a client the leave that it waits for; gunicorn would, with a thread waiting."""
+        if not self._may_send_body and expects_continue(received):
+            self._may_send_body = True
+            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def chunk(self, size_hint: int | None = None) -> bytes:
         """Read from the socket until the deadline."""
@@ -101,22 +127,5 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
             data: bytes = super().chunk(size_hint)
         except TimeoutError:
             raise RequestTimeout from None
-        self.sock.settimeout(SEND_SECONDS)
+        self.sock.setblocking(True)
         return data
-
-
-def _is_whole(received: bytes) -> bool:
-    """Tell whether the parser can go on without waiting, if only to refuse."""
-    end = received.find(b"\r\n\r\n")
-    if end < 0:
-        # A bare LF is refused whatever follows (RFC 9112 section 2.2).
-        return len(received) > _ENOUGH or received.count(b"\n") != received.count(b"\r\n")
-    head = received[: end + 2].lower()
-    at = head.find(b"\r\ncontent-length:")
-    if at < 0 or b"\r\nexpect:" in head:
-        return True
-    at += len(b"\r\ncontent-length:")
-    length = head[at : head.index(b"\r\n", at)].strip()
-    if not length.isdigit() or len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
-        return True
-    return len(received) >= end + len(b"\r\n\r\n") + int(length)

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 from gunicorn import util
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import (
     ConfigurationProblem,
     ExpectationFailed,
@@ -32,7 +33,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from tokensvc.core.errors import Code
-from tokensvc.http.reading import READ_SECONDS, SEND_SECONDS, PatientReader, RequestTimeout
+from tokensvc.http.reading import READ_SECONDS, PatientReader, RequestTimeout
 from tokensvc.http.respond import Reply
 from tokensvc.telemetry import metrics
 
@@ -77,13 +78,13 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
             conn.parser = RequestParser(self.cfg, conn.sock, conn.client)
             conn.parser.unreader = PatientReader(conn.sock)
             conn.data_ready = True
-            conn.close = partial(self._close, conn)
+            conn.close = partial(self._close, conn.sock)
         reader = conn.parser.unreader
         try:
             if conn.parser.req_count and not reader.reads_answers():
                 return False
             whole = reader.receive()
-        except RequestTimeout as error:
+        except ParseException as error:
             self.handle_error(None, conn.sock, conn.client, error)
             return False
         except OSError:
@@ -95,8 +96,10 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Call the application; a client that reads nothing does not hold the thread for ever."""
-        conn.sock.settimeout(SEND_SECONDS)
-        return super().handle_request(req, conn)
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError:
+            return False
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's
         """Answer with a problem document to what did not reach the application, or broke it."""
@@ -133,19 +136,21 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
         """Tell whether the connection can carry another request."""
         if not keepalive:
             return False
+        reader = conn.parser.mesg.body.reader
+        if isinstance(reader, LengthReader) and not reader.length:
+            return True
         try:
             return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
         except (ParseException, OSError):
             # The request was answered; gunicorn would answer it again, as the next one's answer.
             return False
 
-    def _close(self, conn: Any, *, graceful: bool = False) -> None:
+    def _close(self, sock: socket.socket, *, graceful: bool = False) -> None:
         """
         Close a connection without waiting for the client.
 
         gunicorn waits up to 2 s for the client's end, in the thread that accepts connections.
         """
-        sock = conn.sock
         try:
             sock.setblocking(False)
             if graceful and len(self._lingering) < MAX_LINGERING:
