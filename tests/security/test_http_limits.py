@@ -96,6 +96,13 @@ def test_a_body_without_end(service: Service) -> None:
     check_problem(answer)
 
 
+@pytest.mark.parametrize("size", [9_000, 30_000])
+def test_a_token_that_is_too_long(service: Service, size: int) -> None:
+    """A long credential is told what is wrong with it, and is not a protocol error."""
+    bearer = {"Authorization": "Bearer " + "a" * size}
+    assert Client(service.base_url).get("/v1/token", headers=bearer).code == "credentials_invalid"
+
+
 def test_a_request_in_pieces(service: Service) -> None:
     """A head and a body that come in many packets make one request."""
     data = head(b"POST /nowhere HTTP/1.1", b"Content-Length: 4") + b"{  }" + MARKER
