@@ -78,4 +78,4 @@ def address_group(address: str) -> str:
     """Give what a limit by address counts: an IPv4 address, or the /64 that one IPv6 host has."""
     if ":" not in address:
         return address
-    return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
