@@ -80,7 +80,7 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
 
 
 def _get(url: str, api_key: str, secret: bytes) -> tuple[int, str | None, bytes]:
-    """Send one request, with bounds on its time and size; a redirect would leak the token."""
+    """Send one request, with bounds on its time and size. A redirect would leak the token."""
     headers = {
         "Accept-Encoding": "identity",
         "Authorization": _server_token(secret),
@@ -88,6 +88,7 @@ def _get(url: str, api_key: str, secret: bytes) -> tuple[int, str | None, bytes]
         "X-Stream-Client": f"tokensvc-{tokensvc.__version__}",
     }
     deadline = time.monotonic() + DEADLINE
+    # Without retries there are no redirects either.
     with urllib3.PoolManager(timeout=TIMEOUT, retries=False) as pool:
         try:
             response = pool.request(
@@ -95,7 +96,6 @@ def _get(url: str, api_key: str, secret: bytes) -> tuple[int, str | None, bytes]
                 url,
                 fields={"api_key": api_key},
                 headers=headers,
-                redirect=False,
                 preload_content=False,
             )
             body = b""
