@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.limits.memory import MemoryWindows
-from tokensvc.limits.rules import EMPTY, Window, address_group, reset_after, used
+from tokensvc.limits.rules import EMPTY, Window, reset_after, used
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 
@@ -236,21 +236,6 @@ def test_no_thread_is_started() -> None:
 def test_reset_after(counted: Window, expected: int) -> None:
     """The next moment at which the weight falls: by decay, else at the end of the window."""
     assert reset_after(counted, WINDOW) == expected
-
-
-@pytest.mark.parametrize(
-    ("address", "group"),
-    [
-        ("203.0.113.9", "203.0.113.9"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::1", "::/64"),
-    ],
-)
-def test_addresses_of_one_host_count_together(address: str, group: str) -> None:
-    """An IPv6 host has a whole /64 and could else ask 2^64 times as often."""
-    assert address_group(address) == group
 
 
 @pytest.mark.parametrize(
