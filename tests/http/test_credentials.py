@@ -66,6 +66,7 @@ def test_a_credential_is_not_in_its_repr() -> None:
         ("abc.def.ghi", 401, "credentials_missing"),
         ("Digest username=x", 401, "credentials_invalid"),
         ("Basic !!!", 401, "credentials_invalid"),
+        (basic("svc.shop:secret").replace("c", "c!"), 401, "credentials_invalid"),
         (basic("no colon"), 401, "credentials_invalid"),
         (basic(b"\xff:\xff"), 401, "credentials_invalid"),
     ],

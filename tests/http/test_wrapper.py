@@ -11,6 +11,7 @@ import structlog
 from tests.client import Client
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
 from tokensvc.ops.contract import contract
@@ -182,6 +183,8 @@ def test_lines_in_between_name_the_request(log: Log, probe: Probe) -> None:
     probe.view = view
     answer = Client(probe.app()).get("/v1/token")
     structlog.get_logger().warning("afterwards")
+    with pytest.raises(LookupError):
+        exchange.current()
     during, request, after = log.lines
     assert during["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
     assert "request_id" not in after

@@ -170,7 +170,7 @@ def test_clients_that_do_not_close_hold_no_thread(service: Service) -> None:
 def test_clients_that_do_not_read_hold_no_thread(service: Service) -> None:
     """Answers that nobody fetches wait in the kernel, not in a thread, and are soon no more."""
     with contextlib.ExitStack() as stack:
-        for _ in range(MORE_THAN_THREADS):
+        for _ in range(5 * MORE_THAN_THREADS):
             sock = stack.enter_context(socket.socket())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             host, _, port = service.base_url.removeprefix("http://").partition(":")

@@ -182,8 +182,6 @@ class ServiceApp(Flask):
     def _dispatch(self, here: Exchange) -> Reply:
         environ = here.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if not path.isascii():
-            path = path.encode("latin-1").decode("utf-8", "replace")
         if method == "OPTIONS":
             return self._options(here, path)
         try:

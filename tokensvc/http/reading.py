@@ -68,7 +68,7 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
         Take what is there and tell whether the parser has work: a request, or the end.
 
         Raises:
-            ParseException: The deadline has passed, or there is more than a request may have.
+            ParseException: There is more than a request may have.
             OSError: The connection is gone.
         """
         received: bytes = self.buf.getvalue()
@@ -77,8 +77,6 @@ class PatientReader(SocketUnreader):  # type: ignore[misc]  # gunicorn is untype
         if not received:
             self.deadline, self._may_send_body = now + READ_SECONDS, False
             patience = _PATIENCE
-        elif now > self.deadline:
-            raise RequestTimeout
         if self.sock.gettimeout() != 0.0:
             self.sock.setblocking(False)
         while not is_whole(received):
