@@ -103,6 +103,15 @@ def test_a_token_that_is_too_long(service: Service, size: int) -> None:
     assert Client(service.base_url).get("/v1/token", headers=bearer).code == "credentials_invalid"
 
 
+@pytest.mark.sec(53)
+@pytest.mark.parametrize("line", [b"GET /healthz HTTP/1.1", b"GET /docs HTTP/1.1", b"nonsense"])
+def test_no_version(service: Service, line: bytes) -> None:
+    """No answer says which version of which software made it."""
+    answer = converse(service.base_url, head(line) + MARKER)[0]
+    assert answer.headers.get("Server", "gunicorn") == "gunicorn"
+    assert not answer.headers.keys() & {"X-Powered-By", "Via"}
+
+
 def test_a_request_in_pieces(service: Service) -> None:
     """A head and a body that come in many packets make one request."""
     data = head(b"POST /nowhere HTTP/1.1", b"Content-Length: 4") + b"{  }" + MARKER
