@@ -164,7 +164,7 @@ def backend_token(printed, folder):
 def test_make_run_is_this_command():
     """The target starts what is tested here, and hands the address on."""
     shown = subprocess.run(
-        ["make", "-n", "run", "BIND=0.0.0.0:8123"],
+        ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123"],
         cwd=ROOT,
         capture_output=True,
         text=True,
