@@ -6,12 +6,13 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from bench import credentials, report
 from bench.load import LoadError
-from bench.measure import Meter
+from bench.measure import Meter, Round
 from bench.systems import BARE, BY_HAND, CROWDED, SERVICE, Running, Stage, StartError
 
 _SYSTEMS = (SERVICE, CROWDED, BARE, BY_HAND)
@@ -24,7 +25,8 @@ def main() -> int:
     except (LoadError, StartError) as error:
         print(f"Nothing was measured: {error}", file=sys.stderr)
         return 2
-    print(f"\nMedians of the rounds [lowest-highest]\n\n{report.systems_table(outcomes)}\n")
+    print(f"Medians of {len(outcomes[0].rounds)} rounds [lowest-highest]\n")
+    print(f"{report.systems_table(outcomes)}\n")
     verdicts = report.verdicts(*outcomes)
     for verdict in verdicts:
         print(verdict.line())
@@ -43,10 +45,10 @@ def _compare(options: argparse.Namespace) -> list[report.Outcome]:
         )
         count = len(_SYSTEMS) * (1 + options.warm_up + options.rounds * options.requests)
         print(
-            f"{options.rounds} rounds of {options.requests} requests, {len(_SYSTEMS)} systems in "
-            f"turn, {options.connections} connections, {options.workers} workers each, "
-            f"{credentials.USERS} users, {count} credentials, none sent twice.\n"
-            f"Load on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}",
+            f"{options.rounds} rounds (or {options.seconds} s) of {options.requests} requests to "
+            f"{len(_SYSTEMS)} systems in turn: {options.connections} connections, "
+            f"{options.workers} workers each, {credentials.USERS} users, {count} credentials, "
+            f"none sent twice.\nLoad on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}\n",
             flush=True,
         )
         signed = list(credentials.sign_in(keys, count, processes))
@@ -62,6 +64,7 @@ def _compare(options: argparse.Namespace) -> list[report.Outcome]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=120, help="after which no round begins")
     parser.add_argument("--requests", type=int, default=2000, help="of a round and a system")
     parser.add_argument("--warm-up", type=int, default=1000, help="requests before the rounds")
     parser.add_argument("--connections", type=int, default=32)
@@ -76,10 +79,10 @@ def _measure(
     for running, _ in runs:
         meter.round(running, options.warm_up)
         warm.append(running.group.worker_bytes())
-    rounds = [
-        [meter.round(running, options.requests) for running, _ in runs]
-        for _ in range(options.rounds)
-    ]
+    rounds: list[list[Round]] = []
+    deadline = time.monotonic() + options.seconds
+    while len(rounds) < options.rounds and (len(rounds) < 3 or time.monotonic() < deadline):
+        rounds.append([meter.round(running, options.requests) for running, _ in runs])
     return [
         report.Outcome(
             name=running.system.name,

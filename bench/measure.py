@@ -50,27 +50,29 @@ class Meter:
 
     def first_answer(self, running: Running) -> float:
         """Ask for one token and give the seconds from the start of the process to the answer."""
-        self._drive(running, 1)
+        self._drive(running, 1, connections=1, workers=[running.group.leader])
         return time.perf_counter() - running.started_at
 
     def round(self, running: Running, requests: int) -> Round:
         """Send `requests` mints to one system, check each answer, and say what they cost."""
         before = running.group.cpu_seconds()
-        load = self._drive(running, requests)
+        load = self._drive(running, requests, self._connections, running.group.workers())
         cpu = running.group.cpu_seconds() - before
         ordered = sorted(load.latencies)
         return Round(
             cpu=cpu / requests * 1e6,
-            rate=requests / load.seconds,
-            p50=ordered[requests // 2] * 1e3,
-            p99=ordered[requests * 99 // 100] * 1e3,
+            rate=len(ordered) / load.seconds,
+            p50=ordered[len(ordered) // 2] * 1e3,
+            p99=ordered[len(ordered) * 99 // 100] * 1e3,
         )
 
-    def _drive(self, running: Running, count: int) -> Load:
+    def _drive(
+        self, running: Running, count: int, connections: int, workers: Sequence[int]
+    ) -> Load:
         asked = [next(self._credentials) for _ in range(count)]
         requests = [_request(credential, running.port) for credential in asked]
         try:
-            load = self._loader.submit(drive, running.port, requests, self._connections).result()
+            load = self._loader.submit(drive, running.port, requests, connections, workers).result()
         except LoadError as error:
             raise LoadError(f"{running.system.name} {error}\n{running.log_tail()}") from error
         _check(load.bodies, None if running.system is BARE else asked)

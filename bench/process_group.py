@@ -27,13 +27,13 @@ class ProcessGroup:
             ticks += sum(int(field) for field in fields[_UTIME : _CSTIME + 1])
         return ticks / _TICKS
 
+    def workers(self) -> list[int]:
+        """Give the process ids of the workers."""
+        return [pid for pid, fields in self._members() if int(fields[_PPID]) == self.leader]
+
     def worker_bytes(self) -> int:
         """Give the resident memory of the largest worker."""
-        return max(
-            _resident_bytes(pid)
-            for pid, fields in self._members()
-            if int(fields[_PPID]) == self.leader
-        )
+        return max(map(_resident_bytes, self.workers()))
 
     def _members(self) -> list[tuple[int, list[str]]]:
         members = []

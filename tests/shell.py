@@ -1,4 +1,4 @@
-"""What a person would type, run by a shell: lines, `make run`, and waiting until it is ready."""
+"""What a person would type: lines for a shell, `make run`, a service of one's own."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
 
 
 @contextmanager
-def make_run(folder: Path, bind: str, **environ: str):
+def make_run(
+    folder: Path, bind: str, **environ: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Give the process and what it printed, once it has printed all."""
     with subprocess.Popen(
         [*DEVELOPMENT, "--bind", bind],
@@ -71,8 +74,21 @@ def make_run(folder: Path, bind: str, **environ: str):
             process.send_signal(signal.SIGINT)
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
-    """Wait until a service answers, and fail if it ends before that."""
+@contextmanager
+def running(
+    command: Sequence[str | Path], base_url: str, cwd: Path, **environ: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a service, and give its process once it is ready. It is gone when the block ends."""
+    process = subprocess.Popen(command, cwd=cwd, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        _wait_until_ready(process, base_url)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         assert process.poll() is None, f"it ended with {process.returncode}"
@@ -81,5 +97,4 @@ def wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
             if answer.status == 200:
                 return
         time.sleep(0.05)
-    process.kill()
     raise AssertionError("it did not get ready")

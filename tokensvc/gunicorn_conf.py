@@ -69,8 +69,8 @@ graceful_timeout = 30
 timeout = 30
 limit_request_line = 4094
 limit_request_fields = 64
-# A token of 8 KiB, and the name of the field before it.
-limit_request_field_size = 9216
+# A token that is too long shall hear 401 from the application, not 431 from the parser.
+limit_request_field_size = 32768
 # `X-Forwarded-For` is read by the application, from the proxies of the settings alone.
 forwarded_allow_ips = ""
 # Its socket would lie in $HOME, which a container may not write to.

@@ -70,7 +70,7 @@ def test_phones_and_emulators_are_served(first_minute):
     hosts = [word.removeprefix("http://") for word in line.split() if word.startswith("http")]
     assert hosts
     for host in (*hosts, f"10.0.2.2:{first_minute.port}"):
-        answer = urllib3.request("GET", f"{first_minute.url}/healthz", headers={"Host": host})
+        answer = urllib3.request("GET", f"{first_minute.url}/openapi.yaml", headers={"Host": host})
         assert answer.status == 200, host
 
 
@@ -164,7 +164,7 @@ def backend_token(printed, folder):
 def test_make_run_is_this_command():
     """The target starts what is tested here, and hands the address on."""
     shown = subprocess.run(
-        ["make", "-n", "run", "BIND=0.0.0.0:8123"],
+        ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,27 +1,23 @@
 """`tokensvc serve`, `migrate` and `openapi`, and what every command has in common."""
 
 import signal
-import subprocess
 
 import pytest
 import yaml
 
 from tests.cli.conftest import SCRIPT
 from tests.live import ROOT, free_port, settings_environ
-from tests.shell import wait_until_ready
+from tests.shell import running
 
 
 def test_serve_is_the_service_and_stops_when_told(tmp_path):
     """`serve --bind` listens there, as one process tree whose head ends on SIGTERM with 0."""
-    port = free_port()
-    service = subprocess.Popen(
-        [SCRIPT, "serve", "--bind", f"127.0.0.1:{port}"],
-        env=settings_environ(tmp_path, TOKENSVC_WORKERS="1", TOKENSVC_BIND="127.0.0.1:1"),
-        stderr=subprocess.DEVNULL,
-    )
-    wait_until_ready(service, f"http://127.0.0.1:{port}")
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0
+    bind = f"127.0.0.1:{free_port()}"
+    environ = settings_environ(tmp_path, TOKENSVC_WORKERS="1", TOKENSVC_BIND="127.0.0.1:1")
+    command = [SCRIPT, "serve", "--bind", bind]
+    with running(command, f"http://{bind}", tmp_path, **environ) as service:
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
 
 
 @pytest.mark.sec(61)

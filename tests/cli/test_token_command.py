@@ -94,7 +94,7 @@ def test_a_good_token_is_explained(tokensvc):
     assert token.strip() not in ended.out
     as_json = tokensvc("token", "inspect", token.strip(), "--json")
     assert as_json.code == 0
-    assert as_json.json["refused_because"] == []
+    assert as_json.json["faults"] == []
     assert as_json.json["key_state"] == "active"
 
 
@@ -116,7 +116,7 @@ def test_an_app_wide_cut_off_covers_everyone(tokensvc, migrated):
     write(migrated, tables.app_standing, tokens_valid_after=now - 60, floor=now - 60)
     ended = tokensvc("token", "inspect", "--json", stdin=signed(user_id="john", iat=now - 700))
     assert ended.code == 1
-    assert ended.json["refused_because"] == ["it was issued before a revocation (code 40)"]
+    assert ended.json["faults"] == ["it was issued before a revocation (code 40)"]
 
 
 def test_what_is_no_token_is_told_in_a_sentence(tokensvc):

@@ -1,5 +1,6 @@
 """The image: what its steps build runs without root, outside of the checkout, and is checked."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
 from tests.live import ROOT, free_port, settings_environ
-from tests.shell import wait_until_ready
+from tests.shell import running
 
 USER = 10001
 
@@ -86,7 +87,7 @@ def contents(folder):
 
 
 def serve_and_check(root, stage):
-    """Start the service as the image does, run the health check, stop it, run it again."""
+    """Start the service as the image does, run the health check, stop it, run the check again."""
     volume = root / "volume"
     volume.mkdir()
     port = free_port()
@@ -100,12 +101,12 @@ def serve_and_check(root, stage):
     }
     check = [part.replace("8000", str(port)) for part in health_check(stage)]
     check[0] = str(binaries / check[0])
-    service = subprocess.Popen(
-        [binaries / "tokensvc", "serve"], cwd="/", env=environ, stderr=subprocess.DEVNULL
-    )
-    wait_until_ready(service, f"http://127.0.0.1:{port}")
-    assert subprocess.run(check, cwd="/", env=environ, check=False).returncode == 0
-    service.send_signal(signal.SIGTERM)
-    assert service.wait(30) == 0
+    serve = [binaries / "tokensvc", *json.loads(stage.of("CMD")[0])]
+    with running(serve, f"http://127.0.0.1:{port}", Path("/"), **environ) as service:
+        assert subprocess.run(check, cwd="/", env=environ, check=False).returncode == 0
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
     dead = subprocess.run(check, cwd="/", env=environ, capture_output=True, check=False)
     assert dead.returncode != 0
+    shown = subprocess.run([binaries / "tokensvc", "openapi"], capture_output=True, check=True)
+    assert shown.stdout == (ROOT / "openapi.yaml").read_bytes()

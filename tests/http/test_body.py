@@ -1,4 +1,4 @@
-"""What a request asks for: one strict reading of a body or a query, or a refusal that says why."""
+"""What a request asks for: one strict reading of a body, or a refusal that says why."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from tests.client import Client
 from tests.http.conftest import TOKEN, Probe
-from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.body import parse_body
 from tokensvc.http.intake import MAX_BODY
 from tokensvc.http.respond import json_response
 
@@ -40,19 +40,6 @@ def parsed(probe: Probe) -> list[Asked]:
     def view() -> Any:
         requests.append(parse_body(Asked))
         return json_response({**TOKEN, "user": requests[-1].user})
-
-    probe.view = view
-    return requests
-
-
-@pytest.fixture
-def queried(probe: Probe) -> list[Asked]:
-    """Give what the queries of a test were parsed to."""
-    requests: list[Asked] = []
-
-    def view() -> Any:
-        requests.append(parse_query(Asked))
-        return json_response(TOKEN)
 
     probe.view = view
     return requests
@@ -222,71 +209,6 @@ def test_a_short_body(client: Client) -> None:
         "/v1/token", body=b"{}", headers={**JSON, "Content-Length": "9"}, valid=False
     )
     assert (answer.status, answer.code) == (400, "malformed_request")
-
-
-@pytest.mark.parametrize(
-    ("query", "request_"),
-    [
-        ("", Asked()),
-        ("user_id=john&ttl=60", Asked(user_id="john", ttl=60)),
-        ("user_id=null", Asked(user_id="null")),
-        ("user_id=", Asked(user_id="")),
-        ("user_id=j%C3%B6hn", Asked(user_id="jöhn")),
-        ("auth_time=-1", Asked(auth_time=-1)),
-        ("ttl=1" + "0" * 3000, Asked(ttl=10**3000)),
-        ("api_key=007", Asked(api_key="007")),
-    ],
-)
-def test_queries_that_are_read(
-    client: Client, queried: list[Asked], query: str, request_: Asked
-) -> None:
-    """Parameters are text, and digits where the contract says integer."""
-    assert client.get("/v1/token", query=query, valid=False).status == 200
-    assert queried == [request_]
-
-
-@pytest.mark.parametrize(
-    ("query", "says"),
-    [
-        ("user_id=a&user_id=b", "each name once"),
-        ("user_id", "name=value"),
-        ("user_id=%ff", "UTF-8"),
-        ("&".join(f"a{number}=1" for number in range(40)), "cannot be read"),
-        ("ttl=", "whole number"),
-        ("ttl=1.5", "whole number"),
-        ("ttl=%2060", "whole number"),
-        ("ttl=6_0", "whole number"),
-        ("ttl=%D9%A3", "whole number"),
-        ("ttl=0x10", "whole number"),
-        ("ttl=null", "whole number"),
-        ("userId=john", "did you mean `user_id`?"),
-        ("user=john", "The query does not fit"),
-        ("=john", "`` is unknown"),
-    ],
-)
-def test_queries_that_are_refused(
-    client: Client, queried: list[Asked], query: str, says: str
-) -> None:
-    """An ambiguous, unknown or malformed parameter is 400 with what is wrong."""
-    answer = client.get("/v1/token", query=query, valid=False)
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert says in answer.json["detail"]
-    assert not queried
-
-
-def test_a_body_where_the_query_is_read(client: Client, queried: list[Asked]) -> None:
-    """A `GET` with a body is refused: to ignore the body would be to ignore what was asked."""
-    answer = client.get("/v1/token", body=b'{"user_id": "john"}', headers=JSON, valid=False)
-    assert answer.status == 400
-    assert "in the query: send no body" in answer.json["detail"]
-    assert not queried
-
-
-def test_no_parameters(client: Client, probe: Probe) -> None:
-    """A route without parameters refuses any."""
-    probe.view = lambda: json_response(TOKEN) if parse_query(NoParameters) else None
-    assert client.get("/v1/token").status == 200
-    assert client.get("/v1/token", query={"ttl": 60}).status == 400
 
 
 def test_a_required_member(client: Client, probe: Probe) -> None:

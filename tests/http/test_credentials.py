@@ -7,6 +7,7 @@ import pytest
 
 from tests.client import Client
 from tests.http.conftest import TOKEN, Log, Probe
+from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential
 from tokensvc.http.respond import json_response
 
@@ -65,6 +66,7 @@ def test_a_credential_is_not_in_its_repr() -> None:
         ("abc.def.ghi", 401, "credentials_missing"),
         ("Digest username=x", 401, "credentials_invalid"),
         ("Basic !!!", 401, "credentials_invalid"),
+        (basic("svc.shop:secret").replace("c", "c!"), 401, "credentials_invalid"),
         (basic("no colon"), 401, "credentials_invalid"),
         (basic(b"\xff:\xff"), 401, "credentials_invalid"),
     ],
@@ -118,10 +120,11 @@ def test_a_credential_in_the_query(
     log: Log, probe: Probe, method: str, query: str, headers: dict[str, str]
 ) -> None:
     """A credential in a URL is refused, beside a good one too, and is not logged by us."""
-    probe.view = unverified_credential
-    answer = Client(probe.app()).request(
-        method, "/v1/token", query=query, headers=headers, valid=False
-    )
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert "leaked" in answer.json["detail"]
-    assert "s3cret" not in log.text + answer.text
+    for look in (unverified_credential, lambda: parse_query(NoParameters)):
+        probe.view = look
+        answer = Client(probe.app()).request(
+            method, "/v1/token", query=query, headers=headers, valid=False
+        )
+        assert (answer.status, answer.code) == (400, "malformed_request")
+        assert "leaked" in answer.json["detail"]
+        assert "s3cret" not in log.text + answer.text

@@ -8,12 +8,15 @@ from typing import Any
 import prometheus_client
 import pytest
 import structlog
+from flask import Blueprint, request
 
 from tests.client import Client, operations_at
 from tests.http.conftest import TOKEN, Log, Probe
 from tests.live import settings_environ
 from tokensvc import bootstrap
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import exchange
+from tokensvc.http.app import HttpConfig, make_app
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
 from tokensvc.ops.contract import contract
@@ -206,9 +209,27 @@ def test_lines_in_between_name_the_request(log: Log, probe: Probe) -> None:
     probe.view = view
     answer = Client(probe.app()).get("/v1/token")
     structlog.get_logger().warning("afterwards")
+    with pytest.raises(LookupError):
+        exchange.current()
     during, request, after = log.lines
     assert during["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
     assert "request_id" not in after
+
+
+def test_a_view_cannot_change_the_next_ones_arguments() -> None:
+    """A path that came before is matched from memory, with its own arguments."""
+    things = Blueprint("things", __name__)
+
+    @things.get("/things/<name>")
+    def view(name: str) -> Any:
+        arguments = request.view_args
+        assert arguments == {"name": name}
+        arguments["name"] = "spoiled"
+        return json_response({"name": name})
+
+    client = make_app(HttpConfig(public_url="https://tokens.example"), [things]).test_client()
+    for name in "abaab":
+        assert client.get(f"/things/{name}").json == {"name": name}
 
 
 def _count(**labels: str) -> float:

@@ -1,20 +1,26 @@
 """What tests of issuers share: a store in a real database, and issuers on it."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.doubles.issuer import IssuerDouble
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import issuer_keys
+from tokensvc.issuers import fetch
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 
 MakeIssuers = Callable[..., Issuers]
+
+NAME = "id.acme.example"
+"""A host that only the fixture `resolve` knows."""
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +60,31 @@ def idp(clock: Callable[[], float]) -> Iterator[IssuerDouble]:
     """Give a provider on the test's clock."""
     with IssuerDouble(clock=clock) as double:
         yield double
+
+
+@pytest.fixture
+def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
+    """Give a certificate authority that this process trusts."""
+    ca = trustme.CA()
+    with ca.cert_pem.tempfile() as path:
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        yield ca
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace the name server: each look-up takes the next of these addresses."""
+    answers: list[str] = []
+    real = fetch.socket.getaddrinfo
+
+    def getaddrinfo(host, port, *args, **options):
+        return real(answers.pop(0) if host == NAME else host, port, *args, **options)
+
+    monkeypatch.setattr(fetch.socket, "getaddrinfo", getaddrinfo)
+    return answers
+
+
+def secure_double(authority: trustme.CA, *names: str, **options: str) -> IssuerDouble:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return IssuerDouble(tls=context, **options)

@@ -1,9 +1,10 @@
 """Finding an issuer's keys through its metadata."""
 
 import pytest
+import trustme
 
 from tests.doubles.issuer import IssuerDouble
-from tests.issuers.conftest import MakeIssuers
+from tests.issuers.conftest import NAME, MakeIssuers, secure_double
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers import discovery
 
@@ -47,6 +48,25 @@ def test_metadata_cannot_point_anywhere(
         issuers.authenticate(idp.token())
     assert caught.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert issuers.health()["acme"].keys == 0
+
+
+@pytest.mark.sec(17)
+def test_metadata_cannot_send_us_to_this_machine(
+    authority: trustme.CA, resolve: list[str], make_issuers: MakeIssuers
+) -> None:
+    """A loopback address is the operator's to name, or that of who is on this machine itself."""
+    with (
+        secure_double(authority, NAME, name=NAME, host="127.0.0.2") as issuer,
+        IssuerDouble(host="127.0.0.1") as inside,
+    ):
+        resolve.append("127.0.0.2")
+        issuer.metadata["jwks_uri"] = inside.jwks_uri
+        settings = issuer.settings(jwks_uri=None, discovery=True)
+        issuers = make_issuers(settings, allowed_networks=["127.0.0.2/32"])
+        issuers.refresh()
+        assert "not public" in issuers.health()["acme"].last_error
+        assert issuer.hits("/.well-known/openid-configuration") == 1
+        assert inside.hits() == 0
 
 
 @pytest.mark.parametrize(

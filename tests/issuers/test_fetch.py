@@ -1,19 +1,17 @@
 """The bounded GET: what it connects to, what it takes, and when it gives up."""
 
-import ssl
+import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 import trustme
 
 from tests.doubles.issuer import IssuerDouble, answer, drip, redirect
+from tests.issuers.conftest import NAME, secure_double
 from tokensvc.issuers import fetch
 from tokensvc.issuers.addresses import Network
 from tokensvc.issuers.fetch import MAX_BYTES, Deadline, Fetcher, FetchError
 from tokensvc.issuers.settings import JwksSettings
-
-NAME = "id.acme.example"
 
 
 def networks(*cidrs: str) -> tuple[Network, ...]:
@@ -27,34 +25,6 @@ def failure(url: str, *, allowed: tuple[str, ...] = (), seconds: float = 3, **op
             url, Deadline(seconds), loopback_allowed=options.get("loopback_allowed", True)
         )
     return str(caught.value)
-
-
-@pytest.fixture
-def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
-    """Give a certificate authority that this process trusts."""
-    ca = trustme.CA()
-    with ca.cert_pem.tempfile() as path:
-        monkeypatch.setenv("SSL_CERT_FILE", path)
-        yield ca
-
-
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace the name server: each look-up takes the next of these addresses."""
-    answers: list[str] = []
-    real = fetch.socket.getaddrinfo
-
-    def getaddrinfo(host, port, *args, **options):
-        return real(answers.pop(0) if host == NAME else host, port, *args, **options)
-
-    monkeypatch.setattr(fetch.socket, "getaddrinfo", getaddrinfo)
-    return answers
-
-
-def secure_double(authority: trustme.CA, *names: str, **options: str) -> IssuerDouble:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    return IssuerDouble(tls=context, **options)
 
 
 @pytest.mark.sec(17)
@@ -160,6 +130,15 @@ def test_a_server_that_says_nothing_does_not_hold_a_fetch() -> None:
     with IssuerDouble() as issuer:
         issuer.gate = threading.Event()
         assert failure(issuer.jwks_uri, seconds=0.3) == "it took longer than 0.3 s"
+
+
+@pytest.mark.sec(17)
+def test_a_server_that_never_shakes_hands_does_not_hold_a_fetch(authority: trustme.CA) -> None:
+    """TLS has no more time than the rest."""
+    del authority
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://localhost:{silent.getsockname()[1]}/"
+        assert failure(url, seconds=0.3) == "it took longer than 0.3 s"
 
 
 @pytest.mark.sec(17)

@@ -163,6 +163,14 @@ def test_a_body_of_an_unwanted_size_is_never_a_request(service: Service) -> None
 
 
 @pytest.mark.sec(57)
+def test_a_request_is_answered_once(service: Service) -> None:
+    """What turns out to be malformed behind an answer is not answered again, as the next one."""
+    body = b"4001\r\n" + b" " * 0x4001 + b"\r\nnonsense\r\n"
+    (answer,) = converse(service.base_url, CHUNKED + body + MARKER)
+    assert answer.status == 413
+
+
+@pytest.mark.sec(57)
 def test_chunks_are_read_as_the_standard_says(service: Service) -> None:
     """Well-formed extensions and trailers are skipped, and the next request is answered."""
     body = b'2;name=value;other="a b"\r\n{}\r\n0\r\nX-Trailer: a\r\n\r\n'

@@ -1,11 +1,18 @@
 """SECURITY 60: what a caller is told of its limits, and what happens when the store is gone."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from tests.live import free_port
+from tests.live import free_port, settings_environ
+from tokensvc import bootstrap, settings
+from tokensvc.bootstrap import Services
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.limits import redis as limits_redis
 from tokensvc.limits.fields import fields
 from tokensvc.limits.rules import LimitState
@@ -53,3 +60,47 @@ def test_the_store_is_asked_with_short_time_outs() -> None:
     assert connection.socket_timeout <= 0.2
     assert connection.socket_connect_timeout <= 0.2
     assert connection.retry.get_retries() == 0
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    """Give the services of a process that lets three failures a minute pass."""
+    loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
+    bootstrap.prepare(loaded)
+    services = bootstrap.build(loaded)
+    yield services
+    services.close()
+
+
+def failures(credential: str) -> float:
+    name = "tokensvc_auth_failures_total"
+    return REGISTRY.get_sample_value(name, {"credential": credential}) or 0.0
+
+
+@pytest.mark.sec(60)
+@pytest.mark.parametrize(
+    ("credential", "kind"),
+    [
+        (BasicCredential("svc.nobody", "tks_wrong"), "basic"),
+        (BearerCredential("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"), "bearer"),
+    ],
+)
+def test_guessing_is_limited_by_address(
+    services: Services, credential: BasicCredential | BearerCredential, kind: str
+) -> None:
+    """After the limit an address gets no answer about credentials; others are not touched."""
+    made = services.clients.create("backend", ["tokens:mint"], vouches=False)
+    before = failures(kind)
+    codes = []
+    for _ in range(5):
+        with pytest.raises(Refusal) as refused:
+            services.callers.authenticate(credential, "203.0.113.9")
+        codes.append(refused.value.code)
+    assert codes == [Code.CREDENTIALS_INVALID] * 3 + [Code.RATE_LIMITED] * 2
+    assert failures(kind) == before + 3
+    assert refused.value.retry_after
+    good = BasicCredential(made.id, made.secret.secret)
+    with pytest.raises(Refusal, match="rate_limited"):
+        services.callers.authenticate(good, "203.0.113.9")
+    for _ in range(10):
+        assert services.callers.authenticate(good, "198.51.100.7")

@@ -109,7 +109,7 @@ def as_standard_log(text: str) -> None:
 
 
 def as_bad_standard_log(text: str) -> None:
-    two_arguments = "Invalid %s %s: " + text.replace("%", "%%")
+    two_arguments = "Invalid %s %s: " + text
     logging.getLogger("gunicorn.error").error(two_arguments, "one")
 
 
@@ -170,9 +170,11 @@ def test_credentials_are_known_by_their_shape(
         assert not shows(log.text(), secret)
 
 
-configured = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=12, max_size=60
-).filter(lambda text: text.strip() == text)
+# With a word of its own, since hypothesis also tries the texts of our lines.
+some_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
+configured = st.builds("{}pl4nted{}".format, some_text, some_text).filter(
+    lambda text: text.strip() == text and len(text) >= redaction.MIN_CONCEALED
+)
 
 
 @pytest.mark.sec(25, 58)
@@ -180,7 +182,7 @@ configured = st.text(
 @pytest.mark.parametrize("style", ["json", "console"])
 @settings(max_examples=40, deadline=None)
 @given(secret=configured, before=st.sampled_from(["", "secret is ", "x" * 1015]))
-@example(secret='quote"back\\slash\nline and é', before="")
+@example(secret='quote"back\\slash\npl4nted é', before="")
 def test_configured_secrets_are_known_by_their_value(
     style: str, sink: Callable[[str], None], secret: str, before: str
 ) -> None:
@@ -190,8 +192,7 @@ def test_configured_secrets_are_known_by_their_value(
         sink(f"{before}{secret} and more")
         written = log.text()
         assert written
-        for spelling in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1]):
-            assert spelling not in written
+        assert "pl4nted" not in written
 
 
 @pytest.mark.sec(25, 58)

@@ -109,9 +109,9 @@ def test_stream_secret_has_32_bytes(secret: str, accepted: bool) -> None:
         assert list(faults(environ)) == ["STREAM_API_SECRET"]
 
 
-planted = st.text(
-    st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=12, max_size=60
-).filter(str.strip)
+# With a word of its own, since hypothesis also tries the texts of our messages.
+some_text = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30)
+planted = st.builds("{}pl4nted{}".format, some_text, some_text)
 
 
 @pytest.mark.sec(25)
@@ -135,9 +135,9 @@ def test_no_fault_shows_a_secret(
         load(environ)
     shown = "".join(traceback.format_exception(refused.value)) + repr(refused.value)
     shown += repr(refused.value.faults)
-    assert secret not in shown
-    assert secret not in repr(refused.value.__context__)
-    assert secret not in repr(refused.value.__cause__)
+    assert "pl4nted" not in shown
+    assert "pl4nted" not in repr(refused.value.__context__)
+    assert "pl4nted" not in repr(refused.value.__cause__)
 
 
 @pytest.mark.sec(25)

@@ -4,6 +4,7 @@ import threading
 import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
@@ -225,6 +226,20 @@ def test_a_broken_statement_is_no_unreachable_database(database):
     read = database.prepare(sa.select(sa.bindparam("missing")))
     with pytest.raises(database._engine.dialect.loaded_dbapi.ProgrammingError):
         read.fetch({})
+
+
+def test_reads_take_no_place_in_the_pool(database, monkeypatch, request):
+    """What a read keeps open is beside the connections that transactions wait for."""
+    monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
+    url = database._engine.url.render_as_string(hide_password=False)
+    small = Database.open(url, pool_size=1)
+    request.addfinalizer(small.close)
+    read = small.prepare(sa.select(app_standing.c.floor))
+    assert read.fetch({}) == (0,)
+    with ExitStack() as held:
+        for _ in range(1 + engine._OVERFLOW):
+            held.enter_context(small.read())
+        assert read.fetch({}) == (0,)
 
 
 def test_a_drained_pool_refuses(database, monkeypatch, request):

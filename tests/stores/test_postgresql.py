@@ -147,6 +147,44 @@ def test_one_cut_connection_speaks_for_all(server, database, read, monkeypatch):
         assert read.fetch({}) == (0,)
 
 
+def read_at_once(read, count):
+    """Leave that many idle connections of reads behind: each read is still held as another runs."""
+    read.fetch({})
+    if count > 1:
+        taken = read._connections.take()
+        read_at_once(read, count - 1)
+        read._connections.give_back(taken)
+
+
+def test_reads_cut_while_idle_are_not_noticed(server, read):
+    """The connections that reads keep for themselves are replaced together, like the pool's."""
+    for _ in range(2):
+        read_at_once(read, 4)
+        assert server.cut_connections() >= 4
+        assert read.fetch({}) == (0,)
+        assert len(read._connections._idle) == 1
+
+
+def test_a_closed_database_has_closed_the_connections_of_reads(database, read):
+    """Nothing stays open on the server, and a later read opens its own."""
+    read_at_once(read, 2)
+    idle = list(read._connections._idle)
+    database.close()
+    assert [connection.closed for connection in idle] == [True, True]
+    assert read.fetch({}) == (0,)
+
+
+def test_a_failed_read_leaves_no_connection_behind(database):
+    """A connection is not lent again in whatever state an error left it."""
+    read = database.prepare(sa.select(sa.literal(1) / sa.bindparam("divisor", type_=sa.Integer)))
+    for divisor in (0, object()):
+        with pytest.raises(psycopg.Error):
+            read.fetch({"divisor": divisor})
+        assert read._connections._idle == []
+    assert read.fetch({"divisor": 1}) == (1,)
+    assert len(read._connections._idle) == 1
+
+
 def test_a_transaction_that_is_cut_is_refused_and_undone(server, database):
     """Nothing of it stays, and it is not tried again behind the caller's back."""
     with pytest.raises(Refusal) as refused, database.write() as tx:

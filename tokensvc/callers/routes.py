@@ -4,6 +4,7 @@ import msgspec
 from flask import Blueprint
 
 from tokensvc.callers.service import Callers
+from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.http.respond import Reply, json_response
 from tokensvc.keys.service import StreamKeys
@@ -23,6 +24,7 @@ def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
 
     @blueprint.get("/v1/me")
     def get_me() -> Reply:
+        parse_query(NoParameters)
         caller, standing = callers.signed_in_user(unverified_credential(), client_address())
         active = keys.ring_at(standing.ring_version).active
         return json_response(

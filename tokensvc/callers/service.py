@@ -10,6 +10,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
+from tokensvc.telemetry import metrics
 from tokensvc.upkeep.usage import Usage
 
 
@@ -48,6 +49,8 @@ class Callers:
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:
                 self._limiter.hit("failures", address)
+                kind = "bearer" if isinstance(credential, BearerCredential) else "basic"
+                metrics.count_auth_failure(kind)
             raise
         if isinstance(caller, UserCaller):
             note(issuer=caller.issuer, user_id=caller.user_id)

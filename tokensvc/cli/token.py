@@ -1,5 +1,7 @@
 """`tokensvc token`: mint one as an operator, or explain one."""
 
+from dataclasses import asdict
+
 import click
 
 from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
@@ -37,16 +39,7 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
             _OPERATOR, TokenRequest(user_id=user_id, ttl=ttl, api_key=api_key)
         )
     if as_json:
-        write_json(
-            {
-                "token": minted.token,
-                "user_id": minted.user_id,
-                "api_key": minted.api_key,
-                "issued_at": minted.issued_at,
-                "expires_at": minted.expires_at,
-                "expires_in": minted.expires_in,
-            }
-        )
+        write_json(asdict(minted))
         return
     click.echo(minted.token)
     click.echo(
@@ -74,17 +67,7 @@ def inspect(unverified_token: str, *, as_json: bool) -> None:
         standing = services.standings.read(parsed.user_id or "")
         found = inspection.explain(parsed, services.keys.ring_at(standing.ring_version), standing)
     if as_json:
-        write_json(
-            {
-                "user_id": found.user_id,
-                "issued_at": found.issued_at,
-                "expires_at": found.expires_at,
-                "api_key": found.api_key,
-                "key_state": found.key_state,
-                "fingerprint": found.fingerprint,
-                "refused_because": list(found.faults),
-            }
-        )
+        write_json(asdict(found))
     else:
         _tell(found)
     if found.faults:

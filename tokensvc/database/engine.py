@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.failures import is_unavailability, unavailable
-from tokensvc.database.prepared import PreparedRead
+from tokensvc.database.prepared import PreparedRead, ReadConnections
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Connection: TypeAlias = sa.Connection
@@ -42,7 +42,7 @@ class Database:
         self.dialect = dialect
         self._engine = engine
         self._begin = begin
-        self._has_died = has_died
+        self._reads = ReadConnections(engine, has_died)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
@@ -112,11 +112,11 @@ class Database:
 
     def prepare(self, statement: sa.Select[Any]) -> PreparedRead:
         """Compile a query once, to be run often."""
-        return PreparedRead(self._engine, statement, self._has_died)
+        return PreparedRead(self._engine.dialect, self._reads, statement)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._engine.dispose()
+        self._reads.close()
 
     @contextmanager
     def _connection(self, first: str) -> Iterator[sa.Connection]:

@@ -1,15 +1,53 @@
 """
 A statement compiled once and run on the driver's own connection: the read of the hot path.
 
-SQLAlchemy's execution costs several times what the query does; its pool does not.
+SQLAlchemy's execution costs several times what the query does, and the lending of its pool as much.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 
 from tokensvc.database.failures import is_unavailability, unavailable
+
+
+class ReadConnections:
+    """
+    The driver connections of prepared reads, each in the hands of one thread at a time.
+
+    Kept from one read to the next, outside the engine's pool: they take no transaction's place
+    there. There are never more than threads have read at once.
+
+    Args:
+        engine: Makes them; its driver connections are in autocommit.
+        has_died: Whether a driver connection had been cut before it was used.
+    """
+
+    __slots__ = ("_engine", "_idle", "give_back", "has_died")
+
+    def __init__(self, engine: sa.Engine, has_died: Callable[[Any], bool]) -> None:
+        self._engine = engine
+        self._idle: list[Any] = []
+        self.give_back = self._idle.append
+        self.has_died = has_died
+
+    def take(self) -> Any:
+        """Lend the connection that was used last, or a fresh one: `give_back` or close it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pooled = self._engine.raw_connection()
+            pooled.detach()
+            return pooled.dbapi_connection
+
+    def close(self) -> None:
+        """Close those that are idle, and those of the engine."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+        self._engine.dispose()
 
 
 class PreparedRead:
@@ -19,20 +57,19 @@ class PreparedRead:
     Values are the driver's own: no type of SQLAlchemy converts them.
 
     Args:
-        engine: Its pool's driver connections are in autocommit.
+        dialect: The engine's.
+        connections: On which it runs.
         statement: Binds its parameters by name.
-        has_died: Whether a driver connection had been cut before it was used.
     """
 
-    __slots__ = ("_constants", "_engine", "_error", "_has_died", "_sql")
+    __slots__ = ("_connections", "_constants", "_error", "_sql")
 
     def __init__(
-        self, engine: sa.Engine, statement: sa.Select[Any], has_died: Callable[[Any], bool]
+        self, dialect: sa.Dialect, connections: ReadConnections, statement: sa.Select[Any]
     ) -> None:
-        compiled = statement.compile(dialect=engine.dialect)
-        self._engine = engine
-        self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
-        self._has_died = has_died
+        compiled = statement.compile(dialect=dialect)
+        self._connections = connections
+        self._error: type[Exception] = dialect.loaded_dbapi.Error
         self._sql = str(compiled)
         self._constants = {
             name: value for name, value in compiled.params.items() if value is not None
@@ -50,7 +87,7 @@ class PreparedRead:
 
     def fetch_all(self, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """
-        Give all rows. Asks once more, on a fresh connection, if the pooled one had been cut.
+        Give all rows. Asks once more, on a fresh connection, if the idle one had been cut.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -69,25 +106,20 @@ class PreparedRead:
             raise unavailable(cut.error) from cut.error
 
     def _run(self, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        pool = self._engine.pool
-        pooled = pool.connect()
-        connection: Any = pooled.dbapi_connection
+        connection = self._connections.take()
         try:
             # To the last row: a cursor left in the middle holds a read transaction open on SQLite.
             rows: list[tuple[Any, ...]] = connection.execute(self._sql, values).fetchall()
-        except self._error as error:
-            had_died = self._has_died(connection)
-            pooled.invalidate(error)  # whatever state it is in now
-            if not had_died:
+        except BaseException as error:
+            had_died = self._connections.has_died(connection)
+            connection.close()  # whatever state it is in now
+            if not (had_died and isinstance(error, self._error)):
                 raise
             # What cut one idle connection has cut them all: the others need not find out singly.
-            if self._engine.pool is pool:
-                self._engine.dispose()
+            self._connections.close()
             raise _ConnectionCut(error) from error
-        else:
-            return rows
-        finally:
-            pooled.close()
+        self._connections.give_back(connection)
+        return rows
 
 
 class _ConnectionCut(Exception):

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,6 +100,8 @@ class ServiceApp(Flask):
         self.problems = Problems(config.public_url)
         self.url_map.merge_slashes = False
         self._adapter: MapAdapter = self.url_map.bind("")
+        # Bounded: what strangers send must not grow it.
+        self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
         self._origins = cors.Origins(config.cors_origins)
         self._proxies = proxies.Proxies(config.trusted_proxies)
@@ -182,12 +185,10 @@ class ServiceApp(Flask):
     def _dispatch(self, here: Exchange) -> Reply:
         environ = here.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if not path.isascii():
-            path = path.encode("latin-1").decode("utf-8", "replace")
         if method == "OPTIONS":
             return self._options(here, path)
         try:
-            rule, arguments = self._adapter.match(path, method, return_rule=True)
+            rule, arguments = self._match(path, method)
         except NotFound:
             raise _not_found() from None
         here.route = rule.rule

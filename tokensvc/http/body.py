@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange
+from tokensvc.http import credentials, exchange
 
 MAX_DEPTH = 32
 MAX_PARAMETERS = 32
@@ -99,6 +99,7 @@ def parse_query(struct: type[_Struct]) -> _Struct:
     query = here.environ.get("QUERY_STRING", "")
     if not query:
         return _convert({}, struct, "query")
+    credentials.refuse_in_query(query)
     try:
         pairs = parse_qsl(
             query,

@@ -61,12 +61,12 @@ def check_pattern(pattern: str) -> str:
 
     Raises:
         ValueError: It is `*`, `null`, has a path or a capital letter, or leaves the port open on
-            another host than this machine.
+            another host than a developer's own machine.
     """
     if not (_ORIGIN.fullmatch(pattern) or _LOOPBACK_ANY_PORT.fullmatch(pattern)):
         raise ValueError(
             f"{pattern!r} is no origin: write scheme://host or scheme://host:port in lower case "
-            "(any port, `:*`, only for localhost, 127.0.0.1 and [::1])"
+            "(any port, `:*`, only for localhost, 127.0.0.1, [::1] and 10.0.2.2)"
         )
     return pattern
 

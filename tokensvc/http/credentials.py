@@ -60,7 +60,7 @@ def unverified_credential() -> Credential:
     environ = exchange.current().environ
     query = environ.get("QUERY_STRING", "")
     if query:
-        _refuse_credential_in_query(query)
+        refuse_in_query(query)
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     scheme, _, value = authorization.partition(" ")
     value = value.strip()
@@ -101,7 +101,13 @@ def _basic(value: str) -> BasicCredential:
     return BasicCredential(client_id, secret)
 
 
-def _refuse_credential_in_query(query: str) -> None:
+def refuse_in_query(query: str) -> None:
+    """
+    Refuse a query that has a credential.
+
+    Raises:
+        Refusal: `malformed_request`.
+    """
     names = {unquote_plus(pair.partition("=")[0]).lower() for pair in query.split("&")}
     if not _IN_QUERY.isdisjoint(names):
         raise Refusal(

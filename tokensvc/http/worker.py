@@ -2,17 +2,15 @@
 The gunicorn worker: threads, as gunicorn's own, and every answer a problem document.
 
 Owns what happens before the application is called and after it: requests that cannot be parsed,
-slow clients, connections that a client does not close. Checked against gunicorn 27.
+and clients that are slow to send, to read or to close. Checked against gunicorn 27.
 """
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
-from selectors import EVENT_READ
 from typing import Any
 
 import structlog
@@ -32,15 +30,13 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from tokensvc.core.errors import Code
-from tokensvc.http.reading import READ_SECONDS, SEND_SECONDS, PatientReader, RequestTimeout
+from tokensvc.http.reading import SEND_SECONDS, DeadlineReader, RequestTimeout
 from tokensvc.http.respond import Reply
 from tokensvc.telemetry import metrics
 
-LINGER_SECONDS = 2.0
-MAX_LINGERING = 256
-DRAIN_SECONDS = 0.05
-"""For a body that the application did not take; one that is not there by then costs the client its
-connection."""
+LINGER_SECONDS = 0.25
+_PATIENCE = 0.002
+"""Seconds that a thread waits for a new connection's first byte before the poller does."""
 
 _REFUSED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly: send it at once."),
@@ -63,40 +59,28 @@ _log = structlog.get_logger(__name__)
 
 
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
-    """A worker with a pool of threads that no client can hold up."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._lingering: dict[socket.socket, float] = {}
+    """gunicorn's threads, with deadlines for clients and problem documents for what goes wrong."""
 
     def handle(self, conn: Any) -> Any:
-        """Answer the request of a connection, or give it back to the poller until it is whole."""
+        """Answer the request that has begun on a connection; one that says nothing can wait."""
         if self.cfg.is_ssl:
             return super().handle(conn)
         if conn.parser is None:
+            if not conn.wait_for_data(_PATIENCE):
+                return _DEFER
             conn.parser = RequestParser(self.cfg, conn.sock, conn.client)
-            conn.parser.unreader = PatientReader(conn.sock)
-            conn.data_ready = True
-            conn.close = partial(self._close, conn)
-        reader = conn.parser.unreader
-        try:
-            if conn.parser.req_count and not reader.reads_answers():
-                return False
-            whole = reader.receive()
-        except RequestTimeout as error:
-            self.handle_error(None, conn.sock, conn.client, error)
-            return False
-        except OSError:
-            return False
-        if whole:
-            return super().handle(conn)
-        # A stopping worker's poller would give an unfinished request back at once, in a loop.
-        return _DEFER if self.alive else False
+            conn.parser.unreader = DeadlineReader(conn.sock)
+            conn.close = partial(self._close, conn.sock)
+        conn.parser.unreader.begin()
+        return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Call the application; a client that reads nothing does not hold the thread for ever."""
         conn.sock.settimeout(SEND_SECONDS)
-        return super().handle_request(req, conn)
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            return False
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's
         """Answer with a problem document to what did not reach the application, or broke it."""
@@ -131,65 +115,22 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Tell whether the connection can carry another request."""
-        if not keepalive:
-            return False
         try:
-            return bool(conn.parser.finish_body(deadline=time.monotonic() + DRAIN_SECONDS))
+            return bool(super()._keepalive_after(conn, keepalive))
         except (ParseException, OSError):
             # The request was answered; gunicorn would answer it again, as the next one's answer.
             return False
 
-    def _close(self, conn: Any, *, graceful: bool = False) -> None:
+    def _close(self, sock: socket.socket, *, graceful: bool = False) -> None:
         """
-        Close a connection without waiting for the client.
+        Close a connection; gunicorn would wait up to 2 s in the thread that accepts connections.
 
-        gunicorn waits up to 2 s for the client's end, in the thread that accepts connections.
+        RFC 9112 section 9.6: closed at once, an unread rest would cut off our answer.
         """
-        sock = conn.sock
-        try:
-            sock.setblocking(False)
-            if graceful and len(self._lingering) < MAX_LINGERING:
-                # RFC 9112 section 9.6: closed at once, an unread rest would cut off our answer.
-                sock.shutdown(socket.SHUT_WR)
-                self.poller.register(sock, EVENT_READ, self._drain)
-                self._lingering[sock] = time.monotonic() + LINGER_SECONDS
-                return
-        except OSError:
-            pass
-        util.close(sock)
-
-    def _drain(self, sock: socket.socket) -> None:
-        try:
-            if sock.recv(65536):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._part(sock)
-
-    def _part(self, sock: socket.socket) -> None:
-        del self._lingering[sock]
-        self.poller.unregister(sock)
-        util.close(sock)
-
-    def murder_pending(self) -> None:
-        """Close what has waited long enough; gunicorn would let it wait for `keepalive`."""
-        super().murder_pending()
-        now = time.monotonic()
-        # A worker that stops waits for a request to come no longer than for a client to close.
-        overdue = now if self.alive else now + READ_SECONDS - LINGER_SECONDS
-        for conn in list(self.pending_conns):
-            if not conn.parser or conn.parser.unreader.deadline > overdue:
-                continue
-            self.pending_conns.remove(conn)
-            self.poller.unregister(conn.sock)
-            self.nr_conns -= 1
-            if conn.parser.unreader.has_begun():
-                self.handle_error(None, conn.sock, conn.client, RequestTimeout())
-            conn.close(graceful=True)
-        for sock in [sock for sock, deadline in self._lingering.items() if deadline < now]:
-            self._part(sock)
+        if graceful and self.alive:
+            self.tpool.submit(util.close_graceful, sock, LINGER_SECONDS)
+        else:
+            util.close(sock)
 
 
 def _on_the_wire(reply: Reply, request_id: str) -> bytes:

@@ -101,6 +101,7 @@ class _Held:
     """A set in use; replaced as a whole, so that readers need no lock."""
 
     keys: KeySet
+    document: bytes
     fetched_at: float
 
 
@@ -184,13 +185,14 @@ class RemoteKeys:
             stored = self._store.load(self._issuer)
             if stored is None or stored.source != self._source:
                 return
-            keys = parse_document(stored.document.encode("utf-8"))
+            document = stored.document.encode("utf-8")
+            keys = parse_document(document)
         except Refusal as refusal:
             _log.warning("issuer_keys_not_loaded", issuer=self._name, reason=refusal.reason)
         except KeySetError as error:
             _log.warning("issuer_keys_not_loaded", issuer=self._name, reason=str(error))
         else:
-            self._held = _Held(keys, min(stored.fetched_at, self._clock()))
+            self._held = _Held(keys, document, min(stored.fetched_at, self._clock()))
 
     def refresh_if_due(self) -> None:
         """Begin a fetch if the last one was long enough ago. Does not wait for it."""
@@ -236,14 +238,19 @@ class RemoteKeys:
             self._failed(type(error).__name__)
             _log.error("issuer_keys_not_fetched", issuer=self._name, exc_info=error)
         else:
-            # Whole sets replace each other: a key that is no longer published is dropped at once.
-            self._held = _Held(keys, begun_at)
-            self._last_error = ""
+            self._replace(_Held(keys, document, begun_at))
             metrics.count_jwks_fetch(self._name, "ok")
-            _log.info(
-                "issuer_keys_fetched", issuer=self._name, keys=keys.size, ignored=keys.ignored
-            )
             self._save(document, int(begun_at))
+
+    def _replace(self, fetched: _Held) -> None:
+        """Take a whole set in place of the old: a key that is not in it is dropped at once."""
+        before, self._held = self._held, fetched
+        self._last_error = ""
+        if before is None or before.document != fetched.document:
+            keys = fetched.keys
+            _log.info(
+                "issuer_keys_changed", issuer=self._name, keys=keys.size, ignored=keys.ignored
+            )
 
     def _failed(self, error: str) -> None:
         self._last_error = error

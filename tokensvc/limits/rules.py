@@ -6,7 +6,6 @@ the running one lasts. It costs constant time and memory, and unlike a fixed win
 twice the limit pass around a boundary.
 """
 
-import ipaddress
 import math
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -72,10 +71,3 @@ def reset_after(counted: Window, window: int) -> int:
     else:
         return 0
     return max(1, math.ceil(wait))
-
-
-def address_group(address: str) -> str:
-    """Give what a limit by address counts: an IPv4 address, or the /64 that one IPv6 host has."""
-    if ":" not in address:
-        return address
-    return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))

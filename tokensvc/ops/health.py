@@ -72,10 +72,9 @@ class ReadinessProbe:
         hangs must not take every thread with it.
         """
         kept = self._kept
-        if kept is not None and self._monotonic() - kept[0] < KEPT_SECONDS:
-            return kept[1]
-        if not self._refresh.acquire(blocking=kept is None):
-            assert kept is not None  # noqa: S101 - for the type checker
+        if kept is None:
+            self._refresh.acquire()
+        elif not self._refresh.acquire(blocking=False):
             return kept[1]
         try:
             kept = self._kept

@@ -1,0 +1,13 @@
+"""Asking for a refusal."""
+
+import pytest
+
+from tokensvc.core.errors import Refusal
+from tokensvc.issuers.service import Issuers
+
+
+def refused(issuers: Issuers, token: str) -> Refusal:
+    """Give what a token is refused with."""
+    with pytest.raises(Refusal) as caught:
+        issuers.authenticate(token)
+    return caught.value

@@ -1,0 +1,60 @@
+"""An identity provider and issuers that know its keys, for the tests of hostile tokens."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import ManualClock
+from tests.doubles.issuer import IssuerDouble, private_key, public_jwk
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.issuers.service import Issuers
+from tokensvc.issuers.settings import JwksSettings
+from tokensvc.issuers.store import IssuerKeyStore
+
+NOW = 1_800_000_000
+IDP_CLOCK = ManualClock(NOW)
+
+
+@pytest.fixture(scope="session")
+def idp() -> Iterator[IssuerDouble]:
+    """Give a provider that stands still in time and has published odd keys beside its own."""
+    with IssuerDouble(clock=IDP_CLOCK) as double:
+        double.published += [
+            public_jwk(private_key("ES256"), kid="ec", use="sig"),
+            public_jwk(private_key("RS256", 7), kid="enc", use="enc"),
+            public_jwk(private_key("RS256", bits=1024), kid="weak"),
+        ]
+        yield double
+
+
+@pytest.fixture(scope="session")
+def make_issuers(
+    idp: IssuerDouble, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Issuers]]:
+    """Give a function that makes issuers which know the provider's keys."""
+    path = tmp_path_factory.mktemp("idp") / "tokensvc.db"
+    database = Database.open(f"sqlite:///{path}", pool_size=2)
+    schema.migrate(database)
+
+    def make(**members: Any) -> Issuers:
+        issuers = Issuers(
+            [idp.settings(**members)],
+            JwksSettings(),
+            Alphabet.DOCUMENTED,
+            IssuerKeyStore(database),
+            IDP_CLOCK,
+        )
+        issuers.refresh()
+        return issuers
+
+    yield make
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def issuers(make_issuers: Callable[..., Issuers]) -> Issuers:
+    """Give issuers that accept the provider's good tokens."""
+    return make_issuers(algorithms=["RS256", "ES256"])

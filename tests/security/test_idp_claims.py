@@ -1,0 +1,254 @@
+"""Hostile tokens of identity providers: genuine signatures on claims that must not pass."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.doubles.issuer import IssuerDouble
+from tests.issuers.refusals import refused
+from tests.security.conftest import NOW
+from tests.security.idp_tokens import assert_invalid, with_payload
+from tokensvc.core.errors import Code
+from tokensvc.issuers.service import Issuers
+
+MakeIssuers = Callable[..., Issuers]
+
+
+@pytest.mark.sec(7)
+@pytest.mark.parametrize("claim", ["exp", "iat", "iss", "aud", "sub", "auth_time"])
+def test_a_claim_that_decides_must_be_there(
+    claim: str, issuers: Issuers, idp: IssuerDouble
+) -> None:
+    """Without expiry, issuer, audience or sign-in a token is 401; without a subject it is 422."""
+    refusal = refused(issuers, idp.token(**{claim: None}))
+    expected = Code.USER_ID_INVALID if claim == "sub" else Code.CREDENTIALS_INVALID
+    assert refusal.code is expected
+    assert claim == "sub" or f"`{claim}`" in refusal.detail
+
+
+@pytest.mark.sec(8)
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "auth_time"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{NOW}"',
+        f"{NOW}.0",
+        f"{NOW}.5",
+        "1.8e9",
+        "1e400",
+        "9" * 400,
+        "9" * 5000,
+        str(2**53),
+        "-1",
+        "true",
+        "null",
+        "[]",
+        "{}",
+        f"[{NOW}]",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+    ],
+)
+def test_a_time_is_an_integer_in_a_sane_range(
+    claim: str, text: str, issuers: Issuers, idp: IssuerDouble
+) -> None:
+    """Texts, fractions, huge numbers and the rest are refused, though the signature is genuine."""
+    claims = {name: value for name, value in idp.claims().items() if name != claim}
+    assert_invalid(issuers, with_payload(idp, f'{json.dumps(claims)[:-1]},"{claim}":{text}}}'))
+
+
+@pytest.mark.sec(8)
+def test_a_time_beyond_exact_integers_is_refused_under_any_setting(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """However long tokens may live."""
+    issuers = make_issuers(max_lifetime=2**60)
+    assert issuers.authenticate(idp.token(exp=2**53 - 1))
+    assert_invalid(issuers, idp.token(exp=2**53))
+
+
+@pytest.mark.sec(8)
+def test_a_token_does_not_live_longer_than_its_issuer_s_may(
+    issuers: Issuers, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """24 hours by default, to the second; an expiry a year away is refused."""
+    day = NOW + 86400
+    assert issuers.authenticate(idp.token(exp=day))
+    assert_invalid(issuers, idp.token(exp=day + 1))
+    assert_invalid(issuers, idp.token(exp=NOW + 365 * 86400))
+    assert make_issuers(max_lifetime=31 * 86400).authenticate(idp.token(exp=NOW + 31 * 86400))
+
+
+@pytest.mark.sec(9)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda issuer: issuer + "/",
+        lambda issuer: issuer[:-1],
+        lambda issuer: issuer.replace("http", "HTTP"),
+        lambda issuer: issuer.replace("http://", "https://"),
+        lambda issuer: issuer + "\x00",
+        lambda issuer: [issuer],
+        lambda issuer: {"iss": issuer},
+        lambda _: "",
+        lambda _: 1,
+    ],
+)
+def test_the_issuer_is_compared_exactly(change, issuers: Issuers, idp: IssuerDouble) -> None:
+    """A slash, a letter's case, a part of it or a list is another issuer."""
+    assert_invalid(issuers, idp.token(iss=change(idp.issuer)))
+
+
+@pytest.mark.sec(9)
+@pytest.mark.parametrize(
+    "audience",
+    [
+        "other",
+        "chat/",
+        "CHAT",
+        "cha",
+        "chat ",
+        "",
+        ["other"],
+        [],
+        ["chat", 1],
+        [["chat"]],
+        {"chat": 1},
+        1,
+        True,
+    ],
+)
+def test_a_token_for_another_audience_is_refused(
+    audience: Any, issuers: Issuers, idp: IssuerDouble
+) -> None:
+    """`aud` must be, or as a list of texts hold, exactly the configured one."""
+    assert_invalid(issuers, idp.token(aud=audience))
+
+
+@pytest.mark.sec(9)
+def test_one_of_several_audiences_is_enough(issuers: Issuers, idp: IssuerDouble) -> None:
+    """`azp` is compared only where the settings name it."""
+    token = idp.token(aud=["other", "chat"], azp="some-client")
+    assert issuers.authenticate(token).user_id == "john"
+
+
+@pytest.mark.sec(9)
+def test_the_authorized_party_is_compared_where_it_is_named(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """As the audience, or as a required claim, and then exactly."""
+    for members in ({"audience_claim": "azp"}, {"required_claims": {"azp": "chat"}}):
+        issuers = make_issuers(**members)
+        assert issuers.authenticate(idp.token(azp="chat"))
+        for azp in ("other", ["chat"], None, 1):
+            assert_invalid(issuers, idp.token(azp=azp))
+
+
+@pytest.mark.sec(9)
+@pytest.mark.parametrize(
+    ("required", "held"),
+    [
+        ("access", "id"),
+        ("access", ["access"]),
+        ("access", None),
+        (True, 1),
+        (1, True),
+        (1, "1"),
+        (True, "true"),
+        (1, 1.0),
+    ],
+)
+def test_a_required_claim_is_compared_with_its_type(
+    required: Any, held: Any, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """In Python `True == 1`; here it is not."""
+    issuers = make_issuers(required_claims={"token_use": required})
+    assert issuers.authenticate(idp.token(token_use=required))
+    assert_invalid(issuers, idp.token(token_use=held))
+
+
+@pytest.mark.sec(10)
+@pytest.mark.parametrize(
+    ("typ", "accepted"),
+    [
+        ("JWT", True),
+        ("jwt", True),
+        ("at+jwt", True),
+        ("application/at+jwt", True),
+        (None, True),
+        ("logout+jwt", False),
+        ("secevent+jwt", False),
+        ("dpop+jwt", False),
+        ("", False),
+        ("JWT ", False),
+        (1, False),
+        (["JWT"], False),
+    ],
+)
+def test_the_type_must_be_one_that_signs_in(
+    typ: Any, accepted: bool, issuers: Issuers, idp: IssuerDouble
+) -> None:
+    """Tokens of other types are genuine and are no sign-in; one without a type passes."""
+    token = idp.sign(idp.claims(), header={"typ": typ})
+    if accepted:
+        assert issuers.authenticate(token).user_id == "john"
+    else:
+        assert_invalid(issuers, token)
+
+
+@pytest.mark.sec(12)
+@pytest.mark.parametrize("leeway", [0, 10, 60])
+def test_the_leeway_is_to_the_second(
+    leeway: int, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """It holds for `exp`, `nbf`, `iat` and the sign-in, and no further."""
+    issuers = make_issuers(clock_leeway=leeway)
+    for claim in ("iat", "nbf", "auth_time"):
+        assert issuers.authenticate(idp.token(**{claim: NOW + leeway}))
+        assert_invalid(issuers, idp.token(**{claim: NOW + leeway + 1}))
+    issued = NOW - 100
+    assert issuers.authenticate(idp.token(iat=issued, exp=NOW - leeway + 1))
+    assert refused(issuers, idp.token(iat=issued, exp=NOW - leeway)).code is (
+        Code.CREDENTIALS_EXPIRED
+    )
+
+
+@pytest.mark.sec(12)
+def test_expired_says_that_nothing_else_is_wrong(issuers: Issuers, idp: IssuerDouble) -> None:
+    """A forged, or another audience's, token is invalid even when it has expired too."""
+    times = {"iat": NOW - 100, "exp": NOW - 50}
+    assert refused(issuers, idp.token(**times)).code is Code.CREDENTIALS_EXPIRED
+    assert_invalid(issuers, idp.token(aud="other", **times))
+    assert_invalid(issuers, idp.token(**times)[:-8] + "AAAAAAAA")
+
+
+@pytest.mark.sec(13)
+def test_an_address_counts_only_when_it_is_verified(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """Else whoever types another's e-mail address at the provider would become them here."""
+    issuers = make_issuers(user_id_claim="email", user_id_mapping="escape")
+    address = "jane@example.com"
+    caller = issuers.authenticate(idp.token(email=address, email_verified=True))
+    assert caller.user_id == "jane@example_2ecom"
+    for verified in (False, None, "true", 1, "false"):
+        refusal = refused(issuers, idp.token(email=address, email_verified=verified))
+        assert refusal.code is Code.USER_ID_INVALID
+
+
+@pytest.mark.sec(13)
+@pytest.mark.parametrize("mapping", ["exact", "escape", "hash"])
+def test_the_same_subject_of_two_issuers_is_two_users(
+    mapping: str, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """Prefixes keep them apart under every mapping."""
+    ids = {
+        make_issuers(user_id_mapping=mapping, user_id_prefix=prefix)
+        .authenticate(idp.token())
+        .user_id
+        for prefix in ("a-", "b-")
+    }
+    assert len(ids) == 2
