@@ -144,8 +144,10 @@ def reload() -> None:
         SettingsError: With every fault. The former settings stay.
         StartupError: What the operator must change first. The former settings stay.
     """
-    settings = load_settings()
+    settings = settings_module.load(os.environ)
+    redaction.conceal(settings.secret_values())
     prepare(settings)
+    logging.configure(settings.log)  # last, since what is refused shall change nothing
     _OfProcess.settings = settings
 
 
