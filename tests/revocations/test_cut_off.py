@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from tests.postgres import PostgresServer
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.core.orders import Order
+from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events, deliveries, revocations, user_standings
@@ -186,3 +188,27 @@ def test_without_the_apps_row_nobody_is_told_that_everyone_is_revoked(database):
         acts_on(database).revoke(None, ORDER)
     assert refused.value.code == "temporarily_unavailable"
     assert count(database, revocations) == 0
+
+
+def test_an_act_that_no_standby_confirms_is_not_answered():
+    """With a synchronous standby that is away an act is refused: a failover would not know it."""
+    server = PostgresServer()
+    database = Database.open(server.fresh_url(), pool_size=2)
+    try:
+        schema.migrate(database)
+        with server.connection() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
+            connection.execute("SELECT pg_reload_conf()")
+        while setting(database, "synchronous_standby_names") != "away":
+            time.sleep(0.05)
+        with pytest.raises(Refusal) as refused:
+            acts_on(database).revoke("ada", ORDER)
+        assert refused.value.code == "temporarily_unavailable"
+    finally:
+        database.close()
+        server.remove()
+
+
+def setting(database: Database, name: str) -> str:
+    with database.read() as connection:
+        return connection.exec_driver_sql(f"SHOW {name}").scalar()

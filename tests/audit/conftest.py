@@ -1,0 +1,15 @@
+"""The trail on either database."""
+
+import pytest
+
+from tokensvc.audit.service import AuditTrail
+from tokensvc.core.clock import system_clock
+from tokensvc.database.clock import DatabaseClock
+
+RETENTION = 86400
+
+
+@pytest.fixture
+def trail(database):
+    """Give the trail, kept for a day."""
+    return AuditTrail(database, DatabaseClock(database, system_clock), RETENTION)

@@ -1,0 +1,165 @@
+"""The trail on SQLite and PostgreSQL: in order, complete, kept, purged, and free of secrets."""
+
+import json
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from tests.audit.conftest import RETENTION
+from tokensvc.audit.rules import Action, event_id, first_id_at
+from tokensvc.audit.store import record
+from tokensvc.database.tables import audit_events
+from tokensvc.telemetry import redaction
+from tokensvc.telemetry.logging import request_id
+
+EVERYTHING = 10_000
+
+
+def write(database, subject="ada", *, at=None, **members):
+    """Write an event, now or at a time."""
+    given = {"actor": "svc.backend", "action": Action.USER_REVOKED, **members}
+    with database.write() as tx:
+        record(tx, now=time.time() if at is None else at, subject=subject, **given)
+
+
+def subjects(trail, **filters):
+    return [event.subject for event in trail.page(limit=EVERYTHING, filters=filters)]
+
+
+def test_events_come_newest_first(database, trail):
+    """In the order in which they happened, also within one moment."""
+    now = time.time()
+    for number in range(20):
+        write(database, f"user-{number}", at=now)
+    assert subjects(trail) == [f"user-{number}" for number in reversed(range(20))]
+
+
+def test_an_event_says_who_what_whom_when_and_why(database, trail):
+    """All of it, and the request that asked for it."""
+    token = request_id.set("5f2b8c1e9d3a4f60b7c8d9e0f1a2b3c4")
+    try:
+        write(database, "ada", at=1_795_000_000.5, reason="lost phone")
+    finally:
+        request_id.reset(token)
+    (event,) = trail.page(limit=1, filters={})
+    assert event.id.startswith("evt_")
+    assert (event.time, event.actor, event.action) == (1_795_000_000, "svc.backend", "user:revoked")
+    assert (event.subject, event.outcome, event.reason) == ("ada", "ok", "lost phone")
+    assert event.request_id == "5f2b8c1e9d3a4f60b7c8d9e0f1a2b3c4"
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["c", "b", "a"]),
+        ({"subject": "a"}, ["a"]),
+        ({"actor": "cli:root"}, ["c", "b"]),
+        ({"actor": "cli:root", "action": "user:suspended"}, ["c"]),
+        ({"outcome": "ok", "subject": "b"}, ["b"]),
+        ({"request_id": "none"}, []),
+        ({"subject": "' OR 1=1 --"}, []),
+    ],
+)
+def test_filters_are_held_against_every_event(database, trail, filters, found):
+    """An event is shown when it has all of what is asked for."""
+    write(database, "a")
+    write(database, "b", actor="cli:root")
+    write(database, "c", actor="cli:root", action=Action.USER_SUSPENDED)
+    assert subjects(trail, **filters) == found
+
+
+@pytest.mark.sec(59)
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl",
+        "tks_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJK",
+        "the-stream-secret-of-the-settings-0123456789",
+    ],
+)
+def test_no_secret_is_kept(database, trail, secret, monkeypatch):
+    """A token or a secret that somebody pasted as a reason is taken out before it is written."""
+    monkeypatch.setattr(redaction, "_concealed", ())
+    redaction.conceal(["the-stream-secret-of-the-settings-0123456789"])
+    write(database, reason=f"leaked: {secret}")
+    (event,) = trail.page(limit=1, filters={})
+    assert event.reason.startswith("leaked: ")
+    with database.read() as connection:
+        rows = connection.execute(sa.select(audit_events)).all()
+    assert secret not in json.dumps([list(row) for row in rows])
+
+
+@pytest.mark.sec(59)
+def test_nothing_is_changed_or_taken_out(database, trail):
+    """The database itself refuses both, whoever asks."""
+    write(database)
+    for statement in (
+        audit_events.update().values(actor="nobody"),
+        audit_events.delete(),
+        audit_events.delete().where(audit_events.c.subject == "ada"),
+    ):
+        with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
+            tx.execute(statement)
+    assert subjects(trail) == ["ada"]
+
+
+def test_what_was_kept_long_enough_is_purged(database, trail):
+    """In batches; the purge is an event; what is younger stays, and stays protected."""
+    now = time.time()
+    with database.write() as tx:
+        for number in range(2_500):
+            old = {
+                "actor": "svc.backend",
+                "action": Action.USER_REVOKED,
+                "subject": f"old-{number}",
+            }
+            record(tx, now=now - RETENTION - 60 + number / 1000, **old)
+    write(database, "young", at=now - RETENTION + 60)
+    assert trail.purge() == 2_500
+    left = trail.page(limit=EVERYTHING, filters={})
+    assert [event.action for event in left] == ["audit:purged"] * 3 + ["user:revoked"]
+    assert left[-1].subject == "young"
+    assert {(event.actor, event.subject) for event in left[:3]} == {("service:retention", "audit")}
+    assert sum(int(event.reason.partition(" ")[0]) for event in left[:3]) == 2_500
+    assert trail.purge() == 0
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
+        tx.execute(audit_events.delete())
+
+
+def test_whoever_follows_sees_every_event_once(database, trail):
+    """The latest first, then what comes; an event that was dated earlier is not missed."""
+    for name in ("a", "b", "c"):
+        write(database, name)
+    following = trail.follow(2, {})
+
+    def come():
+        return [event.subject for event in next(following)]
+
+    assert come() == ["b", "c"]
+    assert come() == []
+    write(database, "d")
+    write(database, "late", at=time.time() - 30)
+    assert come() == ["late", "d"]
+    assert come() == []
+    write(database, "e", actor="cli:root")
+    assert come() == ["e"]
+
+
+def test_following_looks_for_what_is_asked_for(database, trail):
+    """The filter holds for what comes too; nothing old is shown as new."""
+    write(database, "a")
+    following = trail.follow(0, {"actor": "cli:root"})
+    assert next(following) == []
+    write(database, "b")
+    write(database, "c", actor="cli:root")
+    assert [event.subject for event in next(following)] == ["c"]
+
+
+def test_ids_sort_by_time():
+    """Within a millisecond by the serial, and an edge lies between what is older and younger."""
+    times = [0, 1_795_000_000.001, 1_795_000_000.002, 1_795_000_001, 2**33]
+    ids = [event_id(now, serial, "0" * 8) for now in times for serial in range(3)]
+    assert ids == sorted(ids)
+    edge = first_id_at(1_795_000_000.002)
+    assert ids[5] < edge < ids[6]

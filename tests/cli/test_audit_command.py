@@ -1,0 +1,93 @@
+"""`tokensvc audit`, as an operator runs it."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.live import settings_environ
+
+FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]
+
+
+@pytest.fixture
+def audited(tokensvc: Tokensvc) -> Tokensvc:
+    """Give the command on a trail with four events."""
+    for user_id, reason in FOUR:
+        assert tokensvc("users", "revoke", user_id, "--reason", reason).code == 0
+    return tokensvc
+
+
+def reasons(tokensvc: Tokensvc, *options: str) -> list[str]:
+    lines = tokensvc("audit", "--json", *options).out.splitlines()
+    return [json.loads(line)["reason"] for line in lines]
+
+
+@pytest.mark.sec(59)
+def test_the_trail_is_shown_filtered_and_by_page(audited: Tokensvc) -> None:
+    """A line of JSON an event, newest first; the next page begins after the last line's id."""
+    assert reasons(audited) == ["four", "three", "two", "one"]
+    assert reasons(audited, "--subject", "ada") == ["three", "one"]
+    assert reasons(audited, "--subject", "ada", "--limit", "1") == ["three"]
+    assert reasons(audited, "--actor", "cli:nobody") == []
+    page = audited("audit", "--json", "--limit", "2")
+    last = json.loads(page.out.splitlines()[-1])["id"]
+    assert f"--after {last}" in page.err
+    assert reasons(audited, "--after", last) == ["two", "one"]
+
+
+def test_people_get_a_line_an_event(audited: Tokensvc) -> None:
+    """With what a stranger wrote made harmless."""
+    audited("users", "suspend", "mallory", "--reason", "\x1b[31mred\nforged line")
+    shown = audited("audit", "--action", "user:suspended")
+    assert shown.out.count("\n") == 1
+    assert "\x1b" not in shown.out
+    assert "user:suspended  mallory" in shown.out
+    assert "forged line" in shown.out
+
+
+@pytest.fixture
+def following(audited: Tokensvc) -> Iterator["subprocess.Popen[str]"]:
+    """Give the command while it follows the trail."""
+    with subprocess.Popen(
+        [SCRIPT, "audit", "--follow", "--json", "--limit", "2"],
+        cwd=audited.folder,
+        env=settings_environ(audited.folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def test_the_trail_is_followed(audited: Tokensvc, following: "subprocess.Popen[str]") -> None:
+    """The latest first, oldest first, then each event as it comes; Ctrl-C is its proper end."""
+    assert following.stdout is not None
+
+    def coming() -> str:
+        reason: str = json.loads(following.stdout.readline())["reason"]
+        return reason
+
+    assert [coming(), coming()] == ["three", "four"]
+    audited("users", "revoke", "ada", "--reason", "five")
+    assert coming() == "five"
+    audited("users", "revoke", "bob", "--reason", "six")
+    assert coming() == "six"
+    following.send_signal(signal.SIGINT)
+    assert following.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--action", "user:gone"),
+        ("--limit", "0"),
+        ("--follow", "--after", "evt_1"),
+    ],
+)
+def test_wrong_usage_is_told(tokensvc: Tokensvc, options: tuple[str, ...]) -> None:
+    """Status 2."""
+    assert tokensvc("audit", *options).code == 2
