@@ -15,6 +15,7 @@ from tests.stores.ring import (
     another_process,
     change,
     events,
+    rotation_of,
     version,
 )
 from tokensvc.core.orders import Order
@@ -179,3 +180,25 @@ def test_no_secret_is_in_what_it_shows(database, clock):
     shown = repr((rows, steps, events(database)))
     assert "gAAAA" not in shown
     assert SECRET not in shown
+
+
+def test_an_act_waits_for_a_batch(database, clock, monkeypatch):
+    """Both change rows, each in its own order: neither may end up waiting for the other."""
+    older = add(database, "k1", "standby")
+    add(database, "k2", "active", OTHER_SECRET, now=2)
+    rotation = rotation_of(database, clock, NEW_FIRST)
+    rewrap, acts = store.rewrap, ThreadPoolExecutor(1)
+    acting = []
+
+    def rewrap_beside_an_act(*arguments):
+        swapped = rewrap(*arguments)
+        if not acting:
+            acting.append(acts.submit(rotation.activate, older, ORDER))
+            wait(acting, timeout=0.5)  # it would have changed the other row by then
+        return swapped
+
+    monkeypatch.setattr(store, "rewrap", rewrap_beside_an_act)
+    assert list(reencrypting(database, clock).run(ORDER)) == [Progress(2, 2, 0)]
+    assert acting[0].result().key.state == "active"
+    acts.shutdown()
+    assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 2
