@@ -6,7 +6,9 @@ waits until the test releases it.
 """
 
 import json
+import random
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -124,4 +126,37 @@ class Faults:
         fault = Fault(kind, route, times, answer)
         with self._lock:
             self._planned.append(fault)
+        return fault
+
+
+class ChanceFaults(Faults):
+    """
+    Failures by chance instead of by plan, for proofs that run for long.
+
+    Attributes:
+        share: Of the calls that fail, in one of four ways.
+        longest: Seconds until a call that hangs or comes late is released, at most.
+        met: How many calls failed in which way.
+    """
+
+    KINDS = (FaultKind.REFUSE, FaultKind.HANG, FaultKind.CUT, FaultKind.LATE)
+
+    def __init__(self, chance: random.Random, share: float, longest: float) -> None:
+        super().__init__()
+        self.share = share
+        self.longest = longest
+        self.met: Counter[FaultKind] = Counter()
+        self._chance = chance
+
+    def take(self, route: str) -> Fault | None:
+        """Give the fault that a call meets, if it meets one, and release it after a while."""
+        with self._lock:
+            if self._chance.random() >= self.share:
+                return None
+            fault = Fault(self._chance.choice(self.KINDS), route, 1, None)
+            self.met[fault.kind] += 1
+            self._held.append(fault)
+            timer = threading.Timer(self._chance.uniform(0, self.longest), fault.release)
+        timer.daemon = True
+        timer.start()
         return fault

@@ -105,6 +105,7 @@ class HttpDouble:
         respond: Answers a call.
         upgrade: Takes the socket over when a call asks for a WebSocket.
         clock: Epoch seconds, for the `Date` header.
+        faults: What its calls meet; by default what a test plans.
     """
 
     def __init__(
@@ -113,8 +114,9 @@ class HttpDouble:
         *,
         clock: Callable[[], float],
         upgrade: Callable[[Call, socket.socket], None] | None = None,
+        faults: Faults | None = None,
     ) -> None:
-        self.faults = Faults()
+        self.faults = faults or Faults()
         self.calls = Record()
         self.respond = respond
         self.upgrade = upgrade

@@ -24,7 +24,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.sync.connection import Connection
 
-from tests.doubles.faults import Answer, Fault
+from tests.doubles.faults import Answer, Fault, Faults
 from tests.doubles.http_double import Call, HttpDouble
 from tests.doubles.stream_api import StreamApi
 from tests.doubles.stream_app import StreamApp
@@ -58,14 +58,23 @@ class StreamDouble:
     Args:
         keys: Secret by API key, all of one app.
         poll_seconds: How long a long poll without events is held.
+        faults: What its calls meet; by default what a test plans.
     """
 
-    def __init__(self, keys: Mapping[str, str], *, poll_seconds: float = 20) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, str],
+        *,
+        poll_seconds: float = 20,
+        faults: Faults | None = None,
+    ) -> None:
         self.clock = StreamClock()
         self.app = StreamApp(keys, self.clock)
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
-        self._http = HttpDouble(self._respond, clock=self.clock, upgrade=self._upgrade)
+        self._http = HttpDouble(
+            self._respond, clock=self.clock, upgrade=self._upgrade, faults=faults
+        )
         self.url = self._http.url
         self.faults = self._http.faults
         self.calls = self._http.calls
