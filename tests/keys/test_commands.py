@@ -1,10 +1,15 @@
 """`tokensvc stream-keys` and `tokensvc keys`, as an operator runs them."""
 
+import os
+import pwd
+
 import pytest
+import urllib3
 
 from tests.cli.conftest import Tokensvc
 from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from tests.live import STREAM_API_KEY, STREAM_API_SECRET, running_service
+from tokensvc.cli.acts import operator
 from tokensvc.keys.vault import Vault
 
 SECRET = "another-secret-of-streams-dashboard-0123"
@@ -163,3 +168,32 @@ def test_encryption_keys_are_changed_in_four_steps(tmp_path):
     again = tokensvc("keys", "reencrypt", "--json", **with_keys(NEXT, FIRST))
     assert (again.code, again.json["rewrapped"]) == (0, 0)
     assert tokensvc("token", "mint", "john", **with_keys(NEXT)).code == 0
+
+
+def test_mints_that_name_no_key_are_told_before_a_switch(tokensvc, tmp_path):
+    """What a running service has counted stands in the rehearsal, with what it means."""
+    secret = "a-secret-of-the-backend-0123456789abcdef"
+    made = ("clients", "create", "backend", "--scope", "tokens:mint", "--vouches")
+    assert tokensvc(*made, "--secret-stdin", stdin=secret).code == 0
+    headers = urllib3.make_headers(basic_auth=f"svc.backend:{secret}")
+    with running_service(tmp_path) as service:
+        for body in ({}, {}, {"api_key": STREAM_API_KEY}, {}):
+            answer = urllib3.request(
+                "POST",
+                f"{service.base_url}/v1/token",
+                headers=headers,
+                json={"user_id": "john", **body},
+            )
+            assert answer.status == 200
+    key_id = put(tokensvc, "k2")
+    would = tokensvc("stream-keys", "activate", key_id, "--dry-run", "--json").json
+    assert would["unnamed_mints"] == 3
+    assert "code 43" in would["warning"]
+    told = tokensvc("stream-keys", "activate", key_id)
+    assert "code 43" in told.err
+
+
+def test_an_operator_without_a_name_is_named_by_number(monkeypatch):
+    """A container's user need not be in any list of users."""
+    monkeypatch.setattr("getpass.getuser", lambda: pwd.getpwuid(2**31 - 2))
+    assert operator() == f"cli:uid-{os.getuid()}"
