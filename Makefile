@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 BIND   ?= 127.0.0.1:8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock bench e2e clean
+.PHONY: help install run test test-fast lint lock bench proofs e2e clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lock: install ## Write the lock files anew from pyproject.toml
 
 bench: install ## Measure a mint against its peers and print the ratios
 	$(BIN)/python -m bench
+
+proofs: install ## Prove at length that nothing leaks and nothing is lost, and print the figures
+	$(BIN)/python -m proofs
 
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk
