@@ -1,6 +1,7 @@
 """Heads without end, clients without haste: each is refused, and nobody else waits."""
 
 import contextlib
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.client import Client
-from tests.live import Service, running_service
+from tests.live import ROOT, Service, running_service
 from tests.raw import MARKER, connect, converse, parse, read_to_end
 from tests.security.test_http_smuggling import check_problem
 
@@ -136,9 +137,13 @@ def test_an_expected_continue(service: Service) -> None:
 SLOW = {
     "nothing": b"",
     "half a request line": b"GET /heal",
+    "an empty line": b"\r\n",
     "half a head": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
     "half a long head": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 9000,
     "half a body": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 100") + b"{",
+    "half a long body": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 16384") + b" " * 16383,
+}
+SLOW_IN_A_THREAD = {
     "no body after 100": head(
         b"POST /v1/token HTTP/1.1", b"Content-Length: 100", b"Expect: 100-continue"
     ),
@@ -149,14 +154,46 @@ SLOW = {
     + b"9\r\n\r\n0\r\n\r\n",
     "half a trailer": head(b"POST /v1/token HTTP/1.1", b"Transfer-Encoding: chunked")
     + b"0\r\nX: a\r\n",
+    "half a body that is refused": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 99999"),
 }
 
 
+@contextlib.contextmanager
+def service_with_deadlines(folder: Path, seconds: float) -> Iterator[Service]:
+    (folder / "sitecustomize.py").write_text(
+        "from tokensvc.http import reading\n"
+        f"reading.READ_SECONDS = reading.THREAD_SECONDS = {seconds}\n"
+        f"reading.SEND_SECONDS = reading.LINGER_SECONDS = {seconds}\n"
+    )
+    with running_service(folder, PYTHONPATH=f"{folder}:{ROOT}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def patient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a service whose deadlines no test lives to see."""
+    with service_with_deadlines(tmp_path_factory.mktemp("patient"), 3600.0) as running:
+        yield running
+
+
 @pytest.mark.sec(51)
-def test_clients_that_do_not_close_hold_no_thread(service: Service) -> None:
-    """The service closes its end and does not wait for theirs."""
+@pytest.mark.parametrize("case", SLOW)
+def test_slow_clients_hold_no_thread(patient_service: Service, case: str) -> None:
+    """More unfinished requests than threads do not keep a finished one waiting."""
     with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(connect(service.base_url)) for _ in range(MORE_THAN_THREADS)]
+        for _ in range(MORE_THAN_THREADS):
+            sock = stack.enter_context(connect(patient_service.base_url))
+            sock.sendall(SLOW[case])
+        assert Client(patient_service.base_url).get("/healthz").status == 200
+
+
+@pytest.mark.sec(51)
+def test_clients_that_do_not_close_hold_no_thread(patient_service: Service) -> None:
+    """The service closes its end, and theirs costs it no thread."""
+    with contextlib.ExitStack() as stack:
+        socks = [
+            stack.enter_context(connect(patient_service.base_url)) for _ in range(MORE_THAN_THREADS)
+        ]
         for sock in socks:
             sock.sendall(head(b"GET /nowhere HTTP/1.1", b"Connection: close") + b"more")
         for sock in socks:
@@ -164,25 +201,46 @@ def test_clients_that_do_not_close_hold_no_thread(service: Service) -> None:
             assert answer.status == 404
 
 
+@pytest.mark.sec(51)
+def test_a_request_that_does_not_come_before_the_stop(tmp_path: Path) -> None:
+    """A worker that stops gives an unfinished request up before its deadline."""
+    with (
+        service_with_deadlines(tmp_path, 3600.0) as stopping,
+        connect(stopping.base_url) as sock,
+    ):
+        sock.sendall(SLOW["half a body"])
+        assert Client(stopping.base_url).get("/healthz").status == 200
+        stopping.process.send_signal(signal.SIGTERM)
+        # 408, or nothing if the signal came before the request was seen to be unfinished.
+        assert all(answer.status == 408 for answer in parse(read_to_end(sock)))
+
+
+@pytest.mark.sec(51)
+def test_a_deadline_in_the_poller_frees_the_connection(hasty_service: Service) -> None:
+    """A client that stays after its 408 is soon shut out: the service closes both directions."""
+    with connect(hasty_service.base_url) as sock:
+        sock.sendall(SLOW["half a head"])
+        read_to_end(sock)
+        with pytest.raises(ConnectionError):
+            while True:
+                sock.sendall(b"X")
+
+
 @pytest.fixture(scope="module")
 def hasty_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Give a service that waits a quarter of a second for a request."""
-    folder: Path = tmp_path_factory.mktemp("hasty")
-    (folder / "sitecustomize.py").write_text(
-        "from tokensvc.http import reading\nreading.READ_SECONDS = reading.SEND_SECONDS = 0.25\n"
-    )
-    with running_service(folder, PYTHONPATH=str(folder)) as running:
+    with service_with_deadlines(tmp_path_factory.mktemp("hasty"), 0.25) as running:
         yield running
 
 
 @pytest.mark.sec(51)
-@pytest.mark.parametrize("case", SLOW)
+@pytest.mark.parametrize("case", SLOW_IN_A_THREAD)
 def test_slow_clients_hold_threads_for_a_moment(hasty_service: Service, case: str) -> None:
     """More unfinished requests than threads keep a finished one waiting, but not for ever."""
     with contextlib.ExitStack() as stack:
         for _ in range(MORE_THAN_THREADS):
             sock = stack.enter_context(connect(hasty_service.base_url))
-            sock.sendall(SLOW[case])
+            sock.sendall(SLOW_IN_A_THREAD[case])
         assert Client(hasty_service.base_url).get("/healthz").status == 200
 
 
@@ -205,13 +263,13 @@ def test_clients_that_do_not_read_hold_threads_for_a_moment(hasty_service: Servi
     [
         ("half a request line", 408),
         ("half a head", 408),
-        ("half a body", 400),
+        ("half a body", 408),
         ("half a chunk", 400),
     ],
 )
 def test_a_request_that_does_not_come(hasty_service: Service, case: str, status: int) -> None:
     """What is not there in time is a problem document, and the connection ends."""
-    (answer,) = converse(hasty_service.base_url, SLOW[case])
+    (answer,) = converse(hasty_service.base_url, {**SLOW, **SLOW_IN_A_THREAD}[case])
     assert answer.status == status
     check_problem(answer)
 

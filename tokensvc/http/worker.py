@@ -7,10 +7,12 @@ and clients that are slow to send, to read or to close. Checked against gunicorn
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
+from selectors import EVENT_READ
 from typing import Any
 
 import structlog
@@ -27,16 +29,24 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import _DEFER, ThreadWorker
+from gunicorn.workers.gthread import _DEFER, STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from tokensvc.core.errors import Code
-from tokensvc.http.reading import SEND_SECONDS, DeadlineReader, RequestTimeout
+from tokensvc.http.reading import (
+    LINGER_SECONDS,
+    READ_SECONDS,
+    SEND_SECONDS,
+    PatientReader,
+    RequestTimeout,
+)
 from tokensvc.http.respond import Reply
 from tokensvc.telemetry import metrics
 
-LINGER_SECONDS = 0.25
-_PATIENCE = 0.002
-"""Seconds that a thread waits for a new connection's first byte before the poller does."""
+MAX_LINGERING = 256
+DRAIN_SECONDS = 0.05
+"""For a body that was refused unread; not there by then, it costs the client its connection."""
+_LOOK_SECONDS = 0.1
+"""Between two looks for what is overdue: one looks at every waiting connection."""
 
 _REFUSED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly: send it at once."),
@@ -61,17 +71,28 @@ _log = structlog.get_logger(__name__)
 class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
     """gunicorn's threads, with deadlines for clients and problem documents for what goes wrong."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lingering: dict[socket.socket, float] = {}
+        self._next_look = 0.0
+
     def handle(self, conn: Any) -> Any:
-        """Answer the request that has begun on a connection; one that says nothing can wait."""
+        """Answer the request of a connection, or let the poller wait until it can be parsed."""
         if self.cfg.is_ssl:
             return super().handle(conn)
         if conn.parser is None:
-            if not conn.wait_for_data(_PATIENCE):
-                return _DEFER
             conn.parser = RequestParser(self.cfg, conn.sock, conn.client)
-            conn.parser.unreader = DeadlineReader(conn.sock)
+            conn.parser.unreader = PatientReader(conn.sock)
+            conn.data_ready = True
             conn.close = partial(self._close, conn.sock)
-        conn.parser.unreader.begin()
+        try:
+            if not conn.parser.unreader.receive():
+                return _DEFER
+        except ParseException as error:
+            self.handle_error(None, conn.sock, conn.client, error)
+            return False
+        except OSError:
+            return False
         return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
@@ -115,6 +136,7 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         """Tell whether the connection can carry another request."""
+        conn.parser.unreader.deadline = time.monotonic() + DRAIN_SECONDS
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except (ParseException, OSError):
@@ -127,10 +149,54 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn is untyped
 
         RFC 9112 section 9.6: closed at once, an unread rest would cut off our answer.
         """
-        if graceful and self.alive:
-            self.tpool.submit(util.close_graceful, sock, LINGER_SECONDS)
-        else:
-            util.close(sock)
+        try:
+            sock.setblocking(False)
+            if graceful and len(self._lingering) < MAX_LINGERING:
+                sock.shutdown(socket.SHUT_WR)
+                self.poller.register(sock, EVENT_READ, self._drain)
+                self._lingering[sock] = time.monotonic() + LINGER_SECONDS
+                return
+        except OSError:
+            _log.debug("the client is gone")
+        util.close(sock)
+
+    def _drain(self, sock: socket.socket) -> None:
+        try:
+            if sock.recv(65536):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            _log.debug("the client is gone")
+        self._part(sock)
+
+    def _part(self, sock: socket.socket) -> None:
+        del self._lingering[sock]
+        self.poller.unregister(sock)
+        util.close(sock)
+
+    def murder_pending(self) -> None:
+        """End what has waited long enough; gunicorn would let it wait for `keepalive`."""
+        super().murder_pending()
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        # A worker that stops waits for a request no longer than it does on a kept-alive connection.
+        overdue = now if self.alive else now + READ_SECONDS - STOP_KEEPALIVE_LINGER
+        for conn in list(self.pending_conns):
+            if conn.parser and conn.parser.unreader.deadline < overdue:
+                self._give_up(conn)
+        for sock in [sock for sock, deadline in self._lingering.items() if deadline < now]:
+            self._part(sock)
+
+    def _give_up(self, conn: Any) -> None:
+        self.pending_conns.remove(conn)
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        if conn.parser.unreader.has_begun():
+            self.handle_error(None, conn.sock, conn.client, RequestTimeout())
+        conn.close(graceful=True)
 
 
 def _on_the_wire(reply: Reply, request_id: str) -> bytes:
