@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 
 import jsonschema
 import urllib3
@@ -131,7 +131,7 @@ class Client:
 
 def check_answer(method: str, path: str, answer: Answer) -> None:
     """Fail unless the contract declares the answer."""
-    response = _declared(method, urlsplit(path).path, answer.status)
+    response = _declared(method, split_target(path).path, answer.status)
     lower = {name.lower(): value for name, value in answer.headers.items()}
     declared = {name.lower(): resolve(header) for name, header in response["headers"].items()}
     undeclared = lower.keys() - declared.keys() - TRANSPORT_HEADERS
@@ -288,11 +288,17 @@ def _in_process(app: Flask, more: Mapping[str, str]) -> Send:
     return send
 
 
+def split_target(target: str) -> SplitResult:
+    """Split a request target as gunicorn does: one that begins with `//` names no host."""
+    split = urlsplit(f".{target}")
+    return split._replace(path=split.path[1:])
+
+
 def environ_of(
     method: str, path: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None
 ) -> dict[str, Any]:
     """Give the WSGI environment that gunicorn makes of a request."""
-    target = urlsplit(path)
+    target = split_target(path)
     environ = {
         "REQUEST_METHOD": method,
         "PATH_INFO": unquote(target.path, "latin-1"),

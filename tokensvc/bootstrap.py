@@ -252,7 +252,6 @@ def build(settings: Settings) -> Services:
         callers=callers,
         standings=standings,
         keys=keys,
-        limiter=limiter,
         usage=usage,
         settings=settings.token,
         alphabet=alphabet,
@@ -346,7 +345,8 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         return callers.service_with(scope, unverified_credential(), client_address())
 
     def signed_in() -> UserCaller:
-        return callers.signed_in_user(unverified_credential(), client_address())[0]
+        credential = unverified_credential()
+        return callers.signed_in_user(credential, client_address(), limited=False)[0]
 
     return [
         token_routes.routes(services.tokens),

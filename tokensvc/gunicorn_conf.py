@@ -67,7 +67,7 @@ proc_name = "tokensvc"
 keepalive = _KEEPALIVE
 graceful_timeout = 30
 timeout = 30
-limit_request_line = 4094
+limit_request_line = 8190  # a reason of 500 characters is up to 6000 in a query
 limit_request_fields = 64
 # A token that is too long shall hear 401 from the application, not 431 from the parser.
 limit_request_field_size = 32768

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import Client
+from tests.client import Answer, Client
 from tests.doubles.issuer import IssuerDouble
 from tests.live import STREAM_API_KEY, Service, running_service
 
@@ -62,7 +62,30 @@ def test_too_many_tokens(issuer: IssuerDouble, service: Service) -> None:
     for left, answer in zip((2, 1, 0, 0), answers, strict=True):
         assert answer.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
         assert answer.headers["RateLimit"].startswith(f'"mint";r={left};t=')
+    assert client.get("/v1/me").code == "rate_limited"
     assert as_user(issuer, service, "patient").get("/v1/me").status == 200
+
+
+def test_too_many_questions(issuer: IssuerDouble, service: Service) -> None:
+    """Asking who one is counts as asking for a token; signing oneself out is always possible."""
+    client = as_user(issuer, service, "curious")
+    answers = [client.get("/v1/me") for _ in range(LIMIT + 1)]
+    assert [answer.status for answer in answers] == [200] * LIMIT + [429]
+    for left, answer in zip((2, 1, 0, 0), answers, strict=True):
+        assert answer.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
+        assert answer.headers["RateLimit"].startswith(f'"mint";r={left};t=')
+    assert client.post("/v1/token", json={"api_key": STREAM_API_KEY}).code == "rate_limited"
+    assert client.post("/v1/me/revocations").status == 200
+
+
+def test_a_query_where_the_body_asks(issuer: IssuerDouble, service: Service) -> None:
+    """What a query asks of a `POST` is refused, not passed over; a query has no user object."""
+    client = as_user(issuer, service, "confused")
+    refused = client.post("/v1/token", query="ttl=60", valid=False)
+    assert (refused.status, refused.code) == (400, "malformed_request")
+    refused = client.get("/v1/token", query="user=john", valid=False)
+    assert refused.status == 400
+    assert "`user` is unknown in the query" in refused.json["detail"]
 
 
 def test_lost_clients(service: Service) -> None:
@@ -78,12 +101,15 @@ def test_lost_clients(service: Service) -> None:
 def test_too_many_failures(service: Service) -> None:
     """Failures count by the address that our own proxy names, an IPv6 one by its network."""
 
-    def fail_from(address: str) -> str:
+    def fail_from(address: str) -> Answer:
         headers = {"Authorization": "Bearer garbage", "X-Forwarded-For": f"10.9.9.9, {address}"}
-        return Client(service.base_url, headers).get("/v1/token").code
+        return Client(service.base_url, headers).get("/v1/token")
 
-    codes = [fail_from(f"2001:db8:0:1::{number}") for number in range(LIMIT + 3)]
-    assert codes[0] == "credentials_invalid"
-    assert codes[-1] == "rate_limited"
-    assert fail_from("2001:db8:0:2::1") == "credentials_invalid"
-    assert fail_from("203.0.113.7") == "credentials_invalid"
+    answers = [fail_from(f"2001:db8:0:1::{number}") for number in range(LIMIT + 3)]
+    assert answers[0].code == "credentials_invalid"
+    refused = answers[-1]
+    assert refused.code == "rate_limited"
+    assert refused.headers["RateLimit-Policy"] == f'"failures";q={LIMIT};w=3600'
+    assert refused.headers["RateLimit"] == f'"failures";r=0;t={refused.headers["Retry-After"]}'
+    assert fail_from("2001:db8:0:2::1").code == "credentials_invalid"
+    assert fail_from("203.0.113.7").code == "credentials_invalid"

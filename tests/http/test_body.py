@@ -8,7 +8,8 @@ import pytest
 
 from tests.client import Client
 from tests.http.conftest import TOKEN, Probe
-from tokensvc.http.body import parse_body
+from tokensvc.http.acts import ActQuery
+from tokensvc.http.body import parse_body, parse_both, parse_object
 from tokensvc.http.intake import MAX_BODY
 from tokensvc.http.respond import json_response
 
@@ -227,3 +228,33 @@ def test_numbers_come_back_as_they_were(client: Client, parsed: list[Asked]) -> 
     assert answer.json["user"] == user
     assert json.loads(answer.body)["user"]["big"] == 10**40
     assert len(parsed) == 1
+
+
+@pytest.mark.sec(52)
+@pytest.mark.parametrize("query", ["ttl=60", "ttl", "&", "user_id=john&ttl=60"])
+def test_a_query_where_the_body_is_read(client: Client, parsed: list[Asked], query: str) -> None:
+    """A query is refused where the body asks: to ignore it would be to ignore what was asked."""
+    answer = client.post("/v1/token", query=query, valid=False)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert "in the body" in answer.json["detail"]
+    assert not parsed
+
+
+def test_a_query_beside_an_object_of_any_members(client: Client, probe: Probe) -> None:
+    """It is refused there too."""
+    probe.view = lambda: json_response(TOKEN) if parse_object() == {} else None
+    assert client.post("/v1/token").status == 200
+    assert client.post("/v1/token", query="ttl=60", valid=False).status == 400
+
+
+def test_a_query_and_a_body(client: Client, probe: Probe) -> None:
+    """A route that takes both reads each as strictly as alone."""
+    probe.view = lambda: json_response({**TOKEN, "user": _plain(parse_both(ActQuery, Asked))})
+    answer = client.post("/v1/token", query="dry_run=true", json={"ttl": 60}, valid=False)
+    assert answer.json["user"] == {"dry_run": True, "ttl": 60}
+    for query, body in (("ttl=60", {}), ("dry_run=1", {}), ("", {"dry_run": True})):
+        assert client.post("/v1/token", query=query, json=body, valid=False).status == 400
+
+
+def _plain(asked: tuple[ActQuery, Asked]) -> dict[str, Any]:
+    return {"dry_run": asked[0].dry_run, "ttl": asked[1].ttl}

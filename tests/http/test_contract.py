@@ -51,7 +51,7 @@ TYPES: dict[str, type] = {
         *(ClientSecret, NewClientSecret, AddClientSecretRequest),
     )
 }
-NARROWER = {(Code.USER_SUSPENDED, 409)}
+NARROWER = {(Code.USER_SUSPENDED, 409), (Code.MALFORMED_REQUEST, 414)}
 """Statuses that a code has beside its usual one, where HTTP has a narrower one."""
 
 ANNOTATIONS = {"title", "description", "example", "examples", "x-enum-descriptions"}

@@ -62,7 +62,12 @@ def test_another_host_is_refused(client: Client, path: str) -> None:
 @pytest.mark.sec(55)
 @pytest.mark.parametrize(
     ("target", "status"),
-    [("http://evil.example/v1/token", 400), ("http://localhost:8000/v1/token", 200)],
+    [
+        ("http://evil.example/v1/token", 400),
+        ("http://localhost:8000/v1/token", 200),
+        ("http://LocalHost:8000/v1/token", 200),
+        ("http://localhost:8001/v1/token", 400),
+    ],
 )
 def test_an_absolute_target_names_the_same_host(probe: Probe, target: str, status: int) -> None:
     """A target with a host outranks Host (RFC 9112 section 3.2.2): the two must not differ."""

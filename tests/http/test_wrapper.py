@@ -45,7 +45,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.mark.sec(53, 56)
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/token/", "/v1//token", "/V1/TOKEN", "/%00", "/é", "/docs/x"]
+    "path",
+    [
+        *("/", "/v1", "/v1/token/", "/v1//token", "/V1/TOKEN", "/%00", "/é", "/docs/x"),
+        *("//v1/token", "///v1/token", "//metrics", "//", "//healthz"),
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
 def test_unknown_paths(client: Client, method: str, path: str) -> None:

@@ -25,7 +25,9 @@ def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
     @blueprint.get("/v1/me")
     def get_me() -> Reply:
         parse_query(NoParameters)
-        caller, standing = callers.signed_in_user(unverified_credential(), client_address())
+        caller, standing = callers.signed_in_user(
+            unverified_credential(), client_address(), limited=True
+        )
         active = keys.ring_at(standing.ring_version).active
         return json_response(
             Me(

@@ -5,8 +5,9 @@ from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
-from tokensvc.http.request_log import note
+from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.service import Issuers
+from tokensvc.limits.fields import fields
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
@@ -58,19 +59,48 @@ class Callers:
             note(client_id=caller.client_id)
         return caller
 
-    def signed_in_user(self, credential: Credential, address: str) -> tuple[UserCaller, Standing]:
+    def admit(self, caller: Caller) -> None:
+        """
+        Count a request of a verified user or service, and refuse one too many.
+
+        Raises:
+            Refusal: `rate_limited`.
+        """
+        if isinstance(caller, UserCaller):
+            state = self._limiter.hit("mint", caller.user_id)
+        else:
+            state = self._limiter.hit("service", caller.client_id)
+        set_rate_limit_fields(*fields(state))
+        if not state.allowed:
+            raise Refusal(
+                Code.RATE_LIMITED,
+                "Too many requests: wait, and keep a token until shortly before it expires.",
+                retry_after=state.reset_after,
+            )
+
+    def signed_in_user(
+        self, credential: Credential, address: str, *, limited: bool
+    ) -> tuple[UserCaller, Standing]:
         """
         Authenticate a user and refuse by their standing.
 
+        Args:
+            credential: Not verified yet.
+            address: Of the client, for the limit on failures.
+            limited: Whether `admit` counts it. Not where users sign themselves out: whoever has
+                stolen a sign-in could use the limit up to prevent that.
+
         Raises:
-            Refusal: As `authenticate`; `insufficient_scope` for a service; `user_suspended`,
-                `sign_in_required`.
+            Refusal: As `authenticate`; `insufficient_scope` for a service; `rate_limited`;
+                `user_suspended`, `sign_in_required`.
         """
         caller = self.authenticate(credential, address)
         if not isinstance(caller, UserCaller):
             raise Refusal(
                 Code.INSUFFICIENT_SCOPE, "This route is a signed-in user's own, not a service's."
             )
+        if limited:
+            self.admit(caller)
         standing = self._standings.read(caller.user_id)
         refuse_by_standing(caller, standing)
         return caller, standing
@@ -102,6 +132,7 @@ class Callers:
     def _refuse_failing(self, address: str) -> None:
         state = self._limiter.peek("failures", address)
         if not state.allowed:
+            set_rate_limit_fields(*fields(state))
             raise Refusal(
                 Code.RATE_LIMITED,
                 "Too many failed authentications from this address: wait, then send a valid "

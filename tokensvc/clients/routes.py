@@ -135,7 +135,6 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
 
     @blueprint.post("")
     def create_client() -> Reply:
-        parse_query(NoParameters)
         body = parse_body(CreateClientRequest)
         by = service(authorize(SCOPE), body.reason)
         rights = Rights(frozenset(body.scopes), body.vouches)
@@ -146,7 +145,6 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
 
     @blueprint.patch("/<client_id>")
     def change_client(client_id: str) -> Reply:
-        parse_query(NoParameters)
         body = parse_body(ChangeClientRequest)
         changed = administration.change(
             client_id,
@@ -170,7 +168,6 @@ def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blue
 
     @blueprint.post("/<client_id>/secrets")
     def add_secret(client_id: str) -> Reply:
-        parse_query(NoParameters)
         body = parse_body(AddClientSecretRequest)
         by = service(authorize(SCOPE), body.reason)
         created = administration.add_secret(client_id, body.expires_at, by=by)

@@ -6,7 +6,7 @@ from tokensvc.core import user_ids
 from tokensvc.core.callers import Authorize
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.delivery.service import Deliveries
-from tokensvc.http.body import NoParameters, parse_object, parse_query
+from tokensvc.http.body import parse_object
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
 
@@ -24,7 +24,6 @@ def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> 
 
     @blueprint.put("/v1/users/<user_id>/profile")
     def put_profile(user_id: str) -> Reply:
-        parse_query(NoParameters)
         user = parse_object()
         service = authorize(WRITE)
         note(user_id=user_ids.check(user_id, alphabet))

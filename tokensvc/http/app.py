@@ -178,13 +178,16 @@ class ServiceApp(Flask):
                 "`Host` names no host of this service: `hosts.allowed` lists them.",
             )
         target = environ.get("RAW_URI", "/")
-        if target[:1] != "/" and target != "*" and urlsplit(target).netloc != host:
+        if target[:1] != "/" and target != "*" and not _names_host(target, host):
             # RFC 9112 section 3.2.2: an absolute target outranks Host, so they must not differ.
             raise Refusal(Code.MALFORMED_REQUEST, "`Host` and the request target differ.")
 
     def _dispatch(self, here: Exchange) -> Reply:
         environ = here.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if path[:2] == "//":
+            # werkzeug would match it as if it had one slash, and a proxy's rules for paths may not.
+            raise _not_found()
         if method == "OPTIONS":
             return self._options(here, path)
         try:
@@ -232,6 +235,11 @@ class ServiceApp(Flask):
             client=here.client_address,
             **notes,
         )
+
+
+def _names_host(target: str, host: str) -> bool:
+    """Tell whether an absolute target is of this host; host names know no case."""
+    return urlsplit(target).netloc.lower() == host.lower()
 
 
 def _not_found() -> Refusal:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from tokensvc.core import strict_json
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import credentials, exchange
 
@@ -25,6 +26,7 @@ MAX_DIGITS = 4300
 """What Python converts to an integer: more would cost quadratic time."""
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Other = TypeVar("_Other", bound=msgspec.Struct)
 
 _CONTENT_TYPE = re.compile(
     r'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?;?', re.IGNORECASE
@@ -49,9 +51,21 @@ def parse_body(struct: type[_Struct]) -> _Struct:
     Parse the JSON body; an empty one is an empty object and needs no Content-Type.
 
     Raises:
-        Refusal: `unsupported_media_type` or `malformed_request`.
+        Refusal: `unsupported_media_type` or `malformed_request`, also for a query: what it asks for
+            must not be passed over.
     """
+    _refuse_query()
     return _convert(_content(), struct, "body")
+
+
+def parse_both(query: type[_Other], body: type[_Struct]) -> tuple[_Other, _Struct]:
+    """
+    Parse the query and the JSON body of a route that takes both.
+
+    Raises:
+        Refusal: As `parse_query` and `parse_body`.
+    """
+    return parse_query(query), _convert(_content(), body, "body")
 
 
 def parse_object() -> dict[str, Any]:
@@ -59,12 +73,20 @@ def parse_object() -> dict[str, Any]:
     Parse a JSON body that is an object with members of any name.
 
     Raises:
-        Refusal: `unsupported_media_type` or `malformed_request`.
+        Refusal: As `parse_body`.
     """
+    _refuse_query()
     content = _content()
     if not isinstance(content, dict):
         raise _malformed("The body does not fit: it must be an object.")
     return content
+
+
+def _refuse_query() -> None:
+    query = exchange.current().environ.get("QUERY_STRING", "")
+    if query:
+        credentials.refuse_in_query(query)
+        raise _malformed("This takes no parameters in the query: send them in the body.")
 
 
 def _content() -> Any:
@@ -108,7 +130,7 @@ def parse_query(struct: type[_Struct]) -> _Struct:
             errors="strict",
             max_num_fields=MAX_PARAMETERS,
         )
-        parameters: dict[str, Any] = _unique(pairs)
+        parameters: dict[str, Any] = strict_json.unique(pairs)
     except ValueError as error:
         raise _malformed(
             "The query cannot be read: write name=value, each name once, as percent-encoded UTF-8."
@@ -167,17 +189,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return squeezed[close[0]] if close else None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is named twice")
-    return members
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number is too big")
@@ -191,9 +202,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
-).decode
+_decode = strict_json.decoder(parse_float=_finite, parse_int=_integer).decode
 
 
 def _depth(content: Any) -> int:

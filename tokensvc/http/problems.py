@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import exchange
@@ -22,7 +23,7 @@ RETRY_AFTER = 5
 
 class Problem(msgspec.Struct, frozen=True):
     """
-    A problem document; some codes add members of their own.
+    A problem document.
 
     Attributes:
         type: Where the code is explained.
@@ -31,6 +32,7 @@ class Problem(msgspec.Struct, frozen=True):
         detail: What happened and what to do next.
         code: What happened, for machines.
         request_id: The request, as the log names it.
+        sign_in_after: Only of `sign_in_required`; epoch seconds.
     """
 
     type: str
@@ -39,6 +41,7 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
     code: Code
     request_id: str
+    sign_in_after: int | UnsetType | None = UNSET
 
 
 KINDS: Mapping[Code, tuple[int, str]] = {
@@ -139,9 +142,9 @@ class Problems:
             detail=detail,
             code=code,
             request_id=request_id,
+            **(members or {}),
         )
-        content = {**msgspec.structs.asdict(problem), **(members or {})}
-        return Reply(problem.status, msgspec.json.encode(content), PROBLEM_JSON, headers)
+        return Reply(problem.status, msgspec.json.encode(problem), PROBLEM_JSON, headers)
 
 
 def _challenge(refusal: Refusal) -> str:

@@ -22,4 +22,6 @@ def note(**fields: Any) -> None:
 
 def set_rate_limit_fields(policy: str, limit: str) -> None:
     """Send `RateLimit-Policy` and `RateLimit` with the answer, whatever it will be."""
-    exchange.current().rate_limit = (policy, limit)
+    request = exchange.current(None)
+    if request is not None:
+        request.rate_limit = (policy, limit)

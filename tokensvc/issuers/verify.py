@@ -6,19 +6,21 @@ registered claims, no member twice, nothing critical that is not understood. Str
 purpose (RFC 8725, RFC 7515 section 4.1.11): whatever passes here, `jwt.decode` passes too.
 """
 
-import json
 from binascii import a2b_base64
 from collections.abc import Iterable
 from typing import Any, NewType, TypeGuard
 
 import msgspec
 
+from tokensvc.core import strict_json
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.keyset import VerificationKey
 
 MAX_TOKEN_LENGTH = 8192
 MAX_TIME = 2**53 - 1
 """The largest integer that every JSON library reads exactly (RFC 8259 section 6)."""
+
+_JSON = strict_json.decoder()
 
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 """Claims whose signature was checked. Not yet that they are for us, or still true."""
@@ -117,20 +119,6 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise _invalid(f"The token's {what} is no JSON object, or has a member twice.")
     return parsed
-
-
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(members)
-    if len(unique) != len(members):
-        raise ValueError("a member appears twice")
-    return unique
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _check_registered(claims: dict[str, Any]) -> str:

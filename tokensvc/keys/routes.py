@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from tokensvc.core.callers import Authorize
 from tokensvc.core.orders import Order
 from tokensvc.http.acts import ActQuery, ActRequest
-from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
@@ -77,7 +77,7 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("")
     def add_key() -> Reply:
-        query, body = parse_query(ActQuery), parse_body(AddStreamKeyRequest)
+        query, body = parse_both(ActQuery, AddStreamKeyRequest)
         order = order_of(query, body)
         note(api_key=body.api_key)
         secret = body.secret.encode("utf-8")
@@ -88,13 +88,13 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("/<key_id>/activate")
     def activate_key(key_id: str) -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         order = order_of(query, body)
         return _answer(rotation.activate(key_id, order), order)
 
     @blueprint.post("/<key_id>/retire")
     def retire_key(key_id: str) -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         order = order_of(query, body)
         return _answer(rotation.retire(key_id, order), order)
 

@@ -9,7 +9,7 @@ from tokensvc.core.callers import Authorize, SignedIn
 from tokensvc.core.orders import Order
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.acts import ActQuery, ActRequest, Reason
-from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
@@ -89,7 +89,7 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
 
     @blueprint.post("/<user_id>/revocations")
     def revoke_user(user_id: str) -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         order = order_of(user_id, query, body.reason)
         return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
 
@@ -102,7 +102,7 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
 
     @blueprint.put("/<user_id>/suspension")
     def suspend(user_id: str) -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         order = order_of(user_id, query, body.reason)
         return _answer(revocations, user_id, revocations.suspend(user_id, order), order)
 
@@ -120,7 +120,7 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("/revocations")
     def revoke_everyone() -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         service = authorize(REVOKE_EVERYONE)
         order = Order(service.client_id, body.reason, query.dry_run)
         return _answer(revocations, None, revocations.revoke(None, order), order)
@@ -141,7 +141,7 @@ def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
 
     @blueprint.post("/v1/me/revocations")
     def revoke_own() -> Reply:
-        query, body = parse_query(ActQuery), parse_body(ActRequest)
+        query, body = parse_both(ActQuery, ActRequest)
         user_id = signed_in().user_id
         order = Order(user_id, body.reason, query.dry_run)
         return _answer(revocations, user_id, revocations.revoke(user_id, order), order)

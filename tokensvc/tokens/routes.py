@@ -8,7 +8,7 @@ from flask import Blueprint
 from tokensvc.http.body import parse_body, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.http.respond import Reply, json_response, text_response, wants_text
-from tokensvc.tokens.rules import TokenRequest
+from tokensvc.tokens.rules import TokenQuery, TokenRequest
 from tokensvc.tokens.service import TokenService
 
 
@@ -23,6 +23,10 @@ class TokenResponse(msgspec.Struct, frozen=True):
     expires_in: int
     user: dict[str, Any] | None
 
+    def __repr__(self) -> str:
+        """Leave out the token."""
+        return f"TokenResponse(user_id={self.user_id!r}, api_key={self.api_key!r})"
+
 
 def routes(tokens: TokenService) -> Blueprint:
     """Give the routes of the token provider endpoint."""
@@ -34,7 +38,8 @@ def routes(tokens: TokenService) -> Blueprint:
 
     @blueprint.get("/v1/token")
     def get_token() -> Reply:
-        return _answer(tokens, parse_query(TokenRequest))
+        query = parse_query(TokenQuery)
+        return _answer(tokens, TokenRequest(**msgspec.structs.asdict(query)))
 
     return blueprint
 

@@ -21,13 +21,18 @@ from tokensvc.tokens.settings import MIN_TTL, TokenSettings
 MINT_SCOPE = "tokens:mint"
 
 
-class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller asks for. Nothing here proves anything."""
+class TokenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a caller asks for in a query, which holds no user object. Proves nothing."""
 
     user_id: str | None = None
     auth_time: Annotated[int, msgspec.Meta(ge=0)] | None = None
     api_key: str | None = None
     ttl: Annotated[int, msgspec.Meta(ge=MIN_TTL)] | None = None
+
+
+class TokenRequest(TokenQuery, frozen=True, forbid_unknown_fields=True):
+    """What a caller asks for. Nothing here proves anything."""
+
     user: dict[str, Any] | None = None
 
 

@@ -5,13 +5,10 @@ from collections.abc import Callable
 from tokensvc.callers.service import Callers
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.credentials import Credential
-from tokensvc.http.request_log import note, set_rate_limit_fields
+from tokensvc.http.request_log import note
 from tokensvc.keys.service import StreamKeys
-from tokensvc.limits.fields import fields
-from tokensvc.limits.service import Limiter
 from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import metrics
 from tokensvc.tokens import rules, signer
@@ -36,7 +33,6 @@ class TokenService:
         callers: Callers,
         standings: StandingStore,
         keys: StreamKeys,
-        limiter: Limiter,
         usage: Usage,
         settings: TokenSettings,
         alphabet: Alphabet,
@@ -46,7 +42,6 @@ class TokenService:
         self._callers = callers
         self._standings = standings
         self._keys = keys
-        self._limiter = limiter
         self._usage = usage
         self._settings = settings
         self._alphabet = alphabet
@@ -73,7 +68,7 @@ class TokenService:
         # 2, 3: limit failures by address; authenticate.
         caller = self._callers.authenticate(credential, address)
         # 4: limit by the verified user, or by the service.
-        self._admit(caller)
+        self._callers.admit(caller)
         return self.mint_for(caller, request)
 
     def mint_for(self, caller: Caller, request: TokenRequest) -> MintedToken:
@@ -105,16 +100,3 @@ class TokenService:
             self._usage.minted_unnamed()
         note(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
         return minted
-
-    def _admit(self, caller: Caller) -> None:
-        if isinstance(caller, UserCaller):
-            state = self._limiter.hit("mint", caller.user_id)
-        else:
-            state = self._limiter.hit("service", caller.client_id)
-        set_rate_limit_fields(*fields(state))
-        if not state.allowed:
-            raise Refusal(
-                Code.RATE_LIMITED,
-                "Too many token requests: keep the token until shortly before it expires.",
-                retry_after=state.reset_after,
-            )
