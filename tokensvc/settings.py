@@ -20,6 +20,7 @@ from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.issuers.urls import names_loopback
 from tokensvc.settings_model import Settings
 from tokensvc.settings_sources import Fault, Given, Location
+from tokensvc.telemetry.settings import port_of
 
 __all__ = ["Fault", "Settings", "SettingsError", "json_schema", "load"]
 
@@ -185,8 +186,9 @@ def _check_user_ids(settings: Settings) -> _Disagreements:
 
 
 def _check_metrics(settings: Settings) -> _Disagreements:
-    if settings.metrics.bind == settings.bind:
-        yield ("metrics", "bind"), "is the service's own: choose another port"
+    # By its port alone a request is known for an operator's.
+    if settings.metrics.bind and port_of(settings.metrics.bind) == port_of(settings.bind):
+        yield ("metrics", "bind"), "has the port of `bind`: choose another one"
 
 
 _AGREEMENTS: tuple[tuple[frozenset[str], Callable[[Settings], _Disagreements]], ...] = (

@@ -5,8 +5,6 @@ Owns the fields that belong to no package and the values that they are made of. 
 would be right and repeats no secret, nor a URL that may hold one.
 """
 
-import base64
-import binascii
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +19,11 @@ from tokensvc.core import user_ids
 from tokensvc.delivery.settings import WorkerSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
-from tokensvc.keys.rules import MIN_SECRET_BYTES
+from tokensvc.keys.rules import MIN_SECRET_BYTES, decoded_encryption_key
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
 
-_ENCRYPTION_KEY_BYTES = 32
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _REDIS = frozenset({"redis", "rediss"})
 
@@ -88,14 +85,7 @@ def _redis_url(url: SecretStr) -> SecretStr:
 
 
 def _encryption_key(key: SecretStr) -> SecretStr:
-    try:
-        decoded = base64.urlsafe_b64decode(key.get_secret_value())
-    except (binascii.Error, ValueError):
-        decoded = b""
-    if len(decoded) != _ENCRYPTION_KEY_BYTES:
-        raise ValueError(
-            "must be 32 random bytes in URL-safe base64: openssl rand -base64 32 | tr '+/' '-_'"
-        )
+    decoded_encryption_key(key.get_secret_value())
     return key
 
 

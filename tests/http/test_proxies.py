@@ -4,7 +4,7 @@ import pytest
 
 from tokensvc.http.proxies import Proxies, check_network, rate_limit_key
 
-OURS = Proxies(["10.0.0.0/8", "fd00::/8"])
+OURS = Proxies(["10.0.0.0/8", "fd00::/16"])
 CLIENT, SPOOF = "203.0.113.7", "198.51.100.66"
 
 
@@ -41,9 +41,17 @@ def test_without_trusted_proxies_nobody_is_believed() -> None:
     assert Proxies([]).client_address("127.0.0.1", CLIENT) == "127.0.0.1"
 
 
-@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "::/0", "*", "proxy.example", "10.0.0.1/8"])
+@pytest.mark.sec(55)
+@pytest.mark.parametrize(
+    "cidr",
+    [
+        *("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "10.0.0.0/7"),
+        *("::/0", "2000::/3", "fc00::/15"),
+        *("*", "proxy.example", "10.0.0.1/8"),
+    ],
+)
 def test_networks_that_are_refused(cidr: str) -> None:
-    """A network that trusts everybody, or that is none, is refused with its own text."""
+    """A network that trusts strangers, or that is none, is refused with its own text."""
     with pytest.raises(ValueError, match=cidr.split("/", maxsplit=1)[0].replace("*", r"\*")):
         check_network(cidr)
 

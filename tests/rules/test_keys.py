@@ -125,6 +125,7 @@ def test_a_changed_ciphertext_is_refused(damage):
         ([OLD, NEW, "ключ"], "number 3 is no Fernet key"),
         ([OLD + "AAAA"], "number 1 is no Fernet key"),
         (["!" + OLD], "number 1 is no Fernet key"),
+        (["$" + OLD], "number 1 is no Fernet key"),
     ],
 )
 @pytest.mark.sec(25)

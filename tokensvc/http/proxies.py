@@ -16,6 +16,9 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _IPV6_SITE = 64
 """Bits: a household gets a /64, so one client has 2^64 addresses."""
 
+_SHORTEST_PREFIX = {4: 8, 6: 16}
+"""Bits: 10.0.0.0/8 is the widest network that one operator has."""
+
 
 class Proxies:
     """
@@ -25,7 +28,7 @@ class Proxies:
         cidrs: Their networks.
 
     Raises:
-        ValueError: One is no CIDR, or trusts everybody.
+        ValueError: One is no CIDR, or trusts strangers.
     """
 
     def __init__(self, cidrs: Iterable[str]) -> None:
@@ -64,11 +67,14 @@ def check_network(cidr: str) -> Network:
     Parse the network of a proxy.
 
     Raises:
-        ValueError: It is no CIDR, or trusts everybody.
+        ValueError: It is no CIDR, or trusts strangers.
     """
     network = ipaddress.ip_network(cidr)
-    if network.prefixlen == 0:
-        raise ValueError(f"{network} trusts everybody: name the networks of your proxies")
+    if network.prefixlen < _SHORTEST_PREFIX[network.version]:
+        raise ValueError(
+            f"{network} trusts strangers: name the networks of your proxies, "
+            "/8 (IPv6: /16) at the widest"
+        )
     return network
 
 

@@ -1,5 +1,7 @@
 """The states of a key, which key signs for whom, and what an act makes of a ring. Pure."""
 
+import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +15,7 @@ from tokensvc.core.errors import Code, Refusal
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
 
+_ENCRYPTION_KEY_BYTES = 32
 _API_KEY = re.compile(r"[!-~]{1,255}")
 _KEY_ID = re.compile(r"key_([0-9a-f]{14})[0-9a-f]{8}")
 
@@ -80,6 +83,25 @@ class StreamKey:
 def fingerprint(secret: bytes) -> str:
     """Give 16 hex digits that tell one secret from another and say nothing about either."""
     return hashlib.sha256(b"tokensvc key fingerprint\x00" + secret).hexdigest()[:16]
+
+
+def decoded_encryption_key(text: str) -> bytes:
+    """
+    Give the bytes of an encryption key; a character that is none of its alphabet is not skipped.
+
+    Raises:
+        ValueError: Says what a key is, and nothing of the text.
+    """
+    try:
+        raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raw = b""
+    if len(raw) != _ENCRYPTION_KEY_BYTES:
+        raise ValueError(
+            "is no Fernet key, 32 random bytes in URL-safe base64: "
+            "openssl rand -base64 32 | tr '+/' '-_'"
+        )
+    return raw
 
 
 class StreamKeyRing:

@@ -1,7 +1,6 @@
 """Encryption at rest: secrets go into the database wrapped, and come out by a key that covers."""
 
 import base64
-import binascii
 import os
 import tempfile
 from collections.abc import Sequence
@@ -10,9 +9,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.rules import fingerprint
-
-_KEY_BYTES = 32
+from tokensvc.keys.rules import decoded_encryption_key, fingerprint
 
 
 class VaultError(Exception):
@@ -111,13 +108,6 @@ def _make_key_file(path: Path) -> None:
 
 def _decode(key: str, place: int) -> bytes:
     try:
-        raw = base64.b64decode(key.encode("ascii"), altchars=b"-_", validate=True)
-    except (binascii.Error, UnicodeEncodeError):
-        raw = b""
-    if len(raw) != _KEY_BYTES:
-        raise StartupError(
-            f"encryption_keys: number {place} is no Fernet key, 32 bytes in URL-safe base64. Make "
-            'one with: python3 -c "from cryptography.fernet import Fernet; '
-            'print(Fernet.generate_key().decode())"'
-        )
-    return raw
+        return decoded_encryption_key(key)
+    except ValueError as error:
+        raise StartupError(f"encryption_keys: number {place} {error}") from None

@@ -16,6 +16,11 @@ def _address(text: str) -> str:
     return text
 
 
+def port_of(address: str) -> int:
+    """Give the port of an `Address`."""
+    return int(address.rpartition(":")[2])
+
+
 def _long_enough(token: SecretStr) -> SecretStr:
     if len(token.get_secret_value()) < MIN_TOKEN_LENGTH:
         raise ValueError(f"use at least {MIN_TOKEN_LENGTH} random characters")
