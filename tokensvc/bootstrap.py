@@ -8,12 +8,13 @@ first request, `build` in each process.
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
 from flask import Blueprint
 
 from tokensvc import settings as settings_module
@@ -53,6 +54,7 @@ from tokensvc.settings import Settings
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.telemetry import logging, redaction
+from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
 from tokensvc.tokens.service import TokenService
 from tokensvc.upkeep.loop import Upkeep
@@ -61,6 +63,17 @@ from tokensvc.upkeep.usage import Usage
 _BACKGROUND_THREADS = 4
 """Beside those that serve requests: the refresh of issuers' keys, delivery, upkeep, and the
 readiness probe."""
+
+_FIXED = ("bind", "workers", "threads")
+"""Settings that gunicorn's master takes up once; so are `metrics.bind` and the SQLite file."""
+
+NO_ACTIVE_KEY = (
+    "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
+    "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
+    "`tokensvc stream-keys activate`."
+)
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +151,59 @@ def settings_of_process() -> Settings:
 
 def reload() -> None:
     """
-    Read the settings again, for the workers to come.
+    Read the settings again, for the workers to come; what is refused changes nothing.
 
     Raises:
         SettingsError: With every fault. The former settings stay.
         StartupError: What the operator must change first. The former settings stay.
     """
     settings = settings_module.load(os.environ)
-    redaction.conceal(settings.secret_values())
+    redaction.conceal(settings.secret_values())  # first, since a refusal is logged too
+    former = settings_of_process()
+    settings, unchanged = _keep_what_is_fixed(former, settings)
     prepare(settings)
-    logging.configure(settings.log)  # last, since what is refused shall change nothing
+    logging.configure(settings.log)
+    if unchanged:
+        _log.warning(
+            "restart_needed",
+            settings=unchanged,
+            hint="their changes are not in force: they take a restart",
+        )
     _OfProcess.settings = settings
+
+
+def _keep_what_is_fixed(former: Settings, settings: Settings) -> tuple[Settings, list[str]]:
+    """
+    Take back what a running master cannot change: its sockets, its processes, a locked file.
+
+    Returns:
+        The settings that can be in force, and the names of those whose change cannot.
+    """
+    fixed = [name for name in _FIXED if getattr(former, name) != getattr(settings, name)]
+    if former.sqlite_path != settings.sqlite_path:
+        fixed.append("database_url")
+    kept = {name: getattr(former, name) for name in fixed}
+    if former.metrics.bind != settings.metrics.bind:
+        fixed.append("metrics.bind")
+        kept["metrics"] = settings.metrics.model_copy(update={"bind": former.metrics.bind})
+    return settings.model_copy(update=kept), fixed
 
 
 def prepare(settings: Settings) -> None:
     """
-    Bring the database to where the service can start: its schema, and a Stream key that signs.
+    Bring the database to where the service can start, and build what a worker will build.
+
+    A worker that cannot be built ends the whole service, so this is asked before the fork.
 
     Raises:
         StartupError: What the operator must change first.
     """
-    with _prepared_database(settings) as database:
-        _prepare_keys(database, settings)
+    with _prepared_database(settings):
+        services = build(settings)
+        try:
+            _prepare_keys(services)
+        finally:
+            services.close()
 
 
 def prepare_schema(settings: Settings) -> None:
@@ -174,7 +218,7 @@ def prepare_schema(settings: Settings) -> None:
 
 
 @contextmanager
-def _prepared_database(settings: Settings) -> Iterator[Database]:
+def _prepared_database(settings: Settings) -> Iterator[None]:
     """SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it."""
     database = open_database(settings)
     try:
@@ -182,27 +226,20 @@ def _prepared_database(settings: Settings) -> Iterator[Database]:
             schema.migrate(database)
         else:
             schema.require_current(database)
-        yield database
+        yield
     except Refusal as refusal:
         raise StartupError(f"{refusal.detail} ({refusal.reason})") from refusal
     finally:
         database.close()
 
 
-def _prepare_keys(database: Database, settings: Settings) -> None:
-    vault = open_vault(settings)
-    keys = StreamKeys(database, vault)
-    keys.check_covered()
-    stream = settings.stream
+def _prepare_keys(services: Services) -> None:
+    services.keys.check_covered()
+    stream = services.settings.stream
     if stream.api_key is not None and stream.api_secret is not None:
-        rotation = _rotation(settings, database, DatabaseClock(database, system_clock), vault)
-        rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
-    if not keys.has_active():
-        raise StartupError(
-            "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
-            "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
-            "`tokensvc stream-keys activate`."
-        )
+        services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
+    if not services.keys.has_active():
+        raise StartupError(NO_ACTIVE_KEY)
 
 
 def open_database(settings: Settings) -> Database:
@@ -221,15 +258,26 @@ def open_vault(settings: Settings) -> Vault:
     """
     if settings.encryption_keys:
         return Vault([key.get_secret_value() for key in settings.encryption_keys])
-    path = settings.sqlite_path
+    path = key_file(settings)
     if path is None:
         raise StartupError("encryption_keys: PostgreSQL needs them.")
-    return Vault([load_or_make_key_file(Path(f"{path}.key"))])
+    return Vault([load_or_make_key_file(path)])
 
 
-def build(settings: Settings) -> Services:
+def key_file(settings: Settings) -> Path | None:
+    """Give where the encryption key is that SQLite has when the settings have none."""
+    path = settings.sqlite_path
+    return None if path is None else path.with_name(f"{path.name}.key")
+
+
+def build(
+    settings: Settings, *, issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore
+) -> Services:
     """
     Build what routes and commands call. Nothing here waits for a network.
+
+    Args:
+        issuer_keys: Makes the store of issuers' keys.
 
     Raises:
         StartupError: What the operator must change first.
@@ -241,7 +289,7 @@ def build(settings: Settings) -> Services:
     clients = Clients(database, system_clock)
     alphabet = settings.user_ids.alphabet
     issuers = Issuers(
-        settings.issuers, settings.jwks, alphabet, IssuerKeyStore(database), system_clock
+        settings.issuers, settings.jwks, alphabet, issuer_keys(database), system_clock
     )
     limiter = Limiter(settings.limits, settings.redis_url)
     usage = Usage(system_clock)
@@ -332,7 +380,7 @@ def build_app(services: Services) -> ServiceApp:
         allowed_hosts=settings.hosts.allowed,
         cors_origins=settings.cors.origins,
         trusted_proxies=settings.proxies.trusted,
-        metrics_port=int(metrics_bind.rpartition(":")[2]) if metrics_bind else None,
+        metrics_port=port_of(metrics_bind) if metrics_bind else None,
     )
     return make_app(config, _blueprints(services))
 

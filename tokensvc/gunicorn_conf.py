@@ -5,7 +5,9 @@ The master reads the settings before it forks, and again on HUP. Faulty ones are
 former ones kept, since gunicorn stops as a whole when a new worker cannot start.
 """
 
+import atexit
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +19,16 @@ from gunicorn.glogging import Logger
 from tokensvc.telemetry import multiprocess
 
 _metrics_folder = tempfile.mkdtemp(prefix="tokensvc-metrics-")
+_importer = os.getpid()
+
+
+@atexit.register
+def _remove_metrics_folder() -> None:
+    """Remove it with the process that made it; workers inherit what runs at exit."""
+    if os.getpid() == _importer:
+        shutil.rmtree(_metrics_folder, ignore_errors=True)
+
+
 multiprocess.prepare(_metrics_folder)  # before anything below imports prometheus_client
 
 import structlog  # noqa: E402 - as said above
@@ -29,6 +41,7 @@ from tokensvc.settings import Settings, SettingsError  # noqa: E402 - as said ab
 
 _KEEPALIVE = 75
 """Seconds: longer than the idle time of load balancers (60), which else meet closed connections."""
+_STAYS = "the former settings stay in force"
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +63,6 @@ def _settings_or_exit() -> Settings:
     try:
         return bootstrap.settings_of_process()
     except SettingsError as error:
-        shutil.rmtree(_metrics_folder, ignore_errors=True)
         sys.exit(f"tokensvc does not start, because of its settings:\n{error}")
 
 
@@ -83,11 +95,9 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Take the lock of the SQLite file, and bring the database to where the service can start."""
     try:
         if _settings.sqlite_path is not None:
-            _settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
             _Master.lock = hold_process_lock(_settings.sqlite_path)
         bootstrap.prepare(_settings)
     except StartupError as error:
-        shutil.rmtree(_metrics_folder, ignore_errors=True)
         sys.exit(f"tokensvc does not start:\n{error}")
 
 
@@ -96,14 +106,11 @@ def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     try:
         bootstrap.reload()
     except (SettingsError, StartupError) as error:
-        _log.error("reload_refused", detail=str(error), hint="the former settings stay in force")
+        _log.error("reload_refused", detail=str(error), hint=_STAYS)
+    except Exception as error:  # noqa: BLE001 - it would end the master, and with it the service
+        _log.error("reload_refused", detail=type(error).__name__, hint=_STAYS, exc_info=error)
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Fold the figures of a worker that ended into the archive."""
     multiprocess.archive(worker.pid)
-
-
-def on_exit(server: Any) -> None:  # noqa: ARG001 - gunicorn's
-    """Remove what only the running service needed."""
-    shutil.rmtree(_metrics_folder, ignore_errors=True)

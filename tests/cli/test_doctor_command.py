@@ -1,6 +1,8 @@
 """`tokensvc doctor`: what is wrong is named with what to do, against real parts that are wrong."""
 
+import contextlib
 import json
+import sqlite3
 import time
 
 import pytest
@@ -32,6 +34,12 @@ def doctor(tokensvc, stream, issuer):
     return lambda *arguments, **more: tokensvc("doctor", *arguments, **more)
 
 
+def contents(folder):
+    """Give every row of the database."""
+    with contextlib.closing(sqlite3.connect(folder / "tokensvc.db")) as connection:
+        return list(connection.iterdump())
+
+
 def states(ended):
     return {result["check"]: result["state"] for result in ended.json}
 
@@ -59,6 +67,33 @@ def test_nothing_is_made_before_the_first_start(doctor, tmp_path):
     assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "ok"
     assert ended.code == 0
     assert list(tmp_path.glob("tokensvc.db*")) == []
+
+
+def test_a_diagnosis_writes_nothing(doctor, tokensvc, issuer, tmp_path):
+    """No Stream key, no issuer's keys, no encryption key, and no event come of a look."""
+    tokensvc("migrate")
+    before = contents(tmp_path)
+    assert doctor().code == 0
+    assert doctor("--token", issuer.token(sub="john")).code == 0
+    assert contents(tmp_path) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tokensvc.db"]
+
+
+def test_what_a_start_would_refuse_is_found(doctor, tokensvc, tmp_path):
+    """Another secret for a key of the ring, no key at all, an encryption key that is gone."""
+    assert tokensvc("clients", "list").code == 0
+    conflict = doctor(STREAM_API_SECRET="another-stream-secret-of-more-than-32-bytes")
+    assert (conflict.code, "stream-keys add" in conflict.out) == (1, True)
+    (tmp_path / "tokensvc.db.key").unlink()
+    uncovered = doctor()
+    assert (uncovered.code, "no encryption key" in uncovered.out) == (1, True)
+    assert not (tmp_path / "tokensvc.db.key").exists()
+    nothing = doctor(
+        STREAM_API_KEY="",
+        STREAM_API_SECRET="",
+        TOKENSVC_DATABASE_URL=f"sqlite:///{tmp_path / 'other.db'}",
+    )
+    assert (nothing.code, "set STREAM_API_KEY" in nothing.out) == (1, True)
 
 
 def test_a_wrong_secret_is_found(doctor, stream):

@@ -93,3 +93,10 @@ def test_a_released_lock_is_free(path):
     lock.release()
     hold_process_lock(path).release()
     assert stat.S_IMODE(path.with_name("tokensvc.db.lock").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    """One sentence for the operator, that names the file; no traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match=r"cannot write .*file/tokensvc\.db\.lock"):
+        hold_process_lock(tmp_path / "file" / "tokensvc.db")

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,10 +11,12 @@ from pydantic import SecretStr
 from tokensvc import bootstrap
 from tokensvc.bootstrap import Services
 from tokensvc.cli.output import json_option, printable, write_json
-from tokensvc.cli.session import given_or_stdin, load_settings, opened_services
+from tokensvc.cli.session import given_or_stdin, load_settings
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
+from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
+from tokensvc.keys.vault import Vault
 from tokensvc.ops.checks import check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.settings import Settings, SettingsError
@@ -69,21 +72,61 @@ def _examine() -> Iterator[CheckResult]:
             yield CheckResult("settings", State.FAILED, str(fault))
         return
     yield CheckResult("settings", State.OK, f"{settings.environment}, for {settings.public_url}")
-    path = settings.sqlite_path
-    if path is None or path.exists():
-        found = _database(settings)
-        yield found
-        if found.state is State.OK:
-            yield from _examine_services(settings)
+    found = _database(settings)
+    yield found
+    if found.state is State.FAILED:
         return
-    # Nothing may be made here: a file of root's would be in the way of the service.
-    yield CheckResult("database", State.DEGRADED, f"{path} is made by the first start")
+    try:
+        with _unwritten(settings) as services:
+            yield from _issuers(services)
+            yield from _stream(services)
+            yield check_delivery(services.deliveries)
+    except (Refusal, StartupError) as error:
+        yield CheckResult("start", State.FAILED, _text(error))
+
+
+class _ReadStore(IssuerKeyStore):
+    """The keys of issuers that the service has kept."""
+
+    def save(self, issuer: str, keys: StoredKeys) -> None:
+        """Leave what is kept as it is."""
+
+
+@contextmanager
+def _unwritten(settings: Settings) -> Iterator[Services]:
+    """
+    Give the services of the settings, made of what is there: a diagnosis writes nothing.
+
+    A file of root's would be in the way of the service. Where the first start would make the
+    database or the encryption key, there is a passing one.
+
+    Raises:
+        StartupError: What the operator must change first.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
-        yield from _examine_services(settings.model_copy(update={"database_url": scratch}))
+        if _is_yet_to_be_made(settings.sqlite_path):
+            scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
+            settings = settings.model_copy(update={"database_url": scratch})
+            bootstrap.prepare_schema(settings)
+        if not settings.encryption_keys and _is_yet_to_be_made(bootstrap.key_file(settings)):
+            passing = (SecretStr(Vault.generate_key()),)
+            settings = settings.model_copy(update={"encryption_keys": passing})
+        services = bootstrap.build(settings, issuer_keys=_ReadStore)
+        try:
+            schema.require_current(services.database)
+            yield services
+        finally:
+            services.close()
+
+
+def _is_yet_to_be_made(path: Path | None) -> bool:
+    return path is not None and not path.exists()
 
 
 def _database(settings: Settings) -> CheckResult:
+    path = settings.sqlite_path
+    if _is_yet_to_be_made(path):
+        return CheckResult("database", State.DEGRADED, f"{path} is made by the first start")
     try:
         database = bootstrap.open_database(settings)
         try:
@@ -98,21 +141,6 @@ def _database(settings: Settings) -> CheckResult:
     return CheckResult("database", State.OK, f"{database.dialect}, schema {status}")
 
 
-def _examine_services(settings: Settings) -> Iterator[CheckResult]:
-    try:
-        bootstrap.prepare(settings)
-        services = bootstrap.build(settings)
-    except StartupError as error:
-        yield CheckResult("start", State.FAILED, _text(error))
-        return
-    try:
-        yield from _issuers(services)
-        yield from _stream(services)
-        yield check_delivery(services.deliveries)
-    finally:
-        services.close()
-
-
 def _issuers(services: Services) -> Iterator[CheckResult]:
     services.issuers.load_stored_keys()
     services.issuers.refresh()
@@ -125,20 +153,17 @@ def _issuers(services: Services) -> Iterator[CheckResult]:
 
 
 def _stream(services: Services) -> Iterator[CheckResult]:
-    ring = services.keys.ring_at(0)
     clocks: list[float] = []
-    for key in ring.keys:
-        name = f"Stream key {key.api_key}"
-        if key.api_key == PLACEHOLDER_API_KEY:
+    base_url = services.settings.stream.base_url
+    for api_key, secret in _pairs(services):
+        name = f"Stream key {api_key}"
+        if api_key == PLACEHOLDER_API_KEY:
             detail = "a placeholder, Stream accepts none of its tokens: set STREAM_API_KEY"
             yield CheckResult(name, State.DEGRADED, detail)
             continue
         try:
             answer = check_key(
-                base_url=services.settings.stream.base_url,
-                api_key=key.api_key,
-                secret=key.secret,
-                clock=system_clock,
+                base_url=base_url, api_key=api_key, secret=secret, clock=system_clock
             )
         except StreamUnavailableError as error:
             yield CheckResult(name, State.DEGRADED, f"Stream was not asked: {error}")
@@ -147,6 +172,25 @@ def _stream(services: Services) -> Iterator[CheckResult]:
         if answer.clock_ahead is not None:
             clocks.append(answer.clock_ahead)
     yield from (_clock(ahead, services.settings.token.skew) for ahead in clocks[:1])
+
+
+def _pairs(services: Services) -> list[tuple[str, bytes]]:
+    """
+    Give the pairs of the ring or, of an empty one, the pair that a start would put into it.
+
+    Raises:
+        StartupError: A start would be refused.
+    """
+    services.keys.check_covered()
+    api_key, secret = services.settings.stream.api_key, services.settings.stream.api_secret
+    if api_key is not None and secret is not None:
+        text = secret.get_secret_value()
+        if services.keys.would_seed(api_key, text):
+            return [(api_key, text.encode("utf-8"))]
+    ring = services.keys.ring_at(0)
+    if ring.active is None:
+        raise StartupError(bootstrap.NO_ACTIVE_KEY)
+    return [(key.api_key, key.secret) for key in ring.keys]
 
 
 def _verdict(name: str, answer: KeyCheck) -> CheckResult:
@@ -168,7 +212,7 @@ def _clock(ahead: float, skew: int) -> CheckResult:
 
 
 def _explain(unverified_token: str) -> Iterator[CheckResult]:
-    with opened_services() as services:
+    with _unwritten(load_settings()) as services:
         services.issuers.load_stored_keys()
         services.issuers.refresh()
         findings = services.issuers.explain(unverified_token)

@@ -37,9 +37,14 @@ def hold_process_lock(sqlite_path: Path) -> ProcessLock:
 
     Raises:
         AlreadyServedError: Another process holds it.
+        StartupError: The file or its folder cannot be made.
     """
     path = sqlite_path.with_name(f"{sqlite_path.name}.lock")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -15,6 +15,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.keys import rules, store
 from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo, fingerprint
+from tokensvc.keys.service import compare
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
@@ -36,10 +37,6 @@ _RETIRED = (
 )
 
 _log = structlog.get_logger(__name__)
-
-
-class StreamKeyConflictError(StartupError):
-    """The settings hold another secret for an API key that signs already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +164,7 @@ class StreamKeyRotation:
             if not keys:
                 self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
         if keys:
-            _compare((api_key, fingerprint(raw)), keys)
+            compare((api_key, fingerprint(raw)), keys)
 
     def _add(
         self,
@@ -270,29 +267,6 @@ class StreamKeyRotation:
         if not check.accepted:
             _log.warning("stream_refuses_key", api_key=api_key, detail=check.detail)
         return check.app if check.accepted else None
-
-
-def _compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
-    """Tell what the settings' pair means beside a ring: nothing, a warning or a halt."""
-    api_key, secret_fingerprint = configured
-    live = [key for key in keys if key.is_live]
-    if any(key.pair == configured for key in live):
-        return
-    # A pair that was retired here is not a new secret: the settings are only behind the ring.
-    known = any(key.pair == configured for key in keys)
-    if not known and any(key.api_key == api_key for key in live):
-        raise StreamKeyConflictError(
-            f"STREAM_API_SECRET is not the secret that the ring holds for {api_key}. "
-            "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
-            "`tokensvc stream-keys activate`; else put the old one back into the settings."
-        )
-    _log.warning(
-        "stream_key_not_in_ring",
-        api_key=api_key,
-        fingerprint=secret_fingerprint,
-        detail="STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
-        "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
-    )
 
 
 def _audit(tx: Transaction, now: float, action: Action, key_id: str, order: Order) -> None:

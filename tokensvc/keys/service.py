@@ -1,12 +1,19 @@
 """A process' copy of the ring of Stream keys."""
 
 import threading
+from collections.abc import Sequence
 
 import structlog
 
 from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
-from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint, unreadable_keys
+from tokensvc.keys.rules import (
+    StreamKey,
+    StreamKeyInfo,
+    StreamKeyRing,
+    fingerprint,
+    unreadable_keys,
+)
 from tokensvc.keys.store import StoredKey, StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 
@@ -15,6 +22,10 @@ _log = structlog.get_logger(__name__)
 
 class WrappingKeyMissingError(StartupError):
     """The database holds secrets that no encryption key of this process unwraps."""
+
+
+class StreamKeyConflictError(StartupError):
+    """The settings hold another secret for an API key that signs already."""
 
 
 class StreamKeys:
@@ -26,6 +37,7 @@ class StreamKeys:
     """
 
     def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
         self._vault = vault
         self._store = StreamKeyStore(database)
         self._reload = threading.Lock()
@@ -82,6 +94,20 @@ class StreamKeys:
                 "TOKENSVC_ENCRYPTION_KEYS (on SQLite, the .key file beside the database)."
             )
 
+    def would_seed(self, api_key: str, secret: str) -> bool:
+        """
+        Tell whether a start would make the settings' pair the first key; if not, compare it.
+
+        Raises:
+            StreamKeyConflictError: It is another secret of a live API key.
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._database.read() as connection:
+            keys = self._store.every_key(connection)
+        if keys:
+            compare((api_key, fingerprint(secret.encode("utf-8"))), keys)
+        return not keys
+
     def _load(self) -> StreamKeyRing:
         stored = self._store.read()
         secrets, unreadable = {}, set()
@@ -121,3 +147,35 @@ class StreamKeys:
     def _uncovered(self, stored: StoredRing) -> set[str]:
         wrapped_by = {key.wrapped_by for key in stored.keys if key.wrapped_by is not None}
         return wrapped_by - self._vault.fingerprints
+
+
+def compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
+    """
+    Tell what the settings' pair means beside a ring: nothing, a warning or a halt.
+
+    Args:
+        configured: An API key and its secret's fingerprint.
+        keys: All of the ring, the retired ones too.
+
+    Raises:
+        StreamKeyConflictError: It is another secret of a live API key.
+    """
+    api_key, secret_fingerprint = configured
+    live = [key for key in keys if key.is_live]
+    if any(key.pair == configured for key in live):
+        return
+    # A pair that was retired here is not a new secret: the settings are only behind the ring.
+    known = any(key.pair == configured for key in keys)
+    if not known and any(key.api_key == api_key for key in live):
+        raise StreamKeyConflictError(
+            f"STREAM_API_SECRET is not the secret that the ring holds for {api_key}. "
+            "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
+            "`tokensvc stream-keys activate`; else put the old one back into the settings."
+        )
+    _log.warning(
+        "stream_key_not_in_ring",
+        api_key=api_key,
+        fingerprint=secret_fingerprint,
+        detail="STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
+        "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
+    )

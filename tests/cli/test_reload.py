@@ -1,0 +1,176 @@
+"""HUP to the running service: what changes, what is refused, and what takes a restart."""
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+import pytest
+import urllib3
+
+from tests.client import Client
+from tests.live import Service, free_port, running_service
+
+SECONDS = 60.0
+ISSUER = """
+[[issuers]]
+name = "acme"
+issuer = "https://id.acme.example"
+audience = "chat"
+public_keys_file = "{file}"
+"""
+
+
+@dataclass
+class Reloadable:
+    """A running service whose settings are in a TOML file, and its metrics token in another."""
+
+    service: Service
+    toml: object
+    token: object
+
+    def reload(self):
+        """Send HUP, and wait until every worker is a new one that answers."""
+        before = set(self.service.worker_pids())
+        self.service.process.send_signal(signal.SIGHUP)
+        self._wait_for_others_than(before)
+
+    def lose_workers(self):
+        """Kill the workers as a crash would, and wait for those that the master starts then."""
+        before = set(self.service.worker_pids())
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        self._wait_for_others_than(before)
+
+    def _wait_for_others_than(self, before):
+        deadline = time.monotonic() + SECONDS
+        while before & set(self.service.worker_pids()) or not self._answers():
+            assert self.service.process.poll() is None, self.service.log_path.read_text()
+            assert time.monotonic() < deadline, self.service.log_path.read_text()
+            time.sleep(0.05)
+
+    def _answers(self):
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            return self.client.get("/healthz").status == 200
+        return False
+
+    @property
+    def client(self):
+        return Client(self.service.base_url)
+
+    def allows(self, origin):
+        """Tell whether pages of that origin may read answers: a setting that shows from outside."""
+        answer = self.client.get("/healthz", headers={"Origin": origin})
+        return answer.headers.get("Access-Control-Allow-Origin") == origin
+
+    def takes(self, token):
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.client.get("/metrics", headers=headers).status == 200
+
+    def events(self, name):
+        return [line for line in self.service.log_lines() if line["event"] == name]
+
+
+def origin(name):
+    return f"cors.origins = ['https://{name}.example']\n"
+
+
+@pytest.fixture
+def reloadable(tmp_path):
+    toml, token = tmp_path / "tokensvc.toml", tmp_path / "metrics.token"
+    toml.write_text(origin("one"))
+    token.write_text("metrics-token-number-one")
+    settings = {"TOKENSVC_CONFIG": str(toml), "TOKENSVC_METRICS__TOKEN_FILE": str(token)}
+    with running_service(tmp_path, **settings) as service:
+        yield Reloadable(service, toml, token)
+
+
+def test_a_good_change_is_in_force(reloadable):
+    """The TOML file and the file of a secret are read again; what was there before is gone."""
+    assert reloadable.allows("https://one.example")
+    assert reloadable.takes("metrics-token-number-one")
+    reloadable.toml.write_text(origin("two"))
+    reloadable.token.write_text("metrics-token-number-two")
+    reloadable.reload()
+    assert reloadable.allows("https://two.example")
+    assert not reloadable.allows("https://one.example")
+    assert reloadable.takes("metrics-token-number-two")
+    assert not reloadable.takes("metrics-token-number-one")
+    assert not reloadable.events("reload_refused")
+
+
+@pytest.mark.sec(61)
+def test_a_faulty_change_leaves_the_former_settings_in_force(reloadable, tmp_path):
+    """However it is faulty, also in workers that start later; the log says what to mend."""
+    keys = tmp_path / "missing.pem"
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    faults = [
+        ("cors.origins = [", "TOKENSVC_CONFIG"),
+        (origin("two") + "worker = 7\n", "worker"),
+        (origin("two") + ISSUER.format(file=keys), str(keys)),
+        (origin("two") + ISSUER.format(file=empty), str(empty)),
+    ]
+    for number, (text, told) in enumerate(faults, start=1):
+        reloadable.toml.write_text("log.level = 'error'\n" + text)
+        reloadable.reload()
+        assert len(reloadable.events("reload_refused")) == number
+        assert told in reloadable.events("reload_refused")[-1]["detail"]
+        assert reloadable.allows("https://one.example")
+    reloadable.lose_workers()
+    assert reloadable.allows("https://one.example")
+    reloadable.client.get("/readyz")
+    assert reloadable.events("request")[-1]["level"] == "info"
+    reloadable.toml.write_text(origin("two"))
+    reloadable.reload()
+    assert reloadable.allows("https://two.example")
+
+
+def test_what_takes_a_restart_is_told(reloadable, tmp_path):
+    """Sockets, processes and the locked file stay as they are; the rest of the change counts."""
+    reloadable.toml.write_text(
+        origin("two") + "threads = 3\n" + f"metrics.bind = '127.0.0.1:{free_port()}'\n"
+    )
+    reloadable.reload()
+    (told,) = reloadable.events("restart_needed")
+    assert told["settings"] == ["threads", "metrics.bind"]
+    assert reloadable.allows("https://two.example")
+    assert not reloadable.events("reload_refused")
+
+
+def test_a_file_of_keys_that_is_missing_stops_the_start(tmp_path, tokensvc):
+    """One sentence that names the file, before any worker is there; no traceback."""
+    toml = tmp_path / "tokensvc.toml"
+    toml.write_text(ISSUER.format(file=tmp_path / "missing.pem"))
+    ended = tokensvc("serve", TOKENSVC_CONFIG=str(toml), TOKENSVC_BIND=f"127.0.0.1:{free_port()}")
+    assert ended.code == 1
+    assert "missing.pem cannot be read" in ended.err
+    assert "Traceback" not in ended.err
+    assert "Booting worker" not in ended.err
+
+
+def test_a_database_folder_that_cannot_be_made_stops_the_start(tmp_path, tokensvc):
+    """One sentence that names the file; no traceback."""
+    (tmp_path / "file").touch()
+    url = f"sqlite:///{tmp_path / 'file' / 'tokensvc.db'}"
+    bind = f"127.0.0.1:{free_port()}"
+    ended = tokensvc("serve", TOKENSVC_DATABASE_URL=url, TOKENSVC_BIND=bind)
+    assert ended.code == 1
+    assert "cannot write" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_no_folder_of_metrics_is_left_behind(tmp_path, tokensvc):
+    """Whoever imports the configuration and goes takes the folder along; a fork does not."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    with running_service(tmp_path, TMPDIR=str(folder)) as service:
+        assert len(list(folder.glob("tokensvc-metrics-*"))) == 1
+        reloaded = Reloadable(service, None, None)
+        reloaded.reload()
+        assert len(list(folder.glob("tokensvc-metrics-*"))) == 1
+    assert not list(folder.glob("tokensvc-metrics-*"))
+    bind = f"127.0.0.1:{free_port()}"
+    assert tokensvc("serve", TMPDIR=str(folder), TOKENSVC_BIND=bind, STREAM_API_KEY="").code == 1
+    assert not list(folder.glob("tokensvc-metrics-*"))
