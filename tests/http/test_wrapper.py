@@ -132,6 +132,23 @@ def test_the_request_id_of_a_proxy(probe: Probe, peer: str, sent: str, *, kept: 
     assert (answer.headers["X-Request-Id"] == sent) is kept
 
 
+@pytest.mark.parametrize(
+    ("trusted", "told"), [([], ["203.0.113.7"]), (["203.0.113.0/24"], [])], ids=["not", "trusted"]
+)
+def test_a_proxy_that_is_not_believed_is_told_once(
+    log: Log, probe: Probe, trusted: list[str], told: list[str]
+) -> None:
+    """An operator who forgot `proxies.trusted` is told; strangers cannot fill the log with it."""
+    client = Client(probe.app(trusted_proxies=trusted), REMOTE_ADDR="203.0.113.7")
+    client.get("/v1/token")
+    assert len(log.lines) == 1
+    for _ in range(3):
+        client.get("/v1/token", headers={"X-Forwarded-For": "198.51.100.66"})
+    warnings = [line for line in log.lines if line["event"] == "forwarded_for_not_believed"]
+    assert [line["peer"] for line in warnings] == told
+    assert all("proxies.trusted" in line["hint"] for line in warnings)
+
+
 def test_the_line_of_a_mint(log: Log, probe: Probe) -> None:
     """A request is one line: who, what, how it ended, how long, and what the route noted."""
 

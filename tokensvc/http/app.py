@@ -41,6 +41,10 @@ _EVERY_METHOD = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 _METHODS = frozenset(_EVERY_METHOD.split(", "))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _LONGEST_LOGGED_PATH = 200
+_NOT_BELIEVED = (
+    "if this is your proxy, name its network in proxies.trusted: until then all of its clients "
+    "share one limit of failures, and one of them can lock out the others"
+)
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
 
@@ -105,6 +109,7 @@ class ServiceApp(Flask):
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
         self._origins = cors.Origins(config.cors_origins)
         self._proxies = proxies.Proxies(config.trusted_proxies)
+        self._has_warned = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
         self._log = structlog.get_logger().bind()
 
@@ -140,6 +145,9 @@ class ServiceApp(Flask):
             forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
             client = self._proxies.client_address(client, forwarded_for)
             request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        elif "HTTP_X_FORWARDED_FOR" in environ and not self._has_warned:
+            self._has_warned = True  # once: anybody can send the field
+            self._log.warning("forwarded_for_not_believed", peer=client, hint=_NOT_BELIEVED)
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(16).hex()
         on_metrics_port = environ["SERVER_PORT"] == self._metrics_port
