@@ -288,8 +288,14 @@ def build(
     keys = StreamKeys(database, vault)
     clients = Clients(database, system_clock)
     alphabet = settings.user_ids.alphabet
+    waiters = max(1, settings.threads // 2)
     issuers = Issuers(
-        settings.issuers, settings.jwks, alphabet, issuer_keys(database), system_clock
+        settings.issuers,
+        settings.jwks,
+        alphabet,
+        issuer_keys(database),
+        system_clock,
+        waiters=waiters,
     )
     limiter = Limiter(settings.limits, settings.redis_url)
     usage = Usage(system_clock)
@@ -315,7 +321,7 @@ def build(
         database_clock,
         _sources(settings),
         delivers=delivers,
-        waiters=max(1, settings.threads // 2),
+        waiters=waiters,
     )
     return Services(
         settings=settings,

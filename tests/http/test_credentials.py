@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from tests.client import Client
+from tests.doubles.issuer import IssuerDouble
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential
 from tokensvc.http.respond import json_response
+from tokensvc.issuers.verify import parse
+from tokensvc.tokens.routes import TokenResponse
 
 
 def basic(text: str | bytes) -> str:
@@ -54,6 +57,13 @@ def test_a_credential_is_not_in_its_repr() -> None:
     """What is logged by accident holds no secret."""
     for credential in (BearerCredential("s3cret"), BasicCredential("svc.shop", "s3cret")):
         assert "s3cret" not in repr(credential)
+    with IssuerDouble() as issuer:
+        token = issuer.token()
+    unverified = parse(token)
+    shown = repr(unverified)
+    assert not any(part in shown for part in token.split("."))
+    assert repr(unverified.signature) not in shown
+    assert "s3cret" not in repr(TokenResponse("s3cret", "john", "key", 1, 2, 1, None))
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,11 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
         *settings: IssuerSettings,
         alphabet: Alphabet = Alphabet.DOCUMENTED,
         store: IssuerKeyStore = store,
+        waiters: int = 2,
         **jwks: object,
     ) -> Issuers:
-        return Issuers(settings, JwksSettings.model_validate(jwks), alphabet, store, clock)
+        times = JwksSettings.model_validate(jwks)
+        return Issuers(settings, times, alphabet, store, clock, waiters=waiters)
 
     return make
 

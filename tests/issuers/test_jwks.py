@@ -1,7 +1,8 @@
 """The keys of an issuer in use: nobody waits, rotations are seen, floods are held off."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 
 import pytest
 
@@ -9,8 +10,7 @@ from tests.conftest import ManualClock
 from tests.doubles.issuer import IssuerDouble
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import refused
-from tokensvc.core.errors import Code
-from tokensvc.issuers.shared_fetch import MAX_WAITING
+from tokensvc.core.errors import Code, Refusal
 
 DAY = 86400
 COOLDOWN = 30
@@ -56,54 +56,34 @@ def test_a_flood_of_unknown_keys_causes_one_fetch_a_cool_down(
 
 
 @pytest.mark.sec(18)
-def test_a_flood_of_unknown_keys_takes_few_threads(
-    idp: IssuerDouble, make_issuers: MakeIssuers
-) -> None:
-    """While a slow provider is asked, all but a few get 503 at once and known keys are served."""
-    issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
-    idp.gate = threading.Event()
-    forged = idp.sign(idp.claims(), header={"kid": "made-up"})
-    excess = 10
-    turned_away = threading.Semaphore(0)
-
-    def flood() -> Code:
-        code = refused(issuers, forged).code
-        turned_away.release()
-        return code
-
-    with ThreadPoolExecutor(MAX_WAITING + excess) as pool:
-        floods = [pool.submit(flood) for _ in range(MAX_WAITING + excess)]
-        for _ in range(excess):
-            turned_away.acquire()
-        assert issuers.authenticate(idp.token()).user_id == "john"
-        idp.wait_for_hits(2)
-        idp.gate.set()
-        codes = [one.result() for one in floods]
-    assert codes.count(Code.TEMPORARILY_UNAVAILABLE) >= excess
-    assert set(codes) <= {Code.TEMPORARILY_UNAVAILABLE, Code.CREDENTIALS_INVALID}
-    assert idp.hits() == 2
-
-
-@pytest.mark.sec(18)
+@pytest.mark.parametrize("waiters", [2, 50])
 def test_fifty_threads_at_a_cold_start_share_one_fetch(
-    idp: IssuerDouble, make_issuers: MakeIssuers
+    waiters: int, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """All wait for the one fetch, and all are served by it."""
-    issuers = make_issuers(idp.settings())
+    """Those who may wait are served by the one fetch; the others get 503 while it hangs."""
+    issuers = make_issuers(idp.settings(), waiters=waiters)
     idp.gate = threading.Event()
     together = threading.Barrier(51)
 
-    def sign_in(number: int) -> str:
+    def sign_in(number: int) -> str | Refusal:
         together.wait()
-        return issuers.authenticate(idp.token(sub=f"user-{number}")).user_id
+        try:
+            return issuers.authenticate(idp.token(sub=f"user-{number}")).user_id
+        except Refusal as refusal:
+            return refusal
 
     with ThreadPoolExecutor(50) as pool:
-        users = [pool.submit(sign_in, number) for number in range(50)]
+        asked = [pool.submit(sign_in, number) for number in range(50)]
         together.wait()
         idp.wait_for_hits(1)
+        turned_away = [one.result() for one in islice(as_completed(asked), 50 - waiters)]
+        assert [one.done() for one in asked].count(False) == waiters
         idp.gate.set()
-        assert sorted(one.result() for one in users) == sorted(f"user-{n}" for n in range(50))
+        answers = [one.result() for one in asked]
+    for refusal in turned_away:
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 1)
+    assert len({user for user in answers if isinstance(user, str)}) == waiters
     assert idp.hits() == 1
 
 

@@ -91,19 +91,26 @@ class Wrong(NamedTuple):
     setting: str
     settings: dict[str, Any]
     claims: dict[str, Any]
+    cause: str = ""
 
 
 WRONG = [
-    Wrong("algorithm", "algorithms", {"algorithms": ["ES256"]}, {}),
-    Wrong("type", "types", {"types": ["at+jwt"]}, {}),
-    Wrong("issued in the past", "clock_leeway", {}, {"iat": NOW + 11}),
-    Wrong("already valid", "clock_leeway", {}, {"nbf": NOW + 11}),
-    Wrong("lifetime", "max_lifetime", {"max_lifetime": 3599}, {}),
-    Wrong("audience", "audience", {"audience": "other"}, {}),
-    Wrong("audience", "audience", {"audience_claim": "azp"}, {}),
-    Wrong("required claims", "required_claims", {"required_claims": {"use": "x"}}, {}),
-    Wrong("sign-in", "sign_in_time", {}, {"auth_time": None}),
-    Wrong("not expired", "clock_leeway", {}, {"iat": NOW - 100, "exp": NOW - 10}),
+    Wrong("algorithm", "algorithms", {"algorithms": ["ES256"]}, {}, "algorithm"),
+    Wrong("type", "types", {"types": ["at+jwt"]}, {}, "type"),
+    Wrong("issued in the past", "clock_leeway", {}, {"iat": NOW + 11}, "issued later"),
+    Wrong("already valid", "clock_leeway", {}, {"nbf": NOW + 11}, "not valid yet"),
+    Wrong("lifetime", "max_lifetime", {"max_lifetime": 3599}, {}, "lifetime"),
+    Wrong("audience", "audience", {"audience": "other"}, {}, "audience"),
+    Wrong("audience", "audience", {"audience_claim": "azp"}, {}, "audience"),
+    Wrong(
+        "required claims",
+        "required_claims",
+        {"required_claims": {"use": "x"}},
+        {},
+        "required claim",
+    ),
+    Wrong("sign-in", "sign_in_time", {}, {"auth_time": None}, "no sign-in time"),
+    Wrong("not expired", "clock_leeway", {}, {"iat": NOW - 100, "exp": NOW - 10}, "expired"),
     Wrong("user id", "user_id_claim and user_id_mapping", {}, {"sub": "John"}),
 ]
 
@@ -119,6 +126,7 @@ def test_a_refused_token_is_explained_with_the_setting(
         issuers.authenticate(token)
     found = failures(issuers.explain(token))
     assert list(found) == [wrong.check]
+    assert caught.value.reason == wrong.cause
     assert caught.value.detail in found[wrong.check]
     assert found[wrong.check].endswith(f"Setting: {wrong.setting}.")
 
@@ -153,4 +161,4 @@ def test_a_refusal_says_nothing_of_the_settings(
             issuers.authenticate(token)
         assert caught.value.code is Code.CREDENTIALS_INVALID
         for word in ("secret-audience", "xxxx", "x.example", idp.issuer):
-            assert word not in caught.value.detail
+            assert word not in caught.value.detail + caught.value.reason

@@ -46,6 +46,7 @@ def make_issuers(
             Alphabet.DOCUMENTED,
             IssuerKeyStore(database),
             IDP_CLOCK,
+            waiters=2,
         )
         issuers.refresh()
         return issuers

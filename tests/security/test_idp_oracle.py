@@ -61,7 +61,8 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
         algorithms=tuple(KEYS),
     )
     database = Database.open(f"sqlite:///{folder / 'unused.db'}", pool_size=1)
-    yield Issuers([acme], JwksSettings(), Alphabet.DOCUMENTED, IssuerKeyStore(database), time.time)
+    store = IssuerKeyStore(database)
+    yield Issuers([acme], JwksSettings(), Alphabet.DOCUMENTED, store, time.time, waiters=1)
     database.close()
 
 

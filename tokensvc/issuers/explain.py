@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tokensvc.core.errors import Refusal
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers import rules
 from tokensvc.issuers.issuer import Issuer
 from tokensvc.issuers.verify import UnverifiedToken, parse
@@ -43,7 +43,8 @@ class _Step(NamedTuple):
         try:
             outcome = self.run()
         except Refusal as refusal:
-            reason = f" ({refusal.reason})" if refusal.reason else ""
+            outage = refusal.code is Code.TEMPORARILY_UNAVAILABLE
+            reason = f" ({refusal.reason})" if outage else ""
             seen = f" Seen: {self.seen}." if self.seen else ""
             setting = f" Setting: {self.setting}." if self.setting else ""
             return Finding(self.check, ok=False, detail=f"{refusal.detail}{reason}{seen}{setting}")

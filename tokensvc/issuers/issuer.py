@@ -1,11 +1,12 @@
 """One configured identity provider: its rules and its keys."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import StartupError
+from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.user_ids import Alphabet, is_legal
 from tokensvc.issuers import discovery, rules
 from tokensvc.issuers.fetch import Deadline, Fetcher
@@ -24,6 +25,7 @@ class KeyAccess:
     fetcher: Fetcher
     settings: JwksSettings
     store: IssuerKeyStore
+    places: threading.Semaphore
     clock: Clock
 
 
@@ -71,7 +73,16 @@ class Issuer:
         # Whatever key it names, an expired token gets nothing: it is not worth a fetch.
         expired = rules.is_expired(self.claim_rules, unverified.claims, now)
         keys = self.keys.find(unverified.kid, unverified.algorithm, may_fetch=not expired)
-        return verify_signature(unverified, keys)
+        try:
+            return verify_signature(unverified, keys)
+        except Refusal:
+            # A key that the token does not name, or that has no name, was only a guess: after a
+            # rotation the right one is not here yet, and no unknown `kid` tells.
+            guessed = any(unverified.kid is None or key.kid is None for key in keys)
+            if expired or not guessed:
+                raise
+        newer = self.keys.find_newer(unverified.kid, unverified.algorithm, keys)
+        return verify_signature(unverified, newer)
 
 
 def _keys_of(file: Path, name: str) -> Keys:
@@ -93,6 +104,7 @@ def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:
         download=_download(settings, source, access),
         store=access.store,
         settings=access.settings,
+        places=access.places,
         clock=access.clock,
     )
 

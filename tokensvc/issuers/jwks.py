@@ -6,7 +6,8 @@ holds one lock during a fetch, which stalls every request behind a slow provider
 keys when the provider fails.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -56,6 +57,11 @@ class Keys(Protocol):
     ) -> tuple[VerificationKey, ...]:
         """Give the keys that may have signed a token."""
 
+    def find_newer(
+        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+    ) -> tuple[VerificationKey, ...]:
+        """Give those that a fetch may find beside the tried ones."""
+
     def load(self) -> None:
         """Take the stored set up, if there is one."""
 
@@ -81,6 +87,13 @@ class StaticKeys:
         """Give the keys that may have signed a token."""
         del may_fetch
         return self._keys.find(kid, algorithm)
+
+    def find_newer(
+        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+    ) -> tuple[VerificationKey, ...]:
+        """Give none: there are no others."""
+        del kid, algorithm, tried
+        return ()
 
     def load(self) -> None:
         """Do nothing: they are here."""
@@ -116,6 +129,7 @@ class RemoteKeys:
         download: Fetches the set; raises `FetchError`.
         store: Keeps the last good set.
         settings: Times.
+        places: Where requests wait for keys, whichever issuer's.
         clock: Decides how old keys are.
     """
 
@@ -128,6 +142,7 @@ class RemoteKeys:
         download: Callable[[], bytes],
         store: IssuerKeyStore,
         settings: JwksSettings,
+        places: threading.Semaphore,
         clock: Clock,
     ) -> None:
         self._name = name
@@ -144,6 +159,7 @@ class RemoteKeys:
             self._fetch,
             timeout=settings.timeout,
             cooldown=settings.cooldown,
+            places=places,
             clock=clock,
         )
 
@@ -166,12 +182,29 @@ class RemoteKeys:
             found = held.keys.find(kid, algorithm)
             if found or not may_fetch:
                 return found
-        is_current = self._shared_fetch.ask(few_may_wait=held is not None)
+        return self.find_newer(kid, algorithm, ())
+
+    def find_newer(
+        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+    ) -> tuple[VerificationKey, ...]:
+        """
+        Ask the issuer, unless it was within the cool-down, and give what may have signed a token.
+
+        Args:
+            kid: The token's.
+            algorithm: The token's.
+            tried: Keys that did not verify it.
+
+        Raises:
+            Refusal: `temporarily_unavailable`, as `find`.
+        """
+        is_current = self._shared_fetch.ask(cold=self._usable() is None)
         held = self._usable()
         if held is not None:
             found = held.keys.find(kid, algorithm)
-            if found or (is_current and not self._last_error):
-                return found
+            newer = tuple(key for key in found if key not in tried)
+            if newer or (is_current and not self._last_error):
+                return newer
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,
             "The keys of the token's issuer cannot be had now: try again shortly.",

@@ -64,7 +64,9 @@ def check_algorithm(rules: ClaimRules, token: UnverifiedToken) -> None:
         Refusal: `credentials_invalid`.
     """
     if token.algorithm not in rules.algorithms:
-        raise _invalid("The token is signed with an algorithm that its issuer must not use here.")
+        raise _invalid(
+            "The token is signed with an algorithm that its issuer must not use here.", "algorithm"
+        )
 
 
 def check_type(rules: ClaimRules, token: UnverifiedToken) -> None:
@@ -75,7 +77,7 @@ def check_type(rules: ClaimRules, token: UnverifiedToken) -> None:
         Refusal: `credentials_invalid`.
     """
     if token.typ is not None and _media_type(token.typ) not in rules.types:
-        raise _invalid("The token is not of a type (`typ`) that signs a user in.")
+        raise _invalid("The token is not of a type (`typ`) that signs a user in.", "type")
 
 
 def signed_in_at(rules: ClaimRules, claims: dict[str, Any], now: float) -> int:
@@ -91,10 +93,14 @@ def signed_in_at(rules: ClaimRules, claims: dict[str, Any], now: float) -> int:
     if not is_time(at):
         raise _invalid(
             f"The token has no usable `{name}`, which says when the user signed in: "
-            "have the provider put it into the token."
+            "have the provider put it into the token.",
+            "no sign-in time",
         )
     if at > now + rules.leeway:
-        raise _invalid(f"The token's `{name}` lies in the future: check the provider's clock.")
+        raise _invalid(
+            f"The token's `{name}` lies in the future: check the provider's clock.",
+            "sign-in in the future",
+        )
     return int(at)
 
 
@@ -110,6 +116,7 @@ def user_id(rules: ClaimRules, claims: dict[str, Any]) -> str:
         raise Refusal(
             Code.USER_ID_INVALID,
             "The e-mail address in the token is not verified: verify it, then sign in again.",
+            reason="e-mail not verified",
         )
     return map_subject(
         claims.get(name),
@@ -142,17 +149,19 @@ def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, 
 
 def _check_issued(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
     if claims["iat"] > now + rules.leeway:
-        raise _invalid("The token is from the future (`iat`): check the clocks.")
+        raise _invalid("The token is from the future (`iat`): check the clocks.", "issued later")
 
 
 def _check_not_before(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
     if claims.get("nbf", 0) > now + rules.leeway:
-        raise _invalid("The token is not valid yet (`nbf`).")
+        raise _invalid("The token is not valid yet (`nbf`).", "not valid yet")
 
 
 def _check_lifetime(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
     if claims["exp"] - claims["iat"] > rules.max_lifetime:
-        raise _invalid("The token lives longer (`exp` - `iat`) than its issuer's tokens may here.")
+        raise _invalid(
+            "The token lives longer (`exp` - `iat`) than its issuer's tokens may here.", "lifetime"
+        )
 
 
 def _check_audience(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
@@ -163,20 +172,26 @@ def _check_audience(rules: ClaimRules, claims: dict[str, Any], _now: float) -> N
     elif name != "aud" or not isinstance(held, list):
         held = []
     if not all(isinstance(one, str) for one in held) or rules.audiences.isdisjoint(held):
-        raise _invalid(f"The token is for someone else: its `{name}` does not name this service.")
+        raise _invalid(
+            f"The token is for someone else: its `{name}` does not name this service.", "audience"
+        )
 
 
 def _check_required(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
     for name, required in rules.required:
         held = claims.get(name)
         if type(held) is not type(required) or held != required:  # True == 1 in Python
-            raise _invalid(f"The token's `{name}` is not what this service requires.")
+            raise _invalid(
+                f"The token's `{name}` is not what this service requires.", "required claim"
+            )
 
 
 def _check_expiry(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
     if is_expired(rules, claims, now):
         raise Refusal(
-            Code.CREDENTIALS_EXPIRED, "The token has expired: get a fresh one from its issuer."
+            Code.CREDENTIALS_EXPIRED,
+            "The token has expired: get a fresh one from its issuer.",
+            reason="expired",
         )
 
 
@@ -196,7 +211,7 @@ class ClaimCheck(NamedTuple):
     run: Callable[[ClaimRules, dict[str, Any], float], object]
 
 
-CLAIM_CHECKS = (
+_CHECKS = (
     ClaimCheck("issued in the past", lambda _: ("iat",), "clock_leeway", _check_issued),
     ClaimCheck("already valid", lambda _: ("nbf",), "clock_leeway", _check_not_before),
     ClaimCheck("lifetime", lambda _: ("iat", "exp"), "max_lifetime", _check_lifetime),
@@ -207,20 +222,26 @@ CLAIM_CHECKS = (
         "required_claims",
         _check_required,
     ),
+)
+CLAIM_CHECKS = (
+    *_CHECKS,
     ClaimCheck("sign-in", lambda rules: (rules.sign_in_time,), "sign_in_time", signed_in_at),
     ClaimCheck("not expired", lambda _: ("exp",), "clock_leeway", _check_expiry),
 )
 
 
-def check_claims(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
+def check_claims(rules: ClaimRules, claims: dict[str, Any], now: float) -> int:
     """
-    Make all checks.
+    Make all checks, and give when the user signed in.
 
     Raises:
         Refusal: `credentials_invalid` or, when only that is wrong, `credentials_expired`.
     """
-    for check in CLAIM_CHECKS:
+    for check in _CHECKS:
         check.run(rules, claims, now)
+    at = signed_in_at(rules, claims, now)
+    _check_expiry(rules, claims, now)
+    return at
 
 
 def _latest_sign_in(amr: object) -> object:
@@ -242,5 +263,5 @@ def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-def _invalid(detail: str) -> Refusal:
-    return Refusal(Code.CREDENTIALS_INVALID, detail)
+def _invalid(detail: str, reason: str) -> Refusal:
+    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)

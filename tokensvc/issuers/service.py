@@ -9,6 +9,7 @@ from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.http.request_log import note
 from tokensvc.issuers import rules
 from tokensvc.issuers.explain import Finding, findings
 from tokensvc.issuers.fetch import Fetcher
@@ -34,6 +35,8 @@ class Issuers:
         alphabet: The characters of a user id.
         store: Keeps the last good keys.
         clock: Decides what has expired.
+        waiters: How many requests may wait for keys at a time, whichever issuer's; the others get
+            503 at once.
 
     Raises:
         StartupError: Names or issuers that are not unique, an illegal prefix, or an unusable file
@@ -47,13 +50,16 @@ class Issuers:
         alphabet: Alphabet,
         store: IssuerKeyStore,
         clock: Clock,
+        *,
+        waiters: int,
     ) -> None:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, clock)
+        places = threading.Semaphore(waiters)
+        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, places, clock)
         for one in settings:
             if one.name in self._by_name or one.issuer in self._by_issuer:
                 raise StartupError(
@@ -73,16 +79,11 @@ class Issuers:
         now = self._clock()
         unverified = parse(unverified_token)
         issuer = self._claimed_issuer(unverified)
-        rules.check_algorithm(issuer.claim_rules, unverified)
-        rules.check_type(issuer.claim_rules, unverified)
-        claims = issuer.verify(unverified, now)
-        rules.check_claims(issuer.claim_rules, claims, now)
-        return UserCaller(
-            user_id=rules.user_id(issuer.claim_rules, claims),
-            issuer=issuer.name,
-            signed_in_at=rules.signed_in_at(issuer.claim_rules, claims, now),
-            clock_ahead=issuer.clock_ahead,
-        )
+        try:
+            return _authenticate(issuer, unverified, now)
+        except Refusal:
+            note(issuer=issuer.name)  # as configured: no text of the token gets into the log
+            raise
 
     def explain(self, unverified_token: str) -> list[Finding]:
         """Make every check of `authenticate` and tell the outcome of each, for an operator."""
@@ -135,5 +136,19 @@ class Issuers:
             raise Refusal(
                 Code.CREDENTIALS_INVALID,
                 "The token's issuer (`iss`) is not one that this service accepts.",
+                reason="unknown issuer",
             )
         return issuer
+
+
+def _authenticate(issuer: Issuer, unverified: UnverifiedToken, now: float) -> UserCaller:
+    rules.check_algorithm(issuer.claim_rules, unverified)
+    rules.check_type(issuer.claim_rules, unverified)
+    claims = issuer.verify(unverified, now)
+    signed_in_at = rules.check_claims(issuer.claim_rules, claims, now)
+    return UserCaller(
+        user_id=rules.user_id(issuer.claim_rules, claims),
+        issuer=issuer.name,
+        signed_in_at=signed_in_at,
+        clock_ahead=issuer.clock_ahead,
+    )

@@ -1,8 +1,9 @@
 """
 One fetch at a time, shared by all who need its outcome.
 
-Owns who may begin a fetch, who waits, and for how long. Leaves what is fetched, and what its
-outcome means, to `jwks`.
+Owns who may begin a fetch, who waits, and for how long. A provider that hangs must not take the
+threads of users whose keys are known, so that few may wait, and nobody twice for one fetch. Leaves
+what is fetched, and what its outcome means, to `jwks`.
 """
 
 import threading
@@ -10,10 +11,6 @@ import time
 from collections.abc import Callable
 
 from tokensvc.core.clock import Clock
-
-MAX_WAITING = 4
-"""How many may wait while known keys are served: a flood of requests with unknown ones must not
-take all threads of a worker."""
 
 
 class _Flight:
@@ -37,6 +34,8 @@ class SharedFetch:
         fetch: Does it; must not raise.
         timeout: Seconds that anyone waits for one fetch, in all.
         cooldown: Seconds between two fetches that requests cause.
+        places: Where requests wait, shared by all fetches of the process: one dead provider beside
+            another must not take twice as many threads.
         clock: For the cool-down; waiting is on the monotonic clock.
     """
 
@@ -47,18 +46,19 @@ class SharedFetch:
         *,
         timeout: float,
         cooldown: int,
+        places: threading.Semaphore,
         clock: Clock,
     ) -> None:
         self._name = name
         self._fetch = fetch
         self._timeout = timeout
         self._cooldown = cooldown
+        self._places = places
         self._clock = clock
         self._lock = threading.Lock()
         self._flight: _Flight | None = None
         self._begun_at: float | None = None
         self._asked_at: dict[bool, float] = {}
-        self._waiting = 0
 
     def begin_if_due(self, interval: float) -> None:
         """Begin one if the last began so many seconds ago. Does not wait for it."""
@@ -72,33 +72,31 @@ class SharedFetch:
             flight = self._flight or self._begin()
         flight.wait()
 
-    def ask(self, *, few_may_wait: bool) -> bool:
+    def ask(self, *, cold: bool) -> bool:
         """
         Join the fetch under way, or begin one unless a request did so within the cool-down.
 
         Args:
-            few_may_wait: Whether others are served meanwhile, whose threads must not be taken.
-                Such requests have a cool-down of their own: that of a cold start must not keep a
-                new key out.
+            cold: Whether nothing is known yet. Such requests have a cool-down of their own: that
+                of a cold start must not keep a new key out.
 
         Returns:
-            Whether what is known now is as new as it can be; not after a wait in vain.
+            Whether what is known now is as new as it can be; not after a wait in vain, or without
+            a place to wait.
         """
         with self._lock:
             flight = self._flight
             if flight is None:
-                if not self._has_passed(self._asked_at.get(few_may_wait), self._cooldown):
+                if not self._has_passed(self._asked_at.get(cold), self._cooldown):
                     return True
-                self._asked_at[few_may_wait] = self._clock()
+                self._asked_at[cold] = self._clock()
                 flight = self._begin()
-            if few_may_wait and self._waiting >= MAX_WAITING:
-                return False
-            self._waiting += 1
+        if not self._places.acquire(blocking=False):
+            return False
         try:
             return flight.wait()
         finally:
-            with self._lock:
-                self._waiting -= 1
+            self._places.release()
 
     def retry_after(self) -> int:
         """Give the seconds after which asking again may find something new."""

@@ -53,6 +53,10 @@ class UnverifiedToken(msgspec.Struct, frozen=True):
         at: int = self.claims["exp"]
         return at
 
+    def __repr__(self) -> str:
+        """Leave out what, put together again, is the token."""
+        return f"UnverifiedToken(algorithm={self.algorithm!r}, kid={self.kid!r})"
+
 
 def parse(unverified_token: str) -> UnverifiedToken:
     """
@@ -62,23 +66,27 @@ def parse(unverified_token: str) -> UnverifiedToken:
         Refusal: `credentials_invalid`, with the first thing that is wrong.
     """
     if len(unverified_token) > MAX_TOKEN_LENGTH:
-        raise _invalid(f"The token is longer than {MAX_TOKEN_LENGTH} characters.")
+        raise _invalid(f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "too long")
     token = unverified_token.encode("utf-8", "replace")
     if token.translate(None, _ALPHABET) != b"..":
-        raise _invalid("The token is no signed JWT: three base64url segments with dots between.")
+        raise _invalid(
+            "The token is no signed JWT: three base64url segments with dots between.", "no JWT"
+        )
     signing_input, _, signature = token.rpartition(b".")
     encoded_header, _, payload = signing_input.partition(b".")
     header = _json_object(_decode(encoded_header), "header")
     claims = _json_object(_decode(payload), "payload")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
-        raise _invalid("The token's header has no `alg`.")
+        raise _invalid("The token's header has no `alg`.", "header")
     for name in ("kid", "typ"):
         if name in header and not isinstance(header[name], str):
-            raise _invalid(f"`{name}` of the token's header is no text.")
+            raise _invalid(f"`{name}` of the token's header is no text.", "header")
     if "crit" in header or "b64" in header:
         # RFC 7515 section 4.1.11: an extension that is not understood must not be passed over.
-        raise _invalid("The token's header has extensions that this service does not support.")
+        raise _invalid(
+            "The token's header has extensions that this service does not support.", "extensions"
+        )
     return UnverifiedToken(
         algorithm=algorithm,
         kid=header.get("kid"),
@@ -102,12 +110,12 @@ def verify_signature(
     for key in keys:
         if key.verifies(unverified.algorithm, unverified.signing_input, unverified.signature):
             return VerifiedClaims(unverified.claims)
-    raise _invalid("The token's signature is not its issuer's.")
+    raise _invalid("The token's signature is not its issuer's.", "signature")
 
 
 def _decode(segment: bytes) -> bytes:
     if not segment or segment[-1] not in _LAST_CHARACTERS[len(segment) % 4]:
-        raise _invalid("A segment of the token is no base64url.")
+        raise _invalid("A segment of the token is no base64url.", "no JWT")
     return a2b_base64(segment.translate(_TO_STANDARD) + b"==")
 
 
@@ -117,7 +125,7 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise _invalid(f"The token's {what} is no JSON object, or has a member twice.")
+        raise _invalid(f"The token's {what} is no JSON object, or has a member twice.", "no JWT")
     return parsed
 
 
@@ -125,14 +133,17 @@ def _check_registered(claims: dict[str, Any]) -> str:
     """Check the types of the claims that decide, and give the issuer."""
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
-        raise _invalid("The token's `iss` is missing or no text.")
+        raise _invalid("The token's `iss` is missing or no text.", "registered claims")
     for name in ("exp", "iat"):
         if not is_time(claims.get(name)):
-            raise _invalid(f"The token's `{name}` is missing or no integer of epoch seconds.")
+            raise _invalid(
+                f"The token's `{name}` is missing or no integer of epoch seconds.",
+                "registered claims",
+            )
     if not isinstance(claims.get("jti", ""), str):
-        raise _invalid("The token's `jti` is no text.")
+        raise _invalid("The token's `jti` is no text.", "registered claims")
     if "nbf" in claims and not is_time(claims["nbf"]):
-        raise _invalid("The token's `nbf` is no integer of epoch seconds.")
+        raise _invalid("The token's `nbf` is no integer of epoch seconds.", "registered claims")
     return issuer
 
 
@@ -141,5 +152,5 @@ def is_time(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value <= MAX_TIME
 
 
-def _invalid(detail: str) -> Refusal:
-    return Refusal(Code.CREDENTIALS_INVALID, detail)
+def _invalid(detail: str, reason: str) -> Refusal:
+    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)
