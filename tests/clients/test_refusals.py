@@ -99,7 +99,7 @@ def test_every_route_asks_for_the_scope(world: World, method: str, path: str) ->
         ("POST", "/svc.manager/secrets", {"expires_at": 10**18}, "expires_at"),
         ("POST", "/svc.manager/secrets", {"expires_at": -1}, "expires_at"),
         ("POST", "/svc.manager/secrets", {"expires_at": 4e9}, "expires_at"),
-        ("POST", "/svc.manager/secrets?expires_at=4000000000", {}, "expires_at"),
+        ("POST", "/svc.manager/secrets?expires_at=4000000000", {}, "in the query"),
         ("DELETE", "/svc.manager?dry_run=true", None, "dry_run"),
         ("GET", "?limit=0", None, "limit"),
         ("GET", "?after=%00", None, "after"),
