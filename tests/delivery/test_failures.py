@@ -222,6 +222,7 @@ def test_a_rate_limit_is_respected(ada):
     ada.pass_time(38)
     ada.deliver()
     assert ada.routes() == [ROUTE, "PATCH /app"]
+    assert ada.row("user", "bob").attempts == 0  # which is not bob's fault
     ada.pass_time(4)
     ada.deliver()
     assert ada.state("user", "ada") == ada.state("user", "bob") == "applied"

@@ -55,6 +55,19 @@ def test_a_stop_lets_the_call_end(world):
     assert len(world.stream.calls.to("PATCH", "/users")) == 1
 
 
+def test_a_stop_waits_for_a_call_that_hangs(world):
+    """It is given up in its time and written down as lost, not left to a lease that runs out."""
+    world.stream.app.users["ada"] = {"id": "ada"}
+    world.stream.faults.hang("PATCH /users")
+    world.revoke("ada")
+    world.stream.calls.wait_for("PATCH", "/users")
+    assert world.service.stop() == 0
+    with world.database.write() as tx:
+        (row,) = store.lock(tx, "user", ["ada"])
+    assert (row.state, row.lease_until) == ("pending", None)
+    assert row.resend_at is not None
+
+
 def test_reloaded_workers_deliver(world):
     """After HUP the new workers' senders are at work."""
     former = set(world.service.worker_pids())

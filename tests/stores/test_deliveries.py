@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from tokensvc.database.tables import deliveries
-from tokensvc.delivery import rules, store
+from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.rules import DeliveryState
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue
 
@@ -183,6 +183,28 @@ def test_the_cut_off_of_who_was_never_revoked_is_none(database):
     with database.read() as connection:
         assert store.wanted(connection, "user", ["ada"]) == {"ada": None}
         assert store.wanted(connection, "app", [""]) == {"": None}
+
+
+def test_two_who_set_one_profile_come_one_after_the_other(database):
+    """The second sees what the first has set, and so knows what is to be taken away."""
+    first, seen = profile_store.Profile({"name": "A"}, []), []
+    with database.write() as tx:
+        assert profile_store.lock(tx, "ada") is None
+        profile_store.write(tx, "ada", first, PAST)
+
+    def look():
+        with database.write() as tx:
+            seen.append(profile_store.lock(tx, "ada"))
+
+    second = profile_store.Profile({"name": "B"}, ["color"])
+    with database.write() as tx:
+        assert profile_store.lock(tx, "ada") == first
+        other = threading.Thread(target=look)
+        other.start()
+        other.join(0.3)
+        profile_store.write(tx, "ada", second, PAST)
+    other.join()
+    assert seen == [second]
 
 
 def test_only_who_was_ever_told_can_differ(database):
