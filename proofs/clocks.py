@@ -35,7 +35,7 @@ from tests.doubles.issuer import IssuerDouble
 from tests.live import STREAM_API_SECRET, settings_environ
 from tests.postgres import PostgresServer
 from tests.service_clients import basic, make_client
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -256,7 +256,7 @@ def _running(url: str, skew: int) -> Iterator[Setting]:
         settings = load(environ)
         logging.configure(LogSettings(level="error"))
         stack.callback(structlog.reset_defaults)
-        bootstrap.prepare(settings)
+        startup.prepare(settings)
         instances = [
             stack.enter_context(_instance(settings, partial(_ahead, offset))) for offset in OFFSETS
         ]

@@ -1,23 +1,14 @@
-"""
-Settings become objects here, and nowhere else.
+"""Settings become objects here, and nowhere else: `build` in each process, then `build_app`."""
 
-Three steps: `load_settings` (or `settings_of_process`, after a fork), `prepare` once before the
-first request, `build` in each process.
-"""
-
-import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
 from flask import Blueprint
 
-from tokensvc import settings as settings_module
 from tokensvc.audit import routes as audit_routes
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers import routes as caller_routes
@@ -27,8 +18,7 @@ from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import ServiceCaller, UserCaller
 from tokensvc.core.clock import system_clock
-from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.database import schema
+from tokensvc.core.errors import StartupError
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery import routes as delivery_routes
@@ -53,7 +43,6 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.settings import Settings
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import StreamApi, check_key
-from tokensvc.telemetry import logging, redaction
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
 from tokensvc.tokens.service import TokenService
@@ -63,17 +52,6 @@ from tokensvc.upkeep.usage import Usage
 _BACKGROUND_THREADS = 4
 """Beside those that serve requests: the refresh of issuers' keys, delivery, upkeep, and the
 readiness probe."""
-
-_FIXED = ("bind", "workers", "threads")
-"""Settings that gunicorn's master takes up once; so are `metrics.bind` and the SQLite file."""
-
-NO_ACTIVE_KEY = (
-    "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
-    "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
-    "`tokensvc stream-keys activate`."
-)
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,132 +92,6 @@ class Services:
         """Stop the background threads and close the connections."""
         self.stop()
         self.database.close()
-
-
-def load_settings() -> Settings:
-    """
-    Read the settings from the environment, and log as they say.
-
-    Raises:
-        SettingsError: With every fault.
-    """
-    settings = settings_module.load(os.environ)
-    redaction.conceal(settings.secret_values())
-    logging.configure(settings.log)
-    return settings
-
-
-class _OfProcess:
-    """The settings that a gunicorn master has read for its workers."""
-
-    settings: Settings | None = None
-
-
-def settings_of_process() -> Settings:
-    """
-    Give the settings that were read before the fork; read them if none were.
-
-    So that a worker that starts later, or after a faulty change, runs with what its siblings have.
-
-    Raises:
-        SettingsError: With every fault.
-    """
-    if _OfProcess.settings is None:
-        _OfProcess.settings = load_settings()
-    return _OfProcess.settings
-
-
-def reload() -> None:
-    """
-    Read the settings again, for the workers to come; what is refused changes nothing.
-
-    Raises:
-        SettingsError: With every fault. The former settings stay.
-        StartupError: What the operator must change first. The former settings stay.
-    """
-    settings = settings_module.load(os.environ)
-    redaction.conceal(settings.secret_values())  # first, since a refusal is logged too
-    former = settings_of_process()
-    settings, unchanged = _keep_what_is_fixed(former, settings)
-    prepare(settings)
-    logging.configure(settings.log)
-    if unchanged:
-        _log.warning(
-            "restart_needed",
-            settings=unchanged,
-            hint="their changes are not in force: they take a restart",
-        )
-    _OfProcess.settings = settings
-
-
-def _keep_what_is_fixed(former: Settings, settings: Settings) -> tuple[Settings, list[str]]:
-    """
-    Take back what a running master cannot change: its sockets, its processes, a locked file.
-
-    Returns:
-        The settings that can be in force, and the names of those whose change cannot.
-    """
-    fixed = [name for name in _FIXED if getattr(former, name) != getattr(settings, name)]
-    if former.sqlite_path != settings.sqlite_path:
-        fixed.append("database_url")
-    kept = {name: getattr(former, name) for name in fixed}
-    if former.metrics.bind != settings.metrics.bind:
-        fixed.append("metrics.bind")
-        kept["metrics"] = settings.metrics.model_copy(update={"bind": former.metrics.bind})
-    return settings.model_copy(update=kept), fixed
-
-
-def prepare(settings: Settings) -> None:
-    """
-    Bring the database to where the service can start, and build what a worker will build.
-
-    A worker that cannot be built ends the whole service, so this is asked before the fork.
-
-    Raises:
-        StartupError: What the operator must change first.
-    """
-    with _prepared_database(settings):
-        services = build(settings)
-        try:
-            _prepare_keys(services)
-        finally:
-            services.close()
-
-
-def prepare_schema(settings: Settings) -> None:
-    """
-    Bring the database to where its keys can be put in order, whatever they and the settings say.
-
-    Raises:
-        StartupError: What the operator must change first.
-    """
-    with _prepared_database(settings):
-        pass
-
-
-@contextmanager
-def _prepared_database(settings: Settings) -> Iterator[None]:
-    """SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it."""
-    database = open_database(settings)
-    try:
-        if database.dialect == "sqlite":
-            schema.migrate(database)
-        else:
-            schema.require_current(database)
-        yield
-    except Refusal as refusal:
-        raise StartupError(f"{refusal.detail} ({refusal.reason})") from refusal
-    finally:
-        database.close()
-
-
-def _prepare_keys(services: Services) -> None:
-    services.keys.check_covered()
-    stream = services.settings.stream
-    if stream.api_key is not None and stream.api_secret is not None:
-        services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
-    if not services.keys.has_active():
-        raise StartupError(NO_ACTIVE_KEY)
 
 
 def open_database(settings: Settings) -> Database:
@@ -283,46 +135,23 @@ def build(
         StartupError: What the operator must change first.
     """
     database = open_database(settings)
-    standings = StandingStore(database, system_clock)
+    clock = DatabaseClock(database, system_clock)
     vault = open_vault(settings)
     keys = StreamKeys(database, vault)
+    standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
-    alphabet = settings.user_ids.alphabet
-    waiters = max(1, settings.threads // 2)
-    issuers = Issuers(
-        settings.issuers,
-        settings.jwks,
-        alphabet,
-        issuer_keys(database),
-        system_clock,
-        waiters=waiters,
-    )
-    limiter = Limiter(settings.limits, settings.redis_url)
+    issuers = _issuers(settings, issuer_keys(database))
     usage = Usage(system_clock)
     callers = Callers(
-        issuers=issuers, clients=clients, standings=standings, limiter=limiter, usage=usage
-    )
-    tokens = TokenService(
-        callers=callers,
+        issuers=issuers,
+        clients=clients,
         standings=standings,
-        keys=keys,
+        limiter=Limiter(settings.limits, settings.redis_url),
         usage=usage,
-        settings=settings.token,
-        alphabet=alphabet,
-        clock=system_clock,
-        random=random.SystemRandom().random,
     )
-    database_clock = DatabaseClock(database, system_clock)
-    sender = _sender(settings, database, database_clock, keys)
+    sender = _sender(settings, database, clock, keys)
     delivers = settings.stream.delivery == "on"
-    audit = AuditTrail(database, database_clock, settings.audit.retention)
-    revocations = Revocations(
-        database,
-        database_clock,
-        _sources(settings),
-        delivers=delivers,
-        waiters=waiters,
-    )
+    audit = AuditTrail(database, clock, settings.audit.retention)
     return Services(
         settings=settings,
         database=database,
@@ -332,14 +161,59 @@ def build(
         client_administration=ClientAdministration(database, system_clock),
         issuers=issuers,
         callers=callers,
-        tokens=tokens,
-        revocations=revocations,
-        deliveries=Deliveries(database, database_clock, sender.refused_keys, delivers=delivers),
+        tokens=_tokens(settings, callers, standings, keys, usage),
+        revocations=_revocations(settings, database, clock),
+        deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
         delivery_loop=DeliveryLoop(sender),
-        rotation=_rotation(settings, database, database_clock, vault),
-        reencryption=Reencryption(database, database_clock, vault),
+        rotation=_rotation(settings, database, clock, vault),
+        reencryption=Reencryption(database, clock, vault),
         audit=audit,
         upkeep=Upkeep(database, usage, audit),
+    )
+
+
+def _waiters(settings: Settings) -> int:
+    """Give how many request threads may wait for something outside: half are left for the rest."""
+    return max(1, settings.threads // 2)
+
+
+def _issuers(settings: Settings, store: IssuerKeyStore) -> Issuers:
+    return Issuers(
+        settings.issuers,
+        settings.jwks,
+        settings.user_ids.alphabet,
+        store,
+        system_clock,
+        waiters=_waiters(settings),
+    )
+
+
+def _tokens(
+    settings: Settings,
+    callers: Callers,
+    standings: StandingStore,
+    keys: StreamKeys,
+    usage: Usage,
+) -> TokenService:
+    return TokenService(
+        callers=callers,
+        standings=standings,
+        keys=keys,
+        usage=usage,
+        settings=settings.token,
+        alphabet=settings.user_ids.alphabet,
+        clock=system_clock,
+        random=random.SystemRandom().random,
+    )
+
+
+def _revocations(settings: Settings, database: Database, clock: DatabaseClock) -> Revocations:
+    return Revocations(
+        database,
+        clock,
+        _sources(settings),
+        delivers=settings.stream.delivery == "on",
+        waiters=_waiters(settings),
     )
 
 

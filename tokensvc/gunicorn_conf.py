@@ -33,7 +33,7 @@ multiprocess.prepare(_metrics_folder)  # before anything below imports prometheu
 
 import structlog  # noqa: E402 - as said above
 
-from tokensvc import bootstrap  # noqa: E402 - as said above
+from tokensvc import startup  # noqa: E402 - as said above
 from tokensvc.core.errors import StartupError  # noqa: E402 - as said above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - as said above
 from tokensvc.http.worker import ProblemWorker  # noqa: E402 - as said above
@@ -61,7 +61,7 @@ class _Master:
 
 def _settings_or_exit() -> Settings:
     try:
-        return bootstrap.settings_of_process()
+        return startup.settings_of_process()
     except SettingsError as error:
         sys.exit(f"tokensvc does not start, because of its settings:\n{error}")
 
@@ -96,7 +96,7 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     try:
         if _settings.sqlite_path is not None:
             _Master.lock = hold_process_lock(_settings.sqlite_path)
-        bootstrap.prepare(_settings)
+        startup.prepare(_settings)
     except StartupError as error:
         sys.exit(f"tokensvc does not start:\n{error}")
 
@@ -104,7 +104,7 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Read the settings again for the new workers."""
     try:
-        bootstrap.reload()
+        startup.reload()
     except (SettingsError, StartupError) as error:
         _log.error("reload_refused", detail=str(error), hint=_STAYS)
     except Exception as error:  # noqa: BLE001 - it would end the master, and with it the service

@@ -2,9 +2,9 @@
 
 import atexit
 
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 
-_services = bootstrap.build(bootstrap.settings_of_process())
+_services = bootstrap.build(startup.settings_of_process())
 _services.start()
 # A call to Stream that is cut off would have to be made twice more, a minute apart; what was used
 # since the last minute would never be written.

@@ -13,7 +13,7 @@ from flask import Blueprint, request
 from tests.client import Client, operations_at
 from tests.http.conftest import TOKEN, Log, Probe
 from tests.live import settings_environ
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import exchange
 from tokensvc.http.app import HttpConfig, make_app
@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Give a client of the application with all its routes."""
     environ = settings_environ(tmp_path_factory.mktemp("service"))
     settings = load(environ)
-    bootstrap.prepare(settings)
+    startup.prepare(settings)
     services = bootstrap.build(settings)
     yield Client(bootstrap.build_app(services))
     services.close()

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from tests.live import free_port, settings_environ
-from tokensvc import bootstrap, settings
+from tokensvc import bootstrap, settings, startup
 from tokensvc.bootstrap import Services
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential
@@ -66,7 +66,7 @@ def test_the_store_is_asked_with_short_time_outs() -> None:
 def services(tmp_path: Path) -> Iterator[Services]:
     """Give the services of a process that lets three failures a minute pass."""
     loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
-    bootstrap.prepare(loaded)
+    startup.prepare(loaded)
     services = bootstrap.build(loaded)
     yield services
     services.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 from tokensvc.bootstrap import Services
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import given_or_stdin, load_settings
@@ -107,7 +107,7 @@ def _unwritten(settings: Settings) -> Iterator[Services]:
         if _is_yet_to_be_made(settings.sqlite_path):
             scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
             settings = settings.model_copy(update={"database_url": scratch})
-            bootstrap.prepare_schema(settings)
+            startup.prepare_schema(settings)
         if not settings.encryption_keys and _is_yet_to_be_made(bootstrap.key_file(settings)):
             passing = (SecretStr(Vault.generate_key()),)
             settings = settings.model_copy(update={"encryption_keys": passing})
@@ -189,7 +189,7 @@ def _pairs(services: Services) -> list[tuple[str, bytes]]:
             return [(api_key, text.encode("utf-8"))]
     ring = services.keys.ring_at(0)
     if ring.active is None:
-        raise StartupError(bootstrap.NO_ACTIVE_KEY)
+        raise StartupError(startup.NO_ACTIVE_KEY)
     return [(key.api_key, key.secret) for key in ring.keys]
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 from tokensvc.bootstrap import Services
 from tokensvc.settings import Settings
 from tokensvc.telemetry import logging
@@ -21,7 +21,7 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: With every fault.
     """
-    settings = bootstrap.load_settings()
+    settings = startup.load_settings()
     if settings.log.level == "info":
         logging.configure(settings.log.model_copy(update={"level": "warning"}))
     return settings
@@ -38,9 +38,9 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
     """
     settings = load_settings()
     if with_keys:
-        bootstrap.prepare(settings)
+        startup.prepare(settings)
     else:
-        bootstrap.prepare_schema(settings)
+        startup.prepare_schema(settings)
     services = bootstrap.build(settings)
     try:
         yield services

@@ -5,7 +5,7 @@ import signal
 import click
 import structlog
 
-from tokensvc import bootstrap
+from tokensvc import bootstrap, startup
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,8 +20,8 @@ def worker() -> None:
     The service does so itself unless `worker.embedded` is off. Any number of workers may run, on
     any host that reaches the database. SIGTERM and Ctrl-C let the call that is under way end.
     """
-    settings = bootstrap.load_settings()
-    bootstrap.prepare(settings)
+    settings = startup.load_settings()
+    startup.prepare(settings)
     services = bootstrap.build(settings)
     try:
         if not services.deliveries.delivers:
