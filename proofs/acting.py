@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ class Subject:
         doubt: The act whose answer was lost, if it was.
         names: What their profile may say: the last one answered, and lost ones since.
         done: The acts that were answered, in order.
+        rests: Whether they are left alone for a while, so that Stream can be told.
     """
 
     user_id: str | None
@@ -28,6 +30,7 @@ class Subject:
     doubt: str | None = None
     names: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
+    rests: bool = False
 
     @property
     def path(self) -> str:
@@ -98,9 +101,11 @@ class Actor(threading.Thread):
             if not self.may_act.wait(0.1):
                 continue
             self.is_idle.clear()
-            certain = [subject for subject in self.subjects if subject.doubt is None]
-            if self.may_act.is_set() and certain:
-                self._act(self._chance.choice(certain))
+            chosen = [each for each in self.subjects if each.doubt is None and not each.rests]
+            if self.may_act.is_set() and chosen:
+                self._act(self._chance.choice(chosen))
+            else:
+                time.sleep(0.01)
 
     def stop(self) -> None:
         self._stopping.set()

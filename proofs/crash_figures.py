@@ -14,8 +14,10 @@ class Figures:
         under_way: Requests that a kill met.
         lost: Acts whose answer was lost, by whether they were done.
         checks: States, and mints of a covered credential, that were looked at after a restart.
+        compared: States at Stream, in the end.
+        applied: States that were said to be `applied`, and looked at meanwhile.
         wrong_here: What was not as answered after a restart.
-        wrong_at_stream: What Stream holds in the end and should not.
+        wrong_at_stream: What Stream holds and should not.
     """
 
     kills: int = 0
@@ -28,6 +30,7 @@ class Figures:
     calls: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     compared: int = 0
+    applied: int = 0
     wrong_here: list[str] = field(default_factory=list)
     wrong_at_stream: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -47,7 +50,10 @@ class Figures:
         share = 100 * self.faults.total() / max(1, self.calls)
         yield f"{self.calls} calls to Stream, {share:.0f} % failed: {_counted(self.faults)}"
         yield f"{self.checks} checks after restarts, {len(self.wrong_here)} wrong"
-        yield f"{self.compared} states at Stream in the end, {len(self.wrong_at_stream)} wrong"
+        yield (
+            f"at Stream {self.compared} states in the end and {self.applied} said to be applied "
+            f"before, {len(self.wrong_at_stream)} wrong"
+        )
         for told in (*self.failures[:5], *self.wrong_here[:5], *self.wrong_at_stream[:5]):
             yield f"  {told}"
 
