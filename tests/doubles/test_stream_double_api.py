@@ -37,6 +37,32 @@ def test_a_batch_fails_whole(stream: StreamDouble, server: StreamChat) -> None:
     assert [user["id"] for user in found] == ["user-1", "user-2"]
 
 
+def test_a_query_gives_what_it_asks_for(server: StreamChat) -> None:
+    """30 users unless it says more; deactivated ones only on demand, deleted ones never."""
+    users = [f"user-{i}" for i in range(40)]
+    server.upsert_users([{"id": user_id} for user_id in users])
+    wanted = {"id": {"$in": users}}
+    assert len(server.query_users(wanted)["users"]) == 30
+    assert len(server.query_users(wanted, limit=100)["users"]) == 40
+    server.deactivate_user("user-1")
+    server.delete_user("user-2")
+    assert len(server.query_users(wanted, limit=100)["users"]) == 38
+    found = server.query_users(wanted, limit=100, include_deactivated_users=True)["users"]
+    assert {user["id"] for user in found} == {*users} - {"user-2"}
+
+
+def test_some_users_cannot_be_changed(stream: StreamDouble, server: StreamChat) -> None:
+    """A user that a test names spoils each call that is about them, with code 4."""
+    server.upsert_users([{"id": "john"}, {"id": "jane"}])
+    stream.app.unchangeable = {"jane"}
+    server.update_user_partial({"id": "john", "set": {"color": "red"}})
+    for change in (server.update_users_partial, server.upsert_users):
+        with pytest.raises(StreamAPIException) as refused:
+            change([{"id": "john", "set": {"color": "blue"}}, {"id": "jane", "set": {}}])
+        assert refused.value.error_code == 4
+    assert stream.app.users["john"]["color"] == "red"
+
+
 def test_a_client_is_no_server(stream: StreamDouble) -> None:
     """A user's token changes neither the app nor another user nor its own role."""
     for path, body in (

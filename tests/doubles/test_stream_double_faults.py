@@ -1,6 +1,7 @@
 """The Stream double fails as ordered: the next calls of a route, in that way and no other."""
 
 import json
+import random
 import threading
 
 import pytest
@@ -9,9 +10,9 @@ from stream_chat import StreamChat
 from stream_chat.base.exceptions import StreamAPIException
 from websockets.exceptions import InvalidMessage
 
-from tests.doubles.faults import Answer
+from tests.doubles.faults import Answer, ChanceFaults, FaultKind
 from tests.doubles.stream import StreamDouble
-from tests.doubles.stream_calls import GOOD, call, dial, sign
+from tests.doubles.stream_calls import GOOD, KEY, SECRET, call, dial, sign
 
 
 def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: StreamChat) -> None:
@@ -25,6 +26,24 @@ def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: St
     assert "john" not in stream.app.users
     server.upsert_user({"id": "john"})
     assert "john" in stream.app.users
+
+
+def test_failures_by_chance_are_of_every_kind() -> None:
+    """The share that is wanted, in four ways; what is held is released, and the call applied."""
+    faults = ChanceFaults(random.Random(1), share=0.5, longest=0.05)
+    with StreamDouble({KEY: SECRET}, faults=faults) as stream:
+        answered = 0
+        for number in range(60):
+            try:
+                upsert(stream, f"user-{number}")
+                answered += 1
+            except urllib3.exceptions.HTTPError:
+                pass
+        stream.calls.wait_until_done()
+        refused = faults.met[FaultKind.REFUSE]
+        assert set(faults.met) == set(ChanceFaults.KINDS)
+        assert 60 - answered == faults.met.total() - faults.met[FaultKind.HANG]
+        assert len(stream.app.users) == 60 - refused
 
 
 def test_a_refused_websocket_never_opens(stream: StreamDouble) -> None:

@@ -56,6 +56,11 @@ def figure(name: str, **labels: str) -> float:
             {"credential": "basic"},
         ),
         (
+            lambda: metrics.count_stream_call("user", "key_refused"),
+            "tokensvc_stream_calls_total",
+            {"kind": "user", "result": "key_refused"},
+        ),
+        (
             lambda: metrics.count_jwks_fetch("acme", "failed"),
             "tokensvc_jwks_fetches_total",
             {"issuer": "acme", "outcome": "failed"},

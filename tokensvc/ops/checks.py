@@ -46,11 +46,14 @@ def checks(
         ]
         return CheckResult("issuers", State.DEGRADED if bad else State.OK, "; ".join(bad))
 
+    def check_deliveries() -> CheckResult:
+        return check_delivery(deliveries)
+
     return [
         check_database,
         check_stream_keys,
         check_issuers,
-        lambda: check_delivery(deliveries),
+        check_deliveries,
     ]
 
 
