@@ -49,6 +49,11 @@ def test_people_get_a_line_an_event(audited: Tokensvc) -> None:
     assert "forged line" in shown.out
 
 
+def _hear_ctrl_c() -> None:
+    """Shells start background jobs deaf to it, and so would the command be in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def following(audited: Tokensvc) -> Iterator["subprocess.Popen[str]"]:
     """Give the command while it follows the trail."""
@@ -58,6 +63,7 @@ def following(audited: Tokensvc) -> Iterator["subprocess.Popen[str]"]:
         env=settings_environ(audited.folder),
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - nothing else runs in this process
     ) as process:
         yield process
         process.kill()
