@@ -294,6 +294,20 @@ def test_refused_keys_are_shown_and_acts_wait(ada):
     assert ada.deliveries.troubles() == []
 
 
+def test_a_refused_key_that_is_retired_is_forgotten(ada):
+    """What nobody uses any more is nobody's trouble."""
+    good = StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.ACTIVE)
+    ada.stream.fail_with(43, ROUTE)
+    ada.ring.append(good)
+    ada.revoke("ada")
+    ada.deliver()
+    assert len(ada.deliveries.troubles()) == 1
+    ada.ring[:] = [good]
+    ada.revoke("ada")
+    ada.deliver()
+    assert ada.deliveries.troubles() == []
+
+
 def test_the_operator_need_not_wait(ada):
     """`retry` makes due now what waits for another attempt."""
     ada.stream.app.unchangeable = {"ada"}

@@ -222,6 +222,8 @@ class Sender:
             keys = rules.keys_to_try(self._ring_at(batch.ring_version))
         except Refusal as refusal:
             keys, outcome = [], replace(outcome, error=refusal.detail)
+        known = {key.api_key for key in keys}
+        self._refused_keys = {k: v for k, v in self._refused_keys.items() if k in known}
         for key in keys:
             answer = call(KeyPair(key.api_key, key.secret), batch.wanted)
             outcome = outcome_of(answer)
