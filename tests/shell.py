@@ -12,10 +12,14 @@ from pathlib import Path
 
 import urllib3
 
+from tests.live import ROOT
+
 START_SECONDS = 30.0
 DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
 """What `make run` runs."""
 
+_THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}
+"""Wherever the environment was installed from."""
 _LAST_LINE = "Ctrl-C stops the service.\n"
 CURL_STAND_IN = Path(__file__).parent / "doubles" / "curl.py"
 
@@ -42,7 +46,7 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
     return subprocess.run(
         ["sh", "-eu", "-c", script],
         cwd=folder,
-        env={"HOME": str(folder), **environ, "PATH": path_with_curl(folder)},
+        env={"HOME": str(folder), **_THIS_CHECKOUT, **environ, "PATH": path_with_curl(folder)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,7 +62,7 @@ def make_run(
     with subprocess.Popen(
         [*DEVELOPMENT, "--bind", bind],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environ},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **_THIS_CHECKOUT, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -38,11 +38,11 @@ def first_minute(tmp_path_factory):
 
 
 def test_each_printed_line_works_as_it_stands(first_minute, tmp_path):
-    """The user's token, the bare token, who the service takes them for, and the backend's token."""
+    """The user's token, bare too, who they are, the backend's token, and a ban and its end."""
     # From elsewhere, as in a second terminal.
     ended = [run_shell(line, tmp_path) for line in curl_lines(first_minute.printed)]
-    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 4
-    minted, text, me, service_minted = (one.stdout for one in ended)
+    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 6
+    minted, text, me, service_minted, banned, reinstated = (one.stdout for one in ended)
     assert json.loads(minted)["user_id"] == "demo-user"
     assert json.loads(minted)["api_key"] == PLACEHOLDER_API_KEY
     assert jwt.decode(text, options={"verify_signature": False})["user_id"] == "demo-user"
@@ -52,6 +52,7 @@ def test_each_printed_line_works_as_it_stands(first_minute, tmp_path):
         "issuer": "development",
     }
     assert json.loads(service_minted)["user_id"] == "john"
+    assert [json.loads(state)["suspended"] for state in (banned, reinstated)] == [True, False]
     assert "Stream will not accept these tokens" in first_minute.printed
 
 
@@ -157,7 +158,7 @@ def kept_files(folder):
 
 
 def backend_token(printed, folder):
-    (line,) = [line for line in curl_lines(printed) if "-u " in line]
+    (line,) = [line for line in curl_lines(printed) if "-u " in line and "/token" in line]
     return json.loads(run_shell(line, folder).stdout)
 
 

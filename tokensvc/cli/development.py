@@ -40,6 +40,7 @@ USER_TOKEN_FILE = FOLDER / "development-user-token"
 CLIENT_SECRET_FILE = FOLDER / "development-client-secret"
 DEMO_USER = "demo-user"
 DEMO_CLIENT = "demo"
+DEMO_SCOPES = frozenset({MINT_SCOPE, "users:read", "revocations:write"})
 SIGNED_IN_SECONDS = 24 * 3600
 START_SECONDS = 30.0
 
@@ -130,15 +131,16 @@ def _sign_in(issuer: DevelopmentIssuer) -> Path:
 
 
 def _demo_client(secret_file: Path) -> str:
-    """Give the id of a backend that may mint for anyone, with its secret in a file."""
+    """Give the id of a backend that may mint for anyone and ban them, with its secret in a file."""
     secret = _keep(secret_file, secrets.token_urlsafe(32))
-    rights, by = Rights(frozenset([MINT_SCOPE]), vouches=True), operator("service:development")
+    rights, by = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
         client_id, clients = f"svc.{DEMO_CLIENT}", services.client_administration
         try:
             clients.create_if_absent(DEMO_CLIENT, rights, by=by, secret=secret)
+            clients.change(client_id, DEMO_SCOPES, by=by)  # one of an earlier release may do less
         except Refusal as refusal:
             if refusal.code is not Code.CONFLICT:
                 raise

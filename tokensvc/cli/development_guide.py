@@ -33,6 +33,11 @@ Whom the service takes them for:
 As your backend, for a user that it has signed in itself:
 
   curl -sS -u "{client}" {json} -d '{{"user_id": "john"}}' {url}/v1/token
+
+Ban that user, and let them back in:
+
+  curl -sS -X PUT -u "{client}" {url}/v1/users/john/suspension
+  curl -sS -X DELETE -u "{client}" {url}/v1/users/john/suspension
 {placeholder}{addresses}
 The contract:  {url}/docs
 Commands:      TOKENSVC_CONFIG={settings_file} .venv/bin/tokensvc --help
@@ -58,7 +63,7 @@ class Guide:
         addresses: Under which other machines reach it; none when it listens to this one alone.
         user_token_file: A token of the development issuer for `user_id`. Named and not shown, so
             that the lines are short and the terminal keeps no credential.
-        client_id: Of a service client that may mint for anyone.
+        client_id: Of a service client that may mint for anyone, and ban them.
         client_secret_file: Its secret.
         is_placeholder: Whether the Stream key is one that Stream does not know.
     """
