@@ -64,6 +64,7 @@ def test_everyone_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
     assert tokensvc("app", "show", "--json").json["tokens_valid_after"] is None
     revoked = tokensvc("app", "revoke", "--reason", "leak", "--json").json
     assert tokensvc("app", "show", "--json").json["revocation"] == revoked["revocation"]
+    assert "everyone's cut-off stands" in tokensvc("users", "show", "ada").out
     undone = tokensvc("app", "undo", revoked["revocation"]["id"], "--json").json
     assert undone["tokens_valid_after"] is None
     assert "stolen ones too" in undone["warning"]

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.issuer import IssuerDouble
-from tests.live import Service, running_service
+from tests.doubles.stream import StreamDouble
+from tests.live import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from tests.service_clients import basic, make_client
+from tokensvc.clients.scopes import SCOPES
+from tokensvc.database.engine import Database
 from tokensvc.ops.contract import contract_path
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "12")
@@ -28,8 +32,10 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 429,
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, IssuerDouble]]:
-    with IssuerDouble() as issuer:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, dict[str, str]]]:
+    """Give a service, and the `Authorization` of each kind of caller."""
+    folder = tmp_path_factory.mktemp("service")
+    with IssuerDouble() as issuer, StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
         issuers = [
             {
                 "name": "acme",
@@ -39,24 +45,36 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, I
             }
         ]
         with running_service(
-            tmp_path_factory.mktemp("service"),
+            folder,
+            STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
             TOKENSVC_ISSUERS=json.dumps(issuers),
             TOKENSVC_LIMITS__MINT="100000/minute",
             TOKENSVC_LIMITS__FAILURES="100000/minute",
         ) as service:
-            yield service, issuer
+            database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
+            backend = make_client(database, "fuzzer", *SCOPES)  # no example's
+            database.close()
+            yield (
+                service,
+                {
+                    "nobody": "",
+                    "user": f"Bearer {issuer.token()}",
+                    "service": basic(backend)["authorization"],
+                },
+            )
             assert not [line for line in service.log_lines() if "exception" in line]
 
 
 @pytest.mark.sec(52, 53, 56)
-@pytest.mark.parametrize("with_credential", [True, False])
+@pytest.mark.parametrize("caller", ["nobody", "user", "service"])
 def test_requests_of_the_contract(
-    world: tuple[Service, IssuerDouble], tmp_path: Path, *, with_credential: bool
+    world: tuple[Service, dict[str, str]], tmp_path: Path, caller: str
 ) -> None:
     """No request, whatever it is, gets an answer that the contract does not declare."""
-    service, issuer = world
-    credential = ["--header", f"Authorization: Bearer {issuer.token()}"] if with_credential else []
+    service, callers = world
+    authorization = callers[caller]
+    credential = ["--header", f"Authorization: {authorization}"] if authorization else []
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     finished = subprocess.run(
         [

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import click
 
 from tokensvc.cli.acts import act_options
-from tokensvc.cli.output import json_option
+from tokensvc.cli.output import at, json_option
 from tokensvc.cli.revocations import tell_act, tell_state
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
@@ -76,6 +76,9 @@ def show(user_id: str, *, as_json: bool) -> None:
     """Tell what stands against USER_ID, and what Stream knows of it."""
     with _revocations(user_id) as revocations:
         tell_state(revocations.state(user_id), as_json=as_json)
+        everyone = revocations.state(None).tokens_valid_after
+    if everyone is not None and not as_json:
+        click.echo(f"Beside it everyone's cut-off stands, {at(everyone)}: tokensvc app show")
 
 
 @contextmanager
