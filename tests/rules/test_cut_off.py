@@ -77,6 +77,8 @@ def test_no_token_of_a_read_before_the_act_survives_it(
 
 
 @given(read=TIMES, cut_off=st.integers(min_value=0, max_value=2**33), ahead=SKEWS, skew=SKEWS)
+@example(read=1_000.5, cut_off=1_000, ahead=0, skew=5)
+@example(read=1_000.5, cut_off=1_001, ahead=0, skew=5)
 def test_a_token_of_a_read_after_the_act_is_one_that_stream_takes(read, cut_off, ahead, skew):
     """Whoever signed in late enough gets a token above the cut-off, at once or a second later."""
     after = standing(read, cut_off=cut_off, floor=cut_off)
