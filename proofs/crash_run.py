@@ -180,7 +180,7 @@ class Proof:
         return [user_id for user_id in users if user_id not in self._stream.app.users]
 
     def _connect(self, user_id: str) -> None:
-        self._stream.app.users[user_id] = {"id": user_id, "role": "user"}
+        self._stream.app.users.setdefault(user_id, {"id": user_id, "role": "user"})
 
     def _end_well(self) -> None:
         faults = self._stream.faults
@@ -209,6 +209,9 @@ class Proof:
         """Let so much time have passed, as far as deliveries know."""
         times = ("due_at", "lease_until", "resend_at", "absent_since")
         with self._database.write() as tx:
+            subjects = [subject.user_id or rules.APP for subject in self._subjects]
+            for kind in ("app", "profile", "user"):  # in the order in which senders wait
+                store.lock(tx, kind, subjects)
             columns = {name: deliveries.c[name] - seconds for name in times}
             tx.execute(deliveries.update().values(columns))
 
