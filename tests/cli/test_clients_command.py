@@ -110,6 +110,20 @@ def test_a_third_secret_is_refused_by_name(tokensvc):
     assert all(secret["id"] in ended.err for secret in listed["secrets"])
 
 
+def test_a_secret_may_be_given_an_end(tokensvc):
+    """A second secret expires when the operator says, and never if they do not."""
+    tokensvc("clients", "create", "backend", "--scope", "tokens:mint")
+    added = tokensvc("clients", "rotate", "svc.backend", "--expires-in", "86400", "--json").json
+    (listed,) = tokensvc("clients", "list", "--json").json
+    ends = {
+        secret["id"]: (secret["created_at"], secret["expires_at"]) for secret in listed["secrets"]
+    }
+    made, end = ends.pop(added["id"])
+    assert end == added["expires_at"]
+    assert made + 86_398 <= end <= made + 86_400
+    assert [end for _, end in ends.values()] == [None]
+
+
 @pytest.mark.sec(59)
 def test_the_trail_names_the_operator(tokensvc, tmp_path):
     """Each change says who at the command line made it, and why; what changed nothing is silent."""

@@ -99,7 +99,7 @@ def serve_and_check(root, stage):
         "PYTHONDONTWRITEBYTECODE": stage.environ["PYTHONDONTWRITEBYTECODE"],
         "TOKENSVC_BIND": f"127.0.0.1:{port}",
     }
-    check = [part.replace("8000", str(port)) for part in health_check(stage)]
+    check = health_check(stage)
     check[0] = str(binaries / check[0])
     serve = [binaries / "tokensvc", *json.loads(stage.of("CMD")[0])]
     with running(serve, f"http://127.0.0.1:{port}", Path("/"), **environ) as service:

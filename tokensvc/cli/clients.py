@@ -11,6 +11,10 @@ from tokensvc.clients.rules import Grantor, Rights, operator
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.clients.state import ClientSecret, ServiceClient, client_state
 from tokensvc.clients.store import StoredClient
+from tokensvc.core.clock import system_clock
+
+_LONGEST = 100 * 365 * 86_400
+"""Seconds that a secret may be said to last."""
 
 
 @click.group("clients")
@@ -87,9 +91,22 @@ def list_clients(*, as_json: bool) -> None:
 @clients.command("rotate")
 @click.argument("client_id")
 @click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input.")
+@click.option(
+    "--expires-in",
+    metavar="SECONDS",
+    type=click.IntRange(min=1, max=_LONGEST),
+    help="Refuse the secret after so many seconds; by default it does not expire.",
+)
 @reason_option
 @json_option
-def rotate(client_id: str, *, secret_stdin: bool, reason: str | None, as_json: bool) -> None:
+def rotate(
+    client_id: str,
+    *,
+    secret_stdin: bool,
+    expires_in: int | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """
     Give CLIENT_ID a second secret and print it, this once.
 
@@ -97,17 +114,18 @@ def rotate(client_id: str, *, secret_stdin: bool, reason: str | None, as_json: b
     `tokensvc clients delete CLIENT_ID --secret SECRET_ID`.
     """
     given = read_secret("secret") if secret_stdin else None
+    expires_at = None if expires_in is None else int(system_clock()) + expires_in
     with opened_services() as services:
         created = services.client_administration.add_secret(
-            client_id, secret=given, by=_grantor(reason)
+            client_id, expires_at, secret=given, by=_grantor(reason)
         )
     shown = None if given else created.secret
     if as_json:
-        expires_at = created.stored.expires_at
         write_json({"id": created.id, "secret": shown, "expires_at": expires_at})
         return
     click.echo(f"{client_id} has one more secret; the older one works until you delete it:")
-    write_facts([("id", created.id), *([("secret", shown)] if shown else [])])
+    expiry = [] if expires_at is None else [("expires", at(expires_at))]
+    write_facts([("id", created.id), *([("secret", shown)] if shown else []), *expiry])
 
 
 @clients.command("delete")

@@ -21,7 +21,7 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class UnverifiedToken:
+class UnverifiedStreamToken:
     """
     A token taken apart. Its claims are what it says, which proves nothing yet.
 
@@ -59,7 +59,7 @@ class Inspection:
     faults: tuple[str, ...]
 
 
-def parse(token: str) -> UnverifiedToken:
+def parse(token: str) -> UnverifiedStreamToken:
     """
     Take a token apart.
 
@@ -76,7 +76,7 @@ def parse(token: str) -> UnverifiedToken:
             "identity provider made it, ask `tokensvc doctor --token -`"
         )
     stated = _json(claims)
-    return UnverifiedToken(
+    return UnverifiedStreamToken(
         user_id=stated["user_id"] if isinstance(stated.get("user_id"), str) else None,
         issued_at=_time(stated, "iat"),
         expires_at=_time(stated, "exp"),
@@ -85,7 +85,7 @@ def parse(token: str) -> UnverifiedToken:
     )
 
 
-def explain(token: UnverifiedToken, ring: StreamKeyRing, standing: Standing) -> Inspection:
+def explain(token: UnverifiedStreamToken, ring: StreamKeyRing, standing: Standing) -> Inspection:
     """
     Say which key signed a token, and why it would be refused.
 
@@ -106,12 +106,12 @@ def explain(token: UnverifiedToken, ring: StreamKeyRing, standing: Standing) -> 
     )
 
 
-def _signed_by(token: UnverifiedToken, key: StreamKey) -> bool:
+def _signed_by(token: UnverifiedStreamToken, key: StreamKey) -> bool:
     expected = hmac.digest(key.secret, token.signing_input, "sha256")
     return hmac.compare_digest(token.signature, expected)
 
 
-def _faults(token: UnverifiedToken, key: StreamKey | None, standing: Standing) -> list[str]:
+def _faults(token: UnverifiedStreamToken, key: StreamKey | None, standing: Standing) -> list[str]:
     faults = []
     if key is None:
         faults.append("no Stream key in use here has signed it (code 43)")
