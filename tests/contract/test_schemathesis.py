@@ -35,35 +35,30 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 429,
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, dict[str, str]]]:
     """Give a service, and the `Authorization` of each kind of caller."""
     folder = tmp_path_factory.mktemp("service")
-    with IssuerDouble() as issuer, StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
-        issuers = [
-            {
-                "name": "acme",
-                "issuer": issuer.issuer,
-                "audience": "chat",
-                "jwks_uri": issuer.jwks_uri,
-            }
-        ]
-        with running_service(
+    with (
+        IssuerDouble() as issuer,
+        StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream,
+        running_service(
             folder,
             STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
-            TOKENSVC_ISSUERS=json.dumps(issuers),
+            TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
             TOKENSVC_LIMITS__MINT="100000/minute",
             TOKENSVC_LIMITS__FAILURES="100000/minute",
-        ) as service:
-            database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
-            backend = make_client(database, "fuzzer", *SCOPES)  # no example's
-            database.close()
-            yield (
-                service,
-                {
-                    "nobody": "",
-                    "user": f"Bearer {issuer.token()}",
-                    "service": basic(backend)["authorization"],
-                },
-            )
-            assert not [line for line in service.log_lines() if "exception" in line]
+        ) as service,
+    ):
+        database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
+        backend = make_client(database, "fuzzer", *SCOPES)  # no example's
+        database.close()
+        yield (
+            service,
+            {
+                "nobody": "",
+                "user": f"Bearer {issuer.token()}",
+                "service": basic(backend)["authorization"],
+            },
+        )
+        assert not [line for line in service.log_lines() if "exception" in line]
 
 
 @pytest.mark.sec(52, 53, 56)

@@ -20,18 +20,10 @@ def issuer() -> Iterator[IssuerDouble]:
 
 @pytest.fixture(scope="module")
 def service(issuer: IssuerDouble, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    issuers = [
-        {
-            "name": "acme",
-            "issuer": issuer.issuer,
-            "audience": "chat",
-            "jwks_uri": issuer.jwks_uri,
-        }
-    ]
     with running_service(
         tmp_path_factory.mktemp("service"),
         TOKENSVC_ENVIRONMENT="development",
-        TOKENSVC_ISSUERS=json.dumps(issuers),
+        TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
         TOKENSVC_TOKEN__API_KEY="required",
         TOKENSVC_LIMITS__MINT=f"{LIMIT}/hour",
         TOKENSVC_PROXIES__TRUSTED='["127.0.0.1/32"]',

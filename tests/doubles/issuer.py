@@ -116,8 +116,8 @@ class IssuerDouble:
         self.rotate()
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def settings(self, **members: Any) -> IssuerSettings:
-        """Give settings that accept its tokens; `members` adds or overrides, `None` removes."""
+    def config(self, **members: Any) -> dict[str, Any]:
+        """Give an entry of `issuers` that accepts its tokens; `None` removes a member."""
         given = {
             "name": "acme",
             "issuer": self.issuer,
@@ -126,7 +126,11 @@ class IssuerDouble:
             "algorithms": [self.algorithm],
             **members,
         }
-        return IssuerSettings(**{name: value for name, value in given.items() if value is not None})
+        return {name: value for name, value in given.items() if value is not None}
+
+    def settings(self, **members: Any) -> IssuerSettings:
+        """Give the same as the settings' own type."""
+        return IssuerSettings(**self.config(**members))
 
     def rotate(self) -> str:
         """Publish a new key, which signs from now on, and give its id."""

@@ -36,18 +36,12 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def start(stack: ExitStack, folder: Path, *providers: IssuerDouble) -> Service:
     """Run the service with its default number of threads."""
+    for number, provider in enumerate(providers):
+        provider.issuer = f"https://id-{number}.example"
     issuers = [
-        {
-            "name": f"idp-{number}",
-            "issuer": f"https://id-{number}.example",
-            "audience": "chat",
-            "jwks_uri": provider.jwks_uri,
-            "user_id_prefix": f"{number}-",
-        }
+        provider.config(name=f"idp-{number}", user_id_prefix=f"{number}-")
         for number, provider in enumerate(providers)
     ]
-    for provider, issuer in zip(providers, issuers, strict=True):
-        provider.issuer = issuer["issuer"]
     return stack.enter_context(running_service(folder, TOKENSVC_ISSUERS=json.dumps(issuers)))
 
 

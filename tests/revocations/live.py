@@ -109,20 +109,8 @@ def running_world(folder: Path, **settings: str) -> Iterator[World]:
         silent = stack.enter_context(IssuerDouble())
         issuer.issuer, silent.issuer = "https://id.acme.example", "https://id.silent.example"
         issuers = [
-            {
-                "name": "acme",
-                "issuer": issuer.issuer,
-                "audience": "chat",
-                "jwks_uri": issuer.jwks_uri,
-            },
-            {
-                "name": "silent",
-                "issuer": silent.issuer,
-                "audience": "chat",
-                "jwks_uri": silent.jwks_uri,
-                "sign_in_time": "iat",
-                "user_id_prefix": "silent-",
-            },
+            issuer.config(),
+            silent.config(name="silent", sign_in_time="iat", user_id_prefix="silent-"),
         ]
         settings = {
             "STREAM_BASE_URL": stream.url,

@@ -58,17 +58,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("service")
     with IssuerDouble() as issuer:
         issuer.issuer = "https://id.acme.example"
-        issuers = [
-            {
-                "name": "acme",
-                "issuer": issuer.issuer,
-                "audience": "chat",
-                "jwks_uri": issuer.jwks_uri,
-            }
-        ]
         with running_service(
             folder,
-            TOKENSVC_ISSUERS=json.dumps(issuers),
+            TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
             TOKENSVC_LIMITS__MINT="10000/minute",
             TOKENSVC_LIMITS__FAILURES="10000/minute",
         ) as service:

@@ -24,7 +24,9 @@ class LimitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mint: Rate = Field(default="60/minute", description="Requests of one user for a token or `/v1/me`.")
+    mint: Rate = Field(
+        default="60/minute", description="Requests of one user for a token or `/v1/me`."
+    )
     service: Rate = Field(default="6000/minute", description="Requests of one service for a token.")
     failures: Rate = Field(
         default="60/minute", description="Failed authentications from one address."
