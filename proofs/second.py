@@ -39,33 +39,41 @@ class Figures:
 
     Attributes:
         outcomes: How often the requests after an act were answered how, by the way to sign in.
+        finished: Trials that showed all their tokens to Stream, by the way to sign in.
         faults: What must not be, in words.
     """
 
     database: str
     offsets: int
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    finished: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def holds(self) -> bool:
-        """Whether every user had a new token, and nothing went wrong on the way."""
-        every = all(self.outcomes[way, "minted"] == self.offsets for way in WAYS)
-        return every and not self.faults
+        """Whether every user had a new token, all were looked at, and nothing went wrong."""
+        every = all(
+            self.outcomes[way, "minted"] == self.finished[way] == self.offsets for way in WAYS
+        )
+        return every and self.offsets > 0 and not self.faults
 
     def lines(self) -> Iterator[str]:
         """Write them for people."""
         yield f"{self.database}: {self.offsets} acts, one at each offset of a second"
         for way in WAYS:
             counts = (f"{code} {n}" for (of, code), n in sorted(self.outcomes.items()) if of == way)
-            yield f"  {way}: {', '.join(counts)}"
+            yield f"  {way}: {', '.join(counts)}; at Stream {self.finished[way]}"
         yield f"  faults: {len(self.faults)}"
         yield from (f"    {fault}" for fault in self.faults[:5])
 
     def saw(self, way: str, code: str) -> None:
         with self._lock:
             self.outcomes[way, code] += 1
+
+    def finish(self, way: str) -> None:
+        with self._lock:
+            self.finished[way] += 1
 
     def blame(self, fault: str) -> None:
         with self._lock:
@@ -123,6 +131,13 @@ class _Trial:
     way: str
 
     def run(self) -> None:
+        """Try it; a trial that breaks is a fault, since nobody waits for what a thread raises."""
+        try:
+            self._try()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is proved then
+            self._blame(f"broke: {error!r}")
+
+    def _try(self) -> None:
         user_id = self._user_id()
         self.fleet.know(user_id)
         old = self._mint(int(time.time()) - 3600).json["token"]
@@ -132,6 +147,7 @@ class _Trial:
         minted = self._sign_in_until_minted(act["tokens_valid_after"])
         if minted is not None:
             self._look_at_stream(minted, old, act["tokens_valid_after"])
+            self.figures.finish(self.way)
 
     def _sign_in_until_minted(self, cut_off: int) -> dict[str, Any] | None:
         for _ in range(_ASKED_AT_MOST):
