@@ -188,7 +188,10 @@ class SteadyClient(threading.Thread):
         turn, due = 0, time.monotonic()
         while not self._stopped.is_set():
             held = self.credentials
-            self._take_turn(held, turn)
+            try:
+                self._take_turn(held, turn)
+            except Exception as error:  # noqa: BLE001 - a thread that dies would load no more
+                self._ledger.failed(f"broke: {error!r}")
             self.finished = held
             turn += 1
             due += self._pace

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from proofs.rotation import Fleet, prove
-from proofs.steady_load import ClosedError, KeptConnection
+from proofs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -93,3 +93,30 @@ def test_an_answer_that_is_cut_off_is_a_failure():
     with pytest.raises(ConnectionResetError):
         ask(connection)
     server.close()
+
+
+def test_a_turn_that_breaks_is_a_failure():
+    """A client that cannot be judged at Stream proves nothing, and goes on."""
+    server, ledger = Script([ANSWER]), Ledger()
+    broke = threading.Event()
+
+    def connect(answer):
+        broke.set()
+        raise ConnectionError("cut")
+
+    held = Credentials("key", "Basic x")
+    client = SteadyClient(
+        server.base_url,
+        lambda held, turn: (held.basic, {}),
+        connect,
+        credentials=held,
+        ledger=ledger,
+        pace=60.0,
+    )
+    client.start()
+    assert broke.wait(20)
+    client.stop()
+    client.join()
+    server.close()
+    assert ledger.failures == ["broke: ConnectionError('cut')"]
+    assert client.finished is held
