@@ -107,6 +107,16 @@ def test_a_suspension_is_one_act_however_often_it_is_asked_for(revocations, stan
     assert (events(database), versions(database)) == before
 
 
+def test_why_somebody_is_suspended_is_told_while_they_are(revocations):
+    """Later acts do not hide it, in the state or in the list; after that the latest act is told."""
+    revocations.suspend("john", Order("svc.backend", "spam"))
+    revocations.revoke("john", Order("svc.backend", "lost phone"))
+    (listed,) = revocations.users(suspended=True, after=None, limit=10)
+    assert listed.reason == revocations.state("john").reason == "spam"
+    assert listed.revocation.kind == "revocation"
+    assert revocations.reinstate("john", ORDER).reason == "lost phone"
+
+
 def test_a_reinstated_user_must_sign_in_again(revocations, standings, database):
     """The cut-off of the suspension stays, until its own act is undone."""
     suspended = revocations.suspend("john", ORDER)

@@ -118,7 +118,15 @@ class Acts:
         cut_off = next_cut_off(self.cut_off, now)
         previous = self.acts[-1].id if self.acts else None
         kind = RevocationKind.REVOCATION
-        act = Act(next_act_id(previous, now, "0" * 8), kind, int(now), cut_off, False, None)
+        act = Act(
+            next_act_id(previous, now, "0" * 8),
+            kind,
+            int(now),
+            cut_off,
+            settled=True,
+            undone=False,
+            reason=None,
+        )
         self.acts.append(act)
         self.cut_off, self.floor = cut_off, max(self.floor, cut_off)
 

@@ -63,6 +63,18 @@ def test_a_read_has_no_transaction_open(database):
         assert connection.scalar(query) == 1
 
 
+def test_a_snapshot_sees_one_moment(database):
+    """What is committed between two of its statements is for the next one."""
+    query = sa.select(sa.func.count()).select_from(user_standings)
+    with database.snapshot() as connection:
+        assert connection.scalar(query) == 0
+        with database.write() as tx:
+            add_user(tx, "ada")
+        assert connection.scalar(query) == 0
+    with database.snapshot() as connection:
+        assert connection.scalar(query) == 1
+
+
 def test_an_uncommitted_row_is_seen_by_nobody(database):
     """A read during a transaction sees the state before it."""
     with database.write() as tx:

@@ -86,6 +86,13 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Give a connection whose statements all see the same moment. It writes nothing."""
+        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        with self._connection(begin) as connection:
+            yield connection
+
+    @contextmanager
     def write(self, *, keep: bool = True) -> Iterator[Transaction]:
         """
         Give one transaction: committed at the end of the block, undone by an exception.

@@ -32,6 +32,7 @@ class Act:
         id: In the order of the acts.
         created_at: Epoch seconds.
         tokens_valid_after: The cut-off that it set.
+        settled: Whether the clock was read after its commit, and the cut-off moved if need be.
         undone: Whether it no longer counts.
     """
 
@@ -39,6 +40,7 @@ class Act:
     kind: RevocationKind
     created_at: int
     tokens_valid_after: int
+    settled: bool
     undone: bool
     reason: str | None
 
@@ -103,6 +105,13 @@ def cut_off_of(acts: Iterable[Act]) -> int | None:
 def latest(acts: Sequence[Act]) -> Act | None:
     """Give the latest act that stands."""
     return max((act for act in acts if not act.undone), key=lambda act: act.id, default=None)
+
+
+def reason_of(acts: Iterable[Act], *, suspended: bool) -> str | None:
+    """Give why somebody is refused: while suspended, why that; else the reason of the latest."""
+    telling = [each for each in acts if each.kind is RevocationKind.SUSPENSION or not suspended]
+    act = latest(telling)
+    return act.reason if act is not None else None
 
 
 def to_undo(acts: Sequence[Act], act_id: str, *, suspended: bool) -> Act | None:

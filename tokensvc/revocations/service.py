@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import kept_reason, record
@@ -20,15 +20,6 @@ from tokensvc.revocations.store import StoredStanding
 
 _POLL = 0.05
 """Seconds between two looks at a delivery that somebody waits for."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """A cut-off that an act set, in a transaction that may not be committed yet."""
-
-    act_id: str
-    cut_off: int
-    now: float
 
 
 class Revocations:
@@ -63,22 +54,22 @@ class Revocations:
         """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
         with self._database.write(keep=not order.dry_run) as tx:
             standing = store.lock(tx, user_id)
-            moved = self._move(tx, user_id, standing, RevocationKind.REVOCATION, order)
+            now = self._move(tx, user_id, standing, RevocationKind.REVOCATION, order)
             action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
-            _audit(tx, moved.now, action, user_id, order)
+            _audit(tx, now, action, user_id, order)
             state = self._state(tx, user_id)
-        return state if order.dry_run else self._settled(user_id, moved)
+        return state if order.dry_run else self._settled(user_id)
 
     def suspend(self, user_id: str, order: Order) -> State:
         """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
         with self._database.write(keep=not order.dry_run) as tx:
             standing = store.lock(tx, user_id)
-            if standing.suspended_at is not None:
-                return self._state(tx, user_id)
-            moved = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, order)
-            _audit(tx, moved.now, Action.USER_SUSPENDED, user_id, order)
+            if standing.suspended_at is None:
+                now = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, order)
+                _audit(tx, now, Action.USER_SUSPENDED, user_id, order)
             state = self._state(tx, user_id)
-        return state if order.dry_run else self._settled(user_id, moved)
+        # Also of a repetition: the first request may have died before it came to this.
+        return state if order.dry_run else self._settled(user_id)
 
     def reinstate(self, user_id: str, order: Order) -> State:
         """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
@@ -113,20 +104,20 @@ class Revocations:
 
     def state(self, user_id: str | None) -> State:
         """Tell what stands."""
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             return self._state(connection, user_id)
 
     def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
         """Tell what stands against users who were ever revoked or suspended."""
-        with self._database.read() as connection:
+        with self._database.snapshot() as connection:
             standings = store.page_of_users(
                 connection, suspended=suspended, after=after, limit=limit
             )
             ids = list(standings)
-            acts = store.latest_acts(connection, ids)
+            acts = store.acts_of_users(connection, ids)
             told = deliveries.statuses(connection, "user", ids) if self._delivers else {}
         return [
-            user_state(user_id, standing, acts.get(user_id), told.get(user_id))
+            user_state(user_id, standing, acts[user_id], told.get(user_id))
             for user_id, standing in standings.items()
         ]
 
@@ -164,11 +155,12 @@ class Revocations:
         standing: StoredStanding,
         kind: RevocationKind,
         order: Order,
-    ) -> _Moved:
+    ) -> float:
+        """Set a new cut-off, and give the time of that."""
         # After the lock is held: a time from before the wait may already be in minted tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-        act_id = store.add_act(
+        store.add_act(
             tx,
             user_id,
             kind=kind,
@@ -180,33 +172,35 @@ class Revocations:
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, user_id, standing, cut_off, now)
-        return _Moved(act_id, cut_off, now)
+        return now
 
-    def _settled(self, user_id: str | None, moved: _Moved) -> State:
+    def _settled(self, user_id: str | None) -> State:
         """
-        Move the cut-off once more if the commit was so slow that it has been reached.
+        Move a cut-off once more if its commit was so slow that it has been reached.
 
         From the commit on every read sees the act. A token from a read before it says at most the
         time of the commit, which is why the clock is read here, after it.
         """
-        if rules.is_reached(moved.cut_off, self._clock()):
-            with self._database.write() as tx:
-                standing = store.lock(tx, user_id)
-                now = self._clock.read(tx)
-                stands = {act.id for act in store.acts(tx, user_id) if not act.undone}
-                if moved.act_id in stands:
+        with self._database.write() as tx:
+            standing = store.lock(tx, user_id)
+            now = self._clock.read(tx)
+            for act in store.acts(tx, user_id):
+                if act.settled or act.undone:
+                    continue
+                cut_off = act.tokens_valid_after
+                if rules.is_reached(cut_off, now):
                     cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-                    store.raise_act(tx, moved.act_id, cut_off)
                     _set_cut_off(tx, user_id, standing, cut_off, now)
-        return self.state(user_id)
+                store.settle_act(tx, act.id, cut_off)
+            return self._state(tx, user_id)
 
     def _state(self, connection: Connection, user_id: str | None) -> State:
         standing = store.read(connection, user_id)
-        act = store.latest_act(connection, user_id)
+        acts = store.acts(connection, user_id)
         delivery = self._delivery(connection, user_id)
         if user_id is None:
-            return app_state(standing, act, delivery)
-        return user_state(user_id, standing, act, delivery)
+            return app_state(standing, acts, delivery)
+        return user_state(user_id, standing, acts, delivery)
 
     def _delivery(self, connection: Connection, user_id: str | None) -> DeliveryStatus | None:
         if not self._delivers:

@@ -1,5 +1,6 @@
 """What stands against a user, or against everyone, as it is answered. Times are epoch seconds."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.delivery.state import StreamStatus, stream_status
 from tokensvc.delivery.store import DeliveryStatus
+from tokensvc.revocations import rules
 from tokensvc.revocations.rules import Act, HoldsUntil, RevocationKind
 from tokensvc.revocations.store import StoredStanding
 
@@ -67,13 +69,16 @@ class AppAct(AppState, frozen=True, kw_only=True):
 
 
 def user_state(
-    user_id: str, standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+    user_id: str,
+    standing: StoredStanding,
+    acts: Sequence[Act],
+    delivery: DeliveryStatus | None,
 ) -> UserState:
     """
     Give what stands against a user.
 
     Args:
-        act: The latest that stands.
+        acts: Those that stand, at least.
         delivery: `None` where Stream is not told.
     """
     return UserState(
@@ -81,15 +86,15 @@ def user_state(
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
         sessions=0,
-        **_shared(standing, act, delivery),
+        **_shared(standing, acts, delivery),
     )
 
 
 def app_state(
-    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+    standing: StoredStanding, acts: Sequence[Act], delivery: DeliveryStatus | None
 ) -> AppState:
     """Give what stands against everyone; arguments as of `user_state`."""
-    return AppState(**_shared(standing, act, delivery))
+    return AppState(**_shared(standing, acts, delivery))
 
 
 def act_of(
@@ -112,14 +117,15 @@ def act_of(
 
 
 def _shared(
-    standing: StoredStanding, act: Act | None, delivery: DeliveryStatus | None
+    standing: StoredStanding, acts: Sequence[Act], delivery: DeliveryStatus | None
 ) -> dict[str, Any]:
+    act = rules.latest(acts)
     revocation = None
     if act is not None:
         revocation = Revocation(act.id, act.created_at, act.tokens_valid_after, act.kind)
     return {
         "tokens_valid_after": standing.tokens_valid_after,
-        "reason": act.reason if act is not None else None,
+        "reason": rules.reason_of(acts, suspended=standing.suspended_at is not None),
         "revocation": revocation,
         "stream": stream_status(delivery),
     }

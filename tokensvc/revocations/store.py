@@ -79,17 +79,13 @@ def acts(connection: sa.Connection, user_id: str | None) -> list[Act]:
     return [_act(row) for row in rows]
 
 
-def latest_act(connection: sa.Connection, user_id: str | None) -> Act | None:
-    """Give the latest act that stands."""
-    stands = sa.select(revocations).where(_of(user_id), _acts.undone_at.is_(None))
-    row = connection.execute(stands.order_by(_acts.id.desc()).limit(1)).first()
-    return _act(row) if row is not None else None
-
-
-def latest_acts(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, Act]:
-    """Give the latest act that stands, by user."""
+def acts_of_users(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[Act]]:
+    """Give the acts that stand, by user."""
     stand = sa.select(revocations).where(_acts.user_id.in_(user_ids), _acts.undone_at.is_(None))
-    return {row.user_id: _act(row) for row in connection.execute(stand.order_by(_acts.id))}
+    found: dict[str, list[Act]] = {user_id: [] for user_id in user_ids}
+    for row in connection.execute(stand.order_by(_acts.id)):
+        found[row.user_id].append(_act(row))
+    return found
 
 
 def add_act(
@@ -119,9 +115,10 @@ def add_act(
     return act_id
 
 
-def raise_act(tx: Transaction, act_id: str, cut_off: int) -> None:
-    """Move the cut-off of an act."""
-    tx.execute(revocations.update().where(_acts.id == act_id).values(tokens_valid_after=cut_off))
+def settle_act(tx: Transaction, act_id: str, cut_off: int) -> None:
+    """Write the cut-off of an act for good."""
+    values = {"tokens_valid_after": cut_off, "settled": True}
+    tx.execute(revocations.update().where(_acts.id == act_id).values(values))
 
 
 def undo_act(tx: Transaction, act_id: str, now: float) -> None:
@@ -178,6 +175,7 @@ def _act(row: Any) -> Act:
         kind=RevocationKind(row.kind),
         created_at=row.created_at,
         tokens_valid_after=row.tokens_valid_after,
+        settled=row.settled,
         undone=row.undone_at is not None,
         reason=row.reason,
     )

@@ -82,6 +82,7 @@ def _revocations() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("tokens_valid_after", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("settled", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("undone_at", sa.BigInteger),
         sa.Column("actor", sa.Text, nullable=False),
         sa.Column("reason", sa.Text),
