@@ -20,7 +20,7 @@ class Subject:
         user_id: `None` is everyone.
         known: The cut-off, whether suspended, and the act that stands.
         doubt: The act whose answer was lost, if it was.
-        names: What their profile may say: the last one answered, and lost ones since.
+        names: What their profile may say: the last one answered, or `None`, and lost ones since.
         done: The acts that were answered, in order.
         rests: Whether they are left alone for a while, so that Stream can be told.
     """
@@ -28,7 +28,7 @@ class Subject:
     user_id: str | None
     known: tuple[int | None, bool, str | None] = (None, False, None)
     doubt: str | None = None
-    names: set[str] = field(default_factory=set)
+    names: set[str | None] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     rests: bool = False
 
@@ -45,6 +45,21 @@ class Subject:
         if self.user_id is not None:
             acts += ["reinstate" if suspended else "suspend", "profile"]
         return acts
+
+    def lost(self, act: str, name: str) -> None:
+        """Remember an act whose answer was lost, so that nobody knows whether it was done."""
+        if act != "profile":
+            self.doubt = act
+        else:
+            self.names |= {name} if self.names else {None, name}
+
+    def answered(self, act: str, name: str, state: Any) -> None:
+        """Remember what was answered."""
+        self.done.append(act)
+        if act == "profile":
+            self.names = {name}
+        else:
+            self.known = read_state(state)
 
     def may_become(self, state: Any) -> bool:
         """Tell whether a state is what the act in doubt makes, or what was before it."""
@@ -123,24 +138,11 @@ class Actor(threading.Thread):
         except HTTPError:
             answer = None
         if answer is None or answer.status == 503:
-            self._lost(subject, act, name)
+            subject.lost(act, name)
         elif answer.status == 200:
-            self._answered(subject, act, name, answer.json())
+            subject.answered(act, name, answer.json())
         else:
             self.failures.append(f"{method} {path}: {answer.data!r}")
-
-    def _lost(self, subject: Subject, act: str, name: str) -> None:
-        if act == "profile":
-            subject.names.add(name)
-        else:
-            subject.doubt = act
-
-    def _answered(self, subject: Subject, act: str, name: str, state: Any) -> None:
-        subject.done.append(act)
-        if act == "profile":
-            subject.names = {name}
-        else:
-            subject.known = read_state(state)
 
 
 def _request(subject: Subject, act: str, name: str) -> tuple[str, str, Any]:
