@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+UNDO_THEN_ACT, ACT_THEN_UNDO = PAIRS = ("undo then act", "act then undo")
+"""What one subject meets in a row, so that a call that comes late brings over the opposite."""
+
 
 @dataclass
 class Figures:
@@ -11,6 +14,8 @@ class Figures:
     What is proved.
 
     Attributes:
+        wanted: Kills that were asked for.
+        pairs: Undone acts after others, and others after undone ones, of one subject.
         under_way: Requests that a kill met.
         lost: Acts whose answer was lost, by whether they were done.
         checks: States, and mints of a covered credential, that were looked at after a restart.
@@ -20,6 +25,7 @@ class Figures:
         wrong_at_stream: What Stream holds and should not.
     """
 
+    wanted: int = 0
     kills: int = 0
     seconds: float = 0.0
     acts: Counter[str] = field(default_factory=Counter)
@@ -37,14 +43,17 @@ class Figures:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was wrong, and there was something to be wrong."""
+        """Whether nothing was wrong, and all that could have been wrong was there."""
         if self.wrong_here or self.wrong_at_stream or self.failures:
             return False
-        return min(self.checks, self.compared, self.acts.total(), self.faults.total()) > 0
+        met = (self.acts.total(), self.under_way, *(self.pairs[pair] for pair in PAIRS))
+        looked_at = (self.checks, self.compared, self.applied, self.faults.total())
+        return self.kills == self.wanted > 0 and min(*met, *looked_at) > 0
 
     def lines(self) -> Iterator[str]:
         """Write them for people."""
-        yield f"{self.kills} kills in {self.seconds:.0f} s, {self.under_way} requests under way"
+        kills = f"{self.kills} of {self.wanted} kills in {self.seconds:.0f} s"
+        yield f"{kills}, {self.under_way} requests under way"
         yield f"{self.acts.total()} acts answered: {_counted(self.acts)}; {_counted(self.pairs)}"
         yield f"answers lost: {_counted(self.lost)}"
         share = 100 * self.faults.total() / max(1, self.calls)

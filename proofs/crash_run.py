@@ -11,7 +11,7 @@ from typing import Any
 import urllib3
 
 from proofs.acting import Actor, Subject, read_state
-from proofs.crash_figures import Figures
+from proofs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
 from tests.doubles.faults import ChanceFaults
 from tests.doubles.stream import StreamDouble
 from tests.live import start_service
@@ -74,6 +74,7 @@ class Proof:
     def run(self, kills: int) -> None:
         """Act, kill, look; in the end let Stream be well, and compare."""
         begun = time.monotonic()
+        self.figures.wanted = kills
         for actor in self._actors:
             actor.start()
         for kill in range(kills):
@@ -232,7 +233,7 @@ class Proof:
             acts = [act for act in subject.done if act in {"revoke", "suspend", "undo"}]
             for one, other in itertools.pairwise(acts):
                 if (one == "undo") != (other == "undo"):
-                    self.figures.pairs["undo then act" if one == "undo" else "act then undo"] += 1
+                    self.figures.pairs[UNDO_THEN_ACT if one == "undo" else ACT_THEN_UNDO] += 1
 
     def _get(self, path: str) -> Any:
         answer = self._http.request("GET", self._service.base_url + path, headers=self._credentials)
