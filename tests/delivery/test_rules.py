@@ -10,7 +10,7 @@ from tokensvc.delivery import rules
 from tokensvc.delivery.outcome import Outcome, Result, outcome_of
 from tokensvc.delivery.rules import Delivery, DeliveryState, Pace, Sent
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
-from tokensvc.stream.api import Answer, Verdict
+from tokensvc.stream.answers import Answer, Verdict
 
 NOW = 1_800_000_000
 ROW = Delivery(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.doubles.faults import Answer as Ordered
 from tests.doubles.stream import StreamDouble
-from tokensvc.stream import api, wire
+from tokensvc.stream import answers, api, wire
 from tokensvc.stream.api import KeyPair, StreamApi, Verdict
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
@@ -103,7 +103,7 @@ RESET = {"X-RateLimit-Reset": "1800000030"}
         ({"Retry-After": SOON}, 20),
         ({"Retry-After": "soon"}, 0),
         ({"Retry-After": "-7"}, 0),
-        ({"Retry-After": "9" * 30}, api.MAX_WAIT),
+        ({"Retry-After": "9" * 30}, answers.MAX_WAIT),
         ({"X-RateLimit-Remaining": "0", **RESET}, 30),
         ({"X-RateLimit-Remaining": "1", **RESET}, 0),
         ({"X-RateLimit-Remaining": "0"}, 0),
@@ -116,7 +116,7 @@ def test_streams_wishes_are_read(headers, wait, status):
     """`Retry-After` in both its forms, and the limits; by Stream's clock, within reason."""
     content = {} if status == 200 else {"code": 9}
     exchanged = wire.Exchanged(status, {"Date": NOW, **headers}, content)
-    assert api._answer(exchanged, now=5.0).wait == wait
+    assert answers.read(exchanged, now=5.0).wait == wait
 
 
 @pytest.mark.sec(58)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from tokensvc.stream.api import Answer, Verdict
+from tokensvc.stream.answers import Answer, Verdict
 
 _CODE_RATE_LIMITED, _CODE_NO_SUCH_USER = 9, 16
 

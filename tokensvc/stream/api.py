@@ -1,26 +1,20 @@
 """
-The calls to Stream's server API, one a function, and what each answer means.
+The calls to Stream's server API, one a function.
 
-The only caller of Stream. The token that a call carries never leaves `wire`.
+The only caller of Stream. What an answer means is in `answers`; the token that a call carries never
+leaves `wire`.
 """
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
 from tokensvc.core.clock import Clock
-from tokensvc.stream.wire import (
-    Exchanged,
-    KeyPair,
-    NotSentError,
-    StreamUnavailableError,
-    exchange,
-)
+from tokensvc.stream.answers import Answer, Verdict, plain, read, time_of, told
+from tokensvc.stream.wire import KeyPair, NotSentError, StreamUnavailableError, exchange
 
 __all__ = [
     "Answer",
@@ -39,11 +33,7 @@ MAX_USERS = 100
 MAX_IDS_LENGTH = 4000
 """Characters of the ids in one query: with what stands between them, an address of 6 KB at most."""
 
-MAX_WAIT = 3600.0
-
 _CUT_OFF = "revoke_tokens_issued_before"
-_DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
-_REFUSED = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,42 +102,8 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
         detail = f"app {app.name or 'without a name'}"
         return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
-        return KeyCheck(accepted=False, detail=_told(content), clock_ahead=clock_ahead)
+        return KeyCheck(accepted=False, detail=told(content), clock_ahead=clock_ahead)
     raise StreamUnavailableError(f"GET /app was answered with status {answer.status}")
-
-
-class Verdict(StrEnum):
-    """
-    What a call has done at Stream.
-
-    `refused` is Stream's own word that it did nothing; a proxy's word is `unknown`, as are a lost
-    answer and Stream's own failure: what was asked for may have been done, or be done later.
-    """
-
-    DONE = "done"
-    REFUSED = "refused"
-    NOT_SENT = "not_sent"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    What came of a call.
-
-    Attributes:
-        detail: For operators. Not trusted text; no secret.
-        code: Stream's, of a refusal.
-        wait: Seconds that Stream wants to pass before the next call of this kind.
-        content: The body of an answer that is `done`.
-    """
-
-    verdict: Verdict
-    detail: str = ""
-    status: int | None = None
-    code: int | None = None
-    wait: float = 0.0
-    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class StreamApi:
@@ -218,10 +174,10 @@ class StreamApi:
         try:
             exchanged = exchange(self._base_url, key, method, path, query=query, body=body)
         except NotSentError as error:
-            return Answer(Verdict.NOT_SENT, _plain(str(error)))
+            return Answer(Verdict.NOT_SENT, plain(str(error)))
         except StreamUnavailableError as error:
-            return Answer(Verdict.UNKNOWN, _plain(str(error)))
-        return _answer(exchanged, self._clock())
+            return Answer(Verdict.UNKNOWN, plain(str(error)))
+        return read(exchanged, self._clock())
 
 
 def user_ids_in(answer: Answer) -> frozenset[str]:
@@ -255,50 +211,7 @@ def _portions(user_ids: Collection[str]) -> Iterator[list[str]]:
     yield portion
 
 
-def _answer(exchanged: Exchanged, now: float) -> Answer:
-    status, content = exchanged.status, exchanged.content
-    wait = _wait(exchanged.headers, now)
-    if status in _DONE and content is not None:
-        return Answer(Verdict.DONE, status=status, wait=wait, content=content)
-    code = (content or {}).get("code")
-    if not isinstance(code, int) or content is None:
-        return Answer(Verdict.UNKNOWN, f"status {status}, not Stream's", status, wait=wait)
-    verdict = Verdict.REFUSED if status in _REFUSED else Verdict.UNKNOWN
-    return Answer(verdict, _told(content), status, code, wait)
-
-
-def _told(content: Mapping[str, Any]) -> str:
-    return _plain(f"code {content.get('code')}: {content.get('message', '')}")
-
-
-def _plain(text: str) -> str:
-    """Make a text from elsewhere one that a database can hold and a terminal show."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:300])
-
-
-def _wait(headers: Mapping[str, str], now: float) -> float:
-    """Read `Retry-After`, and the rate limit that this call has used up."""
-    now = _time(headers.get("Date")) or now
-    waits = [0.0]
-    retry_after = headers.get("Retry-After", "")
-    if retry_after.isdecimal():
-        waits.append(float(retry_after))
-    elif (date := _time(retry_after)) is not None:
-        waits.append(date - now)
-    reset = headers.get("X-RateLimit-Reset", "")
-    if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
-        waits.append(float(reset) - now)
-    return min(max(waits), MAX_WAIT)
-
-
-def _time(date: str | None) -> float | None:
-    try:
-        return parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return None
-
-
 def _clock_ahead(now: float, date: str | None) -> float | None:
     """`Date` is cut to whole seconds (RFC 9110 section 5.6.7): on average half a second is lost."""
-    stream_time = _time(date)
+    stream_time = time_of(date)
     return None if stream_time is None else now - (stream_time + 0.5)

@@ -110,24 +110,35 @@ def exchange(
             connection.connect()
         except (OSError, HTTPError) as error:
             raise NotSentError(f"{parts.netloc} was not reached: {error}"[:300]) from error
-        with _bounded(connection) as bound:
-            try:
-                connection.request(
-                    method,
-                    target,
-                    payload,
-                    _headers(key, payload),
-                    decode_content=False,
-                    preload_content=False,
-                )
-                answer = _read(connection.getresponse())
-            except (OSError, HTTPException, HTTPError) as error:
-                bound.check()
-                raise StreamUnavailableError(f"no whole answer: {error}"[:300]) from error
-            bound.check()
-            return answer
+        return _ask(connection, method, target, payload, _headers(key, payload))
     finally:
         connection.close()
+
+
+def _ask(
+    connection: HTTPConnection,
+    method: str,
+    target: str,
+    payload: bytes | None,
+    headers: Mapping[str, str],
+) -> Exchanged:
+    """
+    Send the request on an open connection, and read what is answered.
+
+    Raises:
+        StreamUnavailableError: There is no answer, or one out of bounds.
+    """
+    with _bounded(connection) as bound:
+        try:
+            connection.request(
+                method, target, payload, headers, decode_content=False, preload_content=False
+            )
+            answer = _read(connection.getresponse())
+        except (OSError, HTTPException, HTTPError) as error:
+            bound.check()
+            raise StreamUnavailableError(f"no whole answer: {error}"[:300]) from error
+        bound.check()
+        return answer
 
 
 def _connection(scheme: str, host: str, port: int | None) -> HTTPConnection:
