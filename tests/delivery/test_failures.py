@@ -49,6 +49,10 @@ LOST = {
     "a gateway's time-out": lambda faults: faults.answer(Answer(504, b"<html>"), ROUTE),
     "a proxy's refusal": lambda faults: faults.answer(Answer(403, b"<html>"), ROUTE),
     "a page with 200": lambda faults: faults.answer(Answer(200, b"<html>"), ROUTE),
+    "an empty object with 200": lambda faults: faults.answer(Answer(200, {}), ROUTE),
+    "nobody with 200": lambda faults: faults.answer(
+        Answer(200, {"users": {}, "duration": "1ms"}), ROUTE
+    ),
     "a redirect": lambda faults: faults.answer(Answer(307, b"", {"Location": "/x"}), ROUTE),
     "an answer that is too big": lambda faults: faults.answer(
         Answer(200, b" " * (wire.MAX_ANSWER_BYTES + 1)), ROUTE
@@ -233,7 +237,8 @@ def test_a_used_up_rate_limit_is_respected(ada):
     """The last call of a minute says so: the next one waits for the minute's end."""
     ada.stream.clock.frozen_at = 1_800_000_000
     used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1800000030"}
-    ada.stream.faults.answer(Answer(200, {"users": {}}, used_up), ROUTE)
+    body = {"users": {"ada": {"id": "ada"}}, "duration": "1ms"}
+    ada.stream.faults.answer(Answer(200, body, used_up), ROUTE)
     ada.revoke("ada")
     ada.deliver()
     assert ada.state("user", "ada") == "applied"

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.delivery.conftest import CUT_OFF
+from tests.doubles.faults import Answer
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.delivery.rules import LEASE, RESEND
 
@@ -42,6 +43,22 @@ def test_a_known_user_is_changed_and_keeps_the_rest(world, put):
     ada = world.stream.app.users["ada"]
     assert (ada["name"], ada["color"], ada[CUT_OFF]) == ("Ada", "red", world.cut_off("ada"))
     assert "POST /users" not in world.routes()
+
+
+@pytest.mark.parametrize("body", [{}, {"duration": "1ms"}, {"duration": "1ms", "users": {}}])
+def test_nobody_is_made_on_the_word_of_a_stranger(world, put, body):
+    """Something that is not Stream finds nobody: a known user would be replaced whole."""
+    world.have("ada")
+    world.stream.app.users["ada"]["color"] = "red"
+    put(name="Ada")
+    world.stream.faults.answer(Answer(200, body), "GET /users")
+    world.deliver()
+    assert world.routes() == ["GET /users"]
+    world.pass_time(2)
+    world.deliver()
+    assert world.routes() == ["GET /users", "GET /users", "PATCH /users"]
+    assert world.stream.app.users["ada"]["color"] == "red"
+    assert world.state("profile", "ada") == "applied"
 
 
 def test_what_a_profile_no_longer_has_is_taken_away(world, put):

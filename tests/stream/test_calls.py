@@ -13,6 +13,8 @@ from tokensvc.stream.api import KeyPair, StreamApi, Verdict
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
 PAIR = KeyPair(KEY, SECRET.encode())
 ROUTE = "PATCH /app"
+USERS = ("ada", "bob")
+NO_CHANGES = {user_id: {} for user_id in USERS}
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def calls(stream):
 
 
 def test_a_verdict_is_streams_own_word(stream, calls):
-    """Done with 200 and a JSON object, refused with a 4xx that has Stream's code."""
+    """Done with 200 and how long it took, refused with a 4xx that has Stream's code."""
     assert calls.set_app_cut_off(PAIR, 5).verdict is Verdict.DONE
     stream.fail_with(4, ROUTE)
     refused = calls.set_app_cut_off(PAIR, 5)
@@ -45,6 +47,8 @@ def test_a_verdict_is_streams_own_word(stream, calls):
         Ordered(400, {"code": "4"}),
         Ordered(200, b"<html>sign in to the network"),
         Ordered(200, b"[]"),
+        Ordered(200, {}),
+        Ordered(200, {"duration": 3}),
         Ordered(204, b""),
         Ordered(302, b"", {"Location": "/elsewhere"}),
         Ordered(200, b'{"a":' * 100_000),
@@ -56,6 +60,30 @@ def test_everything_else_is_no_verdict(stream, calls, ordered):
     answer = calls.set_app_cut_off(PAIR, 5)
     assert answer.verdict is Verdict.UNKNOWN
     assert answer.detail
+
+
+ABOUT_USERS = {
+    "cut-off": ("PATCH /users", lambda calls: calls.set_cut_offs(PAIR, {"ada": 5, "bob": None})),
+    "change": ("PATCH /users", lambda calls: calls.change_users(PAIR, NO_CHANGES)),
+    "creation": ("POST /users", lambda calls: calls.create_users(PAIR, NO_CHANGES)),
+    "query": ("GET /users", lambda calls: calls.find_users(PAIR, USERS)),
+}
+
+
+@pytest.mark.parametrize(("route", "call"), ABOUT_USERS.values(), ids=ABOUT_USERS)
+@pytest.mark.parametrize(
+    "users",
+    [None, 1, "ada", {"ada": {"id": "ada"}}, [{"id": "ada"}, {}], [{"id": 1}], ["ada", "bob"]],
+)
+def test_an_answer_without_the_users_is_no_verdict(stream, calls, route, call, users):
+    """Who was written comes back, and who was found has an id: else it is not Stream's answer."""
+    stream.app.users = {user_id: {"id": user_id} for user_id in USERS}
+    assert call(calls).verdict is Verdict.DONE
+    body = {"duration": "1ms", **({} if users is None else {"users": users})}
+    stream.faults.answer(Ordered(200, body), route)
+    answer = call(calls)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert "without the users" in answer.detail
 
 
 @pytest.mark.parametrize("fault", ["refuse", "cut", "hang", "late"])
@@ -114,7 +142,7 @@ RESET = {"X-RateLimit-Reset": "1800000030"}
 @pytest.mark.parametrize("status", [200, 429])
 def test_streams_wishes_are_read(headers, wait, status):
     """`Retry-After` in both its forms, and the limits; by Stream's clock, within reason."""
-    content = {} if status == 200 else {"code": 9}
+    content = {"duration": "1ms"} if status == 200 else {"code": 9}
     exchanged = wire.Exchanged(status, {"Date": NOW, **headers}, content)
     assert answers.read(exchanged, now=5.0).wait == wait
 

@@ -1,6 +1,6 @@
 """What an answer means, from Stream or from whatever is in its place. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -20,8 +20,9 @@ class Verdict(StrEnum):
     """
     What a call has done at Stream.
 
-    `refused` is Stream's own word that it did nothing; a proxy's word is `unknown`, as are a lost
-    answer and Stream's own failure: what was asked for may have been done, or be done later.
+    `done` and `refused` are Stream's own word, told by what only Stream's answers carry. A proxy's
+    word is `unknown`, as are a lost answer and Stream's own failure: what was asked for may have
+    been done, or be done later.
     """
 
     DONE = "done"
@@ -59,13 +60,37 @@ def read(exchanged: Exchanged, now: float) -> Answer:
     """
     status, content = exchanged.status, exchanged.content
     wait = _wait(exchanged.headers, now)
-    if status in _DONE and content is not None:
+    content = content or {}
+    if status in _DONE and isinstance(content.get("duration"), str):
         return Answer(Verdict.DONE, status=status, wait=wait, content=content)
-    code = (content or {}).get("code")
-    if not isinstance(code, int) or content is None:
+    code = content.get("code")
+    if not isinstance(code, int):
         return Answer(Verdict.UNKNOWN, f"status {status}, not Stream's", status, wait=wait)
     verdict = Verdict.REFUSED if status in _REFUSED else Verdict.UNKNOWN
     return Answer(verdict, told(content), status, code, wait)
+
+
+def of_written(answer: Answer, user_ids: Collection[str]) -> Answer:
+    """Hold an answer against the users that were written: Stream gives all of them back."""
+    users = answer.content.get("users")
+    return _if_streams(answer, isinstance(users, dict) and users.keys() >= set(user_ids))
+
+
+def of_found(answer: Answer) -> Answer:
+    """Hold an answer against what Stream tells of users that it finds."""
+    users = answer.content.get("users")
+    return _if_streams(
+        answer,
+        isinstance(users, list)
+        and all(isinstance(user, dict) and isinstance(user.get("id"), str) for user in users),
+    )
+
+
+def _if_streams(answer: Answer, is_streams: bool) -> Answer:
+    if is_streams or answer.verdict is not Verdict.DONE:
+        return answer
+    detail = f"status {answer.status}, without the users that Stream gives"
+    return Answer(Verdict.UNKNOWN, detail, answer.status, wait=answer.wait)
 
 
 def told(content: Mapping[str, Any]) -> str:

@@ -13,7 +13,16 @@ from http import HTTPStatus
 from typing import Any
 
 from tokensvc.core.clock import Clock
-from tokensvc.stream.answers import Answer, Verdict, plain, read, time_of, told
+from tokensvc.stream.answers import (
+    Answer,
+    Verdict,
+    of_found,
+    of_written,
+    plain,
+    read,
+    time_of,
+    told,
+)
 from tokensvc.stream.wire import KeyPair, NotSentError, StreamUnavailableError, exchange
 
 __all__ = [
@@ -129,7 +138,8 @@ class StreamApi:
             {"id": user_id, "set": {_CUT_OFF: rfc3339(cut_off)}}
             for user_id, cut_off in cut_offs.items()
         ]
-        return self._call(key, "PATCH", "users", body={"users": users})
+        answer = self._call(key, "PATCH", "users", body={"users": users})
+        return of_written(answer, cut_offs)
 
     def find_users(self, key: KeyPair, user_ids: Collection[str]) -> Answer:
         """
@@ -145,22 +155,22 @@ class StreamApi:
                 "limit": MAX_USERS,  # 30 unless it is said
                 "include_deactivated_users": True,
             }
-            answer = self._call(key, "GET", "users", query={"payload": json.dumps(payload)})
+            query = {"payload": json.dumps(payload)}
+            answer = of_found(self._call(key, "GET", "users", query=query))
             if answer.verdict is not Verdict.DONE:
                 return answer
-            users = answer.content.get("users")
-            found += users if isinstance(users, list) else []
+            found += answer.content["users"]
         return replace(answer, content={"users": found})
 
     def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> Answer:
         """Write users whole, by id: what Stream held of one that it has after all is wiped."""
         written = {user_id: {"id": user_id, **user} for user_id, user in users.items()}
-        return self._call(key, "POST", "users", body={"users": written})
+        return of_written(self._call(key, "POST", "users", body={"users": written}), users)
 
     def change_users(self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]) -> Answer:
         """Change users that Stream has: `{"set": {…}, "unset": […]}` by id."""
         users = [{"id": user_id, **change} for user_id, change in changes.items()]
-        return self._call(key, "PATCH", "users", body={"users": users})
+        return of_written(self._call(key, "PATCH", "users", body={"users": users}), changes)
 
     def _call(
         self,
@@ -182,8 +192,7 @@ class StreamApi:
 
 def user_ids_in(answer: Answer) -> frozenset[str]:
     """Give the ids of the users that were found."""
-    found = answer.content["users"]
-    return frozenset(str(user.get("id")) for user in found if isinstance(user, dict))
+    return frozenset(user["id"] for user in answer.content["users"])
 
 
 def rfc3339(seconds: int | None) -> str | None:
