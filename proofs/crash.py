@@ -17,12 +17,11 @@ from pathlib import Path
 
 from proofs.crash_figures import Figures
 from proofs.crash_run import LATEST, Proof
+from proofs.fleet import migrated
 from tests.doubles.faults import ChanceFaults
 from tests.doubles.stream import StreamDouble
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET
 from tests.postgres import PostgresServer
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
 
 _SHARE = 1 / 3
@@ -55,7 +54,7 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
         if database == "postgresql":
             server = PostgresServer()
             stack.callback(server.remove)
-            settings["TOKENSVC_DATABASE_URL"] = _migrated(server.fresh_url())
+            settings["TOKENSVC_DATABASE_URL"] = migrated(server.fresh_url())
             settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
         proof = Proof(folder, stream, settings, seed=seed, hurry=hurry)
         stack.callback(proof.close)
@@ -74,15 +73,6 @@ def main() -> int:
     print("\n".join(figures.lines()))
     print("acts survive crashes: " + ("holds" if figures.holds else "DOES NOT HOLD"))
     return 0 if figures.holds else 1
-
-
-def _migrated(url: str) -> str:
-    database = Database.open(url, pool_size=1)
-    try:
-        schema.migrate(database)
-    finally:
-        database.close()
-    return url
 
 
 if __name__ == "__main__":

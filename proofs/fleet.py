@@ -166,10 +166,9 @@ def running_fleet(
             stack.callback(server.remove)
             url = server.fresh_url()
             settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
+        settings["TOKENSVC_DATABASE_URL"] = migrated(url)
         shared = Database.open(url, pool_size=1)
         stack.callback(shared.close)
-        schema.migrate(shared)
-        settings["TOKENSVC_DATABASE_URL"] = url
         services = [
             stack.enter_context(running_service(folder, **settings))
             for _ in range(2 if database == "postgresql" else 1)
@@ -179,6 +178,16 @@ def running_fleet(
         connected = [held for service in services for held in _lines(service, lines, workers)]
         stack.callback(lambda: [line.close() for held in connected for line in held])
         yield Fleet(services, stream, issuer, operator, voucher, connected)
+
+
+def migrated(url: str) -> str:
+    """Give a database the schema, and its URL back."""
+    database = Database.open(url, pool_size=1)
+    try:
+        schema.migrate(database)
+    finally:
+        database.close()
+    return url
 
 
 def _issuers(jwks_uri: str) -> list[dict[str, Any]]:

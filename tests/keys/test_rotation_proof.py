@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from proofs.rotation import Fleet, prove
+from proofs.rotation import prove
+from proofs.rotation_fleet import Fleet
 from proofs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
