@@ -280,6 +280,24 @@ def test_another_key_is_tried_where_stream_refuses_one(ada, code):
     assert ada.deliveries.troubles() == []
 
 
+def test_what_may_not_be_done_to_a_user_is_no_refused_key(ada):
+    """Code 17 comes with 403 as well: that user alone has failed, and no key is in doubt."""
+    ada.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.RETIRING))
+    ada.have("bob")
+    ada.stream.fail_with(17, ROUTE, times=2)
+    ada.revoke("ada")
+    ada.revoke("bob")
+    ada.deliver()
+    assert {call.query["api_key"] for call in ada.stream.calls.all()} == {KEY}
+    assert ada.routes() == [ROUTE, "GET /users", ROUTE, ROUTE, ROUTE]
+    assert {ada.state("user", user_id) for user_id in ("ada", "bob")} == {"applied"}
+    ada.stream.fail_with(17, ROUTE, times=2)
+    ada.revoke("ada")
+    ada.deliver()
+    assert ada.state("user", "ada") == "failed"
+    assert all("refuses the key" not in trouble for trouble in ada.deliveries.troubles())
+
+
 def test_refused_keys_are_shown_and_acts_wait(ada):
     """No key is taken: it has failed, says so, and goes through once a key is good again."""
     ada.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"

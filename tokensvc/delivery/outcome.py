@@ -8,6 +8,9 @@ from tokensvc.stream.answers import Answer, Verdict
 
 _CODE_RATE_LIMITED, _CODE_NO_SUCH_USER = 9, 16
 
+_CODES_OF_KEYS = frozenset({2, 5, 43, 99})
+"""API key not valid, token malformed, signature not valid, app suspended (with 403)."""
+
 
 class Result(StrEnum):
     """
@@ -48,7 +51,8 @@ def outcome_of(answer: Answer) -> Outcome:
             Verdict.NOT_SENT: Result.UNREACHED,
             Verdict.UNKNOWN: Result.UNKNOWN,
         }[answer.verdict]
-    elif answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+    elif answer.status == HTTPStatus.UNAUTHORIZED or answer.code in _CODES_OF_KEYS:
+        # Not every 403: with code 17 it is about what a call would do to one of its users.
         result = Result.KEY_REFUSED
     elif answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code == _CODE_RATE_LIMITED:
         result = Result.UNREACHED
