@@ -1,10 +1,13 @@
 """Profiles go the way of acts, and never wipe a cut-off."""
 
 import pytest
+import sqlalchemy as sa
 
 from tests.delivery.conftest import CUT_OFF
 from tests.doubles.faults import Answer
+from tests.refused_writes import refuse_writes
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.tables import audit_events, deliveries, profiles
 from tokensvc.delivery.rules import LEASE, RESEND
 
 ACTOR = "svc.backend"
@@ -136,7 +139,7 @@ def test_a_sender_that_died_creating_is_made_good(world, put):
     world.deliver()
     put(name="Ada")
     (queue,) = world.sender._due.read()
-    world.sender._claim(queue)
+    world.sender._leases.take(queue, 100)
     world.stream.app.users["ada"] = {"id": "ada", "name": "Ada"}
     world.pass_time(LEASE + 1)
     world.deliver()
@@ -189,3 +192,20 @@ def test_a_bad_profile_is_refused_and_nothing_stored(world, user, code):
         world.deliveries.set_profile("ada", user, ACTOR)
     assert refused.value.code is code
     assert world.deliver() == 0
+
+
+@pytest.mark.parametrize("table", ["audit_events", "deliveries", "profiles"])
+def test_a_profile_is_whole_or_not_at_all(world, put, table):
+    """Where its event, its delivery or its row cannot be written, everything stays as it was."""
+
+    def contents():
+        with world.database.read() as connection:
+            tables = (audit_events, deliveries, profiles)
+            return [connection.execute(sa.select(table)).all() for table in tables]
+
+    put(name="Ada")
+    before = contents()
+    refuse_writes(world.database, table)
+    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+        put(name="Lovelace")
+    assert contents() == before

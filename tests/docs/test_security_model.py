@@ -7,7 +7,7 @@ import pytest
 
 from proofs import ablation
 from proofs.__main__ import PROOFS
-from proofs.ablation import ABLATIONS, Ablation
+from proofs.ablations import ABLATIONS, Ablation
 from tests.live import ROOT
 
 PAGE = (ROOT / "docs/security-model.md").read_text()

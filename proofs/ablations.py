@@ -1,0 +1,230 @@
+"""The lines that keep the promises, how each is taken away, and the test that misses it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """
+    A change that breaks a promise, and who notices.
+
+    Attributes:
+        name: What is taken away, as `docs/security-model.md` calls it.
+        file: Of the tree.
+        old: Stands in the file once.
+        new: What stands there instead.
+        test: Fails then.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+ABLATIONS = (
+    Ablation(
+        "strict read",
+        "tokensvc/standing/store.py",
+        'row = self._read.fetch({"user_id": user_id})',
+        'known = self.__dict__.setdefault("known", {})\n'
+        "        if user_id not in known:\n"
+        '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
+        "        row = known[user_id]",
+        "tests/stores/test_standing_store.py::test_a_commit_holds_for_the_next_read",
+    ),
+    Ablation(
+        "strict read, in a running fleet",
+        "tokensvc/standing/store.py",
+        'row = self._read.fetch({"user_id": user_id})',
+        'known = self.__dict__.setdefault("known", {})\n'
+        "        if user_id not in known:\n"
+        '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
+        "        row = known[user_id]",
+        "tests/revocations/test_proofs.py::test_nobody_mints_after_the_answer[sqlite]",
+    ),
+    Ablation(
+        "now before the read",
+        "tokensvc/standing/store.py",
+        "now = int(self._clock())\n        row = self._read.fetch",
+        "row = self._read.fetch",
+        "tests/stores/test_standing_store.py::test_the_clock_is_read_before_the_standing[sqlite]",
+    ),
+    Ablation(
+        "floor",
+        "tokensvc/standing/rules.py",
+        "return max(standing.now - skew, standing.floor)",
+        "return standing.now - skew",
+        "tests/rules/test_cut_off.py::test_a_token_of_a_read_after_the_act_is_one_that_stream_takes",
+    ),
+    Ablation(
+        "floor, in a running fleet",
+        "tokensvc/standing/rules.py",
+        "return max(standing.now - skew, standing.floor)",
+        "return standing.now - skew",
+        "tests/revocations/test_proofs.py"
+        "::test_signing_in_after_a_revocation_works_whenever_it_is[sqlite]",
+    ),
+    Ablation(
+        "no token from the future",
+        "tokensvc/standing/rules.py",
+        "if standing.floor > standing.now:",
+        "if standing.floor > standing.now + 60:",
+        "tests/rules/test_standing.py"
+        "::test_a_token_is_never_from_the_future_nor_from_before_the_floor",
+    ),
+    Ablation(
+        "floor survives an undo",
+        "tokensvc/revocations/service.py",
+        "replace(standing, tokens_valid_after=cut_off))",
+        "replace(standing, tokens_valid_after=cut_off, floor=cut_off or 0))",
+        "tests/revocations/test_acts.py::test_an_undo_lowers_the_cut_off_and_keeps_the_floor",
+    ),
+    Ablation(
+        "next whole second",
+        "tokensvc/revocations/rules.py",
+        "return max(standing or 0, int(now) + 1)",
+        "return max(standing or 0, int(now))",
+        "tests/rules/test_cut_off.py::test_no_token_of_a_read_before_the_act_survives_it",
+    ),
+    Ablation(
+        "clock after the lock",
+        "tokensvc/database/clock.py",
+        "sa.func.clock_timestamp()",
+        "sa.func.now()",
+        "tests/revocations/test_cut_off.py"
+        "::test_the_clock_is_read_after_the_wait_for_the_lock[postgresql-ada]",
+    ),
+    Ablation(
+        "the lock",
+        "tokensvc/revocations/store.py",
+        "statement.with_for_update() if locked else statement",
+        "statement",
+        "tests/revocations/test_cut_off.py"
+        "::test_the_clock_is_read_after_the_wait_for_the_lock[postgresql-None]",
+    ),
+    Ablation(
+        "clock after the commit",
+        "tokensvc/revocations/service.py",
+        "if rules.is_reached(cut_off, now):",
+        "if rules.is_reached(cut_off, act.created_at):",
+        "tests/revocations/test_cut_off.py::test_a_slow_commit_on_postgresql",
+    ),
+    Ablation(
+        "same transaction: the event",
+        "tokensvc/revocations/service.py",
+        "action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED\n",
+        "action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED\n"
+        '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py"
+        "::test_an_act_is_whole_or_not_at_all[sqlite-revoke-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of an undo",
+        "tokensvc/revocations/service.py",
+        "everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE\n",
+        "everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py"
+        "::test_an_act_is_whole_or_not_at_all[sqlite-undo-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of a reinstatement",
+        "tokensvc/revocations/service.py",
+        "replace(standing, suspended_at=None))\n",
+        "replace(standing, suspended_at=None))\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py"
+        "::test_an_act_is_whole_or_not_at_all[sqlite-reinstate-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of a profile",
+        "tokensvc/delivery/service.py",
+        'store.mark(tx, "profile", user_id, now)\n',
+        'store.mark(tx, "profile", user_id, now)\n'
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/delivery/test_profiles.py"
+        "::test_a_profile_is_whole_or_not_at_all[sqlite-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the delivery",
+        "tokensvc/revocations/service.py",
+        "tokens_valid_after=cut_off, floor=floor))\n",
+        'tokens_valid_after=cut_off, floor=floor))\n    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py"
+        "::test_an_act_is_whole_or_not_at_all[sqlite-suspend-deliveries]",
+    ),
+    Ablation(
+        "same transaction: the delivery, of an undo",
+        "tokensvc/revocations/service.py",
+        "tokens_valid_after=cut_off))\n",
+        'tokens_valid_after=cut_off))\n                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py"
+        "::test_an_act_is_whole_or_not_at_all[sqlite-undo-deliveries]",
+    ),
+    Ablation(
+        "same transaction: the delivery, of a profile",
+        "tokensvc/delivery/service.py",
+        "profile_store.write(tx, user_id, profile, now)\n",
+        "profile_store.write(tx, user_id, profile, now)\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/delivery/test_profiles.py::test_a_profile_is_whole_or_not_at_all[sqlite-deliveries]",
+    ),
+    Ablation(
+        "append-only trail",
+        "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
+        "BEFORE UPDATE OR DELETE ON audit_events",
+        "BEFORE DELETE ON audit_events",
+        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql]",
+    ),
+    Ablation(
+        "clock ahead",
+        "tokensvc/standing/rules.py",
+        "return standing.tokens_valid_after + clock_ahead",
+        "return standing.tokens_valid_after",
+        "tests/rules/test_cut_off.py::test_a_sign_in_before_the_act_is_covered",
+    ),
+    Ablation(
+        "a suspension stops a vouching client",
+        "tokensvc/callers/rules.py",
+        "if standing.suspended:",
+        "if standing.suspended and not getattr(caller, 'vouches', False):",
+        "tests/revocations/test_routes.py::test_a_suspended_user_gets_nothing_from_anybody",
+    ),
+    Ablation(
+        "lease",
+        "tokensvc/delivery/store.py",
+        "return (*_is_in(queue), _columns.due_at <= now, is_free)",
+        "return (*_is_in(queue), _columns.due_at <= now, is_free | sa.true())",
+        "tests/stores/test_deliveries.py::test_due_is_what_is_open_free_and_late_enough",
+    ),
+    Ablation(
+        "a lease is its holder's",
+        "tokensvc/delivery/rules.py",
+        "if row.lease_until != sent.lease_until:",
+        "if row.lease_until != sent.lease_until and not row.subject:",
+        "tests/delivery/test_failures.py::test_a_sender_that_slept_does_not_win",
+    ),
+    Ablation(
+        "a lease that ran out was a lost call",
+        "tokensvc/delivery/rules.py",
+        "resend_at=resend_time(now) if lost else row.resend_at",
+        "resend_at=row.resend_at",
+        "tests/delivery/test_rules.py::test_a_lease_that_ran_out_was_a_lost_call",
+    ),
+    Ablation(
+        "resend_at",
+        "tokensvc/delivery/rules.py",
+        "if row.resend_at is not None and sent.at < row.resend_at:",
+        "if row.resend_at is None and sent.at < 0:",
+        "tests/delivery/test_failures.py::test_after_a_lost_answer_the_state_goes_again_and_once_more",
+    ),
+    Ablation(
+        "the ring of the moment",
+        "tokensvc/tokens/service.py",
+        "self._keys.ring_at(standing.ring_version)",
+        "self._keys.ring_at(0)",
+        "tests/keys/test_races.py::test_nothing_is_signed_with_a_key_after_retire_has_answered",
+    ),
+)
