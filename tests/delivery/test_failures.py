@@ -116,7 +116,7 @@ def test_an_act_during_a_call_is_sent_after_it(ada):
 def test_a_row_of_a_dead_sender_is_taken_up_when_its_lease_ends(ada):
     """Nobody knows what the dead one has sent, so that the state goes twice, a minute apart."""
     ada.revoke("ada")
-    ada.sender._claim(ada.sender._due.read()[0])
+    ada.sender._leases.take(ada.sender._due.read()[0], 100)
     assert ada.deliver(ada.another_sender()) == 0
     ada.pass_time(LEASE + 1)
     assert ada.deliver(ada.another_sender()) == 1
@@ -131,7 +131,7 @@ def test_a_sender_that_slept_does_not_win(ada):
     """One that is stopped for minutes, then sends what it once read, is found out and corrected."""
     ada.revoke("ada")
     queue = ada.sender._due.read()[0]
-    batch = ada.sender._claim(queue)
+    batch = ada.sender._leases.take(queue, 100)
     ada.undo("ada")
     ada.pass_time(LEASE + 1)
     other = ada.another_sender()
@@ -155,7 +155,7 @@ def test_a_sender_that_wakes_too_late_reads_anew(ada):
     """Before the call it looks at its clock: what it does not hold any more, it does not send."""
     ada.revoke("ada")
     queue = ada.sender._due.read()[0]
-    batch = ada.sender._claim(queue)
+    batch = ada.sender._leases.take(queue, 100)
     ada.pass_time(LEASE + 1)
     ada.deliver(ada.another_sender())
     ada.stream.calls.clear()

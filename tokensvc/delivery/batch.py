@@ -17,7 +17,7 @@ class Batch:
     Attributes:
         lease_until: Names the lease.
         taken_at: When the rest was read, epoch seconds.
-        send_by: Until when the lease outlasts a call, by a clock that never goes back.
+        send_by: Until when what was read is good for a call, by a clock that never goes back.
         versions: By subject, as `wanted`.
         ring_version: No key that was retired by then is used.
     """

@@ -28,6 +28,10 @@ class Result(StrEnum):
     ABSENT = "absent"
 
 
+OF_STREAM = frozenset({Result.UNKNOWN, Result.UNREACHED, Result.KEY_REFUSED})
+"""They say nothing of what the call was about: the next one would hardly do better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """

@@ -19,7 +19,15 @@ APP = ""
 """The subject of the app's one delivery."""
 
 LEASE = 30
-"""Seconds that a row is its sender's: more than a call can take."""
+"""
+Seconds that a row is its sender's.
+
+One that runs out all the same, while a host sleeps or looks up a name, is a call that was lost: it
+costs another call and a minute, no more.
+"""
+
+RENEW_AFTER = 10
+"""Seconds after which a lease is renewed before a call: what is left is more than a call takes."""
 
 RESEND = 60
 """Seconds within which a call whose answer was lost has landed, or never will."""

@@ -5,44 +5,44 @@ No transaction is open during a call. What becomes of a row is decided in `rules
 of the calls: the most urgent first, a batch that is refused in halves, missing users apart.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TypeAlias
-
-import structlog
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
 
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
-from tokensvc.delivery import rules, store
+from tokensvc.database.engine import Database
 from tokensvc.delivery.batch import Batch
-from tokensvc.delivery.outcome import Outcome, Result, outcome_of
+from tokensvc.delivery.caller import Call, Caller
+from tokensvc.delivery.leases import Leases
+from tokensvc.delivery.outcome import OF_STREAM, Outcome, Result
 from tokensvc.delivery.profile_store import Profile
-from tokensvc.delivery.rules import (
-    APP,
-    LEASE,
-    Delivery,
-    DeliveryKind,
-    DeliveryState,
-    Pace,
-    Sent,
-)
+from tokensvc.delivery.rules import APP, DeliveryState
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue, Wanted
 from tokensvc.keys.rules import StreamKeyRing
-from tokensvc.stream.api import MAX_USERS, Answer, KeyPair, StreamApi, user_ids_in
-from tokensvc.telemetry import metrics
-
-_log = structlog.get_logger(__name__)
-
-_Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], Answer]
+from tokensvc.stream.api import MAX_USERS, Answer, KeyPair, StreamApi, portions, user_ids_in
 
 _ACTS = QUEUES[:3]
 """Before anything else is done, they are looked for again."""
 
 _OF_THE_BATCH = frozenset({Result.REFUSED, Result.ABSENT})
-_OF_STREAM = frozenset({Result.UNKNOWN, Result.UNREACHED, Result.KEY_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """
+    What is to be done with a batch.
+
+    Attributes:
+        do: Gives what came of it, and what is to be done then.
+    """
+
+    batch: Batch
+    do: "_Do"
+
+
+_Do: TypeAlias = Callable[[Batch], tuple[Outcome, list[_Job]]]
 
 
 class Sender:
@@ -68,19 +68,16 @@ class Sender:
         chance: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._ring_at = ring_at
         self._api = api
-        self._chance = chance
-        self._monotonic = monotonic
         self._due = DueQueues(database, host)
-        self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
-        self._refused_keys: dict[str, str] = {}
+        self._leases = Leases(database, clock, chance, monotonic)
+        self._caller = Caller(
+            keep=self._leases.keep, ring_at=ring_at, chance=chance, monotonic=monotonic
+        )
 
     def refused_keys(self) -> Mapping[str, str]:
         """Give the API keys that Stream refused when they were last used, and its words."""
-        return dict(self._refused_keys)
+        return self._caller.refused_keys()
 
     def step(self) -> bool:
         """
@@ -92,10 +89,10 @@ class Sender:
         """
         worked = False
         for queue in self._due.read():
-            if self._pause(queue.kind) > 0:
+            if self._caller.pause(queue.kind) > 0:
                 continue
-            batch = self._claim(queue)
-            if batch is None:
+            batch = self._leases.take(queue, MAX_USERS)
+            if not batch:
                 continue
             worked = True
             self._deliver(queue, batch)
@@ -103,184 +100,109 @@ class Sender:
                 break
         return worked
 
-    def _pause(self, kind: DeliveryKind) -> float:
-        """Give the seconds that are left until the next call."""
-        return self._paces[kind].not_before - self._monotonic()
-
-    def _claim(self, queue: Queue) -> Batch | None:
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            found = store.due(tx, queue, now, MAX_USERS)
-            rows = [rules.claimed(row, now) for row in found]
-            store.save(tx, rows)
-            if queue.kind == "profile":
-                # The sender that is gone may have created them, and wiped their cut-offs.
-                lost = [row.subject for row in found if row.lease_until is not None]
-                store.differ(tx, lost, now, resend=True)
-            return self._batch(tx, queue.kind, rows, now)
-
-    def _held(self, batch: Batch) -> Batch | None:
-        """Give what is still ours of a batch, with the time for a call."""
-        if self._monotonic() < batch.send_by:
-            return batch
-        with self._database.write() as tx:
-            rows = store.lock(tx, batch.kind, batch.versions)
-            now = self._clock.read(tx)
-            ours = [row for row in rows if row.lease_until == batch.lease_until]
-            ours = [rules.renewed(row, now) for row in ours]
-            store.save(tx, ours)
-            return self._batch(tx, batch.kind, ours, now)
-
-    def _batch(
-        self, tx: Transaction, kind: DeliveryKind, rows: list[Delivery], now: float
-    ) -> Batch | None:
-        if not rows:
-            return None
-        subjects = [row.subject for row in rows]
-        return Batch(
-            kind=kind,
-            lease_until=rows[0].lease_until or 0,
-            taken_at=now,
-            send_by=self._monotonic() + LEASE / 2,
-            versions={row.subject: row.version for row in rows},
-            wanted=store.wanted(tx, kind, subjects),
-            ring_version=store.ring_version(tx),
-        )
-
     def _deliver(self, queue: Queue, batch: Batch) -> None:
-        if queue.kind == "app":
-            self._bring(batch, lambda key, wanted: self._api.set_app_cut_off(key, wanted[APP]))
-        elif queue.kind == "profile":
-            self._deliver_profiles(batch)
-        elif queue.state is not DeliveryState.ABSENT:
-            self._bring(batch, self._api.set_cut_offs, may_be_absent=True)
-        elif present := self._without_absent(batch):
-            self._bring(present, self._api.set_cut_offs)
-
-    def _deliver_profiles(self, batch: Batch) -> None:
-        present = self._find(batch)
-        if present is None:
-            return
-        if known := batch.of(present):
-            self._bring(known, self._change_users)
-        if new := batch.of(batch.versions.keys() - present):
-            self._bring(new, self._create_users, creates=True)
-
-    def _bring(
-        self, batch: Batch, call: _Call, *, may_be_absent: bool = False, creates: bool = False
-    ) -> None:
-        """Call for a batch, and for halves of it as long as something in it is refused."""
-        parts = [batch]
-        while parts:
-            if (pause := self._pause(batch.kind)) > 0:
-                self._put_off(parts, Outcome(Result.UNREACHED, "Stream is to be left alone", pause))
-                return
-            part = self._held(parts.pop())
-            if part is None:
-                continue
-            outcome, _ = self._call(part, call)
-            if outcome.result in _OF_THE_BATCH and may_be_absent:
-                may_be_absent = False
-                present = self._without_absent(part)
-                parts += [present] if present else []
-            elif outcome.result in _OF_THE_BATCH and len(part) > 1:
-                parts += part.halves()
-            else:
-                self._settle(part, outcome, creates=creates)
-            if outcome.result in _OF_STREAM:
-                self._put_off(parts, outcome)
+        """Do what is to be done with a batch and what comes of that, while Stream answers."""
+        jobs = [_Job(batch, self._first(queue))]
+        while jobs:
+            outcome = self._obstacle(queue)
+            if outcome is None:
+                job = jobs.pop()
+                outcome, more = job.do(job.batch)
+                jobs += more
+            if outcome.result in OF_STREAM:
+                for job in jobs:
+                    self._leases.settle(job.batch, replace(outcome, result=Result.UNREACHED))
                 return
 
-    def _put_off(self, parts: list[Batch], outcome: Outcome) -> None:
-        """Let go of what was not sent."""
-        for part in parts:
-            self._settle(part, replace(outcome, result=Result.UNREACHED))
-
-    def _without_absent(self, batch: Batch) -> Batch | None:
-        """Put aside the users that Stream does not have."""
-        present = self._find(batch)
-        if present is None:
-            return None
-        if absent := batch.of(batch.versions.keys() - present):
-            self._settle(absent, Outcome(Result.ABSENT))
-        return batch.of(present) or None
-
-    def _find(self, batch: Batch) -> frozenset[str] | None:
-        """Give the users that Stream has; if it does not say, put all of them off."""
-        outcome, answer = self._call(batch, self._api.find_users)
-        if outcome.result is Result.DONE and answer is not None:
-            return user_ids_in(answer) & batch.versions.keys()
-        if outcome.result is not Result.KEY_REFUSED:  # a question changes nothing
-            outcome = replace(outcome, result=Result.UNREACHED)
-        self._settle(batch, outcome)
+    def _obstacle(self, queue: Queue) -> Outcome | None:
+        """Give what stands against going on."""
+        if (pause := self._caller.pause(queue.kind)) > 0:
+            return Outcome(Result.UNREACHED, "Stream is to be left alone", pause)
         return None
 
-    def _call(self, batch: Batch, call: _Call) -> tuple[Outcome, Answer | None]:
-        """Call with the active key, or with another if Stream does not take that one."""
-        answer, outcome = None, Outcome(Result.UNREACHED, "There is no Stream key to call with.")
-        try:
-            keys = rules.keys_to_try(self._ring_at(batch.ring_version))
-        except Refusal as refusal:
-            keys, outcome = [], replace(outcome, error=refusal.detail)
-        known = {key.api_key for key in keys}
-        self._refused_keys = {k: v for k, v in self._refused_keys.items() if k in known}
-        for key in keys:
-            answer = call(KeyPair(key.api_key, key.secret), batch.wanted)
-            outcome = outcome_of(answer)
-            if outcome.result is not Result.KEY_REFUSED:
-                self._refused_keys.pop(key.api_key, None)
+    def _first(self, queue: Queue) -> _Do:
+        if queue.kind == "app":
+            return self._set_app_cut_off
+        if queue.kind == "profile":
+            return self._sort_profiles
+        return self._sift if queue.state is DeliveryState.ABSENT else self._try_cut_offs
+
+    def _set_app_cut_off(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        return self._tell(batch, lambda key, wanted: self._api.set_app_cut_off(key, wanted[APP]))
+
+    def _try_cut_offs(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        """Take it that Stream has these users; if it refuses them, ask which."""
+        called = self._caller.call(batch, self._api.set_cut_offs)
+        if called.outcome.result in _OF_THE_BATCH:
+            return called.outcome, [_Job(called.batch, self._sift)]
+        self._leases.settle(called.batch, called.outcome)
+        return called.outcome, []
+
+    def _sift(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        """Put aside the users that Stream does not have."""
+        batch, outcome, present = self._find(batch)
+        if outcome.result is not Result.DONE:
+            return outcome, []
+        self._leases.settle(batch.of(batch.versions.keys() - present), Outcome(Result.ABSENT))
+        return outcome, _jobs((batch.of(present), self._set_cut_offs))
+
+    def _set_cut_offs(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        return self._tell(batch, self._api.set_cut_offs)
+
+    def _sort_profiles(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        """Change the users that Stream has, and create the others."""
+        batch, outcome, present = self._find(batch)
+        if outcome.result is not Result.DONE:
+            return outcome, []
+        new = batch.of(batch.versions.keys() - present)
+        known = batch.of(present)
+        return outcome, _jobs((new, self._create_users), (known, self._change_users))
+
+    def _create_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        def create(key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
+            return self._api.create_users(key, {each: wanted[each].set for each in wanted})
+
+        return self._tell(batch, create, creates=True)
+
+    def _change_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+        def change(key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
+            return self._api.change_users(key, {each: _change(wanted[each]) for each in wanted})
+
+        return self._tell(batch, change)
+
+    def _tell(
+        self, batch: Batch, call: Call, *, creates: bool = False
+    ) -> tuple[Outcome, list[_Job]]:
+        """Call for a batch; the halves of one that is refused are to be told."""
+        called = self._caller.call(batch, call)
+        if called.outcome.result in _OF_THE_BATCH and len(called.batch) > 1:
+            again = partial(self._tell, call=call, creates=creates)
+            return called.outcome, _jobs(*((half, again) for half in called.batch.halves()))
+        self._leases.settle(called.batch, called.outcome, creates=creates)
+        return called.outcome, []
+
+    def _find(self, batch: Batch) -> tuple[Batch, Outcome, frozenset[str]]:
+        """Give the users that Stream has; if it does not say, put all of them off."""
+        outcome, present = Outcome(Result.DONE), frozenset[str]()
+        for user_ids in portions(batch.versions):
+            called = self._caller.call(batch, partial(self._ask_for, user_ids))
+            batch, outcome = called.batch, called.outcome
+            if outcome.result is not Result.DONE:
+                if outcome.result is not Result.KEY_REFUSED:  # a question changes nothing
+                    outcome = replace(outcome, result=Result.UNREACHED)
+                self._leases.settle(batch, outcome)
                 break
-            self._refused_keys[key.api_key] = outcome.error or ""
-            _log.error("stream_refuses_key", api_key=key.api_key, detail=outcome.error)
-        pace = self._paces[batch.kind]
-        self._paces[batch.kind] = rules.paced(pace, outcome, self._monotonic(), self._chance())
-        metrics.count_stream_call(batch.kind, outcome.result)
-        if outcome.result in _OF_STREAM:
-            _log.warning("stream_not_told", kind=batch.kind, detail=outcome.error)
-        return outcome, answer
+            present |= user_ids_in(called.answer) if called.answer else frozenset()
+        return batch, outcome, present & batch.versions.keys()
 
-    def _settle(self, batch: Batch, outcome: Outcome, *, creates: bool = False) -> None:
-        with self._database.write() as tx:
-            before = store.lock(tx, batch.kind, batch.versions)
-            now = self._clock.read(tx)
-            after = [self._settled(batch, row, outcome, now) for row in before]
-            store.save(tx, after)
-            if creates and outcome.result in {Result.DONE, Result.UNKNOWN}:
-                lost = outcome.result is Result.UNKNOWN
-                store.differ(tx, batch.versions, now, resend=lost)
-        _report(before, after)
-
-    def _settled(self, batch: Batch, row: Delivery, outcome: Outcome, now: float) -> Delivery:
-        return rules.settled(
-            row,
-            Sent(batch.versions[row.subject], batch.lease_until, batch.taken_at),
-            outcome,
-            now=now,
-            chance=self._chance(),
-            cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
-        )
-
-    def _create_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
-        return self._api.create_users(key, {each: wanted[each].set for each in wanted})
-
-    def _change_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
-        changes = {
-            user_id: {"set": profile.set, **({"unset": profile.unset} if profile.unset else {})}
-            for user_id, profile in wanted.items()
-        }
-        return self._api.change_users(key, changes)
+    def _ask_for(self, user_ids: list[str], key: KeyPair, _wanted: Mapping[str, Wanted]) -> Answer:
+        return self._api.find_users(key, user_ids)
 
 
-def _report(before: list[Delivery], after: list[Delivery]) -> None:
-    """Log what has been brought over, and what somebody must look at."""
-    changed = [new for old, new in zip(before, after, strict=True) if new.state is not old.state]
-    for state, log in ((DeliveryState.APPLIED, _log.info), (DeliveryState.FAILED, _log.error)):
-        rows = [row for row in changed if row.state is state]
-        if rows:
-            log(
-                f"delivery_{state}",
-                kind=rows[0].kind,
-                count=len(rows),
-                subjects=[row.subject for row in rows[:5]],
-                detail=rows[0].last_error,
-            )
+def _jobs(*jobs: tuple[Batch, _Do]) -> list[_Job]:
+    """Give what is to be done, the last one first, without what is about nobody."""
+    return [_Job(batch, do) for batch, do in jobs if batch]
+
+
+def _change(profile: Profile) -> dict[str, Any]:
+    return {"set": profile.set, **({"unset": profile.unset} if profile.unset else {})}

@@ -7,7 +7,7 @@ leaves `wire`.
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -143,24 +143,19 @@ class StreamApi:
 
     def find_users(self, key: KeyPair, user_ids: Collection[str]) -> Answer:
         """
-        Find those of up to `MAX_USERS` users that Stream has; `user_ids_in` reads the answer.
+        Find those of some users that Stream has; `user_ids_in` reads the answer.
 
-        One call, or a few where the ids are too long for one address.
+        Args:
+            user_ids: As many as `portions` gives at once.
         """
-        found: list[Any] = []
-        for some in _portions(user_ids):
-            payload = {
-                "filter_conditions": {"id": {"$in": some}},
-                "sort": [],
-                "limit": MAX_USERS,  # 30 unless it is said
-                "include_deactivated_users": True,
-            }
-            query = {"payload": json.dumps(payload)}
-            answer = of_found(self._call(key, "GET", "users", query=query))
-            if answer.verdict is not Verdict.DONE:
-                return answer
-            found += answer.content["users"]
-        return replace(answer, content={"users": found})
+        payload = {
+            "filter_conditions": {"id": {"$in": list(user_ids)}},
+            "sort": [],
+            "limit": MAX_USERS,  # 30 unless it is said
+            "include_deactivated_users": True,
+        }
+        query = {"payload": json.dumps(payload)}
+        return of_found(self._call(key, "GET", "users", query=query))
 
     def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> Answer:
         """Write users whole, by id: what Stream held of one that it has after all is wiped."""
@@ -209,8 +204,8 @@ def _identity(app: Mapping[str, Any]) -> AppIdentity:
     )
 
 
-def _portions(user_ids: Collection[str]) -> Iterator[list[str]]:
-    """Cut a list of ids into such as fit into an address."""
+def portions(user_ids: Collection[str]) -> Iterator[list[str]]:
+    """Cut a list of ids into such as fit into the address of one query."""
     portion: list[str] = []
     for user_id in user_ids:
         if portion and sum(map(len, portion)) + len(user_id) > MAX_IDS_LENGTH:
