@@ -176,7 +176,21 @@ ABLATIONS = (
         "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
         "BEFORE UPDATE OR DELETE ON audit_events",
         "BEFORE DELETE ON audit_events",
-        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql]",
+        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql-updated]",
+    ),
+    Ablation(
+        "append-only trail, emptied",
+        "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
+        "BEFORE TRUNCATE ON audit_events",
+        "BEFORE TRUNCATE ON deliveries",
+        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql-emptied]",
+    ),
+    Ablation(
+        "append-only trail, replaced",
+        "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
+        "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)",
+        "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id <> id)",
+        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[sqlite-replaced]",
     ),
     Ablation(
         "clock ahead",

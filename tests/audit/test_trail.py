@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tests.audit.conftest import RETENTION
 from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.store import record
+from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events
 from tokensvc.telemetry import redaction
 from tokensvc.telemetry.logging import request_id
@@ -90,18 +91,59 @@ def test_no_secret_is_kept(database, trail, secret, monkeypatch):
     assert secret not in json.dumps([list(row) for row in rows])
 
 
+COLUMNS = "id, time, actor, action, subject, outcome, request_id, reason"
+FORGED = "time, 'nobody', action, subject, outcome, request_id, reason FROM audit_events"
+OF_BOTH = {
+    "updated": "UPDATE audit_events SET actor = 'nobody'",
+    "deleted": "DELETE FROM audit_events",
+    "picked": "DELETE FROM audit_events WHERE subject = 'ada'",
+    "upserted": (
+        f"INSERT INTO audit_events ({COLUMNS}) SELECT id, {FORGED} WHERE true"
+        " ON CONFLICT (id) DO UPDATE SET actor = 'nobody'"
+    ),
+}
+OF_SQLITE = {
+    "replaced": f"INSERT OR REPLACE INTO audit_events ({COLUMNS}) SELECT id, {FORGED}",
+    "updated or replaced": "UPDATE OR REPLACE audit_events SET actor = 'nobody'",
+}
+OF_POSTGRESQL = {
+    "emptied": "TRUNCATE audit_events",
+    "emptied with others": "TRUNCATE audit_purge, audit_events CASCADE",
+}
+
+
 @pytest.mark.sec(59)
-def test_nothing_is_changed_or_taken_out(database, trail):
-    """The database itself refuses both, whoever asks."""
+@pytest.mark.parametrize(
+    ("empty_database", "statement"),
+    [
+        pytest.param(dialect, statement, id=f"{dialect}-{name}")
+        for dialect, statements in (
+            ("sqlite", OF_BOTH | OF_SQLITE),
+            ("postgresql", OF_BOTH | OF_POSTGRESQL),
+        )
+        for name, statement in statements.items()
+    ],
+    indirect=["empty_database"],
+)
+def test_nothing_is_changed_or_taken_out(database, trail, statement):
+    """The database itself refuses both, in whatever words."""
     write(database)
-    for statement in (
-        audit_events.update().values(actor="nobody"),
-        audit_events.delete(),
-        audit_events.delete().where(audit_events.c.subject == "ada"),
-    ):
-        with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
-            tx.execute(statement)
-    assert subjects(trail) == ["ada"]
+    before = trail.page(limit=EVERYTHING, filters={})
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
+        tx.exec_driver_sql(statement)
+    assert trail.page(limit=EVERYTHING, filters={}) == before
+
+
+@pytest.mark.sec(59)
+@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+def test_an_event_is_not_replaced_by_its_number(database, trail):
+    """SQLite numbers the rows of a table, unless it is told not to: that is a second key."""
+    write(database)
+    before = trail.page(limit=EVERYTHING, filters={})
+    forged = f"INSERT OR REPLACE INTO audit_events (rowid, {COLUMNS}) SELECT 1, 'evt_0', {FORGED}"
+    with pytest.raises(Refusal), database.write() as tx:
+        tx.exec_driver_sql(forged)
+    assert trail.page(limit=EVERYTHING, filters={}) == before
 
 
 def test_what_was_kept_long_enough_is_purged(database, trail):

@@ -121,6 +121,7 @@ audit_events = sa.Table(
     sa.Index("audit_events_by_time", "time"),
     sa.Index("audit_events_by_subject", "subject", "id"),
     sa.Index("audit_events_by_actor", "actor", "id"),
+    sqlite_with_rowid=False,
 )
 """Append-only by triggers: nothing is updated, and only what `audit_purge` covers is deleted."""
 

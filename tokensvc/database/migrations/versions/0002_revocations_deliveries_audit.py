@@ -16,13 +16,21 @@ _SQLITE_APPEND_ONLY = (
     WHEN OLD.time >= (SELECT purged_before FROM audit_purge)
     BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END
     """,
+    # INSERT OR REPLACE takes the old row out and calls no trigger of its deletion.
+    """
+    CREATE TRIGGER audit_events_no_replace BEFORE INSERT ON audit_events
+    WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'audit_events is append-only'); END
+    """,
 )
 _POSTGRESQL_APPEND_ONLY = (
     """
     CREATE FUNCTION audit_events_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_OP = 'DELETE' AND OLD.time < (SELECT purged_before FROM audit_purge) THEN
-            RETURN OLD;
+        IF TG_OP = 'DELETE' THEN
+            IF OLD.time < (SELECT purged_before FROM audit_purge) THEN
+                RETURN OLD;
+            END IF;
         END IF;
         RAISE EXCEPTION 'audit_events is append-only';
     END $$
@@ -30,6 +38,11 @@ _POSTGRESQL_APPEND_ONLY = (
     """
     CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
     FOR EACH ROW EXECUTE FUNCTION audit_events_append_only()
+    """,
+    # TRUNCATE calls no trigger of a row.
+    """
+    CREATE TRIGGER audit_events_no_truncate BEFORE TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_events_append_only()
     """,
 )
 
@@ -58,6 +71,7 @@ def _audit() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("request_id", sa.Text),
         sa.Column("reason", sa.Text),
+        sqlite_with_rowid=False,  # else a row can be replaced by its number too
     )
     op.create_index("audit_events_by_time", "audit_events", ["time"])
     op.create_index("audit_events_by_subject", "audit_events", ["subject", "id"])
