@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tests.audit.conftest import RETENTION
 from tokensvc.audit.rules import Action, event_id, first_id_at
+from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events
@@ -186,6 +187,25 @@ def test_whoever_follows_sees_every_event_once(database, trail):
     assert come() == []
     write(database, "e", actor="cli:root")
     assert come() == ["e"]
+
+
+def test_whoever_pauses_misses_nothing(database, clock):
+    """However long after the last look the next one is, and whatever was dated before that."""
+    following = AuditTrail(database, clock, RETENTION).follow(0, {})
+
+    def come():
+        return [event.subject for event in next(following)]
+
+    assert come() == []
+    write(database, "slow", at=clock.now - 50)
+    write(database, "soon", at=clock.now + 1)
+    write(database, "later", at=clock.now + 1_000)
+    clock.now += 3_600
+    assert come() == ["slow", "soon", "later"]
+    assert come() == []
+    clock.now -= 300
+    write(database, "set back", at=clock.now)
+    assert come() == ["set back"]
 
 
 def test_following_looks_for_what_is_asked_for(database, trail):

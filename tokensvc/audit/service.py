@@ -49,19 +49,21 @@ class AuditTrail:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        seen = {event.id for event in self._recent(filters)}
+        looked_at = self._clock()
+        seen = {event.id for event in self._since(looked_at - _LONGEST_ACT, filters)}
         events = self.page(limit=limit, filters=filters)[::-1]
         seen.update(event.id for event in events)
         while True:
             yield events
-            recent = self._recent(filters)
+            # From the last look on, however long ago; earlier, should the clock have been set back.
+            former, looked_at = looked_at, self._clock()
+            recent = self._since(min(former, looked_at) - _LONGEST_ACT, filters)
             events = [event for event in recent if event.id not in seen]
             seen = {event.id for event in recent}
 
-    def _recent(self, filters: Mapping[str, str]) -> list[AuditEvent]:
-        first = first_id_at(self._clock() - _LONGEST_ACT)
+    def _since(self, moment: float, filters: Mapping[str, str]) -> list[AuditEvent]:
         with self._database.read() as connection:
-            return store.since(connection, first, filters)
+            return store.since(connection, first_id_at(moment), filters)
 
     def purge(self) -> int:
         """
