@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from tokensvc.clients.administration import ClientAdministration, CreatedClient
+from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.making import CreatedClient
 from tokensvc.clients.rules import Rights, operator
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal

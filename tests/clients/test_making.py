@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.service_clients import OPERATOR, refusal_of, rights
-from tokensvc.clients.administration import ClientAdministration, CreatedClient
+from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import checksum
+from tokensvc.clients.making import CreatedClient
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.core.errors import Code
 

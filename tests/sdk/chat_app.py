@@ -17,7 +17,7 @@ from tests.doubles.faults import Answer
 from tests.doubles.http_double import Call
 from tests.live import Service, running_service
 from tests.service_clients import make_client
-from tokensvc.clients.administration import CreatedClient
+from tokensvc.clients.making import CreatedClient
 from tokensvc.database import tables
 from tokensvc.database.engine import Database
 

@@ -13,7 +13,7 @@ from tests.client import Answer, Client
 from tests.doubles.issuer import IssuerDouble
 from tests.live import Service, running_service
 from tests.service_clients import basic, make_client
-from tokensvc.clients.administration import CreatedClient
+from tokensvc.clients.making import CreatedClient
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 

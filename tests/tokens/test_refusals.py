@@ -10,7 +10,7 @@ import pytest
 from tests.client import Answer
 from tests.service_clients import basic
 from tests.tokens.conftest import World
-from tokensvc.clients.administration import CreatedClient
+from tokensvc.clients.making import CreatedClient
 
 NOW = int(time.time())
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET
 from tests.tokens.conftest import World
-from tokensvc.clients.administration import CreatedClient
+from tokensvc.clients.making import CreatedClient
 
 JOHN = {
     "id": "john",

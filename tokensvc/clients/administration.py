@@ -1,26 +1,19 @@
 """
 The acts on service clients, of operators and of clients on one another.
 
-Each is one transaction with its audit event, and in force with the next request.
+Each is one transaction with its audit event, and in force with the next request. What a service may
+hand on is what it holds once its row is locked: a scope or a secret that was taken from it while it
+waited must not come back through it.
 """
 
-import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.clients import rules
-from tokensvc.clients.credentials import (
-    SECRET_BYTES,
-    check_given_secret,
-    check_name,
-    hash_secret,
-    is_id,
-    make_id,
-    make_secret,
-    make_secret_id,
-)
+from tokensvc.clients.credentials import is_id
+from tokensvc.clients.making import CreatedClient, CreatedSecret, new_client, new_secret
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.service import matching_secret, unknown_client
@@ -31,37 +24,13 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedSecret:
-    """A secret that was just made; this is the only time that it is to be had."""
-
-    stored: StoredSecret
-    secret: str = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """What it is called when it is to be deleted."""
-        return self.stored.id
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedClient:
-    """A client that was just made, with its first secret."""
-
-    client: StoredClient
-    secret: CreatedSecret
-
-    @property
-    def id(self) -> str:
-        """What it authenticates as."""
-        return self.client.id
-
-
 class ClientAdministration:
     """
     Makes clients, changes and deletes them.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails, and for a
+    service that has lost its secret since it authenticated `credentials_invalid`, its scope
+    `insufficient_scope`.
 
     Args:
         clock: Decides what has expired.
@@ -89,8 +58,9 @@ class ClientAdministration:
             Refusal: `malformed_request` for a name, scope or secret that no client can have;
                 `insufficient_scope`; `conflict` if the name is taken.
         """
-        created = self._new_client(name, rights, secret, by)
+        created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
+            rules.refuse_to_grant(rights, self._as_it_is(tx, by))
             if not self._add(tx, created, by):
                 raise _conflict(f"There is a client {name!r} already: rotate its secret.")
         return created
@@ -106,8 +76,9 @@ class ClientAdministration:
         Raises:
             Refusal: As `create`; `conflict` only if the client does not have the given secret.
         """
-        created = self._new_client(name, rights, secret, by)
+        created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
+            rules.refuse_to_grant(rights, self._as_it_is(tx, by))
             if self._add(tx, created, by):
                 return created
             existing = self._store.named(tx, name)
@@ -140,7 +111,7 @@ class ClientAdministration:
         """
         wanted = None if scopes is None else check_scopes(scopes)
         with self._database.write() as tx:
-            client = self._locked(tx, client_id)
+            client, by = self._locked(tx, client_id, by)
             before = client.rights
             after = Rights(
                 before.scopes if wanted is None else wanted,
@@ -175,14 +146,14 @@ class ClientAdministration:
             Refusal: `malformed_request` for an expiry that has passed or a secret that no client
                 can have; `not_found`; `insufficient_scope`; `conflict` if it has two that are live.
         """
-        created = self._new_secret(secret, expires_at)
+        created = new_secret(secret, expires_at, int(self._clock()))
         if not created.stored.is_live(self._clock()):
             raise Refusal(
                 Code.MALFORMED_REQUEST,
                 "`expires_at` has passed: give a time to come, in epoch seconds.",
             )
         with self._database.write() as tx:
-            client = self._locked(tx, client_id)
+            client, by = self._locked(tx, client_id, by)
             rules.refuse_to_grant(client.rights, by)
             now = self._clock()
             live = [each for each in client.secrets if each.is_live(now)]
@@ -208,7 +179,7 @@ class ClientAdministration:
             Refusal: `not_found`.
         """
         with self._database.write() as tx:
-            self._locked(tx, client_id)
+            self._locked(tx, client_id, by)
             self._store.delete(tx, client_id)
             self._audit(tx, Action.CLIENT_DELETED, client_id, by, [])
 
@@ -220,7 +191,7 @@ class ClientAdministration:
             Refusal: `not_found`: there is no such client, or it has no such secret.
         """
         with self._database.write() as tx:
-            client = self._locked(tx, client_id)
+            client, _ = self._locked(tx, client_id, by)
             found = [each for each in client.secrets if each.id == secret_id]
             if not found:
                 raise Refusal(
@@ -230,22 +201,6 @@ class ClientAdministration:
                 )
             self._delete_secrets(tx, client_id, found, by)
 
-    def _new_client(
-        self, name: str, rights: Rights, secret: str | None, by: Grantor
-    ) -> CreatedClient:
-        check_scopes(rights.scopes)
-        rules.refuse_to_grant(rights, by)
-        created = self._new_secret(secret, expires_at=None)
-        client = StoredClient(
-            id=make_id(check_name(name), secrets.token_bytes(8)),
-            name=name,
-            scopes=rights.scopes,
-            vouches=rights.vouches,
-            created_at=created.stored.created_at,
-            secrets=(created.stored,),
-        )
-        return CreatedClient(client, created)
-
     def _add(self, tx: Transaction, created: CreatedClient, by: Grantor) -> bool:
         """Add a client with its event; `False`, and nothing done, if the name or id is taken."""
         if not self._store.add(tx, created.client):
@@ -254,11 +209,29 @@ class ClientAdministration:
         self._audit(tx, Action.CLIENT_CREATED, created.id, by, facts)
         return True
 
-    def _locked(self, tx: Transaction, client_id: str) -> StoredClient:
-        client = self._store.locked(tx, client_id) if is_id(client_id) else None
-        if client is None:
+    def _locked(self, tx: Transaction, client_id: str, by: Grantor) -> tuple[StoredClient, Grantor]:
+        """Lock a client and the one that changes it, and give both as they are by then."""
+        found = self._store.locked(tx, {*_ids(client_id), *_ids(by.client_id)})
+        by = self._judged(by, found)
+        if client_id not in found:
             raise unknown_client()
-        return client
+        return found[client_id], by
+
+    def _as_it_is(self, tx: Transaction, by: Grantor) -> Grantor:
+        """Lock the client that makes another, and give it as it is by then."""
+        return self._judged(by, self._store.locked(tx, _ids(by.client_id)))
+
+    def _judged(self, by: Grantor, found: Mapping[str, StoredClient]) -> Grantor:
+        if by.client_id is None:
+            return by
+        client = found.get(by.client_id)
+        shown = [each for each in client.secrets if each.id == by.secret_id] if client else []
+        if client is None or not any(each.is_live(self._clock()) for each in shown):
+            raise Refusal(
+                Code.CREDENTIALS_INVALID, "The client or its secret is there no more, or expired."
+            )
+        rules.refuse_to_manage(client.rights)
+        return replace(by, rights=client.rights)
 
     def _delete_secrets(
         self, tx: Transaction, client_id: str, gone: list[StoredSecret], by: Grantor
@@ -285,19 +258,11 @@ class ClientAdministration:
             reason=rules.told(facts, by.reason),
         )
 
-    def _new_secret(self, given: str | None, expires_at: int | None) -> CreatedSecret:
-        if given is None:
-            text = make_secret(secrets.token_bytes(SECRET_BYTES))
-        else:
-            text = check_given_secret(given)
-        stored = StoredSecret(
-            id=make_secret_id(secrets.token_bytes(8)),
-            secret_hash=hash_secret(text),
-            created_at=int(self._clock()),
-            expires_at=expires_at,
-        )
-        return CreatedSecret(stored, text)
-
 
 def _conflict(detail: str) -> Refusal:
     return Refusal(Code.CONFLICT, detail)
+
+
+def _ids(client_id: str | None) -> set[str]:
+    """Give what can be looked up: PostgreSQL takes no text with a NUL."""
+    return {client_id} if client_id is not None and is_id(client_id) else set()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tokensvc.clients.scopes import SCOPES
+from tokensvc.clients.scopes import SCOPES, Scope
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 
@@ -43,13 +43,17 @@ class Grantor:
 
     Attributes:
         actor: As the audit trail names them.
-        rights: What they may hand on.
+        rights: What they may hand on; a service's as they were when it authenticated.
         reason: In their words.
+        client_id: Of a service; `None` for an operator.
+        secret_id: Which of its secrets the service has shown.
     """
 
     actor: str
     rights: Rights
     reason: str | None = None
+    client_id: str | None = None
+    secret_id: str | None = None
 
 
 def operator(actor: str, reason: str | None = None) -> Grantor:
@@ -59,7 +63,27 @@ def operator(actor: str, reason: str | None = None) -> Grantor:
 
 def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
     """Give a service that changes clients over HTTP: it may hand on what it holds itself."""
-    return Grantor(caller.client_id, Rights(caller.scopes, caller.vouches), reason)
+    return Grantor(
+        caller.client_id,
+        Rights(caller.scopes, caller.vouches),
+        reason,
+        client_id=caller.client_id,
+        secret_id=caller.secret_id,
+    )
+
+
+def refuse_to_manage(rights: Rights) -> None:
+    """
+    Refuse a service that may not change clients.
+
+    Raises:
+        Refusal: `insufficient_scope`.
+    """
+    if Scope.CLIENTS_WRITE not in rights.scopes:
+        raise Refusal(
+            Code.INSUFFICIENT_SCOPE,
+            f"This is for a service client that has the scope {Scope.CLIENTS_WRITE}.",
+        )
 
 
 def refuse_to_grant(rights: Rights, grantor: Grantor) -> None:

@@ -1,7 +1,7 @@
 """The rows of service clients and of their secrets, of which only hashes are known here."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,13 +101,17 @@ class ClientStore:
         found = _grouped(tx.execute(query))
         return found[0] if found else None
 
-    def locked(self, tx: Transaction, client_id: str) -> StoredClient | None:
-        """Give a client that no other transaction can change until this one ends."""
-        lock = sa.select(_clients.id).where(_clients.id == client_id).with_for_update()
-        if tx.execute(lock).first() is None:
-            return None
-        query = _with_secrets.where(_clients.id == client_id).order_by(*_in_order)
-        return _grouped(tx.execute(query))[0]
+    def locked(self, tx: Transaction, client_ids: Collection[str]) -> dict[str, StoredClient]:
+        """Give those clients that are there; none can be changed until this transaction ends."""
+        if not client_ids:
+            return {}
+        are_wanted = _clients.id.in_(list(client_ids))
+        # One after the other, as everybody locks them: else two could wait for each other. And
+        # read in a later statement, which sees what was committed during the wait.
+        lock = sa.select(_clients.id).where(are_wanted).order_by(_clients.id).with_for_update()
+        tx.execute(lock).all()
+        query = _with_secrets.where(are_wanted).order_by(*_in_order)
+        return {client.id: client for client in _grouped(tx.execute(query))}
 
     def add(self, tx: Transaction, client: StoredClient) -> bool:
         """Add a client with its secrets; `False`, and nothing done, if the name or id is taken."""
