@@ -15,7 +15,11 @@ class Scripted:
     def __init__(self, *script) -> None:
         self.script = list(script)
         self.steps = 0
+        self.stops = 0
         self.through = threading.Event()
+
+    def stop(self) -> None:
+        self.stops += 1
 
     def step(self) -> bool:
         self.steps += 1
@@ -44,6 +48,7 @@ def test_it_outlives_whatever_breaks_a_step():
     assert sender.through.wait(10)
     running.stop()
     assert sender.steps >= 6
+    assert sender.stops == 1
 
 
 def test_it_stops_between_steps():
@@ -52,6 +57,9 @@ def test_it_stops_between_steps():
 
     class Slow:
         steps = 0
+
+        def stop(self) -> None:
+            pass
 
         def step(self) -> bool:
             self.steps += 1

@@ -18,6 +18,7 @@ from tokensvc.delivery.rules import Delivery, DeliveryState, Sent
 START = 1_800_000_000
 OPEN = {DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT}
 RESULTS = [Result.DONE] * 6 + [Result.UNKNOWN] * 4 + [Result.UNREACHED, Result.REFUSED]
+RESULTS += [Result.LEFT]
 LANDS = ["now", "late", "never"]
 WAITS = [0.3, 1, 5, 29, 31, 31, 59, 61, 61, 61]
 

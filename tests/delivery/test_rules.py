@@ -57,6 +57,7 @@ outcomes = st.builds(
     st.floats(0, 3600),
 )
 chances = st.floats(0, 1)
+CALLED = [result for result in Result if result is not Result.LEFT]
 cut_offs = st.none() | st.integers(NOW - 10**6, NOW + 2)
 
 
@@ -103,6 +104,13 @@ def test_a_lease_ends_with_the_call(row, sent, outcome, chance):
     after = settle(row, outcome, sent=sent, chance=chance)
     held = row.lease_until == sent.lease_until
     assert after.lease_until == (None if held else row.lease_until)
+
+
+@given(rows, chances)
+def test_what_was_not_tried_is_as_it_was(row, chance):
+    """Its holder lets go of it: no attempt counts, and it is due as before."""
+    row = replace(row, lease_until=SENT.lease_until)
+    assert settle(row, Outcome(Result.LEFT), chance=chance) == replace(row, lease_until=None)
 
 
 @given(rows, outcomes, chances)
@@ -219,7 +227,7 @@ def test_waits_grow_to_their_bound(failures, chance, longest):
         assert wait >= min(longest, 1) / 2
 
 
-@given(st.sampled_from(Result), st.floats(0, 3600), st.integers(0, 50), chances)
+@given(st.sampled_from(CALLED), st.floats(0, 3600), st.integers(0, 50), chances)
 def test_a_process_slows_down_while_stream_does_not_answer(result, wait, failures, chance):
     """A verdict of any kind ends that; what Stream asks for holds in any case."""
     pace = rules.paced(Pace(failures, 0.0), Outcome(result, None, wait), 1000.0, chance)

@@ -1,5 +1,6 @@
 """Calls for a batch: with which key, and how soon after the last one."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Called:
 
 class Caller:
     """
-    Calls Stream with every key that is not retired until one is taken.
+    Calls Stream with every key that is not retired until one is taken; not any more once stopped.
 
     Args:
         keep: Gives what is still ours of a batch, with the time for a call.
@@ -61,6 +62,11 @@ class Caller:
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
         self._refused_keys: dict[str, str] = {}
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Begin no other call."""
+        self._stopping.set()
 
     def refused_keys(self) -> Mapping[str, str]:
         """Give the API keys that Stream refused when they were last used, and its words."""
@@ -83,6 +89,8 @@ class Caller:
                 break
             if key is None:
                 break
+            if self._stopping.is_set():
+                return Called(batch, Outcome(Result.LEFT))
             tried.append(key)
             answer = call(KeyPair(key.api_key, key.secret), batch.wanted)
             outcome = outcome_of(answer)

@@ -32,6 +32,7 @@ class DeliveryLoop:
     def stop(self) -> None:
         """Let the call that is under way end, and no other begin."""
         self._stopping.set()
+        self._sender.stop()
         if self._thread is not None:
             self._thread.join()
 

@@ -17,7 +17,8 @@ class Result(StrEnum):
     What a call means for the rows that it was about.
 
     `unreached`: nothing has arrived, or Stream had no time for it. `key_refused`: Stream does not
-    take our keys. `refused`: it does not take this state.
+    take our keys. `refused`: it does not take this state. `left`: Stream was not asked, since there
+    is something else to do.
     """
 
     DONE = "done"
@@ -26,6 +27,7 @@ class Result(StrEnum):
     KEY_REFUSED = "key_refused"
     REFUSED = "refused"
     ABSENT = "absent"
+    LEFT = "left"
 
 
 OF_STREAM = frozenset({Result.UNKNOWN, Result.UNREACHED, Result.KEY_REFUSED})

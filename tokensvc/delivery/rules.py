@@ -162,8 +162,8 @@ def settled(
         row = replace(row, resend_at=resend_time(now))
     if outcome.result is Result.DONE:
         row = replace(row, applied_version=sent.version)
-    if row.version != sent.version:
-        return row  # changed meanwhile, and due
+    if row.version != sent.version or outcome.result is Result.LEFT:
+        return row  # changed meanwhile or not tried, and due
     after = _after(row, sent, outcome, now=now, chance=chance, cut_off=cut_off)
     return after if after.state is row.state else replace(after, updated_at=int(now))
 

@@ -79,6 +79,10 @@ class Sender:
         """Give the API keys that Stream refused when they were last used, and its words."""
         return self._caller.refused_keys()
 
+    def stop(self) -> None:
+        """Let the call that is under way end, and no other begin: what it was not about is left."""
+        self._caller.stop()
+
     def step(self) -> bool:
         """
         Do what is most urgent, and tell whether there was anything to do.
@@ -188,8 +192,8 @@ class Sender:
             called = self._caller.call(batch, partial(self._ask_for, user_ids))
             batch, outcome = called.batch, called.outcome
             if outcome.result is not Result.DONE:
-                if outcome.result is not Result.KEY_REFUSED:  # a question changes nothing
-                    outcome = replace(outcome, result=Result.UNREACHED)
+                if outcome.result not in {Result.KEY_REFUSED, Result.LEFT}:
+                    outcome = replace(outcome, result=Result.UNREACHED)  # it changed nothing
                 self._leases.settle(batch, outcome)
                 break
             present |= user_ids_in(called.answer) if called.answer else frozenset()
