@@ -1,11 +1,14 @@
 """`tokensvc token`: an operator mints by the rules of the route, and has tokens explained."""
 
+import getpass
+import json
 import time
 
 import jwt
 import pytest
 
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from tests.refused_writes import refuse_writes
 from tokensvc.database import schema, tables
 from tokensvc.database.engine import Database
 
@@ -45,6 +48,36 @@ def test_a_minted_token_is_one_of_the_route(tokensvc):
     assert "john" in ended.err
     assert STREAM_API_KEY in ended.err
     assert token not in ended.err
+
+
+def mints(tokensvc):
+    lines = tokensvc("audit", "--action", "token:minted", "--json").out.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.sec(59)
+def test_an_operators_mint_is_on_the_trail(tokensvc):
+    """Whose doing and for whom; one that is refused is none, and inspecting a token is none."""
+    token = tokensvc("token", "mint", "john").out
+    tokensvc("token", "mint", "John")
+    tokensvc("token", "inspect", stdin=token)
+    (event,) = mints(tokensvc)
+    assert (event["actor"], event["subject"]) == (f"cli:{getpass.getuser()}", "john")
+    assert (event["outcome"], event["request_id"]) == ("ok", None)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_mint_that_cannot_be_put_on_the_trail_shows_no_token(tokensvc, options):
+    """Else whoever can fill a disk could become anybody unseen."""
+    assert tokensvc("token", "mint", "john").code == 0
+    database = Database.open(f"sqlite:///{tokensvc.folder / 'tokensvc.db'}", pool_size=1)
+    refuse_writes(database, "audit_events")
+    database.close()
+    ended = tokensvc("token", "mint", "jane", *options)
+    assert ended.code == 1
+    assert ended.out == ""
+    assert "eyJ" not in ended.err
+    assert [event["subject"] for event in mints(tokensvc)] == ["john"]
 
 
 def test_json_says_what_the_route_says(tokensvc):

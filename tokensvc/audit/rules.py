@@ -25,6 +25,7 @@ class Action(StrEnum):
     CLIENT_DELETED = "client:deleted"
     CLIENT_SECRET_ADDED = "client_secret:added"  # noqa: S105 - the name of an event
     CLIENT_SECRET_DELETED = "client_secret:deleted"  # noqa: S105 - the name of an event
+    TOKEN_MINTED = "token:minted"  # noqa: S105 - the name of an event
     AUDIT_PURGED = "audit:purged"
 
 

@@ -1,4 +1,4 @@
-"""Read the audit trail, and purge what is older than it must be kept."""
+"""Read the audit trail, add what no other transaction holds, purge what was kept long enough."""
 
 from collections.abc import Iterator, Mapping
 
@@ -25,6 +25,17 @@ class AuditTrail:
         self._database = database
         self._clock = clock
         self._retention = retention
+
+    def record(self, *, actor: str, action: Action, subject: str) -> None:
+        """
+        Write an event of what changes nothing in the database, so that it has no transaction.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._database.write() as tx:
+            now = self._clock.read(tx)
+            store.record(tx, now=now, actor=actor, action=action, subject=subject)
 
     def page(
         self, *, after: str | None = None, limit: int, filters: Mapping[str, str]

@@ -4,6 +4,8 @@ from dataclasses import asdict
 
 import click
 
+from tokensvc.audit.rules import Action
+from tokensvc.cli.acts import operator
 from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
 from tokensvc.core.callers import ServiceCaller
@@ -32,12 +34,15 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
     """
     Mint a token for USER_ID, by the rules of POST /v1/token.
 
-    The token alone goes to standard output. Nobody who is suspended gets one.
+    The token alone goes to standard output. Nobody who is suspended gets one. That it was minted is
+    on the audit trail.
     """
     with opened_services() as services:
         minted = services.tokens.mint_for(
             _OPERATOR, TokenRequest(user_id=user_id, ttl=ttl, api_key=api_key)
         )
+        # Before the token is shown: nobody becomes anybody unseen.
+        services.audit.record(actor=operator(), action=Action.TOKEN_MINTED, subject=minted.user_id)
     if as_json:
         write_json(asdict(minted))
         return
