@@ -31,8 +31,6 @@ def _remove_metrics_folder() -> None:
 
 multiprocess.prepare(_metrics_folder)  # before anything below imports prometheus_client
 
-import structlog  # noqa: E402 - as said above
-
 from tokensvc import startup  # noqa: E402 - as said above
 from tokensvc.core.errors import StartupError  # noqa: E402 - as said above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - as said above
@@ -41,9 +39,6 @@ from tokensvc.settings import Settings, SettingsError  # noqa: E402 - as said ab
 
 _KEEPALIVE = 75
 """Seconds: longer than the idle time of load balancers (60), which else meet closed connections."""
-_STAYS = "the former settings stay in force"
-
-_log = structlog.get_logger(__name__)
 
 
 class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
@@ -103,12 +98,7 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
 
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Read the settings again for the new workers."""
-    try:
-        startup.reload()
-    except (SettingsError, StartupError) as error:
-        _log.error("reload_refused", detail=str(error), hint=_STAYS)
-    except Exception as error:  # noqa: BLE001 - it would end the master, and with it the service
-        _log.error("reload_refused", detail=type(error).__name__, hint=_STAYS, exc_info=error)
+    startup.reload()
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's

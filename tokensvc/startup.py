@@ -1,7 +1,7 @@
 """
 What comes before the first request: the settings of the process, and a database that is ready.
 
-`load_settings` for a command, `settings_of_process` for a worker, `reload` for HUP; `prepare`
+`load_settings` for a command, `settings_of_process` for what stays, `reload` for HUP; `prepare`
 before the fork. Leaves building to `bootstrap`.
 """
 
@@ -15,7 +15,7 @@ from tokensvc import bootstrap
 from tokensvc import settings as settings_module
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
-from tokensvc.settings import Settings
+from tokensvc.settings import Settings, SettingsError
 from tokensvc.telemetry import logging, redaction
 
 _FIXED = ("bind", "workers", "threads")
@@ -26,6 +26,8 @@ NO_ACTIVE_KEY = (
     "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
     "`tokensvc stream-keys activate`."
 )
+
+_STAYS = "the former settings stay in force"
 
 _log = structlog.get_logger(__name__)
 
@@ -44,7 +46,7 @@ def load_settings() -> Settings:
 
 
 class _OfProcess:
-    """The settings that a gunicorn master has read for its workers."""
+    """The settings that a gunicorn master has read for its workers, or `tokensvc worker` read."""
 
     settings: Settings | None = None
 
@@ -63,17 +65,27 @@ def settings_of_process() -> Settings:
     return _OfProcess.settings
 
 
-def reload() -> None:
+def reload() -> bool:
     """
-    Read the settings again, for the workers to come; what is refused changes nothing.
+    Read the settings again, for what is built from now on.
 
-    Raises:
-        SettingsError: With every fault. The former settings stay.
-        StartupError: What the operator must change first. The former settings stay.
+    Returns:
+        Whether they are in force; what is refused is logged, and the former stay.
     """
+    try:
+        _take_up(settings_of_process())
+    except (SettingsError, StartupError) as error:
+        _log.error("reload_refused", detail=str(error), hint=_STAYS)
+    except Exception as error:  # noqa: BLE001 - it would end the process, and with it the service
+        _log.error("reload_refused", detail=type(error).__name__, hint=_STAYS, exc_info=error)
+    else:
+        return True
+    return False
+
+
+def _take_up(former: Settings) -> None:
     settings = settings_module.load(os.environ)
     redaction.conceal(settings.secret_values())  # first, since a refusal is logged too
-    former = settings_of_process()
     settings, unchanged = _keep_what_is_fixed(former, settings)
     prepare(settings)
     logging.configure(settings.log)

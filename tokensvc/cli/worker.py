@@ -19,10 +19,22 @@ def worker() -> None:
 
     The service does so itself unless `worker.embedded` is off. Any number of workers may run, on
     any host that reaches the database. SIGTERM and Ctrl-C let the call that is under way end.
+    SIGHUP reads files and TOML again; faulty settings are refused, and the former stay.
     """
-    settings = startup.load_settings()
-    startup.prepare(settings)
-    services = bootstrap.build(settings)
+    # From the beginning, since it would end the process; what comes meanwhile waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
+    startup.prepare(startup.settings_of_process())
+    while _deliver_until_told() == signal.SIGHUP:
+        # With no connection open: SQLite loses its locks when the process closes another
+        # descriptor of the file (sqlite.org/howtocorrupt.html, section 2.2).
+        if startup.reload():
+            _log.info("worker_reloaded")
+    _log.info("worker_stopped")
+
+
+def _deliver_until_told() -> int:
+    """Deliver with the settings that are in force, and give the signal that ended it."""
+    services = bootstrap.build(startup.settings_of_process())
     try:
         if not services.deliveries.delivers:
             raise click.ClickException("stream.delivery is off: there is nothing to do.")
@@ -30,7 +42,6 @@ def worker() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         services.delivery_loop.start()
         _log.info("worker_started")
-        signal.sigwait(_ENDING)
+        return signal.sigwait((*_ENDING, signal.SIGHUP))
     finally:
         services.close()
-    _log.info("worker_stopped")

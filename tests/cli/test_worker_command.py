@@ -1,0 +1,135 @@
+"""HUP to `tokensvc worker`: with new settings it goes on, with faulty ones as before."""
+
+import contextlib
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.doubles.stream import StreamDouble
+from tests.live import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
+from tokensvc.keys.vault import Vault
+
+OLD, NEW = Vault.generate_key(), Vault.generate_key()
+OTHER_SECRET = "another-secret-of-streams-dashboard-0123"
+SECONDS = 60.0
+
+
+class Worker:
+    """A running worker, whose encryption keys are in a file."""
+
+    def __init__(self, folder, stream):
+        self.folder = folder
+        self.file = folder / "encryption.keys"
+        self.toml = folder / "tokensvc.toml"
+        self.log = folder / "worker.log"
+        self.settings = {
+            "STREAM_BASE_URL": stream.url,
+            "TOKENSVC_STREAM__DELIVERY": "on",
+            "TOKENSVC_LOG__FORMAT": "json",
+            "TOKENSVC_CONFIG": str(self.toml),
+        }
+        self.write([OLD])
+        self.toml.write_text("")
+
+    def write(self, keys):
+        self.file.write_text("\n".join(keys))
+
+    @contextlib.contextmanager
+    def running(self):
+        own = {**self.settings, "TOKENSVC_ENCRYPTION_KEYS_FILE": str(self.file)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [SCRIPT, "worker"],
+                cwd=self.folder,
+                env=settings_environ(self.folder, **own),
+                stderr=log,
+            )
+        try:
+            self.wait_for("worker_started")
+            yield
+        finally:
+            self.process.terminate()
+            self.process.wait(SECONDS)
+
+    def events(self, name):
+        lines = (json.loads(line) for line in self.log.read_text().splitlines())
+        return [line for line in lines if line["event"] == name]
+
+    def wait_for(self, event, count=1):
+        deadline = time.monotonic() + SECONDS
+        while len(self.events(event)) < count:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+
+@pytest.fixture
+def stream():
+    keys = {STREAM_API_KEY: STREAM_API_SECRET, "k2": OTHER_SECRET}
+    with StreamDouble(keys) as double:
+        double.app.users["ada"] = {"id": "ada"}
+        yield double
+
+
+@pytest.fixture
+def worker(tmp_path, stream):
+    made = Worker(tmp_path, stream)
+    with made.running():
+        yield made
+
+
+def test_a_worker_takes_up_new_encryption_keys(worker, stream):
+    """What is wrapped with a key that came by HUP, it delivers with; the old key can go."""
+    operator = Tokensvc(worker.folder, worker.settings)
+
+    def run(*arguments, keys=(NEW,), stdin=""):
+        ended = operator(*arguments, stdin=stdin, TOKENSVC_ENCRYPTION_KEYS=json.dumps(list(keys)))
+        assert ended.code == 0, ended.err
+        return ended
+
+    worker.write([NEW, OLD])
+    worker.reload()
+    worker.wait_for("worker_reloaded")
+    run("keys", "reencrypt", keys=(NEW, OLD))
+    worker.write([NEW])
+    worker.reload()
+    worker.wait_for("worker_reloaded", 2)
+
+    key_id = run("stream-keys", "add", "k2", "--json", stdin=OTHER_SECRET).json["id"]
+    run("stream-keys", "activate", key_id)
+    del stream.app.keys[STREAM_API_KEY]
+    run("users", "suspend", "ada")
+    (call,) = stream.calls.wait_for("PATCH", "/users")
+    assert call.query["api_key"] == "k2"
+    worker.process.terminate()
+    assert worker.process.wait(SECONDS) == 0
+    assert worker.events("worker_stopped")
+
+
+def test_faulty_settings_leave_a_worker_as_it_was(worker, stream):
+    """Each is refused as a whole and named; the former settings go on delivering."""
+    (missing,) = Vault([OLD]).fingerprints
+    faults = [
+        ([OLD], "cors.origins = [", "TOKENSVC_CONFIG"),
+        ([OLD], "worker = 7", "worker"),
+        ([NEW], "", missing),
+        (["no-key-at-all"], "", "TOKENSVC_ENCRYPTION_KEYS_FILE"),
+    ]
+    for number, (keys, toml, told) in enumerate(faults, start=1):
+        worker.write(keys)
+        worker.toml.write_text(toml)
+        worker.reload()
+        worker.wait_for("reload_refused", number)
+        assert told in worker.events("reload_refused")[-1]["detail"]
+    assert not worker.events("worker_reloaded")
+    own = {**worker.settings, "TOKENSVC_CONFIG": "", "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
+    assert Tokensvc(worker.folder, own)("users", "suspend", "ada").code == 0
+    (call,) = stream.calls.wait_for("PATCH", "/users")
+    assert call.query["api_key"] == STREAM_API_KEY
