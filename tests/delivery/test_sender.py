@@ -67,20 +67,6 @@ def test_acts_go_before_profiles_and_everyones_first(world):
     assert world.routes() == ["PATCH /app", "PATCH /users", "GET /users", "PATCH /users"]
 
 
-def test_an_act_is_not_kept_waiting_by_profiles(world):
-    """One that comes in the middle of a backlog is the next to be sent."""
-    world.have("ada")
-    world.deliveries.set_profile("bob", {"id": "bob"}, "svc.backend")
-    world.revoke("ada")
-    hanging = world.stream.faults.hang("PATCH /users")
-    with world.delivering():
-        world.stream.calls.wait_for("PATCH", "/users")
-        world.revoke(None)
-        hanging.release()
-    world.deliver()
-    assert world.routes() == ["PATCH /users", "PATCH /app", "GET /users", "POST /users"]
-
-
 def test_a_call_is_for_a_hundred_users(world):
     """250 acts are three calls, none with more users than Stream takes."""
     users = [f"u{number}" for number in range(250)]

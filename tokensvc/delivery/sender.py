@@ -24,7 +24,7 @@ from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.stream.api import MAX_USERS, Answer, KeyPair, StreamApi, portions, user_ids_in
 
 _ACTS = QUEUES[:3]
-"""Before anything else is done, they are looked for again."""
+"""Between two calls for anything less urgent, they are looked for again."""
 
 _OF_THE_BATCH = frozenset({Result.REFUSED, Result.ABSENT})
 
@@ -36,10 +36,13 @@ class _Job:
 
     Attributes:
         do: Gives what came of it, and what is to be done then.
+        at_once: Whatever else is due: it is the first call for a batch, or rests on an answer that
+            gets old.
     """
 
     batch: Batch
     do: "_Do"
+    at_once: bool = False
 
 
 _Do: TypeAlias = Callable[[Batch], tuple[Outcome, list[_Job]]]
@@ -70,6 +73,7 @@ class Sender:
     ) -> None:
         self._api = api
         self._due = DueQueues(database, host)
+        self._limits: dict[Queue, int] = {}
         self._leases = Leases(database, clock, chance, monotonic)
         self._caller = Caller(
             keep=self._leases.keep, ring_at=ring_at, chance=chance, monotonic=monotonic
@@ -95,7 +99,9 @@ class Sender:
         for queue in self._due.read():
             if self._caller.pause(queue.kind) > 0:
                 continue
-            batch = self._leases.take(queue, MAX_USERS)
+            if worked and self._is_overtaken(queue):
+                break
+            batch = self._leases.take(queue, self._limits.pop(queue, MAX_USERS))
             if not batch:
                 continue
             worked = True
@@ -105,24 +111,38 @@ class Sender:
         return worked
 
     def _deliver(self, queue: Queue, batch: Batch) -> None:
-        """Do what is to be done with a batch and what comes of that, while Stream answers."""
-        jobs = [_Job(batch, self._first(queue))]
+        """
+        Do what is to be done with a batch and what comes of that, while Stream answers.
+
+        For an act that is more urgent the rest is left; the next batch is smaller then, so that
+        acts without end cannot keep one that is refused from ever being taken to pieces.
+        """
+        jobs = [_Job(batch, self._first(queue), at_once=True)]
         while jobs:
-            outcome = self._obstacle(queue)
-            if outcome is None:
-                job = jobs.pop()
-                outcome, more = job.do(job.batch)
-                jobs += more
+            if not jobs[-1].at_once and len(batch) > 1 and self._is_overtaken(queue):
+                self._limits[queue] = len(batch) // 2
+                self._let_go(jobs, Outcome(Result.LEFT))
+                return
+            if (pause := self._caller.pause(queue.kind)) > 0:
+                self._let_go(jobs, Outcome(Result.UNREACHED, "Stream is to be left alone", pause))
+                return
+            job = jobs.pop()
+            outcome, more = job.do(job.batch)
+            jobs += more
             if outcome.result in OF_STREAM:
-                for job in jobs:
-                    self._leases.settle(job.batch, replace(outcome, result=Result.UNREACHED))
+                self._let_go(jobs, replace(outcome, result=Result.UNREACHED))
                 return
 
-    def _obstacle(self, queue: Queue) -> Outcome | None:
-        """Give what stands against going on."""
-        if (pause := self._caller.pause(queue.kind)) > 0:
-            return Outcome(Result.UNREACHED, "Stream is to be left alone", pause)
-        return None
+    def _let_go(self, jobs: list[_Job], outcome: Outcome) -> None:
+        for job in jobs:
+            self._leases.settle(job.batch, outcome)
+
+    def _is_overtaken(self, queue: Queue) -> bool:
+        """Tell whether an act is due that is more urgent, and Stream may be called for it."""
+        urgent = _ACTS[: QUEUES.index(queue)]
+        return bool(urgent) and any(
+            each in urgent and self._caller.pause(each.kind) <= 0 for each in self._due.read()
+        )
 
     def _first(self, queue: Queue) -> _Do:
         if queue.kind == "app":
@@ -148,7 +168,7 @@ class Sender:
         if outcome.result is not Result.DONE:
             return outcome, []
         self._leases.settle(batch.of(batch.versions.keys() - present), Outcome(Result.ABSENT))
-        return outcome, _jobs((batch.of(present), self._set_cut_offs))
+        return outcome, _answered((batch.of(present), self._set_cut_offs))
 
     def _set_cut_offs(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
         return self._tell(batch, self._api.set_cut_offs)
@@ -160,7 +180,7 @@ class Sender:
             return outcome, []
         new = batch.of(batch.versions.keys() - present)
         known = batch.of(present)
-        return outcome, _jobs((new, self._create_users), (known, self._change_users))
+        return outcome, _answered((new, self._create_users), (known, self._change_users))
 
     def _create_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
         def create(key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
@@ -181,7 +201,7 @@ class Sender:
         called = self._caller.call(batch, call)
         if called.outcome.result in _OF_THE_BATCH and len(called.batch) > 1:
             again = partial(self._tell, call=call, creates=creates)
-            return called.outcome, _jobs(*((half, again) for half in called.batch.halves()))
+            return called.outcome, [_Job(half, again) for half in called.batch.halves()]
         self._leases.settle(called.batch, called.outcome, creates=creates)
         return called.outcome, []
 
@@ -203,9 +223,10 @@ class Sender:
         return self._api.find_users(key, user_ids)
 
 
-def _jobs(*jobs: tuple[Batch, _Do]) -> list[_Job]:
-    """Give what is to be done, the last one first, without what is about nobody."""
-    return [_Job(batch, do) for batch, do in jobs if batch]
+def _answered(*parts: tuple[Batch, _Do]) -> list[_Job]:
+    """Give what is to be done with those whom Stream was asked for: the last at once."""
+    jobs = [_Job(batch, do) for batch, do in parts if batch]
+    return [*jobs[:-1], *(replace(job, at_once=True) for job in jobs[-1:])]
 
 
 def _change(profile: Profile) -> dict[str, Any]:
