@@ -84,6 +84,19 @@ def test_a_trail_that_is_asked_for_wrongly(world: World, query: str) -> None:
     assert world.operator.get("/v1/audit", query=query, valid=False).code == "malformed_request"
 
 
+@pytest.mark.sec(59)
+def test_a_refused_act_is_in_the_log_and_not_on_the_trail(world: World) -> None:
+    """The trail has what was done; the line says who wanted which route, from where, why not."""
+    refused = world.backend.request("PUT", "/v1/users/heidi/suspension", json={"reason": "spam"})
+    assert refused.status == 403
+    assert events(world.operator, subject="heidi") == []
+    request_id = refused.headers["X-Request-Id"]
+    (line,) = [line for line in world.service.log_lines() if line.get("request_id") == request_id]
+    assert (line["status"], line["code"]) == (403, "insufficient_scope")
+    assert (line["client"], line["method"]) == ("127.0.0.1", "PUT")
+    assert str(line["client_id"]).startswith("svc.")
+
+
 def test_mints_are_not_on_the_trail(world: World) -> None:
     """They are logged and counted: the trail is for what changes something."""
     before = events(world.operator, limit=200)

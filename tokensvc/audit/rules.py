@@ -4,6 +4,9 @@ from enum import StrEnum
 
 import msgspec
 
+DONE = "ok"
+"""The outcome of every event: what was refused is in the log."""
+
 
 class Action(StrEnum):
     """What happened: the kind of thing, then what was done to it."""
@@ -57,7 +60,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
             of this service; the colon and the dot can be in no user id.
         action: An `Action`; text, since a newer release may have written it.
         subject: The user id, `app`, or the id of the client, secret or key.
-        outcome: `ok`, or what else came of it.
+        outcome: `DONE`; a newer release may have written another one.
         request_id: Of the request that asked for it.
         reason: As the actor gave it.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.rules import Action, AuditEvent, event_id
+from tokensvc.audit.rules import DONE, Action, AuditEvent, event_id
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
@@ -24,7 +24,6 @@ def record(
     action: Action,
     subject: str,
     reason: str | None = None,
-    outcome: str = "ok",
 ) -> None:
     """
     Write an event in the transaction of what it reports, so that neither is without the other.
@@ -39,7 +38,7 @@ def record(
             actor=actor,
             action=action,
             subject=subject,
-            outcome=outcome,
+            outcome=DONE,
             request_id=request_id.get(),
             reason=kept_reason(reason),
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import click
 import msgspec
 
-from tokensvc.audit.rules import Action, AuditEvent
+from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.cli.output import at, json_option, printable
 from tokensvc.cli.session import opened_services
 
@@ -21,7 +21,7 @@ _POLL = 1.0
 @click.option("--actor", help="Whose doing: a client's id, a user's, cli:LOGIN.")
 @click.option("--action", type=click.Choice([action.value for action in Action]))
 @click.option("--subject", help="Whom or what it was about: a user id, app, an id of a key.")
-@click.option("--outcome", help="ok, or what else came of it.")
+@click.option("--outcome", help="What came of it: ok, in this version.")
 @click.option("--request-id", help="Of the request that asked for it.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--after", metavar="ID", help="Only events that are older than this one.")
@@ -59,7 +59,7 @@ def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
 
 def _line(event: AuditEvent) -> str:
     """Write an event for people; what a stranger may have written stands at the end."""
-    outcome = "" if event.outcome == "ok" else f" ({event.outcome})"
+    outcome = "" if event.outcome == DONE else f" ({event.outcome})"
     request = f"  request {event.request_id}" if event.request_id is not None else ""
     reason = f"  {event.reason}" if event.reason is not None else ""
     told = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
