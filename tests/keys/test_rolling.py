@@ -165,6 +165,14 @@ def test_an_instance_that_lacks_a_key_says_so_and_goes_on_with_what_it_has(fleet
     assert (refused.status, refused.code) == (503, "temporarily_unavailable")
     assert fleet.mint(one, STREAM_API_KEY).status == 200
     assert not one.is_ready()
-    assert "stream_keys_unreadable" in one.events()
+    (told, *_) = [line for line in one.service.log_lines() if "version" in line]
+    assert (told["event"], told["level"]) == ("stream_keys_unreadable", "critical")
+    assert told["missing_fingerprints"] == sorted(Vault([NEW]).fingerprints)
+    (found,) = [
+        key["id"]
+        for key in one.client.get(KEYS, headers=fleet.operator).json["items"]
+        if key["api_key"] == hidden
+    ]
+    assert told["keys"] == [found]
     one.reload(OLD, NEW)
     assert fleet.works()

@@ -154,7 +154,7 @@ def test_a_running_process_keeps_its_last_good_ring(database, keys):
     assert (ring.version, ring.active) == (2, good)
     (line,) = logs
     assert line["event"] == "stream_keys_unreadable"
-    assert line["missing_encryption_keys"] == [missing]
+    assert line["missing_fingerprints"] == [missing]
 
 
 def test_the_last_good_ring_has_fresh_states(database, keys):

@@ -123,7 +123,7 @@ class StreamKeys:
                 "stream_keys_unreadable",
                 version=stored.version,
                 keys=sorted(unreadable),
-                missing_encryption_keys=sorted(self._uncovered(stored)),
+                missing_fingerprints=sorted(self._uncovered(stored)),
             )
         self._secrets, self._unreadable = secrets, frozenset(unreadable)
         infos = [key.info for key in stored.keys]
