@@ -191,6 +191,8 @@ def test_no_secret_is_answered_or_logged(world):
     world.add("quiet", SECRET)
     world.add("quiet", SECRET)
     world.add("quiet", SECRET[:31])
+    assert world.add(SECRET, "quiet").status == 422  # the halves are swapped
+    assert world.add(SECRET, SECRET, body={"check": True}).status == 422
     shown = world.operator.get(KEYS).text + world.service.log_path.read_text()
     assert SECRET[:31] not in shown
     assert SECRET not in repr(AddStreamKeyRequest(api_key="quiet", secret=SECRET))

@@ -233,6 +233,7 @@ class StreamKeyRotation:
         for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
             ours = self._ask(key.info.api_key, self._unwrap(key))
             if ours is None:
+                _log.warning("stream_refuses_key", api_key=key.info.api_key)
                 continue
             if not found.is_same_as(ours):
                 raise rules.invalid(
@@ -264,8 +265,6 @@ class StreamKeyRotation:
                 reason=str(error),
                 retry_after=10,
             ) from error
-        if not check.accepted:
-            _log.warning("stream_refuses_key", api_key=api_key, detail=check.detail)
         return check.app if check.accepted else None
 
 

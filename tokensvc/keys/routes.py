@@ -79,9 +79,9 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
     def add_key() -> Reply:
         query, body = parse_both(ActQuery, AddStreamKeyRequest)
         order = order_of(query, body)
-        note(api_key=body.api_key)
         secret = body.secret.encode("utf-8")
         key = rotation.add(body.api_key, secret, order, check=body.check)
+        note(api_key=key.api_key)  # not before: the halves may have been swapped
         if order.dry_run:
             return json_response(StreamKeyAct(**msgspec.structs.asdict(key), dry_run=True))
         return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
