@@ -226,6 +226,7 @@ def _rotation(
         clock,
         vault,
         lambda api_key, secret: ask_stream(api_key=api_key, secret=secret),
+        waiters=_waiters(settings),
     )
 
 

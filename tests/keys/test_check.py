@@ -1,5 +1,7 @@
 """`check`: Stream proves a pair, and that it is of the same app, before anything is stored."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.doubles.faults import Answer
@@ -107,3 +109,29 @@ def test_a_pair_of_no_use_is_not_shown_to_stream(proving, stream):
     """What is refused here already needs no call."""
     assert refusal(proving, "k1", SECRET).code is Code.STREAM_KEY_INVALID
     assert stream.calls.all() == []
+
+
+def test_few_wait_for_stream_at_a_time(proving, stream):
+    """The threads beyond are left to those who mint: 503 at once, and a place again afterwards."""
+    stream.app.keys |= {"k2": OTHER_SECRET, "k3": OTHER_SECRET}
+    hanging = stream.faults.hang("GET /app")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(put, proving)
+        stream.calls.wait_for("GET", "/app")
+        refused = refusal(proving, "k3")
+        hanging.release()
+        assert waiting.result().state is KeyState.STANDBY
+    assert refused.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.retry_after
+    asked = [call.query["api_key"] for call in stream.calls.to("GET", "/app")]
+    assert asked == ["k2", "k1"]
+    assert put(proving, "k3").state is KeyState.STANDBY
+
+
+def test_a_proof_that_fails_keeps_no_place(proving, stream):
+    """However many fail, the next one is made."""
+    stream.app.keys["k2"] = OTHER_SECRET
+    stream.faults.refuse("GET /app", times=3)
+    for _ in range(3):
+        assert "Stream did not say" in refusal(proving).detail
+    assert put(proving).state is KeyState.STANDBY

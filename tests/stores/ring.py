@@ -23,7 +23,8 @@ def another_process(database, vault=VAULT):
 
 def rotation_of(database, clock, vault=VAULT, ask_stream=None):
     """Give the acts; Stream is not asked unless a test says by what."""
-    return StreamKeyRotation(database, DatabaseClock(database, clock), vault, ask_stream)
+    clock = DatabaseClock(database, clock)
+    return StreamKeyRotation(database, clock, vault, ask_stream, waiters=1)
 
 
 def events(database):

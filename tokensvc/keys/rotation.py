@@ -1,27 +1,21 @@
 """The acts on the ring of Stream keys: each one transaction, with its event and a new version."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import structlog
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import StartupError
 from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.keys import rules, store
+from tokensvc.keys.proving import AskStream, PairProof
 from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo, fingerprint
 from tokensvc.keys.service import compare
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
-from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
-
-AskStream: TypeAlias = Callable[[str, bytes], KeyCheck]
-"""Asks Stream what it says to an API key and a secret; raises `StreamUnavailableError`."""
 
 _DAY = 86400
 _SETTINGS = Order("service:settings", "the first key of the ring")
@@ -35,8 +29,6 @@ _RETIRED = (
     "This service signs with the secret no more. At Stream it is good until it is removed in the "
     "dashboard, for tokens that are out and for anybody who has it."
 )
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +58,23 @@ class StreamKeyRotation:
     Args:
         clock: The database's.
         ask_stream: For proofs of new pairs.
+        waiters: How many may wait for Stream at once; each holds a thread that could mint.
     """
 
     def __init__(
-        self, database: Database, clock: DatabaseClock, vault: Vault, ask_stream: AskStream
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        vault: Vault,
+        ask_stream: AskStream,
+        *,
+        waiters: int,
     ) -> None:
         self._database = database
         self._clock = clock
         self._vault = vault
-        self._ask_stream = ask_stream
         self._store = StreamKeyStore(database)
+        self._proof = PairProof(self._store, vault, ask_stream, waiters)
 
     def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
         """Give keys, newest first, the retired ones too."""
@@ -107,7 +106,7 @@ class StreamKeyRotation:
             rules.refuse_pair(self._store.every_key(connection), api_key, secret)
         if check:
             # With no transaction open: Stream may take its time.
-            self._prove(api_key, secret)
+            self._proof.prove(api_key, secret)
         with self._database.write(keep=not order.dry_run) as tx:
             store.lock(tx)
             keys = self._store.every_key(tx)
@@ -219,53 +218,6 @@ class StreamKeyRotation:
             self._vault.unwrap(self._store.ciphertext_of(tx, key_id) or "")
         except VaultError as error:
             raise rules.unreadable_keys("the key to be activated cannot be unwrapped") from error
-
-    def _prove(self, api_key: str, secret: bytes) -> None:
-        found = self._ask(api_key, secret)
-        if found is None:
-            raise rules.invalid(
-                f"Stream refuses the pair: look up both halves of {api_key} in its dashboard."
-            )
-        live = self._store.read().keys
-        # An API key is of one app for ever, so another secret of it needs no comparison.
-        if not live or any(key.info.api_key == api_key for key in live):
-            return
-        for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
-            ours = self._ask(key.info.api_key, self._unwrap(key))
-            if ours is None:
-                _log.warning("stream_refuses_key", api_key=key.info.api_key)
-                continue
-            if not found.is_same_as(ours):
-                raise rules.invalid(
-                    f"{api_key} is of another Stream app than {key.info.api_key}: one service "
-                    "mints for one app."
-                )
-            return
-        raise Refusal(
-            Code.CONFLICT,
-            "Stream accepts the pair but none that the ring holds, so nothing tells whether it is "
-            "of the same Stream app: make sure of that and add it without `check`.",
-        )
-
-    def _unwrap(self, key: StoredKey) -> bytes:
-        try:
-            return self._vault.unwrap(key.secret_ciphertext or "")
-        except VaultError as error:
-            raise rules.unreadable_keys("a key to compare with cannot be unwrapped") from error
-
-    def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:
-        """Give the app of a pair that Stream accepts."""
-        try:
-            check = self._ask_stream(api_key, secret)
-        except StreamUnavailableError as error:
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "Stream did not say whether the pair is good: try again, or add it without "
-                "`check`.",
-                reason=str(error),
-                retry_after=10,
-            ) from error
-        return check.app if check.accepted else None
 
 
 def _audit(tx: Transaction, now: float, action: Action, key_id: str, order: Order) -> None:

@@ -1,0 +1,107 @@
+"""The proof of a new pair: Stream accepts it, and it is of the same Stream app as the ring."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+import structlog
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.keys import rules
+from tokensvc.keys.rules import KeyState
+from tokensvc.keys.store import StoredKey, StreamKeyStore
+from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
+
+AskStream: TypeAlias = Callable[[str, bytes], KeyCheck]
+"""Asks Stream what it says to an API key and a secret; raises `StreamUnavailableError`."""
+
+_RETRY_AFTER = 10
+
+_log = structlog.get_logger(__name__)
+
+
+class PairProof:
+    """
+    Lets Stream prove pairs.
+
+    Args:
+        ask_stream: Takes its time, and is called with no transaction open.
+        waiters: How many may wait for Stream at once; each holds a thread that could mint.
+    """
+
+    def __init__(
+        self, store: StreamKeyStore, vault: Vault, ask_stream: AskStream, waiters: int
+    ) -> None:
+        self._store = store
+        self._vault = vault
+        self._ask_stream = ask_stream
+        self._waiting = threading.BoundedSemaphore(waiters)
+
+    def prove(self, api_key: str, secret: bytes) -> None:
+        """
+        Refuse a pair unless Stream accepts it, and it is of the same app.
+
+        Raises:
+            Refusal: `stream_key_invalid`; `conflict` or `temporarily_unavailable` when Stream
+                gives no proof, or too many wait for one.
+        """
+        if not self._waiting.acquire(blocking=False):
+            raise Refusal(
+                Code.TEMPORARILY_UNAVAILABLE,
+                "Stream is being asked about other pairs, and is slow: try again, or add it "
+                "without `check`.",
+                reason="too many wait for Stream",
+                retry_after=_RETRY_AFTER,
+            )
+        try:
+            self._prove(api_key, secret)
+        finally:
+            self._waiting.release()
+
+    def _prove(self, api_key: str, secret: bytes) -> None:
+        found = self._ask(api_key, secret)
+        if found is None:
+            raise rules.invalid(
+                f"Stream refuses the pair: look up both halves of {api_key} in its dashboard."
+            )
+        live = self._store.read().keys
+        # An API key is of one app for ever, so another secret of it needs no comparison.
+        if not live or any(key.info.api_key == api_key for key in live):
+            return
+        for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
+            ours = self._ask(key.info.api_key, self._unwrap(key))
+            if ours is None:
+                _log.warning("stream_refuses_key", api_key=key.info.api_key)
+                continue
+            if not found.is_same_as(ours):
+                raise rules.invalid(
+                    f"{api_key} is of another Stream app than {key.info.api_key}: one service "
+                    "mints for one app."
+                )
+            return
+        raise Refusal(
+            Code.CONFLICT,
+            "Stream accepts the pair but none that the ring holds, so nothing tells whether it is "
+            "of the same Stream app: make sure of that and add it without `check`.",
+        )
+
+    def _unwrap(self, key: StoredKey) -> bytes:
+        try:
+            return self._vault.unwrap(key.secret_ciphertext or "")
+        except VaultError as error:
+            raise rules.unreadable_keys("a key to compare with cannot be unwrapped") from error
+
+    def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:
+        """Give the app of a pair that Stream accepts."""
+        try:
+            check = self._ask_stream(api_key, secret)
+        except StreamUnavailableError as error:
+            raise Refusal(
+                Code.TEMPORARILY_UNAVAILABLE,
+                "Stream did not say whether the pair is good: try again, or add it without "
+                "`check`.",
+                reason=str(error),
+                retry_after=_RETRY_AFTER,
+            ) from error
+        return check.app if check.accepted else None
