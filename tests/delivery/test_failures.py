@@ -7,10 +7,11 @@ import pytest
 from tests.delivery.conftest import CUT_OFF, KEY, OTHER_KEY, SECRETS
 from tests.doubles.faults import Answer
 from tokensvc.delivery.rules import LEASE, RESEND
-from tokensvc.keys.rules import KeyState, StreamKey
+from tokensvc.keys.rules import KeyState, StreamKey, fingerprint
 from tokensvc.stream import wire
 
 ROUTE = "PATCH /users"
+NEW_SECRET = "another-secret-of-the-first-key-012345"
 
 
 @pytest.fixture(autouse=True)
@@ -298,9 +299,43 @@ def test_what_may_not_be_done_to_a_user_is_no_refused_key(ada):
     assert all("refuses the key" not in trouble for trouble in ada.deliveries.troubles())
 
 
+@pytest.fixture
+def regenerated(ada):
+    """Give a world in which the active key's secret was changed in the dashboard."""
+    ada.stream.app.keys[KEY] = NEW_SECRET
+    ada.ring.append(StreamKey(KEY, NEW_SECRET.encode(), KeyState.STANDBY))
+    ada.revoke("ada")
+    ada.deliver()
+    return ada
+
+
+def test_a_regenerated_secret_does_not_hide_that_the_active_one_is_refused(regenerated):
+    """Both are of one API key: what one of them can do says nothing of the other."""
+    assert regenerated.state("user", "ada") == "applied"
+    (trouble,) = regenerated.deliveries.troubles()
+    assert fingerprint(SECRETS[KEY].encode()) in trouble
+    regenerated.revoke("ada")
+    regenerated.stream.faults.refuse(ROUTE)
+    regenerated.sender.step()
+    assert regenerated.deliveries.troubles() == [trouble]
+
+
+def test_what_is_not_tried_any_more_is_not_shown(regenerated):
+    """The active key is taken again: what came of another meanwhile is nobody's trouble."""
+    regenerated.ring[1] = StreamKey(OTHER_KEY, b"x" * 32, KeyState.STANDBY)
+    regenerated.revoke("ada")
+    regenerated.deliver()
+    assert len(regenerated.deliveries.troubles()) == 3  # and the act, which has failed
+    regenerated.stream.app.keys[KEY] = SECRETS[KEY]
+    regenerated.pass_time(2)
+    regenerated.deliver()
+    assert regenerated.state("user", "ada") == "applied"
+    assert regenerated.deliveries.troubles() == []
+
+
 def test_refused_keys_are_shown_and_acts_wait(ada):
     """No key is taken: it has failed, says so, and goes through once a key is good again."""
-    ada.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"
+    ada.stream.app.keys[KEY] = NEW_SECRET
     ada.revoke("ada")
     ada.deliver()
     assert ada.state("user", "ada") == "failed"

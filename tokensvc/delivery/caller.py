@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
@@ -14,13 +14,28 @@ from tokensvc.delivery.batch import Batch
 from tokensvc.delivery.outcome import OF_STREAM, Outcome, Result, outcome_of
 from tokensvc.delivery.rules import DeliveryKind, Pace
 from tokensvc.delivery.store import Wanted
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint
 from tokensvc.stream.api import Answer, KeyPair
 from tokensvc.telemetry import metrics
 
 _log = structlog.get_logger(__name__)
 
 Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], Answer]
+
+
+_SILENT = frozenset({Result.UNKNOWN, Result.UNREACHED})
+
+
+class KeyName(NamedTuple):
+    """What a key is known by: a regenerated secret is another key with the same `api_key`."""
+
+    api_key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, key: StreamKey) -> "KeyName":
+        """Name a key."""
+        return cls(key.api_key, fingerprint(key.secret))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +76,16 @@ class Caller:
         self._chance = chance
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
-        self._refused_keys: dict[str, str] = {}
+        self._refused_keys: dict[KeyName, str] = {}
         self._stopping = threading.Event()
 
     def stop(self) -> None:
         """Begin no other call."""
         self._stopping.set()
 
-    def refused_keys(self) -> Mapping[str, str]:
-        """Give the API keys that Stream refused when they were last used, and its words."""
-        return dict(self._refused_keys)
+    def refused_keys(self) -> Mapping[KeyName, str]:
+        """Give the keys that Stream refused before it last took one, and its words."""
+        return self._refused_keys
 
     def pause(self, kind: DeliveryKind) -> float:
         """Give the seconds that are left until the next call."""
@@ -79,11 +94,11 @@ class Caller:
     def call(self, batch: Batch, call: Call) -> Called:
         """Call with the active key, or with another if Stream does not take that one."""
         answer, outcome = None, Outcome(Result.UNREACHED, "There is no Stream key to call with.")
-        tried: list[StreamKey] = []
+        refused: dict[KeyName, str] = {}
         # Looked at anew for each key: a call may take long enough for a lease or a key to end.
         while batch := self._keep(batch):
             try:
-                key = self._next_key(batch.ring_version, tried)
+                key = self._next_key(batch.ring_version, refused)
             except Refusal as refusal:
                 outcome = Outcome(Result.UNREACHED, refusal.detail)
                 break
@@ -91,26 +106,26 @@ class Caller:
                 break
             if self._stopping.is_set():
                 return Called(batch, Outcome(Result.LEFT))
-            tried.append(key)
             answer = call(KeyPair(key.api_key, key.secret), batch.wanted)
             outcome = outcome_of(answer)
             if outcome.result is not Result.KEY_REFUSED:
-                self._refused_keys.pop(key.api_key, None)
                 break
-            self._refused_keys[key.api_key] = outcome.error or ""
-            _log.error("stream_refuses_key", api_key=key.api_key, detail=outcome.error)
+            name = KeyName.of(key)
+            refused[name] = outcome.error or ""
+            _log.error("stream_refuses_key", **name._asdict(), detail=outcome.error)
         else:
             return Called(batch, Outcome(Result.DONE))
-        self._note(batch.kind, outcome)
+        self._note(batch.kind, outcome, refused)
         return Called(batch, outcome, answer)
 
-    def _next_key(self, ring_version: int, tried: Collection[StreamKey]) -> StreamKey | None:
+    def _next_key(self, ring_version: int, tried: Collection[KeyName]) -> StreamKey | None:
         keys = rules.keys_to_try(self._ring_at(ring_version))
-        known = {key.api_key for key in keys}
-        self._refused_keys = {k: v for k, v in self._refused_keys.items() if k in known}
-        return next((key for key in keys if key not in tried), None)
+        return next((key for key in keys if KeyName.of(key) not in tried), None)
 
-    def _note(self, kind: DeliveryKind, outcome: Outcome) -> None:
+    def _note(self, kind: DeliveryKind, outcome: Outcome, refused: Mapping[KeyName, str]) -> None:
+        # Without a word of Stream's, what it said before still stands.
+        before = self._refused_keys if outcome.result in _SILENT else {}
+        self._refused_keys = {**before, **refused}
         pace = self._paces[kind]
         self._paces[kind] = rules.paced(pace, outcome, self._monotonic(), self._chance())
         metrics.count_stream_call(kind, outcome.result)

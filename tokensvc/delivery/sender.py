@@ -14,7 +14,7 @@ from tokensvc.core.clock import Clock
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.batch import Batch
-from tokensvc.delivery.caller import Call, Caller
+from tokensvc.delivery.caller import Call, Caller, KeyName
 from tokensvc.delivery.leases import Leases
 from tokensvc.delivery.outcome import OF_STREAM, Outcome, Result
 from tokensvc.delivery.profile_store import Profile
@@ -79,8 +79,8 @@ class Sender:
             keep=self._leases.keep, ring_at=ring_at, chance=chance, monotonic=monotonic
         )
 
-    def refused_keys(self) -> Mapping[str, str]:
-        """Give the API keys that Stream refused when they were last used, and its words."""
+    def refused_keys(self) -> Mapping[KeyName, str]:
+        """Give the keys that Stream refused before it last took one, and its words."""
         return self._caller.refused_keys()
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ from tokensvc.core import stream_user
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database
 from tokensvc.delivery import profile_store, rules, store
+from tokensvc.delivery.caller import KeyName
 from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import StreamStatus, stream_status
@@ -38,7 +39,7 @@ class Deliveries:
 
     Args:
         clock: The database's.
-        refused_keys: Gives the API keys that Stream refuses, and its words.
+        refused_keys: Gives the keys that Stream refuses, and its words.
         delivers: Whether Stream is told; if not, states say `not_sent`.
     """
 
@@ -46,7 +47,7 @@ class Deliveries:
         self,
         database: Database,
         clock: DatabaseClock,
-        refused_keys: Callable[[], Mapping[str, str]],
+        refused_keys: Callable[[], Mapping[KeyName, str]],
         *,
         delivers: bool,
     ) -> None:
@@ -109,8 +110,8 @@ class Deliveries:
     def troubles(self) -> list[str]:
         """Tell what an operator should look at, a sentence each."""
         found = [
-            f"Stream refuses the key {api_key} ({detail})"
-            for api_key, detail in self._refused_keys().items()
+            f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
+            for (api_key, fingerprint), detail in self._refused_keys().items()
         ]
         with self._database.read() as connection:
             failed = store.failed(connection, _MANY)
