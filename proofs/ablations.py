@@ -45,6 +45,17 @@ ABLATIONS = (
         "tests/revocations/test_proofs.py::test_nobody_mints_after_the_answer[sqlite]",
     ),
     Ablation(
+        "fail closed",
+        "tokensvc/standing/store.py",
+        'row = self._read.fetch({"user_id": user_id})',
+        "try:\n"
+        '            row = self._read.fetch({"user_id": user_id})\n'
+        "        except Exception:\n"
+        '            row = self.__dict__["last"]\n'
+        '        self.__dict__["last"] = row',
+        "tests/revocations/test_outage.py::test_without_the_database_nothing_is_minted",
+    ),
+    Ablation(
         "now before the read",
         "tokensvc/standing/store.py",
         "now = int(self._clock())\n        row = self._read.fetch",
