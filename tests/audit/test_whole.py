@@ -1,0 +1,56 @@
+"""Acts on Stream keys and their secrets are whole: none without its event, on either database."""
+
+import pytest
+import sqlalchemy as sa
+
+from tests.refused_writes import refuse_writes
+from tests.stores.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
+from tokensvc.core.orders import Order
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import app_standing, stream_keys
+from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.vault import Vault
+
+ORDER = Order("svc.ops")
+
+
+def add_a_key(rotation, _reencryption, _standby):
+    rotation.add("k3", OTHER_SECRET.encode(), ORDER, check=False)
+
+
+def activate(rotation, _reencryption, standby):
+    rotation.activate(standby, ORDER)
+
+
+def retire(rotation, _reencryption, standby):
+    rotation.retire(standby, ORDER)
+
+
+def reencrypt(_rotation, reencryption, _standby):
+    list(reencryption.run(ORDER))
+
+
+@pytest.mark.sec(37, 59)
+@pytest.mark.parametrize("act", [add_a_key, activate, retire, reencrypt])
+def test_an_act_on_keys_without_its_event_is_none(database, clock, act):
+    """Where the event cannot be written, states, secrets and the ring's version stay."""
+    add(database, "k1", "active")
+    standby = add(database, "k2", "standby", OTHER_SECRET, now=2)
+    another = Vault([Vault.generate_key(), ENCRYPTION_KEY])
+    parts = (
+        rotation_of(database, clock),
+        Reencryption(database, DatabaseClock(database, clock), another),
+    )
+    before = contents(database)
+    refuse_writes(database, "audit_events")
+    with pytest.raises(sa.exc.DBAPIError, match="refused"):
+        act(*parts, standby)
+    assert contents(database) == before
+
+
+def contents(database):
+    with database.read() as connection:
+        return [
+            connection.execute(sa.select(table).order_by(table.c.id)).all()
+            for table in (stream_keys, app_standing)
+        ]
