@@ -69,14 +69,16 @@ class Figures:
 
     Attributes:
         after: Answers to covered credentials after an act had answered, by code.
-        before: Tokens from before the answer, under way at the commit included.
-        younger: Those of them that are not older than the cut-off.
+        before: Tokens from before the answer of an act.
+        under_way: Those of them that were answered while a commit took long.
+        younger: Those that are not older than the cut-off.
         slow_acts: Acts whose commit took long.
         moved: How far such an act's cut-off lies after the beginning of it, in seconds.
     """
 
     after: Counter[str] = field(default_factory=Counter)
     before: int = 0
+    under_way: int = 0
     younger: int = 0
     slow_acts: int = 0
     moved: list[int] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Figures:
             set(self.after) <= {"sign_in_required", "user_suspended"}
             and self.after.total() > 0
             and not self.younger
-            and self.before > 0
+            and self.before > self.under_way > 0
             and self.slow_acts > 0
             and min(self.moved) > SLOW
         )
@@ -103,7 +105,10 @@ class Figures:
             f"{self.slow_acts} commits of {SLOW:.0f} s moved their cut-off by "
             f"{min(self.moved, default=0)} to {max(self.moved, default=0)} s"
         )
-        yield f"from before: {self.before} tokens, {self.younger} not older than their cut-off"
+        yield (
+            f"from before: {self.before} tokens, {self.under_way} while a commit was under way, "
+            f"{self.younger} not older than their cut-off"
+        )
 
 
 @dataclass
@@ -190,7 +195,9 @@ def _revoke_slowly(setting: Setting, figures: Figures, rounds: int) -> None:
             figures.after.update(_code(answer) for answer in _ask_all(setting, credential))
             figures.slow_acts += 1
             figures.moved.append(act["tokens_valid_after"] - act["revocation"]["created_at"])
-            _judge(figures, _minted(answers), act["tokens_valid_after"])
+            tokens = _minted(answers)
+            figures.under_way += len(tokens)
+            _judge(figures, tokens, act["tokens_valid_after"])
 
 
 def _act(instance: Instance, setting: Setting, method: str, path: str) -> dict[str, Any]:

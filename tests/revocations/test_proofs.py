@@ -1,5 +1,8 @@
 """The short forms of `python -m proofs.leak`, `proofs.second` and `proofs.clocks`."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from proofs import clocks, leak, second
@@ -44,3 +47,38 @@ def test_clocks_that_differ_leak_nothing():
     """Neither do commits that take long."""
     figures = clocks.prove(1)
     assert figures.holds, "\n".join(figures.lines())
+
+
+CLOCKS = clocks.Figures(
+    after=Counter(sign_in_required=1), before=2, under_way=1, slow_acts=1, moved=[4]
+)
+LEAK = leak.Figures(
+    "sqlite",
+    workers=2,
+    wanted={"revocation": 1},
+    answers=Counter({("revocation", "sign_in_required"): 1}),
+    under_way={"ada": ["a token"]},
+)
+
+
+@pytest.mark.parametrize(
+    ("proved", "missing"),
+    [
+        (CLOCKS, {"after": Counter()}),
+        (CLOCKS, {"after": Counter(minted=1)}),
+        (CLOCKS, {"before": 1}),
+        (CLOCKS, {"under_way": 0}),
+        (CLOCKS, {"slow_acts": 0, "moved": []}),
+        (CLOCKS, {"moved": [1, 4]}),
+        (CLOCKS, {"younger": 1}),
+        (LEAK, {"answers": Counter()}),
+        (LEAK, {"answers": Counter({("revocation", "minted"): 1})}),
+        (LEAK, {"answers": Counter({("revocation", "temporarily_unavailable"): 1})}),
+        (LEAK, {"under_way": {}}),
+        (LEAK, {"accepted": 1}),
+    ],
+)
+def test_a_run_in_which_nothing_could_go_wrong_proves_nothing(proved, missing):
+    """Every kind of thing that could leak must have been there, and looked at."""
+    assert proved.holds
+    assert not replace(proved, **missing).holds
