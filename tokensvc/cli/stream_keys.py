@@ -20,8 +20,16 @@ def stream_keys() -> None:
 
     To change keys without a gap: add the new one, ship clients that name it, activate it, ship the
     last clients, retire the old one. These commands work even where the service does not start
-    because of its Stream keys.
+    because of its Stream keys; where an encryption key is missing, `add` and `activate` say so and
+    stop, unless it is said that it is lost.
     """
+
+
+_lost_keys_option = click.option(
+    "--without-lost-keys",
+    is_flag=True,
+    help="Go on though a secret of the ring cannot be read any more: its encryption key is lost.",
+)
 
 
 @stream_keys.command("list")
@@ -55,21 +63,34 @@ def list_keys(*, as_json: bool) -> None:
 @stream_keys.command("add")
 @click.argument("api_key")
 @click.option("--check", is_flag=True, help="Let Stream prove the pair first.")
+@_lost_keys_option
 @act_options
 @json_option
-def add(api_key: str, *, check: bool, order: Order, as_json: bool) -> None:
+def add(api_key: str, *, check: bool, without_lost_keys: bool, order: Order, as_json: bool) -> None:
     """
     Add API_KEY as standby; its secret is read from standard input.
 
     It signs for clients that name it. With --check Stream must accept the pair, and it must be of
     the same Stream app as the others.
+
+    With --without-lost-keys a pair of the ring whose secret cannot be read any more gets it back,
+    and stays in its state. Any other pair is added; activate it with the same option, then retire
+    the keys that are lost.
     """
     secret = read_secret("Stream secret").encode("utf-8")
+    restored = None
     with opened_services(with_keys=False) as services:
-        services.keys.check_covered()
-        key = services.rotation.add(api_key, secret, order, check=check)
+        if without_lost_keys:
+            restored = services.rotation.restore(api_key, secret, order)
+        else:
+            services.keys.check_covered()
+        key = restored or services.rotation.add(api_key, secret, order, check=check)
     if as_json:
         write_json(_plain(StreamKeyAct(**msgspec.structs.asdict(key), dry_run=order.dry_run)))
+        return
+    if restored is not None:
+        click.echo("Would restore a key:" if order.dry_run else "Restored a key:")
+        _tell(restored)
         return
     click.echo("Would add a key:" if order.dry_run else "Added a key:")
     _tell(key)
@@ -79,9 +100,10 @@ def add(api_key: str, *, check: bool, order: Order, as_json: bool) -> None:
 
 @stream_keys.command("activate")
 @click.argument("key_id")
+@_lost_keys_option
 @act_options
 @json_option
-def activate(key_id: str, *, order: Order, as_json: bool) -> None:
+def activate(key_id: str, *, without_lost_keys: bool, order: Order, as_json: bool) -> None:
     """
     Let the key KEY_ID sign for callers that name none.
 
@@ -89,7 +111,8 @@ def activate(key_id: str, *, order: Order, as_json: bool) -> None:
     secret of the same API key is retired.
     """
     with opened_services(with_keys=False) as services:
-        services.keys.check_covered()
+        if not without_lost_keys:
+            services.keys.check_covered()
         act = act_of(services.rotation.activate(key_id, order), order)
     _tell_act(act, as_json=as_json)
 

@@ -113,6 +113,24 @@ class StreamKeyRotation:
             rules.refuse_pair(keys, api_key, secret)
             return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, order)
 
+    def restore(self, api_key: str, secret: bytes, order: Order) -> StreamKeyInfo | None:
+        """
+        Give a key of the ring its secret back; its fingerprint tells that it is the same one.
+
+        Returns:
+            The key; `None`, and nothing done, if the pair is new or its secret can be read.
+        """
+        with self._database.write(keep=not order.dry_run) as tx:
+            store.lock(tx)
+            pair = api_key, fingerprint(secret)
+            keys = self._store.every_key(tx)
+            key = next((each for each in keys if each.is_live and each.pair == pair), None)
+            if key is None or self._can_read(tx, key):
+                return None
+            self._store.restore(tx, key.id, *self._vault.wrap(secret))
+            _audit(tx, self._clock.read(tx), Action.SECRETS_REENCRYPTED, key.id, order)
+            return key
+
     def activate(self, key_id: str, order: Order) -> Moved:
         """
         Let a key sign for callers that name none; the former one is retiring from then on.
@@ -122,9 +140,10 @@ class StreamKeyRotation:
         """
         with self._database.write(keep=not order.dry_run) as tx:
             store.lock(tx)
-            moves = rules.to_activate(self._store.every_key(tx), key_id)
-            if moves:
-                self._refuse_unreadable(tx, key_id)
+            keys = self._store.every_key(tx)
+            moves = rules.to_activate(keys, key_id)
+            if moves and not self._can_read(tx, rules.find(keys, key_id)):
+                raise rules.unreadable_keys("the key to be activated cannot be unwrapped")
             now = self._clock.read(tx)
             unnamed = store.unnamed_mints_since(tx, now - _DAY)
             warning = rules.warn_of_unnamed(moves, unnamed)
@@ -212,12 +231,12 @@ class StreamKeyRotation:
             warning=warning,
         )
 
-    def _refuse_unreadable(self, tx: Transaction, key_id: str) -> None:
-        """Keep a key that this process cannot sign with from becoming the one that signs."""
+    def _can_read(self, tx: Transaction, key: StreamKeyInfo) -> bool:
         try:
-            self._vault.unwrap(self._store.ciphertext_of(tx, key_id) or "")
-        except VaultError as error:
-            raise rules.unreadable_keys("the key to be activated cannot be unwrapped") from error
+            secret = self._vault.unwrap(self._store.ciphertext_of(tx, key.id) or "")
+        except VaultError:
+            return False
+        return fingerprint(secret) == key.fingerprint
 
 
 def _audit(tx: Transaction, now: float, action: Action, key_id: str, order: Order) -> None:

@@ -91,8 +91,18 @@ class StreamKeys:
             raise WrappingKeyMissingError(
                 f"The database holds Stream secrets wrapped by {', '.join(sorted(missing))}, and "
                 "no encryption key of this process has that fingerprint: put the key back into "
-                "TOKENSVC_ENCRYPTION_KEYS (on SQLite, the .key file beside the database)."
+                "TOKENSVC_ENCRYPTION_KEYS (on SQLite, the .key file beside the database). If it is "
+                "lost, see `tokensvc stream-keys add --help` for `--without-lost-keys`."
             )
+
+    def unreadable(self) -> list[StreamKeyInfo]:
+        """
+        Give the keys whose secret cannot be had from the database, newest first.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        return [key.info for key in self._store.read().keys if not self._can_unwrap(key)]
 
     def would_seed(self, api_key: str, secret: str) -> bool:
         """
@@ -143,6 +153,13 @@ class StreamKeys:
         if fingerprint(secret) != key.info.fingerprint:
             raise VaultError("the ciphertext is another key's")
         return secret
+
+    def _can_unwrap(self, key: StoredKey) -> bool:
+        try:
+            self._unwrap(key)
+        except VaultError:
+            return False
+        return True
 
     def _uncovered(self, stored: StoredRing) -> set[str]:
         wrapped_by = {key.wrapped_by for key in stored.keys if key.wrapped_by is not None}

@@ -118,6 +118,12 @@ class StreamKeyStore:
         )
         _bump(tx)
 
+    def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
+        """Give a key its secret again, and let every process know."""
+        values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
+        tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
+        _bump(tx)
+
     def move(self, tx: Transaction, moves: Sequence[Move], now: int) -> None:
         """Let keys step, in this order, and every process know; a retired one loses its secret."""
         for move in moves:
