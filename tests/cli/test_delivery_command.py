@@ -1,12 +1,13 @@
 """`tokensvc delivery`: what Stream has not been told, for people and machines, and trying again."""
 
+import getpass
 import time
 
 import pytest
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import deliveries
+from tokensvc.database.tables import audit_events, deliveries
 from tokensvc.delivery import store
 
 
@@ -85,6 +86,32 @@ def test_named_states_are_sent_again(tokensvc, database):
         (row,) = rows(database, subject=subject)
         assert (row.state, row.version) == ("pending", 2)
     assert rows(database, kind="app")[0].version == 2
+
+
+def events(database):
+    with database.read() as connection:
+        retried = sa.select(audit_events).filter_by(action="delivery:retried")
+        found = connection.execute(retried.order_by(audit_events.c.id)).all()
+    return [(event.actor, event.subject, event.reason) for event in found]
+
+
+@pytest.mark.sec(59)
+def test_what_is_sent_again_is_audited(tokensvc, database):
+    """Each user once, whatever is sent of them, and everyone; nobody of whom nothing is known."""
+    with database.write() as tx:
+        store.mark(tx, "user", "ada", time.time())
+        store.mark(tx, "profile", "ada", time.time())
+    tokensvc("delivery", "retry", "ada", "moot", "nobody", "--app", "--reason", "by hand")
+    operator = f"cli:{getpass.getuser()}"
+    assert events(database) == [(operator, each, "by hand") for each in ("app", "ada", "moot")]
+
+
+@pytest.mark.sec(59)
+def test_a_retry_of_everything_is_audited(tokensvc, database):
+    """Once, and only where it has changed when something is tried."""
+    for _ in range(2):
+        tokensvc("delivery", "retry", "--reason", "mended")
+    assert events(database) == [(f"cli:{getpass.getuser()}", "deliveries", "mended")]
 
 
 def test_nothing_to_show_is_said(tokensvc, database):

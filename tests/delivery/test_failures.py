@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.delivery.conftest import CUT_OFF, KEY, OTHER_KEY, SECRETS
+from tests.delivery.conftest import CUT_OFF, KEY, ORDER, OTHER_KEY, SECRETS
 from tests.doubles.faults import Answer
 from tokensvc.delivery.rules import LEASE, RESEND
 from tokensvc.keys.rules import KeyState, StreamKey, fingerprint
@@ -376,7 +376,7 @@ def test_the_operator_need_not_wait(ada):
     ada.deliver()
     ada.stream.app.unchangeable = set()
     assert ada.deliver() == 0
-    assert ada.deliveries.retry() == 1
+    assert ada.deliveries.retry(ORDER) == 1
     ada.deliver()
     assert ada.state("user", "ada") == "applied"
 

@@ -3,8 +3,11 @@
 import threading
 
 import pytest
+import sqlalchemy as sa
 
 from tests.delivery.conftest import CUT_OFF, KEY, ORDER
+from tests.refused_writes import refuse_writes
+from tokensvc.core.errors import Refusal
 from tokensvc.stream.api import rfc3339
 
 
@@ -243,7 +246,25 @@ def test_the_operator_can_have_a_state_sent_again(world, kind):
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     held[CUT_OFF] = None
-    world.deliveries.send_again(["ada", "nobody"], app=kind == "app")
+    world.deliveries.send_again(["ada", "nobody"], ORDER, app=kind == "app")
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     assert held[CUT_OFF] == cut_off
+
+
+@pytest.mark.sec(59)
+@pytest.mark.parametrize("named", [True, False])
+def test_nothing_is_retried_without_an_event(world, named):
+    """Where the event cannot be written, the operator is told, and nothing is due sooner."""
+    world.have("ada")
+    world.stream.app.unchangeable = {"ada"}
+    world.revoke("ada")
+    world.deliver()
+    before = world.row("user", "ada")
+    refuse_writes(world.database, "audit_events")
+    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+        if named:
+            world.deliveries.send_again(["ada"], ORDER, app=False)
+        else:
+            world.deliveries.retry(ORDER)
+    assert world.row("user", "ada") == before

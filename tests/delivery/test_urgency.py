@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.delivery.conftest import ORDER
+
 APP, CHANGE, CREATE, FIND = "PATCH /app", "PATCH /users", "POST /users", "GET /users"
 MANY = [f"u{number:02}" for number in range(100)]
 
@@ -90,7 +92,7 @@ def test_what_stream_will_not_be_called_for_keeps_nothing_waiting(world):
     world.sender.step()
     for user_id in MANY[:8]:
         world.revoke(user_id)
-    world.deliveries.retry()
+    world.deliveries.retry(ORDER)
     world.sender.step()
     states = [world.state("user", user_id) for user_id in MANY[:8]]
     assert states == ["applied"] * 3 + ["failed"] + ["applied"] * 4

@@ -18,6 +18,7 @@ class Action(StrEnum):
     APP_REVOKED = "app:revoked"
     APP_REVOCATION_UNDONE = "app:revocation_undone"
     PROFILE_SET = "profile:set"
+    DELIVERY_RETRIED = "delivery:retried"
     STREAM_KEY_ADDED = "stream_key:added"
     STREAM_KEY_ACTIVATED = "stream_key:activated"
     STREAM_KEY_RETIRING = "stream_key:retiring"

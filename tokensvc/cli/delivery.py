@@ -4,8 +4,10 @@ from dataclasses import asdict
 
 import click
 
+from tokensvc.cli.acts import operator, reason_option
 from tokensvc.cli.output import at, json_option, printable, write_json, write_table
 from tokensvc.cli.session import opened_services
+from tokensvc.core.orders import Order
 from tokensvc.delivery.rules import Delivery, DeliveryKind, DeliveryState
 
 _OPEN = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
@@ -60,19 +62,21 @@ def list_deliveries(
 @delivery.command("retry")
 @click.argument("user_ids", nargs=-1, metavar="[USER_ID]...")
 @click.option("--app", is_flag=True, help="Send the cut-off of everyone once more.")
+@reason_option
 @json_option
-def retry(user_ids: tuple[str, ...], *, app: bool, as_json: bool) -> None:
+def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: bool) -> None:
     """
-    Try again now whatever has failed or waits for another attempt.
+    Make due now whatever has failed or waits for another attempt.
 
     With user ids or --app, send the states of these once more, even if Stream is known to hold
     them: for when somebody has changed them in Stream's dashboard.
     """
+    order = Order(operator(), reason)
     with opened_services() as services:
         if user_ids or app:
-            number = len(services.deliveries.send_again(user_ids, app=app))
+            number = len(services.deliveries.send_again(user_ids, order, app=app))
         else:
-            number = services.deliveries.retry()
+            number = services.deliveries.retry(order)
     if as_json:
         write_json({"due": number})
     else:

@@ -9,8 +9,9 @@ import msgspec
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core import stream_user
+from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Connection, Database
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.caller import KeyName
 from tokensvc.delivery.profile_store import Profile
@@ -21,6 +22,9 @@ OVERDUE = 60
 """Seconds that something may be due before somebody should look."""
 
 _MANY = 1000
+
+_EVERYTHING = "deliveries"
+"""What an event is about that is about no user or app alone."""
 
 
 class ProfileState(msgspec.Struct, frozen=True):
@@ -83,12 +87,16 @@ class Deliveries:
         with self._database.read() as connection:
             return store.listed(connection, kind=kind, states=states, limit=limit)
 
-    def retry(self) -> int:
+    def retry(self, order: Order) -> int:
         """Make everything that waits for another attempt due now, and give how much that is."""
         with self._database.write() as tx:
-            return store.hasten(tx, self._clock.read(tx))
+            now = self._clock.read(tx)
+            number = store.hasten(tx, now)
+            if number:
+                _audit(tx, now, _EVERYTHING, order)
+        return number
 
-    def send_again(self, user_ids: Collection[str], *, app: bool) -> list[Delivery]:
+    def send_again(self, user_ids: Collection[str], order: Order, *, app: bool) -> list[Delivery]:
         """
         Bring states over once more, whatever Stream is known to hold, and give what that is of.
 
@@ -105,6 +113,8 @@ class Deliveries:
                 again = [rules.differing(row, now, resend=False) for row in rows]
                 store.save(tx, again)
                 sent += again
+            for subject in sorted({row.subject for row in sent}):
+                _audit(tx, now, subject or "app", order)
         return sent
 
     def troubles(self) -> list[str]:
@@ -127,6 +137,17 @@ class Deliveries:
     def _status(self, connection: Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
         status = store.status(connection, kind, subject) if self.delivers else None
         return stream_status(status)
+
+
+def _audit(tx: Transaction, now: float, subject: str, order: Order) -> None:
+    record(
+        tx,
+        now=now,
+        actor=order.actor,
+        action=Action.DELIVERY_RETRIED,
+        subject=subject,
+        reason=order.reason,
+    )
 
 
 def _left_over(former: Profile | None, members: Mapping[str, Any]) -> list[str]:
