@@ -381,6 +381,21 @@ def test_the_operator_need_not_wait(ada):
     assert ada.state("user", "ada") == "applied"
 
 
+def test_a_retry_is_taken_up_within_half_a_minute(ada):
+    """After however long an outage: so much a sender slows down by itself at most."""
+    ada.stream.faults.refuse(ROUTE, times=None)
+    ada.revoke("ada")
+    for _ in range(40):
+        ada.deliver()
+        ada.pass_time(61)
+    ada.deliver()
+    ada.stream.faults.clear()
+    assert ada.deliveries.retry(ORDER) == 1
+    ada.pass_time(30)
+    ada.deliver()
+    assert ada.at_stream("ada") == ada.cut_off("ada")
+
+
 def test_without_any_key_acts_wait(ada):
     """A ring without keys is a fault of ours to mend, not the end of an act."""
     key = ada.ring.pop()

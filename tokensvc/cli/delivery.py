@@ -68,6 +68,9 @@ def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: 
     """
     Make due now whatever has failed or waits for another attempt.
 
+    It is tried within half a minute, the longest pause of a sender that Stream has not answered;
+    what Stream itself has asked to wait for holds.
+
     With user ids or --app, send the states of these once more, even if Stream is known to hold
     them: for when somebody has changed them in Stream's dashboard.
     """
