@@ -15,6 +15,7 @@ from tokensvc import bootstrap
 from tokensvc import settings as settings_module
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
+from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.settings import Settings, SettingsError
 from tokensvc.telemetry import logging, redaction
 
@@ -25,6 +26,12 @@ NO_ACTIVE_KEY = (
     "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
     "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
     "`tokensvc stream-keys activate`."
+)
+
+_DAMAGED_KEY = (
+    "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Give it "
+    "back with `tokensvc stream-keys add {api_key} --without-lost-keys`; or, once another key is "
+    "active, end it with `tokensvc stream-keys retire {id}`."
 )
 
 _STAYS = "the former settings stay in force"
@@ -164,5 +171,11 @@ def _prepare_keys(services: bootstrap.Services) -> None:
     stream = services.settings.stream
     if stream.api_key is not None and stream.api_secret is not None:
         services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
-    if not services.keys.has_active():
-        raise StartupError(NO_ACTIVE_KEY)
+    damaged = [told_of_damage(key) for key in services.keys.unreadable()]
+    if damaged or not services.keys.has_active():
+        raise StartupError("\n".join(damaged) or NO_ACTIVE_KEY)
+
+
+def told_of_damage(key: StreamKeyInfo) -> str:
+    """Say what to do about a key whose secret cannot be read with any encryption key."""
+    return _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)

@@ -11,6 +11,8 @@ from tests.doubles.issuer import IssuerDouble
 from tests.doubles.stream import StreamDouble
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET
 
+REGENERATED = "a-secret-that-the-dashboard-made-anew-45"
+
 
 @pytest.fixture
 def stream():
@@ -52,7 +54,7 @@ def test_all_is_well(doctor, tokensvc):
         "settings": "ok",
         "database": "ok",
         "issuer acme": "ok",
-        f"Stream key {STREAM_API_KEY}": "ok",
+        f"Stream key {STREAM_API_KEY}": "ok",  # a start would put it into the ring
         "clock": "ok",
         "delivery": "ok",
     }
@@ -104,6 +106,56 @@ def test_a_wrong_secret_is_found(doctor, stream):
     assert "FAIL  Stream key" in ended.out
     assert "code 43" in ended.out
     assert STREAM_API_SECRET not in ended.out + ended.err
+
+
+def test_two_secrets_of_one_api_key_are_told_apart(doctor, tokensvc, stream):
+    """By state and fingerprint, as `stream-keys list` has them."""
+    assert tokensvc("token", "mint", "john").code == 0
+    assert tokensvc("stream-keys", "add", STREAM_API_KEY, stdin=REGENERATED).code == 0
+    stream.app.keys[STREAM_API_KEY] = REGENERATED
+    found = states(doctor("--json"))
+    for key in tokensvc("stream-keys", "list", "--json").json:
+        name = f"Stream key {STREAM_API_KEY} ({key['state']}, {key['fingerprint']})"
+        assert found[name] == {"active": "failed", "standby": "ok"}[key["state"]]
+
+
+@pytest.mark.parametrize(
+    "ciphertext", ["'no-ciphertext'", "(SELECT secret_ciphertext FROM stream_keys LIMIT 1)"]
+)
+def test_a_damaged_secret_is_found(doctor, tokensvc, tmp_path, ciphertext):
+    """It is named with its id and what to do, by doctor and by a start; that mends it."""
+    assert tokensvc("token", "mint", "john").code == 0
+    added = tokensvc("stream-keys", "add", "k2", "--json", stdin=REGENERATED).json
+    with contextlib.closing(sqlite3.connect(tmp_path / "tokensvc.db")) as connection:
+        connection.execute(
+            f"UPDATE stream_keys SET secret_ciphertext = {ciphertext} WHERE api_key = 'k2'"
+        )
+        connection.commit()
+    found = doctor()
+    assert found.code == 1
+    start = tokensvc("token", "mint", "john")
+    assert start.code == 1
+    for told in (found.out, start.err):
+        assert added["id"] in told
+        assert f"`tokensvc stream-keys retire {added['id']}`" in told
+        assert "set STREAM_API_KEY" not in told
+    assert f"FAIL  Stream key k2 (standby, {added['fingerprint']})" in found.out
+    assert f"ok    Stream key {STREAM_API_KEY} (active" in found.out
+    assert tokensvc("stream-keys", "retire", added["id"]).code == 0
+    assert tokensvc("token", "mint", "john").code == 0
+
+
+def test_a_damaged_active_secret_is_given_back(doctor, tokensvc, tmp_path):
+    """By the command that doctor names, and the service starts again."""
+    assert tokensvc("token", "mint", "john").code == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "tokensvc.db")) as connection:
+        connection.execute("UPDATE stream_keys SET secret_ciphertext = 'no-ciphertext'")
+        connection.commit()
+    told = doctor().out
+    assert f"`tokensvc stream-keys add {STREAM_API_KEY} --without-lost-keys`" in told
+    command = ("stream-keys", "add", STREAM_API_KEY, "--without-lost-keys")
+    assert tokensvc(*command, stdin=STREAM_API_SECRET).code == 0
+    assert doctor().code == 0
 
 
 def test_a_stream_that_is_down_is_no_verdict(doctor, stream):

@@ -16,6 +16,7 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
+from tokensvc.keys.rules import KeyState, fingerprint
 from tokensvc.keys.vault import Vault
 from tokensvc.ops.checks import check_delivery
 from tokensvc.ops.health import CheckResult, State
@@ -155,8 +156,7 @@ def _issuers(services: Services) -> Iterator[CheckResult]:
 def _stream(services: Services) -> Iterator[CheckResult]:
     clocks: list[float] = []
     base_url = services.settings.stream.base_url
-    for api_key, secret in _pairs(services):
-        name = f"Stream key {api_key}"
+    for name, api_key, secret in _pairs(services):
         if api_key == PLACEHOLDER_API_KEY:
             detail = "a placeholder, Stream accepts none of its tokens: set STREAM_API_KEY"
             yield CheckResult(name, State.DEGRADED, detail)
@@ -171,12 +171,18 @@ def _stream(services: Services) -> Iterator[CheckResult]:
         yield _verdict(name, answer)
         if answer.clock_ahead is not None:
             clocks.append(answer.clock_ahead)
+    for key in services.keys.unreadable():
+        name = _name(key.api_key, key.state, key.fingerprint)
+        yield CheckResult(name, State.FAILED, startup.told_of_damage(key))
     yield from (_clock(ahead, services.settings.token.skew) for ahead in clocks[:1])
 
 
-def _pairs(services: Services) -> list[tuple[str, bytes]]:
+def _pairs(services: Services) -> list[tuple[str, str, bytes]]:
     """
     Give the pairs of the ring or, of an empty one, the pair that a start would put into it.
+
+    Returns:
+        Names for people, API keys and secrets.
 
     Raises:
         StartupError: A start would be refused.
@@ -186,11 +192,19 @@ def _pairs(services: Services) -> list[tuple[str, bytes]]:
     if api_key is not None and secret is not None:
         text = secret.get_secret_value()
         if services.keys.would_seed(api_key, text):
-            return [(api_key, text.encode("utf-8"))]
+            return [(f"Stream key {api_key}", api_key, text.encode("utf-8"))]
     ring = services.keys.ring_at(0)
-    if ring.active is None:
+    if ring.active is None and not services.keys.unreadable():
         raise StartupError(startup.NO_ACTIVE_KEY)
-    return [(key.api_key, key.secret) for key in ring.keys]
+    return [
+        (_name(key.api_key, key.state, fingerprint(key.secret)), key.api_key, key.secret)
+        for key in ring.keys
+    ]
+
+
+def _name(api_key: str, state: KeyState, secret_fingerprint: str) -> str:
+    """Name a row of the ring, which may hold several of one API key."""
+    return f"Stream key {api_key} ({state}, {secret_fingerprint})"
 
 
 def _verdict(name: str, answer: KeyCheck) -> CheckResult:
