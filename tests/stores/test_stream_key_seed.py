@@ -100,7 +100,10 @@ def test_settings_that_lag_behind_a_regenerated_secret_are_a_warning(database, r
     add(database, "k1", "active", OTHER_SECRET, now=2)
     with capture_logs() as logs:
         rotation.seed("k1", SECRET)
-    assert [line["event"] for line in logs] == ["stream_key_not_in_ring"]
+    (line,) = logs
+    assert line["event"] == "stream_key_not_in_ring"
+    assert "STREAM_API_SECRET is a former secret of k1" in line["detail"]
+    assert "stream-keys add" not in line["detail"]
 
 
 @pytest.mark.parametrize("state", ["active", "standby", "retiring"])

@@ -183,7 +183,8 @@ def compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
         return
     # A pair that was retired here is not a new secret: the settings are only behind the ring.
     known = any(key.pair == configured for key in keys)
-    if not known and any(key.api_key == api_key for key in live):
+    signs = any(key.api_key == api_key for key in live)
+    if signs and not known:
         raise StreamKeyConflictError(
             f"STREAM_API_SECRET is not the secret that the ring holds for {api_key}. "
             "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
@@ -193,6 +194,9 @@ def compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
         "stream_key_not_in_ring",
         api_key=api_key,
         fingerprint=secret_fingerprint,
-        detail="STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
+        detail=f"STREAM_API_SECRET is a former secret of {api_key}: put the new one into the "
+        "settings, or take both out."
+        if signs
+        else "STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
         "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
     )
