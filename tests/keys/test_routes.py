@@ -107,7 +107,14 @@ def test_the_active_key_cannot_be_retired(world, seeded):
 
 @pytest.mark.parametrize(
     ("api_key", "secret"),
-    [("short", "x" * 31), (STREAM_API_KEY, STREAM_API_SECRET), ("", SECRET), ("a b", SECRET)],
+    [
+        ("short", "x" * 31),
+        (STREAM_API_KEY, STREAM_API_SECRET),
+        ("", SECRET),
+        ("a b", SECRET),
+        ("newline", f"{SECRET}\n"),
+        ("blank", f" {SECRET}"),
+    ],
 )
 def test_a_pair_of_no_use_is_refused(world, api_key, secret):
     """422, nothing stored, and the secret is not repeated."""

@@ -167,6 +167,8 @@ def refuse_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> N
             f"The secret is shorter than {MIN_SECRET_BYTES} bytes: copy the whole of it from "
             "Stream's dashboard."
         )
+    if secret != secret.strip():
+        raise invalid("The secret begins or ends with white space: send the secret alone.")
     pair = api_key, fingerprint(secret)
     same = next((key for key in keys if key.is_live and key.pair == pair), None)
     if same is not None:
