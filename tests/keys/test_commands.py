@@ -158,9 +158,13 @@ def test_encryption_keys_are_changed_in_four_steps(tmp_path):
         "remaining": {missing: 2},
         "dry_run": False,
     }
+    rehearsed = tokensvc("keys", "reencrypt", "--dry-run", **with_keys(NEXT))
+    assert rehearsed.code == 1
+    assert f"2 rows would be left, under one of {missing}" in rehearsed.out
     would = tokensvc("keys", "reencrypt", "--dry-run", **with_keys(NEXT, FIRST))
     assert would.code == 0
-    assert "2 rows would be" in would.out
+    assert "2 rows would be wrapped anew" in would.out
+    assert "2 looked at, 2 would be wrapped anew" in would.err
     done = tokensvc("keys", "reencrypt", **with_keys(NEXT, FIRST))
     assert done.code == 0
     assert "2 rows wrapped anew" in done.out

@@ -8,6 +8,8 @@ from tokensvc.cli.session import opened_services
 from tokensvc.core.orders import Order
 from tokensvc.keys.reencryption import Progress
 
+_UNREADABLE = "no key of this process unwraps them: put that key back, and run this again."
+
 
 @click.group("keys")
 def keys() -> None:
@@ -27,12 +29,13 @@ def reencrypt(*, order: Order, as_json: bool) -> None:
     Wrap every stored secret anew with the first encryption key.
 
     It may run beside traffic, be stopped and be run again. Ends with status 1 while rows are left
-    under other keys, and names these by their fingerprints.
+    under other keys, and names these by their fingerprints; with --dry-run if rows would be left.
     """
     progress = Progress()
+    done = "would be wrapped anew" if order.dry_run else "wrapped anew"
     with opened_services(with_keys=False) as services:
         for progress in services.reencryption.run(order):
-            click.echo(f"{progress.seen} looked at, {progress.rewrapped} wrapped anew", err=True)
+            click.echo(f"{progress.seen} looked at, {progress.rewrapped} {done}", err=True)
         remaining = services.reencryption.remaining()
     if as_json:
         write_json(
@@ -45,19 +48,24 @@ def reencrypt(*, order: Order, as_json: bool) -> None:
         )
     else:
         _tell(progress, remaining, order)
-    if remaining and not order.dry_run:
+    if progress.unreadable or (remaining and not order.dry_run):
         raise SystemExit(1)
 
 
 def _tell(progress: Progress, remaining: dict[str, int], order: Order) -> None:
     if order.dry_run:
         click.echo(f"Nothing was done. {progress.rewrapped} rows would be wrapped anew.")
+        if progress.unreadable:
+            click.echo(
+                f"{progress.unreadable} rows would be left, under one of {', '.join(remaining)}: "
+                f"{_UNREADABLE}"
+            )
         return
     click.echo(f"{progress.rewrapped} rows wrapped anew.")
     for key, count in remaining.items():
         click.echo(f"{count} rows are under the key {key} still.")
     if progress.unreadable:
-        click.echo("No key of this process unwraps them: put that key back, and run this again.")
+        click.echo(_UNREADABLE.capitalize())
     elif remaining:
         click.echo("They came meanwhile, from a process with that key first: run this again.")
     else:
