@@ -1,0 +1,75 @@
+"""From the key file beside a SQLite database to keys that can be rolled, as the manual says."""
+
+import re
+
+from tests.keys.live import basic, command
+from tests.keys.test_rolling import Instance
+from tests.live import ROOT, running_service
+from tokensvc.keys.vault import Vault
+
+MANUAL = ROOT / "docs" / "rotation.md"
+NEW = Vault.generate_key()
+
+
+def printed_toml(*keys):
+    """Give the line of the manual with these keys in it."""
+    (line,) = re.findall(r'^encryption_keys = \["[^"]+"\]$', MANUAL.read_text(), re.MULTILINE)
+    return re.sub(r'"[^"]+"', lambda _: ", ".join(f'"{key}"' for key in keys), line)
+
+
+def mints(instance, headers):
+    body = {"user_id": "john"}
+    return instance.client.post("/v1/token", json=body, headers=headers).status == 200
+
+
+def minting_client(folder, **settings):
+    scope = ("--scope", "tokens:mint", "--vouches")
+    return basic(command(folder, "clients", "create", "backend", *scope, **settings))
+
+
+class Toml(Instance):
+    """An instance whose encryption keys are in its TOML file."""
+
+    def reload(self, *keys):
+        super().reload(printed_toml(*keys))
+
+
+def test_the_key_file_becomes_a_setting_by_hup(tmp_path):
+    """Its content in the TOML file, then the new key last, first, reencrypt, the old one dropped."""
+    toml = tmp_path / "tokensvc.toml"
+    toml.touch()
+    settings = {"TOKENSVC_CONFIG": str(toml)}
+    with running_service(tmp_path, **settings) as service:
+        instance = Toml(service, toml)
+        headers = minting_client(tmp_path, **settings)
+        key_file = tmp_path / "tokensvc.db.key"
+        old = key_file.read_text().strip()
+        for keys in ((old,), (old, NEW), (NEW, old)):
+            instance.reload(*keys)
+            assert mints(instance, headers)
+        done = command(tmp_path, "keys", "reencrypt", **settings)
+        assert (done["rewrapped"], done["remaining"]) == (1, {})
+        instance.reload(NEW)
+        key_file.unlink()
+        instance.reload(NEW)
+        assert mints(instance, headers)
+        assert instance.is_ready()
+        assert "reload_refused" not in instance.events()
+        assert not key_file.exists()
+
+
+def test_a_copy_of_the_key_file_takes_one_restart(tmp_path):
+    """Then it is rolled by HUP, as on PostgreSQL."""
+    with running_service(tmp_path):
+        headers = minting_client(tmp_path)
+    copy = tmp_path / "encryption.keys"
+    old = (tmp_path / "tokensvc.db.key").read_text()
+    copy.write_text(old)
+    settings = {"TOKENSVC_ENCRYPTION_KEYS_FILE": str(copy)}
+    with running_service(tmp_path, **settings) as service:
+        instance = Instance(service, copy)
+        instance.reload(NEW, old.strip())
+        assert command(tmp_path, "keys", "reencrypt", **settings)["remaining"] == {}
+        instance.reload(NEW)
+        assert mints(instance, headers)
+        assert "reload_refused" not in instance.events()
