@@ -151,3 +151,10 @@ def stream() -> Iterator[StreamDouble]:
 def world(database, clock, stream) -> World:
     """Give a world on either database."""
     return World(database, clock, stream)
+
+
+@pytest.fixture
+def ada(world) -> World:
+    """Give a world whose Stream has ada."""
+    world.have("ada")
+    return world

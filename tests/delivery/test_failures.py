@@ -1,29 +1,19 @@
 """Calls that fail, are lost, land late or are overtaken: Stream ends with the latest state."""
 
-import json
-
 import pytest
 
-from tests.delivery.conftest import CUT_OFF, KEY, ORDER, OTHER_KEY, SECRETS
+from tests.delivery.conftest import CUT_OFF
 from tests.doubles.faults import Answer
 from tokensvc.delivery.rules import LEASE, RESEND
-from tokensvc.keys.rules import KeyState, StreamKey, fingerprint
 from tokensvc.stream import wire
 
 ROUTE = "PATCH /users"
-NEW_SECRET = "another-secret-of-the-first-key-012345"
 
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Give a call that hangs up soon."""
     monkeypatch.setattr(wire, "TIMEOUT", 0.5)
-
-
-@pytest.fixture
-def ada(world):
-    world.have("ada")
-    return world
 
 
 def test_a_refused_connection_costs_nothing_but_time(ada, monkeypatch):
@@ -183,229 +173,6 @@ def test_a_call_that_is_not_sent_leaves_the_rest_for_later(world):
         world.pass_time(RESEND + 2)
         world.deliver()
     assert [world.state("user", user_id) for user_id in users] == ["failed"] + ["applied"] * 7
-
-
-def test_after_four_minutes_of_outage_somebody_should_look(ada):
-    """Then it has failed, is shown and logged, and goes on being tried once a minute."""
-    ada.stream.faults.refuse(ROUTE, times=None)
-    ada.revoke("ada")
-    for _ in range(6):
-        ada.deliver()
-        ada.pass_time(61)
-    assert ada.state("user", "ada") == "pending"
-    for _ in range(6):
-        ada.deliver()
-        ada.pass_time(61)
-    assert ada.state("user", "ada") == "failed"
-    (trouble,) = ada.deliveries.troubles()
-    assert trouble.startswith("1 failed")
-    ada.stream.faults.clear()
-    ada.deliver()
-    ada.pass_time(RESEND + 2)
-    ada.deliver()
-    assert ada.state("user", "ada") == "applied"
-    assert ada.deliveries.troubles() == []
-
-
-def test_what_is_due_and_not_tried_is_shown(ada):
-    """Without any sender at work, an operator is told after a minute."""
-    ada.revoke("ada")
-    assert ada.deliveries.troubles() == []
-    ada.pass_time(62)
-    (trouble,) = ada.deliveries.troubles()
-    assert "tokensvc worker" in trouble
-
-
-def test_a_rate_limit_is_respected(ada):
-    """`Retry-After` holds for every call of its kind, and for no other kind."""
-    ada.stream.fail_with(9, ROUTE, retry_after=40)
-    ada.revoke("ada")
-    ada.deliver()
-    ada.have("bob")
-    ada.revoke("bob")
-    ada.revoke(None)
-    ada.pass_time(38)
-    ada.deliver()
-    assert ada.routes() == [ROUTE, "PATCH /app"]
-    assert ada.row("user", "bob").attempts == 0  # which is not bob's fault
-    ada.pass_time(4)
-    ada.deliver()
-    assert ada.state("user", "ada") == ada.state("user", "bob") == "applied"
-    assert ada.row("user", "ada").resend_at is None
-
-
-def test_a_used_up_rate_limit_is_respected(ada):
-    """The last call of a minute says so: the next one waits for the minute's end."""
-    ada.stream.clock.frozen_at = 1_800_000_000
-    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1800000030"}
-    body = {"users": {"ada": {"id": "ada"}}, "duration": "1ms"}
-    ada.stream.faults.answer(Answer(200, body, used_up), ROUTE)
-    ada.revoke("ada")
-    ada.deliver()
-    assert ada.state("user", "ada") == "applied"
-    ada.revoke("ada")
-    ada.pass_time(29)
-    ada.deliver()
-    assert ada.routes() == [ROUTE]
-    ada.pass_time(2)
-    ada.deliver()
-    assert ada.routes() == [ROUTE, ROUTE]
-
-
-def test_failing_calls_come_less_and_less_often(ada):
-    """A Stream that is down is not hammered, however much there is to tell it."""
-    ada.stream.faults.answer(Answer(503, b""), times=None)
-    for number in range(40):
-        ada.have(f"u{number}")
-    for _ in range(120):
-        ada.revoke(f"u{_ % 40}")
-        ada.deliver()
-        ada.pass_time(1)
-    assert len(ada.routes()) <= 12
-
-
-@pytest.mark.parametrize("code", [2, 5, 43, 99])
-def test_another_key_is_tried_where_stream_refuses_one(ada, code):
-    """The active key's secret was changed in the dashboard: one not retired does as well."""
-    ada.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.RETIRING))
-    ada.stream.fail_with(code, ROUTE)
-    ada.revoke("ada")
-    ada.deliver()
-    assert [call.query["api_key"] for call in ada.stream.calls.all()] == [KEY, OTHER_KEY]
-    assert ada.state("user", "ada") == "applied"
-    (trouble,) = ada.deliveries.troubles()
-    assert KEY in trouble
-    assert f"code {code}" in trouble
-    ada.revoke("ada")
-    ada.deliver()
-    assert ada.deliveries.troubles() == []
-
-
-def test_what_may_not_be_done_to_a_user_is_no_refused_key(ada):
-    """Code 17 comes with 403 as well: that user alone has failed, and no key is in doubt."""
-    ada.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.RETIRING))
-    ada.have("bob")
-    ada.stream.fail_with(17, ROUTE, times=2)
-    ada.revoke("ada")
-    ada.revoke("bob")
-    ada.deliver()
-    assert {call.query["api_key"] for call in ada.stream.calls.all()} == {KEY}
-    assert ada.routes() == [ROUTE, "GET /users", ROUTE, ROUTE, ROUTE]
-    assert {ada.state("user", user_id) for user_id in ("ada", "bob")} == {"applied"}
-    ada.stream.fail_with(17, ROUTE, times=2)
-    ada.revoke("ada")
-    ada.deliver()
-    assert ada.state("user", "ada") == "failed"
-    assert all("refuses the key" not in trouble for trouble in ada.deliveries.troubles())
-
-
-@pytest.fixture
-def regenerated(ada):
-    """Give a world in which the active key's secret was changed in the dashboard."""
-    ada.stream.app.keys[KEY] = NEW_SECRET
-    ada.ring.append(StreamKey(KEY, NEW_SECRET.encode(), KeyState.STANDBY))
-    ada.revoke("ada")
-    ada.deliver()
-    return ada
-
-
-def test_a_regenerated_secret_does_not_hide_that_the_active_one_is_refused(regenerated):
-    """Both are of one API key: what one of them can do says nothing of the other."""
-    assert regenerated.state("user", "ada") == "applied"
-    (trouble,) = regenerated.deliveries.troubles()
-    assert fingerprint(SECRETS[KEY].encode()) in trouble
-    regenerated.revoke("ada")
-    regenerated.stream.faults.refuse(ROUTE)
-    regenerated.sender.step()
-    assert regenerated.deliveries.troubles() == [trouble]
-
-
-def test_what_is_not_tried_any_more_is_not_shown(regenerated):
-    """The active key is taken again: what came of another meanwhile is nobody's trouble."""
-    regenerated.ring[1] = StreamKey(OTHER_KEY, b"x" * 32, KeyState.STANDBY)
-    regenerated.revoke("ada")
-    regenerated.deliver()
-    assert len(regenerated.deliveries.troubles()) == 3  # and the act, which has failed
-    regenerated.stream.app.keys[KEY] = SECRETS[KEY]
-    regenerated.pass_time(2)
-    regenerated.deliver()
-    assert regenerated.state("user", "ada") == "applied"
-    assert regenerated.deliveries.troubles() == []
-
-
-def test_refused_keys_are_shown_and_acts_wait(ada):
-    """No key is taken: it has failed, says so, and goes through once a key is good again."""
-    ada.stream.app.keys[KEY] = NEW_SECRET
-    ada.revoke("ada")
-    ada.deliver()
-    assert ada.state("user", "ada") == "failed"
-    assert "code 43" in ada.row("user", "ada").last_error
-    assert SECRETS[KEY] not in json.dumps(ada.deliveries.troubles())
-    ada.pass_time(2)
-    ada.deliver()
-    assert len(ada.routes()) == 2
-    ada.stream.app.keys[KEY] = SECRETS[KEY]
-    ada.pass_time(60)
-    ada.deliver()
-    assert ada.at_stream("ada") == ada.cut_off("ada")
-    assert ada.state("user", "ada") == "applied"
-    assert ada.deliveries.troubles() == []
-
-
-def test_a_refused_key_that_is_retired_is_forgotten(ada):
-    """What nobody uses any more is nobody's trouble."""
-    good = StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.ACTIVE)
-    ada.stream.fail_with(43, ROUTE)
-    ada.ring.append(good)
-    ada.revoke("ada")
-    ada.deliver()
-    assert len(ada.deliveries.troubles()) == 1
-    ada.ring[:] = [good]
-    ada.revoke("ada")
-    ada.deliver()
-    assert ada.deliveries.troubles() == []
-
-
-def test_the_operator_need_not_wait(ada):
-    """`retry` makes due now what waits for another attempt."""
-    ada.stream.app.unchangeable = {"ada"}
-    ada.revoke("ada")
-    for _ in range(9):
-        ada.deliver()
-        ada.pass_time(3601)
-    ada.deliver()
-    ada.stream.app.unchangeable = set()
-    assert ada.deliver() == 0
-    assert ada.deliveries.retry(ORDER) == 1
-    ada.deliver()
-    assert ada.state("user", "ada") == "applied"
-
-
-def test_a_retry_is_taken_up_within_half_a_minute(ada):
-    """After however long an outage: so much a sender slows down by itself at most."""
-    ada.stream.faults.refuse(ROUTE, times=None)
-    ada.revoke("ada")
-    for _ in range(40):
-        ada.deliver()
-        ada.pass_time(61)
-    ada.deliver()
-    ada.stream.faults.clear()
-    assert ada.deliveries.retry(ORDER) == 1
-    ada.pass_time(30)
-    ada.deliver()
-    assert ada.at_stream("ada") == ada.cut_off("ada")
-
-
-def test_without_any_key_acts_wait(ada):
-    """A ring without keys is a fault of ours to mend, not the end of an act."""
-    key = ada.ring.pop()
-    ada.revoke("ada")
-    ada.deliver()
-    assert "no Stream key" in ada.row("user", "ada").last_error
-    ada.ring.append(key)
-    ada.pass_time(2)
-    ada.deliver()
-    assert ada.state("user", "ada") == "applied"
 
 
 def test_a_failing_query_puts_the_batch_off(ada):
