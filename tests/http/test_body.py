@@ -119,6 +119,12 @@ def test_bodies_that_are_read(
         (b'{"User-ID": "john"}', "did you mean `user_id`?"),
         (b'{"apikey": "k1"}', "did you mean `api_key`?"),
         (b'{"tttl": 60}', "did you mean `ttl`?"),
+        (
+            b'{"userId": "john", "ttl": 60, "colour": 1}',
+            "did you mean `user_id`? `colour` is unknown in the body: leave it out.",
+        ),
+        (b'{"a1": 1, "b1": 1, "c1": 1, "d1": 1, "e1": 1, "f1": 1}', "`d1` is unknown in the body"),
+        (b'{"a1": 1, "b1": 1, "c1": 1, "d1": 1, "e1": 1, "f1": 1}', "out. So are 2 more."),
         (b'{"colour": 1}', "`colour` is unknown in the body: leave it out."),
         (b'{"' + b"x" * 9000 + b'": 1}', "`" + "x" * 64 + "…`"),
     ],

@@ -9,7 +9,7 @@ take it for two things.
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -36,6 +36,7 @@ _BOOLEANS = {"true": True, "false": False}
 _BODILESS = frozenset({"DELETE", "GET", "HEAD"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_NAME = 64
+_MOST_NAMES = 4
 
 
 NO_NUL = r"^[^\x00]*$"
@@ -167,19 +168,26 @@ def _load(body: bytes) -> Any:
 
 def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
     if isinstance(content, dict) and not content.keys() <= set(struct.__struct_fields__):
-        raise _unknown_member(content, struct.__struct_fields__, where)
+        raise _unknown_members(content, struct.__struct_fields__, where)
     try:
         return msgspec.convert(content, struct)
     except msgspec.ValidationError as error:
         raise _malformed(f"The {where} does not fit: {error}.") from error
 
 
-def _unknown_member(content: dict[str, Any], known: Iterable[str], where: str) -> Refusal:
-    name = next(name for name in content if name not in set(known))
+def _unknown_members(content: dict[str, Any], known: Collection[str], where: str) -> Refusal:
+    unknown = [name for name in content if name not in known]
+    told = [_told_of_unknown(name, known, where) for name in unknown[:_MOST_NAMES]]
+    if len(unknown) > _MOST_NAMES:
+        told.append(f"So are {len(unknown) - _MOST_NAMES} more.")
+    return _malformed(" ".join(told))
+
+
+def _told_of_unknown(name: str, known: Iterable[str], where: str) -> str:
     shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
     nearest = _nearest(name[:_LONGEST_NAME], known)
     advice = f"did you mean `{nearest}`?" if nearest else "leave it out."
-    return _malformed(f"`{shown}` is unknown in the {where}: {advice}")
+    return f"`{shown}` is unknown in the {where}: {advice}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
