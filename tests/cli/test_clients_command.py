@@ -71,6 +71,28 @@ def test_a_secret_store_brings_its_own_secret(tokensvc, tmp_path):
     assert tokensvc(*arguments, "--if-absent", stdin="x" * 40).code == 1
 
 
+def test_a_client_that_is_there_with_other_rights_is_told(tokensvc):
+    """What a deployment asked for and did not get is named; the client stays as it is."""
+    create = ("clients", "create", "backend", "--if-absent", "--scope")
+    assert tokensvc(*create, "tokens:mint").err == ""
+    assert tokensvc(*create, "tokens:mint").err == ""
+    for format_ in ((), ("--json",)):
+        other = tokensvc(*create, "users:read", "--vouches", *format_)
+        assert other.code == 0
+        assert "scopes: +users:read -tokens:mint; vouches: yes" in other.err
+    (listed,) = tokensvc("clients", "list", "--json").json
+    assert (listed["scopes"], listed["vouches"]) == (["tokens:mint"], False)
+
+
+def test_a_leaked_secret_ends_whatever_the_stream_keys_are_like(tokensvc, tmp_path):
+    """Deleting needs no key that signs."""
+    assert tokensvc("clients", "create", "backend", "--scope", "tokens:mint").code == 0
+    (tmp_path / "tokensvc.db.key").unlink()
+    assert tokensvc("clients", "list").code == 1
+    ended = tokensvc("clients", "delete", "svc.backend")
+    assert ended.code == 0, ended.err
+
+
 def test_scopes_and_vouching_are_shown(tokensvc):
     """What a client may do is told when it is made, and in the list."""
     scopes = ("--scope", "tokens:mint", "--scope", "users:read")

@@ -7,7 +7,7 @@ from tokensvc.cli.acts import operator as operator_login
 from tokensvc.cli.acts import reason_option
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.clients.rules import Grantor, Rights, operator
+from tokensvc.clients.rules import Grantor, Rights, operator, told_of_change
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.clients.state import ClientSecret, ServiceClient, client_state
 from tokensvc.clients.store import StoredClient
@@ -69,6 +69,13 @@ def create(
         click.echo(f"{client.id} is there already; nothing was changed.")
     else:
         _tell_created(client_state(client), secret)
+    lacking = "; ".join(told_of_change(client.rights, rights))
+    if lacking:
+        click.echo(
+            f"{client.id} is not as it was asked for, which would be: {lacking}. To change it: "
+            f"PATCH /v1/clients/{client.id}",
+            err=True,
+        )
 
 
 @clients.command("list")
@@ -135,7 +142,8 @@ def rotate(
 @json_option
 def delete(client_id: str, secret_id: str | None, *, reason: str | None, as_json: bool) -> None:
     """Delete CLIENT_ID, or one secret of it. It ends at once, on every instance."""
-    with opened_services() as services:
+    # Even where the service does not start: a secret that has leaked does not wait for that.
+    with opened_services(with_keys=False) as services:
         administration = services.client_administration
         if secret_id is None:
             administration.delete(client_id, by=_grantor(reason))
