@@ -173,8 +173,8 @@ def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blue
         created = administration.add_secret(client_id, body.expires_at, by=by)
         state = msgspec.structs.asdict(secret_state(created.stored))
         answer = NewClientSecret(**state, secret=created.secret)
-        location = f"{PATH}/{client_id}/secrets/{created.id}"
-        return json_response(answer, 201, [("Location", location)])
+        # That of the client, which lists its secrets: one alone cannot be looked at.
+        return json_response(answer, 201, [("Location", f"{PATH}/{client_id}")])
 
     @blueprint.delete("/<client_id>/secrets/<secret_id>")
     def delete_secret(client_id: str, secret_id: str) -> Reply:
