@@ -36,6 +36,7 @@ def put(tokensvc, api_key, secret=SECRET, *options, **settings):
         "stream-keys", "add", api_key, "--json", *options, stdin=f"{secret}\n", **settings
     )
     assert ended.code == 0, ended.err
+    assert "dry_run" not in ended.json
     return ended.json["id"]
 
 
@@ -44,6 +45,8 @@ def test_keys_are_changed_from_the_command_line(tokensvc):
     """Add, rehearse, activate, retire; the trail names the operator and the reason."""
     key_id = put(tokensvc, "k2", SECRET, "--reason", "yearly")
     assert listed(tokensvc) == [("k2", "standby"), (STREAM_API_KEY, "active")]
+    would = tokensvc("stream-keys", "add", "k3", "--dry-run", "--json", stdin=SECRET).json
+    assert would["dry_run"] is True
     would = tokensvc("stream-keys", "activate", key_id, "--dry-run", "--json").json
     assert (would["dry_run"], would["state"], would["unnamed_mints"]) == (True, "active", 0)
     assert listed(tokensvc) == [("k2", "standby"), (STREAM_API_KEY, "active")]

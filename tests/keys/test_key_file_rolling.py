@@ -35,7 +35,7 @@ class Toml(Instance):
 
 
 def test_the_key_file_becomes_a_setting_by_hup(tmp_path):
-    """Its content in the TOML file, then the new key last, first, reencrypt, the old one dropped."""
+    """Its content in the TOML file, the new key last, first, reencrypt, the old one dropped."""
     toml = tmp_path / "tokensvc.toml"
     toml.touch()
     settings = {"TOKENSVC_CONFIG": str(toml)}

@@ -2,6 +2,7 @@
 
 import click
 import msgspec
+from msgspec import UNSET
 
 from tokensvc.cli.acts import act_options
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
@@ -86,7 +87,8 @@ def add(api_key: str, *, check: bool, without_lost_keys: bool, order: Order, as_
             services.keys.check_covered()
         key = restored or services.rotation.add(api_key, secret, order, check=check)
     if as_json:
-        write_json(_plain(StreamKeyAct(**msgspec.structs.asdict(key), dry_run=order.dry_run)))
+        facts = msgspec.structs.asdict(key)
+        write_json(_plain(StreamKeyAct(**facts, dry_run=order.dry_run or UNSET)))
         return
     if restored is not None:
         click.echo("Would restore a key:" if order.dry_run else "Restored a key:")
