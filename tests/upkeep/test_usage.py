@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensvc.upkeep.usage import HOUR, Figures, Usage
+from tokensvc.keys.store import HOUR
+from tokensvc.upkeep.usage import Figures, Usage
 
 
 @pytest.fixture

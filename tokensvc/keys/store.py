@@ -12,6 +12,8 @@ from tokensvc.database.tables import app_standing, stream_keys, unnamed_mints
 from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo
 
 HOUR = 3600
+"""Seconds; unnamed mints are counted by it."""
+
 _KEPT_HOURS = 7 * 24
 
 

@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass
 
 from tokensvc.core.clock import Clock
+from tokensvc.keys.store import HOUR
 
 MINUTE = 60
-HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
