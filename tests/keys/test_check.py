@@ -5,7 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.doubles.faults import Answer
-from tests.stores.ring import OTHER_SECRET, SECRET, add, events, rows, version
+from tests.stores.ring import (
+    OTHER_SECRET,
+    SECRET,
+    add,
+    another_process,
+    change,
+    events,
+    rows,
+    version,
+)
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.orders import Order
 from tokensvc.keys.rules import KeyState
@@ -90,6 +99,35 @@ def test_nothing_to_compare_with_is_no_proof(proving, stream, database):
     assert refused.code is Code.CONFLICT
     assert "without `check`" in refused.detail
     assert len(rows(database)) == 1
+
+
+def test_a_key_that_cannot_be_read_is_not_asked_about(proving, stream, database):
+    """Another one vouches; where there is none, the operator must know what they do."""
+    stream.app.keys |= {"k2": OTHER_SECRET, "k3": OTHER_SECRET}
+    assert put(proving).state is KeyState.STANDBY
+    change(database, "k1", secret_ciphertext="damaged")
+    assert put(proving, "k3").state is KeyState.STANDBY
+    change(database, "k2", secret_ciphertext="damaged")
+    change(database, "k3", secret_ciphertext="damaged")
+    stream.app.keys["k4"] = OTHER_SECRET
+    assert refusal(proving, "k4").code is Code.CONFLICT
+
+
+def test_a_secret_that_is_given_back_is_proved_too(proving, stream, database):
+    """If Stream has another one by now, the old one is of no use; nothing is done then."""
+    change(database, "k1", secret_ciphertext="damaged")
+    before = version(database)
+    stream.app.keys["k1"] = OTHER_SECRET
+    with pytest.raises(Refusal) as refused:
+        proving.restore("k1", SECRET.encode(), ORDER, check=True)
+    assert refused.value.code is Code.STREAM_KEY_INVALID
+    assert version(database) == before
+    stream.app.keys["k1"] = SECRET
+    assert proving.restore("k1", SECRET.encode(), ORDER, check=True).state is KeyState.ACTIVE
+    assert version(database) == before + 1
+    assert proving.restore("k1", SECRET.encode(), ORDER, check=True) is None
+    assert proving.restore("k1", OTHER_SECRET.encode(), ORDER, check=True) is None
+    assert another_process(database).ring_at(before + 1).active.secret == SECRET.encode()
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])

@@ -82,7 +82,7 @@ def add(api_key: str, *, check: bool, without_lost_keys: bool, order: Order, as_
     restored = None
     with opened_services(with_keys=False) as services:
         if without_lost_keys:
-            restored = services.rotation.restore(api_key, secret, order)
+            restored = services.rotation.restore(api_key, secret, order, check=check)
         else:
             services.keys.check_covered()
         key = restored or services.rotation.add(api_key, secret, order, check=check)

@@ -70,9 +70,8 @@ class PairProof:
         if not live or any(key.info.api_key == api_key for key in live):
             return
         for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
-            ours = self._ask(key.info.api_key, self._unwrap(key))
+            ours = self._app_of(key)
             if ours is None:
-                _log.warning("stream_refuses_key", api_key=key.info.api_key)
                 continue
             if not found.is_same_as(ours):
                 raise rules.invalid(
@@ -82,15 +81,20 @@ class PairProof:
             return
         raise Refusal(
             Code.CONFLICT,
-            "Stream accepts the pair but none that the ring holds, so nothing tells whether it is "
-            "of the same Stream app: make sure of that and add it without `check`.",
+            "Stream accepts the pair but none that can be read from the ring, so nothing tells "
+            "whether it is of the same Stream app: make sure of that and add it without `check`.",
         )
 
-    def _unwrap(self, key: StoredKey) -> bytes:
+    def _app_of(self, key: StoredKey) -> AppIdentity | None:
+        """Give the app of a key of ours, unless Stream refuses it or it cannot be read."""
         try:
-            return self._vault.unwrap(key.secret_ciphertext or "")
-        except VaultError as error:
-            raise rules.unreadable_keys("a key to compare with cannot be unwrapped") from error
+            secret = self._vault.unwrap(key.secret_ciphertext or "")
+        except VaultError:
+            return None
+        found = self._ask(key.info.api_key, secret)
+        if found is None:
+            _log.warning("stream_refuses_key", api_key=key.info.api_key)
+        return found
 
     def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:
         """Give the app of a pair that Stream accepts."""

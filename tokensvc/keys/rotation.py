@@ -9,7 +9,7 @@ from tokensvc.audit.store import record
 from tokensvc.core.errors import StartupError
 from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
 from tokensvc.keys.proving import AskStream, PairProof
 from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo, fingerprint
@@ -113,19 +113,31 @@ class StreamKeyRotation:
             rules.refuse_pair(keys, api_key, secret)
             return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, order)
 
-    def restore(self, api_key: str, secret: bytes, order: Order) -> StreamKeyInfo | None:
+    def restore(
+        self, api_key: str, secret: bytes, order: Order, *, check: bool
+    ) -> StreamKeyInfo | None:
         """
         Give a key of the ring its secret back; its fingerprint tells that it is the same one.
 
+        Args:
+            check: Let Stream prove the pair first.
+
         Returns:
             The key; `None`, and nothing done, if the pair is new or its secret can be read.
+
+        Raises:
+            Refusal: As `add`.
         """
+        pair = api_key, fingerprint(secret)
+        with self._database.read() as connection:
+            if self._lost(connection, pair) is None:
+                return None
+        if check:
+            self._proof.prove(api_key, secret)
         with self._database.write(keep=not order.dry_run) as tx:
             store.lock(tx)
-            pair = api_key, fingerprint(secret)
-            keys = self._store.every_key(tx)
-            key = next((each for each in keys if each.is_live and each.pair == pair), None)
-            if key is None or self._can_read(tx, key):
+            key = self._lost(tx, pair)
+            if key is None:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
             _audit(tx, self._clock.read(tx), Action.SECRETS_REENCRYPTED, key.id, order)
@@ -231,9 +243,16 @@ class StreamKeyRotation:
             warning=warning,
         )
 
-    def _can_read(self, tx: Transaction, key: StreamKeyInfo) -> bool:
+    def _lost(self, connection: Connection, pair: tuple[str, str]) -> StreamKeyInfo | None:
+        """Find the live key of a pair, if its secret cannot be had from the database."""
+        for key in self._store.every_key(connection):
+            if key.is_live and key.pair == pair:
+                return None if self._can_read(connection, key) else key
+        return None
+
+    def _can_read(self, connection: Connection, key: StreamKeyInfo) -> bool:
         try:
-            secret = self._vault.unwrap(self._store.ciphertext_of(tx, key.id) or "")
+            secret = self._vault.unwrap(self._store.ciphertext_of(connection, key.id) or "")
         except VaultError:
             return False
         return fingerprint(secret) == key.fingerprint

@@ -106,9 +106,9 @@ class StreamKeyStore:
             statement = statement.where(place < seen.scalar_subquery())
         return [_info(row) for row in connection.execute(statement)]
 
-    def ciphertext_of(self, tx: Transaction, key_id: str) -> str | None:
+    def ciphertext_of(self, connection: Connection, key_id: str) -> str | None:
         """Give the wrapped secret of a key; `None` once it is retired."""
-        return tx.scalar(sa.select(_column.secret_ciphertext).where(_column.id == key_id))
+        return connection.scalar(sa.select(_column.secret_ciphertext).where(_column.id == key_id))
 
     def add(self, tx: Transaction, key: StoredKey) -> None:
         """Add a key, and let every process know."""
