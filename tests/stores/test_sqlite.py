@@ -1,12 +1,14 @@
 """What is promised of the SQLite file alone."""
 
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
 import sqlalchemy as sa
 
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing
@@ -57,6 +59,32 @@ def test_a_file_that_exists_is_left_as_it_is(database, path):
     assert schema.status(again) == "current"
     again.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+_COME_AND_GO = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("UPDATE app_standing SET floor = floor + 1")
+connection.close()
+"""
+
+
+def test_opening_it_again_leaves_the_locks_that_are_held(database, path):
+    """Else another process takes itself for the last, deletes the log, and is never seen again."""
+    schema.migrate(database)
+    floor = sa.select(app_standing.c.floor)
+    with database.read() as connection:
+        assert connection.scalar(floor) == 0
+        Database.open(f"sqlite:///{path}", pool_size=1).close()
+        for times in (1, 2):
+            subprocess.run([sys.executable, "-c", _COME_AND_GO, path], check=True)
+            assert connection.scalar(floor) == times
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    """A folder in the file's place is told at once."""
+    with pytest.raises(StartupError, match="cannot write"):
+        Database.open(f"sqlite:///{tmp_path}", pool_size=1)
 
 
 def test_a_lock_held_too_long_refuses(path, monkeypatch):

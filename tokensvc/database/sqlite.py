@@ -38,6 +38,9 @@ def make_private_file(url: sa.URL) -> None:
     """
     Make the database file for its owner alone, unless it exists.
 
+    One that exists is not opened: closing any descriptor of it would take the locks of this
+    process' connections away (POSIX; sqlite.org/howtocorrupt.html, section 2.2).
+
     Raises:
         StartupError: The URL names no file, or one that cannot be written.
     """
@@ -48,7 +51,10 @@ def make_private_file(url: sa.URL) -> None:
     path = Path(url.database)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+            raise StartupError(f"database_url: cannot write {path}: not a file of ours") from None
     except OSError as error:
         raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
 
