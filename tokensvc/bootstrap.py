@@ -1,6 +1,7 @@
 """Settings become objects here, and nowhere else: `build` in each process, then `build_app`."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,9 @@ def build(
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
-    issuers = _issuers(settings, issuer_keys(database))
+    # Where requests wait for what is outside, whatever it is: half of the threads stay free.
+    places = threading.BoundedSemaphore(max(1, settings.threads // 2))
+    issuers = _issuers(settings, issuer_keys(database), places)
     usage = Usage(system_clock)
     callers = Callers(
         issuers=issuers,
@@ -162,29 +165,24 @@ def build(
         issuers=issuers,
         callers=callers,
         tokens=_tokens(settings, callers, standings, keys, usage),
-        revocations=_revocations(settings, database, clock),
+        revocations=_revocations(settings, database, clock, places),
         deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
         delivery_loop=DeliveryLoop(sender),
-        rotation=_rotation(settings, database, clock, vault),
+        rotation=_rotation(settings, database, clock, vault, places),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
         upkeep=Upkeep(database, usage, audit),
     )
 
 
-def _waiters(settings: Settings) -> int:
-    """Give how many request threads may wait for something outside: half are left for the rest."""
-    return max(1, settings.threads // 2)
-
-
-def _issuers(settings: Settings, store: IssuerKeyStore) -> Issuers:
+def _issuers(settings: Settings, store: IssuerKeyStore, places: threading.Semaphore) -> Issuers:
     return Issuers(
         settings.issuers,
         settings.jwks,
         settings.user_ids.alphabet,
         store,
         system_clock,
-        waiters=_waiters(settings),
+        places=places,
     )
 
 
@@ -207,18 +205,24 @@ def _tokens(
     )
 
 
-def _revocations(settings: Settings, database: Database, clock: DatabaseClock) -> Revocations:
+def _revocations(
+    settings: Settings, database: Database, clock: DatabaseClock, places: threading.Semaphore
+) -> Revocations:
     return Revocations(
         database,
         clock,
         _sources(settings),
         delivers=settings.stream.delivery == "on",
-        waiters=_waiters(settings),
+        places=places,
     )
 
 
 def _rotation(
-    settings: Settings, database: Database, clock: DatabaseClock, vault: Vault
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    vault: Vault,
+    places: threading.Semaphore,
 ) -> StreamKeyRotation:
     ask_stream = partial(check_key, base_url=settings.stream.base_url, clock=system_clock)
     return StreamKeyRotation(
@@ -226,7 +230,7 @@ def _rotation(
         clock,
         vault,
         lambda api_key, secret: ask_stream(api_key=api_key, secret=secret),
-        waiters=_waiters(settings),
+        places=places,
     )
 
 

@@ -103,7 +103,9 @@ def test_what_is_sent_again_is_audited(tokensvc, database):
         store.mark(tx, "profile", "ada", time.time())
     tokensvc("delivery", "retry", "ada", "moot", "nobody", "--app", "--reason", "by hand")
     operator = f"cli:{getpass.getuser()}"
-    assert events(database) == [(operator, each, "by hand") for each in ("app", "ada", "moot")]
+    assert events(database) == [
+        (operator, each, "by hand") for each in ("delivery:app", "ada", "moot")
+    ]
 
 
 @pytest.mark.sec(59)
@@ -111,7 +113,7 @@ def test_a_retry_of_everything_is_audited(tokensvc, database):
     """Once, and only where it has changed when something is tried."""
     for _ in range(2):
         tokensvc("delivery", "retry", "--reason", "mended")
-    assert events(database) == [(f"cli:{getpass.getuser()}", "deliveries", "mended")]
+    assert events(database) == [(f"cli:{getpass.getuser()}", "delivery:due", "mended")]
 
 
 def test_nothing_to_show_is_said(tokensvc, database):

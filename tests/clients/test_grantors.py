@@ -110,7 +110,8 @@ def test_a_credential_that_ended_meanwhile_does_nothing(world, clock, act, end):
         world.administration.delete(manager, by=OPERATOR)
     else:
         clock.now += 60
-    assert world.refused(act, waiting).code is Code.CREDENTIALS_INVALID
+    expected = Code.CREDENTIALS_EXPIRED if end == "expiry" else Code.CREDENTIALS_INVALID
+    assert world.refused(act, waiting).code is expected
 
 
 @pytest.mark.sec(47)

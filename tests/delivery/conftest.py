@@ -41,7 +41,9 @@ class World:
         self.monotonic = 0.0
         self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
         self.now = DatabaseClock(database, clock)
-        self.revocations = Revocations(database, self.now, [], delivers=True, waiters=1)
+        self.revocations = Revocations(
+            database, self.now, [], delivers=True, places=threading.Semaphore(1)
+        )
         self.sender = self.another_sender()
         self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)
 

@@ -1,8 +1,11 @@
 """How often Stream is called while it does not answer, or asks for a pause; and who is told."""
 
+from dataclasses import replace
+
 from tests.delivery.conftest import ORDER
 from tests.doubles.faults import Answer
 from tokensvc.delivery.rules import RESEND
+from tokensvc.stream.api import StreamApi
 
 ROUTE = "PATCH /users"
 
@@ -54,6 +57,20 @@ def test_a_rate_limit_is_respected(ada):
     ada.deliver()
     assert ada.state("user", "ada") == ada.state("user", "bob") == "applied"
     assert ada.row("user", "ada").resend_at is None
+
+
+def test_where_every_answer_asks_for_a_pause_a_refused_batch_gets_smaller(world, monkeypatch):
+    """Else one user that Stream does not have would keep the others' cut-offs away for ever."""
+    users = [f"u{number}" for number in range(8)]
+    world.have(*users)
+    for user_id in [*users, "gone"]:
+        world.revoke(user_id)
+    call = StreamApi.set_cut_offs
+    monkeypatch.setattr(StreamApi, "set_cut_offs", lambda *given: replace(call(*given), wait=10.0))
+    for _ in range(40):
+        world.deliver()
+        world.pass_time(61)
+    assert {world.state("user", user_id) for user_id in users} == {"applied"}
 
 
 def test_a_used_up_rate_limit_is_respected(ada):

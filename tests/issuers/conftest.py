@@ -1,6 +1,7 @@
 """What tests of issuers share: a store in a real database, and issuers on it."""
 
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
         **jwks: object,
     ) -> Issuers:
         times = JwksSettings.model_validate(jwks)
-        return Issuers(settings, times, alphabet, store, clock, waiters=waiters)
+        return Issuers(settings, times, alphabet, store, clock, places=threading.Semaphore(waiters))
 
     return make
 

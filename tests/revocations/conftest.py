@@ -1,5 +1,7 @@
 """The acts on either database, and on a running service."""
 
+import threading
+
 import pytest
 
 from tests.revocations.live import running_world
@@ -17,7 +19,13 @@ SOURCES = [
 @pytest.fixture
 def revocations(database, clock):
     """Give the acts on either database; on SQLite the clock is the test's."""
-    return Revocations(database, DatabaseClock(database, clock), SOURCES, delivers=True, waiters=1)
+    return Revocations(
+        database,
+        DatabaseClock(database, clock),
+        SOURCES,
+        delivers=True,
+        places=threading.Semaphore(1),
+    )
 
 
 @pytest.fixture

@@ -48,7 +48,9 @@ class SteppingClock:
 
 
 def acts_on(database: Database, clock=system_clock) -> Revocations:
-    return Revocations(database, DatabaseClock(database, clock), [], delivers=True, waiters=1)
+    return Revocations(
+        database, DatabaseClock(database, clock), [], delivers=True, places=threading.Semaphore(1)
+    )
 
 
 def count(database: Database, table: sa.Table) -> int:

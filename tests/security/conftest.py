@@ -1,5 +1,6 @@
 """An identity provider and issuers that know its keys, for the tests of hostile tokens."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def make_issuers(
             Alphabet.DOCUMENTED,
             IssuerKeyStore(database),
             IDP_CLOCK,
-            waiters=2,
+            places=threading.Semaphore(2),
         )
         issuers.refresh()
         return issuers

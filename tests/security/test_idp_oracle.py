@@ -1,6 +1,7 @@
 """PyJWT as the oracle: whatever is accepted here, `jwt.decode` accepts with the same claims."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -62,7 +63,9 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
     )
     database = Database.open(f"sqlite:///{folder / 'unused.db'}", pool_size=1)
     store = IssuerKeyStore(database)
-    yield Issuers([acme], JwksSettings(), Alphabet.DOCUMENTED, store, time.time, waiters=1)
+    yield Issuers(
+        [acme], JwksSettings(), Alphabet.DOCUMENTED, store, time.time, places=threading.Semaphore(1)
+    )
     database.close()
 
 

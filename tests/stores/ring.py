@@ -1,5 +1,7 @@
 """What the tests of the ring share: rows written as the acts of rotation write them."""
 
+import threading
+
 import sqlalchemy as sa
 
 from tokensvc.database.clock import DatabaseClock
@@ -24,7 +26,7 @@ def another_process(database, vault=VAULT):
 def rotation_of(database, clock, vault=VAULT, ask_stream=None):
     """Give the acts; Stream is not asked unless a test says by what."""
     clock = DatabaseClock(database, clock)
-    return StreamKeyRotation(database, clock, vault, ask_stream, waiters=1)
+    return StreamKeyRotation(database, clock, vault, ask_stream, places=threading.Semaphore(1))
 
 
 def events(database):

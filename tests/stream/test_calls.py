@@ -130,6 +130,7 @@ RESET = {"X-RateLimit-Reset": "1800000030"}
         ({"Retry-After": "7"}, 7),
         ({"Retry-After": SOON}, 20),
         ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, 0),
         ({"Retry-After": "-7"}, 0),
         ({"Retry-After": "9" * 30}, answers.MAX_WAIT),
         ({"X-RateLimit-Remaining": "0", **RESET}, 30),

@@ -60,7 +60,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
         actor: A client's id, a user's id, `cli:` and an operator's login, or `service:` and a part
             of this service; the colon and the dot can be in no user id.
         action: An `Action`; text, since a newer release may have written it.
-        subject: The user id, `app`, or the id of the client, secret or key.
+        subject: The user id, `app`, the id of the client, secret or key, or words of the action.
         outcome: `DONE`; a newer release may have written another one.
         request_id: Of the request that asked for it.
         reason: As the actor gave it.

@@ -57,6 +57,8 @@ class AuditTrail:
         """
         Give the latest events, then, each time it is asked, those that have come since.
 
+        None is left out. After a clock was set back some come again: their ids tell.
+
         Raises:
             Refusal: `temporarily_unavailable`.
         """

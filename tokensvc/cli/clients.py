@@ -82,7 +82,7 @@ def create(
 @json_option
 def list_clients(*, as_json: bool) -> None:
     """List clients and their secrets' ids."""
-    with opened_services() as services:
+    with opened_services(with_keys=False) as services:
         found = [client_state(client) for client in services.clients.page()]
     if as_json:
         write_json(msgspec.to_builtins(found))

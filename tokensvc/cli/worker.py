@@ -20,13 +20,12 @@ def worker() -> None:
     The service does so itself unless `worker.embedded` is off. Any number of workers may run, on
     any host that reaches the database. SIGTERM and Ctrl-C let the call that is under way end.
     SIGHUP reads files and TOML again; faulty settings are refused, and the former stay.
+    It ends when `stream.delivery` is off by then.
     """
     # From the beginning, since it would end the process; what comes meanwhile waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     startup.prepare(startup.settings_of_process())
     while _deliver_until_told() == signal.SIGHUP:
-        # With no connection open: SQLite loses its locks when the process closes another
-        # descriptor of the file (sqlite.org/howtocorrupt.html, section 2.2).
         if startup.reload():
             _log.info("worker_reloaded")
     _log.info("worker_stopped")

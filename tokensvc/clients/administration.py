@@ -29,8 +29,8 @@ class ClientAdministration:
     Makes clients, changes and deletes them.
 
     Every method raises `Refusal` `temporarily_unavailable` when the database fails, and for a
-    service that has lost its secret since it authenticated `credentials_invalid`, its scope
-    `insufficient_scope`.
+    service that has lost its secret since it authenticated `credentials_invalid` or
+    `credentials_expired`, its scope `insufficient_scope`.
 
     Args:
         clock: Decides what has expired.
@@ -226,10 +226,10 @@ class ClientAdministration:
             return by
         client = found.get(by.client_id)
         shown = [each for each in client.secrets if each.id == by.secret_id] if client else []
-        if client is None or not any(each.is_live(self._clock()) for each in shown):
-            raise Refusal(
-                Code.CREDENTIALS_INVALID, "The client or its secret is there no more, or expired."
-            )
+        if client is None or not shown:
+            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret is there no more.")
+        if not any(each.is_live(self._clock()) for each in shown):
+            raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
         rules.refuse_to_manage(client.rights)
         return replace(by, rights=client.rights)
 

@@ -114,8 +114,9 @@ class Sender:
         """
         Do what is to be done with a batch and what comes of that, while Stream answers.
 
-        For an act that is more urgent the rest is left; the next batch is smaller then, so that
-        acts without end cannot keep one that is refused from ever being taken to pieces.
+        For an act that is more urgent, or when Stream is to be left alone, the rest waits. The next
+        batch is smaller then: else neither acts without end nor a limit that every answer uses up
+        would ever let one that is refused be taken to pieces.
         """
         jobs = [_Job(batch, self._first(queue), at_once=True)]
         while jobs:
@@ -124,6 +125,7 @@ class Sender:
                 self._let_go(jobs, Outcome(Result.LEFT))
                 return
             if (pause := self._caller.pause(queue.kind)) > 0:
+                self._limits[queue] = max(1, len(batch) // 2)
                 self._let_go(jobs, Outcome(Result.UNREACHED, "Stream is to be left alone", pause))
                 return
             job = jobs.pop()

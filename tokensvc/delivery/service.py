@@ -23,8 +23,8 @@ OVERDUE = 60
 
 _MANY = 1000
 
-_EVERYTHING = "deliveries"
-"""What an event is about that is about no user or app alone."""
+_THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
+"""Subjects of events. The colon can be in no user id."""
 
 
 class ProfileState(msgspec.Struct, frozen=True):
@@ -114,7 +114,7 @@ class Deliveries:
                 store.save(tx, again)
                 sent += again
             for subject in sorted({row.subject for row in sent}):
-                _audit(tx, now, subject or "app", order)
+                _audit(tx, now, subject or _THE_APP, order)
         return sent
 
     def troubles(self) -> list[str]:

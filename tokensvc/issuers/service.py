@@ -35,8 +35,7 @@ class Issuers:
         alphabet: The characters of a user id.
         store: Keeps the last good keys.
         clock: Decides what has expired.
-        waiters: How many requests may wait for keys at a time, whichever issuer's; the others get
-            503 at once.
+        places: Where requests wait for keys, whichever issuer's; without one it is 503 at once.
 
     Raises:
         StartupError: Names or issuers that are not unique, an illegal prefix, or an unusable file
@@ -51,14 +50,13 @@ class Issuers:
         store: IssuerKeyStore,
         clock: Clock,
         *,
-        waiters: int,
+        places: threading.Semaphore,
     ) -> None:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        places = threading.Semaphore(waiters)
         access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, places, clock)
         for one in settings:
             if one.name in self._by_name or one.issuer in self._by_issuer:

@@ -27,16 +27,20 @@ class PairProof:
 
     Args:
         ask_stream: Takes its time, and is called with no transaction open.
-        waiters: How many may wait for Stream at once; each holds a thread that could mint.
+        places: Where requests wait for Stream; each holds a thread that could mint.
     """
 
     def __init__(
-        self, store: StreamKeyStore, vault: Vault, ask_stream: AskStream, waiters: int
+        self,
+        store: StreamKeyStore,
+        vault: Vault,
+        ask_stream: AskStream,
+        places: threading.Semaphore,
     ) -> None:
         self._store = store
         self._vault = vault
         self._ask_stream = ask_stream
-        self._waiting = threading.BoundedSemaphore(waiters)
+        self._places = places
 
     def prove(self, api_key: str, secret: bytes) -> None:
         """
@@ -46,7 +50,7 @@ class PairProof:
             Refusal: `stream_key_invalid`; `conflict` or `temporarily_unavailable` when Stream
                 gives no proof, or too many wait for one.
         """
-        if not self._waiting.acquire(blocking=False):
+        if not self._places.acquire(blocking=False):
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
                 "Stream is being asked about other pairs, and is slow: try again, or add it "
@@ -57,7 +61,7 @@ class PairProof:
         try:
             self._prove(api_key, secret)
         finally:
-            self._waiting.release()
+            self._places.release()
 
     def _prove(self, api_key: str, secret: bytes) -> None:
         found = self._ask(api_key, secret)

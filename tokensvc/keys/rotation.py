@@ -1,6 +1,7 @@
 """The acts on the ring of Stream keys: each one transaction, with its event and a new version."""
 
 import secrets
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,7 @@ class StreamKeyRotation:
     Args:
         clock: The database's.
         ask_stream: For proofs of new pairs.
-        waiters: How many may wait for Stream at once; each holds a thread that could mint.
+        places: Where requests wait for Stream; each holds a thread that could mint.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class StreamKeyRotation:
         vault: Vault,
         ask_stream: AskStream,
         *,
-        waiters: int,
+        places: threading.Semaphore,
     ) -> None:
         self._database = database
         self._clock = clock
         self._vault = vault
         self._store = StreamKeyStore(database)
-        self._proof = PairProof(self._store, vault, ask_stream, waiters)
+        self._proof = PairProof(self._store, vault, ask_stream, places)
 
     def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
         """Give keys, newest first, the retired ones too."""

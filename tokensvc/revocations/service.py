@@ -32,7 +32,7 @@ class Revocations:
         clock: The database's.
         sources: Where user ids come from.
         delivers: Whether Stream is told; if not, states say `not_sent`.
-        waiters: How many may wait for Stream at once; each holds a thread that could mint.
+        places: Where requests wait for Stream; each holds a thread that could mint.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Revocations:
         sources: Sequence[Source],
         *,
         delivers: bool,
-        waiters: int,
+        places: threading.Semaphore,
     ) -> None:
         self._database = database
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
-        self._waiting = threading.BoundedSemaphore(waiters)
+        self._places = places
 
     def revoke(self, user_id: str | None, order: Order) -> State:
         """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
@@ -128,7 +128,7 @@ class Revocations:
         Returns:
             `None` at once if too many wait already.
         """
-        if not self._waiting.acquire(blocking=False):
+        if not self._places.acquire(blocking=False):
             return None
         try:
             deadline = time.monotonic() + seconds
@@ -138,7 +138,7 @@ class Revocations:
                 state = self.state(user_id)
             return state
         finally:
-            self._waiting.release()
+            self._places.release()
 
     def holds_until(self, state: State) -> HoldsUntil | None:
         """Tell what ends the refusals that a state means; `None` when nothing is refused."""

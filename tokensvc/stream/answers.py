@@ -122,5 +122,5 @@ def time_of(date: str | None) -> float | None:
     """Read a time as HTTP writes it; what is none is `None`."""
     try:
         return parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a year of many digits
         return None
