@@ -1,0 +1,17 @@
+"""What tests of settings share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def toml(tmp_path: Path):
+    """Write a TOML file and give the variable that names it."""
+
+    def write(text: str) -> dict[str, str]:
+        path = tmp_path / "tokensvc.toml"
+        path.write_text(text, encoding="utf-8")
+        return {"TOKENSVC_CONFIG": str(path)}
+
+    return write
