@@ -175,7 +175,7 @@ def test_a_slow_commit_on_postgresql(database):
 @pytest.mark.parametrize("user_id", ["ada", None])
 def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
     """An act that waits over a second for another one is dated at the end of the wait."""
-    acts, clock = acts_on(database), DatabaseClock(database, system_clock)
+    acts = acts_on(database)
     acts.revoke(user_id, ORDER)
     locked = threading.Event()
 
@@ -189,7 +189,7 @@ def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
             store.lock(tx, user_id)
             locked.set()
             time.sleep(1.2)
-            released = clock.read(tx)
+            released = system_clock()
         state = waiting.result()
     assert state.revocation.created_at >= int(released)
     assert state.tokens_valid_after > released
