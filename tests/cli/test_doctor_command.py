@@ -83,7 +83,7 @@ def test_a_diagnosis_writes_nothing(doctor, tokensvc, issuer, tmp_path):
 
 def test_what_a_start_would_refuse_is_found(doctor, tokensvc, tmp_path):
     """Another secret for a key of the ring, no key at all, an encryption key that is gone."""
-    assert tokensvc("clients", "list").code == 0
+    assert tokensvc("token", "mint", "john").code == 0
     conflict = doctor(STREAM_API_SECRET="another-stream-secret-of-more-than-32-bytes")
     assert (conflict.code, "stream-keys add" in conflict.out) == (1, True)
     (tmp_path / "tokensvc.db.key").unlink()

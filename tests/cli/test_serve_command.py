@@ -2,12 +2,16 @@
 
 import signal
 
+import click
 import pytest
 import yaml
 
 from tests.cli.conftest import SCRIPT
 from tests.live import ROOT, free_port, settings_environ
 from tests.shell import running
+from tokensvc.cli import main
+
+GROUPS = [(), *((name,) for name, each in main.commands.items() if isinstance(each, click.Group))]
 
 
 def test_serve_is_the_service_and_stops_when_told(tmp_path):
@@ -41,9 +45,9 @@ def test_migrate_says_what_it_did(tokensvc):
 
 def test_migrate_works_in_spite_of_a_conflict_of_keys(tokensvc):
     """Another secret for a live key stops other commands, not this one."""
-    assert tokensvc("clients", "list").code == 0
+    assert tokensvc("token", "mint", "john").code == 0
     other = {"STREAM_API_SECRET": "another-stream-secret-of-more-than-32-bytes"}
-    assert tokensvc("clients", "list", **other).code == 1
+    assert tokensvc("token", "mint", "john", **other).code == 1
     assert tokensvc("migrate", **other).code == 0
 
 
@@ -84,3 +88,12 @@ def test_help_names_every_command(tokensvc):
     for command in ("serve", "migrate", "doctor", "token", "user-id", "clients", "openapi"):
         assert f"\n  {command} " in shown.out
     assert tokensvc("client").code == 2
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_command_is_told_in_a_whole_sentence(tokensvc, group):
+    """The lists of commands fit into a terminal."""
+    listed = tokensvc(*group, "--help").out.partition("Commands:\n")[2]
+    lines = listed.partition("\n\n")[0].splitlines()
+    assert lines
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []

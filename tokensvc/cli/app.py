@@ -14,7 +14,7 @@ def app() -> None:
     """Sign everyone out everywhere, and take it back."""
 
 
-@app.command("revoke")
+@app.command("revoke", short_help="Sign everyone out everywhere.")
 @act_options
 @json_option
 def revoke(*, order: Order, as_json: bool) -> None:
@@ -24,7 +24,7 @@ def revoke(*, order: Order, as_json: bool) -> None:
         tell_act(services.revocations, state, order, as_json=as_json)
 
 
-@app.command("undo")
+@app.command("undo", short_help="Take the latest act against everyone back.")
 @click.argument("revocation_id")
 @act_options
 @json_option

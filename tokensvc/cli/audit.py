@@ -17,7 +17,7 @@ _POLL = 1.0
 """Seconds between two looks for new events."""
 
 
-@click.command("audit")
+@click.command("audit", short_help="Show the audit trail, or follow it.")
 @click.option("--actor", help="Whose doing: a client's id, a user's, cli:LOGIN.")
 @click.option("--action", type=click.Choice([action.value for action in Action]))
 @click.option("--subject", help="Whom or what it was about: a user id, app, an id of a key.")

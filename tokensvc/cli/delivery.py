@@ -19,7 +19,7 @@ def delivery() -> None:
     """See what Stream has not been told yet, and try again."""
 
 
-@delivery.command("list")
+@delivery.command("list", short_help="List what is to be brought over to Stream.")
 @click.option("--kind", type=click.Choice(_KINDS), help="Cut-offs of everyone, of users; profiles.")
 @click.option(
     "--state",

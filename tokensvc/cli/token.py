@@ -54,7 +54,7 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
     )
 
 
-@token.command("inspect")
+@token.command("inspect", short_help="Say whose a Stream token is, and whether it is good.")
 @click.argument("unverified_token", metavar="[TOKEN]", default=STDIN)
 @json_option
 def inspect(unverified_token: str, *, as_json: bool) -> None:

@@ -9,12 +9,12 @@ from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers.settings import IssuerSettings
 
 
-@click.group("user-id")
+@click.group("user-id", short_help="Translate subjects to Stream user ids and back.")
 def user_id() -> None:
     """Translate between a provider's subjects and Stream's user ids."""
 
 
-@user_id.command("encode")
+@user_id.command("encode", short_help="Give the user id of a provider's subject.")
 @click.option("--issuer", "issuer_name", required=True, help="The issuer's name in the settings.")
 @click.argument("subject")
 @json_option
@@ -40,7 +40,7 @@ def encode(issuer_name: str, subject: str, *, as_json: bool) -> None:
         click.echo(found)
 
 
-@user_id.command("decode")
+@user_id.command("decode", short_help="Give the issuer and the subject of a user id.")
 @click.argument("encoded", metavar="USER_ID")
 @json_option
 def decode(encoded: str, *, as_json: bool) -> None:

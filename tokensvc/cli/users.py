@@ -14,7 +14,7 @@ from tokensvc.core.orders import Order
 from tokensvc.revocations.service import Revocations
 
 
-@click.group("users")
+@click.group("users", short_help="Revoke and suspend users, and take it back.")
 def users() -> None:
     """
     Sign users out everywhere, suspend them, and take either back.
@@ -23,7 +23,7 @@ def users() -> None:
     """
 
 
-@users.command("revoke")
+@users.command("revoke", short_help="Sign a user out everywhere.")
 @click.argument("user_id")
 @act_options
 @json_option
@@ -33,7 +33,7 @@ def revoke(user_id: str, *, order: Order, as_json: bool) -> None:
         tell_act(revocations, revocations.revoke(user_id, order), order, as_json=as_json)
 
 
-@users.command("undo")
+@users.command("undo", short_help="Take the latest act against a user back.")
 @click.argument("user_id")
 @click.argument("revocation_id")
 @act_options
@@ -49,7 +49,7 @@ def undo(user_id: str, revocation_id: str, *, order: Order, as_json: bool) -> No
         tell_act(revocations, state, order, as_json=as_json, is_undo=True)
 
 
-@users.command("suspend")
+@users.command("suspend", short_help="Let nobody mint for a user.")
 @click.argument("user_id")
 @act_options
 @json_option
@@ -59,7 +59,7 @@ def suspend(user_id: str, *, order: Order, as_json: bool) -> None:
         tell_act(revocations, revocations.suspend(user_id, order), order, as_json=as_json)
 
 
-@users.command("reinstate")
+@users.command("reinstate", short_help="End the suspension of a user.")
 @click.argument("user_id")
 @act_options
 @json_option

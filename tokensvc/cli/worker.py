@@ -12,7 +12,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
 
-@click.command("worker")
+@click.command("worker", short_help="Bring revocations and profiles over to Stream.")
 def worker() -> None:
     """
     Bring revocations and profiles over to Stream until told to stop.
