@@ -98,7 +98,7 @@ def test_an_act_during_a_call_is_sent_after_it(ada):
         ada.undo("ada")  # which no lock of the sender holds up
         hanging.release()
     row = ada.row("user", "ada")
-    assert (row.state, row.version, row.applied_version) == ("pending", 2, 1)
+    assert (row.state, row.version - row.applied_version) == ("pending", 1)
     assert ada.deliver() == 1
     assert ada.at_stream("ada") is None
     assert ada.state("user", "ada") == "applied"
