@@ -23,31 +23,33 @@ class Ablation:
     test: str
 
 
+_READ = 'row = self._read.fetch({"user_id": user_id})'
+_REMEMBERED = (
+    'known = self.__dict__.setdefault("known", {})\n'
+    "        if user_id not in known:\n"
+    '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
+    "        row = known[user_id]"
+)
+
 ABLATIONS = (
     Ablation(
         "strict read",
         "tokensvc/standing/store.py",
-        'row = self._read.fetch({"user_id": user_id})',
-        'known = self.__dict__.setdefault("known", {})\n'
-        "        if user_id not in known:\n"
-        '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
-        "        row = known[user_id]",
+        _READ,
+        _REMEMBERED,
         "tests/stores/test_standing_store.py::test_a_commit_holds_for_the_next_read",
     ),
     Ablation(
         "strict read, in a running fleet",
         "tokensvc/standing/store.py",
-        'row = self._read.fetch({"user_id": user_id})',
-        'known = self.__dict__.setdefault("known", {})\n'
-        "        if user_id not in known:\n"
-        '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
-        "        row = known[user_id]",
+        _READ,
+        _REMEMBERED,
         "tests/revocations/test_proofs.py::test_nobody_mints_after_the_answer[sqlite]",
     ),
     Ablation(
         "fail closed",
         "tokensvc/standing/store.py",
-        'row = self._read.fetch({"user_id": user_id})',
+        _READ,
         "try:\n"
         '            row = self._read.fetch({"user_id": user_id})\n'
         "        except Exception:\n"

@@ -107,17 +107,22 @@ class Died(Exception):
     """What happens to a process between two instructions."""
 
 
-def die():
-    raise Died
+def act_and_die(database: Database, act: str) -> None:
+    """Act at 1,000.5 on ada, commit, and look at the clock no more."""
+
+    def die() -> None:
+        raise Died
+
+    dying = acts_on(database, SteppingClock(1_000.5))
+    between_commit_and_second_look(dying, die)
+    with pytest.raises(Died):
+        getattr(dying, act)("ada", ORDER)
 
 
 @pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
 def test_a_repetition_settles_what_a_dead_process_left(database):
     """A suspension whose slow commit nobody looked at moves with the next one, and then no more."""
-    dying = acts_on(database, SteppingClock(1_000.5))
-    between_commit_and_second_look(dying, die)
-    with pytest.raises(Died):
-        dying.suspend("ada", ORDER)
+    act_and_die(database, "suspend")
     assert acts_on(database).state("ada").tokens_valid_after == 1_001
     for now in (1_003.9, 1_020.0):
         state = acts_on(database, SteppingClock(now)).suspend("ada", ORDER)
@@ -128,10 +133,7 @@ def test_a_repetition_settles_what_a_dead_process_left(database):
 @pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
 def test_a_later_act_settles_those_before_it(database):
     """Else the undo of the later one would bring back a cut-off that a token has overtaken."""
-    dying = acts_on(database, SteppingClock(1_000.5))
-    between_commit_and_second_look(dying, die)
-    with pytest.raises(Died):
-        dying.revoke("ada", ORDER)
+    act_and_die(database, "revoke")
     acts = acts_on(database, SteppingClock(1_003.9))
     later = acts.revoke("ada", ORDER)
     state = acts.undo("ada", later.revocation.id, ORDER)

@@ -53,9 +53,9 @@ class PairProof:
         if not self._places.acquire(blocking=False):
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
-                "Stream is being asked about other pairs, and is slow: try again, or add it "
-                "without `check`.",
-                reason="too many wait for Stream",
+                "Too many requests wait for Stream or for issuers: try again, or add it without "
+                "`check`.",
+                reason="too many wait",
                 retry_after=_RETRY_AFTER,
             )
         try:

@@ -57,8 +57,9 @@ class Revocations:
             now = self._move(tx, user_id, standing, RevocationKind.REVOCATION, order)
             action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
             _audit(tx, now, action, user_id, order)
-            state = self._state(tx, user_id)
-        return state if order.dry_run else self._settled(user_id)
+            if order.dry_run:
+                return self._state(tx, user_id)
+        return self._settled(user_id)
 
     def suspend(self, user_id: str, order: Order) -> State:
         """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
@@ -67,9 +68,10 @@ class Revocations:
             if standing.suspended_at is None:
                 now = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, order)
                 _audit(tx, now, Action.USER_SUSPENDED, user_id, order)
-            state = self._state(tx, user_id)
+            if order.dry_run:
+                return self._state(tx, user_id)
         # Also of a repetition: the first request may have died before it came to this.
-        return state if order.dry_run else self._settled(user_id)
+        return self._settled(user_id)
 
     def reinstate(self, user_id: str, order: Order) -> State:
         """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
