@@ -25,7 +25,7 @@ test: install ## Run every test (starts its own PostgreSQL, Redis and Node)
 	$(BIN)/python -m pytest
 
 test-fast: install ## Run the rules and HTTP tests on SQLite only
-	$(BIN)/python -m pytest tests/rules tests/http
+	$(BIN)/python -m pytest tests/core tests/config tests/tokens tests/http
 
 lint: install ## Check style, types and import contracts
 	$(BIN)/ruff check .

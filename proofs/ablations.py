@@ -37,7 +37,7 @@ ABLATIONS = (
         "tokensvc/standing/store.py",
         _READ,
         _REMEMBERED,
-        "tests/stores/test_standing_store.py::test_a_commit_holds_for_the_next_read",
+        "tests/standing/test_store.py::test_a_commit_holds_for_the_next_read",
     ),
     Ablation(
         "strict read, in a running fleet",
@@ -62,14 +62,14 @@ ABLATIONS = (
         "tokensvc/standing/store.py",
         "now = int(self._clock())\n        row = self._read.fetch",
         "row = self._read.fetch",
-        "tests/stores/test_standing_store.py::test_the_clock_is_read_before_the_standing[sqlite]",
+        "tests/standing/test_store.py::test_the_clock_is_read_before_the_standing[sqlite]",
     ),
     Ablation(
         "floor",
         "tokensvc/standing/rules.py",
         "return max(standing.now - skew, standing.floor)",
         "return standing.now - skew",
-        "tests/rules/test_cut_off.py::test_a_token_of_a_read_after_the_act_is_one_that_stream_takes",
+        "tests/revocations/test_rules.py::test_a_token_of_a_read_after_the_act_is_one_that_stream_takes",
     ),
     Ablation(
         "floor, in a running fleet",
@@ -84,7 +84,7 @@ ABLATIONS = (
         "tokensvc/standing/rules.py",
         "if standing.floor > standing.now:",
         "if standing.floor > standing.now + 60:",
-        "tests/rules/test_standing.py"
+        "tests/standing/test_rules.py"
         "::test_a_token_is_never_from_the_future_nor_from_before_the_floor",
     ),
     Ablation(
@@ -99,7 +99,7 @@ ABLATIONS = (
         "tokensvc/revocations/rules.py",
         "return max(standing or 0, int(now) + 1)",
         "return max(standing or 0, int(now))",
-        "tests/rules/test_cut_off.py::test_no_token_of_a_read_before_the_act_survives_it",
+        "tests/revocations/test_rules.py::test_no_token_of_a_read_before_the_act_survives_it",
     ),
     Ablation(
         "clock after the lock",
@@ -210,7 +210,7 @@ ABLATIONS = (
         "tokensvc/standing/rules.py",
         "return standing.tokens_valid_after + clock_ahead",
         "return standing.tokens_valid_after",
-        "tests/rules/test_cut_off.py::test_a_sign_in_before_the_act_is_covered",
+        "tests/revocations/test_rules.py::test_a_sign_in_before_the_act_is_covered",
     ),
     Ablation(
         "a suspension stops a vouching client",
@@ -224,7 +224,7 @@ ABLATIONS = (
         "tokensvc/delivery/store.py",
         "return (*_is_in(queue), _columns.due_at <= now, is_free)",
         "return (*_is_in(queue), _columns.due_at <= now, is_free | sa.true())",
-        "tests/stores/test_deliveries.py::test_due_is_what_is_open_free_and_late_enough",
+        "tests/delivery/test_store.py::test_due_is_what_is_open_free_and_late_enough",
     ),
     Ablation(
         "a lease is its holder's",

@@ -96,7 +96,7 @@ class Actor(threading.Thread):
     """
 
     def __init__(
-        self, subjects: list[Subject], credentials: dict[str, str], chance: random.Random
+        self, subjects: list[Subject], credentials: dict[str, str], random_fraction: random.Random
     ) -> None:
         super().__init__(daemon=True)
         self.subjects = subjects
@@ -105,7 +105,7 @@ class Actor(threading.Thread):
         self.is_idle = threading.Event()
         self.failures: list[str] = []
         self._credentials = credentials
-        self._chance = chance
+        self._chance = random_fraction
         self._stopping = threading.Event()
         self._count = 0
         self._http = urllib3.PoolManager(retries=False, timeout=20.0)

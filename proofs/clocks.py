@@ -30,16 +30,16 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives import serialization
 
-from tests.client import Answer, Client
-from tests.doubles.issuer import IssuerDouble
-from tests.live import STREAM_API_SECRET, settings_environ
-from tests.postgres import PostgresServer
-from tests.service_clients import basic, make_client
-from tokensvc import bootstrap, startup
+from testing.doubles.issuer import IssuerDouble
+from testing.http_client import Answer, Client
+from testing.postgres import PostgresServer
+from testing.service import STREAM_API_SECRET, settings_environ
+from testing.service_clients import basic, make_client
+from tokensvc.app import container, mount, startup
+from tokensvc.config.loader import load
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
-from tokensvc.settings import load
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 
@@ -274,10 +274,10 @@ def _running(url: str, skew: int) -> Iterator[Setting]:
 @contextlib.contextmanager
 def _instance(settings: Any, clock: Callable[[], float]) -> Iterator[Instance]:
     """Build an instance as a worker does, on a host with this clock."""
-    with mock.patch.object(bootstrap, "system_clock", clock):
-        services = bootstrap.build(settings)
+    with mock.patch.object(container, "system_clock", clock):
+        services = container.build(settings)
     try:
-        yield Instance(bootstrap.build_app(services))
+        yield Instance(mount.build_app(services))
     finally:
         services.close()
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from proofs.crash_figures import Figures
 from proofs.crash_run import LATEST, Proof
 from proofs.fleet import migrated
-from tests.doubles.faults import ChanceFaults
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
-from tests.postgres import PostgresServer
+from testing.doubles.faults import ChanceFaults
+from testing.doubles.stream import StreamDouble
+from testing.postgres import PostgresServer
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.keys.vault import Vault
 
 _SHARE = 1 / 3

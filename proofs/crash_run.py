@@ -12,10 +12,10 @@ import urllib3
 
 from proofs.acting import Actor, Subject, read_state
 from proofs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
-from tests.doubles.faults import ChanceFaults
-from tests.doubles.stream import StreamDouble
-from tests.live import start_service
-from tests.service_clients import basic, make_client
+from testing.doubles.faults import ChanceFaults
+from testing.doubles.stream import StreamDouble
+from testing.service import start_service
+from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import rules, store
@@ -33,7 +33,7 @@ CUT_OFF = "revoke_tokens_issued_before"
 
 _SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "tokens:mint")
 _OPEN = [DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT]
-_PATIENCE = rules.LEASE + 2 * rules.RESEND + LATEST + 60
+_PATIENCE = rules.LEASE_SECONDS + 2 * rules.RESEND_SECONDS + LATEST + 60
 
 
 class Proof:
@@ -98,8 +98,8 @@ class Proof:
         users = [f"u{number}-{each}" for each in range(USERS_OF_EACH)]
         for user_id in users[::2]:
             self._connect(user_id)
-        chance = random.Random(self._chance.random())
-        return Actor([Subject(user_id) for user_id in users], self._credentials, chance)
+        random_fraction = random.Random(self._chance.random())
+        return Actor([Subject(user_id) for user_id in users], self._credentials, random_fraction)
 
     def _take_turns(self, phase: int) -> None:
         """Let two in three rest: what nobody acts on any more is told in time, and stays so."""
@@ -203,7 +203,7 @@ class Proof:
             waiting = store.listed(connection, kind=None, states=_OPEN, limit=1000)
         if waiting and self._hurry:
             self._stream.calls.wait_until_done()
-            self._grow_older(rules.RESEND)
+            self._grow_older(rules.RESEND_SECONDS)
         return not waiting
 
     def _grow_older(self, seconds: int) -> None:

@@ -11,12 +11,12 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
-from tests.doubles.issuer import IssuerDouble
-from tests.doubles.stream import StreamDouble
-from tests.doubles.stream_tokens import StreamError
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
-from tests.postgres import PostgresServer
-from tests.service_clients import basic, make_client
+from testing.doubles.issuer import IssuerDouble
+from testing.doubles.stream import StreamDouble
+from testing.doubles.stream_tokens import StreamError
+from testing.postgres import PostgresServer
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service_clients import basic, make_client
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault

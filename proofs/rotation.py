@@ -17,8 +17,8 @@ from typing import Any
 
 from proofs.rotation_fleet import Fleet, start_fleet
 from proofs.steady_load import Credentials, Ledger, SteadyClient
-from tests.doubles.issuer import IssuerDouble
-from tests.keys.live import connects
+from testing.doubles.issuer import IssuerDouble
+from testing.rotation import connects
 
 USERS = 200
 PACE = 0.2

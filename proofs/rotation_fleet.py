@@ -16,11 +16,11 @@ import urllib3
 
 from proofs.fleet import migrated
 from proofs.steady_load import Credentials, SteadyClient
-from tests.doubles.issuer import IssuerDouble
-from tests.doubles.stream import StreamDouble
-from tests.keys.live import basic, command
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
-from tests.postgres import PostgresServer
+from testing.doubles.issuer import IssuerDouble
+from testing.doubles.stream import StreamDouble
+from testing.postgres import PostgresServer
+from testing.rotation import basic, command
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from tokensvc.keys.vault import Vault
 
 STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY = "Stream key", "client secret", "encryption key"

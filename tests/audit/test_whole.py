@@ -3,31 +3,31 @@
 import pytest
 import sqlalchemy as sa
 
-from tests.refused_writes import refuse_writes
-from tests.stores.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
-from tokensvc.core.orders import Order
+from testing.refused_writes import refuse_writes
+from tests.keys.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import app_standing, stream_keys
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.vault import Vault
 
-ORDER = Order("svc.ops")
+CONTEXT = ActionContext("svc.ops")
 
 
 def add_a_key(rotation, _reencryption, _standby):
-    rotation.add("k3", OTHER_SECRET.encode(), ORDER, check=False)
+    rotation.add("k3", OTHER_SECRET.encode(), CONTEXT, check=False)
 
 
 def activate(rotation, _reencryption, standby):
-    rotation.activate(standby, ORDER)
+    rotation.activate(standby, CONTEXT)
 
 
 def retire(rotation, _reencryption, standby):
-    rotation.retire(standby, ORDER)
+    rotation.retire(standby, CONTEXT)
 
 
 def reencrypt(_rotation, reencryption, _standby):
-    list(reencryption.run(ORDER))
+    list(reencryption.run(CONTEXT))
 
 
 @pytest.mark.sec(37, 59)

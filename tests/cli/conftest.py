@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import settings_environ
+from testing.service import settings_environ
 
 SCRIPT = Path(sys.executable).with_name("tokensvc")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from testing.service import settings_environ
 from tests.cli.conftest import SCRIPT, Tokensvc
-from tests.live import settings_environ
 
 FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]
 

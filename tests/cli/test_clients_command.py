@@ -5,7 +5,7 @@ import getpass
 import pytest
 import urllib3
 
-from tests.live import running_service
+from testing.service import running_service
 from tokensvc.audit import store as audit_store
 from tokensvc.database.engine import Database
 

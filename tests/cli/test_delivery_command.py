@@ -19,12 +19,12 @@ def database(tokensvc, tmp_path):
     opened = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
     now = time.time()
     with opened.write() as tx:
-        store.mark(tx, "app", "", now)
+        store.mark_pending(tx, "app", "", now)
         for state in ("pending", "failed", "absent", "moot", "applied"):
-            store.mark(tx, "user", state, now)
+            store.mark_pending(tx, "user", state, now)
             columns = {"state": state, "due_at": int(now) + 500, "attempts": 3}
             tx.execute(deliveries.update().where(deliveries.c.subject == state).values(columns))
-        store.mark(tx, "profile", "failed", now)
+        store.mark_pending(tx, "profile", "failed", now)
         error = deliveries.update().where(deliveries.c.state == "failed")
         tx.execute(error.values(last_error="code 4: \x1b[31mno\nuser"))
     yield opened
@@ -99,8 +99,8 @@ def events(database):
 def test_what_is_sent_again_is_audited(tokensvc, database):
     """Each user once, whatever is sent of them, and everyone; nobody of whom nothing is known."""
     with database.write() as tx:
-        store.mark(tx, "user", "ada", time.time())
-        store.mark(tx, "profile", "ada", time.time())
+        store.mark_pending(tx, "user", "ada", time.time())
+        store.mark_pending(tx, "profile", "ada", time.time())
     tokensvc("delivery", "retry", "ada", "moot", "nobody", "--app", "--reason", "by hand")
     operator = f"cli:{getpass.getuser()}"
     assert events(database) == [

@@ -11,10 +11,10 @@ import jwt
 import pytest
 import urllib3
 
-from tests.live import ROOT, free_port
-from tests.shell import DEVELOPMENT, make_run, run_shell
+from testing.service import ROOT, free_port
+from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
-from tokensvc.settings_model import PLACEHOLDER_API_KEY
+from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 
 def curl_lines(printed: str) -> list[str]:

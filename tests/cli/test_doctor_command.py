@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.doubles.issuer import IssuerDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from testing.doubles.issuer import IssuerDouble
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 
 REGENERATED = "a-secret-that-the-dashboard-made-anew-45"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 import urllib3
 
-from tests.client import Client
-from tests.live import Service, free_port, running_service
+from testing.http_client import Client
+from testing.service import Service, free_port, running_service
 
 SECONDS = 60.0
 ISSUER = """

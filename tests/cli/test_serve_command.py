@@ -6,9 +6,9 @@ import click
 import pytest
 import yaml
 
+from testing.service import ROOT, free_port, settings_environ
+from testing.shell import running
 from tests.cli.conftest import SCRIPT
-from tests.live import ROOT, free_port, settings_environ
-from tests.shell import running
 from tokensvc.cli import main
 
 GROUPS = [(), *((name,) for name, each in main.commands.items() if isinstance(each, click.Group))]

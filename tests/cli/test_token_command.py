@@ -7,8 +7,8 @@ import time
 import jwt
 import pytest
 
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
-from tests.refused_writes import refuse_writes
+from testing.refused_writes import refuse_writes
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.database import schema, tables
 from tokensvc.database.engine import Database
 

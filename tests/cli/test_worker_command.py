@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
 from tests.cli.conftest import SCRIPT, Tokensvc
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
 from tokensvc.keys.vault import Vault
 
 OLD, NEW = Vault.generate_key(), Vault.generate_key()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.client import Answer, Client
-from tests.live import Service, running_service
-from tests.service_clients import basic, make_client
+from testing.http_client import Answer, Client
+from testing.service import Service, running_service
+from testing.service_clients import basic, make_client
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients

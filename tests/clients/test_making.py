@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.service_clients import OPERATOR, refusal_of, rights
+from testing.service_clients import OPERATOR, refusal_of, rights
 from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.creation import CreatedClient
 from tokensvc.clients.credentials import checksum
-from tokensvc.clients.making import CreatedClient
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.core.errors import Code
 
@@ -20,7 +20,7 @@ MINT = rights("tokens:mint")
 def test_a_new_client_may_do_what_it_was_made_for(clients, administration, clock):
     """Its credentials are those that were printed, and it is listed without them."""
     wanted = rights("tokens:mint", "users:read", vouches=True)
-    created = administration.create("backend", wanted, by=OPERATOR)
+    created = administration.create("backend", wanted, grantor=OPERATOR)
     caller = clients.authenticate(created.id, created.secret.secret)
     assert caller.client_id == created.id == "svc.backend"
     assert caller.scopes == {"tokens:mint", "users:read"}
@@ -37,7 +37,7 @@ def test_a_new_client_may_do_what_it_was_made_for(clients, administration, clock
 
 def test_a_client_vouches_only_when_it_is_told_to(clients, administration):
     """Its word is no fresh sign-in by default."""
-    created = administration.create("backend", MINT, by=OPERATOR)
+    created = administration.create("backend", MINT, grantor=OPERATOR)
     assert clients.authenticate(created.id, created.secret.secret).vouches is False
 
 
@@ -55,7 +55,7 @@ def test_a_client_vouches_only_when_it_is_told_to(clients, administration):
 )
 def test_an_id_says_its_name_where_that_is_plain(clients, administration, name, client_id):
     """Else it is random; either authenticates."""
-    created = administration.create(name, MINT, by=OPERATOR)
+    created = administration.create(name, MINT, grantor=OPERATOR)
     assert re.fullmatch(client_id, created.id)
     assert clients.authenticate(created.id, created.secret.secret).client_id == created.id
 
@@ -74,7 +74,7 @@ def test_an_id_says_its_name_where_that_is_plain(clients, administration, name, 
 )
 def test_a_client_that_makes_no_sense_is_refused(clients, administration, name, scopes, complaint):
     """The message says what would be right, and no row is left behind."""
-    refusal = refusal_of(administration.create, name, rights(*scopes), by=OPERATOR)
+    refusal = refusal_of(administration.create, name, rights(*scopes), grantor=OPERATOR)
     assert refusal.code is Code.MALFORMED_REQUEST
     assert complaint in refusal.detail
     assert clients.page() == []
@@ -83,13 +83,15 @@ def test_a_client_that_makes_no_sense_is_refused(clients, administration, name, 
 def test_every_scope_can_be_given(clients, administration):
     """The nine that there are."""
     assert len(SCOPES) == 9
-    created = administration.create("backend", rights(*SCOPES), by=OPERATOR)
+    created = administration.create("backend", rights(*SCOPES), grantor=OPERATOR)
     assert clients.authenticate(created.id, created.secret.secret).scopes == SCOPES
 
 
 def test_a_random_secret_can_be_recognised(administration):
     """256 bits behind a prefix, and a checksum over all of it."""
-    secrets = [administration.create(f"c{n}", MINT, by=OPERATOR).secret.secret for n in range(20)]
+    secrets = [
+        administration.create(f"c{n}", MINT, grantor=OPERATOR).secret.secret for n in range(20)
+    ]
     assert len(set(secrets)) == 20
     for secret in secrets:
         assert re.fullmatch(r"tks_[A-Za-z0-9_-]{49}", secret)
@@ -99,8 +101,8 @@ def test_a_random_secret_can_be_recognised(administration):
 
 def test_a_name_is_taken_once(clients, administration):
     """A second client of that name would be mistaken for the first."""
-    first = administration.create("backend", MINT, by=OPERATOR)
-    refusal = refusal_of(administration.create, "backend", rights("users:read"), by=OPERATOR)
+    first = administration.create("backend", MINT, grantor=OPERATOR)
+    refusal = refusal_of(administration.create, "backend", rights("users:read"), grantor=OPERATOR)
     assert refusal.code is Code.CONFLICT
     assert "'backend' already" in refusal.detail
     assert [client.scopes for client in clients.page()] == [{"tokens:mint"}]
@@ -109,9 +111,9 @@ def test_a_name_is_taken_once(clients, administration):
 
 def test_a_name_that_spells_anothers_random_id_is_refused(administration):
     """Ids are unique whatever they were made of; nothing else has that name."""
-    taken = administration.create("Acme backend", MINT, by=OPERATOR).id.removeprefix("svc.")
+    taken = administration.create("Acme backend", MINT, grantor=OPERATOR).id.removeprefix("svc.")
     for create in (administration.create, administration.create_if_absent):
-        assert refusal_of(create, taken, MINT, by=OPERATOR).code is Code.CONFLICT
+        assert refusal_of(create, taken, MINT, grantor=OPERATOR).code is Code.CONFLICT
 
 
 class TestSecretStores:
@@ -119,28 +121,28 @@ class TestSecretStores:
 
     def test_the_given_secret_authenticates(self, clients, administration):
         """Under an id that is known beforehand."""
-        administration.create("backend", MINT, by=OPERATOR, secret=GIVEN_SECRET)
+        administration.create("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
         assert clients.authenticate("svc.backend", GIVEN_SECRET)
 
     def test_the_second_run_changes_nothing(self, clients, administration):
         """It gives the client as it is, and no secret."""
         ensure = administration.create_if_absent
-        first = ensure("backend", MINT, by=OPERATOR, secret=GIVEN_SECRET)
+        first = ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
         assert first.secret.secret == GIVEN_SECRET
         before = clients.page()
         assert before == [first.client]
         assert (
-            ensure("backend", rights("users:read"), by=OPERATOR, secret=GIVEN_SECRET)
+            ensure("backend", rights("users:read"), grantor=OPERATOR, secret=GIVEN_SECRET)
             == first.client
         )
-        assert ensure("backend", MINT, by=OPERATOR) == first.client
+        assert ensure("backend", MINT, grantor=OPERATOR) == first.client
         assert clients.page() == before
 
     def test_another_secret_is_not_ignored(self, administration):
         """The backend would get 401 for ever: the operator is told to rotate."""
         ensure = administration.create_if_absent
-        ensure("backend", MINT, by=OPERATOR, secret=GIVEN_SECRET)
-        refusal = refusal_of(ensure, "backend", MINT, by=OPERATOR, secret="x" * 40)
+        ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
+        refusal = refusal_of(ensure, "backend", MINT, grantor=OPERATOR, secret="x" * 40)
         assert refusal.code is Code.CONFLICT
         assert "with another secret" in refusal.detail
 
@@ -151,7 +153,7 @@ class TestSecretStores:
         def deploy(_):
             barrier.wait()
             return ClientAdministration(database, clock).create_if_absent(
-                "backend", MINT, by=OPERATOR, secret=GIVEN_SECRET
+                "backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET
             )
 
         with ThreadPoolExecutor(4) as pool:
@@ -163,7 +165,9 @@ class TestSecretStores:
     @pytest.mark.parametrize("secret", ["", "x" * 31, "x" * 257, "x" * 31 + " ", "é" * 40])
     def test_a_weak_or_unsendable_secret_is_refused(self, clients, administration, secret):
         """32 to 256 printable ASCII characters, which any client can put into a header."""
-        refusal = refusal_of(administration.create, "backend", MINT, by=OPERATOR, secret=secret)
+        refusal = refusal_of(
+            administration.create, "backend", MINT, grantor=OPERATOR, secret=secret
+        )
         assert refusal.code is Code.MALFORMED_REQUEST
         assert "32 to 256 printable ASCII" in refusal.detail
         assert clients.page() == []
@@ -172,15 +176,15 @@ class TestSecretStores:
 def test_clients_are_listed_by_their_ids_page_by_page(clients, administration, clock):
     """A page begins behind the last id that was seen, whatever has become of that client."""
     for name in ("zeta", "alpha", "mid", "beta"):
-        administration.create(name, MINT, by=OPERATOR)
+        administration.create(name, MINT, grantor=OPERATOR)
     clock.now += 1
-    administration.add_secret("svc.alpha", by=OPERATOR)
+    administration.add_secret("svc.alpha", grantor=OPERATOR)
     first = clients.page(limit=2)
     assert [client.name for client in first] == ["alpha", "beta"]
     assert [len(client.secrets) for client in first] == [2, 1]
     created_at = [secret.created_at for secret in first[0].secrets]
     assert created_at == sorted(created_at)
-    administration.delete("svc.beta", by=OPERATOR)
+    administration.delete("svc.beta", grantor=OPERATOR)
     rest = clients.page(after="svc.beta", limit=5)
     assert [client.name for client in rest] == ["mid", "zeta"]
     assert clients.page(after="svc.zeta", limit=5) == []

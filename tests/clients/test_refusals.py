@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
+from testing.service_clients import make_client
 from tests.clients.conftest import CLIENTS, World
-from tests.service_clients import make_client
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from tests.service_clients import OPERATOR, refusal_of, rights
+from testing.service_clients import OPERATOR, refusal_of, rights
 from tokensvc.clients.store import ClientStore
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import client_secrets
@@ -18,7 +18,7 @@ MINT = rights("tokens:mint")
 
 @pytest.fixture
 def created(administration):
-    return administration.create("backend", MINT, by=OPERATOR)
+    return administration.create("backend", MINT, grantor=OPERATOR)
 
 
 def secret_count(database):
@@ -29,10 +29,10 @@ def secret_count(database):
 @pytest.mark.sec(47)
 def test_both_secrets_work_until_the_old_one_is_deleted(clients, administration, created):
     """Then only the new one does."""
-    added = administration.add_secret(created.id, by=OPERATOR)
+    added = administration.add_secret(created.id, grantor=OPERATOR)
     assert clients.authenticate(created.id, created.secret.secret).secret_id == created.secret.id
     assert clients.authenticate(created.id, added.secret).secret_id == added.id
-    administration.delete_secret(created.id, created.secret.id, by=OPERATOR)
+    administration.delete_secret(created.id, created.secret.id, grantor=OPERATOR)
     assert clients.authenticate(created.id, added.secret)
     refusal = refusal_of(clients.authenticate, created.id, created.secret.secret)
     assert refusal.code is Code.CREDENTIALS_INVALID
@@ -41,8 +41,8 @@ def test_both_secrets_work_until_the_old_one_is_deleted(clients, administration,
 @pytest.mark.sec(47)
 def test_a_third_live_secret_is_refused(database, administration, created):
     """The message names the two, of which one has to go first."""
-    second = administration.add_secret(created.id, by=OPERATOR)
-    refusal = refusal_of(administration.add_secret, created.id, by=OPERATOR)
+    second = administration.add_secret(created.id, grantor=OPERATOR)
+    refusal = refusal_of(administration.add_secret, created.id, grantor=OPERATOR)
     assert refusal.code is Code.CONFLICT
     assert created.secret.id in refusal.detail
     assert second.id in refusal.detail
@@ -61,7 +61,7 @@ def test_rotations_at_once_do_not_pass_the_limit(database, administration, creat
 
     def rotate(_):
         try:
-            administration.add_secret(created.id, by=OPERATOR)
+            administration.add_secret(created.id, grantor=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return "added"
@@ -85,7 +85,7 @@ def test_a_secret_is_not_added_to_a_client_that_is_being_deleted(
 
     def outcome_of(act, *args):
         try:
-            act(*args, by=OPERATOR)
+            act(*args, grantor=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return "done"
@@ -104,9 +104,9 @@ def test_a_secret_is_not_added_to_a_client_that_is_being_deleted(
 
 def test_expired_secrets_make_room(database, clients, administration, created, clock):
     """They are gone for good then; a live one never is."""
-    administration.add_secret(created.id, int(clock.now) + 10, by=OPERATOR)
+    administration.add_secret(created.id, int(clock.now) + 10, grantor=OPERATOR)
     clock.now += 10
-    added = administration.add_secret(created.id, secret=GIVEN_SECRET, by=OPERATOR)
+    added = administration.add_secret(created.id, secret=GIVEN_SECRET, grantor=OPERATOR)
     (client,) = clients.page()
     assert {secret.id for secret in client.secrets} == {created.secret.id, added.id}
     assert clients.authenticate(created.id, GIVEN_SECRET)
@@ -117,7 +117,7 @@ def test_expired_secrets_make_room(database, clients, administration, created, c
 def test_an_expiry_that_has_passed_is_refused(database, administration, created, clock, ahead):
     """Such a secret would be a mistake."""
     expires_at = int(clock.now) + ahead
-    refusal = refusal_of(administration.add_secret, created.id, expires_at, by=OPERATOR)
+    refusal = refusal_of(administration.add_secret, created.id, expires_at, grantor=OPERATOR)
     assert refusal.code is Code.MALFORMED_REQUEST
     assert "has passed" in refusal.detail
     assert secret_count(database) == 1
@@ -125,11 +125,11 @@ def test_an_expiry_that_has_passed_is_refused(database, administration, created,
 
 def test_a_deleted_client_is_gone_with_its_secrets(database, clients, administration, created):
     """At once, and a new one of the same name does not bring them back."""
-    administration.add_secret(created.id, by=OPERATOR)
-    administration.delete(created.id, by=OPERATOR)
+    administration.add_secret(created.id, grantor=OPERATOR)
+    administration.delete(created.id, grantor=OPERATOR)
     assert clients.page() == []
     assert secret_count(database) == 0
-    administration.create("backend", MINT, by=OPERATOR)
+    administration.create("backend", MINT, grantor=OPERATOR)
     refusal = refusal_of(clients.authenticate, created.id, created.secret.secret)
     assert refusal.code is Code.CREDENTIALS_INVALID
 
@@ -145,7 +145,7 @@ def test_what_is_not_there_cannot_be_changed(clients, administration, created, c
         (administration.delete_secret, created.id, "sec_none"),
         (administration.delete_secret, created.id, "\x00"),
     ):
-        refusal = refusal_of(act, *arguments, by=OPERATOR)
+        refusal = refusal_of(act, *arguments, grantor=OPERATOR)
         assert refusal.code is Code.NOT_FOUND
         assert "`tokensvc clients list`" in refusal.detail
     assert refusal_of(clients.one, client_id).code is Code.NOT_FOUND
@@ -154,7 +154,9 @@ def test_what_is_not_there_cannot_be_changed(clients, administration, created, c
 
 def test_a_secret_of_another_client_cannot_be_deleted(clients, administration, created):
     """The client and its secret have to belong together."""
-    other = administration.create("other", MINT, by=OPERATOR)
-    refusal = refusal_of(administration.delete_secret, created.id, other.secret.id, by=OPERATOR)
+    other = administration.create("other", MINT, grantor=OPERATOR)
+    refusal = refusal_of(
+        administration.delete_secret, created.id, other.secret.id, grantor=OPERATOR
+    )
     assert refusal.code is Code.NOT_FOUND
     assert clients.authenticate(other.id, other.secret.secret)

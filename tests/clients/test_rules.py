@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.service_clients import refusal_of
+from testing.service_clients import refusal_of
 from tokensvc.clients import rules
 from tokensvc.clients.rules import Rights
 from tokensvc.clients.scopes import SCOPES
@@ -28,9 +28,9 @@ def grantor_of(rights):
 def test_a_client_hands_on_what_it_holds_and_nothing_else(held, wanted):
     """Everything that it holds it may grant, and the refusal names each thing that it lacks."""
     if holds(held, wanted):
-        rules.refuse_to_grant(wanted, grantor_of(held))
+        rules.check_grant(wanted, grantor_of(held))
         return
-    refusal = refusal_of(rules.refuse_to_grant, wanted, grantor_of(held))
+    refusal = refusal_of(rules.check_grant, wanted, grantor_of(held))
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     for scope in SCOPES:
         assert (scope in refusal.detail) is (scope in wanted.scopes - held.scopes)
@@ -41,9 +41,9 @@ def test_a_client_hands_on_what_it_holds_and_nothing_else(held, wanted):
 @given(held=any_rights, before=any_rights, after=any_rights)
 def test_a_change_leaves_nobody_with_more_than_there_was(held, before, after):
     """What a change that is allowed adds, its maker has: no chain of changes gains any."""
-    added = after.beyond(before)
+    added = after.minus(before)
     assume(holds(held, added))
-    rules.refuse_to_grant(added, grantor_of(held))
+    rules.check_grant(added, grantor_of(held))
     assert after.scopes <= before.scopes | held.scopes
     assert not after.vouches or before.vouches or held.vouches
 
@@ -51,7 +51,7 @@ def test_a_change_leaves_nobody_with_more_than_there_was(held, before, after):
 @given(before=any_rights, after=any_rights)
 def test_the_trail_says_what_a_change_did(before, after):
     """From what stood before and what is said follows what stands; nothing is said of no change."""
-    facts = dict(fact.split(": ") for fact in rules.told_of_change(before, after))
+    facts = dict(fact.split(": ") for fact in rules.describe_change(before, after))
     scopes = set(before.scopes)
     for word in facts.get("scopes", "").split():
         (scopes.add if word[0] == "+" else scopes.remove)(word[1:])
@@ -63,7 +63,7 @@ def test_the_trail_says_what_a_change_did(before, after):
 @given(rights=any_rights)
 def test_an_operator_may_grant_everything(rights):
     """Whoever has the database could write the rows themselves."""
-    rules.refuse_to_grant(rights, rules.operator("cli:ada"))
+    rules.check_grant(rights, rules.operator("cli:ada"))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_an_operator_may_grant_everything(rights):
 )
 def test_the_actors_words_come_last(facts, reason, said):
     """So that nobody can write what looks like a fact of ours in front of them."""
-    assert rules.told(facts, reason) == said
+    assert rules.audit_reason(facts, reason) == said

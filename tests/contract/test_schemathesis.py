@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.issuer import IssuerDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
-from tests.service_clients import basic, make_client
+from testing.doubles.issuer import IssuerDouble
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service_clients import basic, make_client
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.database.engine import Database
 from tokensvc.ops.contract import contract_path

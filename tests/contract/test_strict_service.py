@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import Answer, Client
-from tests.doubles.issuer import IssuerDouble
-from tests.live import STREAM_API_KEY, Service, running_service
+from testing.doubles.issuer import IssuerDouble
+from testing.http_client import Answer, Client
+from testing.service import STREAM_API_KEY, Service, running_service
 
 LIMIT = 3
 

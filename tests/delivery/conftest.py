@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.doubles.stream import StreamDouble
-from tokensvc.core.orders import Order
+from testing.doubles.stream import StreamDouble
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import deliveries, revocations, user_standings
 from tokensvc.delivery import store
@@ -25,7 +25,7 @@ SECRETS = {
     KEY: "secret-of-the-first-key-0123456789abcdef",
     OTHER_KEY: "secret-of-the-other-" + "b" * 20,
 }
-ORDER = Order("svc.backend")
+CONTEXT = ActionContext("svc.backend")
 CUT_OFF = "revoke_tokens_issued_before"
 
 _TIMES = ("due_at", "lease_until", "resend_at", "absent_since", "updated_at")
@@ -42,7 +42,7 @@ class World:
         self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
         self.now = DatabaseClock(database, clock)
         self.revocations = Revocations(
-            database, self.now, [], delivers=True, places=threading.Semaphore(1)
+            database, self.now, [], delivers=True, wait_slots=threading.Semaphore(1)
         )
         self.sender = self.another_sender()
         self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)
@@ -55,7 +55,7 @@ class World:
             ring_at=lambda version: StreamKeyRing(version, self.ring),
             api=StreamApi(self.stream.url, time.time),
             host=self.clock,
-            chance=lambda: 0.0,
+            random_fraction=lambda: 0.0,
             monotonic=lambda: self.monotonic,
         )
 
@@ -88,7 +88,7 @@ class World:
 
     def revoke(self, user_id: str | None) -> str:
         """Revoke, and give the cut-off as Stream reads it."""
-        state = self.revocations.revoke(user_id, ORDER)
+        state = self.revocations.revoke(user_id, CONTEXT)
         return rfc3339(state.tokens_valid_after)
 
     def cut_off(self, user_id: str | None) -> str | None:
@@ -97,7 +97,7 @@ class World:
 
     def undo(self, user_id: str | None) -> None:
         act = self.revocations.state(user_id).revocation
-        self.revocations.undo(user_id, act.id, ORDER)
+        self.revocations.undo(user_id, act.id, CONTEXT)
 
     def row(self, kind: str, subject: str = "") -> Any:
         """Give a delivery's row."""

@@ -13,16 +13,16 @@ from typing import Any
 
 import urllib3
 
-from tests.client import Client
-from tests.doubles.stream import StreamDouble
-from tests.live import (
+from testing.doubles.stream import StreamDouble
+from testing.http_client import Client
+from testing.service import (
     STREAM_API_KEY,
     STREAM_API_SECRET,
     Service,
     running_service,
     settings_environ,
 )
-from tests.service_clients import basic, make_client
+from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
 SCRIPT = Path(sys.executable).with_name("tokensvc")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from testing.doubles.faults import Answer
 from tests.delivery.conftest import CUT_OFF
-from tests.doubles.faults import Answer
-from tokensvc.delivery.rules import LEASE, RESEND
+from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 from tokensvc.stream import wire
 
 ROUTE = "PATCH /users"
@@ -60,7 +60,7 @@ def test_after_a_lost_answer_the_state_goes_again_and_once_more(ada, lose):
     assert ada.routes() == [ROUTE, ROUTE]
     assert ada.at_stream("ada") == ada.cut_off("ada")
     assert ada.state("user", "ada") == "pending"
-    ada.pass_time(RESEND - 2)
+    ada.pass_time(RESEND_SECONDS - 2)
     assert ada.deliver() == 0
     ada.pass_time(4)
     assert ada.deliver() == 1
@@ -83,7 +83,7 @@ def test_a_call_that_lands_late_does_not_win(ada, fault):
     ada.stream.calls.wait_until_done()
     assert ada.at_stream("ada") is not None
     assert ada.state("user", "ada") == "pending"
-    ada.pass_time(RESEND + 2)
+    ada.pass_time(RESEND_SECONDS + 2)
     ada.deliver()
     assert ada.at_stream("ada") is None
     assert ada.state("user", "ada") == "applied"
@@ -109,11 +109,11 @@ def test_a_row_of_a_dead_sender_is_taken_up_when_its_lease_ends(ada):
     ada.revoke("ada")
     ada.sender._leases.take(ada.sender._due.read()[0], 100)
     assert ada.deliver(ada.another_sender()) == 0
-    ada.pass_time(LEASE + 1)
+    ada.pass_time(LEASE_SECONDS + 1)
     assert ada.deliver(ada.another_sender()) == 1
     assert ada.at_stream("ada") == ada.cut_off("ada")
     assert ada.state("user", "ada") == "pending"
-    ada.pass_time(RESEND + 2)
+    ada.pass_time(RESEND_SECONDS + 2)
     assert ada.deliver(ada.another_sender()) == 1
     assert ada.state("user", "ada") == "applied"
 
@@ -124,10 +124,10 @@ def test_a_sender_that_slept_does_not_win(ada):
     queue = ada.sender._due.read()[0]
     batch = ada.sender._leases.take(queue, 100)
     ada.undo("ada")
-    ada.pass_time(LEASE + 1)
+    ada.pass_time(LEASE_SECONDS + 1)
     other = ada.another_sender()
     ada.deliver(other)
-    ada.pass_time(RESEND + 2)
+    ada.pass_time(RESEND_SECONDS + 2)
     ada.deliver(other)
     assert ada.state("user", "ada") == "applied"
     later, ada.monotonic = ada.monotonic, 0.0  # which stands still while a host is suspended
@@ -137,7 +137,7 @@ def test_a_sender_that_slept_does_not_win(ada):
     assert ada.state("user", "ada") == "pending"
     ada.deliver(other)
     assert ada.at_stream("ada") is None
-    ada.pass_time(RESEND + 2)
+    ada.pass_time(RESEND_SECONDS + 2)
     ada.deliver(other)
     assert ada.state("user", "ada") == "applied"
 
@@ -147,7 +147,7 @@ def test_a_sender_that_wakes_too_late_reads_anew(ada):
     ada.revoke("ada")
     queue = ada.sender._due.read()[0]
     batch = ada.sender._leases.take(queue, 100)
-    ada.pass_time(LEASE + 1)
+    ada.pass_time(LEASE_SECONDS + 1)
     ada.deliver(ada.another_sender())
     ada.stream.calls.clear()
     ada.sender._deliver(queue, batch)
@@ -170,7 +170,7 @@ def test_a_call_that_is_not_sent_leaves_the_rest_for_later(world):
     assert {row.lease_until for row in rows} == {None}
     assert sorted(row.resend_at is None for row in rows) == [False] * 4 + [True] * 4
     for _ in range(3):
-        world.pass_time(RESEND + 2)
+        world.pass_time(RESEND_SECONDS + 2)
         world.deliver()
     assert [world.state("user", user_id) for user_id in users] == ["failed"] + ["applied"] * 7
 
@@ -199,7 +199,7 @@ def test_the_apps_cut_off_survives_a_lost_answer(world):
     late.release()
     world.stream.calls.wait_until_done()
     assert world.stream.app.settings[CUT_OFF] is not None
-    world.pass_time(RESEND + 2)
+    world.pass_time(RESEND_SECONDS + 2)
     world.deliver()
     assert world.stream.app.settings[CUT_OFF] is None
     assert world.state("app") == "applied"

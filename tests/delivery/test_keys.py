@@ -20,12 +20,12 @@ def test_another_key_is_tried_where_stream_refuses_one(ada, code):
     ada.deliver()
     assert [call.query["api_key"] for call in ada.stream.calls.all()] == [KEY, OTHER_KEY]
     assert ada.state("user", "ada") == "applied"
-    (trouble,) = ada.deliveries.troubles()
+    (trouble,) = ada.deliveries.warnings()
     assert KEY in trouble
     assert f"code {code}" in trouble
     ada.revoke("ada")
     ada.deliver()
-    assert ada.deliveries.troubles() == []
+    assert ada.deliveries.warnings() == []
 
 
 def test_what_may_not_be_done_to_a_user_is_no_refused_key(ada):
@@ -43,7 +43,7 @@ def test_what_may_not_be_done_to_a_user_is_no_refused_key(ada):
     ada.revoke("ada")
     ada.deliver()
     assert ada.state("user", "ada") == "failed"
-    assert all("refuses the key" not in trouble for trouble in ada.deliveries.troubles())
+    assert all("refuses the key" not in trouble for trouble in ada.deliveries.warnings())
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def regenerated(ada):
 def test_a_regenerated_secret_does_not_hide_that_the_active_one_is_refused(regenerated):
     """Both are of one API key: what one of them can do says nothing of the other."""
     assert regenerated.state("user", "ada") == "applied"
-    (trouble,) = regenerated.deliveries.troubles()
+    (trouble,) = regenerated.deliveries.warnings()
     assert fingerprint(SECRETS[KEY].encode()) in trouble
     regenerated.revoke("ada")
     regenerated.stream.faults.refuse(ROUTE)
     regenerated.sender.step()
-    assert regenerated.deliveries.troubles() == [trouble]
+    assert regenerated.deliveries.warnings() == [trouble]
 
 
 def test_what_is_not_tried_any_more_is_not_shown(regenerated):
@@ -72,12 +72,12 @@ def test_what_is_not_tried_any_more_is_not_shown(regenerated):
     regenerated.ring[1] = StreamKey(OTHER_KEY, b"x" * 32, KeyState.STANDBY)
     regenerated.revoke("ada")
     regenerated.deliver()
-    assert len(regenerated.deliveries.troubles()) == 3  # and the act, which has failed
+    assert len(regenerated.deliveries.warnings()) == 3  # and the act, which has failed
     regenerated.stream.app.keys[KEY] = SECRETS[KEY]
     regenerated.pass_time(2)
     regenerated.deliver()
     assert regenerated.state("user", "ada") == "applied"
-    assert regenerated.deliveries.troubles() == []
+    assert regenerated.deliveries.warnings() == []
 
 
 def test_refused_keys_are_shown_and_acts_wait(ada):
@@ -87,7 +87,7 @@ def test_refused_keys_are_shown_and_acts_wait(ada):
     ada.deliver()
     assert ada.state("user", "ada") == "failed"
     assert "code 43" in ada.row("user", "ada").last_error
-    assert SECRETS[KEY] not in json.dumps(ada.deliveries.troubles())
+    assert SECRETS[KEY] not in json.dumps(ada.deliveries.warnings())
     ada.pass_time(2)
     ada.deliver()
     assert len(ada.routes()) == 2
@@ -96,7 +96,7 @@ def test_refused_keys_are_shown_and_acts_wait(ada):
     ada.deliver()
     assert ada.at_stream("ada") == ada.cut_off("ada")
     assert ada.state("user", "ada") == "applied"
-    assert ada.deliveries.troubles() == []
+    assert ada.deliveries.warnings() == []
 
 
 def test_a_refused_key_that_is_retired_is_forgotten(ada):
@@ -106,11 +106,11 @@ def test_a_refused_key_that_is_retired_is_forgotten(ada):
     ada.ring.append(good)
     ada.revoke("ada")
     ada.deliver()
-    assert len(ada.deliveries.troubles()) == 1
+    assert len(ada.deliveries.warnings()) == 1
     ada.ring[:] = [good]
     ada.revoke("ada")
     ada.deliver()
-    assert ada.deliveries.troubles() == []
+    assert ada.deliveries.warnings() == []
 
 
 def test_without_any_key_acts_wait(ada):

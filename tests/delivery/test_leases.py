@@ -3,7 +3,7 @@
 import pytest
 
 from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
-from tokensvc.delivery.rules import LEASE, RENEW_AFTER
+from tokensvc.delivery.rules import LEASE_SECONDS, RENEW_AFTER
 from tokensvc.keys.rules import KeyState, StreamKey
 from tokensvc.stream import wire
 
@@ -13,7 +13,7 @@ TRUNCATED = 1
 
 def test_what_is_left_of_a_lease_is_more_than_a_call_takes():
     """To connect, and for the exchange as a whole."""
-    assert LEASE - RENEW_AFTER - TRUNCATED > wire.TIMEOUT + wire.DEADLINE
+    assert LEASE_SECONDS - RENEW_AFTER - TRUNCATED > wire.TIMEOUT + wire.DEADLINE
 
 
 @pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)

@@ -17,8 +17,8 @@ from tokensvc.delivery.rules import Delivery, DeliveryState, Sent
 
 START = 1_800_000_000
 OPEN = {DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT}
-RESULTS = [Result.DONE] * 6 + [Result.UNKNOWN] * 4 + [Result.UNREACHED, Result.REFUSED]
-RESULTS += [Result.LEFT]
+RESULTS = [Result.DONE] * 6 + [Result.UNKNOWN] * 4 + [Result.NOT_DELIVERED, Result.REFUSED]
+RESULTS += [Result.NOT_ATTEMPTED]
 LANDS = ["now", "late", "never"]
 WAITS = [0.3, 1, 5, 29, 31, 31, 59, 61, 61, 61]
 
@@ -48,8 +48,8 @@ class UnderWay:
 class History:
     """One row, its Stream, and what chance does to them. Its value is the number of acts."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, random_fraction: random.Random) -> None:
+        self.random_fraction = random_fraction
         self.told: list[str] = []
         self.now = float(START)
         self.value = 1
@@ -75,7 +75,7 @@ class History:
         events = [self.act, self.wait, self.claim, self.claim, self.call, self.call]
         events += [self.settle, self.settle, self.crash, self.renew, self.land]
         for _ in range(steps):
-            event = self.chance.choice(events)
+            event = self.random_fraction.choice(events)
             self.told.append(event.__name__)
             event()
             self.check()
@@ -90,10 +90,10 @@ class History:
 
     def act(self) -> None:
         self.value += 1
-        self.row = rules.differing(self.row, self.now, resend=False)
+        self.row = rules.mark_changed(self.row, self.now, resend=False)
 
     def wait(self) -> None:
-        self.pass_time(self.chance.choice(WAITS))
+        self.pass_time(self.random_fraction.choice(WAITS))
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -103,7 +103,7 @@ class History:
         row = self.row
         is_due = row.state in OPEN and row.due_at <= self.now
         if is_due and (row.lease_until is None or row.lease_until <= self.now):
-            self.row = rules.claimed(row, self.now)
+            self.row = rules.lease(row, self.now)
             self.hold()
 
     def renew(self) -> None:
@@ -119,7 +119,7 @@ class History:
         ready = [holder for holder in self.holders if holder.result is None]
         if ready:
             holder = self.one_of(ready)
-            holder.result = self.chance.choice(RESULTS)
+            holder.result = self.random_fraction.choice(RESULTS)
             if holder.result in {Result.DONE, Result.UNKNOWN}:
                 self.go_out(holder, "now" if holder.result is Result.DONE else None)
 
@@ -128,13 +128,13 @@ class History:
         if called:
             holder = self.one_of(called)
             self.holders.remove(holder)
-            self.pass_time(self.chance.choice([0.0, 0.1, 5.0]))
-            self.row = rules.settled(
+            self.pass_time(self.random_fraction.choice([0.0, 0.1, 5.0]))
+            self.row = rules.apply_outcome(
                 self.row,
                 holder.sent,
                 Outcome(holder.result or Result.DONE),
                 now=self.now,
-                chance=self.chance.random(),
+                random_fraction=self.random_fraction.random(),
                 cut_off=START,
             )
 
@@ -150,7 +150,7 @@ class History:
 
     def land(self) -> None:
         if self.under_way:
-            call = self.under_way.pop(self.chance.randrange(len(self.under_way)))
+            call = self.under_way.pop(self.random_fraction.randrange(len(self.under_way)))
             self.at_stream = call.value
 
     def end_well(self) -> None:
@@ -179,15 +179,19 @@ class History:
         self.holders.append(Holder(sent, self.value))
 
     def go_out(self, holder: Holder, lands: str | None) -> None:
-        lands = lands or self.chance.choice(LANDS)
+        lands = lands or self.random_fraction.choice(LANDS)
         if lands == "now":
             self.at_stream = holder.value
         elif lands == "late":
-            self.under_way.append(UnderWay(holder.value, self.now + rules.RESEND))
+            self.under_way.append(UnderWay(holder.value, self.now + rules.RESEND_SECONDS))
 
     def one_of(self, holders: list[Holder]) -> Holder:
         """Let those sleep who came first, mostly."""
-        return holders[-1] if self.chance.random() < 0.8 else self.chance.choice(holders)
+        return (
+            holders[-1]
+            if self.random_fraction.random() < 0.8
+            else self.random_fraction.choice(holders)
+        )
 
     def is_holder(self, holder: Holder) -> bool:
         return holder.sent.lease_until == self.row.lease_until
@@ -209,28 +213,26 @@ def forget_resend(monkeypatch):
 
 
 def forget_lost_leases(monkeypatch):
-    claimed = rules.claimed
-    monkeypatch.setattr(
-        rules, "claimed", lambda row, now: claimed(replace(row, lease_until=None), now)
-    )
+    lease = rules.lease
+    monkeypatch.setattr(rules, "lease", lambda row, now: lease(replace(row, lease_until=None), now))
 
 
 def forget_whose_it_is(monkeypatch):
-    settled = rules.settled
+    apply_outcome = rules.apply_outcome
 
     def of_anybody(row, sent, outcome, **rest):
-        return settled(row, replace(sent, lease_until=row.lease_until), outcome, **rest)
+        return apply_outcome(row, replace(sent, lease_until=row.lease_until), outcome, **rest)
 
-    monkeypatch.setattr(rules, "settled", of_anybody)
+    monkeypatch.setattr(rules, "apply_outcome", of_anybody)
 
 
 def forget_the_version(monkeypatch):
-    settled = rules.settled
+    apply_outcome = rules.apply_outcome
 
     def of_any_version(row, sent, outcome, **rest):
-        return settled(row, replace(sent, version=row.version), outcome, **rest)
+        return apply_outcome(row, replace(sent, version=row.version), outcome, **rest)
 
-    monkeypatch.setattr(rules, "settled", of_any_version)
+    monkeypatch.setattr(rules, "apply_outcome", of_any_version)
 
 
 @pytest.mark.parametrize(

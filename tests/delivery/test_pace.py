@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from tests.delivery.conftest import ORDER
-from tests.doubles.faults import Answer
-from tokensvc.delivery.rules import RESEND
+from testing.doubles.faults import Answer
+from tests.delivery.conftest import CONTEXT
+from tokensvc.delivery.rules import RESEND_SECONDS
 from tokensvc.stream.api import StreamApi
 
 ROUTE = "PATCH /users"
@@ -22,22 +22,22 @@ def test_after_four_minutes_of_outage_somebody_should_look(ada):
         ada.deliver()
         ada.pass_time(61)
     assert ada.state("user", "ada") == "failed"
-    (trouble,) = ada.deliveries.troubles()
+    (trouble,) = ada.deliveries.warnings()
     assert trouble.startswith("1 failed")
     ada.stream.faults.clear()
     ada.deliver()
-    ada.pass_time(RESEND + 2)
+    ada.pass_time(RESEND_SECONDS + 2)
     ada.deliver()
     assert ada.state("user", "ada") == "applied"
-    assert ada.deliveries.troubles() == []
+    assert ada.deliveries.warnings() == []
 
 
 def test_what_is_due_and_not_tried_is_shown(ada):
     """Without any sender at work, an operator is told after a minute."""
     ada.revoke("ada")
-    assert ada.deliveries.troubles() == []
+    assert ada.deliveries.warnings() == []
     ada.pass_time(62)
-    (trouble,) = ada.deliveries.troubles()
+    (trouble,) = ada.deliveries.warnings()
     assert "tokensvc worker" in trouble
 
 
@@ -113,7 +113,7 @@ def test_the_operator_need_not_wait(ada):
     ada.deliver()
     ada.stream.app.unchangeable = set()
     assert ada.deliver() == 0
-    assert ada.deliveries.retry(ORDER) == 1
+    assert ada.deliveries.retry(CONTEXT) == 1
     ada.deliver()
     assert ada.state("user", "ada") == "applied"
 
@@ -127,7 +127,7 @@ def test_a_retry_is_taken_up_within_half_a_minute(ada):
         ada.pass_time(61)
     ada.deliver()
     ada.stream.faults.clear()
-    assert ada.deliveries.retry(ORDER) == 1
+    assert ada.deliveries.retry(CONTEXT) == 1
     ada.pass_time(30)
     ada.deliver()
     assert ada.at_stream("ada") == ada.cut_off("ada")

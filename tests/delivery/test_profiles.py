@@ -3,12 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
+from testing.doubles.faults import Answer
+from testing.refused_writes import refuse_writes
 from tests.delivery.conftest import CUT_OFF
-from tests.doubles.faults import Answer
-from tests.refused_writes import refuse_writes
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import audit_events, deliveries, profiles
-from tokensvc.delivery.rules import LEASE, RESEND
+from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 
 ACTOR = "svc.backend"
 
@@ -126,7 +126,7 @@ def test_a_creation_that_lands_late_does_not_wipe_the_cut_off(world, put, fault,
     late.release()
     world.stream.calls.wait_until_done()
     assert world.at_stream("ada") is None
-    world.pass_time(RESEND + 2)
+    world.pass_time(RESEND_SECONDS + 2)
     world.deliver()
     assert world.at_stream("ada") == world.cut_off("ada")
     assert world.stream.app.users["ada"]["name"] == "Ada"
@@ -141,11 +141,11 @@ def test_a_sender_that_died_creating_is_made_good(world, put):
     (queue,) = world.sender._due.read()
     world.sender._leases.take(queue, 100)
     world.stream.app.users["ada"] = {"id": "ada", "name": "Ada"}
-    world.pass_time(LEASE + 1)
+    world.pass_time(LEASE_SECONDS + 1)
     world.deliver()
     assert world.at_stream("ada") == world.cut_off("ada")
     assert world.state("user", "ada") == world.state("profile", "ada") == "pending"
-    world.pass_time(RESEND + 2)
+    world.pass_time(RESEND_SECONDS + 2)
     world.deliver()
     assert world.state("user", "ada") == world.state("profile", "ada") == "applied"
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from tests.delivery.conftest import CUT_OFF, KEY, ORDER
-from tests.refused_writes import refuse_writes
+from testing.refused_writes import refuse_writes
+from tests.delivery.conftest import CONTEXT, CUT_OFF, KEY
 from tokensvc.core.errors import Refusal
 from tokensvc.stream.api import rfc3339
 
@@ -231,10 +231,10 @@ def test_the_call_names_its_key_and_the_app(world):
 def test_a_suspension_is_a_cut_off_too(world):
     """A suspended user's tokens are refused by Stream as well; reinstating sends nothing."""
     world.have("ada")
-    state = world.revocations.suspend("ada", ORDER)
+    state = world.revocations.suspend("ada", CONTEXT)
     world.deliver()
     assert world.at_stream("ada") == rfc3339(state.tokens_valid_after)
-    world.revocations.reinstate("ada", ORDER)
+    world.revocations.reinstate("ada", CONTEXT)
     assert world.deliver() == 0
 
 
@@ -246,7 +246,7 @@ def test_the_operator_can_have_a_state_sent_again(world, kind):
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     held[CUT_OFF] = None
-    world.deliveries.send_again(["ada", "nobody"], ORDER, app=kind == "app")
+    world.deliveries.resend(["ada", "nobody"], CONTEXT, app=kind == "app")
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     assert held[CUT_OFF] == cut_off
@@ -264,7 +264,7 @@ def test_nothing_is_retried_without_an_event(world, named):
     refuse_writes(world.database, "audit_events")
     with pytest.raises((sa.exc.DBAPIError, Refusal)):
         if named:
-            world.deliveries.send_again(["ada"], ORDER, app=False)
+            world.deliveries.resend(["ada"], CONTEXT, app=False)
         else:
-            world.deliveries.retry(ORDER)
+            world.deliveries.retry(CONTEXT)
     assert world.row("user", "ada") == before

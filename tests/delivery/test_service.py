@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from testing.service_clients import basic, make_client
 from tests.delivery.live import CUT_OFF, World, running_world
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
-from tests.service_clients import basic, make_client
 from tokensvc.delivery import store
 from tokensvc.stream.api import rfc3339
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.delivery.conftest import ORDER
+from tests.delivery.conftest import CONTEXT
 
 APP, CHANGE, CREATE, FIND = "PATCH /app", "PATCH /users", "POST /users", "GET /users"
 MANY = [f"u{number:02}" for number in range(100)]
@@ -92,7 +92,7 @@ def test_what_stream_will_not_be_called_for_keeps_nothing_waiting(world):
     world.sender.step()
     for user_id in MANY[:8]:
         world.revoke(user_id)
-    world.deliveries.retry(ORDER)
+    world.deliveries.retry(CONTEXT)
     world.sender.step()
     states = [world.state("user", user_id) for user_id in MANY[:8]]
     assert states == ["applied"] * 3 + ["failed"] + ["applied"] * 4

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.live import ROOT
+from testing.service import ROOT
 
 
 @dataclass

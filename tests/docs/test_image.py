@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from testing.service import ROOT, free_port, settings_environ
+from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
-from tests.live import ROOT, free_port, settings_environ
-from tests.shell import running
 
 USER = 10001
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.live import ROOT
+from testing.service import ROOT
 
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
 

@@ -6,8 +6,8 @@ import tomllib
 import pytest
 import yaml
 
-from tests.live import ROOT
-from tokensvc.settings import load
+from testing.service import ROOT
+from tokensvc.config.loader import load
 
 DEPLOY = ROOT / "deploy"
 SECRET_SETTINGS = ("STREAM_API_SECRET", "TOKENSVC_DATABASE_URL", "TOKENSVC_ENCRYPTION_KEYS")

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from tests.doubles.stream import StreamDouble
-from tests.live import ROOT, free_port
-from tests.shell import make_run, run_shell
+from testing.doubles.stream import StreamDouble
+from testing.service import ROOT, free_port
+from testing.shell import make_run, run_shell
+from tokensvc.config.loader import load
 from tokensvc.core.errors import Code
 from tokensvc.http.problems import KINDS
-from tokensvc.settings import load
 
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -8,7 +8,7 @@ import pytest
 from proofs import ablation
 from proofs.__main__ import PROOFS
 from proofs.ablations import ABLATIONS, Ablation
-from tests.live import ROOT
+from testing.service import ROOT
 
 PAGE = (ROOT / "docs/security-model.md").read_text()
 TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.live import ROOT
+from testing.service import ROOT
 
 ROW = re.compile(r"\| (\d+) \| .+ \| (tested|to come|does not apply) \|")
 

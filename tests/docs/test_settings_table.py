@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tokensvc import settings_sources
-from tokensvc.settings import Settings, json_schema
+from tokensvc.config import sources
+from tokensvc.config.loader import Settings, json_schema
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 HEAD = "| setting | default | meaning |"
@@ -32,8 +32,8 @@ def expected_rows() -> list[str]:
     return rows
 
 
-def leaves() -> Iterator[settings_sources.Leaf]:
-    return settings_sources.leaves(Settings)
+def leaves() -> Iterator[sources.Leaf]:
+    return sources.leaves(Settings)
 
 
 def members(

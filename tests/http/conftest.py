@@ -10,7 +10,7 @@ import pytest
 import structlog
 from flask import Blueprint
 
-from tests.client import Client
+from testing.http_client import Client
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.respond import Reply, json_response
 from tokensvc.ops import routes as ops_routes

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import SEEN_CODES, Client
+from testing.http_client import SEEN_CODES, Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import KINDS

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.http.conftest import TOKEN, Probe
-from tokensvc.http.acts import ActQuery
+from tokensvc.http.actions import ActionQuery
 from tokensvc.http.body import parse_body, parse_both, parse_object
-from tokensvc.http.intake import MAX_BODY
+from tokensvc.http.body_reader import MAX_BODY
 from tokensvc.http.respond import json_response
 
 
@@ -255,12 +255,12 @@ def test_a_query_beside_an_object_of_any_members(client: Client, probe: Probe) -
 
 def test_a_query_and_a_body(client: Client, probe: Probe) -> None:
     """A route that takes both reads each as strictly as alone."""
-    probe.view = lambda: json_response({**TOKEN, "user": _plain(parse_both(ActQuery, Asked))})
+    probe.view = lambda: json_response({**TOKEN, "user": _plain(parse_both(ActionQuery, Asked))})
     answer = client.post("/v1/token", query="dry_run=true", json={"ttl": 60}, valid=False)
     assert answer.json["user"] == {"dry_run": True, "ttl": 60}
     for query, body in (("ttl=60", {}), ("dry_run=1", {}), ("", {"dry_run": True})):
         assert client.post("/v1/token", query=query, json=body, valid=False).status == 400
 
 
-def _plain(asked: tuple[ActQuery, Asked]) -> dict[str, Any]:
+def _plain(asked: tuple[ActionQuery, Asked]) -> dict[str, Any]:
     return {"dry_run": asked[0].dry_run, "ttl": asked[1].ttl}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code
 from tokensvc.http import exchange

@@ -10,9 +10,9 @@ import msgspec
 import openapi_spec_validator
 import pytest
 
-from tests.client import SEEN_CODES, check, resolve
-from tests.live import settings_environ
-from tokensvc import bootstrap, settings
+from testing.http_client import SEEN_CODES, check, resolve
+from testing.service import settings_environ
+from tokensvc.app import container, mount
 from tokensvc.audit.rules import AuditEvent
 from tokensvc.callers.routes import Me
 from tokensvc.clients.routes import (
@@ -24,18 +24,25 @@ from tokensvc.clients.routes import (
 )
 from tokensvc.clients.scopes import Scope
 from tokensvc.clients.state import ClientSecret, ServiceClient
+from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code
 from tokensvc.delivery.service import ProfileState
 from tokensvc.delivery.state import StreamStatus
-from tokensvc.http.acts import ActRequest
+from tokensvc.http.actions import ActionRequest
 from tokensvc.http.problems import KINDS, Problem
-from tokensvc.keys.routes import AddStreamKeyRequest, StreamKeyAct
+from tokensvc.keys.routes import AddStreamKeyRequest, StreamKeyActionResult
 from tokensvc.keys.rules import KeyState, StreamKeyInfo
 from tokensvc.ops.contract import contract, contract_path
 from tokensvc.ops.health import CheckResult, Readiness, State
 from tokensvc.ops.routes import Health
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind
-from tokensvc.revocations.state import AppAct, AppState, Revocation, UserAct, UserState
+from tokensvc.revocations.state import (
+    AppActionResult,
+    AppState,
+    Revocation,
+    UserActionResult,
+    UserState,
+)
 from tokensvc.tokens.routes import TokenResponse
 from tokensvc.tokens.rules import TokenRequest
 
@@ -45,8 +52,16 @@ TYPES: dict[str, type] = {
         *(TokenRequest, TokenResponse, Me, Problem, Code),
         *(Health, Readiness, CheckResult, State),
         *(ProfileState, StreamStatus, AuditEvent),
-        *(UserState, UserAct, AppState, AppAct, Revocation, RevocationKind, HoldsUntil),
-        *(ActRequest, AddStreamKeyRequest, KeyState, StreamKeyInfo, StreamKeyAct),
+        *(
+            UserState,
+            UserActionResult,
+            AppState,
+            AppActionResult,
+            Revocation,
+            RevocationKind,
+            HoldsUntil,
+        ),
+        *(ActionRequest, AddStreamKeyRequest, KeyState, StreamKeyInfo, StreamKeyActionResult),
         *(Scope, ServiceClient, NewServiceClient, CreateClientRequest, ChangeClientRequest),
         *(ClientSecret, NewClientSecret, AddClientSecretRequest),
     )
@@ -70,9 +85,9 @@ def test_it_is_valid() -> None:
 
 def test_routes_are_the_contracts(tmp_path: Path) -> None:
     """The URL map has the contract's paths and methods, no fewer and no more."""
-    services = bootstrap.build(settings.load(settings_environ(tmp_path)))
+    services = container.build(settings.load(settings_environ(tmp_path)))
     try:
-        app = bootstrap.build_app(services)
+        app = mount.build_app(services)
     finally:
         services.close()
     mapped = {

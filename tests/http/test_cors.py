@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.http.conftest import Probe
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.cors import Origins, check_pattern

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.doubles.issuer import IssuerDouble
+from testing.doubles.issuer import IssuerDouble
+from testing.http_client import Client
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.http.conftest import METRICS_PORT, Probe
 from tokensvc.http.hosts import Hosts, check_name
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.respond import json_response

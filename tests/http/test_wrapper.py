@@ -10,17 +10,17 @@ import pytest
 import structlog
 from flask import Blueprint, request
 
-from tests.client import Client, operations_at
+from testing.http_client import Client, operations_at
+from testing.service import settings_environ
 from tests.http.conftest import TOKEN, Log, Probe
-from tests.live import settings_environ
-from tokensvc import bootstrap, startup
+from tokensvc.app import container, mount, startup
+from tokensvc.config.loader import load
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import exchange
 from tokensvc.http.app import HttpConfig, make_app
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
 from tokensvc.ops.contract import contract
-from tokensvc.settings import load
 
 TEMPLATES = sorted(contract()["paths"])
 STRANGE = ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "GE"]
@@ -38,8 +38,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     environ = settings_environ(tmp_path_factory.mktemp("service"))
     settings = load(environ)
     startup.prepare(settings)
-    services = bootstrap.build(settings)
-    yield Client(bootstrap.build_app(services))
+    services = container.build(settings)
+    yield Client(mount.build_app(services))
     services.close()
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.doubles.issuer import IssuerDouble
+from testing.doubles.issuer import IssuerDouble
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import issuer_keys
-from tokensvc.issuers import fetch
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.net import fetch
 
 MakeIssuers = Callable[..., Issuers]
 
@@ -53,7 +53,9 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
         **jwks: object,
     ) -> Issuers:
         times = JwksSettings.model_validate(jwks)
-        return Issuers(settings, times, alphabet, store, clock, places=threading.Semaphore(waiters))
+        return Issuers(
+            settings, times, alphabet, store, clock, wait_slots=threading.Semaphore(waiters)
+        )
 
     return make
 

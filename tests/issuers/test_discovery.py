@@ -3,7 +3,7 @@
 import pytest
 import trustme
 
-from tests.doubles.issuer import IssuerDouble
+from testing.doubles.issuer import IssuerDouble
 from tests.issuers.conftest import NAME, MakeIssuers, secure_double
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers import discovery

@@ -6,12 +6,12 @@ import threading
 import pytest
 import trustme
 
-from tests.doubles.issuer import IssuerDouble, answer, drip, redirect
+from testing.doubles.issuer import IssuerDouble, answer, drip, redirect
 from tests.issuers.conftest import NAME, secure_double
-from tokensvc.issuers import fetch
-from tokensvc.issuers.addresses import Network
-from tokensvc.issuers.fetch import MAX_BYTES, Deadline, Fetcher, FetchError
 from tokensvc.issuers.settings import JwksSettings
+from tokensvc.net import fetch
+from tokensvc.net.addresses import Network
+from tokensvc.net.fetch import MAX_BYTES, Deadline, Fetcher, FetchError
 
 
 def networks(*cidrs: str) -> tuple[Network, ...]:

@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
+from testing.doubles.issuer import IssuerDouble
 from tests.conftest import ManualClock
-from tests.doubles.issuer import IssuerDouble
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import refused
 from tokensvc.core.errors import Code, Refusal

@@ -2,8 +2,8 @@
 
 import pytest
 
+from testing.doubles.issuer import IssuerDouble, answer, hang_up, public_jwk
 from tests.conftest import ManualClock
-from tests.doubles.issuer import IssuerDouble, answer, hang_up, public_jwk
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import refused
 from tokensvc.core.errors import Code

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 import structlog
 
+from testing.doubles.issuer import IssuerDouble, hang_up
 from tests.conftest import ManualClock
-from tests.doubles.issuer import IssuerDouble, hang_up
 from tests.issuers.conftest import MakeIssuers
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.core.user_ids import Alphabet

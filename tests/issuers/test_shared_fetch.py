@@ -16,7 +16,7 @@ WAITERS = 2
 def shared_fetch(
     fetch: Callable[[], object],
     clock: ManualClock,
-    places: threading.Semaphore | None = None,
+    wait_slots: threading.Semaphore | None = None,
     timeout: float = PATIENCE * 2,
     cooldown: int = 30,
 ) -> SharedFetch:
@@ -25,7 +25,7 @@ def shared_fetch(
         fetch,
         timeout=timeout,
         cooldown=cooldown,
-        places=places or threading.Semaphore(WAITERS),
+        wait_slots=wait_slots or threading.Semaphore(WAITERS),
         clock=clock,
     )
 
@@ -53,9 +53,9 @@ def test_one_too_many_is_turned_away_at_once(clock: ManualClock, cold: bool) -> 
 def test_all_fetches_share_the_places(clock: ManualClock) -> None:
     """Who waits for one fetch takes the place of who wants another, which begins all the same."""
     over, begun = threading.Event(), threading.Event()
-    places = threading.Semaphore(1)
-    hanging = shared_fetch(over.wait, clock, places)
-    other = shared_fetch(begun.set, clock, places)
+    wait_slots = threading.Semaphore(1)
+    hanging = shared_fetch(over.wait, clock, wait_slots)
+    other = shared_fetch(begun.set, clock, wait_slots)
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(hanging.ask, cold=True) for _ in range(2)]
         wait(asked, timeout=PATIENCE, return_when=FIRST_COMPLETED)  # so the other one has the place

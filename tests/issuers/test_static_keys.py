@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from testing.doubles.issuer import IssuerDouble, private_key
 from tests.conftest import ManualClock
-from tests.doubles.issuer import IssuerDouble, private_key
 from tests.issuers.conftest import MakeIssuers
 from tests.vectors.make_provider_tokens import certificate
 from tokensvc.core.errors import Code, Refusal, StartupError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Answer, Client
-from tests.doubles.issuer import IssuerDouble
-from tests.live import Service, running_service
+from testing.doubles.issuer import IssuerDouble
+from testing.http_client import Answer, Client
+from testing.service import Service, running_service
 
 WAITERS = 2
 """Half of the default number of threads."""

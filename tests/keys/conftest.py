@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.doubles.stream import StreamDouble
-from tests.stores.ring import SECRET, rotation_of
+from testing.doubles.stream import StreamDouble
+from tests.keys.ring import SECRET, rotation_of
 from tokensvc.stream.api import check_key
 
 

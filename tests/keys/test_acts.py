@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from tests.stores.ring import (
+from tests.keys.ring import (
     OTHER_SECRET,
     SECRET,
     VAULT,
@@ -17,20 +17,20 @@ from tests.stores.ring import (
     rows,
     version,
 )
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.orders import Order
 from tokensvc.database.tables import stream_keys
 from tokensvc.keys import store
 from tokensvc.keys.rules import KeyState, fingerprint
 from tokensvc.keys.vault import Vault
 
-ORDER = Order("svc.ops", "yearly")
-REHEARSAL = Order("svc.ops", "yearly", dry_run=True)
+CONTEXT = ActionContext("svc.ops", "yearly")
+REHEARSAL = ActionContext("svc.ops", "yearly", dry_run=True)
 DAY = 86400
 
 
-def put(rotation, api_key="k2", secret=OTHER_SECRET, order=ORDER):
-    return rotation.add(api_key, secret.encode(), order, check=False)
+def put(rotation, api_key="k2", secret=OTHER_SECRET, context=CONTEXT):
+    return rotation.add(api_key, secret.encode(), context, check=False)
 
 
 def states(database):
@@ -69,7 +69,7 @@ def test_an_activated_key_signs_and_the_former_one_is_retiring(database, rotatio
     """One version further, both moves audited; the former still signs for those that name it."""
     former = add(database, "k1", "active")
     added = put(rotation)
-    moved = rotation.activate(added.id, ORDER)
+    moved = rotation.activate(added.id, CONTEXT)
     assert moved.key.state is KeyState.ACTIVE
     assert moved.key.activated_at is not None
     assert [(key.id, key.state) for key in moved.others] == [(former, KeyState.RETIRING)]
@@ -88,8 +88,8 @@ def test_a_switch_can_be_taken_back(database, rotation):
     """The former key is active again, and the other one is retiring."""
     former = add(database, "k1", "active")
     added = put(rotation)
-    rotation.activate(added.id, ORDER)
-    moved = rotation.activate(former, ORDER)
+    rotation.activate(added.id, CONTEXT)
+    moved = rotation.activate(former, CONTEXT)
     assert moved.key.state is KeyState.ACTIVE
     assert states(database) == [("k1", "active"), ("k2", "retiring")]
 
@@ -98,10 +98,10 @@ def test_a_switch_can_be_taken_back(database, rotation):
 def test_a_retired_key_is_erased_at_once(database, rotation):
     """No ciphertext of it is left, and no ring that knows the version has it."""
     former = add(database, "k1", "active")
-    rotation.activate(put(rotation).id, ORDER)
+    rotation.activate(put(rotation).id, CONTEXT)
     copy = another_process(database)
     copy.ring_at(version(database))
-    moved = rotation.retire(former, ORDER)
+    moved = rotation.retire(former, CONTEXT)
     assert moved.key.state is KeyState.RETIRED
     assert moved.key.retired_at is not None
     assert "dashboard" in moved.warning
@@ -116,7 +116,7 @@ def test_a_regenerated_secret_replaces_the_former_in_one_act(database, rotation)
     added = put(rotation, "k1", OTHER_SECRET)
     copy = another_process(database)
     assert copy.ring_at(2).named("k1").secret == SECRET.encode()
-    moved = rotation.activate(added.id, ORDER)
+    moved = rotation.activate(added.id, CONTEXT)
     assert [(key.id, key.state) for key in moved.others] == [(former, KeyState.RETIRED)]
     ring = copy.ring_at(3)
     assert ring.named("k1").secret == ring.active.secret == OTHER_SECRET.encode()
@@ -128,11 +128,11 @@ def test_a_repeat_changes_nothing(database, rotation):
     """Neither version nor trail moves when an act has been done already."""
     former = add(database, "k1", "active")
     added = put(rotation)
-    rotation.activate(added.id, ORDER)
-    rotation.retire(former, ORDER)
+    rotation.activate(added.id, CONTEXT)
+    rotation.retire(former, CONTEXT)
     before = (rows(database), version(database), events(database))
-    assert rotation.activate(added.id, ORDER).key.state is KeyState.ACTIVE
-    assert rotation.retire(former, ORDER).key.state is KeyState.RETIRED
+    assert rotation.activate(added.id, CONTEXT).key.state is KeyState.ACTIVE
+    assert rotation.retire(former, CONTEXT).key.state is KeyState.RETIRED
     assert (rows(database), version(database), events(database)) == before
 
 
@@ -142,7 +142,7 @@ def test_a_rehearsal_changes_nothing(database, rotation):
     former = add(database, "k1", "active")
     added = put(rotation)
     before = (rows(database), ciphertexts(database), version(database), events(database))
-    assert put(rotation, "k3", order=REHEARSAL).state is KeyState.STANDBY
+    assert put(rotation, "k3", context=REHEARSAL).state is KeyState.STANDBY
     moved = rotation.activate(added.id, REHEARSAL)
     assert moved.key.state is KeyState.ACTIVE
     assert [(key.id, key.state) for key in moved.others] == [(former, KeyState.RETIRING)]
@@ -164,7 +164,7 @@ def test_an_act_that_cannot_be_is_refused(database, rotation, act, state, told):
     add(database, "k2", "standby", now=2)
     before = (rows(database), version(database))
     with pytest.raises(Refusal) as refused:
-        getattr(rotation, act)(chosen, ORDER)
+        getattr(rotation, act)(chosen, CONTEXT)
     assert refused.value.code is Code.CONFLICT
     assert told in refused.value.detail
     assert (rows(database), version(database), events(database)) == (*before, [])
@@ -174,7 +174,7 @@ def test_a_pair_that_was_retired_may_come_again(database, rotation):
     """As a row of its own; the retired one stays retired."""
     add(database, "k1", "active")
     first = put(rotation)
-    rotation.retire(first.id, ORDER)
+    rotation.retire(first.id, CONTEXT)
     again = put(rotation)
     assert again.id > first.id
     assert [key.state for key in rotation.page(after=None, limit=9)] == [
@@ -202,7 +202,7 @@ def test_a_key_that_cannot_be_read_is_not_activated(database, clock):
     chosen = add(database, "k2", "standby", OTHER_SECRET, now=2)
     foreign = rotation_of(database, clock, Vault([Vault.generate_key()]))
     with pytest.raises(Refusal) as refused:
-        foreign.activate(chosen, ORDER)
+        foreign.activate(chosen, CONTEXT)
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert states(database) == [("k1", "active"), ("k2", "standby")]
 
@@ -243,7 +243,7 @@ def test_acts_at_once_leave_one_active_key(database, clock):
 
     def activate(key_id):
         barrier.wait()
-        return rotation_of(database, clock).activate(key_id, ORDER)
+        return rotation_of(database, clock).activate(key_id, CONTEXT)
 
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(activate, ids))
@@ -281,11 +281,11 @@ def test_unnamed_mints_are_told_by_an_activation(database, rotation):
         store.add_unnamed_mints(tx, hour, 1)
         store.add_unnamed_mints(tx, hour - 23 * 3600, 10)
         store.add_unnamed_mints(tx, hour - 26 * 3600, 100)
-    for order in (REHEARSAL, ORDER):
-        moved = rotation.activate(added.id, order)
+    for context in (REHEARSAL, CONTEXT):
+        moved = rotation.activate(added.id, context)
         assert moved.unnamed_mints == 15
         assert " 15 tokens" in moved.warning
-    again = rotation.activate(added.id, ORDER)
+    again = rotation.activate(added.id, CONTEXT)
     assert (again.unnamed_mints, again.warning) == (15, None)
 
 
@@ -300,7 +300,7 @@ def test_unnamed_mints_are_forgotten(database):
 @pytest.mark.sec(25)
 def test_no_secret_is_in_what_an_act_shows(database, rotation):
     """Neither in its answer, nor in its rows, nor in the trail."""
-    moved = rotation.activate(put(rotation).id, ORDER)
+    moved = rotation.activate(put(rotation).id, CONTEXT)
     shown = repr((moved, rows(database), events(database), vars(rotation), ciphertexts(database)))
     assert OTHER_SECRET not in shown
     assert VAULT.unwrap(ciphertexts(database)[0][0]) == OTHER_SECRET.encode()

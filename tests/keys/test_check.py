@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.doubles.faults import Answer
-from tests.stores.ring import (
+from testing.doubles.faults import Answer
+from tests.keys.ring import (
     OTHER_SECRET,
     SECRET,
     add,
@@ -15,11 +15,11 @@ from tests.stores.ring import (
     rows,
     version,
 )
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.orders import Order
 from tokensvc.keys.rules import KeyState
 
-ORDER = Order("svc.ops")
+CONTEXT = ActionContext("svc.ops")
 ELSEWHERE = {"app": {"id": 1, "name": "staging", "organization": "tests"}}
 
 
@@ -28,8 +28,8 @@ def first_key(database):
     add(database, "k1", "active")
 
 
-def put(proving, api_key="k2", secret=OTHER_SECRET, **order):
-    return proving.add(api_key, secret.encode(), Order("svc.ops", **order), check=True)
+def put(proving, api_key="k2", secret=OTHER_SECRET, **context):
+    return proving.add(api_key, secret.encode(), ActionContext("svc.ops", **context), check=True)
 
 
 def refusal(proving, *pair):
@@ -119,14 +119,14 @@ def test_a_secret_that_is_given_back_is_proved_too(proving, stream, database):
     before = version(database)
     stream.app.keys["k1"] = OTHER_SECRET
     with pytest.raises(Refusal) as refused:
-        proving.restore("k1", SECRET.encode(), ORDER, check=True)
+        proving.restore("k1", SECRET.encode(), CONTEXT, check=True)
     assert refused.value.code is Code.STREAM_KEY_INVALID
     assert version(database) == before
     stream.app.keys["k1"] = SECRET
-    assert proving.restore("k1", SECRET.encode(), ORDER, check=True).state is KeyState.ACTIVE
+    assert proving.restore("k1", SECRET.encode(), CONTEXT, check=True).state is KeyState.ACTIVE
     assert version(database) == before + 1
-    assert proving.restore("k1", SECRET.encode(), ORDER, check=True) is None
-    assert proving.restore("k1", OTHER_SECRET.encode(), ORDER, check=True) is None
+    assert proving.restore("k1", SECRET.encode(), CONTEXT, check=True) is None
+    assert proving.restore("k1", OTHER_SECRET.encode(), CONTEXT, check=True) is None
     assert another_process(database).ring_at(before + 1).active.secret == SECRET.encode()
 
 

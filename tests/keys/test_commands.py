@@ -6,10 +6,10 @@ import pwd
 import pytest
 import urllib3
 
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, running_service
 from tests.cli.conftest import Tokensvc
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, running_service
-from tokensvc.cli.acts import operator
+from tokensvc.cli.actions import operator
 from tokensvc.keys.vault import Vault
 
 SECRET = "another-secret-of-streams-dashboard-0123"

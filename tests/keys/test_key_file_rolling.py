@@ -2,9 +2,9 @@
 
 import re
 
-from tests.keys.live import basic, command
+from testing.rotation import basic, command
+from testing.service import ROOT, running_service
 from tests.keys.test_rolling import Instance
-from tests.live import ROOT, running_service
 from tokensvc.keys.vault import Vault
 
 MANUAL = ROOT / "docs" / "rotation.md"

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from tests.keys.live import basic, command
-from tests.live import STREAM_API_KEY, running_service
+from testing.rotation import basic, command
+from testing.service import STREAM_API_KEY, running_service
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -117,7 +117,7 @@ def test_nothing_is_signed_with_a_key_after_retire_has_answered(fleet):
     finally:
         hammer.stop()
 
-    order = [STREAM_API_KEY, *(f"k{number}" for number in range(ROUNDS))]
+    context = [STREAM_API_KEY, *(f"k{number}" for number in range(ROUNDS))]
     late = [0, 0]
     for start, named, status, answer in hammer.seen:
         if named is None:
@@ -125,8 +125,8 @@ def test_nothing_is_signed_with_a_key_after_retire_has_answered(fleet):
             expected = [api_key for since, api_key in activated if since < start]
             if expected:
                 late[0] += 1
-                signer = order.index(answer["api_key"])
-                assert signer >= order.index(expected[-1]), "signed by the former key"
+                signer = context.index(answer["api_key"])
+                assert signer >= context.index(expected[-1]), "signed by the former key"
         elif start > retired.get(named, float("inf")):
             late[1] += 1
             assert (status, answer["code"]) == (400, "api_key_unknown"), "signed after retire"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.cli.conftest import Tokensvc
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
 
 SECRET = "another-secret-of-streams-dashboard-0123"
 LOST = "--without-lost-keys"

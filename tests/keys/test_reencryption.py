@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 import sqlalchemy as sa
 
-from tests.stores.ring import (
+from tests.keys.ring import (
     ENCRYPTION_KEY,
     OTHER_SECRET,
     SECRET,
@@ -18,7 +18,7 @@ from tests.stores.ring import (
     rotation_of,
     version,
 )
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import stream_keys
 from tokensvc.keys import reencryption, store
@@ -28,7 +28,7 @@ from tokensvc.keys.vault import Vault
 NEW_KEY = Vault.generate_key()
 NEW_FIRST = Vault([NEW_KEY, ENCRYPTION_KEY])
 NEW_ALONE = Vault([NEW_KEY])
-ORDER = Order("cli:ops", "yearly")
+CONTEXT = ActionContext("cli:ops", "yearly")
 
 
 def reencrypting(database, clock, vault=NEW_FIRST):
@@ -59,7 +59,7 @@ def test_every_secret_is_wrapped_anew(database, clock):
         add(database, f"k{number}", "standby" if number else "active", secret, now=number + 1)
     add(database, "k9", "retired", now=9)
     before = version(database)
-    steps = list(reencrypting(database, clock).run(ORDER))
+    steps = list(reencrypting(database, clock).run(CONTEXT))
     assert steps == [Progress(2, 2, 0), Progress(3, 3, 0)]
     assert reencrypting(database, clock).remaining() == {}
     assert version(database) == before
@@ -78,13 +78,13 @@ def test_it_goes_on_from_where_it_was_stopped(database, clock):
     """What is done stays done and is not done again."""
     for number in range(5):
         add(database, f"k{number}", "standby", now=number + 1)
-    first = next(reencrypting(database, clock).run(ORDER))
+    first = next(reencrypting(database, clock).run(CONTEXT))
     assert first == Progress(2, 2, 0)
     done = wrapped_by(database).count(NEW_FIRST.wrapped_by)
     assert done == 2
-    *_, last = reencrypting(database, clock).run(ORDER)
+    *_, last = reencrypting(database, clock).run(CONTEXT)
     assert last == Progress(3, 3, 0)
-    assert list(reencrypting(database, clock).run(ORDER)) == []
+    assert list(reencrypting(database, clock).run(CONTEXT)) == []
 
 
 def test_what_cannot_be_unwrapped_is_counted_by_its_key(database, clock):
@@ -93,14 +93,14 @@ def test_what_cannot_be_unwrapped_is_counted_by_its_key(database, clock):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=foreign, now=2)
     reencryption = reencrypting(database, clock)
-    assert list(reencryption.run(ORDER)) == [Progress(2, 1, 1)]
+    assert list(reencryption.run(CONTEXT)) == [Progress(2, 1, 1)]
     assert reencryption.remaining() == {foreign.wrapped_by: 1}
 
 
 def test_a_rehearsal_leaves_all_as_it_is(database, clock):
     """It tells what would be done, and writes neither rows nor trail."""
     add(database, "k1", "active")
-    steps = list(reencrypting(database, clock).run(Order("cli:ops", dry_run=True)))
+    steps = list(reencrypting(database, clock).run(ActionContext("cli:ops", dry_run=True)))
     assert steps == [Progress(1, 1, 0)]
     assert wrapped_by(database) == [VAULT.wrapped_by]
     assert events(database) == []
@@ -124,7 +124,7 @@ def test_a_row_that_changed_meanwhile_is_left_alone(database, clock, monkeypatch
 
     monkeypatch.setattr(store, "under_other_keys", read_then_lose)
     reencryption = reencrypting(database, clock)
-    assert list(reencryption.run(ORDER)) == [Progress(1, 0, 0)]
+    assert list(reencryption.run(CONTEXT)) == [Progress(1, 0, 0)]
     if meanwhile == "retired":
         assert wrapped_by(database) == [None]
         assert reencryption.remaining() == {}
@@ -154,7 +154,7 @@ def test_it_runs_beside_acts_and_readers(database, clock):
             change(database, f"k{number}", state="retired")
 
     def reencrypt():
-        return sum(step.unreadable for step in reencrypting(database, clock).run(ORDER))
+        return sum(step.unreadable for step in reencrypting(database, clock).run(CONTEXT))
 
     with ThreadPoolExecutor(5) as pool:
         readers = [pool.submit(read) for _ in range(2)]
@@ -176,7 +176,7 @@ def test_no_secret_is_in_what_it_shows(database, clock):
     add(database, "k1", "active")
     with database.read() as connection:
         rows = store.under_other_keys(connection, "none", after="", limit=9)
-    steps = list(reencrypting(database, clock).run(ORDER))
+    steps = list(reencrypting(database, clock).run(CONTEXT))
     shown = repr((rows, steps, events(database)))
     assert "gAAAA" not in shown
     assert SECRET not in shown
@@ -193,12 +193,12 @@ def test_an_act_waits_for_a_batch(database, clock, monkeypatch):
     def rewrap_beside_an_act(*arguments):
         swapped = rewrap(*arguments)
         if not acting:
-            acting.append(acts.submit(rotation.activate, older, ORDER))
+            acting.append(acts.submit(rotation.activate, older, CONTEXT))
             wait(acting, timeout=0.5)  # it would have changed the other row by then
         return swapped
 
     monkeypatch.setattr(store, "rewrap", rewrap_beside_an_act)
-    assert list(reencrypting(database, clock).run(ORDER)) == [Progress(2, 2, 0)]
+    assert list(reencrypting(database, clock).run(CONTEXT)) == [Progress(2, 2, 0)]
     assert acting[0].result().key.state == "active"
     acts.shutdown()
     assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 2

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import pytest
 import urllib3
 
-from tests.client import Client
-from tests.keys.live import KEYS, basic, command
-from tests.live import STREAM_API_KEY, Service, running_service
+from testing.http_client import Client
+from testing.rotation import KEYS, basic, command
+from testing.service import STREAM_API_KEY, Service, running_service
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault

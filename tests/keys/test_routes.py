@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.client import Client
-from tests.keys.live import KEYS, connects, running_world
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from testing.http_client import Client
+from testing.rotation import KEYS, connects, running_world
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.keys.routes import AddStreamKeyRequest
 
 SECRET = "another-secret-of-streams-dashboard-0123"

@@ -24,7 +24,7 @@ def revocations(database, clock):
         DatabaseClock(database, clock),
         SOURCES,
         delivers=True,
-        places=threading.Semaphore(1),
+        wait_slots=threading.Semaphore(1),
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import jwt
 
-from tests.client import Answer, Client
-from tests.doubles.issuer import IssuerDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
-from tests.service_clients import basic, make_client
+from testing.doubles.issuer import IssuerDouble
+from testing.doubles.stream import StreamDouble
+from testing.http_client import Answer, Client
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
 SCOPES = ("users:read", "revocations:write", "app:write", "audit:read")

@@ -5,12 +5,12 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.orders import Order
 from tokensvc.database.tables import audit_events, deliveries
 from tokensvc.revocations.rules import HoldsUntil
 
-ORDER = Order("svc.backend", "asked by support")
+CONTEXT = ActionContext("svc.backend", "asked by support")
 
 
 def events(database):
@@ -31,7 +31,7 @@ def versions(database):
 def test_a_revocation_moves_the_cut_off_to_the_next_second(revocations, standings, database):
     """The next read of the standing has it; the act, its event and its delivery are there."""
     before = standings.read("john").now
-    state = revocations.revoke("john", ORDER)
+    state = revocations.revoke("john", CONTEXT)
     standing = standings.read("john")
     assert before < state.tokens_valid_after <= standing.now + 1
     assert standing.tokens_valid_after == standing.floor == state.tokens_valid_after
@@ -47,7 +47,7 @@ def test_a_revocation_moves_the_cut_off_to_the_next_second(revocations, standing
 
 def test_everyone_is_revoked_at_once(revocations, standings, database):
     """The app's cut-off is everyone's; it is delivered as the app's, not as anybody's."""
-    state = revocations.revoke(None, ORDER)
+    state = revocations.revoke(None, CONTEXT)
     assert standings.read("jane").tokens_valid_after == state.tokens_valid_after
     assert standings.read("jane").floor == state.tokens_valid_after
     assert [event[1:3] for event in events(database)] == [("app:revoked", "app")]
@@ -56,8 +56,8 @@ def test_everyone_is_revoked_at_once(revocations, standings, database):
 
 def test_an_undo_lowers_the_cut_off_and_keeps_the_floor(revocations, standings, database):
     """Old credentials work again, and no token says that it is older than Stream may still want."""
-    revoked = revocations.revoke("john", ORDER)
-    undone = revocations.undo("john", revoked.revocation.id, ORDER)
+    revoked = revocations.revoke("john", CONTEXT)
+    undone = revocations.undo("john", revoked.revocation.id, CONTEXT)
     standing = standings.read("john")
     assert undone.tokens_valid_after is undone.revocation is undone.reason is None
     assert standing.tokens_valid_after is None
@@ -67,21 +67,21 @@ def test_an_undo_lowers_the_cut_off_and_keeps_the_floor(revocations, standings, 
 
 def test_a_repeated_undo_changes_nothing(revocations, database):
     """It is answered as the first was, without another event or delivery."""
-    act = revocations.revoke("john", ORDER).revocation.id
-    first = revocations.undo("john", act, ORDER)
+    act = revocations.revoke("john", CONTEXT).revocation.id
+    first = revocations.undo("john", act, CONTEXT)
     before = (events(database), versions(database))
-    assert revocations.undo("john", act, ORDER) == first
+    assert revocations.undo("john", act, CONTEXT) == first
     assert (events(database), versions(database)) == before
 
 
 def test_only_the_latest_that_stands_is_undone(revocations, standings):
     """An earlier one is superseded until the later one is undone; then its cut-off is back."""
-    first = revocations.revoke("john", ORDER)
-    second = revocations.revoke("john", ORDER)
+    first = revocations.revoke("john", CONTEXT)
+    second = revocations.revoke("john", CONTEXT)
     with pytest.raises(Refusal) as refused:
-        revocations.undo("john", first.revocation.id, ORDER)
+        revocations.undo("john", first.revocation.id, CONTEXT)
     assert refused.value.code is Code.SUPERSEDED
-    state = revocations.undo("john", second.revocation.id, ORDER)
+    state = revocations.undo("john", second.revocation.id, CONTEXT)
     assert state.tokens_valid_after == first.tokens_valid_after
     assert state.revocation == first.revocation
     assert standings.read("john").floor == second.tokens_valid_after
@@ -90,45 +90,45 @@ def test_only_the_latest_that_stands_is_undone(revocations, standings):
 @pytest.mark.parametrize("whose", ["jane", None])
 def test_an_act_of_another_is_not_found(revocations, whose):
     """An id undoes only the acts of whom it belongs to."""
-    act = revocations.revoke("john", ORDER).revocation.id
+    act = revocations.revoke("john", CONTEXT).revocation.id
     with pytest.raises(Refusal) as refused:
-        revocations.undo(whose, act, ORDER)
+        revocations.undo(whose, act, CONTEXT)
     assert refused.value.code is Code.NOT_FOUND
 
 
 def test_a_suspension_is_one_act_however_often_it_is_asked_for(revocations, standings, database):
     """A second one changes nothing; it makes no row, no event and no delivery."""
-    first = revocations.suspend("john", ORDER)
+    first = revocations.suspend("john", CONTEXT)
     assert first.suspended
     assert first.revocation.kind == "suspension"
     assert standings.read("john").suspended
     before = (events(database), versions(database))
-    assert revocations.suspend("john", ORDER) == first
+    assert revocations.suspend("john", CONTEXT) == first
     assert (events(database), versions(database)) == before
 
 
 def test_why_somebody_is_suspended_is_told_while_they_are(revocations):
     """Later acts do not hide it, in the state or in the list; after that the latest act is told."""
-    revocations.suspend("john", Order("svc.backend", "spam"))
-    revocations.revoke("john", Order("svc.backend", "lost phone"))
+    revocations.suspend("john", ActionContext("svc.backend", "spam"))
+    revocations.revoke("john", ActionContext("svc.backend", "lost phone"))
     (listed,) = revocations.users(suspended=True, after=None, limit=10)
     assert listed.reason == revocations.state("john").reason == "spam"
     assert listed.revocation.kind == "revocation"
-    assert revocations.reinstate("john", ORDER).reason == "lost phone"
+    assert revocations.reinstate("john", CONTEXT).reason == "lost phone"
 
 
 def test_a_reinstated_user_must_sign_in_again(revocations, standings, database):
     """The cut-off of the suspension stays, until its own act is undone."""
-    suspended = revocations.suspend("john", ORDER)
+    suspended = revocations.suspend("john", CONTEXT)
     with pytest.raises(Refusal) as refused:
-        revocations.undo("john", suspended.revocation.id, ORDER)
+        revocations.undo("john", suspended.revocation.id, CONTEXT)
     assert (refused.value.code, refused.value.status) == (Code.USER_SUSPENDED, 409)
-    reinstated = revocations.reinstate("john", ORDER)
+    reinstated = revocations.reinstate("john", CONTEXT)
     assert not reinstated.suspended
     assert reinstated.tokens_valid_after == suspended.tokens_valid_after
-    assert revocations.reinstate("john", ORDER) == reinstated
+    assert revocations.reinstate("john", CONTEXT) == reinstated
     assert [event[1] for event in events(database)] == ["user:suspended", "user:reinstated"]
-    undone = revocations.undo("john", suspended.revocation.id, ORDER)
+    undone = revocations.undo("john", suspended.revocation.id, CONTEXT)
     assert undone.tokens_valid_after is None
     assert not standings.read("john").suspended
 
@@ -136,19 +136,21 @@ def test_a_reinstated_user_must_sign_in_again(revocations, standings, database):
 @pytest.mark.parametrize("user_id", ["john", None])
 def test_a_dry_run_does_nothing(revocations, standings, database, user_id):
     """It says what would come of the act, and leaves no trace."""
-    order = Order("svc.backend", dry_run=True)
-    state = revocations.revoke(user_id, order)
+    context = ActionContext("svc.backend", dry_run=True)
+    state = revocations.revoke(user_id, context)
     assert state.revocation is not None
     assert standings.read("john").tokens_valid_after is None
     assert events(database) == []
     assert versions(database) == {}
-    revocations.suspend("john", order)
+    revocations.suspend("john", context)
     assert not standings.read("john").suspended
 
 
 def test_acts_at_once_are_all_kept(revocations, standings, database):
     """Eight threads revoke one user that has no row yet: eight acts, one of them the latest."""
-    threads = [threading.Thread(target=revocations.revoke, args=("john", ORDER)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=revocations.revoke, args=("john", CONTEXT)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -161,8 +163,8 @@ def test_acts_at_once_are_all_kept(revocations, standings, database):
 def test_users_are_listed_by_id(revocations):
     """Those who were ever revoked or suspended, a page at a time, the suspended ones alone."""
     for user_id in ("carol", "alice", "bob"):
-        revocations.revoke(user_id, ORDER)
-    revocations.suspend("bob", ORDER)
+        revocations.revoke(user_id, CONTEXT)
+    revocations.suspend("bob", CONTEXT)
     everyone = revocations.users(suspended=None, after=None, limit=2)
     assert [state.user_id for state in everyone] == ["alice", "bob"]
     assert [s.user_id for s in revocations.users(suspended=None, after="bob", limit=2)] == ["carol"]
@@ -172,15 +174,15 @@ def test_users_are_listed_by_id(revocations):
 
 def test_how_long_a_revocation_holds(revocations):
     """As long as the weakest source that the id may come from; a suspension until it is ended."""
-    assert revocations.holds_until(revocations.revoke("john", ORDER)) is HoldsUntil.NEXT_SIGN_IN
-    assert revocations.holds_until(revocations.revoke("a0-x", ORDER)) is HoldsUntil.NEXT_TOKEN
-    assert revocations.holds_until(revocations.revoke(None, ORDER)) is HoldsUntil.NEXT_TOKEN
-    assert revocations.holds_until(revocations.suspend("john", ORDER)) is HoldsUntil.REINSTATEMENT
+    assert revocations.holds_until(revocations.revoke("john", CONTEXT)) is HoldsUntil.NEXT_SIGN_IN
+    assert revocations.holds_until(revocations.revoke("a0-x", CONTEXT)) is HoldsUntil.NEXT_TOKEN
+    assert revocations.holds_until(revocations.revoke(None, CONTEXT)) is HoldsUntil.NEXT_TOKEN
+    assert revocations.holds_until(revocations.suspend("john", CONTEXT)) is HoldsUntil.REINSTATEMENT
 
 
 def test_the_trail_is_append_only(revocations, database):
     """The database itself refuses to change or delete an event."""
-    revocations.revoke("john", ORDER)
+    revocations.revoke("john", CONTEXT)
     for statement in (
         audit_events.update().values(actor="nobody"),
         audit_events.delete(),

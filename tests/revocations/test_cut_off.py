@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from tests.postgres import PostgresServer
-from tests.refused_writes import refuse_writes
+from testing.postgres import PostgresServer
+from testing.refused_writes import refuse_writes
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
-from tokensvc.core.orders import Order
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
@@ -23,7 +23,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.standing.rules import issued_at
 from tokensvc.standing.store import StandingStore
 
-ORDER = Order("svc.backend")
+CONTEXT = ActionContext("svc.backend")
 SLOW_COMMIT = (
     """
     CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -49,7 +49,11 @@ class SteppingClock:
 
 def acts_on(database: Database, clock=system_clock) -> Revocations:
     return Revocations(
-        database, DatabaseClock(database, clock), [], delivers=True, places=threading.Semaphore(1)
+        database,
+        DatabaseClock(database, clock),
+        [],
+        delivers=True,
+        wait_slots=threading.Semaphore(1),
     )
 
 
@@ -81,7 +85,7 @@ def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
 ):
     """The clock is read in the transaction and after it; one act, one event, told as it is."""
     acts = acts_on(database, SteppingClock(*times))
-    state = getattr(acts, act)("ada", ORDER)
+    state = getattr(acts, act)("ada", CONTEXT)
     assert state.tokens_valid_after == state.revocation.tokens_valid_after == cut_off
     assert state.revocation.created_at == 1_000
     standing = StandingStore(database, SteppingClock(times[-1])).read("ada")
@@ -96,9 +100,9 @@ def test_an_act_that_was_undone_meanwhile_is_not_moved(database):
     other = acts_on(database, SteppingClock(1_002.0))
     acts = acts_on(database, SteppingClock(1_000.5, 1_003.0))
     between_commit_and_second_look(
-        acts, lambda: other.undo("ada", other.state("ada").revocation.id, ORDER)
+        acts, lambda: other.undo("ada", other.state("ada").revocation.id, CONTEXT)
     )
-    state = acts.revoke("ada", ORDER)
+    state = acts.revoke("ada", CONTEXT)
     assert state.tokens_valid_after is None
     assert state.revocation is None
 
@@ -116,7 +120,7 @@ def act_and_die(database: Database, act: str) -> None:
     dying = acts_on(database, SteppingClock(1_000.5))
     between_commit_and_second_look(dying, die)
     with pytest.raises(Died):
-        getattr(dying, act)("ada", ORDER)
+        getattr(dying, act)("ada", CONTEXT)
 
 
 @pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
@@ -125,7 +129,7 @@ def test_a_repetition_settles_what_a_dead_process_left(database):
     act_and_die(database, "suspend")
     assert acts_on(database).state("ada").tokens_valid_after == 1_001
     for now in (1_003.9, 1_020.0):
-        state = acts_on(database, SteppingClock(now)).suspend("ada", ORDER)
+        state = acts_on(database, SteppingClock(now)).suspend("ada", CONTEXT)
         assert state.tokens_valid_after == state.revocation.tokens_valid_after == 1_004
     assert count(database, revocations) == count(database, audit_events) == 1
 
@@ -135,8 +139,8 @@ def test_a_later_act_settles_those_before_it(database):
     """Else the undo of the later one would bring back a cut-off that a token has overtaken."""
     act_and_die(database, "revoke")
     acts = acts_on(database, SteppingClock(1_003.9))
-    later = acts.revoke("ada", ORDER)
-    state = acts.undo("ada", later.revocation.id, ORDER)
+    later = acts.revoke("ada", CONTEXT)
+    state = acts.undo("ada", later.revocation.id, CONTEXT)
     assert state.tokens_valid_after == 1_004
 
 
@@ -160,7 +164,7 @@ def test_a_slow_commit_on_postgresql(database):
     acts, standings = acts_on(database), StandingStore(database, system_clock)
     clean = []
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(acts.revoke, "ada", ORDER)
+        answer = pool.submit(acts.revoke, "ada", CONTEXT)
         while not answer.done():
             standing = standings.read("ada")
             if standing.tokens_valid_after is None:
@@ -178,12 +182,12 @@ def test_a_slow_commit_on_postgresql(database):
 def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
     """An act that waits over a second for another one is dated at the end of the wait."""
     acts = acts_on(database)
-    acts.revoke(user_id, ORDER)
+    acts.revoke(user_id, CONTEXT)
     locked = threading.Event()
 
     def revoke():
         locked.wait()
-        return acts.revoke(user_id, ORDER)
+        return acts.revoke(user_id, CONTEXT)
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(revoke)
@@ -206,15 +210,15 @@ TABLES = ["audit_events", "deliveries", "revocations"]
 )
 def test_an_act_is_whole_or_not_at_all(database, act, table):
     """Where its event, its delivery or its row cannot be written, everything stays as it was."""
-    acts, order = acts_on(database), ["ada", ORDER]
+    acts, context = acts_on(database), ["ada", CONTEXT]
     if act == "undo":
-        order.insert(1, acts.revoke("ada", ORDER).revocation.id)
+        context.insert(1, acts.revoke("ada", CONTEXT).revocation.id)
     if act == "reinstate":
-        acts.suspend("ada", ORDER)
+        acts.suspend("ada", CONTEXT)
     before = contents(database)
     refuse_writes(database, table)
     with pytest.raises((sa.exc.DBAPIError, Refusal)):
-        getattr(acts, act)(*order)
+        getattr(acts, act)(*context)
     assert contents(database) == before
 
 
@@ -232,7 +236,7 @@ def test_without_the_apps_row_nobody_is_told_that_everyone_is_revoked(database):
     with database.write() as tx:
         tx.exec_driver_sql("DELETE FROM app_standing")
     with pytest.raises(Refusal) as refused:
-        acts_on(database).revoke(None, ORDER)
+        acts_on(database).revoke(None, CONTEXT)
     assert refused.value.code == "temporarily_unavailable"
     assert count(database, revocations) == 0
 
@@ -249,7 +253,7 @@ def test_an_act_that_no_standby_confirms_is_not_answered():
         while setting(database, "synchronous_standby_names") != "away":
             time.sleep(0.05)
         with pytest.raises(Refusal) as refused:
-            acts_on(database).revoke("ada", ORDER)
+            acts_on(database).revoke("ada", CONTEXT)
         assert refused.value.code == "temporarily_unavailable"
     finally:
         database.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres import PostgresServer
+from testing.postgres import PostgresServer
 from tests.revocations.live import World, minted, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.revocations.live import World
 
 ACTS = [

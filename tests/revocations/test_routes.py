@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.client import Client
+from testing.http_client import Client
 from tests.revocations.live import CLOCK_AHEAD, World, claims, minted
 from tokensvc.revocations.state import UNDO_WARNING
 from tokensvc.stream.api import rfc3339

@@ -13,11 +13,11 @@ import urllib3
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.doubles.faults import Answer
-from tests.doubles.http_double import Call
-from tests.live import Service, running_service
-from tests.service_clients import make_client
-from tokensvc.clients.making import CreatedClient
+from testing.doubles.faults import Answer
+from testing.doubles.http_double import Call
+from testing.service import Service, running_service
+from testing.service_clients import make_client
+from tokensvc.clients.creation import CreatedClient
 from tokensvc.database import tables
 from tokensvc.database.engine import Database
 

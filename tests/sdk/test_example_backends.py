@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.doubles.faults import Answer
-from tests.doubles.http_double import HttpDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import ROOT, STREAM_API_KEY, free_port
+from testing.doubles.faults import Answer
+from testing.doubles.http_double import HttpDouble
+from testing.doubles.stream import StreamDouble
+from testing.service import ROOT, STREAM_API_KEY, free_port
 from tests.sdk.chat_app import ChatApp
 
 PATIENCE = 30

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from testing.doubles.issuer import IssuerDouble, private_key, public_jwk
 from tests.conftest import ManualClock
-from tests.doubles.issuer import IssuerDouble, private_key, public_jwk
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -47,7 +47,7 @@ def make_issuers(
             Alphabet.DOCUMENTED,
             IssuerKeyStore(database),
             IDP_CLOCK,
-            places=threading.Semaphore(2),
+            wait_slots=threading.Semaphore(2),
         )
         issuers.refresh()
         return issuers

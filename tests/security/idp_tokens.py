@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.doubles.issuer import IssuerDouble
+from testing.doubles.issuer import IssuerDouble
 from tests.issuers.refusals import refused
 from tokensvc.core.errors import Code
 from tokensvc.issuers.service import Issuers

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.live import ROOT, Service, running_service
-from tests.raw import MARKER, connect, converse, parse, read_to_end
+from testing.http_client import Client
+from testing.raw import MARKER, connect, converse, parse, read_to_end
+from testing.service import ROOT, Service, running_service
 from tests.security.test_http_smuggling import check_problem
 
 MORE_THAN_THREADS = 40

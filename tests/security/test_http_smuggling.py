@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import check
-from tests.live import Service, running_service
-from tests.raw import MARKER, RawAnswer, converse
+from testing.http_client import check
+from testing.raw import MARKER, RawAnswer, converse
+from testing.service import Service, running_service
 
 HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OPEN = b"POST /v1/token HTTP/1.1\r\nHost: localhost\r\n"

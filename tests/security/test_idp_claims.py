@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.issuer import IssuerDouble
+from testing.doubles.issuer import IssuerDouble
 from tests.issuers.refusals import refused
 from tests.security.conftest import NOW
 from tests.security.idp_tokens import assert_invalid, with_payload

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.issuer import IssuerDouble, base64url, compact
+from testing.doubles.issuer import IssuerDouble, base64url, compact
 from tests.issuers.refusals import refused
 from tests.security.idp_tokens import assert_invalid, payload_with, with_payload
 from tokensvc.core.errors import Code, Refusal

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from tests.doubles.issuer import compact, private_key
+from testing.doubles.issuer import compact, private_key
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
@@ -64,7 +64,12 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
     database = Database.open(f"sqlite:///{folder / 'unused.db'}", pool_size=1)
     store = IssuerKeyStore(database)
     yield Issuers(
-        [acme], JwksSettings(), Alphabet.DOCUMENTED, store, time.time, places=threading.Semaphore(1)
+        [acme],
+        JwksSettings(),
+        Alphabet.DOCUMENTED,
+        store,
+        time.time,
+        wait_slots=threading.Semaphore(1),
     )
     database.close()
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.doubles.issuer import IssuerDouble, base64url, compact, private_key, public_jwk
+from testing.doubles.issuer import IssuerDouble, base64url, compact, private_key, public_jwk
 from tests.security.conftest import IDP_CLOCK, NOW
 from tests.security.idp_tokens import assert_invalid
 from tokensvc.issuers.service import Issuers

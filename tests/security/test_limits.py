@@ -8,10 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from tests.live import free_port, settings_environ
-from tests.service_clients import make_client
-from tokensvc import bootstrap, settings, startup
-from tokensvc.bootstrap import Services
+from testing.service import free_port, settings_environ
+from testing.service_clients import make_client
+from tokensvc.app import container, startup
+from tokensvc.app.container import Services
+from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.limits import redis as limits_redis
@@ -68,7 +69,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     """Give the services of a process that lets three failures a minute pass."""
     loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
     startup.prepare(loaded)
-    services = bootstrap.build(loaded)
+    services = container.build(loaded)
     yield services
     services.close()
 

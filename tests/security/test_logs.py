@@ -14,7 +14,7 @@ import structlog
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.logs import caught_log
+from testing.logs import caught_log
 from tokensvc.telemetry import redaction
 
 SHOWN = 16
@@ -188,7 +188,7 @@ def test_configured_secrets_are_known_by_their_value(
 ) -> None:
     """A secret of the settings is in no line, whatever it looks like and however it is escaped."""
     with caught_log(format=style) as log:
-        redaction.conceal([secret])
+        redaction.register_secrets([secret])
         sink(f"{before}{secret} and more")
         written = log.text()
         assert written
@@ -199,7 +199,7 @@ def test_configured_secrets_are_known_by_their_value(
 def test_a_secret_cut_by_a_long_field_is_not_half_shown() -> None:
     """A long field is cut, perhaps in the middle of a secret."""
     with caught_log() as log:
-        redaction.conceal(["planted-" + "s3cret-" * 10])
+        redaction.register_secrets(["planted-" + "s3cret-" * 10])
         LOG.info("something", detail="x" * 1000 + "planted-" + "s3cret-" * 10)
         assert "s3cret" not in log.text()
 
@@ -210,7 +210,7 @@ def test_no_line_of_a_secret_of_several_lines_is_shown(style: str) -> None:
     """A private key in a traceback is known before its lines are set apart."""
     secret = "-----BEGIN KEY-----\nfirst-half\nsecond-half\n-----END KEY-----"
     with caught_log(format=style) as log:
-        redaction.conceal([secret])
+        redaction.register_secrets([secret])
         as_exception(f"cannot read {secret}")
         assert "half" not in log.text()
 
@@ -219,8 +219,8 @@ def test_no_line_of_a_secret_of_several_lines_is_shown(style: str) -> None:
 def test_secrets_of_every_reload_stay_hidden() -> None:
     """A reload brings new secrets; a request that began before it may still log an old one."""
     with caught_log() as log:
-        redaction.conceal(["first-secret"])
-        redaction.conceal(["first-secret-extended", "third-secret"])
+        redaction.register_secrets(["first-secret"])
+        redaction.register_secrets(["first-secret-extended", "third-secret"])
         LOG.info("first-secret, first-secret-extended, third-secret")
         assert log.lines()[0]["event"] == "[redacted], [redacted], [redacted]"
 
@@ -247,7 +247,7 @@ def test_a_secret_cut_by_a_long_traceback_is_not_half_shown() -> None:
     """Only the end of a long traceback is kept, and it may begin in the middle of a secret."""
     secret = "planted-" + "s3cret-" * 40
     with caught_log() as log:
-        redaction.conceal([secret])
+        redaction.register_secrets([secret])
         as_exception(secret + "y" * (16_384 - 200))
         assert "s3cret" not in log.text()
 

@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from tests.service_clients import OPERATOR, rights
+from testing.service_clients import OPERATOR, rights
 from tokensvc.clients import service
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
@@ -28,7 +28,7 @@ def administration(database, clock):
 
 @pytest.fixture
 def client(administration):
-    return administration.create("backend", rights("tokens:mint"), by=OPERATOR)
+    return administration.create("backend", rights("tokens:mint"), grantor=OPERATOR)
 
 
 def refusal_of(clients, client_id, secret):
@@ -102,8 +102,8 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
     monkeypatch.setattr(PreparedRead, "fetch_all", counted("query", PreparedRead.fetch_all))
     monkeypatch.setattr(service, "hash_secret", counted("hash", service.hash_secret))
     monkeypatch.setattr(hmac, "compare_digest", counted("compare", hmac.compare_digest))
-    administration.create("two", rights("tokens:mint"), by=OPERATOR)
-    administration.add_secret("svc.two", by=OPERATOR)
+    administration.create("two", rights("tokens:mint"), grantor=OPERATOR)
+    administration.add_secret("svc.two", grantor=OPERATOR)
     done = []
     for client_id, secret in (
         ("svc.unknown", "wrong"),
@@ -122,7 +122,7 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
 @pytest.mark.sec(47)
 def test_an_expired_secret_is_told_from_a_wrong_one(clients, administration, client, clock):
     """To whoever has it: they are to take the newer one. The other secret goes on."""
-    expiring = administration.add_secret(client.id, int(clock.now) + 60, by=OPERATOR)
+    expiring = administration.add_secret(client.id, int(clock.now) + 60, grantor=OPERATOR)
     clock.now += 59.9
     assert clients.authenticate(client.id, expiring.secret)
     clock.now += 0.1
@@ -136,24 +136,24 @@ def test_an_expired_secret_is_told_from_a_wrong_one(clients, administration, cli
 def test_a_change_holds_for_the_next_call(clients, administration, client, change):
     """A client's row is read on each call: what one process changes, all others know at once."""
     administration.change(
-        client.id, scopes=["tokens:mint", "users:read"], vouches=True, by=OPERATOR
+        client.id, scopes=["tokens:mint", "users:read"], vouches=True, grantor=OPERATOR
     )
     caller = clients.authenticate(client.id, client.secret.secret)
     assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, True)
     assert caller.secret_id == client.secret.id
     if change == "scope":
-        administration.change(client.id, scopes=["users:read"], by=OPERATOR)
+        administration.change(client.id, scopes=["users:read"], grantor=OPERATOR)
         caller = clients.authenticate(client.id, client.secret.secret)
         assert (caller.scopes, caller.vouches) == ({"users:read"}, True)
     elif change == "vouches":
-        administration.change(client.id, vouches=False, by=OPERATOR)
+        administration.change(client.id, vouches=False, grantor=OPERATOR)
         caller = clients.authenticate(client.id, client.secret.secret)
         assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, False)
     else:
         if change == "delete":
-            administration.delete(client.id, by=OPERATOR)
+            administration.delete(client.id, grantor=OPERATOR)
         else:
-            administration.delete_secret(client.id, client.secret.id, by=OPERATOR)
+            administration.delete_secret(client.id, client.secret.id, grantor=OPERATOR)
         refusal = refusal_of(clients, client.id, client.secret.secret)
         assert refusal.code is Code.CREDENTIALS_INVALID
 
@@ -167,9 +167,9 @@ def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
     administration, may = ClientAdministration(database, clock), rights("tokens:mint")
     given = "given-by-the-operator-0123456789abcdef"
     secrets = [
-        administration.create("backend", may, by=OPERATOR).secret.secret,
-        administration.create("given", may, by=OPERATOR, secret=given).secret.secret,
-        administration.add_secret("svc.given", by=OPERATOR).secret,
+        administration.create("backend", may, grantor=OPERATOR).secret.secret,
+        administration.create("given", may, grantor=OPERATOR, secret=given).secret.secret,
+        administration.add_secret("svc.given", grantor=OPERATOR).secret,
     ]
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     database.close()
@@ -182,7 +182,7 @@ def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
 @pytest.mark.sec(25)
 def test_a_secret_is_not_printed(clients, administration, client):
     """What `create` and `add_secret` give shows its secret only when asked for it by name."""
-    added = administration.add_secret(client.id, by=OPERATOR)
+    added = administration.add_secret(client.id, grantor=OPERATOR)
     for shown in (client, client.secret, added, clients, administration, clients.page()):
         assert client.secret.secret not in repr(shown)
         assert added.secret not in repr(shown)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from tests.logs import caught_log
-from tokensvc.settings import Settings, SettingsError, load
+from testing.logs import caught_log
+from tokensvc.config.loader import Settings, SettingsError, load
 
 BASE = {"TOKENSVC_PUBLIC_URL": "https://tokens.example"}
 ISSUER = {

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from tests.doubles.faults import Answer as Ordered
-from tests.doubles.stream import StreamDouble
-from tokensvc.stream import answers, api, wire
-from tokensvc.stream.api import KeyPair, StreamApi, Verdict
+from testing.doubles.faults import Answer as Ordered
+from testing.doubles.stream import StreamDouble
+from tokensvc.stream import api, wire
+from tokensvc.stream import responses as answers
+from tokensvc.stream.api import CallStatus, KeyPair, StreamApi
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
 PAIR = KeyPair(KEY, SECRET.encode())
@@ -30,10 +31,10 @@ def calls(stream):
 
 def test_a_verdict_is_streams_own_word(stream, calls):
     """Done with 200 and how long it took, refused with a 4xx that has Stream's code."""
-    assert calls.set_app_cut_off(PAIR, 5).verdict is Verdict.DONE
+    assert calls.set_app_cut_off(PAIR, 5).verdict is CallStatus.DONE
     stream.fail_with(4, ROUTE)
     refused = calls.set_app_cut_off(PAIR, 5)
-    assert (refused.verdict, refused.status, refused.code) == (Verdict.REFUSED, 400, 4)
+    assert (refused.verdict, refused.status, refused.code) == (CallStatus.REFUSED, 400, 4)
     assert "on order" in refused.detail
 
 
@@ -58,7 +59,7 @@ def test_everything_else_is_no_verdict(stream, calls, ordered):
     """A proxy may have passed the call on before it answered in Stream's place."""
     stream.faults.answer(ordered, ROUTE)
     answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.verdict is CallStatus.UNKNOWN
     assert answer.detail
 
 
@@ -78,11 +79,11 @@ ABOUT_USERS = {
 def test_an_answer_without_the_users_is_no_verdict(stream, calls, route, call, users):
     """Who was written comes back, and who was found has an id: else it is not Stream's answer."""
     stream.app.users = {user_id: {"id": user_id} for user_id in USERS}
-    assert call(calls).verdict is Verdict.DONE
+    assert call(calls).verdict is CallStatus.DONE
     body = {"duration": "1ms", **({} if users is None else {"users": users})}
     stream.faults.answer(Ordered(200, body), route)
     answer = call(calls)
-    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.verdict is CallStatus.UNKNOWN
     assert "without the users" in answer.detail
 
 
@@ -91,21 +92,21 @@ def test_a_lost_answer_is_no_verdict(stream, calls, fault, monkeypatch):
     """The request had left this host."""
     monkeypatch.setattr(wire, "TIMEOUT", 0.3)
     getattr(stream.faults, fault)(ROUTE)
-    assert calls.set_app_cut_off(PAIR, 5).verdict is Verdict.UNKNOWN
+    assert calls.set_app_cut_off(PAIR, 5).verdict is CallStatus.UNKNOWN
 
 
 def test_what_never_left_is_not_sent(stream, calls):
     """Nobody listens: what was asked for cannot happen later."""
     stream.close()
     answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is Verdict.NOT_SENT
+    assert answer.verdict is CallStatus.NOT_SENT
     assert "not reached" in answer.detail
 
 
 def test_a_host_whose_certificate_is_not_trusted_is_sent_nothing(stream):
     """The handshake comes first: neither token nor cut-off goes to a stranger."""
     answer = StreamApi(stream.url.replace("http:", "https:"), time.time).set_app_cut_off(PAIR, 5)
-    assert answer.verdict is Verdict.NOT_SENT
+    assert answer.verdict is CallStatus.NOT_SENT
     assert stream.calls.all() == []
 
 
@@ -114,7 +115,7 @@ def test_an_endless_answer_ends(stream, calls, monkeypatch):
     monkeypatch.setattr(wire, "DEADLINE", 0.3)
     stream.faults.hang(ROUTE)
     answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.verdict is CallStatus.UNKNOWN
     assert "took over" in answer.detail
 
 

@@ -5,8 +5,8 @@ import time
 import pytest
 from stream_chat import StreamChat
 
-from tests.doubles.faults import Answer
-from tests.doubles.stream import StreamDouble
+from testing.doubles.faults import Answer
+from testing.doubles.stream import StreamDouble
 from tokensvc.stream import wire
 from tokensvc.stream.api import AppIdentity, StreamUnavailableError, check_key
 
@@ -120,9 +120,9 @@ def test_a_dead_stream_ends_the_call_without_a_leak(stream, fault, monkeypatch):
     getattr(stream.faults, fault)("GET /app")
     with pytest.raises(StreamUnavailableError) as raised:
         check(stream)
-    told = f"{raised.value!r} {raised.value.__cause__!r}"
-    assert SECRET not in told
-    assert "eyJ" not in told
+    error_text = f"{raised.value!r} {raised.value.__cause__!r}"
+    assert SECRET not in error_text
+    assert "eyJ" not in error_text
 
 
 def test_an_answer_that_drips_is_cut_off(stream, monkeypatch):

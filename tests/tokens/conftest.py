@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from tests.client import Answer, Client
-from tests.doubles.issuer import IssuerDouble
-from tests.live import Service, running_service
-from tests.service_clients import basic, make_client
-from tokensvc.clients.making import CreatedClient
+from testing.doubles.issuer import IssuerDouble
+from testing.http_client import Answer, Client
+from testing.service import Service, running_service
+from testing.service_clients import basic, make_client
+from tokensvc.clients.creation import CreatedClient
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.client import Answer
-from tests.service_clients import basic
+from testing.http_client import Answer
+from testing.service_clients import basic
 from tests.tokens.conftest import World
-from tokensvc.clients.making import CreatedClient
+from tokensvc.clients.creation import CreatedClient
 
 NOW = int(time.time())
 

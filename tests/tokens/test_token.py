@@ -8,9 +8,9 @@ from functools import partial
 import jwt
 import pytest
 
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.tokens.conftest import World
-from tokensvc.clients.making import CreatedClient
+from tokensvc.clients.creation import CreatedClient
 
 JOHN = {
     "id": "john",

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from testing.service_clients import make_client
 from tests.conftest import ManualClock
-from tests.service_clients import make_client
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.service import Clients
 from tokensvc.database.clock import DatabaseClock

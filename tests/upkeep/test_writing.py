@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.client import Client
-from tests.live import running_service
-from tests.service_clients import OPERATOR, basic, make_client, refusal_of
+from testing.http_client import Client
+from testing.service import running_service
+from testing.service_clients import OPERATOR, basic, make_client, refusal_of
 from tests.upkeep.conftest import Worker
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
@@ -26,7 +26,7 @@ from tokensvc.upkeep import loop
 def test_a_use_is_written_to_the_minute(worker: Worker) -> None:
     """Of the secret that was used, and of no other."""
     administration = ClientAdministration(worker.database, worker.clock)
-    added = administration.add_secret("svc.backend", by=OPERATOR)
+    added = administration.add_secret("svc.backend", grantor=OPERATOR)
     worker.clock.now = 1_800_000_100.0
     worker.usage.secret_used(added.id)
     worker.upkeep.write_usage()

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.doubles.issuer import compact, private_key, public_jwk
+from testing.doubles.issuer import compact, private_key, public_jwk
 
 NOW = 1_794_999_995
 SIGNED_IN_AT = NOW - 4000

@@ -9,7 +9,7 @@ AUTH_TIME_AHEAD = 2
 """Seconds by which the clock of the app's own backend may run ahead of ours."""
 
 
-def refuse_by_standing(caller: Caller, standing: Standing, auth_time: int | None = None) -> None:
+def check_standing(caller: Caller, standing: Standing, auth_time: int | None = None) -> None:
     """
     Refuse whoever is suspended, or signed in before a cut-off.
 
@@ -28,12 +28,12 @@ def refuse_by_standing(caller: Caller, standing: Standing, auth_time: int | None
     if isinstance(caller, ServiceCaller):
         if caller.vouches:
             return
-        _refuse_covered(standing, auth_time, AUTH_TIME_AHEAD)
+        _check_sign_in_time(standing, auth_time, AUTH_TIME_AHEAD)
     else:
-        _refuse_covered(standing, caller.signed_in_at, caller.clock_ahead)
+        _check_sign_in_time(standing, caller.signed_in_at, caller.clock_ahead)
 
 
-def _refuse_covered(standing: Standing, signed_in_at: int | None, clock_ahead: int) -> None:
+def _check_sign_in_time(standing: Standing, signed_in_at: int | None, clock_ahead: int) -> None:
     threshold = standing_rules.sign_in_after(standing, clock_ahead)
     if threshold is None or (signed_in_at is not None and signed_in_at >= threshold):
         return

@@ -1,6 +1,6 @@
 """Authenticate whoever calls, and read a signed-in user's standing."""
 
-from tokensvc.callers.rules import refuse_by_standing
+from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
@@ -44,7 +44,7 @@ class Callers:
             Refusal: `rate_limited`, `credentials_invalid`, `credentials_expired`,
                 `user_id_invalid` or `temporarily_unavailable`.
         """
-        self._refuse_failing(address)
+        self._check_address(address)
         try:
             caller = self._verify(credential)
         except Refusal as refusal:
@@ -102,7 +102,7 @@ class Callers:
         if limited:
             self.admit(caller)
         standing = self._standings.read(caller.user_id)
-        refuse_by_standing(caller, standing)
+        check_standing(caller, standing)
         return caller, standing
 
     def service_with(self, scope: str, credential: Credential, address: str) -> ServiceCaller:
@@ -129,7 +129,7 @@ class Callers:
                     self._usage.secret_used(service.secret_id)
                 return service
 
-    def _refuse_failing(self, address: str) -> None:
+    def _check_address(self, address: str) -> None:
         state = self._limiter.peek("failures", address)
         if not state.allowed:
             set_rate_limit_fields(*fields(state))

@@ -24,8 +24,8 @@ from tokensvc.cli.token import token
 from tokensvc.cli.user_id import user_id
 from tokensvc.cli.users import users
 from tokensvc.cli.worker import worker
+from tokensvc.config.loader import SettingsError
 from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.settings import SettingsError
 
 
 class _Commands(click.Group):

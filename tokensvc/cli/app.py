@@ -2,11 +2,11 @@
 
 import click
 
-from tokensvc.cli.acts import act_options
+from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import json_option
-from tokensvc.cli.revocations import tell_act, tell_state
+from tokensvc.cli.revocations import print_action, print_state
 from tokensvc.cli.session import opened_services
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 
 
 @click.group("app")
@@ -15,20 +15,20 @@ def app() -> None:
 
 
 @app.command("revoke", short_help="Sign everyone out everywhere.")
-@act_options
+@action_options
 @json_option
-def revoke(*, order: Order, as_json: bool) -> None:
+def revoke(*, context: ActionContext, as_json: bool) -> None:
     """Sign everyone out everywhere: only sign-ins from now on get tokens."""
     with opened_services(with_keys=False) as services:
-        state = services.revocations.revoke(None, order)
-        tell_act(services.revocations, state, order, as_json=as_json)
+        state = services.revocations.revoke(None, context)
+        print_action(services.revocations, state, context, as_json=as_json)
 
 
 @app.command("undo", short_help="Take the latest act against everyone back.")
 @click.argument("revocation_id")
-@act_options
+@action_options
 @json_option
-def undo(revocation_id: str, *, order: Order, as_json: bool) -> None:
+def undo(revocation_id: str, *, context: ActionContext, as_json: bool) -> None:
     """
     Take REVOCATION_ID back, the latest act against everyone, which `show` names.
 
@@ -36,8 +36,8 @@ def undo(revocation_id: str, *, order: Order, as_json: bool) -> None:
     one stay so.
     """
     with opened_services(with_keys=False) as services:
-        state = services.revocations.undo(None, revocation_id, order)
-        tell_act(services.revocations, state, order, as_json=as_json, is_undo=True)
+        state = services.revocations.undo(None, revocation_id, context)
+        print_action(services.revocations, state, context, as_json=as_json, is_undo=True)
 
 
 @app.command("show")
@@ -45,4 +45,4 @@ def undo(revocation_id: str, *, order: Order, as_json: bool) -> None:
 def show(*, as_json: bool) -> None:
     """Tell what stands against everyone, and what Stream knows of it."""
     with opened_services(with_keys=False) as services:
-        tell_state(services.revocations.state(None), as_json=as_json)
+        print_state(services.revocations.state(None), as_json=as_json)

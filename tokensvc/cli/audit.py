@@ -62,5 +62,5 @@ def _line(event: AuditEvent) -> str:
     outcome = "" if event.outcome == DONE else f" ({event.outcome})"
     request = f"  request {event.request_id}" if event.request_id is not None else ""
     reason = f"  {event.reason}" if event.reason is not None else ""
-    told = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
-    return f"{event.id}  {at(event.time)}  {printable(told)}"
+    audit_reason = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
+    return f"{event.id}  {at(event.time)}  {printable(audit_reason)}"

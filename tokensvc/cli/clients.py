@@ -3,11 +3,11 @@
 import click
 import msgspec
 
-from tokensvc.cli.acts import operator as operator_login
-from tokensvc.cli.acts import reason_option
+from tokensvc.cli.actions import operator as operator_login
+from tokensvc.cli.actions import reason_option
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.clients.rules import Grantor, Rights, operator, told_of_change
+from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
 from tokensvc.clients.scopes import SCOPES
 from tokensvc.clients.state import ClientSecret, ServiceClient, client_state
 from tokensvc.clients.store import StoredClient
@@ -57,7 +57,7 @@ def create(
     with opened_services() as services:
         administration = services.client_administration
         make = administration.create_if_absent if if_absent else administration.create
-        made = make(name, rights, by=_grantor(reason), secret=given)
+        made = make(name, rights, grantor=_grantor(reason), secret=given)
     if isinstance(made, StoredClient):
         client, secret = made, None
     else:
@@ -69,7 +69,7 @@ def create(
         click.echo(f"{client.id} is there already; nothing was changed.")
     else:
         _tell_created(client_state(client), secret)
-    lacking = "; ".join(told_of_change(client.rights, rights))
+    lacking = "; ".join(describe_change(client.rights, rights))
     if lacking:
         click.echo(
             f"{client.id} is not as it was asked for, which would be: {lacking}. To change it: "
@@ -124,7 +124,7 @@ def rotate(
     expires_at = None if expires_in is None else int(system_clock()) + expires_in
     with opened_services() as services:
         created = services.client_administration.add_secret(
-            client_id, expires_at, secret=given, by=_grantor(reason)
+            client_id, expires_at, secret=given, grantor=_grantor(reason)
         )
     shown = None if given else created.secret
     if as_json:
@@ -146,9 +146,9 @@ def delete(client_id: str, secret_id: str | None, *, reason: str | None, as_json
     with opened_services(with_keys=False) as services:
         administration = services.client_administration
         if secret_id is None:
-            administration.delete(client_id, by=_grantor(reason))
+            administration.delete(client_id, grantor=_grantor(reason))
         else:
-            administration.delete_secret(client_id, secret_id, by=_grantor(reason))
+            administration.delete_secret(client_id, secret_id, grantor=_grantor(reason))
     if as_json:
         write_json({"deleted": secret_id or client_id})
     else:

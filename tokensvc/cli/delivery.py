@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 import click
 
-from tokensvc.cli.acts import operator, reason_option
+from tokensvc.cli.actions import operator, reason_option
 from tokensvc.cli.output import at, json_option, printable, write_json, write_table
 from tokensvc.cli.session import opened_services
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.delivery.rules import Delivery, DeliveryKind, DeliveryState
 
 _OPEN = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
@@ -74,12 +74,12 @@ def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: 
     With user ids or --app, send the states of these once more, even if Stream is known to hold
     them: for when somebody has changed them in Stream's dashboard.
     """
-    order = Order(operator(), reason)
+    context = ActionContext(operator(), reason)
     with opened_services() as services:
         if user_ids or app:
-            number = len(services.deliveries.send_again(user_ids, order, app=app))
+            number = len(services.deliveries.resend(user_ids, context, app=app))
         else:
-            number = services.deliveries.retry(order)
+            number = services.deliveries.retry(context)
     if as_json:
         write_json({"due": number})
     else:

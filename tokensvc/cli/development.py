@@ -27,12 +27,12 @@ from tokensvc.cli.development_guide import EMULATOR, Guide
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import Rights, operator
+from tokensvc.config.loader import SettingsError
+from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
-from tokensvc.settings import SettingsError
-from tokensvc.settings_model import PLACEHOLDER_API_KEY
 from tokensvc.tokens.rules import MINT_SCOPE
 
 FOLDER = Path("var")
@@ -50,7 +50,7 @@ START_SECONDS = 30.0
 def main(bind: str) -> None:
     """Run the service for development, and print lines that work as they stand."""
     host, port = development_guide.split_bind(bind)
-    development_guide.refuse_taken(host, port)
+    development_guide.check_not_taken(host, port)
     addresses = development_guide.addresses(host)
     issuer = DevelopmentIssuer(
         FOLDER / "development-issuer.pem",
@@ -133,20 +133,22 @@ def _sign_in(issuer: DevelopmentIssuer) -> Path:
 def _demo_client(secret_file: Path) -> str:
     """Give the id of a backend that may mint for anyone and ban them, with its secret in a file."""
     secret = _keep(secret_file, secrets.token_urlsafe(32))
-    rights, by = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
+    rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
         client_id, clients = f"svc.{DEMO_CLIENT}", services.client_administration
         try:
-            clients.create_if_absent(DEMO_CLIENT, rights, by=by, secret=secret)
-            clients.change(client_id, DEMO_SCOPES, by=by)  # one of an earlier release may do less
+            clients.create_if_absent(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
+            clients.change(
+                client_id, DEMO_SCOPES, grantor=grantor
+            )  # one of an earlier release may do less
         except Refusal as refusal:
             if refusal.code is not Code.CONFLICT:
                 raise
             # Its file of secrets was deleted, so nobody has the old one any more.
-            clients.delete(client_id, by=by)
-            clients.create(DEMO_CLIENT, rights, by=by, secret=secret)
+            clients.delete(client_id, grantor=grantor)
+            clients.create(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
     return client_id
 
 

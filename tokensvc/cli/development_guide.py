@@ -117,7 +117,7 @@ def local_url(host: str, port: int) -> str:
     return f"http://{'127.0.0.1' if host in _EVERY_INTERFACE else host}:{port}"
 
 
-def refuse_taken(host: str, port: int) -> None:
+def check_not_taken(host: str, port: int) -> None:
     """
     Refuse a port that something else listens on: the printed lines would go there.
 

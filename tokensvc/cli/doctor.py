@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
-from tokensvc import bootstrap, startup
-from tokensvc.bootstrap import Services
+from tokensvc.app import container, startup
+from tokensvc.app.container import Services
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import given_or_stdin, load_settings
+from tokensvc.config.loader import Settings, SettingsError
+from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
@@ -20,8 +22,6 @@ from tokensvc.keys.rules import KeyState, fingerprint
 from tokensvc.keys.vault import Vault
 from tokensvc.ops.checks import check_delivery
 from tokensvc.ops.health import CheckResult, State
-from tokensvc.settings import Settings, SettingsError
-from tokensvc.settings_model import PLACEHOLDER_API_KEY
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 
 _MARKS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
@@ -48,9 +48,9 @@ def doctor(unverified_token: str | None, *, as_json: bool) -> None:
         results = _examine()
     else:
         results = _explain(given_or_stdin(unverified_token, "token"))
-    told = []
+    audit_reason = []
     for result in results:
-        told.append(result)
+        audit_reason.append(result)
         if not as_json:
             detail = f"{result.name}: {result.detail}" if result.detail else result.name
             click.echo(f"{_MARKS[result.state]}  {printable(detail)}")
@@ -58,10 +58,10 @@ def doctor(unverified_token: str | None, *, as_json: bool) -> None:
         write_json(
             [
                 {"check": result.name, "state": result.state, "detail": result.detail}
-                for result in told
+                for result in audit_reason
             ]
         )
-    if any(result.state is State.FAILED for result in told):
+    if any(result.state is State.FAILED for result in audit_reason):
         raise SystemExit(1)
 
 
@@ -78,7 +78,7 @@ def _examine() -> Iterator[CheckResult]:
     if found.state is State.FAILED:
         return
     try:
-        with _unwritten(settings) as services:
+        with _read_only_services(settings) as services:
             yield from _issuers(services)
             yield from _stream(services)
             yield check_delivery(services.deliveries)
@@ -94,7 +94,7 @@ class _ReadStore(IssuerKeyStore):
 
 
 @contextmanager
-def _unwritten(settings: Settings) -> Iterator[Services]:
+def _read_only_services(settings: Settings) -> Iterator[Services]:
     """
     Give the services of the settings, made of what is there: a diagnosis writes nothing.
 
@@ -105,14 +105,14 @@ def _unwritten(settings: Settings) -> Iterator[Services]:
         StartupError: What the operator must change first.
     """
     with tempfile.TemporaryDirectory() as folder:
-        if _is_yet_to_be_made(settings.sqlite_path):
+        if _is_missing(settings.sqlite_path):
             scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
             settings = settings.model_copy(update={"database_url": scratch})
             startup.prepare_schema(settings)
-        if not settings.encryption_keys and _is_yet_to_be_made(bootstrap.key_file(settings)):
+        if not settings.encryption_keys and _is_missing(container.key_file(settings)):
             passing = (SecretStr(Vault.generate_key()),)
             settings = settings.model_copy(update={"encryption_keys": passing})
-        services = bootstrap.build(settings, issuer_keys=_ReadStore)
+        services = container.build(settings, issuer_keys=_ReadStore)
         try:
             schema.require_current(services.database)
             yield services
@@ -120,16 +120,16 @@ def _unwritten(settings: Settings) -> Iterator[Services]:
             services.close()
 
 
-def _is_yet_to_be_made(path: Path | None) -> bool:
+def _is_missing(path: Path | None) -> bool:
     return path is not None and not path.exists()
 
 
 def _database(settings: Settings) -> CheckResult:
     path = settings.sqlite_path
-    if _is_yet_to_be_made(path):
+    if _is_missing(path):
         return CheckResult("database", State.DEGRADED, f"{path} is made by the first start")
     try:
-        database = bootstrap.open_database(settings)
+        database = container.open_database(settings)
         try:
             status = schema.status(database)
         finally:
@@ -173,7 +173,7 @@ def _stream(services: Services) -> Iterator[CheckResult]:
             clocks.append(answer.clock_ahead)
     for key in services.keys.unreadable():
         name = _name(key.api_key, key.state, key.fingerprint)
-        yield CheckResult(name, State.FAILED, startup.told_of_damage(key))
+        yield CheckResult(name, State.FAILED, startup.damaged_key_message(key))
     yield from (_clock(ahead, services.settings.token.skew) for ahead in clocks[:1])
 
 
@@ -226,7 +226,7 @@ def _clock(ahead: float, skew: int) -> CheckResult:
 
 
 def _explain(unverified_token: str) -> Iterator[CheckResult]:
-    with _unwritten(load_settings()) as services:
+    with _read_only_services(load_settings()) as services:
         services.issuers.load_stored_keys()
         services.issuers.refresh()
         findings = services.issuers.explain(unverified_token)

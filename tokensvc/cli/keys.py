@@ -2,10 +2,10 @@
 
 import click
 
-from tokensvc.cli.acts import act_options
+from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import opened_services
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.keys.reencryption import Progress
 
 _UNREADABLE = "no key of this process unwraps them: put that key back, and run this again."
@@ -22,9 +22,9 @@ def keys() -> None:
 
 
 @keys.command("reencrypt")
-@act_options
+@action_options
 @json_option
-def reencrypt(*, order: Order, as_json: bool) -> None:
+def reencrypt(*, context: ActionContext, as_json: bool) -> None:
     """
     Wrap every stored secret anew with the first encryption key.
 
@@ -32,9 +32,9 @@ def reencrypt(*, order: Order, as_json: bool) -> None:
     under other keys, and names these by their fingerprints; with --dry-run if rows would be left.
     """
     progress = Progress()
-    done = "would be wrapped anew" if order.dry_run else "wrapped anew"
+    done = "would be wrapped anew" if context.dry_run else "wrapped anew"
     with opened_services(with_keys=False) as services:
-        for progress in services.reencryption.run(order):
+        for progress in services.reencryption.run(context):
             click.echo(f"{progress.seen} looked at, {progress.rewrapped} {done}", err=True)
         remaining = services.reencryption.remaining()
     if as_json:
@@ -43,17 +43,17 @@ def reencrypt(*, order: Order, as_json: bool) -> None:
                 "rewrapped": progress.rewrapped,
                 "unreadable": progress.unreadable,
                 "remaining": remaining,
-                "dry_run": order.dry_run,
+                "dry_run": context.dry_run,
             }
         )
     else:
-        _tell(progress, remaining, order)
-    if progress.unreadable or (remaining and not order.dry_run):
+        _tell(progress, remaining, context)
+    if progress.unreadable or (remaining and not context.dry_run):
         raise SystemExit(1)
 
 
-def _tell(progress: Progress, remaining: dict[str, int], order: Order) -> None:
-    if order.dry_run:
+def _tell(progress: Progress, remaining: dict[str, int], context: ActionContext) -> None:
+    if context.dry_run:
         click.echo(f"Nothing was done. {progress.rewrapped} rows would be wrapped anew.")
         if progress.unreadable:
             click.echo(

@@ -2,7 +2,7 @@
 
 import click
 
-from tokensvc import bootstrap
+from tokensvc.app import container
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import load_settings
 from tokensvc.database import schema
@@ -17,7 +17,7 @@ def migrate(*, as_json: bool) -> None:
     Run it before a new release starts; several at once do no harm, and the release that runs goes
     on working.
     """
-    database = bootstrap.open_database(load_settings())
+    database = container.open_database(load_settings())
     try:
         applied = schema.migrate(database)
         status = schema.status(database)

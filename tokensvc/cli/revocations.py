@@ -4,10 +4,10 @@ import click
 import msgspec
 
 from tokensvc.cli.output import at, printable, write_facts, write_json
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import State, UserAct, UserState, act_of
+from tokensvc.revocations.state import State, UserActionResult, UserState, action_result
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",
@@ -17,7 +17,7 @@ _HOLDS_UNTIL = {
 }
 
 
-def tell_state(state: State, *, as_json: bool) -> None:
+def print_state(state: State, *, as_json: bool) -> None:
     """Write what stands."""
     if as_json:
         write_json(msgspec.to_builtins(state))
@@ -25,25 +25,25 @@ def tell_state(state: State, *, as_json: bool) -> None:
         write_facts(_facts(state))
 
 
-def tell_act(
+def print_action(
     revocations: Revocations,
     state: State,
-    order: Order,
+    context: ActionContext,
     *,
     as_json: bool,
     is_undo: bool = False,
 ) -> None:
     """Write what an act has made of what stands, or would."""
     holds_until = revocations.holds_until(state)
-    act = act_of(state, holds_until, dry_run=order.dry_run, is_undo=is_undo)
+    act = action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
     if as_json:
         write_json(msgspec.to_builtins(act))
         return
-    if order.dry_run:
+    if context.dry_run:
         click.echo("Nothing was done. It would be:")
     write_facts(_facts(state))
     if holds_until is not None:
-        whom = "Refused" if isinstance(act, UserAct) else "Everyone is refused"
+        whom = "Refused" if isinstance(act, UserActionResult) else "Everyone is refused"
         click.echo(f"{whom} until {_HOLDS_UNTIL[holds_until]}.")
     if act.warning:
         click.echo(act.warning, err=True)

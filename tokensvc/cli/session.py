@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import click
 
-from tokensvc import bootstrap, startup
-from tokensvc.bootstrap import Services
-from tokensvc.settings import Settings
+from tokensvc.app import container, startup
+from tokensvc.app.container import Services
+from tokensvc.config.loader import Settings
 from tokensvc.telemetry import logging
 
 STDIN = "-"
@@ -41,7 +41,7 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
         startup.prepare(settings)
     else:
         startup.prepare_schema(settings)
-    services = bootstrap.build(settings)
+    services = container.build(settings)
     try:
         yield services
     finally:

@@ -4,11 +4,11 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from tokensvc.cli.acts import act_options
+from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.core.orders import Order
-from tokensvc.keys.routes import StreamKeyAct, act_of
+from tokensvc.core.actions import ActionContext
+from tokensvc.keys.routes import StreamKeyActionResult, action_result
 from tokensvc.keys.rules import StreamKeyInfo
 
 _ALL = 10_000
@@ -65,9 +65,11 @@ def list_keys(*, as_json: bool) -> None:
 @click.argument("api_key")
 @click.option("--check", is_flag=True, help="Let Stream prove the pair first.")
 @_lost_keys_option
-@act_options
+@action_options
 @json_option
-def add(api_key: str, *, check: bool, without_lost_keys: bool, order: Order, as_json: bool) -> None:
+def add(
+    api_key: str, *, check: bool, without_lost_keys: bool, context: ActionContext, as_json: bool
+) -> None:
     """
     Add API_KEY as standby; its secret is read from standard input.
 
@@ -82,30 +84,32 @@ def add(api_key: str, *, check: bool, without_lost_keys: bool, order: Order, as_
     restored = None
     with opened_services(with_keys=False) as services:
         if without_lost_keys:
-            restored = services.rotation.restore(api_key, secret, order, check=check)
+            restored = services.rotation.restore(api_key, secret, context, check=check)
         else:
             services.keys.check_covered()
-        key = restored or services.rotation.add(api_key, secret, order, check=check)
+        key = restored or services.rotation.add(api_key, secret, context, check=check)
     if as_json:
         facts = msgspec.structs.asdict(key)
-        write_json(_plain(StreamKeyAct(**facts, dry_run=order.dry_run or UNSET)))
+        write_json(_plain(StreamKeyActionResult(**facts, dry_run=context.dry_run or UNSET)))
         return
     if restored is not None:
-        click.echo("Would restore a key:" if order.dry_run else "Restored a key:")
+        click.echo("Would restore a key:" if context.dry_run else "Restored a key:")
         _tell(restored)
         return
-    click.echo("Would add a key:" if order.dry_run else "Added a key:")
+    click.echo("Would add a key:" if context.dry_run else "Added a key:")
     _tell(key)
-    if not order.dry_run:
+    if not context.dry_run:
         click.echo(f"Let it sign for everybody with: tokensvc stream-keys activate {key.id}")
 
 
 @stream_keys.command("activate")
 @click.argument("key_id")
 @_lost_keys_option
-@act_options
+@action_options
 @json_option
-def activate(key_id: str, *, without_lost_keys: bool, order: Order, as_json: bool) -> None:
+def activate(
+    key_id: str, *, without_lost_keys: bool, context: ActionContext, as_json: bool
+) -> None:
     """
     Let the key KEY_ID sign for callers that name none.
 
@@ -115,22 +119,22 @@ def activate(key_id: str, *, without_lost_keys: bool, order: Order, as_json: boo
     with opened_services(with_keys=False) as services:
         if not without_lost_keys:
             services.keys.check_covered()
-        act = act_of(services.rotation.activate(key_id, order), order)
+        act = action_result(services.rotation.activate(key_id, context), context)
     _tell_act(act, as_json=as_json)
 
 
 @stream_keys.command("retire")
 @click.argument("key_id")
-@act_options
+@action_options
 @json_option
-def retire(key_id: str, *, order: Order, as_json: bool) -> None:
+def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     """End the key KEY_ID and erase its secret. This cannot be undone."""
     with opened_services(with_keys=False) as services:
-        act = act_of(services.rotation.retire(key_id, order), order)
+        act = action_result(services.rotation.retire(key_id, context), context)
     _tell_act(act, as_json=as_json)
 
 
-def _tell_act(act: StreamKeyAct, *, as_json: bool) -> None:
+def _tell_act(act: StreamKeyActionResult, *, as_json: bool) -> None:
     if as_json:
         write_json(_plain(act))
         return
@@ -155,5 +159,5 @@ def _tell(key: StreamKeyInfo) -> None:
     )
 
 
-def _plain(act: StreamKeyAct) -> object:
+def _plain(act: StreamKeyActionResult) -> object:
     return msgspec.to_builtins(act)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from tokensvc.audit.rules import Action
-from tokensvc.cli.acts import operator
+from tokensvc.cli.actions import operator
 from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
 from tokensvc.core.callers import ServiceCaller

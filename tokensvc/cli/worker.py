@@ -5,7 +5,7 @@ import signal
 import click
 import structlog
 
-from tokensvc import bootstrap, startup
+from tokensvc.app import container, startup
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -33,7 +33,7 @@ def worker() -> None:
 
 def _deliver_until_told() -> int:
     """Deliver with the settings that are in force, and give the signal that ended it."""
-    services = bootstrap.build(startup.settings_of_process())
+    services = container.build(startup.settings_of_process())
     try:
         if not services.deliveries.delivers:
             raise click.ClickException("stream.delivery is off: there is nothing to do.")

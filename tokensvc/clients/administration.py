@@ -12,8 +12,8 @@ from dataclasses import replace
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.clients import rules
+from tokensvc.clients.creation import CreatedClient, CreatedSecret, new_client, new_secret
 from tokensvc.clients.credentials import is_id
-from tokensvc.clients.making import CreatedClient, CreatedSecret, new_client, new_secret
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.service import matching_secret, unknown_client
@@ -43,7 +43,7 @@ class ClientAdministration:
         self._store = ClientStore(database)
 
     def create(
-        self, name: str, rights: Rights, *, by: Grantor, secret: str | None = None
+        self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
     ) -> CreatedClient:
         """
         Make a client with its first secret.
@@ -60,13 +60,13 @@ class ClientAdministration:
         """
         created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
-            rules.refuse_to_grant(rights, self._as_it_is(tx, by))
-            if not self._add(tx, created, by):
+            rules.check_grant(rights, self._lock_grantor(tx, grantor))
+            if not self._add(tx, created, grantor):
                 raise _conflict(f"There is a client {name!r} already: rotate its secret.")
         return created
 
     def create_if_absent(
-        self, name: str, rights: Rights, *, by: Grantor, secret: str | None = None
+        self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
     ) -> CreatedClient | StoredClient:
         """
         Make a client, or give the one of that name as it is.
@@ -78,8 +78,8 @@ class ClientAdministration:
         """
         created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
-            rules.refuse_to_grant(rights, self._as_it_is(tx, by))
-            if self._add(tx, created, by):
+            rules.check_grant(rights, self._lock_grantor(tx, grantor))
+            if self._add(tx, created, grantor):
                 return created
             existing = self._store.named(tx, name)
         presented = created.secret.stored.secret_hash
@@ -95,7 +95,7 @@ class ClientAdministration:
         scopes: Iterable[str] | None = None,
         *,
         vouches: bool | None = None,
-        by: Grantor,
+        grantor: Grantor,
     ) -> StoredClient:
         """
         Let a client do more or less, from the next request on.
@@ -111,18 +111,18 @@ class ClientAdministration:
         """
         wanted = None if scopes is None else check_scopes(scopes)
         with self._database.write() as tx:
-            client, by = self._locked(tx, client_id, by)
+            client, grantor = self._locked(tx, client_id, grantor)
             before = client.rights
             after = Rights(
                 before.scopes if wanted is None else wanted,
                 before.vouches if vouches is None else vouches,
             )
-            rules.refuse_to_grant(after.beyond(before), by)
+            rules.check_grant(after.minus(before), grantor)
             if after == before:
                 return client
             self._store.change(tx, client_id, after)
-            facts = rules.told_of_change(before, after)
-            self._audit(tx, Action.CLIENT_CHANGED, client_id, by, facts)
+            facts = rules.describe_change(before, after)
+            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts)
             return replace(client, scopes=after.scopes, vouches=after.vouches)
 
     def add_secret(
@@ -131,7 +131,7 @@ class ClientAdministration:
         expires_at: int | None = None,
         *,
         secret: str | None = None,
-        by: Grantor,
+        grantor: Grantor,
     ) -> CreatedSecret:
         """
         Give a client a second secret. Those that have expired make room.
@@ -153,8 +153,8 @@ class ClientAdministration:
                 "`expires_at` has passed: give a time to come, in epoch seconds.",
             )
         with self._database.write() as tx:
-            client, by = self._locked(tx, client_id, by)
-            rules.refuse_to_grant(client.rights, by)
+            client, grantor = self._locked(tx, client_id, grantor)
+            rules.check_grant(client.rights, grantor)
             now = self._clock()
             live = [each for each in client.secrets if each.is_live(now)]
             if len(live) >= MAX_SECRETS:
@@ -163,15 +163,15 @@ class ClientAdministration:
                     f"{', '.join(each.id for each in live)} first."
                 )
             expired = [each for each in client.secrets if not each.is_live(now)]
-            self._delete_secrets(tx, client_id, expired, by)
+            self._delete_secrets(tx, client_id, expired, grantor)
             self._store.add_secret(tx, client_id, created.stored)
             facts = [f"secret: {created.id}"]
             if expires_at is not None:
                 facts.append(f"expires_at: {expires_at}")
-            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, by, facts)
+            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts)
         return created
 
-    def delete(self, client_id: str, *, by: Grantor) -> None:
+    def delete(self, client_id: str, *, grantor: Grantor) -> None:
         """
         Delete a client; its secrets are refused from now on.
 
@@ -179,11 +179,11 @@ class ClientAdministration:
             Refusal: `not_found`.
         """
         with self._database.write() as tx:
-            self._locked(tx, client_id, by)
+            self._locked(tx, client_id, grantor)
             self._store.delete(tx, client_id)
-            self._audit(tx, Action.CLIENT_DELETED, client_id, by, [])
+            self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, [])
 
-    def delete_secret(self, client_id: str, secret_id: str, *, by: Grantor) -> None:
+    def delete_secret(self, client_id: str, secret_id: str, *, grantor: Grantor) -> None:
         """
         Delete one secret of a client.
 
@@ -191,7 +191,7 @@ class ClientAdministration:
             Refusal: `not_found`: there is no such client, or it has no such secret.
         """
         with self._database.write() as tx:
-            client, _ = self._locked(tx, client_id, by)
+            client, _ = self._locked(tx, client_id, grantor)
             found = [each for each in client.secrets if each.id == secret_id]
             if not found:
                 raise Refusal(
@@ -199,63 +199,65 @@ class ClientAdministration:
                     f"{client_id} has no such secret: `tokensvc clients list` and "
                     f"GET /v1/clients/{client_id} show those that it has.",
                 )
-            self._delete_secrets(tx, client_id, found, by)
+            self._delete_secrets(tx, client_id, found, grantor)
 
-    def _add(self, tx: Transaction, created: CreatedClient, by: Grantor) -> bool:
+    def _add(self, tx: Transaction, created: CreatedClient, grantor: Grantor) -> bool:
         """Add a client with its event; `False`, and nothing done, if the name or id is taken."""
         if not self._store.add(tx, created.client):
             return False
-        facts = [*rules.told_of_rights(created.client.rights), f"secret: {created.secret.id}"]
-        self._audit(tx, Action.CLIENT_CREATED, created.id, by, facts)
+        facts = [*rules.describe_rights(created.client.rights), f"secret: {created.secret.id}"]
+        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts)
         return True
 
-    def _locked(self, tx: Transaction, client_id: str, by: Grantor) -> tuple[StoredClient, Grantor]:
+    def _locked(
+        self, tx: Transaction, client_id: str, grantor: Grantor
+    ) -> tuple[StoredClient, Grantor]:
         """Lock a client and the one that changes it, and give both as they are by then."""
-        found = self._store.locked(tx, {*_ids(client_id), *_ids(by.client_id)})
-        by = self._judged(by, found)
+        found = self._store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
+        grantor = self._current_grantor(grantor, found)
         if client_id not in found:
             raise unknown_client()
-        return found[client_id], by
+        return found[client_id], grantor
 
-    def _as_it_is(self, tx: Transaction, by: Grantor) -> Grantor:
+    def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
         """Lock the client that makes another, and give it as it is by then."""
-        return self._judged(by, self._store.locked(tx, _ids(by.client_id)))
+        return self._current_grantor(grantor, self._store.locked(tx, _ids(grantor.client_id)))
 
-    def _judged(self, by: Grantor, found: Mapping[str, StoredClient]) -> Grantor:
-        if by.client_id is None:
-            return by
-        client = found.get(by.client_id)
-        shown = [each for each in client.secrets if each.id == by.secret_id] if client else []
+    def _current_grantor(self, grantor: Grantor, found: Mapping[str, StoredClient]) -> Grantor:
+        if grantor.client_id is None:
+            return grantor
+        client = found.get(grantor.client_id)
+        shown = [each for each in client.secrets if each.id == grantor.secret_id] if client else []
         if client is None or not shown:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret is there no more.")
         if not any(each.is_live(self._clock()) for each in shown):
             raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
-        rules.refuse_to_manage(client.rights)
-        return replace(by, rights=client.rights)
+        rules.check_may_manage_clients(client.rights)
+        return replace(grantor, rights=client.rights)
 
     def _delete_secrets(
-        self, tx: Transaction, client_id: str, gone: list[StoredSecret], by: Grantor
+        self, tx: Transaction, client_id: str, gone: list[StoredSecret], grantor: Grantor
     ) -> None:
         self._store.delete_secrets(tx, client_id, [each.id for each in gone])
         for each in gone:
             facts = [f"secret: {each.id}"]
-            self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, by, facts)
+            self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts)
 
     def _audit(
         self,
         tx: Transaction,
         action: Action,
         client_id: str,
-        by: Grantor,
+        grantor: Grantor,
         facts: Iterable[str],
     ) -> None:
         record(
             tx,
             now=self._audit_clock.read(tx),
-            actor=by.actor,
+            actor=grantor.actor,
             action=action,
             subject=client_id,
-            reason=rules.told(facts, by.reason),
+            reason=rules.audit_reason(facts, grantor.reason),
         )
 
 

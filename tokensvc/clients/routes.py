@@ -14,7 +14,7 @@ from tokensvc.clients.scopes import Scope
 from tokensvc.clients.service import Clients
 from tokensvc.clients.state import ClientSecret, ServiceClient, client_state, secret_state
 from tokensvc.core.callers import Authorize
-from tokensvc.http.acts import ActRequest, Reason
+from tokensvc.http.actions import ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_body, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.respond import Reply, json_response
@@ -30,7 +30,7 @@ Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1)]
 Expiry = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
 
 
-class CreateClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class CreateClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A client to be.
 
@@ -45,7 +45,7 @@ class CreateClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, k
     vouches: bool = False
 
 
-class ChangeClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ChangeClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     What a client may do from now on; what is absent stays.
 
@@ -57,7 +57,7 @@ class ChangeClientRequest(ActRequest, frozen=True, forbid_unknown_fields=True, k
     vouches: bool | UnsetType = UNSET
 
 
-class AddClientSecretRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AddClientSecretRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A secret to be.
 
@@ -136,9 +136,9 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
     @blueprint.post("")
     def create_client() -> Reply:
         body = parse_body(CreateClientRequest)
-        by = service(authorize(SCOPE), body.reason)
+        grantor = service(authorize(SCOPE), body.reason)
         rights = Rights(frozenset(body.scopes), body.vouches)
-        created = administration.create(body.name, rights, by=by)
+        created = administration.create(body.name, rights, grantor=grantor)
         state = msgspec.structs.asdict(client_state(created.client))
         answer = NewServiceClient(**state, secret=created.secret.secret)
         return json_response(answer, 201, [("Location", f"{PATH}/{created.id}")])
@@ -150,14 +150,14 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
             client_id,
             scopes=None if body.scopes is UNSET else body.scopes,
             vouches=None if body.vouches is UNSET else body.vouches,
-            by=service(authorize(SCOPE), body.reason),
+            grantor=service(authorize(SCOPE), body.reason),
         )
         return json_response(client_state(changed))
 
     @blueprint.delete("/<client_id>")
     def delete_client(client_id: str) -> Reply:
         query = parse_query(DeleteQuery)
-        administration.delete(client_id, by=service(authorize(SCOPE), query.reason))
+        administration.delete(client_id, grantor=service(authorize(SCOPE), query.reason))
         return Reply(204)
 
     return blueprint
@@ -169,8 +169,8 @@ def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blue
     @blueprint.post("/<client_id>/secrets")
     def add_secret(client_id: str) -> Reply:
         body = parse_body(AddClientSecretRequest)
-        by = service(authorize(SCOPE), body.reason)
-        created = administration.add_secret(client_id, body.expires_at, by=by)
+        grantor = service(authorize(SCOPE), body.reason)
+        created = administration.add_secret(client_id, body.expires_at, grantor=grantor)
         state = msgspec.structs.asdict(secret_state(created.stored))
         answer = NewClientSecret(**state, secret=created.secret)
         # That of the client, which lists its secrets: one alone cannot be looked at.
@@ -179,8 +179,8 @@ def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blue
     @blueprint.delete("/<client_id>/secrets/<secret_id>")
     def delete_secret(client_id: str, secret_id: str) -> Reply:
         query = parse_query(DeleteQuery)
-        by = service(authorize(SCOPE), query.reason)
-        administration.delete_secret(client_id, secret_id, by=by)
+        grantor = service(authorize(SCOPE), query.reason)
+        administration.delete_secret(client_id, secret_id, grantor=grantor)
         return Reply(204)
 
     return blueprint

@@ -23,7 +23,7 @@ class Rights:
     scopes: frozenset[str]
     vouches: bool
 
-    def beyond(self, other: "Rights") -> "Rights":
+    def minus(self, other: "Rights") -> "Rights":
         """Give what another lacks of these."""
         return Rights(self.scopes - other.scopes, self.vouches and not other.vouches)
 
@@ -72,7 +72,7 @@ def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
     )
 
 
-def refuse_to_manage(rights: Rights) -> None:
+def check_may_manage_clients(rights: Rights) -> None:
     """
     Refuse a service that may not change clients.
 
@@ -86,7 +86,7 @@ def refuse_to_manage(rights: Rights) -> None:
         )
 
 
-def refuse_to_grant(rights: Rights, grantor: Grantor) -> None:
+def check_grant(rights: Rights, grantor: Grantor) -> None:
     """
     Refuse to hand on what the grantor does not hold: one scope would be as good as all others.
 
@@ -97,7 +97,7 @@ def refuse_to_grant(rights: Rights, grantor: Grantor) -> None:
     Raises:
         Refusal: `insufficient_scope`.
     """
-    lacking = rights.beyond(grantor.rights)
+    lacking = rights.minus(grantor.rights)
     if lacking:
         raise Refusal(
             Code.INSUFFICIENT_SCOPE,
@@ -105,13 +105,13 @@ def refuse_to_grant(rights: Rights, grantor: Grantor) -> None:
         )
 
 
-def told_of_rights(rights: Rights) -> Iterator[str]:
+def describe_rights(rights: Rights) -> Iterator[str]:
     """Say for the audit trail what a new client may do."""
     yield f"scopes: {' '.join(sorted(rights.scopes))}"
     yield _vouches(rights)
 
 
-def told_of_change(before: Rights, after: Rights) -> Iterator[str]:
+def describe_change(before: Rights, after: Rights) -> Iterator[str]:
     """Say what is otherwise from now on: `scopes: +keys:write -users:read`."""
     granted = [f"+{scope}" for scope in sorted(after.scopes - before.scopes)]
     withdrawn = [f"-{scope}" for scope in sorted(before.scopes - after.scopes)]
@@ -121,7 +121,7 @@ def told_of_change(before: Rights, after: Rights) -> Iterator[str]:
         yield _vouches(after)
 
 
-def told(facts: Iterable[str], reason: str | None) -> str | None:
+def audit_reason(facts: Iterable[str], reason: str | None) -> str | None:
     """
     Join what is said of an act.
 

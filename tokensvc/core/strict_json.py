@@ -18,7 +18,7 @@ def decoder(
     """Give a decoder that raises `ValueError` for a member twice and for what is no JSON."""
     return json.JSONDecoder(
         object_pairs_hook=unique,
-        parse_constant=_refuse_constant,
+        parse_constant=_reject_constant,
         parse_float=parse_float,
         parse_int=parse_int,
     )
@@ -37,5 +37,5 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _refuse_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")

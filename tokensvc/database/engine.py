@@ -37,12 +37,17 @@ class Database:
     """
 
     def __init__(
-        self, engine: sa.Engine, *, dialect: Dialect, begin: str, has_died: Callable[[Any], bool]
+        self,
+        engine: sa.Engine,
+        *,
+        dialect: Dialect,
+        begin: str,
+        is_disconnected: Callable[[Any], bool],
     ) -> None:
         self.dialect = dialect
         self._engine = engine
         self._begin = begin
-        self._reads = ReadConnections(engine, has_died)
+        self._reads = ReadConnections(engine, is_disconnected)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
@@ -66,7 +71,9 @@ class Database:
         sqlite.make_private_file(url)
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
-        return cls(engine, dialect="sqlite", begin=sqlite.BEGIN, has_died=sqlite.has_died)
+        return cls(
+            engine, dialect="sqlite", begin=sqlite.BEGIN, is_disconnected=sqlite.is_disconnected
+        )
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
@@ -76,7 +83,10 @@ class Database:
         sa.event.listen(engine, "do_connect", postgresql.connect)
         sa.event.listen(engine, "connect", postgresql.prepare_connection)
         return cls(
-            engine, dialect="postgresql", begin=postgresql.BEGIN, has_died=postgresql.has_died
+            engine,
+            dialect="postgresql",
+            begin=postgresql.BEGIN,
+            is_disconnected=postgresql.is_disconnected,
         )
 
     @contextmanager
@@ -114,7 +124,7 @@ class Database:
                 return
             from tokensvc.database import postgresql  # noqa: PLC0415 - as above
 
-            with postgresql.alone_and_unhurried(transaction):
+            with postgresql.migration_lock(transaction):
                 yield transaction
 
     def prepare(self, statement: sa.Select[Any]) -> PreparedRead:

@@ -85,13 +85,13 @@ def prepare_connection(connection: Any, _record: object) -> None:
     connection.execute(_SESSION)
 
 
-def has_died(connection: BoundedConnection) -> bool:
+def is_disconnected(connection: BoundedConnection) -> bool:
     """Tell whether the connection had been cut; a server that does not answer is no such case."""
     return connection.closed and not connection.overran
 
 
 @contextmanager
-def alone_and_unhurried(transaction: sa.Connection) -> Iterator[None]:
+def migration_lock(transaction: sa.Connection) -> Iterator[None]:
     """Hold the lock of migrations until the transaction ends, and lift its limits of time."""
     driver: Any = transaction.connection.dbapi_connection
     driver.time_limit = None

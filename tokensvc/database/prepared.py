@@ -25,13 +25,13 @@ class ReadConnections:
         has_died: Whether a driver connection had been cut before it was used.
     """
 
-    __slots__ = ("_engine", "_idle", "give_back", "has_died")
+    __slots__ = ("_engine", "_idle", "give_back", "is_disconnected")
 
-    def __init__(self, engine: sa.Engine, has_died: Callable[[Any], bool]) -> None:
+    def __init__(self, engine: sa.Engine, is_disconnected: Callable[[Any], bool]) -> None:
         self._engine = engine
         self._idle: list[Any] = []
         self.give_back = self._idle.append
-        self.has_died = has_died
+        self.is_disconnected = is_disconnected
 
     def take(self) -> Any:
         """Lend the connection that was used last, or a fresh one: `give_back` or close it."""
@@ -111,7 +111,7 @@ class PreparedRead:
             # To the last row: a cursor left in the middle holds a read transaction open on SQLite.
             rows: list[tuple[Any, ...]] = connection.execute(self._sql, values).fetchall()
         except BaseException as error:
-            had_died = self._connections.has_died(connection)
+            had_died = self._connections.is_disconnected(connection)
             connection.close()  # whatever state it is in now
             if not (had_died and isinstance(error, self._error)):
                 raise

@@ -59,6 +59,6 @@ def make_private_file(url: sa.URL) -> None:
         raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
 
 
-def has_died(_connection: object) -> bool:
+def is_disconnected(_connection: object) -> bool:
     """Tell that a connection to a file is never cut."""
     return False

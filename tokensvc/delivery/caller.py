@@ -15,15 +15,15 @@ from tokensvc.delivery.outcome import OF_STREAM, Outcome, Result, outcome_of
 from tokensvc.delivery.rules import DeliveryKind, Pace
 from tokensvc.delivery.store import Wanted
 from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint
-from tokensvc.stream.api import Answer, KeyPair
+from tokensvc.stream.api import KeyPair, StreamResponse
 from tokensvc.telemetry import metrics
 
 _log = structlog.get_logger(__name__)
 
-Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], Answer]
+Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], StreamResponse]
 
 
-_SILENT = frozenset({Result.UNKNOWN, Result.UNREACHED})
+_SILENT = frozenset({Result.UNKNOWN, Result.NOT_DELIVERED})
 
 
 class KeyName(NamedTuple):
@@ -49,7 +49,7 @@ class Called:
 
     batch: Batch
     outcome: Outcome
-    answer: Answer | None = None
+    answer: StreamResponse | None = None
 
 
 class Caller:
@@ -68,12 +68,12 @@ class Caller:
         *,
         keep: Callable[[Batch], Batch],
         ring_at: Callable[[int], StreamKeyRing],
-        chance: Callable[[], float],
+        random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._keep = keep
         self._ring_at = ring_at
-        self._chance = chance
+        self._chance = random_fraction
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
         self._refused_keys: dict[KeyName, str] = {}
@@ -93,19 +93,22 @@ class Caller:
 
     def call(self, batch: Batch, call: Call) -> Called:
         """Call with the active key, or with another if Stream does not take that one."""
-        answer, outcome = None, Outcome(Result.UNREACHED, "There is no Stream key to call with.")
+        answer, outcome = (
+            None,
+            Outcome(Result.NOT_DELIVERED, "There is no Stream key to call with."),
+        )
         refused: dict[KeyName, str] = {}
         # Looked at anew for each key: a call may take long enough for a lease or a key to end.
         while batch := self._keep(batch):
             try:
                 key = self._next_key(batch.ring_version, refused)
             except Refusal as refusal:
-                outcome = Outcome(Result.UNREACHED, refusal.detail)
+                outcome = Outcome(Result.NOT_DELIVERED, refusal.detail)
                 break
             if key is None:
                 break
             if self._stopping.is_set():
-                return Called(batch, Outcome(Result.LEFT))
+                return Called(batch, Outcome(Result.NOT_ATTEMPTED))
             answer = call(KeyPair(key.api_key, key.secret), batch.wanted)
             outcome = outcome_of(answer)
             if outcome.result is not Result.KEY_REFUSED:
@@ -127,7 +130,7 @@ class Caller:
         before = self._refused_keys if outcome.result in _SILENT else {}
         self._refused_keys = {**before, **refused}
         pace = self._paces[kind]
-        self._paces[kind] = rules.paced(pace, outcome, self._monotonic(), self._chance())
+        self._paces[kind] = rules.next_pace(pace, outcome, self._monotonic(), self._chance())
         metrics.count_stream_call(kind, outcome.result)
         if outcome.result in OF_STREAM:
             _log.warning("stream_not_told", kind=kind, detail=outcome.error)

@@ -29,12 +29,12 @@ class Leases:
         self,
         database: Database,
         clock: DatabaseClock,
-        chance: Callable[[], float],
+        random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._chance = chance
+        self._chance = random_fraction
         self._monotonic = monotonic
 
     def take(self, queue: Queue, limit: int) -> Batch:
@@ -42,12 +42,12 @@ class Leases:
         with self._database.write() as tx:
             now = self._clock.read(tx)
             found = store.due(tx, queue, now, limit)
-            rows = [rules.claimed(row, now) for row in found]
+            rows = [rules.lease(row, now) for row in found]
             store.save(tx, rows)
             if queue.kind == "profile":
                 # The sender that is gone may have created them, and wiped their cut-offs.
                 lost = [row.subject for row in found if row.lease_until is not None]
-                store.differ(tx, lost, now, resend=True)
+                store.mark_resend(tx, lost, now, resend=True)
             return self._batch(tx, queue.kind, rows, now)
 
     def keep(self, batch: Batch) -> Batch:
@@ -78,7 +78,7 @@ class Leases:
             store.save(tx, after)
             if creates and outcome.result in {Result.DONE, Result.UNKNOWN}:
                 lost = outcome.result is Result.UNKNOWN
-                store.differ(tx, batch.versions, now, resend=lost)
+                store.mark_resend(tx, batch.versions, now, resend=lost)
         _report(before, after)
 
     def _batch(
@@ -96,12 +96,12 @@ class Leases:
         )
 
     def _settled(self, batch: Batch, row: Delivery, outcome: Outcome, now: float) -> Delivery:
-        return rules.settled(
+        return rules.apply_outcome(
             row,
             Sent(batch.versions[row.subject], batch.lease_until, batch.taken_at),
             outcome,
             now=now,
-            chance=self._chance(),
+            random_fraction=self._chance(),
             cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 
-from tokensvc.stream.answers import Answer, Verdict
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 _CODE_RATE_LIMITED, _CODE_NO_SUCH_USER = 9, 16
 
@@ -23,14 +23,14 @@ class Result(StrEnum):
 
     DONE = "done"
     UNKNOWN = "unknown"
-    UNREACHED = "unreached"
+    NOT_DELIVERED = "unreached"
     KEY_REFUSED = "key_refused"
     REFUSED = "refused"
     ABSENT = "absent"
-    LEFT = "left"
+    NOT_ATTEMPTED = "left"
 
 
-OF_STREAM = frozenset({Result.UNKNOWN, Result.UNREACHED, Result.KEY_REFUSED})
+OF_STREAM = frozenset({Result.UNKNOWN, Result.NOT_DELIVERED, Result.KEY_REFUSED})
 """They say nothing of what the call was about: the next one would hardly do better."""
 
 
@@ -49,19 +49,19 @@ class Outcome:
     wait: float = 0.0
 
 
-def outcome_of(answer: Answer) -> Outcome:
+def outcome_of(answer: StreamResponse) -> Outcome:
     """Read an answer."""
-    if answer.verdict is not Verdict.REFUSED:
+    if answer.verdict is not CallStatus.REFUSED:
         result = {
-            Verdict.DONE: Result.DONE,
-            Verdict.NOT_SENT: Result.UNREACHED,
-            Verdict.UNKNOWN: Result.UNKNOWN,
+            CallStatus.DONE: Result.DONE,
+            CallStatus.NOT_SENT: Result.NOT_DELIVERED,
+            CallStatus.UNKNOWN: Result.UNKNOWN,
         }[answer.verdict]
     elif answer.status == HTTPStatus.UNAUTHORIZED or answer.code in _CODES_OF_KEYS:
         # Not every 403: with code 17 it is about what a call would do to one of its users.
         result = Result.KEY_REFUSED
     elif answer.status == HTTPStatus.TOO_MANY_REQUESTS or answer.code == _CODE_RATE_LIMITED:
-        result = Result.UNREACHED
+        result = Result.NOT_DELIVERED
     else:
         result = Result.ABSENT if answer.code == _CODE_NO_SUCH_USER else Result.REFUSED
     return Outcome(result, answer.detail or None, answer.wait)

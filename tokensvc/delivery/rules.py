@@ -3,7 +3,7 @@ What happens to a delivery: pure functions of its state, what came of a call, ti
 
 The one thing to hold on to: `applied` is said only when Stream holds the current version and
 nothing that was sent before can still change that. A call that gave no verdict may land up to
-`RESEND` seconds later, so that after one the state goes again at once, and once more after that.
+`RESEND_SECONDS` later, so the state is sent again immediately, and once more after that.
 """
 
 import math
@@ -18,7 +18,7 @@ DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
 APP = ""
 """The subject of the app's one delivery."""
 
-LEASE = 30
+LEASE_SECONDS = 30
 """
 Seconds that a row is its sender's.
 
@@ -29,10 +29,10 @@ costs another call and a minute, no more.
 RENEW_AFTER = 10
 """Seconds after which a lease is renewed before a call: what is left is more than a call takes."""
 
-RESEND = 60
+RESEND_SECONDS = 60
 """Seconds within which a call whose answer was lost has landed, or never will."""
 
-MOOT_AFTER = 7 * 24 * 3600
+OBSOLETE_AFTER = 7 * 24 * 3600
 """Seconds after a cut-off when no token from before it is left: the longest life of a token."""
 
 FAILED_AFTER = 10
@@ -53,7 +53,7 @@ class DeliveryState(StrEnum):
     APPLIED = "applied"
     ABSENT = "absent"
     FAILED = "failed"
-    MOOT = "moot"
+    OBSOLETE = "moot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
     return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
 
 
-def claimed(row: Delivery, now: float) -> Delivery:
+def lease(row: Delivery, now: float) -> Delivery:
     """
     Give a row to a sender.
 
@@ -131,18 +131,24 @@ def claimed(row: Delivery, now: float) -> Delivery:
     lost = row.lease_until is not None
     return replace(
         row,
-        lease_until=int(now) + LEASE,
+        lease_until=int(now) + LEASE_SECONDS,
         resend_at=resend_time(now) if lost else row.resend_at,
     )
 
 
 def renewed(row: Delivery, now: float) -> Delivery:
     """Let its sender have a row for longer."""
-    return replace(row, lease_until=int(now) + LEASE)
+    return replace(row, lease_until=int(now) + LEASE_SECONDS)
 
 
-def settled(
-    row: Delivery, sent: Sent, outcome: Outcome, *, now: float, chance: float, cut_off: int | None
+def apply_outcome(
+    row: Delivery,
+    sent: Sent,
+    outcome: Outcome,
+    *,
+    now: float,
+    random_fraction: float,
+    cut_off: int | None,
 ) -> Delivery:
     """
     Give a row as it is after a call.
@@ -156,19 +162,19 @@ def settled(
     may_have_landed = outcome.result in {Result.DONE, Result.UNKNOWN}
     if row.lease_until != sent.lease_until:
         # Somebody else has the row by now: what we sent may have landed after what they sent.
-        return differing(row, now, resend=True) if may_have_landed else row
+        return mark_changed(row, now, resend=True) if may_have_landed else row
     row = replace(row, lease_until=None)
     if outcome.result is Result.UNKNOWN:
         row = replace(row, resend_at=resend_time(now))
     if outcome.result is Result.DONE:
         row = replace(row, applied_version=sent.version)
-    if row.version != sent.version or outcome.result is Result.LEFT:
+    if row.version != sent.version or outcome.result is Result.NOT_ATTEMPTED:
         return row  # changed meanwhile or not tried, and due
-    after = _after(row, sent, outcome, now=now, chance=chance, cut_off=cut_off)
+    after = _after(row, sent, outcome, now=now, random_fraction=random_fraction, cut_off=cut_off)
     return after if after.state is row.state else replace(after, updated_at=int(now))
 
 
-def differing(row: Delivery, now: float, *, resend: bool) -> Delivery:
+def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
     """
     Give a row of which Stream may hold something else from now on.
 
@@ -192,26 +198,32 @@ def differing(row: Delivery, now: float, *, resend: bool) -> Delivery:
 
 def resend_time(now: float) -> int:
     """Give the time from which on no earlier call can land."""
-    return math.ceil(now) + RESEND
+    return math.ceil(now) + RESEND_SECONDS
 
 
-def paced(pace: Pace, outcome: Outcome, now: float, chance: float) -> Pace:
+def next_pace(pace: Pace, outcome: Outcome, now: float, random_fraction: float) -> Pace:
     """Give the pace after a call, by a clock that never goes back."""
-    if outcome.result in {Result.UNKNOWN, Result.UNREACHED, Result.KEY_REFUSED}:
-        pause = back_off(pace.failures, chance, _LONGEST_PAUSE)
+    if outcome.result in {Result.UNKNOWN, Result.NOT_DELIVERED, Result.KEY_REFUSED}:
+        pause = back_off(pace.failures, random_fraction, _LONGEST_PAUSE)
         return Pace(pace.failures + 1, now + max(pause, outcome.wait))
     return Pace(0, now + outcome.wait)
 
 
-def back_off(failures: int, chance: float, longest: float) -> float:
+def back_off(failures: int, random_fraction: float, longest: float) -> float:
     """Give the seconds until the next attempt: none at first, then 1, 2, 4, … less up to a half."""
     if failures == 0:
         return 0.0
-    return min(longest, 2.0 ** min(failures - 1, 16)) * (1 - chance / 2)
+    return min(longest, 2.0 ** min(failures - 1, 16)) * (1 - random_fraction / 2)
 
 
 def _after(
-    row: Delivery, sent: Sent, outcome: Outcome, *, now: float, chance: float, cut_off: int | None
+    row: Delivery,
+    sent: Sent,
+    outcome: Outcome,
+    *,
+    now: float,
+    random_fraction: float,
+    cut_off: int | None,
 ) -> Delivery:
     """Give what becomes of the version that was sent, which is the current one."""
     match outcome.result:
@@ -219,7 +231,7 @@ def _after(
             return _done(row, sent)
         case Result.ABSENT if row.kind == "user":
             return _absent(row, now, cut_off)
-        case Result.UNKNOWN | Result.UNREACHED:
+        case Result.UNKNOWN | Result.NOT_DELIVERED:
             state = DeliveryState.FAILED if row.attempts + 1 >= FAILED_AFTER else row.state
             longest = _LONGEST_WAIT
         case Result.KEY_REFUSED:
@@ -228,7 +240,7 @@ def _after(
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT_OF_REFUSED
     # A call that may have landed is repeated at once; one that has not gains nothing by that.
     failures = row.attempts + (outcome.result is not Result.UNKNOWN)
-    wait = max(back_off(failures, chance, longest), outcome.wait)
+    wait = max(back_off(failures, random_fraction, longest), outcome.wait)
     return replace(
         row,
         state=state,
@@ -252,9 +264,9 @@ def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:
     Until no token from before the cut-off is left, which is at once where no cut-off stands.
     """
     row = replace(row, attempts=0, last_error=None)
-    moot_at = max((cut_off + MOOT_AFTER) if cut_off is not None else 0, row.resend_at or 0)
+    moot_at = max((cut_off + OBSOLETE_AFTER) if cut_off is not None else 0, row.resend_at or 0)
     if now >= moot_at:
-        return replace(row, state=DeliveryState.MOOT, absent_since=None, resend_at=None)
+        return replace(row, state=DeliveryState.OBSOLETE, absent_since=None, resend_at=None)
     since = int(now) if row.absent_since is None else row.absent_since
     interval = _ASK_OFTEN if now - since < _ASK_OFTEN_FOR else _ASK_SELDOM
     return replace(row, state=DeliveryState.ABSENT, absent_since=since, due_at=int(now) + interval)

@@ -21,7 +21,7 @@ from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.rules import APP, DeliveryState
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue, Wanted
 from tokensvc.keys.rules import StreamKeyRing
-from tokensvc.stream.api import MAX_USERS, Answer, KeyPair, StreamApi, portions, user_ids_in
+from tokensvc.stream.api import MAX_USERS, KeyPair, StreamApi, StreamResponse, portions, user_ids_in
 
 _ACTS = QUEUES[:3]
 """Between two calls for anything less urgent, they are looked for again."""
@@ -68,15 +68,18 @@ class Sender:
         ring_at: Callable[[int], StreamKeyRing],
         api: StreamApi,
         host: Clock,
-        chance: Callable[[], float],
+        random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._api = api
         self._due = DueQueues(database, host)
         self._limits: dict[Queue, int] = {}
-        self._leases = Leases(database, clock, chance, monotonic)
+        self._leases = Leases(database, clock, random_fraction, monotonic)
         self._caller = Caller(
-            keep=self._leases.keep, ring_at=ring_at, chance=chance, monotonic=monotonic
+            keep=self._leases.keep,
+            ring_at=ring_at,
+            random_fraction=random_fraction,
+            monotonic=monotonic,
         )
 
     def refused_keys(self) -> Mapping[KeyName, str]:
@@ -122,20 +125,22 @@ class Sender:
         while jobs:
             if not jobs[-1].at_once and len(batch) > 1 and self._is_overtaken(queue):
                 self._limits[queue] = len(batch) // 2
-                self._let_go(jobs, Outcome(Result.LEFT))
+                self._release(jobs, Outcome(Result.NOT_ATTEMPTED))
                 return
             if (pause := self._caller.pause(queue.kind)) > 0:
                 self._limits[queue] = max(1, len(batch) // 2)
-                self._let_go(jobs, Outcome(Result.UNREACHED, "Stream is to be left alone", pause))
+                self._release(
+                    jobs, Outcome(Result.NOT_DELIVERED, "Stream is to be left alone", pause)
+                )
                 return
             job = jobs.pop()
             outcome, more = job.do(job.batch)
             jobs += more
             if outcome.result in OF_STREAM:
-                self._let_go(jobs, replace(outcome, result=Result.UNREACHED))
+                self._release(jobs, replace(outcome, result=Result.NOT_DELIVERED))
                 return
 
-    def _let_go(self, jobs: list[_Job], outcome: Outcome) -> None:
+    def _release(self, jobs: list[_Job], outcome: Outcome) -> None:
         for job in jobs:
             self._leases.settle(job.batch, outcome)
 
@@ -151,7 +156,11 @@ class Sender:
             return self._set_app_cut_off
         if queue.kind == "profile":
             return self._sort_profiles
-        return self._sift if queue.state is DeliveryState.ABSENT else self._try_cut_offs
+        return (
+            self._separate_missing_users
+            if queue.state is DeliveryState.ABSENT
+            else self._try_cut_offs
+        )
 
     def _set_app_cut_off(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
         return self._tell(batch, lambda key, wanted: self._api.set_app_cut_off(key, wanted[APP]))
@@ -160,11 +169,11 @@ class Sender:
         """Take it that Stream has these users; if it refuses them, ask which."""
         called = self._caller.call(batch, self._api.set_cut_offs)
         if called.outcome.result in _OF_THE_BATCH:
-            return called.outcome, [_Job(called.batch, self._sift)]
+            return called.outcome, [_Job(called.batch, self._separate_missing_users)]
         self._leases.settle(called.batch, called.outcome)
         return called.outcome, []
 
-    def _sift(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
+    def _separate_missing_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
         """Put aside the users that Stream does not have."""
         batch, outcome, present = self._find(batch)
         if outcome.result is not Result.DONE:
@@ -185,13 +194,13 @@ class Sender:
         return outcome, _answered((new, self._create_users), (known, self._change_users))
 
     def _create_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
-        def create(key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
+        def create(key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
             return self._api.create_users(key, {each: wanted[each].set for each in wanted})
 
         return self._tell(batch, create, creates=True)
 
     def _change_users(self, batch: Batch) -> tuple[Outcome, list[_Job]]:
-        def change(key: KeyPair, wanted: Mapping[str, Profile]) -> Answer:
+        def change(key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
             return self._api.change_users(key, {each: _change(wanted[each]) for each in wanted})
 
         return self._tell(batch, change)
@@ -214,14 +223,16 @@ class Sender:
             called = self._caller.call(batch, partial(self._ask_for, user_ids))
             batch, outcome = called.batch, called.outcome
             if outcome.result is not Result.DONE:
-                if outcome.result not in {Result.KEY_REFUSED, Result.LEFT}:
-                    outcome = replace(outcome, result=Result.UNREACHED)  # it changed nothing
+                if outcome.result not in {Result.KEY_REFUSED, Result.NOT_ATTEMPTED}:
+                    outcome = replace(outcome, result=Result.NOT_DELIVERED)  # it changed nothing
                 self._leases.settle(batch, outcome)
                 break
             present |= user_ids_in(called.answer) if called.answer else frozenset()
         return batch, outcome, present & batch.versions.keys()
 
-    def _ask_for(self, user_ids: list[str], key: KeyPair, _wanted: Mapping[str, Wanted]) -> Answer:
+    def _ask_for(
+        self, user_ids: list[str], key: KeyPair, _wanted: Mapping[str, Wanted]
+    ) -> StreamResponse:
         return self._api.find_users(key, user_ids)
 
 

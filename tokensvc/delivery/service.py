@@ -9,7 +9,7 @@ import msgspec
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core import stream_user
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import profile_store, rules, store
@@ -75,7 +75,7 @@ class Deliveries:
                 now = self._clock.read(tx)
                 profile = Profile(members, _left_over(former, members))
                 profile_store.write(tx, user_id, profile, now)
-                store.mark(tx, "profile", user_id, now)
+                store.mark_pending(tx, "profile", user_id, now)
                 record(tx, now=now, actor=actor, action=Action.PROFILE_SET, subject=user_id)
             stream = self._status(tx, "profile", user_id)
         return ProfileState(user_id, {"id": user_id, **members}, stream)
@@ -87,16 +87,18 @@ class Deliveries:
         with self._database.read() as connection:
             return store.listed(connection, kind=kind, states=states, limit=limit)
 
-    def retry(self, order: Order) -> int:
+    def retry(self, context: ActionContext) -> int:
         """Make everything that waits for another attempt due now, and give how much that is."""
         with self._database.write() as tx:
             now = self._clock.read(tx)
-            number = store.hasten(tx, now)
+            number = store.make_due(tx, now)
             if number:
-                _audit(tx, now, _EVERYTHING, order)
+                _audit(tx, now, _EVERYTHING, context)
         return number
 
-    def send_again(self, user_ids: Collection[str], order: Order, *, app: bool) -> list[Delivery]:
+    def resend(
+        self, user_ids: Collection[str], context: ActionContext, *, app: bool
+    ) -> list[Delivery]:
         """
         Bring states over once more, whatever Stream is known to hold, and give what that is of.
 
@@ -110,14 +112,14 @@ class Deliveries:
             now = self._clock.read(tx)
             for kind in sorted(subjects):
                 rows = store.lock(tx, kind, subjects[kind])
-                again = [rules.differing(row, now, resend=False) for row in rows]
+                again = [rules.mark_changed(row, now, resend=False) for row in rows]
                 store.save(tx, again)
                 sent += again
             for subject in sorted({row.subject for row in sent}):
-                _audit(tx, now, subject or _THE_APP, order)
+                _audit(tx, now, subject or _THE_APP, context)
         return sent
 
-    def troubles(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Tell what an operator should look at, a sentence each."""
         found = [
             f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
@@ -139,14 +141,14 @@ class Deliveries:
         return stream_status(status)
 
 
-def _audit(tx: Transaction, now: float, subject: str, order: Order) -> None:
+def _audit(tx: Transaction, now: float, subject: str, context: ActionContext) -> None:
     record(
         tx,
         now=now,
-        actor=order.actor,
+        actor=context.actor,
         action=Action.DELIVERY_RETRIED,
         subject=subject,
-        reason=order.reason,
+        reason=context.reason,
     )
 
 

@@ -57,7 +57,7 @@ QUEUES = (
 _NOTHING_TO_DELIVER = DeliveryStatus(DeliveryState.APPLIED, None, None)
 
 
-def mark(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
+def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
     """
     Note, in the transaction of a change, that Stream holds another state from now on.
 
@@ -179,10 +179,10 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
     tx.execute(statement, values)
 
 
-def differ(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
+def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
     """Note that Stream may have lost the cut-offs of users, if they ever had one."""
     rows = lock(tx, "user", user_ids)
-    save(tx, [rules.differing(row, now, resend=resend) for row in rows])
+    save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
 
 
 def wanted(
@@ -221,7 +221,7 @@ def listed(
     return [_delivery(row) for row in connection.execute(statement.order_by(*newest).limit(limit))]
 
 
-def hasten(tx: Transaction, now: float) -> int:
+def make_due(tx: Transaction, now: float) -> int:
     """Make what has failed or waits for another attempt due now, and give how much that is."""
     is_waiting = _columns.state.in_([DeliveryState.FAILED, DeliveryState.PENDING])
     is_late = _columns.attempts > 0

@@ -23,7 +23,8 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, Rule
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, exchange, hosts, intake, proxies
+from tokensvc.http import body_reader as intake
+from tokensvc.http import cors, exchange, hosts, proxies
 from tokensvc.http.exchange import Exchange
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Reply

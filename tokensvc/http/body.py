@@ -55,7 +55,7 @@ def parse_body(struct: type[_Struct]) -> _Struct:
         Refusal: `unsupported_media_type` or `malformed_request`, also for a query: what it asks for
             must not be passed over.
     """
-    _refuse_query()
+    _check_no_query()
     return _convert(_content(), struct, "body")
 
 
@@ -76,17 +76,17 @@ def parse_object() -> dict[str, Any]:
     Raises:
         Refusal: As `parse_body`.
     """
-    _refuse_query()
+    _check_no_query()
     content = _content()
     if not isinstance(content, dict):
         raise _malformed("The body does not fit: it must be an object.")
     return content
 
 
-def _refuse_query() -> None:
+def _check_no_query() -> None:
     query = exchange.current().environ.get("QUERY_STRING", "")
     if query:
-        credentials.refuse_in_query(query)
+        credentials.check_query(query)
         raise _malformed("This takes no parameters in the query: send them in the body.")
 
 
@@ -122,7 +122,7 @@ def parse_query(struct: type[_Struct]) -> _Struct:
     query = here.environ.get("QUERY_STRING", "")
     if not query:
         return _convert({}, struct, "query")
-    credentials.refuse_in_query(query)
+    credentials.check_query(query)
     try:
         pairs = parse_qsl(
             query,
@@ -177,13 +177,13 @@ def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
 
 def _unknown_members(content: dict[str, Any], known: Collection[str], where: str) -> Refusal:
     unknown = [name for name in content if name not in known]
-    told = [_told_of_unknown(name, known, where) for name in unknown[:_MOST_NAMES]]
+    told = [_unknown_member_message(name, known, where) for name in unknown[:_MOST_NAMES]]
     if len(unknown) > _MOST_NAMES:
         told.append(f"So are {len(unknown) - _MOST_NAMES} more.")
     return _malformed(" ".join(told))
 
 
-def _told_of_unknown(name: str, known: Iterable[str], where: str) -> str:
+def _unknown_member_message(name: str, known: Iterable[str], where: str) -> str:
     shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
     nearest = _nearest(name[:_LONGEST_NAME], known)
     advice = f"did you mean `{nearest}`?" if nearest else "leave it out."

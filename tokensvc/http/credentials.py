@@ -60,7 +60,7 @@ def unverified_credential() -> Credential:
     environ = exchange.current().environ
     query = environ.get("QUERY_STRING", "")
     if query:
-        refuse_in_query(query)
+        check_query(query)
     authorization = environ.get("HTTP_AUTHORIZATION", "")
     scheme, _, value = authorization.partition(" ")
     value = value.strip()
@@ -101,7 +101,7 @@ def _basic(value: str) -> BasicCredential:
     return BasicCredential(client_id, secret)
 
 
-def refuse_in_query(query: str) -> None:
+def check_query(query: str) -> None:
     """
     Refuse a query that has a credential.
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tokensvc.issuers.fetch import FetchError
+from tokensvc.net.fetch import FetchError
 
 
 def metadata_url(issuer: str) -> str:

@@ -9,13 +9,13 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.user_ids import Alphabet, is_legal
 from tokensvc.issuers import discovery, rules
-from tokensvc.issuers.fetch import Deadline, Fetcher
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
 from tokensvc.issuers.keyset import KeySetError, parse_pem_file
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.issuers.urls import parse_key_url
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
+from tokensvc.net.fetch import Deadline, Fetcher
+from tokensvc.net.urls import parse_key_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class KeyAccess:
     fetcher: Fetcher
     settings: JwksSettings
     store: IssuerKeyStore
-    places: threading.Semaphore
+    wait_slots: threading.Semaphore
     clock: Clock
 
 
@@ -81,7 +81,7 @@ class Issuer:
             guessed = any(unverified.kid is None or key.kid is None for key in keys)
             if expired or not guessed:
                 raise
-        newer = self.keys.find_newer(unverified.kid, unverified.algorithm, keys)
+        newer = self.keys.refetch_and_find(unverified.kid, unverified.algorithm, keys)
         return verify_signature(unverified, newer)
 
 
@@ -104,7 +104,7 @@ def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:
         download=_download(settings, source, access),
         store=access.store,
         settings=access.settings,
-        places=access.places,
+        wait_slots=access.wait_slots,
         clock=access.clock,
     )
 

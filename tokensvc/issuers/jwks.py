@@ -15,11 +15,11 @@ import structlog
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.issuers.fetch import FetchError
 from tokensvc.issuers.keyset import KeySet, KeySetError, VerificationKey, parse_document
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.issuers.shared_fetch import SharedFetch
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
+from tokensvc.net.fetch import FetchError
 from tokensvc.telemetry import metrics
 
 _log = structlog.get_logger()
@@ -57,7 +57,7 @@ class Keys(Protocol):
     ) -> tuple[VerificationKey, ...]:
         """Give the keys that may have signed a token."""
 
-    def find_newer(
+    def refetch_and_find(
         self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
     ) -> tuple[VerificationKey, ...]:
         """Give those that a fetch may find beside the tried ones."""
@@ -88,7 +88,7 @@ class StaticKeys:
         del may_fetch
         return self._keys.find(kid, algorithm)
 
-    def find_newer(
+    def refetch_and_find(
         self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
     ) -> tuple[VerificationKey, ...]:
         """Give none: there are no others."""
@@ -110,7 +110,7 @@ class StaticKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _KeySnapshot:
     """A set in use; replaced as a whole, so that readers need no lock."""
 
     keys: KeySet
@@ -142,7 +142,7 @@ class RemoteKeys:
         download: Callable[[], bytes],
         store: IssuerKeyStore,
         settings: JwksSettings,
-        places: threading.Semaphore,
+        wait_slots: threading.Semaphore,
         clock: Clock,
     ) -> None:
         self._name = name
@@ -152,14 +152,14 @@ class RemoteKeys:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._held: _Held | None = None
+        self._held: _KeySnapshot | None = None
         self._last_error = _NOT_YET_TRIED
         self._shared_fetch = SharedFetch(
             f"keys of {name}",
             self._fetch,
             timeout=settings.timeout,
             cooldown=settings.cooldown,
-            places=places,
+            wait_slots=wait_slots,
             clock=clock,
         )
 
@@ -182,9 +182,9 @@ class RemoteKeys:
             found = held.keys.find(kid, algorithm)
             if found or not may_fetch:
                 return found
-        return self.find_newer(kid, algorithm, ())
+        return self.refetch_and_find(kid, algorithm, ())
 
-    def find_newer(
+    def refetch_and_find(
         self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
     ) -> tuple[VerificationKey, ...]:
         """
@@ -225,7 +225,7 @@ class RemoteKeys:
         except KeySetError as error:
             _log.warning("issuer_keys_not_loaded", issuer=self._name, reason=str(error))
         else:
-            self._held = _Held(keys, document, min(stored.fetched_at, self._clock()))
+            self._held = _KeySnapshot(keys, document, min(stored.fetched_at, self._clock()))
 
     def refresh_if_due(self) -> None:
         """Begin a fetch if the last one was long enough ago. Does not wait for it."""
@@ -252,7 +252,7 @@ class RemoteKeys:
             self._last_error,
         )
 
-    def _usable(self) -> _Held | None:
+    def _usable(self) -> _KeySnapshot | None:
         held = self._held
         if held is None or held.keys.size == 0:
             return None
@@ -271,11 +271,11 @@ class RemoteKeys:
             self._failed(type(error).__name__)
             _log.error("issuer_keys_not_fetched", issuer=self._name, exc_info=error)
         else:
-            self._replace(_Held(keys, document, begun_at))
+            self._replace(_KeySnapshot(keys, document, begun_at))
             metrics.count_jwks_fetch(self._name, "ok")
             self._save(document, int(begun_at))
 
-    def _replace(self, fetched: _Held) -> None:
+    def _replace(self, fetched: _KeySnapshot) -> None:
         """Take a whole set in place of the old: a key that is not in it is dropped at once."""
         before, self._held = self._held, fetched
         self._last_error = ""

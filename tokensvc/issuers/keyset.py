@@ -239,7 +239,7 @@ def _verification_key(key: Any, kid: str | None, declared: Any) -> VerificationK
     """Let a key through that is strong enough, with the algorithms of its kind."""
     algorithms: tuple[str, ...]
     if isinstance(key, RSAPublicKey):
-        _refuse_odd_rsa(key)
+        _check_rsa_key(key)
         algorithms = _RSA_ALGORITHMS
     elif isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVE_ALGORITHMS:
         algorithms = (_CURVE_ALGORITHMS[key.curve.name],)
@@ -254,7 +254,7 @@ def _verification_key(key: Any, kid: str | None, declared: Any) -> VerificationK
     return VerificationKey(kid, algorithms, key)
 
 
-def _refuse_odd_rsa(key: RSAPublicKey) -> None:
+def _check_rsa_key(key: RSAPublicKey) -> None:
     if not _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS:
         raise UnusableKeyError(f"an RSA key has {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
     exponent = key.public_numbers().e

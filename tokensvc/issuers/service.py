@@ -12,12 +12,12 @@ from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.request_log import note
 from tokensvc.issuers import rules
 from tokensvc.issuers.explain import Finding, findings
-from tokensvc.issuers.fetch import Fetcher
 from tokensvc.issuers.issuer import Issuer, KeyAccess
 from tokensvc.issuers.jwks import KeyHealth
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, parse
+from tokensvc.net.fetch import Fetcher
 
 _log = structlog.get_logger()
 
@@ -50,14 +50,14 @@ class Issuers:
         store: IssuerKeyStore,
         clock: Clock,
         *,
-        places: threading.Semaphore,
+        wait_slots: threading.Semaphore,
     ) -> None:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, places, clock)
+        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock)
         for one in settings:
             if one.name in self._by_name or one.issuer in self._by_issuer:
                 raise StartupError(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tokensvc.core.clock import Clock
 
 
-class _Flight:
+class _PendingFetch:
     """A fetch under way."""
 
     def __init__(self, seconds: float) -> None:
@@ -46,17 +46,17 @@ class SharedFetch:
         *,
         timeout: float,
         cooldown: int,
-        places: threading.Semaphore,
+        wait_slots: threading.Semaphore,
         clock: Clock,
     ) -> None:
         self._name = name
         self._fetch = fetch
         self._timeout = timeout
         self._cooldown = cooldown
-        self._places = places
+        self._places = wait_slots
         self._clock = clock
         self._lock = threading.Lock()
-        self._flight: _Flight | None = None
+        self._flight: _PendingFetch | None = None
         self._begun_at: float | None = None
         self._asked_at: dict[bool, float] = {}
 
@@ -110,15 +110,15 @@ class SharedFetch:
         """Tell whether a time has passed; a clock that was set back must not stretch it."""
         return since is None or not 0 <= self._clock() - since < seconds
 
-    def _begin(self) -> _Flight:
+    def _begin(self) -> _PendingFetch:
         """Begin in a thread of its own: even a name server that hangs holds up no request."""
-        flight = _Flight(self._timeout)
-        threading.Thread(target=self._fly, args=(flight,), name=self._name, daemon=True).start()
+        flight = _PendingFetch(self._timeout)
+        threading.Thread(target=self._run, args=(flight,), name=self._name, daemon=True).start()
         self._flight = flight
         self._begun_at = self._clock()
         return flight
 
-    def _fly(self, flight: _Flight) -> None:
+    def _run(self, flight: _PendingFetch) -> None:
         try:
             self._fetch()
         finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.keys import store
@@ -52,7 +52,7 @@ class Reencryption:
         self._clock = clock
         self._vault = vault
 
-    def run(self, order: Order) -> Iterator[Progress]:
+    def run(self, context: ActionContext) -> Iterator[Progress]:
         """Do it, a batch at a time, and tell after each how far it has come."""
         progress, after = Progress(), ""
         while True:
@@ -63,7 +63,7 @@ class Reencryption:
             if not rows:
                 return
             after = rows[-1].id
-            progress = self._do(rows, progress, order)
+            progress = self._do(rows, progress, context)
             yield progress
 
     def remaining(self) -> dict[str, int]:
@@ -72,10 +72,10 @@ class Reencryption:
             counts = store.count_by_encryption_key(connection)
         return {key: count for key, count in counts.items() if key != self._vault.wrapped_by}
 
-    def _do(self, rows: list[WrappedRow], before: Progress, order: Order) -> Progress:
-        anew = {row: self._wrapped_anew(row) for row in rows}
+    def _do(self, rows: list[WrappedRow], before: Progress, context: ActionContext) -> Progress:
+        anew = {row: self._rewrap(row) for row in rows}
         readable = {row: wrapped for row, wrapped in anew.items() if wrapped is not None}
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             # An act changes rows in another order: without the lock the two could wait for ever.
             store.lock(tx)
             swapped = sum(store.rewrap(tx, row, *wrapped) for row, wrapped in readable.items())
@@ -83,11 +83,11 @@ class Reencryption:
                 record(
                     tx,
                     now=self._clock.read(tx),
-                    actor=order.actor,
+                    actor=context.actor,
                     action=Action.SECRETS_REENCRYPTED,
                     subject="stream_keys",
                     reason=f"{swapped} now under {self._vault.wrapped_by}"
-                    + (f": {order.reason}" if order.reason else ""),
+                    + (f": {context.reason}" if context.reason else ""),
                 )
         return Progress(
             seen=before.seen + len(rows),
@@ -95,7 +95,7 @@ class Reencryption:
             unreadable=before.unreadable + len(rows) - len(readable),
         )
 
-    def _wrapped_anew(self, row: WrappedRow) -> tuple[str, str] | None:
+    def _rewrap(self, row: WrappedRow) -> tuple[str, str] | None:
         try:
             return self._vault.wrap(self._vault.unwrap(row.ciphertext))
         except VaultError:

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import StartupError
-from tokensvc.core.orders import Order
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
-from tokensvc.keys.proving import AskStream, PairProof
-from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo, fingerprint
-from tokensvc.keys.service import compare
+from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition, fingerprint
+from tokensvc.keys.service import check_configured_key
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.keys.verification import AskStream, KeyPairVerifier
 
 _DAY = 86400
-_SETTINGS = Order("service:settings", "the first key of the ring")
+_SETTINGS = ActionContext("service:settings", "the first key of the ring")
 _ACTIONS = {
     KeyState.ACTIVE: Action.STREAM_KEY_ACTIVATED,
     KeyState.RETIRING: Action.STREAM_KEY_RETIRING,
@@ -33,7 +33,7 @@ _RETIRED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class RotationResult:
     """
     What an act has made of the ring, or would make.
 
@@ -69,13 +69,13 @@ class StreamKeyRotation:
         vault: Vault,
         ask_stream: AskStream,
         *,
-        places: threading.Semaphore,
+        wait_slots: threading.Semaphore,
     ) -> None:
         self._database = database
         self._clock = clock
         self._vault = vault
         self._store = StreamKeyStore(database)
-        self._proof = PairProof(self._store, vault, ask_stream, places)
+        self._proof = KeyPairVerifier(self._store, vault, ask_stream, wait_slots)
 
     def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
         """Give keys, newest first, the retired ones too."""
@@ -92,7 +92,9 @@ class StreamKeyRotation:
         with self._database.read() as connection:
             return rules.find(self._store.every_key(connection), key_id)
 
-    def add(self, api_key: str, secret: bytes, order: Order, *, check: bool) -> StreamKeyInfo:
+    def add(
+        self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
+    ) -> StreamKeyInfo:
         """
         Add a pair as standby: it signs for clients that name it.
 
@@ -104,18 +106,18 @@ class StreamKeyRotation:
                 gives no proof. Nothing is stored then.
         """
         with self._database.read() as connection:
-            rules.refuse_pair(self._store.every_key(connection), api_key, secret)
+            rules.check_pair(self._store.every_key(connection), api_key, secret)
         if check:
             # With no transaction open: Stream may take its time.
-            self._proof.prove(api_key, secret)
-        with self._database.write(keep=not order.dry_run) as tx:
+            self._proof.verify(api_key, secret)
+        with self._database.write(keep=not context.dry_run) as tx:
             store.lock(tx)
             keys = self._store.every_key(tx)
-            rules.refuse_pair(keys, api_key, secret)
-            return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, order)
+            rules.check_pair(keys, api_key, secret)
+            return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
 
     def restore(
-        self, api_key: str, secret: bytes, order: Order, *, check: bool
+        self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
     ) -> StreamKeyInfo | None:
         """
         Give a key of the ring its secret back; its fingerprint tells that it is the same one.
@@ -134,46 +136,46 @@ class StreamKeyRotation:
             if self._lost(connection, pair) is None:
                 return None
         if check:
-            self._proof.prove(api_key, secret)
-        with self._database.write(keep=not order.dry_run) as tx:
+            self._proof.verify(api_key, secret)
+        with self._database.write(keep=not context.dry_run) as tx:
             store.lock(tx)
             key = self._lost(tx, pair)
             if key is None:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
-            _audit(tx, self._clock.read(tx), Action.SECRETS_REENCRYPTED, key.id, order)
+            _audit(tx, self._clock.read(tx), Action.SECRETS_REENCRYPTED, key.id, context)
             return key
 
-    def activate(self, key_id: str, order: Order) -> Moved:
+    def activate(self, key_id: str, context: ActionContext) -> RotationResult:
         """
         Let a key sign for callers that name none; the former one is retiring from then on.
 
         Raises:
             Refusal: `not_found`, `conflict`.
         """
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             store.lock(tx)
             keys = self._store.every_key(tx)
-            moves = rules.to_activate(keys, key_id)
+            moves = rules.activation_steps(keys, key_id)
             if moves and not self._can_read(tx, rules.find(keys, key_id)):
                 raise rules.unreadable_keys("the key to be activated cannot be unwrapped")
             now = self._clock.read(tx)
             unnamed = store.unnamed_mints_since(tx, now - _DAY)
             warning = rules.warn_of_unnamed(moves, unnamed)
-            self._move(tx, moves, order, now)
+            self._move(tx, moves, context, now)
             return self._moved(tx, key_id, moves, warning, unnamed)
 
-    def retire(self, key_id: str, order: Order) -> Moved:
+    def retire(self, key_id: str, context: ActionContext) -> RotationResult:
         """
         End a key and erase its secret: no request that arrives after this is signed with it.
 
         Raises:
             Refusal: `not_found`, `conflict`.
         """
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             store.lock(tx)
-            moves = rules.to_retire(self._store.every_key(tx), key_id)
-            self._move(tx, moves, order, self._clock.read(tx))
+            moves = rules.retirement_steps(self._store.every_key(tx), key_id)
+            self._move(tx, moves, context, self._clock.read(tx))
             return self._moved(tx, key_id, moves, _RETIRED)
 
     def seed(self, api_key: str, secret: str) -> None:
@@ -195,7 +197,7 @@ class StreamKeyRotation:
             if not keys:
                 self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
         if keys:
-            compare((api_key, fingerprint(raw)), keys)
+            check_configured_key((api_key, fingerprint(raw)), keys)
 
     def _add(
         self,
@@ -203,7 +205,7 @@ class StreamKeyRotation:
         keys: Sequence[StreamKeyInfo],
         pair: tuple[str, bytes],
         state: KeyState,
-        order: Order,
+        context: ActionContext,
     ) -> StreamKeyInfo:
         api_key, secret = pair
         newest = keys[0] if keys else None
@@ -219,25 +221,27 @@ class StreamKeyRotation:
             retired_at=None,
         )
         self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
-        _audit(tx, now, Action.STREAM_KEY_ADDED, info.id, order)
+        _audit(tx, now, Action.STREAM_KEY_ADDED, info.id, context)
         return info
 
-    def _move(self, tx: Transaction, moves: Sequence[Move], order: Order, now: float) -> None:
+    def _move(
+        self, tx: Transaction, moves: Sequence[Transition], context: ActionContext, now: float
+    ) -> None:
         self._store.move(tx, moves, int(now))
         for move in moves:
-            _audit(tx, now, _ACTIONS[move.to], move.key.id, order)
+            _audit(tx, now, _ACTIONS[move.to], move.key.id, context)
 
     def _moved(
         self,
         tx: Transaction,
         key_id: str,
-        moves: Sequence[Move],
+        moves: Sequence[Transition],
         warning: str | None,
         unnamed_mints: int | None = None,
-    ) -> Moved:
+    ) -> RotationResult:
         keys = self._store.every_key(tx)
         others = {move.key.id for move in moves} - {key_id}
-        return Moved(
+        return RotationResult(
             key=rules.find(keys, key_id),
             others=tuple(key for key in keys if key.id in others),
             unnamed_mints=unnamed_mints,
@@ -259,5 +263,7 @@ class StreamKeyRotation:
         return fingerprint(secret) == key.fingerprint
 
 
-def _audit(tx: Transaction, now: float, action: Action, key_id: str, order: Order) -> None:
-    record(tx, now=now, actor=order.actor, action=action, subject=key_id, reason=order.reason)
+def _audit(
+    tx: Transaction, now: float, action: Action, key_id: str, context: ActionContext
+) -> None:
+    record(tx, now=now, actor=context.actor, action=action, subject=key_id, reason=context.reason)

@@ -4,21 +4,21 @@ import msgspec
 from flask import Blueprint
 from msgspec import UNSET, UnsetType
 
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize
-from tokensvc.core.orders import Order
-from tokensvc.http.acts import ActQuery, ActRequest
+from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
-from tokensvc.keys.rotation import Moved, StreamKeyRotation
+from tokensvc.keys.rotation import RotationResult, StreamKeyRotation
 from tokensvc.keys.rules import StreamKeyInfo
 
 SCOPE = "keys:write"
 PATH = "/v1/stream-keys"
 
 
-class AddStreamKeyRequest(ActRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A pair of Stream's dashboard.
 
@@ -35,7 +35,7 @@ class AddStreamKeyRequest(ActRequest, frozen=True, forbid_unknown_fields=True, k
         return f"{type(self).__name__}(api_key={self.api_key!r}, check={self.check})"
 
 
-class StreamKeyAct(StreamKeyInfo, frozen=True, kw_only=True):
+class StreamKeyActionResult(StreamKeyInfo, frozen=True, kw_only=True):
     """
     A key's new state, and what the act means.
 
@@ -59,8 +59,8 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
     """
     blueprint = Blueprint("stream_keys", __name__, url_prefix=PATH)
 
-    def order_of(query: ActQuery, body: ActRequest) -> Order:
-        return Order(authorize(SCOPE).client_id, body.reason, query.dry_run)
+    def context_of(query: ActionQuery, body: ActionRequest) -> ActionContext:
+        return ActionContext(authorize(SCOPE).client_id, body.reason, query.dry_run)
 
     @blueprint.get("")
     def get_keys() -> Reply:
@@ -77,40 +77,40 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("")
     def add_key() -> Reply:
-        query, body = parse_both(ActQuery, AddStreamKeyRequest)
-        order = order_of(query, body)
+        query, body = parse_both(ActionQuery, AddStreamKeyRequest)
+        context = context_of(query, body)
         secret = body.secret.encode("utf-8")
-        key = rotation.add(body.api_key, secret, order, check=body.check)
+        key = rotation.add(body.api_key, secret, context, check=body.check)
         note(api_key=key.api_key)  # not before: the halves may have been swapped
-        if order.dry_run:
-            return json_response(StreamKeyAct(**msgspec.structs.asdict(key), dry_run=True))
+        if context.dry_run:
+            return json_response(StreamKeyActionResult(**msgspec.structs.asdict(key), dry_run=True))
         return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
 
     @blueprint.post("/<key_id>/activate")
     def activate_key(key_id: str) -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
-        order = order_of(query, body)
-        return _answer(rotation.activate(key_id, order), order)
+        query, body = parse_both(ActionQuery, ActionRequest)
+        context = context_of(query, body)
+        return _answer(rotation.activate(key_id, context), context)
 
     @blueprint.post("/<key_id>/retire")
     def retire_key(key_id: str) -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
-        order = order_of(query, body)
-        return _answer(rotation.retire(key_id, order), order)
+        query, body = parse_both(ActionQuery, ActionRequest)
+        context = context_of(query, body)
+        return _answer(rotation.retire(key_id, context), context)
 
     return blueprint
 
 
-def act_of(moved: Moved, order: Order) -> StreamKeyAct:
+def action_result(moved: RotationResult, context: ActionContext) -> StreamKeyActionResult:
     """Give what an act has made of the ring, as it is answered and printed."""
-    return StreamKeyAct(
+    return StreamKeyActionResult(
         **msgspec.structs.asdict(moved.key),
         also_changed=list(moved.others),
         unnamed_mints=UNSET if moved.unnamed_mints is None else moved.unnamed_mints,
         warning=moved.warning or UNSET,
-        dry_run=order.dry_run or UNSET,
+        dry_run=context.dry_run or UNSET,
     )
 
 
-def _answer(moved: Moved, order: Order) -> Reply:
-    return json_response(act_of(moved, order))
+def _answer(moved: RotationResult, context: ActionContext) -> Reply:
+    return json_response(action_result(moved, context))

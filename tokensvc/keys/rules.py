@@ -144,14 +144,14 @@ class StreamKeyRing:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class Transition:
     """One key's step to another state."""
 
     key: StreamKeyInfo
     to: KeyState
 
 
-def refuse_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
+def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
     """
     Refuse a pair that the ring must not take.
 
@@ -175,7 +175,7 @@ def refuse_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> N
         raise invalid(f"The ring has this very pair already: {same.id}, {same.state}.")
 
 
-def to_activate(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
+def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
     """
     Give the moves that make a key the active one, in an order that never has two; none if it is.
 
@@ -201,13 +201,13 @@ def to_activate(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
     superseded = [each for each in older if each.is_live and each.api_key == key.api_key]
     former = [each for each in keys if each.state is KeyState.ACTIVE and each not in superseded]
     return (
-        *(Move(each, KeyState.RETIRED) for each in superseded),
-        *(Move(each, KeyState.RETIRING) for each in former),
-        Move(key, KeyState.ACTIVE),
+        *(Transition(each, KeyState.RETIRED) for each in superseded),
+        *(Transition(each, KeyState.RETIRING) for each in former),
+        Transition(key, KeyState.ACTIVE),
     )
 
 
-def to_retire(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
+def retirement_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
     """
     Give the move that ends a key; none if it has ended.
 
@@ -225,10 +225,10 @@ def to_retire(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Move, ...]:
             "The key is the only active one, and callers that name none would get no token: "
             "activate another key first.",
         )
-    return (Move(key, KeyState.RETIRED),) if key.is_live else ()
+    return (Transition(key, KeyState.RETIRED),) if key.is_live else ()
 
 
-def warn_of_unnamed(moves: Iterable[Move], unnamed_mints: int) -> str | None:
+def warn_of_unnamed(moves: Iterable[Transition], unnamed_mints: int) -> str | None:
     """
     Warn of the clients that an activation would break, if there are any.
 

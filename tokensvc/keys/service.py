@@ -115,7 +115,7 @@ class StreamKeys:
         with self._database.read() as connection:
             keys = self._store.every_key(connection)
         if keys:
-            compare((api_key, fingerprint(secret.encode("utf-8"))), keys)
+            check_configured_key((api_key, fingerprint(secret.encode("utf-8"))), keys)
         return not keys
 
     def _load(self) -> StreamKeyRing:
@@ -166,7 +166,7 @@ class StreamKeys:
         return wrapped_by - self._vault.fingerprints
 
 
-def compare(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
+def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
     """
     Tell what the settings' pair means beside a ring: nothing, a warning or a halt.
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import app_standing, stream_keys, unnamed_mints
-from tokensvc.keys.rules import KeyState, Move, StreamKeyInfo
+from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
 
 HOUR = 3600
 """Seconds; unnamed mints are counted by it."""
@@ -126,7 +126,7 @@ class StreamKeyStore:
         tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
         _bump(tx)
 
-    def move(self, tx: Transaction, moves: Sequence[Move], now: int) -> None:
+    def move(self, tx: Transaction, moves: Sequence[Transition], now: int) -> None:
         """Let keys step, in this order, and every process know; a retired one loses its secret."""
         for move in moves:
             values: dict[str, Any] = {"state": move.to}

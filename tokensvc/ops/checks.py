@@ -64,8 +64,8 @@ def check_delivery(deliveries: Deliveries) -> CheckResult:
             "delivery", State.OK, "off (stream.delivery): Stream is told of no revocation"
         )
     try:
-        troubles = deliveries.troubles()
+        warnings = deliveries.warnings()
     except Refusal as refusal:
         return CheckResult("delivery", State.DEGRADED, refusal.reason)
-    detail = "; ".join(troubles) + ": tokensvc delivery list" if troubles else ""
-    return CheckResult("delivery", State.DEGRADED if troubles else State.OK, detail)
+    detail = "; ".join(warnings) + ": tokensvc delivery list" if warnings else ""
+    return CheckResult("delivery", State.DEGRADED if warnings else State.OK, detail)

@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from flask import Blueprint
 
 from tokensvc.core import user_ids
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn
-from tokensvc.core.orders import Order
 from tokensvc.core.user_ids import Alphabet
-from tokensvc.http.acts import ActQuery, ActRequest, Reason
+from tokensvc.http.actions import ActionQuery, ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Reply, json_response
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import State, act_of
+from tokensvc.revocations.state import State, action_result
 
 READ = "users:read"
 REVOKE = "revocations:write"
 REVOKE_EVERYONE = "app:write"
 
 
-class UndoQuery(ActQuery, frozen=True, forbid_unknown_fields=True):
+class UndoQuery(ActionQuery, frozen=True, forbid_unknown_fields=True):
     """As an act; the reason stands in the query, since DELETE has no body."""
 
     reason: Reason | None = None
@@ -82,35 +82,35 @@ def _states(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) 
 def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("revocations", __name__, url_prefix="/v1/users")
 
-    def order_of(user_id: str, query: ActQuery, reason: str | None) -> Order:
+    def context_of(user_id: str, query: ActionQuery, reason: str | None) -> ActionContext:
         service = authorize(REVOKE)
         note(user_id=user_ids.check(user_id, alphabet))
-        return Order(service.client_id, reason, query.dry_run)
+        return ActionContext(service.client_id, reason, query.dry_run)
 
     @blueprint.post("/<user_id>/revocations")
     def revoke_user(user_id: str) -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
-        order = order_of(user_id, query, body.reason)
-        return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
+        query, body = parse_both(ActionQuery, ActionRequest)
+        context = context_of(user_id, query, body.reason)
+        return _answer(revocations, user_id, revocations.revoke(user_id, context), context)
 
     @blueprint.delete("/<user_id>/revocations/<revocation_id>")
     def undo_revocation(user_id: str, revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
-        order = order_of(user_id, query, query.reason)
-        state = revocations.undo(user_id, revocation_id, order)
-        return _answer(revocations, user_id, state, order, is_undo=True)
+        context = context_of(user_id, query, query.reason)
+        state = revocations.undo(user_id, revocation_id, context)
+        return _answer(revocations, user_id, state, context, is_undo=True)
 
     @blueprint.put("/<user_id>/suspension")
     def suspend(user_id: str) -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
-        order = order_of(user_id, query, body.reason)
-        return _answer(revocations, user_id, revocations.suspend(user_id, order), order)
+        query, body = parse_both(ActionQuery, ActionRequest)
+        context = context_of(user_id, query, body.reason)
+        return _answer(revocations, user_id, revocations.suspend(user_id, context), context)
 
     @blueprint.delete("/<user_id>/suspension")
     def reinstate(user_id: str) -> Reply:
         query = parse_query(UndoQuery)
-        order = order_of(user_id, query, query.reason)
-        return _answer(revocations, user_id, revocations.reinstate(user_id, order), order)
+        context = context_of(user_id, query, query.reason)
+        return _answer(revocations, user_id, revocations.reinstate(user_id, context), context)
 
     return blueprint
 
@@ -120,18 +120,18 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("/revocations")
     def revoke_everyone() -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
+        query, body = parse_both(ActionQuery, ActionRequest)
         service = authorize(REVOKE_EVERYONE)
-        order = Order(service.client_id, body.reason, query.dry_run)
-        return _answer(revocations, None, revocations.revoke(None, order), order)
+        context = ActionContext(service.client_id, body.reason, query.dry_run)
+        return _answer(revocations, None, revocations.revoke(None, context), context)
 
     @blueprint.delete("/revocations/<revocation_id>")
     def undo_revocation(revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
         service = authorize(REVOKE_EVERYONE)
-        order = Order(service.client_id, query.reason, query.dry_run)
-        state = revocations.undo(None, revocation_id, order)
-        return _answer(revocations, None, state, order, is_undo=True)
+        context = ActionContext(service.client_id, query.reason, query.dry_run)
+        state = revocations.undo(None, revocation_id, context)
+        return _answer(revocations, None, state, context, is_undo=True)
 
     return blueprint
 
@@ -141,10 +141,10 @@ def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
 
     @blueprint.post("/v1/me/revocations")
     def revoke_own() -> Reply:
-        query, body = parse_both(ActQuery, ActRequest)
+        query, body = parse_both(ActionQuery, ActionRequest)
         user_id = signed_in().user_id
-        order = Order(user_id, body.reason, query.dry_run)
-        return _answer(revocations, user_id, revocations.revoke(user_id, order), order)
+        context = ActionContext(user_id, body.reason, query.dry_run)
+        return _answer(revocations, user_id, revocations.revoke(user_id, context), context)
 
     return blueprint
 
@@ -153,15 +153,17 @@ def _answer(
     revocations: Revocations,
     user_id: str | None,
     state: State,
-    order: Order,
+    context: ActionContext,
     *,
     is_undo: bool = False,
 ) -> Reply:
     headers = []
     wait = preferred_wait()
-    waited = revocations.wait_until_applied(user_id, wait) if wait and not order.dry_run else None
+    waited = revocations.wait_until_applied(user_id, wait) if wait and not context.dry_run else None
     if waited is not None:
         state = waited
         headers.append(("Preference-Applied", f"wait={wait}"))
-    act = act_of(state, revocations.holds_until(state), dry_run=order.dry_run, is_undo=is_undo)
+    act = action_result(
+        state, revocations.holds_until(state), dry_run=context.dry_run, is_undo=is_undo
+    )
     return json_response(act, headers=headers)

@@ -62,7 +62,7 @@ class Source:
 _ACT_ID = re.compile(r"rev_([0-9a-f]{14})[0-9a-f]{8}")
 
 
-def next_act_id(previous: str | None, now: float, random_hex: str) -> str:
+def next_revocation_id(previous: str | None, now: float, random_hex: str) -> str:
     """
     Give an id that sorts behind those before it, also when the clock has been set back.
 
@@ -88,7 +88,7 @@ def next_cut_off(standing: int | None, now: float) -> int:
     return max(standing or 0, int(now) + 1)
 
 
-def is_reached(cut_off: int, now: float) -> bool:
+def has_passed(cut_off: int, now: float) -> bool:
     """
     Tell whether the commit was so slow that the cut-off must move once more.
 
@@ -114,7 +114,7 @@ def reason_of(acts: Iterable[Act], *, suspended: bool) -> str | None:
     return act.reason if act is not None else None
 
 
-def to_undo(acts: Sequence[Act], act_id: str, *, suspended: bool) -> Act | None:
+def revocation_to_undo(acts: Sequence[Act], act_id: str, *, suspended: bool) -> Act | None:
     """
     Give the act that an undo takes back, or `None` if it is undone already.
 

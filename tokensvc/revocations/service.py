@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import kept_reason, record
-from tokensvc.core.orders import Order
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
@@ -42,66 +42,68 @@ class Revocations:
         sources: Sequence[Source],
         *,
         delivers: bool,
-        places: threading.Semaphore,
+        wait_slots: threading.Semaphore,
     ) -> None:
         self._database = database
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
-        self._places = places
+        self._places = wait_slots
 
-    def revoke(self, user_id: str | None, order: Order) -> State:
+    def revoke(self, user_id: str | None, context: ActionContext) -> State:
         """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             standing = store.lock(tx, user_id)
-            now = self._move(tx, user_id, standing, RevocationKind.REVOCATION, order)
+            now = self._move(tx, user_id, standing, RevocationKind.REVOCATION, context)
             action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
-            _audit(tx, now, action, user_id, order)
-            if order.dry_run:
+            _audit(tx, now, action, user_id, context)
+            if context.dry_run:
                 return self._state(tx, user_id)
         return self._settled(user_id)
 
-    def suspend(self, user_id: str, order: Order) -> State:
+    def suspend(self, user_id: str, context: ActionContext) -> State:
         """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             standing = store.lock(tx, user_id)
             if standing.suspended_at is None:
-                now = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, order)
-                _audit(tx, now, Action.USER_SUSPENDED, user_id, order)
-            if order.dry_run:
+                now = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, context)
+                _audit(tx, now, Action.USER_SUSPENDED, user_id, context)
+            if context.dry_run:
                 return self._state(tx, user_id)
         # Also of a repetition: the first request may have died before it came to this.
         return self._settled(user_id)
 
-    def reinstate(self, user_id: str, order: Order) -> State:
+    def reinstate(self, user_id: str, context: ActionContext) -> State:
         """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             standing = store.lock(tx, user_id, create=False)
             if standing.suspended_at is not None:
                 store.write(tx, user_id, replace(standing, suspended_at=None))
-                _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, order)
+                _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, context)
             return self._state(tx, user_id)
 
-    def undo(self, user_id: str | None, act_id: str, order: Order) -> State:
+    def undo(self, user_id: str | None, act_id: str, context: ActionContext) -> State:
         """
         Take back the latest act that stands: what it refused works again, stolen tokens too.
 
         Raises:
             Refusal: `not_found`, `superseded`, or `user_suspended` as a conflict.
         """
-        with self._database.write(keep=not order.dry_run) as tx:
+        with self._database.write(keep=not context.dry_run) as tx:
             standing = store.lock(tx, user_id)
             acts = store.acts(tx, user_id)
-            act = rules.to_undo(acts, act_id, suspended=standing.suspended_at is not None)
+            act = rules.revocation_to_undo(
+                acts, act_id, suspended=standing.suspended_at is not None
+            )
             if act is not None:
                 now = self._clock.read(tx)
-                store.undo_act(tx, act.id, now)
+                store.mark_undone(tx, act.id, now)
                 cut_off = rules.cut_off_of(each for each in acts if each is not act)
                 # The floor stays: Stream may still hold the cut-off that is taken back.
                 store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off))
-                deliveries.mark(tx, *_delivery_of(user_id), now)
+                deliveries.mark_pending(tx, *_delivery_of(user_id), now)
                 everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE
-                _audit(tx, now, everyone if user_id is None else one, user_id, order)
+                _audit(tx, now, everyone if user_id is None else one, user_id, context)
             return self._state(tx, user_id)
 
     def state(self, user_id: str | None) -> State:
@@ -116,7 +118,7 @@ class Revocations:
                 connection, suspended=suspended, after=after, limit=limit
             )
             ids = list(standings)
-            acts = store.acts_of_users(connection, ids)
+            acts = store.revocations_by_user(connection, ids)
             told = deliveries.statuses(connection, "user", ids) if self._delivers else {}
         return [
             user_state(user_id, standing, acts[user_id], told.get(user_id))
@@ -156,20 +158,20 @@ class Revocations:
         user_id: str | None,
         standing: StoredStanding,
         kind: RevocationKind,
-        order: Order,
+        context: ActionContext,
     ) -> float:
         """Set a new cut-off, and give the time of that."""
         # After the lock is held: a time from before the wait may already be in minted tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-        store.add_act(
+        store.add_revocation(
             tx,
             user_id,
             kind=kind,
             cut_off=cut_off,
             now=now,
-            actor=order.actor,
-            reason=kept_reason(order.reason),
+            actor=context.actor,
+            reason=kept_reason(context.reason),
         )
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
@@ -190,10 +192,10 @@ class Revocations:
                 if act.settled or act.undone:
                     continue
                 cut_off = act.tokens_valid_after
-                if rules.is_reached(cut_off, now):
+                if rules.has_passed(cut_off, now):
                     cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
                     _set_cut_off(tx, user_id, standing, cut_off, now)
-                store.settle_act(tx, act.id, cut_off)
+                store.confirm_revocation(tx, act.id, cut_off)
             return self._state(tx, user_id)
 
     def _state(self, connection: Connection, user_id: str | None) -> State:
@@ -215,19 +217,21 @@ def _set_cut_off(
 ) -> None:
     floor = max(standing.floor, cut_off)
     store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off, floor=floor))
-    deliveries.mark(tx, *_delivery_of(user_id), now)
+    deliveries.mark_pending(tx, *_delivery_of(user_id), now)
 
 
 def _delivery_of(user_id: str | None) -> tuple[DeliveryKind, str]:
     return ("app", APP) if user_id is None else ("user", user_id)
 
 
-def _audit(tx: Transaction, now: float, action: Action, user_id: str | None, order: Order) -> None:
+def _audit(
+    tx: Transaction, now: float, action: Action, user_id: str | None, context: ActionContext
+) -> None:
     record(
         tx,
         now=now,
-        actor=order.actor,
+        actor=context.actor,
         action=action,
         subject=user_id or "app",
-        reason=order.reason,
+        reason=context.reason,
     )

@@ -52,7 +52,7 @@ class AppState(msgspec.Struct, frozen=True, kw_only=True):
 State: TypeAlias = UserState | AppState
 
 
-class UserAct(UserState, frozen=True, kw_only=True):
+class UserActionResult(UserState, frozen=True, kw_only=True):
     """A user's new state, and what the act means."""
 
     holds_until: HoldsUntil | None
@@ -60,7 +60,7 @@ class UserAct(UserState, frozen=True, kw_only=True):
     dry_run: bool | UnsetType = UNSET
 
 
-class AppAct(AppState, frozen=True, kw_only=True):
+class AppActionResult(AppState, frozen=True, kw_only=True):
     """Everyone's new state, and what the act means."""
 
     holds_until: HoldsUntil | None
@@ -97,9 +97,9 @@ def app_state(
     return AppState(**_shared(standing, acts, delivery))
 
 
-def act_of(
+def action_result(
     state: State, holds_until: HoldsUntil | None, *, dry_run: bool, is_undo: bool
-) -> UserAct | AppAct:
+) -> UserActionResult | AppActionResult:
     """
     Give what an act answers.
 
@@ -112,7 +112,7 @@ def act_of(
         "warning": UNDO_WARNING if is_undo else UNSET,
         "dry_run": dry_run or UNSET,
     }
-    kind = UserAct if isinstance(state, UserState) else AppAct
+    kind = UserActionResult if isinstance(state, UserState) else AppActionResult
     return kind(**msgspec.structs.asdict(state), **meaning)
 
 

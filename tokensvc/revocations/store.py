@@ -79,7 +79,7 @@ def acts(connection: sa.Connection, user_id: str | None) -> list[Act]:
     return [_act(row) for row in rows]
 
 
-def acts_of_users(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[Act]]:
+def revocations_by_user(connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, list[Act]]:
     """Give the acts that stand, by user."""
     stand = sa.select(revocations).where(_acts.user_id.in_(user_ids), _acts.undone_at.is_(None))
     found: dict[str, list[Act]] = {user_id: [] for user_id in user_ids}
@@ -88,7 +88,7 @@ def acts_of_users(connection: sa.Connection, user_ids: Sequence[str]) -> dict[st
     return found
 
 
-def add_act(
+def add_revocation(
     tx: Transaction,
     user_id: str | None,
     *,
@@ -100,7 +100,7 @@ def add_act(
 ) -> str:
     """Write an act and give its id."""
     previous = tx.scalar(sa.select(sa.func.max(_acts.id)).where(_of(user_id)))
-    act_id = rules.next_act_id(previous, now, secrets.token_hex(4))
+    act_id = rules.next_revocation_id(previous, now, secrets.token_hex(4))
     tx.execute(
         revocations.insert().values(
             id=act_id,
@@ -115,13 +115,13 @@ def add_act(
     return act_id
 
 
-def settle_act(tx: Transaction, act_id: str, cut_off: int) -> None:
+def confirm_revocation(tx: Transaction, act_id: str, cut_off: int) -> None:
     """Write the cut-off of an act for good."""
     values = {"tokens_valid_after": cut_off, "settled": True}
     tx.execute(revocations.update().where(_acts.id == act_id).values(values))
 
 
-def undo_act(tx: Transaction, act_id: str, now: float) -> None:
+def mark_undone(tx: Transaction, act_id: str, now: float) -> None:
     """Note that an act no longer counts."""
     tx.execute(revocations.update().where(_acts.id == act_id).values(undone_at=int(now)))
 

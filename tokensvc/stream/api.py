@@ -13,26 +13,26 @@ from http import HTTPStatus
 from typing import Any
 
 from tokensvc.core.clock import Clock
-from tokensvc.stream.answers import (
-    Answer,
-    Verdict,
-    of_found,
-    of_written,
+from tokensvc.stream.responses import (
+    CallStatus,
+    StreamResponse,
+    check_found_users,
+    check_written_users,
+    error_text,
     plain,
     read,
     time_of,
-    told,
 )
 from tokensvc.stream.wire import KeyPair, NotSentError, StreamUnavailableError, exchange
 
 __all__ = [
-    "Answer",
     "AppIdentity",
+    "CallStatus",
     "KeyCheck",
     "KeyPair",
     "StreamApi",
+    "StreamResponse",
     "StreamUnavailableError",
-    "Verdict",
     "check_key",
 ]
 
@@ -111,13 +111,13 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
         detail = f"app {app.name or 'without a name'}"
         return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
-        return KeyCheck(accepted=False, detail=told(content), clock_ahead=clock_ahead)
+        return KeyCheck(accepted=False, detail=error_text(content), clock_ahead=clock_ahead)
     raise StreamUnavailableError(f"GET /app was answered with status {answer.status}")
 
 
 class StreamApi:
     """
-    Stream's API as far as it is needed. Every method gives an `Answer` and raises nothing.
+    Stream's API as far as it is needed. Every method gives an `StreamResponse` and raises nothing.
 
     Args:
         base_url: Of Stream's API, without a path.
@@ -128,20 +128,20 @@ class StreamApi:
         self._base_url = base_url
         self._clock = clock
 
-    def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> Answer:
+    def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> StreamResponse:
         """Refuse everyone's tokens from before a cut-off (epoch seconds); `None` ends that."""
         return self._call(key, "PATCH", "app", body={_CUT_OFF: rfc3339(cut_off)})
 
-    def set_cut_offs(self, key: KeyPair, cut_offs: Mapping[str, int | None]) -> Answer:
+    def set_cut_offs(self, key: KeyPair, cut_offs: Mapping[str, int | None]) -> StreamResponse:
         """Do the same for users that Stream has, by id; a single bad one spoils the call."""
         users = [
             {"id": user_id, "set": {_CUT_OFF: rfc3339(cut_off)}}
             for user_id, cut_off in cut_offs.items()
         ]
         answer = self._call(key, "PATCH", "users", body={"users": users})
-        return of_written(answer, cut_offs)
+        return check_written_users(answer, cut_offs)
 
-    def find_users(self, key: KeyPair, user_ids: Collection[str]) -> Answer:
+    def find_users(self, key: KeyPair, user_ids: Collection[str]) -> StreamResponse:
         """
         Find those of some users that Stream has; `user_ids_in` reads the answer.
 
@@ -155,17 +155,21 @@ class StreamApi:
             "include_deactivated_users": True,
         }
         query = {"payload": json.dumps(payload)}
-        return of_found(self._call(key, "GET", "users", query=query))
+        return check_found_users(self._call(key, "GET", "users", query=query))
 
-    def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> Answer:
+    def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> StreamResponse:
         """Write users whole, by id: what Stream held of one that it has after all is wiped."""
         written = {user_id: {"id": user_id, **user} for user_id, user in users.items()}
-        return of_written(self._call(key, "POST", "users", body={"users": written}), users)
+        return check_written_users(self._call(key, "POST", "users", body={"users": written}), users)
 
-    def change_users(self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]) -> Answer:
+    def change_users(
+        self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]
+    ) -> StreamResponse:
         """Change users that Stream has: `{"set": {…}, "unset": […]}` by id."""
         users = [{"id": user_id, **change} for user_id, change in changes.items()]
-        return of_written(self._call(key, "PATCH", "users", body={"users": users}), changes)
+        return check_written_users(
+            self._call(key, "PATCH", "users", body={"users": users}), changes
+        )
 
     def _call(
         self,
@@ -175,17 +179,17 @@ class StreamApi:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-    ) -> Answer:
+    ) -> StreamResponse:
         try:
             exchanged = exchange(self._base_url, key, method, path, query=query, body=body)
         except NotSentError as error:
-            return Answer(Verdict.NOT_SENT, plain(str(error)))
+            return StreamResponse(CallStatus.NOT_SENT, plain(str(error)))
         except StreamUnavailableError as error:
-            return Answer(Verdict.UNKNOWN, plain(str(error)))
+            return StreamResponse(CallStatus.UNKNOWN, plain(str(error)))
         return read(exchanged, self._clock())
 
 
-def user_ids_in(answer: Answer) -> frozenset[str]:
+def user_ids_in(answer: StreamResponse) -> frozenset[str]:
     """Give the ids of the users that were found."""
     return frozenset(user["id"] for user in answer.content["users"])
 

@@ -25,7 +25,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.typing import EventDict
 
 from tokensvc.core.clock import Clock, system_clock
-from tokensvc.telemetry.redaction import mask, scrub
+from tokensvc.telemetry.redaction import mask, redact_fields
 from tokensvc.telemetry.settings import LogSettings
 
 STDERR: Final = 2
@@ -105,7 +105,7 @@ class _Line:
         }
         if line["request_id"] is None:
             del line["request_id"]
-        line.update(scrub(fields))
+        line.update(redact_fields(fields))
         return mask(self._render(line, traceback)) + b"\n"
 
 

@@ -2,9 +2,9 @@
 What no log line may hold, and how it is taken out.
 
 Three nets, since each has holes: fields are known by their names, tokens and credentials in a text
-by their shape, and the secrets of the settings by their value (`conceal`). Control characters and
-those that reorder text are escaped, so that a stranger's text cannot forge or hide a line on the
-terminal that shows it.
+by their shape, and the secrets of the settings by their value (`register_secrets`). Control
+characters and those that reorder text are escaped, so that untrusted text can neither forge nor
+hide a line on the terminal that shows it.
 """
 
 import functools
@@ -61,7 +61,7 @@ _MAX_INTEGER_BITS: Final = 63
 _concealed: tuple[bytes, ...] = ()
 
 
-def conceal(secrets: Iterable[str]) -> None:
+def register_secrets(secrets: Iterable[str]) -> None:
     """Take these values, beside earlier ones, out of every later line, however spelled there."""
     global _concealed  # noqa: PLW0603 - one log a process
     spellings = set(_concealed)
@@ -75,7 +75,7 @@ def conceal(secrets: Iterable[str]) -> None:
     _concealed = tuple(sorted(spellings, key=len, reverse=True))
 
 
-def scrub(fields: Mapping[Any, Any], depth: int = _MAX_DEPTH) -> dict[str, Any]:
+def redact_fields(fields: Mapping[Any, Any], depth: int = _MAX_DEPTH) -> dict[str, Any]:
     """Give fields whose names promise no secret and whose values are plain JSON."""
     return {
         str(name): REDACTED
@@ -122,7 +122,7 @@ def _plain_structure(value: object, depth: int) -> Any:
     if isinstance(value, bytes | bytearray):
         return _plain(value.decode(errors="backslashreplace"), depth)
     if depth and isinstance(value, Mapping):
-        return scrub(value, depth - 1)
+        return redact_fields(value, depth - 1)
     if depth and isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth - 1) for item in list(value)[:_MAX_ITEMS]]
     return _plain(_described(value), depth)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tokensvc.callers.rules import AUTH_TIME_AHEAD, refuse_by_standing
+from tokensvc.callers.rules import AUTH_TIME_AHEAD, check_standing
 from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
@@ -104,8 +104,8 @@ def authorize(
     Raises:
         Refusal: The first that applies, in the contract's order.
     """
-    refuse_by_standing(caller, standing, request.auth_time)
-    _refuse_by_request(request, user_id)
+    check_standing(caller, standing, request.auth_time)
+    _check_request(request, user_id)
     key = _signing_key(request, ring, settings)
     issued_at = standing_rules.issued_at(standing, settings.skew)
     if issued_at is None:
@@ -124,7 +124,7 @@ def authorize(
     )
 
 
-def refuse_auth_time_ahead(request: TokenRequest, now: float) -> None:
+def check_auth_time(request: TokenRequest, now: float) -> None:
     """
     Refuse a sign-in that lies in the future, which would outlast a revocation yet to come.
 
@@ -139,7 +139,7 @@ def refuse_auth_time_ahead(request: TokenRequest, now: float) -> None:
         )
 
 
-def _refuse_by_request(request: TokenRequest, user_id: str) -> None:
+def _check_request(request: TokenRequest, user_id: str) -> None:
     if request.user_id is not None and request.user_id != user_id:
         raise Refusal(
             Code.USER_ID_MISMATCH,

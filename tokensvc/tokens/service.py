@@ -64,7 +64,7 @@ class TokenService:
         Raises:
             Refusal: The first that applies, in the contract's order.
         """
-        rules.refuse_auth_time_ahead(request, self._clock())
+        rules.check_auth_time(request, self._clock())
         # 2, 3: limit failures by address; authenticate.
         caller = self._callers.authenticate(credential, address)
         # 4: limit by the verified user, or by the service.

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.doubles.http_double import HttpDouble
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY
+from testing.doubles.http_double import HttpDouble
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.sdk_driver import Driver
 

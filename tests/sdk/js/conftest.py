@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.http_double import HttpDouble
-from tests.doubles.stream import StreamDouble
+from testing.doubles.http_double import HttpDouble
+from testing.doubles.stream import StreamDouble
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver

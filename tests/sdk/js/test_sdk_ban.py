@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Answer, Client
-from tests.doubles.stream import StreamDouble
+from testing.doubles.stream import StreamDouble
+from testing.http_client import Answer, Client
+from testing.service_clients import basic, make_client
 from tests.sdk.chat_app import ChatApp, running_chat_app
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError
-from tests.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
 CUT_OFF = "revoke_tokens_issued_before"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.doubles.stream import StreamDouble
+from testing.doubles.stream import StreamDouble
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError
 

@@ -3,8 +3,8 @@
 import jwt
 import pytest
 
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY
 from tests.sdk.chat_app import OTHER_KEY, ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver, SdkError

@@ -5,7 +5,7 @@ import time
 import jwt
 import pytest
 
-from tests.doubles.stream import StreamDouble
+from testing.doubles.stream import StreamDouble
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.doubles.stream import StreamDouble
+from testing.doubles.stream import StreamDouble
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.doubles.faults import Answer
-from tests.doubles.stream import StreamDouble
+from testing.doubles.faults import Answer
+from testing.doubles.stream import StreamDouble
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver, SdkError
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.faults import Answer
-from tests.doubles.http_double import HttpDouble
+from testing.doubles.faults import Answer
+from testing.doubles.http_double import HttpDouble
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl"

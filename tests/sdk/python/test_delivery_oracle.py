@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from stream_chat import StreamChat
 
-from tests.doubles.http_double import Call
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from testing.doubles.http_double import Call
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.core.clock import system_clock
-from tokensvc.stream.api import Answer, KeyPair, StreamApi, Verdict, rfc3339, user_ids_in
+from tokensvc.stream.api import Answer, CallStatus, KeyPair, StreamApi, rfc3339, user_ids_in
 
 CUT_OFFS = [None, 0, 1_700_000_000, 1_767_323_045, 4_102_444_799]
 PAIR = KeyPair(STREAM_API_KEY, STREAM_API_SECRET.encode())
@@ -42,7 +42,7 @@ def sent(stream: StreamDouble, call: Callable[[], Any]) -> Call:
     stream.calls.clear()
     answer = call()
     if isinstance(answer, Answer):
-        assert answer.verdict is Verdict.DONE
+        assert answer.verdict is CallStatus.DONE
     (request,) = stream.calls.all()
     assert request.status in {200, 201}
     return request

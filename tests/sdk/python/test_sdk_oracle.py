@@ -9,8 +9,8 @@ import pytest
 import urllib3
 from stream_chat import StreamChat
 
-from tests.doubles.stream import StreamDouble
-from tests.live import STREAM_API_KEY, STREAM_API_SECRET
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.sdk_driver import Driver
 from tests.vectors import make_stream_tokens

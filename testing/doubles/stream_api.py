@@ -1,0 +1,111 @@
+"""The calls of Stream's API that the SDKs make: what each answers, authentication done."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from websockets.sync.connection import Connection
+
+from testing.doubles.http_double import Call
+from testing.doubles.stream_app import StreamApp
+from testing.doubles.stream_sessions import Session, Sessions
+from testing.doubles.stream_tokens import Claims, StreamError
+
+
+class StreamApi:
+    """
+    The endpoints of one app.
+
+    Args:
+        poll_seconds: How long a long poll without events is held.
+    """
+
+    def __init__(self, app: StreamApp, sessions: Sessions, poll_seconds: float) -> None:
+        self._app = app
+        self._sessions = sessions
+        self._poll_seconds = poll_seconds
+
+    def answer(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911 - a table
+        """
+        Give status and body of a call.
+
+        Raises:
+            StreamError: What Stream answers instead.
+        """
+        if not claims.server and call.query.get("user_id", claims.user_id) != claims.user_id:
+            raise StreamError(5, "the user_id of the token is not the user_id of the call")
+        app = self._app
+        match call.method, call.path.strip("/").split("/"):
+            case "GET", ["hi"]:
+                return 200, {}
+            case "GET", ["longpoll"]:
+                return 200, self._long_poll(call, claims)
+            case "POST", ["channels"]:
+                self._check_watcher(call, claims, _parse(call.body))
+                return 201, {"channels": []}
+            case "GET", ["users"]:
+                query = _parse(call.query.get("payload", "{}"))
+                self._check_watcher(call, claims, query)
+                return 200, {"users": app.query_users(query)}
+            case "POST", ["users"]:
+                return 201, {"users": app.upsert_users(claims, _parse(call.body).get("users"))}
+            case "PATCH", ["users"]:
+                return 200, {"users": app.patch_users(claims, _parse(call.body).get("users"))}
+            case "DELETE", ["users", user_id]:
+                return 200, {"user": app.mark_user(claims, user_id, "deleted_at", on=True)}
+            case "POST", ["users", user_id, "deactivate" | "reactivate" as act]:
+                on = act == "deactivate"
+                return 201, {"user": app.mark_user(claims, user_id, "deactivated_at", on=on)}
+            case "GET", ["app"]:
+                return 200, {"app": dict(app.settings)}
+            case "PATCH", ["app"]:
+                app.patch_settings(claims, _parse(call.body))
+                return 200, {}
+            case _:
+                raise StreamError(16, f"{call.route} does not exist")
+
+    def open(
+        self, call: Call, claims: Claims, websocket: Connection | None
+    ) -> tuple[Session, dict[str, Any]]:
+        """Take a client in, and give its session and the first event that it gets."""
+        me = self._app.connect_user(claims, _parse(call.query.get("json", "")))
+        session = Session(me["id"], websocket)
+        self._sessions.add(session)
+        return session, {**self.health_check(session), "me": me}
+
+    def health_check(self, session: Session) -> dict[str, Any]:
+        return {
+            "type": "health.check",
+            "connection_id": session.id,
+            "cid": "*",
+            "created_at": self._app.timestamp(),
+        }
+
+    def _long_poll(self, call: Call, claims: Claims) -> dict[str, Any]:
+        if not call.query.get("connection_id"):
+            return {"event": self.open(call, claims, None)[1]}
+        session = self._session_of(call, claims)
+        if call.query.get("close") == "true":
+            self._sessions.remove(session.id)
+            return {}
+        return {"events": session.poll(self._poll_seconds)}
+
+    def _check_watcher(self, call: Call, claims: Claims, query: Mapping[str, Any]) -> None:
+        if query.get("watch") or query.get("presence"):
+            self._session_of(call, claims)
+
+    def _session_of(self, call: Call, claims: Claims) -> Session:
+        session = self._sessions.get(call.query.get("connection_id", ""))
+        if session is None or session.user_id != claims.user_id:
+            raise StreamError(46, "connection id not found")
+        return session
+
+
+def _parse(text: str | bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise StreamError(4, "the body is no JSON") from error
+    if not isinstance(value, dict):
+        raise StreamError(4, "the body is no object")
+    return value

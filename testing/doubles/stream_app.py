@@ -1,0 +1,203 @@
+"""
+The state of a Stream app and what its API does to it. In memory, no wire.
+
+The readings that a service must survive are the ones taken: an upsert replaces the whole user, its
+cut-off included; a batch fails whole on its first bad user; a cut-off is compared in whole seconds;
+a partial update does not create a user.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from testing.doubles.stream_tokens import Claims, StreamError, verify
+
+MAX_USERS_PER_CALL = 100
+DEFAULT_LIMIT = 30
+
+_USER_ID = re.compile(r"[A-Za-z0-9@_-]{1,255}")
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_SERVER_ONLY = {"role", "teams", "teams_role", "banned", "revoke_tokens_issued_before"}
+_CUT_OFF = "revoke_tokens_issued_before"
+
+
+class StreamApp:
+    """
+    One Stream app.
+
+    Attributes:
+        keys: Secret by API key; a test adds and removes pairs.
+        users: By id, as Stream would return them.
+        settings: Of the app; the app-wide cut-off is among them.
+        unchangeable: Ids of users whose change or creation is refused with code 4.
+    """
+
+    def __init__(self, keys: Mapping[str, str], clock: Callable[[], float]) -> None:
+        self.keys = dict(keys)
+        self.users: dict[str, dict[str, Any]] = {}
+        self.settings: dict[str, Any] = {
+            "id": 4711,
+            "name": "double",
+            "organization": "tests",
+            _CUT_OFF: None,
+        }
+        self.unchangeable: set[str] = set()
+        self._clock = clock
+        self._lock = threading.RLock()
+
+    def timestamp(self, at: float | None = None) -> str:
+        """Give a time, or the time on Stream's clock, in RFC 3339."""
+        at = self._clock() if at is None else at
+        return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+    def authenticate(self, api_key: str, auth_type: str, token: str) -> Claims:
+        """
+        Check a call's credentials, in Stream's order.
+
+        Raises:
+            StreamError: 2, 5, 43, 40, 41, 42 or 16.
+        """
+        with self._lock:
+            if api_key not in self.keys:
+                raise StreamError(2, "api_key not valid")
+            if auth_type != "jwt":
+                raise StreamError(2, "stream-auth-type missing or invalid")
+            claims = verify(token, api_key, self.keys[api_key], self._clock())
+            if not claims.server:
+                self._refuse_revoked(claims)
+                self._refuse_gone(claims.user_id)
+            return claims
+
+    def connect_user(self, claims: Claims, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Take in the user of a connection, and give the `me` of its answer."""
+        if claims.server:
+            raise StreamError(
+                4, "Websocket connection with server side authentication isn't supported"
+            )
+        if payload.get("user_id") != claims.user_id:
+            raise StreamError(5, "the user_id of the token is not the user that connects")
+        details = payload.get("user_details")
+        if not isinstance(details, dict) or details.get("id") != claims.user_id:
+            raise StreamError(4, "user_details is a required field")
+        settable = {name: value for name, value in details.items() if name not in _SERVER_ONLY}
+        with self._lock:
+            known = self.users.get(details["id"], {})
+            user = self._store({**known, **settable})
+            return {**user, "online": True, "devices": [], "mutes": [], "unread_count": 0}
+
+    def upsert_users(self, claims: Claims, users: Any) -> dict[str, Any]:
+        """Replace users whole: what is not sent is gone."""
+        if not isinstance(users, dict):
+            raise StreamError(4, "users is a map by id")
+        self._check_batch(list(users.values()))
+        if any(user["id"] != user_id for user_id, user in users.items()):
+            raise StreamError(4, "users is a map by id")
+        if not claims.server and set(users) != {claims.user_id}:
+            raise StreamError(17, "a user may only update themselves")
+        with self._lock:
+            for user_id in users:
+                self._refuse_gone(user_id)
+            return {user_id: self._store(dict(user)) for user_id, user in users.items()}
+
+    def patch_users(self, claims: Claims, updates: Any) -> dict[str, Any]:
+        """Set and unset fields of users that exist."""
+        self._check_batch(updates)
+        with self._lock:
+            for update in updates:
+                self._check_update(claims, update)
+            return {update["id"]: self._patch(update) for update in updates}
+
+    def patch_settings(self, claims: Claims, settings: Mapping[str, Any]) -> None:
+        self.require_server(claims)
+        _check_cut_off(settings)
+        with self._lock:
+            self.settings.update(settings)
+
+    def query_users(self, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """
+        Find users by id: `{}`, `{"id": x}`, `{"id": {"$eq": x}}` or `{"id": {"$in": [x]}}`.
+
+        As many as the query's `limit` says, which is 30 if it says nothing; deactivated ones only
+        if it asks for them, deleted ones never.
+        """
+        wanted = query.get("filter_conditions", {}).get("id")
+        with self._lock:
+            if wanted is not None and not isinstance(wanted, dict):
+                wanted = {"$eq": wanted}
+            ids = list(self.users) if wanted is None else wanted.get("$in") or [wanted.get("$eq")]
+            gone = {"deleted_at"}
+            if not query.get("include_deactivated_users"):
+                gone.add("deactivated_at")
+            found = [self.users[user_id] for user_id in ids if user_id in self.users]
+            found = [user for user in found if not any(user.get(field) for field in gone)]
+            return found[: query.get("limit", DEFAULT_LIMIT)]
+
+    def mark_user(self, claims: Claims, user_id: str, field: str, on: bool) -> dict[str, Any]:
+        """Set or clear `deactivated_at` or `deleted_at`."""
+        self.require_server(claims)
+        with self._lock:
+            if user_id not in self.users:
+                raise StreamError(16, f"user {user_id!r} does not exist")
+            self.users[user_id][field] = self.timestamp() if on else None
+            return self.users[user_id]
+
+    def require_server(self, claims: Claims) -> None:
+        if not claims.server:
+            raise StreamError(17, "only a server may do this")
+
+    def _check_batch(self, users: Any) -> None:
+        if not isinstance(users, list) or not 0 < len(users) <= MAX_USERS_PER_CALL:
+            raise StreamError(4, f"users must hold 1 to {MAX_USERS_PER_CALL} items")
+        for user in users:
+            if not isinstance(user, dict) or not _USER_ID.fullmatch(str(user.get("id", ""))):
+                raise StreamError(4, "a user id may hold a-z, 0-9, @, _ and -")
+            if user["id"] in self.unchangeable:
+                raise StreamError(4, f"user {user['id']!r} cannot be changed")
+            _check_cut_off(user)
+
+    def _check_update(self, claims: Claims, update: Mapping[str, Any]) -> None:
+        changed = {*update.get("set", {}), *update.get("unset", [])}
+        if not claims.server and (update["id"] != claims.user_id or changed & _SERVER_ONLY):
+            raise StreamError(17, f"User {claims.user_id!r} is not allowed to perform UpdateUser")
+        _check_cut_off(update.get("set", {}))
+        if update["id"] not in self.users:
+            raise StreamError(16, f"user {update['id']!r} does not exist")
+
+    def _patch(self, update: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {
+            name: value
+            for name, value in self.users[update["id"]].items()
+            if name not in update.get("unset", [])
+        }
+        return self._store({**kept, **update.get("set", {})})
+
+    def _store(self, user: dict[str, Any]) -> dict[str, Any]:
+        created = self.users.get(user["id"], {}).get("created_at", self.timestamp())
+        stored = {"role": "user", **user, "created_at": created, "updated_at": self.timestamp()}
+        self.users[user["id"]] = stored
+        return stored
+
+    def _refuse_revoked(self, claims: Claims) -> None:
+        assert claims.user_id is not None
+        for source in (self.settings, self.users.get(claims.user_id, {})):
+            cut_off = source.get(_CUT_OFF)
+            if cut_off and (claims.iat is None or claims.iat < _whole_seconds(cut_off)):
+                raise StreamError(40, "This token has been revoked, please generate a new token")
+
+    def _refuse_gone(self, user_id: str | None) -> None:
+        user = self.users.get(user_id or "", {})
+        for field, word in (("deactivated_at", "deactivated"), ("deleted_at", "deleted")):
+            if user.get(field):
+                raise StreamError(16, f"the user {user_id!r} was {word}")
+
+
+def _check_cut_off(fields: Mapping[str, Any]) -> None:
+    cut_off = fields.get(_CUT_OFF)
+    if cut_off is not None and not (isinstance(cut_off, str) and _RFC3339.fullmatch(cut_off)):
+        raise StreamError(4, f"{_CUT_OFF} is no RFC 3339 time")
+
+
+def _whole_seconds(rfc3339: str) -> int:
+    return int(datetime.fromisoformat(rfc3339).timestamp())

@@ -1,0 +1,243 @@
+"""What faulty settings get: every fault at once, by its name, with what would be right."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.config.environs import BASE, ISSUER, KEY
+from tokensvc.config.loader import InvalidSetting, SettingsError, load
+
+
+def faults(environ: Mapping[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsError) as refused:
+        load(environ)
+    return {fault.setting: fault.message for fault in refused.value.faults}
+
+
+UNKNOWN = "is unknown; did you mean {}?"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TOKENSVC_ISSUER", "TOKENSVC_ISSUERS"),
+        ("TOKENSVC_TOKEN_TTL", "TOKENSVC_TOKEN__TTL"),
+        ("TOKENSVC_TTL", "TOKENSVC_TOKEN__TTL"),
+        ("tokensvc_bind", "TOKENSVC_BIND"),
+        ("TOKENSVC_STREAM__API_SECRET", "STREAM_API_SECRET"),
+        ("TOKENSVC_STREAM_API_KEY", "STREAM_API_KEY"),
+        ("TOKENSVC_REDIS_URL_FLE", "TOKENSVC_REDIS_URL_FILE"),
+        ("TOKENSVC_CONFIG_FILE", "TOKENSVC_CONFIG"),
+        ("TOKENSVC_PORT", None),
+        ("TOKENSVC_ZZZ", None),
+        ("TOKENSVC_WORKERS_FILE", "TOKENSVC_WORKERS"),
+    ],
+)
+def test_unknown_variables_are_refused(variable: str, meant: str | None) -> None:
+    """A typing error must not mean a default; the nearest name is given, if any is near."""
+    message = faults({**BASE, variable: "8000"})[variable]
+    if meant:
+        assert message == UNKNOWN.format(meant)
+    else:
+        assert message.startswith("is unknown")
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "meant"),
+    [
+        ("issuer = 'x'", "issuer", "issuers"),
+        ("ttl = 60", "ttl", "token.ttl"),
+        ("[tokens]\nttl = 60", "tokens", "token"),
+        ("[token]\ntll = 60", "token.tll", "ttl"),
+        ("[stream]\nsecret = 'x'", "stream.secret", "api_secret"),
+        (ISSUER + "audiance = 'x'", "issuers[0].audiance", "audience"),
+        ("Workers = 3", "Workers", "workers"),
+    ],
+)
+def test_unknown_toml_keys_are_refused(toml, text: str, setting: str, meant: str) -> None:
+    """In the file too, at any depth, under the path as it was written."""
+    assert faults({**BASE, **toml(text)}) == {setting: UNKNOWN.format(meant)}
+
+
+def test_every_fault_at_once(toml, tmp_path: Path) -> None:
+    """One start tells all: unknown, unreadable, malformed, out of range, and what disagrees."""
+    found = faults(
+        {
+            **toml("[token]\nskew = 99\n[stream]\napi_key = 'k1'\n"),
+            "TOKENSVC_WORKERS": "many",
+            "TOKENSVC_BINDING": "x",
+            "TOKENSVC_CORS__ORIGINS": "https://app.example",
+            "TOKENSVC_REDIS_URL_FILE": str(tmp_path / "absent"),
+            "TOKENSVC_DATABASE_URL": "postgresql://u:p@h/d",
+            "TOKENSVC_METRICS__BIND": "127.0.0.1:8000",
+        }
+    )
+    assert set(found) == {
+        "TOKENSVC_WORKERS",
+        "TOKENSVC_BINDING",
+        "TOKENSVC_CORS__ORIGINS",
+        "TOKENSVC_REDIS_URL_FILE",
+        "token.skew",
+        "stream.api_secret",
+        "TOKENSVC_PUBLIC_URL",
+        "TOKENSVC_ENCRYPTION_KEYS",
+        "TOKENSVC_METRICS__BIND",
+    }
+
+
+def test_a_fault_is_not_followed_by_its_consequences() -> None:
+    """What depends on a faulty value is not judged by a default in its place."""
+    found = faults({**BASE, "TOKENSVC_DATABASE_URL": "mysql://x", "TOKENSVC_ENVIRONMENT": "test"})
+    assert set(found) == {"TOKENSVC_DATABASE_URL", "TOKENSVC_ENVIRONMENT"}
+
+
+def test_faults_are_named_as_they_were_written(toml, tmp_path: Path) -> None:
+    """A variable by its name, a file by its variable, TOML by its path, in JSON by its place."""
+    bad_key = tmp_path / "keys"
+    bad_key.write_text(f"{KEY}\nshort\n", encoding="utf-8")
+    found = faults(
+        {
+            **BASE,
+            **toml(ISSUER + 'types = []\n[limits]\nmint = "often"\n'),
+            "TOKENSVC_ENCRYPTION_KEYS_FILE": str(bad_key),
+            "TOKENSVC_PROXIES__TRUSTED": '["10.0.0.0/8", "nonsense"]',
+        }
+    )
+    assert set(found) == {
+        "TOKENSVC_ENCRYPTION_KEYS_FILE[1]",
+        "TOKENSVC_PROXIES__TRUSTED[1]",
+        "issuers[0].types",
+        "limits.mint",
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "setting", "hint"),
+    [
+        ({"TOKENSVC_BIND": "8000"}, "TOKENSVC_BIND", "127.0.0.1:8000"),
+        ({"TOKENSVC_BIND": "localhost:99999"}, "TOKENSVC_BIND", "127.0.0.1:8000"),
+        ({"TOKENSVC_WORKERS": "0"}, "TOKENSVC_WORKERS", "greater than or equal to 1"),
+        ({"TOKENSVC_TOKEN__TTL": "59"}, "TOKENSVC_TOKEN__TTL", "greater than or equal to 60"),
+        ({"TOKENSVC_TOKEN__TTL": "604801"}, "TOKENSVC_TOKEN__TTL", "less than or equal to 604800"),
+        ({"TOKENSVC_TOKEN__API_KEY": "no"}, "TOKENSVC_TOKEN__API_KEY", "'optional' or 'required'"),
+        ({"TOKENSVC_LOG__LEVEL": "loud"}, "TOKENSVC_LOG__LEVEL", "'debug', 'info'"),
+        ({"TOKENSVC_LIMITS__MINT": "60"}, "TOKENSVC_LIMITS__MINT", "60/minute"),
+        ({"TOKENSVC_DATABASE_URL": "sqlite://"}, "TOKENSVC_DATABASE_URL", "sqlite:///path"),
+        ({"TOKENSVC_DATABASE_URL": "sqlite:///:memory:"}, "TOKENSVC_DATABASE_URL", "sqlite:///p"),
+        ({"TOKENSVC_DATABASE_URL": "sqlite://var/a.db"}, "TOKENSVC_DATABASE_URL", "four slashes"),
+        ({"TOKENSVC_DATABASE_URL": "mysql://h/d"}, "TOKENSVC_DATABASE_URL", "postgresql://"),
+        ({"TOKENSVC_REDIS_URL": "valkey://h"}, "TOKENSVC_REDIS_URL", "Valkey speaks it too"),
+        ({"TOKENSVC_REDIS_URL": "redis://h:port"}, "TOKENSVC_REDIS_URL", "percent-encode"),
+        ({"TOKENSVC_PUBLIC_URL": "tokens.example"}, "TOKENSVC_PUBLIC_URL", "https://"),
+        ({"TOKENSVC_PUBLIC_URL": "https://x.example/?a=b"}, "TOKENSVC_PUBLIC_URL", "query"),
+        ({"TOKENSVC_PUBLIC_URL": "https://u:p@x.example"}, "TOKENSVC_PUBLIC_URL", "https://"),
+        ({"TOKENSVC_ISSUERS": "[{]"}, "TOKENSVC_ISSUERS", 'such as ["one", "two"]'),
+        ({"TOKENSVC_ISSUERS": "[" * 100_000}, "TOKENSVC_ISSUERS", "no JSON"),
+        ({"TOKENSVC_ISSUERS": '["x"]'}, "TOKENSVC_ISSUERS[0]", "valid dictionary"),
+        ({"TOKENSVC_CONFIG": "/nowhere/at/all"}, "TOKENSVC_CONFIG", "No such file"),
+        ({"STREAM_API_KEY": "k 1"}, "STREAM_API_KEY", "match pattern"),
+        ({"STREAM_API_KEY": "k1"}, "STREAM_API_SECRET", "is missing"),
+        ({"STREAM_API_SECRET": "s" * 32}, "STREAM_API_KEY", "is missing"),
+        ({"STREAM_BASE_URL": "http://chat.example"}, "STREAM_BASE_URL", "https://"),
+    ],
+)  # fmt: skip
+def test_a_fault_says_what_would_be_right(
+    environ: Mapping[str, str], setting: str, hint: str
+) -> None:
+    """Under the setting's own name, in a sentence that an operator can act on."""
+    found = faults({**BASE, **environ})
+    assert list(found) == [setting]
+    assert hint in found[setting]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (b"[token\nttl = 1", "at line 1"),
+        (b"a = 1\na = 2", "Cannot overwrite a value"),
+        (b"a = '\xff'", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_toml(tmp_path: Path, text: bytes, hint: str) -> None:
+    """The place of the error is said."""
+    path = tmp_path / "broken.toml"
+    path.write_bytes(text)
+    assert hint in faults({**BASE, "TOKENSVC_CONFIG": str(path)})["TOKENSVC_CONFIG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"\xff\xfe", "no UTF-8")],
+)
+def test_a_secret_file_that_holds_none(tmp_path: Path, content: bytes | None, hint: str) -> None:
+    """An absent, empty or binary file is a fault of the variable that names it."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    found = faults({**BASE, "TOKENSVC_REDIS_URL_FILE": str(path)})
+    assert hint in found["TOKENSVC_REDIS_URL_FILE"]
+
+
+def test_a_secret_is_given_once(tmp_path: Path) -> None:
+    """A variable beside its own `…_FILE`: nobody could say which one counts."""
+    path = tmp_path / "url"
+    path.write_text("redis://one", encoding="utf-8")
+    environ = {"TOKENSVC_REDIS_URL": "redis://two", "TOKENSVC_REDIS_URL_FILE": str(path)}
+    found = faults({**BASE, **environ})
+    assert found == {
+        "TOKENSVC_REDIS_URL_FILE": "is set beside TOKENSVC_REDIS_URL: keep one of them"
+    }
+
+
+def two_issuers(**second: Any) -> dict[str, str]:
+    first = {
+        "name": "one",
+        "issuer": "https://one.example",
+        "audience": "chat",
+        "jwks_uri": "https://one.example/jwks",
+    }
+    other = {**first, "name": "two", "issuer": "https://two.example", **second}
+    return {**BASE, "TOKENSVC_ISSUERS": json.dumps([first, other])}
+
+
+def test_overlapping_prefixes_are_refused() -> None:
+    """Two issuers that could give one id to two people; the empty prefix is a prefix of all."""
+    (message,) = faults(two_issuers(user_id_prefix="b-")).values()
+    assert "one and two could give one user id to two people" in message
+    assert "user_id_prefix" in message
+    assert "shared_user_ids" in message
+    assert load({**two_issuers(), "TOKENSVC_SHARED_USER_IDS": "true"})
+
+
+@pytest.mark.parametrize(
+    ("second", "setting"),
+    [
+        ({"name": "one"}, "TOKENSVC_ISSUERS[1].name"),
+        ({"issuer": "https://one.example"}, "TOKENSVC_ISSUERS[1].issuer"),
+        ({"user_id_prefix": "B-"}, "TOKENSVC_ISSUERS[1].user_id_prefix"),
+    ],
+)
+def test_issuers_are_told_apart(second: Mapping[str, str], setting: str) -> None:
+    """One name and one `iss` each, and prefixes that a user id may begin with."""
+    environ = {**two_issuers(**second), "TOKENSVC_SHARED_USER_IDS": "true"}
+    assert list(faults(environ)) == [setting]
+
+
+def test_capital_prefix_under_the_extended_alphabet() -> None:
+    """Apps whose ids have capitals may have them in prefixes."""
+    environ = two_issuers(user_id_prefix="B-")
+    environ |= {"TOKENSVC_SHARED_USER_IDS": "1", "TOKENSVC_USER_IDS__ALPHABET": "extended"}
+    assert load(environ).issuers[1].user_id_prefix == "B-"
+
+
+def test_error_is_a_list_for_people() -> None:
+    """One line a fault, each beginning with the setting."""
+    text = str(
+        SettingsError(
+            [InvalidSetting("TOKENSVC_A", "is wrong"), InvalidSetting("token.b", "is too")]
+        )
+    )
+    assert text == "TOKENSVC_A: is wrong\ntoken.b: is too"

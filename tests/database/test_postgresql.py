@@ -1,0 +1,269 @@
+"""What is promised of PostgreSQL alone: the session's settings, and a server that goes away."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from testing.postgres import PostgresServer
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.database.prepared import PreparedRead
+from tokensvc.database.tables import app_standing, user_standings
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Give a server of this module's own, to be stopped and frozen."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(server):
+    database = Database.open(server.fresh_url(), pool_size=4)
+    schema.migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def read(database):
+    return database.prepare(sa.select(app_standing.c.floor))
+
+
+def fill_pool(database):
+    """Leave four idle connections behind."""
+    with database.read(), database.read(), database.read(), database.read():
+        pass
+
+
+def setting(database, name):
+    with database.read() as connection:
+        return connection.exec_driver_sql(f"SHOW {name}").scalar()
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("synchronous_commit", "on"),
+        ("transaction_isolation", "read committed"),
+        ("statement_timeout", "3s"),
+        ("lock_timeout", "3s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("application_name", "tokensvc"),
+    ],
+)
+def test_the_session_is_bounded_and_durable(database, name, value):
+    """Whatever the server's defaults are, a lost answer or a lost commit is not among them."""
+    assert setting(database, name) == value
+
+
+@pytest.mark.parametrize(
+    "name, default, found",
+    [
+        ("synchronous_commit", "off", "on"),
+        ("synchronous_commit", "local", "on"),
+        ("synchronous_commit", "remote_apply", "remote_apply"),
+        ("default_transaction_isolation", "serializable", "read committed"),
+        ("statement_timeout", "0", "3s"),
+    ],
+)
+def test_a_weaker_default_of_the_server_is_overruled(server, name, default, found):
+    """A stronger one stands."""
+    url = server.fresh_url()
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET {name} = '{default}'")
+    database = Database.open(url, pool_size=1)
+    assert setting(database, name) == found
+    database.close()
+
+
+def test_a_server_that_takes_no_writes_is_refused(server):
+    """A standby may not know of a revocation: only the primary is read."""
+    url = server.fresh_url()
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET default_transaction_read_only = on")
+    database = Database.open(f"{url}&target_session_attrs=any", pool_size=1)
+    with pytest.raises(Refusal) as refused:
+        schema.status(database)
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+
+
+def test_every_common_spelling_of_the_url_works(server):
+    """Hosting services write `postgres://`."""
+    url = server.fresh_url().partition("://")[2]
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        database = Database.open(f"{scheme}://{url}", pool_size=1)
+        assert schema.status(database) == "empty"
+        database.close()
+
+
+def test_connections_cut_while_idle_are_not_noticed(server, database, read):
+    """A restart of the server costs no request that comes after it."""
+    for _ in range(2):
+        fill_pool(database)
+        assert server.cut_connections() >= 4
+        assert read.fetch({}) == (0,)
+        fill_pool(database)
+        assert server.cut_connections() >= 4
+        with database.read() as connection:
+            assert connection.scalar(sa.select(app_standing.c.floor)) == 0
+        fill_pool(database)
+        assert server.cut_connections() >= 4
+        with database.write() as tx:
+            tx.execute(app_standing.update().values(floor=app_standing.c.floor))
+
+
+def test_threads_do_not_notice_cut_connections_either(server, database, read):
+    """Every one of many threads that find the pool dead gets its row."""
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            fill_pool(database)
+            assert server.cut_connections() >= 4
+            rows = [pool.submit(read.fetch, {}) for _ in range(4)]
+            assert [row.result() for row in rows] == [(0,)] * 4
+
+
+def test_one_cut_connection_speaks_for_all(server, database, read, monkeypatch):
+    """The second attempt is on a fresh connection, though other dead ones lie in the pool."""
+    run, taken = PreparedRead._run, ExitStack()
+
+    def run_while_others_take_connections(self, values):
+        try:
+            return run(self, values)
+        except Exception:
+            taken.enter_context(database.read())
+            raise
+
+    monkeypatch.setattr(PreparedRead, "_run", run_while_others_take_connections)
+    fill_pool(database)
+    assert server.cut_connections() >= 4
+    with taken:
+        assert read.fetch({}) == (0,)
+
+
+def read_at_once(read, count):
+    """Leave that many idle connections of reads behind: each read is still held as another runs."""
+    read.fetch({})
+    if count > 1:
+        taken = read._connections.take()
+        read_at_once(read, count - 1)
+        read._connections.give_back(taken)
+
+
+def test_reads_cut_while_idle_are_not_noticed(server, read):
+    """The connections that reads keep for themselves are replaced together, like the pool's."""
+    for _ in range(2):
+        read_at_once(read, 4)
+        assert server.cut_connections() >= 4
+        assert read.fetch({}) == (0,)
+        assert len(read._connections._idle) == 1
+
+
+def test_a_closed_database_has_closed_the_connections_of_reads(database, read):
+    """Nothing stays open on the server, and a later read opens its own."""
+    read_at_once(read, 2)
+    idle = list(read._connections._idle)
+    database.close()
+    assert [connection.closed for connection in idle] == [True, True]
+    assert read.fetch({}) == (0,)
+
+
+def test_a_failed_read_leaves_no_connection_behind(database):
+    """A connection is not lent again in whatever state an error left it."""
+    read = database.prepare(sa.select(sa.literal(1) / sa.bindparam("divisor", type_=sa.Integer)))
+    for divisor in (0, object()):
+        with pytest.raises(psycopg.Error):
+            read.fetch({"divisor": divisor})
+        assert read._connections._idle == []
+    assert read.fetch({"divisor": 1}) == (1,)
+    assert len(read._connections._idle) == 1
+
+
+def test_a_transaction_that_is_cut_is_refused_and_undone(server, database):
+    """Nothing of it stays, and it is not tried again behind the caller's back."""
+    with pytest.raises(Refusal) as refused, database.write() as tx:
+        tx.execute(user_standings.insert(), {"user_id": "ada"})
+        assert server.cut_connections() >= 1
+        tx.execute(user_standings.insert(), {"user_id": "bob"})
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    with database.write() as tx:
+        assert tx.execute(sa.select(user_standings.c.user_id)).all() == []
+
+
+def test_a_transaction_that_is_cut_before_its_commit_is_refused(server, database):
+    """A commit that did not reach the server is never reported as done."""
+    with pytest.raises(Refusal), database.write() as tx:
+        tx.execute(user_standings.insert(), {"user_id": "ada"})
+        assert server.cut_connections() >= 1
+    with database.read() as connection:
+        assert connection.execute(sa.select(user_standings.c.user_id)).all() == []
+
+
+def refusals(database, read):
+    """Ask in every way that there is."""
+
+    def in_read():
+        with database.read():
+            pass
+
+    def in_write():
+        with database.write():
+            pass
+
+    for ask in (lambda: read.fetch({}), in_read, in_write, lambda: schema.status(database)):
+        with pytest.raises(Refusal) as refused:
+            ask()
+        yield refused.value
+
+
+@pytest.mark.sec(25)
+def test_a_stopped_server_refuses_until_it_is_back(server, database, read):
+    """Every way to ask gives the same refusal, which names no host, and all work afterwards."""
+    fill_pool(database)
+    server.stop()
+    try:
+        for refusal in refusals(database, read):
+            assert refusal.code is Code.TEMPORARILY_UNAVAILABLE
+            assert refusal.retry_after == 5
+            assert refusal.detail == (
+                "The service's database cannot be reached: ask again shortly."
+            )
+            assert refusal.reason == "database: OperationalError"
+    finally:
+        server.start()
+    assert read.fetch({}) == (0,)
+    assert schema.status(database) == "current"
+
+
+def test_a_frozen_server_refuses_until_it_thaws(server, database, read):
+    """Sockets that stay open and never answer, as of a paused container, hold no thread."""
+    fill_pool(database)
+    with ThreadPoolExecutor(1) as pool:
+        server.freeze()
+        try:
+            on_pooled = pool.submit(read.fetch, {})
+            with pytest.raises(Refusal) as refused:
+                on_pooled.result(timeout=60)
+            database.close()
+            on_fresh = pool.submit(read.fetch, {})
+            with pytest.raises(Refusal):
+                on_fresh.result(timeout=60)
+        finally:
+            server.thaw()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert read.fetch({}) == (0,)
+
+
+def test_a_statement_that_takes_too_long_refuses(database):
+    """A lock that another transaction holds is not waited for without end."""
+    with database.write() as tx:
+        tx.execute(sa.select(app_standing.c.id).with_for_update())
+        with pytest.raises(Refusal) as refused, database.write() as other:
+            other.execute(app_standing.update().values(floor=1))
+    assert refused.value.reason in ("database: LockNotAvailable", "database: QueryCanceled")

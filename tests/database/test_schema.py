@@ -1,0 +1,193 @@
+"""Migrations: what a database lacks is known, named and applied once, whoever asks."""
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from testing.service import ROOT
+from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.database import postgresql, schema
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import app_standing, metadata, user_standings
+
+REVISIONS = list(schema._REVISIONS)
+"""Of this release."""
+
+MIGRATE = """
+import sys
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+database = Database.open(sys.argv[1], pool_size=1)
+print(*schema.migrate(database))
+database.close()
+"""
+
+
+def url_of(database):
+    return database._engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+
+
+def start_migrating(url):
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", MIGRATE, url],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def table_names(database):
+    with database.read() as connection:
+        return set(sa.inspect(connection).get_table_names())
+
+
+@pytest.fixture
+def next_release(tmp_path, monkeypatch):
+    """Give a function that makes this a release with one migration more."""
+
+    def with_migration(body):
+        folder = tmp_path / "100% migrations"
+        shutil.copytree(schema._MIGRATIONS, folder)
+        (folder / "versions" / "9999_more.py").write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\n"
+            f"revision, down_revision = '9999', '{REVISIONS[-1]}'\ndef upgrade():\n    {body}\n"
+        )
+        monkeypatch.setattr(schema, "_MIGRATIONS", folder)
+        monkeypatch.setattr(schema, "_REVISIONS", [*REVISIONS, "9999"])
+
+    return with_migration
+
+
+MAKE_TABLE = "op.create_table('more', sa.Column('id', sa.Text, primary_key=True))"
+
+
+def test_an_empty_database_is_brought_to_this_release(empty_database):
+    """Once; afterwards there is nothing to do, and the app's one row is there."""
+    assert schema.status(empty_database) == "empty"
+    assert schema.migrate(empty_database) == REVISIONS
+    assert schema.status(empty_database) == "current"
+    assert schema.migrate(empty_database) == []
+    with empty_database.read() as connection:
+        rows = connection.execute(sa.select(app_standing)).all()
+    assert [tuple(row) for row in rows] == [(1, None, 0, 0)]
+
+
+def test_the_tables_are_what_the_migrations_make(database):
+    """The code knows every column, index and key of the database, and no other."""
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    assert table_names(database) == {*metadata.tables, "alembic_version"}
+
+
+def test_revisions_are_one_line():
+    """What workers read from file names is what Alembic runs: one head, no branch."""
+    scripts = list(ScriptDirectory(schema._MIGRATIONS).walk_revisions())
+    assert [script.revision for script in reversed(scripts)] == schema._REVISIONS
+    assert [script.down_revision for script in reversed(scripts)] == [
+        None,
+        *schema._REVISIONS[:-1],
+    ]
+    assert schema.head() == schema._REVISIONS[-1]
+
+
+def test_an_empty_schema_is_refused_with_the_command(empty_database):
+    """The first thing that an operator sees is what to type, not a missing relation."""
+    with pytest.raises(StartupError, match="`tokensvc migrate`"):
+        schema.require_current(empty_database)
+
+
+def test_a_schema_that_is_behind_is_refused_then_brought_up(database, next_release):
+    """An upgrade of the code finds the schema behind, and only the missing step is applied."""
+    with database.write() as tx:
+        tx.execute(user_standings.insert(), {"user_id": "ada"})
+    next_release(MAKE_TABLE)
+    assert schema.status(database) == "behind"
+    with pytest.raises(schema.SchemaBehindError, match="behind: run `tokensvc migrate`"):
+        schema.require_current(database)
+    assert schema.migrate(database) == ["9999"]
+    schema.require_current(database)
+    assert "more" in table_names(database)
+    with database.read() as connection:
+        assert connection.scalar(sa.select(user_standings.c.user_id)) == "ada"
+
+
+def test_a_schema_that_is_ahead_is_accepted(database, next_release, monkeypatch):
+    """After a roll back the previous release works on the newer schema, and changes nothing."""
+    with monkeypatch.context():
+        next_release(MAKE_TABLE)
+        schema.migrate(database)
+    monkeypatch.undo()
+    assert schema.status(database) == "ahead"
+    schema.require_current(database)
+    assert schema.migrate(database) == []
+    assert schema.status(database) == "ahead"
+
+
+def test_a_migration_that_fails_leaves_nothing(database, next_release):
+    """All or nothing: the schema is as it was, and the next attempt begins anew."""
+    next_release(f"{MAKE_TABLE}; raise RuntimeError('half way')")
+    with pytest.raises(RuntimeError, match="half way"):
+        schema.migrate(database)
+    assert schema.status(database) == "behind"
+    assert "more" not in table_names(database)
+
+
+def test_processes_that_migrate_at_once_agree(empty_database):
+    """Of several at the same time one applies each step; the others find it done."""
+    processes = [start_migrating(url_of(empty_database)) for _ in range(4)]
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, answers
+    assert sorted(output.strip() for output, _ in answers) == ["", "", "", " ".join(REVISIONS)]
+    assert schema.status(empty_database) == "current"
+
+
+def test_a_migration_waits_for_the_advisory_lock(postgres, postgres_url):
+    """While another process migrates, however long, nothing is touched."""
+    database = Database.open(postgres_url, pool_size=1)
+    with postgres.connection() as watcher:
+        with database.migration() as first:
+            process = start_migrating(postgres_url)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while not watcher.execute(waiting).fetchone()[0]:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.02)
+            assert not sa.inspect(first).get_table_names()
+        output, _ = process.communicate(timeout=60)
+    database.close()
+    assert output.split() == REVISIONS
+
+
+def test_a_migration_has_no_limit_of_time(postgres_url):
+    """A long step is not cut off; the connection is as bounded as before afterwards."""
+    database = Database.open(postgres_url, pool_size=1)
+    limits = ("statement_timeout", "lock_timeout")
+    with database.migration() as tx:
+        driver = tx.connection.dbapi_connection
+        assert driver.time_limit is None
+        assert [tx.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == ["0", "0"]
+    with database.read() as connection:
+        assert connection.connection.dbapi_connection is driver
+        assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == [
+            "3s",
+            "3s",
+        ]
+    assert driver.time_limit == postgresql._ANSWER_SECONDS
+    database.close()
+
+
+def test_a_migration_of_a_database_that_is_gone_is_refused(postgres, postgres_url):
+    """It ends with a refusal like every other use."""
+    database = Database.open(postgres_url, pool_size=1)
+    with postgres.connection() as admin:
+        admin.execute(f"DROP DATABASE {database._engine.url.database}")
+    with pytest.raises(Refusal):
+        schema.migrate(database)

@@ -1,0 +1,217 @@
+"""Which keys of a set are used, and which addresses they may come from."""
+
+import ipaddress
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448
+from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+from jwt.utils import to_base64url_uint
+
+from testing.doubles.issuer import private_key, public_jwk
+from tokensvc.issuers.keyset import (
+    MAX_KEYS,
+    MAX_KEYS_WITHOUT_ID,
+    KeySet,
+    KeySetError,
+    parse_document,
+)
+from tokensvc.net.addresses import may_connect
+
+RSA = public_jwk(private_key("RS256"), kid="rsa")
+EC = public_jwk(private_key("ES256"), kid="ec")
+ED = public_jwk(private_key("EdDSA"), kid="ed")
+PRIVATE = {**RSAAlgorithm.to_jwk(private_key("RS256"), as_dict=True), "key_ops": ["verify"]}
+
+
+def key_set(*keys: Any) -> KeySet:
+    return parse_document(json.dumps({"keys": keys}).encode())
+
+
+def rsa_jwk(exponent: int) -> dict[str, Any]:
+    """Give a JWK of any exponent; no library makes such keys."""
+    return {**RSA, "e": to_base64url_uint(exponent).decode()}
+
+
+def test_a_key_is_found_by_its_id_and_algorithm() -> None:
+    """Each kind of key serves the algorithms of its kind only."""
+    keys = key_set(RSA, EC, ED)
+    assert keys.size == 3
+    for algorithm in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"):
+        assert [key.kid for key in keys.find("rsa", algorithm)] == ["rsa"]
+    assert [key.kid for key in keys.find("ec", "ES256")] == ["ec"]
+    assert [key.kid for key in keys.find("ed", "EdDSA")] == ["ed"]
+
+
+@pytest.mark.sec(3)
+@pytest.mark.parametrize(
+    ("kid", "algorithm"),
+    [
+        ("ec", "RS256"),
+        ("rsa", "ES256"),
+        ("ec", "ES384"),
+        ("ed", "ES256"),
+        ("rsa", "EdDSA"),
+        ("rsa", "HS256"),
+        ("rsa", "none"),
+        ("other", "RS256"),
+    ],
+)
+def test_a_key_is_not_found_for_an_algorithm_of_another_kind(kid: str, algorithm: str) -> None:
+    """An EC key does not verify RS256, P-256 not ES384, and nothing verifies HS256."""
+    assert key_set(RSA, EC, ED).find(kid, algorithm) == ()
+
+
+@pytest.mark.sec(3)
+def test_a_key_that_declares_its_algorithm_serves_no_other() -> None:
+    """`alg` of a JWK narrows; one that is not of the key's kind makes the key useless."""
+    keys = key_set({**RSA, "alg": "RS512"})
+    assert keys.find("rsa", "RS512")
+    assert not keys.find("rsa", "RS256")
+    assert key_set({**RSA, "alg": "ES256"}).size == 0
+    assert key_set({**RSA, "alg": "HS256"}).size == 0
+    assert key_set({**RSA, "alg": ["RS256"]}).size == 0
+
+
+def test_a_token_without_an_id_may_be_of_any_fitting_key() -> None:
+    """Of a few: each costs a verification, which a stranger could ask for."""
+    another = public_jwk(private_key("RS256", 1), kid="rsa-1")
+    assert len(key_set(RSA, another, EC).find(None, "RS256")) == 2
+    assert len(key_set(*[RSA] * MAX_KEYS).find(None, "RS256")) == MAX_KEYS_WITHOUT_ID
+
+
+def test_a_key_without_an_id_may_be_of_any_token() -> None:
+    """Unless another key has the token's id."""
+    unnamed = {name: value for name, value in EC.items() if name != "kid"}
+    keys = key_set(unnamed, RSA)
+    assert [key.kid for key in keys.find("whatever", "ES256")] == [None]
+    assert [key.kid for key in keys.find(None, "ES256")] == [None]
+    assert keys.find("whatever", "RS256") == ()
+
+
+@pytest.mark.sec(20)
+@pytest.mark.parametrize(
+    ("jwk", "why"),
+    [
+        ({**RSA, "use": "enc"}, "`use`"),
+        ({**RSA, "key_ops": ["encrypt"]}, "`key_ops`"),
+        ({**RSA, "key_ops": "verify"}, "`key_ops`"),
+        ({**RSA, "kid": 1}, "`kid`"),
+        ({**RSA, "alg": "RSA-OAEP"}, "`alg`"),
+        ({"kty": "oct", "k": "AAAA", "kid": "rsa"}, "`kty`"),
+        ({"kty": "oct", "k": "AAAA", "kid": "rsa", "alg": "HS256"}, "`kty`"),
+        ({"kty": ["RSA"]}, "`kty`"),
+        ({}, "`kty`"),
+        ("rsa", "no JSON object"),
+        (PRIVATE, "private key"),
+        ({**RSA, "n": None}, "no text"),
+        ({**RSA, "n": 5}, "no text"),
+        ({**RSA, "n": "AAAA"}, "make no key"),
+        ({**RSA, "n": "é"}, "make no key"),
+        ({**EC, "x": EC["y"]}, "make no key"),
+        ({**EC, "crv": "P-384"}, "make no key"),
+        ({**EC, "crv": "P-192"}, "make no key"),
+        (public_jwk(private_key("RS256", bits=1024)), "2048 to 8192 bits"),
+        (rsa_jwk(3), "exponent"),
+        (rsa_jwk(65536), "make no key"),
+        (rsa_jwk(1), "make no key"),
+        (rsa_jwk(2**256 + 1), "exponent"),
+        (public_jwk(ec.generate_private_key(ec.SECP256K1())), "kind or curve"),
+        (
+            OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key(), as_dict=True),
+            "kind or curve",
+        ),
+    ],
+)
+def test_a_key_that_must_not_be_used_is_left_out(jwk: Any, why: str) -> None:
+    """Weak, odd, private, symmetric and encrypting keys are ignored; the rest of the set is not."""
+    keys = key_set(jwk, ED)
+    assert keys.size == 1
+    assert keys.find("ed", "EdDSA")
+    assert len(keys.ignored) == 1
+    assert why in keys.ignored[0]
+
+
+@pytest.mark.sec(17)
+def test_a_set_of_too_many_keys_is_refused() -> None:
+    """64."""
+    assert key_set(*[RSA] * MAX_KEYS).size == MAX_KEYS
+    with pytest.raises(KeySetError, match="64"):
+        key_set(*[RSA] * (MAX_KEYS + 1))
+
+
+@pytest.mark.parametrize("certificate", ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA"])
+def test_an_object_of_other_texts_is_no_set_of_certificates(certificate: str) -> None:
+    """Google's form is a PEM certificate by id; one that cannot be read is left out."""
+    document = json.dumps({"a": certificate}).encode()
+    if certificate.startswith("-----"):
+        assert parse_document(document).ignored == ("a: it is no certificate",)
+    else:
+        with pytest.raises(KeySetError):
+            parse_document(document)
+
+
+@pytest.mark.sec(17)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",  # AWS, Google, Azure
+        "168.63.129.16",  # Azure, though public
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+        "100.64.0.1",
+        "0.0.0.0",
+        "255.255.255.255",
+        "224.0.0.1",
+        "198.18.0.1",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::a00:1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2002:a00:1::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "ff02::1",
+        "2001:db8::1",
+    ],
+)
+def test_private_and_metadata_addresses_are_refused(address: str) -> None:
+    """In IPv4, in IPv6, and in IPv4 inside IPv6."""
+    assert not may_connect(
+        ipaddress.ip_address(address), allowed_networks=(), loopback_allowed=False
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "142.250.74.74", "2606:4700::6810:84e5", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+)
+def test_public_addresses_are_connected_to(address: str) -> None:
+    """Real providers are reached."""
+    assert may_connect(ipaddress.ip_address(address), allowed_networks=(), loopback_allowed=False)
+
+
+def test_allowed_networks_and_loopback_are_exceptions() -> None:
+    """Each for itself; an IPv4 network also covers its addresses inside IPv6."""
+    inside = ipaddress.ip_address("10.1.2.3")
+    loopback = ipaddress.ip_address("127.0.0.1")
+    allowed = (ipaddress.ip_network("10.1.0.0/16"),)
+    assert may_connect(inside, allowed_networks=allowed, loopback_allowed=False)
+    mapped = ipaddress.ip_address("::ffff:10.1.2.3")
+    assert may_connect(mapped, allowed_networks=allowed, loopback_allowed=False)
+    assert not may_connect(
+        ipaddress.ip_address("10.2.0.1"), allowed_networks=allowed, loopback_allowed=True
+    )
+    assert may_connect(loopback, allowed_networks=(), loopback_allowed=True)
+    assert not may_connect(inside, allowed_networks=(), loopback_allowed=True)

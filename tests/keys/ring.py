@@ -1,0 +1,83 @@
+"""What the tests of the ring share: rows written as the acts of rotation write them."""
+
+import threading
+
+import sqlalchemy as sa
+
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import app_standing, audit_events, stream_keys
+from tokensvc.keys.rotation import StreamKeyRotation
+from tokensvc.keys.rules import KeyState, StreamKeyInfo, fingerprint
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.store import StoredKey, StreamKeyStore, lock
+from tokensvc.keys.vault import Vault
+
+ENCRYPTION_KEY = Vault.generate_key()
+VAULT = Vault([ENCRYPTION_KEY])
+SECRET = "secret-of-the-dashboard-0123456789"
+OTHER_SECRET = "regenerated-in-the-dashboard-56789"
+
+
+def another_process(database, vault=VAULT):
+    """Give what a second worker has: the same database, a copy of its own."""
+    return StreamKeys(database, vault)
+
+
+def rotation_of(database, clock, vault=VAULT, ask_stream=None):
+    """Give the acts; Stream is not asked unless a test says by what."""
+    clock = DatabaseClock(database, clock)
+    return StreamKeyRotation(database, clock, vault, ask_stream, wait_slots=threading.Semaphore(1))
+
+
+def events(database):
+    """Give (actor, action, reason) of all events, oldest first."""
+    columns = audit_events.c
+    query = sa.select(columns.actor, columns.action, columns.reason).order_by(columns.id)
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def rows(database):
+    """Give (API key, fingerprint, state) of all keys, oldest first."""
+    columns = stream_keys.c
+    query = sa.select(columns.api_key, columns.fingerprint, columns.state).order_by(
+        columns.created_at, columns.id
+    )
+    with database.read() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def version(database):
+    with database.read() as connection:
+        return connection.scalar(sa.select(app_standing.c.stream_ring_version))
+
+
+def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
+    """Write a key as the acts of rotation do, version and all, and give its id."""
+    raw = secret.encode()
+    wrapped = (None, None) if state == "retired" else vault.wrap(raw)
+    key_id = f"key_{now}_{api_key}"
+    info = StreamKeyInfo(
+        id=key_id,
+        api_key=api_key,
+        state=KeyState(state),
+        fingerprint=fingerprint(raw),
+        created_at=now,
+        activated_at=now if state == "active" else None,
+        retired_at=now if state == "retired" else None,
+    )
+    with database.write() as tx:
+        lock(tx)
+        StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
+    return key_id
+
+
+def change(database, api_key, **columns):
+    """Move a key as the acts of rotation do, version and all."""
+    if columns.get("state") == "retired":
+        columns |= {"secret_ciphertext": None, "wrapped_by": None}
+    with database.write() as tx:
+        lock(tx)
+        tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
+        ring_version = app_standing.c.stream_ring_version
+        tx.execute(app_standing.update().values(stream_ring_version=ring_version + 1))

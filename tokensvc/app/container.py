@@ -1,0 +1,241 @@
+"""Settings become objects here, and nowhere else: `build` in each process, then `build_app`."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tokensvc.audit.service import AuditTrail
+from tokensvc.callers.service import Callers
+from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.service import Clients
+from tokensvc.config.loader import Settings
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import StartupError
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.delivery.loop import DeliveryLoop
+from tokensvc.delivery.sender import Sender
+from tokensvc.delivery.service import Deliveries
+from tokensvc.issuers.service import Issuers
+from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.rotation import StreamKeyRotation
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.vault import Vault, load_or_make_key_file
+from tokensvc.limits.service import Limiter
+from tokensvc.revocations.rules import Source
+from tokensvc.revocations.service import Revocations
+from tokensvc.standing.store import StandingStore
+from tokensvc.stream.api import StreamApi, check_key
+from tokensvc.tokens.service import TokenService
+from tokensvc.upkeep.loop import Upkeep
+from tokensvc.upkeep.usage import Usage
+
+_BACKGROUND_THREADS = 4
+"""Beside those that serve requests: the refresh of issuers' keys, delivery, upkeep, and the
+readiness probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes and commands call."""
+
+    settings: Settings
+    database: Database
+    standings: StandingStore
+    keys: StreamKeys
+    clients: Clients
+    client_administration: ClientAdministration
+    issuers: Issuers
+    callers: Callers
+    tokens: TokenService
+    revocations: Revocations
+    deliveries: Deliveries
+    delivery_loop: DeliveryLoop
+    rotation: StreamKeyRotation
+    reencryption: Reencryption
+    audit: AuditTrail
+    upkeep: Upkeep
+
+    def start(self) -> None:
+        """Start the background threads of a process that serves requests."""
+        self.issuers.start()
+        if self.deliveries.delivers and self.settings.worker.embedded:
+            self.delivery_loop.start()
+        self.upkeep.start()
+
+    def stop(self) -> None:
+        """Let the background threads end what they have begun."""
+        self.delivery_loop.stop()
+        self.upkeep.stop()
+        self.issuers.stop()
+
+    def close(self) -> None:
+        """Stop the background threads and close the connections."""
+        self.stop()
+        self.database.close()
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database, with a connection for each thread."""
+    return Database.open(
+        settings.database_url.get_secret_value(), pool_size=settings.threads + _BACKGROUND_THREADS
+    )
+
+
+def open_vault(settings: Settings) -> Vault:
+    """
+    Take the encryption keys of the settings, or the one beside a SQLite file.
+
+    Raises:
+        StartupError: There is none, or it cannot be used.
+    """
+    if settings.encryption_keys:
+        return Vault([key.get_secret_value() for key in settings.encryption_keys])
+    path = key_file(settings)
+    if path is None:
+        raise StartupError("encryption_keys: PostgreSQL needs them.")
+    return Vault([load_or_make_key_file(path)])
+
+
+def key_file(settings: Settings) -> Path | None:
+    """Give where the encryption key is that SQLite has when the settings have none."""
+    path = settings.sqlite_path
+    return None if path is None else path.with_name(f"{path.name}.key")
+
+
+def build(
+    settings: Settings, *, issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore
+) -> Services:
+    """
+    Build what routes and commands call. Nothing here waits for a network.
+
+    Args:
+        issuer_keys: Makes the store of issuers' keys.
+
+    Raises:
+        StartupError: What the operator must change first.
+    """
+    database = open_database(settings)
+    clock = DatabaseClock(database, system_clock)
+    vault = open_vault(settings)
+    keys = StreamKeys(database, vault)
+    standings = StandingStore(database, system_clock)
+    clients = Clients(database, system_clock)
+    # Where requests wait for what is outside, whatever it is: half of the threads stay free.
+    wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
+    issuers = _issuers(settings, issuer_keys(database), wait_slots)
+    usage = Usage(system_clock)
+    callers = Callers(
+        issuers=issuers,
+        clients=clients,
+        standings=standings,
+        limiter=Limiter(settings.limits, settings.redis_url),
+        usage=usage,
+    )
+    sender = _sender(settings, database, clock, keys)
+    delivers = settings.stream.delivery == "on"
+    audit = AuditTrail(database, clock, settings.audit.retention)
+    return Services(
+        settings=settings,
+        database=database,
+        standings=standings,
+        keys=keys,
+        clients=clients,
+        client_administration=ClientAdministration(database, system_clock),
+        issuers=issuers,
+        callers=callers,
+        tokens=_tokens(settings, callers, standings, keys, usage),
+        revocations=_revocations(settings, database, clock, wait_slots),
+        deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
+        delivery_loop=DeliveryLoop(sender),
+        rotation=_rotation(settings, database, clock, vault, wait_slots),
+        reencryption=Reencryption(database, clock, vault),
+        audit=audit,
+        upkeep=Upkeep(database, usage, audit),
+    )
+
+
+def _issuers(settings: Settings, store: IssuerKeyStore, wait_slots: threading.Semaphore) -> Issuers:
+    return Issuers(
+        settings.issuers,
+        settings.jwks,
+        settings.user_ids.alphabet,
+        store,
+        system_clock,
+        wait_slots=wait_slots,
+    )
+
+
+def _tokens(
+    settings: Settings,
+    callers: Callers,
+    standings: StandingStore,
+    keys: StreamKeys,
+    usage: Usage,
+) -> TokenService:
+    return TokenService(
+        callers=callers,
+        standings=standings,
+        keys=keys,
+        usage=usage,
+        settings=settings.token,
+        alphabet=settings.user_ids.alphabet,
+        clock=system_clock,
+        random=random.SystemRandom().random,
+    )
+
+
+def _revocations(
+    settings: Settings, database: Database, clock: DatabaseClock, wait_slots: threading.Semaphore
+) -> Revocations:
+    return Revocations(
+        database,
+        clock,
+        _sources(settings),
+        delivers=settings.stream.delivery == "on",
+        wait_slots=wait_slots,
+    )
+
+
+def _rotation(
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    vault: Vault,
+    wait_slots: threading.Semaphore,
+) -> StreamKeyRotation:
+    ask_stream = partial(check_key, base_url=settings.stream.base_url, clock=system_clock)
+    return StreamKeyRotation(
+        database,
+        clock,
+        vault,
+        lambda api_key, secret: ask_stream(api_key=api_key, secret=secret),
+        wait_slots=wait_slots,
+    )
+
+
+def _sender(
+    settings: Settings, database: Database, clock: DatabaseClock, keys: StreamKeys
+) -> Sender:
+    return Sender(
+        database=database,
+        clock=clock,
+        ring_at=keys.ring_at,
+        api=StreamApi(settings.stream.base_url, system_clock),
+        host=system_clock,
+        random_fraction=random.SystemRandom().random,
+        monotonic=time.monotonic,
+    )
+
+
+def _sources(settings: Settings) -> list[Source]:
+    """Give where user ids come from, as revocations see it."""
+    return [
+        Source(prefix=issuer.user_id_prefix, by_issue_time=issuer.sign_in_time == "iat")
+        for issuer in settings.issuers
+    ]

@@ -1,0 +1,62 @@
+"""Mount every route on the application."""
+
+from collections.abc import Sequence
+
+from flask import Blueprint
+
+from tokensvc.app.container import Services
+from tokensvc.audit import routes as audit_routes
+from tokensvc.callers import routes as caller_routes
+from tokensvc.clients import routes as client_routes
+from tokensvc.core.callers import ServiceCaller, UserCaller
+from tokensvc.delivery import routes as delivery_routes
+from tokensvc.http.app import HttpConfig, ServiceApp, make_app
+from tokensvc.http.credentials import client_address, unverified_credential
+from tokensvc.keys import routes as stream_key_routes
+from tokensvc.ops import routes as ops_routes
+from tokensvc.ops.checks import checks
+from tokensvc.revocations import routes as revocation_routes
+from tokensvc.telemetry.settings import port_of
+from tokensvc.tokens import routes as token_routes
+
+
+def build_app(services: Services) -> ServiceApp:
+    """Mount every route."""
+    settings = services.settings
+    metrics_bind = settings.metrics.bind
+    config = HttpConfig(
+        public_url=settings.public_url,
+        allowed_hosts=settings.hosts.allowed,
+        cors_origins=settings.cors.origins,
+        trusted_proxies=settings.proxies.trusted,
+        metrics_port=port_of(metrics_bind) if metrics_bind else None,
+    )
+    return make_app(config, _blueprints(services))
+
+
+def _blueprints(services: Services) -> Sequence[Blueprint]:
+    token = services.settings.metrics.token
+    callers = services.callers
+
+    def authorize(scope: str) -> ServiceCaller:
+        return callers.service_with(scope, unverified_credential(), client_address())
+
+    def signed_in() -> UserCaller:
+        credential = unverified_credential()
+        return callers.signed_in_user(credential, client_address(), limited=False)[0]
+
+    return [
+        token_routes.routes(services.tokens),
+        caller_routes.routes(callers, services.keys),
+        *revocation_routes.routes(
+            services.revocations, services.settings.user_ids.alphabet, authorize, signed_in
+        ),
+        delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
+        stream_key_routes.routes(services.rotation, authorize),
+        *client_routes.routes(services.clients, services.client_administration, authorize),
+        audit_routes.routes(services.audit, authorize),
+        ops_routes.routes(
+            checks(services.database, services.keys, services.issuers, services.deliveries),
+            token.get_secret_value() if token is not None else None,
+        ),
+    ]
