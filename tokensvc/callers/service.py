@@ -7,7 +7,6 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.service import Issuers
-from tokensvc.limits.fields import fields
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
@@ -70,7 +69,7 @@ class Callers:
             state = self._limiter.hit("mint", caller.user_id)
         else:
             state = self._limiter.hit("service", caller.client_id)
-        set_rate_limit_fields(*fields(state))
+        set_rate_limit_fields(*state.fields())
         if not state.allowed:
             raise Refusal(
                 Code.RATE_LIMITED,
@@ -132,7 +131,7 @@ class Callers:
     def _check_address(self, address: str) -> None:
         state = self._limiter.peek("failures", address)
         if not state.allowed:
-            set_rate_limit_fields(*fields(state))
+            set_rate_limit_fields(*state.fields())
             raise Refusal(
                 Code.RATE_LIMITED,
                 "Too many failed authentications from this address: wait, then send a valid "

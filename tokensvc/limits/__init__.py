@@ -1,6 +1,6 @@
 """
-Rate limits: how often a user, a service or an address may ask.
+Rate limits: how many requests of a user, a service or an address may pass.
 
-Owns the counting (sliding windows, in Redis for all instances or in this process) and the values of
-the RateLimit fields. Which request counts against which policy, and the refusal, is up to callers.
+Owns the counting (GCRA, in Redis for all instances or in this process) and the values of the
+RateLimit fields. `callers` decides which request counts under which policy, and raises the refusal.
 """

@@ -1,9 +1,8 @@
 """
-Windows in this process's memory.
+Limits counted in this process's memory.
 
-The memory store of `limits` restarts a timer of 10 ms under load, which costs more than the
-request. This one drops what has expired when it is asked, has no thread, and never holds more keys
-than it was given: under a flood of new ones the key that was hit longest ago is forgotten.
+The memory is bounded: when a flood of new keys fills it, the key whose last hit is oldest is
+dropped. Expired keys are dropped as new ones arrive, so no thread is needed.
 """
 
 import time
@@ -11,93 +10,60 @@ from collections import OrderedDict
 from threading import Lock
 
 from tokensvc.core.clock import Clock
-from tokensvc.limits.rules import EMPTY, Window, used
+from tokensvc.limits.rules import MICROSECONDS, Decision, Rate, gcra
 
 MAX_KEYS = 50_000
 
 
-class _Counted:
-    """The counters of a key; `start` is when its running window began."""
-
-    __slots__ = ("current", "previous", "start")
-
-    def __init__(self, start: float, previous: int, current: int) -> None:
-        self.start = start
-        self.previous = previous
-        self.current = current
-
-
-class MemoryWindows:
+class MemoryStore:
     """
-    Sliding windows of one length.
+    Counts hits under one rate.
 
     Args:
-        limit: Hits that pass in a window.
-        window: Its length in seconds.
-        max_keys: More are never held.
-        clock: Seconds from any moment. Monotonic, since a step of the system's clock must neither
-            open a limit nor close it.
+        rate: The limit.
+        max_keys: Maximum number of keys.
+        clock: Seconds, monotonic: a step of the system clock must neither lift nor extend a limit.
     """
 
     def __init__(
-        self, limit: int, window: int, *, max_keys: int = MAX_KEYS, clock: Clock = time.monotonic
+        self, rate: Rate, *, max_keys: int = MAX_KEYS, clock: Clock = time.monotonic
     ) -> None:
-        self._limit = limit
-        self._window = window
+        self._burst = rate.limit
+        self._period = rate.period
         self._max_keys = max_keys
         self._clock = clock
         self._lock = Lock()
-        self._by_key: OrderedDict[str, _Counted] = OrderedDict()
-        """In the order of the last hit that passed, so the head is the first to expire."""
+        self._tats: OrderedDict[str, int] = OrderedDict()
+        """In the order of the last hit that passed."""
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._tats)
 
-    def take(self, key: str) -> tuple[bool, Window]:
-        """Count a hit if it passes; tell whether it did, and what is counted now."""
+    def check(self, key: str, *, count: bool) -> Decision:
+        """
+        Decide whether a hit passes.
+
+        Args:
+            key: Identifies the user, service or address.
+            count: Whether a hit that passes is counted.
+        """
         with self._lock:
-            now = self._clock()
-            counted = self._by_key.get(key)
-            if counted is None:
+            now = int(self._clock() * MICROSECONDS)
+            tat = self._tats.get(key, 0)
+            decision = gcra(tat, now, self._period, self._burst)
+            if not (count and decision.allowed):
+                return decision
+            if not tat:
                 self._make_room(now)
-                counted = self._by_key[key] = _Counted(now, 0, 0)
-            elif now - counted.start >= self._window:
-                counted = self._by_key[key] = self._advanced(counted, now)
-            seen = self._seen(counted, now)
-            if used(seen, self._window) >= self._limit:
-                return False, seen
-            counted.current += 1
-            self._by_key.move_to_end(key)
-            return True, self._seen(counted, now)
+            backlog = decision.backlog + self._period
+            self._tats[key] = now + backlog
+            self._tats.move_to_end(key)
+            return Decision(True, backlog)
 
-    def look(self, key: str) -> Window:
-        """Tell what is counted, without counting."""
-        with self._lock:
-            counted = self._by_key.get(key)
-            if counted is None:
-                return EMPTY
-            now = self._clock()
-            if now - counted.start >= self._window:
-                counted = self._advanced(counted, now)
-            return self._seen(counted, now)
-
-    def _advanced(self, counted: _Counted, now: float) -> _Counted:
-        windows = (now - counted.start) // self._window
-        return _Counted(
-            counted.start + windows * self._window, counted.current if windows == 1 else 0, 0
-        )
-
-    def _seen(self, counted: _Counted, now: float) -> Window:
-        left = counted.start + self._window - now
-        return Window(counted.previous, left, counted.current, left + self._window)
-
-    def _make_room(self, now: float) -> None:
-        """Drop expired keys, two at most, so that a hit costs the same at any size."""
+    def _make_room(self, now: int) -> None:
+        """Drop up to two keys, so that the cost of a hit does not depend on the number of keys."""
         for _ in range(2):
-            if not self._by_key:
+            oldest = next(iter(self._tats), None)
+            if oldest is None or (self._tats[oldest] > now and len(self._tats) < self._max_keys):
                 return
-            oldest = next(iter(self._by_key))
-            expired = now - self._by_key[oldest].start >= 2 * self._window
-            if not expired and len(self._by_key) < self._max_keys:
-                return
-            del self._by_key[oldest]
+            del self._tats[oldest]

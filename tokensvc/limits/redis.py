@@ -1,17 +1,15 @@
 """
-Windows in Redis or Valkey, shared by all instances.
+Limits counted in Redis or Valkey, shared by all instances.
 
-The scripts are those of `limits`, run in one round trip. Redis is asked with short time-outs and
-without retries, and after a failure it is left alone for a while: while it is away, a request
-waits for it hardly ever, and nobody is refused for it.
+One script call per hit. Time-outs are short and nothing is retried; after a failure Redis is left
+alone for a pause. So an outage of Redis delays few requests and refuses none.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from threading import Lock
+from typing import Final
 
 import structlog
-from limits.storage import RedisStorage
 from pydantic import SecretStr
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
@@ -19,92 +17,104 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from tokensvc.core.clock import Clock
-from tokensvc.limits.rules import Window
+from tokensvc.limits.rules import Decision, Rate
 from tokensvc.telemetry import metrics
 
-TIMEOUT: Final = 0.2
-"""Seconds, to connect and for an answer."""
+TIMEOUT: Final = 0.15
+"""Seconds to connect, and seconds to wait for a reply."""
 PAUSE: Final = 2.0
-"""Seconds for which a Redis that failed is not asked."""
-LOG_INTERVAL: Final = 60.0
+"""Seconds without calls after a failure."""
 
-_PREFIX: Final = "tokensvc"
-_TAKE_AND_LOOK = f"""
-local take = function(KEYS, ARGV) {RedisStorage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode()} end
-local look = function(KEYS, ARGV) {RedisStorage.SCRIPT_SLIDING_WINDOW.decode()} end
-local taken = take(KEYS, ARGV)
-return {{taken and 1 or 0, look(KEYS, {{ARGV[2]}})}}
+_KEY_PREFIX: Final = "tokensvc:limits:"
+SCRIPT: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local period, burst, count = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local tolerance = period * burst
+local tat = tonumber(redis.call('GET', KEYS[1]) or 0)
+local backlog = math.min(math.max(tat - now, 0), tolerance)
+local allowed = backlog + period <= tolerance
+if allowed and count then
+  backlog = backlog + period
+  local tat_text = string.format('%.0f', now + backlog)
+  redis.call('SET', KEYS[1], tat_text, 'PX', math.ceil(backlog / 1000))
+end
+return {allowed and 1 or 0, backlog}
 """
+"""`rules.gcra` and the count, on Redis' own clock; returns the members of a `Decision`."""
 
 _log = structlog.get_logger()
 
 
-class RedisWindows:
+class RedisStore:
     """
-    Sliding windows in Redis. Every method gives `None` while Redis is away.
+    Counts hits of all instances.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`; holds a password.
-        clock: Seconds from any moment, monotonic.
+        url: `redis://`, `rediss://` or `unix://`; contains a password.
+        clock: Seconds, monotonic; measures the pause after a failure.
     """
 
     def __init__(self, url: SecretStr, *, clock: Clock = time.monotonic) -> None:
-        pool = ConnectionPool.from_url(
+        self.pool = ConnectionPool.from_url(
             url.get_secret_value(),
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
-        self._storage = RedisStorage("redis://", connection_pool=pool, key_prefix=_PREFIX)
-        self._take_and_look = Redis(connection_pool=pool).register_script(_TAKE_AND_LOOK)
+        self._gcra = Redis(connection_pool=self.pool).register_script(SCRIPT)
         self._clock = clock
-        self._paused_until = 0.0
-        self._silent_until = 0.0
+        self._lock = Lock()
+        self._paused_until: float | None = None
 
-    def take(self, key: str, limit: int, window: int) -> tuple[bool, Window] | None:
-        """Count a hit if it passes; tell whether it did, and what is counted now."""
-        answer = self._ask(
-            lambda: self._take_and_look(
-                [f"{_PREFIX}:{{{key}}}/-1", f"{_PREFIX}:{{{key}}}"], [limit, window, 1]
-            )
-        )
-        return None if answer is None else (answer[0] == 1, _window(answer[1]))
+    def check(self, key: str, rate: Rate, *, count: bool) -> Decision | None:
+        """
+        Decide whether a hit passes; return `None` while Redis is unavailable.
 
-    def look(self, key: str, window: int) -> Window | None:
-        """Tell what is counted, without counting."""
-        answer = self._ask(lambda: self._storage.get_sliding_window(key, window))
-        return None if answer is None else Window(*answer)
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        now = self._clock()
-        if now < self._paused_until:
+        Args:
+            key: Identifies the policy and the user, service or address.
+            rate: The limit.
+            count: Whether a hit that passes is counted.
+        """
+        if not self._may_call():
             metrics.count_limiter_fallback()
             return None
-        if self._paused_until:
-            # One thread tries again; the others go on without.
-            self._paused_until = now + PAUSE
+        arguments = [rate.period, rate.limit, int(count)]
         try:
-            answer = question()
+            allowed, backlog = self._gcra([_KEY_PREFIX + key], arguments)
         except RedisError as error:
-            self._paused_until = self._clock() + PAUSE
-            metrics.count_limiter_fallback()
-            self._report(error)
+            self._fail(error)
             return None
-        self._paused_until = 0.0
-        return answer
+        self._succeed()
+        return Decision(allowed == 1, backlog)
 
-    def _report(self, error: RedisError) -> None:
-        now = self._clock()
-        if now >= self._silent_until:
-            self._silent_until = now + LOG_INTERVAL
-            _log.warning("limits.redis_failed", error=type(error).__name__, counted_in="memory")
+    def _may_call(self) -> bool:
+        """Return whether to call Redis now; after a pause, only one thread may."""
+        with self._lock:
+            if self._paused_until is None:
+                return True
+            now = self._clock()
+            if now < self._paused_until:
+                return False
+            self._paused_until = now + PAUSE
+            return True
 
+    def _succeed(self) -> None:
+        with self._lock:
+            has_recovered = self._paused_until is not None
+            self._paused_until = None
+        if has_recovered:
+            _log.info("limiter_redis_recovered")
 
-def _window(answer: list[Any]) -> Window:
-    previous, previous_ttl, current, current_ttl = answer
-    return Window(
-        int(previous or 0),
-        max(0, previous_ttl) / 1000,
-        int(current or 0),
-        max(0, current_ttl) / 1000,
-    )
+    def _fail(self, error: RedisError) -> None:
+        metrics.count_limiter_fallback()
+        with self._lock:
+            is_first = self._paused_until is None
+            self._paused_until = self._clock() + PAUSE
+        if is_first:
+            _log.warning(
+                "limiter_redis_failed",
+                error=type(error).__name__,
+                detail="Each worker process counts rate limits in its own memory.",
+                hint="Check `redis_url` and the Redis server.",
+            )

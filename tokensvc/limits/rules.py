@@ -1,12 +1,11 @@
 """
-The arithmetic of a sliding window counter. Pure.
+GCRA, the generic cell rate algorithm of ITU-T I.371. Pure.
 
-Two counters a key: of the window that runs, and of the one before, which weighs less the longer
-the running one lasts. It costs constant time and memory, and unlike a fixed window it does not let
-twice the limit pass around a boundary.
+Each key has one number, its theoretical arrival time (TAT): the time at which the key is idle
+again. Every hit that passes moves the TAT by one period, and a hit passes while the TAT is at most
+`burst` periods ahead. So `burst` hits pass from idle, and one more after each period.
 """
 
-import math
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -14,38 +13,52 @@ import msgspec
 Policy: TypeAlias = Literal["mint", "service", "failures"]
 """By the verified user, by the service client, by the address of failed authentications."""
 
+MICROSECONDS = 1_000_000
+"""Times are whole microseconds: exact in Python, and in Redis, whose numbers are doubles."""
 
-class Window(NamedTuple):
+
+class Rate(NamedTuple):
     """
-    What is counted for a key.
+    A configured limit.
 
     Attributes:
-        previous: Hits in the window before the running one.
-        previous_ttl: Seconds until those count nothing.
-        current: Hits in the running window.
-        current_ttl: Seconds until those count nothing: one window after the running one ends.
+        limit: Number of hits that pass from idle, and in each window thereafter.
+        window: Seconds.
     """
 
-    previous: int
-    previous_ttl: float
-    current: int
-    current_ttl: float
+    limit: int
+    window: int
+
+    @property
+    def period(self) -> int:
+        """Microseconds between two hits at the steady rate."""
+        return max(1, self.window * MICROSECONDS // self.limit)
 
 
-EMPTY = Window(0, 0.0, 0, 0.0)
+class Decision(NamedTuple):
+    """
+    The result of one hit.
+
+    Attributes:
+        allowed: Whether the hit passes.
+        backlog: Microseconds until the key is idle.
+    """
+
+    allowed: bool
+    backlog: int
 
 
 class LimitState(msgspec.Struct, frozen=True):
     """
-    Where a key stands under a policy.
+    State of a key under a policy.
 
     Attributes:
-        policy: The policy's name.
-        limit: Hits that pass in a window.
-        remaining: Hits that would pass now.
-        reset_after: Whole seconds after which more will pass than now; 0 when nothing is counted.
+        policy: Name of the policy.
+        limit: Number of hits that pass from idle.
+        remaining: Number of hits that would pass now.
+        reset_after: Whole seconds until one more hit passes than now; 0 for an idle key.
         window: Seconds.
-        allowed: Whether the hit passed; of a state that was only looked at, whether one would.
+        allowed: Whether the hit passed; after `peek`, whether a hit would pass.
     """
 
     policy: Policy
@@ -55,19 +68,53 @@ class LimitState(msgspec.Struct, frozen=True):
     window: int
     allowed: bool
 
+    def fields(self) -> tuple[str, str]:
+        """
+        Return the values of `RateLimit-Policy` and `RateLimit`.
 
-def used(counted: Window, window: int) -> int:
-    """Give the hits that weigh now."""
-    return int(counted.previous * counted.previous_ttl / window) + counted.current
+        Source: draft-ietf-httpapi-ratelimit-headers-11; Structured Field lists of one item.
+        """
+        return (
+            f'"{self.policy}";q={self.limit};w={self.window}',
+            f'"{self.policy}";r={self.remaining};t={self.reset_after}',
+        )
 
 
-def reset_after(counted: Window, window: int) -> int:
-    """Give the whole seconds after which fewer hits weigh than now; 0 when none does."""
-    weight = int(counted.previous * counted.previous_ttl / window)
-    if weight:
-        wait = counted.previous_ttl - weight * window / counted.previous
-    elif counted.current:
-        wait = counted.current_ttl - window
-    else:
-        return 0
-    return max(1, math.ceil(wait))
+def gcra(tat: int, now: int, period: int, burst: int) -> Decision:
+    """
+    Decide whether a hit passes, and return the backlog without it.
+
+    A TAT beyond the tolerance, left by a clock that was set back or by a lower rate, is cut to the
+    tolerance: no key is blocked for longer than `burst` periods.
+
+    Args:
+        tat: TAT of the key in microseconds; 0 for a new key.
+        now: Microseconds on the same clock.
+        period: Microseconds between two hits at the steady rate.
+        burst: Number of hits that pass from idle.
+    """
+    tolerance = period * burst
+    backlog = min(max(tat - now, 0), tolerance)
+    return Decision(backlog + period <= tolerance, backlog)
+
+
+def state(policy: Policy, rate: Rate, decision: Decision) -> LimitState:
+    """
+    Describe a key to its caller.
+
+    Args:
+        policy: Name of the policy.
+        rate: Its limit.
+        decision: Result of the hit; its backlog includes the hit if it was counted.
+    """
+    period, backlog = rate.period, decision.backlog
+    used = -(-backlog // period)
+    wait = backlog - (used - 1) * period if used else 0
+    return LimitState(
+        policy=policy,
+        limit=rate.limit,
+        remaining=rate.limit - used,
+        reset_after=-(-wait // MICROSECONDS),
+        window=rate.window,
+        allowed=decision.allowed,
+    )

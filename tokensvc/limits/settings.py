@@ -1,33 +1,51 @@
 """Settings of rate limits."""
 
+import re
 from typing import Annotated
 
-import limits
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tokensvc.limits.rules import Rate
 
-def _one_rate(text: str) -> str:
-    try:
-        rates = limits.parse_many(text)
-    except ValueError:
-        rates = []
-    if len(rates) != 1 or rates[0].amount < 1:
+_RATE = re.compile(
+    r"(?P<limit>[1-9]\d{0,8}) ?/ ?(?:(?P<count>[1-9]\d{0,3}) )?(?P<unit>second|minute|hour|day)s?",
+    re.ASCII,
+)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def parse_rate(text: str) -> Rate:
+    """
+    Parse a rate such as `60/minute`, `1000/hour` or `5/10 seconds`.
+
+    Raises:
+        ValueError: The text is not a rate.
+    """
+    found = _RATE.fullmatch(text)
+    if found is None:
         raise ValueError("write one rate, such as 60/minute, 1000/hour or 5/10 seconds")
+    return Rate(int(found["limit"]), int(found["count"] or 1) * _SECONDS[found["unit"]])
+
+
+def _check_rate(text: str) -> str:
+    parse_rate(text)
     return text
 
 
-Rate = Annotated[str, AfterValidator(_one_rate)]
+RateText = Annotated[str, AfterValidator(_check_rate)]
 
 
 class LimitSettings(BaseModel):
-    """How often one user, one service and one failing address may ask."""
+    """Rate limits of one user, one service and one address with failures."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mint: Rate = Field(
+    mint: RateText = Field(
         default="60/minute", description="Requests of one user for a token or `/v1/me`."
     )
-    service: Rate = Field(default="6000/minute", description="Requests of one service for a token.")
-    failures: Rate = Field(
+    service: RateText = Field(
+        default="6000/minute", description="Requests of one service for a token."
+    )
+    failures: RateText = Field(
         default="60/minute", description="Failed authentications from one address."
     )
