@@ -1,11 +1,8 @@
 """A sender that is told to stop: the call under way ends, no other begins, and nothing is held."""
 
-import threading
-
 import pytest
 
 from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
-from tokensvc.delivery.loop import DeliveryLoop
 from tokensvc.keys.rules import KeyState, StreamKey
 
 CHANGE, CREATE, FIND = "PATCH /users", "POST /users", "GET /users"
@@ -78,28 +75,4 @@ def test_no_other_query_is_sent(world):
         world.revoke(user_id)
     stop_during(world, FIND)
     assert world.routes() == [CHANGE, FIND]
-    assert_left(world, "user", users)
-
-
-def test_the_loop_stops_its_sender(world):
-    """The loop's stop comes back when the one call has ended."""
-    users = [f"u{number}" for number in range(8)]
-    world.have(*users)
-    world.stream.app.unchangeable = {"u3"}
-    for user_id in users:
-        world.revoke(user_id)
-    hanging = world.stream.faults.hang(CHANGE)
-    loop = DeliveryLoop(world.sender)
-    loop.start()
-    world.stream.calls.wait_for(*CHANGE.split())
-    told = threading.Event()
-    stopping = world.sender.stop
-    world.sender.stop = lambda: (stopping(), told.set())
-    stopper = threading.Thread(target=loop.stop)
-    stopper.start()
-    assert told.wait(10)
-    hanging.release()
-    stopper.join(10)
-    assert not stopper.is_alive()
-    assert world.routes() == [CHANGE]
     assert_left(world, "user", users)

@@ -31,13 +31,12 @@ def test_known_keys_do_not_wait_for_a_slow_provider(
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     idp.gate = threading.Event()
-    issuers.start()
     clock.now += 300
+    issuers.refresh_due()
     idp.wait_for_hits(2)
     assert issuers.authenticate(idp.token()).user_id == "john"
     idp.gate.set()
     issuers.refresh()
-    issuers.stop()
 
 
 @pytest.mark.sec(18)
@@ -139,20 +138,24 @@ def test_an_expired_token_is_not_worth_a_fetch(
     assert idp.hits() == 1
 
 
-def test_keys_are_refreshed_in_the_background(
+def test_first_refresh_fetches_keys_without_a_request(
+    idp: IssuerDouble, make_issuers: MakeIssuers
+) -> None:
+    make_issuers(idp.settings()).refresh_due()
+    idp.wait_for_hits(1)
+
+
+def test_keys_are_refreshed_after_the_interval(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """Keys are fetched at the start and every `refresh` seconds, without any request."""
     issuers = make_issuers(idp.settings(), refresh=300)
-    issuers.start()
-    try:
-        idp.wait_for_hits(1)
-        clock.now += 300
-        idp.wait_for_hits(2)
-        clock.now += 300
-        idp.wait_for_hits(3)
-    finally:
-        issuers.stop()
+    issuers.refresh()
+    clock.now += 299
+    issuers.refresh_due()
+    assert idp.hits() == 1
+    clock.now += 1
+    issuers.refresh_due()
+    idp.wait_for_hits(2)
 
 
 def test_a_clock_that_is_set_back_does_not_stretch_the_cool_down(

@@ -104,13 +104,10 @@ def test_a_restart_during_an_outage_does_not_forget_the_keys(
     idp.close()
     clock.now += DAY
     restarted = make_issuers(idp.settings())
-    restarted.start()
-    try:
-        assert restarted.authenticate(idp.token()).user_id == "john"
-        clock.now += 1
-        assert refused(restarted, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
-    finally:
-        restarted.stop()
+    restarted.prepare()
+    assert restarted.authenticate(idp.token()).user_id == "john"
+    clock.now += 1
+    assert refused(restarted, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
 
 
 def test_stored_keys_of_another_source_are_not_trusted(
@@ -139,11 +136,8 @@ def test_a_database_that_is_gone_stops_neither_start_nor_use(
     """Keys that can be neither loaded nor saved are used all the same."""
     nowhere = Database.open("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
     issuers = make_issuers(idp.settings(), store=IssuerKeyStore(nowhere))
-    issuers.start()
-    try:
-        assert issuers.authenticate(idp.token()).user_id == "john"
-    finally:
-        issuers.stop()
+    issuers.prepare()
+    assert issuers.authenticate(idp.token()).user_id == "john"
 
 
 def test_an_unreachable_issuer_never_stops_a_start(
@@ -152,11 +146,8 @@ def test_an_unreachable_issuer_never_stops_a_start(
     """The process starts; only that issuer's tokens get 503."""
     issuers = make_issuers(idp.settings())
     idp.close()
-    issuers.start()
-    try:
-        assert refused(issuers, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
-    finally:
-        issuers.stop()
+    issuers.prepare()
+    assert refused(issuers, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
 
 
 @pytest.mark.sec(19)
@@ -192,10 +183,9 @@ def test_a_failed_fetch_is_repeated_sooner(
     """Without keys a provider is asked again after seconds, not after the whole interval."""
     issuers = make_issuers(idp.settings(), refresh=300)
     idp.fault = hang_up
-    issuers.start()
-    try:
-        idp.wait_for_hits(1)
-        clock.now += 5
-        idp.wait_for_hits(2)
-    finally:
-        issuers.stop()
+    issuers.refresh()
+    issuers.refresh_due()
+    assert idp.hits() == 1
+    clock.now += 5
+    issuers.refresh_due()
+    idp.wait_for_hits(2)

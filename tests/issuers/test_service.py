@@ -69,9 +69,8 @@ def test_issuers_that_sign_in_silently_are_warned_of(
     with structlog.testing.capture_logs() as lines:
         for sign_in_time in ("iat", "auth_time"):
             issuers = make_issuers(idp.settings(name=sign_in_time, sign_in_time=sign_in_time))
-            issuers.start()
-            issuers.stop()
-    warned = [line["issuer"] for line in lines if line["event"] == "issuer_signs_in_silently"]
+            issuers.prepare()
+    warned = [line["issuer"] for line in lines if line["event"] == "issuer_sign_in_time_missing"]
     assert warned == ["iat"]
     assert logging.getLogger().level  # the capture leaves the standard library alone
 

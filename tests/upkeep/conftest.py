@@ -12,7 +12,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.keys.store import unnamed_mints_since
 from tokensvc.upkeep.loop import Upkeep
-from tokensvc.upkeep.usage import MINUTE, Usage
+from tokensvc.upkeep.usage import Usage
 
 DAY = 86400
 
@@ -34,10 +34,10 @@ class Worker:
         client = make_client(self.database, "backend", "tokens:mint", clock=self.clock)
         self.secret_id = client.secret.id
 
-    def another(self, interval: float = MINUTE) -> tuple[Usage, Upkeep]:
+    def another(self) -> tuple[Usage, Upkeep]:
         """Give the figures and the chores of one more worker."""
         usage = Usage(self.clock)
-        return usage, Upkeep(self.database, usage, self.trail, interval=interval)
+        return usage, Upkeep(self.database, usage)
 
     def last_used(self) -> dict[str, int | None]:
         """Give when each secret was last used."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tokensvc.app.background import BackgroundLoop
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
@@ -17,7 +18,6 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import StartupError
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.loop import DeliveryLoop
 from tokensvc.delivery.sender import Sender
 from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
@@ -35,9 +35,20 @@ from tokensvc.tokens.service import TokenService
 from tokensvc.upkeep.loop import Upkeep
 from tokensvc.upkeep.usage import Usage
 
-_BACKGROUND_THREADS = 4
-"""Beside those that serve requests: the refresh of issuers' keys, delivery, upkeep, and the
-readiness probe."""
+_BACKGROUND_THREADS = 5
+"""Threads that use the database and serve no request: four loops and the readiness probe."""
+
+_ISSUER_KEYS_INTERVAL = 1.0
+"""Seconds between two looks at what is due: a clock can be set, and a host can sleep."""
+
+_DELIVERY_INTERVAL = 0.2
+"""Seconds between two looks for due deliveries: the maximum that a revocation waits for."""
+
+_USAGE_INTERVAL = 60.0
+"""Seconds between two writes of usage: what a crash can lose."""
+
+_PURGE_INTERVAL = 3600.0
+"""Seconds between two purges of the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +66,26 @@ class Services:
     tokens: TokenService
     revocations: Revocations
     deliveries: Deliveries
-    delivery_loop: DeliveryLoop
+    sender: Sender
+    delivery_loop: BackgroundLoop
     rotation: StreamKeyRotation
     reencryption: Reencryption
     audit: AuditTrail
-    upkeep: Upkeep
+    other_loops: tuple[BackgroundLoop, ...]
 
     def start(self) -> None:
         """Start the background threads of a process that serves requests."""
-        self.issuers.start()
+        self.issuers.prepare()
         if self.deliveries.delivers and self.settings.worker.embedded:
             self.delivery_loop.start()
-        self.upkeep.start()
+        for loop in self.other_loops:
+            loop.start()
 
     def stop(self) -> None:
-        """Let the background threads end what they have begun."""
-        self.delivery_loop.stop()
-        self.upkeep.stop()
-        self.issuers.stop()
+        """Let the background threads finish what they have started, delivery first."""
+        self.sender.stop()
+        for loop in (self.delivery_loop, *self.other_loops):
+            loop.stop()
 
     def close(self) -> None:
         """Stop the background threads and close the connections."""
@@ -152,11 +165,21 @@ def build(
         tokens=_tokens(settings, callers, standings, keys, usage),
         revocations=_revocations(settings, database, clock, wait_slots),
         deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
-        delivery_loop=DeliveryLoop(sender),
+        sender=sender,
+        delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=_rotation(settings, database, clock, vault, wait_slots),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
-        upkeep=Upkeep(database, usage, audit),
+        other_loops=_other_loops(issuers, Upkeep(database, usage), audit),
+    )
+
+
+def _other_loops(issuers: Issuers, upkeep: Upkeep, audit: AuditTrail) -> tuple[BackgroundLoop, ...]:
+    """Return the loops that every process with requests runs, in the order in which they stop."""
+    return (
+        BackgroundLoop("usage", upkeep.write_usage, _USAGE_INTERVAL, steps_on_stop=True),
+        BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
+        BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
     )
 
 

@@ -21,9 +21,6 @@ from tokensvc.net.fetch import Fetcher
 
 _log = structlog.get_logger()
 
-_TICK = 1.0
-"""Seconds between two looks at what is due: a clock can be set, and a host can sleep."""
-
 
 class Issuers:
     """
@@ -55,8 +52,6 @@ class Issuers:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock)
         for one in settings:
             if one.name in self._by_name or one.issuer in self._by_issuer:
@@ -91,25 +86,17 @@ class Issuers:
         """Tell how the keys of each issuer are, by its configured name."""
         return {name: issuer.keys.health() for name, issuer in self._by_name.items()}
 
-    def start(self) -> None:
-        """Take up the stored keys, and fetch in the background until `stop`."""
+    def prepare(self) -> None:
+        """Load the stored keys, and warn of issuers whose tokens do not tell the sign-in time."""
         for name, issuer in self._by_name.items():
             if issuer.claim_rules.sign_in_time == "iat":
                 _log.warning(
-                    "issuer_signs_in_silently",
+                    "issuer_sign_in_time_missing",
                     issuer=name,
-                    hint="its tokens do not say when the user signed in: after a revocation, the "
-                    "provider's next silent refresh passes; suspend the user instead",
+                    hint="its tokens do not contain the time of the sign-in: after a revocation, "
+                    "a silent renewal at the provider passes; suspend the user instead",
                 )
         self.load_stored_keys()
-        self._thread = threading.Thread(target=self._keep_fresh, name="issuer keys", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the background thread."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def load_stored_keys(self) -> None:
         """Take up the last good keys of each issuer."""
@@ -121,12 +108,10 @@ class Issuers:
         for issuer in self._by_name.values():
             issuer.keys.refresh()
 
-    def _keep_fresh(self) -> None:
-        while True:
-            for issuer in self._by_name.values():
-                issuer.keys.refresh_if_due()
-            if self._stopping.wait(_TICK):
-                return
+    def refresh_due(self) -> None:
+        """Start each fetch that is due, without waiting for it."""
+        for issuer in self._by_name.values():
+            issuer.keys.refresh_if_due()
 
     def _claimed_issuer(self, unverified: UnverifiedToken) -> Issuer:
         issuer = self._by_issuer.get(unverified.issuer)

@@ -1,53 +1,17 @@
-"""The thread that writes usage down once a minute, and purges the audit trail once an hour."""
+"""Writes usage to the database."""
 
-import threading
-from collections.abc import Callable
-
-import structlog
-
-from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.store import note_uses
-from tokensvc.core.errors import Refusal
 from tokensvc.database.engine import Database
 from tokensvc.keys.store import add_unnamed_mints
-from tokensvc.upkeep.usage import MINUTE, Usage
-
-ROUNDS_PER_PURGE = 60
-
-_log = structlog.get_logger(__name__)
+from tokensvc.upkeep.usage import Usage
 
 
 class Upkeep:
-    """
-    Does the chores of a worker, in a thread of its own.
+    """Writes the usage that a process has counted; the figures of all processes add up."""
 
-    Every worker of every instance does all of them: figures add up, and what one has purged the
-    others do not find.
-
-    Args:
-        interval: Seconds between two rounds.
-    """
-
-    def __init__(
-        self, database: Database, usage: Usage, trail: AuditTrail, *, interval: float = MINUTE
-    ) -> None:
+    def __init__(self, database: Database, usage: Usage) -> None:
         self._database = database
         self._usage = usage
-        self._trail = trail
-        self._interval = interval
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Run in the background."""
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; what was used until now is written first."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def write_usage(self) -> None:
         """
@@ -71,23 +35,3 @@ class Upkeep:
         except BaseException:
             self._usage.put_back(figures)
             raise
-
-    def _run(self) -> None:
-        rounds = 0
-        while not self._stopping.wait(self._interval):
-            _attempt("usage_not_written", self.write_usage)
-            # In the first round too: a process may never live for an hour.
-            if rounds % ROUNDS_PER_PURGE == 0:
-                _attempt("audit_not_purged", self._trail.purge)
-            rounds += 1
-        _attempt("usage_not_written", self.write_usage)
-
-
-def _attempt(failure: str, chore: Callable[[], object]) -> None:
-    """Do a chore; whatever breaks it does not end the thread, which tries again."""
-    try:
-        chore()
-    except Refusal as refusal:
-        _log.warning(failure, detail=refusal.detail, reason=refusal.reason)
-    except Exception:  # noqa: BLE001 - as said
-        _log.exception(failure)

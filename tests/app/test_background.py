@@ -1,0 +1,100 @@
+"""The background loop: the order of steps and pauses, and what it logs."""
+
+import threading
+
+import pytest
+import structlog
+
+from tokensvc.app.background import BackgroundLoop
+from tokensvc.core.errors import Code, Refusal
+
+INTERVAL = 60.0
+
+
+class Pauses(threading.Event):
+    """An event that records each wait, and is set by the last one."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.seconds = []
+        self.count = count
+
+    def wait(self, timeout=None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) == self.count:
+            self.set()
+        return self.is_set()
+
+
+def run(*results, interval: float = INTERVAL, steps_on_stop: bool = False):
+    """Run one step for each result, and return the pauses before, between and after them."""
+    script = list(results)
+
+    def step():
+        result = script.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    loop = BackgroundLoop("test", step, interval, steps_on_stop=steps_on_stop)
+    loop._stopping = pauses = Pauses(len(results) + (not steps_on_stop))
+    loop.start()
+    loop._thread.join()
+    assert script == []
+    return pauses.seconds
+
+
+def test_first_step_runs_immediately():
+    assert run(None) == [0, INTERVAL]
+
+
+def test_step_with_more_to_do_is_repeated_immediately():
+    assert run(True, True, False) == [0, 0, 0, INTERVAL]
+
+
+@pytest.mark.parametrize(("interval", "pause"), [(0.2, 2), (60, 60)])
+def test_failed_step_is_repeated_after_a_pause(interval, pause):
+    refusal = Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone")
+    failures = (refusal, ZeroDivisionError())
+    assert run(*failures, True, interval=interval) == [0, pause, pause, 0]
+
+
+def test_refusal_is_logged_as_warning_and_exception_as_error():
+    refusal = Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone", reason="OperationalError")
+    with structlog.testing.capture_logs() as lines:
+        run(refusal, ZeroDivisionError())
+    assert [line["event"] for line in lines] == ["background_step_failed"] * 2
+    assert {line["loop"] for line in lines} == {"test"}
+    assert [line["log_level"] for line in lines] == ["warning", "error"]
+    assert lines[0]["reason"] == "OperationalError"
+    assert lines[1]["exc_info"]
+
+
+def test_stop_runs_a_final_step_where_requested():
+    assert run(None, None, steps_on_stop=True) == [0, INTERVAL]
+
+
+def test_stop_waits_for_the_current_step_and_starts_no_other():
+    begun, may_end = threading.Event(), threading.Event()
+    steps = []
+
+    def step():
+        steps.append("begun")
+        begun.set()
+        may_end.wait()
+        steps.append("ended")
+        return True
+
+    loop = BackgroundLoop("test", step, INTERVAL)
+    loop.start()
+    begun.wait()
+    stopping = threading.Thread(target=loop.stop)
+    stopping.start()
+    loop._stopping.wait()
+    may_end.set()
+    stopping.join()
+    assert steps == ["begun", "ended"]
+
+
+def test_stop_without_start_returns():
+    BackgroundLoop("test", lambda: None, INTERVAL).stop()

@@ -1,0 +1,23 @@
+"""Concurrent purges of the audit trail."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.clock import system_clock
+from tokensvc.database.clock import DatabaseClock
+
+
+@pytest.mark.sec(59)
+def test_concurrent_purges_delete_each_expired_event_once(database, trail):
+    now = DatabaseClock(database, system_clock)()
+    with database.write() as tx:
+        for time in (*range(1000, 1040), now):
+            record(tx, now=time, actor="cli:test", action=Action.USER_REVOKED, subject="john")
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(lambda _: trail.purge(), range(3)))
+    assert sum(counts) == 40
+    left = [event.time for event in trail.page(limit=100, filters={"subject": "john"})]
+    assert left == [int(now)]

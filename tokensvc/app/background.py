@@ -1,0 +1,74 @@
+"""The one kind of background thread: it calls a step again and again."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from tokensvc.core.errors import Refusal
+
+FAILURE_PAUSE: Final = 2.0
+"""Minimum seconds between a failed step and the next."""
+
+_log = structlog.get_logger(__name__)
+
+
+class BackgroundLoop:
+    """
+    Calls a step in a thread until `stop`; no failure of a step ends it.
+
+    Args:
+        name: Name of the thread, and of the loop in the log.
+        step: Function to call. It returns true if there is more to do immediately.
+        interval: Seconds between two steps.
+        steps_on_stop: Whether `stop` runs the step once more.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool | None],
+        interval: float,
+        *,
+        steps_on_stop: bool = False,
+    ) -> None:
+        self._name = name
+        self._step = step
+        self._interval = interval
+        self._steps_on_stop = steps_on_stop
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread. The first step runs immediately."""
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait for the current step and end the thread."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stopping.wait(pause):
+            pause = self._run_step()
+        if self._steps_on_stop:
+            self._run_step()
+
+    def _run_step(self) -> float:
+        """Run one step and return the seconds until the next."""
+        try:
+            return 0.0 if self._step() else self._interval
+        except Refusal as refusal:
+            _log.warning(
+                "background_step_failed",
+                loop=self._name,
+                detail=refusal.detail,
+                reason=refusal.reason,
+            )
+        except Exception:  # noqa: BLE001 - the loop must survive every failure
+            _log.exception("background_step_failed", loop=self._name)
+        return max(self._interval, FAILURE_PAUSE)
