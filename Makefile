@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 BIND   ?= 127.0.0.1:8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock bench proofs e2e clean
+.PHONY: help install run test test-fast lint lock contract bench proofs e2e clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lock: install ## Write the lock files anew from pyproject.toml
 		--python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	echo hatchling | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
+
+contract: install ## Write the schemas of openapi.yaml from the structs
+	$(BIN)/python -m testing.contract
 
 bench: install ## Measure a mint against its peers and print the ratios
 	$(BIN)/python -m bench

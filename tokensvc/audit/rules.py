@@ -52,18 +52,18 @@ def first_id_at(now: float) -> str:
 
 class AuditEvent(msgspec.Struct, frozen=True):
     """
-    One event.
+    One event of the audit trail.
 
     Attributes:
-        id: Ordered by time.
-        time: Epoch seconds.
-        actor: A client's id, a user's id, `cli:` and an operator's login, or `service:` and a part
-            of this service; the colon and the dot can be in no user id.
-        action: An `Action`; text, since a newer release may have written it.
-        subject: The user id, `app`, the id of the client, secret or key, or words of the action.
-        outcome: `DONE`; a newer release may have written another one.
-        request_id: Of the request that asked for it.
-        reason: As the actor gave it.
+        id: ID of the event. IDs sort by time.
+        time: Time of the event, in epoch seconds.
+        actor: Client ID, user ID, `cli:` and the operator's login, or `service:` and a part of this
+            service.
+        action: Machine name of the action, such as `user:suspended`.
+        subject: User ID, `app`, or the ID of a client, secret or key, or words of the action.
+        outcome: Result of the action: `ok`.
+        request_id: ID of the request, or `null` for a command.
+        reason: Reason in the actor's words.
     """
 
     id: str

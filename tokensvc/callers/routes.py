@@ -11,7 +11,14 @@ from tokensvc.keys.service import StreamKeys
 
 
 class Me(msgspec.Struct, frozen=True):
-    """The signed-in user: the id on Stream, the key to build a client with, and who vouches."""
+    """
+    The signed-in user.
+
+    Attributes:
+        user_id: ID of the user on Stream, for `connectUser`.
+        api_key: Stream API key to build the client with, or `null` if no key is active.
+        issuer: Configured name of the identity provider.
+    """
 
     user_id: str
     api_key: str | None

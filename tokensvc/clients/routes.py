@@ -32,12 +32,13 @@ Expiry = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
 
 class CreateClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    A client to be.
+    A new service client.
 
     Attributes:
-        name: For people; no two clients share one.
-        scopes: What it may do.
-        vouches: Whether its word is a fresh sign-in of any user that it names.
+        name: Unique, printable name for people.
+        scopes: All scopes of the client.
+        vouches: Whether the client confirms sign-ins itself. If not, it must send `auth_time` for
+            users who were revoked.
     """
 
     name: Name
@@ -47,10 +48,11 @@ class CreateClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True
 
 class ChangeClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    What a client may do from now on; what is absent stays.
+    Change of a service client. Absent members stay unchanged.
 
     Attributes:
-        scopes: All of them.
+        scopes: All scopes of the client from now on.
+        vouches: Whether the client confirms sign-ins itself.
     """
 
     scopes: Scopes | UnsetType = UNSET
@@ -59,10 +61,11 @@ class ChangeClientRequest(ActionRequest, frozen=True, forbid_unknown_fields=True
 
 class AddClientSecretRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    A secret to be.
+    A new client secret.
 
     Attributes:
-        expires_at: Epoch seconds; `None`: never.
+        expires_at: Time from which the secret is refused, in epoch seconds and in the future, or
+            `null` for never.
     """
 
     expires_at: Expiry | None = None
@@ -75,7 +78,12 @@ class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewClientSecret(ClientSecret, frozen=True, kw_only=True):
-    """A secret, this once with the secret itself."""
+    """
+    A new client secret, shown only in this response.
+
+    Attributes:
+        secret: Secret that the client sends as its password.
+    """
 
     secret: str
 
@@ -85,7 +93,12 @@ class NewClientSecret(ClientSecret, frozen=True, kw_only=True):
 
 
 class NewServiceClient(ServiceClient, frozen=True, kw_only=True):
-    """A client, this once with its secret."""
+    """
+    A new service client with its secret, shown only in this response.
+
+    Attributes:
+        secret: Secret that the client sends as its password.
+    """
 
     secret: str
 

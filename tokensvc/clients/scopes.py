@@ -7,7 +7,7 @@ from tokensvc.core.errors import Code, Refusal
 
 
 class Scope(StrEnum):
-    """One thing that a client may do."""
+    """A permission of a client."""
 
     TOKENS_MINT = "tokens:mint"
     USERS_READ = "users:read"

@@ -7,11 +7,15 @@ from tokensvc.clients.store import StoredClient, StoredSecret
 
 class ClientSecret(msgspec.Struct, frozen=True):
     """
-    A secret, without the secret itself.
+    Metadata of a client secret.
 
     Attributes:
-        expires_at: From then on it is refused; `None`: never.
-        last_used_at: To the minute; `None`: never yet.
+        id: ID of the secret. It reveals nothing about the secret.
+        created_at: Time at which the secret was created, in epoch seconds.
+        expires_at: Time from which the secret is refused, in epoch seconds, or `null` if it never
+            expires.
+        last_used_at: Minute of the latest use, in epoch seconds, known one minute later. `null` if
+            it was not used yet.
     """
 
     id: str
@@ -22,12 +26,16 @@ class ClientSecret(msgspec.Struct, frozen=True):
 
 class ServiceClient(msgspec.Struct, frozen=True):
     """
-    A client.
+    A service client without its secrets.
 
     Attributes:
-        scopes: Text, since a newer release may have granted one.
-        vouches: Whether its word is a fresh sign-in of any user that it names.
-        secrets: Oldest first.
+        id: Client ID, sent as the user name.
+        name: Unique name for people.
+        scopes: Scopes of the client. A newer release may have granted unknown ones.
+        vouches: Whether the client confirms sign-ins itself: its word counts as a new sign-in of
+            any user it names.
+        created_at: Time at which the client was created, in epoch seconds.
+        secrets: Live secrets, at most two, oldest first.
     """
 
     id: str

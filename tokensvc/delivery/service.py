@@ -28,7 +28,14 @@ _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
 
 
 class ProfileState(msgspec.Struct, frozen=True):
-    """The user object that Stream is to hold, and how far it has come."""
+    """
+    A user's profile and its delivery to Stream.
+
+    Attributes:
+        user_id: ID of the user on Stream.
+        profile: User object that Stream must hold.
+        stream: Delivery of the profile to Stream.
+    """
 
     user_id: str
     profile: dict[str, Any]

@@ -9,7 +9,18 @@ NOT_SENT = "not_sent"
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
-    """How far a state has come on its way to Stream. Times are epoch seconds."""
+    """
+    Delivery of a state to Stream.
+
+    Attributes:
+        state: Delivery state. `applied`: Stream has the state. `pending`: not yet confirmed.
+            `failed`: the last attempt failed; it is retried. `absent`: Stream does not have the
+            user; it is checked again. `moot`: the user never appeared, and every token from before
+            the cut-off has expired. `not_sent`: delivery is off (`stream.delivery`).
+        updated_at: Time of the last change of `state`, in epoch seconds, or `null` if nothing was
+            ever sent.
+        last_error: Error of the last attempt, if it failed.
+    """
 
     state: str
     updated_at: int | None

@@ -10,7 +10,12 @@ Reason = Annotated[str, msgspec.Meta(max_length=500, pattern=NO_NUL)]
 
 
 class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why, for the audit trail."""
+    """
+    Body of an action.
+
+    Attributes:
+        reason: Reason for the audit trail. It must not contain a secret or a token.
+    """
 
     reason: Reason | None = None
 

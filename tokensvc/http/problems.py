@@ -23,16 +23,17 @@ RETRY_AFTER = 5
 
 class Problem(msgspec.Struct, frozen=True):
     """
-    A problem document.
+    Reason of a refused request (RFC 9457).
 
     Attributes:
-        type: Where the code is explained.
-        title: The code in words.
-        status: The HTTP status code.
-        detail: What happened and what to do next.
-        code: What happened, for machines.
-        request_id: The request, as the log names it.
-        sign_in_after: Only of `sign_in_required`; epoch seconds.
+        type: URL of the explanation of `code`.
+        title: Code in words.
+        status: HTTP status code.
+        detail: Cause and next step, for developers. The text may change.
+        code: Machine-readable reason.
+        request_id: ID of the request, as in the log.
+        sign_in_after: Earliest accepted sign-in time in epoch seconds, or `null` if no sign-in time
+            is too early. Only with `sign_in_required`.
     """
 
     type: str

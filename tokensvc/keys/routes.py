@@ -20,10 +20,13 @@ PATH = "/v1/stream-keys"
 
 class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    A pair of Stream's dashboard.
+    A key pair from Stream's dashboard.
 
     Attributes:
-        check: Let Stream prove it first.
+        api_key: Public API key, 1 to 255 visible ASCII characters.
+        secret: Secret of the API key, at least 32 bytes.
+        check: Whether Stream must first accept the pair and confirm that it belongs to the same
+            Stream app.
     """
 
     api_key: str
@@ -37,11 +40,14 @@ class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True
 
 class StreamKeyActionResult(StreamKeyInfo, frozen=True, kw_only=True):
     """
-    A key's new state, and what the act means.
+    State of a key after an action.
 
     Attributes:
-        also_changed: The other keys that the act moved, in their new states.
-        unnamed_mints: Of the last 24 hours, told by an activation.
+        also_changed: Other keys that the action changed, in their new states.
+        unnamed_mints: Number of tokens minted in the last 24 hours for clients that named no key.
+            Only after an activation.
+        warning: Consequence of the action that the caller must know.
+        dry_run: Present and `true` if nothing was changed.
     """
 
     also_changed: list[StreamKeyInfo] | UnsetType = UNSET

@@ -22,10 +22,11 @@ _KEY_ID = re.compile(r"key_([0-9a-f]{14})[0-9a-f]{8}")
 
 class KeyState(StrEnum):
     """
-    Where a key is in its life.
+    State of a key.
 
-    `standby` and `retiring` differ in name alone: both sign for clients that name them, and either
-    becomes `active` again. So every step can be undone but the last, which erases the secret.
+    `standby` and `retiring` keys sign for clients that name them, the `active` key also for clients
+    that name none, a `retired` key for no client. Each step can be reversed except the last, which
+    erases the secret.
     """
 
     STANDBY = "standby"
@@ -36,13 +37,16 @@ class KeyState(StrEnum):
 
 class StreamKeyInfo(msgspec.Struct, frozen=True):
     """
-    A key as operators see it: everything but the secret.
+    A Stream key without its secret.
 
     Attributes:
-        api_key: Public; clients are built with it.
-        fingerprint: Of the secret; with `api_key` it names the pair.
-        created_at: Epoch seconds, as all times.
-        activated_at: When it was last made the active one.
+        id: ID of the row. The same pair gets a new ID if it is added again.
+        api_key: Public API key, which clients are built with.
+        state: State of the key.
+        fingerprint: Fingerprint of the secret. With `api_key` it identifies the pair.
+        created_at: Time at which the key was added, in epoch seconds.
+        activated_at: Time of the latest activation, in epoch seconds.
+        retired_at: Time at which the secret was erased, in epoch seconds.
     """
 
     id: str

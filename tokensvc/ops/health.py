@@ -11,7 +11,11 @@ KEPT_SECONDS = 1.0
 
 
 class State(StrEnum):
-    """How something is: `degraded` works for most, `failed` for nobody."""
+    """
+    State of the service or one of its parts:
+
+    `degraded` works for most requests, `failed` for none.
+    """
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -20,12 +24,12 @@ class State(StrEnum):
 
 class CheckResult(msgspec.Struct, frozen=True):
     """
-    What one check found.
+    Result of one check.
 
     Attributes:
-        name: What was looked at.
-        state: How it is.
-        detail: For operators: what is wrong and what to do. No secret.
+        name: Name of the check.
+        state: State of the checked part.
+        detail: Cause and next step, without secrets.
     """
 
     name: str
@@ -38,11 +42,11 @@ Check: TypeAlias = Callable[[], CheckResult]
 
 class Readiness(msgspec.Struct, frozen=True):
     """
-    The verdict: the worst state of all checks.
+    Readiness of the service.
 
     Attributes:
-        status: `failed` is answered with 503, so that no traffic is sent here.
-        checks: What each check found; only operators see it.
+        status: Worst state of all checks. `failed` is sent with status 503.
+        checks: Results of the checks, for operators only.
     """
 
     status: State

@@ -24,7 +24,12 @@ _RETRY_AFTER = (("Retry-After", "5"),)
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The process answers; nothing else is looked at."""
+    """
+    Liveness of the process. Nothing else is checked.
+
+    Attributes:
+        status: Always `ok`.
+    """
 
     status: str = "ok"
 

@@ -9,14 +9,14 @@ from tokensvc.core.errors import Code, Refusal
 
 
 class RevocationKind(StrEnum):
-    """What moved the cut-off."""
+    """Kind of the action that moved the cut-off."""
 
     REVOCATION = "revocation"
     SUSPENSION = "suspension"
 
 
 class HoldsUntil(StrEnum):
-    """How long a user's old credentials stay refused."""
+    """Event that ends the refusals: a new sign-in, the provider's next token, or reinstatement."""
 
     NEXT_SIGN_IN = "next_sign_in"
     NEXT_TOKEN = "next_token"  # noqa: S105 - a provider's silent refresh passes

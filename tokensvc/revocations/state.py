@@ -19,7 +19,15 @@ UNDO_WARNING = (
 
 
 class Revocation(msgspec.Struct, frozen=True):
-    """An act that stands."""
+    """
+    A revocation or suspension in effect.
+
+    Attributes:
+        id: ID of the revocation, for undoing it.
+        created_at: Time of the action, in epoch seconds.
+        tokens_valid_after: Cut-off that the action set, in epoch seconds.
+        kind: Kind of the action.
+    """
 
     id: str
     created_at: int
@@ -28,7 +36,20 @@ class Revocation(msgspec.Struct, frozen=True):
 
 
 class UserState(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands against a user. Every legal id has a state: no row is a clean one."""
+    """
+    State of a user. Every legal user ID has one.
+
+    Attributes:
+        user_id: ID of the user on Stream.
+        suspended: Whether all tokens for the user are refused.
+        suspended_at: Start of the suspension, in epoch seconds.
+        tokens_valid_after: Cut-off of the user, in epoch seconds. Earlier sign-ins are refused.
+            `null` if no cut-off is in effect.
+        reason: Reason of the suspension while it lasts, otherwise of the latest action in effect.
+        sessions: Number of the user's live sessions in this service.
+        revocation: Latest action in effect.
+        stream: Delivery of the cut-off to Stream.
+    """
 
     user_id: str
     suspended: bool
@@ -41,7 +62,15 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands against everyone."""
+    """
+    State of the app: what applies to all users.
+
+    Attributes:
+        tokens_valid_after: Cut-off for all users, in epoch seconds, or `null` if none is in effect.
+        reason: Reason of the latest action in effect.
+        revocation: Latest action in effect.
+        stream: Delivery of the cut-off to Stream.
+    """
 
     tokens_valid_after: int | None
     reason: str | None
@@ -53,7 +82,14 @@ State: TypeAlias = UserState | AppState
 
 
 class UserActionResult(UserState, frozen=True, kw_only=True):
-    """A user's new state, and what the act means."""
+    """
+    State of a user after an action.
+
+    Attributes:
+        holds_until: Event that ends the refusals, or `null` if nothing is refused.
+        warning: Consequence of the action that the caller must know.
+        dry_run: Present and `true` if nothing was changed.
+    """
 
     holds_until: HoldsUntil | None
     warning: str | UnsetType = UNSET
@@ -61,7 +97,14 @@ class UserActionResult(UserState, frozen=True, kw_only=True):
 
 
 class AppActionResult(AppState, frozen=True, kw_only=True):
-    """Everyone's new state, and what the act means."""
+    """
+    State of the app after an action.
+
+    Attributes:
+        holds_until: Event that ends the refusals, or `null` if nothing is refused.
+        warning: Consequence of the action that the caller must know.
+        dry_run: Present and `true` if nothing was changed.
+    """
 
     holds_until: HoldsUntil | None
     warning: str | UnsetType = UNSET

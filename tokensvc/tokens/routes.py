@@ -13,7 +13,19 @@ from tokensvc.tokens.service import TokenService
 
 
 class TokenResponse(msgspec.Struct, frozen=True):
-    """The token, and what a client may want to know of it. Times are epoch seconds."""
+    """
+    A token and its properties.
+
+    Attributes:
+        token: Stream user token, for `connectUser`.
+        user_id: ID of the user on Stream.
+        api_key: Stream API key that the token is valid with.
+        issued_at: Claim `iat`, in epoch seconds. It is a few seconds ago, for clocks that are
+            behind.
+        expires_at: Claim `exp`, in epoch seconds.
+        expires_in: Seconds from now to `expires_at`.
+        user: User object of the request.
+    """
 
     token: str
     user_id: str

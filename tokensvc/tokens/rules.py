@@ -22,7 +22,17 @@ MINT_SCOPE = "tokens:mint"
 
 
 class TokenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller asks for in a query, which holds no user object. Proves nothing."""
+    """
+    Parameters of a token request without a user object. They prove nothing.
+
+    Attributes:
+        user_id: ID of the user on Stream. A service must send it. For a user it is only a check:
+            403 if it is another user's.
+        auth_time: Time of the sign-in in the service's own session, in epoch seconds. Only a
+            service may send it.
+        api_key: Stream API key that the client was built with. Default: the active key.
+        ttl: Lifetime of the token in seconds. It can only shorten the configured lifetime.
+    """
 
     user_id: str | None = None
     auth_time: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -31,7 +41,14 @@ class TokenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TokenRequest(TokenQuery, frozen=True, forbid_unknown_fields=True):
-    """What a caller asks for. Nothing here proves anything."""
+    """
+    Body of a token request. It proves nothing.
+
+    Attributes:
+        user: User object for `connectUser`, returned after the checks that Stream would make. `id`
+            must be the user's own. At most 5,119 bytes of JSON, without members that only a server
+            may set.
+    """
 
     user: dict[str, Any] | None = None
 
