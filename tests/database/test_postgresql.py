@@ -232,7 +232,7 @@ def test_a_stopped_server_refuses_until_it_is_back(server, database, read):
             assert refusal.code is Code.TEMPORARILY_UNAVAILABLE
             assert refusal.retry_after == 5
             assert refusal.detail == (
-                "The service's database cannot be reached: ask again shortly."
+                "The database is unavailable. Retry after `Retry-After` seconds."
             )
             assert refusal.reason == "database: OperationalError"
     finally:

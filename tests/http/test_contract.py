@@ -1,5 +1,6 @@
 """`openapi.yaml` and the code say the same."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import openapi_spec_validator
 import pytest
 
+import tokensvc
 from testing.contract import generated
 from testing.http_client import SEEN_CODES, check, resolve
 from testing.service import settings_environ
@@ -17,6 +19,9 @@ from tokensvc.core.errors import Code
 from tokensvc.http.actions import ActionRequest
 from tokensvc.http.problems import KINDS
 from tokensvc.ops.contract import contract, contract_path
+
+MIN_LITERAL = 12
+"""Characters outside the braces of an f-string; shorter ones would match any text."""
 
 NARROWER = {(Code.USER_SUSPENDED, 409), (Code.MALFORMED_REQUEST, 414)}
 """Statuses that a code has beside its usual one, where HTTP has a narrower one."""
@@ -92,6 +97,36 @@ def _examples(media: dict[str, Any]) -> Iterator[Any]:
         yield media["example"]
     for example in media.get("examples", {}).values():
         yield example["value"]
+
+
+def test_texts_of_examples_are_texts_of_the_code() -> None:
+    """Each `detail` and each `warning` of an example is a text that the service sends."""
+    sent = list(_texts_of_the_code())
+    for path, method, operation in operations():
+        for response in operation["responses"].values():
+            for media in resolve(response).get("content", {}).values():
+                for example in _examples(media):
+                    for member in {"detail", "warning"} & set(example):
+                        text = example[member]
+                        assert any(p.fullmatch(text) for p in sent), f"{method} {path}: {text}"
+
+
+def _texts_of_the_code() -> Iterator[re.Pattern[str]]:
+    """Yield a pattern for each text and each f-string of the package."""
+    package = Path(tokensvc.__file__).parent
+    for source in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text())):
+            match node:
+                case ast.Constant(value=str() as text):
+                    yield re.compile(re.escape(text))
+                case ast.JoinedStr(values=parts):
+                    texts = [part.value for part in parts if isinstance(part, ast.Constant)]
+                    if len("".join(map(str, texts))) >= MIN_LITERAL:
+                        yield re.compile("".join(_pattern(part) for part in parts))
+
+
+def _pattern(part: ast.expr) -> str:
+    return re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+"
 
 
 def test_headers_are_as_their_examples() -> None:

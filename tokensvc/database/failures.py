@@ -24,7 +24,7 @@ def unavailable(error: Exception) -> Refusal:
     cause = getattr(error, "orig", None) or error
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
-        "The service's database cannot be reached: ask again shortly.",
+        "The database is unavailable. Retry after `Retry-After` seconds.",
         reason=f"database: {type(cause).__name__}",
         retry_after=RETRY_AFTER,
     )

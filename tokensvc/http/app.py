@@ -184,7 +184,8 @@ class ServiceApp(Flask):
         if not self._hosts.include(host) and path not in PROBES:
             raise Refusal(
                 Code.MALFORMED_REQUEST,
-                "`Host` names no host of this service: `hosts.allowed` lists them.",
+                "The `Host` header is not a name of this service.",
+                reason="if clients use this name, add it to hosts.allowed",
             )
         target = environ.get("RAW_URI", "/")
         if target[:1] != "/" and target != "*" and not _names_host(target, host):
@@ -252,7 +253,7 @@ def _names_host(target: str, host: str) -> bool:
 
 
 def _not_found() -> Refusal:
-    return Refusal(Code.NOT_FOUND, "There is no such path: /docs shows those that exist.")
+    return Refusal(Code.NOT_FOUND, "The path does not exist. /docs lists all paths.")
 
 
 def make_app(config: HttpConfig, blueprints: Sequence[Blueprint]) -> ServiceApp:

@@ -51,4 +51,4 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
 
 
 def _too_large() -> Refusal:
-    return Refusal(Code.PAYLOAD_TOO_LARGE, f"A body has {MAX_BODY} bytes at most: send less.")
+    return Refusal(Code.PAYLOAD_TOO_LARGE, f"The body is too large. Send at most {MAX_BODY} bytes.")

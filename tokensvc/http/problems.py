@@ -46,29 +46,29 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 KINDS: Mapping[Code, tuple[int, str]] = {
-    Code.MALFORMED_REQUEST: (400, "The request cannot be read"),
-    Code.API_KEY_UNKNOWN: (400, "The Stream API key is not in use"),
-    Code.API_KEY_REQUIRED: (400, "The Stream API key is missing"),
-    Code.CREDENTIALS_MISSING: (401, "There is no credential"),
-    Code.CREDENTIALS_INVALID: (401, "The credential is not valid"),
-    Code.CREDENTIALS_EXPIRED: (401, "The credential has expired"),
-    Code.SIGN_IN_REQUIRED: (401, "A fresh sign-in is required"),
-    Code.USER_SUSPENDED: (403, "The user is suspended"),
-    Code.USER_ID_MISMATCH: (403, "The credential is another user's"),
-    Code.INSUFFICIENT_SCOPE: (403, "The client lacks a scope"),
-    Code.CONFLICT: (409, "This does not go with what there is"),
-    Code.SUPERSEDED: (409, "A later act stands"),
-    Code.NOT_FOUND: (404, "There is nothing here"),
-    Code.METHOD_NOT_ALLOWED: (405, "The method is not allowed here"),
-    Code.NOT_ACCEPTABLE: (406, "No acceptable media type"),
-    Code.PAYLOAD_TOO_LARGE: (413, "The body is too large"),
-    Code.UNSUPPORTED_MEDIA_TYPE: (415, "The body is no JSON"),
-    Code.USER_ID_INVALID: (422, "The user id is not legal"),
-    Code.USER_INVALID: (422, "The user object is not legal"),
-    Code.STREAM_KEY_INVALID: (422, "The Stream key is of no use"),
-    Code.RATE_LIMITED: (429, "Too many requests"),
-    Code.INTERNAL_ERROR: (500, "Something went wrong here"),
-    Code.TEMPORARILY_UNAVAILABLE: (503, "Not available right now"),
+    Code.MALFORMED_REQUEST: (400, "Malformed request"),
+    Code.API_KEY_UNKNOWN: (400, "Unknown API key"),
+    Code.API_KEY_REQUIRED: (400, "API key required"),
+    Code.CREDENTIALS_MISSING: (401, "Missing credentials"),
+    Code.CREDENTIALS_INVALID: (401, "Invalid credentials"),
+    Code.CREDENTIALS_EXPIRED: (401, "Expired credentials"),
+    Code.SIGN_IN_REQUIRED: (401, "Sign-in required"),
+    Code.USER_SUSPENDED: (403, "User suspended"),
+    Code.USER_ID_MISMATCH: (403, "User ID mismatch"),
+    Code.INSUFFICIENT_SCOPE: (403, "Insufficient scope"),
+    Code.CONFLICT: (409, "Conflict with current state"),
+    Code.SUPERSEDED: (409, "Superseded by a later revocation"),
+    Code.NOT_FOUND: (404, "Not found"),
+    Code.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
+    Code.NOT_ACCEPTABLE: (406, "Not acceptable"),
+    Code.PAYLOAD_TOO_LARGE: (413, "Payload too large"),
+    Code.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
+    Code.USER_ID_INVALID: (422, "Invalid user ID"),
+    Code.USER_INVALID: (422, "Invalid user object"),
+    Code.STREAM_KEY_INVALID: (422, "Invalid Stream key"),
+    Code.RATE_LIMITED: (429, "Rate limit exceeded"),
+    Code.INTERNAL_ERROR: (500, "Internal error"),
+    Code.TEMPORARILY_UNAVAILABLE: (503, "Temporarily unavailable"),
 }
 """Status and title of each code."""
 
@@ -111,7 +111,7 @@ class Problems:
         """Answer to a method that the path does not take."""
         return self.reply(
             Code.METHOD_NOT_ALLOWED,
-            "This path takes the methods that `Allow` lists.",
+            "The path supports only the methods that `Allow` lists.",
             request_id,
             headers=[("Allow", ", ".join(sorted(allowed)))],
         )
@@ -120,7 +120,7 @@ class Problems:
         """Answer to a fault of ours, without a word about it."""
         return self.reply(
             Code.INTERNAL_ERROR,
-            "This is our fault. Try again; if it stays, report the `request_id`.",
+            "Internal error. Retry; if it persists, report `request_id`.",
             request_id,
         )
 

@@ -89,7 +89,7 @@ def wants_text() -> bool:
     if max(json, text) <= 0:
         raise Refusal(
             Code.NOT_ACCEPTABLE,
-            "This answers with application/json or text/plain: accept one of them.",
+            "The response is application/json or text/plain. Accept one of them.",
         )
     return text > json
 

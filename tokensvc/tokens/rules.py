@@ -26,8 +26,8 @@ class TokenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters of a token request without a user object. They prove nothing.
 
     Attributes:
-        user_id: ID of the user on Stream. A service must send it. For a user it is only a check:
-            403 if it is another user's.
+        user_id: ID of the user on Stream. A service must send it. For a user it is only
+            compared, and another user's ID gets 403.
         auth_time: Time of the sign-in in the service's own session, in epoch seconds. Only a
             service may send it.
         api_key: Stream API key that the client was built with. Default: the active key.
