@@ -13,6 +13,7 @@ from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
+from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import StartupError
@@ -25,6 +26,7 @@ from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault, load_or_make_key_file
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.rules import Source
@@ -32,11 +34,9 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.tokens.service import TokenService
-from tokensvc.upkeep.loop import Upkeep
-from tokensvc.upkeep.usage import Usage
 
-_BACKGROUND_THREADS = 5
-"""Threads that use the database and serve no request: four loops and the readiness probe."""
+_BACKGROUND_THREADS = 6
+"""Threads that use the database and serve no request: five loops and the readiness probe."""
 
 _ISSUER_KEYS_INTERVAL = 1.0
 """Seconds between two looks at what is due: a clock can be set, and a host can sleep."""
@@ -142,13 +142,14 @@ def build(
     # Where requests wait for what is outside, whatever it is: half of the threads stay free.
     wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
     issuers = _issuers(settings, issuer_keys(database), wait_slots)
-    usage = Usage(system_clock)
+    secret_usage = SecretUsage(database, system_clock)
+    unnamed_mints = UnnamedMints(database, system_clock)
     callers = Callers(
         issuers=issuers,
         clients=clients,
         standings=standings,
         limiter=Limiter(settings.limits, settings.redis_url),
-        usage=usage,
+        secret_usage=secret_usage,
     )
     sender = _sender(settings, database, clock, keys)
     delivers = settings.stream.delivery == "on"
@@ -162,7 +163,7 @@ def build(
         client_administration=ClientAdministration(database, system_clock),
         issuers=issuers,
         callers=callers,
-        tokens=_tokens(settings, callers, standings, keys, usage),
+        tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
         revocations=_revocations(settings, database, clock, wait_slots),
         deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
         sender=sender,
@@ -170,14 +171,17 @@ def build(
         rotation=_rotation(settings, database, clock, vault, wait_slots),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
-        other_loops=_other_loops(issuers, Upkeep(database, usage), audit),
+        other_loops=_other_loops(issuers, secret_usage, unnamed_mints, audit),
     )
 
 
-def _other_loops(issuers: Issuers, upkeep: Upkeep, audit: AuditTrail) -> tuple[BackgroundLoop, ...]:
+def _other_loops(
+    issuers: Issuers, secret_usage: SecretUsage, unnamed_mints: UnnamedMints, audit: AuditTrail
+) -> tuple[BackgroundLoop, ...]:
     """Return the loops that every process with requests runs, in the order in which they stop."""
     return (
-        BackgroundLoop("usage", upkeep.write_usage, _USAGE_INTERVAL, steps_on_stop=True),
+        BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
+        BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
     )
@@ -199,13 +203,13 @@ def _tokens(
     callers: Callers,
     standings: StandingStore,
     keys: StreamKeys,
-    usage: Usage,
+    unnamed_mints: UnnamedMints,
 ) -> TokenService:
     return TokenService(
         callers=callers,
         standings=standings,
         keys=keys,
-        usage=usage,
+        unnamed_mints=unnamed_mints,
         settings=settings.token,
         alphabet=settings.user_ids.alphabet,
         clock=system_clock,

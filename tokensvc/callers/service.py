@@ -2,6 +2,7 @@
 
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
+from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
@@ -11,7 +12,6 @@ from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import metrics
-from tokensvc.upkeep.usage import Usage
 
 
 class Callers:
@@ -24,13 +24,13 @@ class Callers:
         clients: Clients,
         standings: StandingStore,
         limiter: Limiter,
-        usage: Usage,
+        secret_usage: SecretUsage,
     ) -> None:
         self._issuers = issuers
         self._clients = clients
         self._standings = standings
         self._limiter = limiter
-        self._usage = usage
+        self._secret_usage = secret_usage
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
@@ -125,7 +125,7 @@ class Callers:
             case BasicCredential():
                 service = self._clients.authenticate(credential.client_id, credential.secret)
                 if service.secret_id is not None:
-                    self._usage.secret_used(service.secret_id)
+                    self._secret_usage.record(service.secret_id)
                 return service
 
     def _check_address(self, address: str) -> None:

@@ -9,13 +9,13 @@ from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.credentials import Credential
 from tokensvc.http.request_log import note
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import metrics
 from tokensvc.tokens import rules, signer
 from tokensvc.tokens.rules import TokenRequest
 from tokensvc.tokens.settings import TokenSettings
 from tokensvc.tokens.signer import MintedToken
-from tokensvc.upkeep.usage import Usage
 
 
 class TokenService:
@@ -33,7 +33,7 @@ class TokenService:
         callers: Callers,
         standings: StandingStore,
         keys: StreamKeys,
-        usage: Usage,
+        unnamed_mints: UnnamedMints,
         settings: TokenSettings,
         alphabet: Alphabet,
         clock: Clock,
@@ -42,7 +42,7 @@ class TokenService:
         self._callers = callers
         self._standings = standings
         self._keys = keys
-        self._usage = usage
+        self._unnamed_mints = unnamed_mints
         self._settings = settings
         self._alphabet = alphabet
         self._clock = clock
@@ -97,6 +97,6 @@ class TokenService:
         issuer = caller.issuer if isinstance(caller, UserCaller) else "service"
         metrics.count_mint(issuer=issuer, named=request.api_key is not None)
         if request.api_key is None:
-            self._usage.minted_unnamed()
+            self._unnamed_mints.count()
         note(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
         return minted
