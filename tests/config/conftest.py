@@ -1,4 +1,4 @@
-"""What tests of settings share."""
+"""Fixtures for tests of settings."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def toml(tmp_path: Path):
-    """Write a TOML file and give the variable that names it."""
+    """Return a function that writes a TOML file and returns the variable that names it."""
 
     def write(text: str) -> dict[str, str]:
         path = tmp_path / "tokensvc.toml"

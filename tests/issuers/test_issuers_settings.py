@@ -63,13 +63,12 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ({"jwks_uri": "http://id.acme.example/jwks.json"}, "jwks_uri"),
         ({"jwks_uri": "https://user:pw@id.acme.example/jwks.json"}, "jwks_uri"),
         ({"jwks_uri": "id.acme.example/jwks.json"}, "jwks_uri"),
-        ({"jwks_uri": None}, "none is given"),
-        ({"discovery": True}, "given: jwks_uri, discovery"),
+        ({"jwks_uri": None}, "set now: none"),
+        ({"discovery": True}, "set now: jwks_uri, discovery"),
         ({"jwks_uri": None, "discovery": True, "issuer": "acme"}, "https://"),
         ({"algorithms": []}, "algorithms"),
         ({"user_id_claim": ""}, "user_id_claim"),
         ({"user_id_mapping": "lower"}, "user_id_mapping"),
-        ({"user_id_prefix": "a."}, "user_id_prefix"),
         ({"user_id_prefix": "a" * 65}, "user_id_prefix"),
         ({"sign_in_time": "exp"}, "sign_in_time"),
         ({"types": []}, "types"),
@@ -131,7 +130,7 @@ def test_what_is_written_beside_a_preset_wins() -> None:
 @pytest.mark.parametrize("member", ["issuer", "jwks_uri", "discovery", "public_keys_file"])
 def test_what_a_preset_is_about_must_not_be_written_beside_it(member: str) -> None:
     """Two places to say who the issuer is, and where its keys are, would be one too many."""
-    with pytest.raises(ValidationError, match=f"already says {member}"):
+    with pytest.raises(ValidationError, match=f"already sets {member}"):
         IssuerSettings(preset="auth0:my-tenant", audience="x", **{member: "true"})
 
 

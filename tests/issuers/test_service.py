@@ -9,7 +9,7 @@ import structlog
 from testing.doubles.issuer import IssuerDouble, hang_up
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers.explain import Finding
 
@@ -20,19 +20,8 @@ def failures(findings: list[Finding]) -> dict[str, str]:
     return {one.check: one.detail for one in findings if not one.ok}
 
 
-def test_two_issuers_must_not_be_the_same(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    """A name stands for one issuer, an `iss` for one set of rules."""
-    for twin in ({"name": "other"}, {"issuer": "https://other.example"}):
-        with pytest.raises(StartupError, match="same"):
-            make_issuers(idp.settings(), idp.settings(**twin))
-
-
-def test_a_prefix_must_be_legal(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    """Capitals in a prefix need the alphabet that has them."""
-    settings = idp.settings(user_id_prefix="Acme-")
-    with pytest.raises(StartupError, match="user_id_prefix"):
-        make_issuers(settings)
-    issuers = make_issuers(settings, alphabet=Alphabet.EXTENDED)
+def test_prefix_in_extended_alphabet_is_used(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
+    issuers = make_issuers(idp.settings(user_id_prefix="Acme-"), alphabet=Alphabet.EXTENDED)
     assert issuers.authenticate(idp.token()).user_id == "Acme-john"
 
 

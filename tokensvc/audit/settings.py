@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AuditSettings(BaseModel):
-    """How long events are kept."""
+    """Retention of audit events."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

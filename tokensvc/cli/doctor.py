@@ -69,7 +69,7 @@ def _examine() -> Iterator[CheckResult]:
     try:
         settings = load_settings()
     except SettingsError as error:
-        for fault in error.faults:
+        for fault in error.invalid:
             yield CheckResult("settings", State.FAILED, str(fault))
         return
     yield CheckResult("settings", State.OK, f"{settings.environment}, for {settings.public_url}")

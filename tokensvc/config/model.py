@@ -1,48 +1,47 @@
 """
-The model of the settings, made of each package's own settings.
+The settings model: the fields that belong to no package, and each package's own settings.
 
-Owns the fields that belong to no package and the values that they are made of. A message says what
-would be right and repeats no secret, nor a URL that may hold one.
+An error text says what would be valid. It never repeats a secret, nor a URL that may contain one.
 """
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
 from tokensvc.delivery.settings import WorkerSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
-from tokensvc.keys.rules import MIN_SECRET_BYTES, decoded_encryption_key
+from tokensvc.keys.rules import API_KEY_PATTERN, check_secret, decoded_encryption_key
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
 
+PLACEHOLDER_API_KEY = "placeholder"
+"""Stream key of generated development settings; Stream has no key of this name."""
+
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _REDIS = frozenset({"redis", "rediss"})
-
-# At level debug it would log every value, secrets too, if PYDANTIC_SETTINGS_DEBUG were set.
-logging.getLogger("pydantic_settings").setLevel(logging.INFO)
 
 
 def split_url(url: SecretStr) -> SplitResult:
     """
-    Take a URL apart.
+    Split a URL into its parts.
 
     Raises:
-        ValueError: Without the parser's text, which may quote the password.
+        ValueError: It is not a URL. The text does not quote it, since it may contain a password.
     """
     try:
         parts = urlsplit(url.get_secret_value())
-        parts.port  # noqa: B018 - raises when it is no number
+        parts.port  # noqa: B018 - raises if it is not a number
     except ValueError:
-        raise ValueError("is no URL; percent-encode what is special in its password") from None
+        raise ValueError(
+            "is not a URL: percent-encode special characters in its password"
+        ) from None
     return parts
 
 
@@ -79,9 +78,7 @@ def _redis_url(url: SecretStr) -> SecretStr:
     parts = split_url(url)
     if (parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path):
         return url
-    raise ValueError(
-        "write redis://:password@host:6379/0, or rediss:// for TLS (Valkey speaks it too)"
-    )
+    raise ValueError("write redis://:password@host:6379/0, or rediss:// for TLS (also for Valkey)")
 
 
 def _encryption_key(key: SecretStr) -> SecretStr:
@@ -90,14 +87,7 @@ def _encryption_key(key: SecretStr) -> SecretStr:
 
 
 def _stream_secret(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    if text != text.strip():
-        raise ValueError("has white space around it: copy it again from Stream's dashboard")
-    if len(text.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(
-            f"is shorter than {MIN_SECRET_BYTES} bytes, so tokens could be forged (RFC 7518 "
-            "section 3.2): copy it again from Stream's dashboard"
-        )
+    check_secret(secret.get_secret_value())
     return secret
 
 
@@ -108,73 +98,71 @@ EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 StreamSecret = Annotated[SecretStr, AfterValidator(_stream_secret)]
 
 
-def _default_public_url(before: dict[str, Any]) -> str:
-    if before.get("environment") != "development":
+def _default_public_url(valid: dict[str, Any]) -> str:
+    if valid.get("environment") != "development":
         return ""
-    return f"http://127.0.0.1:{before.get('bind', ':8000').rpartition(':')[2]}"
+    return f"http://127.0.0.1:{valid.get('bind', ':8000').rpartition(':')[2]}"
 
 
-PLACEHOLDER_API_KEY = "placeholder"
-"""The Stream key that development settings are made with; Stream knows none of that name."""
-
-
-def _default_delivery(before: dict[str, Any]) -> Literal["on", "off"]:
-    return "off" if before.get("api_key") == PLACEHOLDER_API_KEY else "on"
+def _default_delivery(valid: dict[str, Any]) -> Literal["on", "off"]:
+    return "off" if valid.get("api_key") == PLACEHOLDER_API_KEY else "on"
 
 
 class StreamSettings(BaseModel):
-    """The Stream app. These variables have the names that Stream's SDKs read."""
+    """The Stream app. The variables have the names that Stream's SDKs read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    api_key: Annotated[str, Field(pattern=r"^[!-~]{1,255}$")] | None = Field(
-        default=None, description="The app's public key, as Stream's dashboard shows it."
+    api_key: Annotated[str, Field(pattern=API_KEY_PATTERN)] | None = Field(
+        default=None, description="Public key of the app, from Stream's dashboard."
     )
     api_secret: StreamSecret | None = Field(
-        default=None, description="Its secret; only the first start needs the pair."
+        default=None, description="Secret of the app; only the first start needs key and secret."
     )
     base_url: WebUrl = Field(
-        default="https://chat.stream-io-api.com", description="Where Stream's API is."
+        default="https://chat.stream-io-api.com", description="Base URL of Stream's API."
     )
     delivery: Literal["on", "off"] = Field(
         default_factory=_default_delivery,
-        description="Whether Stream is told of revocations and profiles. Without it Stream accepts "
-        "revoked users' tokens until they expire. Off by itself with the placeholder key of "
-        "`make run`.",
+        description="Whether revocations and profiles are delivered to Stream. If `off`, Stream "
+        "accepts tokens of revoked users until they expire. The default is `off` with the "
+        "placeholder key of `make run`.",
         json_schema_extra={"default": "on"},
     )
 
 
 class UserIdSettings(BaseModel):
-    """What a user id may look like."""
+    """Rules for user IDs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     alphabet: user_ids.Alphabet = Field(
         default=user_ids.Alphabet.DOCUMENTED,
-        description="The characters that Stream documents, or with `extended` also `A-Z`.",
+        description="Characters of a user ID: those that Stream documents, or with `extended` "
+        "also `A-Z`.",
     )
 
 
-class Settings(BaseSettings):
-    """Everything that an operator can set. Made by `load`, which checks what fields cannot."""
+class Settings(BaseModel):
+    """All settings. `load` creates them and also checks fields against each other."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", case_sensitive=True, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     environment: Literal["production", "development"] = Field(
         default="production",
         description="`development` allows http on this machine and a development issuer.",
     )
-    bind: Address = Field(default="127.0.0.1:8000", description="Where to listen: `host:port`.")
+    bind: Address = Field(
+        default="127.0.0.1:8000", description="Address to listen on: `host:port`."
+    )
     public_url: WebUrl = Field(
         default_factory=_default_public_url,
-        description="The https URL under which clients reach the service; required outside "
-        "development.",
+        description="URL at which clients reach the service, with https; required in production.",
     )
-    workers: int = Field(default=2, ge=1, le=64, description="Worker processes.")
-    threads: int = Field(default=4, ge=1, le=64, description="Requests at once in each of them.")
+    workers: int = Field(default=2, ge=1, le=64, description="Number of worker processes.")
+    threads: int = Field(
+        default=4, ge=1, le=64, description="Number of simultaneous requests per worker process."
+    )
     database_url: DatabaseUrl = Field(
         default=SecretStr("sqlite:///var/tokensvc.db"),
         description="`sqlite:///path` for one host, `postgresql://…` for several.",
@@ -182,20 +170,20 @@ class Settings(BaseSettings):
     )
     redis_url: RedisUrl | None = Field(
         default=None,
-        description="Redis or Valkey that counts rate limits for all instances; without it each "
-        "worker process counts for itself.",
+        description="URL of a Redis or Valkey server that counts rate limits for all instances; "
+        "without it each worker process counts its own.",
     )
     encryption_keys: tuple[EncryptionKey, ...] = Field(
         default=(),
-        description="Encrypt secrets at rest: the first encrypts, all decrypt. Required with "
-        "PostgreSQL; SQLite makes one beside its file.",
+        description="Keys for secrets at rest: the first encrypts, all decrypt. Required with "
+        "PostgreSQL; with SQLite one is generated next to the database file.",
     )
     issuers: tuple[IssuerSettings, ...] = Field(
-        default=(), description="The identity providers whose users get tokens."
+        default=(), description="Identity providers whose users get tokens."
     )
     shared_user_ids: bool = Field(
         default=False,
-        description="Let issuers give the same user id, when their users are the same people.",
+        description="Allow several issuers to produce the same user ID, for the same person.",
     )
     user_ids: UserIdSettings = UserIdSettings()
     token: TokenSettings = TokenSettings()
@@ -210,26 +198,14 @@ class Settings(BaseSettings):
     audit: AuditSettings = AuditSettings()
     worker: WorkerSettings = WorkerSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Look at no variable by itself: `load` reads them, under names of their own."""
-        return (init_settings,)
-
     @property
     def sqlite_path(self) -> Path | None:
-        """The database file, when it is SQLite."""
+        """Path of the SQLite file; `None` with PostgreSQL."""
         parts = split_url(self.database_url)
         return Path(parts.path[1:]) if parts.scheme == "sqlite" else None
 
     def secret_values(self) -> Iterator[str]:
-        """Give every secret, so that no log line shall hold one."""
+        """Yield every secret, for the log to redact."""
         for url in (self.database_url, self.redis_url):
             password = split_url(url).password if url is not None else None
             if password:

@@ -4,12 +4,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class WorkerSettings(BaseModel):
-    """Who does the work that no request waits for."""
+    """Processes that deliver to Stream."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     embedded: bool = Field(
         default=True,
-        description="Whether each worker process also brings revocations over to Stream; if not, "
-        "run `tokensvc worker` beside the service.",
+        description="Whether each worker process also delivers revocations to Stream; if not, run "
+        "`tokensvc worker` in addition to the service.",
     )

@@ -1,4 +1,4 @@
-"""Settings of what surrounds a request: hosts, origins, proxies."""
+"""Settings of HTTP: hosts, origins, proxies."""
 
 from typing import Annotated
 
@@ -12,33 +12,33 @@ Cidr = Annotated[str, AfterValidator(lambda cidr: str(proxies.check_network(cidr
 
 
 class CorsSettings(BaseModel):
-    """Which web pages may call this service."""
+    """Web pages that may call this service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     origins: tuple[Origin, ...] = Field(
-        default=(), description="Their origins, exact: `https://app.example`."
+        default=(), description="Exact origins of web apps: `https://app.example`."
     )
 
 
 class HostsSettings(BaseModel):
-    """Which names this service answers to."""
+    """Host names of this service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     allowed: tuple[Host, ...] = Field(
         default=(),
-        description="Host names without port; by default that of `public_url` and the loopback "
-        "names.",
+        description="Accepted host names, without port; by default that of `public_url` and the "
+        "loopback names.",
     )
 
 
 class ProxiesSettings(BaseModel):
-    """Which proxies stand in front."""
+    """Proxies in front of this service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trusted: tuple[Cidr, ...] = Field(
         default=(),
-        description="Their networks (CIDR); only their `X-Forwarded-For` is believed.",
+        description="Networks of the proxies (CIDR) whose `X-Forwarded-For` is used.",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.core.user_ids import Alphabet, is_legal
+from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers import discovery, rules
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
 from tokensvc.issuers.keyset import KeySetError, parse_pem_file
@@ -50,13 +50,8 @@ class Issuer:
         Make an issuer. Fetches nothing.
 
         Raises:
-            StartupError: Its prefix is illegal or its file of keys unusable.
+            StartupError: Its key file is unusable.
         """
-        prefix = settings.user_id_prefix
-        if prefix and not is_legal(prefix, alphabet):
-            raise StartupError(
-                f"issuers: {settings.name}: user_id_prefix: a user id is {alphabet.rule}"
-            )
         file = settings.public_keys_file
         keys = _published_keys(settings, access) if file is None else _keys_of(file, settings.name)
         return cls(

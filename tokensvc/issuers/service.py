@@ -7,7 +7,7 @@ import structlog
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.request_log import note
 from tokensvc.issuers import rules
@@ -35,8 +35,7 @@ class Issuers:
         places: Where requests wait for keys, whichever issuer's; without one it is 503 at once.
 
     Raises:
-        StartupError: Names or issuers that are not unique, an illegal prefix, or an unusable file
-            of keys. A provider that cannot be reached is no reason.
+        StartupError: The key file of an issuer is unusable. An unreachable issuer is not an error.
     """
 
     def __init__(
@@ -54,10 +53,6 @@ class Issuers:
         self._by_name: dict[str, Issuer] = {}
         access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock)
         for one in settings:
-            if one.name in self._by_name or one.issuer in self._by_issuer:
-                raise StartupError(
-                    f"issuers: {one.name}: another issuer has the same name or the same `issuer`"
-                )
             issuer = Issuer.of(one, alphabet, access)
             self._by_name[one.name] = self._by_issuer[one.issuer] = issuer
 

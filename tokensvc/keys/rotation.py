@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.errors import StartupError
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
@@ -183,14 +182,9 @@ class StreamKeyRotation:
         Make the pair of the settings the active key of an empty ring; else compare it.
 
         Raises:
-            StartupError: The secret is too short for HS256, or `StreamKeyConflictError`.
+            StreamKeyConflictError: The ring has this key with another secret.
         """
         raw = secret.encode("utf-8")
-        if len(raw) < rules.MIN_SECRET_BYTES:
-            raise StartupError(
-                f"STREAM_API_SECRET is shorter than {rules.MIN_SECRET_BYTES} bytes: "
-                "copy the whole secret from Stream's dashboard."
-            )
         with self._database.write() as tx:
             store.lock(tx)
             keys = self._store.every_key(tx)

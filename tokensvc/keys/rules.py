@@ -15,8 +15,9 @@ from tokensvc.core.errors import Code, Refusal
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
 
+API_KEY_PATTERN = r"^[!-~]{1,255}$"
+
 _ENCRYPTION_KEY_BYTES = 32
-_API_KEY = re.compile(r"[!-~]{1,255}")
 _KEY_ID = re.compile(r"key_([0-9a-f]{14})[0-9a-f]{8}")
 
 
@@ -155,6 +156,22 @@ class Transition:
     to: KeyState
 
 
+def check_secret(secret: str) -> None:
+    """
+    Check that a Stream secret is long enough for HS256, and has no white space around it.
+
+    Raises:
+        ValueError: It is not valid. The text does not contain the secret.
+    """
+    if len(secret.encode("utf-8")) < MIN_SECRET_BYTES:
+        raise ValueError(
+            f"is shorter than {MIN_SECRET_BYTES} bytes (RFC 7518 section 3.2): copy it again from "
+            "Stream's dashboard"
+        )
+    if secret != secret.strip():
+        raise ValueError("has white space around it: copy it again from Stream's dashboard")
+
+
 def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
     """
     Refuse a pair that the ring must not take.
@@ -164,15 +181,12 @@ def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> No
     Raises:
         Refusal: `stream_key_invalid`.
     """
-    if not _API_KEY.fullmatch(api_key):
+    if not re.fullmatch(API_KEY_PATTERN, api_key):
         raise invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
-    if len(secret) < MIN_SECRET_BYTES:
-        raise invalid(
-            f"The secret is shorter than {MIN_SECRET_BYTES} bytes: copy the whole of it from "
-            "Stream's dashboard."
-        )
-    if secret != secret.strip():
-        raise invalid("The secret begins or ends with white space: send the secret alone.")
+    try:
+        check_secret(secret.decode("utf-8"))
+    except ValueError as error:
+        raise invalid(f"The secret {error}.") from error
     pair = api_key, fingerprint(secret)
     same = next((key for key in keys if key.is_live and key.pair == pair), None)
     if same is not None:

@@ -36,12 +36,12 @@ RateText = Annotated[str, AfterValidator(_check_rate)]
 
 
 class LimitSettings(BaseModel):
-    """Rate limits of one user, one service and one address with failures."""
+    """Rate limits per user, per service and per address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mint: RateText = Field(
-        default="60/minute", description="Requests of one user for a token or `/v1/me`."
+        default="60/minute", description="Requests of one user for a token or to `/v1/me`."
     )
     service: RateText = Field(
         default="6000/minute", description="Requests of one service for a token."

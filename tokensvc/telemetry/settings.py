@@ -17,7 +17,7 @@ def _address(text: str) -> str:
 
 
 def port_of(address: str) -> int:
-    """Give the port of an `Address`."""
+    """Return the port of an `Address`."""
     return int(address.rpartition(":")[2])
 
 
@@ -28,31 +28,31 @@ def _long_enough(token: SecretStr) -> SecretStr:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-"""Where to listen: `host:port`."""
+"""Address to listen on: `host:port`."""
 
 
 class LogSettings(BaseModel):
-    """What is logged, and how a line looks."""
+    """Log level and format."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least severe lines that are written."
+        default="info", description="Minimum severity of log lines."
     )
     format: Literal["auto", "json", "console"] = Field(
         default="auto",
-        description="`json`, a line for people, or by whether standard error is a terminal.",
+        description="`json` or `console`; `auto` is `console` if standard error is a terminal.",
     )
 
 
 class MetricsSettings(BaseModel):
-    """Where metrics are served."""
+    """Access to the metrics."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bind: Address | None = Field(
-        default=None, description="A `host:port` of their own, without a token."
+        default=None, description="Separate `host:port` for metrics, without a token."
     )
     token: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
-        default=None, description="The bearer token that `/metrics` asks for."
+        default=None, description="Bearer token that `/metrics` requires."
     )

@@ -9,24 +9,24 @@ MAX_TTL = 7 * 24 * 3600
 
 
 class TokenSettings(BaseModel):
-    """How long a minted token lives and which Stream key signs it."""
+    """Lifetime of a minted token, and whether clients must name a Stream key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ttl: int = Field(
-        default=3600, ge=MIN_TTL, le=MAX_TTL, description="Life of a token in seconds."
+        default=3600, ge=MIN_TTL, le=MAX_TTL, description="Lifetime of a token in seconds."
     )
     skew: int = Field(
         default=5,
         ge=0,
         le=60,
-        description="Seconds by which `iat` is dated back, for clocks that run behind ours.",
+        description="Seconds by which `iat` is backdated, for clocks that run behind.",
     )
     jitter: float = Field(
         default=0.05,
         ge=0,
         le=0.05,
-        description="Share of the default life by which it is shortened at random.",
+        description="Share of the default lifetime by which it is shortened at random.",
     )
     api_key: Literal["optional", "required"] = Field(
         default="optional",

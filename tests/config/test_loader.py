@@ -1,4 +1,4 @@
-"""Settings: where they come from, and which wins."""
+"""Valid settings: their sources, and which takes precedence."""
 
 import json
 from pathlib import Path
@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from tests.config.environs import BASE, ISSUER, KEY, OTHER_KEY
-from tokensvc.config import sources
+from tests.config.environments import BASE, ISSUER, KEY, OTHER_KEY
 from tokensvc.config.loader import Settings, load
+from tokensvc.config.sources import variables_of
 from tokensvc.core.user_ids import Alphabet
 
 
-def test_one_variable_is_enough() -> None:
-    """The smallest deployment has defaults for all but its URL."""
+def test_public_url_is_the_only_required_setting() -> None:
     settings = load(BASE)
     assert settings.environment == "production"
     assert settings.bind == "127.0.0.1:8000"
@@ -23,14 +22,12 @@ def test_one_variable_is_enough() -> None:
     assert settings.redis_url is None
 
 
-def test_development_needs_nothing() -> None:
-    """In development the URL follows from the port."""
+def test_public_url_in_development_has_the_port_of_bind() -> None:
     settings = load({"TOKENSVC_ENVIRONMENT": "development", "TOKENSVC_BIND": "0.0.0.0:9000"})
     assert settings.public_url == "http://127.0.0.1:9000"
 
 
-def test_variables_go_before_the_file_and_the_file_before_defaults(toml) -> None:
-    """Each value comes from the first source that has it, member by member."""
+def test_variable_overrides_toml_and_toml_overrides_default(toml) -> None:
     environ = {
         **BASE,
         **toml('bind = "127.0.0.1:1"\nworkers = 3\n[token]\nttl = 600\nskew = 7\n'),
@@ -42,8 +39,7 @@ def test_variables_go_before_the_file_and_the_file_before_defaults(toml) -> None
     assert (settings.token.ttl, settings.token.skew, settings.token.jitter) == (900, 7, 0.05)
 
 
-def test_every_kind_of_value_in_variables() -> None:
-    """Numbers, words, truth values, lists as JSON, and Stream's own names."""
+def test_variables_set_every_type_of_value() -> None:
     issuer = {
         "name": "acme",
         "issuer": "https://id.acme.example",
@@ -76,14 +72,12 @@ def test_every_kind_of_value_in_variables() -> None:
     assert settings.stream.base_url == "https://chat-proxy-dublin.stream-io-api.com"
 
 
-def test_issuers_in_toml(toml) -> None:
-    """The eight lines of a team with its own identity provider."""
+def test_toml_table_defines_an_issuer(toml) -> None:
     (issuer,) = load({**BASE, **toml(ISSUER)}).issuers
     assert (issuer.name, issuer.audience) == ("acme", ("chat",))
 
 
-def test_every_secret_can_come_from_a_file(tmp_path: Path) -> None:
-    """`…_FILE` names a file that holds it; white space around it does not count."""
+def test_file_variable_reads_each_secret_without_white_space(tmp_path: Path) -> None:
     secrets = {
         "TOKENSVC_ENCRYPTION_KEYS": f"{KEY}\n{OTHER_KEY}\n",
         "TOKENSVC_DATABASE_URL": "postgresql://tokensvc:pass@db/tokensvc\n",
@@ -104,10 +98,9 @@ def test_every_secret_can_come_from_a_file(tmp_path: Path) -> None:
     assert settings.stream.api_secret == SecretStr("s" * 40)
 
 
-def test_every_secret_has_a_file_variable() -> None:
-    """No field of the model holds a secret that only a variable could give."""
-    secret = {leaf.variable for leaf in sources.leaves(Settings) if leaf.is_secret}
-    assert secret == {
+def test_every_secret_field_has_a_file_variable() -> None:
+    secrets = {variable.name for variable in variables_of(Settings) if variable.is_secret}
+    assert secrets == {
         "TOKENSVC_DATABASE_URL",
         "TOKENSVC_REDIS_URL",
         "TOKENSVC_ENCRYPTION_KEYS",
@@ -116,33 +109,23 @@ def test_every_secret_has_a_file_variable() -> None:
     }
 
 
-def test_list_in_a_file_may_be_json(tmp_path: Path) -> None:
-    """A file of keys may hold what the variable would."""
+def test_file_with_json_list_is_read(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(json.dumps([KEY]), encoding="utf-8")
     assert len(load({**BASE, "TOKENSVC_ENCRYPTION_KEYS_FILE": str(path)}).encryption_keys) == 1
 
 
-def test_an_empty_variable_is_not_set() -> None:
-    """Compose files write `NAME=` for what is not there."""
+def test_empty_variable_is_not_set() -> None:
+    """Compose files write `NAME=` for an absent value."""
     assert load({**BASE, "TOKENSVC_REDIS_URL": "", "TOKENSVC_CONFIG": ""}).redis_url is None
 
 
-def test_other_variables_do_not_matter() -> None:
-    """The model reads no variable by itself, in no spelling."""
+def test_variables_without_prefix_are_ignored() -> None:
     settings = load({**BASE, "WORKERS": "9", "workers": "9", "BIND": "x", "STREAM_APP_ID": "1"})
     assert settings.workers == 2
 
 
-def test_the_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what `load` is given counts."""
-    monkeypatch.setenv("TOKENSVC_WORKERS", "9")
-    monkeypatch.setenv("workers", "9")
-    assert load(BASE).workers == Settings(public_url="https://x.example").workers == 2
-
-
-def test_settings_cannot_be_changed() -> None:
-    """Nobody turns a knob of a running process."""
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load(BASE).workers = 3
 
@@ -160,8 +143,8 @@ def test_settings_cannot_be_changed() -> None:
         ("TOKENSVC_DB_PORT", "tcp://10.0.0.2:5432"),
     ],
 )
-def test_what_kubernetes_sets_is_no_setting(variable: str, value: str) -> None:
-    """A Service named `tokensvc` puts such variables into every pod beside it."""
+def test_variable_of_a_kubernetes_service_is_ignored(variable: str, value: str) -> None:
+    """Kubernetes sets these in every pod next to a Service named `tokensvc`."""
     assert load({**BASE, variable: value})
 
 
@@ -175,17 +158,16 @@ def test_what_kubernetes_sets_is_no_setting(variable: str, value: str) -> None:
         ("postgres:///d?host=/run/postgresql", None),
     ],
 )
-def test_sqlite_path(url: str, path: Path | None) -> None:
-    """The file of a SQLite database, relative or absolute; none of PostgreSQL."""
+def test_sqlite_path_follows_from_database_url(url: str, path: Path | None) -> None:
     environ = {"TOKENSVC_DATABASE_URL": url, "TOKENSVC_ENCRYPTION_KEYS": json.dumps([KEY])}
     assert load({**BASE, **environ}).sqlite_path == path
 
 
-def test_variables_are_named_by_one_rule() -> None:
-    """TOKENSVC_TOKEN__TTL is `[token] ttl`; only what Stream's SDKs read has their names."""
-    of_the_sdks = {"STREAM_API_KEY", "STREAM_API_SECRET", "STREAM_BASE_URL"}
-    others = set()
-    for leaf in sources.leaves(Settings):
-        if leaf.variable != "TOKENSVC_" + "__".join(leaf.path).upper():
-            others.add(leaf.variable)
-    assert others == of_the_sdks
+def test_variables_have_prefixed_or_sdk_names() -> None:
+    """`[token] ttl` is TOKENSVC_TOKEN__TTL; only variables of Stream's SDKs differ."""
+    others = {
+        variable.name
+        for variable in variables_of(Settings)
+        if variable.name != "TOKENSVC_" + "__".join(variable.path).upper()
+    }
+    assert others == {"STREAM_API_KEY", "STREAM_API_SECRET", "STREAM_BASE_URL"}

@@ -1,4 +1,4 @@
-"""Environments that are good as they are, for tests to add to."""
+"""Valid environments, for tests to add to."""
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="

@@ -1,4 +1,4 @@
-"""What faulty settings get: every fault at once, by its name, with what would be right."""
+"""Invalid settings: all are reported together, by name, with what would be valid."""
 
 import json
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.config.environs import BASE, ISSUER, KEY
+from tests.config.environments import BASE, ISSUER, KEY
 from tokensvc.config.loader import InvalidSetting, SettingsError, load
 
 
-def faults(environ: Mapping[str, str]) -> dict[str, str]:
-    with pytest.raises(SettingsError) as refused:
+def invalid(environ: Mapping[str, str]) -> dict[str, str]:
+    with pytest.raises(SettingsError) as caught:
         load(environ)
-    return {fault.setting: fault.message for fault in refused.value.faults}
+    return {found.setting: found.message for found in caught.value.invalid}
 
 
 UNKNOWN = "is unknown; did you mean {}?"
@@ -36,9 +36,8 @@ UNKNOWN = "is unknown; did you mean {}?"
         ("TOKENSVC_WORKERS_FILE", "TOKENSVC_WORKERS"),
     ],
 )
-def test_unknown_variables_are_refused(variable: str, meant: str | None) -> None:
-    """A typing error must not mean a default; the nearest name is given, if any is near."""
-    message = faults({**BASE, variable: "8000"})[variable]
+def test_unknown_variable_is_refused_with_nearest_name(variable: str, meant: str | None) -> None:
+    message = invalid({**BASE, variable: "8000"})[variable]
     if meant:
         assert message == UNKNOWN.format(meant)
     else:
@@ -57,14 +56,15 @@ def test_unknown_variables_are_refused(variable: str, meant: str | None) -> None
         ("Workers = 3", "Workers", "workers"),
     ],
 )
-def test_unknown_toml_keys_are_refused(toml, text: str, setting: str, meant: str) -> None:
-    """In the file too, at any depth, under the path as it was written."""
-    assert faults({**BASE, **toml(text)}) == {setting: UNKNOWN.format(meant)}
+def test_unknown_toml_key_is_refused_with_nearest_name(
+    toml, text: str, setting: str, meant: str
+) -> None:
+    assert invalid({**BASE, **toml(text)}) == {setting: UNKNOWN.format(meant)}
 
 
-def test_every_fault_at_once(toml, tmp_path: Path) -> None:
-    """One start tells all: unknown, unreadable, malformed, out of range, and what disagrees."""
-    found = faults(
+def test_all_invalid_settings_are_reported_together(toml, tmp_path: Path) -> None:
+    """Names that are unknown, values that are unreadable or out of range, and conflicts."""
+    found = invalid(
         {
             **toml("[token]\nskew = 99\n[stream]\napi_key = 'k1'\n"),
             "TOKENSVC_WORKERS": "many",
@@ -88,17 +88,16 @@ def test_every_fault_at_once(toml, tmp_path: Path) -> None:
     }
 
 
-def test_a_fault_is_not_followed_by_its_consequences() -> None:
-    """What depends on a faulty value is not judged by a default in its place."""
-    found = faults({**BASE, "TOKENSVC_DATABASE_URL": "mysql://x", "TOKENSVC_ENVIRONMENT": "test"})
+def test_field_is_not_checked_against_an_invalid_one() -> None:
+    found = invalid({**BASE, "TOKENSVC_DATABASE_URL": "mysql://x", "TOKENSVC_ENVIRONMENT": "test"})
     assert set(found) == {"TOKENSVC_DATABASE_URL", "TOKENSVC_ENVIRONMENT"}
 
 
-def test_faults_are_named_as_they_were_written(toml, tmp_path: Path) -> None:
-    """A variable by its name, a file by its variable, TOML by its path, in JSON by its place."""
+def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Path) -> None:
+    """A variable, the variable of a file, or a TOML path; then the index in a list."""
     bad_key = tmp_path / "keys"
     bad_key.write_text(f"{KEY}\nshort\n", encoding="utf-8")
-    found = faults(
+    found = invalid(
         {
             **BASE,
             **toml(ISSUER + 'types = []\n[limits]\nmint = "often"\n'),
@@ -129,13 +128,13 @@ def test_faults_are_named_as_they_were_written(toml, tmp_path: Path) -> None:
         ({"TOKENSVC_DATABASE_URL": "sqlite:///:memory:"}, "TOKENSVC_DATABASE_URL", "sqlite:///p"),
         ({"TOKENSVC_DATABASE_URL": "sqlite://var/a.db"}, "TOKENSVC_DATABASE_URL", "four slashes"),
         ({"TOKENSVC_DATABASE_URL": "mysql://h/d"}, "TOKENSVC_DATABASE_URL", "postgresql://"),
-        ({"TOKENSVC_REDIS_URL": "valkey://h"}, "TOKENSVC_REDIS_URL", "Valkey speaks it too"),
+        ({"TOKENSVC_REDIS_URL": "valkey://h"}, "TOKENSVC_REDIS_URL", "also for Valkey"),
         ({"TOKENSVC_REDIS_URL": "redis://h:port"}, "TOKENSVC_REDIS_URL", "percent-encode"),
         ({"TOKENSVC_PUBLIC_URL": "tokens.example"}, "TOKENSVC_PUBLIC_URL", "https://"),
         ({"TOKENSVC_PUBLIC_URL": "https://x.example/?a=b"}, "TOKENSVC_PUBLIC_URL", "query"),
         ({"TOKENSVC_PUBLIC_URL": "https://u:p@x.example"}, "TOKENSVC_PUBLIC_URL", "https://"),
         ({"TOKENSVC_ISSUERS": "[{]"}, "TOKENSVC_ISSUERS", 'such as ["one", "two"]'),
-        ({"TOKENSVC_ISSUERS": "[" * 100_000}, "TOKENSVC_ISSUERS", "no JSON"),
+        ({"TOKENSVC_ISSUERS": "[" * 100_000}, "TOKENSVC_ISSUERS", "not valid JSON"),
         ({"TOKENSVC_ISSUERS": '["x"]'}, "TOKENSVC_ISSUERS[0]", "valid dictionary"),
         ({"TOKENSVC_CONFIG": "/nowhere/at/all"}, "TOKENSVC_CONFIG", "No such file"),
         ({"STREAM_API_KEY": "k 1"}, "STREAM_API_KEY", "match pattern"),
@@ -144,11 +143,10 @@ def test_faults_are_named_as_they_were_written(toml, tmp_path: Path) -> None:
         ({"STREAM_BASE_URL": "http://chat.example"}, "STREAM_BASE_URL", "https://"),
     ],
 )  # fmt: skip
-def test_a_fault_says_what_would_be_right(
+def test_message_says_what_would_be_valid(
     environ: Mapping[str, str], setting: str, hint: str
 ) -> None:
-    """Under the setting's own name, in a sentence that an operator can act on."""
-    found = faults({**BASE, **environ})
+    found = invalid({**BASE, **environ})
     assert list(found) == [setting]
     assert hint in found[setting]
 
@@ -161,34 +159,33 @@ def test_a_fault_says_what_would_be_right(
         (b"a = '\xff'", "not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_toml(tmp_path: Path, text: bytes, hint: str) -> None:
-    """The place of the error is said."""
+def test_invalid_toml_file_is_refused_with_the_reason(
+    tmp_path: Path, text: bytes, hint: str
+) -> None:
     path = tmp_path / "broken.toml"
     path.write_bytes(text)
-    assert hint in faults({**BASE, "TOKENSVC_CONFIG": str(path)})["TOKENSVC_CONFIG"]
+    assert hint in invalid({**BASE, "TOKENSVC_CONFIG": str(path)})["TOKENSVC_CONFIG"]
 
 
 @pytest.mark.parametrize(
     ("content", "hint"),
-    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"\xff\xfe", "no UTF-8")],
+    [(None, "cannot be read: No such file"), (b"", "is empty"), (b"\xff\xfe", "not UTF-8")],
 )
-def test_a_secret_file_that_holds_none(tmp_path: Path, content: bytes | None, hint: str) -> None:
-    """An absent, empty or binary file is a fault of the variable that names it."""
+def test_unusable_secret_file_is_refused(tmp_path: Path, content: bytes | None, hint: str) -> None:
     path = tmp_path / "secret"
     if content is not None:
         path.write_bytes(content)
-    found = faults({**BASE, "TOKENSVC_REDIS_URL_FILE": str(path)})
+    found = invalid({**BASE, "TOKENSVC_REDIS_URL_FILE": str(path)})
     assert hint in found["TOKENSVC_REDIS_URL_FILE"]
 
 
-def test_a_secret_is_given_once(tmp_path: Path) -> None:
-    """A variable beside its own `…_FILE`: nobody could say which one counts."""
+def test_secret_from_both_variable_and_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "url"
     path.write_text("redis://one", encoding="utf-8")
     environ = {"TOKENSVC_REDIS_URL": "redis://two", "TOKENSVC_REDIS_URL_FILE": str(path)}
-    found = faults({**BASE, **environ})
+    found = invalid({**BASE, **environ})
     assert found == {
-        "TOKENSVC_REDIS_URL_FILE": "is set beside TOKENSVC_REDIS_URL: keep one of them"
+        "TOKENSVC_REDIS_URL_FILE": "is set in addition to TOKENSVC_REDIS_URL: remove one"
     }
 
 
@@ -199,14 +196,13 @@ def two_issuers(**second: Any) -> dict[str, str]:
         "audience": "chat",
         "jwks_uri": "https://one.example/jwks",
     }
-    other = {**first, "name": "two", "issuer": "https://two.example", **second}
-    return {**BASE, "TOKENSVC_ISSUERS": json.dumps([first, other])}
+    second_issuer = {**first, "name": "two", "issuer": "https://two.example", **second}
+    return {**BASE, "TOKENSVC_ISSUERS": json.dumps([first, second_issuer])}
 
 
-def test_overlapping_prefixes_are_refused() -> None:
-    """Two issuers that could give one id to two people; the empty prefix is a prefix of all."""
-    (message,) = faults(two_issuers(user_id_prefix="b-")).values()
-    assert "one and two could give one user id to two people" in message
+def test_overlapping_prefixes_are_refused_unless_user_ids_are_shared() -> None:
+    (message,) = invalid(two_issuers(user_id_prefix="b-")).values()
+    assert "one and two can produce the same user ID for two people" in message
     assert "user_id_prefix" in message
     assert "shared_user_ids" in message
     assert load({**two_issuers(), "TOKENSVC_SHARED_USER_IDS": "true"})
@@ -218,23 +214,23 @@ def test_overlapping_prefixes_are_refused() -> None:
         ({"name": "one"}, "TOKENSVC_ISSUERS[1].name"),
         ({"issuer": "https://one.example"}, "TOKENSVC_ISSUERS[1].issuer"),
         ({"user_id_prefix": "B-"}, "TOKENSVC_ISSUERS[1].user_id_prefix"),
+        ({"user_id_prefix": "b."}, "TOKENSVC_ISSUERS[1].user_id_prefix"),
     ],
 )
-def test_issuers_are_told_apart(second: Mapping[str, str], setting: str) -> None:
-    """One name and one `iss` each, and prefixes that a user id may begin with."""
+def test_issuer_with_repeated_name_or_iss_or_illegal_prefix_is_refused(
+    second: Mapping[str, str], setting: str
+) -> None:
     environ = {**two_issuers(**second), "TOKENSVC_SHARED_USER_IDS": "true"}
-    assert list(faults(environ)) == [setting]
+    assert list(invalid(environ)) == [setting]
 
 
-def test_capital_prefix_under_the_extended_alphabet() -> None:
-    """Apps whose ids have capitals may have them in prefixes."""
+def test_extended_alphabet_allows_capitals_in_prefixes() -> None:
     environ = two_issuers(user_id_prefix="B-")
     environ |= {"TOKENSVC_SHARED_USER_IDS": "1", "TOKENSVC_USER_IDS__ALPHABET": "extended"}
     assert load(environ).issuers[1].user_id_prefix == "B-"
 
 
-def test_error_is_a_list_for_people() -> None:
-    """One line a fault, each beginning with the setting."""
+def test_error_text_has_one_line_per_setting() -> None:
     text = str(
         SettingsError(
             [InvalidSetting("TOKENSVC_A", "is wrong"), InvalidSetting("token.b", "is too")]
