@@ -17,6 +17,8 @@ from tests.postgres import PostgresServer
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 
+pytest_plugins = ["tests.run_report"]
+
 
 @dataclass
 class ManualClock:

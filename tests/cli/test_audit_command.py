@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.cli.conftest import Tokensvc
+from tests.command_line import SCRIPT
 from tests.live import settings_environ
 
 FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]

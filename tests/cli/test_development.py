@@ -112,7 +112,7 @@ def test_the_development_issuer_is_refused_in_production(first_minute, tokensvc)
     """Development settings taken to production do not start: anyone could sign in."""
     production = {"TOKENSVC_ENVIRONMENT": "production"}
     config = str(first_minute.folder / "var/development.toml")
-    ended = tokensvc("serve", TOKENSVC_CONFIG=config, **production)
+    ended = tokensvc.process("serve", TOKENSVC_CONFIG=config, **production)
     assert ended.code != 0
     assert "is for development" in ended.err
     bind = f"127.0.0.1:{free_port()}"

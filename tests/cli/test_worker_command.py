@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.cli.conftest import Tokensvc
+from tests.command_line import SCRIPT
 from tests.doubles.stream import StreamDouble
 from tests.live import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
 from tokensvc.keys.vault import Vault
