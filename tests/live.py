@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,11 +23,17 @@ START_TIMEOUT = 30.0
 
 
 def free_port() -> int:
-    """Give a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """
+    Give a port that nothing listens on.
+
+    It is a random one below those that the kernel hands out by itself: else a connection or a
+    double of a test that runs at the same time could take it before the service binds it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)  # hypothesis seeds random
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def settings_environ(folder: Path, **more: str) -> dict[str, str]:

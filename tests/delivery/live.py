@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import urllib3
 
 from tests.client import Client
+from tests.command_line import SCRIPT, Ended, run_command
 from tests.doubles.stream import StreamDouble
 from tests.live import (
     STREAM_API_KEY,
@@ -25,7 +25,6 @@ from tests.live import (
 from tests.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
-SCRIPT = Path(sys.executable).with_name("tokensvc")
 METRICS_TOKEN = "metrics-token-of-operators"
 SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "audit:read")
 CUT_OFF = "revoke_tokens_issued_before"
@@ -46,6 +45,10 @@ class World:
     def client(self) -> Client:
         """Give the backend, whose every request is held against the contract."""
         return Client(self.service.base_url, self.credentials)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return settings_environ(self.folder, **self.settings)
 
     def call(self, method: str, path: str, **headers: str) -> Any:
         """Do something as the backend, and give the answer's body."""
@@ -77,17 +80,9 @@ class World:
         checks = self.readiness()[1]["checks"]
         return next(check for check in checks if check["name"] == name)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> Ended:
         """Run a command on the service's settings."""
-        return subprocess.run(
-            [SCRIPT, *arguments],
-            cwd=self.folder,
-            env=settings_environ(self.folder, **self.settings),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_command(self.folder, self.environ, *arguments)
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -96,7 +91,7 @@ class World:
             process = subprocess.Popen(
                 [SCRIPT, "worker"],
                 cwd=self.folder,
-                env=settings_environ(self.folder, **self.settings),
+                env=self.environ,
                 stderr=log,
             )
         try:

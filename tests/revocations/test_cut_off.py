@@ -66,7 +66,7 @@ def version(database: Database, subject: str) -> int:
 
 
 @pytest.mark.parametrize("act", ["revoke", "suspend"])
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("times", "cut_off", "versions"),
     [
@@ -90,7 +90,7 @@ def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
     assert count(database, revocations) == count(database, audit_events) == 1
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_an_act_that_was_undone_meanwhile_is_not_moved(database):
     """Between a slow commit and the second look somebody may have taken the act back."""
     other = acts_on(database, SteppingClock(1_002.0))
@@ -119,7 +119,7 @@ def act_and_die(database: Database, act: str) -> None:
         getattr(dying, act)("ada", ORDER)
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_repetition_settles_what_a_dead_process_left(database):
     """A suspension whose slow commit nobody looked at moves with the next one, and then no more."""
     act_and_die(database, "suspend")
@@ -130,7 +130,7 @@ def test_a_repetition_settles_what_a_dead_process_left(database):
     assert count(database, revocations) == count(database, audit_events) == 1
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_later_act_settles_those_before_it(database):
     """Else the undo of the later one would bring back a cut-off that a token has overtaken."""
     act_and_die(database, "revoke")
@@ -151,7 +151,7 @@ def between_commit_and_second_look(acts: Revocations, happens: Callable[[], obje
     acts._settled = looked_at
 
 
-@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_a_slow_commit_on_postgresql(database):
     """Who reads while the commit is under way mints below the cut-off that is answered."""
     with database.write() as tx:
