@@ -142,7 +142,7 @@ class World:
         thread = threading.Thread(target=step)
         thread.start()
         yield
-        thread.join(timeout=20)
+        thread.join(timeout=60)
         assert not thread.is_alive()
         assert not failures
 

@@ -45,7 +45,7 @@ def test_it_outlives_whatever_breaks_a_step():
     sender = Scripted(True, gone, True, ZeroDivisionError("ours"), True)
     running = DeliveryLoop(sender)
     running.start()
-    assert sender.through.wait(10)
+    assert sender.through.wait(60)
     running.stop()
     assert sender.steps >= 6
     assert sender.stops == 1
@@ -64,17 +64,17 @@ def test_it_stops_between_steps():
         def step(self) -> bool:
             self.steps += 1
             begun.set()
-            may_end.wait(10)
+            may_end.wait(60)
             return True
 
     sender = Slow()
     running = DeliveryLoop(sender)
     running.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     stopper = threading.Thread(target=running.stop)
     stopper.start()
     may_end.set()
-    stopper.join(10)
+    stopper.join(60)
     assert not stopper.is_alive()
     assert sender.steps == 1
 
@@ -85,7 +85,7 @@ def test_a_gone_database_is_a_warning_and_a_fault_of_ours_an_error(capsys):
     sender = Scripted(gone, ZeroDivisionError("ours"))
     running = DeliveryLoop(sender)
     running.start()
-    assert sender.through.wait(10)
+    assert sender.through.wait(60)
     running.stop()
     told = capsys.readouterr().out
     assert "delivery_paused" in told

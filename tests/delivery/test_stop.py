@@ -97,9 +97,9 @@ def test_the_loop_stops_its_sender(world):
     world.sender.stop = lambda: (stopping(), told.set())
     stopper = threading.Thread(target=loop.stop)
     stopper.start()
-    assert told.wait(10)
+    assert told.wait(60)
     hanging.release()
-    stopper.join(10)
+    stopper.join(60)
     assert not stopper.is_alive()
     assert world.routes() == [CHANGE]
     assert_left(world, "user", users)

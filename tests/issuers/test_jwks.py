@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ManualClock
 from tests.doubles.issuer import IssuerDouble
-from tests.issuers.conftest import MakeIssuers
+from tests.issuers.conftest import MakeIssuers, wait_until_dated
 from tests.issuers.refusals import refused
 from tokensvc.core.errors import Code, Refusal
 
@@ -147,10 +147,10 @@ def test_keys_are_refreshed_in_the_background(
     issuers.start()
     try:
         idp.wait_for_hits(1)
-        clock.now += 300
-        idp.wait_for_hits(2)
-        clock.now += 300
-        idp.wait_for_hits(3)
+        for hits in (2, 3):
+            wait_until_dated(issuers)
+            clock.now += 300
+            idp.wait_for_hits(hits)
     finally:
         issuers.stop()
 

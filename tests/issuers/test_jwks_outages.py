@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import ManualClock
 from tests.doubles.issuer import IssuerDouble, answer, hang_up, redirect, send
-from tests.issuers.conftest import MakeIssuers
+from tests.issuers.conftest import MakeIssuers, wait_until_dated
 from tests.issuers.refusals import refused
 from tokensvc.core.errors import Code
 from tokensvc.database.engine import Database
@@ -195,6 +195,7 @@ def test_a_failed_fetch_is_repeated_sooner(
     issuers.start()
     try:
         idp.wait_for_hits(1)
+        wait_until_dated(issuers)
         clock.now += 5
         idp.wait_for_hits(2)
     finally:

@@ -27,14 +27,20 @@ ORDER = Order("svc.backend")
 SLOW_COMMIT = (
     """
     CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$
+    BEGIN
+        WHILE NOT EXISTS (SELECT FROM readings WHERE at > NEW.created_at) LOOP
+            PERFORM pg_sleep(0.02);
+        END LOOP;
+        RETURN NULL;
+    END $$
     """,
+    "CREATE TABLE readings (at bigint)",
     """
     CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON revocations
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_slow()
     """,
 )
-"""Makes the COMMIT of an act take 1.2 s: a second passes in it, whenever it begins."""
+"""Makes the COMMIT of an act last until somebody has read in a later second than it began in."""
 
 
 class SteppingClock:
@@ -165,6 +171,8 @@ def test_a_slow_commit_on_postgresql(database):
             standing = standings.read("ada")
             if standing.tokens_valid_after is None:
                 clean.append(standing)
+                with database.write() as tx:
+                    tx.exec_driver_sql(f"INSERT INTO readings VALUES ({standing.now})")
     state = answer.result()
     cut_off = state.tokens_valid_after
     assert cut_off >= state.revocation.created_at + 2

@@ -88,7 +88,7 @@ def test_it_purges_the_trail_once_an_hour(worker: Worker, monkeypatch: pytest.Mo
     monkeypatch.setattr(AuditTrail, "purge", purge)
     _, upkeep = worker.another(interval=0.0001)
     upkeep.start()
-    assert enough.wait(30)
+    assert enough.wait(60)
     upkeep.stop()
     assert purged[:3] == [1, 61, 121]
 
