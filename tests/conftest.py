@@ -21,6 +21,11 @@ from tokensvc.database.engine import Database
 pytest_plugins = ["tests.run_report"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files: at the end of a parallel run they would be waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @dataclass
 class ManualClock:
     """A clock that a test sets."""

@@ -16,6 +16,8 @@ from tests.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
 from tokensvc.settings_model import PLACEHOLDER_API_KEY
 
+pytestmark = pytest.mark.slow
+
 
 def curl_lines(printed: str) -> list[str]:
     return [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]

@@ -12,6 +12,8 @@ import urllib3
 from tests.client import Client
 from tests.live import Service, free_port, running_service
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60.0
 ISSUER = """
 [[issuers]]

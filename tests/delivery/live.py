@@ -55,7 +55,7 @@ class World:
         answer = urllib3.request(
             method,
             self.service.base_url + path,
-            headers={**self.credentials, **headers},
+            headers={**self.credentials, **headers, "Connection": "close"},
             retries=False,
             timeout=20,
         )
@@ -70,7 +70,7 @@ class World:
         answer = urllib3.request(
             "GET",
             f"{self.service.base_url}/readyz",
-            headers={"Authorization": f"Bearer {METRICS_TOKEN}"},
+            headers={"Authorization": f"Bearer {METRICS_TOKEN}", "Connection": "close"},
             retries=False,
         )
         return answer.status, answer.json()

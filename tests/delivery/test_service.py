@@ -12,6 +12,8 @@ from tests.service_clients import basic, make_client
 from tokensvc.delivery import store
 from tokensvc.stream.api import rfc3339
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def world(tmp_path):

@@ -15,6 +15,8 @@ from tests.docs.dockerfile import context_files, health_check, run_stage, stages
 from tests.live import ROOT, free_port, settings_environ
 from tests.shell import running
 
+pytestmark = pytest.mark.slow
+
 USER = 10001
 
 

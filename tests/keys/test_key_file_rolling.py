@@ -2,10 +2,14 @@
 
 import re
 
+import pytest
+
 from tests.keys.live import basic, command
 from tests.keys.test_rolling import Instance
 from tests.live import ROOT, running_service
 from tokensvc.keys.vault import Vault
+
+pytestmark = pytest.mark.slow
 
 MANUAL = ROOT / "docs" / "rotation.md"
 NEW = Vault.generate_key()

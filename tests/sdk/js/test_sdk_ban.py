@@ -14,6 +14,8 @@ from tests.sdk.js.sdk_driver import SdkError
 from tests.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
+pytestmark = pytest.mark.slow
+
 CUT_OFF = "revoke_tokens_issued_before"
 
 
