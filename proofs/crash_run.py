@@ -192,6 +192,9 @@ class Proof:
         faults.clear()
         for user_id in self._missing():
             self._connect(user_id)
+        if self._hurry:
+            # Once, for the leases of the dead: the living need theirs until a call has ended.
+            self._grow_older("lease_until")
         _wait(self._is_told, "Stream to be told", _PATIENCE)
         self._stream.calls.wait_until_done()
         for subject in self._subjects:
@@ -203,17 +206,16 @@ class Proof:
             waiting = store.listed(connection, kind=None, states=_OPEN, limit=1000)
         if waiting and self._hurry:
             self._stream.calls.wait_until_done()
-            self._grow_older(rules.RESEND_SECONDS)
+            self._grow_older("due_at", "resend_at", "absent_since")
         return not waiting
 
-    def _grow_older(self, seconds: int) -> None:
-        """Let so much time have passed, as far as deliveries know."""
-        times = ("due_at", "lease_until", "resend_at", "absent_since")
+    def _grow_older(self, *times: str) -> None:
+        """Let so much time have passed that everything is sent again, as far as these say."""
         with self._database.write() as tx:
             subjects = [subject.user_id or rules.APP for subject in self._subjects]
             for kind in ("app", "profile", "user"):  # in the order in which senders wait
                 store.lock(tx, kind, subjects)
-            columns = {name: deliveries.c[name] - seconds for name in times}
+            columns = {name: deliveries.c[name] - rules.RESEND for name in times}
             tx.execute(deliveries.update().values(columns))
 
     def _compare(self, subject: Subject) -> None:

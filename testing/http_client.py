@@ -18,6 +18,7 @@ import urllib3
 import yaml
 from flask import Flask
 
+from testing.service import POOLS
 from tokensvc.ops.contract import contract
 
 SEEN_CODES: set[str] = set()
@@ -262,6 +263,7 @@ def _check_request(
 
 def _over_http(base_url: str) -> Send:
     pool = urllib3.PoolManager(retries=False, timeout=30.0)
+    POOLS.add(pool)
 
     def send(
         method: str, path: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from urllib.parse import urlencode
 import urllib3
 from websockets.sync.client import connect
 
+from testing.command_line import run_command
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Answer, Client
 from testing.service import (
@@ -28,17 +27,10 @@ KEYS = "/v1/stream-keys"
 
 def command(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> Any:
     """Run `tokensvc … --json` on the settings of a service in `folder`, and give what it says."""
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("tokensvc"), *arguments, "--json"],
-        cwd=folder,
-        env=settings_environ(folder, **settings),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    environ = settings_environ(folder, **settings)
+    ended = run_command(folder, environ, *arguments, "--json", stdin=stdin)
+    assert ended.code == 0, ended.err
+    return ended.json
 
 
 def connects(stream: StreamDouble, minted: dict[str, Any]) -> bool:

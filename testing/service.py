@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import urllib3
 
@@ -19,14 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "test-api-key"
 STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
+POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
+"""Of the clients: a connection that is kept would hold up a stop for two seconds."""
 
 
 def free_port() -> int:
-    """Give a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """
+    Give a port that nothing listens on.
+
+    It is a random one below those that the kernel hands out by itself: else a connection or a
+    double of a test that runs at the same time could take it before the service binds it.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)  # hypothesis seeds random
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def settings_environ(folder: Path, **more: str) -> dict[str, str]:
@@ -67,6 +77,8 @@ class Service:
 
     def stop(self) -> int:
         """Stop it gracefully and give its exit status."""
+        for pool in list(POOLS):
+            pool.clear()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=START_TIMEOUT)
@@ -129,7 +141,11 @@ def _wait_until_ready(service: Service) -> None:
             break
         with contextlib.suppress(urllib3.exceptions.HTTPError):
             answer = urllib3.request(
-                "GET", f"{service.base_url}/healthz", retries=False, timeout=2.0
+                "GET",
+                f"{service.base_url}/healthz",
+                headers={"Connection": "close"},
+                retries=False,
+                timeout=2.0,
             )
             if answer.status == 200:
                 return

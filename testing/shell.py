@@ -97,7 +97,13 @@ def _wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
     while time.monotonic() < deadline:
         assert process.poll() is None, f"it ended with {process.returncode}"
         with suppress(urllib3.exceptions.HTTPError):
-            answer = urllib3.request("GET", f"{base_url}/readyz", retries=False, timeout=2.0)
+            answer = urllib3.request(
+                "GET",
+                f"{base_url}/readyz",
+                headers={"Connection": "close"},
+                retries=False,
+                timeout=2.0,
+            )
             if answer.status == 200:
                 return
         time.sleep(0.05)

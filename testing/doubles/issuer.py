@@ -187,7 +187,7 @@ class IssuerDouble:
         with self._paths_changed:
             return self._paths.count(path)
 
-    def wait_for_hits(self, count: int, path: str = "/jwks.json", timeout: float = 20) -> None:
+    def wait_for_hits(self, count: int, path: str = "/jwks.json", timeout: float = 60) -> None:
         """Wait until that many requests have come for a path."""
         with self._paths_changed:
             came = self._paths_changed.wait_for(lambda: self._paths.count(path) >= count, timeout)

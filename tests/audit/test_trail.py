@@ -115,7 +115,7 @@ OF_POSTGRESQL = {
 
 @pytest.mark.sec(59)
 @pytest.mark.parametrize(
-    ("empty_database", "statement"),
+    ("database_kind", "statement"),
     [
         pytest.param(dialect, statement, id=f"{dialect}-{name}")
         for dialect, statements in (
@@ -124,7 +124,7 @@ OF_POSTGRESQL = {
         )
         for name, statement in statements.items()
     ],
-    indirect=["empty_database"],
+    indirect=["database_kind"],
 )
 def test_nothing_is_changed_or_taken_out(database, trail, statement):
     """The database itself refuses both, in whatever words."""
@@ -136,7 +136,7 @@ def test_nothing_is_changed_or_taken_out(database, trail, statement):
 
 
 @pytest.mark.sec(59)
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_an_event_is_not_replaced_by_its_number(database, trail):
     """SQLite numbers the rows of a table, unless it is told not to: that is a second key."""
     write(database)

@@ -1,30 +1,12 @@
-"""The console script, run as an operator runs it."""
+"""The commands, run as an operator runs them."""
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from testing.command_line import Ended, run_command, run_process
 from testing.service import settings_environ
-
-SCRIPT = Path(sys.executable).with_name("tokensvc")
-
-
-@dataclass
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass
@@ -39,17 +21,15 @@ class Tokensvc:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, *arguments: str, stdin: str = "", **settings: str) -> Ended:
-        ended = subprocess.run(
-            [SCRIPT, *arguments],
-            cwd=self.folder,
-            env=settings_environ(self.folder, **self.settings, **settings),
-            input=stdin.encode(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+    def __call__(self, *arguments: str | bytes, stdin: str = "", **settings: str) -> Ended:
+        return run_command(self.folder, self._environ(settings), *arguments, stdin=stdin)
+
+    def process(self, *arguments: str, **settings: str) -> Ended:
+        """Run a command in a process of its own: one that stays, or whose end is the point."""
+        return run_process(self.folder, self._environ(settings), *arguments)
+
+    def _environ(self, settings: dict[str, str]) -> dict[str, str]:
+        return settings_environ(self.folder, **self.settings, **settings)
 
 
 @pytest.fixture

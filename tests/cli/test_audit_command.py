@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from testing.command_line import SCRIPT
 from testing.service import settings_environ
-from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.cli.conftest import Tokensvc
 
 FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]
 

@@ -16,6 +16,8 @@ from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
+pytestmark = pytest.mark.slow
+
 
 def curl_lines(printed: str) -> list[str]:
     return [line.strip() for line in printed.splitlines() if line.startswith("  curl ")]
@@ -112,9 +114,9 @@ def test_the_development_issuer_is_refused_in_production(first_minute, tokensvc)
     """Development settings taken to production do not start: anyone could sign in."""
     production = {"TOKENSVC_ENVIRONMENT": "production"}
     config = str(first_minute.folder / "var/development.toml")
-    ended = tokensvc("serve", TOKENSVC_CONFIG=config, **production)
+    ended = tokensvc.process("serve", TOKENSVC_CONFIG=config, **production)
     assert ended.code != 0
-    assert "is for development" in ended.err
+    assert "for development only" in ended.err
     bind = f"127.0.0.1:{free_port()}"
     assert "is for development" in refused(first_minute.folder, bind, **production)
 

@@ -12,6 +12,8 @@ import urllib3
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60.0
 ISSUER = """
 [[issuers]]
@@ -143,7 +145,9 @@ def test_a_file_of_keys_that_is_missing_stops_the_start(tmp_path, tokensvc):
     """One sentence that names the file, before any worker is there; no traceback."""
     toml = tmp_path / "tokensvc.toml"
     toml.write_text(ISSUER.format(file=tmp_path / "missing.pem"))
-    ended = tokensvc("serve", TOKENSVC_CONFIG=str(toml), TOKENSVC_BIND=f"127.0.0.1:{free_port()}")
+    ended = tokensvc.process(
+        "serve", TOKENSVC_CONFIG=str(toml), TOKENSVC_BIND=f"127.0.0.1:{free_port()}"
+    )
     assert ended.code == 1
     assert "missing.pem cannot be read" in ended.err
     assert "Traceback" not in ended.err
@@ -155,7 +159,7 @@ def test_a_database_folder_that_cannot_be_made_stops_the_start(tmp_path, tokensv
     (tmp_path / "file").touch()
     url = f"sqlite:///{tmp_path / 'file' / 'tokensvc.db'}"
     bind = f"127.0.0.1:{free_port()}"
-    ended = tokensvc("serve", TOKENSVC_DATABASE_URL=url, TOKENSVC_BIND=bind)
+    ended = tokensvc.process("serve", TOKENSVC_DATABASE_URL=url, TOKENSVC_BIND=bind)
     assert ended.code == 1
     assert "cannot write" in ended.err
     assert "Traceback" not in ended.err
@@ -172,5 +176,6 @@ def test_no_folder_of_metrics_is_left_behind(tmp_path, tokensvc):
         assert len(list(folder.glob("tokensvc-metrics-*"))) == 1
     assert not list(folder.glob("tokensvc-metrics-*"))
     bind = f"127.0.0.1:{free_port()}"
-    assert tokensvc("serve", TMPDIR=str(folder), TOKENSVC_BIND=bind, STREAM_API_KEY="").code == 1
+    settings = {"TMPDIR": str(folder), "TOKENSVC_BIND": bind, "STREAM_API_KEY": ""}
+    assert tokensvc.process("serve", **settings).code == 1
     assert not list(folder.glob("tokensvc-metrics-*"))

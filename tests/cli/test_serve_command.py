@@ -6,9 +6,9 @@ import click
 import pytest
 import yaml
 
+from testing.command_line import SCRIPT
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
-from tests.cli.conftest import SCRIPT
 from tokensvc.cli import main
 
 GROUPS = [(), *((name,) for name, each in main.commands.items() if isinstance(each, click.Group))]
@@ -27,7 +27,7 @@ def test_serve_is_the_service_and_stops_when_told(tmp_path):
 @pytest.mark.sec(61)
 def test_serve_says_every_fault_of_the_settings(tokensvc):
     """Bad settings stop the start, all named at once, without a traceback."""
-    ended = tokensvc("serve", TOKENSVC_WORKERS="none", TOKENSVC_ISSUER="https://id.example")
+    ended = tokensvc.process("serve", TOKENSVC_WORKERS="none", TOKENSVC_ISSUER="https://id.example")
     assert ended.code != 0
     assert "TOKENSVC_WORKERS" in ended.err
     assert "TOKENSVC_ISSUERS" in ended.err

@@ -73,7 +73,7 @@ def test_a_mint_that_cannot_be_put_on_the_trail_shows_no_token(tokensvc, options
     database = Database.open(f"sqlite:///{tokensvc.folder / 'tokensvc.db'}", pool_size=1)
     refuse_writes(database, "audit_events")
     database.close()
-    ended = tokensvc("token", "mint", "jane", *options)
+    ended = tokensvc.process("token", "mint", "jane", *options)
     assert ended.code == 1
     assert ended.out == ""
     assert "eyJ" not in ended.err

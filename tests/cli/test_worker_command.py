@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from testing.command_line import SCRIPT
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
-from tests.cli.conftest import SCRIPT, Tokensvc
+from tests.cli.conftest import Tokensvc
 from tokensvc.keys.vault import Vault
 
 OLD, NEW = Vault.generate_key(), Vault.generate_key()

@@ -17,6 +17,8 @@ from tokensvc.clients.scopes import SCOPES
 from tokensvc.database.engine import Database
 from tokensvc.ops.contract import contract_path
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "12")
 
 

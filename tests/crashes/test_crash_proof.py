@@ -9,6 +9,8 @@ from proofs import crash
 from proofs.acting import Subject
 from proofs.crash_figures import PAIRS, Figures
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgresql", 2)])
 def test_acts_survive_crashes(database, seed):

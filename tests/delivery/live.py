@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import urllib3
 
+from testing.command_line import SCRIPT, Ended, run_command
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
 from testing.service import (
@@ -25,7 +25,6 @@ from testing.service import (
 from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
 
-SCRIPT = Path(sys.executable).with_name("tokensvc")
 METRICS_TOKEN = "metrics-token-of-operators"
 SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "audit:read")
 CUT_OFF = "revoke_tokens_issued_before"
@@ -47,12 +46,16 @@ class World:
         """Give the backend, whose every request is held against the contract."""
         return Client(self.service.base_url, self.credentials)
 
+    @property
+    def environ(self) -> dict[str, str]:
+        return settings_environ(self.folder, **self.settings)
+
     def call(self, method: str, path: str, **headers: str) -> Any:
         """Do something as the backend, and give the answer's body."""
         answer = urllib3.request(
             method,
             self.service.base_url + path,
-            headers={**self.credentials, **headers},
+            headers={**self.credentials, **headers, "Connection": "close"},
             retries=False,
             timeout=20,
         )
@@ -67,7 +70,7 @@ class World:
         answer = urllib3.request(
             "GET",
             f"{self.service.base_url}/readyz",
-            headers={"Authorization": f"Bearer {METRICS_TOKEN}"},
+            headers={"Authorization": f"Bearer {METRICS_TOKEN}", "Connection": "close"},
             retries=False,
         )
         return answer.status, answer.json()
@@ -77,17 +80,9 @@ class World:
         checks = self.readiness()[1]["checks"]
         return next(check for check in checks if check["name"] == name)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str) -> Ended:
         """Run a command on the service's settings."""
-        return subprocess.run(
-            [SCRIPT, *arguments],
-            cwd=self.folder,
-            env=settings_environ(self.folder, **self.settings),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_command(self.folder, self.environ, *arguments)
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -96,7 +91,7 @@ class World:
             process = subprocess.Popen(
                 [SCRIPT, "worker"],
                 cwd=self.folder,
-                env=settings_environ(self.folder, **self.settings),
+                env=self.environ,
                 stderr=log,
             )
         try:

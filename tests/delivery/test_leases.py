@@ -16,7 +16,7 @@ def test_what_is_left_of_a_lease_is_more_than_a_call_takes():
     assert LEASE_SECONDS - RENEW_AFTER - TRUNCATED > wire.TIMEOUT + wire.DEADLINE
 
 
-@pytest.mark.parametrize("empty_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_lease_is_renewed_between_queries(world):
     """A minute of queries for long ids: no other sender takes the batch for lost meanwhile."""
     users = [f"{number:03}" + "x" * 252 for number in range(100)]

@@ -5,11 +5,14 @@ import time
 
 import pytest
 
+from testing.command_line import run_process
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.service_clients import basic, make_client
 from tests.delivery.live import CUT_OFF, World, running_world
 from tokensvc.delivery import store
 from tokensvc.stream.api import rfc3339
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -87,14 +90,14 @@ def test_refused_keys_degrade_and_are_named(world):
     status, verdict = world.readiness()
     assert (status, verdict["status"]) == (200, "degraded")
     assert "code 43" in world.check("delivery")["detail"]
-    assert "code 43" in world.command("delivery", "list").stdout
+    assert "code 43" in world.command("delivery", "list").out
     doctor = world.command("doctor")
-    assert "warn  delivery" in doctor.stdout
+    assert "warn  delivery" in doctor.out
     (line, *_) = world.log("stream_refuses_key")
     assert line["api_key"] == STREAM_API_KEY
     (line, *_) = world.log("delivery_failed")
     assert line["subjects"] == ["ada"]
-    shown = world.service.log_path.read_text() + doctor.stdout + doctor.stderr + str(verdict)
+    shown = world.service.log_path.read_text() + doctor.out + doctor.err + str(verdict)
     assert STREAM_API_SECRET not in shown
     assert world.stream.calls.all()[0].headers["authorization"] not in shown
 
@@ -126,10 +129,10 @@ def test_a_service_that_does_not_tell_stream_says_so(tmp_path):
         }
         assert world.readiness()[0] == 200
         assert "stream.delivery" in world.check("delivery")["detail"]
-        assert "stream.delivery" in world.command("doctor").stdout
-        worker = world.command("worker")
-        assert worker.returncode == 1
-        assert "stream.delivery is off" in worker.stderr
+        assert "stream.delivery" in world.command("doctor").out
+        worker = run_process(world.folder, world.environ, "worker")
+        assert worker.code == 1
+        assert "stream.delivery is off" in worker.err
         assert world.stream.calls.to("PATCH", "/users") == []
         # What was not sent is not forgotten.
         world.settings["TOKENSVC_STREAM__DELIVERY"] = "on"

@@ -15,6 +15,8 @@ from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
 
+pytestmark = pytest.mark.slow
+
 USER = 10001
 
 

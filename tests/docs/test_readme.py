@@ -13,6 +13,8 @@ from tokensvc.config.loader import load
 from tokensvc.core.errors import Code
 from tokensvc.http.problems import KINDS
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text()
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 

@@ -30,18 +30,6 @@ TOKEN = {
 }
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Ask at the very end which codes were seen, and only when every test runs."""
-    last = [item for item in items if item.name == "test_every_code_was_seen"]
-    rest = [item for item in items if item not in last]
-    chosen = config.option.keyword or config.option.markexpr or config.option.deselect
-    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen:
-        items[:] = rest + last
-    else:
-        items[:] = rest
-        config.hook.pytest_deselected(items=last)
-
-
 class Probe:
     """What `/v1/token` does in a test; by default it answers as if all were well."""
 

@@ -2,10 +2,14 @@
 
 import re
 
+import pytest
+
 from testing.rotation import basic, command
 from testing.service import ROOT, running_service
 from tests.keys.test_rolling import Instance
 from tokensvc.keys.vault import Vault
+
+pytestmark = pytest.mark.slow
 
 MANUAL = ROOT / "docs" / "rotation.md"
 NEW = Vault.generate_key()

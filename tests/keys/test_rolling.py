@@ -16,6 +16,8 @@ from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = Vault.generate_key(), Vault.generate_key()
 SECRET = "another-secret-of-streams-dashboard-0123"
 RELOAD_SECONDS = 60.0

@@ -9,6 +9,8 @@ from proofs.rotation import prove
 from proofs.rotation_fleet import Fleet
 from proofs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
 
+pytestmark = pytest.mark.slow
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 

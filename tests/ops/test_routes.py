@@ -86,7 +86,7 @@ def test_slow_checks_hold_one_thread() -> None:
     def check() -> CheckResult:
         if now[0] > 100.0:
             entered.set()
-            release.wait(20)
+            release.wait(60)
             return KEYS
         return DATABASE
 
@@ -96,7 +96,7 @@ def test_slow_checks_hold_one_thread() -> None:
     late: list[Readiness] = []
     waiting = threading.Thread(target=lambda: late.append(probe.read()))
     waiting.start()
-    assert entered.wait(20)
+    assert entered.wait(60)
     assert probe.read().status is State.OK
     release.set()
     waiting.join(20)

@@ -7,6 +7,8 @@ import pytest
 
 from proofs import clocks, leak, second
 
+pytestmark = pytest.mark.slow
+
 DATABASES = ["sqlite", "postgresql"]
 
 

@@ -77,14 +77,14 @@ def test_a_client_is_no_server(stream: StreamDouble) -> None:
 def test_a_websocket_opens_with_a_health_check(stream: StreamDouble) -> None:
     """The first frame names the connection and `me`; a ping is answered; closing ends it."""
     with dial(stream, sign(GOOD)) as websocket:
-        hello = json.loads(websocket.recv(timeout=5))
+        hello = json.loads(websocket.recv(timeout=30))
         assert (hello["type"], hello["me"]["name"]) == ("health.check", "John")
         (session,) = stream.sessions.wait_for("john")
         assert hello["connection_id"] == session.id
         websocket.send('[{"type":"health.check","client_id":"john--1"}]')
-        assert json.loads(websocket.recv(timeout=5))["connection_id"] == session.id
+        assert json.loads(websocket.recv(timeout=30))["connection_id"] == session.id
         session.push({"type": "notification"})
-        assert json.loads(websocket.recv(timeout=5)) == {"type": "notification"}
+        assert json.loads(websocket.recv(timeout=30)) == {"type": "notification"}
     stream.sessions.wait_for("john", 0)
 
 
@@ -103,9 +103,9 @@ def test_a_websocket_is_refused_in_its_first_frame(
 ) -> None:
     """An error is the first frame, then the connection ends; no session is left."""
     with dial(stream, sign(claims), user=user) as websocket:
-        assert json.loads(websocket.recv(timeout=5))["error"]["code"] == code
+        assert json.loads(websocket.recv(timeout=30))["error"]["code"] == code
         with pytest.raises(ConnectionClosedError):
-            websocket.recv(timeout=5)
+            websocket.recv(timeout=30)
     assert not stream.sessions.of("john")
 
 
@@ -113,7 +113,7 @@ def test_a_client_cannot_give_itself_a_role(stream: StreamDouble) -> None:
     """`connectUser` ignores what only a server may set, and keeps what a server has set."""
     stream.app.users["john"] = {"id": "john", "role": "admin", "teams": ["red"]}
     with dial(stream, sign(GOOD), user={"id": "john", "role": "owner", "teams": []}) as websocket:
-        me = json.loads(websocket.recv(timeout=5))["me"]
+        me = json.loads(websocket.recv(timeout=30))["me"]
     assert (me["role"], me["teams"]) == ("admin", ["red"])
 
 

@@ -51,7 +51,7 @@ def test_a_refused_websocket_never_opens(stream: StreamDouble) -> None:
     stream.fail_with(40, "GET /connect")
     stream.faults.refuse("GET /connect")
     with dial(stream, sign(GOOD)) as websocket:
-        assert json.loads(websocket.recv(timeout=5))["error"]["code"] == 40
+        assert json.loads(websocket.recv(timeout=30))["error"]["code"] == 40
     with pytest.raises(InvalidMessage):
         dial(stream, sign(GOOD))
 
@@ -83,7 +83,7 @@ def test_a_hanging_call_is_answered_when_released(stream: StreamDouble) -> None:
     stream.calls.wait_for("POST", "/users")
     assert "john" not in stream.app.users
     hanging.release()
-    caller.join(timeout=10)
+    caller.join(timeout=30)
     assert "john" in stream.app.users
 
 

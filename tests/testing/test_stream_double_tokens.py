@@ -40,7 +40,7 @@ MALFORMED = {
 def test_a_malformed_token_is_code_5(stream: StreamDouble, token: str) -> None:
     """What Stream's Go struct or base64 decoder would not take is code 5, with status 401."""
     with dial(stream, token) as websocket:
-        error = json.loads(websocket.recv(timeout=5))["error"]
+        error = json.loads(websocket.recv(timeout=30))["error"]
     assert (error["code"], error["StatusCode"]) == (5, 401), error
 
 

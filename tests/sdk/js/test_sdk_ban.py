@@ -14,6 +14,8 @@ from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError
 from tokensvc.database.engine import Database
 
+pytestmark = pytest.mark.slow
+
 CUT_OFF = "revoke_tokens_issued_before"
 
 

@@ -8,6 +8,8 @@ from testing.doubles.stream import StreamDouble
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import SdkError
 
+pytestmark = pytest.mark.slow
+
 
 def test_long_polls_replace_a_websocket_that_does_not_open(
     chat: ChatClient, stream: StreamDouble

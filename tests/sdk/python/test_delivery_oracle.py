@@ -12,7 +12,7 @@ from testing.doubles.http_double import Call
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.core.clock import system_clock
-from tokensvc.stream.api import Answer, CallStatus, KeyPair, StreamApi, rfc3339, user_ids_in
+from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, StreamResponse, rfc3339, user_ids_in
 
 CUT_OFFS = [None, 0, 1_700_000_000, 1_767_323_045, 4_102_444_799]
 PAIR = KeyPair(STREAM_API_KEY, STREAM_API_SECRET.encode())
@@ -41,7 +41,7 @@ def sent(stream: StreamDouble, call: Callable[[], Any]) -> Call:
     """Give the one request that a call sends, which the double takes."""
     stream.calls.clear()
     answer = call()
-    if isinstance(answer, Answer):
+    if isinstance(answer, StreamResponse):
         assert answer.verdict is CallStatus.DONE
     (request,) = stream.calls.all()
     assert request.status in {200, 201}

@@ -1,0 +1,86 @@
+"""Run `tokensvc` commands: in this process, or as a process where that is the point."""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import structlog
+from click.testing import CliRunner
+
+from tokensvc.cli import main
+from tokensvc.telemetry import redaction
+
+SCRIPT = Path(sys.executable).with_name("tokensvc")
+STAYING = {"serve", "worker"}
+"""Commands that replace their process or block its signals."""
+
+
+@dataclass
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def run_command(
+    folder: Path, environ: Mapping[str, str], *arguments: str | bytes, stdin: str = ""
+) -> Ended:
+    """Run a command in this process, with nothing but `environ`, in `folder`."""
+    words = [os.fsdecode(argument) for argument in arguments]
+    assert not STAYING & {*words[:1]}, f"run {words[0]} as a process"
+    runner = CliRunner(capture="fd")  # the log goes to file descriptor 2 itself
+    with _own_process_state(folder, environ):
+        ended = runner.invoke(main, words, input=stdin.encode(), catch_exceptions=False)
+    return Ended(ended.exit_code, ended.stdout, ended.stderr)
+
+
+def run_process(
+    folder: Path, environ: Mapping[str, str], *arguments: str, stdin: str = ""
+) -> Ended:
+    """Run a command through the console script, as an operator does."""
+    ended = subprocess.run(
+        [SCRIPT, *arguments],
+        cwd=folder,
+        env=environ,
+        input=stdin.encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@contextlib.contextmanager
+def _own_process_state(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """Give the block what a process starts with, and undo what logging changes in this one."""
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        with (
+            mock.patch.dict(os.environ, environ, clear=True),
+            mock.patch.object(redaction, "_concealed", ()),
+            contextlib.chdir(folder),
+        ):
+            yield
+    finally:
+        sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
