@@ -118,7 +118,7 @@ def test_the_development_issuer_is_refused_in_production(first_minute, tokensvc)
     assert ended.code != 0
     assert "for development only" in ended.err
     bind = f"127.0.0.1:{free_port()}"
-    assert "is for development" in refused(first_minute.folder, bind, **production)
+    assert "for development only" in refused(first_minute.folder, bind, **production)
 
 
 def test_a_port_that_is_taken_is_told(first_minute, tmp_path):
