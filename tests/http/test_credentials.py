@@ -12,7 +12,7 @@ from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential
 from tokensvc.http.respond import json_response
 from tokensvc.issuers.verify import parse
-from tokensvc.tokens.routes import TokenResponse
+from tokensvc.tokens.signer import MintedToken
 
 
 def basic(text: str | bytes) -> str:
@@ -63,7 +63,7 @@ def test_a_credential_is_not_in_its_repr() -> None:
     shown = repr(unverified)
     assert not any(part in shown for part in token.split("."))
     assert repr(unverified.signature) not in shown
-    assert "s3cret" not in repr(TokenResponse("s3cret", "john", "key", 1, 2, 1, None))
+    assert "s3cret" not in repr(MintedToken("s3cret", "john", "key", 1, 2, 1, None))
 
 
 @pytest.mark.parametrize(

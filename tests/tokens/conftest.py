@@ -1,4 +1,4 @@
-"""One running service with an identity provider, for the tests of the token endpoint."""
+"""A running service with an identity provider, for the tests of the token endpoint."""
 
 import json
 from collections.abc import Iterator
@@ -31,18 +31,18 @@ class World:
         self.client = Client(self.service.base_url)
 
     def mint(self, *, bearer: str | None = None, **options: Any) -> Answer:
-        """Ask for a token as the user of a provider's token, `john` unless another is given."""
+        """Request a token with a provider's token, by default that of `john`."""
         headers = {"Authorization": f"Bearer {bearer or self.issuer.token()}"}
         return self.client.post(
             "/v1/token", headers={**headers, **options.pop("headers", {})}, **options
         )
 
     def mint_as_service(self, client: CreatedClient, **body: Any) -> Answer:
-        """Ask for a token with Basic credentials."""
+        """Request a token with Basic credentials."""
         return self.client.post("/v1/token", headers=basic(client), json=body)
 
     def set_standing(self, user_id: str, **columns: int | None) -> None:
-        """Write a user's standing, as an act of revocation would."""
+        """Write a user's standing, as a revocation would."""
         with self.database.write() as tx:
             tx.execute(user_standings.delete().where(user_standings.c.user_id == user_id))
             tx.execute(user_standings.insert().values(user_id=user_id, **columns))
@@ -71,17 +71,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def service_client(world: World) -> CreatedClient:
-    """Give a client that may mint."""
+    """Create a client that may mint."""
     return make_client(world.database, "backend", "tokens:mint")
 
 
 @pytest.fixture(scope="module")
 def vouching_client(world: World) -> CreatedClient:
-    """Give a client whose word is a fresh sign-in."""
+    """Create a client that vouches for sign-ins."""
     return make_client(world.database, "voucher", "tokens:mint", vouches=True)
 
 
 @pytest.fixture(scope="module")
 def powerless_client(world: World) -> CreatedClient:
-    """Give a client without the scope to mint."""
+    """Create a client without the scope to mint."""
     return make_client(world.database, "reader", "users:read")

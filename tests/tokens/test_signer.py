@@ -1,4 +1,4 @@
-"""A minted token is byte for byte what Stream's SDK and PyJWT make, and only a permit makes one."""
+"""A minted token has the same bytes as those of Stream's SDK and PyJWT, and needs a permit."""
 
 import ast
 import json
@@ -29,23 +29,22 @@ times = st.integers(1, 2**40)
 
 def permit(secret: str, user_id: str, iat: int, exp: int) -> Permit:
     key = StreamKey("key", secret.encode(), KeyState.ACTIVE)
-    return Permit(user_id=user_id, key=key, now=iat + 5, issued_at=iat, expires_at=exp)
+    return Permit(user_id=user_id, key=key, now=iat + 5, issued_at=iat, expires_at=exp, user=None)
 
 
-def test_the_vectors_are_what_the_sdk_makes() -> None:
-    """The file is the generator's, and the SDK still agrees with it."""
+def test_vectors_equal_the_sdks_tokens() -> None:
+    """The file is the output of the generator with the installed SDK."""
     assert make_stream_tokens.vectors() == VECTORS
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=str)
-def test_a_token_equals_the_vector(vector: dict[str, Any]) -> None:
-    """The same claims under the same secret give the same bytes."""
+def test_token_equals_the_vector(vector: dict[str, Any]) -> None:
     claims = {name: value for name, value in vector.items() if name != "token"}
     assert signer.sign(permit(**claims)).token == vector["token"]
 
 
 @given(secret=secrets, user_id=user_ids, iat=times, exp=times)
-def test_a_token_equals_the_libraries(secret: str, user_id: str, iat: int, exp: int) -> None:
+def test_token_equals_those_of_the_libraries(secret: str, user_id: str, iat: int, exp: int) -> None:
     """PyJWT and `stream-chat` make the same bytes from any legal claims."""
     token = signer.sign(permit(secret, user_id, iat, exp)).token
     claims = {"user_id": user_id, "exp": exp, "iat": iat}
@@ -55,24 +54,23 @@ def test_a_token_equals_the_libraries(secret: str, user_id: str, iat: int, exp: 
 
 @pytest.mark.sec(22)
 @given(secret=secrets, user_id=user_ids, iat=times, exp=times)
-def test_a_token_says_three_things(secret: str, user_id: str, iat: int, exp: int) -> None:
-    """`user_id` as text, `iat` and `exp` as integers, the plain header, and not one word more."""
+def test_token_has_exactly_three_claims(secret: str, user_id: str, iat: int, exp: int) -> None:
+    """`user_id` is a string, `iat` and `exp` are integers; the header has `alg` and `typ` only."""
     token = signer.sign(permit(secret, user_id, iat, exp)).token
-    stated = jwt.decode_complete(token, options={"verify_signature": False})
-    assert stated["header"] == {"alg": "HS256", "typ": "JWT"}
-    assert stated["payload"] == {"user_id": user_id, "exp": exp, "iat": iat}
-    assert (type(stated["payload"]["exp"]), type(stated["payload"]["iat"])) == (int, int)
+    decoded = jwt.decode_complete(token, options={"verify_signature": False})
+    assert decoded["header"] == {"alg": "HS256", "typ": "JWT"}
+    assert decoded["payload"] == {"user_id": user_id, "exp": exp, "iat": iat}
+    assert (type(decoded["payload"]["exp"]), type(decoded["payload"]["iat"])) == (int, int)
 
 
 @given(secret=secrets, user_id=user_ids, iat=times, exp=times)
-def test_a_payload_needs_no_url_alphabet(secret: str, user_id: str, iat: int, exp: int) -> None:
+def test_payload_is_also_standard_base64(secret: str, user_id: str, iat: int, exp: int) -> None:
     """Two SDKs read the payload with the standard base64 alphabet, which has no `-` and `_`."""
     payload = signer.sign(permit(secret, user_id, iat, exp)).token.split(".")[1]
     assert not set("-_=") & set(payload)
 
 
-def test_the_answer_states_the_claims() -> None:
-    """What the answer says about the token is what the token says, and its text is not shown."""
+def test_minted_token_describes_the_claims_and_hides_the_token() -> None:
     minted = signer.sign(permit("s" * 32, "john", 1_794_999_995, 1_795_003_600))
     assert (minted.issued_at, minted.expires_at) == (1_794_999_995, 1_795_003_600)
     assert (minted.user_id, minted.api_key, minted.expires_in) == ("john", "key", 3600)
@@ -80,7 +78,7 @@ def test_the_answer_states_the_claims() -> None:
 
 
 def functions_that_call(*names: str) -> list[tuple[str, str]]:
-    """Give (file, function) of every call in the package that is written as one of these names."""
+    """Return (file, function) of every call in the package by one of these names."""
     return [
         (path.relative_to(SOURCES).as_posix(), function)
         for path in sorted(SOURCES.rglob("*.py"))
@@ -98,25 +96,27 @@ def calls_in(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.sec(22, 23)
-def test_a_permit_is_made_in_one_place() -> None:
-    """`authorize` alone constructs one; nothing where one is known copies one with other fields."""
+def test_permit_is_made_in_one_place() -> None:
+    """Only `authorize` constructs one; no code that knows the type copies one with other fields."""
     assert functions_that_call("Permit", "rules.Permit") == [("tokens/rules.py", "authorize")]
-    knowing = {
+    packages = {
         path.relative_to(SOURCES).parts[0]
         for path in SOURCES.rglob("*.py")
         if re.search(r"\bPermit\b", path.read_text(encoding="utf-8"))
     }
-    assert knowing == {"tokens"}
-    copying = functions_that_call("replace", "dataclasses.replace", "copy.copy", "copy.replace")
+    assert packages == {"tokens"}
+    copying = functions_that_call(
+        "replace", "dataclasses.replace", "copy.copy", "copy.replace", "structs.replace"
+    )
     assert not [file for file, _ in copying if file.startswith("tokens/")]
 
 
 @pytest.mark.sec(22)
 def test_only_the_signer_signs_user_tokens() -> None:
     """
-    A user's token comes from `sign` alone.
+    Only `sign` makes a user token.
 
-    The other two that compute an HMAC verify, or make the server token that is never returned.
+    The other two functions with an HMAC verify one, and make the server token for Stream.
     """
     assert functions_that_call("MintedToken", "signer.MintedToken") == [
         ("tokens/signer.py", "sign")

@@ -1,4 +1,4 @@
-"""What `/v1/token` answers, over a socket, to everyone who has a right to a token."""
+"""Successful responses of `/v1/token`, over a socket."""
 
 import base64
 import json
@@ -21,12 +21,12 @@ JOHN = {
 
 
 def claims_of(token: str) -> dict[str, object]:
-    """Verify a Stream token as Stream does, and give its claims."""
+    """Verify a Stream token as Stream does, and return its claims."""
     return jwt.decode(token, STREAM_API_SECRET, algorithms=["HS256"])
 
 
-def test_an_empty_body_is_enough(world: World) -> None:
-    """A verified user gets a token without saying anything, a Content-Type included."""
+def test_empty_body_gets_a_token(world: World) -> None:
+    """The credential alone suffices; not even a Content-Type is needed."""
     before = int(time.time())
     answer = world.mint()
     after = int(time.time())
@@ -43,7 +43,7 @@ def test_an_empty_body_is_enough(world: World) -> None:
 
 @pytest.mark.sec(22)
 def test_nothing_from_the_request_enters_the_token(world: World) -> None:
-    """The header and the claims are exactly these, whatever the user object or the JWT holds."""
+    """Header and claims are exactly these, whatever the user object and the credential contain."""
     bearer = world.issuer.token(role="admin", server=True, user_id="jane")
     token = world.mint(bearer=bearer, json={"user": JOHN}).json["token"]
     header, payload, _ = token.split(".")
@@ -51,8 +51,8 @@ def test_nothing_from_the_request_enters_the_token(world: World) -> None:
     assert list(json.loads(_decoded(payload))) == ["user_id", "exp", "iat"]
 
 
-def test_a_get_says_the_same_in_the_query(world: World) -> None:
-    """A client that can only GET gets the same token, bare when it asks for text."""
+def test_get_mints_by_query(world: World) -> None:
+    """A client that can only GET gets a token, bare if it accepts text."""
     query = {"user_id": "john", "api_key": STREAM_API_KEY, "ttl": 90}
     headers = {"Authorization": f"Bearer {world.issuer.token()}"}
     answer = world.client.get("/v1/token", query=query, headers=headers)
@@ -64,39 +64,40 @@ def test_a_get_says_the_same_in_the_query(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("requested", "granted"),
     [(60, 60), (61, 61), (3600, 3600), (3601, 3600), (10**30, 3600)],
 )
-def test_a_requested_life_is_exact_and_clamped(world: World, asked: int, given: int) -> None:
-    """A `ttl` may only shorten: it is taken exactly, and however big, clamped to the setting."""
-    body = world.mint(json={"ttl": asked}).json
-    assert body["expires_in"] == given
+@pytest.mark.sec(22)
+def test_requested_lifetime_is_exact_up_to_the_setting(
+    world: World, requested: int, granted: int
+) -> None:
+    """A `ttl` has no jitter; above the setting, however large, the setting applies."""
+    body = world.mint(json={"ttl": requested}).json
+    assert body["expires_in"] == granted
 
 
-def test_the_user_object_is_echoed(world: World) -> None:
-    """What the client will hand to `connectUser` comes back as it was checked."""
+def test_user_object_is_in_the_response(world: World) -> None:
+    """The checked object, ready for `connectUser`."""
     assert world.mint(json={"user": JOHN}).json["user"] == JOHN
 
 
-def test_a_named_key_signs(world: World) -> None:
-    """A client that names the key it was built with gets that key's token."""
+def test_named_key_signs(world: World) -> None:
     assert world.mint(json={"api_key": STREAM_API_KEY}).json["api_key"] == STREAM_API_KEY
 
 
-def test_a_service_mints_for_whom_it_names(world: World, service_client: CreatedClient) -> None:
-    """Basic credentials with the scope give a token for any legal user."""
+def test_service_mints_for_the_user_it_names(world: World, service_client: CreatedClient) -> None:
     answer = world.mint_as_service(service_client, user_id="jane", auth_time=int(time.time()))
     assert claims_of(answer.json["token"])["user_id"] == "jane"
 
 
-def test_twenty_at_once_pass(world: World) -> None:
-    """A JavaScript client may ask five times at once; a burst of twenty from one user passes."""
+def test_burst_of_twenty_requests_passes(world: World) -> None:
+    """The JavaScript client can send five requests at the same time."""
     bearer = world.issuer.token(sub="bursty")
     assert [world.mint(bearer=bearer).status for _ in range(20)] == [200] * 20
 
 
-def test_me_tells_the_mapped_id(world: World) -> None:
-    """A client that does not know its id on Stream, or the key, asks here."""
+def test_me_returns_the_mapped_id(world: World) -> None:
+    """A client gets its ID on Stream and the API key here."""
     answer = world.client.get(
         "/v1/me", headers={"Authorization": f"Bearer {world.issuer.token(sub='jane')}"}
     )
@@ -104,7 +105,7 @@ def test_me_tells_the_mapped_id(world: World) -> None:
 
 
 def test_minting_writes_nothing(world: World, service_client: CreatedClient) -> None:
-    """The mint path leaves the database file as it was, for users and for services."""
+    """Minting leaves the database file unchanged, for users and for services."""
     written = 0
     with world.database.read() as connection:
         for _ in range(3):
@@ -115,13 +116,12 @@ def test_minting_writes_nothing(world: World, service_client: CreatedClient) -> 
                 before = connection.exec_driver_sql("PRAGMA data_version").scalar()
                 assert mint().status == 200
                 written += connection.exec_driver_sql("PRAGMA data_version").scalar() != before
-    # The background thread writes down what was used, once a minute.
+    # The background writes usage once a minute.
     assert written <= 1
 
 
 @pytest.mark.sec(24)
-def test_a_minted_token_is_no_credential(world: World) -> None:
-    """What is signed for Stream opens nothing here."""
+def test_minted_token_is_not_a_credential(world: World) -> None:
     token = world.mint().json["token"]
     assert world.mint(bearer=token, valid=True).code == "credentials_invalid"
 

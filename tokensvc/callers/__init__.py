@@ -1,7 +1,7 @@
 """
-Who calls: a credential becomes a `Caller`, of whichever kind.
+A credential becomes a `Caller`: a user or a service.
 
 Owns the choice of the verifier by the kind of credential, the limit on failed authentications by
-address, and what every route of a signed-in user refuses (`rules.py`). Leaves the verification to
-`issuers` and `clients`.
+address, and the refusals common to all routes of a signed-in user (`rules.py`). `issuers` and
+`clients` verify.
 """

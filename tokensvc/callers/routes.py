@@ -1,4 +1,4 @@
-"""`GET /v1/me`: whom this service takes the caller for."""
+"""`GET /v1/me`: the signed-in user."""
 
 import msgspec
 from flask import Blueprint
@@ -26,7 +26,7 @@ class Me(msgspec.Struct, frozen=True):
 
 
 def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
-    """Give the routes of the signed-in user's own."""
+    """Return the routes of the signed-in user."""
     blueprint = Blueprint("callers", __name__)
 
     @blueprint.get("/v1/me")

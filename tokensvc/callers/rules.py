@@ -1,4 +1,4 @@
-"""What the standing refuses, on every route, in the contract's order. Pure."""
+"""Refusals by the standing, the same on every route, in the contract's order. Pure."""
 
 from tokensvc.core.callers import Caller, ServiceCaller
 from tokensvc.core.errors import Code, Refusal
@@ -6,24 +6,24 @@ from tokensvc.standing import rules as standing_rules
 from tokensvc.standing.rules import Standing
 
 AUTH_TIME_AHEAD = 2
-"""Seconds by which the clock of the app's own backend may run ahead of ours."""
+"""Seconds by which the clock of the app's backend may run ahead."""
 
 
 def check_standing(caller: Caller, standing: Standing, auth_time: int | None = None) -> None:
     """
-    Refuse whoever is suspended, or signed in before a cut-off.
+    Refuse a suspended user, or a sign-in from before a cut-off.
 
     Args:
-        caller: Who asks, verified.
-        standing: Of the user that the request is about, read after the caller was verified.
-        auth_time: When a service's own session signed the user in, epoch seconds.
+        caller: Authenticated caller.
+        standing: Standing of the user that the request is about, read after authentication.
+        auth_time: Time at which a service's own session signed the user in, epoch seconds.
 
     Raises:
         Refusal: `user_suspended`, then `sign_in_required`.
     """
     if standing.suspended:
         raise Refusal(
-            Code.USER_SUSPENDED, "This user is suspended: sign them out; asking again is of no use."
+            Code.USER_SUSPENDED, "This user is suspended. Sign the user out; do not retry."
         )
     if isinstance(caller, ServiceCaller):
         if caller.vouches:
@@ -39,11 +39,11 @@ def _check_sign_in_time(standing: Standing, signed_in_at: int | None, clock_ahea
         return
     if signed_in_at is None:
         detail = (
-            "This user's sign-ins were revoked. Send `auth_time`: when your own session signed "
-            "the user in, in epoch seconds. It must be a sign-in after the revocation."
+            "This user's sign-ins were revoked. Send `auth_time`: the epoch seconds at which your "
+            "own session signed the user in. It must be after the revocation."
         )
     else:
-        detail = "The user signed in before a revocation: sign them in again, then ask again."
+        detail = "The user signed in before a revocation: sign them in again, then retry."
     raise Refusal(
         Code.SIGN_IN_REQUIRED,
         detail,

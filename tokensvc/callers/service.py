@@ -1,4 +1,4 @@
-"""Authenticate whoever calls, and read a signed-in user's standing."""
+"""Authenticate the caller, limit their requests, and read a signed-in user's standing."""
 
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
@@ -15,7 +15,7 @@ from tokensvc.telemetry import metrics
 
 
 class Callers:
-    """All three kinds of caller behind one call."""
+    """Authenticates all kinds of caller."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Callers:
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
-        Verify a credential, unless its address has failed too often.
+        Verify a credential, unless its address has too many failures.
 
-        An expired credential is genuine and does not count as a failure: a whole office may come
-        back from the week-end with expired tokens, from one address.
+        An expired credential is genuine and does not count as a failure: on a Monday, many users
+        of one office send expired tokens from one address.
 
         Raises:
             Refusal: `rate_limited`, `credentials_invalid`, `credentials_expired`,
@@ -58,9 +58,9 @@ class Callers:
             note(client_id=caller.client_id)
         return caller
 
-    def admit(self, caller: Caller) -> None:
+    def check_limit(self, caller: Caller) -> None:
         """
-        Count a request of a verified user or service, and refuse one too many.
+        Count a request of an authenticated caller, and refuse it beyond the caller's limit.
 
         Raises:
             Refusal: `rate_limited`.
@@ -81,13 +81,13 @@ class Callers:
         self, credential: Credential, address: str, *, limited: bool
     ) -> tuple[UserCaller, Standing]:
         """
-        Authenticate a user and refuse by their standing.
+        Authenticate a user and check their standing.
 
         Args:
-            credential: Not verified yet.
-            address: Of the client, for the limit on failures.
-            limited: Whether `admit` counts it. Not where users sign themselves out: whoever has
-                stolen a sign-in could use the limit up to prevent that.
+            credential: Unverified credential.
+            address: Client address, for the limit on failures.
+            limited: Whether the request counts towards the user's limit. A user's own sign-out
+                does not: the holder of a stolen token could use up the limit to prevent it.
 
         Raises:
             Refusal: As `authenticate`; `insufficient_scope` for a service; `rate_limited`;
@@ -96,10 +96,10 @@ class Callers:
         caller = self.authenticate(credential, address)
         if not isinstance(caller, UserCaller):
             raise Refusal(
-                Code.INSUFFICIENT_SCOPE, "This route is a signed-in user's own, not a service's."
+                Code.INSUFFICIENT_SCOPE, "This route is for signed-in users, not for services."
             )
         if limited:
-            self.admit(caller)
+            self.check_limit(caller)
         standing = self._standings.read(caller.user_id)
         check_standing(caller, standing)
         return caller, standing
@@ -115,7 +115,7 @@ class Callers:
         if isinstance(caller, ServiceCaller) and scope in caller.scopes:
             return caller
         raise Refusal(
-            Code.INSUFFICIENT_SCOPE, f"This is for a service client that has the scope {scope}."
+            Code.INSUFFICIENT_SCOPE, f"This route is for a service client with the scope {scope}."
         )
 
     def _verify(self, credential: Credential) -> Caller:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import click
+import msgspec
 
 from tokensvc.audit.rules import Action
 from tokensvc.cli.actions import operator
@@ -44,7 +45,7 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
         # Before the token is shown: nobody becomes anybody unseen.
         services.audit.record(actor=operator(), action=Action.TOKEN_MINTED, subject=minted.user_id)
     if as_json:
-        write_json(asdict(minted))
+        write_json(msgspec.to_builtins(minted))
         return
     click.echo(minted.token)
     click.echo(

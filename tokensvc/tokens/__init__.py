@@ -1,7 +1,7 @@
 """
 `GET` and `POST /v1/token`: the token provider endpoint.
 
-Owns the decision (`rules.py`), the signature (`signer.py`), the numbered path from request to
-token (`service.py`) and its HTTP (`routes.py`). Leaves to others who the caller is (`callers`),
-what their standing is (`standing`) and which keys exist (`keys`).
+Owns the decision (`rules.py`), the signature (`signer.py`), the numbered steps from request to
+token (`service.py`) and the HTTP routes (`routes.py`). Others decide who the caller is (`callers`),
+what the standing is (`standing`) and which keys exist (`keys`).
 """

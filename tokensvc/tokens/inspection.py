@@ -1,7 +1,7 @@
 """
-What a Stream user token says, and why it would be refused. For operators; it grants nothing.
+Explain a Stream user token to an operator: its claims, its key and why Stream would refuse it.
 
-Tells a key by its name and fingerprint, and never repeats the token.
+Names a key by its API key and fingerprint, and never repeats the token.
 """
 
 import hmac
@@ -23,10 +23,10 @@ _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 @dataclass(frozen=True, slots=True)
 class UnverifiedStreamToken:
     """
-    A token taken apart. Its claims are what it says, which proves nothing yet.
+    A parsed token. Its claims are not verified.
 
     Attributes:
-        user_id: `None` where the claim is missing or no text.
+        user_id: User ID; `None` if the claim is missing or not a string.
         issued_at: `iat`, epoch seconds.
         expires_at: `exp`, epoch seconds.
     """
@@ -41,13 +41,16 @@ class UnverifiedStreamToken:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """
-    What an operator wants to know of a token.
+    Findings about a token.
 
     Attributes:
-        api_key: The Stream key that signed it; `None` when no key in use did.
-        key_state: That key's state.
-        fingerprint: Of that key's secret.
-        faults: Why it would be refused, with Stream's code; none when Stream takes it.
+        user_id: User ID that the token names.
+        issued_at: `iat`, epoch seconds.
+        expires_at: `exp`, epoch seconds.
+        api_key: Stream key that signed the token; `None` if no key in use did.
+        key_state: State of that key.
+        fingerprint: Fingerprint of that key's secret.
+        faults: Reasons for a refusal, with Stream's code; empty if Stream accepts the token.
     """
 
     user_id: str | None
@@ -61,25 +64,27 @@ class Inspection:
 
 def parse(token: str) -> UnverifiedStreamToken:
     """
-    Take a token apart.
+    Parse a token.
 
     Raises:
-        ValueError: It is no Stream token; the text says what it is instead.
+        ValueError: The text is not a Stream token; the message says what is wrong.
     """
     if len(token) > MAX_LENGTH or not _COMPACT.fullmatch(token):
-        raise ValueError("this is no token: three parts of letters, digits, - and _ with dots")
+        raise ValueError(
+            "this is not a token: three parts of letters, digits, - and _, separated by dots"
+        )
     header, claims, signature = token.split(".")
     algorithm = _json(header).get("alg")
     if algorithm != "HS256":
         raise ValueError(
-            f"this is no token of Stream's, which are HS256, but {str(algorithm)[:20]!r}: if your "
-            "identity provider made it, ask `tokensvc doctor --token -`"
+            f"this is not a Stream token: its algorithm is {str(algorithm)[:20]!r}, not HS256. For "
+            "a token of your identity provider use `tokensvc doctor --token -`"
         )
-    stated = _json(claims)
+    members = _json(claims)
     return UnverifiedStreamToken(
-        user_id=stated["user_id"] if isinstance(stated.get("user_id"), str) else None,
-        issued_at=_time(stated, "iat"),
-        expires_at=_time(stated, "exp"),
+        user_id=members["user_id"] if isinstance(members.get("user_id"), str) else None,
+        issued_at=_time(members, "iat"),
+        expires_at=_time(members, "exp"),
         signing_input=f"{header}.{claims}".encode("ascii"),
         signature=_decode(signature),
     )
@@ -87,12 +92,12 @@ def parse(token: str) -> UnverifiedStreamToken:
 
 def explain(token: UnverifiedStreamToken, ring: StreamKeyRing, standing: Standing) -> Inspection:
     """
-    Say which key signed a token, and why it would be refused.
+    Find the key that signed a token, and the reasons for a refusal.
 
     Args:
-        token: From `parse`.
-        ring: At least as new as `standing.ring_version`.
-        standing: Of the user that the token names.
+        token: Result of `parse`.
+        ring: Key ring of the version `standing.ring_version`.
+        standing: Standing of the user that the token names.
     """
     key = next((key for key in ring.keys if _signed_by(token, key)), None)
     return Inspection(
@@ -114,19 +119,21 @@ def _signed_by(token: UnverifiedStreamToken, key: StreamKey) -> bool:
 def _faults(token: UnverifiedStreamToken, key: StreamKey | None, standing: Standing) -> list[str]:
     faults = []
     if key is None:
-        faults.append("no Stream key in use here has signed it (code 43)")
+        faults.append("no Stream key of this service signed it (code 43)")
     if not token.user_id:
-        faults.append("it names no user: a genuine one is an admin token, which no client may have")
+        faults.append(
+            "it names no user: if it is genuine, it is an admin token, which no client may have"
+        )
     if token.expires_at is not None and token.expires_at <= standing.now:
         faults.append(f"it expired {standing.now - token.expires_at} s ago (code 40)")
     if token.issued_at is not None and token.issued_at > standing.now:
         ahead = token.issued_at - standing.now
-        faults.append(f"it is issued {ahead} s ahead of this machine's clock (code 42)")
+        faults.append(f"its `iat` is {ahead} s in the future (code 42)")
     cut_off = standing.tokens_valid_after
     if cut_off is not None and (token.issued_at is None or token.issued_at < cut_off):
         faults.append("it was issued before a revocation (code 40)")
     if standing.suspended:
-        faults.append("the user is suspended: this service mints no further token")
+        faults.append("the user is suspended: this service mints no token for them")
     return faults
 
 
@@ -137,18 +144,18 @@ def _json(segment: str) -> dict[str, Any]:
         value = None
     if isinstance(value, dict):
         return value
-    raise ValueError("this is no token: its parts are no JSON objects")
+    raise ValueError("this is not a token: its parts are not JSON objects")
 
 
 def _decode(segment: str) -> bytes:
     try:
         return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError as error:
-        raise ValueError("this is no token: its parts are no base64url") from error
+        raise ValueError("this is not a token: its parts are not base64url") from error
 
 
 def _time(claims: dict[str, Any], name: str) -> int | None:
     value = claims.get(name)
     if value is None or (type(value) is int and abs(value) < _INT64):
         return value
-    raise ValueError(f"its {name} is no integer: Stream refuses it (code 5)")
+    raise ValueError(f"its `{name}` is not an integer: Stream refuses it (code 5)")

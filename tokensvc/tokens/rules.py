@@ -1,7 +1,7 @@
 """
-The decision: may this caller have a token, for whom, signed by which key, and for how long.
+The decision: whether this caller gets a token, for which user, with which key and lifetime. Pure.
 
-Pure: everything that it depends on is an argument. The order of the refusals is the contract's.
+The order of the refusals is the contract's.
 """
 
 from dataclasses import dataclass
@@ -56,14 +56,15 @@ class TokenRequest(TokenQuery, frozen=True, forbid_unknown_fields=True):
 @dataclass(frozen=True, slots=True)
 class Permit:
     """
-    The evidence that a token may be signed. Made by `authorize` alone, and only a permit is signed.
+    Proof that a token may be signed. Only `authorize` makes one, and only a permit is signed.
 
     Attributes:
-        user_id: Legal and not empty: without `user_id` a token is an admin token on Stream.
-        key: The Stream key that signs.
+        user_id: Legal user ID, not empty: without `user_id` a token is an admin token on Stream.
+        key: Stream key that signs.
         now: Epoch seconds at which the standing was read.
-        issued_at: The `iat`, epoch seconds, never after `now`.
-        expires_at: The `exp`, epoch seconds.
+        issued_at: `iat`, epoch seconds, never after `now`.
+        expires_at: `exp`, epoch seconds.
+        user: The checked user object, for the response only.
     """
 
     user_id: str
@@ -71,14 +72,15 @@ class Permit:
     now: int
     issued_at: int
     expires_at: int
+    user: dict[str, Any] | None
 
 
-def subject_of(request: TokenRequest, caller: Caller, alphabet: user_ids.Alphabet) -> str:
+def token_user_id(request: TokenRequest, caller: Caller, alphabet: user_ids.Alphabet) -> str:
     """
-    Give the user id that a token would be for, to read its standing.
+    Return the ID of the user that the token is for.
 
-    The scope is looked at here, before the standing: a client that may not mint shall not learn
-    from the refusal who is suspended.
+    Checks the scope before the standing is read: a client that may not mint must not learn from
+    the refusal which users are suspended.
 
     Raises:
         Refusal: `malformed_request`, `insufficient_scope` or `user_id_invalid`.
@@ -86,7 +88,7 @@ def subject_of(request: TokenRequest, caller: Caller, alphabet: user_ids.Alphabe
     if isinstance(caller, UserCaller):
         if request.auth_time is not None:
             raise Refusal(
-                Code.MALFORMED_REQUEST, "Only a service may state `auth_time`: leave it out."
+                Code.MALFORMED_REQUEST, "Only a service may send `auth_time`: leave it out."
             )
         return caller.user_id
     if MINT_SCOPE not in caller.scopes:
@@ -110,13 +112,13 @@ def authorize(
     Decide whether a token may be minted.
 
     Args:
-        request: What is asked for.
-        caller: Who asks, verified.
-        user_id: Whom the token is for, from `subject_of`.
-        standing: Read after the caller was verified.
-        ring: At least as new as `standing.ring_version`.
-        settings: The policy.
-        jitter: Random, 0 to 1.
+        request: Parsed request.
+        caller: Authenticated caller.
+        user_id: User ID from `token_user_id`.
+        standing: Standing of that user, read after the caller was authenticated.
+        ring: Key ring of the version `standing.ring_version`.
+        settings: Lifetime, skew and whether a key must be named.
+        jitter: Random number from 0 to 1.
 
     Raises:
         Refusal: The first that applies, in the contract's order.
@@ -128,8 +130,8 @@ def authorize(
     if issued_at is None:
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,
-            "A revocation takes effect this very second: ask again in a second.",
-            reason="cut-off ahead",
+            "A revocation is taking effect: retry in 1 s.",
+            reason="cut-off in the future",
             retry_after=1,
         )
     return Permit(
@@ -138,12 +140,13 @@ def authorize(
         now=standing.now,
         issued_at=issued_at,
         expires_at=standing.now + _lifetime(request.ttl, settings, jitter),
+        user=request.user,
     )
 
 
 def check_auth_time(request: TokenRequest, now: float) -> None:
     """
-    Refuse a sign-in that lies in the future, which would outlast a revocation yet to come.
+    Refuse a sign-in time in the future, which a later revocation would not cover.
 
     Raises:
         Refusal: `malformed_request`.
@@ -151,8 +154,8 @@ def check_auth_time(request: TokenRequest, now: float) -> None:
     if request.auth_time is not None and request.auth_time > now + AUTH_TIME_AHEAD:
         raise Refusal(
             Code.MALFORMED_REQUEST,
-            f"`auth_time` lies over {AUTH_TIME_AHEAD} s ahead of this service's clock: "
-            "send when the user signed in, in epoch seconds.",
+            f"`auth_time` is over {AUTH_TIME_AHEAD} s in the future: send the time of the user's "
+            "sign-in in epoch seconds.",
         )
 
 
@@ -160,8 +163,8 @@ def _check_request(request: TokenRequest, user_id: str) -> None:
     if request.user_id is not None and request.user_id != user_id:
         raise Refusal(
             Code.USER_ID_MISMATCH,
-            "`user_id` is not the user of this credential: leave it out, "
-            "or ask GET /v1/me for the id.",
+            "`user_id` is not the user of this credential: leave it out, or get the ID from "
+            "GET /v1/me.",
         )
     if request.user is not None:
         stream_user.check(request.user, user_id)

@@ -1,4 +1,4 @@
-"""From a request to a token, one numbered step after the other."""
+"""From a request to a token, in numbered steps (`docs/life-of-a-token-request.md`)."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ class TokenService:
     Mints tokens.
 
     Args:
-        clock: Seconds since the epoch.
-        random: Gives a number from 0 to 1, for the jitter of the default life.
+        clock: Epoch seconds.
+        random: Returns a number from 0 to 1, for the jitter of the default lifetime.
     """
 
     def __init__(
@@ -54,35 +54,34 @@ class TokenService:
         """
         Mint a token for the caller, or for the user that a service names.
 
-        The route parses the request (step 1) and answers (step 8).
-
         Args:
-            request: What is asked for; proves nothing.
-            credential: Not verified yet.
-            address: Of the client, for the limit on failures.
+            request: Parsed request; it proves nothing.
+            credential: Unverified credential.
+            address: Client address, for the limit on failures.
 
         Raises:
             Refusal: The first that applies, in the contract's order.
         """
+        # 1 parse: the route has, except for this member, which needs the clock.
         rules.check_auth_time(request, self._clock())
-        # 2, 3: limit failures by address; authenticate.
+        # 2 authenticate, and count failures by address.
         caller = self._callers.authenticate(credential, address)
-        # 4: limit by the verified user, or by the service.
-        self._callers.admit(caller)
+        # 3 limit by user or by service.
+        self._callers.check_limit(caller)
         return self.mint_for(caller, request)
 
     def mint_for(self, caller: Caller, request: TokenRequest) -> MintedToken:
         """
-        Mint a token for a caller that is authenticated and admitted.
+        Mint a token for an authenticated caller.
 
         Raises:
-            Refusal: As `mint_token`, from the standing on.
+            Refusal: The first that applies from the standing on.
         """
-        user_id = rules.subject_of(request, caller, self._alphabet)
-        # 5: read the standing, in one statement; the ring is as new as that statement says.
+        user_id = rules.token_user_id(request, caller, self._alphabet)
+        # 4 read the standing in one statement; load the key ring of exactly that version.
         standing = self._standings.read(user_id)
         ring = self._keys.ring_at(standing.ring_version)
-        # 6: decide.
+        # 5 authorize.
         permit = rules.authorize(
             request=request,
             caller=caller,
@@ -92,8 +91,9 @@ class TokenService:
             settings=self._settings,
             jitter=self._random(),
         )
-        # 7: sign.
+        # 6 sign.
         minted = signer.sign(permit)
+        # 7 count and log; the route responds.
         issuer = caller.issuer if isinstance(caller, UserCaller) else "service"
         metrics.count_mint(issuer=issuer, named=request.api_key is not None)
         if request.api_key is None:
