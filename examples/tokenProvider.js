@@ -1,5 +1,5 @@
 /**
- * A token provider for Stream Chat that asks your tokensvc. Copy this file into your app.
+ * A token provider for Stream Chat that calls your tokensvc. Copy this file into your app.
  *
  *   const tokenProvider = makeTokenProvider({
  *     url: "https://tokens.example.com/v1/token",
@@ -9,23 +9,24 @@
  *   });
  *   await chatClient.connectUser({ id, name }, tokenProvider);
  *
- * Stream's client waits for a provider without end, asks several times at once, and stays broken
- * once a provider has failed. So this one limits each attempt, asks once for all who wait, and
- * tries again by itself. Make one at each sign-in: after onSignedOut it asks no more.
+ * Stream's client waits for a provider without a limit, calls it several times at once, and does not
+ * recover after a provider has failed. This provider limits each attempt in time, sends one request
+ * for all callers, and retries. Create one at each sign-in: after onSignedOut it sends no request.
  *
- * url            of /v1/token, or of your own backend's route (see express/, django/)
- * getCredential  gives the token of your identity provider; `refresh`: the last one was refused.
- *                Leave it out if a cookie tells your own backend who asks.
- * apiKey, user   what you give to StreamChat and to connectUser, to have them checked
- * onSignedOut    is called once, when the user must sign in again or is suspended
- * timeLimit, giveUpAfter   milliseconds: of one attempt; after which no further one begins
+ * url            URL of /v1/token, or of your own backend's route (see express/, django/)
+ * getCredential  returns the token of your identity provider; `refresh` means that the last one was
+ *                refused. Omit it if a cookie identifies the user at your own backend.
+ * apiKey, user   what you pass to StreamChat and to connectUser; the service checks them
+ * onSignedOut    called once, when the user must sign in again or is suspended
+ * timeLimit      milliseconds for one attempt
+ * giveUpAfter    milliseconds after which no further attempt starts
  */
 export function makeTokenProvider({
   url, getCredential, apiKey, user, onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
 }) {
-  let asking, signedOut;
+  let pending, signedOut;
 
-  async function ask(refresh, signal) {
+  async function requestToken(refresh, signal) {
     const credential = await getCredential?.(refresh);
     const response = await fetch(url, {
       method: "POST",
@@ -39,17 +40,17 @@ export function makeTokenProvider({
     const body = await response.json();
     const token = /^[\w-]+\.[\w-]+\.[\w-]+$/.exec(body.token)?.[0];
     if (response.ok && token) return token;
-    const reason = new Error(body.detail ?? "the answer holds no token");
+    const error = new Error(body.detail ?? "the response contains no token");
     const retryAfter = Number(response.headers.get("Retry-After")) * 1000 || 0;
-    throw Object.assign(reason, { code: body.code, status: response.status, retryAfter });
+    throw Object.assign(error, { code: body.code, status: response.status, retryAfter });
   }
 
-  async function askUntilAnswered() {
+  async function requestUntilDone() {
     const end = Date.now() + giveUpAfter;
     for (let attempt = 0, refresh = false; ; attempt++) {
       try {
         const signal = AbortSignal.timeout(timeLimit);
-        return await Promise.race([ask(refresh, signal), rejectedBy(signal)]);
+        return await Promise.race([requestToken(refresh, signal), rejectedBy(signal)]);
       } catch (error) {
         if (error.code === "sign_in_required" || error.code === "user_suspended") {
           signedOut = error;
@@ -57,10 +58,10 @@ export function makeTokenProvider({
           throw error;
         }
         const refused = error.status === 401 && getCredential && !refresh;
-        const passing = !(error.status < 500) || error.status === 429; // no status: the network
+        const isTemporary = !(error.status < 500) || error.status === 429; // without a status: network error
         const backOff = Math.min(250 * 2 ** attempt, 8000) * (0.5 + Math.random());
         const pause = refused ? 0 : (error.retryAfter ?? 0) + backOff;
-        if (!(refused || passing) || Date.now() + pause > end) throw error;
+        if (!(refused || isTemporary) || Date.now() + pause > end) throw error;
         refresh = refused;
         await new Promise((resolve) => setTimeout(resolve, pause));
       }
@@ -69,7 +70,7 @@ export function makeTokenProvider({
 
   return async function tokenProvider() {
     if (signedOut) throw signedOut;
-    return (asking ??= askUntilAnswered().finally(() => (asking = undefined)));
+    return (pending ??= requestUntilDone().finally(() => (pending = undefined)));
   };
 }
 

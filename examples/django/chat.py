@@ -1,4 +1,4 @@
-"""Your Django backend as the token provider of its own users: its session says who asks."""
+"""Your Django backend as the token provider: its session identifies the user."""
 
 import json
 import time
@@ -12,18 +12,18 @@ from django.views.decorators.csrf import csrf_exempt
 
 
 @receiver(user_logged_in)
-def remember_when(request, **_):
-    request.session["signed_in_at"] = int(time.time())  # of this session, unlike user.last_login
+def store_sign_in_time(request, **_):
+    request.session["signed_in_at"] = int(time.time())  # of this session; user.last_login is of any session
 
 
-@csrf_exempt  # it changes nothing, and no other origin can read the answer
+@csrf_exempt  # changes nothing, and no other origin can read the response
 def chat_token(request):
     if not request.user.is_authenticated:
         return JsonResponse({"code": "sign_in_required", "detail": "Sign in first."}, status=401)
-    who = {"user_id": str(request.user.pk), "auth_time": request.session.get("signed_in_at")}
-    asked = {**json.loads(request.body or "{}"), **who}  # the client may name its api_key
-    answer = requests.post(settings.CHAT_URL, json=asked, auth=settings.CHAT_CLIENT, timeout=4)
-    if answer.json().get("code", "").startswith(("credentials", "insufficient_scope")):
-        return JsonResponse({}, status=502)  # wrong between the two backends, not with the user
-    kept = {k: v for k, v in answer.headers.items() if k in ("Cache-Control", "Retry-After")}
-    return JsonResponse(answer.json(), status=answer.status_code, headers=kept)
+    identity = {"user_id": str(request.user.pk), "auth_time": request.session.get("signed_in_at")}
+    body = {**json.loads(request.body or "{}"), **identity}  # the client may name its api_key
+    response = requests.post(settings.CHAT_URL, json=body, auth=settings.CHAT_CLIENT, timeout=4)
+    if response.json().get("code", "").startswith(("credentials", "insufficient_scope")):
+        return JsonResponse({}, status=502)  # a fault between the backends, not of the user
+    headers = {k: v for k, v in response.headers.items() if k in ("Cache-Control", "Retry-After")}
+    return JsonResponse(response.json(), status=response.status_code, headers=headers)

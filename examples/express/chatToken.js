@@ -1,8 +1,8 @@
-// Your Express backend as the token provider of its own users: its session says who asks.
+// Your Express backend as the token provider: its session identifies the user.
 //
 //   app.post("/chat-token", express.json(), chatToken);
 //
-// Where you sign a user in, keep both in the session: userId, and signedInAt in epoch seconds.
+// When you sign a user in, store userId and signedInAt (epoch seconds) in the session.
 const { CHAT_URL, CHAT_CLIENT_ID, CHAT_CLIENT_SECRET } = process.env;
 const basic = Buffer.from(`${CHAT_CLIENT_ID}:${CHAT_CLIENT_SECRET}`).toString("base64");
 
@@ -10,19 +10,19 @@ export async function chatToken(req, res) {
   const { userId, signedInAt } = req.session;
   if (!userId) return res.status(401).json({ code: "sign_in_required", detail: "Sign in first." });
 
-  const who = { user_id: userId, auth_time: signedInAt };
-  const answer = await fetch(CHAT_URL, {
+  const identity = { user_id: userId, auth_time: signedInAt };
+  const response = await fetch(CHAT_URL, {
     method: "POST",
     headers: { Authorization: `Basic ${basic}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ ...req.body, ...who }), // the client may name its api_key
+    body: JSON.stringify({ ...req.body, ...identity }), // the client may name its api_key
     signal: AbortSignal.timeout(4000),
   });
-  const body = await answer.json();
+  const body = await response.json();
   if (/^(credentials|insufficient_scope)/.test(body.code)) {
-    return res.status(502).json({}); // wrong between the two backends, not with the user
+    return res.status(502).json({}); // a fault between the backends, not of the user
   }
   for (const name of ["Cache-Control", "Retry-After"]) {
-    if (answer.headers.has(name)) res.set(name, answer.headers.get(name));
+    if (response.headers.has(name)) res.set(name, response.headers.get(name));
   }
-  res.status(answer.status).json(body);
+  res.status(response.status).json(body);
 }

@@ -94,7 +94,7 @@ def test_it_never_resolves_with_a_non_token(
     """A good status with anything but a token rejects: the SDK would send it to Stream as it is."""
     endpoint.faults.answer(Answer(200, body), times=None)
     make_provider(driver, endpoint)
-    with pytest.raises(SdkError, match="the answer holds no token"):
+    with pytest.raises(SdkError, match="the response contains no token"):
         driver.call("callProvider")
     assert len(endpoint.calls.all()) == 1
 
