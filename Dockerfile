@@ -1,9 +1,9 @@
-# Two stages: the first one builds, the second one has neither pip nor source.
+# Two stages: the first builds; the second has neither pip nor sources.
 
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# Wheels alone, and only those whose hashes the lock files name: nothing is compiled or looked up.
+# Only wheels whose hashes are in the lock files: nothing is compiled or looked up.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock
@@ -20,13 +20,13 @@ RUN groupadd --system --gid 10001 tokensvc \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin tokensvc \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/tokensvc
 COPY --from=build /opt/tokensvc /opt/tokensvc
-# No secret here: the rule takes the prefix TOKENSVC_ for one.
+# Not a secret: the rule matches the prefix TOKENSVC_.
 # hadolint ignore=DL3064
 ENV PATH="/opt/tokensvc/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
     TOKENSVC_BIND=0.0.0.0:8000 \
     TOKENSVC_DATABASE_URL=sqlite:////var/lib/tokensvc/tokensvc.db
-# By number, so that Kubernetes can see that it is not root.
+# A number lets Kubernetes verify that it is not root.
 USER 10001:10001
 VOLUME ["/var/lib/tokensvc"]
 EXPOSE 8000

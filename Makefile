@@ -1,4 +1,4 @@
-# Everything a newcomer needs is `make run` and `make test`; both install into .venv first.
+# Start with `make run` and `make test`. Both install into .venv first.
 PYTHON ?= python3
 BIN    := .venv/bin
 STAMP  := .venv/.installed
@@ -10,7 +10,7 @@ BIND   ?= 127.0.0.1:8000
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Make .venv from the lock file
+install: $(STAMP) ## Create .venv from the lock file
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -21,7 +21,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 run: install ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines
 	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND)
 
-test: install ## Run every test (starts its own PostgreSQL, Redis and Node)
+test: install ## Run all tests (starts its own PostgreSQL, Redis and Node)
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: install ## Run the rules and HTTP tests on SQLite only
@@ -33,7 +33,7 @@ lint: install ## Check style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-lock: install ## Write the lock files anew from pyproject.toml
+lock: install ## Update the lock files from pyproject.toml
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
@@ -44,15 +44,15 @@ lock: install ## Write the lock files anew from pyproject.toml
 contract: install ## Write the schemas of openapi.yaml from the structs
 	$(BIN)/python -m testing.contract
 
-bench: install ## Measure a mint against its peers and print the ratios
+bench: install ## Measure a mint next to its peers and print the ratios
 	$(BIN)/python -m bench
 
-proofs: install ## Prove at length that nothing leaks and nothing is lost, and print the figures
+proofs: install ## Run the long proofs and print their figures
 	$(BIN)/python -m proofs
 
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk
 
-clean: ## Remove what install, tests and runs have made (not var/)
+clean: ## Remove generated files (not var/)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

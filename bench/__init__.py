@@ -1,6 +1,6 @@
 """
-What a mint costs, beside its peers, measured side by side in one run: `python -m bench`.
+The cost of a mint, measured next to its peers in one run: `python -m bench`.
 
-Owns the peers, the load, the measurement and the table of ratios. Leaves the service as it is
-deployed: the same command, the same settings, everything on. Linux only: it reads /proc.
+Owns the peers, the load, the measurement and the table of ratios. The service runs as deployed:
+same command, same settings, everything enabled. Linux only, because it reads /proc.
 """
