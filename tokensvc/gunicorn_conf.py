@@ -90,8 +90,3 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's
     """Read the settings again for the new workers."""
     startup.reload()
-
-
-def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's
-    """Fold the figures of a worker that ended into the archive."""
-    multiprocess.archive(worker.pid)

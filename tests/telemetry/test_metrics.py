@@ -1,16 +1,17 @@
 """What is counted, and that the figures of many processes stay together."""
 
+import re
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from tokensvc.telemetry import metrics, multiprocess
+from tokensvc.telemetry import metrics
 
 
 def figure(name: str, **labels: str) -> float:
@@ -103,107 +104,92 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
 from tokensvc.telemetry import metrics
 for _ in range(int(sys.argv[2])):
     metrics.count_request("/v1/token", "POST", "200", 0.003)
-print(os.getpid())
+print("counted", flush=True)
+sys.stdin.read()
 """
 
-MASTER = """
+SCRAPE = """
 import os, sys
-from pathlib import Path
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+from tokensvc.telemetry import metrics
+print(metrics.render()[0].decode())
+"""
+
+FORK = """
+import os, sys
 from tokensvc.telemetry import multiprocess
-(Path(sys.argv[1]) / "counter_1.db").write_bytes(b"left over")
 multiprocess.prepare(sys.argv[1])
-"""
-
-ARCHIVE = """
-import os, sys
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
-from tokensvc.telemetry import multiprocess
-multiprocess.archive(int(sys.argv[2]))
-"""
-
-ARCHIVE_WHILE_READ = """
-import os, sys
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
-from tokensvc.telemetry import multiprocess
-with multiprocess.reading(sys.argv[1]):
-    multiprocess.archive(int(sys.argv[2]))
-multiprocess.archive(int(sys.argv[3]))
+from tokensvc.telemetry import metrics
+metrics.count_limiter_fallback()
+if os.fork() == 0:
+    metrics.count_limiter_fallback()
+    os._exit(0)
+os.wait()
+metrics.count_limiter_fallback()
 """
 
 
-def run(program: str, *arguments: object) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
-        check=True,
-        capture_output=True,
+@contextmanager
+def worker(folder: Path, requests: int) -> Iterator[subprocess.Popen[str]]:
+    """Run a worker that has counted so many requests."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(folder), str(requests)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-    ).stdout.strip()
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "counted\n"
+        yield process
+        process.kill()
 
 
-def scrape(folder: Path) -> tuple[str, ...]:
-    """Give the lines of the requests' figures, as a fresh worker renders them."""
-    body = run(
-        """
-        import os, sys
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
-        from tokensvc.telemetry import metrics
-        print(metrics.render()[0].decode())
-        """,
-        folder,
-    )
-    return tuple(line for line in body.splitlines() if line.startswith("tokensvc_request"))
+def run(program: str, folder: Path) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", program, str(folder)], check=True, capture_output=True, text=True
+    ).stdout
 
 
-def archive(folder: Path, pid: str) -> None:
-    run(ARCHIVE, folder, pid)
+def requests_counted(folder: Path) -> int:
+    """Return the sum over all workers, as a scrape shows it."""
+    found = re.search(r"^tokensvc_requests_total{.*} (.*)$", run(SCRAPE, folder), re.MULTILINE)
+    assert found
+    return int(float(found[1]))
 
 
-def test_figures_survive_their_workers(tmp_path: Path) -> None:
-    """Workers add up; a dead one's figures move to the archive, and no total ever falls."""
-    run(MASTER, tmp_path)
-    first, second = (run(WORKER, tmp_path, count) for count in (3, 4))
-    together = scrape(tmp_path)
-    assert 'tokensvc_requests_total{method="POST",route="/v1/token",status="200"} 7.0' in together
-    assert 'tokensvc_request_seconds_bucket{le="0.005",route="/v1/token"} 7.0' in together
-    for pid in (first, second, first):  # archived twice counts once
-        archive(tmp_path, pid)
-        assert sorted(scrape(tmp_path)) == sorted(together)
-    assert not list(tmp_path.glob(f"*_{first}.db")) + list(tmp_path.glob(f"*_{second}.db"))
+def test_scrape_adds_up_live_and_ended_workers(tmp_path: Path) -> None:
+    """Each live worker has files of its own; the figures of an ended one stay in the total."""
+    with worker(tmp_path, 3):
+        with worker(tmp_path, 4):
+            assert requests_counted(tmp_path) == 7
+        assert requests_counted(tmp_path) == 7
 
 
-def test_files_do_not_pile_up(tmp_path: Path) -> None:
-    """However many workers came and went, a scrape reads two files for them."""
-    run(MASTER, tmp_path)
-    for _ in range(5):
-        archive(tmp_path, run(WORKER, tmp_path, 1))
-    kept = {path.name for path in tmp_path.glob("*.db")}
-    assert kept == {"counter_archive.db", "histogram_archive.db"}
-    assert any(line.endswith(" 5.0") for line in scrape(tmp_path))
+def test_new_worker_continues_the_files_of_an_ended_one(tmp_path: Path) -> None:
+    """The number of files does not grow with the number of workers that have ended."""
+    for _ in range(4):
+        with worker(tmp_path, 2):
+            pass
+    assert {path.name for path in tmp_path.glob("*.db")} == {"counter_0.db", "histogram_0.db"}
+    assert requests_counted(tmp_path) == 8
 
 
-def test_a_start_begins_with_no_files(tmp_path: Path) -> None:
-    """What an earlier life left behind is no part of this one."""
-    run(MASTER, tmp_path)
-    assert not list(tmp_path.glob("*.db"))
+def test_forked_worker_counts_in_files_of_its_own(tmp_path: Path) -> None:
+    """The master and its workers never write the same file."""
+    run(FORK, tmp_path)
+    assert {path.name for path in tmp_path.glob("counter_*")} == {"counter_0.db", "counter_1.db"}
+    assert "tokensvc_limiter_fallbacks_total 3.0" in run(SCRAPE, tmp_path)
 
 
-def test_a_worker_killed_at_its_start_does_not_stop_the_scrape(tmp_path: Path) -> None:
-    """A file that was made and never filled is swept away."""
-    run(MASTER, tmp_path)
-    (tmp_path / "counter_4711.db").touch()
-    archive(tmp_path, "4711")
-    run(WORKER, tmp_path, 2)
-    assert any(line.endswith(" 2.0") for line in scrape(tmp_path))
+def test_worker_killed_before_its_first_write_does_not_break_the_scrape(tmp_path: Path) -> None:
+    """The next worker fills the empty file that an ended one left."""
+    (tmp_path / "counter_0.db").touch()
+    with worker(tmp_path, 2):
+        assert requests_counted(tmp_path) == 2
 
 
-def test_nothing_is_moved_while_a_scrape_reads(tmp_path: Path) -> None:
-    """Else a figure would count twice or not at all; the master does not wait for a worker."""
-    run(MASTER, tmp_path)
-    first, second = (run(WORKER, tmp_path, 1) for _ in range(2))
-    with multiprocess.reading(tmp_path):
-        archive(tmp_path, first)
-        assert (tmp_path / f"counter_{first}.db").exists()
-    run(ARCHIVE_WHILE_READ, tmp_path, first, second)
-    assert not (tmp_path / f"counter_{first}.db").exists()
-    assert not (tmp_path / f"counter_{second}.db").exists()
-    assert any(line.endswith(" 2.0") for line in scrape(tmp_path))
+def test_start_removes_files_of_an_earlier_service(tmp_path: Path) -> None:
+    """A service starts with all totals at zero."""
+    (tmp_path / "counter_0.db").write_bytes(b"stale")
+    run(FORK, tmp_path)
+    assert "tokensvc_limiter_fallbacks_total 3.0" in run(SCRAPE, tmp_path)

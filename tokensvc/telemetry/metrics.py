@@ -1,12 +1,12 @@
 """
 The service's metrics, counted through functions and rendered for Prometheus.
 
-A label set is bound to its child once and then found by one dictionary look-up, since
-`labels()` costs more than the increment. Labels come from closed sets (routes, configured issuers,
-codes): a value that a stranger chooses would make a time series of each of their ideas.
+A label set is bound to its child once and then found by one dictionary look-up, because `labels()`
+costs more than the increment. Labels come from closed sets (routes, configured issuers, codes): a
+value that a client chooses would let it create any number of time series.
 
-Under gunicorn the variable PROMETHEUS_MULTIPROC_DIR must be set before the first import of this
-module (`tokensvc.telemetry.multiprocess.prepare`), because the library looks at it only once.
+Under gunicorn `tokensvc.telemetry.multiprocess.prepare` must run before the first import of this
+module, because the metrics decide when they are defined where they count.
 """
 
 import os
@@ -21,41 +21,43 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from tokensvc.telemetry.multiprocess import DIRECTORY_VARIABLE, reading
+from tokensvc.telemetry.multiprocess import DIRECTORY_VARIABLE, slot
 
+if DIRECTORY_VARIABLE in os.environ:
+    values.ValueClass = values.MultiProcessValue(slot)
 disable_created_metrics()
 
 REQUESTS = Counter(
-    "tokensvc_requests", "Requests that were answered.", ["route", "method", "status"]
+    "tokensvc_requests", "Requests and their responses.", ["route", "method", "status"]
 )
 REQUEST_SECONDS = Histogram(
     "tokensvc_request_seconds",
-    "Time from the first byte of a request's head to its answer.",
+    "Time from the first byte of a request's head to its response.",
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 MINTS = Counter(
     "tokensvc_mints",
-    "Stream tokens that were minted, by who vouched for the user and whether the client named "
-    "its API key.",
+    "Minted Stream tokens by issuer, and by whether the client named its API key.",
     ["issuer", "key"],
 )
-REFUSALS = Counter("tokensvc_refusals", "Requests that were refused, by problem code.", ["code"])
-AUTH_FAILURES = Counter(
-    "tokensvc_auth_failures", "Credentials that were refused, by their kind.", ["credential"]
-)
+REFUSALS = Counter("tokensvc_refusals", "Refused requests by problem code.", ["code"])
+AUTH_FAILURES = Counter("tokensvc_auth_failures", "Refused credentials by kind.", ["credential"])
 JWKS_FETCHES = Counter(
-    "tokensvc_jwks_fetches", "Fetches of identity providers' keys.", ["issuer", "outcome"]
+    "tokensvc_jwks_fetches",
+    "Fetches of identity providers' keys by issuer and outcome.",
+    ["issuer", "outcome"],
 )
 LIMITER_FALLBACK = Counter(
     "tokensvc_limiter_fallbacks", "Rate limits counted in memory because Redis failed."
 )
 STREAM_CALLS = Counter(
     "tokensvc_stream_calls",
-    "Calls that bring cut-offs and profiles over to Stream, by what came of them.",
+    "Calls that deliver cut-offs and profiles to Stream, by result.",
     ["kind", "result"],
 )
 
@@ -65,7 +67,7 @@ _Child = TypeVar("_Child", Counter, Histogram)
 
 
 class _Bound(dict[tuple[str, ...], _Child], Generic[_Child]):
-    """The children of one metric by their label values."""
+    """Children of one metric by their label values."""
 
     def __init__(self, child_of: Callable[..., _Child]) -> None:
         super().__init__()
@@ -88,13 +90,13 @@ _stream_calls = _Bound(STREAM_CALLS.labels)
 
 def count_request(route: str, method: str, status: str, seconds: float) -> None:
     """
-    Count an answered request.
+    Count a request and its response.
 
     Args:
-        route: The rule of the URL map, or one word for everything outside it.
-        method: As it came; one that no route has is counted as `other`.
-        status: The three digits.
-        seconds: How long it took.
+        route: Rule of the URL map, or one word for all other paths.
+        method: HTTP method. Methods that no route has are counted as `other`.
+        status: Three digits.
+        seconds: Duration.
     """
     _requests[route, method if method in _METHODS else "other", status].inc()
     _request_seconds[(route,)].observe(seconds)
@@ -105,9 +107,9 @@ def count_mint(issuer: str, *, named: bool) -> None:
     Count a minted token.
 
     Args:
-        issuer: The configured name of the user's issuer, or `service`.
-        named: Whether the request named its `api_key`: one that did not breaks the client
-            when the active key changes.
+        issuer: Configured name of the user's issuer, or `service`.
+        named: Whether the request named its `api_key`. Clients that do not name it fail when the
+            active key changes.
     """
     _mints[issuer, "named" if named else "unnamed"].inc()
 
@@ -123,12 +125,12 @@ def count_auth_failure(credential: str) -> None:
 
 
 def count_jwks_fetch(issuer: str, outcome: str) -> None:
-    """Count a fetch of an issuer's keys, by the issuer's configured name: `ok` or `failed`."""
+    """Count a fetch of the keys of a configured issuer by its outcome, `ok` or `failed`."""
     _jwks_fetches[issuer, outcome].inc()
 
 
 def count_stream_call(kind: str, result: str) -> None:
-    """Count a call for deliveries of a kind (`app`, `user`, `profile`) by its result."""
+    """Count a call to Stream by kind of delivery (`app`, `user`, `profile`) and result."""
     _stream_calls[kind, result].inc()
 
 
@@ -138,11 +140,10 @@ def count_limiter_fallback() -> None:
 
 
 def render() -> tuple[bytes, str]:
-    """Give all metrics, of every worker, and their content type."""
+    """Return the metrics of all workers and their content type."""
     directory = os.environ.get(DIRECTORY_VARIABLE)
-    if directory is None:
-        return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=directory)
-    with reading(directory):
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+    registry = REGISTRY
+    if directory is not None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=directory)
+    return generate_latest(registry), CONTENT_TYPE_LATEST
