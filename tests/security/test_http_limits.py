@@ -161,9 +161,9 @@ SLOW_IN_A_THREAD = {
 @contextlib.contextmanager
 def service_with_deadlines(folder: Path, seconds: float) -> Iterator[Service]:
     (folder / "sitecustomize.py").write_text(
-        "from tokensvc.http import reading\n"
-        f"reading.READ_SECONDS = reading.THREAD_SECONDS = {seconds}\n"
-        f"reading.SEND_SECONDS = reading.LINGER_SECONDS = {seconds}\n"
+        "from tokensvc.server import request_reader as reader\n"
+        f"reader.READ_SECONDS = reader.THREAD_SECONDS = {seconds}\n"
+        f"reader.SEND_SECONDS = reader.LINGER_SECONDS = {seconds}\n"
     )
     with running_service(folder, PYTHONPATH=f"{folder}:{ROOT}") as running:
         yield running
