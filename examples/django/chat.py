@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 @receiver(user_logged_in)
 def store_sign_in_time(request, **_):
-    request.session["signed_in_at"] = int(time.time())  # of this session; user.last_login is of any session
+    request.session["signed_in_at"] = int(time.time())  # user.last_login is of any session
 
 
 @csrf_exempt  # changes nothing, and no other origin can read the response
