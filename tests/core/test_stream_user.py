@@ -1,4 +1,4 @@
-"""The user object that a client hands to `connectUser`, as Stream's page on users states it."""
+"""The user object for `connectUser`, as Stream's page on users documents it."""
 
 import json
 
@@ -28,7 +28,7 @@ def refusal_of(user, user_id="bender"):
 @pytest.mark.parametrize(
     "user",
     [
-        pytest.param({"id": "bender"}, id="the id alone"),
+        pytest.param({"id": "bender"}, id="only the ID"),
         pytest.param(BENDER, id="custom data"),
         pytest.param({"id": "bender", "privacy_settings": {}}, id="no privacy setting"),
         pytest.param(
@@ -44,38 +44,33 @@ def refusal_of(user, user_id="bender"):
         ),
     ],
 )
-def test_an_object_of_the_documentation_passes(user):
-    """What Stream documents for `connectUser` is accepted."""
+def test_documented_object_is_accepted(user):
     stream_user.check(user, "bender")
 
 
 @pytest.mark.sec(23)
 @pytest.mark.parametrize("user_id", ["fry", "Bender", "bender ", ""])
-def test_another_users_object_is_refused(user_id):
-    """The object's id is the caller's, to the letter."""
+def test_object_of_another_user_is_refused(user_id):
     assert refusal_of({"id": user_id}).code is Code.USER_ID_MISMATCH
 
 
 @pytest.mark.parametrize(
     "user", [{}, {"id": None}, {"id": 7}, {"id": ["bender"]}, {"ID": "bender"}]
 )
-def test_an_object_without_a_text_as_id_is_refused(user):
-    """`user.id` is required, and text."""
+def test_object_without_a_string_as_id_is_refused(user):
     refusal = refusal_of(user)
     assert refusal.code is Code.USER_INVALID
     assert "user.id" in refusal.detail
 
 
 @pytest.mark.parametrize("member", sorted(stream_user.SERVER_ONLY))
-def test_a_server_only_member_is_refused_by_name(member):
-    """A client cannot set its role, teams, bans or figures; the refusal names the member."""
+def test_server_only_member_is_refused_by_name(member):
     refusal = refusal_of({**BENDER, member: None})
     assert refusal.code is Code.USER_INVALID
     assert member in refusal.detail
 
 
-def test_every_server_only_member_is_named_at_once():
-    """Two forbidden members are named in one refusal."""
+def test_all_server_only_members_are_named_together():
     refusal = refusal_of({**BENDER, "teams": ["red"], "role": "admin"})
     assert "role, teams" in refusal.detail
 
@@ -92,11 +87,10 @@ def test_every_server_only_member_is_named_at_once():
         pytest.param({"read_receipts": {"enabled": "false"}}, id="enabled as text"),
         pytest.param({"read_receipts": {"enabled": 0}}, id="enabled as number"),
         pytest.param({"delivery_receipts": {"enabled": None}}, id="enabled null"),
-        pytest.param({"delivery_receipts": {"enabled": True, "x": 1}}, id="a member too many"),
+        pytest.param({"delivery_receipts": {"enabled": True, "x": 1}}, id="unknown member"),
     ],
 )
 def test_malformed_privacy_settings_are_refused(settings):
-    """`privacy_settings` holds the three documented settings, each `{"enabled": bool}`."""
     refusal = refusal_of({"id": "bender", "privacy_settings": settings})
     assert refusal.code is Code.USER_INVALID
     assert "privacy_settings" in refusal.detail
@@ -116,8 +110,8 @@ def _compact(user):
 
 
 @pytest.mark.parametrize("filler", ["x", "é", "🤖"])
-def test_an_object_is_less_than_five_kilobytes(filler):
-    """5,119 bytes of compact UTF-8 JSON pass and 5,120 do not, in whatever script."""
+def test_object_of_5120_bytes_is_refused(filler):
+    """5,119 bytes of compact UTF-8 JSON pass, in any script."""
     stream_user.check(object_of_size(5119, filler), "bender")
     refusal = refusal_of(object_of_size(5120, filler))
     assert refusal.code is Code.USER_INVALID
@@ -133,7 +127,6 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=12), json_values, max_size=6))
 def test_any_object_is_accepted_or_refused(user):
-    """No object at all does more than pass or raise a refusal of this object."""
     try:
         stream_user.check(user, "bender")
     except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""A user id is legal on Stream, and no two people share one."""
+"""A user ID is legal on Stream, and no two people share one."""
 
 import hashlib
 import string
@@ -56,8 +56,8 @@ def mapped(
         pytest.param("John", id="capital under the documented alphabet"),
     ],
 )
-def test_an_illegal_id_is_refused(user_id):
-    """What Stream does not document is refused, and the refusal states the rule."""
+def test_illegal_id_is_refused(user_id):
+    """The refusal states the rule."""
     with pytest.raises(Refusal) as refused:
         user_ids.check(user_id, Alphabet.DOCUMENTED)
     assert refused.value.code is Code.USER_ID_INVALID
@@ -68,16 +68,14 @@ def test_an_illegal_id_is_refused(user_id):
 @given(legal_ids)
 @example("a" * 255)
 @example("@_-")
-def test_a_legal_id_passes_unchanged(user_id):
-    """Every id of 1 to 255 documented characters is legal, under both alphabets."""
+def test_legal_id_is_returned_unchanged(user_id):
     assert user_ids.check(user_id, Alphabet.DOCUMENTED) == user_id
     assert user_ids.check(user_id, Alphabet.EXTENDED) == user_id
 
 
 @pytest.mark.sec(23)
 @given(st.text(max_size=300))
-def test_the_alphabets_differ_in_capitals_alone(text):
-    """The extended alphabet admits exactly those ids that are legal once in lower case ASCII."""
+def test_alphabets_differ_only_in_capitals(text):
     lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
     assert user_ids.is_legal(text, Alphabet.EXTENDED) == user_ids.is_legal(
         lowered, Alphabet.DOCUMENTED
@@ -98,8 +96,8 @@ def test_the_alphabets_differ_in_capitals_alone(text):
         pytest.param("jo\ud800hn", id="lone surrogate"),
     ],
 )
-def test_a_subject_that_is_no_text_has_no_id(subject, mapping):
-    """No mapping gives an id to a claim that is not a non-empty Unicode text."""
+def test_subject_that_is_not_a_string_is_refused(subject, mapping):
+    """By each mapping; an empty string and lone surrogates too."""
     with pytest.raises(Refusal) as refused:
         mapped(subject, mapping)
     assert refused.value.code is Code.USER_ID_INVALID
@@ -107,8 +105,7 @@ def test_a_subject_that_is_no_text_has_no_id(subject, mapping):
 
 @pytest.mark.sec(13)
 @given(legal_ids)
-def test_exact_is_the_identity(subject):
-    """`exact` gives a legal subject as it is, behind the prefix."""
+def test_exact_keeps_a_legal_subject(subject):
     assert mapped(subject) == subject
     assume(len(subject) <= 250)
     assert mapped(subject, prefix="acme-") == "acme-" + subject
@@ -117,16 +114,15 @@ def test_exact_is_the_identity(subject):
 @pytest.mark.sec(13, 23)
 @given(subjects)
 @example("auth0|5f7c8ec7c33c6c004bbafe82")
-def test_exact_never_changes_a_subject(subject):
-    """`exact` refuses what is not legal and names the id that `escape` would give."""
+def test_exact_refuses_an_illegal_subject(subject):
+    """The refusal shows the ID that `escape` would produce."""
     assume(not user_ids.is_legal(subject, Alphabet.DOCUMENTED))
     with pytest.raises(Refusal) as refused:
         mapped(subject, prefix="a-")
     assert repr("a-" + user_ids.escape(subject)) in refused.value.detail
 
 
-def test_the_prefix_counts_towards_the_length():
-    """An id is 255 characters at most with its prefix."""
+def test_prefix_counts_towards_the_maximum_length():
     assert mapped("a" * 250, prefix="acme-")
     with pytest.raises(Refusal):
         mapped("a" * 251, prefix="acme-")
@@ -138,22 +134,21 @@ def test_the_prefix_counts_towards_the_length():
 @example("a_", "a_5f")
 @example("\u00e9", "e\u0301")
 @example("John", "john")
-def test_escape_gives_two_subjects_two_ids(one, other):
-    """`escape` is injective: different subjects, normalisation forms of one included."""
+def test_escape_is_injective(one, other):
+    """Also for two normalisation forms of one text."""
     assert (user_ids.escape(one) == user_ids.escape(other)) == (one == other)
 
 
 @pytest.mark.sec(13)
 @given(subjects)
-def test_escape_can_be_undone(subject):
-    """`unescape` gives back what `escape` was given."""
+def test_unescape_reverses_escape(subject):
     assert user_ids.unescape(user_ids.escape(subject)) == subject
 
 
 @pytest.mark.sec(23)
 @given(subjects)
-def test_escape_gives_a_legal_id(subject):
-    """The escaped subject is a legal id unless it is too long, which is refused."""
+def test_escape_produces_a_legal_id(subject):
+    """Unless it is too long, which is refused."""
     escaped = user_ids.escape(subject)
     if len(escaped) <= user_ids.MAX_LENGTH:
         assert mapped(subject, Mapping.ESCAPE) == user_ids.check(escaped, Alphabet.DOCUMENTED)
@@ -163,8 +158,8 @@ def test_escape_gives_a_legal_id(subject):
 
 
 @given(subjects)
-def test_escape_is_idempotent_only_where_it_changes_nothing(subject):
-    """Escaping twice escapes again: were `_` kept, `_7c` and `|` would share an id."""
+def test_escape_escapes_its_own_output(subject):
+    """If `_` were kept, `_7c` and `|` would share an ID."""
     escaped = user_ids.escape(subject)
     assert (user_ids.escape(escaped) == escaped) == (escaped == subject)
 
@@ -182,7 +177,6 @@ def test_escape_is_idempotent_only_where_it_changes_nothing(subject):
     ],
 )
 def test_escape_writes_bytes_as_hex(subject, user_id):
-    """Each byte of the UTF-8 text outside `a-z 0-9 @ -` is `_` and two lower-case digits."""
     assert mapped(subject, Mapping.ESCAPE, prefix="p_") == "p_" + user_id
 
 
@@ -190,16 +184,14 @@ def test_escape_writes_bytes_as_hex(subject, user_id):
     "text",
     ["", "john_", "john_4", "_4Aohn", "_7C", "John", "a_zz", "_ff", "_c3", "_61", "_ed_a0_80"],
 )
-def test_unescape_refuses_what_escape_never_gives(text):
-    """Text that no subject escapes to is refused, not guessed at."""
+def test_unescape_refuses_text_that_escape_cannot_produce(text):
     with pytest.raises(ValueError):
         user_ids.unescape(text)
 
 
 @pytest.mark.sec(13, 23)
 @given(subjects)
-def test_hash_gives_a_legal_id_and_the_same_one_each_time(subject):
-    """`hash` is deterministic, legal and of one length, whatever the subject."""
+def test_hash_is_deterministic_and_legal(subject):
     user_id = mapped(subject, Mapping.HASH, prefix="acme-")
     assert user_id == mapped(subject, Mapping.HASH, prefix="acme-")
     assert user_ids.is_legal(user_id, Alphabet.DOCUMENTED)
@@ -208,22 +200,21 @@ def test_hash_gives_a_legal_id_and_the_same_one_each_time(subject):
 
 @pytest.mark.sec(13)
 @given(subjects, subjects)
-def test_hash_tells_subjects_and_issuers_apart(one, other):
-    """Another subject, or the same subject of another issuer, hashes to another id."""
+def test_hash_differs_by_subject_and_issuer(one, other):
     assert (mapped(one, Mapping.HASH) == mapped(other, Mapping.HASH)) == (one == other)
     assert mapped(one, Mapping.HASH) != mapped(one, Mapping.HASH, issuer=ISSUER + "/")
 
 
 @pytest.mark.sec(13)
-def test_hash_keeps_issuer_and_subject_apart():
-    """The NUL between issuer and subject keeps `ab`+`c` from hashing like `a`+`bc`."""
+def test_hash_separates_issuer_and_subject():
+    """The NUL between them: `ab`+`c` and `a`+`bc` differ."""
     assert mapped("bc", Mapping.HASH, issuer="a") != mapped("c", Mapping.HASH, issuer="ab")
     digest = hashlib.sha256(b"a\x00bc").hexdigest()
     assert _base32_as_hex(mapped("bc", Mapping.HASH, issuer="a")) == digest
 
 
 def _base32_as_hex(text):
-    """Decode lower-case base32 of 256 bits by arithmetic, as a second opinion."""
+    """Decode lower-case base32 of 256 bits by arithmetic, independently of the library."""
     number = 0
     for letter in text:
         number = number * 32 + (string.ascii_lowercase + "234567").index(letter)

@@ -1,4 +1,4 @@
-"""What tests of issuers share: a store in a real database, and issuers on it."""
+"""Fixtures for issuers: a store in a real database, and issuers on it."""
 
 import ssl
 import threading
@@ -21,7 +21,7 @@ from tokensvc.net import fetch
 MakeIssuers = Callable[..., Issuers]
 
 NAME = "id.acme.example"
-"""A host that only the fixture `resolve` knows."""
+"""A host name that only the fixture `resolve` resolves."""
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def issuer_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
 
 @pytest.fixture
 def store(issuer_database: Database) -> IssuerKeyStore:
-    """Give an empty store: a port, and so an `iss`, may come again."""
+    """Return an empty store: a port, and so an `iss`, can be reused."""
     with issuer_database.write() as tx:
         tx.execute(issuer_keys.delete())
     return IssuerKeyStore(issuer_database)
@@ -43,7 +43,7 @@ def store(issuer_database: Database) -> IssuerKeyStore:
 
 @pytest.fixture
 def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssuers:
-    """Give a function that makes issuers of settings, on the test's store and clock."""
+    """Return a function that builds issuers with the test's store and clock."""
 
     def make(
         *settings: IssuerSettings,
@@ -69,14 +69,14 @@ def wait_until_dated(issuers: Issuers) -> None:
 
 @pytest.fixture
 def idp(clock: Callable[[], float]) -> Iterator[IssuerDouble]:
-    """Give a provider on the test's clock."""
+    """Yield a provider on the test's clock."""
     with IssuerDouble(clock=clock) as double:
         yield double
 
 
 @pytest.fixture
 def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
-    """Give a certificate authority that this process trusts."""
+    """Yield a certificate authority that this process trusts."""
     ca = trustme.CA()
     with ca.cert_pem.tempfile() as path:
         monkeypatch.setenv("SSL_CERT_FILE", path)
@@ -85,7 +85,7 @@ def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
 
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace the name server: each look-up takes the next of these addresses."""
+    """Replace the name server: each look-up returns the next of these addresses."""
     answers: list[str] = []
     real = fetch.socket.getaddrinfo
 

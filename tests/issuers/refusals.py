@@ -1,4 +1,4 @@
-"""Asking for a refusal."""
+"""Expecting a refusal."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tokensvc.issuers.service import Issuers
 
 
 def refused(issuers: Issuers, token: str) -> Refusal:
-    """Give what a token is refused with."""
+    """Return the refusal of a token."""
     with pytest.raises(Refusal) as caught:
         issuers.authenticate(token)
     return caught.value

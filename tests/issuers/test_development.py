@@ -18,10 +18,9 @@ def development(folder: Path) -> DevelopmentIssuer:
     return DevelopmentIssuer(folder / "var" / "development-issuer.key", URL, "tokensvc")
 
 
-def test_its_tokens_sign_its_users_in(
+def test_issued_token_is_accepted(
     tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """A token that was issued just now is accepted under the issuer's own settings."""
     issuer = development(tmp_path)
     caller = make_issuers(issuer.issuer_settings()).authenticate(
         issuer.issue("demo-user", int(clock.now), 3600)
@@ -30,8 +29,9 @@ def test_its_tokens_sign_its_users_in(
     assert caller.signed_in_at == int(clock.now)
 
 
-def test_its_tokens_expire(tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock) -> None:
-    """The lifetime is what was asked for."""
+def test_issued_token_expires(
+    tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
+) -> None:
     issuer = development(tmp_path)
     token = issuer.issue("demo-user", int(clock.now), 60)
     issuers = make_issuers(issuer.issuer_settings())
@@ -41,10 +41,9 @@ def test_its_tokens_expire(tmp_path: Path, make_issuers: MakeIssuers, clock: Man
     assert caught.value.code is Code.CREDENTIALS_EXPIRED
 
 
-def test_its_key_is_made_once_and_kept_private(
+def test_private_key_is_created_once_with_mode_0600(
     tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """A second start signs with the same key, which only its owner may read."""
     token = development(tmp_path).issue("demo-user", int(clock.now), 60)
     again = development(tmp_path)
     assert make_issuers(again.issuer_settings()).authenticate(token).user_id == "demo-user"
@@ -56,7 +55,6 @@ def test_its_key_is_made_once_and_kept_private(
 def test_processes_that_start_together_share_one_key(
     tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """Whoever comes first makes it; no one signs with a key that is lost."""
     with ThreadPoolExecutor(8) as pool:
         starts = [pool.submit(development, tmp_path) for _ in range(8)]
         made = [start.result() for start in starts]

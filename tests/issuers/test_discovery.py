@@ -1,4 +1,4 @@
-"""Finding an issuer's keys through its metadata."""
+"""An issuer's keys, found through its metadata."""
 
 import pytest
 import trustme
@@ -24,7 +24,7 @@ def test_keys_are_found_through_the_metadata(idp: IssuerDouble, make_issuers: Ma
 def test_metadata_of_another_issuer_is_refused(
     other: object, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """`issuer` of the metadata must be equal to the configured one, to the last character."""
+    """`issuer` of the metadata must equal the configured one exactly."""
     idp.metadata["issuer"] = other.format(idp.issuer) if isinstance(other, str) else other
     issuers = discovered(idp, make_issuers)
     with pytest.raises(Refusal) as caught:
@@ -38,10 +38,10 @@ def test_metadata_of_another_issuer_is_refused(
 @pytest.mark.parametrize(
     "jwks_uri", ["http://id.acme.example/keys", "https://169.254.169.254/keys", "keys", None, 1]
 )
-def test_metadata_cannot_point_anywhere(
+def test_key_url_of_metadata_is_checked(
     jwks_uri: object, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """The address of the keys obeys the same rules as one that the operator writes."""
+    """The same rules apply as for a configured URL."""
     idp.metadata["jwks_uri"] = jwks_uri
     issuers = discovered(idp, make_issuers)
     with pytest.raises(Refusal) as caught:
@@ -51,10 +51,10 @@ def test_metadata_cannot_point_anywhere(
 
 
 @pytest.mark.sec(17)
-def test_metadata_cannot_send_us_to_this_machine(
+def test_metadata_cannot_name_a_loopback_address(
     authority: trustme.CA, resolve: list[str], make_issuers: MakeIssuers
 ) -> None:
-    """A loopback address is the operator's to name, or that of who is on this machine itself."""
+    """Only the operator, or an issuer on this machine, may name one."""
     with (
         secure_double(authority, NAME, name=NAME, host="127.0.0.2") as issuer,
         IssuerDouble(host="127.0.0.1") as inside,
@@ -77,6 +77,5 @@ def test_metadata_cannot_send_us_to_this_machine(
         ("https://id.example/realm", "https://id.example/realm/.well-known/openid-configuration"),
     ],
 )
-def test_the_metadata_stands_under_the_issuer(issuer: str, url: str) -> None:
-    """Below its path, with one slash."""
+def test_metadata_url_is_below_the_issuer(issuer: str, url: str) -> None:
     assert discovery.metadata_url(issuer) == url

@@ -1,27 +1,24 @@
-"""When a user signed in, as each kind of provider tells it."""
+"""The sign-in time in the tokens of each kind of provider."""
 
 from typing import Any
 
 import pytest
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers import rules
-from tokensvc.issuers.rules import ClaimRules
 from tokensvc.issuers.settings import IssuerSettings
 
 NOW = 1_800_000_000
 
 
-def claim_rules(sign_in_time: str) -> ClaimRules:
-    settings = IssuerSettings(
+def issuer(sign_in_time: str) -> IssuerSettings:
+    return IssuerSettings(
         name="acme",
         issuer="https://id.acme.example",
         audience="chat",
         jwks_uri="https://id.acme.example/jwks.json",
         sign_in_time=sign_in_time,
     )
-    return ClaimRules.of(settings, Alphabet.DOCUMENTED)
 
 
 def entry(timestamp: Any, method: str = "password") -> dict[str, Any]:
@@ -40,11 +37,9 @@ def entry(timestamp: Any, method: str = "password") -> dict[str, Any]:
         ("amr", ["pwd", entry(NOW - 5), {"method": "otp"}, entry("1"), entry(2.5)], NOW - 5),
     ],
 )
-def test_the_sign_in_is_the_latest_that_the_claim_tells(
-    name: str, value: Any, signed_in_at: int
-) -> None:
-    """Of several methods the latest counts; a silent refresh is no sign-in."""
-    assert rules.signed_in_at(claim_rules(name), {name: value}, NOW) == signed_in_at
+def test_latest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at: int) -> None:
+    """A silent refresh is not a sign-in."""
+    assert rules.signed_in_at(issuer(name), {name: value}, NOW) == signed_in_at
 
 
 @pytest.mark.sec(8)
@@ -67,10 +62,10 @@ def test_the_sign_in_is_the_latest_that_the_claim_tells(
         ("amr", [[entry(NOW)]]),
     ],
 )
-def test_without_a_time_of_the_sign_in_there_is_none(name: str, value: Any) -> None:
-    """The refusal names the claim, so that the operator knows what the provider must add."""
+def test_missing_or_future_sign_in_time_is_refused(name: str, value: Any) -> None:
+    """The refusal names the claim that the operator must add at the provider."""
     claims = {"iat": NOW, "auth_time": NOW, "amr": [entry(NOW)], name: value}
     with pytest.raises(Refusal) as caught:
-        rules.signed_in_at(claim_rules(name), claims, NOW)
+        rules.signed_in_at(issuer(name), claims, NOW)
     assert caught.value.code is Code.CREDENTIALS_INVALID
     assert f"`{name}`" in caught.value.detail

@@ -1,4 +1,4 @@
-"""Which keys of a set are used, and which addresses they may come from."""
+"""The usable keys of a set, and the addresses from which they may be fetched."""
 
 import ipaddress
 import json
@@ -30,12 +30,12 @@ def key_set(*keys: Any) -> KeySet:
 
 
 def rsa_jwk(exponent: int) -> dict[str, Any]:
-    """Give a JWK of any exponent; no library makes such keys."""
+    """Return a JWK with any exponent; libraries do not create such keys."""
     return {**RSA, "e": to_base64url_uint(exponent).decode()}
 
 
-def test_a_key_is_found_by_its_id_and_algorithm() -> None:
-    """Each kind of key serves the algorithms of its kind only."""
+def test_key_is_found_by_id_and_algorithm() -> None:
+    """Each type of key verifies only the algorithms of its type."""
     keys = key_set(RSA, EC, ED)
     assert keys.size == 3
     for algorithm in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"):
@@ -58,14 +58,14 @@ def test_a_key_is_found_by_its_id_and_algorithm() -> None:
         ("other", "RS256"),
     ],
 )
-def test_a_key_is_not_found_for_an_algorithm_of_another_kind(kid: str, algorithm: str) -> None:
-    """An EC key does not verify RS256, P-256 not ES384, and nothing verifies HS256."""
+def test_key_is_not_found_for_an_algorithm_of_another_type(kid: str, algorithm: str) -> None:
+    """An EC key does not verify RS256, P-256 not ES384, and no key verifies HS256."""
     assert key_set(RSA, EC, ED).find(kid, algorithm) == ()
 
 
 @pytest.mark.sec(3)
-def test_a_key_that_declares_its_algorithm_serves_no_other() -> None:
-    """`alg` of a JWK narrows; one that is not of the key's kind makes the key useless."""
+def test_key_with_a_declared_algorithm_verifies_no_other() -> None:
+    """`alg` of a JWK restricts the key; one of another type makes the key unusable."""
     keys = key_set({**RSA, "alg": "RS512"})
     assert keys.find("rsa", "RS512")
     assert not keys.find("rsa", "RS256")
@@ -74,15 +74,15 @@ def test_a_key_that_declares_its_algorithm_serves_no_other() -> None:
     assert key_set({**RSA, "alg": ["RS256"]}).size == 0
 
 
-def test_a_token_without_an_id_may_be_of_any_fitting_key() -> None:
-    """Of a few: each costs a verification, which a stranger could ask for."""
+def test_token_without_id_matches_any_key_of_the_algorithm() -> None:
+    """At most a few: each costs a verification, which an untrusted client can cause."""
     another = public_jwk(private_key("RS256", 1), kid="rsa-1")
     assert len(key_set(RSA, another, EC).find(None, "RS256")) == 2
     assert len(key_set(*[RSA] * MAX_KEYS).find(None, "RS256")) == MAX_KEYS_WITHOUT_ID
 
 
-def test_a_key_without_an_id_may_be_of_any_token() -> None:
-    """Unless another key has the token's id."""
+def test_key_without_id_matches_any_token() -> None:
+    """Unless another key has the ID of the token."""
     unnamed = {name: value for name, value in EC.items() if name != "kid"}
     keys = key_set(unnamed, RSA)
     assert [key.kid for key in keys.find("whatever", "ES256")] == [None]
@@ -103,29 +103,29 @@ def test_a_key_without_an_id_may_be_of_any_token() -> None:
         ({"kty": "oct", "k": "AAAA", "kid": "rsa", "alg": "HS256"}, "`kty`"),
         ({"kty": ["RSA"]}, "`kty`"),
         ({}, "`kty`"),
-        ("rsa", "no JSON object"),
+        ("rsa", "not a JSON object"),
         (PRIVATE, "private key"),
-        ({**RSA, "n": None}, "no text"),
-        ({**RSA, "n": 5}, "no text"),
-        ({**RSA, "n": "AAAA"}, "make no key"),
-        ({**RSA, "n": "é"}, "make no key"),
-        ({**EC, "x": EC["y"]}, "make no key"),
-        ({**EC, "crv": "P-384"}, "make no key"),
-        ({**EC, "crv": "P-192"}, "make no key"),
+        ({**RSA, "n": None}, "not strings"),
+        ({**RSA, "n": 5}, "not strings"),
+        ({**RSA, "n": "AAAA"}, "not a valid key"),
+        ({**RSA, "n": "é"}, "not a valid key"),
+        ({**EC, "x": EC["y"]}, "not a valid key"),
+        ({**EC, "crv": "P-384"}, "not a valid key"),
+        ({**EC, "crv": "P-192"}, "not a valid key"),
         (public_jwk(private_key("RS256", bits=1024)), "2048 to 8192 bits"),
         (rsa_jwk(3), "exponent"),
-        (rsa_jwk(65536), "make no key"),
-        (rsa_jwk(1), "make no key"),
+        (rsa_jwk(65536), "not a valid key"),
+        (rsa_jwk(1), "not a valid key"),
         (rsa_jwk(2**256 + 1), "exponent"),
-        (public_jwk(ec.generate_private_key(ec.SECP256K1())), "kind or curve"),
+        (public_jwk(ec.generate_private_key(ec.SECP256K1())), "type or curve"),
         (
             OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key(), as_dict=True),
-            "kind or curve",
+            "type or curve",
         ),
     ],
 )
-def test_a_key_that_must_not_be_used_is_left_out(jwk: Any, why: str) -> None:
-    """Weak, odd, private, symmetric and encrypting keys are ignored; the rest of the set is not."""
+def test_unusable_key_is_ignored(jwk: Any, why: str) -> None:
+    """Weak, private, symmetric and encryption keys are ignored; the rest of the set is used."""
     keys = key_set(jwk, ED)
     assert keys.size == 1
     assert keys.find("ed", "EdDSA")
@@ -134,19 +134,18 @@ def test_a_key_that_must_not_be_used_is_left_out(jwk: Any, why: str) -> None:
 
 
 @pytest.mark.sec(17)
-def test_a_set_of_too_many_keys_is_refused() -> None:
-    """64."""
+def test_set_of_more_than_64_keys_is_refused() -> None:
     assert key_set(*[RSA] * MAX_KEYS).size == MAX_KEYS
     with pytest.raises(KeySetError, match="64"):
         key_set(*[RSA] * (MAX_KEYS + 1))
 
 
 @pytest.mark.parametrize("certificate", ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA"])
-def test_an_object_of_other_texts_is_no_set_of_certificates(certificate: str) -> None:
-    """Google's form is a PEM certificate by id; one that cannot be read is left out."""
+def test_object_without_certificates_is_refused(certificate: str) -> None:
+    """Google's form is a PEM certificate by ID; an unreadable certificate is ignored."""
     document = json.dumps({"a": certificate}).encode()
     if certificate.startswith("-----"):
-        assert parse_document(document).ignored == ("a: it is no certificate",)
+        assert parse_document(document).ignored == ("a: it is not a certificate",)
     else:
         with pytest.raises(KeySetError):
             parse_document(document)
@@ -197,13 +196,12 @@ def test_private_and_metadata_addresses_are_refused(address: str) -> None:
     "address",
     ["8.8.8.8", "142.250.74.74", "2606:4700::6810:84e5", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )
-def test_public_addresses_are_connected_to(address: str) -> None:
-    """Real providers are reached."""
+def test_public_addresses_are_allowed(address: str) -> None:
     assert may_connect(ipaddress.ip_address(address), allowed_networks=(), loopback_allowed=False)
 
 
 def test_allowed_networks_and_loopback_are_exceptions() -> None:
-    """Each for itself; an IPv4 network also covers its addresses inside IPv6."""
+    """Independent of each other; an IPv4 network also covers its addresses inside IPv6."""
     inside = ipaddress.ip_address("10.1.2.3")
     loopback = ipaddress.ip_address("127.0.0.1")
     allowed = (ipaddress.ip_network("10.1.0.0/16"),)

@@ -1,4 +1,4 @@
-"""Settings of issuers: what is accepted, and what a mistake is answered with."""
+"""Settings of issuers: accepted values, and the messages for invalid ones."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ GOOD = {
 
 
 def fault(**members: Any) -> str:
-    """Give what settings are refused with; `None` removes a member."""
+    """Return the message for invalid settings; `None` removes a member."""
     given = {name: value for name, value in {**GOOD, **members}.items() if value is not None}
     with pytest.raises(ValidationError) as caught:
         IssuerSettings(**given)
     return str(caught.value)
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
-    """Name, issuer, audience and the keys are enough."""
+def test_defaults_are_the_documented_ones() -> None:
+    """Name, issuer, audience and the source of keys suffice."""
     settings = IssuerSettings(**GOOD).model_dump(exclude=set(GOOD), mode="json")
     assert settings == {
         "preset": None,
@@ -79,26 +79,24 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ({"required_claims": {"a": None}}, "required_claims"),
     ],
 )
-def test_a_mistake_is_refused_by_name(members: dict[str, Any], member: str) -> None:
-    """Each fault names the member."""
+def test_invalid_member_is_refused_by_name(members: dict[str, Any], member: str) -> None:
     assert member in fault(**members)
 
 
 @pytest.mark.sec(2)
 @pytest.mark.parametrize("algorithm", ["HS256", "HS512", "none", "None", "ES256K", "RS1", ""])
 def test_only_asymmetric_algorithms_can_be_configured(algorithm: str) -> None:
-    """An issuer cannot be set up with HS* or none, even by mistake, even beside a good one."""
+    """HS* and none are refused, also in addition to a valid algorithm."""
     assert "algorithms" in fault(algorithms=["RS256", algorithm])
 
 
 @pytest.mark.sec(12)
-def test_the_leeway_is_bounded() -> None:
-    """60 s at most."""
+def test_leeway_is_at_most_60_seconds() -> None:
     assert IssuerSettings(**GOOD, clock_leeway=60).clock_leeway == 60
     assert "clock_leeway" in fault(clock_leeway=61)
 
 
-def test_http_is_for_this_machine() -> None:
+def test_http_is_allowed_on_loopback_only() -> None:
     """A development issuer may speak http on loopback addresses."""
     for host in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]"):
         url = f"http://{host}:8080"
@@ -106,12 +104,12 @@ def test_http_is_for_this_machine() -> None:
 
 
 def test_several_audiences_may_be_given() -> None:
-    """A web and a mobile app have two client ids."""
+    """A web and a mobile app have two client IDs."""
     assert IssuerSettings(**{**GOOD, "audience": ["web", "ios"]}).audience == ("web", "ios")
 
 
-def test_a_preset_needs_an_audience_only() -> None:
-    """Two lines are a configured provider."""
+def test_preset_needs_only_an_audience() -> None:
+    """Two lines configure a provider."""
     settings = IssuerSettings(preset="firebase:my-project", audience="my-project")
     assert settings.name == "firebase"
     assert settings.issuer == "https://securetoken.google.com/my-project"
@@ -119,8 +117,8 @@ def test_a_preset_needs_an_audience_only() -> None:
         IssuerSettings(preset="firebase:my-project")
 
 
-def test_what_is_written_beside_a_preset_wins() -> None:
-    """Name, prefix, claims and times may differ; a claim that a tenant adds may be used."""
+def test_explicit_members_override_a_preset() -> None:
+    """For example a sign-in claim that a tenant adds."""
     settings = IssuerSettings(
         preset="auth0:my-tenant", audience="x", name="customers", sign_in_time="auth_time"
     )
@@ -128,14 +126,12 @@ def test_what_is_written_beside_a_preset_wins() -> None:
 
 
 @pytest.mark.parametrize("member", ["issuer", "jwks_uri", "discovery", "public_keys_file"])
-def test_what_a_preset_is_about_must_not_be_written_beside_it(member: str) -> None:
-    """Two places to say who the issuer is, and where its keys are, would be one too many."""
+def test_issuer_and_key_source_cannot_override_a_preset(member: str) -> None:
     with pytest.raises(ValidationError, match=f"already sets {member}"):
         IssuerSettings(preset="auth0:my-tenant", audience="x", **{member: "true"})
 
 
-def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
-    """The fault lists them."""
+def test_message_for_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(ValidationError, match=r"google.*firebase:my-project.*clerk:"):
         IssuerSettings(preset="google:x", audience="x")
 
@@ -154,8 +150,8 @@ def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
         {"max_age": 1},
     ],
 )
-def test_times_and_networks_of_the_cache_are_checked(members: dict[str, Any]) -> None:
-    """Three seconds are the most that a fetch may take; old keys outlast a refresh."""
+def test_invalid_settings_of_the_key_cache_are_refused(members: dict[str, Any]) -> None:
+    """A fetch may take at most three seconds; old keys are used longer than a refresh interval."""
     with pytest.raises(ValidationError):
         JwksSettings(**members)
 
@@ -174,8 +170,7 @@ def test_times_and_networks_of_the_cache_are_checked(members: dict[str, Any]) ->
         ([("a", "x-1"), ("b", "x-2")], []),
     ],
 )
-def test_prefixes_overlap_when_one_begins_with_the_other(
+def test_prefixes_overlap_if_one_begins_with_the_other(
     sources: list[tuple[str, str]], pairs: list[tuple[str, str]]
 ) -> None:
-    """The empty prefix is a prefix of all."""
     assert overlapping_prefixes(sources) == pairs

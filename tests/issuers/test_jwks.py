@@ -1,4 +1,4 @@
-"""The keys of an issuer in use: nobody waits, rotations are seen, floods are held off."""
+"""The key cache of an issuer: no waiting, rotations, floods of unknown keys."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,8 +16,7 @@ DAY = 86400
 COOLDOWN = 30
 
 
-def test_known_keys_need_no_network(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    """Once fetched, keys serve any number of tokens without a further request."""
+def test_known_keys_cause_no_fetch(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     issuers = make_issuers(idp.settings())
     for subject in ("john", "jane", "jack"):
         assert issuers.authenticate(idp.token(sub=subject)).user_id == subject
@@ -27,7 +26,6 @@ def test_known_keys_need_no_network(idp: IssuerDouble, make_issuers: MakeIssuers
 def test_known_keys_do_not_wait_for_a_slow_provider(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """While a background fetch hangs, requests with a known key are served."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     idp.gate = threading.Event()
@@ -40,10 +38,9 @@ def test_known_keys_do_not_wait_for_a_slow_provider(
 
 
 @pytest.mark.sec(18)
-def test_a_flood_of_unknown_keys_causes_one_fetch_a_cool_down(
+def test_unknown_keys_cause_one_fetch_per_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """However many keys are made up, the provider is asked once a cool-down."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     for cool_downs in (1, 2, 3):
@@ -56,10 +53,10 @@ def test_a_flood_of_unknown_keys_causes_one_fetch_a_cool_down(
 
 @pytest.mark.sec(18)
 @pytest.mark.parametrize("waiters", [2, 50])
-def test_fifty_threads_at_a_cold_start_share_one_fetch(
+def test_threads_at_a_cold_start_share_one_fetch(
     waiters: int, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Those who may wait are served by the one fetch; the others get 503 while it hangs."""
+    """Those with a wait slot get its result; the others get 503 while it hangs."""
     issuers = make_issuers(idp.settings(), waiters=waiters)
     idp.gate = threading.Event()
     together = threading.Barrier(51)
@@ -72,24 +69,24 @@ def test_fifty_threads_at_a_cold_start_share_one_fetch(
             return refusal
 
     with ThreadPoolExecutor(50) as pool:
-        asked = [pool.submit(sign_in, number) for number in range(50)]
+        requests = [pool.submit(sign_in, number) for number in range(50)]
         together.wait()
         idp.wait_for_hits(1)
-        turned_away = [one.result() for one in islice(as_completed(asked), 50 - waiters)]
-        assert [one.done() for one in asked].count(False) == waiters
+        rejected = [request.result() for request in islice(as_completed(requests), 50 - waiters)]
+        assert [request.done() for request in requests].count(False) == waiters
         idp.gate.set()
-        answers = [one.result() for one in asked]
-    for refusal in turned_away:
+        answers = [request.result() for request in requests]
+    for refusal in rejected:
         assert isinstance(refusal, Refusal)
         assert (refusal.code, refusal.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 1)
     assert len({user for user in answers if isinstance(user, str)}) == waiters
     assert idp.hits() == 1
 
 
-def test_a_new_key_is_found_by_the_first_token_that_names_it(
+def test_first_token_with_a_new_key_is_accepted(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """A rotation at the provider is noticed at once; tokens of the old key stay good."""
+    """Tokens of the old key stay valid."""
     issuers = make_issuers(idp.settings())
     old = idp.token()
     issuers.authenticate(old)
@@ -99,10 +96,10 @@ def test_a_new_key_is_found_by_the_first_token_that_names_it(
     assert idp.hits() == 2
 
 
-def test_a_new_key_is_found_after_the_cool_down_of_a_flood(
+def test_new_key_is_found_after_the_cool_down_of_a_flood(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """An attacker who keeps the cool-down busy delays a rotation by no more than it."""
+    """An attacker who keeps the cool-down running delays a rotation by at most one cool-down."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     refused(issuers, idp.sign(idp.claims(), header={"kid": "made-up"}))
@@ -112,8 +109,8 @@ def test_a_new_key_is_found_after_the_cool_down_of_a_flood(
     assert issuers.authenticate(idp.token()).user_id == "john"
 
 
-def test_a_withdrawn_key_is_dropped_at_once(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    """A key that is not in the latest set verifies nothing any more, here and after a restart."""
+def test_withdrawn_key_is_dropped_immediately(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
+    """It verifies nothing, also after a restart."""
     issuers = make_issuers(idp.settings())
     stolen = idp.kids[0]
     issuers.authenticate(idp.token(kid=stolen))
@@ -126,10 +123,9 @@ def test_a_withdrawn_key_is_dropped_at_once(idp: IssuerDouble, make_issuers: Mak
     assert refused(restarted, idp.token(kid=stolen)).code is Code.CREDENTIALS_INVALID
 
 
-def test_an_expired_token_is_not_worth_a_fetch(
+def test_expired_token_with_an_unknown_key_causes_no_fetch(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Whatever key it names, it is refused without asking the provider."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     now = int(idp.clock())
@@ -158,10 +154,9 @@ def test_keys_are_refreshed_after_the_interval(
     idp.wait_for_hits(2)
 
 
-def test_a_clock_that_is_set_back_does_not_stretch_the_cool_down(
+def test_clock_set_back_does_not_extend_the_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """After the host's clock jumps back by a year, an unknown key still causes a fetch."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     refused(issuers, idp.sign(idp.claims(), header={"kid": "made-up"}))
@@ -171,7 +166,7 @@ def test_a_clock_that_is_set_back_does_not_stretch_the_cool_down(
 
 
 def test_each_issuer_has_its_own_keys(make_issuers: MakeIssuers, clock: ManualClock) -> None:
-    """One issuer's outage is no other's, and no issuer's key verifies another's token."""
+    """An outage of one issuer does not affect another, and its keys verify no other's token."""
     with IssuerDouble(clock=clock) as dead, IssuerDouble(clock=clock) as alive:
         alive.rotate()  # the doubles share their first key
         alive.withdraw(alive.kids[0])

@@ -1,4 +1,4 @@
-"""The keys of an issuer whose provider is dead, mad, or not what it was."""
+"""The keys of an issuer whose provider fails."""
 
 import pytest
 
@@ -32,13 +32,13 @@ MISBEHAVIOURS = {
     "broken": (answer({}, 500), "500"),
     "missing": (answer({}, 404), "404"),
     "elsewhere": (redirect("/jwks.json"), "redirects are not followed"),
-    "garbage": (answer(b"<html>"), "no JSON"),
-    "UTF-16": (answer('{"keys": []}'.encode("utf-16")), "no JSON"),
-    "deep": (answer(b"[" * 100_000), "no JSON"),
-    "array": (answer([]), "no JSON object"),
-    "no set": (answer({"keys": {}}), "neither"),
+    "garbage": (answer(b"<html>"), "not JSON"),
+    "UTF-16": (answer('{"keys": []}'.encode("utf-16")), "not JSON"),
+    "deep": (answer(b"[" * 100_000), "not JSON"),
+    "array": (answer([]), "not a JSON object"),
+    "not a set": (answer({"keys": {}}), "neither"),
     "huge": (oversized, "256 KiB"),
-    "huge, of no stated length": (endless, "256 KiB"),
+    "huge, without length": (endless, "256 KiB"),
     "too many keys": (answer({"keys": [{}] * (MAX_KEYS + 1)}), "more than 64"),
     "compressed": (answer({"keys": []}, Content_Encoding="gzip"), "encoding"),
 }
@@ -46,10 +46,10 @@ MISBEHAVIOURS = {
 
 @pytest.mark.sec(17, 19)
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
-def test_a_provider_that_fails_leaves_the_old_keys_in_use(
+def test_failed_fetch_leaves_the_old_keys_in_use(
     name: str, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """A fetch that fails in any way changes nothing but the health, which says why."""
+    """Only the health changes, and shows the reason."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     idp.fault, why = MISBEHAVIOURS[name]
@@ -65,10 +65,10 @@ def test_a_provider_that_fails_leaves_the_old_keys_in_use(
 
 @pytest.mark.sec(19)
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
-def test_a_provider_that_fails_from_the_start_is_no_fault_of_the_token(
+def test_token_gets_503_while_there_are_no_keys(
     name: str, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Without any keys a token is answered with 503, not with 401, and one fetch a cool-down."""
+    """Not 401; and there is one fetch for each cool-down."""
     issuers = make_issuers(idp.settings())
     idp.fault, _ = MISBEHAVIOURS[name]
     for _ in range(3):
@@ -80,10 +80,10 @@ def test_a_provider_that_fails_from_the_start_is_no_fault_of_the_token(
 
 
 @pytest.mark.sec(19)
-def test_a_dead_provider_is_survived_for_a_day(
+def test_old_keys_are_used_until_max_stale(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """Old keys stand in for `max_stale`, to the second; after that tokens get 503, not 401."""
+    """To the second; after that, tokens get 503, not 401."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     idp.close()
@@ -96,10 +96,10 @@ def test_a_dead_provider_is_survived_for_a_day(
 
 
 @pytest.mark.sec(19)
-def test_a_restart_during_an_outage_does_not_forget_the_keys(
+def test_restart_during_an_outage_loads_the_stored_keys(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """A new process takes up the stored keys, and counts their age from when they were fetched."""
+    """Their age counts from the time of the fetch."""
     make_issuers(idp.settings()).authenticate(idp.token())
     idp.close()
     clock.now += DAY
@@ -110,40 +110,40 @@ def test_a_restart_during_an_outage_does_not_forget_the_keys(
     assert refused(restarted, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
 
 
-def test_stored_keys_of_another_source_are_not_trusted(
+def test_stored_keys_of_another_url_are_not_used(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Whoever changes `jwks_uri`, since the old one was taken over, gets none of its keys."""
+    """After a change of `jwks_uri`, the keys of the previous URL are not trusted."""
     make_issuers(idp.settings()).authenticate(idp.token())
     moved = make_issuers(idp.settings(jwks_uri=f"{idp.url}/moved"))
     moved.load_stored_keys()
     assert refused(moved, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
 
 
-def test_a_stored_set_that_is_garbage_is_passed_over(
+def test_damaged_stored_set_is_ignored(
     idp: IssuerDouble, make_issuers: MakeIssuers, store: IssuerKeyStore
 ) -> None:
-    """A damaged row costs a fetch, not the start."""
+    """It causes a fetch and does not stop the start."""
     store.save(idp.issuer, StoredKeys(idp.jwks_uri, "damaged", 1))
     issuers = make_issuers(idp.settings())
     issuers.load_stored_keys()
     assert issuers.authenticate(idp.token()).user_id == "john"
 
 
-def test_a_database_that_is_gone_stops_neither_start_nor_use(
+def test_unavailable_database_stops_neither_start_nor_use(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Keys that can be neither loaded nor saved are used all the same."""
+    """Keys are used although they can be neither loaded nor stored."""
     nowhere = Database.open("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
     issuers = make_issuers(idp.settings(), store=IssuerKeyStore(nowhere))
     issuers.prepare()
     assert issuers.authenticate(idp.token()).user_id == "john"
 
 
-def test_an_unreachable_issuer_never_stops_a_start(
+def test_unreachable_issuer_does_not_stop_the_start(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """The process starts; only that issuer's tokens get 503."""
+    """Only its tokens get 503."""
     issuers = make_issuers(idp.settings())
     idp.close()
     issuers.prepare()
@@ -151,10 +151,10 @@ def test_an_unreachable_issuer_never_stops_a_start(
 
 
 @pytest.mark.sec(19)
-def test_an_unknown_key_during_an_outage_is_no_fault_of_the_token(
+def test_unknown_key_during_an_outage_gets_503(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """While the set cannot be fetched nobody knows whether the key is new: 503, not 401."""
+    """Without a fetch it is unknown whether the key is new: not 401."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     idp.rotate()
@@ -164,10 +164,10 @@ def test_an_unknown_key_during_an_outage_is_no_fault_of_the_token(
     assert idp.hits() == 2
 
 
-def test_a_set_without_a_usable_key_ends_the_trust_in_all(
+def test_set_without_a_usable_key_replaces_the_old_keys(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """A provider that withdraws everything is taken at its word, and its tokens get 503."""
+    """Tokens of the provider get 503."""
     issuers = make_issuers(idp.settings())
     kid = idp.kids[0]
     issuers.authenticate(idp.token())
@@ -177,10 +177,10 @@ def test_a_set_without_a_usable_key_ends_the_trust_in_all(
     assert issuers.health()["acme"].state == "unavailable"
 
 
-def test_a_failed_fetch_is_repeated_sooner(
+def test_failed_fetch_is_repeated_sooner(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """Without keys a provider is asked again after seconds, not after the whole interval."""
+    """Without keys, the provider is asked again after seconds, not after the whole interval."""
     issuers = make_issuers(idp.settings(), refresh=300)
     idp.fault = hang_up
     issuers.refresh()

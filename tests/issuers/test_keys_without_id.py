@@ -1,4 +1,4 @@
-"""Tokens and keys without `kid`: a match is a guess, and a rotation is noticed all the same."""
+"""Tokens and keys without `kid`: a match is a guess; a rotation is still noticed."""
 
 import pytest
 
@@ -12,7 +12,7 @@ COOLDOWN = 30
 
 
 def rotate(idp: IssuerDouble) -> None:
-    """Let another key sign, and publish it alone."""
+    """Sign with another key, and publish only that one."""
     idp.rotate()
     idp.withdraw(idp.kids[0])
 
@@ -21,10 +21,8 @@ def unnamed_token(idp: IssuerDouble) -> str:
     return idp.sign(idp.claims(), header={"kid": None})
 
 
-def test_a_rotation_is_noticed_by_a_token_without_an_id(
-    idp: IssuerDouble, make_issuers: MakeIssuers
-) -> None:
-    """When no known key of the algorithm verifies it, the provider is asked."""
+def test_token_without_id_finds_a_new_key(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
+    """If no known key of the algorithm verifies it, the keys are fetched."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(unnamed_token(idp))
     rotate(idp)
@@ -32,10 +30,8 @@ def test_a_rotation_is_noticed_by_a_token_without_an_id(
     assert idp.hits() == 2
 
 
-def test_a_rotation_of_keys_without_id_is_noticed(
-    idp: IssuerDouble, make_issuers: MakeIssuers
-) -> None:
-    """Also when the token names a key, which a key without a name may be."""
+def test_new_key_without_id_is_found(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
+    """Also by a token with a `kid`, because a key without one may have signed it."""
     issuers = make_issuers(idp.settings())
     idp.fault = answer({"keys": [public_jwk(idp.key())]})
     issuers.authenticate(idp.token())
@@ -46,10 +42,9 @@ def test_a_rotation_of_keys_without_id_is_noticed(
 
 
 @pytest.mark.sec(18)
-def test_a_flood_of_forged_tokens_without_id_causes_one_fetch_a_cool_down(
+def test_forged_tokens_without_id_cause_one_fetch_per_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """Whoever signs with a key of their own has the provider asked no more often."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     forged = unnamed_token(idp)[:-8] + "AAAAAAAA"
@@ -60,10 +55,10 @@ def test_a_flood_of_forged_tokens_without_id_causes_one_fetch_a_cool_down(
         clock.now += COOLDOWN
 
 
-def test_a_named_key_that_does_not_verify_is_not_worth_a_fetch(
+def test_known_key_that_does_not_verify_causes_no_fetch(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """The very key that the token names is here, and so the token is forged; or it has expired."""
+    """The key that the token names is known, so the token is forged; an expired one is refused."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(idp.token())
     forged = idp.token()[:-8] + "AAAAAAAA"
@@ -76,10 +71,10 @@ def test_a_named_key_that_does_not_verify_is_not_worth_a_fetch(
 
 
 @pytest.mark.sec(19)
-def test_during_an_outage_it_is_no_fault_of_the_token(
+def test_token_without_id_gets_503_during_an_outage(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """While the set cannot be fetched, nobody knows whether the key is new: 503, not 401."""
+    """Without a fetch it is unknown whether the key is new: not 401."""
     issuers = make_issuers(idp.settings())
     issuers.authenticate(unnamed_token(idp))
     rotate(idp)

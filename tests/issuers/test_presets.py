@@ -1,4 +1,4 @@
-"""Each preset, on a token of its provider's real shape."""
+"""Each preset, with a token in the real form of its provider."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ VECTORS = FILE["vectors"]
 
 @pytest.fixture
 def issuers_of(make_issuers: MakeIssuers, store: IssuerKeyStore, clock: ManualClock):
-    """Give a function that makes the issuers of a vector, its keys as if fetched just before."""
+    """Return a function that builds the issuers of a vector, with its keys already stored."""
     clock.now = FILE["now"]
 
     def make(vector, **members):
@@ -35,8 +35,8 @@ def issuers_of(make_issuers: MakeIssuers, store: IssuerKeyStore, clock: ManualCl
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_a_token_of_the_provider_signs_its_user_in(name: str, issuers_of) -> None:
-    """Preset and audience are all that is needed; user and sign-in are the provider's."""
+def test_token_of_the_provider_is_accepted(name: str, issuers_of) -> None:
+    """Preset and audience suffice."""
     vector = VECTORS[name]
     caller = issuers_of(vector).authenticate(vector["token"])
     assert caller.user_id == vector["user_id"]
@@ -45,8 +45,8 @@ def test_a_token_of_the_provider_signs_its_user_in(name: str, issuers_of) -> Non
 
 
 @pytest.mark.parametrize("name", VECTORS)
-def test_a_token_for_another_audience_does_not(name: str, issuers_of) -> None:
-    """The audience is compared for every provider, in whichever claim it has."""
+def test_token_for_another_audience_is_refused(name: str, issuers_of) -> None:
+    """The audience is compared for every provider, in the claim of its preset."""
     vector = VECTORS[name]
     with pytest.raises(Refusal) as caught:
         issuers_of(vector, audience="another").authenticate(vector["token"])
@@ -54,7 +54,6 @@ def test_a_token_for_another_audience_does_not(name: str, issuers_of) -> None:
 
 
 def test_every_preset_has_a_vector() -> None:
-    """A ninth provider needs its token here."""
     presets = {vector["preset"].partition(":")[0] for vector in VECTORS.values()}
     assert presets == {
         *("firebase", "auth0", "cognito", "keycloak", "supabase", "okta", "entra", "clerk")
@@ -86,8 +85,7 @@ def test_every_preset_has_a_vector() -> None:
         ),
     ],
 )
-def test_other_spellings_of_a_preset(preset: str, issuer: str, jwks_uri: str) -> None:
-    """What a person would paste works too."""
+def test_other_forms_of_a_preset_are_accepted(preset: str, issuer: str, jwks_uri: str) -> None:
     members = expand(preset)
     assert (members["issuer"], members["jwks_uri"]) == (issuer, jwks_uri)
 
@@ -109,7 +107,7 @@ def test_other_spellings_of_a_preset(preset: str, issuer: str, jwks_uri: str) ->
         "supabase:a/b",
     ],
 )
-def test_a_preset_that_cannot_be_is_refused(preset: str) -> None:
-    """The error shows what a right one looks like."""
+def test_invalid_preset_is_refused(preset: str) -> None:
+    """The error shows a correct one."""
     with pytest.raises(ValueError, match=r":my-project|should look like [a-z0-9]+:"):
         expand(preset)

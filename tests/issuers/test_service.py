@@ -1,4 +1,4 @@
-"""Issuers as a whole: start-up faults, user ids by name, health, and the explanation of a token."""
+"""Issuers as a whole: user IDs, health, and the explanation of a token."""
 
 import logging
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ NOW = 1_800_000_000
 
 
 def failures(findings: list[Finding]) -> dict[str, str]:
-    return {one.check: one.detail for one in findings if not one.ok}
+    return {finding.check: finding.detail for finding in findings if not finding.ok}
 
 
 def test_prefix_in_extended_alphabet_is_used(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
@@ -25,18 +25,15 @@ def test_prefix_in_extended_alphabet_is_used(idp: IssuerDouble, make_issuers: Ma
     assert issuers.authenticate(idp.token()).user_id == "Acme-john"
 
 
-def test_the_user_id_is_the_mapped_claim_behind_the_prefix(
-    idp: IssuerDouble, make_issuers: MakeIssuers
-) -> None:
-    """The prefix itself is never escaped."""
+def test_user_id_is_prefix_and_mapped_claim(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
+    """The prefix is not escaped."""
     issuers = make_issuers(idp.settings(user_id_mapping="escape", user_id_prefix="a_-"))
     assert issuers.authenticate(idp.token(sub="John|1")).user_id == "a_-_4aohn_7c1"
 
 
-def test_health_tells_what_an_operator_needs(
+def test_health_shows_state_keys_age_and_error(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
-    """State, number of keys, age and the last error, before and after fetches."""
     issuers = make_issuers(idp.settings())
     assert issuers.health()["acme"].state == "unavailable"
     issuers.refresh()
@@ -51,10 +48,10 @@ def test_health_tells_what_an_operator_needs(
     assert health.last_error
 
 
-def test_issuers_that_sign_in_silently_are_warned_of(
+def test_issuer_without_sign_in_time_is_logged_as_a_warning(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Where only `iat` is to be had, the start says what a revocation is worth."""
+    """With `iat`, a silent renewal passes a revocation."""
     with structlog.testing.capture_logs() as lines:
         for sign_in_time in ("iat", "auth_time"):
             issuers = make_issuers(idp.settings(name=sign_in_time, sign_in_time=sign_in_time))
@@ -64,10 +61,9 @@ def test_issuers_that_sign_in_silently_are_warned_of(
     assert logging.getLogger().level  # the capture leaves the standard library alone
 
 
-def test_a_good_token_is_explained_with_its_user(
+def test_explanation_of_a_valid_token_ends_with_its_user(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Every check passes, and the last one tells the mapped id."""
     issuers = make_issuers(idp.settings(user_id_prefix="a-"))
     findings = issuers.explain(idp.token())
     assert not failures(findings)
@@ -104,10 +100,10 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.check)
-def test_a_refused_token_is_explained_with_the_setting(
+def test_explanation_of_a_refused_token_names_the_setting(
     wrong: Wrong, idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """One thing is wrong: that check alone fails, and says what was seen and what to change."""
+    """Only the check with the fault fails; it shows the value and the setting to change."""
     issuers = make_issuers(idp.settings(**wrong.settings))
     token = idp.token(**wrong.claims)
     with pytest.raises(Refusal) as caught:
@@ -119,10 +115,10 @@ def test_a_refused_token_is_explained_with_the_setting(
     assert found[wrong.check].endswith(f"Setting: {wrong.setting}.")
 
 
-def test_a_token_of_nobody_is_explained_as_far_as_it_goes(
+def test_explanation_ends_at_a_malformed_token_or_unknown_issuer(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """Junk and unknown issuers end the explanation; a stranger's text cannot touch a terminal."""
+    """It shows no control characters to the terminal."""
     issuers = make_issuers(idp.settings())
     assert list(failures(issuers.explain("junk"))) == ["form"]
     found = failures(issuers.explain(idp.token(iss="https://x.example/\x1b[31m\n")))
@@ -130,8 +126,7 @@ def test_a_token_of_nobody_is_explained_as_far_as_it_goes(
     assert "\\u001b[31m\\n" in found["issuer"]
 
 
-def test_an_outage_is_explained_as_one(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    """The signature cannot be checked, and the reason is the provider's failure."""
+def test_explanation_names_an_outage(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     issuers = make_issuers(idp.settings())
     idp.fault = hang_up
     found = failures(issuers.explain(idp.token()))
@@ -139,10 +134,9 @@ def test_an_outage_is_explained_as_one(idp: IssuerDouble, make_issuers: MakeIssu
     assert "RemoteDisconnected" in found["signature"]
 
 
-def test_a_refusal_says_nothing_of_the_settings(
+def test_refusal_reveals_no_setting_and_no_value_of_the_token(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
-    """What the public reads names no audience, no issuer and no value of the token."""
     issuers = make_issuers(idp.settings(audience="secret-audience"))
     for token in (idp.token(aud="x" * 20), idp.token(iss="https://x.example")):
         with pytest.raises(Refusal) as caught:

@@ -1,4 +1,4 @@
-"""One fetch for all, and few who wait for it."""
+"""One fetch for all requests, of which few wait."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ManualClock
 from tokensvc.issuers.shared_fetch import SharedFetch
 
-PATIENCE = 30
+TIMEOUT = 30
 WAITERS = 2
 
 
@@ -17,7 +17,7 @@ def shared_fetch(
     fetch: Callable[[], object],
     clock: ManualClock,
     wait_slots: threading.Semaphore | None = None,
-    timeout: float = PATIENCE * 2,
+    timeout: float = TIMEOUT * 2,
     cooldown: int = 30,
 ) -> SharedFetch:
     return SharedFetch(
@@ -31,73 +31,73 @@ def shared_fetch(
 
 
 @pytest.mark.parametrize("cold", [True, False])
-def test_one_too_many_is_turned_away_at_once(clock: ManualClock, cold: bool) -> None:
-    """Only a few wait for the one fetch; the next learns that the outcome is not known."""
-    over = threading.Event()
-    begun = []
+def test_request_without_a_wait_slot_returns_immediately(clock: ManualClock, cold: bool) -> None:
+    """It learns that the result is unknown."""
+    ended = threading.Event()
+    started = []
 
     def fetch() -> None:
-        begun.append(1)
-        over.wait()
+        started.append(1)
+        ended.wait()
 
     shared = shared_fetch(fetch, clock)
     with ThreadPoolExecutor(WAITERS + 1) as pool:
-        asked = [pool.submit(shared.ask, cold=cold) for _ in range(WAITERS + 1)]
-        done, waiting = wait(asked, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-        over.set()
-        assert [one.result() for one in done] == [False]
-        assert [one.result() for one in waiting] == [True] * WAITERS
-    assert begun == [1]
+        requests = [pool.submit(shared.request, cold=cold) for _ in range(WAITERS + 1)]
+        done, waiting = wait(requests, timeout=TIMEOUT, return_when=FIRST_COMPLETED)
+        ended.set()
+        assert [request.result() for request in done] == [False]
+        assert [request.result() for request in waiting] == [True] * WAITERS
+    assert started == [1]
 
 
-def test_all_fetches_share_the_places(clock: ManualClock) -> None:
-    """Who waits for one fetch takes the place of who wants another, which begins all the same."""
-    over, begun = threading.Event(), threading.Event()
+def test_all_fetches_share_the_wait_slots(clock: ManualClock) -> None:
+    """A request without a slot still starts its fetch."""
+    ended, started = threading.Event(), threading.Event()
     wait_slots = threading.Semaphore(1)
-    hanging = shared_fetch(over.wait, clock, wait_slots)
-    other = shared_fetch(begun.set, clock, wait_slots)
+    hanging = shared_fetch(ended.wait, clock, wait_slots)
+    other = shared_fetch(started.set, clock, wait_slots)
     with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(hanging.ask, cold=True) for _ in range(2)]
-        wait(asked, timeout=PATIENCE, return_when=FIRST_COMPLETED)  # so the other one has the place
-        assert not other.ask(cold=True)
-        assert begun.wait(PATIENCE)
-        over.set()
+        requests = [pool.submit(hanging.request, cold=True) for _ in range(2)]
+        wait(requests, timeout=TIMEOUT, return_when=FIRST_COMPLETED)
+        assert not other.request(cold=True)
+        assert started.wait(TIMEOUT)
+        ended.set()
     clock.now += 30
-    assert other.ask(cold=True)
+    assert other.request(cold=True)
 
 
-def test_a_fetch_that_never_ends_is_waited_for_once(clock: ManualClock) -> None:
-    """Who comes later waits no longer than until the same deadline, and begins no second one."""
+def test_hanging_fetch_is_waited_for_once(clock: ManualClock) -> None:
+    """A later request waits until the same deadline, and starts no second fetch."""
     never = threading.Event()
-    begun = []
+    started = []
 
     def fetch() -> None:
-        begun.append(1)
+        started.append(1)
         never.wait()
 
     shared = shared_fetch(fetch, clock, timeout=0.2, cooldown=1)
-    assert not shared.ask(cold=True)
+    assert not shared.request(cold=True)
     clock.now += 100
-    assert not shared.ask(cold=True)
-    shared.begin_if_due(1)
-    assert begun == [1]
+    assert not shared.request(cold=True)
+    shared.start_if_due(1)
+    assert started == [1]
     never.set()
 
 
-def test_fetches_on_request_follow_each_other(clock: ManualClock) -> None:
-    """`run` knows no cool-down: an operator asks."""
-    ended = []
-    shared = shared_fetch(lambda: ended.append(1), clock)
+def test_run_ignores_the_cool_down(clock: ManualClock) -> None:
+    """An operator requests it."""
+    calls = []
+    shared = shared_fetch(lambda: calls.append(1), clock)
     shared.run()
     shared.run()
-    assert ended == [1, 1]
+    assert calls == [1, 1]
 
 
-def test_retry_after_is_what_is_left_of_the_cool_down(clock: ManualClock) -> None:
+def test_retry_after_is_the_rest_of_the_cool_down(clock: ManualClock) -> None:
     """At least a second, at most the cool-down."""
     shared = shared_fetch(lambda: None, clock)
     assert shared.retry_after() == 1
-    shared.ask(cold=True)
+    shared.request(cold=True)
     assert shared.retry_after() == 30
     clock.now += 12.5
     assert shared.retry_after() == 17

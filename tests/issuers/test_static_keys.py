@@ -34,7 +34,7 @@ def settings(idp: IssuerDouble, path: Path, text: str, **members):
 def test_any_key_of_the_file_verifies(
     idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
 ) -> None:
-    """Several keys of several forms stand in one file; a token's `kid` does not matter."""
+    """A file can have several keys in several forms; a token's `kid` does not matter."""
     keys = [private_key("RS256", number) for number in (0, 1, 2)]
     text = "\n".join(
         [
@@ -57,10 +57,9 @@ def test_any_key_of_the_file_verifies(
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512", "EdDSA", "PS256", "RS512"])
-def test_every_algorithm_verifies(
+def test_every_configurable_algorithm_verifies(
     algorithm: str, make_issuers: MakeIssuers, tmp_path: Path, clock: ManualClock
 ) -> None:
-    """Each algorithm of the settings is really one that is verified."""
     with IssuerDouble(algorithm=algorithm, clock=clock) as idp:
         text = public_pem(idp.key())
         issuers = make_issuers(settings(idp, tmp_path / "keys.pem", text))
@@ -70,21 +69,21 @@ def test_every_algorithm_verifies(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "holds no PEM block"),
-        ("ssh-ed25519 AAAA", "holds no PEM block"),
+        ("", "contains no PEM block"),
+        ("ssh-ed25519 AAAA", "contains no PEM block"),
         (lambda: private_pem(private_key("RS256")), "private key"),
         (lambda: public_pem(private_key("RS256", bits=1024)), "2048"),
         (lambda: public_pem(ec.generate_private_key(ec.SECP256K1())), "curve"),
         (lambda: public_pem(private_key("RS256")).replace("MIIB", "MIIA"), "block 1"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "not a certificate"),
         (lambda: public_pem(private_key("RS256")) * 9, "more than 8"),
         ("é", "cannot be read (UnicodeDecodeError)"),
     ],
 )
-def test_a_file_that_is_wrong_stops_the_start(
+def test_invalid_file_stops_the_start(
     text, why: str, idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
 ) -> None:
-    """The error names issuer, setting, file and block; nothing of the file is quoted."""
+    """The error names issuer, setting, file and block, and quotes nothing of the file."""
     content = text if isinstance(text, str) else text()
     with pytest.raises(StartupError) as caught:
         make_issuers(settings(idp, tmp_path / "keys.pem", content))
@@ -93,9 +92,9 @@ def test_a_file_that_is_wrong_stops_the_start(
     assert "MII" not in str(caught.value)
 
 
-def test_a_file_that_is_missing_stops_the_start(
+def test_missing_file_stops_the_start(
     idp: IssuerDouble, make_issuers: MakeIssuers, tmp_path: Path
 ) -> None:
-    """Unlike an issuer that cannot be reached, it is a mistake of the operator."""
+    """Unlike an unreachable issuer, it is a configuration error."""
     with pytest.raises(StartupError, match="cannot be read"):
         make_issuers(idp.settings(jwks_uri=None, public_keys_file=tmp_path / "none.pem"))

@@ -1,4 +1,4 @@
-"""A provider that hangs, at a running service: it takes no thread of those it is nothing to."""
+"""A provider that hangs: other users of the running service get tokens."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ FLOOD = 12
 
 @pytest.fixture
 def providers() -> Iterator[tuple[IssuerDouble, IssuerDouble]]:
-    """Give two providers whose keys differ."""
+    """Yield two providers whose keys differ."""
     with IssuerDouble() as one, IssuerDouble() as other:
         other.rotate()  # the doubles share their first key
         other.withdraw(other.kids[0])
@@ -45,41 +45,41 @@ def start(stack: ExitStack, folder: Path, *providers: IssuerDouble) -> Service:
     return stack.enter_context(running_service(folder, TOKENSVC_ISSUERS=json.dumps(issuers)))
 
 
-def ask(service: Service, token: str) -> Answer:
+def mint(service: Service, token: str) -> Answer:
     headers = {"Authorization": f"Bearer {token}"}
     return Client(service.base_url).post("/v1/token", headers=headers)
 
 
-def assert_turned_away(flood: list[Future[Answer]]) -> None:
-    """Wait for all who may not wait, and hold that they are told to come again."""
-    for one in islice(as_completed(flood), FLOOD - WAITERS):
-        answer = one.result()
-        assert answer.code == "temporarily_unavailable"
-        assert answer.headers["Retry-After"] == "1"
+def assert_rejected(flood: list[Future[Answer]]) -> None:
+    """Check that all requests without a wait slot get 503 with `Retry-After`."""
+    for request in islice(as_completed(flood), FLOOD - WAITERS):
+        response = request.result()
+        assert response.code == "temporarily_unavailable"
+        assert response.headers["Retry-After"] == "1"
 
 
 def still_waiting(flood: list[Future[Answer]]) -> int:
-    """Count those whom only the end of the fetch answers: it hangs as long as there are any."""
-    return [one.done() for one in flood].count(False)
+    """Count the requests that wait for the fetch."""
+    return [request.done() for request in flood].count(False)
 
 
 @pytest.mark.sec(18)
-def test_a_flood_of_unknown_keys_does_not_stop_known_ones(
+def test_flood_of_unknown_keys_does_not_delay_known_keys(
     tmp_path: Path, providers: tuple[IssuerDouble, IssuerDouble], pool: ThreadPoolExecutor
 ) -> None:
-    """While the fetch that a flood caused hangs, a user whose key is known gets a token."""
+    """While the fetch hangs that the flood caused, a user with a known key gets a token."""
     provider, _ = providers
     with ExitStack() as stack:
         service = start(stack, tmp_path, provider)
-        assert ask(service, provider.token()).status == 200
+        assert mint(service, provider.token()).status == 200
         provider.gate = threading.Event()
         forged = provider.sign(provider.claims(), header={"kid": "made-up"})
-        flood = [pool.submit(ask, service, forged) for _ in range(FLOOD)]
-        assert_turned_away(flood)
-        assert ask(service, provider.token()).status == 200
+        flood = [pool.submit(mint, service, forged) for _ in range(FLOOD)]
+        assert_rejected(flood)
+        assert mint(service, provider.token()).status == 200
         assert still_waiting(flood) == WAITERS
         provider.gate.set()
-        assert {one.result().status for one in flood} == {401, 503}
+        assert {request.result().status for request in flood} == {401, 503}
     assert provider.hits() == 2
     causes = [
         (line["issuer"], line["reason"])
@@ -90,18 +90,18 @@ def test_a_flood_of_unknown_keys_does_not_stop_known_ones(
 
 
 @pytest.mark.sec(19)
-def test_a_dead_issuer_does_not_stop_a_healthy_one(
+def test_hanging_issuer_does_not_delay_another(
     tmp_path: Path, providers: tuple[IssuerDouble, IssuerDouble], pool: ThreadPoolExecutor
 ) -> None:
-    """While requests wait for the keys of one that never answered, another's users get tokens."""
+    """While requests wait for the keys of one issuer, users of another get tokens."""
     dead, healthy = providers
     dead.gate = threading.Event()
     with ExitStack() as stack:
         service = start(stack, tmp_path, dead, healthy)
-        assert ask(service, healthy.token()).status == 200
-        dead.wait_for_hits(dead.hits() + 1)  # a fetch has just begun
-        flood = [pool.submit(ask, service, dead.token()) for _ in range(FLOOD)]
-        assert_turned_away(flood)
-        assert ask(service, healthy.token()).status == 200
+        assert mint(service, healthy.token()).status == 200
+        dead.wait_for_hits(dead.hits() + 1)  # a fetch has just started
+        flood = [pool.submit(mint, service, dead.token()) for _ in range(FLOOD)]
+        assert_rejected(flood)
+        assert mint(service, healthy.token()).status == 200
         assert still_waiting(flood) == WAITERS
         dead.gate.set()

@@ -18,10 +18,10 @@ MakeIssuers = Callable[..., Issuers]
 
 @pytest.mark.sec(7)
 @pytest.mark.parametrize("claim", ["exp", "iat", "iss", "aud", "sub", "auth_time"])
-def test_a_claim_that_decides_must_be_there(
+def test_token_without_a_required_claim_is_refused(
     claim: str, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """Without expiry, issuer, audience or sign-in a token is 401; without a subject it is 422."""
+    """401, or 422 without a subject."""
     refusal = refused(issuers, idp.token(**{claim: None}))
     expected = Code.USER_ID_INVALID if claim == "sub" else Code.CREDENTIALS_INVALID
     assert refusal.code is expected
@@ -52,29 +52,28 @@ def test_a_claim_that_decides_must_be_there(
         "-Infinity",
     ],
 )
-def test_a_time_is_an_integer_in_a_sane_range(
+def test_time_that_is_not_a_small_integer_is_refused(
     claim: str, text: str, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """Texts, fractions, huge numbers and the rest are refused, though the signature is genuine."""
+    """Although the signature is genuine."""
     claims = {name: value for name, value in idp.claims().items() if name != claim}
     assert_invalid(issuers, with_payload(idp, f'{json.dumps(claims)[:-1]},"{claim}":{text}}}'))
 
 
 @pytest.mark.sec(8)
-def test_a_time_beyond_exact_integers_is_refused_under_any_setting(
+def test_time_of_2_to_the_53_is_refused_with_any_setting(
     make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """However long tokens may live."""
     issuers = make_issuers(max_lifetime=2**60)
     assert issuers.authenticate(idp.token(exp=2**53 - 1))
     assert_invalid(issuers, idp.token(exp=2**53))
 
 
 @pytest.mark.sec(8)
-def test_a_token_does_not_live_longer_than_its_issuer_s_may(
+def test_token_beyond_the_maximum_lifetime_is_refused(
     issuers: Issuers, make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """24 hours by default, to the second; an expiry a year away is refused."""
+    """24 hours by default, to the second."""
     day = NOW + 86400
     assert issuers.authenticate(idp.token(exp=day))
     assert_invalid(issuers, idp.token(exp=day + 1))
@@ -97,8 +96,7 @@ def test_a_token_does_not_live_longer_than_its_issuer_s_may(
         lambda _: 1,
     ],
 )
-def test_the_issuer_is_compared_exactly(change, issuers: Issuers, idp: IssuerDouble) -> None:
-    """A slash, a letter's case, a part of it or a list is another issuer."""
+def test_issuer_is_compared_exactly(change, issuers: Issuers, idp: IssuerDouble) -> None:
     assert_invalid(issuers, idp.token(iss=change(idp.issuer)))
 
 
@@ -121,25 +119,23 @@ def test_the_issuer_is_compared_exactly(change, issuers: Issuers, idp: IssuerDou
         True,
     ],
 )
-def test_a_token_for_another_audience_is_refused(
+def test_token_for_another_audience_is_refused(
     audience: Any, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """`aud` must be, or as a list of texts hold, exactly the configured one."""
+    """`aud` must be, or as a list of strings contain, the configured value."""
     assert_invalid(issuers, idp.token(aud=audience))
 
 
 @pytest.mark.sec(9)
-def test_one_of_several_audiences_is_enough(issuers: Issuers, idp: IssuerDouble) -> None:
-    """`azp` is compared only where the settings name it."""
+def test_one_of_several_audiences_suffices(issuers: Issuers, idp: IssuerDouble) -> None:
+    """`azp` is compared only if a setting names it."""
     token = idp.token(aud=["other", "chat"], azp="some-client")
     assert issuers.authenticate(token).user_id == "john"
 
 
 @pytest.mark.sec(9)
-def test_the_authorized_party_is_compared_where_it_is_named(
-    make_issuers: MakeIssuers, idp: IssuerDouble
-) -> None:
-    """As the audience, or as a required claim, and then exactly."""
+def test_configured_azp_is_compared_exactly(make_issuers: MakeIssuers, idp: IssuerDouble) -> None:
+    """As the audience, or as a required claim."""
     for members in ({"audience_claim": "azp"}, {"required_claims": {"azp": "chat"}}):
         issuers = make_issuers(**members)
         assert issuers.authenticate(idp.token(azp="chat"))
@@ -161,7 +157,7 @@ def test_the_authorized_party_is_compared_where_it_is_named(
         (1, 1.0),
     ],
 )
-def test_a_required_claim_is_compared_with_its_type(
+def test_required_claim_is_compared_with_its_type(
     required: Any, held: Any, make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
     """In Python `True == 1`; here it is not."""
@@ -188,10 +184,10 @@ def test_a_required_claim_is_compared_with_its_type(
         (["JWT"], False),
     ],
 )
-def test_the_type_must_be_one_that_signs_in(
+def test_token_of_another_type_is_refused(
     typ: Any, accepted: bool, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """Tokens of other types are genuine and are no sign-in; one without a type passes."""
+    """Such as a logout token; a token without a type passes."""
     token = idp.sign(idp.claims(), header={"typ": typ})
     if accepted:
         assert issuers.authenticate(token).user_id == "john"
@@ -201,10 +197,10 @@ def test_the_type_must_be_one_that_signs_in(
 
 @pytest.mark.sec(12)
 @pytest.mark.parametrize("leeway", [0, 10, 60])
-def test_the_leeway_is_to_the_second(
+def test_leeway_is_exact_to_the_second(
     leeway: int, make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """It holds for `exp`, `nbf`, `iat` and the sign-in, and no further."""
+    """It applies to `exp`, `nbf`, `iat` and the sign-in time."""
     issuers = make_issuers(clock_leeway=leeway)
     for claim in ("iat", "nbf", "auth_time"):
         assert issuers.authenticate(idp.token(**{claim: NOW + leeway}))
@@ -217,8 +213,8 @@ def test_the_leeway_is_to_the_second(
 
 
 @pytest.mark.sec(12)
-def test_expired_says_that_nothing_else_is_wrong(issuers: Issuers, idp: IssuerDouble) -> None:
-    """A forged, or another audience's, token is invalid even when it has expired too."""
+def test_expired_means_that_nothing_else_is_wrong(issuers: Issuers, idp: IssuerDouble) -> None:
+    """A forged token, or one for another audience, is invalid even if it has expired."""
     times = {"iat": NOW - 100, "exp": NOW - 50}
     assert refused(issuers, idp.token(**times)).code is Code.CREDENTIALS_EXPIRED
     assert_invalid(issuers, idp.token(aud="other", **times))
@@ -226,10 +222,8 @@ def test_expired_says_that_nothing_else_is_wrong(issuers: Issuers, idp: IssuerDo
 
 
 @pytest.mark.sec(13)
-def test_an_address_counts_only_when_it_is_verified(
-    make_issuers: MakeIssuers, idp: IssuerDouble
-) -> None:
-    """Else whoever types another's e-mail address at the provider would become them here."""
+def test_unverified_email_is_refused(make_issuers: MakeIssuers, idp: IssuerDouble) -> None:
+    """Otherwise a user could enter another person's address at the provider and become them."""
     issuers = make_issuers(user_id_claim="email", user_id_mapping="escape")
     address = "jane@example.com"
     caller = issuers.authenticate(idp.token(email=address, email_verified=True))
@@ -241,10 +235,10 @@ def test_an_address_counts_only_when_it_is_verified(
 
 @pytest.mark.sec(13)
 @pytest.mark.parametrize("mapping", ["exact", "escape", "hash"])
-def test_the_same_subject_of_two_issuers_is_two_users(
+def test_same_subject_of_two_issuers_is_two_users(
     mapping: str, make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """Prefixes keep them apart under every mapping."""
+    """The prefixes differ, with every mapping."""
     ids = {
         make_issuers(user_id_mapping=mapping, user_id_prefix=prefix)
         .authenticate(idp.token())

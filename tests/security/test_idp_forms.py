@@ -17,8 +17,7 @@ MakeIssuers = Callable[..., Issuers]
 
 
 @pytest.mark.sec(14)
-def test_a_token_is_measured_before_it_is_read(issuers: Issuers, idp: IssuerDouble) -> None:
-    """8 KiB pass; one character more, or a megabyte, is refused."""
+def test_token_over_8_kib_is_refused(issuers: Issuers, idp: IssuerDouble) -> None:
     for spare in range(3):
         padding = "x" * (5500 - len(idp.token()) * 3 // 4 + spare)
         token = idp.token(padding=padding)
@@ -34,7 +33,7 @@ def test_a_token_is_measured_before_it_is_read(issuers: Issuers, idp: IssuerDoub
 @pytest.mark.sec(15)
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_deep_nesting_is_refused(opening: str, issuers: Issuers, idp: IssuerDouble) -> None:
-    """In the payload, in the header, and as the whole of them: 401, not a crash."""
+    """In payload and header: 401, not a crash."""
     deep = opening * (5000 // len(opening))
     assert_invalid(issuers, with_payload(idp, deep))
     assert_invalid(issuers, f"{base64url(deep.encode())}.e30.AAAA")
@@ -43,9 +42,7 @@ def test_deep_nesting_is_refused(opening: str, issuers: Issuers, idp: IssuerDoub
 
 @pytest.mark.sec(16)
 @pytest.mark.parametrize("claim", ["sub", "exp", "iss", "aud", "x"])
-def test_a_member_that_stands_twice_is_refused(
-    claim: str, issuers: Issuers, idp: IssuerDouble
-) -> None:
+def test_duplicate_claim_is_refused(claim: str, issuers: Issuers, idp: IssuerDouble) -> None:
     """Two libraries would read two different tokens."""
     value = json.dumps(idp.claims(x=1)[claim])
     assert_invalid(issuers, payload_with(idp, f'"{claim}":{value}', x=1))
@@ -55,10 +52,9 @@ def test_a_member_that_stands_twice_is_refused(
 
 @pytest.mark.sec(16)
 @pytest.mark.parametrize("extra", ['"x":NaN', '"x":[Infinity]', '"x":{"y":-Infinity}', '"jti":5'])
-def test_what_is_no_json_or_no_jwt_is_refused_wherever_it_stands(
+def test_invalid_json_in_an_unused_claim_is_refused(
     extra: str, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """Even in a claim that nobody reads."""
     assert_invalid(issuers, payload_with(idp, extra))
 
 
@@ -66,17 +62,16 @@ def test_what_is_no_json_or_no_jwt_is_refused_wherever_it_stands(
 @pytest.mark.parametrize(
     "header", ['{"alg":"RS256","kid":"key-0","kid":"key-0"}', '{"alg":"RS256","alg":"none"}']
 )
-def test_a_header_member_that_stands_twice_is_refused(
+def test_duplicate_header_member_is_refused(
     header: str, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """As a claim."""
     assert_invalid(issuers, compact(header.encode(), idp.claims(), idp.key(), "RS256"))
 
 
 @pytest.mark.sec(16)
 @pytest.mark.parametrize("claim", ["sub", "iss", "aud", "azp", "jti", "x"])
-def test_a_lone_surrogate_crashes_nothing(claim: str, issuers: Issuers, idp: IssuerDouble) -> None:
-    """JSON can spell it and UTF-8 cannot: 422 as a subject, 401 where it is compared."""
+def test_lone_surrogate_is_no_crash(claim: str, issuers: Issuers, idp: IssuerDouble) -> None:
+    """JSON can express it, UTF-8 cannot: 422 as a subject, 401 where it is compared."""
     token = idp.token(**{claim: "a\ud800"})
     if claim == "sub":
         assert refused(issuers, token).code is Code.USER_ID_INVALID
@@ -88,10 +83,10 @@ def test_a_lone_surrogate_crashes_nothing(claim: str, issuers: Issuers, idp: Iss
 
 @pytest.mark.sec(16)
 @pytest.mark.parametrize("subject", ["", 1, 1.5, True, None, ["john"], {"id": "john"}])
-def test_a_subject_that_is_no_text_is_no_user(
+def test_subject_that_is_not_a_string_gets_422(
     subject: Any, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """It is 422: the credential is genuine."""
+    """The credential is genuine."""
     assert refused(issuers, idp.token(sub=subject)).code is Code.USER_ID_INVALID
 
 
@@ -117,10 +112,9 @@ def test_a_subject_that_is_no_text_is_no_user(
         b'{"a":"\xed\xa0\x80"}',
     ],
 )
-def test_what_is_no_json_object_is_refused(
+def test_payload_or_header_that_is_not_a_json_object_is_refused(
     payload: bytes, issuers: Issuers, idp: IssuerDouble
 ) -> None:
-    """As payload and as header: other encodings, other types, other languages."""
     assert_invalid(issuers, with_payload(idp, payload))
     assert_invalid(issuers, compact(payload, idp.claims(), idp.key(), "RS256"))
 
@@ -152,13 +146,13 @@ def test_what_is_no_json_object_is_refused(
         lambda token: f"{token}.AAAA.AAAA",
     ],
 )
-def test_a_token_has_one_spelling(spoil, issuers: Issuers, idp: IssuerDouble) -> None:
-    """Three canonical base64url segments; padding, blanks and other alphabets are refused."""
+def test_malformed_compact_form_is_refused(spoil, issuers: Issuers, idp: IssuerDouble) -> None:
+    """Three canonical base64url segments, without padding, spaces or other alphabets."""
     assert_invalid(issuers, spoil(idp.token()))
 
 
-def test_left_over_bits_are_refused(issuers: Issuers, idp: IssuerDouble) -> None:
-    """The last character of a segment carries no bit beyond its bytes: one token, one text."""
+def test_unused_bits_of_a_segment_are_refused(issuers: Issuers, idp: IssuerDouble) -> None:
+    """One token has one text."""
     token = idp.token()
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     accepted = []

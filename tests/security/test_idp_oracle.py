@@ -1,4 +1,4 @@
-"""PyJWT as the oracle: whatever is accepted here, `jwt.decode` accepts with the same claims."""
+"""PyJWT as the oracle: `jwt.decode` accepts every accepted token with the same claims."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ from tokensvc.issuers.verify import parse
 ISSUER = "https://id.acme.example"
 AUDIENCE = "chat"
 KEYS = {"RS256": private_key("RS256", 21), "ES256": private_key("ES256", 21)}
-STRANGERS = {"RS256": private_key("RS256", 22), "ES256": private_key("ES256", 22)}
+OTHER_KEYS = {"RS256": private_key("RS256", 22), "ES256": private_key("ES256", 22)}
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n\x00é"
 
 texts = st.text(st.characters(), max_size=20)
@@ -75,7 +75,7 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
 
 
 def oracle(token: str) -> dict[str, Any]:
-    """Give the claims as PyJWT reads them, every check spelled out."""
+    """Return the claims as PyJWT reads them, with every check enabled."""
     algorithm = jwt.get_unverified_header(token)["alg"]
     claims: dict[str, Any] = jwt.decode(
         token,
@@ -117,7 +117,7 @@ def good_claims(subject: str) -> dict[str, Any]:
 
 @st.composite
 def changed_claims(draw: st.DrawFn) -> dict[str, Any]:
-    """Good claims, of which any may be missing, moved, or something else altogether."""
+    """Draw valid claims, some of them removed or changed."""
     claims = {**good_claims(draw(subjects)), **draw(st.dictionaries(texts, values, max_size=3))}
     for name in draw(st.lists(st.sampled_from([*claims, "nbf", "jti"]), max_size=2)):
         match draw(st.sampled_from(["remove", "move", "replace", "text", "list", "fraction"])):
@@ -138,9 +138,9 @@ def changed_claims(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def tokens(draw: st.DrawFn) -> str:
-    """Tokens by the issuer and by strangers, good, bad, and spoilt on the way."""
+    """Draw tokens of the issuer and of others, valid, invalid, and changed in transit."""
     algorithm = draw(st.sampled_from(list(KEYS)))
-    key = draw(st.sampled_from([KEYS, KEYS, KEYS, STRANGERS]))[algorithm]
+    key = draw(st.sampled_from([KEYS, KEYS, KEYS, OTHER_KEYS]))[algorithm]
     header: dict[str, Any] = {"alg": algorithm, "typ": "JWT"}
     header |= draw(
         st.just({})
@@ -170,10 +170,10 @@ def tokens(draw: st.DrawFn) -> str:
     indent=st.none() | st.integers(0, 3),
 )
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
-def test_good_tokens_are_accepted_as_pyjwt_accepts_them(
+def test_valid_tokens_are_accepted_as_by_pyjwt(
     algorithm: str, subject: str, more: dict[str, Any], indent: int | None, issuers: Issuers
 ) -> None:
-    """Further claims, whatever they are, and white space change nothing."""
+    """Additional claims and white space change nothing."""
     claims = {**more, **good_claims(subject)}
     claims.pop("nbf", None)
     claims.pop("jti", None)
@@ -185,8 +185,8 @@ def test_good_tokens_are_accepted_as_pyjwt_accepts_them(
 @given(token=tokens())
 @example(token="..")
 @settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_accepted_pyjwt_accepts(token: str, issuers: Issuers) -> None:
-    """A change is refused, with a refusal and nothing else, or both agree on what it says."""
+def test_pyjwt_accepts_every_accepted_token(token: str, issuers: Issuers) -> None:
+    """A changed token is refused, or both read the same claims."""
     try:
         caller = issuers.authenticate(token)
     except Refusal as refusal:
@@ -203,8 +203,7 @@ def test_whatever_is_accepted_pyjwt_accepts(token: str, issuers: Issuers) -> Non
 
 @given(text=st.text(st.characters(), max_size=300) | st.binary(max_size=300).map(str))
 @settings(deadline=None, max_examples=200)
-def test_junk_is_refused(text: str, issuers: Issuers) -> None:
-    """Any text at all gets the same answer."""
+def test_any_other_text_is_refused(text: str, issuers: Issuers) -> None:
     with pytest.raises(Refusal) as caught:
         issuers.authenticate(text)
     assert caught.value.code is Code.CREDENTIALS_INVALID

@@ -277,7 +277,7 @@ def test_fields_are_known_by_their_names(name: str) -> None:
         ("user_id", "john"), ("issuer", "acme"), ("client_id", "svc.abc"), ("api_key", "k1k2k3k4"),
         ("route", "/v1/token"), ("code", "credentials_expired"), ("credential", "bearer"),
         ("expires_at", 1795003600), ("status", 200), ("secret", None),
-        ("detail", "The token has expired: get a fresh one from its issuer."),
+        ("detail", "The token has expired: get a new one from its issuer."),
         ("detail", "Basic credentials are unknown: check the client id."),
         ("fingerprint", "0123456789abcdef"), ("request_id", "0123456789abcdef0123456789abcdef"),
         ("url", "https://id.acme.example/jwks.json?a=b"), ("duration_ms", 1.25), ("ok", True),

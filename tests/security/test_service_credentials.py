@@ -1,4 +1,4 @@
-"""Service credentials as an attacker would try them: guessing, timing, reading the database."""
+"""Attacks on service credentials: guessing, timing, reading the database."""
 
 import contextlib
 import hashlib
@@ -54,8 +54,8 @@ def refusal_of(clients, client_id, secret):
         lambda secret: "x" * 100_000,
     ],
 )
-def test_nothing_but_the_secret_authenticates(clients, client, spoil):
-    """Not a part of it, not its hash as read from the database, nothing that breaks the parser."""
+def test_only_the_secret_authenticates(clients, client, spoil):
+    """Not a part of it, not its stored hash, nothing that breaks the parser."""
     refusal = refusal_of(clients, client.id, spoil(client.secret.secret))
     assert refusal.code is Code.CREDENTIALS_INVALID
     assert clients.authenticate(client.id, client.secret.secret)
@@ -79,8 +79,8 @@ UNKNOWN_IDS = [
 
 @pytest.mark.sec(47)
 @pytest.mark.parametrize("client_id", UNKNOWN_IDS)
-def test_an_unknown_id_answers_like_a_wrong_secret(clients, client, client_id):
-    """Nobody learns from an answer which clients exist, and no id reaches the database unparsed."""
+def test_unknown_client_gets_the_refusal_of_a_wrong_secret(clients, client, client_id):
+    """No refusal shows which clients exist, and no unparsed ID reaches the database."""
     wrong = refusal_of(clients, client.id, "wrong")
     unknown = refusal_of(clients, client_id, client.secret.secret)
     for field in ("code", "detail", "reason", "members", "retry_after"):
@@ -89,7 +89,7 @@ def test_an_unknown_id_answers_like_a_wrong_secret(clients, client, client_id):
 
 @pytest.mark.sec(47)
 def test_every_failure_costs_the_same_work(clients, administration, client, monkeypatch):
-    """One query, one hash, two comparisons: for no client, for one secret, for two, for a match."""
+    """One query, one hash, two comparisons: for no client, one secret, two secrets, a match."""
     work = []
 
     def counted(name, function):
@@ -120,8 +120,8 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
 
 
 @pytest.mark.sec(47)
-def test_an_expired_secret_is_told_from_a_wrong_one(clients, administration, client, clock):
-    """To whoever has it: they are to take the newer one. The other secret goes on."""
+def test_expired_secret_differs_from_a_wrong_one(clients, administration, client, clock):
+    """Its owner must use the newer one. Other secrets stay valid."""
     expiring = administration.add_secret(client.id, int(clock.now) + 60, grantor=OPERATOR)
     clock.now += 59.9
     assert clients.authenticate(client.id, expiring.secret)
@@ -133,8 +133,8 @@ def test_an_expired_secret_is_told_from_a_wrong_one(clients, administration, cli
 
 @pytest.mark.sec(47)
 @pytest.mark.parametrize("change", ["delete", "delete_secret", "scope", "vouches"])
-def test_a_change_holds_for_the_next_call(clients, administration, client, change):
-    """A client's row is read on each call: what one process changes, all others know at once."""
+def test_change_of_a_client_applies_to_the_next_call(clients, administration, client, change):
+    """Each call reads the client's row."""
     administration.change(
         client.id, scopes=["tokens:mint", "users:read"], vouches=True, grantor=OPERATOR
     )
@@ -160,8 +160,7 @@ def test_a_change_holds_for_the_next_call(clients, administration, client, chang
 
 @pytest.mark.sec(25)
 @pytest.mark.sec(47)
-def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
-    """No secret is in any byte of the files, whether random or given."""
+def test_database_contains_only_hashes_of_secrets(tmp_path, sqlite_url, clock):
     database = Database.open(sqlite_url, pool_size=2)
     schema.migrate(database)
     administration, may = ClientAdministration(database, clock), rights("tokens:mint")
@@ -180,8 +179,7 @@ def test_the_database_holds_hashes_only(tmp_path, sqlite_url, clock):
 
 
 @pytest.mark.sec(25)
-def test_a_secret_is_not_printed(clients, administration, client):
-    """What `create` and `add_secret` give shows its secret only when asked for it by name."""
+def test_secret_is_not_in_a_repr(clients, administration, client):
     added = administration.add_secret(client.id, grantor=OPERATOR)
     for shown in (client, client.secret, added, clients, administration, clients.page()):
         assert client.secret.secret not in repr(shown)

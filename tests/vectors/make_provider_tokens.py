@@ -1,8 +1,8 @@
 """
 Makes `provider_tokens.json`: a token of each preset's provider, with the keys to verify it.
 
-The claims are those of the providers' own documentation, with made-up people. Run it again only
-to change a shape: the keys are thrown away, so all vectors change.
+The claims follow the providers' documentation, with fictitious people. Run it again only to change
+a form: the keys are discarded, so all vectors change.
 
     python tests/vectors/make_provider_tokens.py
 """
@@ -247,7 +247,7 @@ VECTORS: dict[str, dict[str, Any]] = {
 
 
 def vector(number: int, shape: dict[str, Any]) -> dict[str, Any]:
-    """Sign a shape, and give it with what its provider would publish."""
+    """Return a signed token, with the keys that its provider would publish."""
     header = shape["header"]
     key = private_key(header["alg"], number)
     token = compact(header, shape["claims"], key, header["alg"])
@@ -260,7 +260,7 @@ def vector(number: int, shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def certificate(key: Any) -> str:
-    """Give a certificate as Google's endpoint has them: self-signed, valid for some weeks."""
+    """Return a certificate as at Google's endpoint: self-signed, valid for some weeks."""
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, "securetoken.system.gserviceaccount.com")]
     )

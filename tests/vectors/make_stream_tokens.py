@@ -24,7 +24,7 @@ TIMES = ((1_794_999_995, 1_795_003_600), (1, 61), (2_147_483_647, 4_102_444_800)
 
 
 def vectors() -> list[dict[str, Any]]:
-    """Give every combination of secret, user and times with its token."""
+    """Return every combination of secret, user and times with its token."""
     return [
         {
             "secret": secret,

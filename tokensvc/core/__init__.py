@@ -1,6 +1,5 @@
 """
-The words that every other package uses: refusals, callers, user ids, the user object, the clock.
+Types and rules that every package uses: refusals, callers, user IDs, the user object, the clock.
 
-Owns pure values and rules. No I/O and nothing but the standard library, so that any package may
-import it and every rule here can be tested by calling it.
+Pure: standard library only, no I/O.
 """

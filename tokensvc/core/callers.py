@@ -1,4 +1,4 @@
-"""Who calls: what a verified credential proves, and nothing that a request merely claims."""
+"""Authenticated callers: what a verified credential proves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import TypeAlias
 @dataclass(frozen=True, slots=True)
 class UserCaller:
     """
-    A signed-in user of the app, known by a verified token of an identity provider.
+    A signed-in user of the app, authenticated by a token of an identity provider.
 
     Attributes:
-        user_id: The Stream id, already mapped from the provider's subject.
-        issuer: The configured name of the issuer that vouches for the user.
-        signed_in_at: When the user signed in, epoch seconds on the issuer's clock.
-        clock_ahead: Seconds by which the issuer's clock may run ahead of ours.
+        user_id: User ID on Stream, mapped from the provider's subject.
+        issuer: Configured name of the issuer.
+        signed_in_at: Time of the sign-in, epoch seconds on the issuer's clock.
+        clock_ahead: Seconds by which the issuer's clock may be ahead.
     """
 
     user_id: str
@@ -26,13 +26,13 @@ class UserCaller:
 @dataclass(frozen=True, slots=True)
 class ServiceCaller:
     """
-    The app's own backend, known by client credentials (RFC 6749 section 2.3).
+    A backend of the app, authenticated by client credentials (RFC 6749 section 2.3).
 
     Attributes:
-        client_id: `svc.…`; the dot can be in no user id.
-        scopes: What the client may do.
-        vouches: Whether its word counts as a fresh sign-in of any user that it names.
-        secret_id: Which of its secrets it has shown; `None` for an operator at the command line.
+        client_id: ID `svc.…`; no user ID can contain the dot.
+        scopes: Scopes of the client.
+        vouches: Whether it confirms sign-ins itself: each of its mints counts as a new sign-in.
+        secret_id: ID of the secret that it used; `None` for an operator at the command line.
     """
 
     client_id: str
@@ -44,7 +44,7 @@ class ServiceCaller:
 Caller: TypeAlias = UserCaller | ServiceCaller
 
 Authorize: TypeAlias = Callable[[str], ServiceCaller]
-"""Gives the service that the current request is from, if it has the scope; refuses otherwise."""
+"""Returns the service of the current request if it has the scope; else raises a refusal."""
 
 SignedIn: TypeAlias = Callable[[], UserCaller]
-"""Gives the user that the current request is from, if nothing stands against them."""
+"""Returns the user of the current request unless their standing refuses them."""

@@ -1,4 +1,4 @@
-"""The clock, always a parameter: `Clock` where one is taken, `system_clock` where one is given."""
+"""The clock, which is always a parameter."""
 
 import time
 from collections.abc import Callable

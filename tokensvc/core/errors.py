@@ -1,7 +1,7 @@
 """
-Refusals: why a request gets no token.
+Refusals: the reasons for which a request fails.
 
-Raised anywhere; `tokensvc.http.problems` is the only place that turns one into HTTP.
+Any code may raise one; only `tokensvc.http.problems` turns it into HTTP.
 """
 
 from collections.abc import Mapping
@@ -62,16 +62,16 @@ class Code(StrEnum):
 
 class Refusal(Exception):
     """
-    A request is refused for a reason that the caller may know.
+    A request is refused.
 
     Args:
-        code: What happened, for machines.
-        detail: What happened and what to do next, for people. Public: no internals, no secret.
-        reason: What only the log may say.
+        code: Machine-readable reason.
+        detail: Text for the caller: what is wrong and what to do next. Public, without internals.
+        reason: Text for the log only.
         members: Further members of the problem body.
         retry_after: Seconds after which the same request may succeed.
-        max_age: Seconds since the sign-in that a step-up challenge asks for (RFC 9470 section 3).
-        status: The HTTP status, where it is not the one that the code usually has.
+        max_age: Maximum seconds since the sign-in, for the challenge (RFC 9470 section 3).
+        status: HTTP status, if it differs from the usual one of the code.
     """
 
     def __init__(
@@ -96,4 +96,4 @@ class Refusal(Exception):
 
 
 class StartupError(Exception):
-    """The process must not start; the text tells the operator what to change."""
+    """The process must not start; the message tells the operator what to change."""

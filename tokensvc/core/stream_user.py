@@ -1,8 +1,8 @@
 """
-The user object that a client hands to `connectUser`, checked before Stream sees it.
+Checks of the user object for `connectUser`.
 
 Sources: Stream's "Initialization & Users" (an `id`, less than 5 KB, `privacy_settings`), Stream's
-OpenAPI `UserRequest` (what only a server may set).
+OpenAPI `UserRequest` (server-only members).
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from tokensvc.core.errors import Code, Refusal
 
 MAX_BYTES = 5 * 1024 - 1
-"""Of compact UTF-8 JSON: "less than 5KB"."""
+"""Maximum size of compact UTF-8 JSON: "less than 5KB"."""
 
 SERVER_ONLY = frozenset(
     {
@@ -38,7 +38,7 @@ SERVER_ONLY = frozenset(
         "updated_at",
     }
 )
-"""Members that a client cannot set: Stream ignores or refuses them."""
+"""Members that a client cannot set: Stream ignores or rejects them."""
 
 _PRIVACY_SETTINGS = ("typing_indicators", "read_receipts", "delivery_receipts")
 
@@ -48,20 +48,22 @@ SET_BY_REVOCATIONS = frozenset({"revoke_tokens_issued_before"})
 
 def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> None:
     """
-    Refuse a user object that `connectUser` could not use for `user_id`.
+    Refuse a user object that Stream would not accept for `user_id`.
 
     Args:
-        by_server: Whether a server sends it, which may set more than a client.
+        user: The object.
+        user_id: Expected `id`.
+        by_server: Whether a server sends it, which may set more members than a client.
 
     Raises:
-        Refusal: `user_id_mismatch` for another user's object, `user_invalid` for the rest.
+        Refusal: `user_id_mismatch` for another user's object, else `user_invalid`.
     """
     if not isinstance(user.get("id"), str):
-        raise Refusal(Code.USER_INVALID, "`user.id` is missing: it holds the user id as text.")
+        raise Refusal(Code.USER_INVALID, "`user.id` must be the user ID, a string.")
     if user["id"] != user_id:
         raise Refusal(
             Code.USER_ID_MISMATCH,
-            "`user.id` is not the user that the token is for: make them equal.",
+            "`user.id` differs from the user ID of the token: make them equal.",
         )
     forbidden = sorted((SET_BY_REVOCATIONS if by_server else SERVER_ONLY).intersection(user))
     if forbidden:
@@ -75,14 +77,14 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
     if size > MAX_BYTES:
         raise Refusal(
             Code.USER_INVALID,
-            f"`user` is {size} bytes of JSON: Stream takes {MAX_BYTES} at most, so shorten it.",
+            f"`user` has {size} bytes of JSON: shorten it to at most {MAX_BYTES}.",
         )
 
 
 def _check_privacy_settings(settings: object) -> None:
     names = ", ".join(_PRIVACY_SETTINGS)
     if not isinstance(settings, dict) or not set(settings) <= set(_PRIVACY_SETTINGS):
-        raise Refusal(Code.USER_INVALID, f"`user.privacy_settings` holds only {names}.")
+        raise Refusal(Code.USER_INVALID, f"`user.privacy_settings` may contain only {names}.")
     for name, setting in settings.items():
         if not (
             isinstance(setting, dict)

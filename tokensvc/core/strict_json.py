@@ -1,8 +1,7 @@
 """
-JSON that all readers take for the same thing: no member twice, none of NaN and the infinities.
+JSON without duplicate members, NaN and infinities, which readers interpret differently.
 
-Two readers of one text could take it for two things otherwise (RFC 8259 sections 4 and 6). Leaves
-surrogates, depth and the size of numbers to whoever knows what the text is for.
+Source: RFC 8259 sections 4 and 6. Callers check surrogates, depth and the size of numbers.
 """
 
 import json
@@ -15,7 +14,7 @@ def decoder(
     parse_float: Callable[[str], Any] | None = None,
     parse_int: Callable[[str], Any] | None = None,
 ) -> json.JSONDecoder:
-    """Give a decoder that raises `ValueError` for a member twice and for what is no JSON."""
+    """Return a decoder that raises `ValueError` for duplicate members and invalid JSON."""
     return json.JSONDecoder(
         object_pairs_hook=unique,
         parse_constant=_reject_constant,
@@ -26,10 +25,10 @@ def decoder(
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
-    Give the members by name.
+    Return the members by name.
 
     Raises:
-        ValueError: One is named twice.
+        ValueError: A member is a duplicate.
     """
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -38,4 +37,4 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

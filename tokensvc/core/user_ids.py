@@ -1,8 +1,8 @@
 """
-User ids: what Stream accepts, and how a foreign subject becomes one.
+User IDs: which ones Stream accepts, and the mapping of a provider's subject to one.
 
-A mapping is injective, because two people on one Stream id is an account takeover. Sources:
-Stream's "Initialization & Users" (a-z, 0-9, `@`, `_`, `-`), Stream's import schema (255 at most,
+Every mapping is injective: two people with one user ID would be an account takeover. Sources:
+Stream's "Initialization & Users" (a-z, 0-9, `@`, `_`, `-`), Stream's import schema (at most 255,
 capitals allowed).
 """
 
@@ -24,20 +24,20 @@ _ESCAPED_ID = re.compile(r"(?:[a-z0-9@-]|_[0-9a-f]{2})+")
 
 
 class Alphabet(StrEnum):
-    """The characters of a user id: those that Stream documents, or also `A-Z`."""
+    """Characters of a user ID: those that Stream documents, or also `A-Z`."""
 
     DOCUMENTED = "documented"
     EXTENDED = "extended"
 
     @property
     def rule(self) -> str:
-        """The rule in words, for messages."""
+        """Rule for messages."""
         letters = "a-z" if self is Alphabet.DOCUMENTED else "a-z A-Z"
         return f"1 to {MAX_LENGTH} of {letters} 0-9 @ _ -"
 
 
 class Mapping(StrEnum):
-    """How the subject of a token becomes a user id."""
+    """Mapping of the subject of a token to a user ID."""
 
     EXACT = "exact"
     ESCAPE = "escape"
@@ -45,19 +45,19 @@ class Mapping(StrEnum):
 
 
 def is_legal(user_id: str, alphabet: Alphabet) -> bool:
-    """Tell whether Stream accepts the id; `fullmatch`, since `$` passes a trailing newline."""
+    """Return whether the ID is legal; `fullmatch`, because `$` accepts a trailing newline."""
     return _LEGAL[alphabet].fullmatch(user_id) is not None
 
 
 def check(user_id: str, alphabet: Alphabet) -> str:
     """
-    Return the id when it is legal.
+    Return the ID if it is legal.
 
     Raises:
         Refusal: `user_id_invalid`, with the rule.
     """
     if not is_legal(user_id, alphabet):
-        raise Refusal(Code.USER_ID_INVALID, f"A user id is {alphabet.rule}.")
+        raise Refusal(Code.USER_ID_INVALID, f"A user ID is {alphabet.rule}.")
     return user_id
 
 
@@ -65,21 +65,21 @@ def map_subject(
     subject: object, *, mapping: Mapping, prefix: str, issuer: str, alphabet: Alphabet
 ) -> str:
     """
-    Give the user id of an issuer's subject.
+    Return the user ID of an issuer's subject.
 
     Args:
-        subject: The claim's value, as it came.
-        mapping: Which of the three injective mappings.
-        prefix: Put before the mapped subject, itself never escaped.
-        issuer: The `iss` of the token; part of what `hash` hashes.
-        alphabet: The characters of a legal id.
+        subject: Value of the claim.
+        mapping: One of the three injective mappings.
+        prefix: Prefix of the mapped subject, not escaped.
+        issuer: `iss` of the token, an input of `hash`.
+        alphabet: Characters of a legal ID.
 
     Raises:
-        Refusal: `user_id_invalid`, when the subject is no non-empty Unicode text or has no legal
-            id under this mapping.
+        Refusal: `user_id_invalid`; the subject is not a non-empty Unicode string, or has no legal
+            ID under this mapping.
     """
     if not isinstance(subject, str) or not subject or not _is_unicode(subject):
-        raise Refusal(Code.USER_ID_INVALID, "The claim that holds the user id is no text.")
+        raise Refusal(Code.USER_ID_INVALID, "The claim with the user ID is not a string.")
     if mapping is Mapping.HASH:
         return prefix + _hash(issuer, subject)
     user_id = prefix + (escape(subject) if mapping is Mapping.ESCAPE else subject)
@@ -91,7 +91,7 @@ def map_subject(
         )
     else:
         detail = (
-            f"A user id is {alphabet.rule}. "
+            f"A user ID is {alphabet.rule}. "
             f"Under user_id_mapping = 'escape' this subject would be {prefix + escape(subject)!r}."
         )
     raise Refusal(Code.USER_ID_INVALID, detail)
@@ -99,9 +99,9 @@ def map_subject(
 
 def escape(subject: str) -> str:
     """
-    Write every byte outside `a-z 0-9 @ -` of the UTF-8 text as `_` and two hex digits.
+    Return the subject with each UTF-8 byte outside `a-z 0-9 @ -` as `_` and two hex digits.
 
-    Not idempotent, since `_` itself is escaped: were it kept, two subjects could share an id.
+    Not idempotent, because `_` is escaped too: otherwise two subjects could share an ID.
     """
     return "".join(
         chr(byte) if byte in _UNESCAPED else f"_{byte:02x}" for byte in subject.encode("utf-8")
@@ -110,10 +110,10 @@ def escape(subject: str) -> str:
 
 def unescape(escaped: str) -> str:
     """
-    Undo `escape`.
+    Return the subject of an escaped text.
 
     Raises:
-        ValueError: The text is not something that `escape` gives.
+        ValueError: The text is not a result of `escape`.
     """
     if not _ESCAPED_ID.fullmatch(escaped):
         raise ValueError("not an escaped subject")
@@ -131,7 +131,7 @@ def _hash(issuer: str, subject: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether the text has no lone surrogate, which JSON can spell and UTF-8 cannot."""
+    """Return whether the text has no lone surrogate, which JSON can express and UTF-8 cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

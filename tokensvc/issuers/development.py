@@ -1,8 +1,8 @@
 """
-An identity provider of one's own, for `make run`: it signs whatever it is asked to.
+The identity provider of `make run`: it signs in any user.
 
-Its key is made once and kept in a file that only its owner may read. That it runs in development
-only is up to the caller.
+Its key is created once, in a file that only its owner may read. The caller must ensure that it runs
+in development only.
 """
 
 import os
@@ -25,24 +25,24 @@ class DevelopmentIssuer:
     Signs in any demo user.
 
     Args:
-        key_file: Where the private key is, or is made; the public one is beside it.
-        issuer_url: The `iss`.
-        audience: The `aud`.
+        key_file: File of the private key, created if missing; the public key is next to it.
+        issuer_url: Value of `iss`.
+        audience: Value of `aud`.
     """
 
     def __init__(self, key_file: Path, issuer_url: str, audience: str) -> None:
         self._issuer_url = issuer_url
         self._audience = audience
         self._public_key_file = key_file.with_name(f"{key_file.name}.pub")
-        self._key = _load_or_make(key_file)
+        self._key = _load_or_create(key_file)
         _write(self._public_key_file, _public_pem(self._key), replace=True)
 
     def issue(self, subject: str, now: int, lifetime: int) -> str:
         """
-        Sign a token that says that a user has just signed in.
+        Return a token of a user who signs in now.
 
         Args:
-            subject: The `sub`.
+            subject: Value of `sub`.
             now: Epoch seconds.
             lifetime: Seconds.
         """
@@ -57,7 +57,7 @@ class DevelopmentIssuer:
         return jwt.encode(claims, self._key, algorithm="RS256")
 
     def issuer_settings(self) -> IssuerSettings:
-        """Give the settings under which the service accepts these tokens."""
+        """Return the settings with which the service accepts these tokens."""
         return IssuerSettings(
             name="development",
             issuer=self._issuer_url,
@@ -67,20 +67,20 @@ class DevelopmentIssuer:
         )
 
 
-def _load_or_make(key_file: Path) -> rsa.RSAPrivateKey:
+def _load_or_create(key_file: Path) -> rsa.RSAPrivateKey:
     if not key_file.exists():
         key = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
         _write(key_file, _private_pem(key), replace=False)
     loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey):
-        raise TypeError(f"{key_file} holds no RSA key: delete it, and a new one is made")
+        raise TypeError(f"{key_file} is not an RSA key: delete it, and a new one is created")
     return loaded
 
 
 def _write(path: Path, content: bytes, *, replace: bool) -> None:
-    """Write a file that is whole whenever it is there; whoever comes first makes the key."""
+    """Write a complete file atomically; without `replace`, the first process wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent)  # made with mode 0600
+    handle, draft = tempfile.mkstemp(dir=path.parent)  # created with mode 0600
     with os.fdopen(handle, "wb") as file:
         file.write(content)
     if replace:

@@ -1,8 +1,7 @@
 """
-Why a token is accepted or not, check by check, for an operator.
+Explain to an operator why a token is accepted or refused, check by check.
 
-Makes the checks of `Issuers.authenticate` itself, not copies of them; only where that one stops at
-the first refusal, this goes on.
+Runs the same checks as `Issuers.authenticate`, but does not stop at the first refusal.
 """
 
 import json
@@ -20,12 +19,12 @@ _MAX_SHOWN = 200
 
 class Finding(NamedTuple):
     """
-    The outcome of one check.
+    The result of one check.
 
     Attributes:
-        check: What was looked at.
+        check: Name of the check.
         ok: Whether it passed.
-        detail: What was seen; for a failure also why, and the setting to change.
+        detail: Value that was checked; after a failure also the reason and the setting to change.
     """
 
     check: str
@@ -43,9 +42,9 @@ class _Step(NamedTuple):
         try:
             outcome = self.run()
         except Refusal as refusal:
-            outage = refusal.code is Code.TEMPORARILY_UNAVAILABLE
-            reason = f" ({refusal.reason})" if outage else ""
-            seen = f" Seen: {self.seen}." if self.seen else ""
+            is_outage = refusal.code is Code.TEMPORARILY_UNAVAILABLE
+            reason = f" ({refusal.reason})" if is_outage else ""
+            seen = f" Value: {self.seen}." if self.seen else ""
             setting = f" Setting: {self.setting}." if self.setting else ""
             return Finding(self.check, ok=False, detail=f"{refusal.detail}{reason}{seen}{setting}")
         return Finding(
@@ -57,11 +56,11 @@ def findings(
     unverified_token: str, issuer_of: Callable[[UnverifiedToken], Issuer], now: float
 ) -> list[Finding]:
     """
-    Make every check that can be made.
+    Run every check that is possible.
 
     Args:
-        unverified_token: As it was presented.
-        issuer_of: Finds the issuer that a token claims.
+        unverified_token: Compact token.
+        issuer_of: Returns the issuer that a token names.
         now: Epoch seconds.
     """
     found = [_Step("form", "", "", partial(parse, unverified_token)).finding()]
@@ -77,14 +76,14 @@ def findings(
 
 
 def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step]:
-    claim_rules, claims = issuer.claim_rules, token.claims
+    settings, claims = issuer.settings, token.claims
     yield _Step(
         "algorithm",
         "algorithms",
         _shown(token.algorithm),
-        partial(rules.check_algorithm, claim_rules, token),
+        partial(rules.check_algorithm, settings, token),
     )
-    yield _Step("type", "types", _shown(token.typ), partial(rules.check_type, claim_rules, token))
+    yield _Step("type", "types", _shown(token.typ), partial(rules.check_type, settings, token))
     yield _Step(
         "signature",
         "jwks_uri, discovery or public_keys_file",
@@ -95,14 +94,14 @@ def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step
         yield _Step(
             check.name,
             check.setting,
-            _shown_claims(claims, check.claims(claim_rules)),
-            partial(check.run, claim_rules, claims, now),
+            _shown_claims(claims, check.claims(settings)),
+            partial(check.run, settings, claims, now),
         )
     yield _Step(
         "user id",
         "user_id_claim and user_id_mapping",
-        _shown_claims(claims, (claim_rules.user_id_claim,)),
-        partial(rules.user_id, claim_rules, claims),
+        _shown_claims(claims, (settings.user_id_claim,)),
+        partial(rules.user_id, settings, claims, issuer.alphabet),
     )
 
 
@@ -111,6 +110,6 @@ def _shown_claims(claims: dict[str, Any], names: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """Write a stranger's value so that it can do nothing to a terminal."""
+    """Format an untrusted value as JSON, without control characters for the terminal."""
     text = json.dumps(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -1,10 +1,11 @@
-"""One configured identity provider: its rules and its keys."""
+"""One configured identity provider: its settings and its keys."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.user_ids import Alphabet
@@ -20,7 +21,7 @@ from tokensvc.net.urls import parse_key_url
 
 @dataclass(frozen=True, slots=True)
 class KeyAccess:
-    """What issuers need to get at their keys, the same for all of them."""
+    """What all issuers share to fetch and store their keys."""
 
     fetcher: Fetcher
     settings: JwksSettings
@@ -32,30 +33,47 @@ class KeyAccess:
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """
-    A provider.
+    An identity provider.
 
     Attributes:
-        name: As configured; `iss` is in `claim_rules`.
-        clock_ahead: Seconds by which its clock may run ahead of ours.
+        settings: Its settings, which the checks of claims read.
+        alphabet: Characters of a user ID.
+        keys: Keys that verify its tokens.
     """
 
-    name: str
-    clock_ahead: int
-    claim_rules: rules.ClaimRules
+    settings: IssuerSettings
+    alphabet: Alphabet
     keys: Keys
 
     @classmethod
     def of(cls, settings: IssuerSettings, alphabet: Alphabet, access: KeyAccess) -> "Issuer":
         """
-        Make an issuer. Fetches nothing.
+        Return the issuer. Fetches nothing.
 
         Raises:
             StartupError: Its key file is unusable.
         """
         file = settings.public_keys_file
         keys = _published_keys(settings, access) if file is None else _keys_of(file, settings.name)
-        return cls(
-            settings.name, settings.clock_ahead, rules.ClaimRules.of(settings, alphabet), keys
+        return cls(settings, alphabet, keys)
+
+    def authenticate(self, unverified: UnverifiedToken, now: float) -> UserCaller:
+        """
+        Verify a token of this issuer and return its user.
+
+        Raises:
+            Refusal: `credentials_invalid`, `credentials_expired`, `user_id_invalid` or
+                `temporarily_unavailable`.
+        """
+        rules.check_algorithm(self.settings, unverified)
+        rules.check_type(self.settings, unverified)
+        claims = self.verify(unverified, now)
+        signed_in_at = rules.check_claims(self.settings, claims, now)
+        return UserCaller(
+            user_id=rules.user_id(self.settings, claims, self.alphabet),
+            issuer=self.settings.name,
+            signed_in_at=signed_in_at,
+            clock_ahead=self.settings.clock_ahead,
         )
 
     def verify(self, unverified: UnverifiedToken, now: float) -> VerifiedClaims:
@@ -65,14 +83,14 @@ class Issuer:
         Raises:
             Refusal: `credentials_invalid` or `temporarily_unavailable`.
         """
-        # Whatever key it names, an expired token gets nothing: it is not worth a fetch.
-        expired = rules.is_expired(self.claim_rules, unverified.claims, now)
+        # An expired token is refused with any key, so it causes no fetch.
+        expired = rules.is_expired(self.settings, unverified.claims, now)
         keys = self.keys.find(unverified.kid, unverified.algorithm, may_fetch=not expired)
         try:
             return verify_signature(unverified, keys)
         except Refusal:
-            # A key that the token does not name, or that has no name, was only a guess: after a
-            # rotation the right one is not here yet, and no unknown `kid` tells.
+            # Without a `kid` in the token or in the key, the match was a guess: after a rotation
+            # the right key is still missing, and no unknown `kid` shows it.
             guessed = any(unverified.kid is None or key.kid is None for key in keys)
             if expired or not guessed:
                 raise
@@ -111,7 +129,7 @@ def _download(settings: IssuerSettings, source: str, access: KeyAccess) -> Calla
         if not settings.discovery:
             return document
         jwks_uri = discovery.jwks_uri_of(document, settings.issuer)
-        # Only who is on this machine may send us to this machine.
+        # Only metadata from this machine may name a key URL on this machine.
         local = parse_key_url(source).is_loopback
         return access.fetcher.get(jwks_uri, deadline, loopback_allowed=local)
 

@@ -1,9 +1,9 @@
 """
-Keys that verify: a published set, or a file, becomes keys by id and algorithm.
+Verification keys: a published set, or a file, becomes keys by ID and algorithm.
 
-Owns which keys may be used at all (RFC 7517, RFC 8725 section 3.5): public, asymmetric, for
-signatures, strong enough, and each only with the algorithms of its own kind. A key that fails is
-left out, so that one odd key of a provider does not take the others along.
+Owns which keys may be used (RFC 7517, RFC 8725 section 3.5): public, asymmetric, for signatures,
+strong enough, and each only with the algorithms of its type. Other keys are ignored, so that one
+unusual key of a provider does not make the rest unusable.
 """
 
 import json
@@ -24,7 +24,7 @@ from jwt.exceptions import InvalidKeyError
 
 MAX_KEYS = 64
 MAX_KEYS_WITHOUT_ID = 8
-"""How many keys a token without `kid` may be tried with: each costs a verification."""
+"""Number of keys that a token without `kid` is tried with: each costs a verification."""
 
 _RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
@@ -38,33 +38,34 @@ _MAX_RSA_BITS = 8192
 _MIN_RSA_EXPONENT = 65537
 _MAX_RSA_EXPONENT = 2**256
 """FIPS 186-5 section 5.1, for both bounds."""
-_KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], object]]] = {
+_KEY_TYPES: Mapping[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], object]]] = {
     "RSA": (("n", "e"), RSAAlgorithm.from_jwk),
     "EC": (("crv", "x", "y"), ECAlgorithm.from_jwk),
     "OKP": (("crv", "x"), OKPAlgorithm.from_jwk),
 }
-"""The members of each kind of public key, and what builds it (RFC 7518 section 6, RFC 8037)."""
+"""Members and constructor of each type of public key (RFC 7518 section 6, RFC 8037)."""
 _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 
 class KeySetError(Exception):
-    """The text is no set of keys. Says why, without quoting it."""
+    """The text is not a key set. The message does not quote it."""
 
 
 class UnusableKeyError(Exception):
-    """One key must not be used. Says why."""
+    """A key must not be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
     """
-    A public key with the algorithms that it may be used with.
+    A public key with its algorithms.
 
     Attributes:
-        kid: The id that tokens name it by; `None` in a file.
-        algorithms: Those of its kind, or the one that its owner declared.
+        kid: Key ID in tokens; `None` for a key without one, as in a file.
+        algorithms: Algorithms of its type, or the one that its owner declared.
+        key: The public key.
     """
 
     kid: str | None
@@ -72,17 +73,17 @@ class VerificationKey:
     key: PublicKey = field(repr=False)
 
     def verifies(self, algorithm: str, signing_input: bytes, signature: bytes) -> bool:
-        """Tell whether the signature is this key's."""
+        """Return whether this key made the signature."""
         return ALGORITHMS[algorithm].verify(signing_input, self.key, signature)
 
 
 class KeySet:
     """
-    Keys, found by id and algorithm in one look-up.
+    Keys, found by ID and algorithm in one look-up.
 
     Args:
-        keys: Those that may be used.
-        ignored: Why others may not, for the operator.
+        keys: Usable keys.
+        ignored: Reasons why other keys are not used, for the operator.
     """
 
     __slots__ = ("_by_kid", "_without_kid", "ignored", "size")
@@ -103,9 +104,9 @@ class KeySet:
 
     def find(self, kid: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
         """
-        Give the keys that a token may be signed with, usually one.
+        Return the keys that may have signed a token, usually one.
 
-        A token without `kid` may be signed with any key of the algorithm, and a key without one
+        A token without `kid` may be signed with any key of the algorithm, and a key without `kid`
         may have signed any token.
         """
         return self._by_kid.get((kid, algorithm)) or self._without_kid.get(algorithm, ())
@@ -119,7 +120,7 @@ class KeySet:
 
 def parse_document(document: bytes) -> KeySet:
     """
-    Read a fetched set: a JWK Set (RFC 7517 section 5), or Google's object of certificates by id.
+    Parse a fetched set: a JWK Set (RFC 7517 section 5), or Google's object of certificates by ID.
 
     Raises:
         KeySetError: The document is neither, or has more than 64 keys.
@@ -127,9 +128,9 @@ def parse_document(document: bytes) -> KeySet:
     try:
         content = json.loads(document.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise KeySetError("the document is no JSON") from None
+        raise KeySetError("the document is not JSON") from None
     if not isinstance(content, dict):
-        raise KeySetError("the document is no JSON object")
+        raise KeySetError("the document is not a JSON object")
     if isinstance(content.get("keys"), list):
         entries = [(_jwk_name(jwk), jwk) for jwk in content["keys"]]
         return _collect(entries, _from_jwk)
@@ -138,21 +139,21 @@ def parse_document(document: bytes) -> KeySet:
         for pem in content.values()
     ):
         return _collect(list(content.items()), _from_certificate)
-    raise KeySetError("the document holds neither `keys` nor certificates")
+    raise KeySetError("the document has neither `keys` nor certificates")
 
 
 def parse_pem_file(text: str) -> KeySet:
     """
-    Read an operator's file of PEM public keys or certificates.
+    Parse an operator's file of PEM public keys or certificates.
 
     Raises:
-        KeySetError: Any block is unusable: here, unlike in a set of a provider, it is a mistake.
+        KeySetError: A block is unusable. Unlike in a provider's set, this is a configuration error.
     """
     blocks = list(_PEM_BLOCK.finditer(text))
     if not blocks:
-        raise KeySetError("holds no PEM block")
+        raise KeySetError("contains no PEM block")
     if len(blocks) > MAX_KEYS_WITHOUT_ID:
-        raise KeySetError(f"holds more than {MAX_KEYS_WITHOUT_ID} keys")
+        raise KeySetError(f"contains more than {MAX_KEYS_WITHOUT_ID} keys")
     keys = []
     for number, block in enumerate(blocks, start=1):
         try:
@@ -166,7 +167,7 @@ def _collect(
     entries: list[tuple[str, Any]], build: Callable[[str, Any], VerificationKey]
 ) -> KeySet:
     if len(entries) > MAX_KEYS:
-        raise KeySetError(f"the set holds more than {MAX_KEYS} keys")
+        raise KeySetError(f"the set has more than {MAX_KEYS} keys")
     keys: list[VerificationKey] = []
     ignored: list[str] = []
     for name, entry in entries:
@@ -184,10 +185,10 @@ def _jwk_name(jwk: Any) -> str:
 
 def _from_jwk(_name: str, jwk: Any) -> VerificationKey:
     if not isinstance(jwk, dict):
-        raise UnusableKeyError("no JSON object")
+        raise UnusableKeyError("not a JSON object")
     kid = jwk.get("kid")
     if kid is not None and not isinstance(kid, str):
-        raise UnusableKeyError("`kid` is no text")
+        raise UnusableKeyError("`kid` is not a string")
     if jwk.get("use", "sig") != "sig":
         raise UnusableKeyError("`use` is not sig")
     operations = jwk.get("key_ops", ["verify"])
@@ -197,20 +198,20 @@ def _from_jwk(_name: str, jwk: Any) -> VerificationKey:
 
 
 def _public_key(jwk: dict[str, Any]) -> Any:
-    """Build the key of a JWK from its public members only, whatever else it holds."""
-    kind = _KINDS.get(str(jwk.get("kty")))
-    if kind is None:
-        raise UnusableKeyError(f"`kty` is none of {', '.join(_KINDS)}")
+    """Build the key of a JWK from its public members only."""
+    key_type = _KEY_TYPES.get(str(jwk.get("kty")))
+    if key_type is None:
+        raise UnusableKeyError(f"`kty` is not one of {', '.join(_KEY_TYPES)}")
     if "d" in jwk:
-        raise UnusableKeyError("it is a private key, which was published")
-    members, build = kind
+        raise UnusableKeyError("it is a private key")
+    members, build = key_type
     values = {name: jwk.get(name) for name in members}
     if not all(isinstance(value, str) for value in values.values()):
-        raise UnusableKeyError("its numbers are no text")
+        raise UnusableKeyError("its numbers are not strings")
     try:
         return build({"kty": jwk["kty"], **values})
     except (InvalidKeyError, UnsupportedAlgorithm, ValueError):
-        raise UnusableKeyError("its numbers make no key") from None
+        raise UnusableKeyError("its numbers are not a valid key") from None
 
 
 def _from_certificate(kid: str, pem: str) -> VerificationKey:
@@ -219,24 +220,24 @@ def _from_certificate(kid: str, pem: str) -> VerificationKey:
 
 def _from_pem(label: str, pem: bytes) -> VerificationKey:
     if "PRIVATE" in label:
-        raise UnusableKeyError("it is a private key: this file takes public keys only")
+        raise UnusableKeyError("it is a private key: use the public key")
     if label == "CERTIFICATE":
         return _verification_key(_certificate_key(pem), None, None)
     try:
         return _verification_key(load_pem_public_key(pem), None, None)
     except (ValueError, UnsupportedAlgorithm):
-        raise UnusableKeyError("it is no PEM public key") from None
+        raise UnusableKeyError("it is not a PEM public key") from None
 
 
 def _certificate_key(pem: bytes) -> Any:
     try:
         return x509.load_pem_x509_certificate(pem).public_key()
     except (ValueError, UnsupportedAlgorithm):
-        raise UnusableKeyError("it is no certificate") from None
+        raise UnusableKeyError("it is not a certificate") from None
 
 
 def _verification_key(key: Any, kid: str | None, declared: Any) -> VerificationKey:
-    """Let a key through that is strong enough, with the algorithms of its kind."""
+    """Return a key that is strong enough, with the algorithms of its type."""
     algorithms: tuple[str, ...]
     if isinstance(key, RSAPublicKey):
         _check_rsa_key(key)
@@ -246,10 +247,10 @@ def _verification_key(key: Any, kid: str | None, declared: Any) -> VerificationK
     elif isinstance(key, Ed25519PublicKey):
         algorithms = ("EdDSA",)
     else:
-        raise UnusableKeyError("its kind or curve is not supported")
+        raise UnusableKeyError("its type or curve is not supported")
     if declared is not None:
         if declared not in algorithms:
-            raise UnusableKeyError("`alg` is not supported or not of its kind")
+            raise UnusableKeyError("`alg` is not supported or not of its type")
         algorithms = (declared,)
     return VerificationKey(kid, algorithms, key)
 
@@ -259,4 +260,4 @@ def _check_rsa_key(key: RSAPublicKey) -> None:
         raise UnusableKeyError(f"an RSA key has {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
     exponent = key.public_numbers().e
     if exponent % 2 == 0 or not _MIN_RSA_EXPONENT <= exponent < _MAX_RSA_EXPONENT:
-        raise UnusableKeyError("its RSA exponent is odd and at least 65537 in every sound key")
+        raise UnusableKeyError("its RSA exponent is not an odd number from 65537 to 2**256")

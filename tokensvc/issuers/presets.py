@@ -1,10 +1,10 @@
 """
-What is known of eight identity providers, so that a few words of settings are enough.
+Settings of eight identity providers, from a provider name and an argument.
 
-Each preset was written from the provider's own documentation of the token that an app sends to its
-backend. `sign_in_time` is the strongest claim that such a token always carries: `auth_time` and
-`amr` survive a silent refresh, `iat` does not. The mapping is `exact` where the provider's ids
-are legal as they are, and `escape` where they hold capitals or `|`.
+Each preset follows the provider's documentation of the token that an app sends to its backend.
+`sign_in_time` is the strongest claim that such a token always contains: a silent refresh changes
+`iat`, but not `auth_time` and `amr`. The mapping is `exact` where the provider's IDs are legal user
+IDs, and `escape` where they contain capitals or `|`.
 """
 
 import re
@@ -24,16 +24,16 @@ class _Preset(NamedTuple):
 
 def expand(preset: str) -> dict[str, Any]:
     """
-    Give the settings that a preset such as `firebase:my-project` stands for, all but `audience`.
+    Return the settings of a preset such as `firebase:my-project`, all except `audience`.
 
     Raises:
-        ValueError: With the forms that there are.
+        ValueError: The preset is unknown or malformed; the message shows the known forms.
     """
     provider, _, argument = preset.partition(":")
     known = _PRESETS.get(provider)
     if known is None:
-        usages = ", ".join(one.usage for one in _PRESETS.values())
-        raise ValueError(f"{provider!r} is no preset. There are: {usages}")
+        usages = ", ".join(preset.usage for preset in _PRESETS.values())
+        raise ValueError(f"{provider!r} is not a preset. Known presets: {usages}")
     found = known.argument.fullmatch(argument)
     if found is None:
         raise ValueError(f"{preset!r} should look like {known.usage}")
@@ -41,7 +41,7 @@ def expand(preset: str) -> dict[str, Any]:
 
 
 def _firebase(found: re.Match[str]) -> dict[str, Any]:
-    """ID tokens of Firebase Authentication. `audience` is the project id."""
+    """ID tokens of Firebase Authentication. `audience` is the project ID."""
     return {
         "issuer": f"https://securetoken.google.com/{found[0]}",
         "jwks_uri": "https://www.googleapis.com/service_accounts/v1/jwk/"
@@ -67,7 +67,7 @@ def _auth0(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _cognito(found: re.Match[str]) -> dict[str, Any]:
-    """Access tokens of a user pool: no `aud`, `audience` is the id of the app client."""
+    """Access tokens of a user pool, without `aud`. `audience` is the ID of the app client."""
     issuer = f"https://cognito-idp.{found['region']}.amazonaws.com/{found['pool']}"
     return {
         "issuer": issuer,
@@ -80,7 +80,7 @@ def _cognito(found: re.Match[str]) -> dict[str, Any]:
 
 
 def _keycloak(found: re.Match[str]) -> dict[str, Any]:
-    """Access tokens of a realm. `audience` is what an audience mapper puts there."""
+    """Access tokens of a realm. `audience` is the value that an audience mapper adds."""
     issuer = f"https://{found['base']}/realms/{found['realm']}"
     return {
         "issuer": issuer,
@@ -106,7 +106,7 @@ def _okta(found: re.Match[str]) -> dict[str, Any]:
     """
     Access tokens of a custom authorization server. `audience` is the server's, `api://default`.
 
-    Their `sub` is the login, which can change hands; `uid` is the user.
+    Their `sub` is the login name, which can be reassigned; `uid` identifies the user.
     """
     issuer = f"https://{found['domain']}/oauth2/{found['server'] or 'default'}"
     return {
@@ -120,9 +120,9 @@ def _okta(found: re.Match[str]) -> dict[str, Any]:
 
 def _entra(found: re.Match[str]) -> dict[str, Any]:
     """
-    Version 2.0 tokens of one tenant. `audience` is the application (client) id of the API.
+    Version 2.0 tokens of one tenant. `audience` is the application (client) ID of the API.
 
-    `sub` differs for each application, `oid` is the user in the tenant.
+    `sub` differs for each application; `oid` identifies the user in the tenant.
     """
     tenant = f"https://login.microsoftonline.com/{found[0]}"
     return {
@@ -136,10 +136,10 @@ def _entra(found: re.Match[str]) -> dict[str, Any]:
 
 def _clerk(found: re.Match[str]) -> dict[str, Any]:
     """
-    Session tokens: no `aud`; `azp` is the origin of the app, and so is `audience`.
+    Session tokens, without `aud`. `azp`, and so `audience`, is the origin of the app.
 
-    `required_claims = {sts = "active"}` refuses sessions whose tasks, such as a second factor, are
-    not done yet.
+    `required_claims = {sts = "active"}` refuses sessions with pending tasks, such as a second
+    factor.
     """
     issuer = f"https://{found[0]}"
     return {
@@ -173,7 +173,7 @@ _PRESETS = {
         _okta,
     ),
     "entra": _Preset(
-        "entra:11111111-2222-3333-4444-555555555555 (the tenant id, in small letters)",
+        "entra:11111111-2222-3333-4444-555555555555 (the tenant ID, in lower case)",
         re.compile(_GUID),
         _entra,
     ),

@@ -1,117 +1,77 @@
 """
-What the claims of an issuer's token must say, and whose ids may meet. Pure.
+Checks of the claims of an issuer's token, and of user ID prefixes. Pure.
 
-The checks stand in `CLAIM_CHECKS` in the order in which they are made; `exp` is the last, so that
-`credentials_expired` says that nothing else is wrong.
+`CLAIM_CHECKS` has the checks in the order in which they run; `exp` is the last, so that
+`credentials_expired` means that nothing else is wrong.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.user_ids import Alphabet, Mapping, map_subject
+from tokensvc.core.user_ids import Alphabet, map_subject
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.verify import UnverifiedToken, is_time
 
 _SILENT_REFRESH = "token_refresh"
-"""An `amr` method that is no sign-in."""
+"""An `amr` method that is not a sign-in."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRules:
-    """An issuer's settings, made ready to be compared with."""
-
-    issuer: str
-    algorithms: frozenset[str]
-    types: frozenset[str]
-    audiences: frozenset[str]
-    audience_claim: str
-    required: tuple[tuple[str, str | bool | int], ...]
-    user_id_claim: str
-    mapping: Mapping
-    prefix: str
-    alphabet: Alphabet
-    sign_in_time: str
-    leeway: int
-    max_lifetime: int
-
-    @classmethod
-    def of(cls, settings: IssuerSettings, alphabet: Alphabet) -> "ClaimRules":
-        """Make the rules of one issuer."""
-        return cls(
-            issuer=settings.issuer,
-            algorithms=frozenset(settings.algorithms),
-            types=frozenset(_media_type(typ) for typ in settings.types),
-            audiences=frozenset(settings.audience),
-            audience_claim=settings.audience_claim,
-            required=tuple(settings.required_claims.items()),
-            user_id_claim=settings.user_id_claim,
-            mapping=settings.user_id_mapping,
-            prefix=settings.user_id_prefix,
-            alphabet=alphabet,
-            sign_in_time=settings.sign_in_time,
-            leeway=settings.clock_leeway,
-            max_lifetime=settings.max_lifetime,
-        )
-
-
-def check_algorithm(rules: ClaimRules, token: UnverifiedToken) -> None:
+def check_algorithm(issuer: IssuerSettings, token: UnverifiedToken) -> None:
     """
-    Refuse an algorithm that the issuer does not use, before any key is looked up.
+    Refuse an algorithm that is not configured for the issuer, before any key is looked up.
 
     Raises:
         Refusal: `credentials_invalid`.
     """
-    if token.algorithm not in rules.algorithms:
-        raise _invalid(
-            "The token is signed with an algorithm that its issuer must not use here.", "algorithm"
-        )
+    if token.algorithm not in issuer.algorithms:
+        raise _invalid("The token's algorithm is not configured for its issuer.", "algorithm")
 
 
-def check_type(rules: ClaimRules, token: UnverifiedToken) -> None:
+def check_type(issuer: IssuerSettings, token: UnverifiedToken) -> None:
     """
     Refuse a token of another kind, such as a logout token (RFC 8725 section 3.11).
 
     Raises:
         Refusal: `credentials_invalid`.
     """
-    if token.typ is not None and _media_type(token.typ) not in rules.types:
-        raise _invalid("The token is not of a type (`typ`) that signs a user in.", "type")
+    if token.typ is not None and _media_type(token.typ) not in map(_media_type, issuer.types):
+        raise _invalid("The token's type (`typ`) is not accepted as a sign-in.", "type")
 
 
-def signed_in_at(rules: ClaimRules, claims: dict[str, Any], now: float) -> int:
+def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> int:
     """
-    Give when the user signed in, as far as the issuer's tokens tell.
+    Return the time of the user's sign-in, epoch seconds.
 
     Raises:
-        Refusal: `credentials_invalid`; the claim is missing, no time, or in the future, from where
-            it would outlast a revocation yet to come.
+        Refusal: `credentials_invalid`; the claim is missing, not a time, or in the future, where a
+            later revocation would not cover it.
     """
-    name = rules.sign_in_time
+    name = issuer.sign_in_time
     at = _latest_sign_in(claims.get(name)) if name == "amr" else claims.get(name)
     if not is_time(at):
         raise _invalid(
-            f"The token has no usable `{name}`, which says when the user signed in: "
-            "have the provider put it into the token.",
+            f"This token of issuer {issuer.name} has no valid `{name}` claim. Add the claim at the "
+            "provider, or set `sign_in_time` of the issuer to a claim that its tokens contain "
+            "(with `iat` a silent renewal passes a revocation).",
             "no sign-in time",
         )
-    if at > now + rules.leeway:
+    if at > now + issuer.clock_leeway:
         raise _invalid(
-            f"The token's `{name}` lies in the future: check the provider's clock.",
+            f"The token's `{name}` is in the future: check the provider's clock.",
             "sign-in in the future",
         )
     return int(at)
 
 
-def user_id(rules: ClaimRules, claims: dict[str, Any]) -> str:
+def user_id(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) -> str:
     """
-    Give the Stream id of the token's user.
+    Return the user ID of the token's user.
 
     Raises:
         Refusal: `user_id_invalid`.
     """
-    name = rules.user_id_claim
+    name = issuer.user_id_claim
     if name == "email" and claims.get("email_verified") is not True:
         raise Refusal(
             Code.USER_ID_INVALID,
@@ -120,24 +80,24 @@ def user_id(rules: ClaimRules, claims: dict[str, Any]) -> str:
         )
     return map_subject(
         claims.get(name),
-        mapping=rules.mapping,
-        prefix=rules.prefix,
-        issuer=rules.issuer,
-        alphabet=rules.alphabet,
+        mapping=issuer.user_id_mapping,
+        prefix=issuer.user_id_prefix,
+        issuer=issuer.issuer,
+        alphabet=alphabet,
     )
 
 
-def is_expired(rules: ClaimRules, claims: dict[str, Any], now: float) -> bool:
-    """Tell whether `exp` has passed, with the leeway."""
-    return bool(claims["exp"] <= now - rules.leeway)
+def is_expired(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> bool:
+    """Return whether `exp` has passed, with the leeway."""
+    return bool(claims["exp"] <= now - issuer.clock_leeway)
 
 
 def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """
-    Give the pairs of sources of user ids that could give the same id to two people.
+    Return the pairs of sources that could produce the same user ID for two people.
 
     Args:
-        sources: Name and prefix of each; the empty prefix is a prefix of all.
+        sources: Name and prefix of each source of user IDs; the empty prefix is a prefix of all.
     """
     return [
         (name, other)
@@ -147,50 +107,49 @@ def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, 
     ]
 
 
-def _check_issued(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
-    if claims["iat"] > now + rules.leeway:
-        raise _invalid("The token is from the future (`iat`): check the clocks.", "issued later")
+def _check_issued(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    if claims["iat"] > now + issuer.clock_leeway:
+        raise _invalid("The token's `iat` is in the future: check the clocks.", "issued later")
 
 
-def _check_not_before(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
-    if claims.get("nbf", 0) > now + rules.leeway:
+def _check_not_before(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    if claims.get("nbf", 0) > now + issuer.clock_leeway:
         raise _invalid("The token is not valid yet (`nbf`).", "not valid yet")
 
 
-def _check_lifetime(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
-    if claims["exp"] - claims["iat"] > rules.max_lifetime:
+def _check_lifetime(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
+    if claims["exp"] - claims["iat"] > issuer.max_lifetime:
         raise _invalid(
-            "The token lives longer (`exp` - `iat`) than its issuer's tokens may here.", "lifetime"
+            "The token's lifetime (`exp` - `iat`) exceeds the maximum of its issuer.", "lifetime"
         )
 
 
-def _check_audience(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
-    name = rules.audience_claim
-    held = claims.get(name)
-    if isinstance(held, str):
-        held = [held]
-    elif name != "aud" or not isinstance(held, list):
-        held = []
-    if not all(isinstance(one, str) for one in held) or rules.audiences.isdisjoint(held):
-        raise _invalid(
-            f"The token is for someone else: its `{name}` does not name this service.", "audience"
-        )
+def _check_audience(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
+    name = issuer.audience_claim
+    audiences = claims.get(name)
+    if isinstance(audiences, str):
+        audiences = [audiences]
+    elif name != "aud" or not isinstance(audiences, list):
+        audiences = []
+    are_strings = all(isinstance(audience, str) for audience in audiences)
+    if not are_strings or set(issuer.audience).isdisjoint(audiences):
+        raise _invalid(f"The token's `{name}` does not contain this service.", "audience")
 
 
-def _check_required(rules: ClaimRules, claims: dict[str, Any], _now: float) -> None:
-    for name, required in rules.required:
-        held = claims.get(name)
-        if type(held) is not type(required) or held != required:  # True == 1 in Python
+def _check_required(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
+    for name, required in issuer.required_claims.items():
+        value = claims.get(name)
+        if type(value) is not type(required) or value != required:  # True == 1 in Python
             raise _invalid(
-                f"The token's `{name}` is not what this service requires.", "required claim"
+                f"The token's `{name}` does not have the required value.", "required claim"
             )
 
 
-def _check_expiry(rules: ClaimRules, claims: dict[str, Any], now: float) -> None:
-    if is_expired(rules, claims, now):
+def _check_expiry(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    if is_expired(issuer, claims, now):
         raise Refusal(
             Code.CREDENTIALS_EXPIRED,
-            "The token has expired: get a fresh one from its issuer.",
+            "The token has expired: get a new one from its issuer.",
             reason="expired",
         )
 
@@ -200,52 +159,53 @@ class ClaimCheck(NamedTuple):
     One check of the claims.
 
     Attributes:
-        name: For people.
-        claims: Gives those that it looks at.
-        setting: The issuer's member to change if the check should not refuse.
+        name: Name for operators.
+        claims: Returns the names of the claims that it reads.
+        setting: Setting of the issuer that decides.
+        run: Raises a refusal if the check fails.
     """
 
     name: str
-    claims: Callable[[ClaimRules], tuple[str, ...]]
+    claims: Callable[[IssuerSettings], tuple[str, ...]]
     setting: str
-    run: Callable[[ClaimRules, dict[str, Any], float], object]
+    run: Callable[[IssuerSettings, dict[str, Any], float], object]
 
 
 _CHECKS = (
     ClaimCheck("issued in the past", lambda _: ("iat",), "clock_leeway", _check_issued),
     ClaimCheck("already valid", lambda _: ("nbf",), "clock_leeway", _check_not_before),
     ClaimCheck("lifetime", lambda _: ("iat", "exp"), "max_lifetime", _check_lifetime),
-    ClaimCheck("audience", lambda rules: (rules.audience_claim,), "audience", _check_audience),
+    ClaimCheck("audience", lambda issuer: (issuer.audience_claim,), "audience", _check_audience),
     ClaimCheck(
         "required claims",
-        lambda rules: tuple(name for name, _ in rules.required),
+        lambda issuer: tuple(issuer.required_claims),
         "required_claims",
         _check_required,
     ),
 )
 CLAIM_CHECKS = (
     *_CHECKS,
-    ClaimCheck("sign-in", lambda rules: (rules.sign_in_time,), "sign_in_time", signed_in_at),
+    ClaimCheck("sign-in", lambda issuer: (issuer.sign_in_time,), "sign_in_time", signed_in_at),
     ClaimCheck("not expired", lambda _: ("exp",), "clock_leeway", _check_expiry),
 )
 
 
-def check_claims(rules: ClaimRules, claims: dict[str, Any], now: float) -> int:
+def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> int:
     """
-    Make all checks, and give when the user signed in.
+    Run all checks, and return the time of the user's sign-in.
 
     Raises:
-        Refusal: `credentials_invalid` or, when only that is wrong, `credentials_expired`.
+        Refusal: `credentials_invalid`; `credentials_expired` if nothing else is wrong.
     """
     for check in _CHECKS:
-        check.run(rules, claims, now)
-    at = signed_in_at(rules, claims, now)
-    _check_expiry(rules, claims, now)
+        check.run(issuer, claims, now)
+    at = signed_in_at(issuer, claims, now)
+    _check_expiry(issuer, claims, now)
     return at
 
 
 def _latest_sign_in(amr: object) -> object:
-    """Give the latest time in an array such as `[{"method": "password", "timestamp": 1}]`."""
+    """Return the latest time in an array such as `[{"method": "password", "timestamp": 1}]`."""
     if not isinstance(amr, list):
         return None
     times = [
@@ -259,7 +219,7 @@ def _latest_sign_in(amr: object) -> object:
 
 
 def _media_type(typ: str) -> str:
-    """RFC 7515 section 4.1.9: `application/` may be left out, and case does not count."""
+    """Normalise a `typ` (RFC 7515 section 4.1.9): no `application/`, lower case."""
     return typ.lower().removeprefix("application/")
 
 

@@ -1,9 +1,9 @@
 """
-One fetch at a time, shared by all who need its outcome.
+One fetch at a time, shared by all requests that need its result.
 
-Owns who may begin a fetch, who waits, and for how long. A provider that hangs must not take the
-threads of users whose keys are known, so that few may wait, and nobody twice for one fetch. Leaves
-what is fetched, and what its outcome means, to `jwks`.
+Owns which request starts a fetch, which ones wait, and for how long. A provider that hangs must not
+occupy the threads of users whose keys are known: few requests may wait, and only until the fetch
+times out. `jwks` decides what is fetched and what the result means.
 """
 
 import threading
@@ -14,29 +14,29 @@ from tokensvc.core.clock import Clock
 
 
 class _PendingFetch:
-    """A fetch under way."""
+    """A running fetch."""
 
     def __init__(self, seconds: float) -> None:
         self.done = threading.Event()
         self._deadline = time.monotonic() + seconds
 
     def wait(self) -> bool:
-        """Wait for the end, not longer than a fetch may take; tell whether it came."""
+        """Wait for the end, at most until the time-out; return whether the fetch has ended."""
         return self.done.wait(max(0.0, self._deadline - time.monotonic()))
 
 
 class SharedFetch:
     """
-    A fetch that many want.
+    A fetch that many requests share.
 
     Args:
-        name: Of its thread.
-        fetch: Does it; must not raise.
-        timeout: Seconds that anyone waits for one fetch, in all.
-        cooldown: Seconds between two fetches that requests cause.
-        places: Where requests wait, shared by all fetches of the process: one dead provider beside
-            another must not take twice as many threads.
-        clock: For the cool-down; waiting is on the monotonic clock.
+        name: Name of its thread.
+        fetch: Fetches; must not raise.
+        timeout: Seconds after its start until which requests wait for a fetch.
+        cooldown: Minimum seconds between two fetches that requests cause.
+        wait_slots: Number of requests that may wait, shared by all fetches of the process: two
+            dead providers must not occupy more threads than one.
+        clock: Epoch seconds, for the cool-down; waiting uses the monotonic clock.
     """
 
     def __init__(
@@ -53,75 +53,75 @@ class SharedFetch:
         self._fetch = fetch
         self._timeout = timeout
         self._cooldown = cooldown
-        self._places = wait_slots
+        self._wait_slots = wait_slots
         self._clock = clock
         self._lock = threading.Lock()
-        self._flight: _PendingFetch | None = None
-        self._begun_at: float | None = None
-        self._asked_at: dict[bool, float] = {}
+        self._pending: _PendingFetch | None = None
+        self._started_at: float | None = None
+        self._requested_at: dict[bool, float] = {}
 
-    def begin_if_due(self, interval: float) -> None:
-        """Begin one if the last began so many seconds ago. Does not wait for it."""
+    def start_if_due(self, interval: float) -> None:
+        """Start a fetch if the last one started `interval` seconds ago; do not wait for it."""
         with self._lock:
-            if self._flight is None and self._has_passed(self._begun_at, interval):
-                self._begin()
+            if self._pending is None and self._has_passed(self._started_at, interval):
+                self._start()
 
     def run(self) -> None:
-        """Begin one, or join the one under way, and wait for its end."""
+        """Start a fetch, or join the running one, and wait for its end."""
         with self._lock:
-            flight = self._flight or self._begin()
-        flight.wait()
+            pending = self._pending or self._start()
+        pending.wait()
 
-    def ask(self, *, cold: bool) -> bool:
+    def request(self, *, cold: bool) -> bool:
         """
-        Join the fetch under way, or begin one unless a request did so within the cool-down.
+        Join the running fetch, or start one unless a request did so within the cool-down.
 
         Args:
-            cold: Whether nothing is known yet. Such requests have a cool-down of their own: that
-                of a cold start must not keep a new key out.
+            cold: Whether there are no keys yet. Such requests have their own cool-down: that of a
+                cold start must not delay a new key.
 
         Returns:
-            Whether what is known now is as new as it can be; not after a wait in vain, or without
-            a place to wait.
+            Whether the keys are as new as possible; `False` after a wait that timed out, or
+            without a free wait slot.
         """
         with self._lock:
-            flight = self._flight
-            if flight is None:
-                if not self._has_passed(self._asked_at.get(cold), self._cooldown):
+            pending = self._pending
+            if pending is None:
+                if not self._has_passed(self._requested_at.get(cold), self._cooldown):
                     return True
-                self._asked_at[cold] = self._clock()
-                flight = self._begin()
-        if not self._places.acquire(blocking=False):
+                self._requested_at[cold] = self._clock()
+                pending = self._start()
+        if not self._wait_slots.acquire(blocking=False):
             return False
         try:
-            return flight.wait()
+            return pending.wait()
         finally:
-            self._places.release()
+            self._wait_slots.release()
 
     def retry_after(self) -> int:
-        """Give the seconds after which asking again may find something new."""
+        """Return the seconds after which a retry may find new keys."""
         with self._lock:
-            if self._flight is not None or not self._asked_at:
+            if self._pending is not None or not self._requested_at:
                 return 1
-            left = max(self._asked_at.values()) + self._cooldown - self._clock()
-            return max(1, min(int(left), self._cooldown))
+            remaining = max(self._requested_at.values()) + self._cooldown - self._clock()
+            return max(1, min(int(remaining), self._cooldown))
 
     def _has_passed(self, since: float | None, seconds: float) -> bool:
-        """Tell whether a time has passed; a clock that was set back must not stretch it."""
+        """Return whether the time has passed; a clock that was set back does not extend it."""
         return since is None or not 0 <= self._clock() - since < seconds
 
-    def _begin(self) -> _PendingFetch:
-        """Begin in a thread of its own: even a name server that hangs holds up no request."""
-        flight = _PendingFetch(self._timeout)
-        threading.Thread(target=self._run, args=(flight,), name=self._name, daemon=True).start()
-        self._flight = flight
-        self._begun_at = self._clock()
-        return flight
+    def _start(self) -> _PendingFetch:
+        """Start a thread: even a name server that hangs delays no other request."""
+        pending = _PendingFetch(self._timeout)
+        threading.Thread(target=self._run, args=(pending,), name=self._name, daemon=True).start()
+        self._pending = pending
+        self._started_at = self._clock()
+        return pending
 
-    def _run(self, flight: _PendingFetch) -> None:
+    def _run(self, pending: _PendingFetch) -> None:
         try:
             self._fetch()
         finally:
             with self._lock:
-                self._flight = None
-            flight.done.set()
+                self._pending = None
+            pending.done.set()

@@ -1,4 +1,4 @@
-"""The last good key set of each issuer, so that a restart during an outage does not forget it."""
+"""The last valid key set of each issuer, for a restart during an outage."""
 
 import json
 from collections.abc import Callable
@@ -21,12 +21,12 @@ _columns = issuer_keys.c
 @dataclass(frozen=True, slots=True)
 class StoredKeys:
     """
-    A key set as it was fetched.
+    A fetched key set.
 
     Attributes:
-        source: The URL that was asked. Keys from where the issuer's are no longer looked for
-            must not outlive the change of the setting.
-        document: The answer.
+        source: URL of the fetch. After a change of the setting, keys of the previous URL must not
+            be used.
+        document: Body of the response.
         fetched_at: Epoch seconds.
     """
 
@@ -43,7 +43,7 @@ class IssuerKeyStore:
 
     def load(self, issuer: str) -> StoredKeys | None:
         """
-        Give the last good set of an issuer.
+        Return the last valid set of an issuer.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -53,12 +53,12 @@ class IssuerKeyStore:
             row = connection.execute(query).first()
         if row is None:
             return None
-        kept = json.loads(row.jwks)
-        return StoredKeys(kept["source"], kept["document"], row.fetched_at)
+        stored = json.loads(row.jwks)
+        return StoredKeys(stored["source"], stored["document"], row.fetched_at)
 
     def save(self, issuer: str, keys: StoredKeys) -> None:
         """
-        Keep a set, unless another worker has kept a later one.
+        Store a set, unless another worker has stored a later one.
 
         Raises:
             Refusal: `temporarily_unavailable`.

@@ -1,9 +1,9 @@
 """
-A compact JWS, taken apart strictly and verified with a configured key.
+Strict parsing of a compact JWS, and its verification with a configured key.
 
 Owns the form of the token: 8 KiB, three segments of canonical base64url, a typed header, typed
-registered claims, no member twice, nothing critical that is not understood. Stricter than PyJWT on
-purpose (RFC 8725, RFC 7515 section 4.1.11): whatever passes here, `jwt.decode` passes too.
+registered claims, no duplicate member, no critical extension. It is stricter than PyJWT (RFC 8725,
+RFC 7515 section 4.1.11): `jwt.decode` accepts every token that passes here.
 """
 
 from binascii import a2b_base64
@@ -23,7 +23,7 @@ MAX_TIME = 2**53 - 1
 _JSON = strict_json.decoder()
 
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
-"""Claims whose signature was checked. Not yet that they are for us, or still true."""
+"""Claims whose signature was checked. Audience and times are not checked yet."""
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
@@ -33,11 +33,11 @@ _LAST_CHARACTERS: tuple[frozenset[int], ...] = (
     frozenset(b"AQgw"),
     frozenset(b"AEIMQUYcgkosw048"),
 )
-"""By length modulo 4: what a segment may end with, so that no bit is left over."""
+"""Last characters of a segment without unused bits, by its length modulo 4."""
 
 
 class UnverifiedToken(msgspec.Struct, frozen=True):
-    """A token of the right form, by anyone at all."""
+    """A well-formed token. Its signature is not checked."""
 
     algorithm: str
     kid: str | None
@@ -54,23 +54,24 @@ class UnverifiedToken(msgspec.Struct, frozen=True):
         return at
 
     def __repr__(self) -> str:
-        """Leave out what, put together again, is the token."""
+        """Leave out the parts of the token."""
         return f"UnverifiedToken(algorithm={self.algorithm!r}, kid={self.kid!r})"
 
 
 def parse(unverified_token: str) -> UnverifiedToken:
     """
-    Take a token apart.
+    Parse a token.
 
     Raises:
-        Refusal: `credentials_invalid`, with the first thing that is wrong.
+        Refusal: `credentials_invalid`, with the first fault.
     """
     if len(unverified_token) > MAX_TOKEN_LENGTH:
         raise _invalid(f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "too long")
     token = unverified_token.encode("utf-8", "replace")
     if token.translate(None, _ALPHABET) != b"..":
         raise _invalid(
-            "The token is no signed JWT: three base64url segments with dots between.", "no JWT"
+            "The token is not a signed JWT: three base64url segments with dots between.",
+            "not a JWT",
         )
     signing_input, _, signature = token.rpartition(b".")
     encoded_header, _, payload = signing_input.partition(b".")
@@ -81,9 +82,9 @@ def parse(unverified_token: str) -> UnverifiedToken:
         raise _invalid("The token's header has no `alg`.", "header")
     for name in ("kid", "typ"):
         if name in header and not isinstance(header[name], str):
-            raise _invalid(f"`{name}` of the token's header is no text.", "header")
+            raise _invalid(f"`{name}` of the token's header is not a string.", "header")
     if "crit" in header or "b64" in header:
-        # RFC 7515 section 4.1.11: an extension that is not understood must not be passed over.
+        # RFC 7515 section 4.1.11: an unknown critical extension must not be ignored.
         raise _invalid(
             "The token's header has extensions that this service does not support.", "extensions"
         )
@@ -102,7 +103,7 @@ def verify_signature(
     unverified: UnverifiedToken, keys: Iterable[VerificationKey]
 ) -> VerifiedClaims:
     """
-    Check the signature with the keys that may have made it.
+    Check the signature with each key that may have made it.
 
     Raises:
         Refusal: `credentials_invalid`.
@@ -110,12 +111,12 @@ def verify_signature(
     for key in keys:
         if key.verifies(unverified.algorithm, unverified.signing_input, unverified.signature):
             return VerifiedClaims(unverified.claims)
-    raise _invalid("The token's signature is not its issuer's.", "signature")
+    raise _invalid("The token's signature is not valid for its issuer.", "signature")
 
 
 def _decode(segment: bytes) -> bytes:
     if not segment or segment[-1] not in _LAST_CHARACTERS[len(segment) % 4]:
-        raise _invalid("A segment of the token is no base64url.", "no JWT")
+        raise _invalid("A segment of the token is not base64url.", "not a JWT")
     return a2b_base64(segment.translate(_TO_STANDARD) + b"==")
 
 
@@ -125,30 +126,32 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise _invalid(f"The token's {what} is no JSON object, or has a member twice.", "no JWT")
+        raise _invalid(
+            f"The token's {what} is not a JSON object, or has a duplicate member.", "not a JWT"
+        )
     return parsed
 
 
 def _check_registered(claims: dict[str, Any]) -> str:
-    """Check the types of the claims that decide, and give the issuer."""
+    """Check the types of the registered claims, and return the issuer."""
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
-        raise _invalid("The token's `iss` is missing or no text.", "registered claims")
+        raise _invalid("The token's `iss` is missing or not a string.", "registered claims")
     for name in ("exp", "iat"):
         if not is_time(claims.get(name)):
             raise _invalid(
-                f"The token's `{name}` is missing or no integer of epoch seconds.",
+                f"The token's `{name}` is missing or not an integer of epoch seconds.",
                 "registered claims",
             )
     if not isinstance(claims.get("jti", ""), str):
-        raise _invalid("The token's `jti` is no text.", "registered claims")
+        raise _invalid("The token's `jti` is not a string.", "registered claims")
     if "nbf" in claims and not is_time(claims["nbf"]):
-        raise _invalid("The token's `nbf` is no integer of epoch seconds.", "registered claims")
+        raise _invalid("The token's `nbf` is not an integer of epoch seconds.", "registered claims")
     return issuer
 
 
 def is_time(value: object) -> TypeGuard[int]:
-    """Tell whether a claim is an integer of epoch seconds; PyJWT takes text and fractions too."""
+    """Return whether a claim is an integer time; PyJWT also accepts strings and floats."""
     return type(value) is int and 0 <= value <= MAX_TIME
 
 
