@@ -97,8 +97,8 @@ ABLATIONS = (
     Ablation(
         "next whole second",
         "tokensvc/revocations/rules.py",
-        "return max(standing or 0, int(now) + 1)",
-        "return max(standing or 0, int(now))",
+        "return max(current or 0, int(now) + 1)",
+        "return max(current or 0, int(now))",
         "tests/revocations/test_rules.py::test_no_token_of_a_read_before_the_act_survives_it",
     ),
     Ablation(
@@ -111,24 +111,24 @@ ABLATIONS = (
     ),
     Ablation(
         "the lock",
-        "tokensvc/revocations/store.py",
-        "statement.with_for_update() if locked else statement",
-        "statement",
+        "tokensvc/standing/store.py",
+        "_row_of(target).with_for_update()",
+        "_row_of(target)",
         "tests/revocations/test_cut_off.py"
         "::test_the_clock_is_read_after_the_wait_for_the_lock[postgresql-None]",
     ),
     Ablation(
         "clock after the commit",
         "tokensvc/revocations/service.py",
-        "if rules.is_reached(cut_off, now):",
-        "if rules.is_reached(cut_off, act.created_at):",
+        "if rules.has_passed(cut_off, now):",
+        "if rules.has_passed(cut_off, revocation.created_at):",
         "tests/revocations/test_cut_off.py::test_a_slow_commit_on_postgresql",
     ),
     Ablation(
         "same transaction: the event",
         "tokensvc/revocations/service.py",
-        "action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED\n",
-        "action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED\n"
+        "RevocationKind.REVOCATION, context)\n",
+        "RevocationKind.REVOCATION, context)\n"
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py"
         "::test_an_act_is_whole_or_not_at_all[sqlite-revoke-audit_events]",
@@ -136,8 +136,8 @@ ABLATIONS = (
     Ablation(
         "same transaction: the event, of an undo",
         "tokensvc/revocations/service.py",
-        "everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE\n",
-        "everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE\n"
+        "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n",
+        "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n"
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py"
         "::test_an_act_is_whole_or_not_at_all[sqlite-undo-audit_events]",
@@ -154,8 +154,8 @@ ABLATIONS = (
     Ablation(
         "same transaction: the event, of a profile",
         "tokensvc/delivery/service.py",
-        'store.mark(tx, "profile", user_id, now)\n',
-        'store.mark(tx, "profile", user_id, now)\n'
+        'store.mark_pending(tx, "profile", user_id, now)\n',
+        'store.mark_pending(tx, "profile", user_id, now)\n'
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/delivery/test_profiles.py"
         "::test_a_profile_is_whole_or_not_at_all[sqlite-audit_events]",

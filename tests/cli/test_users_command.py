@@ -46,7 +46,7 @@ def test_a_user_is_suspended_and_reinstated(tokensvc: Tokensvc) -> None:
     """Nobody mints for them meanwhile, the operator included."""
     suspended = tokensvc("users", "suspend", "mallory@example", "--reason", "spam")
     assert suspended.code == 0
-    assert "Refused until the user is reinstated." in suspended.out
+    assert "The user is refused until the user is reinstated." in suspended.out
     refused = tokensvc("token", "mint", "mallory@example")
     assert (refused.code, refused.out) == (1, "")
     assert "suspended" in refused.err
@@ -59,8 +59,8 @@ def test_a_user_is_suspended_and_reinstated(tokensvc: Tokensvc) -> None:
 def test_everyone_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
     """First as a rehearsal, then in earnest."""
     would = tokensvc("app", "revoke", "--dry-run")
-    assert "Nothing was done" in would.out
-    assert "Everyone is refused until the next sign-in." in would.out
+    assert "Dry run, nothing changed." in would.out
+    assert "All users are refused until the next sign-in." in would.out
     assert tokensvc("app", "show", "--json").json["tokens_valid_after"] is None
     revoked = tokensvc("app", "revoke", "--reason", "leak", "--json").json
     assert tokensvc("app", "show", "--json").json["revocation"] == revoked["revocation"]

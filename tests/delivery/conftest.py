@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from testing.doubles.stream import StreamDouble
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import deliveries, revocations, user_standings
 from tokensvc.delivery import store
@@ -92,16 +93,16 @@ class World:
 
     def revoke(self, user_id: str | None) -> str:
         """Revoke, and give the cut-off as Stream reads it."""
-        state = self.revocations.revoke(user_id, CONTEXT)
+        state = self.revocations.revoke(Target(user_id), CONTEXT)
         return rfc3339(state.tokens_valid_after)
 
     def cut_off(self, user_id: str | None) -> str | None:
         """Give the cut-off that stands here, as Stream reads it."""
-        return rfc3339(self.revocations.state(user_id).tokens_valid_after)
+        return rfc3339(self.revocations.state(Target(user_id)).tokens_valid_after)
 
     def undo(self, user_id: str | None) -> None:
-        act = self.revocations.state(user_id).revocation
-        self.revocations.undo(user_id, act.id, CONTEXT)
+        act = self.revocations.state(Target(user_id)).revocation
+        self.revocations.undo(Target(user_id), act.id, CONTEXT)
 
     def row(self, kind: str, subject: str = "") -> Any:
         """Give a delivery's row."""

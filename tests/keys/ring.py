@@ -5,12 +5,13 @@ import threading
 import sqlalchemy as sa
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import app_standing, audit_events, stream_keys
+from tokensvc.database.tables import audit_events, stream_keys
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, fingerprint
 from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.store import StoredKey, StreamKeyStore, lock
+from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
+from tokensvc.standing import store as standings
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])
@@ -49,7 +50,7 @@ def rows(database):
 
 def version(database):
     with database.read() as connection:
-        return connection.scalar(sa.select(app_standing.c.stream_ring_version))
+        return standings.ring_version(connection)
 
 
 def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
@@ -67,7 +68,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
         retired_at=now if state == "retired" else None,
     )
     with database.write() as tx:
-        lock(tx)
+        standings.lock_ring(tx)
         StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
     return key_id
 
@@ -77,7 +78,6 @@ def change(database, api_key, **columns):
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:
-        lock(tx)
+        standings.lock_ring(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
-        ring_version = app_standing.c.stream_ring_version
-        tx.execute(app_standing.update().values(stream_ring_version=ring_version + 1))
+        standings.increment_ring_version(tx)

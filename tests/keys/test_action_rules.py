@@ -13,7 +13,6 @@ from tokensvc.keys.rules import (
     check_pair,
     find,
     fingerprint,
-    key_id_after,
     retirement_steps,
     warn_of_unnamed,
 )
@@ -200,13 +199,3 @@ def test_a_switch_warns_of_clients_that_name_no_key(former, next_one, count, war
         assert " 7 tokens" in warning
         assert "43" in warning
     assert warn_of_unnamed([], count) is None
-
-
-@given(st.lists(st.floats(0, 4e9), min_size=2, max_size=8))
-def test_ids_are_in_the_order_of_the_keys(times):
-    """Whatever the clock does between two keys."""
-    newest, ids = None, []
-    for now in times:
-        ids.append(key_id_after(newest, now, "0" * 8))
-        newest = StreamKeyInfo(ids[-1], "k", KeyState.STANDBY, "", int(now), None, None)
-    assert ids == sorted(set(ids))

@@ -14,12 +14,13 @@ from testing.refused_writes import refuse_writes
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
+from tokensvc.core.targets import APP, Target
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events, deliveries, revocations, user_standings
-from tokensvc.revocations import store
 from tokensvc.revocations.service import Revocations
+from tokensvc.standing import store as standing_store
 from tokensvc.standing.rules import issued_at
 from tokensvc.standing.store import StandingStore
 
@@ -63,6 +64,11 @@ def acts_on(database: Database, clock=system_clock) -> Revocations:
     )
 
 
+def subject_of(action: str) -> Target | str:
+    """Return what an action on ada takes first."""
+    return "ada" if action in {"suspend", "reinstate"} else Target("ada")
+
+
 def count(database: Database, table: sa.Table) -> int:
     with database.read() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(table))
@@ -91,7 +97,7 @@ def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
 ):
     """The clock is read in the transaction and after it; one act, one event, told as it is."""
     acts = acts_on(database, SteppingClock(*times))
-    state = getattr(acts, act)("ada", CONTEXT)
+    state = getattr(acts, act)(subject_of(act), CONTEXT)
     assert state.tokens_valid_after == state.revocation.tokens_valid_after == cut_off
     assert state.revocation.created_at == 1_000
     standing = StandingStore(database, SteppingClock(times[-1])).read("ada")
@@ -106,9 +112,9 @@ def test_an_act_that_was_undone_meanwhile_is_not_moved(database):
     other = acts_on(database, SteppingClock(1_002.0))
     acts = acts_on(database, SteppingClock(1_000.5, 1_003.0))
     between_commit_and_second_look(
-        acts, lambda: other.undo("ada", other.state("ada").revocation.id, CONTEXT)
+        acts, lambda: other.undo(Target("ada"), other.state(Target("ada")).revocation.id, CONTEXT)
     )
-    state = acts.revoke("ada", CONTEXT)
+    state = acts.revoke(Target("ada"), CONTEXT)
     assert state.tokens_valid_after is None
     assert state.revocation is None
 
@@ -126,14 +132,14 @@ def act_and_die(database: Database, act: str) -> None:
     dying = acts_on(database, SteppingClock(1_000.5))
     between_commit_and_second_look(dying, die)
     with pytest.raises(Died):
-        getattr(dying, act)("ada", CONTEXT)
+        getattr(dying, act)(subject_of(act), CONTEXT)
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_a_repetition_settles_what_a_dead_process_left(database):
     """A suspension whose slow commit nobody looked at moves with the next one, and then no more."""
     act_and_die(database, "suspend")
-    assert acts_on(database).state("ada").tokens_valid_after == 1_001
+    assert acts_on(database).state(Target("ada")).tokens_valid_after == 1_001
     for now in (1_003.9, 1_020.0):
         state = acts_on(database, SteppingClock(now)).suspend("ada", CONTEXT)
         assert state.tokens_valid_after == state.revocation.tokens_valid_after == 1_004
@@ -145,20 +151,20 @@ def test_a_later_act_settles_those_before_it(database):
     """Else the undo of the later one would bring back a cut-off that a token has overtaken."""
     act_and_die(database, "revoke")
     acts = acts_on(database, SteppingClock(1_003.9))
-    later = acts.revoke("ada", CONTEXT)
-    state = acts.undo("ada", later.revocation.id, CONTEXT)
+    later = acts.revoke(Target("ada"), CONTEXT)
+    state = acts.undo(Target("ada"), later.revocation.id, CONTEXT)
     assert state.tokens_valid_after == 1_004
 
 
 def between_commit_and_second_look(acts: Revocations, happens: Callable[[], object]) -> None:
     """Let something happen when the act is committed and not looked at again."""
-    second_look = acts._settled
+    second_look = acts._confirm
 
     def looked_at(user_id):
         happens()
         return second_look(user_id)
 
-    acts._settled = looked_at
+    acts._confirm = looked_at
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
@@ -170,7 +176,7 @@ def test_a_slow_commit_on_postgresql(database):
     acts, standings = acts_on(database), StandingStore(database, system_clock)
     clean = []
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(acts.revoke, "ada", CONTEXT)
+        answer = pool.submit(acts.revoke, Target("ada"), CONTEXT)
         while not answer.done():
             standing = standings.read("ada")
             if standing.tokens_valid_after is None:
@@ -190,17 +196,17 @@ def test_a_slow_commit_on_postgresql(database):
 def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
     """An act that waits over a second for another one is dated at the end of the wait."""
     acts = acts_on(database)
-    acts.revoke(user_id, CONTEXT)
+    acts.revoke(Target(user_id), CONTEXT)
     locked = threading.Event()
 
     def revoke():
         locked.wait()
-        return acts.revoke(user_id, CONTEXT)
+        return acts.revoke(Target(user_id), CONTEXT)
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(revoke)
         with database.write() as tx:
-            store.lock(tx, user_id)
+            standing_store.lock(tx, Target(user_id))
             locked.set()
             time.sleep(1.2)
             released = system_clock()
@@ -218,9 +224,9 @@ TABLES = ["audit_events", "deliveries", "revocations"]
 )
 def test_an_act_is_whole_or_not_at_all(database, act, table):
     """Where its event, its delivery or its row cannot be written, everything stays as it was."""
-    acts, context = acts_on(database), ["ada", CONTEXT]
+    acts, context = acts_on(database), [subject_of(act), CONTEXT]
     if act == "undo":
-        context.insert(1, acts.revoke("ada", CONTEXT).revocation.id)
+        context.insert(1, acts.revoke(Target("ada"), CONTEXT).revocation.id)
     if act == "reinstate":
         acts.suspend("ada", CONTEXT)
     before = contents(database)
@@ -244,7 +250,7 @@ def test_without_the_apps_row_nobody_is_told_that_everyone_is_revoked(database):
     with database.write() as tx:
         tx.exec_driver_sql("DELETE FROM app_standing")
     with pytest.raises(Refusal) as refused:
-        acts_on(database).revoke(None, CONTEXT)
+        acts_on(database).revoke(APP, CONTEXT)
     assert refused.value.code == "temporarily_unavailable"
     assert count(database, revocations) == 0
 
@@ -261,7 +267,7 @@ def test_an_act_that_no_standby_confirms_is_not_answered():
         while setting(database, "synchronous_standby_names") != "away":
             time.sleep(0.05)
         with pytest.raises(Refusal) as refused:
-            acts_on(database).revoke("ada", CONTEXT)
+            acts_on(database).revoke(Target("ada"), CONTEXT)
         assert refused.value.code == "temporarily_unavailable"
     finally:
         database.close()

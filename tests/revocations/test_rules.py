@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 
+import msgspec
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tokensvc.callers.rules import check_standing
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Refusal
+from tokensvc.core.ids import sortable_id
 from tokensvc.revocations.rules import (
-    Act,
     RevocationKind,
+    StoredRevocation,
     cut_off_of,
     has_passed,
     latest,
     next_cut_off,
-    next_revocation_id,
     revocation_to_undo,
 )
 from tokensvc.standing.rules import Standing, issued_at
@@ -110,7 +111,7 @@ class Acts:
     """The acts of one user, as the store keeps them."""
 
     def __init__(self):
-        self.acts: list[Act] = []
+        self.acts: list[StoredRevocation] = []
         self.floor = 0
         self.cut_off = None
 
@@ -118,12 +119,12 @@ class Acts:
         cut_off = next_cut_off(self.cut_off, now)
         previous = self.acts[-1].id if self.acts else None
         kind = RevocationKind.REVOCATION
-        act = Act(
-            next_revocation_id(previous, now, "0" * 8),
-            kind,
+        act = StoredRevocation(
+            sortable_id("rev", previous, now, "0" * 8),
             int(now),
             cut_off,
-            settled=True,
+            kind,
+            confirmed=True,
             undone=False,
             reason=None,
         )
@@ -133,7 +134,8 @@ class Acts:
     def undo(self):
         act = latest(self.acts)
         assert revocation_to_undo(self.acts, act.id, suspended=False) is act
-        self.acts = [replace(each, undone=each.undone or each is act) for each in self.acts]
+        undone = msgspec.structs.replace(act, undone=True)
+        self.acts = [undone if row is act else row for row in self.acts]
         self.cut_off = cut_off_of(self.acts)
 
 

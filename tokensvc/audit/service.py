@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tokensvc.audit import store
 from tokensvc.audit.rules import Action, AuditEvent, first_id_at
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
@@ -26,7 +27,7 @@ class AuditTrail:
         self._clock = clock
         self._retention = retention
 
-    def record(self, *, actor: str, action: Action, subject: str) -> None:
+    def record(self, context: ActionContext, action: Action, subject: str) -> None:
         """
         Write an event of what changes nothing in the database, so that it has no transaction.
 
@@ -34,8 +35,7 @@ class AuditTrail:
             Refusal: `temporarily_unavailable`.
         """
         with self._database.write() as tx:
-            now = self._clock.read(tx)
-            store.record(tx, now=now, actor=actor, action=action, subject=subject)
+            store.record(tx, context, action, subject, now=self._clock.read(tx))
 
     def page(
         self, *, after: str | None = None, limit: int, filters: Mapping[str, str]
@@ -100,11 +100,5 @@ class AuditTrail:
                 return total
 
     def _record_purge(self, tx: Transaction, purged: int, before: int) -> None:
-        store.record(
-            tx,
-            now=self._clock.read(tx),
-            actor="service:retention",
-            action=Action.AUDIT_PURGED,
-            subject="audit",
-            reason=f"{purged} events from before {before}",
-        )
+        context = ActionContext("service:retention", f"{purged} events from before {before}")
+        store.record(tx, context, Action.AUDIT_PURGED, "audit", now=self._clock.read(tx))

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, event_id
+from tokensvc.core.actions import ActionContext
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
@@ -17,36 +18,31 @@ _serials = itertools.count()
 
 
 def record(
-    tx: sa.Connection,
-    *,
-    now: float,
-    actor: str,
-    action: Action,
-    subject: str,
-    reason: str | None = None,
+    tx: sa.Connection, context: ActionContext, action: Action, subject: str, *, now: float
 ) -> None:
     """
-    Write an event in the transaction of what it reports, so that neither is without the other.
+    Write an event in the transaction of the action, so that neither is kept without the other.
 
     Args:
-        now: Epoch seconds, with fractions: they order the ids.
+        subject: ID of what was changed; see `AuditEvent.subject`.
+        now: Epoch seconds with fractions, which order the IDs.
     """
     tx.execute(
         audit_events.insert().values(
             id=event_id(now, next(_serials), secrets.token_hex(4)),
             time=int(now),
-            actor=actor,
+            actor=context.actor,
             action=action,
             subject=subject,
             outcome=DONE,
             request_id=request_id.get(),
-            reason=kept_reason(reason),
+            reason=masked_reason(context.reason),
         )
     )
 
 
-def kept_reason(reason: str | None) -> str | None:
-    """Give a reason as it is kept: somebody may have pasted a token into it."""
+def masked_reason(reason: str | None) -> str | None:
+    """Return a reason without the tokens and secrets that its author may have pasted into it."""
     return mask(reason.encode("utf-8")).decode("utf-8") if reason is not None else None
 
 

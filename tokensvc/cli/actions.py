@@ -1,4 +1,4 @@
-"""What the commands of all acts take: a reason, and whether in earnest; and who gives the order."""
+"""Options that all commands with an action share, and the operator's name."""
 
 import functools
 import getpass
@@ -14,36 +14,36 @@ _MAX_REASON = 500
 
 
 def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--reason`."""
+    """Add `--reason` to a command."""
     return click.option(
-        "--reason", metavar="TEXT", callback=_check_reason, help="Why, for the audit trail."
+        "--reason", metavar="TEXT", callback=_check_reason, help="Reason for the audit trail."
     )(command)
 
 
 def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--reason` and `--dry-run`, and hand it the `context` that they make."""
+    """Add `--reason` and `--dry-run` to a command, which receives them as its `context`."""
 
     @reason_option
-    @click.option("--dry-run", is_flag=True, help="Only say what would come of it.")
+    @click.option("--dry-run", is_flag=True, help="Print the result without changing anything.")
     @functools.wraps(command)
-    def with_order(*args: Any, reason: str | None, dry_run: bool, **options: Any) -> Any:
+    def with_context(*args: Any, reason: str | None, dry_run: bool, **options: Any) -> Any:
         return command(*args, context=ActionContext(operator(), reason, dry_run), **options)
 
-    return with_order
+    return with_context
 
 
 def operator() -> str:
-    """Name the person at the command line, as the audit trail does."""
+    """Return the operator's name in audit events: `cli:` and the login."""
     try:
         login = getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
+    except (KeyError, OSError):  # a container's user may have no name
         login = f"uid-{os.getuid()}"
     return f"cli:{login}"
 
 
 def _check_reason(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
     if value is not None and len(value) > _MAX_REASON:
-        raise click.BadParameter(f"it has over {_MAX_REASON} characters.")
+        raise click.BadParameter(f"it is longer than {_MAX_REASON} characters.")
     if value is not None and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise click.BadParameter("it is not UTF-8.")
     return value

@@ -1,4 +1,4 @@
-"""How the acts of revocation, and what stands, are told to an operator."""
+"""Print the state of a user or the app, and the result of an action."""
 
 import click
 import msgspec
@@ -11,14 +11,14 @@ from tokensvc.revocations.state import State, UserActionResult, UserState, actio
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",
-    HoldsUntil.NEXT_TOKEN: "the provider's next token, which it may give without a sign-in: to "
-    "keep the user out, suspend them, or end their session at the provider",
+    HoldsUntil.NEXT_TOKEN: "the provider's next token, which it may issue without a sign-in. To "
+    "block the user, suspend them or end their session at the provider",
     HoldsUntil.REINSTATEMENT: "the user is reinstated",
 }
 
 
 def print_state(state: State, *, as_json: bool) -> None:
-    """Write what stands."""
+    """Print the state."""
     if as_json:
         write_json(msgspec.to_builtins(state))
     else:
@@ -33,20 +33,20 @@ def print_action(
     as_json: bool,
     is_undo: bool = False,
 ) -> None:
-    """Write what an act has made of what stands, or would."""
+    """Print the state after an action, and what the action means."""
     holds_until = revocations.holds_until(state)
-    act = action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
+    result = action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
     if as_json:
-        write_json(msgspec.to_builtins(act))
+        write_json(msgspec.to_builtins(result))
         return
     if context.dry_run:
-        click.echo("Nothing was done. It would be:")
+        click.echo("Dry run, nothing changed. Result:")
     write_facts(_facts(state))
     if holds_until is not None:
-        whom = "Refused" if isinstance(act, UserActionResult) else "Everyone is refused"
-        click.echo(f"{whom} until {_HOLDS_UNTIL[holds_until]}.")
-    if act.warning:
-        click.echo(act.warning, err=True)
+        subject = "The user is" if isinstance(result, UserActionResult) else "All users are"
+        click.echo(f"{subject} refused until {_HOLDS_UNTIL[holds_until]}.")
+    if result.warning:
+        click.echo(result.warning, err=True)
 
 
 def _facts(state: State) -> list[tuple[str, str]]:
@@ -57,8 +57,9 @@ def _facts(state: State) -> list[tuple[str, str]]:
     cut_off = at(state.tokens_valid_after) if state.tokens_valid_after is not None else "none"
     facts.append(("cut-off", cut_off))
     if state.revocation is not None:
-        made = f"{state.revocation.id} ({state.revocation.kind}, {at(state.revocation.created_at)})"
-        facts.append(("latest act", made))
+        revocation = state.revocation
+        text = f"{revocation.id} ({revocation.kind}, {at(revocation.created_at)})"
+        facts.append(("latest revocation", text))
     if state.reason is not None:
         facts.append(("reason", printable(state.reason)))
     facts.append(("Stream", _stream(state)))

@@ -9,6 +9,7 @@ from tokensvc.audit.rules import Action
 from tokensvc.cli.actions import operator
 from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.tokens import inspection
 from tokensvc.tokens.inspection import Inspection
@@ -43,7 +44,7 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
             _OPERATOR, TokenRequest(user_id=user_id, ttl=ttl, api_key=api_key)
         )
         # Before the token is shown: nobody becomes anybody unseen.
-        services.audit.record(actor=operator(), action=Action.TOKEN_MINTED, subject=minted.user_id)
+        services.audit.record(ActionContext(operator()), Action.TOKEN_MINTED, minted.user_id)
     if as_json:
         write_json(msgspec.to_builtins(minted))
         return

@@ -1,4 +1,4 @@
-"""`tokensvc users`: sign a user out everywhere, suspend them, and take either back."""
+"""`tokensvc users`: revoke, suspend and reinstate users, and undo a revocation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,16 @@ from tokensvc.cli.revocations import print_action, print_state
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import APP, Target
 from tokensvc.revocations.service import Revocations
 
 
-@click.group("users", short_help="Revoke and suspend users, and take it back.")
+@click.group("users", short_help="Revoke, suspend and reinstate users.")
 def users() -> None:
     """
-    Sign users out everywhere, suspend them, and take either back.
+    Revoke, suspend and reinstate users, and undo a revocation.
 
-    USER_ID is the id on Stream: `tokensvc user-id encode` gives it for a provider's subject.
+    USER_ID is the ID on Stream: `tokensvc user-id encode` prints it for a provider's subject.
     """
 
 
@@ -28,33 +29,34 @@ def users() -> None:
 @action_options
 @json_option
 def revoke(user_id: str, *, context: ActionContext, as_json: bool) -> None:
-    """Sign USER_ID out everywhere: only a sign-in from now on gets a token."""
+    """Sign USER_ID out everywhere: only a new sign-in gets a token."""
     with _revocations(user_id) as revocations:
-        print_action(revocations, revocations.revoke(user_id, context), context, as_json=as_json)
+        state = revocations.revoke(Target(user_id), context)
+        print_action(revocations, state, context, as_json=as_json)
 
 
-@users.command("undo", short_help="Take the latest act against a user back.")
+@users.command("undo", short_help="Undo the latest revocation of a user.")
 @click.argument("user_id")
 @click.argument("revocation_id")
 @action_options
 @json_option
 def undo(user_id: str, revocation_id: str, *, context: ActionContext, as_json: bool) -> None:
     """
-    Take REVOCATION_ID back, the latest act against USER_ID, which `show` names.
+    Undo REVOCATION_ID, the latest revocation of USER_ID, which `show` prints.
 
-    What it refused works again until it expires, stolen tokens too.
+    Earlier credentials work again until they expire, stolen tokens too.
     """
     with _revocations(user_id) as revocations:
-        state = revocations.undo(user_id, revocation_id, context)
+        state = revocations.undo(Target(user_id), revocation_id, context)
         print_action(revocations, state, context, as_json=as_json, is_undo=True)
 
 
-@users.command("suspend", short_help="Let nobody mint for a user.")
+@users.command("suspend", short_help="Suspend a user.")
 @click.argument("user_id")
 @action_options
 @json_option
 def suspend(user_id: str, *, context: ActionContext, as_json: bool) -> None:
-    """Sign USER_ID out everywhere, and give them no token until they are reinstated."""
+    """Sign USER_ID out everywhere, and refuse all tokens until the user is reinstated."""
     with _revocations(user_id) as revocations:
         print_action(revocations, revocations.suspend(user_id, context), context, as_json=as_json)
 
@@ -64,7 +66,7 @@ def suspend(user_id: str, *, context: ActionContext, as_json: bool) -> None:
 @action_options
 @json_option
 def reinstate(user_id: str, *, context: ActionContext, as_json: bool) -> None:
-    """End the suspension of USER_ID, who gets a token with the next sign-in."""
+    """End the suspension of USER_ID. The next sign-in gets a token."""
     with _revocations(user_id) as revocations:
         print_action(revocations, revocations.reinstate(user_id, context), context, as_json=as_json)
 
@@ -73,17 +75,17 @@ def reinstate(user_id: str, *, context: ActionContext, as_json: bool) -> None:
 @click.argument("user_id")
 @json_option
 def show(user_id: str, *, as_json: bool) -> None:
-    """Tell what stands against USER_ID, and what Stream knows of it."""
+    """Show the state of USER_ID and of its delivery to Stream."""
     with _revocations(user_id) as revocations:
-        print_state(revocations.state(user_id), as_json=as_json)
-        everyone = revocations.state(None).tokens_valid_after
-    if everyone is not None and not as_json:
-        click.echo(f"Beside it everyone's cut-off stands, {at(everyone)}: tokensvc app show")
+        print_state(revocations.state(Target(user_id)), as_json=as_json)
+        app_cut_off = revocations.state(APP).tokens_valid_after
+    if app_cut_off is not None and not as_json:
+        click.echo(f"A cut-off for all users also applies, {at(app_cut_off)}: tokensvc app show")
 
 
 @contextmanager
 def _revocations(user_id: str) -> Iterator[Revocations]:
-    """Give the acts for a legal user id; also where the Stream keys are out of order."""
+    """Yield the actions for a legal user ID, even if the Stream keys are unreadable."""
     with opened_services(with_keys=False) as services:
         user_ids.check(user_id, services.settings.user_ids.alphabet)
         yield services.revocations

@@ -18,6 +18,7 @@ from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.store import ClientStore, StoredClient, StoredSecret
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
@@ -251,14 +252,8 @@ class ClientAdministration:
         grantor: Grantor,
         facts: Iterable[str],
     ) -> None:
-        record(
-            tx,
-            now=self._audit_clock.read(tx),
-            actor=grantor.actor,
-            action=action,
-            subject=client_id,
-            reason=rules.audit_reason(facts, grantor.reason),
-        )
+        context = ActionContext(grantor.actor, rules.audit_reason(facts, grantor.reason))
+        record(tx, context, action, client_id, now=self._audit_clock.read(tx))
 
 
 def _conflict(detail: str) -> Refusal:

@@ -1,4 +1,4 @@
-"""What every act that changes the service is given: who wants it, why, and whether in earnest."""
+"""The context of an action: who requests it, why, and whether it is a dry run."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class ActionContext:
     """
-    Who wants an act, and how.
+    The actor of an action and their wishes.
 
     Attributes:
-        actor: As the audit trail names them.
-        reason: In their words.
-        dry_run: Only say what would come of it.
+        actor: Name of the actor in audit events.
+        reason: Reason in the actor's words.
+        dry_run: Whether to return the result without changing anything.
     """
 
     actor: str

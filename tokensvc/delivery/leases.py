@@ -11,6 +11,7 @@ from tokensvc.delivery.batch import Batch
 from tokensvc.delivery.outcome import Outcome, Result
 from tokensvc.delivery.rules import RENEW_AFTER, Delivery, DeliveryKind, DeliveryState, Sent
 from tokensvc.delivery.store import Queue
+from tokensvc.standing import store as standings
 
 _log = structlog.get_logger(__name__)
 
@@ -92,7 +93,7 @@ class Leases:
             send_by=self._monotonic() + RENEW_AFTER,
             versions={row.subject: row.version for row in rows},
             wanted=store.wanted(tx, kind, subjects) if rows else {},
-            ring_version=store.ring_version(tx),
+            ring_version=standings.ring_version(tx),
         )
 
     def _settled(self, batch: Batch, row: Delivery, outcome: Outcome, now: float) -> Delivery:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.database.engine import Transaction
 from tokensvc.database.tables import profiles
+from tokensvc.database.upsert import insert
 
 _columns = profiles.c
 _UNWRITTEN = ""
@@ -38,8 +38,7 @@ def read(connection: sa.Connection, user_ids: Collection[str]) -> Iterator[tuple
 
 def lock(tx: Transaction, user_id: str) -> Profile | None:
     """Give a user's profile, and hold it until the transaction ends."""
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    first = insert(profiles).values(user_id=user_id, profile=_UNWRITTEN, updated_at=0)
+    first = insert(tx, profiles).values(user_id=user_id, profile=_UNWRITTEN, updated_at=0)
     tx.execute(first.on_conflict_do_nothing())
     text = tx.scalar(
         sa.select(_columns.profile).where(_columns.user_id == user_id).with_for_update()

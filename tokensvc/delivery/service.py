@@ -11,7 +11,7 @@ from tokensvc.audit.store import record
 from tokensvc.core import stream_user
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.engine import Connection, Database
 from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.caller import KeyName
 from tokensvc.delivery.profile_store import Profile
@@ -83,7 +83,7 @@ class Deliveries:
                 profile = Profile(members, _left_over(former, members))
                 profile_store.write(tx, user_id, profile, now)
                 store.mark_pending(tx, "profile", user_id, now)
-                record(tx, now=now, actor=actor, action=Action.PROFILE_SET, subject=user_id)
+                record(tx, ActionContext(actor), Action.PROFILE_SET, user_id, now=now)
             stream = self._status(tx, "profile", user_id)
         return ProfileState(user_id, {"id": user_id, **members}, stream)
 
@@ -100,7 +100,7 @@ class Deliveries:
             now = self._clock.read(tx)
             number = store.make_due(tx, now)
             if number:
-                _audit(tx, now, _EVERYTHING, context)
+                record(tx, context, Action.DELIVERY_RETRIED, _EVERYTHING, now=now)
         return number
 
     def resend(
@@ -123,7 +123,7 @@ class Deliveries:
                 store.save(tx, again)
                 sent += again
             for subject in sorted({row.subject for row in sent}):
-                _audit(tx, now, subject or _THE_APP, context)
+                record(tx, context, Action.DELIVERY_RETRIED, subject or _THE_APP, now=now)
         return sent
 
     def warnings(self) -> list[str]:
@@ -146,17 +146,6 @@ class Deliveries:
     def _status(self, connection: Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
         status = store.status(connection, kind, subject) if self.delivers else None
         return stream_status(status)
-
-
-def _audit(tx: Transaction, now: float, subject: str, context: ActionContext) -> None:
-    record(
-        tx,
-        now=now,
-        actor=context.actor,
-        action=Action.DELIVERY_RETRIED,
-        subject=subject,
-        reason=context.reason,
-    )
 
 
 def _left_over(former: Profile | None, members: Mapping[str, Any]) -> list[str]:

@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from tokensvc.core import targets
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.tables import app_standing, deliveries, user_standings
+from tokensvc.database.tables import deliveries
+from tokensvc.database.upsert import insert
 from tokensvc.delivery import profile_store, rules
 from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
+from tokensvc.standing import store as standings
 
 Wanted: TypeAlias = Any
 """What Stream is to hold: a cut-off in epoch seconds or `None`; of a profile, its `Profile`."""
@@ -64,8 +66,7 @@ def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) 
     A lease that someone holds stays: what they are sending is a version that is no longer current,
     so that it will be sent again.
     """
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    first = insert(deliveries).values(
+    first = insert(tx, deliveries).values(
         kind=kind,
         subject=subject,
         version=1,
@@ -190,20 +191,10 @@ def wanted(
 ) -> dict[str, Wanted]:
     """Give what Stream is to hold. Consistent with versions whose rows are held."""
     if kind == "app":
-        return {APP: connection.scalar(sa.select(app_standing.c.tokens_valid_after))}
+        return {APP: standings.read(connection, targets.APP).tokens_valid_after}
     if kind == "profile":
         return dict(profile_store.read(connection, subjects))
-    standing = user_standings.c
-    cut_offs = sa.select(standing.user_id, standing.tokens_valid_after).where(
-        standing.user_id.in_(subjects)
-    )
-    found = {row.user_id: row.tokens_valid_after for row in connection.execute(cut_offs)}
-    return {subject: found.get(subject) for subject in subjects}
-
-
-def ring_version(connection: sa.Connection) -> int:
-    """Give the version of the ring of Stream keys."""
-    return connection.scalar(sa.select(app_standing.c.stream_ring_version)) or 0
+    return standings.cut_offs(connection, subjects)
 
 
 def listed(

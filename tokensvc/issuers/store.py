@@ -1,20 +1,14 @@
 """The last valid key set of each issuer, for a restart during an outage."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import issuer_keys
+from tokensvc.database.upsert import insert
 
-_INSERT: dict[str, Callable[[sa.Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 _columns = issuer_keys.c
 
 
@@ -68,12 +62,13 @@ class IssuerKeyStore:
             "jwks": json.dumps({"source": keys.source, "document": keys.document}),
             "fetched_at": keys.fetched_at,
         }
-        statement = _INSERT[self._database.dialect](issuer_keys).values(row)
-        later = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=[_columns.issuer],
-            set_={"jwks": later.jwks, "fetched_at": later.fetched_at},
-            where=_columns.fetched_at <= later.fetched_at,
-        )
         with self._database.write() as tx:
-            tx.execute(statement)
+            added = insert(tx, issuer_keys).values(row)
+            later = added.excluded
+            tx.execute(
+                added.on_conflict_do_update(
+                    index_elements=[_columns.issuer],
+                    set_={"jwks": later.jwks, "fetched_at": later.fetched_at},
+                    where=_columns.fetched_at <= later.fetched_at,
+                )
+            )

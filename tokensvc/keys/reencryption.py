@@ -7,7 +7,7 @@ again. The ring's version stays, since the secrets do.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -17,6 +17,7 @@ from tokensvc.database.engine import Database
 from tokensvc.keys import store
 from tokensvc.keys.store import WrappedRow
 from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.standing import store as standings
 
 _BATCH = 100
 
@@ -77,17 +78,18 @@ class Reencryption:
         readable = {row: wrapped for row, wrapped in anew.items() if wrapped is not None}
         with self._database.write(keep=not context.dry_run) as tx:
             # An act changes rows in another order: without the lock the two could wait for ever.
-            store.lock(tx)
+            standings.lock_ring(tx)
             swapped = sum(store.rewrap(tx, row, *wrapped) for row, wrapped in readable.items())
             if swapped:
+                reason = f"{swapped} now under {self._vault.wrapped_by}"
+                if context.reason:
+                    reason += f": {context.reason}"
                 record(
                     tx,
+                    replace(context, reason=reason),
+                    Action.SECRETS_REENCRYPTED,
+                    "stream_keys",
                     now=self._clock.read(tx),
-                    actor=context.actor,
-                    action=Action.SECRETS_REENCRYPTED,
-                    subject="stream_keys",
-                    reason=f"{swapped} now under {self._vault.wrapped_by}"
-                    + (f": {context.reason}" if context.reason else ""),
                 )
         return Progress(
             seen=before.seen + len(rows),

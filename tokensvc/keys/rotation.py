@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.ids import sortable_id
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
@@ -16,6 +17,7 @@ from tokensvc.keys.service import check_configured_key
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.keys.verification import AskStream, KeyPairVerifier
+from tokensvc.standing import store as standings
 
 _DAY = 86400
 _SETTINGS = ActionContext("service:settings", "the first key of the ring")
@@ -110,7 +112,7 @@ class StreamKeyRotation:
             # With no transaction open: Stream may take its time.
             self._proof.verify(api_key, secret)
         with self._database.write(keep=not context.dry_run) as tx:
-            store.lock(tx)
+            standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             rules.check_pair(keys, api_key, secret)
             return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
@@ -137,12 +139,12 @@ class StreamKeyRotation:
         if check:
             self._proof.verify(api_key, secret)
         with self._database.write(keep=not context.dry_run) as tx:
-            store.lock(tx)
+            standings.lock_ring(tx)
             key = self._lost(tx, pair)
             if key is None:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
-            _audit(tx, self._clock.read(tx), Action.SECRETS_REENCRYPTED, key.id, context)
+            record(tx, context, Action.SECRETS_REENCRYPTED, key.id, now=self._clock.read(tx))
             return key
 
     def activate(self, key_id: str, context: ActionContext) -> RotationResult:
@@ -153,7 +155,7 @@ class StreamKeyRotation:
             Refusal: `not_found`, `conflict`.
         """
         with self._database.write(keep=not context.dry_run) as tx:
-            store.lock(tx)
+            standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             moves = rules.activation_steps(keys, key_id)
             if moves and not self._can_read(tx, rules.find(keys, key_id)):
@@ -172,7 +174,7 @@ class StreamKeyRotation:
             Refusal: `not_found`, `conflict`.
         """
         with self._database.write(keep=not context.dry_run) as tx:
-            store.lock(tx)
+            standings.lock_ring(tx)
             moves = rules.retirement_steps(self._store.every_key(tx), key_id)
             self._move(tx, moves, context, self._clock.read(tx))
             return self._moved(tx, key_id, moves, _RETIRED)
@@ -186,7 +188,7 @@ class StreamKeyRotation:
         """
         raw = secret.encode("utf-8")
         with self._database.write() as tx:
-            store.lock(tx)
+            standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             if not keys:
                 self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
@@ -206,7 +208,7 @@ class StreamKeyRotation:
         now = self._clock.read(tx)
         created_at = max(int(now), newest.created_at if newest is not None else 0)
         info = StreamKeyInfo(
-            id=rules.key_id_after(newest, now, secrets.token_hex(4)),
+            id=sortable_id("key", newest.id if newest else None, now, secrets.token_hex(4)),
             api_key=api_key,
             state=state,
             fingerprint=fingerprint(secret),
@@ -215,7 +217,7 @@ class StreamKeyRotation:
             retired_at=None,
         )
         self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
-        _audit(tx, now, Action.STREAM_KEY_ADDED, info.id, context)
+        record(tx, context, Action.STREAM_KEY_ADDED, info.id, now=now)
         return info
 
     def _move(
@@ -223,7 +225,7 @@ class StreamKeyRotation:
     ) -> None:
         self._store.move(tx, moves, int(now))
         for move in moves:
-            _audit(tx, now, _ACTIONS[move.to], move.key.id, context)
+            record(tx, context, _ACTIONS[move.to], move.key.id, now=now)
 
     def _moved(
         self,
@@ -255,9 +257,3 @@ class StreamKeyRotation:
         except VaultError:
             return False
         return fingerprint(secret) == key.fingerprint
-
-
-def _audit(
-    tx: Transaction, now: float, action: Action, key_id: str, context: ActionContext
-) -> None:
-    record(tx, now=now, actor=context.actor, action=action, subject=key_id, reason=context.reason)

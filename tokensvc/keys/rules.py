@@ -18,7 +18,6 @@ MIN_SECRET_BYTES = 32
 API_KEY_PATTERN = r"^[!-~]{1,255}$"
 
 _ENCRYPTION_KEY_BYTES = 32
-_KEY_ID = re.compile(r"key_([0-9a-f]{14})[0-9a-f]{8}")
 
 
 class KeyState(StrEnum):
@@ -269,22 +268,6 @@ def warn_of_unnamed(moves: Iterable[Transition], unnamed_mints: int) -> str | No
     )
 
 
-def key_id_after(newest: StreamKeyInfo | None, now: float, random_hex: str) -> str:
-    """
-    Give the id of a new key, which sorts behind the newest one's, whatever the clock does.
-
-    Args:
-        newest: Of all keys.
-        now: Epoch seconds.
-        random_hex: Eight digits.
-    """
-    serial = int(now * 1_000_000)
-    found = _KEY_ID.fullmatch(newest.id) if newest is not None else None
-    if found is not None:
-        serial = max(serial, int(found[1], 16) + 1)
-    return f"key_{serial:014x}{random_hex}"
-
-
 def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     """
     Give the key of an id.
@@ -307,7 +290,7 @@ def unreadable_keys(reason: str) -> Refusal:
     """Give the refusal of a process that lacks an encryption key."""
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
-        "The service cannot read its Stream keys: an operator must look.",
+        "The service cannot read its Stream keys. Contact the operator.",
         reason=reason,
         retry_after=30,
     )

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.database.tables import app_standing, stream_keys, unnamed_mints
+from tokensvc.database.tables import stream_keys, unnamed_mints
+from tokensvc.database.upsert import insert
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
+from tokensvc.standing import store as standings
 
 HOUR = 3600
 """Seconds; unnamed mints are counted by it."""
@@ -66,14 +67,9 @@ class StreamKeyStore:
         live = _column.state != sa.literal_column(f"'{KeyState.RETIRED}'")
         # One statement, so that the keys are those of the version.
         self._read = database.prepare(
-            sa.select(
-                app_standing.c.stream_ring_version,
-                _column.secret_ciphertext,
-                _column.wrapped_by,
-                *_info_columns,
-            )
-            .select_from(app_standing.outerjoin(stream_keys, live))
-            .order_by(*_newest_first)
+            standings.select_with_ring_version(
+                stream_keys, live, (_column.secret_ciphertext, _column.wrapped_by, *_info_columns)
+            ).order_by(*_newest_first)
         )
 
     def read(self) -> StoredRing:
@@ -118,13 +114,13 @@ class StreamKeyStore:
                 **info, secret_ciphertext=key.secret_ciphertext, wrapped_by=key.wrapped_by
             )
         )
-        _bump(tx)
+        standings.increment_ring_version(tx)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
         """Give a key its secret again, and let every process know."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
         tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
-        _bump(tx)
+        standings.increment_ring_version(tx)
 
     def move(self, tx: Transaction, moves: Sequence[Transition], now: int) -> None:
         """Let keys step, in this order, and every process know; a retired one loses its secret."""
@@ -136,12 +132,7 @@ class StreamKeyStore:
                 values |= {"retired_at": now, "secret_ciphertext": None, "wrapped_by": None}
             tx.execute(stream_keys.update().where(_column.id == move.key.id).values(values))
         if moves:
-            _bump(tx)
-
-
-def lock(tx: Transaction) -> None:
-    """Let no other transaction change the ring; what is read from here on stays true."""
-    tx.execute(sa.select(app_standing.c.id).with_for_update())
+            standings.increment_ring_version(tx)
 
 
 def under_other_keys(
@@ -181,8 +172,7 @@ def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
     Args:
         hour: Epoch seconds at its beginning.
     """
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    added = insert(unnamed_mints).values(hour=hour, count=count)
+    added = insert(tx, unnamed_mints).values(hour=hour, count=count)
     tx.execute(
         added.on_conflict_do_update(
             index_elements=["hour"], set_={"count": unnamed_mints.c.count + added.excluded.count}
@@ -200,11 +190,6 @@ def unnamed_mints_since(connection: Connection, time: float) -> int:
     """
     counts = sa.select(sa.func.coalesce(sa.func.sum(unnamed_mints.c.count), 0))
     return int(connection.scalar(counts.where(unnamed_mints.c.hour > time - HOUR)) or 0)
-
-
-def _bump(tx: Transaction) -> None:
-    version = app_standing.c.stream_ring_version
-    tx.execute(app_standing.update().values(stream_ring_version=version + 1))
 
 
 def _info(row: Any) -> StreamKeyInfo:

@@ -1,4 +1,4 @@
-"""`/v1/users/…`, `/v1/app…` and `POST /v1/me/revocations`: parse, call, render."""
+"""Routes `/v1/users…`, `/v1/app…` and `POST /v1/me/revocations`."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from flask import Blueprint
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn
+from tokensvc.core.targets import APP, Target
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.actions import ActionQuery, ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_both, parse_query
@@ -23,13 +24,13 @@ REVOKE_EVERYONE = "app:write"
 
 
 class UndoQuery(ActionQuery, frozen=True, forbid_unknown_fields=True):
-    """As an act; the reason stands in the query, since DELETE has no body."""
+    """Query of an undo or a reinstatement. It has the reason, since DELETE has no body."""
 
     reason: Reason | None = None
 
 
 class UsersQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    """Which users."""
+    """Query of the list of users."""
 
     suspended: bool | None = None
 
@@ -38,11 +39,12 @@ def routes(
     revocations: Revocations, alphabet: Alphabet, authorize: Authorize, signed_in: SignedIn
 ) -> Sequence[Blueprint]:
     """
-    Give the routes of revocation.
+    Return the routes of revocations and states.
 
     Args:
-        authorize: Gives the service that may, or refuses.
-        signed_in: Gives the signed-in user, or refuses.
+        alphabet: Characters that a user ID may have.
+        authorize: Function that returns the service client that has a scope, or refuses.
+        signed_in: Function that returns the signed-in user, or refuses.
     """
     return [
         _states(revocations, alphabet, authorize),
@@ -68,13 +70,14 @@ def _states(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) 
     def get_user(user_id: str) -> Reply:
         parse_query(NoParameters)
         authorize(READ)
-        return json_response(revocations.state(user_ids.check(user_id, alphabet)))
+        target = Target(user_ids.check(user_id, alphabet))
+        return json_response(revocations.state(target))
 
     @blueprint.get("/v1/app")
     def get_app() -> Reply:
         parse_query(NoParameters)
         authorize(READ)
-        return json_response(revocations.state(None))
+        return json_response(revocations.state(APP))
 
     return blueprint
 
@@ -91,26 +94,30 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
     def revoke_user(user_id: str) -> Reply:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(user_id, query, body.reason)
-        return _answer(revocations, user_id, revocations.revoke(user_id, context), context)
+        target = Target(user_id)
+        return _respond(revocations, target, revocations.revoke(target, context), context)
 
     @blueprint.delete("/<user_id>/revocations/<revocation_id>")
     def undo_revocation(user_id: str, revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
         context = context_of(user_id, query, query.reason)
-        state = revocations.undo(user_id, revocation_id, context)
-        return _answer(revocations, user_id, state, context, is_undo=True)
+        target = Target(user_id)
+        state = revocations.undo(target, revocation_id, context)
+        return _respond(revocations, target, state, context, is_undo=True)
 
     @blueprint.put("/<user_id>/suspension")
     def suspend(user_id: str) -> Reply:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(user_id, query, body.reason)
-        return _answer(revocations, user_id, revocations.suspend(user_id, context), context)
+        state = revocations.suspend(user_id, context)
+        return _respond(revocations, Target(user_id), state, context)
 
     @blueprint.delete("/<user_id>/suspension")
     def reinstate(user_id: str) -> Reply:
         query = parse_query(UndoQuery)
         context = context_of(user_id, query, query.reason)
-        return _answer(revocations, user_id, revocations.reinstate(user_id, context), context)
+        state = revocations.reinstate(user_id, context)
+        return _respond(revocations, Target(user_id), state, context)
 
     return blueprint
 
@@ -123,15 +130,15 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
         query, body = parse_both(ActionQuery, ActionRequest)
         service = authorize(REVOKE_EVERYONE)
         context = ActionContext(service.client_id, body.reason, query.dry_run)
-        return _answer(revocations, None, revocations.revoke(None, context), context)
+        return _respond(revocations, APP, revocations.revoke(APP, context), context)
 
     @blueprint.delete("/revocations/<revocation_id>")
     def undo_revocation(revocation_id: str) -> Reply:
         query = parse_query(UndoQuery)
         service = authorize(REVOKE_EVERYONE)
         context = ActionContext(service.client_id, query.reason, query.dry_run)
-        state = revocations.undo(None, revocation_id, context)
-        return _answer(revocations, None, state, context, is_undo=True)
+        state = revocations.undo(APP, revocation_id, context)
+        return _respond(revocations, APP, state, context, is_undo=True)
 
     return blueprint
 
@@ -144,14 +151,15 @@ def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
         query, body = parse_both(ActionQuery, ActionRequest)
         user_id = signed_in().user_id
         context = ActionContext(user_id, body.reason, query.dry_run)
-        return _answer(revocations, user_id, revocations.revoke(user_id, context), context)
+        target = Target(user_id)
+        return _respond(revocations, target, revocations.revoke(target, context), context)
 
     return blueprint
 
 
-def _answer(
+def _respond(
     revocations: Revocations,
-    user_id: str | None,
+    target: Target,
     state: State,
     context: ActionContext,
     *,
@@ -159,11 +167,10 @@ def _answer(
 ) -> Reply:
     headers = []
     wait = preferred_wait()
-    waited = revocations.wait_until_applied(user_id, wait) if wait and not context.dry_run else None
+    waited = revocations.wait_until_applied(target, wait) if wait and not context.dry_run else None
     if waited is not None:
         state = waited
         headers.append(("Preference-Applied", f"wait={wait}"))
-    act = action_result(
-        state, revocations.holds_until(state), dry_run=context.dry_run, is_undo=is_undo
-    )
-    return json_response(act, headers=headers)
+    holds_until = revocations.holds_until(state)
+    result = action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
+    return json_response(result, headers=headers)

@@ -1,11 +1,13 @@
-"""What an act makes of a standing. Pure functions of the state, the request and the time."""
+"""Rules of revocations: cut-offs, undo and what ends a refusal. Pure functions."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
 
 
 class RevocationKind(StrEnum):
@@ -19,28 +21,37 @@ class HoldsUntil(StrEnum):
     """Event that ends the refusals: a new sign-in, the provider's next token, or reinstatement."""
 
     NEXT_SIGN_IN = "next_sign_in"
-    NEXT_TOKEN = "next_token"  # noqa: S105 - a provider's silent refresh passes
+    NEXT_TOKEN = "next_token"  # noqa: S105 - a provider's silent renewal passes
     REINSTATEMENT = "reinstatement"
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Revocation(msgspec.Struct, frozen=True):
     """
-    An act that moved a cut-off.
+    A revocation or suspension in effect.
 
     Attributes:
-        id: In the order of the acts.
-        created_at: Epoch seconds.
-        tokens_valid_after: The cut-off that it set.
-        settled: Whether the clock was read after its commit, and the cut-off moved if need be.
-        undone: Whether it no longer counts.
+        id: ID of the revocation, for undoing it.
+        created_at: Time of the action, in epoch seconds.
+        tokens_valid_after: Cut-off that the action set, in epoch seconds.
+        kind: Kind of the action.
     """
 
     id: str
-    kind: RevocationKind
     created_at: int
     tokens_valid_after: int
-    settled: bool
+    kind: RevocationKind
+
+
+class StoredRevocation(Revocation, frozen=True):
+    """
+    A revocation as it is stored, in effect or undone.
+
+    Attributes:
+        confirmed: Whether its cut-off was compared with the clock after its commit.
+        undone: Whether an undo ended it.
+    """
+
+    confirmed: bool
     undone: bool
     reason: str | None
 
@@ -48,105 +59,102 @@ class Act:
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    Where user ids come from.
+    A source of user IDs.
 
     Attributes:
-        prefix: Of the ids.
-        by_issue_time: Its tokens do not say when the user signed in, only when they were issued.
+        prefix: Prefix of the IDs.
+        by_issue_time: Whether its tokens contain only their issue time, not the sign-in time.
     """
 
     prefix: str
     by_issue_time: bool
 
 
-_ACT_ID = re.compile(r"rev_([0-9a-f]{14})[0-9a-f]{8}")
-
-
-def next_revocation_id(previous: str | None, now: float, random_hex: str) -> str:
+def next_cut_off(current: int | None, now: float) -> int:
     """
-    Give an id that sorts behind those before it, also when the clock has been set back.
+    Return the cut-off that an action sets: the next whole second, if the current is not higher.
 
-    Args:
-        previous: The latest act of the same user, or of everyone.
-        now: Epoch seconds.
-        random_hex: Eight digits.
+    `iat` has no fractions and Stream compares strictly: a token issued in this second is refused,
+    a token issued in the next second is accepted.
     """
-    serial = int(now * 1_000_000)
-    found = _ACT_ID.fullmatch(previous) if previous is not None else None
-    if found is not None:
-        serial = max(serial, int(found[1], 16) + 1)
-    return f"rev_{serial:014x}{random_hex}"
-
-
-def next_cut_off(standing: int | None, now: float) -> int:
-    """
-    Give the cut-off that an act sets.
-
-    The next whole second, since `iat` has no fractions and Stream compares strictly: a token
-    issued in this second is older, and one issued in the next is not.
-    """
-    return max(standing or 0, int(now) + 1)
+    return max(current or 0, int(now) + 1)
 
 
 def has_passed(cut_off: int, now: float) -> bool:
     """
-    Tell whether the commit was so slow that the cut-off must move once more.
+    Return whether the commit was so slow that the cut-off must move again.
 
-    A token minted from a standing read before the commit may carry any time up to now.
+    A token minted from a standing that was read before the commit may have any `iat` up to now.
     """
     return now >= cut_off
 
 
-def cut_off_of(acts: Iterable[Act]) -> int | None:
-    """Give the cut-off that stands: the highest of the acts that are not undone."""
-    return max((act.tokens_valid_after for act in acts if not act.undone), default=None)
+def cut_off_of(revocations: Iterable[StoredRevocation]) -> int | None:
+    """Return the cut-off in effect: the highest of the revocations that are not undone."""
+    return max(
+        (revocation.tokens_valid_after for revocation in revocations if not revocation.undone),
+        default=None,
+    )
 
 
-def latest(acts: Sequence[Act]) -> Act | None:
-    """Give the latest act that stands."""
-    return max((act for act in acts if not act.undone), key=lambda act: act.id, default=None)
+def latest(revocations: Iterable[StoredRevocation]) -> StoredRevocation | None:
+    """Return the latest revocation in effect."""
+    in_effect = (revocation for revocation in revocations if not revocation.undone)
+    return max(in_effect, key=lambda revocation: revocation.id, default=None)
 
 
-def reason_of(acts: Iterable[Act], *, suspended: bool) -> str | None:
-    """Give why somebody is refused: while suspended, why that; else the reason of the latest."""
-    telling = [each for each in acts if each.kind is RevocationKind.SUSPENSION or not suspended]
-    act = latest(telling)
-    return act.reason if act is not None else None
+def reason_of(revocations: Iterable[StoredRevocation], *, suspended: bool) -> str | None:
+    """Return the reason of the suspension while suspended, else of the latest revocation."""
+    found = latest(
+        revocation
+        for revocation in revocations
+        if revocation.kind is RevocationKind.SUSPENSION or not suspended
+    )
+    return found.reason if found is not None else None
 
 
-def revocation_to_undo(acts: Sequence[Act], act_id: str, *, suspended: bool) -> Act | None:
+def revocation_to_undo(
+    revocations: Sequence[StoredRevocation], revocation_id: str, *, suspended: bool
+) -> StoredRevocation | None:
     """
-    Give the act that an undo takes back, or `None` if it is undone already.
+    Return the revocation that an undo ends, or `None` if it is already undone.
 
     Raises:
-        Refusal: `not_found`, `superseded`, or `user_suspended` as a conflict.
+        Refusal: `not_found`, `superseded`, or `user_suspended` with status 409.
     """
-    act = next((act for act in acts if act.id == act_id), None)
-    if act is None:
-        raise Refusal(Code.NOT_FOUND, "There is no such revocation: the user's state names it.")
-    if act.undone:
+    found = next((row for row in revocations if row.id == revocation_id), None)
+    if found is None:
+        raise Refusal(
+            Code.NOT_FOUND,
+            "This revocation was not found. The state of the user or app names the latest one.",
+        )
+    if found.undone:
         return None
     if suspended:
         raise Refusal(
             Code.USER_SUSPENDED, "The user is suspended: reinstate them first.", status=409
         )
-    if act is not latest(acts):
+    if found is not latest(revocations):
         raise Refusal(
-            Code.SUPERSEDED, "A later revocation stands: undo that one, which the state names."
+            Code.SUPERSEDED, "A later revocation is in effect. Undo that one: the state names it."
         )
-    return act
+    return found
 
 
-def holds_until(user_id: str | None, sources: Iterable[Source], *, suspended: bool) -> HoldsUntil:
+def holds_until(target: Target, sources: Iterable[Source], *, suspended: bool) -> HoldsUntil:
     """
-    Give the weakest promise of the sources that a user may come from.
+    Return what ends a refusal, for the weakest of the sources that the target may come from.
 
     Args:
-        user_id: `None` for everyone.
-        suspended: No credential mints, however fresh.
+        sources: All sources of user IDs.
+        suspended: Whether the target is suspended, so that no credential mints.
     """
     if suspended:
         return HoldsUntil.REINSTATEMENT
-    fitting = [each for each in sources if user_id is None or user_id.startswith(each.prefix)]
-    weak = any(each.by_issue_time for each in fitting)
-    return HoldsUntil.NEXT_TOKEN if weak else HoldsUntil.NEXT_SIGN_IN
+    user_id = target.user_id
+    is_weak = any(
+        source.by_issue_time
+        for source in sources
+        if user_id is None or user_id.startswith(source.prefix)
+    )
+    return HoldsUntil.NEXT_TOKEN if is_weak else HoldsUntil.NEXT_SIGN_IN

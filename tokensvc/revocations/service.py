@@ -1,4 +1,8 @@
-"""The acts: each one transaction, in force for every request that arrives after its answer."""
+"""
+Revoke, suspend, reinstate and undo.
+
+Each action is one transaction and is in effect for each request that arrives after its response.
+"""
 
 import threading
 import time
@@ -6,33 +10,35 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tokensvc.audit.rules import Action
-from tokensvc.audit.store import kept_reason, record
+from tokensvc.audit.store import masked_reason, record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.delivery import rules as delivery_rules
 from tokensvc.delivery import store as deliveries
-from tokensvc.delivery.rules import APP, DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import DeliveryKind, DeliveryState
 from tokensvc.delivery.store import DeliveryStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
-from tokensvc.revocations.store import StoredStanding
+from tokensvc.standing import store as standings
+from tokensvc.standing.store import StoredStanding
 
-_POLL = 0.05
-"""Seconds between two looks at a delivery that somebody waits for."""
+_POLL_SECONDS = 0.05
 
 
 class Revocations:
     """
-    Revokes, suspends, and undoes both. Everywhere `user_id` is `None` for everyone.
+    The actions on users and the app, and their states.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Args:
-        clock: The database's.
-        sources: Where user ids come from.
-        delivers: Whether Stream is told; if not, states say `not_sent`.
-        places: Where requests wait for Stream; each holds a thread that could mint.
+        clock: Clock of the database.
+        sources: Sources of user IDs.
+        delivers: Whether states are delivered to Stream; if not, they say `not_sent`.
+        wait_slots: Slots for requests that wait for Stream. Each holds a thread that could mint.
     """
 
     def __init__(
@@ -48,190 +54,183 @@ class Revocations:
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
-        self._places = wait_slots
+        self._wait_slots = wait_slots
 
-    def revoke(self, user_id: str | None, context: ActionContext) -> State:
-        """Sign out everywhere: credentials from before mint no more, a fresh sign-in does."""
+    def revoke(self, target: Target, context: ActionContext) -> State:
+        """Revoke all sign-ins. Only a new sign-in can mint tokens."""
+        action = Action.APP_REVOKED if target == APP else Action.USER_REVOKED
         with self._database.write(keep=not context.dry_run) as tx:
-            standing = store.lock(tx, user_id)
-            now = self._move(tx, user_id, standing, RevocationKind.REVOCATION, context)
-            action = Action.APP_REVOKED if user_id is None else Action.USER_REVOKED
-            _audit(tx, now, action, user_id, context)
+            standing = standings.lock(tx, target)
+            now = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
+            record(tx, context, action, target.subject, now=now)
             if context.dry_run:
-                return self._state(tx, user_id)
-        return self._settled(user_id)
+                return self._state(tx, target)
+        return self._confirm(target)
 
     def suspend(self, user_id: str, context: ActionContext) -> State:
-        """Sign a user out everywhere, and let nobody mint for them until they are reinstated."""
+        """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
+        target = Target(user_id)
         with self._database.write(keep=not context.dry_run) as tx:
-            standing = store.lock(tx, user_id)
+            standing = standings.lock(tx, target)
             if standing.suspended_at is None:
-                now = self._move(tx, user_id, standing, RevocationKind.SUSPENSION, context)
-                _audit(tx, now, Action.USER_SUSPENDED, user_id, context)
+                now = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
+                record(tx, context, Action.USER_SUSPENDED, user_id, now=now)
             if context.dry_run:
-                return self._state(tx, user_id)
-        # Also of a repetition: the first request may have died before it came to this.
-        return self._settled(user_id)
+                return self._state(tx, target)
+        # A repetition too: the first request may have died before this line.
+        return self._confirm(target)
 
     def reinstate(self, user_id: str, context: ActionContext) -> State:
-        """End a suspension. The cut-off stays, so that a fresh sign-in is needed."""
+        """End a suspension. The cut-off stays, so the user must sign in again."""
+        target = Target(user_id)
         with self._database.write(keep=not context.dry_run) as tx:
-            standing = store.lock(tx, user_id, create=False)
+            standing = standings.lock(tx, target, create=False)
             if standing.suspended_at is not None:
-                store.write(tx, user_id, replace(standing, suspended_at=None))
-                _audit(tx, self._clock.read(tx), Action.USER_REINSTATED, user_id, context)
-            return self._state(tx, user_id)
+                standings.write(tx, target, replace(standing, suspended_at=None))
+                now = self._clock.read(tx)
+                record(tx, context, Action.USER_REINSTATED, user_id, now=now)
+            return self._state(tx, target)
 
-    def undo(self, user_id: str | None, act_id: str, context: ActionContext) -> State:
+    def undo(self, target: Target, revocation_id: str, context: ActionContext) -> State:
         """
-        Take back the latest act that stands: what it refused works again, stolen tokens too.
+        Undo the latest revocation in effect. Earlier credentials work again, stolen ones too.
 
         Raises:
-            Refusal: `not_found`, `superseded`, or `user_suspended` as a conflict.
+            Refusal: `not_found`, `superseded`, or `user_suspended` with status 409.
         """
+        is_app = target == APP
+        action = Action.APP_REVOCATION_UNDONE if is_app else Action.USER_REVOCATION_UNDONE
         with self._database.write(keep=not context.dry_run) as tx:
-            standing = store.lock(tx, user_id)
-            acts = store.acts(tx, user_id)
-            act = rules.revocation_to_undo(
-                acts, act_id, suspended=standing.suspended_at is not None
+            standing = standings.lock(tx, target)
+            revocations = store.revocations_of(tx, target)
+            undone = rules.revocation_to_undo(
+                revocations, revocation_id, suspended=standing.suspended_at is not None
             )
-            if act is not None:
+            if undone is not None:
                 now = self._clock.read(tx)
-                store.mark_undone(tx, act.id, now)
-                cut_off = rules.cut_off_of(each for each in acts if each is not act)
-                # The floor stays: Stream may still hold the cut-off that is taken back.
-                store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off))
-                deliveries.mark_pending(tx, *_delivery_of(user_id), now)
-                everyone, one = Action.APP_REVOCATION_UNDONE, Action.USER_REVOCATION_UNDONE
-                _audit(tx, now, everyone if user_id is None else one, user_id, context)
-            return self._state(tx, user_id)
+                store.mark_undone(tx, undone.id, now)
+                cut_off = rules.cut_off_of(row for row in revocations if row is not undone)
+                # The floor stays: Stream may still have the cut-off that is undone.
+                standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
+                deliveries.mark_pending(tx, *_delivery_of(target), now)
+                record(tx, context, action, target.subject, now=now)
+            return self._state(tx, target)
 
-    def state(self, user_id: str | None) -> State:
-        """Tell what stands."""
+    def state(self, target: Target) -> State:
+        """Return the state of a user or the app."""
         with self._database.snapshot() as connection:
-            return self._state(connection, user_id)
+            return self._state(connection, target)
 
     def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
-        """Tell what stands against users who were ever revoked or suspended."""
+        """
+        Return the states of users who were ever revoked or suspended, in the order of their IDs.
+
+        Args:
+            suspended: Whether to return only suspended or only other users; `None` for both.
+            after: Last user ID of the previous page.
+        """
         with self._database.snapshot() as connection:
-            standings = store.page_of_users(
+            page = standings.page_of_users(
                 connection, suspended=suspended, after=after, limit=limit
             )
-            ids = list(standings)
-            acts = store.revocations_by_user(connection, ids)
-            told = deliveries.statuses(connection, "user", ids) if self._delivers else {}
+            ids = list(page)
+            revocations = store.revocations_by_user(connection, ids)
+            statuses = deliveries.statuses(connection, "user", ids) if self._delivers else {}
         return [
-            user_state(user_id, standing, acts[user_id], told.get(user_id))
-            for user_id, standing in standings.items()
+            user_state(user_id, standing, revocations[user_id], statuses.get(user_id))
+            for user_id, standing in page.items()
         ]
 
-    def wait_until_applied(self, user_id: str | None, seconds: int) -> State | None:
+    def wait_until_applied(self, target: Target, seconds: int) -> State | None:
         """
-        Wait until Stream holds the cut-off, or for so many seconds, and tell what stands.
+        Wait until Stream has the cut-off, at most for `seconds`, and return the state.
 
         Returns:
-            `None` at once if too many wait already.
+            `None` immediately if all slots for waiting requests are in use.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._wait_slots.acquire(blocking=False):
             return None
         try:
             deadline = time.monotonic() + seconds
-            state = self.state(user_id)
+            state = self.state(target)
             while state.stream.state == DeliveryState.PENDING and time.monotonic() < deadline:
-                time.sleep(_POLL)
-                state = self.state(user_id)
+                time.sleep(_POLL_SECONDS)
+                state = self.state(target)
             return state
         finally:
-            self._places.release()
+            self._wait_slots.release()
 
     def holds_until(self, state: State) -> HoldsUntil | None:
-        """Tell what ends the refusals that a state means; `None` when nothing is refused."""
+        """Return what ends the refusals of a state; `None` if nothing is refused."""
         user = state if isinstance(state, UserState) else None
         suspended = user is not None and user.suspended
         if state.tokens_valid_after is None and not suspended:
             return None
-        return rules.holds_until(user.user_id if user else None, self._sources, suspended=suspended)
+        target = Target(user.user_id) if user is not None else APP
+        return rules.holds_until(target, self._sources, suspended=suspended)
 
-    def _move(
+    def _add(
         self,
         tx: Transaction,
-        user_id: str | None,
+        target: Target,
         standing: StoredStanding,
         kind: RevocationKind,
         context: ActionContext,
     ) -> float:
-        """Set a new cut-off, and give the time of that."""
+        """Add a revocation, move the cut-off, and return the time of both."""
         # After the lock is held: a time from before the wait may already be in minted tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-        store.add_revocation(
-            tx,
-            user_id,
-            kind=kind,
-            cut_off=cut_off,
-            now=now,
-            actor=context.actor,
-            reason=kept_reason(context.reason),
-        )
+        masked = replace(context, reason=masked_reason(context.reason))
+        store.add_revocation(tx, target, kind, masked, cut_off=cut_off, now=now)
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
-        _set_cut_off(tx, user_id, standing, cut_off, now)
+        _set_cut_off(tx, target, standing, cut_off, now)
         return now
 
-    def _settled(self, user_id: str | None) -> State:
+    def _confirm(self, target: Target) -> State:
         """
-        Move a cut-off once more if its commit was so slow that it has been reached.
+        Move the cut-off again if its commit was so slow that the cut-off has passed.
 
-        From the commit on every read sees the act. A token from a read before it says at most the
-        time of the commit, which is why the clock is read here, after it.
+        From the commit on, every read sees the revocation. A token of an earlier read has an `iat`
+        that is at most the time of the commit, so the clock is read here, after it.
         """
         with self._database.write() as tx:
-            standing = store.lock(tx, user_id)
+            standing = standings.lock(tx, target)
             now = self._clock.read(tx)
-            for act in store.acts(tx, user_id):
-                if act.settled or act.undone:
+            for revocation in store.revocations_of(tx, target):
+                if revocation.confirmed or revocation.undone:
                     continue
-                cut_off = act.tokens_valid_after
+                cut_off = revocation.tokens_valid_after
                 if rules.has_passed(cut_off, now):
                     cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-                    _set_cut_off(tx, user_id, standing, cut_off, now)
-                store.confirm_revocation(tx, act.id, cut_off)
-            return self._state(tx, user_id)
+                    _set_cut_off(tx, target, standing, cut_off, now)
+                store.confirm_revocation(tx, revocation.id, cut_off)
+            return self._state(tx, target)
 
-    def _state(self, connection: Connection, user_id: str | None) -> State:
-        standing = store.read(connection, user_id)
-        acts = store.acts(connection, user_id)
-        delivery = self._delivery(connection, user_id)
-        if user_id is None:
-            return app_state(standing, acts, delivery)
-        return user_state(user_id, standing, acts, delivery)
+    def _state(self, connection: Connection, target: Target) -> State:
+        standing = standings.read(connection, target)
+        revocations = store.revocations_of(connection, target)
+        delivery = self._delivery(connection, target)
+        if target.user_id is None:
+            return app_state(standing, revocations, delivery)
+        return user_state(target.user_id, standing, revocations, delivery)
 
-    def _delivery(self, connection: Connection, user_id: str | None) -> DeliveryStatus | None:
+    def _delivery(self, connection: Connection, target: Target) -> DeliveryStatus | None:
         if not self._delivers:
             return None
-        return deliveries.status(connection, *_delivery_of(user_id))
+        return deliveries.status(connection, *_delivery_of(target))
 
 
 def _set_cut_off(
-    tx: Transaction, user_id: str | None, standing: StoredStanding, cut_off: int, now: float
+    tx: Transaction, target: Target, standing: StoredStanding, cut_off: int, now: float
 ) -> None:
     floor = max(standing.floor, cut_off)
-    store.write(tx, user_id, replace(standing, tokens_valid_after=cut_off, floor=floor))
-    deliveries.mark_pending(tx, *_delivery_of(user_id), now)
+    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    deliveries.mark_pending(tx, *_delivery_of(target), now)
 
 
-def _delivery_of(user_id: str | None) -> tuple[DeliveryKind, str]:
-    return ("app", APP) if user_id is None else ("user", user_id)
-
-
-def _audit(
-    tx: Transaction, now: float, action: Action, user_id: str | None, context: ActionContext
-) -> None:
-    record(
-        tx,
-        now=now,
-        actor=context.actor,
-        action=action,
-        subject=user_id or "app",
-        reason=context.reason,
-    )
+def _delivery_of(target: Target) -> tuple[DeliveryKind, str]:
+    if target.user_id is None:
+        return "app", delivery_rules.APP
+    return "user", target.user_id

@@ -1,4 +1,4 @@
-"""What stands against a user, or against everyone, as it is answered. Times are epoch seconds."""
+"""The state of a user or the app, as responses show it. Times are epoch seconds."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -9,30 +9,13 @@ from msgspec import UNSET, UnsetType
 from tokensvc.delivery.state import StreamStatus, stream_status
 from tokensvc.delivery.store import DeliveryStatus
 from tokensvc.revocations import rules
-from tokensvc.revocations.rules import Act, HoldsUntil, RevocationKind
-from tokensvc.revocations.store import StoredStanding
+from tokensvc.revocations.rules import HoldsUntil, Revocation, StoredRevocation
+from tokensvc.standing.store import StoredStanding
 
 UNDO_WARNING = (
     "Provider credentials and Stream tokens from before the revocation work again until they "
     "expire, stolen ones too. Sessions that it ended stay ended."
 )
-
-
-class Revocation(msgspec.Struct, frozen=True):
-    """
-    A revocation or suspension in effect.
-
-    Attributes:
-        id: ID of the revocation, for undoing it.
-        created_at: Time of the action, in epoch seconds.
-        tokens_valid_after: Cut-off that the action set, in epoch seconds.
-        kind: Kind of the action.
-    """
-
-    id: str
-    created_at: int
-    tokens_valid_after: int
-    kind: RevocationKind
 
 
 class UserState(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,61 +97,67 @@ class AppActionResult(AppState, frozen=True, kw_only=True):
 def user_state(
     user_id: str,
     standing: StoredStanding,
-    acts: Sequence[Act],
+    revocations: Sequence[StoredRevocation],
     delivery: DeliveryStatus | None,
 ) -> UserState:
     """
-    Give what stands against a user.
+    Return the state of a user.
 
     Args:
-        acts: Those that stand, at least.
-        delivery: `None` where Stream is not told.
+        revocations: All revocations of the user that are in effect; others are ignored.
+        delivery: Status of the delivery to Stream; `None` if delivery is off.
     """
     return UserState(
         user_id=user_id,
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
         sessions=0,
-        **_shared(standing, acts, delivery),
+        **_shared(standing, revocations, delivery),
     )
 
 
 def app_state(
-    standing: StoredStanding, acts: Sequence[Act], delivery: DeliveryStatus | None
+    standing: StoredStanding,
+    revocations: Sequence[StoredRevocation],
+    delivery: DeliveryStatus | None,
 ) -> AppState:
-    """Give what stands against everyone; arguments as of `user_state`."""
-    return AppState(**_shared(standing, acts, delivery))
+    """Return the state of the app; the arguments are those of `user_state`."""
+    return AppState(**_shared(standing, revocations, delivery))
 
 
 def action_result(
     state: State, holds_until: HoldsUntil | None, *, dry_run: bool, is_undo: bool
 ) -> UserActionResult | AppActionResult:
     """
-    Give what an act answers.
+    Return the result of an action.
 
     Args:
-        state: What stands now, or would.
-        holds_until: What ends the refusals that it means.
+        state: State after the action, or after it would have been done.
+        holds_until: Event that ends the refusal of earlier credentials.
     """
     meaning: dict[str, Any] = {
         "holds_until": holds_until,
         "warning": UNDO_WARNING if is_undo else UNSET,
         "dry_run": dry_run or UNSET,
     }
-    kind = UserActionResult if isinstance(state, UserState) else AppActionResult
-    return kind(**msgspec.structs.asdict(state), **meaning)
+    result = UserActionResult if isinstance(state, UserState) else AppActionResult
+    return result(**msgspec.structs.asdict(state), **meaning)
 
 
 def _shared(
-    standing: StoredStanding, acts: Sequence[Act], delivery: DeliveryStatus | None
+    standing: StoredStanding,
+    revocations: Sequence[StoredRevocation],
+    delivery: DeliveryStatus | None,
 ) -> dict[str, Any]:
-    act = rules.latest(acts)
-    revocation = None
-    if act is not None:
-        revocation = Revocation(act.id, act.created_at, act.tokens_valid_after, act.kind)
+    latest = rules.latest(revocations)
     return {
         "tokens_valid_after": standing.tokens_valid_after,
-        "reason": rules.reason_of(acts, suspended=standing.suspended_at is not None),
-        "revocation": revocation,
+        "reason": rules.reason_of(revocations, suspended=standing.suspended_at is not None),
+        "revocation": _public(latest) if latest is not None else None,
         "stream": stream_status(delivery),
     }
+
+
+def _public(stored: StoredRevocation) -> Revocation:
+    """Return what responses show of a revocation."""
+    return Revocation(stored.id, stored.created_at, stored.tokens_valid_after, stored.kind)

@@ -1,22 +1,54 @@
-"""The one read of the standing: user, app and ring version in a single statement."""
+"""
+The rows of both standing tables. No other package reads, locks or writes them.
 
+The app's row also has the version of the ring of Stream keys; its lock orders changes of the ring.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.engine import Database
+from tokensvc.core.targets import Target
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
+from tokensvc.database.upsert import insert
 from tokensvc.standing.rules import Standing
+
+_app = app_standing.c
+_users = user_standings.c
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStanding:
+    """
+    The row of a user or of the app.
+
+    Attributes:
+        tokens_valid_after: Cut-off in epoch seconds; `None` if none is in effect.
+        floor: Highest cut-off ever set.
+        suspended_at: Epoch seconds; always `None` for the app.
+    """
+
+    tokens_valid_after: int | None
+    floor: int
+    suspended_at: int | None
+
+
+_CLEAN = StoredStanding(None, 0, None)
 
 
 class StandingStore:
     """
-    Reads standings. Nothing is cached: a revocation holds for every read that begins after it.
+    Reads standings for requests, in one statement.
+
+    Nothing is cached: each read that begins after a revocation sees it.
 
     Args:
-        clock: Used on SQLite; PostgreSQL's own is read in the statement.
+        clock: Clock of this host, used on SQLite. PostgreSQL's statement reads its own clock.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -26,21 +58,16 @@ class StandingStore:
 
     def read(self, user_id: str) -> Standing:
         """
-        Give a user's standing. A user without a row has a clean one.
+        Return the combined standing of a user and the app. A user without a row has a clean one.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        # Before the statement: a later reading would outrun a cut-off set in between.
+        # Before the statement: a later time could pass a cut-off that was set in between.
         now = int(self._clock())
         row = self._read.fetch({"user_id": user_id})
         if row is None:
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "The service's database is not complete: an operator must look.",
-                reason="app_standing has no row",
-                retry_after=30,
-            )
+            raise _incomplete_database()
         app_cut_off, app_floor, ring_version, cut_off, floor, suspended_at = row[:6]
         return Standing(
             now=row[6] if self._has_clock else now,
@@ -51,24 +78,142 @@ class StandingStore:
         )
 
 
+def read(connection: sa.Connection, target: Target) -> StoredStanding:
+    """
+    Return the row of a target. A user without a row has a clean standing.
+
+    Raises:
+        Refusal: `temporarily_unavailable` if the app's row is missing.
+    """
+    return _stored(connection.execute(_row_of(target)).first(), target)
+
+
+def lock(tx: Transaction, target: Target, *, create: bool = True) -> StoredStanding:
+    """
+    Lock the row of a target until the transaction ends, and return it.
+
+    Args:
+        create: Whether to create a missing row, since only a row can be locked. Without a row,
+            the returned standing must not be written.
+
+    Raises:
+        Refusal: `temporarily_unavailable` if the app's row is missing.
+    """
+    if create and target.user_id is not None:
+        row = insert(tx, user_standings).values(user_id=target.user_id)
+        tx.execute(row.on_conflict_do_nothing())
+    return _stored(tx.execute(_row_of(target).with_for_update()).first(), target)
+
+
+def write(tx: Transaction, target: Target, standing: StoredStanding) -> None:
+    """Write the row of a target that `lock` created or found."""
+    values: dict[str, int | None] = {
+        "tokens_valid_after": standing.tokens_valid_after,
+        "floor": standing.floor,
+    }
+    if target.user_id is None:
+        tx.execute(app_standing.update().values(values))
+    else:
+        values["suspended_at"] = standing.suspended_at
+        tx.execute(user_standings.update().where(_users.user_id == target.user_id).values(values))
+
+
+def page_of_users(
+    connection: sa.Connection, *, suspended: bool | None, after: str | None, limit: int
+) -> dict[str, StoredStanding]:
+    """Return the standings of users who have a row, in the order of their IDs."""
+    statement = sa.select(user_standings)
+    if after is not None:
+        statement = statement.where(_users.user_id > after)
+    if suspended is not None:
+        is_suspended = _users.suspended_at.is_not(None)
+        statement = statement.where(is_suspended if suspended else ~is_suspended)
+    rows = connection.execute(statement.order_by(_users.user_id).limit(limit))
+    return {
+        row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at)
+        for row in rows
+    }
+
+
+def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, int | None]:
+    """Return the cut-off of each user in epoch seconds; `None` if none is in effect."""
+    statement = sa.select(_users.user_id, _users.tokens_valid_after)
+    rows = connection.execute(statement.where(_users.user_id.in_(user_ids)))
+    found = {row.user_id: row.tokens_valid_after for row in rows}
+    return {user_id: found.get(user_id) for user_id in user_ids}
+
+
+def lock_ring(tx: Transaction) -> None:
+    """Prevent other transactions from changing the ring of Stream keys until this one ends."""
+    tx.execute(sa.select(_app.id).with_for_update())
+
+
+def ring_version(connection: sa.Connection) -> int:
+    """Return the version of the ring of Stream keys."""
+    return connection.scalar(sa.select(_app.stream_ring_version)) or 0
+
+
+def increment_ring_version(tx: Transaction) -> None:
+    """Make every process reload the ring of Stream keys."""
+    tx.execute(app_standing.update().values(stream_ring_version=_app.stream_ring_version + 1))
+
+
+def select_with_ring_version(
+    table: sa.Table, condition: sa.ColumnElement[bool], columns: Iterable[sa.ColumnElement[Any]]
+) -> sa.Select[Any]:
+    """
+    Return a statement that reads the ring version and rows of the ring together.
+
+    Returns:
+        A statement whose rows start with the version. One row with nulls if no row fits.
+    """
+    joined = app_standing.outerjoin(table, condition)
+    return sa.select(_app.stream_ring_version, *columns).select_from(joined)
+
+
 def _statement(*, with_clock: bool) -> sa.Select[Any]:
-    app, user = app_standing.c, user_standings.c
     columns: list[sa.ColumnElement[Any]] = [
-        app.tokens_valid_after,
-        app.floor,
-        app.stream_ring_version,
-        user.tokens_valid_after,
-        user.floor,
-        user.suspended_at,
+        _app.tokens_valid_after,
+        _app.floor,
+        _app.stream_ring_version,
+        _users.tokens_valid_after,
+        _users.floor,
+        _users.suspended_at,
     ]
     if with_clock:
         epoch = sa.func.floor(sa.extract("epoch", sa.func.now()))
         columns.append(sa.cast(epoch, sa.BigInteger))
-    of_user = user.user_id == sa.bindparam("user_id")
+    is_user = _users.user_id == sa.bindparam("user_id")
     return (
         sa.select(*columns)
-        .select_from(app_standing.outerjoin(user_standings, of_user))
-        .where(app.id == sa.literal_column("1"))
+        .select_from(app_standing.outerjoin(user_standings, is_user))
+        .where(_app.id == sa.literal_column("1"))
+    )
+
+
+def _row_of(target: Target) -> sa.Select[Any]:
+    if target.user_id is None:
+        return sa.select(_app.tokens_valid_after, _app.floor, sa.null())
+    return sa.select(_users.tokens_valid_after, _users.floor, _users.suspended_at).where(
+        _users.user_id == target.user_id
+    )
+
+
+def _stored(row: Any, target: Target) -> StoredStanding:
+    if row is not None:
+        return StoredStanding(*row)
+    if target.user_id is not None:
+        return _CLEAN
+    # Without the row, an action would report success and change nothing.
+    raise _incomplete_database()
+
+
+def _incomplete_database() -> Refusal:
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is incomplete. Contact the operator.",
+        reason="app_standing has no row",
+        retry_after=30,
     )
 
 
