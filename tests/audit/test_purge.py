@@ -6,6 +6,7 @@ import pytest
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
 
@@ -15,7 +16,7 @@ def test_concurrent_purges_delete_each_expired_event_once(database, trail):
     now = DatabaseClock(database, system_clock)()
     with database.write() as tx:
         for time in (*range(1000, 1040), now):
-            record(tx, now=time, actor="cli:test", action=Action.USER_REVOKED, subject="john")
+            record(tx, ActionContext("cli:test"), Action.USER_REVOKED, "john", now=time)
     with ThreadPoolExecutor(3) as pool:
         counts = list(pool.map(lambda _: trail.purge(), range(3)))
     assert sum(counts) == 40

@@ -10,6 +10,7 @@ from tests.audit.conftest import RETENTION
 from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events
 from tokensvc.telemetry import redaction
@@ -18,11 +19,19 @@ from tokensvc.telemetry.logging import request_id
 EVERYTHING = 10_000
 
 
-def write(database, subject="ada", *, at=None, **members):
+def write(
+    database,
+    subject="ada",
+    *,
+    at=None,
+    actor="svc.backend",
+    action=Action.USER_REVOKED,
+    reason=None,
+):
     """Write an event, now or at a time."""
-    given = {"actor": "svc.backend", "action": Action.USER_REVOKED, **members}
+    context = ActionContext(actor, reason)
     with database.write() as tx:
-        record(tx, now=time.time() if at is None else at, subject=subject, **given)
+        record(tx, context, action, subject, now=time.time() if at is None else at)
 
 
 def subjects(trail, **filters):
@@ -149,15 +158,11 @@ def test_an_event_is_not_replaced_by_its_number(database, trail):
 
 def test_what_was_kept_long_enough_is_purged(database, trail):
     """In batches; the purge is an event; what is younger stays, and stays protected."""
-    now = time.time()
+    now, context = time.time(), ActionContext("svc.backend")
     with database.write() as tx:
         for number in range(2_500):
-            old = {
-                "actor": "svc.backend",
-                "action": Action.USER_REVOKED,
-                "subject": f"old-{number}",
-            }
-            record(tx, now=now - RETENTION - 60 + number / 1000, **old)
+            time_of_event = now - RETENTION - 60 + number / 1000
+            record(tx, context, Action.USER_REVOKED, f"old-{number}", now=time_of_event)
     write(database, "young", at=now - RETENTION + 60)
     assert trail.purge() == 2_500
     left = trail.page(limit=EVERYTHING, filters={})

@@ -64,7 +64,7 @@ def test_everyone_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
     assert tokensvc("app", "show", "--json").json["tokens_valid_after"] is None
     revoked = tokensvc("app", "revoke", "--reason", "leak", "--json").json
     assert tokensvc("app", "show", "--json").json["revocation"] == revoked["revocation"]
-    assert "everyone's cut-off stands" in tokensvc("users", "show", "ada").out
+    assert "A cut-off for all users also applies" in tokensvc("users", "show", "ada").out
     undone = tokensvc("app", "undo", revoked["revocation"]["id"], "--json").json
     assert undone["tokens_valid_after"] is None
     assert "stolen ones too" in undone["warning"]
@@ -95,8 +95,8 @@ def test_an_operator_is_told_when_a_revocation_holds_little(tokensvc: Tokensvc) 
     [
         (("users", "revoke", "Ada"), "a-z"),
         (("users", "show", "a b"), "a-z"),
-        (("users", "undo", "ada", "rev_none"), "no such revocation"),
-        (("app", "undo", "rev_none"), "no such revocation"),
+        (("users", "undo", "ada", "rev_none"), "revocation was not found"),
+        (("app", "undo", "rev_none"), "revocation was not found"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
@@ -115,7 +115,7 @@ def test_only_the_latest_is_undone(tokensvc: Tokensvc) -> None:
     tokensvc("users", "suspend", "ada")
     assert "reinstate them first" in tokensvc("users", "undo", "ada", first).err
     tokensvc("users", "reinstate", "ada")
-    assert "A later revocation stands" in tokensvc("users", "undo", "ada", first).err
+    assert "A later revocation is in effect" in tokensvc("users", "undo", "ada", first).err
 
 
 @pytest.mark.parametrize(
