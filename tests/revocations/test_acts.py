@@ -149,7 +149,6 @@ def test_a_dry_run_does_nothing(revocations, standings, database, user_id):
 
 def test_acts_at_once_are_all_kept(revocations, standings, database):
     """Eight threads revoke one user that has no row yet: eight acts, one of them the latest."""
-    john = Target("john")
     threads = [
         threading.Thread(target=revocations.revoke, args=(Target("john"), CONTEXT))
         for _ in range(8)
