@@ -86,14 +86,14 @@ def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replace the name server: each look-up returns the next of these addresses."""
-    answers: list[str] = []
+    addresses: list[str] = []
     real = fetch.socket.getaddrinfo
 
     def getaddrinfo(host, port, *args, **options):
-        return real(answers.pop(0) if host == NAME else host, port, *args, **options)
+        return real(addresses.pop(0) if host == NAME else host, port, *args, **options)
 
     monkeypatch.setattr(fetch.socket, "getaddrinfo", getaddrinfo)
-    return answers
+    return addresses
 
 
 def secure_double(authority: trustme.CA, *names: str, **options: str) -> IssuerDouble:

@@ -75,11 +75,11 @@ def test_threads_at_a_cold_start_share_one_fetch(
         rejected = [request.result() for request in islice(as_completed(requests), 50 - waiters)]
         assert [request.done() for request in requests].count(False) == waiters
         idp.gate.set()
-        answers = [request.result() for request in requests]
+        results = [request.result() for request in requests]
     for refusal in rejected:
         assert isinstance(refusal, Refusal)
         assert (refusal.code, refusal.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 1)
-    assert len({user for user in answers if isinstance(user, str)}) == waiters
+    assert len({user for user in results if isinstance(user, str)}) == waiters
     assert idp.hits() == 1
 
 

@@ -53,8 +53,8 @@ def clean_standings(world: World) -> None:
 def test_invalid_request_of_a_user_is_refused(
     world: World, body: Any, status: int, code: str
 ) -> None:
-    answer = world.mint(json=body, valid=False)
-    assert (answer.status, answer.code) == (status, code)
+    response = world.mint(json=body, valid=False)
+    assert (response.status, response.code) == (status, code)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_invalid_request_of_a_user_is_refused(
 def test_invalid_request_of_a_service_is_refused(
     world: World, service_client: CreatedClient, body: Any, status: int, code: str
 ) -> None:
-    answer = world.client.post("/v1/token", headers=basic(service_client), json=body, valid=False)
-    assert (answer.status, answer.code) == (status, code)
+    response = world.client.post("/v1/token", headers=basic(service_client), json=body, valid=False)
+    assert (response.status, response.code) == (status, code)
 
 
 def test_service_without_the_scope_learns_nothing(
@@ -84,14 +84,14 @@ def test_service_without_the_scope_learns_nothing(
 ) -> None:
     """The refusal does not reveal that the user is suspended."""
     world.set_standing("john", suspended_at=NOW)
-    answer = world.mint_as_service(powerless_client, user_id="john")
-    assert (answer.status, answer.code) == (403, "insufficient_scope")
+    response = world.mint_as_service(powerless_client, user_id="john")
+    assert (response.status, response.code) == (403, "insufficient_scope")
 
 
 def test_me_refuses_services(world: World, service_client: CreatedClient) -> None:
     """A service has no user ID."""
-    answer = world.client.get("/v1/me", headers=basic(service_client))
-    assert (answer.status, answer.code) == (403, "insufficient_scope")
+    response = world.client.get("/v1/me", headers=basic(service_client))
+    assert (response.status, response.code) == (403, "insufficient_scope")
 
 
 def _no_credential(world: World) -> Answer:
@@ -129,17 +129,17 @@ def test_invalid_credential_gets_a_challenge(
     world: World, ask: Callable[[World], Answer], code: str
 ) -> None:
     """A 401 names the accepted authentication schemes."""
-    answer = ask(world)
-    assert (answer.status, answer.code) == (401, code)
-    assert answer.headers["WWW-Authenticate"].startswith(("Bearer", "Basic"))
+    response = ask(world)
+    assert (response.status, response.code) == (401, code)
+    assert response.headers["WWW-Authenticate"].startswith(("Bearer", "Basic"))
 
 
 @pytest.mark.sec(49)
 def test_two_credentials_are_refused(world: World) -> None:
     """It would be ambiguous which one applies."""
     token = world.issuer.token()
-    answer = world.mint(bearer=f"{token}, Bearer {token}", valid=False)
-    assert (answer.status, answer.code) == (400, "malformed_request")
+    response = world.mint(bearer=f"{token}, Bearer {token}", valid=False)
+    assert (response.status, response.code) == (400, "malformed_request")
 
 
 @pytest.mark.sec(49)
@@ -147,20 +147,20 @@ def test_two_credentials_are_refused(world: World) -> None:
 def test_credential_in_the_query_is_refused(world: World, name: str) -> None:
     """A query is written to logs; the refusal does not repeat the credential."""
     token = world.issuer.token()
-    answer = world.client.get(
+    response = world.client.get(
         "/v1/token",
         query=f"{name}={token}",
         headers={"Authorization": f"Bearer {token}"},
         valid=False,
     )
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert token not in answer.text
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert token not in response.text
 
 
 def test_suspended_user_is_refused(world: World) -> None:
     world.set_standing("john", suspended_at=NOW)
-    answer = world.mint()
-    assert (answer.status, answer.code) == (403, "user_suspended")
+    response = world.mint()
+    assert (response.status, response.code) == (403, "user_suspended")
 
 
 @pytest.mark.parametrize("whose", ["user", "app"])
@@ -174,18 +174,18 @@ def test_sign_in_before_the_cut_off_is_refused(world: World, whose: str) -> None
 
     for auth_time, status in [(cut_off - 1, 401), (cut_off + 1, 401), (cut_off + 2, 200)]:
         before = int(time.time())
-        answer = world.mint(bearer=world.issuer.token(auth_time=auth_time))
+        response = world.mint(bearer=world.issuer.token(auth_time=auth_time))
         after = int(time.time())
-        assert answer.status == status, auth_time
+        assert response.status == status, auth_time
         if status == 401:
-            assert answer.code == "sign_in_required"
-            assert answer.json["sign_in_after"] == cut_off + 2
-            challenge = answer.headers["WWW-Authenticate"]
+            assert response.code == "sign_in_required"
+            assert response.json["sign_in_after"] == cut_off + 2
+            challenge = response.headers["WWW-Authenticate"]
             assert 'error="insufficient_user_authentication"' in challenge
-            ages = [now - answer.json["sign_in_after"] for now in range(before, after + 1)]
+            ages = [now - response.json["sign_in_after"] for now in range(before, after + 1)]
             assert any(f'max_age="{age}"' in challenge for age in ages)
         else:
-            assert answer.json["issued_at"] >= cut_off
+            assert response.json["issued_at"] >= cut_off
 
 
 def test_service_needs_a_sign_in_time_after_the_cut_off(
@@ -208,9 +208,9 @@ def test_service_needs_a_sign_in_time_after_the_cut_off(
 def test_future_cut_off_gets_503_with_retry_after(world: World) -> None:
     ahead = int(time.time()) + 60
     world.set_standing("john", floor=ahead)
-    answer = world.mint()
-    assert (answer.status, answer.code) == (503, "temporarily_unavailable")
-    assert answer.headers["Retry-After"] == "1"
+    response = world.mint()
+    assert (response.status, response.code) == (503, "temporarily_unavailable")
+    assert response.headers["Retry-After"] == "1"
 
 
 def test_me_refuses_by_the_standing(world: World) -> None:
@@ -226,32 +226,32 @@ def test_me_refuses_by_the_standing(world: World) -> None:
 
 
 def test_other_accepted_types_get_406(world: World) -> None:
-    answer = world.mint(headers={"Accept": "text/html"}, valid=False)
-    assert (answer.status, answer.code) == (406, "not_acceptable")
+    response = world.mint(headers={"Accept": "text/html"}, valid=False)
+    assert (response.status, response.code) == (406, "not_acceptable")
 
 
 def test_form_gets_415(world: World) -> None:
-    answer = world.mint(
+    response = world.mint(
         headers={"Content-Type": "application/x-www-form-urlencoded"}, body=b"ttl=60", valid=False
     )
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+    assert (response.status, response.code) == (415, "unsupported_media_type")
 
 
 def test_body_over_16_kib_gets_413(world: World) -> None:
-    answer = world.mint(
+    response = world.mint(
         headers={"Content-Type": "application/json"},
         body=b'{"user":{"x":"' + b"x" * 16384 + b'"}}',
         valid=False,
     )
-    assert (answer.status, answer.code) == (413, "payload_too_large")
+    assert (response.status, response.code) == (413, "payload_too_large")
 
 
 def test_refusal_is_logged_once_without_the_credential(world: World) -> None:
     token = world.issuer.token(sub="John")
     before = len(world.service.log_lines())
-    answer = world.mint(bearer=token)
-    assert answer.code == "user_id_invalid"
-    assert "_4aohn" in answer.json["detail"]
+    response = world.mint(bearer=token)
+    assert response.code == "user_id_invalid"
+    assert "_4aohn" in response.json["detail"]
     lines = world.service.log_lines()[before:]
     assert [line["code"] for line in lines] == ["user_id_invalid"]
     assert token not in world.service.log_path.read_text()

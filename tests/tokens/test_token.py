@@ -28,11 +28,11 @@ def claims_of(token: str) -> dict[str, object]:
 def test_empty_body_gets_a_token(world: World) -> None:
     """The credential alone suffices; not even a Content-Type is needed."""
     before = int(time.time())
-    answer = world.mint()
+    response = world.mint()
     after = int(time.time())
 
-    assert answer.status == 200
-    body = answer.json
+    assert response.status == 200
+    body = response.json
     claims = claims_of(body["token"])
     assert claims == {"user_id": "john", "iat": body["issued_at"], "exp": body["expires_at"]}
     assert before - 5 <= body["issued_at"] <= after - 5
@@ -55,8 +55,8 @@ def test_get_mints_by_query(world: World) -> None:
     """A client that can only GET gets a token, bare if it accepts text."""
     query = {"user_id": "john", "api_key": STREAM_API_KEY, "ttl": 90}
     headers = {"Authorization": f"Bearer {world.issuer.token()}"}
-    answer = world.client.get("/v1/token", query=query, headers=headers)
-    assert answer.json["expires_in"] == 90
+    response = world.client.get("/v1/token", query=query, headers=headers)
+    assert response.json["expires_in"] == 90
 
     bare = world.client.get("/v1/token", headers={**headers, "Accept": "text/plain"})
     assert claims_of(bare.text)["user_id"] == "john"
@@ -86,8 +86,8 @@ def test_named_key_signs(world: World) -> None:
 
 
 def test_service_mints_for_the_user_it_names(world: World, service_client: CreatedClient) -> None:
-    answer = world.mint_as_service(service_client, user_id="jane", auth_time=int(time.time()))
-    assert claims_of(answer.json["token"])["user_id"] == "jane"
+    response = world.mint_as_service(service_client, user_id="jane", auth_time=int(time.time()))
+    assert claims_of(response.json["token"])["user_id"] == "jane"
 
 
 def test_burst_of_twenty_requests_passes(world: World) -> None:
@@ -98,10 +98,10 @@ def test_burst_of_twenty_requests_passes(world: World) -> None:
 
 def test_me_returns_the_mapped_id(world: World) -> None:
     """A client gets its ID on Stream and the API key here."""
-    answer = world.client.get(
+    response = world.client.get(
         "/v1/me", headers={"Authorization": f"Bearer {world.issuer.token(sub='jane')}"}
     )
-    assert answer.json == {"user_id": "jane", "api_key": STREAM_API_KEY, "issuer": "acme"}
+    assert response.json == {"user_id": "jane", "api_key": STREAM_API_KEY, "issuer": "acme"}
 
 
 def test_minting_writes_nothing(world: World, service_client: CreatedClient) -> None:
