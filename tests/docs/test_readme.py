@@ -11,7 +11,7 @@ from testing.service import ROOT, free_port
 from testing.shell import make_run, run_shell
 from tokensvc.config.loader import load
 from tokensvc.core.errors import Code
-from tokensvc.http.problems import KINDS
+from tokensvc.http.problems import STATUS_AND_TITLE
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +92,7 @@ def test_the_table_of_codes_is_the_codes():
     """Every code stands in the table with its status, in the code's order, and has advice."""
     rows = re.findall(r"^\| (\d{3}) \| `(\w+)` \| (.+) \|$", README, re.MULTILINE)
     assert [(int(status), Code(code)) for status, code, _ in rows] == [
-        (status, code) for code, (status, _) in KINDS.items()
+        (status, code) for code, (status, _) in STATUS_AND_TITLE.items()
     ]
     assert all(advice.endswith(".") for _, _, advice in rows)
 

@@ -7,7 +7,7 @@ import pytest
 from testing.http_client import SEEN_CODES, Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http.problems import KINDS
+from tokensvc.http.problems import STATUS_AND_TITLE
 from tokensvc.http.request_log import set_rate_limit_fields
 from tokensvc.http.respond import Reply, json_response, text_response, wants_text
 from tokensvc.ops.contract import contract
@@ -22,15 +22,15 @@ def refuse(*args: Any, **kwargs: Any) -> Any:
 
 TOKEN_CODES = sorted(
     code
-    for code, (status, _) in KINDS.items()
+    for code, (status, _) in STATUS_AND_TITLE.items()
     if str(status) in contract()["paths"]["/v1/token"]["get"]["responses"]
 )
 
 
 def test_every_code_has_a_status_and_a_title() -> None:
     """The table knows each code, and no two share a title."""
-    assert KINDS.keys() == set(Code)
-    assert len({title for _, title in KINDS.values()}) == len(Code)
+    assert STATUS_AND_TITLE.keys() == set(Code)
+    assert len({title for _, title in STATUS_AND_TITLE.values()}) == len(Code)
 
 
 @pytest.mark.sec(50, 53)
@@ -39,7 +39,7 @@ def test_a_refusal_is_a_problem(client: Client, probe: Probe, code: Code) -> Non
     """The body says what happened and what to do; nobody may keep it; the reason stays here."""
     probe.view = refuse(code, "What to do.", reason="s3cret reason")
     answer = client.get("/v1/token")
-    status, title = KINDS[code]
+    status, title = STATUS_AND_TITLE[code]
     assert answer.status == status
     assert answer.json == {
         "type": f"https://tokens.example/docs#{code}",

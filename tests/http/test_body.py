@@ -80,13 +80,13 @@ def test_bodies_that_are_read(
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"[" * 16_000, "deeper than 32 levels"),
-        (b'{"user":' + b'{"a":' * 32 + b"1" + b"}" * 33, "deeper than 32 levels"),
-        (b'{"user": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}", "deeper than 32 levels"),
+        (b"[" * 16_000, "more than 32 levels"),
+        (b'{"user":' + b'{"a":' * 32 + b"1" + b"}" * 33, "more than 32 levels"),
+        (b'{"user": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}", "more than 32 levels"),
         (b'{"ttl": NaN}', "NaN"),
         (b'{"ttl": -Infinity}', "-Infinity"),
-        (b'{"user": {"id": "john", "n": 1e999}}', "a number is too big"),
-        (b'{"ttl": ' + b"9" * 5000 + b"}", "a number is too big"),
+        (b'{"user": {"id": "john", "n": 1e999}}', "a number is too large"),
+        (b'{"ttl": ' + b"9" * 5000 + b"}", "a number is too large"),
         (b'{"user_id": "a", "user_id": "b"}', "named twice"),
         (b'{"user": {"id": "a", "id": "b"}}', "named twice"),
         (b'{"user_id": "a", "user\\u005fid": "b"}', "named twice"),

@@ -17,7 +17,7 @@ from tokensvc.app import container, mount
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code
 from tokensvc.http.actions import ActionRequest
-from tokensvc.http.problems import KINDS
+from tokensvc.http.problems import STATUS_AND_TITLE
 from tokensvc.ops.contract import contract, contract_path
 
 MIN_LITERAL = 12
@@ -84,7 +84,7 @@ def test_examples_are_true() -> None:
                     seen += 1
                     check(example, media["schema"], f"{method} {path} {media_type}")
                     if media_type == "application/problem+json":
-                        status, title = KINDS[example["code"]]
+                        status, title = STATUS_AND_TITLE[example["code"]]
                         statuses = {status, *(s for c, s in NARROWER if c == example["code"])}
                         assert example["title"] == title
                         assert example["status"] in statuses
@@ -143,7 +143,7 @@ def test_statuses_are_those_of_their_codes() -> None:
             media = resolve(response).get("content", {}).get("application/problem+json", {})
             for example in _examples(media):
                 shown.add(example["code"])
-                usual = KINDS[example["code"]][0]
+                usual = STATUS_AND_TITLE[example["code"]][0]
                 is_narrower = (example["code"], int(status)) in NARROWER
                 assert str(usual) == status or is_narrower, f"{method} {path}"
                 assert str(example["status"]) == status, f"{method} {path}"

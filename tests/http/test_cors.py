@@ -59,7 +59,7 @@ def test_exact_allow_list(origin: str, *, allowed: bool) -> None:
 )
 def test_patterns_that_are_refused(pattern: str) -> None:
     """No wildcard but the port of a developer's machine, and nothing that no browser would send."""
-    with pytest.raises(ValueError, match="is no origin"):
+    with pytest.raises(ValueError, match="is not an origin"):
         check_pattern(pattern)
 
 

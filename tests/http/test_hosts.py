@@ -46,7 +46,7 @@ def test_configured_names_replace_the_default() -> None:
 )
 def test_names_that_are_refused(name: str) -> None:
     """A name is a name: no scheme, port, path or wildcard."""
-    with pytest.raises(ValueError, match="is no host name"):
+    with pytest.raises(ValueError, match="is not a host name"):
         check_name(name)
 
 

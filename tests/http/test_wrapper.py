@@ -144,7 +144,7 @@ def test_a_proxy_that_is_not_believed_is_told_once(
     assert len(log.lines) == 1
     for _ in range(3):
         client.get("/v1/token", headers={"X-Forwarded-For": "198.51.100.66"})
-    warnings = [line for line in log.lines if line["event"] == "forwarded_for_not_believed"]
+    warnings = [line for line in log.lines if line["event"] == "forwarded_for_ignored"]
     assert [line["peer"] for line in warnings] == told
     assert all("proxies.trusted" in line["hint"] for line in warnings)
 

@@ -66,7 +66,7 @@ def test_each_route_needs_its_scope(
         ({"reason": 7}, "$.reason"),
         ({"reason": "x" * 501}, "$.reason"),
         ({"reason": "\0"}, "$.reason"),
-        ([], "The body does not fit"),
+        ([], "The body is invalid"),
     ],
 )
 def test_a_body_that_does_not_fit(

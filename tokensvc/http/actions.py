@@ -1,4 +1,4 @@
-"""What the routes of all acts take: a reason in the body, and in the query whether in earnest."""
+"""Parameters of every action: a reason in the body, a dry run in the query."""
 
 from typing import Annotated
 
@@ -21,6 +21,6 @@ class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ActionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether to do it, or only to say what would come of it."""
+    """Query of an action."""
 
     dry_run: bool = False

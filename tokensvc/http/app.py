@@ -2,7 +2,7 @@
 The Flask application and the one wrapper around every request.
 
 The wrapper does what hooks, sessions and signals would do, in one function that reads in order:
-admit, read the body, find the view, answer, count, log once. Views run in Flask's request context.
+admit, read the body, find the view, respond, count, log once. Views run in Flask's request context.
 """
 
 import os
@@ -23,8 +23,8 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, Rule
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import body_reader as intake
 from tokensvc.http import cors, exchange, hosts, proxies
+from tokensvc.http.body_reader import read_body
 from tokensvc.http.exchange import Exchange
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Reply
@@ -34,17 +34,16 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Asked by address: a load balancer or a kubelet does not know the service's name."""
+"""Paths that accept any `Host`: load balancers and kubelets use the address."""
 METRICS_PORT_PATHS = PROBES | {"/metrics"}
 
 _UNMATCHED = "unmatched"
-_EVERY_METHOD = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
-_METHODS = frozenset(_EVERY_METHOD.split(", "))
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_LONGEST_LOGGED_PATH = 200
-_NOT_BELIEVED = (
-    "if this is your proxy, name its network in proxies.trusted: until then all of its clients "
-    "share one limit of failures, and one of them can lock out the others"
+_MAX_LOGGED_PATH = 200
+_FORWARDED_FOR_HINT = (
+    "if this is your proxy, add its network to proxies.trusted; otherwise all its clients share "
+    "one limit of failures, and one of them can lock out the others"
 )
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
@@ -53,14 +52,14 @@ _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
     """
-    What the wrapper needs to know.
+    Settings of the wrapper.
 
     Attributes:
-        public_url: The service's own URL, without a slash at the end.
-        allowed_hosts: Names that it answers to; none: that of `public_url` and the loopback names.
-        cors_origins: Origins of pages that may read answers; `:*` at the end for any port.
-        trusted_proxies: CIDRs of proxies whose `X-Forwarded-For` and `X-Request-Id` are true.
-        metrics_port: Port that is for operators only, if there is one.
+        public_url: URL of the service, without a slash at the end.
+        allowed_hosts: Accepted host names. Default: that of `public_url` and the loopback names.
+        cors_origins: Origins of pages that may read responses, with `:*` at the end for any port.
+        trusted_proxies: CIDRs of proxies whose `X-Forwarded-For` and `X-Request-Id` are used.
+        metrics_port: Port for operators only, if one is configured.
     """
 
     public_url: str
@@ -71,7 +70,7 @@ class HttpConfig:
 
 
 class _NoSessions(SessionInterface):
-    """The service sets no cookie, so there is one session for all, and nothing can be put in it."""
+    """One empty, read-only session for all requests, because the service sets no cookie."""
 
     _session = NullSession()
 
@@ -83,7 +82,7 @@ class _NoSessions(SessionInterface):
 
 
 class _Context(RequestContext):
-    """A request context that is told its route."""
+    """A request context with a given route."""
 
     def __init__(
         self, app: Flask, environ: "WSGIEnvironment", rule: Rule, arguments: Mapping[str, Any]
@@ -105,36 +104,36 @@ class ServiceApp(Flask):
         self.problems = Problems(config.public_url)
         self.url_map.merge_slashes = False
         self._adapter: MapAdapter = self.url_map.bind("")
-        # Bounded: what strangers send must not grow it.
+        # Bounded, because clients choose the keys.
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
         self._origins = cors.Origins(config.cors_origins)
         self._proxies = proxies.Proxies(config.trusted_proxies)
-        self._has_warned = False
+        self._has_warned_of_forwarded_for = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
         self._log = structlog.get_logger().bind()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:  # noqa: ARG002 - Flask's
-        """Give the one adapter there is: routes do not depend on the host."""
+        """Return the only adapter: routes do not depend on the host."""
         return self._adapter
 
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Answer one request, whatever it is, with a reply or a problem, and log it once."""
+        """Respond to a request with a reply or a problem, and log it once."""
         started = time.perf_counter()
-        here = self._open(environ)
-        token = exchange.enter(here)
-        logged_id = logging.request_id.set(here.request_id)
+        request = self._open(environ)
+        token = exchange.enter(request)
+        logged_id = logging.request_id.set(request.request_id)
         try:
-            reply = self._answer(here)
-            reply.headers.append(("X-Request-Id", here.request_id))
+            reply = self._respond(request)
+            reply.headers.append(("X-Request-Id", request.request_id))
             reply.headers += _ALWAYS
-            reply.headers += self._origins.answer_fields(environ.get("HTTP_ORIGIN"))
-            if here.rate_limit is not None:
-                policy, limit = here.rate_limit
+            reply.headers += self._origins.response_fields(environ.get("HTTP_ORIGIN"))
+            if request.rate_limit is not None:
+                policy, limit = request.rate_limit
                 reply.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
-            self._record(here, reply.status, time.perf_counter() - started)
+            self._record(request, reply.status, time.perf_counter() - started)
             return reply(environ, start_response)
         finally:
             logging.request_id.reset(logged_id)
@@ -146,37 +145,37 @@ class ServiceApp(Flask):
             forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
             client = self._proxies.client_address(client, forwarded_for)
             request_id = environ.get("HTTP_X_REQUEST_ID", "")
-        elif "HTTP_X_FORWARDED_FOR" in environ and not self._has_warned:
-            self._has_warned = True  # once: anybody can send the field
-            self._log.warning("forwarded_for_not_believed", peer=client, hint=_NOT_BELIEVED)
+        elif "HTTP_X_FORWARDED_FOR" in environ and not self._has_warned_of_forwarded_for:
+            self._has_warned_of_forwarded_for = True  # once: any client can send the field
+            self._log.warning("forwarded_for_ignored", peer=client, hint=_FORWARDED_FOR_HINT)
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(16).hex()
         on_metrics_port = environ["SERVER_PORT"] == self._metrics_port
         return Exchange(environ, request_id, client, on_metrics_port=on_metrics_port)
 
-    def _answer(self, here: Exchange) -> Reply:
+    def _respond(self, request: Exchange) -> Reply:
         try:
-            self._admit(here)
-            here.body = intake.read_body(here.environ)
-            return self._dispatch(here)
+            self._admit(request)
+            request.body = read_body(request.environ)
+            return self._dispatch(request)
         except Refusal as refusal:
-            here.notes["code"] = refusal.code
+            request.notes["code"] = refusal.code
             if refusal.reason:
-                here.notes["reason"] = refusal.reason
-            return self.problems.of_refusal(refusal, here.request_id)
+                request.notes["reason"] = refusal.reason
+            return self.problems.from_refusal(refusal, request.request_id)
         except MethodNotAllowed as error:
-            here.notes["code"] = Code.METHOD_NOT_ALLOWED
-            return self.problems.method_not_allowed(error.valid_methods or (), here.request_id)
-        except Exception as error:  # noqa: BLE001 - the last line: nothing internal may get out
-            here.notes["code"] = Code.INTERNAL_ERROR
-            here.error = error
-            return self.problems.internal_error(here.request_id)
+            request.notes["code"] = Code.METHOD_NOT_ALLOWED
+            return self.problems.method_not_allowed(error.valid_methods or (), request.request_id)
+        except Exception as error:  # noqa: BLE001 - no internal detail may reach the client
+            request.notes["code"] = Code.INTERNAL_ERROR
+            request.error = error
+            return self.problems.internal_error(request.request_id)
 
-    def _admit(self, here: Exchange) -> None:
-        """Refuse a request that is for another service."""
-        environ = here.environ
+    def _admit(self, request: Exchange) -> None:
+        """Refuse a request for another service."""
+        environ = request.environ
         path = environ["PATH_INFO"]
-        if here.on_metrics_port:
+        if request.on_metrics_port:
             if path not in METRICS_PORT_PATHS:
                 raise _not_found()
             return
@@ -189,66 +188,66 @@ class ServiceApp(Flask):
             )
         target = environ.get("RAW_URI", "/")
         if target[:1] != "/" and target != "*" and not _names_host(target, host):
-            # RFC 9112 section 3.2.2: an absolute target outranks Host, so they must not differ.
+            # RFC 9112 section 3.2.2: an absolute target overrides Host, so they must not differ.
             raise Refusal(Code.MALFORMED_REQUEST, "`Host` and the request target differ.")
 
-    def _dispatch(self, here: Exchange) -> Reply:
-        environ = here.environ
+    def _dispatch(self, request: Exchange) -> Reply:
+        environ = request.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path[:2] == "//":
-            # werkzeug would match it as if it had one slash, and a proxy's rules for paths may not.
+            # werkzeug would match it like one slash, but a proxy's path rules may not.
             raise _not_found()
         if method == "OPTIONS":
-            return self._options(here, path)
+            return self._options(request, path)
         try:
             rule, arguments = self._match(path, method)
         except NotFound:
             raise _not_found() from None
-        here.route = rule.rule
+        request.route = rule.rule
         with _Context(self, environ, rule, arguments):
             reply = self.view_functions[rule.endpoint](**arguments)
         if not isinstance(reply, Reply):
-            raise TypeError(f"{rule.endpoint} answers with no Reply")
+            raise TypeError(f"the view {rule.endpoint} returned no Reply")
         return reply
 
-    def _options(self, here: Exchange, path: str) -> Reply:
-        """Answer OPTIONS: what the path takes and, to a preflight, what a page may send."""
+    def _options(self, request: Exchange, path: str) -> Reply:
+        """Respond to OPTIONS with the path's methods and, to a preflight, with the CORS fields."""
         allowed = self._adapter.allowed_methods(path) if path != "*" else _METHODS
         if not allowed:
             raise _not_found()
         methods = ", ".join(sorted(allowed))
         headers = [("Allow", methods)]
-        preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in here.environ
-        if preflight and self._origins.allow(here.environ.get("HTTP_ORIGIN", "")):
+        preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.environ
+        if preflight and self._origins.allow(request.environ.get("HTTP_ORIGIN", "")):
             headers += cors.preflight_fields(methods)
         return Reply(204, headers=headers)
 
-    def _record(self, here: Exchange, status: int, seconds: float) -> None:
+    def _record(self, request: Exchange, status: int, seconds: float) -> None:
         """Count the request and log its one line."""
-        environ, notes = here.environ, here.notes
-        route = here.route or _UNMATCHED
+        environ, notes = request.environ, request.notes
+        route = request.route or _UNMATCHED
         method = environ["REQUEST_METHOD"]
         metrics.count_request(route, method, str(status), seconds)
         if "code" in notes:
             metrics.count_refusal(notes["code"])
-        if here.route is None:
-            notes["path"] = environ["PATH_INFO"][:_LONGEST_LOGGED_PATH]
+        if request.route is None:
+            notes["path"] = environ["PATH_INFO"][:_MAX_LOGGED_PATH]
         log = self._log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else self._log.info
-        if here.error is not None:
-            notes["exc_info"] = here.error
+        if request.error is not None:
+            notes["exc_info"] = request.error
         log(
             "request",
             method=method,
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
-            client=here.client_address,
+            client=request.client_address,
             **notes,
         )
 
 
 def _names_host(target: str, host: str) -> bool:
-    """Tell whether an absolute target is of this host; host names know no case."""
+    """Return whether an absolute target has this host, ignoring case."""
     return urlsplit(target).netloc.lower() == host.lower()
 
 
@@ -257,7 +256,7 @@ def _not_found() -> Refusal:
 
 
 def make_app(config: HttpConfig, blueprints: Sequence[Blueprint]) -> ServiceApp:
-    """Give the application with these routes and no other."""
+    """Return an application with only these routes."""
     app = ServiceApp(config)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

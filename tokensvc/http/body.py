@@ -1,9 +1,9 @@
 """
-What a request asks for, parsed once into a frozen struct.
+Bodies and queries, parsed once into frozen structs.
 
-Strict where Python's and msgspec's parsers are not: a member named twice, NaN, a number too big for
-a float, a lone surrogate and deep nesting are each refused, since two readers of one text could
-take it for two things.
+Parsing is stricter than Python's and msgspec's: duplicate members, NaN, numbers too large for a
+float, lone surrogates and deep nesting are refused, because another parser could read the same text
+differently.
 """
 
 import difflib
@@ -23,7 +23,7 @@ from tokensvc.http import credentials, exchange
 MAX_DEPTH = 32
 MAX_PARAMETERS = 32
 MAX_DIGITS = 4300
-"""What Python converts to an integer: more would cost quadratic time."""
+"""Limit of Python's own integer conversion, which takes quadratic time."""
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _Other = TypeVar("_Other", bound=msgspec.Struct)
@@ -35,25 +35,23 @@ _INTEGER = re.compile(r"-?[0-9]{1,4300}")
 _BOOLEANS = {"true": True, "false": False}
 _BODILESS = frozenset({"DELETE", "GET", "HEAD"})
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONGEST_NAME = 64
-_MOST_NAMES = 4
-
+_MAX_SHOWN_NAME = 64
+_MAX_SHOWN_NAMES = 4
 
 NO_NUL = r"^[^\x00]*$"
-"""Pattern of text that is stored or looked up: PostgreSQL has no NUL."""
+"""Pattern of text for the database: PostgreSQL does not accept NUL."""
 
 
 class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For `parse_query`: the route takes no parameters."""
+    """Query of a route without parameters."""
 
 
 def parse_body(struct: type[_Struct]) -> _Struct:
     """
-    Parse the JSON body; an empty one is an empty object and needs no Content-Type.
+    Parse the JSON body. An empty body is an empty object and needs no Content-Type.
 
     Raises:
-        Refusal: `unsupported_media_type` or `malformed_request`, also for a query: what it asks for
-            must not be passed over.
+        Refusal: `unsupported_media_type` or `malformed_request`, also if the request has a query.
     """
     _check_no_query()
     return _convert(_content(), struct, "body")
@@ -61,25 +59,25 @@ def parse_body(struct: type[_Struct]) -> _Struct:
 
 def parse_both(query: type[_Other], body: type[_Struct]) -> tuple[_Other, _Struct]:
     """
-    Parse the query and the JSON body of a route that takes both.
+    Parse the query and the JSON body of a route that has both.
 
     Raises:
-        Refusal: As `parse_query` and `parse_body`.
+        Refusal: Same as `parse_query` and `parse_body`.
     """
     return parse_query(query), _convert(_content(), body, "body")
 
 
 def parse_object() -> dict[str, Any]:
     """
-    Parse a JSON body that is an object with members of any name.
+    Parse a JSON body that is an object with arbitrary members.
 
     Raises:
-        Refusal: As `parse_body`.
+        Refusal: Same as `parse_body`.
     """
     _check_no_query()
     content = _content()
     if not isinstance(content, dict):
-        raise _malformed("The body does not fit: it must be an object.")
+        raise _malformed("The body must be a JSON object.")
     return content
 
 
@@ -87,39 +85,37 @@ def _check_no_query() -> None:
     query = exchange.current().environ.get("QUERY_STRING", "")
     if query:
         credentials.check_query(query)
-        raise _malformed("This takes no parameters in the query: send them in the body.")
+        raise _malformed("This route has no query parameters. Send them in the body.")
 
 
 def _content() -> Any:
-    here = exchange.current()
-    if not here.body:
+    request = exchange.current()
+    if not request.body:
         return {}
-    content_type = here.environ.get("CONTENT_TYPE", "")
+    content_type = request.environ.get("CONTENT_TYPE", "")
     if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type):
         raise Refusal(
             Code.UNSUPPORTED_MEDIA_TYPE, "Send JSON as UTF-8 with Content-Type: application/json."
         )
-    if here.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
-        raise Refusal(
-            Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as it is, without Content-Encoding."
-        )
-    return _load(here.body)
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
+    return _load(request.body)
 
 
 def parse_query(struct: type[_Struct]) -> _Struct:
     """
-    Parse the parameters of the query; integers are decimal digits, booleans `true` and `false`.
+    Parse the query. Integers are decimal digits, booleans are `true` and `false`.
 
     Raises:
-        Refusal: `malformed_request`, also for a body where the method gives it no meaning.
+        Refusal: `malformed_request`, also for a body with a method that has none.
     """
-    here = exchange.current()
-    if here.body and here.environ["REQUEST_METHOD"] in _BODILESS:
+    request = exchange.current()
+    if request.body and request.environ["REQUEST_METHOD"] in _BODILESS:
         raise Refusal(
             Code.MALFORMED_REQUEST,
-            "This method takes its parameters in the query: send no body.",
+            "This method has no body. Send parameters in the query.",
         )
-    query = here.environ.get("QUERY_STRING", "")
+    query = request.environ.get("QUERY_STRING", "")
     if not query:
         return _convert({}, struct, "query")
     credentials.check_query(query)
@@ -134,11 +130,11 @@ def parse_query(struct: type[_Struct]) -> _Struct:
         parameters: dict[str, Any] = strict_json.unique(pairs)
     except ValueError as error:
         raise _malformed(
-            "The query cannot be read: write name=value, each name once, as percent-encoded UTF-8."
+            "The query is malformed. Write name=value, each name once, in percent-encoded UTF-8."
         ) from error
     for name in _integer_fields(struct).intersection(parameters):
         if not _INTEGER.fullmatch(parameters[name]):
-            raise _malformed(f"`{name}` in the query must be a whole number.")
+            raise _malformed(f"`{name}` in the query must be an integer.")
         parameters[name] = int(parameters[name])
     for name in _boolean_fields(struct).intersection(parameters):
         if parameters[name] not in _BOOLEANS:
@@ -156,11 +152,11 @@ def _load(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _malformed("The body is not UTF-8.") from error
     except UnicodeEncodeError as error:
-        raise _malformed("The body has half of a surrogate pair, which is no character.") from error
+        raise _malformed("The body contains a lone surrogate, which is not a character.") from error
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
-        raise _malformed(f"The body is not JSON: {_fault(error)}.") from error
+        raise _malformed(f"The body is not JSON: {_json_error(error)}.") from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
         raise _too_deep()
     return content
@@ -172,26 +168,26 @@ def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
     try:
         return msgspec.convert(content, struct)
     except msgspec.ValidationError as error:
-        raise _malformed(f"The {where} does not fit: {error}.") from error
+        raise _malformed(f"The {where} is invalid: {error}.") from error
 
 
 def _unknown_members(content: dict[str, Any], known: Collection[str], where: str) -> Refusal:
     unknown = [name for name in content if name not in known]
-    told = [_unknown_member_message(name, known, where) for name in unknown[:_MOST_NAMES]]
-    if len(unknown) > _MOST_NAMES:
-        told.append(f"So are {len(unknown) - _MOST_NAMES} more.")
-    return _malformed(" ".join(told))
+    messages = [_unknown_member_message(name, known, where) for name in unknown[:_MAX_SHOWN_NAMES]]
+    if len(unknown) > _MAX_SHOWN_NAMES:
+        messages.append(f"{len(unknown) - _MAX_SHOWN_NAMES} more members are unknown.")
+    return _malformed(" ".join(messages))
 
 
 def _unknown_member_message(name: str, known: Iterable[str], where: str) -> str:
-    shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
-    nearest = _nearest(name[:_LONGEST_NAME], known)
+    shown = name if len(name) <= _MAX_SHOWN_NAME else f"{name[:_MAX_SHOWN_NAME]}…"
+    nearest = _nearest(name[:_MAX_SHOWN_NAME], known)
     advice = f"did you mean `{nearest}`?" if nearest else "leave it out."
     return f"`{shown}` is unknown in the {where}: {advice}"
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """Give the known name that was probably meant: `userId` and `User-ID` mean `user_id`."""
+    """Return the known name that was probably meant: `user_id` for `userId` or `User-ID`."""
     squeezed = {re.sub("[^a-z0-9]", "", item.lower()): item for item in known}
     close = difflib.get_close_matches(re.sub("[^a-z0-9]", "", name.lower()), squeezed, n=1)
     return squeezed[close[0]] if close else None
@@ -199,14 +195,14 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError("a number is too big")
+        raise ValueError("a number is too large")
     return int(digits)
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
-        raise ValueError("a number is too big")
+        raise ValueError("a number is too large")
     return number
 
 
@@ -240,24 +236,24 @@ def _boolean_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
 def _fields_of(struct: type[msgspec.Struct], kind: type[msgspec.inspect.Type]) -> frozenset[str]:
     described = msgspec.inspect.type_info(struct)
     assert isinstance(described, msgspec.inspect.StructType)  # noqa: S101 - for the type checker
-    return frozenset(field.name for field in described.fields if _holds(field.type, kind))
+    return frozenset(field.name for field in described.fields if _contains(field.type, kind))
 
 
-def _holds(described: msgspec.inspect.Type, kind: type[msgspec.inspect.Type]) -> bool:
+def _contains(described: msgspec.inspect.Type, kind: type[msgspec.inspect.Type]) -> bool:
     if isinstance(described, msgspec.inspect.UnionType):
-        return any(_holds(member, kind) for member in described.types)
+        return any(_contains(member, kind) for member in described.types)
     return isinstance(described, kind)
 
 
-def _fault(error: ValueError) -> str:
-    """Say what is wrong and where, without quoting the body."""
+def _json_error(error: ValueError) -> str:
+    """Return the error and its position without quoting the body."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at character {error.pos}"
     return str(error)
 
 
 def _too_deep() -> Refusal:
-    return _malformed(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    return _malformed(f"The body has more than {MAX_DEPTH} levels of nesting.")
 
 
 def _malformed(detail: str) -> Refusal:

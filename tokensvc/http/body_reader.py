@@ -1,8 +1,8 @@
 """
-The request body, read whole before any route runs.
+The request body, read completely before any route runs.
 
-Bounded with and without Content-Length. Read even where no route wants it, so that no byte of it is
-left on a kept-alive connection to be taken for the next request.
+Its size is bounded with and without Content-Length. It is read even if no route uses it, so that no
+byte of it on a kept-alive connection is taken for the next request.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
     Read the body.
 
     Raises:
-        Refusal: `payload_too_large`, or `malformed_request` for broken framing and for one that
-            ends early or comes too slowly.
+        Refusal: `payload_too_large`; `malformed_request` for malformed framing and for a body that
+            ends early or arrives too slowly.
     """
     length = environ.get("CONTENT_LENGTH")
     if length is None:
@@ -29,8 +29,8 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
         if coding is None:
             return b""
         if coding.lower() != "chunked":
-            # gunicorn takes `gzip, chunked` and does not unpack it.
-            raise Refusal(Code.MALFORMED_REQUEST, "The only transfer coding here is chunked.")
+            # gunicorn accepts `gzip, chunked` without unpacking it.
+            raise Refusal(Code.MALFORMED_REQUEST, "The only supported transfer coding is chunked.")
     elif not (length.isascii() and length.isdigit()):
         raise Refusal(Code.MALFORMED_REQUEST, "Content-Length must be digits.")
     elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
@@ -40,13 +40,13 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
     except (ParseException, OSError) as error:
         raise Refusal(
             Code.MALFORMED_REQUEST,
-            "The body ended early, came too slowly, or its chunks are malformed.",
+            "The body ended early, arrived too slowly, or has malformed chunks.",
             reason=type(error).__name__,
         ) from error
     if len(body) > MAX_BODY:
         raise _too_large()
     if length is not None and len(body) != int(length):
-        raise Refusal(Code.MALFORMED_REQUEST, "The body is shorter than Content-Length says.")
+        raise Refusal(Code.MALFORMED_REQUEST, "The body is shorter than Content-Length.")
     return body
 
 

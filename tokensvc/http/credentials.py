@@ -1,5 +1,5 @@
 """
-The credential of the current request, not verified, and the address that it came from.
+The unverified credential of the current request, and its client's address.
 
 Sources: RFC 6750 (Bearer), RFC 7617 (Basic), RFC 9700 section 4.3.2 (never in a query).
 """
@@ -33,14 +33,14 @@ _IN_QUERY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class BearerCredential:
-    """A token; whose, and whether it is any good, is not known yet."""
+    """An unverified token."""
 
     token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BasicCredential:
-    """A client id and its secret; whether they belong together is not known yet."""
+    """An unverified client ID and secret."""
 
     client_id: str
     secret: str = field(repr=False)
@@ -51,11 +51,11 @@ Credential: TypeAlias = BearerCredential | BasicCredential
 
 def unverified_credential() -> Credential:
     """
-    Give the one credential of the request.
+    Return the only credential of the request.
 
     Raises:
-        Refusal: `malformed_request` for two, or one in the query; `credentials_missing`;
-            `credentials_invalid`, when it cannot be read.
+        Refusal: `malformed_request` for two credentials or one in the query; `credentials_missing`;
+            `credentials_invalid` if it cannot be parsed.
     """
     environ = exchange.current().environ
     query = environ.get("QUERY_STRING", "")
@@ -68,10 +68,10 @@ def unverified_credential() -> Credential:
         raise Refusal(
             Code.CREDENTIALS_MISSING,
             "Send `Authorization: Bearer` with the user's token, or a service's "
-            "client id and secret as `Authorization: Basic`.",
+            "client ID and secret as `Authorization: Basic`.",
         )
     if "," in value:
-        # The server joins repeated fields by commas, which neither scheme's credential can hold.
+        # The server joins repeated fields with commas, which no credential contains.
         raise Refusal(Code.MALFORMED_REQUEST, "Send one credential, not two.")
     match scheme.lower():
         case "bearer":
@@ -84,7 +84,7 @@ def unverified_credential() -> Credential:
 
 
 def client_address() -> str:
-    """Give the client's address behind trusted proxies, as limits count it: IPv6 by its /64."""
+    """Return the client's address behind trusted proxies, for limits: IPv6 as its /64."""
     return proxies.rate_limit_key(exchange.current().client_address)
 
 
@@ -96,14 +96,14 @@ def _basic(value: str) -> BasicCredential:
     if not colon:
         raise Refusal(
             Code.CREDENTIALS_INVALID,
-            "`Authorization: Basic` is followed by base64 of client_id:client_secret.",
+            "`Authorization: Basic` must contain client_id:client_secret in base64.",
         )
     return BasicCredential(client_id, secret)
 
 
 def check_query(query: str) -> None:
     """
-    Refuse a query that has a credential.
+    Refuse a query that contains a credential.
 
     Raises:
         Refusal: `malformed_request`.
@@ -112,6 +112,6 @@ def check_query(query: str) -> None:
     if not _IN_QUERY.isdisjoint(names):
         raise Refusal(
             Code.MALFORMED_REQUEST,
-            "A credential in the query ends up in logs: send it in `Authorization` only, "
-            "and treat this one as leaked.",
+            "Logs contain queries: send a credential only in `Authorization`, and treat this "
+            "one as leaked.",
         )

@@ -1,4 +1,4 @@
-"""The request that this thread is answering, as far as parsing, logging and answering need it."""
+"""The current request: its context for parsing, logging and responding."""
 
 from contextvars import ContextVar
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 
 class Exchange:
     """
-    One request and what is to be said about it.
+    A request with the data for its response and its log line.
 
     Attributes:
-        environ: The WSGI environment, as the server made it.
-        request_id: 32 hex digits, or what a trusted proxy sent; also in the answer and the log.
-        client_address: The client's IP address behind any trusted proxy.
-        on_metrics_port: The request came in on the port that is for operators.
-        body: The whole request body, bounded.
-        notes: Further fields of the request's log line.
+        environ: WSGI environment from the server.
+        request_id: ID in the response and the log: 32 hex digits, or the ID from a trusted proxy.
+        client_address: IP address of the client behind trusted proxies.
+        on_metrics_port: Whether the request came in on the operators' port.
+        body: Complete request body.
+        notes: Additional fields of the request's log line.
         rate_limit: Values of the fields `RateLimit-Policy` and `RateLimit`.
-        route: The rule of the URL map that matched.
-        error: A fault of ours, for the log.
+        route: Matching rule of the URL map.
+        error: Unexpected exception, for the log.
     """
 
     __slots__ = (

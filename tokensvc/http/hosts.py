@@ -1,4 +1,4 @@
-"""Which names this service answers to. Pure."""
+"""Accepted host names. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -12,33 +12,33 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 
 class Hosts:
     """
-    The names of this service.
+    Host names of this service.
 
     Args:
-        public_url: Its own URL; its host and the loopback names are the default.
+        public_url: URL of the service. Its host and the loopback names are the default.
         configured: Names that replace the default.
     """
 
     def __init__(self, public_url: str, configured: Iterable[str]) -> None:
         default = (urlsplit(public_url).netloc, *LOOPBACK)
         self._names = {_name(host) for host in tuple(configured) or default} - {None}
-        # Bounded: what strangers send must not grow it.
+        # Bounded, because clients choose the keys.
         self.include = lru_cache(maxsize=256)(self._include)
 
     def _include(self, host: str) -> bool:
-        """Tell whether a Host field, with or without a port, names this service."""
+        """Return whether a Host field, with or without a port, names this service."""
         return _name(host) in self._names
 
 
 def check_name(name: str) -> str:
     """
-    Return the name when it is a host without a port.
+    Return the name if it is a host name without a port.
 
     Raises:
-        ValueError: It is not.
+        ValueError: It is not one.
     """
     if _name(name) != name.lower():
-        raise ValueError(f"{name!r} is no host name: write it without scheme, port and path")
+        raise ValueError(f"{name!r} is not a host name: write it without scheme, port and path")
     return name
 
 

@@ -1,4 +1,4 @@
-"""Lists: `{"items": […], "next": cursor}`, a page at a time."""
+"""Pages of lists: `{"items": […], "next": cursor}`."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -15,11 +15,11 @@ _Item = TypeVar("_Item")
 
 class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    Which page of a list.
+    Query of a page of a list.
 
     Attributes:
-        limit: Items at most.
-        after: The cursor that the page before gave.
+        limit: Maximum number of items.
+        after: Cursor from the previous page.
     """
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
@@ -28,12 +28,12 @@ class PageQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def page_of(items: Sequence[_Item], limit: int, cursor: Callable[[_Item], str]) -> dict[str, Any]:
     """
-    Give a page as it is answered.
+    Return the body of a page.
 
     Args:
-        items: One more than `limit`, if there are that many: it tells whether there is more.
-        limit: Items at most.
-        cursor: Gives what the next page begins after.
+        items: Up to `limit` + 1 items; the additional one shows that another page follows.
+        limit: Maximum number of items.
+        cursor: Function that returns the cursor of an item.
     """
     shown = items[:limit]
     more = len(items) > limit

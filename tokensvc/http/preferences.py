@@ -1,16 +1,16 @@
-"""`Prefer: wait=…` (RFC 7240): how long a client would rather wait than be told "pending"."""
+"""`Prefer: wait=…` (RFC 7240): seconds that a client waits for a delivery."""
 
 import re
 
 from tokensvc.http import exchange
 
 MAX_WAIT = 10
-"""Seconds; a thread is held meanwhile."""
+"""Seconds. The request occupies a thread during the wait."""
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*([0-9]{1,4})\s*(?:,|;|$)", re.IGNORECASE)
 
 
 def preferred_wait() -> int:
-    """Give the seconds that the client would wait; 0 when it says nothing."""
+    """Return the requested seconds, 0 without a preference."""
     found = _WAIT.search(exchange.current().environ.get("HTTP_PREFER", ""))
     return min(int(found[1]), MAX_WAIT) if found is not None else 0

@@ -1,7 +1,7 @@
 """
-Refusals become problem documents (RFC 9457): the only place where a `Refusal` meets HTTP.
+Problem documents (RFC 9457): the only place that translates a `Refusal` to HTTP.
 
-What is written here is public: a refusal's `reason` and an exception's text stay in the log.
+Problem documents are public: a refusal's `reason` and an exception's text are only logged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from tokensvc.http.respond import Headers, Reply
 PROBLEM_JSON = "application/problem+json"
 REALM = "tokensvc"
 RETRY_AFTER = 5
-"""Seconds, for a refusal that names none."""
+"""Seconds, for a refusal without `retry_after`."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Problem(msgspec.Struct, frozen=True):
     sign_in_after: int | UnsetType | None = UNSET
 
 
-KINDS: Mapping[Code, tuple[int, str]] = {
+STATUS_AND_TITLE: Mapping[Code, tuple[int, str]] = {
     Code.MALFORMED_REQUEST: (400, "Malformed request"),
     Code.API_KEY_UNKNOWN: (400, "Unknown API key"),
     Code.API_KEY_REQUIRED: (400, "API key required"),
@@ -72,7 +72,7 @@ KINDS: Mapping[Code, tuple[int, str]] = {
 }
 """Status and title of each code."""
 
-_WAITING = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_RETRYABLE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _BEARER_ERRORS = {
     Code.CREDENTIALS_INVALID: ', error="invalid_token"',
     Code.CREDENTIALS_EXPIRED: ', error="invalid_token", error_description="expired"',
@@ -81,22 +81,22 @@ _BEARER_ERRORS = {
 
 class Problems:
     """
-    Writes problem documents.
+    Writer of problem documents.
 
     Args:
-        public_url: The service's own URL, without a slash at the end; explains each code under it.
+        public_url: URL of the service, without a slash at the end, whose /docs explains each code.
     """
 
     def __init__(self, public_url: str) -> None:
         self._types = {code: f"{public_url}/docs#{code}" for code in Code}
 
-    def of_refusal(self, refusal: Refusal, request_id: str) -> Reply:
-        """Answer with what the refusal allows the caller to know."""
+    def from_refusal(self, refusal: Refusal, request_id: str) -> Reply:
+        """Return the public part of a refusal."""
         headers = []
-        status = refusal.status or KINDS[refusal.code][0]
+        status = refusal.status or STATUS_AND_TITLE[refusal.code][0]
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", _challenge(refusal)))
-        if refusal.retry_after is not None or status in _WAITING:
+        if refusal.retry_after is not None or status in _RETRYABLE:
             headers.append(("Retry-After", str(refusal.retry_after or RETRY_AFTER)))
         return self.reply(
             refusal.code,
@@ -108,7 +108,7 @@ class Problems:
         )
 
     def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Reply:
-        """Answer to a method that the path does not take."""
+        """Return the problem for a method that the path does not support."""
         return self.reply(
             Code.METHOD_NOT_ALLOWED,
             "The path supports only the methods that `Allow` lists.",
@@ -117,7 +117,7 @@ class Problems:
         )
 
     def internal_error(self, request_id: str) -> Reply:
-        """Answer to a fault of ours, without a word about it."""
+        """Return the problem for an unexpected exception, without any detail of it."""
         return self.reply(
             Code.INTERNAL_ERROR,
             "Internal error. Retry; if it persists, report `request_id`.",
@@ -134,8 +134,8 @@ class Problems:
         members: Mapping[str, Any] | None = None,
         headers: Headers = (),
     ) -> Reply:
-        """Write a problem; `status` only where HTTP itself has a narrower one than the code's."""
-        usual_status, title = KINDS[code]
+        """Return a problem. `status` replaces the usual status of the code."""
+        usual_status, title = STATUS_AND_TITLE[code]
         problem = Problem(
             type=self._types[code],
             title=title,
@@ -149,7 +149,7 @@ class Problems:
 
 
 def _challenge(refusal: Refusal) -> str:
-    """Write the challenge of a 401 (RFC 6750 section 3, RFC 7617, RFC 9470 section 3)."""
+    """Return the challenge of a 401 (RFC 6750 section 3, RFC 7617, RFC 9470 section 3)."""
     if refusal.code is Code.SIGN_IN_REQUIRED:
         return (
             f'Bearer realm="{REALM}", error="insufficient_user_authentication", '

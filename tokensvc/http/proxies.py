@@ -1,8 +1,8 @@
 """
 The client's address behind proxies. Pure.
 
-`X-Forwarded-For` is only as true as the one who wrote it: it is read from the right, and only as
-far as each hop is a proxy of ours. No other forwarded field is read: the service knows its own URL.
+Clients can forge `X-Forwarded-For`, so it is read from the right, and only as long as each hop is a
+trusted proxy. No other forwarded field is read: the service knows its own URL.
 """
 
 import ipaddress
@@ -14,39 +14,39 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _IPV6_SITE = 64
-"""Bits: a household gets a /64, so one client has 2^64 addresses."""
+"""Bits. A household gets a /64, so one client has 2^64 addresses."""
 
 _SHORTEST_PREFIX = {4: 8, 6: 16}
-"""Bits: 10.0.0.0/8 is the widest network that one operator has."""
+"""Bits. 10.0.0.0/8 is the widest network of a single operator."""
 
 
 class Proxies:
     """
-    The proxies of ours.
+    Trusted proxies.
 
     Args:
-        cidrs: Their networks.
+        cidrs: Networks of the proxies.
 
     Raises:
-        ValueError: One is no CIDR, or trusts strangers.
+        ValueError: One is not a CIDR or is too wide.
     """
 
     def __init__(self, cidrs: Iterable[str]) -> None:
         self._networks = tuple(check_network(cidr) for cidr in cidrs)
-        # Bounded: what strangers send must not grow it.
+        # Bounded, because clients choose the keys.
         self._trust = lru_cache(maxsize=1024)(self._is_inside)
 
     def trust(self, address: str) -> bool:
-        """Tell whether the address is a proxy of ours."""
+        """Return whether the address is a trusted proxy."""
         return bool(self._networks) and self._trust(address)
 
     def client_address(self, peer: str, forwarded_for: str) -> str:
         """
-        Give the address of the nearest hop that is no proxy of ours.
+        Return the address of the nearest hop that is not a trusted proxy.
 
         Args:
-            peer: The address that the connection came from.
-            forwarded_for: `X-Forwarded-For`, fields joined by commas; "" for none.
+            peer: Address of the connection's other end.
+            forwarded_for: Value of `X-Forwarded-For`, "" without the field.
         """
         nearest = peer
         hops = forwarded_for.split(",") if forwarded_for else []
@@ -67,20 +67,19 @@ def check_network(cidr: str) -> Network:
     Parse the network of a proxy.
 
     Raises:
-        ValueError: It is no CIDR, or trusts strangers.
+        ValueError: It is not a CIDR or is too wide.
     """
     network = ipaddress.ip_network(cidr)
     if network.prefixlen < _SHORTEST_PREFIX[network.version]:
         raise ValueError(
-            f"{network} trusts strangers: name the networks of your proxies, "
-            "/8 (IPv6: /16) at the widest"
+            f"{network} is too wide: write the networks of your proxies, at most /8 (IPv6: /16)"
         )
     return network
 
 
 @lru_cache(maxsize=4096)
 def rate_limit_key(address: str) -> str:
-    """Give what one client cannot change at will: an IPv4 address, or the /64 of an IPv6 one."""
+    """Return what one client cannot choose: an IPv4 address, or the /64 of an IPv6 address."""
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))
@@ -88,7 +87,7 @@ def rate_limit_key(address: str) -> str:
 
 
 def _parse(text: str) -> Address | None:
-    """Parse an address, with the port that some proxies add; IPv4 in IPv6 is IPv4."""
+    """Parse an address, which may have a port. IPv4 in IPv6 becomes IPv4."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,7 +1,7 @@
 """
-What a request leaves behind beside its answer: its one log line, and its `RateLimit` fields.
+Fields of the current request's log line, and its `RateLimit` fields.
 
-Both are written by the application when the answer is known; others only say what they learned.
+The application writes both when the response is known; other packages add what they learned.
 """
 
 from typing import Any
@@ -11,9 +11,9 @@ from tokensvc.http import exchange
 
 def note(**fields: Any) -> None:
     """
-    Add fields to the line, verified facts only: who asked, for whom, with which key.
+    Add verified facts to the log line, such as caller, user and key.
 
-    A command mints outside of any request: then there is no line.
+    Outside a request, as in a command, this does nothing.
     """
     request = exchange.current(None)
     if request is not None:
@@ -21,7 +21,7 @@ def note(**fields: Any) -> None:
 
 
 def set_rate_limit_fields(policy: str, limit: str) -> None:
-    """Send `RateLimit-Policy` and `RateLimit` with the answer, whatever it will be."""
+    """Send `RateLimit-Policy` and `RateLimit` with the response, also if it is a refusal."""
     request = exchange.current(None)
     if request is not None:
         request.rate_limit = (policy, limit)

@@ -1,4 +1,4 @@
-"""Answers that are no refusals, and the choice between JSON and plain text."""
+"""Responses, and the choice between JSON and plain text."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import exchange
 
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
-"""RFC 6749 section 5.1, for every answer unless it says otherwise."""
+"""Default caching fields (RFC 6749 section 5.1)."""
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -26,14 +26,14 @@ Headers = Iterable[tuple[str, str]]
 
 class Reply:
     """
-    An answer: a WSGI application of fixed content, four times cheaper than a Werkzeug response.
+    A response with fixed content. As a WSGI application it costs a quarter of Werkzeug's.
 
     Args:
         status: HTTP status code.
-        body: The content; its length is sent.
-        content_type: Of the body; "" for none.
-        headers: Further fields.
-        caching: The fields that say who may keep it.
+        body: Content.
+        content_type: Media type of the body, "" without a body.
+        headers: Additional fields.
+        caching: Caching fields.
     """
 
     __slots__ = ("body", "headers", "status")
@@ -58,7 +58,7 @@ class Reply:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Send it; the body is left out for HEAD (RFC 9110 section 9.3.2)."""
+        """Send the response, for HEAD without the body (RFC 9110 section 9.3.2)."""
         start_response(_STATUS_LINES[self.status], self.headers)
         if self.body and environ["REQUEST_METHOD"] != "HEAD":
             return (self.body,)
@@ -66,21 +66,21 @@ class Reply:
 
 
 def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Reply:
-    """Answer with a struct, a mapping or a list as JSON."""
+    """Return a struct, a mapping or a list as JSON."""
     return Reply(status, _encode(content), JSON, headers)
 
 
 def text_response(text: str, headers: Headers = ()) -> Reply:
-    """Answer with bare text."""
+    """Return plain text."""
     return Reply(200, text.encode("utf-8"), TEXT, headers)
 
 
 def wants_text() -> bool:
     """
-    Tell whether the client prefers `text/plain` to JSON; JSON when it says nothing.
+    Return whether the client prefers `text/plain` to JSON, the default.
 
     Raises:
-        Refusal: `not_acceptable`, when it accepts neither.
+        Refusal: `not_acceptable` if it accepts neither.
     """
     accept = exchange.current().environ.get("HTTP_ACCEPT")
     if accept is None or accept == "*/*":
@@ -96,7 +96,7 @@ def wants_text() -> bool:
 
 @lru_cache(maxsize=256)
 def _qualities(accept: str) -> tuple[float, float]:
-    """Give the weights of JSON and of plain text (RFC 9110 section 12.5.1)."""
+    """Return the weights of JSON and of plain text (RFC 9110 section 12.5.1)."""
     ranges: dict[str, float] = {}
     for item in accept.split(","):
         media_range, *parameters = (part.strip().lower() for part in item.split(";"))
