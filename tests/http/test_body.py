@@ -124,7 +124,7 @@ def test_bodies_that_are_read(
             "did you mean `user_id`? `colour` is unknown in the body: leave it out.",
         ),
         (b'{"a1": 1, "b1": 1, "c1": 1, "d1": 1, "e1": 1, "f1": 1}', "`d1` is unknown in the body"),
-        (b'{"a1": 1, "b1": 1, "c1": 1, "d1": 1, "e1": 1, "f1": 1}', "out. 2 more members are unknown."),
+        (b'{"a1": 1, "b1": 1, "c1": 1, "d1": 1, "e1": 1, "f1": 1}', "out. 2 more members are"),
         (b'{"colour": 1}', "`colour` is unknown in the body: leave it out."),
         (b'{"' + b"x" * 9000 + b'": 1}', "`" + "x" * 64 + "…`"),
     ],
