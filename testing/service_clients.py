@@ -1,4 +1,4 @@
-"""Service clients for tests: made as an operator makes them, and presented as they present."""
+"""Service clients for tests, created as an operator creates them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 import urllib3
 
 from tokensvc.clients.administration import ClientAdministration
-from tokensvc.clients.creation import CreatedClient
 from tokensvc.clients.rules import Rights, operator
+from tokensvc.clients.state import NewServiceClient
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.database.engine import Database
@@ -17,7 +17,7 @@ OPERATOR = operator("cli:test")
 
 
 def rights(*scopes: str, vouches: bool = False) -> Rights:
-    """Give what a client may do."""
+    """Return rights."""
     return Rights(frozenset(scopes), vouches)
 
 
@@ -27,20 +27,20 @@ def make_client(
     *scopes: str,
     vouches: bool = False,
     clock: Clock = system_clock,
-) -> CreatedClient:
-    """Make a client that may do this."""
+) -> NewServiceClient:
+    """Create a client with these scopes."""
     administration = ClientAdministration(database, clock)
     return administration.create(name, rights(*scopes, vouches=vouches), grantor=OPERATOR)
 
 
-def basic(client: CreatedClient, secret: str | None = None) -> dict[str, str]:
-    """Give the header of a client's credentials, with its first secret unless another is given."""
-    presented = client.secret.secret if secret is None else secret
+def basic(client: NewServiceClient, secret: str | None = None) -> dict[str, str]:
+    """Return the header of a client's credentials, with its first secret by default."""
+    presented = client.secret if secret is None else secret
     return dict(urllib3.make_headers(basic_auth=f"{client.id}:{presented}"))
 
 
-def refusal_of(act: Callable[..., Any], *args: Any, **options: Any) -> Refusal:
-    """Give what refuses a call; fails when nothing does."""
+def refusal_of(action: Callable[..., Any], *args: Any, **options: Any) -> Refusal:
+    """Return the refusal that a call raises."""
     with pytest.raises(Refusal) as refused:
-        act(*args, **options)
+        action(*args, **options)
     return refused.value

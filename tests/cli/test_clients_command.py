@@ -1,4 +1,4 @@
-"""`tokensvc clients`: a backend's credentials from the first to the last, seen from HTTP."""
+"""`tokensvc clients`: the credentials of a backend, as a running service sees them."""
 
 import getpass
 
@@ -11,44 +11,42 @@ from tokensvc.database.engine import Database
 
 
 def mint_status(service, client_id, secret):
-    """Ask for a token with client credentials and give the status."""
-    answer = urllib3.request(
+    """Return the status of a token request with client credentials."""
+    response = urllib3.request(
         "POST",
         f"{service.base_url}/v1/token",
         headers=urllib3.make_headers(basic_auth=f"{client_id}:{secret}"),
         json={"user_id": "john"},
     )
-    return answer.status
+    return response.status
 
 
 @pytest.mark.sec(47)
-def test_a_client_rotates_without_a_gap_and_ends_at_once(tokensvc, tmp_path):
-    """A running service takes a new client, both secrets of a rotation, none that is deleted."""
+def test_rotation_has_no_gap_and_deletion_is_immediate(tokensvc, tmp_path):
     with running_service(tmp_path) as service:
-        made = tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--json").json
-        first = made["secret"]
-        assert mint_status(service, made["id"], first) == 200
+        created = tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--json").json
+        first = created["secret"]
+        assert mint_status(service, created["id"], first) == 200
 
-        rotated = tokensvc("clients", "rotate", made["id"], "--json").json
+        rotated = tokensvc("clients", "rotate", created["id"], "--json").json
         second = rotated["secret"]
-        assert mint_status(service, made["id"], first) == 200
-        assert mint_status(service, made["id"], second) == 200
+        assert mint_status(service, created["id"], first) == 200
+        assert mint_status(service, created["id"], second) == 200
 
         (listed,) = tokensvc("clients", "list", "--json").json
         (older,) = [secret["id"] for secret in listed["secrets"] if secret["id"] != rotated["id"]]
-        assert tokensvc("clients", "delete", made["id"], "--secret", older).code == 0
-        assert mint_status(service, made["id"], first) == 401
-        assert mint_status(service, made["id"], second) == 200
+        assert tokensvc("clients", "delete", created["id"], "--secret", older).code == 0
+        assert mint_status(service, created["id"], first) == 401
+        assert mint_status(service, created["id"], second) == 200
 
-        assert tokensvc("clients", "delete", made["id"]).code == 0
-        assert mint_status(service, made["id"], second) == 401
+        assert tokensvc("clients", "delete", created["id"]).code == 0
+        assert mint_status(service, created["id"], second) == 401
 
 
 @pytest.mark.sec(47)
-def test_a_secret_is_shown_once_and_stored_nowhere(tokensvc, tmp_path):
-    """The secret is printed when it is made; neither the list nor the database has it."""
-    made = tokensvc("clients", "create", "backend", "--scope", "tokens:mint")
-    (secret,) = [word for word in made.out.split() if word.startswith("tks_")]
+def test_secret_is_printed_once_and_not_stored(tokensvc, tmp_path):
+    created = tokensvc("clients", "create", "backend", "--scope", "tokens:mint")
+    (secret,) = [word for word in created.out.split() if word.startswith("tks_")]
     for arguments in (("clients", "list"), ("clients", "list", "--json")):
         listed = tokensvc(*arguments)
         assert "svc.backend" in listed.out
@@ -57,11 +55,11 @@ def test_a_secret_is_shown_once_and_stored_nowhere(tokensvc, tmp_path):
         assert secret.encode() not in file.read_bytes()
 
 
-def test_a_secret_store_brings_its_own_secret(tokensvc, tmp_path):
-    """A secret from stdin is taken, is not printed, and the same command may run again."""
+def test_secret_from_stdin_is_used_and_not_printed(tokensvc, tmp_path):
+    """The same command can be run again."""
     secret = "a-secret-of-the-secret-store-0123456789"
     arguments = ("clients", "create", "backend", "--scope", "tokens:mint", "--secret-stdin")
-    for expected in ("Made a client", "there already"):
+    for expected in ("Created a client", "already exists"):
         ended = tokensvc(*arguments, "--if-absent", stdin=f"{secret}\n")
         assert ended.code == 0
         assert expected in ended.out
@@ -71,8 +69,7 @@ def test_a_secret_store_brings_its_own_secret(tokensvc, tmp_path):
     assert tokensvc(*arguments, "--if-absent", stdin="x" * 40).code == 1
 
 
-def test_a_client_that_is_there_with_other_rights_is_told(tokensvc):
-    """What a deployment asked for and did not get is named; the client stays as it is."""
+def test_if_absent_names_other_rights_of_the_existing_client(tokensvc):
     create = ("clients", "create", "backend", "--if-absent", "--scope")
     assert tokensvc(*create, "tokens:mint").err == ""
     assert tokensvc(*create, "tokens:mint").err == ""
@@ -84,8 +81,7 @@ def test_a_client_that_is_there_with_other_rights_is_told(tokensvc):
     assert (listed["scopes"], listed["vouches"]) == (["tokens:mint"], False)
 
 
-def test_a_leaked_secret_ends_whatever_the_stream_keys_are_like(tokensvc, tmp_path):
-    """Listing and deleting need no key that signs."""
+def test_list_and_delete_work_without_readable_stream_keys(tokensvc, tmp_path):
     assert tokensvc("clients", "create", "backend", "--scope", "tokens:mint").code == 0
     (tmp_path / "tokensvc.db.key").unlink()
     assert tokensvc("clients", "rotate", "svc.backend").code == 1
@@ -94,18 +90,17 @@ def test_a_leaked_secret_ends_whatever_the_stream_keys_are_like(tokensvc, tmp_pa
     assert ended.code == 0, ended.err
 
 
-def test_scopes_and_vouching_are_shown(tokensvc):
-    """What a client may do is told when it is made, and in the list."""
+def test_scopes_and_vouching_are_printed(tokensvc):
     scopes = ("--scope", "tokens:mint", "--scope", "users:read")
-    made = tokensvc("clients", "create", "backend", *scopes, "--vouches", "--json").json
-    assert made["scopes"] == ["tokens:mint", "users:read"]
-    assert made["vouches"] is True
+    created = tokensvc("clients", "create", "backend", *scopes, "--vouches", "--json").json
+    assert created["scopes"] == ["tokens:mint", "users:read"]
+    assert created["vouches"] is True
     (listed,) = tokensvc("clients", "list", "--json").json
-    assert (listed["scopes"], listed["vouches"]) == (made["scopes"], made["vouches"])
+    assert (listed["scopes"], listed["vouches"]) == (created["scopes"], created["vouches"])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "code", "told"),
+    ("arguments", "stdin", "code", "expected"),
     [
         (("create", "backend"), "", 2, "--scope"),
         (("create", "backend", "--scope", "everything"), "", 2, "tokens:mint"),
@@ -115,16 +110,15 @@ def test_scopes_and_vouching_are_shown(tokensvc):
         (("delete", "svc.nobody", "--reason", b"\xff"), "", 2, "not UTF-8"),
     ],
 )
-def test_a_wrong_command_says_what_to_do(tokensvc, arguments, stdin, code, told):
-    """Wrong usage ends with 2, an act that cannot be done with 1; the text says what would do."""
+def test_invalid_command_says_what_to_do(tokensvc, arguments, stdin, code, expected):
+    """Wrong usage ends with status 2, a refused action with status 1."""
     ended = tokensvc("clients", *arguments, stdin=stdin)
     assert ended.code == code
-    assert told in ended.err
+    assert expected in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_a_third_secret_is_refused_by_name(tokensvc):
-    """A client has two live secrets at most; the refusal names both."""
+def test_third_secret_is_refused_and_names_both(tokensvc):
     tokensvc("clients", "create", "backend", "--scope", "tokens:mint")
     tokensvc("clients", "rotate", "svc.backend")
     (listed,) = tokensvc("clients", "list", "--json").json
@@ -133,23 +127,22 @@ def test_a_third_secret_is_refused_by_name(tokensvc):
     assert all(secret["id"] in ended.err for secret in listed["secrets"])
 
 
-def test_a_secret_may_be_given_an_end(tokensvc):
-    """A second secret expires when the operator says, and never if they do not."""
+def test_secret_expires_only_if_requested(tokensvc):
     tokensvc("clients", "create", "backend", "--scope", "tokens:mint")
     added = tokensvc("clients", "rotate", "svc.backend", "--expires-in", "86400", "--json").json
     (listed,) = tokensvc("clients", "list", "--json").json
     ends = {
         secret["id"]: (secret["created_at"], secret["expires_at"]) for secret in listed["secrets"]
     }
-    made, end = ends.pop(added["id"])
+    created, end = ends.pop(added["id"])
     assert end == added["expires_at"]
-    assert made + 86_398 <= end <= made + 86_400
+    assert created + 86_398 <= end <= created + 86_400
     assert [end for _, end in ends.values()] == [None]
 
 
 @pytest.mark.sec(59)
-def test_the_trail_names_the_operator(tokensvc, tmp_path):
-    """Each change says who at the command line made it, and why; what changed nothing is silent."""
+def test_audit_event_names_the_operator(tokensvc, tmp_path):
+    """A command that changes nothing leaves no event."""
     tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--reason", "a new shop")
     tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--if-absent")
     added = tokensvc("clients", "rotate", "svc.backend", "--json").json
@@ -173,11 +166,10 @@ def test_the_trail_names_the_operator(tokensvc, tmp_path):
     assert [event.request_id for event in events] == [None] * 4
 
 
-def test_a_client_without_a_secret_is_listed(tokensvc):
-    """So that an operator sees that it is there, and that nobody can use it."""
-    made = tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--json").json
-    assert [secret["last_used_at"] for secret in made["secrets"]] == [None]
-    tokensvc("clients", "delete", "svc.backend", "--secret", made["secrets"][0]["id"])
+def test_client_without_secrets_is_listed(tokensvc):
+    created = tokensvc("clients", "create", "backend", "--scope", "tokens:mint", "--json").json
+    assert [secret["last_used_at"] for secret in created["secrets"]] == [None]
+    tokensvc("clients", "delete", "svc.backend", "--secret", created["secrets"][0]["id"])
     (row,) = [line for line in tokensvc("clients", "list").out.splitlines() if "svc." in line]
     assert "none" in row
     (listed,) = tokensvc("clients", "list", "--json").json

@@ -1,4 +1,4 @@
-"""The service clients on either database, with a clock that a test sets, and over HTTP."""
+"""Service clients on both databases with a manual clock, and over HTTP."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,39 +19,36 @@ from tokensvc.database.engine import Database
 
 CLIENTS = "/v1/clients"
 MANY = 12
-"""Requests, each on a connection of its own, so that both workers get some."""
+"""Number of requests, each on its own connection, so that both workers get some."""
 
 
 @pytest.fixture
 def clients(database, clock):
-    """Give who authenticates."""
     return Clients(database, clock)
 
 
 @pytest.fixture
 def administration(database, clock):
-    """Give the acts on clients."""
     return ClientAdministration(database, clock)
 
 
 @pytest.fixture
 def trail(database, clock):
-    """Give what is said of the acts."""
     return AuditTrail(database, DatabaseClock(database, clock), 86400)
 
 
 @dataclass
 class World:
-    """The service, and a client that may manage others and mint."""
+    """The service, and a client that can manage others and mint."""
 
     service: Service
     database: Database
     manager: Client
 
     def create(self, name: str, *scopes: str, **more: Any) -> dict[str, Any]:
-        answer = self.manager.post(CLIENTS, json={"name": name, "scopes": scopes, **more})
-        assert answer.status == 201, answer.body
-        created: dict[str, Any] = answer.json
+        response = self.manager.post(CLIENTS, json={"name": name, "scopes": scopes, **more})
+        assert response.status == 201, response.body
+        created: dict[str, Any] = response.json
         return created
 
     def client_of(self, client_id: str, secret: str) -> Client:
@@ -59,7 +56,7 @@ class World:
         return Client(self.service.base_url, headers)
 
     def mint(self, client_id: str, secret: str) -> Answer:
-        """Ask for a token, on a connection of its own."""
+        """Request a token on a new connection."""
         return self.client_of(client_id, secret).post("/v1/token", json={"user_id": "john"})
 
     def mint_everywhere(self, client_id: str, secret: str) -> set[int]:
@@ -77,6 +74,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         folder, TOKENSVC_WORKERS="2", TOKENSVC_LIMITS__FAILURES="10000/minute"
     ) as service:
         database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
-        made = make_client(database, "manager", "clients:write", "tokens:mint")
-        yield World(service, database, Client(service.base_url, basic(made)))
+        created = make_client(database, "manager", "clients:write", "tokens:mint")
+        yield World(service, database, Client(service.base_url, basic(created)))
         database.close()

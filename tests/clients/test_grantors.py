@@ -1,4 +1,4 @@
-"""What a service may still hand on when its rights change while it waits, on both databases."""
+"""Rights of a service that change while it waits for a lock, on both databases."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ MANAGER = rights("clients:write", "tokens:mint")
 
 
 class World:
-    """A client that changes others, and one that it changes, whose id comes before its own."""
+    """A client that changes others, and one that it changes, whose ID sorts before its own."""
 
     def __init__(self, clients, administration):
         self.clients = clients
@@ -24,14 +24,14 @@ class World:
         self.target = administration.create("backend", rights("users:read"), grantor=OPERATOR)
 
     def authenticated(self, client, secret=None):
-        """Give a client as it is when its request authenticates; it waits for a lock then."""
-        caller = self.clients.authenticate(client.id, secret or client.secret.secret)
+        """Return a client as of its authentication, before it waits for a lock."""
+        caller = self.clients.authenticate(client.id, secret or client.secret)
         return rules.service(caller)
 
-    def refused(self, act, grantor):
-        """Give what refuses an act, of which nothing comes."""
+    def refused(self, action, grantor):
+        """Return the refusal of an action, which must change nothing."""
         before = self.clients.page()
-        refusal = refusal_of(act, self, grantor)
+        refusal = refusal_of(action, self, grantor)
         assert self.clients.page() == before
         return refusal
 
@@ -69,42 +69,41 @@ def delete(world, grantor):
 
 def delete_secret(world, grantor):
     return world.administration.delete_secret(
-        world.target.id, world.target.secret.id, grantor=grantor
+        world.target.id, world.target.secrets[0].id, grantor=grantor
     )
 
 
 GRANTS = [make, ensure, grant_itself, grant]
-ACTS = [*GRANTS, add_to_itself, delete, delete_secret]
+ACTIONS = [*GRANTS, add_to_itself, delete, delete_secret]
 
 
 @pytest.mark.sec(47)
-@pytest.mark.parametrize("act", GRANTS)
-def test_a_scope_that_was_taken_meanwhile_is_not_handed_on(world, act):
-    """The operator's answer is out: neither the client itself nor another gets it back."""
+@pytest.mark.parametrize("action", GRANTS)
+def test_scope_withdrawn_during_the_wait_is_not_granted(world, action):
+    """Not to the service itself and not to another client."""
     waiting = world.authenticated(world.manager)
     world.administration.change(world.manager.id, ["clients:write"], grantor=OPERATOR)
-    refusal = world.refused(act, waiting)
+    refusal = world.refused(action, waiting)
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     assert "tokens:mint" in refusal.detail
 
 
 @pytest.mark.sec(47)
-@pytest.mark.parametrize("act", ACTS)
-def test_a_client_that_may_change_none_any_more_changes_none(world, act):
-    """Whatever else it may do still."""
+@pytest.mark.parametrize("action", ACTIONS)
+def test_service_that_lost_clients_write_during_the_wait_changes_nothing(world, action):
     waiting = world.authenticated(world.manager)
     left = ["tokens:mint", "users:read"]
     world.administration.change(world.manager.id, left, grantor=OPERATOR)
-    refusal = world.refused(act, waiting)
+    refusal = world.refused(action, waiting)
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     assert "clients:write" in refusal.detail
 
 
 @pytest.mark.sec(47)
-@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("end", ["secret", "client", "expiry"])
-def test_a_credential_that_ended_meanwhile_does_nothing(world, clock, act, end):
-    """A leaked secret makes itself no successor, and what it was good for it is no more."""
+def test_credential_that_ended_during_the_wait_changes_nothing(world, clock, action, end):
+    """A leaked secret cannot create its successor."""
     manager = world.manager.id
     second = world.administration.add_secret(manager, int(clock.now) + 60, grantor=OPERATOR)
     waiting = world.authenticated(world.manager, second.secret)
@@ -115,36 +114,34 @@ def test_a_credential_that_ended_meanwhile_does_nothing(world, clock, act, end):
     else:
         clock.now += 60
     expected = Code.CREDENTIALS_EXPIRED if end == "expiry" else Code.CREDENTIALS_INVALID
-    assert world.refused(act, waiting).code is expected
+    assert world.refused(action, waiting).code is expected
 
 
 @pytest.mark.sec(47)
-def test_what_was_given_meanwhile_counts_too(world):
-    """The rights are those of the moment that the act is done in."""
+def test_scope_granted_during_the_wait_can_be_granted(world):
     waiting = world.authenticated(world.manager)
     world.administration.change(world.manager.id, [*MANAGER.scopes, "audit:read"], grantor=OPERATOR)
     changed = world.administration.change(world.target.id, ["audit:read"], grantor=waiting)
-    assert changed.scopes == {"audit:read"}
+    assert changed.scopes == ["audit:read"]
 
 
 @pytest.mark.sec(47)
-def test_a_request_that_waits_for_its_own_row_finds_it_changed(world, database):
-    """It is what the row holds once it is locked that counts, and not when the wait began."""
+def test_rights_are_read_after_the_lock_is_acquired(world, database):
+    """The rights at the start of the wait do not count."""
     waiting = world.authenticated(world.manager)
     store = ClientStore(database)
     with ThreadPoolExecutor(1) as pool:
         with database.write() as tx:
             store.locked(tx, [world.manager.id])
             refused = pool.submit(refusal_of, grant_itself, world, waiting)
-            with suppress(TimeoutError):  # time to get to the lock; fewer only miss the wait
+            with suppress(TimeoutError):  # time to reach the lock; too little only misses the wait
                 refused.result(timeout=0.3)
             store.change(tx, world.manager.id, rights("clients:write"))
         assert refused.result().code is Code.INSUFFICIENT_SCOPE
-    assert world.clients.one(world.manager.id).scopes == {"clients:write"}
+    assert world.clients.one(world.manager.id).scopes == ["clients:write"]
 
 
-def test_two_that_change_each_other_do_not_wait_for_ever(world):
-    """Whoever changes whom, the rows are locked in the order of their ids."""
+def test_clients_that_change_each_other_do_not_deadlock(world):
     other = world.administration.create("another", MANAGER, grantor=OPERATOR)
     barrier = threading.Barrier(2, timeout=30)
 

@@ -1,4 +1,4 @@
-"""The making of service clients, on both databases."""
+"""Creation of service clients, on both databases."""
 
 import re
 import threading
@@ -8,37 +8,34 @@ import pytest
 
 from testing.service_clients import OPERATOR, refusal_of, rights
 from tokensvc.clients.administration import ClientAdministration
-from tokensvc.clients.creation import CreatedClient
 from tokensvc.clients.credentials import checksum
-from tokensvc.clients.scopes import SCOPES
+from tokensvc.clients.state import NewServiceClient
 from tokensvc.core.errors import Code
 
 GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
 MINT = rights("tokens:mint")
 
 
-def test_a_new_client_may_do_what_it_was_made_for(clients, administration, clock):
-    """Its credentials are those that were printed, and it is listed without them."""
+def test_new_client_has_the_requested_rights(clients, administration, clock):
     wanted = rights("tokens:mint", "users:read", vouches=True)
     created = administration.create("backend", wanted, grantor=OPERATOR)
-    caller = clients.authenticate(created.id, created.secret.secret)
+    caller = clients.authenticate(created.id, created.secret)
     assert caller.client_id == created.id == "svc.backend"
     assert caller.scopes == {"tokens:mint", "users:read"}
     assert caller.vouches is True
-    assert caller.secret_id == created.secret.id
+    assert caller.secret_id == created.secrets[0].id
     (listed,) = clients.page()
-    assert clients.one("svc.backend") == listed == created.client
+    assert clients.one("svc.backend") == listed
     assert (listed.id, listed.name, listed.rights) == ("svc.backend", "backend", wanted)
     assert listed.created_at == int(clock.now)
     (secret,) = listed.secrets
-    assert (secret.id, secret.expires_at) == (created.secret.id, None)
+    assert (secret.id, secret.expires_at) == (created.secrets[0].id, None)
     assert (secret.created_at, secret.last_used_at) == (int(clock.now), None)
 
 
-def test_a_client_vouches_only_when_it_is_told_to(clients, administration):
-    """Its word is no fresh sign-in by default."""
+def test_client_does_not_vouch_by_default(clients, administration):
     created = administration.create("backend", MINT, grantor=OPERATOR)
-    assert clients.authenticate(created.id, created.secret.secret).vouches is False
+    assert clients.authenticate(created.id, created.secret).vouches is False
 
 
 @pytest.mark.parametrize(
@@ -53,11 +50,10 @@ def test_a_client_vouches_only_when_it_is_told_to(clients, administration):
         ("магазин", r"svc\.[0-9a-f]{16}"),
     ],
 )
-def test_an_id_says_its_name_where_that_is_plain(clients, administration, name, client_id):
-    """Else it is random; either authenticates."""
+def test_id_contains_a_plain_name_and_is_random_otherwise(clients, administration, name, client_id):
     created = administration.create(name, MINT, grantor=OPERATOR)
     assert re.fullmatch(client_id, created.id)
-    assert clients.authenticate(created.id, created.secret.secret).client_id == created.id
+    assert clients.authenticate(created.id, created.secret).client_id == created.id
 
 
 @pytest.mark.parametrize(
@@ -72,26 +68,15 @@ def test_an_id_says_its_name_where_that_is_plain(clients, administration, name, 
         ("backend", ["tokens:mint", "tokens:burn"], "Unknown: tokens:burn"),
     ],
 )
-def test_a_client_that_makes_no_sense_is_refused(clients, administration, name, scopes, complaint):
-    """The message says what would be right, and no row is left behind."""
+def test_invalid_client_is_refused_and_not_stored(clients, administration, name, scopes, complaint):
     refusal = refusal_of(administration.create, name, rights(*scopes), grantor=OPERATOR)
     assert refusal.code is Code.MALFORMED_REQUEST
     assert complaint in refusal.detail
     assert clients.page() == []
 
 
-def test_every_scope_can_be_given(clients, administration):
-    """The nine that there are."""
-    assert len(SCOPES) == 9
-    created = administration.create("backend", rights(*SCOPES), grantor=OPERATOR)
-    assert clients.authenticate(created.id, created.secret.secret).scopes == SCOPES
-
-
-def test_a_random_secret_can_be_recognised(administration):
-    """256 bits behind a prefix, and a checksum over all of it."""
-    secrets = [
-        administration.create(f"c{n}", MINT, grantor=OPERATOR).secret.secret for n in range(20)
-    ]
+def test_random_secret_has_prefix_and_checksum(administration):
+    secrets = [administration.create(f"c{n}", MINT, grantor=OPERATOR).secret for n in range(20)]
     assert len(set(secrets)) == 20
     for secret in secrets:
         assert re.fullmatch(r"tks_[A-Za-z0-9_-]{49}", secret)
@@ -99,55 +84,47 @@ def test_a_random_secret_can_be_recognised(administration):
         assert secret[-6:] != checksum(f"{secret[:-7]}{'a' if secret[-7] != 'a' else 'b'}")
 
 
-def test_a_name_is_taken_once(clients, administration):
-    """A second client of that name would be mistaken for the first."""
+def test_taken_name_is_refused(clients, administration):
     first = administration.create("backend", MINT, grantor=OPERATOR)
     refusal = refusal_of(administration.create, "backend", rights("users:read"), grantor=OPERATOR)
     assert refusal.code is Code.CONFLICT
-    assert "'backend' already" in refusal.detail
-    assert [client.scopes for client in clients.page()] == [{"tokens:mint"}]
-    assert clients.authenticate(first.id, first.secret.secret)
+    assert "'backend' already exists" in refusal.detail
+    assert [client.scopes for client in clients.page()] == [["tokens:mint"]]
+    assert clients.authenticate(first.id, first.secret)
 
 
-def test_a_name_that_spells_anothers_random_id_is_refused(administration):
-    """Ids are unique whatever they were made of; nothing else has that name."""
+def test_name_equal_to_the_random_id_of_another_client_is_refused(administration):
     taken = administration.create("Acme backend", MINT, grantor=OPERATOR).id.removeprefix("svc.")
     for create in (administration.create, administration.create_if_absent):
         assert refusal_of(create, taken, MINT, grantor=OPERATOR).code is Code.CONFLICT
 
 
 class TestSecretStores:
-    """`clients create --secret-stdin --if-absent`, run at each deployment."""
+    """`clients create --secret-stdin --if-absent`, run by each deployment."""
 
-    def test_the_given_secret_authenticates(self, clients, administration):
-        """Under an id that is known beforehand."""
+    def test_given_secret_authenticates_under_a_predictable_id(self, clients, administration):
         administration.create("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
         assert clients.authenticate("svc.backend", GIVEN_SECRET)
 
-    def test_the_second_run_changes_nothing(self, clients, administration):
-        """It gives the client as it is, and no secret."""
+    def test_second_run_returns_the_client_unchanged(self, clients, administration):
         ensure = administration.create_if_absent
         first = ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
-        assert first.secret.secret == GIVEN_SECRET
-        before = clients.page()
-        assert before == [first.client]
-        assert (
-            ensure("backend", rights("users:read"), grantor=OPERATOR, secret=GIVEN_SECRET)
-            == first.client
-        )
-        assert ensure("backend", MINT, grantor=OPERATOR) == first.client
-        assert clients.page() == before
+        assert first.secret == GIVEN_SECRET
+        (before,) = clients.page()
+        other_rights = rights("users:read")
+        assert ensure("backend", other_rights, grantor=OPERATOR, secret=GIVEN_SECRET) == before
+        assert ensure("backend", MINT, grantor=OPERATOR) == before
+        assert clients.page() == [before]
 
-    def test_another_secret_is_not_ignored(self, administration):
-        """The backend would get 401 for ever: the operator is told to rotate."""
+    def test_other_secret_is_refused(self, administration):
+        """Otherwise the backend would get 401 with the secret that it was given."""
         ensure = administration.create_if_absent
         ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
         refusal = refusal_of(ensure, "backend", MINT, grantor=OPERATOR, secret="x" * 40)
         assert refusal.code is Code.CONFLICT
         assert "with another secret" in refusal.detail
 
-    def test_deployments_at_once_make_one_client(self, database, clients, clock):
-        """Of several, one makes it and the others find it."""
+    def test_concurrent_deployments_create_one_client(self, database, clients, clock):
         barrier = threading.Barrier(4)
 
         def deploy(_):
@@ -157,14 +134,15 @@ class TestSecretStores:
             )
 
         with ThreadPoolExecutor(4) as pool:
-            made = list(pool.map(deploy, range(4)))
-        assert sum(isinstance(each, CreatedClient) for each in made) == 1
+            results = list(pool.map(deploy, range(4)))
+        assert sum(isinstance(result, NewServiceClient) for result in results) == 1
         (client,) = clients.page()
         assert len(client.secrets) == 1
 
     @pytest.mark.parametrize("secret", ["", "x" * 31, "x" * 257, "x" * 31 + " ", "é" * 40])
-    def test_a_weak_or_unsendable_secret_is_refused(self, clients, administration, secret):
-        """32 to 256 printable ASCII characters, which any client can put into a header."""
+    def test_secret_other_than_32_to_256_printable_ascii_is_refused(
+        self, clients, administration, secret
+    ):
         refusal = refusal_of(
             administration.create, "backend", MINT, grantor=OPERATOR, secret=secret
         )
@@ -173,8 +151,7 @@ class TestSecretStores:
         assert clients.page() == []
 
 
-def test_clients_are_listed_by_their_ids_page_by_page(clients, administration, clock):
-    """A page begins behind the last id that was seen, whatever has become of that client."""
+def test_page_starts_after_an_id_even_of_a_deleted_client(clients, administration, clock):
     for name in ("zeta", "alpha", "mid", "beta"):
         administration.create(name, MINT, grantor=OPERATOR)
     clock.now += 1

@@ -1,4 +1,4 @@
-"""Who may hand on what, as properties of the rule."""
+"""Properties of the rules of granting."""
 
 import pytest
 from hypothesis import assume, given
@@ -15,7 +15,7 @@ any_rights = st.builds(Rights, st.frozensets(st.sampled_from(sorted(SCOPES))), s
 
 
 def holds(rights, of):
-    """Tell whether the one has all that the other has."""
+    """Return whether `rights` include those of `of`."""
     return of.scopes <= rights.scopes and (rights.vouches or not of.vouches)
 
 
@@ -25,8 +25,8 @@ def grantor_of(rights):
 
 @pytest.mark.sec(47)
 @given(held=any_rights, wanted=any_rights)
-def test_a_client_hands_on_what_it_holds_and_nothing_else(held, wanted):
-    """Everything that it holds it may grant, and the refusal names each thing that it lacks."""
+def test_client_can_grant_exactly_the_rights_it_has(held, wanted):
+    """The refusal names each missing right."""
     if holds(held, wanted):
         rules.check_grant(wanted, grantor_of(held))
         return
@@ -39,8 +39,8 @@ def test_a_client_hands_on_what_it_holds_and_nothing_else(held, wanted):
 
 @pytest.mark.sec(47)
 @given(held=any_rights, before=any_rights, after=any_rights)
-def test_a_change_leaves_nobody_with_more_than_there_was(held, before, after):
-    """What a change that is allowed adds, its maker has: no chain of changes gains any."""
+def test_allowed_change_adds_only_rights_of_the_grantor(held, before, after):
+    """So no chain of changes can add rights that no grantor had."""
     added = after.minus(before)
     assume(holds(held, added))
     rules.check_grant(added, grantor_of(held))
@@ -49,8 +49,7 @@ def test_a_change_leaves_nobody_with_more_than_there_was(held, before, after):
 
 
 @given(before=any_rights, after=any_rights)
-def test_the_trail_says_what_a_change_did(before, after):
-    """From what stood before and what is said follows what stands; nothing is said of no change."""
+def test_audit_text_describes_the_change_completely(before, after):
     facts = dict(fact.split(": ") for fact in rules.describe_change(before, after))
     scopes = set(before.scopes)
     for word in facts.get("scopes", "").split():
@@ -61,13 +60,12 @@ def test_the_trail_says_what_a_change_did(before, after):
 
 
 @given(rights=any_rights)
-def test_an_operator_may_grant_everything(rights):
-    """Whoever has the database could write the rows themselves."""
+def test_operator_can_grant_all_rights(rights):
     rules.check_grant(rights, rules.operator("cli:ada"))
 
 
 @pytest.mark.parametrize(
-    ("facts", "reason", "said"),
+    ("facts", "reason", "expected"),
     [
         ([], None, None),
         (["secret: sec_1"], None, "secret: sec_1"),
@@ -75,6 +73,6 @@ def test_an_operator_may_grant_everything(rights):
         (["secret: sec_1"], "x; scopes: +all", "secret: sec_1; reason: x; scopes: +all"),
     ],
 )
-def test_the_actors_words_come_last(facts, reason, said):
-    """So that nobody can write what looks like a fact of ours in front of them."""
-    assert rules.audit_reason(facts, reason) == said
+def test_reason_of_the_actor_comes_last(facts, reason, expected):
+    """So that no reason can look like a fact of this service."""
+    assert rules.audit_reason(facts, reason) == expected

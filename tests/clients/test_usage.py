@@ -27,7 +27,7 @@ def usage(database, clock):
 
 @pytest.fixture
 def secret_id(database, clock):
-    return make_client(database, "backend", "tokens:mint", clock=clock).secret.id
+    return make_client(database, "backend", "tokens:mint", clock=clock).secrets[0].id
 
 
 def last_used(database):
@@ -106,7 +106,7 @@ def test_writers_do_not_deadlock(database):
 
     The second writer names the secrets in another order while the first holds one of them.
     """
-    one, two = (make_client(database, name, "tokens:mint").secret.id for name in ("one", "two"))
+    one, two = (make_client(database, name, "tokens:mint").secrets[0].id for name in ("one", "two"))
 
     def write_both():
         with database.write() as tx:
@@ -150,5 +150,5 @@ def test_stopped_service_has_written_uses_and_unnamed_mints(tmp_path):
     with database.read() as connection:
         assert unnamed_mints_since(connection, 0) == 12
     database.close()
-    assert times[idle.secret.id] is None
-    assert before - 60 < times[used.secret.id] <= system_clock()
+    assert times[idle.secrets[0].id] is None
+    assert before - 60 < times[used.secrets[0].id] <= system_clock()

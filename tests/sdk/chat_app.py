@@ -17,7 +17,7 @@ from testing.doubles.faults import Answer
 from testing.doubles.http_double import Call
 from testing.service import Service, running_service
 from testing.service_clients import make_client
-from tokensvc.clients.creation import CreatedClient
+from tokensvc.clients.state import NewServiceClient
 from tokensvc.database import tables
 from tokensvc.database.engine import Database
 
@@ -40,7 +40,7 @@ class ChatApp:
 
     def __init__(self, service: Service, database: Database, key: rsa.RSAPrivateKey) -> None:
         self.service = service
-        self.backend: CreatedClient = make_client(database, "backend", "tokens:mint")
+        self.backend: NewServiceClient = make_client(database, "backend", "tokens:mint")
         self._database = database
         self._key = key
 

@@ -99,7 +99,7 @@ def one_backend(
     """Give each of the two for all tests of this module."""
     assert app.backend.secret is not None
     folder = tmp_path_factory.mktemp(request.param)
-    with running_backend(request.param, node, app, folder, app.backend.secret.secret) as backend:
+    with running_backend(request.param, node, app, folder, app.backend.secret) as backend:
         yield backend
 
 

@@ -85,7 +85,7 @@ def test_failures_are_limited_by_address(
     assert codes == [Code.CREDENTIALS_INVALID] * 3 + [Code.RATE_LIMITED] * 2
     assert failures(kind) == before + 3
     assert refused.value.retry_after
-    good = BasicCredential(client.id, client.secret.secret)
+    good = BasicCredential(client.id, client.secret)
     with pytest.raises(Refusal, match="rate_limited"):
         services.callers.authenticate(good, "203.0.113.9")
     for _ in range(10):

@@ -13,7 +13,7 @@ from testing.doubles.issuer import IssuerDouble
 from testing.http_client import Answer, Client
 from testing.service import Service, running_service
 from testing.service_clients import basic, make_client
-from tokensvc.clients.creation import CreatedClient
+from tokensvc.clients.state import NewServiceClient
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 
@@ -37,7 +37,7 @@ class World:
             "/v1/token", headers={**headers, **options.pop("headers", {})}, **options
         )
 
-    def mint_as_service(self, client: CreatedClient, **body: Any) -> Answer:
+    def mint_as_service(self, client: NewServiceClient, **body: Any) -> Answer:
         """Request a token with Basic credentials."""
         return self.client.post("/v1/token", headers=basic(client), json=body)
 
@@ -70,18 +70,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def service_client(world: World) -> CreatedClient:
+def service_client(world: World) -> NewServiceClient:
     """Create a client that may mint."""
     return make_client(world.database, "backend", "tokens:mint")
 
 
 @pytest.fixture(scope="module")
-def vouching_client(world: World) -> CreatedClient:
+def vouching_client(world: World) -> NewServiceClient:
     """Create a client that vouches for sign-ins."""
     return make_client(world.database, "voucher", "tokens:mint", vouches=True)
 
 
 @pytest.fixture(scope="module")
-def powerless_client(world: World) -> CreatedClient:
+def powerless_client(world: World) -> NewServiceClient:
     """Create a client without the scope to mint."""
     return make_client(world.database, "reader", "users:read")

@@ -10,7 +10,7 @@ import pytest
 from testing.http_client import Answer
 from testing.service_clients import basic
 from tests.tokens.conftest import World
-from tokensvc.clients.creation import CreatedClient
+from tokensvc.clients.state import NewServiceClient
 
 NOW = int(time.time())
 
@@ -73,14 +73,14 @@ def test_invalid_request_of_a_user_is_refused(
 )
 @pytest.mark.sec(23)
 def test_invalid_request_of_a_service_is_refused(
-    world: World, service_client: CreatedClient, body: Any, status: int, code: str
+    world: World, service_client: NewServiceClient, body: Any, status: int, code: str
 ) -> None:
     response = world.client.post("/v1/token", headers=basic(service_client), json=body, valid=False)
     assert (response.status, response.code) == (status, code)
 
 
 def test_service_without_the_scope_learns_nothing(
-    world: World, powerless_client: CreatedClient
+    world: World, powerless_client: NewServiceClient
 ) -> None:
     """The refusal does not reveal that the user is suspended."""
     world.set_standing("john", suspended_at=NOW)
@@ -88,7 +88,7 @@ def test_service_without_the_scope_learns_nothing(
     assert (response.status, response.code) == (403, "insufficient_scope")
 
 
-def test_me_refuses_services(world: World, service_client: CreatedClient) -> None:
+def test_me_refuses_services(world: World, service_client: NewServiceClient) -> None:
     """A service has no user ID."""
     response = world.client.get("/v1/me", headers=basic(service_client))
     assert (response.status, response.code) == (403, "insufficient_scope")
@@ -189,7 +189,7 @@ def test_sign_in_before_the_cut_off_is_refused(world: World, whose: str) -> None
 
 
 def test_service_needs_a_sign_in_time_after_the_cut_off(
-    world: World, service_client: CreatedClient, vouching_client: CreatedClient
+    world: World, service_client: NewServiceClient, vouching_client: NewServiceClient
 ) -> None:
     """Its `auth_time` is compared; without one, only a vouching client can mint."""
     cut_off = int(time.time()) - 100

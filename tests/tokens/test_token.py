@@ -10,7 +10,7 @@ import pytest
 
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.tokens.conftest import World
-from tokensvc.clients.creation import CreatedClient
+from tokensvc.clients.state import NewServiceClient
 
 JOHN = {
     "id": "john",
@@ -85,7 +85,9 @@ def test_named_key_signs(world: World) -> None:
     assert world.mint(json={"api_key": STREAM_API_KEY}).json["api_key"] == STREAM_API_KEY
 
 
-def test_service_mints_for_the_user_it_names(world: World, service_client: CreatedClient) -> None:
+def test_service_mints_for_the_user_it_names(
+    world: World, service_client: NewServiceClient
+) -> None:
     response = world.mint_as_service(service_client, user_id="jane", auth_time=int(time.time()))
     assert claims_of(response.json["token"])["user_id"] == "jane"
 
@@ -104,7 +106,7 @@ def test_me_returns_the_mapped_id(world: World) -> None:
     assert response.json == {"user_id": "jane", "api_key": STREAM_API_KEY, "issuer": "acme"}
 
 
-def test_minting_writes_nothing(world: World, service_client: CreatedClient) -> None:
+def test_minting_writes_nothing(world: World, service_client: NewServiceClient) -> None:
     """Minting leaves the database file unchanged, for users and for services."""
     written = 0
     with world.database.read() as connection:

@@ -9,17 +9,16 @@ from tokensvc.cli.output import at, json_option, write_facts, write_json, write_
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
 from tokensvc.clients.scopes import SCOPES
-from tokensvc.clients.state import ClientSecret, ServiceClient, client_state
-from tokensvc.clients.store import StoredClient
+from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.clock import system_clock
 
 _LONGEST = 100 * 365 * 86_400
-"""Seconds that a secret may be said to last."""
+"""Maximum seconds until a secret expires."""
 
 
 @click.group("clients")
 def clients() -> None:
-    """Make, list, rotate and delete service clients."""
+    """Create, list, rotate and delete service clients."""
 
 
 @clients.command("create")
@@ -30,11 +29,15 @@ def clients() -> None:
     multiple=True,
     required=True,
     type=click.Choice(sorted(SCOPES)),
-    help="What the client may do. Repeat it for several.",
+    help="Scope of the client. Repeat it for several.",
 )
-@click.option("--vouches", is_flag=True, help="Its word is a fresh sign-in of any user it names.")
-@click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input.")
-@click.option("--if-absent", is_flag=True, help="Succeed if the client is there already.")
+@click.option(
+    "--vouches",
+    is_flag=True,
+    help="Treat its requests as fresh sign-ins of the users that they name.",
+)
+@click.option("--secret-stdin", is_flag=True, help="Read the secret from standard input.")
+@click.option("--if-absent", is_flag=True, help="Succeed if the client already exists.")
 @reason_option
 @json_option
 def create(
@@ -48,31 +51,28 @@ def create(
     as_json: bool,
 ) -> None:
     """
-    Make a client NAME and print its secret, this once.
+    Create a client NAME and print its secret.
 
-    The secret cannot be shown again: the database holds its hash.
+    The secret cannot be shown again: the database contains only its hash.
     """
     given = read_secret("secret") if secret_stdin else None
     rights = Rights(frozenset(scopes), vouches)
     with opened_services() as services:
         administration = services.client_administration
-        make = administration.create_if_absent if if_absent else administration.create
-        made = make(name, rights, grantor=_grantor(reason), secret=given)
-    if isinstance(made, StoredClient):
-        client, secret = made, None
-    else:
-        client, secret = made.client, None if given else made.secret.secret
+        create_client = administration.create_if_absent if if_absent else administration.create
+        client = create_client(name, rights, grantor=_grantor(reason), secret=given)
+    created = isinstance(client, NewServiceClient)
+    secret = client.secret if isinstance(client, NewServiceClient) and not given else None
     if as_json:
-        state = msgspec.to_builtins(client_state(client))
-        write_json({**state, "secret": secret, "created": client is not made})
-    elif client is made:
-        click.echo(f"{client.id} is there already; nothing was changed.")
+        write_json({**msgspec.to_builtins(client), "secret": secret, "created": created})
+    elif created:
+        _print_created(client, secret)
     else:
-        _tell_created(client_state(client), secret)
-    lacking = "; ".join(describe_change(client.rights, rights))
-    if lacking:
+        click.echo(f"{client.id} already exists; nothing was changed.")
+    change = "; ".join(describe_change(client.rights, rights))
+    if change:
         click.echo(
-            f"{client.id} is not as it was asked for, which would be: {lacking}. To change it: "
+            f"{client.id} has other rights. To change them ({change}): "
             f"PATCH /v1/clients/{client.id}",
             err=True,
         )
@@ -81,14 +81,14 @@ def create(
 @clients.command("list")
 @json_option
 def list_clients(*, as_json: bool) -> None:
-    """List clients and their secrets' ids."""
+    """List clients and the IDs of their secrets."""
     with opened_services(with_keys=False) as services:
-        found = [client_state(client) for client in services.clients.page()]
+        found = services.clients.page()
     if as_json:
         write_json(msgspec.to_builtins(found))
     elif found:
         write_table(
-            ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "MADE", "EXPIRES", "LAST USED"),
+            ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "CREATED", "EXPIRES", "LAST USED"),
             [row for client in found for row in _rows(client)],
         )
     else:
@@ -97,12 +97,12 @@ def list_clients(*, as_json: bool) -> None:
 
 @clients.command("rotate")
 @click.argument("client_id")
-@click.option("--secret-stdin", is_flag=True, help="Take the secret from standard input.")
+@click.option("--secret-stdin", is_flag=True, help="Read the secret from standard input.")
 @click.option(
     "--expires-in",
     metavar="SECONDS",
     type=click.IntRange(min=1, max=_LONGEST),
-    help="Refuse the secret after so many seconds; by default it does not expire.",
+    help="Seconds until the secret expires. Without it the secret does not expire.",
 )
 @reason_option
 @json_option
@@ -115,9 +115,9 @@ def rotate(
     as_json: bool,
 ) -> None:
     """
-    Give CLIENT_ID a second secret and print it, this once.
+    Add a second secret to CLIENT_ID and print it.
 
-    Both work until the older one is deleted: put the new one into the backend first, then run
+    Both work until the older one is deleted: configure the backend with the new one, then run
     `tokensvc clients delete CLIENT_ID --secret SECRET_ID`.
     """
     given = read_secret("secret") if secret_stdin else None
@@ -130,7 +130,7 @@ def rotate(
     if as_json:
         write_json({"id": created.id, "secret": shown, "expires_at": expires_at})
         return
-    click.echo(f"{client_id} has one more secret; the older one works until you delete it:")
+    click.echo(f"Added a secret to {client_id}; the older one works until you delete it:")
     expiry = [] if expires_at is None else [("expires", at(expires_at))]
     write_facts([("id", created.id), *([("secret", shown)] if shown else []), *expiry])
 
@@ -141,8 +141,8 @@ def rotate(
 @reason_option
 @json_option
 def delete(client_id: str, secret_id: str | None, *, reason: str | None, as_json: bool) -> None:
-    """Delete CLIENT_ID, or one secret of it. It ends at once, on every instance."""
-    # Even where the service does not start: a secret that has leaked does not wait for that.
+    """Delete CLIENT_ID or one of its secrets, with immediate effect on every instance."""
+    # Works even if the service cannot start, so that a leaked secret can be deleted.
     with opened_services(with_keys=False) as services:
         administration = services.client_administration
         if secret_id is None:
@@ -160,7 +160,7 @@ def _grantor(reason: str | None) -> Grantor:
 
 
 def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
-    """Give a line for each secret, and one for a client without any."""
+    """Return a row for each secret, and one for a client without secrets."""
     head = (client.id, client.name, " ".join(client.scopes), "yes" if client.vouches else "no")
     none = ClientSecret("none", client.created_at, None, None)
     return [
@@ -169,8 +169,8 @@ def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
     ]
 
 
-def _tell_created(client: ServiceClient, secret: str | None) -> None:
-    click.echo("Made a client; its secret is shown once:" if secret else "Made a client:")
+def _print_created(client: ServiceClient, secret: str | None) -> None:
+    click.echo("Created a client; its secret is shown once:" if secret else "Created a client:")
     write_facts(
         [
             ("id", client.id),

@@ -1,7 +1,8 @@
 """
-Service clients: the app's own backend, with an id, a secret and scopes.
+Service clients: the app's own backend, with an ID, secrets and scopes.
 
-Owns what they may do and hand on (`scopes.py`, `rules.py`), what a secret is made of
-(`credentials.py`), the rows (`store.py`), authentication (`service.py`), the acts of operators and
-of clients on clients (`administration.py`) and their HTTP. Leaves HTTP Basic to `http`.
+Owns the rights of clients and who may grant them (`scopes.py`, `rules.py`), the form of IDs and
+secrets (`credentials.py`, `creation.py`), what a client looks like from outside (`state.py`), the
+rows (`store.py`), authentication (`service.py`), changes (`administration.py`), the last use of
+secrets (`usage.py`) and the routes. HTTP Basic belongs to `http`.
 """

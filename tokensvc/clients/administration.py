@@ -1,23 +1,26 @@
 """
-The acts on service clients, of operators and of clients on one another.
+Changes of service clients, by operators and by other clients.
 
-Each is one transaction with its audit event, and in force with the next request. What a service may
-hand on is what it holds once its row is locked: a scope or a secret that was taken from it while it
-waited must not come back through it.
+Each change is one transaction with its audit event, and applies to the next request. The rights
+that a service may grant are read after its row is locked: it must not grant a scope, or use a
+secret, that it lost while it waited.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import msgspec
+
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.clients import rules
-from tokensvc.clients.creation import CreatedClient, CreatedSecret, new_client, new_secret
-from tokensvc.clients.credentials import is_id
+from tokensvc.clients.creation import new_client, new_secret
+from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.service import matching_secret, unknown_client
-from tokensvc.clients.store import ClientStore, StoredClient, StoredSecret
+from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
+from tokensvc.clients.store import ClientStore
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
@@ -27,14 +30,14 @@ from tokensvc.database.engine import Database, Transaction
 
 class ClientAdministration:
     """
-    Makes clients, changes and deletes them.
+    Creates, changes and deletes clients.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails, and for a
-    service that has lost its secret since it authenticated `credentials_invalid` or
-    `credentials_expired`, its scope `insufficient_scope`.
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails. If the grantor
+    is a service, every method also raises `credentials_invalid` or `credentials_expired` after the
+    loss of its secret, and `insufficient_scope` after the loss of its scope.
 
     Args:
-        clock: Decides what has expired.
+        clock: Clock that decides what has expired.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -45,32 +48,32 @@ class ClientAdministration:
 
     def create(
         self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
-    ) -> CreatedClient:
+    ) -> NewServiceClient:
         """
-        Make a client with its first secret.
+        Create a client with its first secret.
 
         Args:
-            name: For people; no two clients share one.
-            rights: What it may do.
-            by: Who makes it, and may do all that themselves.
-            secret: Taken instead of a random one, as secret stores need.
+            name: Unique name for people.
+            rights: Rights of the client.
+            grantor: Service or operator that has these rights.
+            secret: Secret to use instead of a random one.
 
         Raises:
-            Refusal: `malformed_request` for a name, scope or secret that no client can have;
+            Refusal: `malformed_request` for an invalid name, scope or secret;
                 `insufficient_scope`; `conflict` if the name is taken.
         """
         created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
             rules.check_grant(rights, self._lock_grantor(tx, grantor))
             if not self._add(tx, created, grantor):
-                raise _conflict(f"There is a client {name!r} already: rotate its secret.")
+                raise _conflict(f"The client {name!r} already exists: rotate its secret.")
         return created
 
     def create_if_absent(
         self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
-    ) -> CreatedClient | StoredClient:
+    ) -> NewServiceClient | ServiceClient:
         """
-        Make a client, or give the one of that name as it is.
+        Create a client, or return the existing one of that name unchanged.
 
         Args: As `create`.
 
@@ -83,12 +86,11 @@ class ClientAdministration:
             if self._add(tx, created, grantor):
                 return created
             existing = self._store.named(tx, name)
-        presented = created.secret.stored.secret_hash
         if existing is None or (
-            secret is not None and matching_secret(existing.secrets, presented) is None
+            secret is not None and matching_secret(existing.hashes, hash_secret(secret)) is None
         ):
-            raise _conflict(f"There is a client {name!r} already, with another secret: rotate it.")
-        return existing
+            raise _conflict(f"The client {name!r} already exists, with another secret: rotate it.")
+        return existing.client
 
     def change(
         self,
@@ -97,22 +99,22 @@ class ClientAdministration:
         *,
         vouches: bool | None = None,
         grantor: Grantor,
-    ) -> StoredClient:
+    ) -> ServiceClient:
         """
-        Let a client do more or less, from the next request on.
+        Change the rights of a client.
 
         Args:
-            client_id: Whose rights change.
-            scopes: All that it may do; `None`: as before.
-            vouches: Whether it vouches; `None`: as before.
-            by: Who does it, and holds what they add.
+            client_id: ID of the client.
+            scopes: All scopes from now on; `None`: unchanged.
+            vouches: Whether it vouches from now on; `None`: unchanged.
+            grantor: Service or operator that has the added rights.
 
         Raises:
             Refusal: `malformed_request`, `not_found`, `insufficient_scope`.
         """
         wanted = None if scopes is None else check_scopes(scopes)
         with self._database.write() as tx:
-            client, grantor = self._locked(tx, client_id, grantor)
+            client, grantor = self._lock(tx, client_id, grantor)
             before = client.rights
             after = Rights(
                 before.scopes if wanted is None else wanted,
@@ -124,7 +126,7 @@ class ClientAdministration:
             self._store.change(tx, client_id, after)
             facts = rules.describe_change(before, after)
             self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts)
-            return replace(client, scopes=after.scopes, vouches=after.vouches)
+        return msgspec.structs.replace(client, scopes=sorted(after.scopes), vouches=after.vouches)
 
     def add_secret(
         self,
@@ -133,39 +135,37 @@ class ClientAdministration:
         *,
         secret: str | None = None,
         grantor: Grantor,
-    ) -> CreatedSecret:
+    ) -> NewClientSecret:
         """
-        Give a client a second secret. Those that have expired make room.
+        Add a second secret to a client, and delete expired ones.
 
         Args:
-            client_id: Whose.
+            client_id: ID of the client.
             expires_at: Epoch seconds; `None`: never.
-            secret: Taken instead of a random one.
-            by: Who does it, and may do all that the client may: they will know the secret.
+            secret: Secret to use instead of a random one.
+            grantor: Service or operator that has the client's rights, since it learns the secret.
 
         Raises:
-            Refusal: `malformed_request` for an expiry that has passed or a secret that no client
-                can have; `not_found`; `insufficient_scope`; `conflict` if it has two that are live.
+            Refusal: `malformed_request` for an expiry in the past or an invalid secret;
+                `not_found`; `insufficient_scope`; `conflict` if it has two live secrets.
         """
         created = new_secret(secret, expires_at, int(self._clock()))
-        if not created.stored.is_live(self._clock()):
-            raise Refusal(
-                Code.MALFORMED_REQUEST,
-                "`expires_at` has passed: give a time to come, in epoch seconds.",
-            )
+        if not created.is_live(self._clock()):
+            raise Refusal(Code.MALFORMED_REQUEST, "`expires_at` is in the past. Use epoch seconds.")
         with self._database.write() as tx:
-            client, grantor = self._locked(tx, client_id, grantor)
+            client, grantor = self._lock(tx, client_id, grantor)
             rules.check_grant(client.rights, grantor)
             now = self._clock()
-            live = [each for each in client.secrets if each.is_live(now)]
+            live = [stored.id for stored in client.secrets if stored.is_live(now)]
             if len(live) >= MAX_SECRETS:
                 raise _conflict(
                     f"{client_id} has {MAX_SECRETS} live secrets: delete one of "
-                    f"{', '.join(each.id for each in live)} first."
+                    f"{', '.join(live)} first."
                 )
-            expired = [each for each in client.secrets if not each.is_live(now)]
-            self._delete_secrets(tx, client_id, expired, grantor)
-            self._store.add_secret(tx, client_id, created.stored)
+            for stored in client.secrets:
+                if stored.id not in live:
+                    self._delete_secret(tx, client_id, stored.id, grantor)
+            self._store.add_secret(tx, client_id, created, hash_secret(created.secret))
             facts = [f"secret: {created.id}"]
             if expires_at is not None:
                 facts.append(f"expires_at: {expires_at}")
@@ -174,46 +174,47 @@ class ClientAdministration:
 
     def delete(self, client_id: str, *, grantor: Grantor) -> None:
         """
-        Delete a client; its secrets are refused from now on.
+        Delete a client and its secrets.
 
         Raises:
             Refusal: `not_found`.
         """
         with self._database.write() as tx:
-            self._locked(tx, client_id, grantor)
+            self._lock(tx, client_id, grantor)
             self._store.delete(tx, client_id)
             self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, [])
 
     def delete_secret(self, client_id: str, secret_id: str, *, grantor: Grantor) -> None:
         """
-        Delete one secret of a client.
+        Delete a secret of a client.
 
         Raises:
-            Refusal: `not_found`: there is no such client, or it has no such secret.
+            Refusal: `not_found`: the client does not exist, or does not have the secret.
         """
         with self._database.write() as tx:
-            client, _ = self._locked(tx, client_id, grantor)
-            found = [each for each in client.secrets if each.id == secret_id]
-            if not found:
+            client, _ = self._lock(tx, client_id, grantor)
+            if not any(stored.id == secret_id for stored in client.secrets):
                 raise Refusal(
                     Code.NOT_FOUND,
-                    f"{client_id} has no such secret: `tokensvc clients list` and "
-                    f"GET /v1/clients/{client_id} show those that it has.",
+                    f"{client_id} does not have this secret: `tokensvc clients list` and "
+                    f"GET /v1/clients/{client_id} list its secrets.",
                 )
-            self._delete_secrets(tx, client_id, found, grantor)
+            self._delete_secret(tx, client_id, secret_id, grantor)
 
-    def _add(self, tx: Transaction, created: CreatedClient, grantor: Grantor) -> bool:
-        """Add a client with its event; `False`, and nothing done, if the name or id is taken."""
-        if not self._store.add(tx, created.client):
+    def _add(self, tx: Transaction, created: NewServiceClient, grantor: Grantor) -> bool:
+        """Add a client with its event. Return false if its name or ID is taken."""
+        if not self._store.add(tx, created):
             return False
-        facts = [*rules.describe_rights(created.client.rights), f"secret: {created.secret.id}"]
+        (first,) = created.secrets
+        self._store.add_secret(tx, created.id, first, hash_secret(created.secret))
+        facts = [*rules.describe_rights(created.rights), f"secret: {first.id}"]
         self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts)
         return True
 
-    def _locked(
+    def _lock(
         self, tx: Transaction, client_id: str, grantor: Grantor
-    ) -> tuple[StoredClient, Grantor]:
-        """Lock a client and the one that changes it, and give both as they are by then."""
+    ) -> tuple[ServiceClient, Grantor]:
+        """Lock a client and the grantor, and return both in their current state."""
         found = self._store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
         grantor = self._current_grantor(grantor, found)
         if client_id not in found:
@@ -221,28 +222,28 @@ class ClientAdministration:
         return found[client_id], grantor
 
     def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
-        """Lock the client that makes another, and give it as it is by then."""
+        """Lock the grantor, and return it in its current state."""
         return self._current_grantor(grantor, self._store.locked(tx, _ids(grantor.client_id)))
 
-    def _current_grantor(self, grantor: Grantor, found: Mapping[str, StoredClient]) -> Grantor:
+    def _current_grantor(self, grantor: Grantor, found: Mapping[str, ServiceClient]) -> Grantor:
         if grantor.client_id is None:
             return grantor
         client = found.get(grantor.client_id)
-        shown = [each for each in client.secrets if each.id == grantor.secret_id] if client else []
-        if client is None or not shown:
-            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret is there no more.")
-        if not any(each.is_live(self._clock()) for each in shown):
+        secrets = client.secrets if client is not None else []
+        secret = next((stored for stored in secrets if stored.id == grantor.secret_id), None)
+        if client is None or secret is None:
+            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
+        if not secret.is_live(self._clock()):
             raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
         rules.check_may_manage_clients(client.rights)
         return replace(grantor, rights=client.rights)
 
-    def _delete_secrets(
-        self, tx: Transaction, client_id: str, gone: list[StoredSecret], grantor: Grantor
+    def _delete_secret(
+        self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
     ) -> None:
-        self._store.delete_secrets(tx, client_id, [each.id for each in gone])
-        for each in gone:
-            facts = [f"secret: {each.id}"]
-            self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts)
+        self._store.delete_secret(tx, secret_id)
+        facts = [f"secret: {secret_id}"]
+        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts)
 
     def _audit(
         self,
@@ -261,5 +262,5 @@ def _conflict(detail: str) -> Refusal:
 
 
 def _ids(client_id: str | None) -> set[str]:
-    """Give what can be looked up: PostgreSQL takes no text with a NUL."""
+    """Return the ID if it can be looked up: PostgreSQL refuses text with a NUL."""
     return {client_id} if client_id is not None and is_id(client_id) else set()

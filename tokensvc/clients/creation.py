@@ -1,92 +1,66 @@
-"""New clients and new secrets, as they are before anybody stores them."""
+"""New clients and new secrets, before they are stored."""
 
 import secrets
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tokensvc.clients.credentials import (
     SECRET_BYTES,
     check_given_secret,
     check_name,
-    hash_secret,
     make_id,
     make_secret,
     make_secret_id,
 )
 from tokensvc.clients.rules import Rights
 from tokensvc.clients.scopes import check_scopes
-from tokensvc.clients.store import StoredClient, StoredSecret
+from tokensvc.clients.state import ClientSecret, NewClientSecret, NewServiceClient
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedSecret:
-    """A secret that was just made; this is the only time that it is to be had."""
-
-    stored: StoredSecret
-    secret: str = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """What it is called when it is to be deleted."""
-        return self.stored.id
-
-
-@dataclass(frozen=True, slots=True)
-class CreatedClient:
-    """A client that was just made, with its first secret."""
-
-    client: StoredClient
-    secret: CreatedSecret
-
-    @property
-    def id(self) -> str:
-        """What it authenticates as."""
-        return self.client.id
-
-
-def new_client(name: str, rights: Rights, given: str | None, now: int) -> CreatedClient:
+def new_client(name: str, rights: Rights, given: str | None, now: int) -> NewServiceClient:
     """
-    Make a client with its first secret.
+    Return a new client with its first secret.
 
     Args:
-        given: Taken instead of a random secret.
+        given: Secret to use instead of a random one.
         now: Epoch seconds.
 
     Raises:
-        Refusal: `malformed_request` for a name, scope or secret that no client can have.
+        Refusal: `malformed_request` for an invalid name, scope or secret.
     """
     check_scopes(rights.scopes)
-    created = new_secret(given, None, now)
-    client = StoredClient(
+    new = new_secret(given, None, now)
+    members = msgspec.structs.asdict(new)
+    secret = members.pop("secret")
+    return NewServiceClient(
         id=make_id(check_name(name), secrets.token_bytes(8)),
         name=name,
-        scopes=rights.scopes,
+        scopes=sorted(rights.scopes),
         vouches=rights.vouches,
         created_at=now,
-        secrets=(created.stored,),
+        secrets=[ClientSecret(**members)],
+        secret=secret,
     )
-    return CreatedClient(client, created)
 
 
-def new_secret(given: str | None, expires_at: int | None, now: int) -> CreatedSecret:
+def new_secret(given: str | None, expires_at: int | None, now: int) -> NewClientSecret:
     """
-    Make a secret.
+    Return a new secret.
 
     Args:
-        given: Taken instead of a random one.
+        given: Secret to use instead of a random one.
         expires_at: Epoch seconds; `None`: never.
         now: Epoch seconds.
 
     Raises:
-        Refusal: `malformed_request` for a secret that no client can have.
+        Refusal: `malformed_request` for an invalid secret.
     """
-    if given is None:
-        text = make_secret(secrets.token_bytes(SECRET_BYTES))
-    else:
-        text = check_given_secret(given)
-    stored = StoredSecret(
+    if given is not None:
+        check_given_secret(given)
+    return NewClientSecret(
         id=make_secret_id(secrets.token_bytes(8)),
-        secret_hash=hash_secret(text),
         created_at=now,
         expires_at=expires_at,
+        last_used_at=None,
+        secret=make_secret(secrets.token_bytes(SECRET_BYTES)) if given is None else given,
     )
-    return CreatedSecret(stored, text)

@@ -1,4 +1,4 @@
-"""`/v1/clients…`: parse, call, render. A secret is in the answer that made it, and nowhere else."""
+"""`/v1/clients…`: parse, call, render. Only the response that creates a secret contains it."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,7 +12,6 @@ from tokensvc.clients.credentials import MAX_NAME
 from tokensvc.clients.rules import Rights, service
 from tokensvc.clients.scopes import Scope
 from tokensvc.clients.service import Clients
-from tokensvc.clients.state import ClientSecret, ServiceClient, client_state, secret_state
 from tokensvc.core.callers import Authorize
 from tokensvc.http.actions import ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_body, parse_query
@@ -23,7 +22,7 @@ SCOPE = "clients:write"
 PATH = "/v1/clients"
 
 _LATEST = 253_402_300_799
-"""The last second of the year 9999: what every calendar can write."""
+"""The last second of the year 9999, in epoch seconds: a limit that every calendar supports."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 Scopes = Annotated[list[Scope], msgspec.Meta(min_length=1)]
@@ -72,58 +71,28 @@ class AddClientSecretRequest(ActionRequest, frozen=True, forbid_unknown_fields=T
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why; in the query, since DELETE has no body."""
+    """Query of a deletion. DELETE has no body."""
 
     reason: Reason | None = None
-
-
-class NewClientSecret(ClientSecret, frozen=True, kw_only=True):
-    """
-    A new client secret, shown only in this response.
-
-    Attributes:
-        secret: Secret that the client sends as its password.
-    """
-
-    secret: str
-
-    def __repr__(self) -> str:
-        """Give what is no secret."""
-        return f"{type(self).__name__}(id={self.id!r})"
-
-
-class NewServiceClient(ServiceClient, frozen=True, kw_only=True):
-    """
-    A new service client with its secret, shown only in this response.
-
-    Attributes:
-        secret: Secret that the client sends as its password.
-    """
-
-    secret: str
-
-    def __repr__(self) -> str:
-        """Give what is no secret."""
-        return f"{type(self).__name__}(id={self.id!r})"
 
 
 def routes(
     clients: Clients, administration: ClientAdministration, authorize: Authorize
 ) -> Sequence[Blueprint]:
     """
-    Give the routes of service clients.
+    Return the routes of service clients.
 
     Args:
-        authorize: Gives the service that may, or refuses.
+        authorize: Function that returns the calling service if it has the scope.
     """
     return [
-        _states(clients, authorize),
-        _acts(administration, authorize),
-        _secrets(administration, authorize),
+        _read_routes(clients, authorize),
+        _client_routes(administration, authorize),
+        _secret_routes(administration, authorize),
     ]
 
 
-def _states(clients: Clients, authorize: Authorize) -> Blueprint:
+def _read_routes(clients: Clients, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("clients", __name__, url_prefix=PATH)
 
     @blueprint.get("")
@@ -131,20 +100,19 @@ def _states(clients: Clients, authorize: Authorize) -> Blueprint:
         query = parse_query(PageQuery)
         authorize(SCOPE)
         found = clients.page(after=query.after, limit=query.limit + 1)
-        states = [client_state(client) for client in found]
-        return json_response(page_of(states, query.limit, lambda client: client.id))
+        return json_response(page_of(found, query.limit, lambda client: client.id))
 
     @blueprint.get("/<client_id>")
     def get_client(client_id: str) -> Reply:
         parse_query(NoParameters)
         authorize(SCOPE)
-        return json_response(client_state(clients.one(client_id)))
+        return json_response(clients.one(client_id))
 
     return blueprint
 
 
-def _acts(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
-    blueprint = Blueprint("client_acts", __name__, url_prefix=PATH)
+def _client_routes(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("client_actions", __name__, url_prefix=PATH)
 
     @blueprint.post("")
     def create_client() -> Reply:
@@ -152,9 +120,7 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
         grantor = service(authorize(SCOPE), body.reason)
         rights = Rights(frozenset(body.scopes), body.vouches)
         created = administration.create(body.name, rights, grantor=grantor)
-        state = msgspec.structs.asdict(client_state(created.client))
-        answer = NewServiceClient(**state, secret=created.secret.secret)
-        return json_response(answer, 201, [("Location", f"{PATH}/{created.id}")])
+        return json_response(created, 201, [("Location", f"{PATH}/{created.id}")])
 
     @blueprint.patch("/<client_id>")
     def change_client(client_id: str) -> Reply:
@@ -165,7 +131,7 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
             vouches=None if body.vouches is UNSET else body.vouches,
             grantor=service(authorize(SCOPE), body.reason),
         )
-        return json_response(client_state(changed))
+        return json_response(changed)
 
     @blueprint.delete("/<client_id>")
     def delete_client(client_id: str) -> Reply:
@@ -176,7 +142,7 @@ def _acts(administration: ClientAdministration, authorize: Authorize) -> Bluepri
     return blueprint
 
 
-def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
+def _secret_routes(administration: ClientAdministration, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("client_secrets", __name__, url_prefix=PATH)
 
     @blueprint.post("/<client_id>/secrets")
@@ -184,10 +150,8 @@ def _secrets(administration: ClientAdministration, authorize: Authorize) -> Blue
         body = parse_body(AddClientSecretRequest)
         grantor = service(authorize(SCOPE), body.reason)
         created = administration.add_secret(client_id, body.expires_at, grantor=grantor)
-        state = msgspec.structs.asdict(secret_state(created.stored))
-        answer = NewClientSecret(**state, secret=created.secret)
-        # That of the client, which lists its secrets: one alone cannot be looked at.
-        return json_response(answer, 201, [("Location", f"{PATH}/{client_id}")])
+        # The location is the client, which lists its secrets: a secret has no route of its own.
+        return json_response(created, 201, [("Location", f"{PATH}/{client_id}")])
 
     @blueprint.delete("/<client_id>/secrets/<secret_id>")
     def delete_secret(client_id: str, secret_id: str) -> Reply:

@@ -1,4 +1,4 @@
-"""What one client may make of another, and what the audit trail says of it. Pure."""
+"""The rights that one client may grant to another, and their audit texts. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,45 +8,45 @@ from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 
 MAX_SECRETS = 2
-"""At once, so that a client rotates without a gap and nothing is forgotten about."""
+"""Live secrets of a client: enough to rotate without a gap, too few to forget one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
     """
-    What a client may do.
+    The rights of a client.
 
     Attributes:
-        vouches: Whether its word is a fresh sign-in of any user that it names.
+        vouches: Whether its requests count as fresh sign-ins of the users that they name.
     """
 
     scopes: frozenset[str]
     vouches: bool
 
     def minus(self, other: "Rights") -> "Rights":
-        """Give what another lacks of these."""
+        """Return the rights that `other` does not have."""
         return Rights(self.scopes - other.scopes, self.vouches and not other.vouches)
 
     def __bool__(self) -> bool:
-        """Tell whether there are any."""
+        """Return whether there are any rights."""
         return bool(self.scopes) or self.vouches
 
     def __str__(self) -> str:
-        """Write them for people."""
+        """Return the rights as a list in prose."""
         return ", ".join([*sorted(self.scopes), *(["vouching for users"] if self.vouches else [])])
 
 
 @dataclass(frozen=True, slots=True)
 class Grantor:
     """
-    Who changes clients.
+    The service or operator that changes clients.
 
     Attributes:
-        actor: As the audit trail names them.
-        rights: What they may hand on; a service's as they were when it authenticated.
-        reason: In their words.
-        client_id: Of a service; `None` for an operator.
-        secret_id: Which of its secrets the service has shown.
+        actor: Name in the audit trail.
+        rights: Rights that it may grant; those of a service are as of its authentication.
+        reason: Reason that it gave.
+        client_id: ID of a service; `None` for an operator.
+        secret_id: Secret that the service authenticated with.
     """
 
     actor: str
@@ -57,12 +57,12 @@ class Grantor:
 
 
 def operator(actor: str, reason: str | None = None) -> Grantor:
-    """Give whoever has the database: they may grant everything."""
+    """Return an operator, who has the database and may grant everything."""
     return Grantor(actor, Rights(SCOPES, vouches=True), reason)
 
 
 def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
-    """Give a service that changes clients over HTTP: it may hand on what it holds itself."""
+    """Return a service that changes clients over HTTP, which may grant the rights it has."""
     return Grantor(
         caller.client_id,
         Rights(caller.scopes, caller.vouches),
@@ -88,31 +88,31 @@ def check_may_manage_clients(rights: Rights) -> None:
 
 def check_grant(rights: Rights, grantor: Grantor) -> None:
     """
-    Refuse to hand on what the grantor does not hold: one scope would be as good as all others.
+    Refuse to grant rights that the grantor does not have: one scope would imply all others.
 
     Args:
-        rights: What would be granted, or what a new secret would be good for.
-        grantor: Who would hand it on.
+        rights: Rights to grant, or rights of the client that gets a new secret.
+        grantor: Service or operator that grants them.
 
     Raises:
         Refusal: `insufficient_scope`.
     """
-    lacking = rights.minus(grantor.rights)
-    if lacking:
+    missing = rights.minus(grantor.rights)
+    if missing:
         raise Refusal(
             Code.INSUFFICIENT_SCOPE,
-            f"A client hands on only what it holds itself, and this one lacks: {lacking}.",
+            f"A client can grant only rights it has; missing: {missing}.",
         )
 
 
 def describe_rights(rights: Rights) -> Iterator[str]:
-    """Say for the audit trail what a new client may do."""
+    """Yield audit texts for the rights of a new client."""
     yield f"scopes: {' '.join(sorted(rights.scopes))}"
     yield _vouches(rights)
 
 
 def describe_change(before: Rights, after: Rights) -> Iterator[str]:
-    """Say what is otherwise from now on: `scopes: +keys:write -users:read`."""
+    """Yield audit texts for changed rights, like `scopes: +keys:write -users:read`."""
     granted = [f"+{scope}" for scope in sorted(after.scopes - before.scopes)]
     withdrawn = [f"-{scope}" for scope in sorted(before.scopes - after.scopes)]
     if granted or withdrawn:
@@ -123,14 +123,14 @@ def describe_change(before: Rights, after: Rights) -> Iterator[str]:
 
 def audit_reason(facts: Iterable[str], reason: str | None) -> str | None:
     """
-    Join what is said of an act.
+    Return the reason of an audit event.
 
     Args:
-        facts: In words of ours.
-        reason: In the actor's words: last, so that it can be taken for nothing else.
+        facts: Texts of this service.
+        reason: Text of the actor. It comes last, so that it cannot be taken for a fact.
     """
-    said = [*facts, *([f"reason: {reason}"] if reason is not None else [])]
-    return "; ".join(said) or None
+    texts = [*facts, *([f"reason: {reason}"] if reason is not None else [])]
+    return "; ".join(texts) or None
 
 
 def _vouches(rights: Rights) -> str:

@@ -1,4 +1,4 @@
-"""What a service client may be allowed to do."""
+"""The scopes of service clients."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -7,7 +7,7 @@ from tokensvc.core.errors import Code, Refusal
 
 
 class Scope(StrEnum):
-    """A permission of a client."""
+    """A permission for one kind of request."""
 
     TOKENS_MINT = "tokens:mint"
     USERS_READ = "users:read"
@@ -25,14 +25,14 @@ SCOPES = frozenset(scope.value for scope in Scope)
 
 def check_scopes(scopes: Iterable[str]) -> frozenset[str]:
     """
-    Give the scopes as a set.
+    Return scopes as a set.
 
     Raises:
-        Refusal: `malformed_request`: none is given, or one that does not exist.
+        Refusal: `malformed_request`: the set is empty or has an unknown scope.
     """
     wanted = frozenset(str(scope) for scope in scopes)
     unknown = sorted(wanted - SCOPES)
     if unknown or not wanted:
         problem = f"Unknown: {', '.join(unknown)}." if unknown else "A client needs a scope."
-        raise Refusal(Code.MALFORMED_REQUEST, f"{problem} There are {', '.join(sorted(SCOPES))}.")
+        raise Refusal(Code.MALFORMED_REQUEST, f"{problem} Known: {', '.join(sorted(SCOPES))}.")
     return wanted

@@ -1,17 +1,22 @@
-"""The service clients as requests meet them: who authenticates, and what there is."""
+"""The service clients: authentication, and reading them."""
 
 import hmac
+from collections.abc import Mapping
 
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS
-from tokensvc.clients.store import ClientStore, StoredClient, StoredSecret
+from tokensvc.clients.state import ClientSecret, ServiceClient
+from tokensvc.clients.store import ClientStore
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
 
-_NOBODY = "svc."
-"""An id that no client has, looked up for ids that cannot exist."""
+_UNUSED_ID = "svc."
+"""An ID that no client has; it is looked up for texts that are not IDs."""
+
+_UNUSED_HASH = "-" * 64
+"""A hash that no secret has."""
 
 
 class Clients:
@@ -21,7 +26,7 @@ class Clients:
     Every method raises `Refusal` `temporarily_unavailable` when the database fails.
 
     Args:
-        clock: Decides what has expired.
+        clock: Clock that decides what has expired.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -33,64 +38,62 @@ class Clients:
         """
         Verify client credentials (RFC 6749 section 2.3.1).
 
-        An unknown id costs and answers the same as a wrong secret: one query, one hash and as many
-        comparisons as a client can have secrets.
+        An unknown ID costs the same and gets the same response as a wrong secret: one query, one
+        hash and `MAX_SECRETS` comparisons.
 
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`.
         """
         presented = hash_secret(secret)
-        client = self._store.find(client_id if is_id(client_id) else _NOBODY)
-        stored = client.secrets if client is not None else ()
-        matching = matching_secret(stored, presented)
-        if client is None or matching is None:
+        found = self._store.find(client_id if is_id(client_id) else _UNUSED_ID)
+        matching = matching_secret(found.hashes if found is not None else {}, presented)
+        if found is None or matching is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
         if not matching.is_live(self._clock()):
             raise Refusal(
                 Code.CREDENTIALS_EXPIRED, "This secret has expired: use the client's newer one."
             )
-        return ServiceCaller(client.id, client.scopes, client.vouches, matching.id)
+        rights = found.client.rights
+        return ServiceCaller(client_id, rights.scopes, rights.vouches, matching.id)
 
-    def page(self, *, after: str | None = None, limit: int | None = None) -> list[StoredClient]:
+    def page(self, *, after: str | None = None, limit: int | None = None) -> list[ServiceClient]:
         """
-        Give clients in the order of their ids.
+        Return clients, sorted by ID.
 
         Args:
-            after: The id of the last client that was seen.
-            limit: Clients at most; `None`: all.
+            after: ID of the last client of the previous page.
+            limit: Maximum number of clients; `None`: all.
         """
         with self._database.read() as connection:
             return self._store.page(connection, after=after, limit=limit)
 
-    def one(self, client_id: str) -> StoredClient:
+    def one(self, client_id: str) -> ServiceClient:
         """
-        Give a client.
+        Return a client.
 
         Raises:
             Refusal: `not_found`.
         """
-        client = self._store.find(client_id) if is_id(client_id) else None
-        if client is None:
+        found = self._store.find(client_id) if is_id(client_id) else None
+        if found is None:
             raise unknown_client()
-        return client
+        return found.client
 
 
-def matching_secret(stored: tuple[StoredSecret, ...], presented_hash: str) -> StoredSecret | None:
-    """Find the secret of that hash, with as many comparisons whatever there is to compare with."""
+def matching_secret(hashes: Mapping[ClientSecret, str], presented_hash: str) -> ClientSecret | None:
+    """Return the secret of a hash, with the same number of comparisons for every client."""
     matching = None
-    for candidate in stored + (_NO_SECRET,) * (MAX_SECRETS - len(stored)):
-        if hmac.compare_digest(candidate.secret_hash, presented_hash):
-            matching = candidate
+    for secret, secret_hash in hashes.items():
+        if hmac.compare_digest(secret_hash, presented_hash):
+            matching = secret
+    for _ in range(MAX_SECRETS - len(hashes)):
+        hmac.compare_digest(_UNUSED_HASH, presented_hash)
     return matching
 
 
-# Its hash is no hexadecimal, so nothing presented has it.
-_NO_SECRET = StoredSecret(id="", secret_hash="-" * 64, created_at=0, expires_at=None)
-
-
 def unknown_client() -> Refusal:
-    """Refuse what is about a client that is not there."""
+    """Return the refusal for a client that does not exist."""
     return Refusal(
         Code.NOT_FOUND,
-        "There is no such client: `tokensvc clients list` and GET /v1/clients show what there is.",
+        "This client does not exist: `tokensvc clients list` and GET /v1/clients list all.",
     )

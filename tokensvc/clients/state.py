@@ -1,8 +1,8 @@
-"""A client as it is answered and printed: everything but its secrets. Times are epoch seconds."""
+"""Service clients and their secrets, as they are returned and printed."""
 
 import msgspec
 
-from tokensvc.clients.store import StoredClient, StoredSecret
+from tokensvc.clients.rules import Rights
 
 
 class ClientSecret(msgspec.Struct, frozen=True):
@@ -22,6 +22,10 @@ class ClientSecret(msgspec.Struct, frozen=True):
     created_at: int
     expires_at: int | None
     last_used_at: int | None
+
+    def is_live(self, now: float) -> bool:
+        """Return whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
 
 
 class ServiceClient(msgspec.Struct, frozen=True):
@@ -45,19 +49,37 @@ class ServiceClient(msgspec.Struct, frozen=True):
     created_at: int
     secrets: list[ClientSecret]
 
-
-def client_state(client: StoredClient) -> ServiceClient:
-    """Give what may be known of a client."""
-    return ServiceClient(
-        id=client.id,
-        name=client.name,
-        scopes=sorted(client.scopes),
-        vouches=client.vouches,
-        created_at=client.created_at,
-        secrets=[secret_state(secret) for secret in client.secrets],
-    )
+    @property
+    def rights(self) -> Rights:
+        """The rights of the client."""
+        return Rights(frozenset(self.scopes), self.vouches)
 
 
-def secret_state(secret: StoredSecret) -> ClientSecret:
-    """Give what may be known of a secret."""
-    return ClientSecret(secret.id, secret.created_at, secret.expires_at, secret.last_used_at)
+class NewClientSecret(ClientSecret, frozen=True, kw_only=True):
+    """
+    A new client secret, shown only in this response.
+
+    Attributes:
+        secret: Secret that the client sends as its password.
+    """
+
+    secret: str
+
+    def __repr__(self) -> str:
+        """Return the name without the secret."""
+        return f"{type(self).__name__}(id={self.id!r})"
+
+
+class NewServiceClient(ServiceClient, frozen=True, kw_only=True):
+    """
+    A new service client with its secret, shown only in this response.
+
+    Attributes:
+        secret: Secret that the client sends as its password.
+    """
+
+    secret: str
+
+    def __repr__(self) -> str:
+        """Return the name without the secret."""
+        return f"{type(self).__name__}(id={self.id!r})"

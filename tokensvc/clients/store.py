@@ -1,5 +1,6 @@
-"""The rows of service clients and of their secrets, of which only hashes are known here."""
+"""The rows of service clients and of their secrets, which contain hashes only."""
 
+import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,47 +9,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.clients.rules import Rights
+from tokensvc.clients.state import ClientSecret, ServiceClient
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import client_secrets, service_clients
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSecret:
+class HashedClient:
     """
-    One secret of a client.
+    A client with the hashes of its secrets.
 
     Attributes:
-        created_at: Epoch seconds.
-        expires_at: Epoch seconds from which on it is refused; `None`: never.
-        last_used_at: Epoch seconds, to the minute; `None`: never yet.
+        hashes: Hash of each secret, as `hash_secret` returns it.
     """
 
-    id: str
-    secret_hash: str = field(repr=False)
-    created_at: int
-    expires_at: int | None
-    last_used_at: int | None = None
-
-    def is_live(self, now: float) -> bool:
-        """Tell whether it has not expired."""
-        return self.expires_at is None or now < self.expires_at
-
-
-@dataclass(frozen=True, slots=True)
-class StoredClient:
-    """A client with its secrets, oldest first."""
-
-    id: str
-    name: str
-    scopes: frozenset[str]
-    vouches: bool
-    created_at: int
-    secrets: tuple[StoredSecret, ...]
-
-    @property
-    def rights(self) -> Rights:
-        """What it may do."""
-        return Rights(self.scopes, self.vouches)
+    client: ServiceClient
+    hashes: Mapping[ClientSecret, str] = field(repr=False)
 
 
 _clients, _secrets = service_clients.c, client_secrets.c
@@ -58,8 +34,8 @@ _with_secrets = sa.select(
     _clients.scopes,
     _clients.vouches,
     _clients.created_at,
-    _secrets.id,
     _secrets.secret_hash,
+    _secrets.id,
     _secrets.created_at,
     _secrets.expires_at,
     _secrets.last_used_at,
@@ -75,46 +51,44 @@ class ClientStore:
             _with_secrets.where(_clients.id == sa.bindparam("client_id")).order_by(*_in_order)
         )
 
-    def find(self, client_id: str) -> StoredClient | None:
+    def find(self, client_id: str) -> HashedClient | None:
         """
-        Read a client as it is now.
+        Read a client in its current state.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        found = _grouped(self._by_id.fetch_all({"client_id": client_id}))
-        return found[0] if found else None
+        return _first(self._by_id.fetch_all({"client_id": client_id}))
 
     def page(
         self, connection: Connection, *, after: str | None, limit: int | None
-    ) -> list[StoredClient]:
-        """Give clients in the order of their ids, those behind `after`, at most `limit`."""
+    ) -> list[ServiceClient]:
+        """Return up to `limit` clients with IDs after `after`, sorted by ID."""
         ids = sa.select(_clients.id).order_by(_clients.id).limit(limit)
         if after is not None:
             ids = ids.where(_clients.id > after)
         query = _with_secrets.where(_clients.id.in_(ids)).order_by(*_in_order)
-        return _grouped(connection.execute(query))
+        return [found.client for found in _grouped(connection.execute(query))]
 
-    def named(self, tx: Transaction, name: str) -> StoredClient | None:
-        """Give the client of that name."""
+    def named(self, tx: Transaction, name: str) -> HashedClient | None:
+        """Return the client of that name."""
         query = _with_secrets.where(_clients.name == name).order_by(*_in_order)
-        found = _grouped(tx.execute(query))
-        return found[0] if found else None
+        return _first(tx.execute(query))
 
-    def locked(self, tx: Transaction, client_ids: Collection[str]) -> dict[str, StoredClient]:
-        """Give those clients that are there; none can be changed until this transaction ends."""
+    def locked(self, tx: Transaction, client_ids: Collection[str]) -> dict[str, ServiceClient]:
+        """Lock clients until the transaction ends, and return those that exist by ID."""
         if not client_ids:
             return {}
         are_wanted = _clients.id.in_(list(client_ids))
-        # One after the other, as everybody locks them: else two could wait for each other. And
-        # read in a later statement, which sees what was committed during the wait.
+        # Every transaction locks in this order, so that none deadlock. The read is a statement of
+        # its own, so that it returns what was committed during the wait.
         lock = sa.select(_clients.id).where(are_wanted).order_by(_clients.id).with_for_update()
         tx.execute(lock).all()
         query = _with_secrets.where(are_wanted).order_by(*_in_order)
-        return {client.id: client for client in _grouped(tx.execute(query))}
+        return {found.client.id: found.client for found in _grouped(tx.execute(query))}
 
-    def add(self, tx: Transaction, client: StoredClient) -> bool:
-        """Add a client with its secrets; `False`, and nothing done, if the name or id is taken."""
+    def add(self, tx: Transaction, client: ServiceClient) -> bool:
+        """Add a client without its secrets. Return false if its name or ID is taken."""
         row = {
             "id": client.id,
             "name": client.name,
@@ -126,61 +100,57 @@ class ClientStore:
                 tx.execute(service_clients.insert(), row)
         except sa.exc.IntegrityError:
             return False
-        for secret in client.secrets:
-            self.add_secret(tx, client.id, secret)
         return True
 
-    def add_secret(self, tx: Transaction, client_id: str, secret: StoredSecret) -> None:
+    def add_secret(
+        self, tx: Transaction, client_id: str, secret: ClientSecret, secret_hash: str
+    ) -> None:
         """Add a secret to a client."""
         row = {
             "id": secret.id,
             "client_id": client_id,
-            "secret_hash": secret.secret_hash,
+            "secret_hash": secret_hash,
             "created_at": secret.created_at,
             "expires_at": secret.expires_at,
         }
         tx.execute(client_secrets.insert(), row)
 
     def change(self, tx: Transaction, client_id: str, rights: Rights) -> None:
-        """Let a client do this and nothing else."""
+        """Set the rights of a client."""
         changed = service_clients.update().where(_clients.id == client_id)
         tx.execute(changed.values(_columns_of(rights)))
 
     def delete(self, tx: Transaction, client_id: str) -> None:
-        """Delete a client with its secrets."""
+        """Delete a client and its secrets."""
         tx.execute(service_clients.delete().where(_clients.id == client_id))
 
-    def delete_secrets(self, tx: Transaction, client_id: str, secret_ids: Iterable[str]) -> None:
-        """Delete secrets of a client that is locked."""
-        tx.execute(
-            client_secrets.delete().where(
-                _secrets.client_id == client_id, _secrets.id.in_(list(secret_ids))
-            )
-        )
+    def delete_secret(self, tx: Transaction, secret_id: str) -> None:
+        """Delete a secret of a client that is locked."""
+        tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
 
 
 def note_uses(tx: Transaction, uses: Mapping[str, int]) -> None:
     """
-    Note when secrets were last used, unless a later use is noted already.
+    Set the last use of secrets, unless a later one is stored.
 
     Args:
-        uses: Epoch seconds by the secret's id; of one that is deleted nothing is noted.
+        uses: Epoch seconds by secret ID; deleted secrets are skipped.
     """
     if not uses:
         return
-    # Before the secrets their clients, one after the other, as everybody locks them: else this
-    # and the deletion of a client could each hold a row that the other waits for.
+    # Lock the clients before their secrets, in the order that every transaction uses: otherwise
+    # this and the deletion of a client could deadlock.
     used = sa.select(_secrets.client_id).where(_secrets.id.in_(list(uses)))
     tx.execute(
         sa.select(_clients.id).where(_clients.id.in_(used)).order_by(_clients.id).with_for_update()
     )
     used_at: sa.BindParameter[int] = sa.bindparam("used_at")
-    is_news = _secrets.last_used_at.is_(None) | (_secrets.last_used_at < used_at)
+    is_later = _secrets.last_used_at.is_(None) | (_secrets.last_used_at < used_at)
     tx.execute(
         client_secrets.update()
-        .where(_secrets.id == sa.bindparam("secret_id"), is_news)
+        .where(_secrets.id == sa.bindparam("secret_id"), is_later)
         .values(last_used_at=used_at),
-        [{"secret_id": each, "used_at": time} for each, time in uses.items()],
+        [{"secret_id": secret_id, "used_at": time} for secret_id, time in uses.items()],
     )
 
 
@@ -188,23 +158,28 @@ def _columns_of(rights: Rights) -> dict[str, object]:
     return {"scopes": json.dumps(sorted(rights.scopes)), "vouches": rights.vouches}
 
 
-def _grouped(rows: Iterable[Any]) -> list[StoredClient]:
-    """Join the rows of each client, which come one for each secret."""
-    heads: dict[str, Any] = {}
-    secrets: dict[str, list[StoredSecret]] = {}
-    for row in rows:
-        heads.setdefault(row[0], row)
-        found = secrets.setdefault(row[0], [])
-        if row[5] is not None:
-            found.append(StoredSecret(*row[5:10]))
-    return [
-        StoredClient(
+def _first(rows: Iterable[Any]) -> HashedClient | None:
+    return next(iter(_grouped(rows)), None)
+
+
+def _grouped(rows: Iterable[Any]) -> list[HashedClient]:
+    """Return clients from sorted rows, one row for each secret."""
+    groups = itertools.groupby(rows, key=lambda row: row[0])
+    return [_hashed_client(list(group)) for _, group in groups]
+
+
+def _hashed_client(rows: list[Any]) -> HashedClient:
+    client_id, name, scopes, vouches, created_at = rows[0][:5]
+    # A client without secrets has one row, whose columns of a secret are null.
+    hashes = {ClientSecret(*row[6:10]): row[5] for row in rows if row[6] is not None}
+    return HashedClient(
+        ServiceClient(
             id=client_id,
-            name=head[1],
-            scopes=frozenset(json.loads(head[2])),
-            vouches=bool(head[3]),  # SQLite's driver gives 0 or 1
-            created_at=head[4],
-            secrets=tuple(secrets[client_id]),
-        )
-        for client_id, head in heads.items()
-    ]
+            name=name,
+            scopes=json.loads(scopes),
+            vouches=bool(vouches),  # SQLite's driver returns 0 or 1
+            created_at=created_at,
+            secrets=list(hashes),
+        ),
+        hashes,
+    )
