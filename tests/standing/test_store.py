@@ -1,11 +1,14 @@
 """The one read of the standing, on both databases."""
 
+import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+import tokensvc
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.standing.store import StandingStore
@@ -156,3 +159,14 @@ def test_a_standing_is_found_by_its_key(database, standings):
         plan = " ".join(str(row) for row in connection.execute(sa.text(f"{explain} {sql}")))
     assert "SEARCH user_standings" in plan or "Index Scan using user_standings_pkey" in plan
     assert standings.read("u7").floor == 7
+
+
+def test_only_standing_names_the_standing_tables():
+    """One package reads, locks and writes both tables."""
+    package = Path(tokensvc.__file__).parent
+    naming = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if re.search(r"\b(app_standing|user_standings)\b", path.read_text("utf-8"))
+    }
+    assert naming == {"database", "standing"}

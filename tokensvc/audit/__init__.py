@@ -1,7 +1,7 @@
 """
-The audit trail: who did what to whom, when and why.
+The audit trail: who did what to which target, when and why.
 
-Owns the events (`rules.py`), their rows (`store.py`), reading and purging them (`service.py`) and
-`GET /v1/audit`. An event is written in the transaction of what it reports, by whoever does it.
-What was refused is in the log. Mints are logged and counted, not audited, but for an operator's.
+Owns the events (`rules.py`), their rows (`store.py`), reading and purging (`service.py`) and
+`GET /v1/audit`. Each action writes its event in its own transaction. The log has refused actions.
+Mints are logged and counted but not audited, except those of an operator.
 """

@@ -1,4 +1,4 @@
-"""`GET /v1/audit`: the trail, newest first, filtered and paged."""
+"""Route `GET /v1/audit`: events, newest first, filtered and paged."""
 
 from typing import Annotated
 
@@ -14,30 +14,30 @@ from tokensvc.http.respond import Reply, json_response
 
 READ = "audit:read"
 
-Wanted = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
+FilterValue = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
 
 
 class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    """Which events: those that have all of these."""
+    """Query of the audit trail: events that have all of these values."""
 
-    actor: Wanted | None = None
-    action: Wanted | None = None
-    subject: Wanted | None = None
-    outcome: Wanted | None = None
-    request_id: Wanted | None = None
+    actor: FilterValue | None = None
+    action: FilterValue | None = None
+    subject: FilterValue | None = None
+    outcome: FilterValue | None = None
+    request_id: FilterValue | None = None
 
     def filters(self) -> dict[str, str]:
-        """Give what was asked for, by column."""
-        asked = msgspec.structs.asdict(self)
+        """Return the requested value of each column."""
+        members = msgspec.structs.asdict(self)
         return {
             name: value
-            for name, value in asked.items()
+            for name, value in members.items()
             if value is not None and name not in PageQuery.__struct_fields__
         }
 
 
 def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
-    """Give the route of the audit trail."""
+    """Return the route of the audit trail."""
     blueprint = Blueprint("audit", __name__)
 
     @blueprint.get("/v1/audit")

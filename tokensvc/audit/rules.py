@@ -1,15 +1,15 @@
-"""What an audit event says. No token and no secret is ever in one."""
+"""The members of an audit event. It never contains a token or a secret."""
 
 from enum import StrEnum
 
 import msgspec
 
 DONE = "ok"
-"""The outcome of every event: what was refused is in the log."""
+"""Outcome of every event. Refused actions are in the log only."""
 
 
 class Action(StrEnum):
-    """What happened: the kind of thing, then what was done to it."""
+    """Machine name of an action: the kind of its subject, then the verb."""
 
     USER_REVOKED = "user:revoked"
     USER_REVOCATION_UNDONE = "user:revocation_undone"
@@ -35,18 +35,18 @@ class Action(StrEnum):
 
 def event_id(now: float, serial: int, random_hex: str) -> str:
     """
-    Give an id that sorts by time.
+    Return an ID that sorts by time.
 
     Args:
         now: Epoch seconds.
-        serial: Orders what one process does within a millisecond.
-        random_hex: Eight digits.
+        serial: Number that orders the events of one process within a millisecond.
+        random_hex: Eight random hexadecimal digits.
     """
     return f"{first_id_at(now)}{serial & 0xFFFF:04x}{random_hex}"
 
 
 def first_id_at(now: float) -> str:
-    """Give what sorts before every id of that time and later, and behind every earlier one."""
+    """Return a text that sorts after each earlier ID and before each ID of that time or later."""
     return f"evt_{int(now * 1000):012x}"
 
 

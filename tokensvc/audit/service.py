@@ -1,4 +1,4 @@
-"""Read the audit trail, add what no other transaction holds, purge what was kept long enough."""
+"""Read and purge the audit trail, and record actions that have no transaction of their own."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,13 +10,13 @@ from tokensvc.database.engine import Database, Transaction
 
 _BATCH = 1000
 
-_LONGEST_ACT = 60
-"""Seconds. An event is dated in a transaction that others may overtake, and is seen at its end."""
+_LONGEST_ACTION = 60
+"""Seconds. An event is dated inside its transaction, but visible only after the commit."""
 
 
 class AuditTrail:
     """
-    The events of this service.
+    The audit events of this service.
 
     Args:
         retention: Seconds for which events are kept.
@@ -29,7 +29,7 @@ class AuditTrail:
 
     def record(self, context: ActionContext, action: Action, subject: str) -> None:
         """
-        Write an event of what changes nothing in the database, so that it has no transaction.
+        Write the event of an action that changes nothing else in the database.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -41,10 +41,10 @@ class AuditTrail:
         self, *, after: str | None = None, limit: int, filters: Mapping[str, str]
     ) -> list[AuditEvent]:
         """
-        Give events, newest first.
+        Return events, newest first.
 
         Args:
-            after: The id of the last event that was seen.
+            after: ID of the last event of the previous page.
             filters: Members of an event and the values that they must have.
 
         Raises:
@@ -55,35 +55,40 @@ class AuditTrail:
 
     def follow(self, limit: int, filters: Mapping[str, str]) -> Iterator[list[AuditEvent]]:
         """
-        Give the latest events, then, each time it is asked, those that have come since.
+        Yield the latest events, then at each step the events since the previous step.
 
-        None is left out. After a clock was set back some come again: their ids tell.
+        No event is left out. After the clock was set back, some events are repeated; their IDs
+        identify them.
+
+        Args:
+            limit: Maximum number of events of the first step.
+            filters: Members of an event and the values that they must have.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        looked_at = self._clock()
-        seen = {event.id for event in self._since(looked_at - _LONGEST_ACT, filters)}
+        read_at = self._clock()
+        seen = {event.id for event in self._since(read_at - _LONGEST_ACTION, filters)}
         events = self.page(limit=limit, filters=filters)[::-1]
         seen.update(event.id for event in events)
         while True:
             yield events
-            # From the last look on, however long ago; earlier, should the clock have been set back.
-            former, looked_at = looked_at, self._clock()
-            recent = self._since(min(former, looked_at) - _LONGEST_ACT, filters)
+            # From the previous read on, however long ago; earlier if the clock was set back.
+            previous, read_at = read_at, self._clock()
+            recent = self._since(min(previous, read_at) - _LONGEST_ACTION, filters)
             events = [event for event in recent if event.id not in seen]
             seen = {event.id for event in recent}
 
-    def _since(self, moment: float, filters: Mapping[str, str]) -> list[AuditEvent]:
+    def _since(self, time: float, filters: Mapping[str, str]) -> list[AuditEvent]:
         with self._database.read() as connection:
-            return store.since(connection, first_id_at(moment), filters)
+            return store.since(connection, first_id_at(time), filters)
 
     def purge(self) -> int:
         """
-        Delete what has been kept long enough, in batches that hold no lock for long.
+        Delete events that are older than the retention, in batches with short locks.
 
         Returns:
-            The number of events.
+            The number of deleted events.
 
         Raises:
             Refusal: `temporarily_unavailable`.

@@ -50,10 +50,10 @@ def page(
     connection: sa.Connection, *, after: str | None, limit: int, filters: Mapping[str, str]
 ) -> list[AuditEvent]:
     """
-    Give events, newest first.
+    Return events, newest first.
 
     Args:
-        after: The id of the last event that was seen.
+        after: ID of the last event of the previous page.
         filters: Columns and the values that they must have.
     """
     statement = _filtered(filters)
@@ -64,13 +64,13 @@ def page(
 
 
 def since(connection: sa.Connection, first: str, filters: Mapping[str, str]) -> list[AuditEvent]:
-    """Give the events from an id on, oldest first."""
+    """Return the events from an ID on, oldest first."""
     statement = _filtered(filters).where(_columns.id >= first)
     return [_event(row) for row in connection.execute(statement.order_by(_columns.id))]
 
 
 def purge(tx: sa.Connection, before: int, limit: int) -> int:
-    """Delete events from before a time, at most `limit`, and give their number."""
+    """Delete at most `limit` events from before a time, and return their number."""
     tx.execute(audit_purge.update().values(purged_before=before))
     oldest = (
         sa.select(_columns.id).where(_columns.time < before).order_by(_columns.time).limit(limit)

@@ -1,4 +1,4 @@
-"""`tokensvc audit`: who did what to whom, when and why."""
+"""`tokensvc audit`: print the audit trail."""
 
 import contextlib
 import json
@@ -13,43 +13,42 @@ from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.cli.output import at, json_option, printable
 from tokensvc.cli.session import opened_services
 
-_POLL = 1.0
-"""Seconds between two looks for new events."""
+_POLL_SECONDS = 1.0
 
 
-@click.command("audit", short_help="Show the audit trail, or follow it.")
-@click.option("--actor", help="Whose doing: a client's id, a user's, cli:LOGIN.")
+@click.command("audit", short_help="Print or follow the audit trail.")
+@click.option("--actor", help="Client ID, user ID or cli:LOGIN.")
 @click.option("--action", type=click.Choice([action.value for action in Action]))
-@click.option("--subject", help="Whom or what it was about: a user id, app, an id of a key.")
-@click.option("--outcome", help="What came of it: ok, in this version.")
-@click.option("--request-id", help="Of the request that asked for it.")
+@click.option("--subject", help="User ID, app, or ID of a client, secret or key.")
+@click.option("--outcome", help="Result of the action: ok.")
+@click.option("--request-id", help="ID of the request.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
-@click.option("--after", metavar="ID", help="Only events that are older than this one.")
-@click.option("--follow", is_flag=True, help="Then wait for further events and show them.")
+@click.option("--after", metavar="ID", help="Print only events older than this one.")
+@click.option("--follow", is_flag=True, help="Wait for further events and print them.")
 @json_option
 def audit(
-    *, limit: int, after: str | None, follow: bool, as_json: bool, **wanted: str | None
+    *, limit: int, after: str | None, follow: bool, as_json: bool, **filters: str | None
 ) -> None:
     """
-    Show the audit trail, newest first; with --follow, newest last.
+    Print the audit trail, newest first; with --follow, newest last.
 
-    With --json an event is a line. Older ones follow with --after and the id of the last line.
+    With --json each event is one line. For older events, pass the ID of the last line to --after.
     """
     if follow and after is not None:
-        raise click.UsageError("--after looks back, --follow ahead: choose one.")
-    filters = {name: value for name, value in wanted.items() if value is not None}
+        raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")
+    wanted = {name: value for name, value in filters.items() if value is not None}
     with opened_services(with_keys=False) as services:
         if not follow:
-            events = services.audit.page(after=after, limit=limit + 1, filters=filters)
+            events = services.audit.page(after=after, limit=limit + 1, filters=wanted)
             _write(events[:limit], as_json=as_json)
             if len(events) > limit:
-                click.echo(f"Older ones: --after {events[limit - 1].id}", err=True)
+                click.echo(f"For older events: --after {events[limit - 1].id}", err=True)
             return
         with contextlib.suppress(KeyboardInterrupt):
-            for events in services.audit.follow(limit, filters):
+            for events in services.audit.follow(limit, wanted):
                 _write(events, as_json=as_json)
                 sys.stdout.flush()
-                time.sleep(_POLL)
+                time.sleep(_POLL_SECONDS)
 
 
 def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
@@ -58,9 +57,9 @@ def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
 
 
 def _line(event: AuditEvent) -> str:
-    """Write an event for people; what a stranger may have written stands at the end."""
+    """Return an event as one line, with the text of untrusted clients last."""
     outcome = "" if event.outcome == DONE else f" ({event.outcome})"
     request = f"  request {event.request_id}" if event.request_id is not None else ""
     reason = f"  {event.reason}" if event.reason is not None else ""
-    audit_reason = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
-    return f"{event.id}  {at(event.time)}  {printable(audit_reason)}"
+    text = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
+    return f"{event.id}  {at(event.time)}  {printable(text)}"

@@ -1,8 +1,8 @@
 """
-The clock that dates acts: one for all instances.
+The clock that dates actions: one for all instances.
 
-On PostgreSQL the server's, so that instances whose clocks differ agree; on SQLite the host's, of
-which there is one.
+On PostgreSQL the server's clock, so that instances with different clocks agree; on SQLite the clock
+of the only host.
 """
 
 import sqlalchemy as sa
@@ -15,10 +15,10 @@ _EPOCH = sa.select(sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Fl
 
 class DatabaseClock:
     """
-    Reads that clock.
+    The clock of a database.
 
     Args:
-        host: Seconds since the epoch on this host.
+        host: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, host: Clock) -> None:
@@ -28,16 +28,16 @@ class DatabaseClock:
 
     def read(self, tx: Transaction) -> float:
         """
-        Give the time now, in epoch seconds, in a statement of its own.
+        Return the current time in epoch seconds, read in a statement of its own.
 
-        `now()` would be as old as the transaction, and `clock_timestamp()` inside a statement that
-        waits for a lock as old as the wait: so call this after the lock is held.
+        Call it after the lock is held: `now()` is as old as the transaction, and
+        `clock_timestamp()` in a statement that waits for a lock is as old as the wait.
         """
         return self._host() if self._is_host else float(tx.scalar(_EPOCH) or 0.0)
 
     def __call__(self) -> float:
         """
-        Give the time now, outside any transaction.
+        Return the current time in epoch seconds, outside any transaction.
 
         Raises:
             Refusal: `temporarily_unavailable`.

@@ -1,7 +1,7 @@
 """
-The tables as the code of this release knows them; `migrations/` is how a database gets there.
+The tables of this release; `migrations/` creates and changes them in a database.
 
-Times are integer epoch seconds. Constraints hold what a bug would otherwise break silently.
+Times are integer epoch seconds. Constraints protect what a bug would otherwise break silently.
 """
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ user_standings = sa.Table(
     sa.Column("suspended_at", sa.BigInteger),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="user_floor"),
 )
-"""Who was ever revoked or suspended. No row: a clean standing."""
+"""Users who were ever revoked or suspended. A user without a row has a clean standing."""
 
 app_standing = sa.Table(
     "app_standing",
@@ -29,7 +29,7 @@ app_standing = sa.Table(
     sa.CheckConstraint("id = 1", name="app_single_row"),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="app_floor"),
 )
-"""One row, for everyone; its lock orders the changes of the ring of Stream keys."""
+"""One row, for all users. Its lock orders changes of the ring of Stream keys."""
 
 stream_keys = sa.Table(
     "stream_keys",
@@ -79,7 +79,7 @@ service_clients = sa.Table(
     sa.CheckConstraint("id LIKE 'svc.%'", name="service_client_id"),
     sa.UniqueConstraint("name", name="service_client_name"),
 )
-"""`scopes` is a JSON array of texts."""
+"""`scopes` is a JSON array of strings."""
 
 client_secrets = sa.Table(
     "client_secrets",
@@ -123,7 +123,7 @@ audit_events = sa.Table(
     sa.Index("audit_events_by_actor", "actor", "id"),
     sqlite_with_rowid=False,
 )
-"""Append-only by triggers: nothing is updated, and only what `audit_purge` covers is deleted."""
+"""Append-only by triggers: no update, and only rows that `audit_purge` covers can be deleted."""
 
 audit_purge = sa.Table(
     "audit_purge",
@@ -148,7 +148,11 @@ revocations = sa.Table(
     sa.CheckConstraint("kind IN ('revocation', 'suspension')", name="revocation_kind"),
     sa.Index("revocations_by_user", "user_id", "id"),
 )
-"""Acts that moved a cut-off, in the order of their ids; without `user_id`, everyone's."""
+"""
+Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.
+
+`settled` says that the cut-off was confirmed: compared with the clock after the commit.
+"""
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'moot')")
 
@@ -180,7 +184,7 @@ deliveries = sa.Table(
         postgresql_where=_open_deliveries,
     ),
 )
-"""What Stream is to hold of a cut-off or a profile, and what it is known to hold."""
+"""The version of each cut-off or profile that Stream must have, and the one it is known to have."""
 
 profiles = sa.Table(
     "profiles",
@@ -189,7 +193,7 @@ profiles = sa.Table(
     sa.Column("profile", sa.Text, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
 )
-"""The user object that Stream is to hold, as JSON."""
+"""The user objects that Stream must have, as JSON."""
 
 unnamed_mints = sa.Table(
     "unnamed_mints",
@@ -197,4 +201,4 @@ unnamed_mints = sa.Table(
     sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("count", sa.BigInteger, nullable=False),
 )
-"""Mints that named no Stream key, by the hour (epoch seconds at its beginning)."""
+"""Mints that named no Stream key, counted by hour (epoch seconds of its start)."""

@@ -1,8 +1,7 @@
 """
-Acts that take tokens away, and give them back: sign out everywhere, suspend, everyone, undo.
+The actions that revoke and suspend users or the app, and their undo and reinstatement.
 
-Owns the decisions (`rules.py`, pure), the acts' rows and the locks (`store.py`), the acts
-themselves (`service.py`) and their HTTP. An act, its audit event and its mark for delivery to
-Stream are one transaction. Leaves to `standing` whom a cut-off covers, and to `delivery` how Stream
-hears of it.
+Owns the decisions (`rules.py`, pure), the rows of revocations (`store.py`), the actions
+(`service.py`) and their routes. An action, its audit event and its pending delivery to Stream are
+one transaction. `standing` decides which sign-ins a cut-off refuses; `delivery` sends it to Stream.
 """

@@ -193,7 +193,7 @@ class Revocations:
         Move the cut-off again if its commit was so slow that the cut-off has passed.
 
         From the commit on, every read sees the revocation. A token of an earlier read has an `iat`
-        that is at most the time of the commit, so the clock is read here, after it.
+        that is at most the time of the commit, so the clock is read after the commit.
         """
         with self._database.write() as tx:
             standing = standings.lock(tx, target)

@@ -1,5 +1,5 @@
 """
-The standing of a user: what decides, beside the credential, whether a token may be minted.
+The standing of a user: suspension, cut-off and floor, combined with those of the app.
 
-Owns the cut-off arithmetic (pure, `rules.py`) and the one read of the standing (`store.py`).
+Owns both standing tables (`store.py`) and the arithmetic of cut-offs (`rules.py`, pure).
 """

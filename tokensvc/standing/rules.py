@@ -1,4 +1,4 @@
-"""Whom a cut-off covers, and when a token may say that it was issued. Pure functions."""
+"""Which sign-ins a cut-off refuses, and which issue time a token may have. Pure functions."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Standing:
     """
-    One read of a user's and the app's standing.
+    One read of the standings of a user and the app.
 
     Attributes:
-        now: Epoch seconds, read before or in the statement that read the rest. A later reading
-            would let a token outlive a cut-off that was set in between.
-        suspended: No token at all, whatever the credential.
-        tokens_valid_after: The cut-off that stands, the higher of the user's and the app's;
-            `None` when none does.
-        floor: The highest cut-off ever set for the user or the app. Undo does not lower it.
-        ring_version: The version of the ring of Stream keys at that moment.
+        now: Epoch seconds, read before or in the statement that read the rest. With a later time,
+            a token could outlive a cut-off that was set in between.
+        suspended: Whether all tokens are refused.
+        tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
+            none is in effect.
+        floor: Highest cut-off ever set for the user or the app. An undo does not lower it.
+        ring_version: Version of the ring of Stream keys at that moment.
     """
 
     now: int
@@ -27,10 +27,13 @@ class Standing:
 
 def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:
     """
-    Give the earliest sign-in that a cut-off does not cover, or `None` while none stands.
+    Return the earliest sign-in time that the cut-off accepts; `None` if no cut-off is in effect.
 
-    A clock that may run ahead of ours stamps a sign-in from before the cut-off later than it was;
-    in doubt the sign-in is covered.
+    A clock that is ahead stamps a sign-in from before the cut-off later than it was. In doubt the
+    sign-in is refused.
+
+    Args:
+        clock_ahead: Seconds by which the issuer's clock may be ahead.
     """
     if standing.tokens_valid_after is None:
         return None
@@ -39,11 +42,11 @@ def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:
 
 def issued_at(standing: Standing, skew: int) -> int | None:
     """
-    Give the `iat` of a token minted now, or `None` while the cut-off still lies ahead.
+    Return the `iat` of a token minted now; `None` while the floor is in the future.
 
-    Back-dated by `skew`, since Stream refuses a token from the future with code 42, which is fatal
-    to its JavaScript client; never before `floor`, since Stream would refuse that with code 40 and
-    the client would ask again in a loop.
+    The time is backdated by `skew` seconds, because Stream refuses a token from the future with
+    code 42, which is fatal to its JavaScript client. It is never before the floor, because Stream
+    would refuse that token with code 40 and the client would request tokens in a loop.
     """
     if standing.floor > standing.now:
         return None
