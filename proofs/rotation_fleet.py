@@ -116,7 +116,9 @@ class Fleet:
             former = set(service.worker_pids())
             service.process.send_signal(signal.SIGHUP)
             _wait(partial(_is_renewed, service, former), "a reload")
-            refused = [line for line in service.log_lines() if line["event"] == "reload_refused"]
+            refused = [
+                line for line in service.log_lines() if line["event"] == "settings_reload_failed"
+            ]
             assert not refused, refused
 
 

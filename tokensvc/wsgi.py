@@ -4,10 +4,10 @@ import atexit
 
 from tokensvc.app import container, mount, startup
 
-_services = container.build(startup.settings_of_process())
+_services = container.build(startup.process_settings())
 _services.start()
-# A call to Stream that is cut off would have to be made twice more, a minute apart; what was used
-# since the last minute would never be written.
+# Without it, an interrupted call to Stream would be repeated twice, a minute apart, and the usage
+# since the last write would be lost.
 atexit.register(_services.stop)
 
 app = mount.build_app(_services)

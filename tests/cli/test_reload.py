@@ -99,7 +99,7 @@ def test_a_good_change_is_in_force(reloadable):
     assert not reloadable.allows("https://one.example")
     assert reloadable.takes("metrics-token-number-two")
     assert not reloadable.takes("metrics-token-number-one")
-    assert not reloadable.events("reload_refused")
+    assert not reloadable.events("settings_reload_failed")
 
 
 @pytest.mark.sec(61)
@@ -117,8 +117,8 @@ def test_a_faulty_change_leaves_the_former_settings_in_force(reloadable, tmp_pat
     for number, (text, told) in enumerate(faults, start=1):
         reloadable.toml.write_text("log.level = 'error'\n" + text)
         reloadable.reload()
-        assert len(reloadable.events("reload_refused")) == number
-        assert told in reloadable.events("reload_refused")[-1]["detail"]
+        assert len(reloadable.events("settings_reload_failed")) == number
+        assert told in reloadable.events("settings_reload_failed")[-1]["detail"]
         assert reloadable.allows("https://one.example")
     reloadable.lose_workers()
     assert reloadable.allows("https://one.example")
@@ -138,7 +138,7 @@ def test_what_takes_a_restart_is_told(reloadable, tmp_path):
     (told,) = reloadable.events("restart_needed")
     assert told["settings"] == ["threads", "metrics.bind"]
     assert reloadable.allows("https://two.example")
-    assert not reloadable.events("reload_refused")
+    assert not reloadable.events("settings_reload_failed")
 
 
 def test_a_file_of_keys_that_is_missing_stops_the_start(tmp_path, tokensvc):

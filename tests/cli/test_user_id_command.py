@@ -39,7 +39,7 @@ def test_a_hashed_subject_cannot_come_back(user_id):
     assert encoded.json["user_id"].startswith("o-")
     decoded = user_id("decode", encoded.json["user_id"])
     assert decoded.code == 1
-    assert "cannot be undone" in decoded.out + decoded.err
+    assert "cannot be reversed" in decoded.out + decoded.err
 
 
 def test_a_subject_cannot_steer_the_terminal(user_id):

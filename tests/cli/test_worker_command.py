@@ -127,8 +127,8 @@ def test_faulty_settings_leave_a_worker_as_it_was(worker, stream):
         worker.write(keys)
         worker.toml.write_text(toml)
         worker.reload()
-        worker.wait_for("reload_refused", number)
-        assert told in worker.events("reload_refused")[-1]["detail"]
+        worker.wait_for("settings_reload_failed", number)
+        assert told in worker.events("settings_reload_failed")[-1]["detail"]
     assert not worker.events("worker_reloaded")
     own = {**worker.settings, "TOKENSVC_CONFIG": "", "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
     assert Tokensvc(worker.folder, own)("users", "suspend", "ada").code == 0

@@ -58,7 +58,7 @@ def test_the_key_file_becomes_a_setting_by_hup(tmp_path):
         instance.reload(NEW)
         assert mints(instance, headers)
         assert instance.is_ready()
-        assert "reload_refused" not in instance.events()
+        assert "settings_reload_failed" not in instance.events()
         assert not key_file.exists()
 
 
@@ -76,4 +76,4 @@ def test_a_copy_of_the_key_file_takes_one_restart(tmp_path):
         assert command(tmp_path, "keys", "reencrypt", **settings)["remaining"] == {}
         instance.reload(NEW)
         assert mints(instance, headers)
-        assert "reload_refused" not in instance.events()
+        assert "settings_reload_failed" not in instance.events()

@@ -106,6 +106,11 @@ def fleet(tmp_path, postgres_url):
         yield Fleet(instances, basic(client), tmp_path, settings)
 
 
+def reload_failures(instance):
+    lines = instance.service.log_lines()
+    return [line for line in lines if line["event"] == "settings_reload_failed"]
+
+
 def test_encryption_keys_are_rolled_without_a_gap(fleet):
     """The new one last everywhere, then first everywhere, then reencrypt, then without the old."""
     one, two = fleet.instances
@@ -128,7 +133,7 @@ def test_encryption_keys_are_rolled_without_a_gap(fleet):
         instance.reload(NEW)
         fleet.add(instance)
         assert fleet.works()
-        assert not {"reload_refused", "stream_keys_unreadable"} & set(instance.events())
+        assert not {"settings_reload_failed", "stream_keys_unreadable"} & set(instance.events())
 
 
 def test_a_key_that_is_dropped_too_early_is_not_let_go(fleet):
@@ -136,13 +141,15 @@ def test_a_key_that_is_dropped_too_early_is_not_let_go(fleet):
     one, two = fleet.instances
     (missing,) = Vault([OLD]).fingerprints
     one.reload(NEW)
-    (refused,) = [line for line in one.service.log_lines() if line["event"] == "reload_refused"]
+    (refused,) = [
+        line for line in one.service.log_lines() if line["event"] == "settings_reload_failed"
+    ]
     assert missing in refused["detail"]
     assert OLD not in json.dumps(refused)
     assert fleet.works()
     fleet.add(one)
     assert fleet.works()
-    assert two.events().count("reload_refused") == 0
+    assert two.events().count("settings_reload_failed") == 0
 
 
 def test_a_faulty_file_leaves_the_former_keys_in_force(fleet):
@@ -150,7 +157,9 @@ def test_a_faulty_file_leaves_the_former_keys_in_force(fleet):
     one = fleet.instances[0]
     for number, content in enumerate(["no-key-at-all", "", OLD[:-4]], start=1):
         one.reload(content)
-        refused = [line for line in one.service.log_lines() if line["event"] == "reload_refused"]
+        refused = [
+            line for line in one.service.log_lines() if line["event"] == "settings_reload_failed"
+        ]
         assert len(refused) == number
         assert "TOKENSVC_ENCRYPTION_KEYS_FILE" in refused[-1]["detail"]
         assert not content or content not in json.dumps(refused)

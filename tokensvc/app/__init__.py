@@ -1,6 +1,6 @@
 """
 Start-up, and the only place that builds objects from settings.
 
-Owns the container (`container.py`), the routes that are mounted (`mount.py`) and what comes before
-the first request (`startup.py`).
+`container.py` builds, `mount.py` mounts the routes, `startup.py` prepares the settings and the
+database, `background.py` has the loop of all background threads.
 """

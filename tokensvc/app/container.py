@@ -1,11 +1,10 @@
-"""Settings become objects here, and nowhere else: `build` in each process, then `build_app`."""
+"""Builds all objects from the settings. Each process calls `build`."""
 
 import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from tokensvc.app.background import BackgroundLoop
@@ -16,7 +15,6 @@ from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
-from tokensvc.core.errors import StartupError
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.sender import Sender
@@ -32,20 +30,20 @@ from tokensvc.limits.service import Limiter
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.store import StandingStore
-from tokensvc.stream.api import StreamApi, check_key
+from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
 _BACKGROUND_THREADS = 6
 """Threads that use the database and serve no request: five loops and the readiness probe."""
 
 _ISSUER_KEYS_INTERVAL = 1.0
-"""Seconds between two looks at what is due: a clock can be set, and a host can sleep."""
+"""Seconds between two checks for due fetches; short, since a clock can be set or a host sleep."""
 
 _DELIVERY_INTERVAL = 0.2
-"""Seconds between two looks for due deliveries: the maximum that a revocation waits for."""
+"""Seconds between two checks for due deliveries: the maximum delay of a revocation."""
 
 _USAGE_INTERVAL = 60.0
-"""Seconds between two writes of usage: what a crash can lose."""
+"""Seconds between two writes of usage, which a crash loses."""
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the audit trail."""
@@ -53,7 +51,7 @@ _PURGE_INTERVAL = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What routes and commands call."""
+    """The objects that routes and commands call."""
 
     settings: Settings
     database: Database
@@ -74,7 +72,7 @@ class Services:
     other_loops: tuple[BackgroundLoop, ...]
 
     def start(self) -> None:
-        """Start the background threads of a process that serves requests."""
+        """Start the background loops of a process that serves requests."""
         self.issuers.prepare()
         if self.deliveries.delivers and self.settings.worker.embedded:
             self.delivery_loop.start()
@@ -82,19 +80,19 @@ class Services:
             loop.start()
 
     def stop(self) -> None:
-        """Let the background threads finish what they have started, delivery first."""
+        """Stop the background loops after their current step, delivery first."""
         self.sender.stop()
         for loop in (self.delivery_loop, *self.other_loops):
             loop.stop()
 
     def close(self) -> None:
-        """Stop the background threads and close the connections."""
+        """Stop the background loops and close the database connections."""
         self.stop()
         self.database.close()
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the database, with a connection for each thread."""
+    """Open the database with one connection per thread."""
     return Database.open(
         settings.database_url.get_secret_value(), pool_size=settings.threads + _BACKGROUND_THREADS
     )
@@ -102,21 +100,20 @@ def open_database(settings: Settings) -> Database:
 
 def open_vault(settings: Settings) -> Vault:
     """
-    Take the encryption keys of the settings, or the one beside a SQLite file.
+    Return a vault with the encryption keys of the settings, or with the key file of SQLite.
 
     Raises:
-        StartupError: There is none, or it cannot be used.
+        StartupError: The key file cannot be used.
     """
-    if settings.encryption_keys:
-        return Vault([key.get_secret_value() for key in settings.encryption_keys])
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
     path = key_file(settings)
-    if path is None:
-        raise StartupError("encryption_keys: PostgreSQL needs them.")
-    return Vault([load_or_make_key_file(path)])
+    if not keys and path is not None:
+        keys = [load_or_make_key_file(path)]
+    return Vault(keys)
 
 
 def key_file(settings: Settings) -> Path | None:
-    """Give where the encryption key is that SQLite has when the settings have none."""
+    """Return the path of SQLite's encryption key, for settings without one."""
     path = settings.sqlite_path
     return None if path is None else path.with_name(f"{path.name}.key")
 
@@ -125,13 +122,13 @@ def build(
     settings: Settings, *, issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore
 ) -> Services:
     """
-    Build what routes and commands call. Nothing here waits for a network.
+    Build all services. Does not wait for a network.
 
     Args:
-        issuer_keys: Makes the store of issuers' keys.
+        issuer_keys: Factory of the store for issuers' keys.
 
     Raises:
-        StartupError: What the operator must change first.
+        StartupError: The operator must change something first.
     """
     database = open_database(settings)
     clock = DatabaseClock(database, system_clock)
@@ -139,7 +136,7 @@ def build(
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
-    # Where requests wait for what is outside, whatever it is: half of the threads stay free.
+    # Requests that wait for other services use at most half of the threads.
     wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
     issuers = _issuers(settings, issuer_keys(database), wait_slots)
     secret_usage = SecretUsage(database, system_clock)
@@ -236,14 +233,11 @@ def _rotation(
     vault: Vault,
     wait_slots: threading.Semaphore,
 ) -> StreamKeyRotation:
-    ask_stream = partial(check_key, base_url=settings.stream.base_url, clock=system_clock)
-    return StreamKeyRotation(
-        database,
-        clock,
-        vault,
-        lambda api_key, secret: ask_stream(api_key=api_key, secret=secret),
-        wait_slots=wait_slots,
-    )
+    def check(api_key: str, secret: bytes) -> KeyCheck:
+        base_url = settings.stream.base_url
+        return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
+
+    return StreamKeyRotation(database, clock, vault, check, wait_slots=wait_slots)
 
 
 def _sender(
@@ -261,7 +255,7 @@ def _sender(
 
 
 def _sources(settings: Settings) -> list[Source]:
-    """Give where user ids come from, as revocations see it."""
+    """Return the sources of user IDs."""
     return [
         Source(prefix=issuer.user_id_prefix, by_issue_time=issuer.sign_in_time == "iat")
         for issuer in settings.issuers

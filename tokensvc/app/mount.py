@@ -1,4 +1,4 @@
-"""Mount every route on the application."""
+"""Mounts all routes on the application."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from tokensvc.tokens import routes as token_routes
 
 
 def build_app(services: Services) -> ServiceApp:
-    """Mount every route."""
+    """Return the application with all routes."""
     settings = services.settings
     metrics_bind = settings.metrics.bind
     config = HttpConfig(

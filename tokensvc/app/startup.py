@@ -1,8 +1,8 @@
 """
-What comes before the first request: the settings of the process, and a database that is ready.
+Prepares a process for its first request: the settings, and a database that can be used.
 
-`load_settings` for a command, `settings_of_process` for what stays, `reload` for HUP; `prepare`
-before the fork. Leaves building to `container`.
+Commands call `load_settings`; processes that stay call `process_settings` and `reload`. `prepare`
+runs before the fork. `container` builds the objects.
 """
 
 import os
@@ -12,60 +12,60 @@ from contextlib import contextmanager
 import structlog
 
 from tokensvc.app import container
-from tokensvc.config import loader as settings_module
+from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.telemetry import logging, redaction
 
-_FIXED = ("bind", "workers", "threads")
-"""Settings that gunicorn's master takes up once; so are `metrics.bind` and the SQLite file."""
+_RESTART_ONLY = ("bind", "workers", "threads")
+"""Settings that gunicorn's master applies only once; so are `metrics.bind` and the SQLite file."""
 
 NO_ACTIVE_KEY = (
-    "No Stream key is there to sign tokens: set STREAM_API_KEY and STREAM_API_SECRET, as "
-    "Stream's dashboard shows them; or, once the ring has keys, let one sign with "
+    "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "
+    "dashboard. If the key ring already has keys, activate one with "
     "`tokensvc stream-keys activate`."
 )
 
 _DAMAGED_KEY = (
-    "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Give it "
-    "back with `tokensvc stream-keys add {api_key} --without-lost-keys`; or, once another key is "
-    "active, end it with `tokensvc stream-keys retire {id}`."
+    "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Restore it "
+    "with `tokensvc stream-keys add {api_key} --without-lost-keys`; or activate another key, then "
+    "retire it with `tokensvc stream-keys retire {id}`."
 )
 
-_STAYS = "the former settings stay in force"
+_PREVIOUS_STAY = "the previous settings stay in effect"
 
 _log = structlog.get_logger(__name__)
 
 
 def load_settings() -> Settings:
     """
-    Read the settings from the environment, and log as they say.
+    Read the settings from the environment and configure the log.
 
     Raises:
-        SettingsError: With every fault.
+        SettingsError: At least one setting is invalid.
     """
-    settings = settings_module.load(os.environ)
+    settings = loader.load(os.environ)
     redaction.register_secrets(settings.secret_values())
     logging.configure(settings.log)
     return settings
 
 
 class _ProcessSettings:
-    """The settings that a gunicorn master has read for its workers, or `tokensvc worker` read."""
+    """The settings that a gunicorn master read for its workers, or that `tokensvc worker` read."""
 
     settings: Settings | None = None
 
 
-def settings_of_process() -> Settings:
+def process_settings() -> Settings:
     """
-    Give the settings that were read before the fork; read them if none were.
+    Return the settings of this process, or read them if it is the first call.
 
-    So that a worker that starts later, or after a faulty change, runs with what its siblings have.
+    A worker that starts later, or after an invalid change, gets what the master read.
 
     Raises:
-        SettingsError: With every fault.
+        SettingsError: At least one setting is invalid.
     """
     if _ProcessSettings.settings is None:
         _ProcessSettings.settings = load_settings()
@@ -74,62 +74,67 @@ def settings_of_process() -> Settings:
 
 def reload() -> bool:
     """
-    Read the settings again, for what is built from now on.
+    Read the settings again, for workers that start from now on.
 
     Returns:
-        Whether they are in force; what is refused is logged, and the former stay.
+        Whether they are in effect. Invalid ones are logged, and the previous settings stay.
     """
     try:
-        _apply(settings_of_process())
+        _apply_new_settings(process_settings())
     except (SettingsError, StartupError) as error:
-        _log.error("reload_refused", detail=str(error), hint=_STAYS)
+        _log.error("settings_reload_failed", detail=str(error), hint=_PREVIOUS_STAY)
     except Exception as error:  # noqa: BLE001 - it would end the process, and with it the service
-        _log.error("reload_refused", detail=type(error).__name__, hint=_STAYS, exc_info=error)
+        _log.error(
+            "settings_reload_failed",
+            detail=type(error).__name__,
+            hint=_PREVIOUS_STAY,
+            exc_info=error,
+        )
     else:
         return True
     return False
 
 
-def _apply(former: Settings) -> None:
-    settings = settings_module.load(os.environ)
-    redaction.register_secrets(settings.secret_values())  # first, since a refusal is logged too
-    settings, unchanged = _keep_what_is_fixed(former, settings)
+def _apply_new_settings(previous: Settings) -> None:
+    settings = loader.load(os.environ)
+    redaction.register_secrets(settings.secret_values())  # first, since a failure is logged too
+    settings, ignored = _keep_restart_only(previous, settings)
     prepare(settings)
     logging.configure(settings.log)
-    if unchanged:
+    if ignored:
         _log.warning(
             "restart_needed",
-            settings=unchanged,
-            hint="their changes are not in force: they take a restart",
+            settings=ignored,
+            hint="restart to apply these settings",
         )
     _ProcessSettings.settings = settings
 
 
-def _keep_what_is_fixed(former: Settings, settings: Settings) -> tuple[Settings, list[str]]:
+def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings, list[str]]:
     """
-    Take back what a running master cannot change: its sockets, its processes, a locked file.
+    Keep the previous values of what a running master cannot change.
 
     Returns:
-        The settings that can be in force, and the names of those whose change cannot.
+        The settings to apply, and the names of those whose change is ignored.
     """
-    fixed = [name for name in _FIXED if getattr(former, name) != getattr(settings, name)]
-    if former.sqlite_path != settings.sqlite_path:
-        fixed.append("database_url")
-    kept = {name: getattr(former, name) for name in fixed}
-    if former.metrics.bind != settings.metrics.bind:
-        fixed.append("metrics.bind")
-        kept["metrics"] = settings.metrics.model_copy(update={"bind": former.metrics.bind})
-    return settings.model_copy(update=kept), fixed
+    ignored = [name for name in _RESTART_ONLY if getattr(previous, name) != getattr(settings, name)]
+    if previous.sqlite_path != settings.sqlite_path:
+        ignored.append("database_url")
+    kept = {name: getattr(previous, name) for name in ignored}
+    if previous.metrics.bind != settings.metrics.bind:
+        ignored.append("metrics.bind")
+        kept["metrics"] = settings.metrics.model_copy(update={"bind": previous.metrics.bind})
+    return settings.model_copy(update=kept), ignored
 
 
 def prepare(settings: Settings) -> None:
     """
-    Bring the database to where the service can start, and build what a worker will build.
+    Prepare the database, and build once what a worker will build.
 
-    A worker that cannot be built ends the whole service, so this is asked before the fork.
+    A worker that cannot be built ends the whole service, so this runs before the fork.
 
     Raises:
-        StartupError: What the operator must change first.
+        StartupError: The operator must change something first.
     """
     with _prepared_database(settings):
         services = container.build(settings)
@@ -141,10 +146,10 @@ def prepare(settings: Settings) -> None:
 
 def prepare_schema(settings: Settings) -> None:
     """
-    Bring the database to where its keys can be put in order, whatever they and the settings say.
+    Prepare the database only, for commands that repair its keys.
 
     Raises:
-        StartupError: What the operator must change first.
+        StartupError: The operator must change something first.
     """
     with _prepared_database(settings):
         pass
@@ -152,7 +157,7 @@ def prepare_schema(settings: Settings) -> None:
 
 @contextmanager
 def _prepared_database(settings: Settings) -> Iterator[None]:
-    """SQLite is migrated; a shared database never is by surprise, `tokensvc migrate` does it."""
+    """Migrate SQLite. Only `tokensvc migrate` migrates PostgreSQL, which other hosts may use."""
     database = container.open_database(settings)
     try:
         if database.dialect == "sqlite":
@@ -177,5 +182,5 @@ def _prepare_keys(services: container.Services) -> None:
 
 
 def damaged_key_message(key: StreamKeyInfo) -> str:
-    """Say what to do about a key whose secret cannot be read with any encryption key."""
+    """Return what to do about a key whose secret no encryption key can decrypt."""
     return _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)

@@ -1,8 +1,7 @@
 """
-The command line: one file a noun, on the services that the routes call.
+The command line: one file per noun, on the same services as the routes.
 
-Owns what operators read and type. Ends with 0 when it is done, 1 when it failed or the answer is
-no, 2 when it was called wrongly.
+Exit status: 0 on success, 1 on failure or if a check found a problem, 2 on wrong usage.
 """
 
 from typing import Any
@@ -29,29 +28,29 @@ from tokensvc.core.errors import Refusal, StartupError
 
 
 class _Commands(click.Group):
-    """Commands whose expected failures are told in a sentence instead of a traceback."""
+    """Commands that print expected failures as one sentence, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            raise click.ClickException(f"the settings do not do:\n{error}") from error
+            raise click.ClickException(f"Invalid settings:\n{error}") from error
         except StartupError as error:
             raise click.ClickException(str(error)) from error
         except Refusal as refusal:
-            why = f" ({refusal.reason})" if refusal.reason else ""
-            raise click.ClickException(f"{refusal.detail}{why}") from refusal
+            reason = f" ({refusal.reason})" if refusal.reason else ""
+            raise click.ClickException(f"{refusal.detail}{reason}") from refusal
 
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Settings come from TOKENSVC_… variables, STREAM_API_KEY and STREAM_API_SECRET, and the "
-    "TOML file that TOKENSVC_CONFIG names. `tokensvc doctor` tells what is wrong with them.",
+    epilog="Settings: TOKENSVC_… variables, STREAM_API_KEY, STREAM_API_SECRET, and the TOML file "
+    "named by TOKENSVC_CONFIG. `tokensvc doctor` checks them.",
 )
 @click.version_option(tokensvc.__version__, prog_name="tokensvc")
 def main() -> None:
-    """Answer a Stream Chat tokenProvider: verified users in, expiring user tokens out."""
+    """Mint Stream Chat user tokens for verified users."""
 
 
 for _command in (

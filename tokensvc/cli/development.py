@@ -1,9 +1,9 @@
 """
-`make run`: the service with everything that a newcomer needs, and lines to copy.
+`make run`: the service with development settings, and commands to copy.
 
-Makes its files once, under `var/`, readable by their owner alone: the settings, the key of an
-identity provider that signs in a demo user, and the secret of a demo backend. For development only:
-the service refuses these settings in production.
+Creates its files once, under `var/`, with mode 0600: the settings, the key of a development issuer
+that signs in a demo user, and the secret of a demo backend. The service refuses these settings in
+production.
 """
 
 import json
@@ -48,9 +48,9 @@ START_SECONDS = 30.0
 @click.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
 def main(bind: str) -> None:
-    """Run the service for development, and print lines that work as they stand."""
+    """Run the service for development, and print commands that work unchanged."""
     host, port = development_guide.split_bind(bind)
-    development_guide.check_not_taken(host, port)
+    development_guide.check_port_free(host, port)
     addresses = development_guide.addresses(host)
     issuer = DevelopmentIssuer(
         FOLDER / "development-issuer.pem",
@@ -75,27 +75,29 @@ def main(bind: str) -> None:
 
 
 def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Path:
-    """Make the settings once, and add what depends on this start."""
+    """Write the settings file once, and set the variables of this start."""
     api_key = os.environ.get("STREAM_API_KEY")
-    # Each Stream key has a database of its own: the ring of one must not meet the pair of another.
+    # Each Stream key has its own database, because one service has one Stream app.
     suffix = "" if api_key is None else "-" + re.sub(r"[^A-Za-z0-9]", "_", api_key)
     settings_file = FOLDER / f"development{suffix}.toml"
     database = FOLDER / f"tokensvc{suffix}.db"
-    _keep(settings_file, _settings(database, issuer, needs_stream_key=api_key is None))
+    _create_private_file(
+        settings_file, _settings_text(database, issuer, needs_stream_key=api_key is None)
+    )
     os.environ["TOKENSVC_CONFIG"] = str(settings_file)
     os.environ["TOKENSVC_BIND"] = bind
     if addresses:
-        written = tomllib.loads(settings_file.read_text("utf-8"))
-        hosts = [*written["hosts"]["allowed"], *addresses]
+        settings = tomllib.loads(settings_file.read_text("utf-8"))
+        hosts = [*settings["hosts"]["allowed"], *addresses]
         os.environ.setdefault("TOKENSVC_HOSTS__ALLOWED", json.dumps(hosts))
     return settings_file
 
 
-def _settings(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bool) -> str:
+def _settings_text(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bool) -> str:
     accepted = issuer.issuer_settings()
     names = ["localhost", "127.0.0.1", EMULATOR]
     lines = [
-        "# Made by `make run`, for development alone. Change it as you like, or delete it.",
+        "# Created by `make run`, for development only. You can change or delete it.",
         'environment = "development"',
         f"database_url = {json.dumps(f'sqlite:///{database}')}",
         "",
@@ -114,8 +116,8 @@ def _settings(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bo
     if needs_stream_key:
         lines += [
             "",
-            "# Stream knows no such key, and takes none of its tokens: set STREAM_API_KEY and",
-            "# STREAM_API_SECRET as Stream's dashboard shows them, and run `make run` again.",
+            "# A placeholder, whose tokens Stream rejects: set STREAM_API_KEY and",
+            "# STREAM_API_SECRET to the values in Stream's dashboard and run `make run` again.",
             "[stream]",
             f"api_key = {json.dumps(PLACEHOLDER_API_KEY)}",
             f"api_secret = {json.dumps(secrets.token_hex(32))}",
@@ -124,15 +126,17 @@ def _settings(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bo
 
 
 def _sign_in(issuer: DevelopmentIssuer) -> Path:
-    """Sign the demo user in, and give the file that holds the token."""
+    """Issue a token for the demo user, and return the path of its file."""
     USER_TOKEN_FILE.unlink(missing_ok=True)
-    _keep(USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS))
+    _create_private_file(
+        USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS)
+    )
     return USER_TOKEN_FILE
 
 
 def _demo_client(secret_file: Path) -> str:
-    """Give the id of a backend that may mint for anyone and ban them, with its secret in a file."""
-    secret = _keep(secret_file, secrets.token_urlsafe(32))
+    """Create a service client that may mint for and suspend any user, and return its ID."""
+    secret = _create_private_file(secret_file, secrets.token_urlsafe(32))
     rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
@@ -140,20 +144,19 @@ def _demo_client(secret_file: Path) -> str:
         client_id, clients = f"svc.{DEMO_CLIENT}", services.client_administration
         try:
             clients.create_if_absent(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
-            clients.change(
-                client_id, DEMO_SCOPES, grantor=grantor
-            )  # one of an earlier release may do less
+            # The client of an earlier release may have fewer scopes.
+            clients.change(client_id, DEMO_SCOPES, grantor=grantor)
         except Refusal as refusal:
             if refusal.code is not Code.CONFLICT:
                 raise
-            # Its file of secrets was deleted, so nobody has the old one any more.
+            # The secret file was deleted, so the old secret is lost.
             clients.delete(client_id, grantor=grantor)
             clients.create(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
     return client_id
 
 
-def _keep(path: Path, content: str) -> str:
-    """Write a file that only its owner may read, unless it is there, and give what it holds."""
+def _create_private_file(path: Path, content: str) -> str:
+    """Create a file with mode 0600 unless it exists, and return its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         suppress(FileExistsError),
@@ -166,10 +169,10 @@ def _keep(path: Path, content: str) -> str:
 
 
 def _serve(guide: Guide) -> int:
-    """Run the service until Ctrl-C; give its exit status."""
-    service = subprocess.Popen([sys.executable, *GUNICORN])  # noqa: S603 - our own arguments
+    """Run the service until Ctrl-C, and return its exit status."""
+    service = subprocess.Popen([sys.executable, *GUNICORN])  # noqa: S603 - fixed arguments
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Stopped gracefully; a terminal's Ctrl-C has reached the service already.
+        # A terminal also sends Ctrl-C to the service itself; a second signal does no harm.
         signal.signal(number, lambda *_: service.terminate())
     if _is_ready(service, guide.url):
         click.echo(guide.text())
@@ -177,12 +180,12 @@ def _serve(guide: Guide) -> int:
 
 
 def _is_ready(service: subprocess.Popen[bytes], url: str) -> bool:
-    """Wait until the service is ready, or has ended."""
+    """Wait until the service is ready or has ended, and return whether it is ready."""
     deadline = time.monotonic() + START_SECONDS
     while service.poll() is None and time.monotonic() < deadline:
         with suppress(urllib3.exceptions.HTTPError):
-            answer = urllib3.request("GET", f"{url}/readyz", retries=False, timeout=2.0)
-            if answer.status == HTTPStatus.OK:
+            response = urllib3.request("GET", f"{url}/readyz", retries=False, timeout=2.0)
+            if response.status == HTTPStatus.OK:
                 return True
         time.sleep(0.05)
     return False

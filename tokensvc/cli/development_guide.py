@@ -1,4 +1,4 @@
-"""What `make run` prints, and under which addresses phones reach this machine."""
+"""The text that `make run` prints, and the addresses at which phones reach this machine."""
 
 import ipaddress
 import shlex
@@ -10,42 +10,42 @@ from pathlib import Path
 import click
 
 EMULATOR = "10.0.2.2"
-"""By this address Android's emulator knows the machine that it runs on."""
+"""Address of the host machine in Android's emulator."""
 
 _EVERY_INTERFACE = {"0.0.0.0", "[::]"}  # noqa: S104 - compared, not listened on
 _MAX_PORT = 65535
 
 _TEXT = """
-tokensvc runs for development on {url}, by {settings_file}.
+tokensvc is running at {url} with {settings_file}, for development.
 
-A Stream token for {user_id}, whom the development issuer has signed in for a day:
+Mint a Stream token for {user_id}, signed in by the development issuer for one day:
 
   curl -sS -X POST {bearer} {url}/v1/token
 
-The bare token, for SDKs that take a body as it is:
+Only the token, for SDKs that use the body unchanged:
 
   curl -sS -H 'Accept: text/plain' {bearer} {url}/v1/token
 
-Whom the service takes them for:
+Show the caller:
 
   curl -sS {bearer} {url}/v1/me
 
-As your backend, for a user that it has signed in itself:
+Mint as your backend, for a user that it has signed in itself:
 
   curl -sS -u "{client}" {json} -d '{{"user_id": "john"}}' {url}/v1/token
 
-Ban that user, and let them back in:
+Suspend and reinstate that user:
 
   curl -sS -X PUT -u "{client}" {url}/v1/users/john/suspension
   curl -sS -X DELETE -u "{client}" {url}/v1/users/john/suspension
 {placeholder}{addresses}
-The contract:  {url}/docs
+API reference: {url}/docs
 Commands:      TOKENSVC_CONFIG={settings_file} .venv/bin/tokensvc --help
 Ctrl-C stops the service.
 """
 _PLACEHOLDER = """
 Stream will not accept these tokens: they are signed with a placeholder key. Set STREAM_API_KEY and
-STREAM_API_SECRET, which Stream's dashboard shows, then start again.
+STREAM_API_SECRET to the values in Stream's dashboard, then start again.
 """
 _ADDRESSES = """
 From phones on this network:  {phones}
@@ -56,16 +56,16 @@ From Android's emulator:      {emulator}
 @dataclass(frozen=True, slots=True)
 class Guide:
     """
-    What a newcomer copies.
+    The commands to copy.
 
     Attributes:
-        url: Of the service, from this machine.
-        addresses: Under which other machines reach it; none when it listens to this one alone.
-        user_token_file: A token of the development issuer for `user_id`. Named and not shown, so
-            that the lines are short and the terminal keeps no credential.
-        client_id: Of a service client that may mint for anyone, and ban them.
-        client_secret_file: Its secret.
-        is_placeholder: Whether the Stream key is one that Stream does not know.
+        url: URL of the service on this machine.
+        addresses: Addresses at which other machines reach it; empty if none can.
+        user_token_file: File with the development issuer's token for `user_id`. The commands name
+            the file, so that they are short and the terminal shows no credential.
+        client_id: ID of a service client that may mint for and suspend any user.
+        client_secret_file: File with the secret of that client.
+        is_placeholder: Whether the Stream key is the placeholder.
     """
 
     url: str
@@ -78,7 +78,7 @@ class Guide:
     is_placeholder: bool
 
     def text(self) -> str:
-        """Give the whole text."""
+        """Return the text."""
         port = self.url.rpartition(":")[2]
         phones = "  ".join(f"http://{address}:{port}" for address in self.addresses)
         emulator = f"http://{EMULATOR}:{port}"
@@ -95,16 +95,16 @@ class Guide:
 
 
 def _content(path: Path) -> str:
-    """Give what a shell replaces by the content of a file, from whatever folder it runs in."""
+    """Return a shell expression for the content of a file, valid in any folder."""
     return f"$(cat {shlex.quote(str(path.resolve()))})"
 
 
 def split_bind(bind: str) -> tuple[str, int]:
     """
-    Take `host:port` apart.
+    Split `host:port`.
 
     Raises:
-        BadParameter: It is no such text.
+        BadParameter: The text has another form.
     """
     host, _, port = bind.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
@@ -113,16 +113,16 @@ def split_bind(bind: str) -> tuple[str, int]:
 
 
 def local_url(host: str, port: int) -> str:
-    """Give the URL under which this machine reaches a service that listens on `host`."""
+    """Return the URL at which this machine reaches a service that listens on `host`."""
     return f"http://{'127.0.0.1' if host in _EVERY_INTERFACE else host}:{port}"
 
 
-def check_not_taken(host: str, port: int) -> None:
+def check_port_free(host: str, port: int) -> None:
     """
-    Refuse a port that something else listens on: the printed lines would go there.
+    Check that nothing else listens on the port, since the commands would reach that instead.
 
     Raises:
-        ClickException: Names another one.
+        ClickException: The port is in use. The text suggests another.
     """
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
@@ -130,13 +130,13 @@ def check_not_taken(host: str, port: int) -> None:
             pass
     except OSError as error:
         raise click.ClickException(
-            f"{host}:{port} cannot be listened on ({error.strerror}). "
-            f"Take another port: make run BIND={host}:{port + 1}"
+            f"Cannot listen on {host}:{port}: {error.strerror}. "
+            f"Use another port: make run BIND={host}:{port + 1}"
         ) from error
 
 
 def addresses(host: str) -> list[str]:
-    """Give the addresses under which other machines reach a service that listens on `host`."""
+    """Return the addresses at which other machines reach a service that listens on `host`."""
     if host not in _EVERY_INTERFACE:
         return [] if _is_loopback(host) else [host]
     found: set[str] = set()
@@ -144,7 +144,7 @@ def addresses(host: str) -> list[str]:
         infos = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
         found.update(str(info[4][0]) for info in infos)
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Nothing is sent: connecting a datagram socket only picks the interface of the route.
+        # Connecting a datagram socket sends nothing; it only selects an interface.
         probe.connect(("192.0.2.1", 9))
         found.add(probe.getsockname()[0])
     return sorted(address for address in found if not _is_loopback(address))

@@ -1,9 +1,10 @@
-"""`tokensvc doctor`: whether everything is there that the service needs, and what to do if not."""
+"""`tokensvc doctor`: checks what the service needs, and says what to do."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from tokensvc.app import container, startup
 from tokensvc.app.container import Services
 from tokensvc.cli.output import json_option, printable, write_json
-from tokensvc.cli.session import given_or_stdin, load_settings
+from tokensvc.cli.session import command_settings, given_or_stdin
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
@@ -24,9 +25,9 @@ from tokensvc.ops.checks import check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 
-_MARKS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
+_LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0
-"""Seconds; the comparison itself is good to about one."""
+"""Seconds; the measurement itself is accurate to about 1 s."""
 
 
 @click.command("doctor")
@@ -34,75 +35,79 @@ _CLOCK_TOLERANCE = 2.0
     "--token",
     "unverified_token",
     metavar="JWT",
-    help='Explain a user\'s token of an identity provider instead; "-" reads it from stdin.',
+    help='Only check this token of an identity provider; "-" reads it from standard input.',
 )
 @json_option
 def doctor(unverified_token: str | None, *, as_json: bool) -> None:
     """
     Check settings, database, issuers, Stream keys and clock.
 
-    With --token, make each check of that token, and say which setting to change. Ends with status 1
-    if something fails.
+    With --token, run each check of that token and name the setting to change. Exit with status 1 if
+    a check fails.
     """
     if unverified_token is None:
-        results = _examine()
+        checks = _check_service()
     else:
-        results = _explain(given_or_stdin(unverified_token, "token"))
-    audit_reason = []
-    for result in results:
-        audit_reason.append(result)
+        checks = _check_token(given_or_stdin(unverified_token, "token"))
+    results = []
+    for result in checks:
+        results.append(result)
         if not as_json:
-            detail = f"{result.name}: {result.detail}" if result.detail else result.name
-            click.echo(f"{_MARKS[result.state]}  {printable(detail)}")
+            _print_result(result)
     if as_json:
         write_json(
             [
                 {"check": result.name, "state": result.state, "detail": result.detail}
-                for result in audit_reason
+                for result in results
             ]
         )
-    if any(result.state is State.FAILED for result in audit_reason):
+    if any(result.state is State.FAILED for result in results):
         raise SystemExit(1)
 
 
-def _examine() -> Iterator[CheckResult]:
+def _print_result(result: CheckResult) -> None:
+    text = f"{result.name}: {result.detail}" if result.detail else result.name
+    click.echo(f"{_LABELS[result.state]}  {printable(text)}")
+
+
+def _check_service() -> Iterator[CheckResult]:
     try:
-        settings = load_settings()
+        settings = command_settings()
     except SettingsError as error:
-        for fault in error.invalid:
-            yield CheckResult("settings", State.FAILED, str(fault))
+        for setting in error.invalid:
+            yield CheckResult("settings", State.FAILED, str(setting))
         return
     yield CheckResult("settings", State.OK, f"{settings.environment}, for {settings.public_url}")
-    found = _database(settings)
-    yield found
-    if found.state is State.FAILED:
+    database = _check_database(settings)
+    yield database
+    if database.state is State.FAILED:
         return
     try:
         with _read_only_services(settings) as services:
-            yield from _issuers(services)
-            yield from _stream(services)
+            yield from _check_issuers(services)
+            yield from _check_stream_keys(services)
             yield check_delivery(services.deliveries)
     except (Refusal, StartupError) as error:
-        yield CheckResult("start", State.FAILED, _text(error))
+        yield CheckResult("start", State.FAILED, _error_text(error))
 
 
-class _ReadStore(IssuerKeyStore):
-    """The keys of issuers that the service has kept."""
+class _ReadOnlyStore(IssuerKeyStore):
+    """The stored keys of issuers, without writes."""
 
     def save(self, issuer: str, keys: StoredKeys) -> None:
-        """Leave what is kept as it is."""
+        """Do nothing."""
 
 
 @contextmanager
 def _read_only_services(settings: Settings) -> Iterator[Services]:
     """
-    Give the services of the settings, made of what is there: a diagnosis writes nothing.
+    Yield the services without changing the database or creating files.
 
-    A file of root's would be in the way of the service. Where the first start would make the
-    database or the encryption key, there is a passing one.
+    A file created by root would not be writable by the service. If the database or the encryption
+    key does not exist yet, a temporary one takes its place.
 
     Raises:
-        StartupError: What the operator must change first.
+        StartupError: The operator must change something first.
     """
     with tempfile.TemporaryDirectory() as folder:
         if _is_missing(settings.sqlite_path):
@@ -110,9 +115,9 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
             settings = settings.model_copy(update={"database_url": scratch})
             startup.prepare_schema(settings)
         if not settings.encryption_keys and _is_missing(container.key_file(settings)):
-            passing = (SecretStr(Vault.generate_key()),)
-            settings = settings.model_copy(update={"encryption_keys": passing})
-        services = container.build(settings, issuer_keys=_ReadStore)
+            temporary = (SecretStr(Vault.generate_key()),)
+            settings = settings.model_copy(update={"encryption_keys": temporary})
+        services = container.build(settings, issuer_keys=_ReadOnlyStore)
         try:
             schema.require_current(services.database)
             yield services
@@ -124,10 +129,12 @@ def _is_missing(path: Path | None) -> bool:
     return path is not None and not path.exists()
 
 
-def _database(settings: Settings) -> CheckResult:
+def _check_database(settings: Settings) -> CheckResult:
     path = settings.sqlite_path
     if _is_missing(path):
-        return CheckResult("database", State.DEGRADED, f"{path} is made by the first start")
+        return CheckResult(
+            "database", State.DEGRADED, f"{path} does not exist yet; the first start creates it"
+        )
     try:
         database = container.open_database(settings)
         try:
@@ -135,14 +142,14 @@ def _database(settings: Settings) -> CheckResult:
         finally:
             database.close()
     except (Refusal, StartupError) as error:
-        return CheckResult("database", State.FAILED, _text(error))
+        return CheckResult("database", State.FAILED, _error_text(error))
     if status in {"behind", "empty"}:
-        detail = f"the schema is {status}: run `tokensvc migrate`, then ask again"
+        detail = f"the schema is {status}: run `tokensvc migrate`"
         return CheckResult("database", State.FAILED, detail)
     return CheckResult("database", State.OK, f"{database.dialect}, schema {status}")
 
 
-def _issuers(services: Services) -> Iterator[CheckResult]:
+def _check_issuers(services: Services) -> Iterator[CheckResult]:
     services.issuers.load_stored_keys()
     services.issuers.refresh()
     for name, health in services.issuers.health().items():
@@ -153,39 +160,38 @@ def _issuers(services: Services) -> Iterator[CheckResult]:
         yield CheckResult("issuers", State.OK, "none: only service clients get tokens")
 
 
-def _stream(services: Services) -> Iterator[CheckResult]:
-    clocks: list[float] = []
+def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
+    clocks_ahead: list[float] = []
     base_url = services.settings.stream.base_url
-    for name, api_key, secret in _pairs(services):
+    for name, api_key, secret in _key_pairs(services):
         if api_key == PLACEHOLDER_API_KEY:
-            detail = "a placeholder, Stream accepts none of its tokens: set STREAM_API_KEY"
+            detail = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM_API_SECRET"
             yield CheckResult(name, State.DEGRADED, detail)
             continue
         try:
-            answer = check_key(
-                base_url=base_url, api_key=api_key, secret=secret, clock=system_clock
-            )
+            check = check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
         except StreamUnavailableError as error:
-            yield CheckResult(name, State.DEGRADED, f"Stream was not asked: {error}")
+            detail = f"Not checked: cannot reach {urlsplit(base_url).hostname} ({error})"
+            yield CheckResult(name, State.DEGRADED, detail)
             continue
-        yield _verdict(name, answer)
-        if answer.clock_ahead is not None:
-            clocks.append(answer.clock_ahead)
+        yield _key_result(name, check)
+        if check.clock_ahead is not None:
+            clocks_ahead.append(check.clock_ahead)
     for key in services.keys.unreadable():
-        name = _name(key.api_key, key.state, key.fingerprint)
+        name = _key_name(key.api_key, key.state, key.fingerprint)
         yield CheckResult(name, State.FAILED, startup.damaged_key_message(key))
-    yield from (_clock(ahead, services.settings.token.skew) for ahead in clocks[:1])
+    for ahead in clocks_ahead[:1]:
+        yield _check_clock(ahead, services.settings.token.skew)
 
 
-def _pairs(services: Services) -> list[tuple[str, str, bytes]]:
+def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
     """
-    Give the pairs of the ring or, of an empty one, the pair that a start would put into it.
+    Return the name, API key and secret of each key in the ring.
 
-    Returns:
-        Names for people, API keys and secrets.
+    If the ring is empty, these are of the key that a start would add.
 
     Raises:
-        StartupError: A start would be refused.
+        StartupError: A start would fail.
     """
     services.keys.check_covered()
     api_key, secret = services.settings.stream.api_key, services.settings.stream.api_secret
@@ -197,36 +203,36 @@ def _pairs(services: Services) -> list[tuple[str, str, bytes]]:
     if ring.active is None and not services.keys.unreadable():
         raise StartupError(startup.NO_ACTIVE_KEY)
     return [
-        (_name(key.api_key, key.state, fingerprint(key.secret)), key.api_key, key.secret)
+        (_key_name(key.api_key, key.state, fingerprint(key.secret)), key.api_key, key.secret)
         for key in ring.keys
     ]
 
 
-def _name(api_key: str, state: KeyState, secret_fingerprint: str) -> str:
-    """Name a row of the ring, which may hold several of one API key."""
+def _key_name(api_key: str, state: KeyState, secret_fingerprint: str) -> str:
+    """Return a unique name; the ring may contain an API key several times."""
     return f"Stream key {api_key} ({state}, {secret_fingerprint})"
 
 
-def _verdict(name: str, answer: KeyCheck) -> CheckResult:
-    if answer.accepted:
-        return CheckResult(name, State.OK, f"Stream accepts its secret ({answer.detail})")
-    return CheckResult(name, State.FAILED, f"Stream refuses its secret ({answer.detail})")
+def _key_result(name: str, check: KeyCheck) -> CheckResult:
+    if check.accepted:
+        return CheckResult(name, State.OK, f"Stream accepts its secret ({check.detail})")
+    return CheckResult(name, State.FAILED, f"Stream rejects its secret ({check.detail})")
 
 
-def _clock(ahead: float, skew: int) -> CheckResult:
-    """Compare the clocks: an `iat` that lies in Stream's future is fatal to clients (code 42)."""
+def _check_clock(ahead: float, skew: int) -> CheckResult:
+    """Compare the clocks. Clients fail if `iat` is in Stream's future (code 42)."""
     if abs(ahead) <= _CLOCK_TOLERANCE:
         return CheckResult("clock", State.OK, "within 2 s of Stream's")
     direction = "ahead of" if ahead > 0 else "behind"
-    detail = f"{abs(ahead):.0f} s {direction} Stream's: let this host keep time (NTP)"
+    detail = f"{abs(ahead):.0f} s {direction} Stream's: synchronize this host's clock (NTP)"
     if ahead >= skew:
-        detail += f"; beyond token.skew ({skew} s) Stream refuses new tokens with code 42"
+        detail += f"; Stream rejects new tokens (code 42) because token.skew is only {skew} s"
         return CheckResult("clock", State.FAILED, detail)
     return CheckResult("clock", State.DEGRADED, detail)
 
 
-def _explain(unverified_token: str) -> Iterator[CheckResult]:
-    with _read_only_services(load_settings()) as services:
+def _check_token(unverified_token: str) -> Iterator[CheckResult]:
+    with _read_only_services(command_settings()) as services:
         services.issuers.load_stored_keys()
         services.issuers.refresh()
         findings = services.issuers.explain(unverified_token)
@@ -234,7 +240,7 @@ def _explain(unverified_token: str) -> Iterator[CheckResult]:
         yield CheckResult(finding.check, State.OK if finding.ok else State.FAILED, finding.detail)
 
 
-def _text(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, Refusal):
         return f"{error.detail} ({error.reason})"
     return str(error)

@@ -1,10 +1,10 @@
-"""`tokensvc migrate`: bring the database's schema up to date."""
+"""`tokensvc migrate`: update the database schema."""
 
 import click
 
 from tokensvc.app import container
 from tokensvc.cli.output import json_option, write_json
-from tokensvc.cli.session import load_settings
+from tokensvc.cli.session import command_settings
 from tokensvc.database import schema
 
 
@@ -12,12 +12,12 @@ from tokensvc.database import schema
 @json_option
 def migrate(*, as_json: bool) -> None:
     """
-    Bring the database's schema up to date, all or nothing.
+    Update the database schema, in one transaction.
 
-    Run it before a new release starts; several at once do no harm, and the release that runs goes
-    on working.
+    Run it before a new release starts. It can run several times simultaneously, and the running
+    release continues to work.
     """
-    database = container.open_database(load_settings())
+    database = container.open_database(command_settings())
     try:
         applied = schema.migrate(database)
         status = schema.status(database)
@@ -28,6 +28,6 @@ def migrate(*, as_json: bool) -> None:
     elif applied:
         click.echo(f"Applied {', '.join(applied)}: the schema is up to date.")
     elif status == "ahead":
-        click.echo("Nothing to do: the schema is a newer release's, which this one works with.")
+        click.echo("Nothing to do: the schema is from a newer release, and compatible.")
     else:
         click.echo("Nothing to do: the schema is up to date.")

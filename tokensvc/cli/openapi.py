@@ -9,7 +9,7 @@ from tokensvc.ops.contract import contract, contract_bytes
 @click.command("openapi")
 @json_option
 def openapi(*, as_json: bool) -> None:
-    """Write the OpenAPI document of this release, as YAML."""
+    """Print the OpenAPI document of this release, as YAML."""
     if as_json:
         write_json(contract())
     else:

@@ -1,4 +1,4 @@
-"""How commands speak: text for people, JSON for machines, and what a person may safely read."""
+"""Output of commands: text for people, JSON for programs."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -9,24 +9,22 @@ import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_LAST_YEAR_WRITTEN = 253_402_300_800
-"""Epoch seconds of the year 10000, which no calendar of Python's has."""
+_YEAR_10000 = 253_402_300_800
+"""Epoch seconds of the year 10000, which `datetime` cannot represent."""
 
 
 def json_option(command: _Command) -> _Command:
-    """Give a command the flag `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Write JSON, for machines.")(
-        command
-    )
+    """Add `--json` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
 
 
 def write_json(value: object) -> None:
-    """Write a value for machines; ASCII alone, so that no name in it steers a terminal."""
+    """Print a value as JSON, in ASCII, so that no name in it can control the terminal."""
     click.echo(json.dumps(value, indent=2))
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows for people, each column as wide as it needs to be."""
+    """Print rows in aligned columns."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
@@ -35,7 +33,7 @@ def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def write_facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Write what is known of one thing, a fact a line."""
+    """Print names and values, one pair per line."""
     facts = list(facts)
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
@@ -43,14 +41,14 @@ def write_facts(facts: Iterable[tuple[str, str]]) -> None:
 
 
 def at(seconds: int | None) -> str:
-    """Write epoch seconds for people, in UTC."""
+    """Return epoch seconds as a UTC date and time, or "never" for `None`."""
     if seconds is None:
         return "never"
-    if not 0 <= seconds < _LAST_YEAR_WRITTEN:
+    if not 0 <= seconds < _YEAR_10000:
         return str(seconds)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def printable(text: str) -> str:
-    """Write a text from elsewhere so that it can neither steer the terminal nor fake a line."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    """Escape untrusted text, so that it can neither control the terminal nor add a line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -6,18 +6,18 @@ import sys
 import click
 
 GUNICORN = ("-m", "gunicorn", "-c", "python:tokensvc.gunicorn_conf", "tokensvc.wsgi:app")
-"""Arguments of Python that start the service."""
+"""Arguments for Python to start the service."""
 
 
 @click.command("serve")
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen, instead of the setting `bind`.")
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on, instead of `bind`.")
 def serve(bind: str | None) -> None:
     """
-    Run the service until it is told to stop.
+    Run the service until SIGTERM or Ctrl-C.
 
-    SQLite is brought up to date at the start; PostgreSQL by `tokensvc migrate`.
+    The start migrates an SQLite database; `tokensvc migrate` migrates PostgreSQL.
     """
     if bind is not None:
         os.environ["TOKENSVC_BIND"] = bind
-    # Gunicorn takes this process over: what stops the service stops its master, as PID 1 too.
+    # Gunicorn replaces this process, so that signals reach its master, also as PID 1.
     os.execv(sys.executable, (sys.executable, *GUNICORN))  # noqa: S606 - no shell, no user input

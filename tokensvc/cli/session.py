@@ -1,4 +1,4 @@
-"""The services that commands call, opened and closed again; and stdin, where secrets come in."""
+"""Settings, services and credentials for commands."""
 
 import sys
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from tokensvc.telemetry import logging
 STDIN = "-"
 
 
-def load_settings() -> Settings:
+def command_settings() -> Settings:
     """
-    Read the settings; the log of a command has warnings alone, unless it is set to debug.
+    Read the settings, and log only warnings unless `log.level` is debug.
 
     Raises:
-        SettingsError: With every fault.
+        SettingsError: At least one setting is invalid.
     """
     settings = startup.load_settings()
     if settings.log.level == "info":
@@ -30,13 +30,16 @@ def load_settings() -> Settings:
 @contextmanager
 def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
     """
-    Give the services of the settings, on a database that is ready for them.
+    Yield the services, on a prepared database.
 
     Args:
-        with_keys: Refuse to go on unless the service itself could sign. Commands that put the keys
-            in order are for when it cannot.
+        with_keys: Whether usable Stream keys are required; false for commands that repair them.
+
+    Raises:
+        SettingsError: At least one setting is invalid.
+        StartupError: The operator must change something first.
     """
-    settings = load_settings()
+    settings = command_settings()
     if with_keys:
         startup.prepare(settings)
     else:
@@ -50,12 +53,12 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
 
 def read_secret(what: str) -> str:
     """
-    Read a credential from standard input, hidden where a person types it.
+    Read a credential from standard input, without echo on a terminal.
 
-    An argument would stand in the list of processes and in the history of the shell.
+    An argument would be visible in the process list and in the shell's history.
 
     Raises:
-        UsageError: Nothing came, or no text.
+        UsageError: The input is empty or not UTF-8.
     """
     try:
         if sys.stdin.isatty():
@@ -64,17 +67,17 @@ def read_secret(what: str) -> str:
             text = sys.stdin.read()
         text.encode("utf-8")
     except UnicodeError as error:
-        raise click.UsageError(f"The {what} on standard input is no UTF-8 text.") from error
+        raise click.UsageError(f"The {what} on standard input is not UTF-8 text.") from error
     if not text.strip():
-        raise click.UsageError(f"No {what} came on standard input.")
+        raise click.UsageError(f"Standard input contains no {what}.")
     return text.strip()
 
 
 def given_or_stdin(argument: str, what: str) -> str:
     """
-    Give a credential that was named as an argument, or read it where the argument is `-`.
+    Return a credential given as an argument, or read it from standard input if that is `-`.
 
     Raises:
-        UsageError: Nothing came.
+        UsageError: The input is empty or not UTF-8.
     """
     return read_secret(what) if argument == STDIN else argument

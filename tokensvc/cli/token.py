@@ -1,4 +1,4 @@
-"""`tokensvc token`: mint one as an operator, or explain one."""
+"""`tokensvc token`: mint or inspect a Stream user token."""
 
 from dataclasses import asdict
 
@@ -17,33 +17,32 @@ from tokensvc.tokens.rules import MINT_SCOPE, TokenRequest
 from tokensvc.tokens.settings import MIN_TTL
 
 _OPERATOR = ServiceCaller(client_id="operator", scopes=frozenset({MINT_SCOPE}), vouches=True)
-"""Whoever can read the settings could make any token; their word is a fresh sign-in."""
+"""Anyone who can read the settings could sign any token, so their word counts as a sign-in."""
 
 
 @click.group("token")
 def token() -> None:
-    """Mint a Stream user token, or explain one."""
+    """Mint or inspect a Stream user token."""
 
 
 @token.command("mint")
 @click.argument("user_id")
 @click.option(
-    "--ttl", type=click.IntRange(min=MIN_TTL), help="Life in seconds, at most the setting's."
+    "--ttl", type=click.IntRange(min=MIN_TTL), help="Lifetime in seconds, at most `token.ttl`."
 )
-@click.option("--api-key", help="The Stream key that the client was built with.")
+@click.option("--api-key", help="Stream key that the client was built with.")
 @json_option
 def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -> None:
     """
     Mint a token for USER_ID, by the rules of POST /v1/token.
 
-    The token alone goes to standard output. Nobody who is suspended gets one. That it was minted is
-    on the audit trail.
+    Only the token goes to standard output. A suspended user gets none. The audit trail records it.
     """
     with opened_services() as services:
         minted = services.tokens.mint_for(
             _OPERATOR, TokenRequest(user_id=user_id, ttl=ttl, api_key=api_key)
         )
-        # Before the token is shown: nobody becomes anybody unseen.
+        # Record before the token is shown: no one may act as a user without a record.
         services.audit.record(ActionContext(operator()), Action.TOKEN_MINTED, minted.user_id)
     if as_json:
         write_json(msgspec.to_builtins(minted))
@@ -56,15 +55,15 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
     )
 
 
-@token.command("inspect", short_help="Say whose a Stream token is, and whether it is good.")
+@token.command("inspect", short_help="Show the user and validity of a Stream token.")
 @click.argument("unverified_token", metavar="[TOKEN]", default=STDIN)
 @json_option
 def inspect(unverified_token: str, *, as_json: bool) -> None:
     """
-    Say whose a Stream token is, from when to when, by which key, and why it would be refused.
+    Show the user, times and key of a Stream token, and why it would be refused.
 
-    Without TOKEN, or with "-", it is read from standard input: an argument can be seen in the list
-    of processes. Ends with status 1 if the token would be refused.
+    Without TOKEN, or with "-", the token is read from standard input: an argument is visible in the
+    process list. Exit with status 1 if the token would be refused.
     """
     try:
         parsed = inspection.parse(given_or_stdin(unverified_token, "token"))
@@ -76,19 +75,19 @@ def inspect(unverified_token: str, *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(found))
     else:
-        _tell(found)
+        _print_inspection(found)
     if found.faults:
         raise SystemExit(1)
 
 
-def _tell(found: Inspection) -> None:
-    key = "none that is in use here"
+def _print_inspection(found: Inspection) -> None:
+    key = "none of this service"
     if found.api_key is not None:
         key = f"{found.api_key} ({found.key_state}, fingerprint {found.fingerprint})"
     write_facts(
         [
             ("user", printable(found.user_id) if found.user_id else "none"),
-            ("issued", at(found.issued_at) if found.issued_at is not None else "not stated"),
+            ("issued", at(found.issued_at) if found.issued_at is not None else "not given"),
             ("expires", at(found.expires_at)),
             ("key", key),
         ]

@@ -1,31 +1,31 @@
-"""`tokensvc user-id`: from an identity provider's subject to the id on Stream, and back."""
+"""`tokensvc user-id`: convert an identity provider's subject to a user ID, and back."""
 
 import click
 
 from tokensvc.cli.output import json_option, printable, write_json
-from tokensvc.cli.session import load_settings
+from tokensvc.cli.session import command_settings
 from tokensvc.core import user_ids
 from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers.settings import IssuerSettings
 
 
-@click.group("user-id", short_help="Translate subjects to Stream user ids and back.")
+@click.group("user-id", short_help="Convert subjects to user IDs and back.")
 def user_id() -> None:
-    """Translate between a provider's subjects and Stream's user ids."""
+    """Convert between a provider's subjects and Stream user IDs."""
 
 
-@user_id.command("encode", short_help="Give the user id of a provider's subject.")
-@click.option("--issuer", "issuer_name", required=True, help="The issuer's name in the settings.")
+@user_id.command("encode", short_help="Print the user ID of a provider's subject.")
+@click.option("--issuer", "issuer_name", required=True, help="Name of the issuer in the settings.")
 @click.argument("subject")
 @json_option
 def encode(issuer_name: str, subject: str, *, as_json: bool) -> None:
-    """Give the user id of SUBJECT, the value of the issuer's user id claim."""
-    settings = load_settings()
-    issuer = next((each for each in settings.issuers if each.name == issuer_name), None)
+    """Print the user ID of SUBJECT, the value of the issuer's user ID claim."""
+    settings = command_settings()
+    issuer = next((one for one in settings.issuers if one.name == issuer_name), None)
     if issuer is None:
-        known = ", ".join(each.name for each in settings.issuers) or "none"
+        known = ", ".join(one.name for one in settings.issuers) or "none"
         raise click.BadParameter(
-            f"no issuer is called {issuer_name!r}; there is: {known}", param_hint="--issuer"
+            f"{issuer_name!r} is not configured. Configured issuers: {known}", param_hint="--issuer"
         )
     found = user_ids.map_subject(
         subject,
@@ -40,12 +40,12 @@ def encode(issuer_name: str, subject: str, *, as_json: bool) -> None:
         click.echo(found)
 
 
-@user_id.command("decode", short_help="Give the issuer and the subject of a user id.")
+@user_id.command("decode", short_help="Print the issuer and subject of a user ID.")
 @click.argument("encoded", metavar="USER_ID")
 @json_option
 def decode(encoded: str, *, as_json: bool) -> None:
-    """Give the issuer and the subject of USER_ID, for each issuer that it can be of."""
-    settings = load_settings()
+    """Print the subject of USER_ID for each issuer that it may come from."""
+    settings = command_settings()
     user_ids.check(encoded, settings.user_ids.alphabet)
     candidates = [
         issuer for issuer in settings.issuers if encoded.startswith(issuer.user_id_prefix)
@@ -61,20 +61,20 @@ def decode(encoded: str, *, as_json: bool) -> None:
     for issuer, subject, note in found if not as_json else []:
         click.echo(f"{issuer.name}: {printable(subject) if subject is not None else note}")
     if not any(subject is not None for _, subject, _ in found):
-        why = "it cannot be undone" if found else "no issuer's prefix fits it"
-        raise click.ClickException(f"There is no subject to give for {encoded}: {why}.")
+        why = "the mapping cannot be reversed" if found else "no issuer has this prefix"
+        raise click.ClickException(f"{encoded} has no known subject: {why}.")
 
 
 def _subject(issuer: IssuerSettings, encoded: str) -> tuple[str | None, str]:
-    """Give the subject, or why there is none to give."""
+    """Return the subject, or the reason why it is unknown."""
     rest = encoded.removeprefix(issuer.user_id_prefix)
     match issuer.user_id_mapping:
         case Mapping.EXACT:
             return rest, ""
         case Mapping.HASH:
-            return None, "its ids are hashes, which cannot be undone"
+            return None, "its user IDs are hashes, which cannot be reversed"
         case Mapping.ESCAPE:
             try:
                 return user_ids.unescape(rest), ""
             except ValueError:
-                return None, "not an id that its escaping gives"
+                return None, "the escaping is not valid"

@@ -1,4 +1,4 @@
-"""`tokensvc worker`: the work that no request waits for, in a process of its own."""
+"""`tokensvc worker`: delivery to Stream in a separate process."""
 
 import signal
 
@@ -7,40 +7,40 @@ import structlog
 
 from tokensvc.app import container, startup
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger(__name__)
 
 
-@click.command("worker", short_help="Bring revocations and profiles over to Stream.")
+@click.command("worker", short_help="Deliver revocations and profiles to Stream.")
 def worker() -> None:
     """
-    Bring revocations and profiles over to Stream until told to stop.
+    Deliver revocations and profiles to Stream until SIGTERM or Ctrl-C.
 
-    The service does so itself unless `worker.embedded` is off. Any number of workers may run, on
-    any host that reaches the database. SIGTERM and Ctrl-C let the call that is under way end.
-    SIGHUP reads files and TOML again; faulty settings are refused, and the former stay.
-    It ends when `stream.delivery` is off by then.
+    The service itself delivers unless `worker.embedded` is off. Any number of workers may run, on
+    any host that can reach the database. A stop waits for the current call to Stream. SIGHUP reads
+    the settings again; invalid ones are logged, and the previous ones stay in effect. The worker
+    exits if `stream.delivery` is now off.
     """
-    # From the beginning, since it would end the process; what comes meanwhile waits.
+    # Block SIGHUP from the start, because it would end the process; one that arrives waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    startup.prepare(startup.settings_of_process())
-    while _deliver_until_told() == signal.SIGHUP:
+    startup.prepare(startup.process_settings())
+    while _deliver_until_signal() == signal.SIGHUP:
         if startup.reload():
             _log.info("worker_reloaded")
     _log.info("worker_stopped")
 
 
-def _deliver_until_told() -> int:
-    """Deliver with the settings that are in force, and give the signal that ended it."""
-    services = container.build(startup.settings_of_process())
+def _deliver_until_signal() -> int:
+    """Deliver with the current settings until a signal, and return its number."""
+    services = container.build(startup.process_settings())
     try:
         if not services.deliveries.delivers:
-            raise click.ClickException("stream.delivery is off: there is nothing to do.")
-        # Before the thread begins, which inherits it: else a signal could end the process at once.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
+        # Block the signals first: the thread inherits the mask, and cannot receive them instead.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         services.delivery_loop.start()
         _log.info("worker_started")
-        return signal.sigwait((*_ENDING, signal.SIGHUP))
+        return signal.sigwait((*_STOP_SIGNALS, signal.SIGHUP))
     finally:
         services.close()
