@@ -10,6 +10,7 @@ from tokensvc.app import container, startup
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.config.loader import load
+from tokensvc.core.actions import ActionContext
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def services(tmp_path):
 @pytest.mark.sec(59)
 def test_start_purges_expired_audit_events(services):
     with services.database.write() as tx:
-        record(tx, now=1000, actor="cli:test", action=Action.USER_REVOKED, subject="john")
+        record(tx, ActionContext("cli:test"), Action.USER_REVOKED, "john", now=1000)
     services.start()
     deadline = time.monotonic() + 60
     while services.audit.page(limit=1, filters={"subject": "john"}):

@@ -1,4 +1,4 @@
-"""`tokensvc token`: an operator mints by the rules of the route, and has tokens explained."""
+"""`tokensvc token`: mints by the rules of the route, and inspects tokens."""
 
 import getpass
 import json
@@ -26,7 +26,6 @@ def migrated(tmp_path):
 
 
 def write(folder, table, **values):
-    """Write what the acts of revocation will write, when they are there."""
     database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
     with database.write() as tx:
         if table is tables.app_standing:
@@ -36,8 +35,8 @@ def write(folder, table, **values):
     database.close()
 
 
-def test_a_minted_token_is_one_of_the_route(tokensvc):
-    """Standard output holds the bare token: exactly the three claims, signed by the active key."""
+def test_mint_prints_only_the_token(tokensvc):
+    """It has exactly the three claims, and the active key signs it."""
     ended = tokensvc("token", "mint", "john", "--ttl", "600")
     assert ended.code == 0
     token = ended.out.strip()
@@ -56,8 +55,7 @@ def mints(tokensvc):
 
 
 @pytest.mark.sec(59)
-def test_an_operators_mint_is_on_the_trail(tokensvc):
-    """Whose doing and for whom; one that is refused is none, and inspecting a token is none."""
+def test_mint_is_audited_but_refused_mint_and_inspection_are_not(tokensvc):
     token = tokensvc("token", "mint", "john").out
     tokensvc("token", "mint", "John")
     tokensvc("token", "inspect", stdin=token)
@@ -67,8 +65,8 @@ def test_an_operators_mint_is_on_the_trail(tokensvc):
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_mint_that_cannot_be_put_on_the_trail_shows_no_token(tokensvc, options):
-    """Else whoever can fill a disk could become anybody unseen."""
+def test_mint_that_cannot_be_audited_prints_no_token(tokensvc, options):
+    """Otherwise an operator who fills the disk could act as any user without a record."""
     assert tokensvc("token", "mint", "john").code == 0
     database = Database.open(f"sqlite:///{tokensvc.folder / 'tokensvc.db'}", pool_size=1)
     refuse_writes(database, "audit_events")
@@ -80,8 +78,7 @@ def test_a_mint_that_cannot_be_put_on_the_trail_shows_no_token(tokensvc, options
     assert [event["subject"] for event in mints(tokensvc)] == ["john"]
 
 
-def test_json_says_what_the_route_says(tokensvc):
-    """`--json` gives the facts of the answer of POST /v1/token."""
+def test_mint_json_has_the_members_of_the_route(tokensvc):
     minted = tokensvc("token", "mint", "john", "--api-key", STREAM_API_KEY, "--json").json
     claims = jwt.decode(minted["token"], STREAM_API_SECRET, algorithms=["HS256"])
     assert minted["user_id"] == claims["user_id"] == "john"
@@ -89,8 +86,8 @@ def test_json_says_what_the_route_says(tokensvc):
     assert minted["api_key"] == STREAM_API_KEY
 
 
-def test_an_operator_is_a_fresh_sign_in_and_no_way_around_a_suspension(tokensvc, migrated):
-    """A cut-off does not stop an operator's mint; a suspension does."""
+def test_mint_passes_a_cut_off_but_not_a_suspension(tokensvc, migrated):
+    """The operator's word counts as a fresh sign-in."""
     now = int(time.time())
     write(migrated, tables.user_standings, user_id="john", tokens_valid_after=now, floor=now)
     write(migrated, tables.user_standings, user_id="mallory", suspended_at=now)
@@ -102,23 +99,21 @@ def test_an_operator_is_a_fresh_sign_in_and_no_way_around_a_suspension(tokensvc,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "hint"),
     [
         (("John",), 1, "a-z 0-9"),
         (("john", "--ttl", "59"), 2, "60"),
         (("john", "--api-key", "unknown"), 1, "unknown or retired"),
     ],
 )
-def test_a_mint_that_cannot_be_says_why(tokensvc, arguments, code, told):
-    """The rules of the route hold, and wrong usage is told apart from a refusal."""
+def test_refused_mint_exits_with_1_and_wrong_usage_with_2(tokensvc, arguments, code, hint):
     ended = tokensvc("token", "mint", *arguments)
     assert ended.code == code
-    assert told in ended.err
+    assert hint in ended.err
     assert ended.out == ""
 
 
-def test_a_good_token_is_explained(tokensvc):
-    """Whose, from when to when, by which key: told from stdin, and the token is not repeated."""
+def test_inspect_shows_user_times_and_key_of_valid_token(tokensvc):
     token = tokensvc("token", "mint", "john").out
     ended = tokensvc("token", "inspect", stdin=token)
     assert ended.code == 0
@@ -132,8 +127,7 @@ def test_a_good_token_is_explained(tokensvc):
 
 
 @pytest.mark.sec(25)
-def test_a_bad_token_is_told_why(tokensvc, migrated):
-    """Every fault is told with Stream's code, the status is 1, and no secret is told with it."""
+def test_inspect_lists_every_reason_for_refusal_without_secrets(tokensvc, migrated):
     now = int(time.time())
     write(migrated, tables.user_standings, user_id="john", tokens_valid_after=now - 9, floor=now)
     ended = tokensvc("token", "inspect", stdin=signed(user_id="john", iat=now - 99, exp=now - 50))
@@ -143,8 +137,7 @@ def test_a_bad_token_is_told_why(tokensvc, migrated):
     assert STREAM_API_SECRET not in ended.out + ended.err
 
 
-def test_an_app_wide_cut_off_covers_everyone(tokensvc, migrated):
-    """A token from before the app's cut-off is explained as revoked."""
+def test_inspect_applies_the_cut_off_of_the_app(tokensvc, migrated):
     now = int(time.time())
     write(migrated, tables.app_standing, tokens_valid_after=now - 60, floor=now - 60)
     ended = tokensvc("token", "inspect", "--json", stdin=signed(user_id="john", iat=now - 700))
@@ -152,8 +145,7 @@ def test_an_app_wide_cut_off_covers_everyone(tokensvc, migrated):
     assert ended.json["faults"] == ["it was issued before a revocation (code 40)"]
 
 
-def test_what_is_no_token_is_told_in_a_sentence(tokensvc):
-    """A text that is no Stream token ends with 1 and one line, whatever it spells."""
+def test_inspect_of_other_text_fails_with_one_line(tokensvc):
     ended = tokensvc("token", "inspect", stdin="eyJhbGciOiJcdTAwMWJbMzFtIn0.e30.e30")
     assert ended.code == 1
     assert "doctor --token" in ended.err
@@ -161,15 +153,13 @@ def test_what_is_no_token_is_told_in_a_sentence(tokensvc):
     assert ended.err.count("\n") == 1
 
 
-def test_an_empty_input_is_wrong_usage(tokensvc):
-    """Nothing on standard input is told as what it is."""
+def test_inspect_of_empty_input_is_wrong_usage(tokensvc):
     ended = tokensvc("token", "inspect", "-")
     assert ended.code == 2
-    assert "standard input" in ended.err
+    assert "Standard input" in ended.err
 
 
-def test_a_user_of_the_token_cannot_steer_the_terminal(tokensvc):
-    """A token's own text is written so that it does nothing to the terminal that shows it."""
+def test_inspected_user_id_cannot_control_the_terminal(tokensvc):
     token = signed(user_id="\x1b]0;owned\x07\u202e", iat=1)
     shown = tokensvc("token", "inspect", stdin=token)
     assert "\x1b" not in shown.out

@@ -1,4 +1,4 @@
-"""`tokensvc user-id`: an operator finds the Stream id of a provider's subject, and back."""
+"""`tokensvc user-id`: converts a provider's subject to a user ID, and back."""
 
 import json
 
@@ -25,16 +25,14 @@ def user_id(tokensvc):
 
 
 @pytest.mark.sec(13)
-def test_an_escaped_subject_comes_back(user_id):
-    """What `encode` gives by an issuer's mapping and prefix, `decode` undoes, issuer included."""
+def test_decode_reverses_encode_with_escape_mapping(user_id):
     encoded = user_id("encode", "--issuer", "auth0", "auth0|5f7C")
     assert (encoded.code, encoded.out) == (0, "a-auth0_7c5f7_43\n")
     decoded = user_id("decode", encoded.out.strip())
     assert (decoded.code, decoded.out) == (0, "auth0: auth0|5f7C\n")
 
 
-def test_a_hashed_subject_cannot_come_back(user_id):
-    """`decode` says that a hash cannot be undone, instead of giving it back as it is."""
+def test_decode_of_hashed_subject_fails(user_id):
     encoded = user_id("encode", "--issuer", "old", "auth0|5f7C", "--json")
     assert encoded.json["user_id"].startswith("o-")
     decoded = user_id("decode", encoded.json["user_id"])
@@ -42,24 +40,22 @@ def test_a_hashed_subject_cannot_come_back(user_id):
     assert "cannot be reversed" in decoded.out + decoded.err
 
 
-def test_a_subject_cannot_steer_the_terminal(user_id):
-    """A decoded subject is foreign text and is written as such."""
+def test_decoded_subject_cannot_control_the_terminal(user_id):
     decoded = user_id("decode", "a-_1b_5b2_4a")
     assert (decoded.code, decoded.out) == (0, "auth0: \\x1b[2J\n")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "hint"),
     [
         (("encode", "--issuer", "acme", "john"), 2, "auth0, keycloak, old"),
         (("encode", "--issuer", "keycloak", "John|7"), 1, "'k-_4aohn_7c7'"),
         (("decode", "John"), 1, "a-z 0-9"),
-        (("decode", "x-john"), 1, "no issuer's prefix"),
-        (("decode", "a-_zz"), 1, "no subject"),
+        (("decode", "x-john"), 1, "prefix of any issuer"),
+        (("decode", "a-_zz"), 1, "cannot be converted"),
     ],
 )
-def test_what_cannot_be_translated_is_told(user_id, arguments, code, told):
-    """The text says what would do: the issuers' names, the rule, the id that `escape` gives."""
+def test_impossible_conversion_fails_with_a_hint(user_id, arguments, code, hint):
     ended = user_id(*arguments)
     assert ended.code == code
-    assert told in ended.err
+    assert hint in ended.err

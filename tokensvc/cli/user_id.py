@@ -60,9 +60,10 @@ def decode(encoded: str, *, as_json: bool) -> None:
         )
     for issuer, subject, note in found if not as_json else []:
         click.echo(f"{issuer.name}: {printable(subject) if subject is not None else note}")
-    if not any(subject is not None for _, subject, _ in found):
-        why = "the mapping cannot be reversed" if found else "no issuer has this prefix"
-        raise click.ClickException(f"{encoded} has no known subject: {why}.")
+    if not found:
+        raise click.ClickException(f"{encoded} does not begin with the prefix of any issuer.")
+    if all(subject is None for _, subject, _ in found):
+        raise click.ClickException(f"{encoded} cannot be converted to a subject.")
 
 
 def _subject(issuer: IssuerSettings, encoded: str) -> tuple[str | None, str]:
