@@ -74,7 +74,7 @@ def _own_process_state(folder: Path, environ: Mapping[str, str]) -> Iterator[Non
     try:
         with (
             mock.patch.dict(os.environ, environ, clear=True),
-            mock.patch.object(redaction, "_concealed", ()),
+            mock.patch.object(redaction, "_secrets", ()),
             contextlib.chdir(folder),
         ):
             yield

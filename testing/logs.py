@@ -40,7 +40,7 @@ def caught_log(**settings: str) -> Iterator[CaughtLog]:
     """Configure the log as the service does, into a file; JSON unless said otherwise."""
     root = standard_logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
-    unraisable, concealed = sys.unraisablehook, redaction._concealed
+    unraisable, concealed = sys.unraisablehook, redaction._secrets
     with tempfile.TemporaryFile() as file:
         logging.configure(LogSettings(**{"format": "json", **settings}), fd=file.fileno())
         try:
@@ -49,4 +49,4 @@ def caught_log(**settings: str) -> Iterator[CaughtLog]:
             structlog.reset_defaults()
             standard_logging.captureWarnings(False)
             root.handlers[:], root.level, sys.excepthook, threading.excepthook = before
-            sys.unraisablehook, redaction._concealed = unraisable, concealed
+            sys.unraisablehook, redaction._secrets = unraisable, concealed

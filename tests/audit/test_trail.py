@@ -91,7 +91,7 @@ def test_filters_are_held_against_every_event(database, trail, filters, found):
 )
 def test_no_secret_is_kept(database, trail, secret, monkeypatch):
     """A token or a secret that somebody pasted as a reason is taken out before it is written."""
-    monkeypatch.setattr(redaction, "_concealed", ())
+    monkeypatch.setattr(redaction, "_secrets", ())
     redaction.register_secrets(["the-stream-secret-of-the-settings-0123456789"])
     write(database, reason=f"leaked: {secret}")
     (event,) = trail.page(limit=1, filters={})

@@ -180,7 +180,7 @@ def test_a_migration_has_no_limit_of_time(postgres_url):
             "3s",
             "3s",
         ]
-    assert driver.time_limit == postgresql._ANSWER_SECONDS
+    assert driver.time_limit == postgresql._RESPONSE_SECONDS
     database.close()
 
 

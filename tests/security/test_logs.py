@@ -173,7 +173,7 @@ def test_credentials_are_known_by_their_shape(
 # With a word of its own, since hypothesis also tries the texts of our lines.
 some_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 configured = st.builds("{}pl4nted{}".format, some_text, some_text).filter(
-    lambda text: text.strip() == text and len(text) >= redaction.MIN_CONCEALED
+    lambda text: text.strip() == text and len(text) >= redaction.MIN_SECRET_LENGTH
 )
 
 

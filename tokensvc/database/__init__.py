@@ -1,7 +1,7 @@
 """
-The database: SQLite for one host, PostgreSQL past it, behind one small interface.
+The database: SQLite for one host or PostgreSQL for several, behind one interface.
 
-Owns connections and transactions (`engine.py`), the hot read (`prepared.py`), what differs between
-the two (`sqlite.py`, `postgresql.py`), the tables and their migrations (`tables.py`, `schema.py`)
-and the lock of a process tree (`lock.py`). Leaves every statement to the stores.
+Contains connections and transactions (`engine.py`), prepared reads (`prepared.py`), the parts that
+differ (`sqlite.py`, `postgresql.py`), tables and migrations (`tables.py`, `schema.py`) and the lock
+of a process tree (`lock.py`). All statements are in the stores of other packages.
 """

@@ -1,8 +1,8 @@
 """
 Connections and transactions.
 
-Driver connections are in autocommit and transactions are opened by statement, so that nothing
-opens one unasked: a read inside a forgotten transaction would see an old standing.
+Driver connections are in autocommit, and transactions are opened by statements. So no transaction
+is opened implicitly: a read inside a forgotten one would see an old standing.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from tokensvc.database.prepared import PreparedRead, ReadConnections
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
-"""What `Database.read` and `Database.write` give. Stores are handed them and never commit."""
+"""Connection of `Database.write`. Stores take it as an argument and never commit."""
 
 _POOL_SECONDS = 3.0
 _OVERFLOW = 2
@@ -28,12 +28,12 @@ _OVERFLOW = 2
 
 class Database:
     """
-    The database of this process. Opened after a fork, since connections cannot be shared.
+    The database of this process. Open it after a fork: processes cannot share connections.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Attributes:
-        dialect: Where stores must tell the two apart.
+        dialect: Name of the dialect, for stores whose statements differ.
     """
 
     def __init__(
@@ -52,14 +52,15 @@ class Database:
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
         """
-        Make a database's pool; the first use connects.
+        Create the pool. The first use connects.
 
         Args:
-            url: `sqlite:///path`, whose file and folder are made if need be, or `postgresql://…`.
-            pool_size: Connections kept open, one for each thread that serves requests.
+            url: `sqlite:///path`, whose file and folder are created if missing, or
+                `postgresql://…`.
+            pool_size: Number of connections, one for each thread that serves requests.
 
         Raises:
-            StartupError: The URL is of neither kind, or its file cannot be written.
+            StartupError: The URL is neither, or its file cannot be written.
         """
         parsed = _parse(url)
         if parsed.get_backend_name() == "sqlite":
@@ -77,7 +78,7 @@ class Database:
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
-        from tokensvc.database import postgresql  # noqa: PLC0415 - spares SQLite the driver
+        from tokensvc.database import postgresql  # noqa: PLC0415 - SQLite needs no driver of 10 MB
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
         sa.event.listen(engine, "do_connect", postgresql.connect)
@@ -91,33 +92,33 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Give a connection in autocommit: each statement sees what is committed by then."""
+        """Yield a connection in autocommit: each statement sees everything committed before it."""
         with self._connection("SELECT 1") as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
-        """Give a connection whose statements all see the same moment. It writes nothing."""
+        """Yield a read-only connection whose statements all see the same moment."""
         begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ"
         with self._connection(begin) as connection:
             yield connection
 
     @contextmanager
-    def write(self, *, keep: bool = True) -> Iterator[Transaction]:
+    def write(self, *, dry_run: bool = False) -> Iterator[Transaction]:
         """
-        Give one transaction: committed at the end of the block, undone by an exception.
+        Yield a transaction, committed at the end of the block and rolled back by an exception.
 
         Args:
-            keep: If not, the end of the block undoes it too: a rehearsal.
+            dry_run: Whether to roll back at the end of the block too.
         """
         with self._connection(self._begin) as transaction:
             yield transaction
-            if keep:
-                transaction.commit()  # else closing the connection rolls back
+            if not dry_run:
+                transaction.commit()  # otherwise closing the connection rolls back
 
     @contextmanager
     def migration(self) -> Iterator[sa.Connection]:
-        """Give a transaction without limits of time that no other process' migration is in."""
+        """Yield a transaction without timeouts; only one process at a time can have it."""
         with self.write() as transaction:
             if self.dialect == "sqlite":
                 yield transaction
@@ -128,11 +129,11 @@ class Database:
                 yield transaction
 
     def prepare(self, statement: sa.Select[Any]) -> PreparedRead:
-        """Compile a query once, to be run often."""
+        """Compile a query once for repeated use."""
         return PreparedRead(self._engine.dialect, self._reads, statement)
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the idle connections."""
         self._reads.close()
 
     @contextmanager
@@ -146,7 +147,7 @@ class Database:
             raise
 
     def _live_connection(self, first: str) -> sa.Connection:
-        """Run the first statement, once more if it found the connection cut while it was idle."""
+        """Run the first statement; retry once if the idle connection was disconnected."""
         try:
             return self._connect(first)
         except sa.exc.DBAPIError as error:
@@ -169,7 +170,7 @@ def _parse(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         parsed = None
-    # From None: the parser's message may quote the password.
+    # From None: the parser's message can contain the password.
     if parsed is None or parsed.drivername not in _DRIVERS:
         raise StartupError("database_url: write sqlite:///path or postgresql://…") from None
     return parsed.set(drivername=_DRIVERS[parsed.drivername])
@@ -189,9 +190,9 @@ def _make_engine(
     return sa.create_engine(
         url,
         connect_args=connect_args,
-        hide_parameters=True,  # else they stand in the text of exceptions
+        hide_parameters=True,  # otherwise exceptions contain them
         max_overflow=_OVERFLOW,
-        pool_reset_on_return=None,  # a closed connection has ended its transaction already
+        pool_reset_on_return=None,  # closing a connection has already ended its transaction
         pool_size=pool_size,
         pool_timeout=_POOL_SECONDS,
         pool_use_lifo=True,

@@ -1,25 +1,25 @@
-"""What a failing database becomes: a refusal to try again, unless the fault is our own."""
+"""Database errors as refusals, except errors in our own statements."""
 
 from tokensvc.core.errors import Code, Refusal
 
 RETRY_AFTER = 5
 
-_OUR_FAULT = frozenset(
+_PROGRAMMING_ERRORS = frozenset(
     {"IntegrityError", "ProgrammingError", "DataError", "NotSupportedError"},
 )
-"""PEP 249 fixes these names, so both drivers and SQLAlchemy's wrappers have them."""
+"""Names of PEP 249, so both drivers and SQLAlchemy's wrappers use them."""
 
 
 def is_unavailability(error: Exception) -> bool:
-    """Tell whether the database failed; a broken constraint or statement is a fault of ours."""
-    return not any(kind.__name__ in _OUR_FAULT for kind in type(error).__mro__)
+    """Return whether the database failed, and not a constraint or a statement."""
+    return not any(kind.__name__ in _PROGRAMMING_ERRORS for kind in type(error).__mro__)
 
 
 def unavailable(error: Exception) -> Refusal:
     """
-    Give the refusal that stands for a failed database.
+    Return the refusal for a failed database.
 
-    The driver's text stays out: it names hosts and roles, and may quote values.
+    The driver's text is omitted, because it contains hosts and roles and can contain values.
     """
     cause = getattr(error, "orig", None) or error
     return Refusal(

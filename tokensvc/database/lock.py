@@ -1,8 +1,7 @@
 """
-The lock beside the SQLite file: one process tree serves from it.
+The lock next to the SQLite file: only one process tree serves from it.
 
-Two trees would each have their own clock reading and their own pool; commands such as
-`tokensvc users` are short and take no part.
+Two trees could read different clocks. Commands such as `tokensvc users` do not take the lock.
 """
 
 import fcntl
@@ -18,25 +17,25 @@ class AlreadyServedError(StartupError):
 
 class ProcessLock:
     """
-    A lock that lives as long as this process or a child forked by it.
+    A lock held by this process and its forked children.
 
-    The kernel lets go of it when the last of them ends, however that happens.
+    The kernel releases it when the last of them ends.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let another process serve."""
+        """Release the lock."""
         os.close(self._descriptor)
 
 
 def hold_process_lock(sqlite_path: Path) -> ProcessLock:
     """
-    Take the lock of a SQLite file, on a file of its own beside it.
+    Lock a SQLite file, by means of a separate file next to it.
 
     Raises:
-        AlreadyServedError: Another process holds it.
+        AlreadyServedError: Another process holds the lock.
         StartupError: The file or its folder cannot be made.
     """
     path = sqlite_path.with_name(f"{sqlite_path.name}.lock")

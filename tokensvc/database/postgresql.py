@@ -1,7 +1,7 @@
 """
-What is particular to PostgreSQL: psycopg 3, the primary only, no wait without end.
+PostgreSQL: psycopg 3, the primary only, bounded waits.
 
-Imported when it is used: SQLite installations spare the driver's 10 MB in every worker.
+Imported on first use, because the driver takes 10 MB in every worker.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ BEGIN = "BEGIN"
 
 _CONNECT_SECONDS = 3
 _STATEMENT_SECONDS = 3
-_ANSWER_SECONDS = 4.0
-"""After the server's own limit: for a server that no longer keeps it, frozen or cut off."""
+_RESPONSE_SECONDS = 4.0
+"""Longer than the server's own limit, which a stopped or disconnected server does not enforce."""
 
 _CONNECT_ARGS = {
     "application_name": "tokensvc",
@@ -29,7 +29,7 @@ _CONNECT_ARGS = {
     "tcp_user_timeout": 4000,
 }
 
-# Set after the connection and not in its start-up packet, which poolers refuse.
+# Set after connecting and not in the start-up packet, because poolers refuse that.
 _SESSION = f"""
 SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', false),
        set_config('lock_timeout', '{_STATEMENT_SECONDS}s', false),
@@ -44,18 +44,18 @@ _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that gives up on a server that does not answer.
+    A connection with a timeout for the server's responses.
 
     Attributes:
-        time_limit: Seconds for one exchange with the server; `None` waits for ever.
-        overran: Whether the limit was passed; the connection is closed then.
+        time_limit: Seconds for one exchange with the server, or `None` for no limit.
+        overran: Whether the limit was exceeded, which closes the connection.
     """
 
-    time_limit: float | None = _ANSWER_SECONDS
+    time_limit: float | None = _RESPONSE_SECONDS
     overran: bool = False
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait for an answer, within `time_limit`."""
+        """Wait for a response, at most `time_limit` seconds."""
         try:
             return super().wait(gen, interval, self.time_limit if timeout is None else timeout)
         except psycopg.OperationalError:
@@ -67,32 +67,32 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 def connect_args(url: sa.URL) -> dict[str, Any]:
     """
-    Give the arguments of the driver: autocommit, so that only we open transactions.
+    Return the arguments of the driver, with autocommit.
 
-    What the URL states stands, but for the primary: a standby may not know a revocation yet.
+    The URL overrides them, except the choice of the primary: a standby may lack a revocation.
     """
     defaults = {name: value for name, value in _CONNECT_ARGS.items() if name not in url.query}
     return {**defaults, "autocommit": True, "target_session_attrs": "read-write"}
 
 
 def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
-    """Open a connection, in place of SQLAlchemy's `do_connect`."""
+    """Open a connection, replacing SQLAlchemy's `do_connect`."""
     return BoundedConnection.connect(*args, **options)
 
 
 def prepare_connection(connection: Any, _record: object) -> None:
-    """Bound every statement, and make a commit durable before it is answered."""
+    """Set timeouts, and make each commit durable before the server confirms it."""
     connection.execute(_SESSION)
 
 
 def is_disconnected(connection: BoundedConnection) -> bool:
-    """Tell whether the connection had been cut; a server that does not answer is no such case."""
+    """Return whether the connection was disconnected, and not closed by a timeout."""
     return connection.closed and not connection.overran
 
 
 @contextmanager
 def migration_lock(transaction: sa.Connection) -> Iterator[None]:
-    """Hold the lock of migrations until the transaction ends, and lift its limits of time."""
+    """Hold the migration lock until the transaction ends, without timeouts."""
     driver: Any = transaction.connection.dbapi_connection
     driver.time_limit = None
     try:
@@ -101,4 +101,4 @@ def migration_lock(transaction: sa.Connection) -> Iterator[None]:
         transaction.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         yield
     finally:
-        driver.time_limit = _ANSWER_SECONDS
+        driver.time_limit = _RESPONSE_SECONDS

@@ -1,7 +1,7 @@
 """
-A statement compiled once and run on the driver's own connection: the read of the hot path.
+Statements compiled once and run on the driver's own connection, for the hot path.
 
-SQLAlchemy's execution costs several times what the query does, and the lending of its pool as much.
+SQLAlchemy's execution and its pool each cost several times as much as the query.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,14 @@ from tokensvc.database.failures import is_unavailability, unavailable
 
 class ReadConnections:
     """
-    The driver connections of prepared reads, each in the hands of one thread at a time.
+    Driver connections for prepared reads, each used by one thread at a time.
 
-    Kept from one read to the next, outside the engine's pool: they take no transaction's place
-    there. There are never more than threads have read at once.
+    They stay open between reads, outside the engine's pool, so that they do not take the place of
+    a transaction. Their number is that of threads that have read simultaneously.
 
     Args:
-        engine: Makes them; its driver connections are in autocommit.
-        has_died: Whether a driver connection had been cut before it was used.
+        engine: Source of the connections, which are in autocommit.
+        is_disconnected: Function that returns whether a connection was disconnected before use.
     """
 
     __slots__ = ("_engine", "_idle", "give_back", "is_disconnected")
@@ -34,7 +34,7 @@ class ReadConnections:
         self.is_disconnected = is_disconnected
 
     def take(self) -> Any:
-        """Lend the connection that was used last, or a fresh one: `give_back` or close it."""
+        """Return the connection used last, or a new one. Call `give_back` or close it."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -43,7 +43,7 @@ class ReadConnections:
             return pooled.dbapi_connection
 
     def close(self) -> None:
-        """Close those that are idle, and those of the engine."""
+        """Close the idle connections, and those of the engine."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -52,14 +52,14 @@ class ReadConnections:
 
 class PreparedRead:
     """
-    One query, run outside any transaction.
+    A query that runs outside any transaction.
 
-    Values are the driver's own: no type of SQLAlchemy converts them.
+    Values are the driver's own, not converted by SQLAlchemy's types.
 
     Args:
-        dialect: The engine's.
-        connections: On which it runs.
-        statement: Binds its parameters by name.
+        dialect: Dialect of the engine.
+        connections: Connections that run the query.
+        statement: Query with named parameters.
     """
 
     __slots__ = ("_connections", "_constants", "_error", "_sql")
@@ -77,7 +77,7 @@ class PreparedRead:
 
     def fetch(self, params: Mapping[str, object]) -> tuple[Any, ...] | None:
         """
-        Give the first row, or `None`.
+        Return the first row, or `None`.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -87,7 +87,7 @@ class PreparedRead:
 
     def fetch_all(self, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
         """
-        Give all rows. Asks once more, on a fresh connection, if the idle one had been cut.
+        Return all rows. Retry once on a new connection if the idle one was disconnected.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -108,14 +108,14 @@ class PreparedRead:
     def _run(self, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
         connection = self._connections.take()
         try:
-            # To the last row: a cursor left in the middle holds a read transaction open on SQLite.
+            # Fetch all rows: an open cursor keeps a read transaction open on SQLite.
             rows: list[tuple[Any, ...]] = connection.execute(self._sql, values).fetchall()
         except BaseException as error:
             had_died = self._connections.is_disconnected(connection)
-            connection.close()  # whatever state it is in now
+            connection.close()  # its state is unknown
             if not (had_died and isinstance(error, self._error)):
                 raise
-            # What cut one idle connection has cut them all: the others need not find out singly.
+            # The cause has probably disconnected all idle connections.
             self._connections.close()
             raise _ConnectionCut(error) from error
         self._connections.give_back(connection)
@@ -123,7 +123,7 @@ class PreparedRead:
 
 
 class _ConnectionCut(Exception):
-    """The connection had ended before the query reached the server."""
+    """The connection was closed before the query reached the server."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """
-Which migrations a database has had, and bringing it up to date.
+Schema revisions and migrations.
 
-Revisions are the four digits that a migration's file name begins with, in one line without
-branches: so that a worker can tell behind from ahead without loading Alembic.
+A revision is the four digits at the beginning of a migration's file name. Revisions form one line
+without branches, so that a worker can compare them without loading Alembic.
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ _applied = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
 class SchemaBehindError(StartupError):
-    """The database lacks migrations that this release needs."""
+    """The database lacks migrations of this release."""
 
 
 def head() -> str:
-    """Give the revision that this release needs."""
+    """Return the revision of this release."""
     return _REVISIONS[-1]
 
 
@@ -33,7 +33,7 @@ def status(database: Database) -> Status:
     """
     Compare the database with this release.
 
-    `ahead` is a newer release's, which leaves this one working.
+    `ahead` is the schema of a newer release, which still supports this one.
 
     Raises:
         Refusal: `temporarily_unavailable`.
@@ -44,10 +44,10 @@ def status(database: Database) -> Status:
 
 def require_current(database: Database) -> None:
     """
-    Refuse to go on with a schema that is behind.
+    Raise an error if the schema is behind.
 
     Raises:
-        SchemaBehindError: Names the command that brings it up to date.
+        SchemaBehindError: The schema must be migrated; the text names the command.
         Refusal: `temporarily_unavailable`.
     """
     found = status(database)
@@ -59,10 +59,10 @@ def require_current(database: Database) -> None:
 
 def migrate(database: Database) -> list[str]:
     """
-    Apply what is missing, all or nothing; several processes may try at once.
+    Apply the missing migrations in one transaction. Several processes can call this simultaneously.
 
     Returns:
-        The revisions applied, oldest first.
+        Applied revisions, oldest first.
 
     Raises:
         Refusal: `temporarily_unavailable`.

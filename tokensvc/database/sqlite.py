@@ -1,4 +1,4 @@
-"""What is particular to SQLite: one file on one host."""
+"""SQLite: one file on one host."""
 
 import os
 import sqlite3
@@ -10,36 +10,36 @@ import sqlalchemy as sa
 from tokensvc.core.errors import StartupError
 
 BEGIN = "BEGIN IMMEDIATE"
-"""Takes the write lock at once: a deferred transaction that read first can never wait for it."""
+"""Takes the write lock immediately: a deferred transaction that has read cannot wait for it."""
 
 _BUSY_SECONDS = 5.0
 
 
 def connect_args() -> dict[str, Any]:
-    """Give the arguments of the driver: autocommit, so that only we open transactions."""
+    """Return the arguments of the driver, with autocommit."""
     return {"isolation_level": None, "timeout": _BUSY_SECONDS, "cached_statements": 128}
 
 
 def prepare_connection(connection: Any, _record: object) -> None:
     """
-    Make every commit durable and every foreign key hold.
+    Make every commit durable and enforce foreign keys.
 
-    `synchronous=FULL`: under WAL, `NORMAL` may lose the last commits in a power cut, and with them
-    a revocation that was already answered.
+    With WAL and `synchronous=NORMAL`, a power failure can lose the last commits, and so a
+    revocation that was already confirmed.
     """
     (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
     if mode != "wal":
-        raise sqlite3.OperationalError(f"no write-ahead log on this file system: {mode}")
+        raise sqlite3.OperationalError(f"this file system does not support WAL: {mode}")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
 def make_private_file(url: sa.URL) -> None:
     """
-    Make the database file for its owner alone, unless it exists.
+    Create the database file for its owner only, unless it exists.
 
-    One that exists is not opened: closing any descriptor of it would take the locks of this
-    process' connections away (POSIX; sqlite.org/howtocorrupt.html, section 2.2).
+    An existing file is not opened, because closing any descriptor of it releases the locks of this
+    process's connections (POSIX; sqlite.org/howtocorrupt.html, section 2.2).
 
     Raises:
         StartupError: The URL names no file, or one that cannot be written.
@@ -60,5 +60,5 @@ def make_private_file(url: sa.URL) -> None:
 
 
 def is_disconnected(_connection: object) -> bool:
-    """Tell that a connection to a file is never cut."""
+    """Return false: a connection to a file is never disconnected."""
     return False

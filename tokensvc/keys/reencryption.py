@@ -76,7 +76,7 @@ class Reencryption:
     def _do(self, rows: list[WrappedRow], before: Progress, context: ActionContext) -> Progress:
         anew = {row: self._rewrap(row) for row in rows}
         readable = {row: wrapped for row, wrapped in anew.items() if wrapped is not None}
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             # An act changes rows in another order: without the lock the two could wait for ever.
             standings.lock_ring(tx)
             swapped = sum(store.rewrap(tx, row, *wrapped) for row, wrapped in readable.items())

@@ -111,7 +111,7 @@ class StreamKeyRotation:
         if check:
             # With no transaction open: Stream may take its time.
             self._proof.verify(api_key, secret)
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             rules.check_pair(keys, api_key, secret)
@@ -138,7 +138,7 @@ class StreamKeyRotation:
                 return None
         if check:
             self._proof.verify(api_key, secret)
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             key = self._lost(tx, pair)
             if key is None:
@@ -154,7 +154,7 @@ class StreamKeyRotation:
         Raises:
             Refusal: `not_found`, `conflict`.
         """
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             moves = rules.activation_steps(keys, key_id)
@@ -173,7 +173,7 @@ class StreamKeyRotation:
         Raises:
             Refusal: `not_found`, `conflict`.
         """
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             moves = rules.retirement_steps(self._store.every_key(tx), key_id)
             self._move(tx, moves, context, self._clock.read(tx))

@@ -1,7 +1,7 @@
 """
-What readiness means here: the database, its schema, a key that signs.
+The checks of `/readyz`: the database, its schema, an active Stream key.
 
-Issuers and the delivery to Stream only degrade: most users get their tokens without them.
+Failing issuers and deliveries only degrade the service: most users get tokens without them.
 """
 
 from collections.abc import Sequence
@@ -18,50 +18,46 @@ from tokensvc.ops.health import Check, CheckResult, State
 def checks(
     database: Database, keys: StreamKeys, issuers: Issuers, deliveries: Deliveries
 ) -> Sequence[Check]:
-    """Give the checks of `/readyz`."""
+    """Return the checks of `/readyz`."""
 
     def check_database() -> CheckResult:
         try:
-            found = schema.status(database)
+            status = schema.status(database)
         except Refusal as refusal:
             return CheckResult("database", State.FAILED, refusal.reason)
-        if found in {"behind", "empty"}:
-            return CheckResult("database", State.FAILED, f"schema {found}: run `tokensvc migrate`")
+        if status in {"behind", "empty"}:
+            return CheckResult("database", State.FAILED, f"schema {status}: run `tokensvc migrate`")
         return CheckResult("database", State.OK)
 
     def check_stream_keys() -> CheckResult:
         try:
-            usable = keys.has_active()
+            has_active = keys.has_active()
         except Refusal as refusal:
             return CheckResult("stream_keys", State.FAILED, refusal.reason)
-        if not usable:
-            return CheckResult("stream_keys", State.FAILED, "no usable key is active")
+        if not has_active:
+            return CheckResult("stream_keys", State.FAILED, "no usable Stream key is active")
         return CheckResult("stream_keys", State.OK)
 
     def check_issuers() -> CheckResult:
-        bad = [
+        unhealthy = [
             f"{name} {health.state} ({health.last_error or 'no keys yet'})"
             for name, health in issuers.health().items()
             if health.state != "ok"
         ]
-        return CheckResult("issuers", State.DEGRADED if bad else State.OK, "; ".join(bad))
+        state = State.DEGRADED if unhealthy else State.OK
+        return CheckResult("issuers", state, "; ".join(unhealthy))
 
     def check_deliveries() -> CheckResult:
         return check_delivery(deliveries)
 
-    return [
-        check_database,
-        check_stream_keys,
-        check_issuers,
-        check_deliveries,
-    ]
+    return [check_database, check_stream_keys, check_issuers, check_deliveries]
 
 
 def check_delivery(deliveries: Deliveries) -> CheckResult:
-    """Look for what Stream has not been told."""
+    """Check the deliveries to Stream."""
     if not deliveries.delivers:
         return CheckResult(
-            "delivery", State.OK, "off (stream.delivery): Stream is told of no revocation"
+            "delivery", State.OK, "off (stream.delivery): no revocation is delivered to Stream"
         )
     try:
         warnings = deliveries.warnings()

@@ -1,4 +1,4 @@
-"""The contract, `openapi.yaml`: where it is, as bytes and as data."""
+"""The contract, `openapi.yaml`: its path, bytes and content."""
 
 from functools import cache
 from pathlib import Path
@@ -11,19 +11,19 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def contract_path() -> Path:
-    """Give the contract's place: inside an installed package, at the root of a checkout."""
+    """Return the path: inside an installed package, or at the root of a checkout."""
     packaged = _PACKAGE / "openapi.yaml"
     return packaged if packaged.exists() else _PACKAGE.parent / "openapi.yaml"
 
 
 @cache
 def contract_bytes() -> bytes:
-    """Give the contract as it is written."""
+    """Return the contract as bytes."""
     return contract_path().read_bytes()
 
 
 @cache
 def contract() -> dict[str, Any]:
-    """Give the contract parsed."""
-    parsed: dict[str, Any] = yaml.load(contract_bytes(), Loader=_Loader)  # noqa: S506 - a safe one
+    """Return the parsed contract."""
+    parsed: dict[str, Any] = yaml.load(contract_bytes(), Loader=_Loader)  # noqa: S506 - a safe loader
     return parsed

@@ -1,4 +1,4 @@
-"""Is the service ready: several checks, one verdict, kept for a second."""
+"""Readiness: the worst result of several checks, cached for one second."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-KEPT_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 
 
 class State(StrEnum):
@@ -55,36 +55,36 @@ class Readiness(msgspec.Struct, frozen=True):
 
 class ReadinessProbe:
     """
-    Runs the checks, at most once a second whoever asks.
+    Runner of the checks, at most once per second.
 
     Args:
-        checks: Each looks at one thing; one that raises has failed.
-        monotonic: Seconds of a clock that never goes back.
+        checks: Functions that each check one part. A check that raises has failed.
+        monotonic: Monotonic clock, in seconds.
     """
 
     def __init__(self, checks: Sequence[Check], monotonic: Callable[[], float]) -> None:
         self._checks = checks
         self._monotonic = monotonic
         self._refresh = threading.Lock()
-        self._kept: tuple[float, Readiness] | None = None
+        self._cached: tuple[float, Readiness] | None = None
 
     def read(self) -> Readiness:
         """
-        Give a verdict that is at most a second old.
+        Return a result that is at most one second old.
 
-        While one thread runs slow checks, the others answer with the last verdict: a database that
-        hangs must not take every thread with it.
+        While one thread runs slow checks, the others return the previous result, so that a hanging
+        database does not occupy every thread.
         """
-        kept = self._kept
-        if kept is None:
+        cached = self._cached
+        if cached is None:
             self._refresh.acquire()
         elif not self._refresh.acquire(blocking=False):
-            return kept[1]
+            return cached[1]
         try:
-            kept = self._kept
-            if kept is None or self._monotonic() - kept[0] >= KEPT_SECONDS:
-                kept = self._kept = (self._monotonic(), self._run())
-            return kept[1]
+            cached = self._cached
+            if cached is None or self._monotonic() - cached[0] >= CACHE_SECONDS:
+                cached = self._cached = (self._monotonic(), self._run())
+            return cached[1]
         finally:
             self._refresh.release()
 
@@ -98,6 +98,6 @@ class ReadinessProbe:
 def _result(check: Check) -> CheckResult:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001 - a check that breaks says that something is broken
+    except Exception as error:  # noqa: BLE001 - a check that raises has failed
         name = getattr(check, "__name__", type(check).__name__)
-        return CheckResult(name, State.FAILED, f"the check itself failed: {type(error).__name__}")
+        return CheckResult(name, State.FAILED, f"the check raised {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""The contract as a page for people: no script, nothing from another host."""
+"""The contract as an HTML page without scripts and without content of other hosts."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = (
 
 @cache
 def page() -> bytes:
-    """Give the page; it is made once."""
+    """Return the page, rendered once."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -37,11 +37,11 @@ def page() -> bytes:
         prose=_prose, inline=_inline, sample=_sample, kind=_kind, resolve=_resolve, last=_last
     )
     template = environment.get_template("docs.html")
-    return template.render(contract=contract(), style=Markup(_STYLE)).encode()  # noqa: S704 - ours
+    return template.render(contract=contract(), style=Markup(_STYLE)).encode()  # noqa: S704 - a file of this package
 
 
 def _prose(text: str) -> Markup:
-    """Render paragraphs that are parted by empty lines."""
+    """Render paragraphs that are separated by empty lines."""
     paragraphs = (_inline(part) for part in re.split(r"\n\s*\n", text.strip()))
     return Markup("\n").join(Markup("<p>{}</p>").format(part) for part in paragraphs)
 
@@ -70,7 +70,7 @@ def _last(reference: str) -> str:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """Say the type of a schema in words."""
+    """Return the type of a schema in words."""
     if "$ref" in schema:
         return _last(schema["$ref"])
     if "anyOf" in schema:

@@ -15,7 +15,7 @@ from tokensvc.ops.health import Check, Readiness, ReadinessProbe, State
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, page
 from tokensvc.telemetry import metrics
 
-_KEPT = (("Cache-Control", "public, max-age=300"),)
+_CACHED = (("Cache-Control", "public, max-age=300"),)
 _PAGE_FIELDS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("Referrer-Policy", "no-referrer"),
@@ -36,12 +36,12 @@ class Health(msgspec.Struct, frozen=True):
 
 def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Blueprint:
     """
-    Give the routes of operators and newcomers.
+    Return the routes.
 
     Args:
-        checks: What readiness means.
-        metrics_token: The bearer token that opens `/metrics` and the details of `/readyz` on the
-            main port; without one they are on the metrics port only.
+        checks: Checks of `/readyz`.
+        metrics_token: Bearer token for `/metrics` and the details of `/readyz` on the main port.
+            Without it they are only on the metrics port.
     """
     blueprint = Blueprint("ops", __name__)
     probe = ReadinessProbe(checks, time.monotonic)
@@ -52,37 +52,37 @@ def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Bluepri
 
     @blueprint.get("/readyz")
     def get_readiness() -> Reply:
-        verdict = probe.read()
+        readiness = probe.read()
         if not _is_operator(metrics_token):
-            verdict = Readiness(verdict.status)
-        if verdict.status is State.FAILED:
-            return json_response(verdict, 503, _RETRY_AFTER)
-        return json_response(verdict)
+            readiness = Readiness(readiness.status)
+        if readiness.status is State.FAILED:
+            return json_response(readiness, 503, _RETRY_AFTER)
+        return json_response(readiness)
 
     @blueprint.get("/metrics")
     def get_metrics() -> Reply:
         if not _is_operator(metrics_token):
-            # Not 401: who may not see them need not know that they are here.
-            raise Refusal(Code.NOT_FOUND, "Metrics are on their own port, or need their token.")
+            # 404 and not 401: do not reveal that metrics exist.
+            raise Refusal(Code.NOT_FOUND, "Use the metrics port, or send the metrics token.")
         content, content_type = metrics.render()
         return Reply(200, content, content_type)
 
     @blueprint.get("/openapi.yaml")
     def get_contract() -> Reply:
-        return Reply(200, contract_bytes(), "application/yaml", caching=_KEPT)
+        return Reply(200, contract_bytes(), "application/yaml", caching=_CACHED)
 
     @blueprint.get("/docs")
     def get_docs() -> Reply:
-        return Reply(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_KEPT)
+        return Reply(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_CACHED)
 
     return blueprint
 
 
 def _is_operator(metrics_token: str | None) -> bool:
-    here = exchange.current()
-    if here.on_metrics_port:
+    request = exchange.current()
+    if request.on_metrics_port:
         return True
-    scheme, _, presented = here.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, presented = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return (
         metrics_token is not None
         and scheme.lower() == "bearer"

@@ -59,7 +59,7 @@ class Revocations:
     def revoke(self, target: Target, context: ActionContext) -> State:
         """Revoke all sign-ins. Only a new sign-in can mint tokens."""
         action = Action.APP_REVOKED if target == APP else Action.USER_REVOKED
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
             now = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
             record(tx, context, action, target.subject, now=now)
@@ -70,7 +70,7 @@ class Revocations:
     def suspend(self, user_id: str, context: ActionContext) -> State:
         """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
         target = Target(user_id)
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
             if standing.suspended_at is None:
                 now = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
@@ -83,7 +83,7 @@ class Revocations:
     def reinstate(self, user_id: str, context: ActionContext) -> State:
         """End a suspension. The cut-off stays, so the user must sign in again."""
         target = Target(user_id)
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target, create=False)
             if standing.suspended_at is not None:
                 standings.write(tx, target, replace(standing, suspended_at=None))
@@ -100,7 +100,7 @@ class Revocations:
         """
         is_app = target == APP
         action = Action.APP_REVOCATION_UNDONE if is_app else Action.USER_REVOCATION_UNDONE
-        with self._database.write(keep=not context.dry_run) as tx:
+        with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
             revocations = store.revocations_of(tx, target)
             undone = rules.revocation_to_undo(

@@ -1,6 +1,6 @@
 """
-What operators see: log lines and metrics.
+Log lines and metrics.
 
-Owns how a line is made, redacted and written, and the metric objects that others increment. Which
-line a request gets, and where metrics are served, is up to `http` and `ops`.
+Contains the formatting, redaction and writing of lines, and the metric objects that others
+increment. `http` writes the line of a request, and `ops` serves the metrics.
 """

@@ -1,9 +1,9 @@
 """
-How a log line is made: one chain for everything that this process says, one write a line.
+One chain for all log lines of this process, and one write for each line.
 
-structlog's loggers, the standard library's (gunicorn, alembic, urllib3), warnings and uncaught
-exceptions all end here, because a sink beside the chain would not be redacted. A line is JSON, or
-on a terminal text for people.
+structlog's loggers, those of the standard library (gunicorn, alembic, urllib3), warnings and
+uncaught exceptions all use it, because any other sink would not be redacted. A line is JSON, or on
+a terminal readable text.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ from tokensvc.telemetry.settings import LogSettings
 
 STDERR: Final = 2
 MAX_TRACEBACK: Final = 16_384
-"""Characters of a traceback that are kept, its end."""
+"""Characters that are kept at the end of a traceback."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that this context answers: every line that it causes names it."""
+"""ID of the current request, which every line of it contains."""
 
 _LEVELS = logging.getLevelNamesMapping()
 _BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
@@ -45,11 +45,11 @@ _log = structlog.get_logger()
 
 def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_clock) -> None:
     """
-    Send every line of this process to `fd`, as the settings say.
+    Send every line of this process to a file descriptor.
 
     Args:
-        settings: The least level, and how a line looks.
-        fd: An open file descriptor.
+        settings: Minimum level and format.
+        fd: Open file descriptor.
         clock: Seconds since the epoch.
     """
     as_json = settings.format == "json" or (settings.format == "auto" and not os.isatty(fd))
@@ -69,13 +69,13 @@ def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_
 
 
 class _Writer:
-    """Writes a line with one system call, so that the lines of several processes never mix."""
+    """Writer of a line with one system call, so that lines of several processes never mix."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
 
     def write(self, line: bytes) -> None:
-        # A full disk or a closed pipe must not fail the request that the line is about.
+        # A full disk or a closed pipe must not fail the request.
         with contextlib.suppress(OSError):
             written = os.write(self._fd, line)
             while written < len(line):
@@ -86,7 +86,7 @@ class _Writer:
 
 
 class _Line:
-    """The chain: put the fields in order, redact them, render."""
+    """The chain: order the fields, redact them, render the line."""
 
     def __init__(self, render: Callable[[dict[str, Any], str], bytes], clock: Clock) -> None:
         self._render = render
@@ -110,7 +110,7 @@ class _Line:
 
 
 def _end_of(traceback: str) -> str:
-    """Cut a long traceback, masked first: half a secret would no longer be known for one."""
+    """Shorten a traceback after masking, because half a secret would not be recognized."""
     if len(traceback) <= MAX_TRACEBACK:
         return traceback
     return mask(traceback.encode(errors="backslashreplace")).decode()[-MAX_TRACEBACK:]
@@ -122,7 +122,7 @@ def _json(line: dict[str, Any], traceback: str) -> bytes:
     try:
         return _encode(line)
     except UnicodeEncodeError:
-        # A lone surrogate, which JSON can spell and UTF-8 cannot.
+        # A lone surrogate, which JSON can escape and UTF-8 cannot encode.
         return json.dumps(line).encode()
 
 
@@ -131,7 +131,7 @@ def _text(line: dict[str, Any], traceback: str) -> bytes:
     words = [time[11:19], f"{level:<7}", json.dumps(event)[1:-1]]
     words += [f"{name}={_word(value)}" for name, value in line.items()]
     text = " ".join(words)
-    # Masked before it is split: a secret may have several lines.
+    # Masked before it is split, because a secret can have several lines.
     for source in mask(traceback.encode(errors="backslashreplace")).decode().splitlines():
         text += "\n    | " + _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", source)
     return text.encode(errors="backslashreplace")
@@ -144,7 +144,7 @@ def _word(value: object) -> str:
 
 
 class _Bridge(logging.Handler):
-    """Brings what the standard library's loggers say into the chain."""
+    """Handler that passes lines of the standard library's loggers to the chain."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

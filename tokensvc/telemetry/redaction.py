@@ -1,10 +1,9 @@
 """
-What no log line may hold, and how it is taken out.
+Redaction of secrets in log lines.
 
-Three nets, since each has holes: fields are known by their names, tokens and credentials in a text
-by their shape, and the secrets of the settings by their value (`register_secrets`). Control
-characters and those that reorder text are escaped, so that untrusted text can neither forge nor
-hide a line on the terminal that shows it.
+Three methods, because each one has gaps: fields by their names, tokens and credentials by their
+shape, and secrets of the settings by their value (`register_secrets`). Control characters and those
+that reorder text are escaped, so that untrusted text cannot forge or hide a line on a terminal.
 """
 
 import functools
@@ -15,8 +14,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 REDACTED: Final = "[redacted]"
-MIN_CONCEALED: Final = 8
-"""Characters; shorter values would be found in words that are no secrets."""
+MIN_SECRET_LENGTH: Final = 8
+"""Characters. Shorter values would match ordinary words."""
 _MAX_TEXT: Final = 1024
 _MAX_DEPTH: Final = 4
 _MAX_ITEMS: Final = 50
@@ -27,7 +26,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SHAPES = (
-    # A JWT begins with the base64url of `{"`; whatever follows a dot belongs to it.
+    # A JWT begins with the base64url of `{"`. Everything after a dot belongs to it.
     (b"eyj", re.compile(rb"eyJ[\w-]{4,}(?:\.[\w-]*)*"), b"[redacted]"),
     (b"tks_", re.compile(rb"tks_[\w-]+"), b"tks_[redacted]"),
     (
@@ -58,25 +57,25 @@ _SHAPES = (
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _MAX_INTEGER_BITS: Final = 63
 
-_concealed: tuple[bytes, ...] = ()
+_secrets: tuple[bytes, ...] = ()
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
-    """Take these values, beside earlier ones, out of every later line, however spelled there."""
-    global _concealed  # noqa: PLW0603 - one log a process
-    spellings = set(_concealed)
+    """Remove these values, in addition to earlier ones, from every later line."""
+    global _secrets  # noqa: PLW0603 - one log a process
+    spellings = set(_secrets)
     for secret in secrets:
-        if len(secret) >= MIN_CONCEALED:
+        if len(secret) >= MIN_SECRET_LENGTH:
             for text in (secret, repr(secret)[1:-1], quote(secret), quote(secret, safe="")):
                 spellings.add(text.encode(errors="replace"))
                 spellings.add(json.dumps(text)[1:-1].encode())
                 spellings.add(json.dumps(text, ensure_ascii=False)[1:-1].encode(errors="replace"))
-    # The longest first: one secret may be part of another.
-    _concealed = tuple(sorted(spellings, key=len, reverse=True))
+    # The longest first: one secret can be part of another.
+    _secrets = tuple(sorted(spellings, key=len, reverse=True))
 
 
 def redact_fields(fields: Mapping[Any, Any], depth: int = _MAX_DEPTH) -> dict[str, Any]:
-    """Give fields whose names promise no secret and whose values are plain JSON."""
+    """Redact fields with secret names, and convert all values to plain JSON."""
     return {
         str(name): REDACTED
         if value is not None and _names_secret(str(name))
@@ -86,8 +85,8 @@ def redact_fields(fields: Mapping[Any, Any], depth: int = _MAX_DEPTH) -> dict[st
 
 
 def mask(line: bytes) -> bytes:
-    """Take credentials out of a rendered line, and escape what a terminal would obey."""
-    for secret in _concealed:
+    """Remove credentials from a rendered line, and escape control characters."""
+    for secret in _secrets:
         if secret in line:
             line = line.replace(secret, b"[redacted]")
     lower = line.lower()
@@ -129,12 +128,12 @@ def _plain_structure(value: object, depth: int) -> Any:
 
 
 def _shortened(text: str) -> str:
-    """Cut a long text, masked first: half a secret would no longer be known for one."""
+    """Shorten a text after masking, because half a secret would not be recognized."""
     return mask(text.encode(errors="replace")).decode()[:_MAX_TEXT] + "…"
 
 
 def _described(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - whatever another class does, a line is written
+    except Exception:  # noqa: BLE001 - a faulty `__repr__` must not lose the line
         return f"<{type(value).__name__}>"

@@ -1,1 +1,1 @@
-"""Alembic's environment and the steps, shipped inside the package and run by `schema.py`."""
+"""Alembic's environment and the migrations, run by `schema.py`."""
