@@ -31,8 +31,9 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 
 from testing.doubles.issuer import IssuerDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
 from testing.postgres import PostgresServer
+from testing.response import Response
 from testing.service import STREAM_API_SECRET, settings_environ
 from testing.service_clients import basic, make_client
 from tokensvc.app import container, mount, startup
@@ -207,15 +208,15 @@ def _act(instance: Instance, setting: Setting, method: str, path: str) -> dict[s
     return act
 
 
-def _ask_all(setting: Setting, credential: dict[str, str]) -> list[Answer]:
+def _ask_all(setting: Setting, credential: dict[str, str]) -> list[Response]:
     return [each.client(credential).post("/v1/token") for each in setting.instances]
 
 
-def _minted(answers: list[Answer]) -> list[str]:
+def _minted(answers: list[Response]) -> list[str]:
     return [answer.json["token"] for answer in answers if answer.status == 200]
 
 
-def _code(answer: Answer) -> str:
+def _code(answer: Response) -> str:
     return "minted" if answer.status == 200 else answer.code
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from proofs.crash_figures import Figures
 from proofs.crash_run import LATEST, Proof
 from proofs.fleet import migrated
-from testing.doubles.faults import ChanceFaults
+from testing.doubles.faults import RandomFaults
 from testing.doubles.stream import StreamDouble
 from testing.postgres import PostgresServer
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
@@ -38,7 +38,7 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
         seed: Of the moments, the acts and Stream's failures, as far as threads let it.
         hurry: In the end, let everything get older instead of waiting until it is.
     """
-    faults = ChanceFaults(random.Random(seed), _SHARE, LATEST)
+    faults = RandomFaults(random.Random(seed), _SHARE, LATEST)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-proof-")))
         stream = stack.enter_context(

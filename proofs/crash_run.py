@@ -12,7 +12,7 @@ import urllib3
 
 from proofs.acting import Actor, Subject, read_state
 from proofs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
-from testing.doubles.faults import ChanceFaults
+from testing.doubles.faults import RandomFaults
 from testing.doubles.stream import StreamDouble
 from testing.service import start_service
 from testing.service_clients import basic, make_client
@@ -185,7 +185,7 @@ class Proof:
 
     def _end_well(self) -> None:
         faults = self._stream.faults
-        assert isinstance(faults, ChanceFaults)
+        assert isinstance(faults, RandomFaults)
         self.figures.calls = len(self._stream.calls.all())
         self.figures.faults = Counter({str(kind): count for kind, count in faults.met.items()})
         faults.share = 0.0

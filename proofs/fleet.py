@@ -33,7 +33,7 @@ _OPERATOR = ("users:read", "revocations:write", "app:write")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back."""
 
     status: int
@@ -67,13 +67,13 @@ class Line:
         self._socket.sendall("\r\n".join((*lines, "", "")).encode() + content)
         return self
 
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         response = HTTPResponse(self._socket)
         response.begin()
         content = json.loads(response.read())
-        return Answer(response.status, dict(response.headers), content)
+        return Response(response.status, dict(response.headers), content)
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Answer:
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Response:
         return self.send(method, path, headers, body).answer()
 
     def close(self) -> None:

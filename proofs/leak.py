@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from proofs.fleet import Answer, Fleet, Line, running_fleet
+from proofs.fleet import Fleet, Line, Response, running_fleet
 
 DATABASES = ("postgresql", "sqlite")
 CODES = {"revocation": "sign_in_required", "suspension": "user_suspended"}
@@ -173,7 +173,7 @@ def _ask(line: Line, credential: dict[str, str]) -> Line:
     return line.send("POST", "/v1/token", credential)
 
 
-def _answers(lines: list[Line]) -> list[Answer]:
+def _answers(lines: list[Line]) -> list[Response]:
     return [line.answer() for line in lines]
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from proofs.fleet import CLOCK_AHEAD, EXACT_PROVIDER, PROVIDER, Answer, Fleet, Line, running_fleet
+from proofs.fleet import CLOCK_AHEAD, EXACT_PROVIDER, PROVIDER, Fleet, Line, Response, running_fleet
 from testing.rotation import connects
 
 DATABASES = ("postgresql", "sqlite")
@@ -178,7 +178,7 @@ class _Trial:
         if self.fleet.refusal(minted["token"]) is not None:
             self._blame("Stream refuses the new token once it was told")
 
-    def _mint(self, signed_in_at: int) -> Answer:
+    def _mint(self, signed_in_at: int) -> Response:
         user_id = self._user_id()
         if self.way == BACKEND:
             return self.line.ask("POST", "/v1/token", self.fleet.voucher, {"user_id": user_id})

@@ -1,22 +1,14 @@
-"""HTTP as bytes on a socket, for what no HTTP client would send."""
+"""HTTP as bytes on a socket, for requests that no HTTP client sends."""
 
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from testing.response import Response
+
 MARKER = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-"""A request that ends a connection: when it is answered, everything before it has been."""
+"""A request that ends a connection. All earlier requests have a response when it has one."""
 TIMEOUT = 20.0
-
-
-@dataclass(frozen=True)
-class RawAnswer:
-    """One answer as it stood on the connection."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def connect(base_url: str) -> socket.socket:
@@ -25,8 +17,8 @@ def connect(base_url: str) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=TIMEOUT)
 
 
-def converse(base_url: str, data: bytes) -> list[RawAnswer]:
-    """Send the bytes at once and give every answer until the service closes the connection."""
+def converse(base_url: str, data: bytes) -> list[Response]:
+    """Send the bytes and return all responses until the service closes the connection."""
     with connect(base_url) as sock:
         sock.sendall(data)
         return list(parse(read_to_end(sock)))
@@ -45,8 +37,8 @@ def read_to_end(sock: socket.socket) -> bytes:
         received += data
 
 
-def parse(data: bytes) -> Iterator[RawAnswer]:
-    """Take answers apart; fails on bytes that belong to none."""
+def parse(data: bytes) -> Iterator[Response]:
+    """Yield the responses. Fail on bytes that belong to none."""
     while data:
         head, _, data = data.partition(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
@@ -57,5 +49,5 @@ def parse(data: bytes) -> Iterator[RawAnswer]:
         fields = dict(line.split(": ", 1) for line in lines)
         length = int(fields.get("Content-Length", "0"))
         assert len(data) >= length, (status_line, data)
-        yield RawAnswer(int(status), fields, data[:length])
+        yield Response(int(status), data[:length], fields)
         data = data[length:]

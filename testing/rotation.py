@@ -13,7 +13,8 @@ from websockets.sync.client import connect
 
 from testing.command_line import run_command
 from testing.doubles.stream import StreamDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import (
     STREAM_API_KEY,
     STREAM_API_SECRET,
@@ -58,18 +59,18 @@ class World:
     operator: Client
     backend: Client
 
-    def add(self, api_key: str, secret: str, **options: Any) -> Answer:
+    def add(self, api_key: str, secret: str, **options: Any) -> Response:
         body = {"api_key": api_key, "secret": secret, **options.pop("body", {})}
         return self.operator.post(KEYS, json=body, **options)
 
-    def act(self, key_id: str, act: str, **options: Any) -> Answer:
+    def act(self, key_id: str, act: str, **options: Any) -> Response:
         return self.operator.post(f"{KEYS}/{key_id}/{act}", **options)
 
     def listed(self) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = self.operator.get(KEYS).json["items"]
         return items
 
-    def mint(self, **body: Any) -> Answer:
+    def mint(self, **body: Any) -> Response:
         return self.backend.post("/v1/token", json={"user_id": "john", **body})
 
 

@@ -1,1 +1,1 @@
-"""Doubles of identity providers and of Stream, as strict with tokens as the real ones."""
+"""Doubles of identity providers and of Stream. They check tokens as strictly as the real ones."""

@@ -1,4 +1,4 @@
-"""The options of curl that our documents print, for machines without curl."""
+"""A replacement for curl on machines without it, with the options that the documents use."""
 
 import argparse
 import sys
@@ -21,11 +21,11 @@ def main() -> int:
     if options.user:
         headers |= urllib3.make_headers(basic_auth=options.user)
     method = options.request or ("GET" if options.data is None else "POST")
-    answer = urllib3.request(
+    response = urllib3.request(
         method, options.url, headers=headers, body=options.data, retries=False, timeout=30
     )
-    sys.stdout.buffer.write(answer.data)
-    return 22 if options.fail and answer.status >= 400 else 0
+    sys.stdout.buffer.write(response.data)
+    return 22 if options.fail and response.status >= 400 else 0
 
 
 if __name__ == "__main__":

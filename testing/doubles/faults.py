@@ -1,51 +1,25 @@
 """
-Failures on order: what a double does to its next calls instead of answering them.
+Planned failures of a double.
 
-A fault is planned for a route and a number of calls. Nothing here depends on time: whatever waits,
-waits until the test releases it.
+A test plans a fault for a route and a number of calls. A planned fault does not depend on time: a
+call that waits is released by the test.
 """
 
-import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
 
-
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer; a body that is no bytes goes out as JSON."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def payload(self) -> bytes:
-        if isinstance(self.body, bytes):
-            return self.body
-        return json.dumps(self.body).encode()
-
-    @property
-    def parsed(self) -> Any:
-        if not isinstance(self.body, bytes):
-            return self.body
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return self.body
+from testing.response import Response
 
 
 class FaultKind(StrEnum):
-    REFUSE = "refuse"  # the connection ends without an answer, nothing is applied
-    HANG = "hang"  # nothing happens until released, then the call is answered as usual
-    CUT = "cut"  # applied, and the connection ends in the middle of the answer
-    LATE = "late"  # the connection ends at once, the call is applied when released
-    ANSWER = "answer"  # nothing is applied, this is answered
+    REFUSE = "refuse"  # close the connection; do not apply the call
+    HANG = "hang"  # wait for the release, then apply the call and respond
+    CUT = "cut"  # apply the call; close the connection in the middle of the response
+    LATE = "late"  # close the connection; apply the call after the release
+    RESPOND = "respond"  # send the planned response; do not apply the call
 
 
 class Fault:
@@ -53,19 +27,19 @@ class Fault:
     A planned failure.
 
     Attributes:
-        hits: How many calls it has caught.
+        hits: Number of calls that met it.
     """
 
-    def __init__(self, kind: FaultKind, route: str, times: int | None, answer: Answer | None):
+    def __init__(self, kind: FaultKind, route: str, times: int | None, response: Response | None):
         self.kind = kind
         self.route = route
         self.left = times
-        self.answer = answer
+        self.response = response
         self.hits = 0
         self._released = threading.Event()
 
     def release(self) -> None:
-        """Let every call go on that `hang` or `late` holds, now and from now on."""
+        """Release every current and future call that `hang` or `late` holds."""
         self._released.set()
 
     def wait(self) -> None:
@@ -74,9 +48,9 @@ class Fault:
 
 class Faults:
     """
-    The failures planned for a double, first planned first served.
+    The planned failures of a double. The fault that was planned first is used first.
 
-    A route is `"METHOD /path"` with shell wildcards; `times=None` is for ever, until `clear`.
+    A route is `"METHOD /path"` with shell wildcards. `times=None` applies until `clear`.
     """
 
     def __init__(self) -> None:
@@ -96,20 +70,20 @@ class Faults:
     def late(self, route: str = "*", times: int | None = 1) -> Fault:
         return self._plan(FaultKind.LATE, route, times)
 
-    def answer(self, answer: Answer, route: str = "*", times: int | None = 1) -> Fault:
-        return self._plan(FaultKind.ANSWER, route, times, answer)
+    def respond(self, response: Response, route: str = "*", times: int | None = 1) -> Fault:
+        return self._plan(FaultKind.RESPOND, route, times, response)
 
     def clear(self) -> None:
-        """Drop what is planned and release what is held."""
+        """Remove planned faults and release waiting calls."""
         with self._lock:
             for fault in [*self._planned, *self._held]:
                 fault.release()
             self._planned, self._held = [], []
 
     def take(self, route: str) -> Fault | None:
-        """Give the fault that a call to `route` meets, and count it."""
+        """Return the fault of a call to `route`, if any, and count the call."""
         with self._lock:
-            fault = next((one for one in self._planned if fnmatchcase(route, one.route)), None)
+            fault = next((item for item in self._planned if fnmatchcase(route, item.route)), None)
             if fault is None:
                 return None
             fault.hits += 1
@@ -121,42 +95,42 @@ class Faults:
             return fault
 
     def _plan(
-        self, kind: FaultKind, route: str, times: int | None, answer: Answer | None = None
+        self, kind: FaultKind, route: str, times: int | None, response: Response | None = None
     ) -> Fault:
-        fault = Fault(kind, route, times, answer)
+        fault = Fault(kind, route, times, response)
         with self._lock:
             self._planned.append(fault)
         return fault
 
 
-class ChanceFaults(Faults):
+class RandomFaults(Faults):
     """
-    Failures by chance instead of by plan, for proofs that run for long.
+    Random failures, for long proofs.
 
     Attributes:
-        share: Of the calls that fail, in one of four ways.
-        longest: Seconds until a call that hangs or comes late is released, at most.
-        met: How many calls failed in which way.
+        share: Fraction of the calls that fail.
+        longest: Maximum number of seconds until a call that hangs or is late is released.
+        met: Number of failed calls by kind.
     """
 
     KINDS = (FaultKind.REFUSE, FaultKind.HANG, FaultKind.CUT, FaultKind.LATE)
 
-    def __init__(self, random_fraction: random.Random, share: float, longest: float) -> None:
+    def __init__(self, generator: random.Random, share: float, longest: float) -> None:
         super().__init__()
         self.share = share
         self.longest = longest
         self.met: Counter[FaultKind] = Counter()
-        self._chance = random_fraction
+        self._random = generator
 
     def take(self, route: str) -> Fault | None:
-        """Give the fault that a call meets, if it meets one, and release it after a while."""
+        """Return a random fault or `None`. Release the fault after a random time."""
         with self._lock:
-            if self._chance.random() >= self.share:
+            if self._random.random() >= self.share:
                 return None
-            fault = Fault(self._chance.choice(self.KINDS), route, 1, None)
+            fault = Fault(self._random.choice(self.KINDS), route, 1, None)
             self.met[fault.kind] += 1
             self._held.append(fault)
-            timer = threading.Timer(self._chance.uniform(0, self.longest), fault.release)
+            timer = threading.Timer(self._random.uniform(0, self.longest), fault.release)
         timer.daemon = True
         timer.start()
         return fault

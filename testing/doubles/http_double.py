@@ -1,8 +1,8 @@
 """
-A real HTTP server on a socket that fails on order and keeps a record of its calls.
+A real HTTP server on a socket. It fails as planned and records its calls.
 
-Owns the socket, the threads, the faults and the record. Leaves what is answered to the function
-that it is given, and everything about a protocol to the doubles built on it.
+Owns the socket, the threads, the faults and the record. The caller provides the function that
+creates responses. The doubles built on this server implement the protocols.
 """
 
 import json
@@ -17,20 +17,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from testing.doubles.faults import Answer, Fault, FaultKind, Faults
+from testing.doubles.faults import Fault, FaultKind, Faults
+from testing.response import Response
 
 
 @dataclass
 class Call:
     """
-    One request that arrived, and what became of it.
+    A received request and its result.
 
     Attributes:
-        facts: What the double found out on the way, such as the verified user.
-        fault: The planned failure that it met.
-        status: Of the answer; `None` while, or because, none was sent.
-        answer: Its body, parsed when it is JSON.
-        done: Whether the double is through with it, applied and answered or not.
+        target: Request target, query included.
+        facts: Findings of the double, such as the verified user.
+        fault: Planned failure of this call.
+        status: Status code of the response; `None` if no response was sent.
+        response: Response that was sent completely.
+        done: Whether the double has finished with the call.
     """
 
     method: str
@@ -42,7 +44,7 @@ class Call:
     facts: dict[str, Any] = field(default_factory=dict)
     fault: Fault | None = None
     status: int | None = None
-    answer: Any = None
+    response: Response | None = None
     done: bool = False
 
     @property
@@ -55,7 +57,7 @@ class Call:
 
 
 class Record:
-    """The calls that arrived, in order; waiting is for a number of calls, never for a time."""
+    """Received calls, in order."""
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
@@ -84,13 +86,13 @@ class Record:
             self._changed.notify_all()
 
     def wait_until_done(self, timeout: float = 20) -> None:
-        """Return as soon as no call is under way."""
+        """Wait until no call is in progress."""
         with self._changed:
             done = self._changed.wait_for(lambda: all(call.done for call in self._calls), timeout)
-        assert done, "calls are still under way"
+        assert done, "calls are still in progress"
 
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 20) -> list[Call]:
-        """Give the calls to a route as soon as there are `count` of them."""
+        """Wait until a route has `count` calls, and return its calls."""
         with self._changed:
             arrived = self._changed.wait_for(lambda: len(self.to(method, path)) >= count, timeout)
         assert arrived, f"{len(self.to(method, path))} of {count} calls to {method} {path} arrived"
@@ -99,18 +101,18 @@ class Record:
 
 class HttpDouble:
     """
-    The server. A context manager; it listens from its construction on.
+    The server, as a context manager. The constructor starts it.
 
     Args:
-        respond: Answers a call.
-        upgrade: Takes the socket over when a call asks for a WebSocket.
-        clock: Epoch seconds, for the `Date` header.
-        faults: What its calls meet; by default what a test plans.
+        respond: Function that returns the response to a call.
+        upgrade: Function that takes over the socket of a WebSocket request.
+        clock: Clock of the `Date` header, in epoch seconds.
+        faults: Failures of calls; by default only those that a test plans.
     """
 
     def __init__(
         self,
-        respond: Callable[[Call], Answer],
+        respond: Callable[[Call], Response],
         *,
         clock: Callable[[], float],
         upgrade: Callable[[Call, socket.socket], None] | None = None,
@@ -140,7 +142,7 @@ class HttpDouble:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a call that hangs must not hold the end of a test
+    block_on_close = False  # a call that hangs must not delay the end of a test
     request_queue_size = 128
 
     def __init__(self, double: HttpDouble) -> None:
@@ -158,13 +160,13 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """End the connections that clients keep alive: a double that is gone answers nobody."""
+        """Close the connections that clients keep alive."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # clients go away on purpose
+        if not isinstance(sys.exception(), ConnectionError):  # clients disconnect intentionally
             super().handle_error(request, client_address)
 
 
@@ -202,24 +204,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if call.fault and kind in {FaultKind.HANG, FaultKind.LATE}:
             call.fault.wait()
-        self._answer(call, heard=kind is not FaultKind.LATE)
+        self._respond(call, connected=kind is not FaultKind.LATE)
 
-    def _answer(self, call: Call, *, heard: bool) -> None:
+    def _respond(self, call: Call, *, connected: bool) -> None:
         double = self.server.double
         if double.upgrade and call.headers.get("upgrade", "").lower() == "websocket":
             self.close_connection = True
             double.upgrade(call, self.connection)
             return
-        ordered = call.fault.answer if call.fault else None
-        answer = ordered or double.respond(call)
-        if heard:
-            self._send(call, answer)
+        planned = call.fault.response if call.fault else None
+        response = planned or double.respond(call)
+        if connected:
+            self._send(call, response)
 
-    def _send(self, call: Call, answer: Answer) -> None:
-        payload = answer.payload
-        self.send_response(answer.status)
+    def _send(self, call: Call, response: Response) -> None:
+        payload = response.body
+        self.send_response(response.status)
         self.send_header("Content-Type", "application/json")
-        for name, value in answer.headers.items():
+        for name, value in response.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
@@ -228,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self._hang_up()
             return
-        call.status, call.answer = answer.status, answer.parsed
+        call.status, call.response = response.status, response
         self.wfile.write(payload)
 
     def _hang_up(self) -> None:
@@ -241,4 +243,4 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def log_message(self, *_: object) -> None:
-        """Keep standard error for the tests."""
+        """Write nothing to standard error."""

@@ -1,13 +1,13 @@
 """
-A real identity provider on a socket: metadata, keys and signed tokens, and every way to fail.
+A real identity provider on a socket: metadata, keys, signed tokens and failures.
 
     with IssuerDouble() as issuer:
         token = issuer.token(sub="john")
-        issuer.rotate()                      # a new key signs, the old one stays published
-        issuer.withdraw(issuer.kids[0])      # the old one is gone
-        issuer.fault = redirect("/elsewhere")  # until set to None
-        issuer.gate = threading.Event()      # nothing is answered until it is set
-        issuer.hits("/jwks.json")            # how often the keys were fetched
+        issuer.rotate()                      # sign with a new key; the old one stays published
+        issuer.withdraw(issuer.kids[0])      # publish the old one no longer
+        issuer.fault = redirect("/elsewhere")  # until it is set to None
+        issuer.gate = threading.Event()      # respond to nothing until it is set
+        issuer.hits("/jwks.json")            # number of key fetches
 """
 
 import base64
@@ -34,7 +34,7 @@ _CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 
 
 def private_key(algorithm: str, number: int = 0, bits: int = 2048) -> Any:
-    """Give a key of an algorithm; the same number gives the same key, since RSA keys cost time."""
+    """Return a key. The same number returns the same key, because RSA keys are slow to create."""
     return _private_key(algorithm, number, bits)
 
 
@@ -48,7 +48,7 @@ def _private_key(algorithm: str, _number: int, bits: int) -> Any:
 
 
 def public_jwk(key: Any, **members: Any) -> dict[str, Any]:
-    """Give a private key's public half as a JWK."""
+    """Return the public part of a private key as a JWK."""
     kinds = {rsa.RSAPrivateKey: "RS256", ed25519.Ed25519PrivateKey: "EdDSA"}
     algorithm = next((name for kind, name in kinds.items() if isinstance(key, kind)), "ES256")
     return {**_ALGORITHMS[algorithm].to_jwk(key.public_key(), as_dict=True), **members}
@@ -59,7 +59,7 @@ def base64url(raw: bytes) -> str:
 
 
 def compact(header: Any, payload: Any, key: Any, algorithm: str) -> str:
-    """Sign anything, as no library would: bytes go out as they are, the rest as JSON."""
+    """Sign any header and payload. Bytes are used unchanged, other values as JSON."""
     parts = [
         base64url(part if isinstance(part, bytes) else json.dumps(part).encode())
         for part in (header, payload)
@@ -71,20 +71,21 @@ def compact(header: Any, payload: Any, key: Any, algorithm: str) -> str:
 
 class IssuerDouble:
     """
-    The provider. A context manager; it listens from its construction on.
+    The provider, as a context manager. The constructor starts it.
 
     Args:
-        algorithm: What it signs with.
-        tls: Makes it speak https.
-        host: The address that it listens on.
-        name: The host in its URLs.
-        clock: Gives the times of its tokens.
+        algorithm: Signature algorithm.
+        tls: TLS context; `None` for plain HTTP.
+        host: Address to listen on.
+        name: Host name in its URLs; by default `host`.
+        clock: Clock of its tokens, in epoch seconds.
 
     Attributes:
-        kids: Of the published keys, oldest first; the last one signs.
-        published: What the key set holds beside these.
-        fault: What happens to a request instead of an answer.
-        gate: What a request waits for first.
+        kids: IDs of the published keys, oldest first. The last one signs.
+        published: Further members of the key set.
+        metadata: Further members of the metadata document.
+        fault: Function that handles each request instead of the provider.
+        gate: Event that each request waits for.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class IssuerDouble:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def config(self, **members: Any) -> dict[str, Any]:
-        """Give an entry of `issuers` that accepts its tokens; `None` removes a member."""
+        """Return an entry of `issuers` for this provider. `None` removes a member."""
         given = {
             "name": "acme",
             "issuer": self.issuer,
@@ -129,11 +130,11 @@ class IssuerDouble:
         return {name: value for name, value in given.items() if value is not None}
 
     def settings(self, **members: Any) -> IssuerSettings:
-        """Give the same as the settings' own type."""
+        """Return the entry of `config` as settings."""
         return IssuerSettings(**self.config(**members))
 
     def rotate(self) -> str:
-        """Publish a new key, which signs from now on, and give its id."""
+        """Publish a new key, sign with it from now on, and return its ID."""
         kid = f"key-{self._made}"
         self._keys[kid] = private_key(self.algorithm, self._made)
         self._made += 1
@@ -141,15 +142,15 @@ class IssuerDouble:
         return kid
 
     def withdraw(self, kid: str) -> None:
-        """Publish a key no longer. Tokens can still be signed with it."""
+        """Remove a key from the key set. It can still sign tokens."""
         self.kids.remove(kid)
 
     def key(self, kid: str | None = None) -> Any:
-        """Give a private key, by default the one that signs."""
+        """Return a private key, by default the one that signs."""
         return self._keys[kid or self.kids[-1]]
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Give good claims; `changes` adds or overrides, `None` removes."""
+        """Return valid claims. `changes` adds or overrides, `None` removes."""
         now = int(self.clock())
         claims = {
             "iss": self.issuer,
@@ -163,38 +164,40 @@ class IssuerDouble:
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, *, kid: str | None = None, **changes: Any) -> str:
-        """Sign good claims with `changes`."""
+        """Sign valid claims with `changes`."""
         return self.sign(self.claims(**changes), kid=kid)
 
     def sign(
         self, payload: Any, *, kid: str | None = None, header: Mapping[str, Any] | None = None
     ) -> str:
-        """Sign anything; `header` adds or overrides, `None` removes."""
+        """Sign any payload. `header` adds or overrides, `None` removes."""
         kid = kid or self.kids[-1]
         whole = {"alg": self.algorithm, "typ": "JWT", "kid": kid, **(header or {})}
         present = {name: value for name, value in whole.items() if value is not None}
         return compact(present, payload, self._keys[kid], self.algorithm)
 
     def key_set(self) -> dict[str, Any]:
-        """Give what it publishes."""
+        """Return the published key set."""
         keys = [
             public_jwk(self._keys[kid], kid=kid, use="sig", alg=self.algorithm) for kid in self.kids
         ]
         return {"keys": [*keys, *self.published]}
 
     def hits(self, path: str = "/jwks.json") -> int:
-        """Count the requests that came for a path."""
+        """Return the number of requests for a path."""
         with self._paths_changed:
             return self._paths.count(path)
 
     def wait_for_hits(self, count: int, path: str = "/jwks.json", timeout: float = 60) -> None:
-        """Wait until that many requests have come for a path."""
+        """Wait until a path has `count` requests."""
         with self._paths_changed:
-            came = self._paths_changed.wait_for(lambda: self._paths.count(path) >= count, timeout)
-        assert came, f"{self.hits(path)} of {count} requests for {path} came"
+            arrived = self._paths_changed.wait_for(
+                lambda: self._paths.count(path) >= count, timeout
+            )
+        assert arrived, f"{self.hits(path)} of {count} requests for {path} arrived"
 
     def close(self) -> None:
-        """Be gone: nothing listens any more."""
+        """Stop listening."""
         if self.gate is not None:
             self.gate.set()
         self._server.shutdown()
@@ -225,7 +228,7 @@ class IssuerDouble:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a request that hangs must not hold the end of a test
+    block_on_close = False  # a request that hangs must not delay the end of a test
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], double: IssuerDouble) -> None:
@@ -233,7 +236,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, *_: object) -> None:
-        """Keep standard error for the tests: clients go away on purpose."""
+        """Write nothing to standard error: clients disconnect intentionally."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -245,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.double.respond(self)
 
     def log_message(self, *_: object) -> None:
-        """Keep standard error for the tests."""
+        """Write nothing to standard error."""
 
 
 Fault: TypeAlias = Callable[[BaseHTTPRequestHandler], None]
@@ -258,7 +261,7 @@ def send(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Answer with JSON, or with bytes as they are."""
+    """Respond with JSON, or with bytes."""
     payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
     for name, value in {"Content-Length": str(len(payload)), **(headers or {})}.items():
@@ -269,23 +272,23 @@ def send(
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> Fault:
-    """Answer something else; `_` in a header's name stands for `-`."""
+    """Respond with something else. `_` in the name of a header means `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: send(handler, body, status=status, headers=named)
 
 
 def redirect(location: str) -> Fault:
-    """Send the client elsewhere."""
+    """Redirect the client."""
     return answer(b"", 302, Location=location)
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
-    """End the connection without an answer."""
+    """Close the connection without a response."""
     handler.close_connection = True
 
 
 def drip(event: threading.Event, chunk: bytes, pause: float = 0.05) -> Fault:
-    """Send a chunk again and again until the event, so that no single wait is long."""
+    """Send a chunk repeatedly until the event is set, so that each single wait is short."""
 
     def fault(handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True

@@ -1,10 +1,9 @@
 """
-A Stream that runs on this machine: what the official SDKs call, on one port.
+A local Stream that the official SDKs can call.
 
-Speaks Stream's HTTP and WebSocket protocol (version 1 of its API) as the SDKs know it: tokens are
-checked as strictly as the real Stream does (`stream_tokens.py`), calls are answered
-(`stream_api.py`) from users and cut-offs that are kept (`stream_app.py`), failures come on order
-(`faults.py`), and every call is on record.
+Implements Stream's HTTP and WebSocket protocol (version 1 of its API) as the SDKs use it. It checks
+tokens as strictly as the real Stream (`stream_tokens.py`), responds to calls (`stream_api.py`) from
+stored users and cut-offs (`stream_app.py`), fails as planned (`faults.py`) and records every call.
 
     with StreamDouble({"key": "secret"}) as stream:
         client = stream_chat.StreamChat("key", "secret", base_url=stream.url)
@@ -24,23 +23,24 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.sync.connection import Connection
 
-from testing.doubles.faults import Answer, Fault, Faults
+from testing.doubles.faults import Fault, Faults
 from testing.doubles.http_double import Call, HttpDouble
 from testing.doubles.stream_api import StreamApi
 from testing.doubles.stream_app import StreamApp
 from testing.doubles.stream_sessions import Session, Sessions
 from testing.doubles.stream_tokens import Claims, StreamError
+from testing.response import Response
 
 RATE_LIMIT = 10_000
 
 
 class StreamClock:
     """
-    Stream's clock: ours with an offset, or one that stands still.
+    Stream's clock: the system clock with an offset, or a fixed time.
 
     Attributes:
-        offset: Seconds by which it runs ahead of ours.
-        frozen_at: Epoch seconds at which it stands; `None` lets it run.
+        offset: Seconds ahead of the system clock.
+        frozen_at: Fixed time in epoch seconds; `None` for a running clock.
     """
 
     def __init__(self) -> None:
@@ -53,12 +53,12 @@ class StreamClock:
 
 class StreamDouble:
     """
-    The server, with everything that a test looks at or turns.
+    The server, and what a test reads or sets.
 
     Args:
-        keys: Secret by API key, all of one app.
-        poll_seconds: How long a long poll without events is held.
-        faults: What its calls meet; by default what a test plans.
+        keys: Secrets by API key, all of one app.
+        poll_seconds: Duration of a long poll without events.
+        faults: Failures of calls; by default only those that a test plans.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class StreamDouble:
     def fail_with(
         self, code: int, route: str = "*", *, times: int | None = 1, retry_after: int | None = None
     ) -> Fault:
-        """Answer Stream's error `code` to the next calls of a route."""
-        error = StreamError(code, f"on order: {code}")
+        """Plan Stream's error `code` for the next calls of a route."""
+        error = StreamError(code, f"planned: {code}")
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return self.faults.answer(Answer(error.status, error.body, headers), route, times)
+        return self.faults.respond(Response(error.status, error.body, headers), route, times)
 
     def close(self) -> None:
         self.sessions.drop_all()
@@ -97,18 +97,18 @@ class StreamDouble:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _respond(self, call: Call) -> Answer:
+    def _respond(self, call: Call) -> Response:
         headers = {
             "X-RateLimit-Limit": str(RATE_LIMIT),
             "X-RateLimit-Remaining": str(RATE_LIMIT - 1),
             "X-RateLimit-Reset": str(int(self.clock()) // 60 * 60 + 60),
         }
         try:
-            status, body = self._api.answer(call, self._authenticate(call, call.headers))
+            status, body = self._api.respond(call, self._authenticate(call, call.headers))
         except StreamError as error:
             call.facts["code"] = error.code
-            return Answer(error.status, error.body, headers)
-        return Answer(status, {**body, "duration": "0.00ms"}, headers)
+            return Response(error.status, error.body, headers)
+        return Response(status, {**body, "duration": "0.00ms"}, headers)
 
     def _upgrade(self, call: Call, sock: socket.socket) -> None:
         response = ServerProtocol().accept(Request(call.target, Headers(call.headers)))
@@ -125,14 +125,14 @@ class StreamDouble:
             websocket.close(1008)
             return
         session.push(hello)
-        session.answer_pings(lambda: self._api.health_check(session))
+        session.respond_to_pings(lambda: self._api.health_check(session))
         self.sessions.remove(session.id)
 
     def _connect(self, call: Call, websocket: Connection) -> tuple[Session, dict[str, Any]]:
         if call.path != "/connect":
             raise StreamError(16, f"{call.route} does not exist")
-        if call.fault and call.fault.answer:
-            raise StreamError(call.fault.answer.body["code"], "on order")
+        if call.fault and call.fault.response:
+            raise StreamError(call.fault.response.json["code"], "planned")
         return self._api.open(call, self._authenticate(call, call.query), websocket)
 
     def _authenticate(self, call: Call, credentials: Mapping[str, str]) -> Claims:

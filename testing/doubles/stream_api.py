@@ -1,4 +1,4 @@
-"""The calls of Stream's API that the SDKs make: what each answers, authentication done."""
+"""The endpoints of Stream's API that the SDKs call, after authentication."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class StreamApi:
     The endpoints of one app.
 
     Args:
-        poll_seconds: How long a long poll without events is held.
+        poll_seconds: Duration of a long poll without events.
     """
 
     def __init__(self, app: StreamApp, sessions: Sessions, poll_seconds: float) -> None:
@@ -25,12 +25,12 @@ class StreamApi:
         self._sessions = sessions
         self._poll_seconds = poll_seconds
 
-    def answer(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911 - a table
+    def respond(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911 - a table
         """
-        Give status and body of a call.
+        Return status and body of the response to a call.
 
         Raises:
-            StreamError: What Stream answers instead.
+            StreamError: Stream refuses the call.
         """
         if not claims.server and call.query.get("user_id", claims.user_id) != claims.user_id:
             raise StreamError(5, "the user_id of the token is not the user_id of the call")
@@ -53,8 +53,8 @@ class StreamApi:
                 return 200, {"users": app.patch_users(claims, _parse(call.body).get("users"))}
             case "DELETE", ["users", user_id]:
                 return 200, {"user": app.mark_user(claims, user_id, "deleted_at", on=True)}
-            case "POST", ["users", user_id, "deactivate" | "reactivate" as act]:
-                on = act == "deactivate"
+            case "POST", ["users", user_id, "deactivate" | "reactivate" as action]:
+                on = action == "deactivate"
                 return 201, {"user": app.mark_user(claims, user_id, "deactivated_at", on=on)}
             case "GET", ["app"]:
                 return 200, {"app": dict(app.settings)}
@@ -67,7 +67,7 @@ class StreamApi:
     def open(
         self, call: Call, claims: Claims, websocket: Connection | None
     ) -> tuple[Session, dict[str, Any]]:
-        """Take a client in, and give its session and the first event that it gets."""
+        """Connect a client. Return its session and first event."""
         me = self._app.connect_user(claims, _parse(call.query.get("json", "")))
         session = Session(me["id"], websocket)
         self._sessions.add(session)
@@ -105,7 +105,7 @@ def _parse(text: str | bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise StreamError(4, "the body is no JSON") from error
+        raise StreamError(4, "the body is not JSON") from error
     if not isinstance(value, dict):
-        raise StreamError(4, "the body is no object")
+        raise StreamError(4, "the body is not an object")
     return value

@@ -1,9 +1,9 @@
 """
-The state of a Stream app and what its API does to it. In memory, no wire.
+The state of a Stream app and the operations of its API, in memory.
 
-The readings that a service must survive are the ones taken: an upsert replaces the whole user, its
-cut-off included; a batch fails whole on its first bad user; a cut-off is compared in whole seconds;
-a partial update does not create a user.
+Where Stream's documents allow several readings, this is the one that is hardest for the service: an
+upsert replaces the whole user, including the cut-off; one invalid user fails the whole batch; a
+cut-off is compared in whole seconds; a partial update does not create a user.
 """
 
 import re
@@ -28,10 +28,10 @@ class StreamApp:
     One Stream app.
 
     Attributes:
-        keys: Secret by API key; a test adds and removes pairs.
-        users: By id, as Stream would return them.
-        settings: Of the app; the app-wide cut-off is among them.
-        unchangeable: Ids of users whose change or creation is refused with code 4.
+        keys: Secrets by API key. A test adds and removes pairs.
+        users: Users by ID, as Stream returns them.
+        settings: Settings of the app, including its cut-off.
+        unchangeable: IDs of users that cannot be changed or created (code 4).
     """
 
     def __init__(self, keys: Mapping[str, str], clock: Callable[[], float]) -> None:
@@ -48,7 +48,7 @@ class StreamApp:
         self._lock = threading.RLock()
 
     def timestamp(self, at: float | None = None) -> str:
-        """Give a time, or the time on Stream's clock, in RFC 3339."""
+        """Return a time in RFC 3339, by default the time of Stream's clock."""
         at = self._clock() if at is None else at
         return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
@@ -71,7 +71,7 @@ class StreamApp:
             return claims
 
     def connect_user(self, claims: Claims, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in the user of a connection, and give the `me` of its answer."""
+        """Create or update the user of a connection. Return the `me` of the response."""
         if claims.server:
             raise StreamError(
                 4, "Websocket connection with server side authentication isn't supported"
@@ -88,21 +88,21 @@ class StreamApp:
             return {**user, "online": True, "devices": [], "mutes": [], "unread_count": 0}
 
     def upsert_users(self, claims: Claims, users: Any) -> dict[str, Any]:
-        """Replace users whole: what is not sent is gone."""
+        """Replace whole users. Fields that are not sent are removed."""
         if not isinstance(users, dict):
             raise StreamError(4, "users is a map by id")
         self._check_batch(list(users.values()))
         if any(user["id"] != user_id for user_id, user in users.items()):
             raise StreamError(4, "users is a map by id")
         if not claims.server and set(users) != {claims.user_id}:
-            raise StreamError(17, "a user may only update themselves")
+            raise StreamError(17, "users can only update themselves")
         with self._lock:
             for user_id in users:
                 self._refuse_gone(user_id)
             return {user_id: self._store(dict(user)) for user_id, user in users.items()}
 
     def patch_users(self, claims: Claims, updates: Any) -> dict[str, Any]:
-        """Set and unset fields of users that exist."""
+        """Set and unset fields of existing users."""
         self._check_batch(updates)
         with self._lock:
             for update in updates:
@@ -119,19 +119,19 @@ class StreamApp:
         """
         Find users by id: `{}`, `{"id": x}`, `{"id": {"$eq": x}}` or `{"id": {"$in": [x]}}`.
 
-        As many as the query's `limit` says, which is 30 if it says nothing; deactivated ones only
-        if it asks for them, deleted ones never.
+        Return up to `limit` users (30 by default), deactivated ones only on request, and no deleted
+        ones.
         """
         wanted = query.get("filter_conditions", {}).get("id")
         with self._lock:
             if wanted is not None and not isinstance(wanted, dict):
                 wanted = {"$eq": wanted}
             ids = list(self.users) if wanted is None else wanted.get("$in") or [wanted.get("$eq")]
-            gone = {"deleted_at"}
+            excluded = {"deleted_at"}
             if not query.get("include_deactivated_users"):
-                gone.add("deactivated_at")
+                excluded.add("deactivated_at")
             found = [self.users[user_id] for user_id in ids if user_id in self.users]
-            found = [user for user in found if not any(user.get(field) for field in gone)]
+            found = [user for user in found if not any(user.get(field) for field in excluded)]
             return found[: query.get("limit", DEFAULT_LIMIT)]
 
     def mark_user(self, claims: Claims, user_id: str, field: str, on: bool) -> dict[str, Any]:
@@ -145,14 +145,14 @@ class StreamApp:
 
     def require_server(self, claims: Claims) -> None:
         if not claims.server:
-            raise StreamError(17, "only a server may do this")
+            raise StreamError(17, "only a server can do this")
 
     def _check_batch(self, users: Any) -> None:
         if not isinstance(users, list) or not 0 < len(users) <= MAX_USERS_PER_CALL:
-            raise StreamError(4, f"users must hold 1 to {MAX_USERS_PER_CALL} items")
+            raise StreamError(4, f"users must contain 1 to {MAX_USERS_PER_CALL} items")
         for user in users:
             if not isinstance(user, dict) or not _USER_ID.fullmatch(str(user.get("id", ""))):
-                raise StreamError(4, "a user id may hold a-z, 0-9, @, _ and -")
+                raise StreamError(4, "a user ID can contain a-z, 0-9, @, _ and -")
             if user["id"] in self.unchangeable:
                 raise StreamError(4, f"user {user['id']!r} cannot be changed")
             _check_cut_off(user)
@@ -196,7 +196,7 @@ class StreamApp:
 def _check_cut_off(fields: Mapping[str, Any]) -> None:
     cut_off = fields.get(_CUT_OFF)
     if cut_off is not None and not (isinstance(cut_off, str) and _RFC3339.fullmatch(cut_off)):
-        raise StreamError(4, f"{_CUT_OFF} is no RFC 3339 time")
+        raise StreamError(4, f"{_CUT_OFF} is not an RFC 3339 time")
 
 
 def _whole_seconds(rfc3339: str) -> int:

@@ -1,4 +1,4 @@
-"""Calls to the Stream double as a client without an SDK makes them, with any token at all."""
+"""Calls to the Stream double without an SDK, with any token."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ GOOD = {"user_id": "john", "iat": NOW - 5, "exp": NOW + 60}
 
 
 def sign(claims: Any, *, secret: str = SECRET, **header: Any) -> str:
-    """Sign any JSON at all, as PyJWT would sign claims."""
+    """Sign any JSON value, as PyJWT signs claims."""
     return raw(json.dumps({"alg": "HS256", "typ": "JWT", **header}), json.dumps(claims), secret)
 
 

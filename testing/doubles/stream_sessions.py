@@ -1,4 +1,4 @@
-"""The connections of clients to the Stream double: over a WebSocket, or by long polls."""
+"""Connections of clients to the Stream double, by WebSocket or long polling."""
 
 import json
 import queue
@@ -11,12 +11,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.connection import Connection
 
 DROPPED = 1011
-"""Not 1000: the JavaScript SDK takes that for good and never comes back."""
+"""Close code. After 1000 the JavaScript SDK does not reconnect."""
 
 
 class Session:
     """
-    One connected client.
+    A connected client.
 
     Attributes:
         transport: `websocket` or `longpoll`.
@@ -44,15 +44,15 @@ class Session:
             self._events.put(None)
 
     def poll(self, seconds: float) -> list[dict[str, Any]]:
-        """Wait for an event as a long poll does; an ended session has none."""
+        """Wait for an event as a long poll does. An ended session has no events."""
         try:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
             return []
         return [event] if event else []
 
-    def answer_pings(self, health_check: Callable[[], dict[str, Any]]) -> None:
-        """Answer the client's health checks until it goes."""
+    def respond_to_pings(self, health_check: Callable[[], dict[str, Any]]) -> None:
+        """Respond to the client's health checks until it disconnects."""
         assert self._websocket is not None
         try:
             for message in self._websocket:
@@ -63,7 +63,7 @@ class Session:
 
 
 class Sessions:
-    """Those connected now; waiting is for a state, never for a time."""
+    """Current sessions."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Session] = {}
@@ -85,17 +85,17 @@ class Sessions:
 
     def of(self, user_id: str) -> list[Session]:
         with self._changed:
-            return [one for one in self._by_id.values() if one.user_id == user_id]
+            return [session for session in self._by_id.values() if session.user_id == user_id]
 
     def wait_for(self, user_id: str, count: int = 1, timeout: float = 20) -> list[Session]:
-        """Give a user's sessions as soon as there are exactly `count` of them."""
+        """Wait until a user has exactly `count` sessions, and return them."""
         with self._changed:
             reached = self._changed.wait_for(lambda: len(self.of(user_id)) == count, timeout)
         assert reached, f"{user_id} has {len(self.of(user_id))} sessions, not {count}"
         return self.of(user_id)
 
     def drop(self, user_id: str) -> None:
-        """End a user's connections as a failing server does: the client comes back by itself."""
+        """End a user's connections as a failing server does. The client reconnects."""
         for session in self.of(user_id):
             self.remove(session.id)
             session.end()

@@ -1,9 +1,9 @@
 """
 Stream's check of a token, and its errors.
 
-As strict as the real one, and where Stream's documents and SDKs say nothing the stricter reading
-is taken: HS256 alone, three unpadded base64url segments, claims of the types of a Go struct
-(`user_id` text; `iat`, `exp`, `nbf` 64-bit integers).
+As strict as the real Stream. Where its documents and SDKs say nothing, the check is strict: only
+HS256, three unpadded base64url segments, claims of the types of a Go struct (`user_id` is a string;
+`iat`, `exp` and `nbf` are 64-bit integers).
 """
 
 import base64
@@ -35,11 +35,11 @@ _STATUS = {
 
 class StreamError(Exception):
     """
-    An error as Stream answers it.
+    An error response of Stream.
 
     Args:
-        code: Stream's number, which decides what an SDK does.
-        message: For people.
+        code: Stream's error number, which decides what an SDK does.
+        message: Text for people.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -58,7 +58,7 @@ class StreamError(Exception):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a token with a good signature says."""
+    """Claims of a token with a valid signature."""
 
     user_id: str | None
     server: bool
@@ -69,10 +69,10 @@ class Claims:
 
 def verify(token: str, api_key: str, secret: str, now: float) -> Claims:
     """
-    Check everything about a token but its revocation.
+    Check a token, except for its revocation.
 
     Raises:
-        StreamError: 5 for its shape, 43 for its signature, 40, 41 or 42 for its times.
+        StreamError: 5 for the form, 43 for the signature, 40, 41 or 42 for the times.
     """
     segments = token.split(".")
     if len(segments) != 3:
@@ -154,7 +154,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _cannot_unmarshal(field: str, kind: str) -> StreamError:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import Service, running_service
 from testing.service_clients import basic, make_client
 from tokensvc.audit.service import AuditTrail
@@ -55,7 +56,7 @@ class World:
         headers = urllib3.make_headers(basic_auth=f"{client_id}:{secret}")
         return Client(self.service.base_url, headers)
 
-    def mint(self, client_id: str, secret: str) -> Answer:
+    def mint(self, client_id: str, secret: str) -> Response:
         """Request a token on a new connection."""
         return self.client_of(client_id, secret).post("/v1/token", json={"user_id": "john"})
 

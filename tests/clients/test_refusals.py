@@ -101,7 +101,7 @@ def test_route_without_credential_gets_401_and_without_scope_403(
         ("POST", "/svc.manager/secrets", {"expires_at": 10**18}, "expires_at"),
         ("POST", "/svc.manager/secrets", {"expires_at": -1}, "expires_at"),
         ("POST", "/svc.manager/secrets", {"expires_at": 4e9}, "expires_at"),
-        ("POST", "/svc.manager/secrets?expires_at=4000000000", {}, "in the query"),
+        ("POST", "/svc.manager/secrets?expires_at=4000000000", {}, "no query parameters"),
         ("DELETE", "/svc.manager?dry_run=true", None, "dry_run"),
         ("GET", "?limit=0", None, "limit"),
         ("GET", "?after=%00", None, "after"),

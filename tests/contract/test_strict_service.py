@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from testing.doubles.issuer import IssuerDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import STREAM_API_KEY, Service, running_service
 
 LIMIT = 3
@@ -93,7 +94,7 @@ def test_lost_clients(service: Service) -> None:
 def test_too_many_failures(service: Service) -> None:
     """Failures count by the address that our own proxy names, an IPv6 one by its network."""
 
-    def fail_from(address: str) -> Answer:
+    def fail_from(address: str) -> Response:
         headers = {"Authorization": "Bearer garbage", "X-Forwarded-For": f"10.9.9.9, {address}"}
         return Client(service.base_url, headers).get("/v1/token")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from testing.doubles.faults import Answer
+from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
 from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 from tokensvc.stream import wire
@@ -35,18 +35,18 @@ def test_a_refused_connection_costs_nothing_but_time(ada, monkeypatch):
 LOST = {
     "a cut answer": lambda faults: faults.cut(ROUTE),
     "no answer": lambda faults: faults.refuse(ROUTE),
-    "an error of Stream's": lambda faults: faults.answer(Answer(500, {"code": -1}), ROUTE),
-    "a time-out of Stream's": lambda faults: faults.answer(Answer(408, {"code": 23}), ROUTE),
-    "a gateway's time-out": lambda faults: faults.answer(Answer(504, b"<html>"), ROUTE),
-    "a proxy's refusal": lambda faults: faults.answer(Answer(403, b"<html>"), ROUTE),
-    "a page with 200": lambda faults: faults.answer(Answer(200, b"<html>"), ROUTE),
-    "an empty object with 200": lambda faults: faults.answer(Answer(200, {}), ROUTE),
-    "nobody with 200": lambda faults: faults.answer(
-        Answer(200, {"users": {}, "duration": "1ms"}), ROUTE
+    "an error of Stream's": lambda faults: faults.respond(Response(500, {"code": -1}), ROUTE),
+    "a time-out of Stream's": lambda faults: faults.respond(Response(408, {"code": 23}), ROUTE),
+    "a gateway's time-out": lambda faults: faults.respond(Response(504, b"<html>"), ROUTE),
+    "a proxy's refusal": lambda faults: faults.respond(Response(403, b"<html>"), ROUTE),
+    "a page with 200": lambda faults: faults.respond(Response(200, b"<html>"), ROUTE),
+    "an empty object with 200": lambda faults: faults.respond(Response(200, {}), ROUTE),
+    "nobody with 200": lambda faults: faults.respond(
+        Response(200, {"users": {}, "duration": "1ms"}), ROUTE
     ),
-    "a redirect": lambda faults: faults.answer(Answer(307, b"", {"Location": "/x"}), ROUTE),
-    "an answer that is too big": lambda faults: faults.answer(
-        Answer(200, b" " * (wire.MAX_ANSWER_BYTES + 1)), ROUTE
+    "a redirect": lambda faults: faults.respond(Response(307, b"", {"Location": "/x"}), ROUTE),
+    "an answer that is too big": lambda faults: faults.respond(
+        Response(200, b" " * (wire.MAX_ANSWER_BYTES + 1)), ROUTE
     ),
 }
 
@@ -162,8 +162,8 @@ def test_a_call_that_is_not_sent_leaves_the_rest_for_later(world):
     world.stream.app.unchangeable = {"u0"}
     for user_id in users:
         world.revoke(user_id)
-    refused = Answer(400, {"code": 4, "message": "no"})
-    world.stream.faults.answer(refused, ROUTE, times=2)
+    refused = Response(400, {"code": 4, "message": "no"})
+    world.stream.faults.respond(refused, ROUTE, times=2)
     world.stream.faults.cut(ROUTE)
     world.sender.step()
     assert world.routes() == [ROUTE, "GET /users", ROUTE, ROUTE]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from testing.doubles.faults import Answer
+from testing.response import Response
 from tests.delivery.conftest import CONTEXT
 from tokensvc.delivery.rules import RESEND_SECONDS
 from tokensvc.stream.api import StreamApi
@@ -79,7 +79,7 @@ def test_a_used_up_rate_limit_is_respected(ada):
     ada.stream.clock.frozen_at = 1_800_000_000
     used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1800000030"}
     body = {"users": {"ada": {"id": "ada"}}, "duration": "1ms"}
-    ada.stream.faults.answer(Answer(200, body, used_up), ROUTE)
+    ada.stream.faults.respond(Response(200, body, used_up), ROUTE)
     ada.revoke("ada")
     ada.deliver()
     assert ada.state("user", "ada") == "applied"
@@ -95,7 +95,7 @@ def test_a_used_up_rate_limit_is_respected(ada):
 
 def test_failing_calls_come_less_and_less_often(ada):
     """A Stream that is down is not hammered, however much there is to tell it."""
-    ada.stream.faults.answer(Answer(503, b""), times=None)
+    ada.stream.faults.respond(Response(503, b""), times=None)
     for number in range(40):
         ada.have(f"u{number}")
     for _ in range(120):

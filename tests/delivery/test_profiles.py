@@ -3,8 +3,8 @@
 import pytest
 import sqlalchemy as sa
 
-from testing.doubles.faults import Answer
 from testing.refused_writes import refuse_writes
+from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import audit_events, deliveries, profiles
@@ -54,7 +54,7 @@ def test_nobody_is_made_on_the_word_of_a_stranger(world, put, body):
     world.have("ada")
     world.stream.app.users["ada"]["color"] = "red"
     put(name="Ada")
-    world.stream.faults.answer(Answer(200, body), "GET /users")
+    world.stream.faults.respond(Response(200, body), "GET /users")
     world.deliver()
     assert world.routes() == ["GET /users"]
     world.pass_time(2)

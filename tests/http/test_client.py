@@ -40,7 +40,7 @@ def problem(**changes: Any) -> Reply:
         (lambda: Reply(200, b"no token", "text/plain"), "does not match"),
         (lambda: problem(code="nonsense"), "is not one of"),
         (lambda: problem(status=400), "status of the problem"),
-        (lambda: problem(request_id="another"), "id of the problem"),
+        (lambda: problem(request_id="another"), "ID of the problem"),
     ],
 )
 def test_undeclared_answers_fail(client: Client, probe: Probe, view: Any, complaint: str) -> None:

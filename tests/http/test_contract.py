@@ -11,7 +11,7 @@ import pytest
 
 import tokensvc
 from testing.contract import generated
-from testing.http_client import check, resolve
+from testing.contract_checks import check, resolve
 from testing.service import settings_environ
 from tokensvc.app import container, mount
 from tokensvc.config import loader as settings

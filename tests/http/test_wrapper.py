@@ -10,7 +10,8 @@ import pytest
 import structlog
 from flask import Blueprint, request
 
-from testing.http_client import Client, operations_at
+from testing.contract_checks import operations_at
+from testing.http_client import Client
 from testing.service import settings_environ
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.app import container, mount, startup

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.issuer import IssuerDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import Service, running_service
 
 WAITERS = 2
@@ -45,12 +46,12 @@ def start(stack: ExitStack, folder: Path, *providers: IssuerDouble) -> Service:
     return stack.enter_context(running_service(folder, TOKENSVC_ISSUERS=json.dumps(issuers)))
 
 
-def mint(service: Service, token: str) -> Answer:
+def mint(service: Service, token: str) -> Response:
     headers = {"Authorization": f"Bearer {token}"}
     return Client(service.base_url).post("/v1/token", headers=headers)
 
 
-def assert_rejected(flood: list[Future[Answer]]) -> None:
+def assert_rejected(flood: list[Future[Response]]) -> None:
     """Check that all requests without a wait slot get 503 with `Retry-After`."""
     for request in islice(as_completed(flood), FLOOD - WAITERS):
         response = request.result()
@@ -58,7 +59,7 @@ def assert_rejected(flood: list[Future[Answer]]) -> None:
         assert response.headers["Retry-After"] == "1"
 
 
-def still_waiting(flood: list[Future[Answer]]) -> int:
+def still_waiting(flood: list[Future[Response]]) -> int:
     """Count the requests that wait for the fetch."""
     return [request.done() for request in flood].count(False)
 

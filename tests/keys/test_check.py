@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from testing.doubles.faults import Answer
+from testing.response import Response
 from tests.keys.ring import (
     OTHER_SECRET,
     SECRET,
@@ -69,7 +69,7 @@ def test_a_pair_that_stream_refuses_is_not_stored(proving, stream, database, kno
 def test_a_pair_of_another_app_is_not_stored(proving, stream, database):
     """It would be accepted by Stream, and its users would be nobody's that are here."""
     stream.app.keys["k2"] = OTHER_SECRET
-    stream.faults.answer(Answer(200, ELSEWHERE), "GET /app")
+    stream.faults.respond(Response(200, ELSEWHERE), "GET /app")
     refused = refusal(proving)
     assert refused.code is Code.STREAM_KEY_INVALID
     assert "another Stream app" in refused.detail

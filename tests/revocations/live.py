@@ -12,7 +12,8 @@ import jwt
 
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
@@ -62,17 +63,17 @@ class World:
         token = self.silent.token(sub=user_id.removeprefix("silent-"), auth_time=None, iat=at)
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
-    def revoke(self, user_id: str, **options: Any) -> Answer:
+    def revoke(self, user_id: str, **options: Any) -> Response:
         return self.operator.post(f"/v1/users/{user_id}/revocations", **options)
 
-    def undo(self, user_id: str, act_id: str, **options: Any) -> Answer:
+    def undo(self, user_id: str, act_id: str, **options: Any) -> Response:
         path = f"/v1/users/{user_id}/revocations/{act_id}"
         return self.operator.request("DELETE", path, **options)
 
-    def suspend(self, user_id: str, **options: Any) -> Answer:
+    def suspend(self, user_id: str, **options: Any) -> Response:
         return self.operator.request("PUT", f"/v1/users/{user_id}/suspension", **options)
 
-    def reinstate(self, user_id: str, **options: Any) -> Answer:
+    def reinstate(self, user_id: str, **options: Any) -> Response:
         return self.operator.request("DELETE", f"/v1/users/{user_id}/suspension", **options)
 
     def state(self, user_id: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class World:
         self.stream.app.users[user_id] = {"id": user_id}
 
 
-def minted(user: Client, **body: Any) -> Answer:
+def minted(user: Client, **body: Any) -> Response:
     """Ask for a token, again as long as the answer is to come back in a second."""
     while True:
         answer = user.post("/v1/token", json=body)
@@ -94,7 +95,7 @@ def minted(user: Client, **body: Any) -> Answer:
         time.sleep(0.1)
 
 
-def claims(answer: Answer) -> dict[str, Any]:
+def claims(answer: Response) -> dict[str, Any]:
     """Give what a minted token says."""
     assert answer.status == 200, answer.text
     found: dict[str, Any] = jwt.decode(answer.json["token"], STREAM_API_SECRET, ["HS256"])

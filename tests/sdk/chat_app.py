@@ -13,8 +13,8 @@ import urllib3
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from testing.doubles.faults import Answer
 from testing.doubles.http_double import Call
+from testing.response import Response
 from testing.service import Service, running_service
 from testing.service_clients import make_client
 from tokensvc.clients.state import NewServiceClient
@@ -72,7 +72,7 @@ class ChatApp:
         """Set a cut-off: sign-ins and tokens from before it are not good any more."""
         self._set_standing(user_id, tokens_valid_after=cut_off, floor=cut_off)
 
-    def respond(self, call: Call) -> Answer:
+    def respond(self, call: Call) -> Response:
         """Pass a call on to the service, for a double that stands in between."""
         answer = urllib3.request(
             call.method,
@@ -83,7 +83,7 @@ class ChatApp:
             timeout=30,
         )
         headers = {name: answer.headers[name] for name in PASSED_BACK if name in answer.headers}
-        return Answer(answer.status, answer.data, headers)
+        return Response(answer.status, answer.data, headers)
 
     def _set_standing(self, user_id: str, **values: int) -> None:
         with self._database.write() as tx:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from testing.doubles.faults import Answer
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
+from testing.response import Response
 from testing.service import ROOT, STREAM_API_KEY, free_port
 from tests.sdk.chat_app import ChatApp
 
@@ -163,8 +163,8 @@ def test_a_suspended_user_is_told(backend: Backend, app: ChatApp) -> None:
 def test_a_service_that_is_away_is_asked_again_later(backend: Backend) -> None:
     """503 and its `Retry-After` reach the browser, where the provider heeds them."""
     backend.sign_in("patient")
-    away = Answer(503, {"code": "temporarily_unavailable"}, {"Retry-After": "7"})
-    backend.tokens.faults.answer(away, "POST /v1/token")
+    away = Response(503, {"code": "temporarily_unavailable"}, {"Retry-After": "7"})
+    backend.tokens.faults.respond(away, "POST /v1/token")
     answer = backend.ask()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
 

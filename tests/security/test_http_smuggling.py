@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from testing.http_client import check
-from testing.raw import MARKER, RawAnswer, converse
+from testing.contract_checks import check
+from testing.raw import MARKER, converse
+from testing.response import Response
 from testing.service import Service, running_service
 
 HIDDEN = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -29,7 +30,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         assert not [line for line in lines if "exception" in line]
 
 
-def check_problem(answer: RawAnswer) -> None:
+def check_problem(answer: Response) -> None:
     """Fail unless an answer from before the application is a problem that nobody may keep."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Cache-Control"] == "no-store"

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from testing.doubles.faults import Answer as Ordered
 from testing.doubles.stream import StreamDouble
+from testing.response import Response as Ordered
 from tokensvc.stream import api, wire
 from tokensvc.stream import responses as answers
 from tokensvc.stream.api import CallStatus, KeyPair, StreamApi
@@ -35,7 +35,7 @@ def test_a_verdict_is_streams_own_word(stream, calls):
     stream.fail_with(4, ROUTE)
     refused = calls.set_app_cut_off(PAIR, 5)
     assert (refused.verdict, refused.status, refused.code) == (CallStatus.REFUSED, 400, 4)
-    assert "on order" in refused.detail
+    assert "planned" in refused.detail
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_verdict_is_streams_own_word(stream, calls):
 )
 def test_everything_else_is_no_verdict(stream, calls, ordered):
     """A proxy may have passed the call on before it answered in Stream's place."""
-    stream.faults.answer(ordered, ROUTE)
+    stream.faults.respond(ordered, ROUTE)
     answer = calls.set_app_cut_off(PAIR, 5)
     assert answer.verdict is CallStatus.UNKNOWN
     assert answer.detail
@@ -81,7 +81,7 @@ def test_an_answer_without_the_users_is_no_verdict(stream, calls, route, call, u
     stream.app.users = {user_id: {"id": user_id} for user_id in USERS}
     assert call(calls).verdict is CallStatus.DONE
     body = {"duration": "1ms", **({} if users is None else {"users": users})}
-    stream.faults.answer(Ordered(200, body), route)
+    stream.faults.respond(Ordered(200, body), route)
     answer = call(calls)
     assert answer.verdict is CallStatus.UNKNOWN
     assert "without the users" in answer.detail
@@ -153,7 +153,7 @@ def test_streams_wishes_are_read(headers, wait, status):
 def test_streams_words_are_made_harmless(stream, calls):
     """What a database cannot hold or a terminal would obey is in no detail, nor is a novel."""
     message = "a\x00b\x1b[2Jc\nd\ud800e" + "x" * 1000
-    stream.faults.answer(Ordered(400, {"code": 4, "message": message}), ROUTE)
+    stream.faults.respond(Ordered(400, {"code": 4, "message": message}), ROUTE)
     detail = calls.set_app_cut_off(PAIR, 5).detail
     assert detail.startswith("code 4: a?b?[2Jc?d?exxx")
     assert len(detail) <= 300

@@ -5,8 +5,8 @@ import time
 import pytest
 from stream_chat import StreamChat
 
-from testing.doubles.faults import Answer
 from testing.doubles.stream import StreamDouble
+from testing.response import Response
 from tokensvc.stream import wire
 from tokensvc.stream.api import AppIdentity, StreamUnavailableError, check_key
 
@@ -86,19 +86,19 @@ def test_the_clock_is_compared_with_streams(stream, offset):
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(Answer(500, {"code": -1, "message": "internal"}), id="error of Stream"),
-        pytest.param(Answer(429, {"code": 9}), id="rate limit"),
-        pytest.param(Answer(200, b"<html>"), id="page of a proxy"),
-        pytest.param(Answer(200, []), id="array"),
-        pytest.param(Answer(200, b"[" * 500_000), id="nested for ever"),
-        pytest.param(Answer(200, b" " * (wire.MAX_ANSWER_BYTES + 1)), id="huge"),
-        pytest.param(Answer(401, b"no"), id="refusal of a proxy"),
-        pytest.param(Answer(302, b"", {"Location": "/elsewhere"}), id="redirect"),
+        pytest.param(Response(500, {"code": -1, "message": "internal"}), id="error of Stream"),
+        pytest.param(Response(429, {"code": 9}), id="rate limit"),
+        pytest.param(Response(200, b"<html>"), id="page of a proxy"),
+        pytest.param(Response(200, []), id="array"),
+        pytest.param(Response(200, b"[" * 500_000), id="nested for ever"),
+        pytest.param(Response(200, b" " * (wire.MAX_ANSWER_BYTES + 1)), id="huge"),
+        pytest.param(Response(401, b"no"), id="refusal of a proxy"),
+        pytest.param(Response(302, b"", {"Location": "/elsewhere"}), id="redirect"),
     ],
 )
 def test_what_is_no_verdict_is_not_taken_for_one(stream, answer):
     """Neither a failure of Stream nor a proxy's page accepts or refuses a key."""
-    stream.faults.answer(answer, "GET /app")
+    stream.faults.respond(answer, "GET /app")
     with pytest.raises(StreamUnavailableError):
         check(stream)
 
@@ -106,7 +106,7 @@ def test_what_is_no_verdict_is_not_taken_for_one(stream, answer):
 @pytest.mark.sec(25)
 def test_the_server_token_goes_to_no_other_place(stream):
     """A redirect is not followed: the admin credential would go with it."""
-    stream.faults.answer(Answer(307, b"", {"Location": "/stolen"}), "GET /app")
+    stream.faults.respond(Response(307, b"", {"Location": "/stolen"}), "GET /app")
     with pytest.raises(StreamUnavailableError):
         check(stream)
     assert [call.path for call in stream.calls.all()] == ["/app"]

@@ -10,9 +10,10 @@ from stream_chat import StreamChat
 from stream_chat.base.exceptions import StreamAPIException
 from websockets.exceptions import InvalidMessage
 
-from testing.doubles.faults import Answer, ChanceFaults, FaultKind
+from testing.doubles.faults import FaultKind, RandomFaults
 from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_calls import GOOD, KEY, SECRET, call, dial, sign
+from testing.response import Response
 
 
 def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: StreamChat) -> None:
@@ -30,7 +31,7 @@ def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: St
 
 def test_failures_by_chance_are_of_every_kind() -> None:
     """The share that is wanted, in four ways; what is held is released, and the call applied."""
-    faults = ChanceFaults(random.Random(1), share=0.5, longest=0.05)
+    faults = RandomFaults(random.Random(1), share=0.5, longest=0.05)
     with StreamDouble({KEY: SECRET}, faults=faults) as stream:
         answered = 0
         for number in range(60):
@@ -41,7 +42,7 @@ def test_failures_by_chance_are_of_every_kind() -> None:
                 pass
         stream.calls.wait_until_done()
         refused = faults.met[FaultKind.REFUSE]
-        assert set(faults.met) == set(ChanceFaults.KINDS)
+        assert set(faults.met) == set(RandomFaults.KINDS)
         assert 60 - answered == faults.met.total() - faults.met[FaultKind.HANG]
         assert len(stream.app.users) == 60 - refused
 
@@ -89,7 +90,7 @@ def test_a_hanging_call_is_answered_when_released(stream: StreamDouble) -> None:
 
 def test_an_answer_on_order_is_sent_as_it_is(stream: StreamDouble) -> None:
     """Whatever a broken proxy in between could say."""
-    stream.faults.answer(Answer(502, b"<html>bad gateway</html>"), times=None)
+    stream.faults.respond(Response(502, b"<html>bad gateway</html>"), times=None)
     for _ in range(3):
         assert call(stream, sign(GOOD)).data == b"<html>bad gateway</html>"
     stream.faults.clear()

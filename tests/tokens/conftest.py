@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from testing.doubles.issuer import IssuerDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service import Service, running_service
 from testing.service_clients import basic, make_client
 from tokensvc.clients.state import NewServiceClient
@@ -30,14 +31,14 @@ class World:
     def __post_init__(self) -> None:
         self.client = Client(self.service.base_url)
 
-    def mint(self, *, bearer: str | None = None, **options: Any) -> Answer:
+    def mint(self, *, bearer: str | None = None, **options: Any) -> Response:
         """Request a token with a provider's token, by default that of `john`."""
         headers = {"Authorization": f"Bearer {bearer or self.issuer.token()}"}
         return self.client.post(
             "/v1/token", headers={**headers, **options.pop("headers", {})}, **options
         )
 
-    def mint_as_service(self, client: NewServiceClient, **body: Any) -> Answer:
+    def mint_as_service(self, client: NewServiceClient, **body: Any) -> Response:
         """Request a token with Basic credentials."""
         return self.client.post("/v1/token", headers=basic(client), json=body)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testing.http_client import Answer
+from testing.response import Response
 from testing.service_clients import basic
 from tests.tokens.conftest import World
 from tokensvc.clients.state import NewServiceClient
@@ -94,23 +94,23 @@ def test_me_refuses_services(world: World, service_client: NewServiceClient) -> 
     assert (response.status, response.code) == (403, "insufficient_scope")
 
 
-def _no_credential(world: World) -> Answer:
+def _no_credential(world: World) -> Response:
     return world.client.post("/v1/token")
 
 
-def _garbage(world: World) -> Answer:
+def _garbage(world: World) -> Response:
     return world.mint(bearer="garbage")
 
 
-def _expired(world: World) -> Answer:
+def _expired(world: World) -> Response:
     return world.mint(bearer=world.issuer.token(iat=NOW - 7200, exp=NOW - 3600))
 
 
-def _no_sign_in_time(world: World) -> Answer:
+def _no_sign_in_time(world: World) -> Response:
     return world.mint(bearer=world.issuer.token(auth_time=None))
 
 
-def _wrong_secret(world: World) -> Answer:
+def _wrong_secret(world: World) -> Response:
     credentials = base64.b64encode(b"svc.backend:wrong").decode()
     return world.client.post("/v1/token", headers={"Authorization": f"Basic {credentials}"})
 
@@ -126,7 +126,7 @@ def _wrong_secret(world: World) -> Answer:
     ],
 )
 def test_invalid_credential_gets_a_challenge(
-    world: World, ask: Callable[[World], Answer], code: str
+    world: World, ask: Callable[[World], Response], code: str
 ) -> None:
     """A 401 names the accepted authentication schemes."""
     response = ask(world)

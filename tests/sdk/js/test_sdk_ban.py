@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.stream import StreamDouble
-from testing.http_client import Answer, Client
+from testing.http_client import Client
+from testing.response import Response
 from testing.service_clients import basic, make_client
 from tests.sdk.chat_app import ChatApp, running_chat_app
 from tests.sdk.js.chat_client import ChatClient
@@ -36,7 +37,7 @@ def moderator(app: ChatApp, tmp_path: Path) -> Client:
     return Client(app.service.base_url, basic(client))
 
 
-def suspend(moderator: Client, user_id: str) -> Answer:
+def suspend(moderator: Client, user_id: str) -> Response:
     return moderator.request(
         "PUT",
         f"/v1/users/{user_id}/suspension",

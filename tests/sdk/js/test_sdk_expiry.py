@@ -17,7 +17,7 @@ def expire_the_token(chat: ChatClient, stream: StreamDouble) -> int:
 
     A token that is minted from now on lives a second longer at least, so Stream takes it.
     """
-    token = chat.tokens.calls.to("POST", "/v1/token")[-1].answer["token"]
+    token = chat.tokens.calls.to("POST", "/v1/token")[-1].response.json["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
     while int(time.time()) <= claims["iat"] + 5:
         time.sleep(0.05)

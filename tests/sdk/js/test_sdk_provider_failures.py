@@ -2,12 +2,12 @@
 
 import pytest
 
-from testing.doubles.faults import Answer
 from testing.doubles.stream import StreamDouble
+from testing.response import Response
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
-UNAVAILABLE = Answer(503, {"code": "temporarily_unavailable", "detail": "later"})
+UNAVAILABLE = Response(503, {"code": "temporarily_unavailable", "detail": "later"})
 
 
 @pytest.mark.parametrize("kind", ["refuse", "cut", "hang"])
@@ -27,7 +27,7 @@ def test_goes_on_although_the_service_fails_at_a_refresh(
     chat.sign_in("john")
     chat.connect("john")
     stream.fail_with(40, "GET /users")
-    chat.tokens.faults.answer(UNAVAILABLE, "POST /v1/token", times=2)
+    chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=2)
     assert chat.query_users() == [["john"]]
     assert chat.query_users() == [["john"]]
 
@@ -38,7 +38,7 @@ def test_reconnects_although_the_service_fails(chat: ChatClient, stream: StreamD
     chat.sign_in("john")
     chat.connect("john")
     stream.fail_with(40, "GET /connect")
-    chat.tokens.faults.answer(UNAVAILABLE, "POST /v1/token", times=2)
+    chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=2)
     stream.sessions.drop("john")
     chat.wait_for("connection.recovered")
     stream.sessions.wait_for("john")
@@ -60,7 +60,7 @@ def test_an_answer_that_comes_late_is_waited_for(chat: ChatClient) -> None:
 
 def test_a_service_that_stays_away_rejects_in_the_end(chat: ChatClient) -> None:
     """`connectUser` rejects with the provider's reason, instead of hanging for ever."""
-    chat.tokens.faults.answer(UNAVAILABLE, "POST /v1/token", times=None)
+    chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=None)
     chat.make()
     chat.sign_in("john", giveUpAfter=1_000)
     with pytest.raises(SdkError, match="Call to tokenProvider failed with message: Error: later"):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from testing.doubles.faults import Answer
 from testing.doubles.http_double import HttpDouble
+from testing.response import Response
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl"
@@ -18,12 +18,12 @@ IMPATIENT = 1_000
 
 @pytest.fixture
 def endpoint() -> Iterator[HttpDouble]:
-    with HttpDouble(lambda _: Answer(200, {"token": TOKEN}), clock=time.time) as double:
+    with HttpDouble(lambda _: Response(200, {"token": TOKEN}), clock=time.time) as double:
         yield double
 
 
-def problem(status: int, code: str, **headers: str) -> Answer:
-    return Answer(status, {"status": status, "code": code, "detail": f"because {code}"}, headers)
+def problem(status: int, code: str, **headers: str) -> Response:
+    return Response(status, {"status": status, "code": code, "detail": f"because {code}"}, headers)
 
 
 def make_provider(driver: Driver, endpoint: HttpDouble, **options: Any) -> None:
@@ -48,12 +48,12 @@ def test_it_asks_with_the_credential_and_reads_the_token(
 FAILURES = {
     "the connection ends": lambda faults: faults.refuse(),
     "the answer is cut": lambda faults: faults.cut(),
-    "unavailable": lambda faults: faults.answer(problem(503, "temporarily_unavailable")),
-    "an error in a proxy": lambda faults: faults.answer(Answer(502, b"<html>")),
-    "a page of a hotel": lambda faults: faults.answer(Answer(200, b"<html>please pay")),
-    "an empty answer": lambda faults: faults.answer(Answer(200, b"")),
-    "null": lambda faults: faults.answer(Answer(200, None)),
-    "too many": lambda faults: faults.answer(problem(429, "rate_limited", **{"Retry-After": "0"})),
+    "unavailable": lambda faults: faults.respond(problem(503, "temporarily_unavailable")),
+    "an error in a proxy": lambda faults: faults.respond(Response(502, b"<html>")),
+    "a page of a hotel": lambda faults: faults.respond(Response(200, b"<html>please pay")),
+    "an empty answer": lambda faults: faults.respond(Response(200, b"")),
+    "null": lambda faults: faults.respond(Response(200, None)),
+    "too many": lambda faults: faults.respond(problem(429, "rate_limited", **{"Retry-After": "0"})),
 }
 
 
@@ -92,7 +92,7 @@ def test_it_never_resolves_with_a_non_token(
     driver: Driver, endpoint: HttpDouble, body: Any
 ) -> None:
     """A good status with anything but a token rejects: the SDK would send it to Stream as it is."""
-    endpoint.faults.answer(Answer(200, body), times=None)
+    endpoint.faults.respond(Response(200, body), times=None)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="the response contains no token"):
         driver.call("callProvider")
@@ -112,7 +112,7 @@ def test_a_mistake_is_not_repeated(
     driver: Driver, endpoint: HttpDouble, status: int, code: str
 ) -> None:
     """What the same request will never pass rejects at once, with the answer's own words."""
-    endpoint.faults.answer(problem(status, code), times=None)
+    endpoint.faults.respond(problem(status, code), times=None)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match=f"because {code}") as refused:
         driver.call("callProvider")
@@ -125,7 +125,7 @@ def test_a_user_who_is_out_is_told_once(
     driver: Driver, endpoint: HttpDouble, status: int, code: str
 ) -> None:
     """`onSignedOut` is called once, and the service is asked no more."""
-    endpoint.faults.answer(problem(status, code))
+    endpoint.faults.respond(problem(status, code))
     make_provider(driver, endpoint)
     for _ in range(3):
         with pytest.raises(SdkError, match=f"because {code}"):
@@ -136,7 +136,7 @@ def test_a_user_who_is_out_is_told_once(
 
 def test_a_refused_credential_is_refreshed_once(driver: Driver, endpoint: HttpDouble) -> None:
     """After 401 the credential is asked for anew; refused again, it rejects."""
-    endpoint.faults.answer(problem(401, "credentials_expired"), times=3)
+    endpoint.faults.respond(problem(401, "credentials_expired"), times=3)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because credentials_expired"):
         driver.call("callProvider")
@@ -158,7 +158,7 @@ def test_those_who_ask_together_share_one_call(driver: Driver, endpoint: HttpDou
 
 def test_those_who_ask_together_share_one_failure(driver: Driver, endpoint: HttpDouble) -> None:
     """A failure is shared too, and is not remembered."""
-    endpoint.faults.answer(problem(422, "user_invalid"))
+    endpoint.faults.respond(problem(422, "user_invalid"))
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because user_invalid"):
         driver.call("callProvider", times=5)
@@ -168,7 +168,7 @@ def test_those_who_ask_together_share_one_failure(driver: Driver, endpoint: Http
 
 def test_it_gives_up_in_the_end(driver: Driver, endpoint: HttpDouble) -> None:
     """When the time for attempts is over it rejects with the last reason; later calls ask anew."""
-    down = endpoint.faults.answer(problem(503, "temporarily_unavailable"), times=None)
+    down = endpoint.faults.respond(problem(503, "temporarily_unavailable"), times=None)
     make_provider(driver, endpoint, giveUpAfter=2_000)
     with pytest.raises(SdkError, match="because temporarily_unavailable"):
         driver.call("callProvider")
@@ -179,7 +179,7 @@ def test_it_gives_up_in_the_end(driver: Driver, endpoint: HttpDouble) -> None:
 
 def test_it_waits_as_long_as_it_is_told(driver: Driver, endpoint: HttpDouble) -> None:
     """A `Retry-After` beyond the end of its patience is not waited for, and not ignored either."""
-    endpoint.faults.answer(problem(503, "temporarily_unavailable", **{"Retry-After": "61"}))
+    endpoint.faults.respond(problem(503, "temporarily_unavailable", **{"Retry-After": "61"}))
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because temporarily_unavailable"):
         driver.call("callProvider")
