@@ -1,4 +1,4 @@
-"""The commands, run as an operator runs them."""
+"""Fixtures for tests of commands."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,10 @@ from testing.service import settings_environ
 @dataclass
 class Tokensvc:
     """
-    Runs `tokensvc` on a SQLite database of its own.
+    Runs `tokensvc` commands on their own SQLite database.
 
     Attributes:
-        settings: Environment variables of every run, beside those of `settings_environ`.
+        settings: Environment variables of every run, in addition to `settings_environ`.
     """
 
     folder: Path
@@ -25,7 +25,7 @@ class Tokensvc:
         return run_command(self.folder, self._environ(settings), *arguments, stdin=stdin)
 
     def process(self, *arguments: str, **settings: str) -> Ended:
-        """Run a command in a process of its own: one that stays, or whose end is the point."""
+        """Run a command as a separate process, for those that replace or crash their process."""
         return run_process(self.folder, self._environ(settings), *arguments)
 
     def _environ(self, settings: dict[str, str]) -> dict[str, str]:

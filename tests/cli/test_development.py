@@ -1,4 +1,4 @@
-"""`make run`: a newcomer's first minute, line by line."""
+"""`make run`: the printed commands, the created files, and repeated starts."""
 
 import json
 import os
@@ -24,8 +24,8 @@ def curl_lines(printed: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def first_minute(tmp_path_factory):
-    """Start it once, on every interface, in a folder with a name that needs quoting."""
+def development(tmp_path_factory):
+    """Start `make run` on every interface, in a folder whose name needs quoting."""
     folder = tmp_path_factory.mktemp("first") / "a folder with spaces"
     folder.mkdir()
     port = free_port()
@@ -39,12 +39,11 @@ def first_minute(tmp_path_factory):
         )
 
 
-def test_each_printed_line_works_as_it_stands(first_minute, tmp_path):
-    """The user's token, bare too, who they are, the backend's token, and a ban and its end."""
-    # From elsewhere, as in a second terminal.
-    ended = [run_shell(line, tmp_path) for line in curl_lines(first_minute.printed)]
+def test_each_printed_command_works_unchanged(development, tmp_path):
+    # In another folder, as in a second terminal.
+    ended = [run_shell(line, tmp_path) for line in curl_lines(development.printed)]
     assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 6
-    minted, text, me, service_minted, banned, reinstated = (one.stdout for one in ended)
+    minted, text, me, service_minted, suspended, reinstated = (one.stdout for one in ended)
     assert json.loads(minted)["user_id"] == "demo-user"
     assert json.loads(minted)["api_key"] == PLACEHOLDER_API_KEY
     assert jwt.decode(text, options={"verify_signature": False})["user_id"] == "demo-user"
@@ -54,48 +53,45 @@ def test_each_printed_line_works_as_it_stands(first_minute, tmp_path):
         "issuer": "development",
     }
     assert json.loads(service_minted)["user_id"] == "john"
-    assert [json.loads(state)["suspended"] for state in (banned, reinstated)] == [True, False]
-    assert "Stream will not accept these tokens" in first_minute.printed
+    assert [json.loads(state)["suspended"] for state in (suspended, reinstated)] == [True, False]
+    assert "Stream will not accept these tokens" in development.printed
 
 
 @pytest.mark.sec(25)
-def test_what_is_made_is_its_owners_alone(first_minute):
-    """Every file under var/ has mode 0600, and no credential is printed."""
-    for path in (first_minute.folder / "var").iterdir():
+def test_files_have_mode_0600_and_no_credential_is_printed(development):
+    for path in (development.folder / "var").iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
         if path.name in {"development-client-secret", "development-user-token"}:
-            assert path.read_text() not in first_minute.printed
+            assert path.read_text() not in development.printed
 
 
-def test_phones_and_emulators_are_served(first_minute):
-    """On every interface, the printed addresses and the emulator's name are allowed hosts."""
-    (line,) = [one for one in first_minute.printed.splitlines() if one.startswith("From phones")]
+def test_printed_addresses_are_allowed_hosts(development):
+    (line,) = [one for one in development.printed.splitlines() if one.startswith("From phones")]
     hosts = [word.removeprefix("http://") for word in line.split() if word.startswith("http")]
     assert hosts
-    for host in (*hosts, f"10.0.2.2:{first_minute.port}"):
-        answer = urllib3.request("GET", f"{first_minute.url}/openapi.yaml", headers={"Host": host})
-        assert answer.status == 200, host
+    for host in (*hosts, f"10.0.2.2:{development.port}"):
+        response = urllib3.request("GET", f"{development.url}/openapi.yaml", headers={"Host": host})
+        assert response.status == 200, host
 
 
 @pytest.mark.parametrize(
     "origin", ["http://localhost:3000", "http://127.0.0.1:5173", "http://10.0.2.2:8080"]
 )
-def test_pages_of_this_machine_may_call(first_minute, origin):
-    """Any port of this machine may show a page that asks for tokens."""
-    answer = urllib3.request(
+def test_local_origins_are_allowed(development, origin):
+    response = urllib3.request(
         "OPTIONS",
-        f"{first_minute.url}/v1/token",
+        f"{development.url}/v1/token",
         headers={
             "Origin": origin,
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization",
         },
     )
-    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert response.headers["Access-Control-Allow-Origin"] == origin
 
 
-def refused(folder, bind, **environ):
-    """Give what is said by a start that must not succeed."""
+def failed_start(folder, bind, **environ):
+    """Return the error of a start that must fail."""
     run = subprocess.run(
         [*DEVELOPMENT, "--bind", bind],
         cwd=folder,
@@ -110,38 +106,35 @@ def refused(folder, bind, **environ):
 
 
 @pytest.mark.sec(61)
-def test_the_development_issuer_is_refused_in_production(first_minute, tokensvc):
-    """Development settings taken to production do not start: anyone could sign in."""
+def test_development_issuer_is_refused_in_production(development, tokensvc):
     production = {"TOKENSVC_ENVIRONMENT": "production"}
-    config = str(first_minute.folder / "var/development.toml")
+    config = str(development.folder / "var/development.toml")
     ended = tokensvc.process("serve", TOKENSVC_CONFIG=config, **production)
     assert ended.code != 0
     assert "for development only" in ended.err
     bind = f"127.0.0.1:{free_port()}"
-    assert "for development only" in refused(first_minute.folder, bind, **production)
+    assert "for development only" in failed_start(development.folder, bind, **production)
 
 
-def test_a_port_that_is_taken_is_told(first_minute, tmp_path):
-    """Another service on the port is not taken for ours; the text names another port."""
-    assert "make run BIND=" in refused(tmp_path, f"127.0.0.1:{first_minute.port}")
+def test_port_in_use_is_refused_with_another_port(development, tmp_path):
+    assert "make run BIND=" in failed_start(tmp_path, f"127.0.0.1:{development.port}")
 
 
 @pytest.mark.parametrize("bind", ["8000", ":8000", "localhost:http", "127.0.0.1:99999"])
-def test_an_address_that_is_none_is_told(tmp_path, bind):
-    """A typing error in the address ends with what would be right."""
-    assert "127.0.0.1:8000" in refused(tmp_path, bind)
+def test_invalid_bind_is_refused_with_an_example(tmp_path, bind):
+    assert "127.0.0.1:8000" in failed_start(tmp_path, bind)
 
 
-def test_later_starts_find_what_the_first_one_made(tmp_path):
-    """Nothing is made twice, a lost secret is replaced, a real Stream key has files of its own."""
+def test_second_start_reuses_files_and_replaces_a_lost_secret(tmp_path):
+    """A real Stream key has its own settings and database."""
     bind = f"127.0.0.1:{free_port()}"
     with make_run(tmp_path, bind) as (process, first):
-        made = {path.name: path.read_bytes() for path in kept_files(tmp_path)}
+        created = {path.name: path.read_bytes() for path in kept_files(tmp_path)}
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with make_run(tmp_path, bind) as (_, again):
         assert again == first
-        assert {path.name: path.read_bytes() for path in kept_files(tmp_path)} == made
+        assert {path.name: path.read_bytes() for path in kept_files(tmp_path)} == created
         assert backend_token(again, tmp_path)["api_key"] == PLACEHOLDER_API_KEY
     (tmp_path / "var/development-client-secret").unlink()
     real = {"STREAM_API_KEY": "real-key", "STREAM_API_SECRET": "s" * 40}
@@ -164,8 +157,7 @@ def backend_token(printed, folder):
     return json.loads(run_shell(line, folder).stdout)
 
 
-def test_make_run_is_this_command():
-    """The target starts what is tested here, and hands the address on."""
+def test_make_run_starts_this_module_with_bind():
     shown = subprocess.run(
         ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123"],
         cwd=ROOT,
@@ -186,6 +178,5 @@ def test_make_run_is_this_command():
         ("192.0.2.7", ["192.0.2.7"]),
     ],
 )
-def test_only_other_machines_are_told_an_address(host, found):
-    """A service that listens to this machine alone has no address for phones."""
+def test_addresses_for_phones_exclude_loopback(host, found):
     assert development_guide.addresses(host) == found

@@ -1,4 +1,4 @@
-"""`tokensvc doctor`: what is wrong is named with what to do, against real parts that are wrong."""
+"""`tokensvc doctor`: it finds what is wrong and says what to do."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 
-REGENERATED = "a-secret-that-the-dashboard-made-anew-45"
+REGENERATED = "a-secret-that-the-dashboard-generated-45"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def issuer():
 
 @pytest.fixture
 def doctor(tokensvc, stream, issuer):
-    """Give the command on settings under which all is well."""
+    """Return the command, with valid settings."""
     tokensvc.settings |= {
         "STREAM_BASE_URL": stream.url,
         "TOKENSVC_ISSUERS": json.dumps([issuer.settings().model_dump(mode="json")]),
@@ -37,7 +37,7 @@ def doctor(tokensvc, stream, issuer):
 
 
 def contents(folder):
-    """Give every row of the database."""
+    """Return every row of the database."""
     with contextlib.closing(sqlite3.connect(folder / "tokensvc.db")) as connection:
         return list(connection.iterdump())
 
@@ -46,15 +46,14 @@ def states(ended):
     return {result["check"]: result["state"] for result in ended.json}
 
 
-def test_all_is_well(doctor, tokensvc):
-    """Settings, database, issuer, Stream key, clock and delivery are looked at and found well."""
+def test_every_check_passes_on_a_valid_installation(doctor, tokensvc):
     tokensvc("migrate")
     ended = doctor("--json")
     assert states(ended) == {
         "settings": "ok",
         "database": "ok",
         "issuer acme": "ok",
-        f"Stream key {STREAM_API_KEY}": "ok",  # a start would put it into the ring
+        f"Stream key {STREAM_API_KEY}": "ok",  # a start would add it to the ring
         "clock": "ok",
         "delivery": "ok",
     }
@@ -62,8 +61,7 @@ def test_all_is_well(doctor, tokensvc):
     assert STREAM_API_SECRET not in ended.out + ended.err
 
 
-def test_nothing_is_made_before_the_first_start(doctor, tmp_path):
-    """Without a database the rest is still looked at, and no file is left behind."""
+def test_missing_database_is_a_warning_and_is_not_created(doctor, tmp_path):
     ended = doctor("--json")
     assert states(ended)["database"] == "degraded"
     assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "ok"
@@ -71,8 +69,7 @@ def test_nothing_is_made_before_the_first_start(doctor, tmp_path):
     assert list(tmp_path.glob("tokensvc.db*")) == []
 
 
-def test_a_diagnosis_writes_nothing(doctor, tokensvc, issuer, tmp_path):
-    """No Stream key, no issuer's keys, no encryption key, and no event come of a look."""
+def test_doctor_writes_nothing(doctor, tokensvc, issuer, tmp_path):
     tokensvc("migrate")
     before = contents(tmp_path)
     assert doctor().code == 0
@@ -81,8 +78,9 @@ def test_a_diagnosis_writes_nothing(doctor, tokensvc, issuer, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tokensvc.db"]
 
 
-def test_what_a_start_would_refuse_is_found(doctor, tokensvc, tmp_path):
-    """Another secret for a key of the ring, no key at all, an encryption key that is gone."""
+def test_conflicting_secret_missing_encryption_key_and_missing_stream_key_fail(
+    doctor, tokensvc, tmp_path
+):
     assert tokensvc("token", "mint", "john").code == 0
     conflict = doctor(STREAM_API_SECRET="another-stream-secret-of-more-than-32-bytes")
     assert (conflict.code, "stream-keys add" in conflict.out) == (1, True)
@@ -98,8 +96,7 @@ def test_what_a_start_would_refuse_is_found(doctor, tokensvc, tmp_path):
     assert (nothing.code, "set STREAM_API_KEY" in nothing.out) == (1, True)
 
 
-def test_a_wrong_secret_is_found(doctor, stream):
-    """A secret that Stream refuses fails, with Stream's code."""
+def test_secret_that_stream_rejects_fails_with_its_code(doctor, stream):
     stream.app.keys[STREAM_API_KEY] = "the-secret-was-changed-in-the-dashboard"
     ended = doctor()
     assert ended.code == 1
@@ -108,8 +105,7 @@ def test_a_wrong_secret_is_found(doctor, stream):
     assert STREAM_API_SECRET not in ended.out + ended.err
 
 
-def test_two_secrets_of_one_api_key_are_told_apart(doctor, tokensvc, stream):
-    """By state and fingerprint, as `stream-keys list` has them."""
+def test_two_secrets_of_an_api_key_are_named_by_state_and_fingerprint(doctor, tokensvc, stream):
     assert tokensvc("token", "mint", "john").code == 0
     assert tokensvc("stream-keys", "add", STREAM_API_KEY, stdin=REGENERATED).code == 0
     stream.app.keys[STREAM_API_KEY] = REGENERATED
@@ -122,8 +118,9 @@ def test_two_secrets_of_one_api_key_are_told_apart(doctor, tokensvc, stream):
 @pytest.mark.parametrize(
     "ciphertext", ["'no-ciphertext'", "(SELECT secret_ciphertext FROM stream_keys LIMIT 1)"]
 )
-def test_a_damaged_secret_is_found(doctor, tokensvc, tmp_path, ciphertext):
-    """It is named with its id and what to do, by doctor and by a start; that mends it."""
+def test_damaged_secret_is_reported_with_the_commands_that_repair_it(
+    doctor, tokensvc, tmp_path, ciphertext
+):
     assert tokensvc("token", "mint", "john").code == 0
     added = tokensvc("stream-keys", "add", "k2", "--json", stdin=REGENERATED).json
     with contextlib.closing(sqlite3.connect(tmp_path / "tokensvc.db")) as connection:
@@ -135,31 +132,29 @@ def test_a_damaged_secret_is_found(doctor, tokensvc, tmp_path, ciphertext):
     assert found.code == 1
     start = tokensvc("token", "mint", "john")
     assert start.code == 1
-    for told in (found.out, start.err):
-        assert added["id"] in told
-        assert f"`tokensvc stream-keys retire {added['id']}`" in told
-        assert "set STREAM_API_KEY" not in told
+    for output in (found.out, start.err):
+        assert f"`tokensvc stream-keys retire {added['id']}`" in output
+        assert "set STREAM_API_KEY" not in output
     assert f"FAIL  Stream key k2 (standby, {added['fingerprint']})" in found.out
     assert f"ok    Stream key {STREAM_API_KEY} (active" in found.out
     assert tokensvc("stream-keys", "retire", added["id"]).code == 0
     assert tokensvc("token", "mint", "john").code == 0
 
 
-def test_a_damaged_active_secret_is_given_back(doctor, tokensvc, tmp_path):
-    """By the command that doctor names, and the service starts again."""
+def test_damaged_active_secret_can_be_restored(doctor, tokensvc, tmp_path):
     assert tokensvc("token", "mint", "john").code == 0
     with contextlib.closing(sqlite3.connect(tmp_path / "tokensvc.db")) as connection:
         connection.execute("UPDATE stream_keys SET secret_ciphertext = 'no-ciphertext'")
         connection.commit()
-    told = doctor().out
-    assert f"`tokensvc stream-keys add {STREAM_API_KEY} --without-lost-keys`" in told
+    hint = f"`tokensvc stream-keys add {STREAM_API_KEY} --without-lost-keys`"
+    assert hint in doctor().out
     command = ("stream-keys", "add", STREAM_API_KEY, "--without-lost-keys")
     assert tokensvc(*command, stdin=STREAM_API_SECRET).code == 0
     assert doctor().code == 0
 
 
-def test_a_stream_that_is_down_is_no_verdict(doctor, stream):
-    """A key that could not be checked is a warning: the service mints without Stream."""
+def test_unreachable_stream_is_a_warning(doctor, stream):
+    """The service mints without Stream."""
     stream.close()
     ended = doctor("--json")
     assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "degraded"
@@ -167,19 +162,19 @@ def test_a_stream_that_is_down_is_no_verdict(doctor, stream):
 
 
 @pytest.mark.parametrize(
-    ("offset", "state", "told"), [(-60, "failed", "code 42"), (60, "degraded", "behind Stream's")]
+    ("offset", "state", "hint"), [(-60, "failed", "code 42"), (60, "degraded", "behind Stream's")]
 )
-def test_a_wrong_clock_is_found(doctor, stream, offset, state, told):
-    """A clock ahead of Stream's by more than the skew is fatal to clients; one behind is not."""
+def test_clock_ahead_of_stream_fails_and_clock_behind_is_a_warning(
+    doctor, stream, offset, state, hint
+):
     stream.clock.offset = offset
     ended = doctor("--json")
     (clock,) = [result for result in ended.json if result["check"] == "clock"]
     assert clock["state"] == state
-    assert told in clock["detail"]
+    assert hint in clock["detail"]
 
 
-def test_an_issuer_that_is_down_is_found(doctor, issuer):
-    """An issuer without keys fails by its name."""
+def test_unreachable_issuer_fails(doctor, issuer):
     issuer.close()
     ended = doctor("--json")
     assert states(ended)["issuer acme"] == "failed"
@@ -187,16 +182,14 @@ def test_an_issuer_that_is_down_is_found(doctor, issuer):
 
 
 @pytest.mark.sec(61)
-def test_every_fault_of_the_settings_is_told(doctor):
-    """All faults are told at once, each with its name."""
+def test_all_invalid_settings_are_reported(doctor):
     ended = doctor(TOKENSVC_PUBLIC_URL="http://x.example", TOKENSVC_TOKEN__TTL="1", TOKENSVC_X="1")
     assert ended.code == 1
     for name in ("TOKENSVC_PUBLIC_URL", "TOKENSVC_TOKEN__TTL", "TOKENSVC_X"):
         assert name in ended.out
 
 
-def test_a_schema_that_is_behind_is_found(doctor, tokensvc, postgres_url):
-    """An empty PostgreSQL fails and names the command; after that command all is well."""
+def test_empty_postgresql_fails_until_migrate(doctor, tokensvc, postgres_url):
     settings = {
         "TOKENSVC_DATABASE_URL": postgres_url,
         "TOKENSVC_ENCRYPTION_KEYS": json.dumps(["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]),
@@ -208,16 +201,14 @@ def test_a_schema_that_is_behind_is_found(doctor, tokensvc, postgres_url):
     assert doctor(**settings).code == 0
 
 
-def test_a_good_token_is_explained(doctor, issuer):
-    """Each check of a user's token passes, and the mapped id is told."""
+def test_valid_token_passes_each_check_and_shows_the_user_id(doctor, issuer):
     ended = doctor("--token", issuer.token(sub="john"), "--json")
     assert ended.code == 0
     assert {result["state"] for result in ended.json} == {"ok"}
     assert ended.json[-1] == {"check": "user id", "state": "ok", "detail": "john"}
 
 
-def test_a_bad_token_names_the_settings(doctor, issuer):
-    """Every fault of a token is told with the setting that it is about; stdin works too."""
+def test_invalid_token_fails_with_the_names_of_settings(doctor, issuer):
     token = issuer.token(sub="auth0|7", aud="other", exp=int(time.time()) - 60)
     ended = doctor("--token", "-", stdin=token)
     assert ended.code == 1

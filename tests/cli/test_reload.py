@@ -1,4 +1,4 @@
-"""HUP to the running service: what changes, what is refused, and what takes a restart."""
+"""HUP to the running service: what changes, what is refused, and what needs a restart."""
 
 import contextlib
 import os
@@ -26,20 +26,20 @@ public_keys_file = "{file}"
 
 @dataclass
 class Reloadable:
-    """A running service whose settings are in a TOML file, and its metrics token in another."""
+    """A running service with a TOML file and a file with the metrics token."""
 
     service: Service
     toml: object
     token: object
 
     def reload(self):
-        """Send HUP, and wait until every worker is a new one that answers."""
+        """Send HUP, and wait until every worker is a new one that responds."""
         before = set(self.service.worker_pids())
         self.service.process.send_signal(signal.SIGHUP)
         self._wait_for_others_than(before)
 
     def lose_workers(self):
-        """Kill the workers as a crash would, and wait for those that the master starts then."""
+        """Kill the workers, and wait until the master has started others."""
         before = set(self.service.worker_pids())
         for pid in before:
             os.kill(pid, signal.SIGKILL)
@@ -47,12 +47,12 @@ class Reloadable:
 
     def _wait_for_others_than(self, before):
         deadline = time.monotonic() + SECONDS
-        while before & set(self.service.worker_pids()) or not self._answers():
+        while before & set(self.service.worker_pids()) or not self._responds():
             assert self.service.process.poll() is None, self.service.log_path.read_text()
             assert time.monotonic() < deadline, self.service.log_path.read_text()
             time.sleep(0.05)
 
-    def _answers(self):
+    def _responds(self):
         with contextlib.suppress(urllib3.exceptions.HTTPError):
             return self.client.get("/healthz").status == 200
         return False
@@ -62,11 +62,11 @@ class Reloadable:
         return Client(self.service.base_url)
 
     def allows(self, origin):
-        """Tell whether pages of that origin may read answers: a setting that shows from outside."""
-        answer = self.client.get("/healthz", headers={"Origin": origin})
-        return answer.headers.get("Access-Control-Allow-Origin") == origin
+        """Return whether a setting that is visible from outside has this value."""
+        response = self.client.get("/healthz", headers={"Origin": origin})
+        return response.headers.get("Access-Control-Allow-Origin") == origin
 
-    def takes(self, token):
+    def accepts(self, token):
         headers = {"Authorization": f"Bearer {token}"}
         return self.client.get("/metrics", headers=headers).status == 200
 
@@ -88,37 +88,36 @@ def reloadable(tmp_path):
         yield Reloadable(service, toml, token)
 
 
-def test_a_good_change_is_in_force(reloadable):
-    """The TOML file and the file of a secret are read again; what was there before is gone."""
+def test_reload_applies_changes_of_toml_and_secret_files(reloadable):
     assert reloadable.allows("https://one.example")
-    assert reloadable.takes("metrics-token-number-one")
+    assert reloadable.accepts("metrics-token-number-one")
     reloadable.toml.write_text(origin("two"))
     reloadable.token.write_text("metrics-token-number-two")
     reloadable.reload()
     assert reloadable.allows("https://two.example")
     assert not reloadable.allows("https://one.example")
-    assert reloadable.takes("metrics-token-number-two")
-    assert not reloadable.takes("metrics-token-number-one")
+    assert reloadable.accepts("metrics-token-number-two")
+    assert not reloadable.accepts("metrics-token-number-one")
     assert not reloadable.events("settings_reload_failed")
 
 
 @pytest.mark.sec(61)
-def test_a_faulty_change_leaves_the_former_settings_in_force(reloadable, tmp_path):
-    """However it is faulty, also in workers that start later; the log says what to mend."""
+def test_invalid_reload_keeps_previous_settings_and_is_logged(reloadable, tmp_path):
+    """Workers that start later also have the previous settings."""
     keys = tmp_path / "missing.pem"
     empty = tmp_path / "empty.pem"
     empty.touch()
-    faults = [
+    invalid = [
         ("cors.origins = [", "TOKENSVC_CONFIG"),
         (origin("two") + "worker = 7\n", "worker"),
         (origin("two") + ISSUER.format(file=keys), str(keys)),
         (origin("two") + ISSUER.format(file=empty), str(empty)),
     ]
-    for number, (text, told) in enumerate(faults, start=1):
+    for number, (text, hint) in enumerate(invalid, start=1):
         reloadable.toml.write_text("log.level = 'error'\n" + text)
         reloadable.reload()
         assert len(reloadable.events("settings_reload_failed")) == number
-        assert told in reloadable.events("settings_reload_failed")[-1]["detail"]
+        assert hint in reloadable.events("settings_reload_failed")[-1]["detail"]
         assert reloadable.allows("https://one.example")
     reloadable.lose_workers()
     assert reloadable.allows("https://one.example")
@@ -129,20 +128,18 @@ def test_a_faulty_change_leaves_the_former_settings_in_force(reloadable, tmp_pat
     assert reloadable.allows("https://two.example")
 
 
-def test_what_takes_a_restart_is_told(reloadable, tmp_path):
-    """Sockets, processes and the locked file stay as they are; the rest of the change counts."""
+def test_change_that_needs_a_restart_is_logged_and_the_rest_applied(reloadable):
     reloadable.toml.write_text(
         origin("two") + "threads = 3\n" + f"metrics.bind = '127.0.0.1:{free_port()}'\n"
     )
     reloadable.reload()
-    (told,) = reloadable.events("restart_needed")
-    assert told["settings"] == ["threads", "metrics.bind"]
+    (warning,) = reloadable.events("restart_needed")
+    assert warning["settings"] == ["threads", "metrics.bind"]
     assert reloadable.allows("https://two.example")
     assert not reloadable.events("settings_reload_failed")
 
 
-def test_a_file_of_keys_that_is_missing_stops_the_start(tmp_path, tokensvc):
-    """One sentence that names the file, before any worker is there; no traceback."""
+def test_missing_key_file_stops_the_start_before_the_workers(tmp_path, tokensvc):
     toml = tmp_path / "tokensvc.toml"
     toml.write_text(ISSUER.format(file=tmp_path / "missing.pem"))
     ended = tokensvc.process(
@@ -154,8 +151,7 @@ def test_a_file_of_keys_that_is_missing_stops_the_start(tmp_path, tokensvc):
     assert "Booting worker" not in ended.err
 
 
-def test_a_database_folder_that_cannot_be_made_stops_the_start(tmp_path, tokensvc):
-    """One sentence that names the file; no traceback."""
+def test_database_folder_that_cannot_be_created_stops_the_start(tmp_path, tokensvc):
     (tmp_path / "file").touch()
     url = f"sqlite:///{tmp_path / 'file' / 'tokensvc.db'}"
     bind = f"127.0.0.1:{free_port()}"
@@ -165,8 +161,7 @@ def test_a_database_folder_that_cannot_be_made_stops_the_start(tmp_path, tokensv
     assert "Traceback" not in ended.err
 
 
-def test_no_folder_of_metrics_is_left_behind(tmp_path, tokensvc):
-    """Whoever imports the configuration and goes takes the folder along; a fork does not."""
+def test_metrics_folder_is_removed_by_the_master_alone(tmp_path, tokensvc):
     folder = tmp_path / "temporary"
     folder.mkdir()
     with running_service(tmp_path, TMPDIR=str(folder)) as service:

@@ -1,4 +1,4 @@
-"""HUP to `tokensvc worker`: with new settings it goes on, with faulty ones as before."""
+"""HUP to `tokensvc worker`: it applies valid settings and ignores invalid ones."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ SECONDS = 60.0
 
 
 class Worker:
-    """A running worker, whose encryption keys are in a file."""
+    """A running worker with its encryption keys in a file."""
 
     def __init__(self, folder, stream):
         self.folder = folder
@@ -86,8 +86,8 @@ def worker(tmp_path, stream):
         yield made
 
 
-def test_a_worker_takes_up_new_encryption_keys(worker, stream):
-    """What is wrapped with a key that came by HUP, it delivers with; the old key can go."""
+def test_reload_applies_new_encryption_keys(worker, stream):
+    """The worker decrypts secrets with the new key, and the old key can be removed."""
     operator = Tokensvc(worker.folder, worker.settings)
 
     def run(*arguments, keys=(NEW,), stdin=""):
@@ -114,21 +114,20 @@ def test_a_worker_takes_up_new_encryption_keys(worker, stream):
     assert worker.events("worker_stopped")
 
 
-def test_faulty_settings_leave_a_worker_as_it_was(worker, stream):
-    """Each is refused as a whole and named; the former settings go on delivering."""
+def test_invalid_reload_keeps_previous_settings_and_is_logged(worker, stream):
     (missing,) = Vault([OLD]).fingerprints
-    faults = [
+    invalid = [
         ([OLD], "cors.origins = [", "TOKENSVC_CONFIG"),
         ([OLD], "worker = 7", "worker"),
         ([NEW], "", missing),
         (["no-key-at-all"], "", "TOKENSVC_ENCRYPTION_KEYS_FILE"),
     ]
-    for number, (keys, toml, told) in enumerate(faults, start=1):
+    for number, (keys, toml, hint) in enumerate(invalid, start=1):
         worker.write(keys)
         worker.toml.write_text(toml)
         worker.reload()
         worker.wait_for("settings_reload_failed", number)
-        assert told in worker.events("settings_reload_failed")[-1]["detail"]
+        assert hint in worker.events("settings_reload_failed")[-1]["detail"]
     assert not worker.events("worker_reloaded")
     own = {**worker.settings, "TOKENSVC_CONFIG": "", "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
     assert Tokensvc(worker.folder, own)("users", "suspend", "ada").code == 0
