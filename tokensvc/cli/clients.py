@@ -135,7 +135,7 @@ def rotate(
     write_facts([("id", created.id), *([("secret", shown)] if shown else []), *expiry])
 
 
-@clients.command("delete")
+@clients.command("delete", short_help="Delete a client or one of its secrets, immediately.")
 @click.argument("client_id")
 @click.option("--secret", "secret_id", metavar="SECRET_ID", help="Delete only this secret.")
 @reason_option
