@@ -157,7 +157,7 @@ def test_database_folder_that_cannot_be_created_stops_the_start(tmp_path, tokens
     bind = f"127.0.0.1:{free_port()}"
     ended = tokensvc.process("serve", TOKENSVC_DATABASE_URL=url, TOKENSVC_BIND=bind)
     assert ended.code == 1
-    assert "cannot write" in ended.err
+    assert "Cannot create files in" in ended.err
     assert "Traceback" not in ended.err
 
 

@@ -1,4 +1,4 @@
-"""schemathesis makes requests of the contract, good and bad ones, against the running service."""
+"""schemathesis sends valid and invalid requests to the running service."""
 
 import json
 import os
@@ -30,12 +30,12 @@ CONFIGURATION = """
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 429, "5xx"]
 """
-"""What a request that the contract forbids may get; the tool's own list lacks 413 and 414."""
+"""Statuses for a request that the contract forbids; the tool's own list lacks 413 and 414."""
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, dict[str, str]]]:
-    """Give a service, and the `Authorization` of each kind of caller."""
+    """Yield a service, and the `Authorization` of each kind of caller."""
     folder = tmp_path_factory.mktemp("service")
     with (
         IssuerDouble() as issuer,
@@ -55,7 +55,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
         yield (
             service,
             {
-                "nobody": "",
+                "anonymous": "",
                 "user": f"Bearer {issuer.token()}",
                 "service": basic(backend)["authorization"],
             },
@@ -64,11 +64,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
 
 
 @pytest.mark.sec(52, 53, 56)
-@pytest.mark.parametrize("caller", ["nobody", "user", "service"])
-def test_requests_of_the_contract(
+@pytest.mark.parametrize("caller", ["anonymous", "user", "service"])
+def test_generated_requests_get_declared_responses(
     world: tuple[Service, dict[str, str]], tmp_path: Path, caller: str
 ) -> None:
-    """No request, whatever it is, gets an answer that the contract does not declare."""
+    """Valid and invalid requests."""
     service, callers = world
     authorization = callers[caller]
     credential = ["--header", f"Authorization: {authorization}"] if authorization else []

@@ -1,4 +1,4 @@
-"""A service with the strictest settings, over a socket: limits, a required key, lost clients."""
+"""A running service with the strictest settings."""
 
 import json
 from collections.abc import Iterator
@@ -37,42 +37,43 @@ def as_user(issuer: IssuerDouble, service: Service, user: str) -> Client:
     return Client(service.base_url, {"Authorization": f"Bearer {issuer.token(sub=user)}"})
 
 
-def test_the_key_is_required(issuer: IssuerDouble, service: Service) -> None:
-    """A client must say which key it was built with, where the settings want it."""
+def test_missing_api_key_gets_400_if_required(issuer: IssuerDouble, service: Service) -> None:
     client = as_user(issuer, service, "careless")
     assert client.post("/v1/token").code == "api_key_required"
     assert client.post("/v1/token", json={"api_key": STREAM_API_KEY}).status == 200
 
 
-def test_too_many_tokens(issuer: IssuerDouble, service: Service) -> None:
-    """The fields count down, the refusal says when to come back, and other users are not meant."""
+def test_token_requests_over_the_limit_get_429(issuer: IssuerDouble, service: Service) -> None:
+    """The fields count down, and other users are not affected."""
     client = as_user(issuer, service, "eager")
-    answers = [client.get("/v1/token", query={"api_key": STREAM_API_KEY}) for _ in range(LIMIT + 1)]
-    assert [answer.status for answer in answers] == [200] * LIMIT + [429]
-    refused = answers[-1]
+    responses = [
+        client.get("/v1/token", query={"api_key": STREAM_API_KEY}) for _ in range(LIMIT + 1)
+    ]
+    assert [response.status for response in responses] == [200] * LIMIT + [429]
+    refused = responses[-1]
     assert refused.code == "rate_limited"
     assert 0 < int(refused.headers["Retry-After"]) <= 3600
-    for left, answer in zip((2, 1, 0, 0), answers, strict=True):
-        assert answer.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
-        assert answer.headers["RateLimit"].startswith(f'"mint";r={left};t=')
+    for left, response in zip((2, 1, 0, 0), responses, strict=True):
+        assert response.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
+        assert response.headers["RateLimit"].startswith(f'"mint";r={left};t=')
     assert client.get("/v1/me").code == "rate_limited"
     assert as_user(issuer, service, "patient").get("/v1/me").status == 200
 
 
-def test_too_many_questions(issuer: IssuerDouble, service: Service) -> None:
-    """Asking who one is counts as asking for a token; signing oneself out is always possible."""
+def test_me_counts_as_a_token_request(issuer: IssuerDouble, service: Service) -> None:
+    """Signing out is always possible."""
     client = as_user(issuer, service, "curious")
-    answers = [client.get("/v1/me") for _ in range(LIMIT + 1)]
-    assert [answer.status for answer in answers] == [200] * LIMIT + [429]
-    for left, answer in zip((2, 1, 0, 0), answers, strict=True):
-        assert answer.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
-        assert answer.headers["RateLimit"].startswith(f'"mint";r={left};t=')
+    responses = [client.get("/v1/me") for _ in range(LIMIT + 1)]
+    assert [response.status for response in responses] == [200] * LIMIT + [429]
+    for left, response in zip((2, 1, 0, 0), responses, strict=True):
+        assert response.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
+        assert response.headers["RateLimit"].startswith(f'"mint";r={left};t=')
     assert client.post("/v1/token", json={"api_key": STREAM_API_KEY}).code == "rate_limited"
     assert client.post("/v1/me/revocations").status == 200
 
 
-def test_a_query_where_the_body_asks(issuer: IssuerDouble, service: Service) -> None:
-    """What a query asks of a `POST` is refused, not passed over; a query has no user object."""
+def test_query_of_a_post_gets_400(issuer: IssuerDouble, service: Service) -> None:
+    """A query cannot contain a user object either."""
     client = as_user(issuer, service, "confused")
     refused = client.post("/v1/token", query="ttl=60", valid=False)
     assert (refused.status, refused.code) == (400, "malformed_request")
@@ -81,8 +82,8 @@ def test_a_query_where_the_body_asks(issuer: IssuerDouble, service: Service) -> 
     assert "`user` is unknown in the query" in refused.json["detail"]
 
 
-def test_lost_clients(service: Service) -> None:
-    """A path and a method that are not there are told apart, and are no failures to sign in."""
+def test_unknown_path_and_method_are_no_failures(service: Service) -> None:
+    """They get 404 and 405 and do not count as failed sign-ins."""
     client = Client(service.base_url)
     for _ in range(LIMIT + 1):
         assert client.get("/v1/tokens", valid=False).code == "not_found"
@@ -91,16 +92,16 @@ def test_lost_clients(service: Service) -> None:
 
 
 @pytest.mark.sec(55)
-def test_too_many_failures(service: Service) -> None:
-    """Failures count by the address that our own proxy names, an IPv6 one by its network."""
+def test_failures_over_the_limit_of_an_address_get_429(service: Service) -> None:
+    """By the address from the trusted proxy; IPv6 by its network."""
 
     def fail_from(address: str) -> Response:
         headers = {"Authorization": "Bearer garbage", "X-Forwarded-For": f"10.9.9.9, {address}"}
         return Client(service.base_url, headers).get("/v1/token")
 
-    answers = [fail_from(f"2001:db8:0:1::{number}") for number in range(LIMIT + 3)]
-    assert answers[0].code == "credentials_invalid"
-    refused = answers[-1]
+    responses = [fail_from(f"2001:db8:0:1::{number}") for number in range(LIMIT + 3)]
+    assert responses[0].code == "credentials_invalid"
+    refused = responses[-1]
     assert refused.code == "rate_limited"
     assert refused.headers["RateLimit-Policy"] == f'"failures";q={LIMIT};w=3600'
     assert refused.headers["RateLimit"] == f'"failures";r=0;t={refused.headers["Retry-After"]}'

@@ -1,4 +1,4 @@
-"""Transactions, reads and constraints: one contract that both databases keep."""
+"""Transactions, reads and constraints of both databases."""
 
 import threading
 import traceback
@@ -30,8 +30,7 @@ def user_ids(database):
         return set(connection.scalars(sa.select(user_standings.c.user_id)))
 
 
-def test_a_block_that_ends_is_committed(database):
-    """What a transaction wrote is there for every read after it."""
+def test_completed_write_is_committed(database):
     with database.write() as tx:
         add_user(tx, "ada")
         add_user(tx, "bob")
@@ -41,8 +40,7 @@ def test_a_block_that_ends_is_committed(database):
 @pytest.mark.parametrize(
     "error", [KeyError("x"), Refusal(Code.USER_INVALID, "x"), KeyboardInterrupt()]
 )
-def test_an_exception_undoes_the_block(database, error):
-    """Whatever leaves the block comes out as it is, and nothing of the block stays."""
+def test_exception_rolls_back_and_propagates(database, error):
     with pytest.raises(type(error)) as raised, database.write() as tx:
         add_user(tx, "ada")
         raise error
@@ -53,8 +51,8 @@ def test_an_exception_undoes_the_block(database, error):
     assert user_ids(database) == {"ada"}
 
 
-def test_a_read_has_no_transaction_open(database):
-    """Two statements of one read see what was committed in between."""
+def test_read_opens_no_transaction(database):
+    """Two statements of one read see commits made in between."""
     query = sa.select(sa.func.count()).select_from(user_standings)
     with database.read() as connection:
         assert connection.scalar(query) == 0
@@ -63,8 +61,7 @@ def test_a_read_has_no_transaction_open(database):
         assert connection.scalar(query) == 1
 
 
-def test_a_snapshot_sees_one_moment(database):
-    """What is committed between two of its statements is for the next one."""
+def test_snapshot_does_not_see_later_commits(database):
     query = sa.select(sa.func.count()).select_from(user_standings)
     with database.snapshot() as connection:
         assert connection.scalar(query) == 0
@@ -75,16 +72,15 @@ def test_a_snapshot_sees_one_moment(database):
         assert connection.scalar(query) == 1
 
 
-def test_an_uncommitted_row_is_seen_by_nobody(database):
-    """A read during a transaction sees the state before it."""
+def test_uncommitted_row_is_not_visible(database):
     with database.write() as tx:
         add_user(tx, "ada")
         assert user_ids(database) == set()
     assert user_ids(database) == {"ada"}
 
 
-def test_writers_wait_for_each_other(database):
-    """Transactions that read, then write what they read, lose nothing and fail never."""
+def test_concurrent_writers_lose_no_update(database):
+    """Transactions that read a row and then write it wait for each other."""
     writers, rounds = 4, 25
 
     def raise_floor():
@@ -100,8 +96,8 @@ def test_writers_wait_for_each_other(database):
         assert connection.scalar(sa.select(app_standing.c.floor)) == writers * rounds
 
 
-def test_a_prepared_read_binds_by_name(database):
-    """Its own constants and the caller's parameters reach the statement; no row is `None`."""
+def test_prepared_read_binds_parameters_by_name(database):
+    """Also the statement's own constants; a missing row is `None`."""
     with database.write() as tx:
         for user_id, floor in (("ada", 1), ("bob", 2), ("cyd", 2)):
             add_user(tx, user_id, floor=floor)
@@ -117,8 +113,8 @@ def test_a_prepared_read_binds_by_name(database):
     assert read.fetch_all({"first": "d"}) == []
 
 
-def test_a_prepared_read_sees_the_last_commit(database):
-    """No snapshot of an earlier read stays open on any pooled connection."""
+def test_prepared_read_sees_the_last_commit(database):
+    """No earlier snapshot stays open on any connection."""
     read = database.prepare(sa.select(app_standing.c.floor))
     for floor in range(1, 20):
         with database.write() as tx:
@@ -126,8 +122,7 @@ def test_a_prepared_read_sees_the_last_commit(database):
         assert read.fetch({}) == (floor,)
 
 
-def test_a_prepared_read_serves_threads_at_once(database):
-    """Threads share the pool without mixing up their answers."""
+def test_prepared_read_is_safe_in_threads(database):
     with database.write() as tx:
         for number in range(50):
             add_user(tx, f"u{number}", floor=number)
@@ -182,8 +177,8 @@ ROWS_THAT_NO_TABLE_TAKES = {
 
 
 @pytest.mark.parametrize("table, row", ROWS_THAT_NO_TABLE_TAKES.values(), ids=str)
-def test_a_constraint_refuses_what_a_bug_would_write(database, table, row):
-    """A broken constraint is our fault: it comes out as such, not as an unreachable database."""
+def test_broken_constraint_raises_integrity_error(database, table, row):
+    """It is not reported as an unavailable database."""
     with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
         tx.execute(table.insert(), row)
 
@@ -210,8 +205,8 @@ def stream_key(key_id, api_key, state):
         (("k1", "retired"), ("k1", "retired"), True),
     ],
 )
-def test_the_ring_has_one_active_key_and_each_live_pair_once(database, first, second, fits):
-    """The database itself holds what two processes at once could break."""
+def test_database_allows_one_active_key_and_each_live_pair_once(database, first, second, fits):
+    """Two processes cannot violate this together."""
     with database.write() as tx:
         tx.execute(stream_keys.insert(), stream_key("1", *first))
     if fits:
@@ -223,8 +218,8 @@ def test_the_ring_has_one_active_key_and_each_live_pair_once(database, first, se
 
 
 @pytest.mark.sec(25)
-def test_a_failed_statement_does_not_print_its_values(database):
-    """Exceptions land in logs: what was to be written is not in their text."""
+def test_failed_statement_has_no_values_in_its_text(database):
+    """Logs contain exceptions."""
     value = uuid.uuid4().hex
     with pytest.raises((sa.exc.DBAPIError, Refusal)) as raised, database.write() as tx:
         tx.execute(sa.text("SELECT no_such_column, :value"), {"value": value})
@@ -233,15 +228,15 @@ def test_a_failed_statement_does_not_print_its_values(database):
     assert value not in printed
 
 
-def test_a_broken_statement_is_no_unreachable_database(database):
-    """A fault of ours is not answered with "ask again shortly", where the driver tells it apart."""
+def test_invalid_statement_is_not_reported_as_unavailable(database):
+    """If the driver distinguishes the two."""
     read = database.prepare(sa.select(sa.bindparam("missing")))
     with pytest.raises(database._engine.dialect.loaded_dbapi.ProgrammingError):
         read.fetch({})
 
 
-def test_reads_take_no_place_in_the_pool(database, monkeypatch, request):
-    """What a read keeps open is beside the connections that transactions wait for."""
+def test_reads_do_not_use_up_the_pool(database, monkeypatch, request):
+    """Their connections are in addition to those of transactions."""
     monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
     url = database._engine.url.render_as_string(hide_password=False)
     small = Database.open(url, pool_size=1)
@@ -254,8 +249,8 @@ def test_reads_take_no_place_in_the_pool(database, monkeypatch, request):
         assert read.fetch({}) == (0,)
 
 
-def test_a_drained_pool_refuses(database, monkeypatch, request):
-    """More threads than connections: the one too many is told to come back."""
+def test_exhausted_pool_refuses(database, monkeypatch, request):
+    """With `temporarily_unavailable`."""
     monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
     url = database._engine.url.render_as_string(hide_password=False)
     small = Database.open(url, pool_size=1)
@@ -298,8 +293,8 @@ def test_a_drained_pool_refuses(database, monkeypatch, request):
     ],
 )
 @pytest.mark.sec(25)
-def test_a_url_that_cannot_work_stops_the_start(url):
-    """It says what a URL looks like, and never repeats a password."""
+def test_invalid_url_prevents_the_start(url):
+    """The text shows valid forms and never the password."""
     with pytest.raises(StartupError, match=r"^database_url: ") as raised:
         Database.open(url, pool_size=1)
     assert "tokensvc:s3cr3t" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""What is promised of PostgreSQL alone: the session's settings, and a server that goes away."""
+"""Promises of PostgreSQL only: session settings, and servers that fail."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from tokensvc.database.tables import app_standing, user_standings
 
 @pytest.fixture(scope="module")
 def server():
-    """Give a server of this module's own, to be stopped and frozen."""
+    """Yield a separate server, which tests stop and freeze."""
     server = PostgresServer()
     yield server
     server.remove()
@@ -37,7 +37,7 @@ def read(database):
 
 
 def fill_pool(database):
-    """Leave four idle connections behind."""
+    """Open four connections that stay idle in the pool."""
     with database.read(), database.read(), database.read(), database.read():
         pass
 
@@ -58,8 +58,8 @@ def setting(database, name):
         ("application_name", "tokensvc"),
     ],
 )
-def test_the_session_is_bounded_and_durable(database, name, value):
-    """Whatever the server's defaults are, a lost answer or a lost commit is not among them."""
+def test_session_has_timeouts_and_durable_commits(database, name, value):
+    """Whatever the server's defaults are."""
     assert setting(database, name) == value
 
 
@@ -73,8 +73,8 @@ def test_the_session_is_bounded_and_durable(database, name, value):
         ("statement_timeout", "0", "3s"),
     ],
 )
-def test_a_weaker_default_of_the_server_is_overruled(server, name, default, found):
-    """A stronger one stands."""
+def test_stronger_synchronous_commit_is_kept(server, name, default, found):
+    """A weaker one is replaced."""
     url = server.fresh_url()
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {admin.info.dbname} SET {name} = '{default}'")
@@ -83,8 +83,8 @@ def test_a_weaker_default_of_the_server_is_overruled(server, name, default, foun
     database.close()
 
 
-def test_a_server_that_takes_no_writes_is_refused(server):
-    """A standby may not know of a revocation: only the primary is read."""
+def test_standby_is_refused(server):
+    """It may lack a revocation."""
     url = server.fresh_url()
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {admin.info.dbname} SET default_transaction_read_only = on")
@@ -94,8 +94,8 @@ def test_a_server_that_takes_no_writes_is_refused(server):
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 
 
-def test_every_common_spelling_of_the_url_works(server):
-    """Hosting services write `postgres://`."""
+def test_postgres_urls_of_hosting_services_work(server):
+    """They write `postgres://`."""
     url = server.fresh_url().partition("://")[2]
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
         database = Database.open(f"{scheme}://{url}", pool_size=1)
@@ -103,8 +103,7 @@ def test_every_common_spelling_of_the_url_works(server):
         database.close()
 
 
-def test_connections_cut_while_idle_are_not_noticed(server, database, read):
-    """A restart of the server costs no request that comes after it."""
+def test_server_restart_fails_no_later_request(server, database, read):
     for _ in range(2):
         fill_pool(database)
         assert server.cut_connections() >= 4
@@ -119,8 +118,7 @@ def test_connections_cut_while_idle_are_not_noticed(server, database, read):
             tx.execute(app_standing.update().values(floor=app_standing.c.floor))
 
 
-def test_threads_do_not_notice_cut_connections_either(server, database, read):
-    """Every one of many threads that find the pool dead gets its row."""
+def test_many_threads_survive_disconnected_connections(server, database, read):
     with ThreadPoolExecutor(4) as pool:
         for _ in range(5):
             fill_pool(database)
@@ -129,8 +127,8 @@ def test_threads_do_not_notice_cut_connections_either(server, database, read):
             assert [row.result() for row in rows] == [(0,)] * 4
 
 
-def test_one_cut_connection_speaks_for_all(server, database, read, monkeypatch):
-    """The second attempt is on a fresh connection, though other dead ones lie in the pool."""
+def test_retry_uses_a_new_connection(server, database, read, monkeypatch):
+    """Although other disconnected ones are in the pool."""
     run, taken = PreparedRead._run, ExitStack()
 
     def run_while_others_take_connections(self, values):
@@ -148,7 +146,7 @@ def test_one_cut_connection_speaks_for_all(server, database, read, monkeypatch):
 
 
 def read_at_once(read, count):
-    """Leave that many idle connections of reads behind: each read is still held as another runs."""
+    """Open so many connections of reads that stay idle, by simultaneous reads."""
     read.fetch({})
     if count > 1:
         taken = read._connections.take()
@@ -156,8 +154,8 @@ def read_at_once(read, count):
         read._connections.give_back(taken)
 
 
-def test_reads_cut_while_idle_are_not_noticed(server, read):
-    """The connections that reads keep for themselves are replaced together, like the pool's."""
+def test_disconnected_connections_of_reads_are_replaced(server, read):
+    """All together, like those of the pool."""
     for _ in range(2):
         read_at_once(read, 4)
         assert server.cut_connections() >= 4
@@ -165,8 +163,8 @@ def test_reads_cut_while_idle_are_not_noticed(server, read):
         assert len(read._connections._idle) == 1
 
 
-def test_a_closed_database_has_closed_the_connections_of_reads(database, read):
-    """Nothing stays open on the server, and a later read opens its own."""
+def test_close_closes_the_connections_of_reads(database, read):
+    """A later read opens a new one."""
     read_at_once(read, 2)
     idle = list(read._connections._idle)
     database.close()
@@ -174,8 +172,7 @@ def test_a_closed_database_has_closed_the_connections_of_reads(database, read):
     assert read.fetch({}) == (0,)
 
 
-def test_a_failed_read_leaves_no_connection_behind(database):
-    """A connection is not lent again in whatever state an error left it."""
+def test_connection_of_a_failed_read_is_not_reused(database):
     read = database.prepare(sa.select(sa.literal(1) / sa.bindparam("divisor", type_=sa.Integer)))
     for divisor in (0, object()):
         with pytest.raises(psycopg.Error):
@@ -185,8 +182,8 @@ def test_a_failed_read_leaves_no_connection_behind(database):
     assert len(read._connections._idle) == 1
 
 
-def test_a_transaction_that_is_cut_is_refused_and_undone(server, database):
-    """Nothing of it stays, and it is not tried again behind the caller's back."""
+def test_disconnected_transaction_is_refused_and_rolled_back(server, database):
+    """It is not retried."""
     with pytest.raises(Refusal) as refused, database.write() as tx:
         tx.execute(user_standings.insert(), {"user_id": "ada"})
         assert server.cut_connections() >= 1
@@ -196,7 +193,7 @@ def test_a_transaction_that_is_cut_is_refused_and_undone(server, database):
         assert tx.execute(sa.select(user_standings.c.user_id)).all() == []
 
 
-def test_a_transaction_that_is_cut_before_its_commit_is_refused(server, database):
+def test_disconnection_before_commit_is_refused(server, database):
     """A commit that did not reach the server is never reported as done."""
     with pytest.raises(Refusal), database.write() as tx:
         tx.execute(user_standings.insert(), {"user_id": "ada"})
@@ -206,7 +203,7 @@ def test_a_transaction_that_is_cut_before_its_commit_is_refused(server, database
 
 
 def refusals(database, read):
-    """Ask in every way that there is."""
+    """Yield the refusal of each kind of access."""
 
     def in_read():
         with database.read():
@@ -223,8 +220,8 @@ def refusals(database, read):
 
 
 @pytest.mark.sec(25)
-def test_a_stopped_server_refuses_until_it_is_back(server, database, read):
-    """Every way to ask gives the same refusal, which names no host, and all work afterwards."""
+def test_stopped_server_refuses_until_its_return(server, database, read):
+    """Each kind of access has the same refusal, which names no host."""
     fill_pool(database)
     server.stop()
     try:
@@ -241,8 +238,8 @@ def test_a_stopped_server_refuses_until_it_is_back(server, database, read):
     assert schema.status(database) == "current"
 
 
-def test_a_frozen_server_refuses_until_it_thaws(server, database, read):
-    """Sockets that stay open and never answer, as of a paused container, hold no thread."""
+def test_frozen_server_refuses_until_it_continues(server, database, read):
+    """Open sockets without a response, as of a paused container, occupy no thread."""
     fill_pool(database)
     with ThreadPoolExecutor(1) as pool:
         server.freeze()
@@ -260,8 +257,7 @@ def test_a_frozen_server_refuses_until_it_thaws(server, database, read):
     assert read.fetch({}) == (0,)
 
 
-def test_a_statement_that_takes_too_long_refuses(database):
-    """A lock that another transaction holds is not waited for without end."""
+def test_wait_for_a_lock_ends_with_a_refusal(database):
     with database.write() as tx:
         tx.execute(sa.select(app_standing.c.id).with_for_update())
         with pytest.raises(Refusal) as refused, database.write() as other:

@@ -1,4 +1,4 @@
-"""The lock beside the SQLite file: one process tree serves from it."""
+"""The lock next to the SQLite file: only one process tree serves from it."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def holder(path):
-    """Give a function that starts a process which holds the lock."""
+    """Return a function that starts a process which holds the lock."""
     started = []
 
     def start(*arguments):
@@ -51,24 +51,23 @@ def holder(path):
         process.stdout.close()
 
 
-def test_a_second_process_is_refused(path, holder):
-    """It is told which process to stop."""
+def test_second_process_is_refused(path, holder):
+    """The text names the process to stop."""
     process, _ = holder()
-    with pytest.raises(AlreadyServedError, match=f"served by process {process.pid} already"):
+    with pytest.raises(AlreadyServedError, match=f"Process {process.pid} already serves"):
         hold_process_lock(path)
     assert issubclass(AlreadyServedError, StartupError)
 
 
-def test_a_killed_holder_leaves_no_lock(path, holder):
-    """A crash needs no cleaning up."""
+def test_killed_process_releases_the_lock(path, holder):
     process, _ = holder()
     process.send_signal(signal.SIGKILL)
     process.wait()
     hold_process_lock(path).release()
 
 
-def test_workers_hold_the_lock_of_their_master(path, holder):
-    """While a worker of a killed master still answers, no second tree starts."""
+def test_workers_keep_the_lock_of_a_killed_master(path, holder):
+    """No second tree starts while a worker still serves."""
     process, worker = holder("fork")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -85,8 +84,8 @@ def test_workers_hold_the_lock_of_their_master(path, holder):
         break
 
 
-def test_a_released_lock_is_free(path):
-    """The same process may take it again, and the file stays for the owner alone."""
+def test_released_lock_can_be_taken_again(path):
+    """The file stays readable for its owner only."""
     lock = hold_process_lock(path)
     with pytest.raises(AlreadyServedError, match=str(os.getpid())):
         hold_process_lock(path)
@@ -95,8 +94,8 @@ def test_a_released_lock_is_free(path):
     assert stat.S_IMODE(path.with_name("tokensvc.db.lock").stat().st_mode) == 0o600
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
-    """One sentence for the operator, that names the file; no traceback."""
+def test_unwritable_folder_is_named(tmp_path):
+    """In one sentence without a traceback."""
     (tmp_path / "file").touch()
-    with pytest.raises(StartupError, match=r"cannot write .*file/tokensvc\.db\.lock"):
+    with pytest.raises(StartupError, match=r"Cannot create files in .*file: File exists"):
         hold_process_lock(tmp_path / "file" / "tokensvc.db")

@@ -1,4 +1,4 @@
-"""Migrations: what a database lacks is known, named and applied once, whoever asks."""
+"""Migrations."""
 
 import shutil
 import subprocess
@@ -51,7 +51,7 @@ def table_names(database):
 
 @pytest.fixture
 def next_release(tmp_path, monkeypatch):
-    """Give a function that makes this a release with one migration more."""
+    """Return a function that adds a migration to this release."""
 
     def with_migration(body):
         folder = tmp_path / "100% migrations"
@@ -69,8 +69,8 @@ def next_release(tmp_path, monkeypatch):
 MAKE_TABLE = "op.create_table('more', sa.Column('id', sa.Text, primary_key=True))"
 
 
-def test_an_empty_database_is_brought_to_this_release(empty_database):
-    """Once; afterwards there is nothing to do, and the app's one row is there."""
+def test_empty_database_is_migrated_once(empty_database):
+    """Then the app's only row exists, and a second run does nothing."""
     assert schema.status(empty_database) == "empty"
     assert schema.migrate(empty_database) == REVISIONS
     assert schema.status(empty_database) == "current"
@@ -80,16 +80,16 @@ def test_an_empty_database_is_brought_to_this_release(empty_database):
     assert [tuple(row) for row in rows] == [(1, None, 0, 0)]
 
 
-def test_the_tables_are_what_the_migrations_make(database):
-    """The code knows every column, index and key of the database, and no other."""
+def test_tables_equal_the_result_of_the_migrations(database):
+    """Columns, indexes and keys."""
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     assert table_names(database) == {*metadata.tables, "alembic_version"}
 
 
-def test_revisions_are_one_line():
-    """What workers read from file names is what Alembic runs: one head, no branch."""
+def test_revisions_have_one_head_and_no_branch():
+    """File names and Alembic agree."""
     scripts = list(ScriptDirectory(schema._MIGRATIONS).walk_revisions())
     assert [script.revision for script in reversed(scripts)] == schema._REVISIONS
     assert [script.down_revision for script in reversed(scripts)] == [
@@ -99,14 +99,14 @@ def test_revisions_are_one_line():
     assert schema.head() == schema._REVISIONS[-1]
 
 
-def test_an_empty_schema_is_refused_with_the_command(empty_database):
-    """The first thing that an operator sees is what to type, not a missing relation."""
+def test_empty_schema_prevents_the_start(empty_database):
+    """The text names the command."""
     with pytest.raises(StartupError, match="`tokensvc migrate`"):
         schema.require_current(empty_database)
 
 
-def test_a_schema_that_is_behind_is_refused_then_brought_up(database, next_release):
-    """An upgrade of the code finds the schema behind, and only the missing step is applied."""
+def test_schema_behind_is_refused_until_migrated(database, next_release):
+    """Only the missing migration is applied."""
     with database.write() as tx:
         tx.execute(user_standings.insert(), {"user_id": "ada"})
     next_release(MAKE_TABLE)
@@ -120,8 +120,8 @@ def test_a_schema_that_is_behind_is_refused_then_brought_up(database, next_relea
         assert connection.scalar(sa.select(user_standings.c.user_id)) == "ada"
 
 
-def test_a_schema_that_is_ahead_is_accepted(database, next_release, monkeypatch):
-    """After a roll back the previous release works on the newer schema, and changes nothing."""
+def test_schema_ahead_is_accepted(database, next_release, monkeypatch):
+    """After a rollback the previous release works on the newer schema."""
     with monkeypatch.context():
         next_release(MAKE_TABLE)
         schema.migrate(database)
@@ -132,8 +132,8 @@ def test_a_schema_that_is_ahead_is_accepted(database, next_release, monkeypatch)
     assert schema.status(database) == "ahead"
 
 
-def test_a_migration_that_fails_leaves_nothing(database, next_release):
-    """All or nothing: the schema is as it was, and the next attempt begins anew."""
+def test_failed_migration_changes_nothing(database, next_release):
+    """The next attempt starts again from the same schema."""
     next_release(f"{MAKE_TABLE}; raise RuntimeError('half way')")
     with pytest.raises(RuntimeError, match="half way"):
         schema.migrate(database)
@@ -141,17 +141,16 @@ def test_a_migration_that_fails_leaves_nothing(database, next_release):
     assert "more" not in table_names(database)
 
 
-def test_processes_that_migrate_at_once_agree(empty_database):
-    """Of several at the same time one applies each step; the others find it done."""
+def test_simultaneous_migrations_apply_each_step_once(empty_database):
     processes = [start_migrating(url_of(empty_database)) for _ in range(4)]
-    answers = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, answers
-    assert sorted(output.strip() for output, _ in answers) == ["", "", "", " ".join(REVISIONS)]
+    responses = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, responses
+    assert sorted(output.strip() for output, _ in responses) == ["", "", "", " ".join(REVISIONS)]
     assert schema.status(empty_database) == "current"
 
 
-def test_a_migration_waits_for_the_advisory_lock(postgres, postgres_url):
-    """While another process migrates, however long, nothing is touched."""
+def test_migration_waits_for_the_lock(postgres, postgres_url):
+    """Without a timeout, while another process migrates."""
     database = Database.open(postgres_url, pool_size=1)
     with postgres.connection() as watcher:
         with database.migration() as first:
@@ -166,8 +165,8 @@ def test_a_migration_waits_for_the_advisory_lock(postgres, postgres_url):
     assert output.split() == REVISIONS
 
 
-def test_a_migration_has_no_limit_of_time(postgres_url):
-    """A long step is not cut off; the connection is as bounded as before afterwards."""
+def test_migration_has_no_timeout(postgres_url):
+    """Afterwards the connection has its timeouts again."""
     database = Database.open(postgres_url, pool_size=1)
     limits = ("statement_timeout", "lock_timeout")
     with database.migration() as tx:
@@ -184,8 +183,7 @@ def test_a_migration_has_no_limit_of_time(postgres_url):
     database.close()
 
 
-def test_a_migration_of_a_database_that_is_gone_is_refused(postgres, postgres_url):
-    """It ends with a refusal like every other use."""
+def test_migration_of_an_unavailable_database_is_refused(postgres, postgres_url):
     database = Database.open(postgres_url, pool_size=1)
     with postgres.connection() as admin:
         admin.execute(f"DROP DATABASE {database._engine.url.database}")

@@ -1,4 +1,4 @@
-"""What is promised of the SQLite file alone."""
+"""Promises of the SQLite file only."""
 
 import stat
 import subprocess
@@ -30,8 +30,8 @@ def database(path):
     "pragma, value",
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)],
 )
-def test_every_connection_is_durable_and_strict(database, pragma, value):
-    """`synchronous=FULL` (2): a commit that was answered survives a power cut."""
+def test_each_connection_is_durable_and_checks_foreign_keys(database, pragma, value):
+    """`synchronous=FULL` (2): a confirmed commit survives a power failure."""
     read = database.prepare(sa.select(sa.literal_column("1")))
     with database.read() as first, database.read() as second:
         for connection in (first, second):
@@ -39,8 +39,8 @@ def test_every_connection_is_durable_and_strict(database, pragma, value):
     assert read.fetch({}) == (1,)
 
 
-def test_the_file_is_its_owners_alone(database, path):
-    """The database and what SQLite puts beside it are readable by nobody else."""
+def test_files_are_readable_for_their_owner_only(database, path):
+    """Also those that SQLite creates next to the database."""
     schema.migrate(database)
     with database.write() as tx:
         tx.execute(app_standing.update().values(floor=1))
@@ -51,8 +51,7 @@ def test_the_file_is_its_owners_alone(database, path):
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_a_file_that_exists_is_left_as_it_is(database, path):
-    """Opening again changes neither the rows nor the mode that an operator chose."""
+def test_existing_file_keeps_its_rows_and_mode(database, path):
     schema.migrate(database)
     path.chmod(0o640)
     again = Database.open(f"sqlite:///{path}", pool_size=1)
@@ -69,8 +68,8 @@ connection.close()
 """
 
 
-def test_opening_it_again_leaves_the_locks_that_are_held(database, path):
-    """Else another process takes itself for the last, deletes the log, and is never seen again."""
+def test_opening_again_keeps_the_held_locks(database, path):
+    """Otherwise another process takes itself for the last one and deletes the log."""
     schema.migrate(database)
     floor = sa.select(app_standing.c.floor)
     with database.read() as connection:
@@ -81,14 +80,13 @@ def test_opening_it_again_leaves_the_locks_that_are_held(database, path):
             assert connection.scalar(floor) == times
 
 
-def test_what_is_no_file_is_not_opened(tmp_path):
-    """A folder in the file's place is told at once."""
+def test_folder_in_place_of_the_file_prevents_the_start(tmp_path):
     with pytest.raises(StartupError, match="cannot write"):
         Database.open(f"sqlite:///{tmp_path}", pool_size=1)
 
 
-def test_a_lock_held_too_long_refuses(path, monkeypatch):
-    """A writer that never ends makes the next one's caller come back later; reads go on."""
+def test_wait_for_the_write_lock_ends_with_a_refusal(path, monkeypatch):
+    """Reads continue."""
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
     database = Database.open(f"sqlite:///{path}", pool_size=2)
     schema.migrate(database)
@@ -104,8 +102,8 @@ def test_a_lock_held_too_long_refuses(path, monkeypatch):
     database.close()
 
 
-def test_the_write_lock_is_taken_at_once(database):
-    """`BEGIN IMMEDIATE`: a second transaction waits before it reads, so it never reads in vain."""
+def test_write_takes_the_lock_before_it_reads(database):
+    """`BEGIN IMMEDIATE`: a second transaction waits before its first read."""
     schema.migrate(database)
     order = []
 
@@ -124,8 +122,7 @@ def test_the_write_lock_is_taken_at_once(database):
 
 
 @pytest.mark.parametrize("damage", ["garbage", "gone"])
-def test_a_damaged_file_refuses(database, path, damage):
-    """Neither a file that is no database nor a vanished folder gives anything but a refusal."""
+def test_damaged_or_missing_file_refuses(database, path, damage):
     schema.migrate(database)
     database.close()
     for file in path.parent.iterdir():

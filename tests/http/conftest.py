@@ -1,4 +1,4 @@
-"""An application whose routes are the contract's and whose views a test chooses."""
+"""An application with the contract's routes and with views that a test chooses."""
 
 import json
 import os
@@ -31,14 +31,14 @@ TOKEN = {
 
 
 class Probe:
-    """What `/v1/token` does in a test; by default it answers as if all were well."""
+    """The view of `/v1/token` in a test; by default it returns a token."""
 
     def __init__(self) -> None:
         self.view: Callable[[], Any] = lambda: json_response(TOKEN)
         self.checks: list[Any] = []
 
     def app(self, **config: Any) -> ServiceApp:
-        """Give an application; `config` as in `HttpConfig`."""
+        """Return an application; `config` as in `HttpConfig`."""
         blueprint = Blueprint("probe", __name__)
         blueprint.get("/v1/token")(self._call)
         blueprint.post("/v1/token", endpoint="post")(self._call)
@@ -71,7 +71,7 @@ def client(app: ServiceApp) -> Client:
 
 
 class Log:
-    """What was logged since the test began."""
+    """Lines logged since the test began."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class Log:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[Log]:
-    """Send the log to a file; to be asked for before the application is made."""
+    """Send the log to a file. Request this fixture before the application is created."""
     path = tmp_path / "log"
     fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     logging.configure(LogSettings(format="json"), fd=fd)

@@ -1,4 +1,4 @@
-"""What a request asks for: one strict reading of a body, or a refusal that says why."""
+"""Strict parsing of bodies."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from tokensvc.http.respond import json_response
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A body of every kind of member."""
+    """A body with each kind of member."""
 
     user_id: str | None = None
     auth_time: int | None = None
@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Needs(msgspec.Struct, frozen=True):
-    """A body with a member that must be there."""
+    """A body with a required member."""
 
     name: str
 
@@ -35,7 +35,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 def parsed(probe: Probe) -> list[Asked]:
-    """Give what the bodies of a test were parsed to."""
+    """Return the parsed bodies of a test."""
     requests: list[Asked] = []
 
     def view() -> Any:
@@ -64,10 +64,10 @@ def parsed(probe: Probe) -> list[Asked]:
         (b'{"user": ' + b'{"a":' * 30 + b"1" + b"}" * 31, None),
     ],
 )
-def test_bodies_that_are_read(
+def test_strict_json_is_parsed(
     client: Client, parsed: list[Asked], body: bytes, request_: Asked | None
 ) -> None:
-    """Strict JSON is read as it is, numbers of any size and depth up to the limit included."""
+    """Numbers of any size and nesting up to the limit are accepted."""
     assert (
         client.post("/v1/token", body=body, headers=JSON if body else {}, valid=False).status == 200
     )
@@ -129,13 +129,13 @@ def test_bodies_that_are_read(
         (b'{"' + b"x" * 9000 + b'": 1}', "`" + "x" * 64 + "…`"),
     ],
 )
-def test_bodies_that_are_refused(
+def test_invalid_or_ambiguous_json_gets_400(
     client: Client, parsed: list[Asked], body: bytes, says: str
 ) -> None:
-    """Whatever two readers could take for two things is 400 with what is wrong, never 500."""
-    answer = client.post("/v1/token", body=body, headers=JSON, valid=False)
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert says in answer.json["detail"]
+    """Each text that two parsers could read differently is 400 with the cause, never 500."""
+    response = client.post("/v1/token", body=body, headers=JSON, valid=False)
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert says in response.json["detail"]
     assert not parsed
 
 
@@ -157,20 +157,19 @@ def test_bodies_that_are_refused(
         ("text/plain, application/json", False),
     ],
 )
-def test_media_types(
+def test_other_media_type_gets_415(
     client: Client, parsed: list[Asked], content_type: str | None, *, taken: bool
 ) -> None:
-    """A body is JSON in UTF-8 and says so; everything else is 415."""
     headers = {} if content_type is None else {"Content-Type": content_type}
-    answer = client.post("/v1/token", body=b"{}", headers=headers, valid=False)
-    assert answer.status == (200 if taken else 415)
+    response = client.post("/v1/token", body=b"{}", headers=headers, valid=False)
+    assert response.status == (200 if taken else 415)
     assert len(parsed) == (1 if taken else 0)
     if not taken:
-        assert answer.code == "unsupported_media_type"
+        assert response.code == "unsupported_media_type"
 
 
-def test_a_compressed_body_is_refused(client: Client, parsed: list[Asked]) -> None:
-    """What would have to be unpacked could be a bomb."""
+def test_compressed_body_gets_415(client: Client, parsed: list[Asked]) -> None:
+    """The service never decompresses a body."""
     headers = {**JSON, "Content-Encoding": "gzip"}
     assert client.post("/v1/token", body=b"{}", headers=headers, valid=False).status == 415
     assert not parsed
@@ -179,85 +178,82 @@ def test_a_compressed_body_is_refused(client: Client, parsed: list[Asked]) -> No
 @pytest.mark.sec(51)
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(MAX_BODY, 200), (MAX_BODY + 1, 413), (2**21, 413)])
-def test_body_limit(
+def test_body_over_16_kib_gets_413(
     client: Client, parsed: list[Asked], size: int, status: int, *, chunked: bool
 ) -> None:
-    """16 KiB pass and one byte more does not, with a length and without."""
+    """With and without Content-Length."""
     body = b"{" + b" " * (size - 2) + b"}"
-    answer = client.post(
+    response = client.post(
         "/v1/token", body=iter([body]) if chunked else body, headers=JSON, valid=False
     )
-    assert answer.status == status
+    assert response.status == status
     assert len(parsed) == (1 if status == 200 else 0)
     if status == 413:
-        assert answer.code == "payload_too_large"
+        assert response.code == "payload_too_large"
 
 
 @pytest.mark.sec(51)
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/nowhere", "/v1/me"])
-def test_the_limit_is_everywhere(client: Client, path: str) -> None:
-    """A body that nobody wants is bounded too."""
-    answer = client.get(path, body=b"x" * (MAX_BODY + 1), valid=False)
-    assert (answer.status, answer.code) == (413, "payload_too_large")
+def test_unused_body_over_16_kib_gets_413(client: Client, path: str) -> None:
+    """The limit applies to routes that do not read the body too."""
+    response = client.get(path, body=b"x" * (MAX_BODY + 1), valid=False)
+    assert (response.status, response.code) == (413, "payload_too_large")
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "٣", " 7", "9" * 5000])
-def test_a_content_length_that_is_none(client: Client, length: str) -> None:
-    """A server in front that lets such a length through does not confuse the application."""
-    answer = client.post(
+def test_invalid_content_length_gets_400(client: Client, length: str) -> None:
+    """Also if a proxy or server in front accepts it."""
+    response = client.post(
         "/v1/token", body=b"{}", headers={**JSON, "Content-Length": length}, valid=False
     )
-    assert answer.status in {400, 413}
+    assert response.status in {400, 413}
 
 
-def test_a_short_body(client: Client) -> None:
-    """A body that ends before its length is refused, not parsed."""
-    answer = client.post(
+def test_body_shorter_than_content_length_gets_400(client: Client) -> None:
+    response = client.post(
         "/v1/token", body=b"{}", headers={**JSON, "Content-Length": "9"}, valid=False
     )
-    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert (response.status, response.code) == (400, "malformed_request")
 
 
-def test_a_required_member(client: Client, probe: Probe) -> None:
-    """A body that lacks a required member is told which, the empty body too."""
+def test_missing_required_member_is_named(client: Client, probe: Probe) -> None:
+    """Also with an empty body."""
     probe.view = lambda: json_response(TOKEN) if parse_body(Needs) else None
     for body in (b"", b"{}"):
-        answer = client.post("/v1/token", body=body, headers=JSON, valid=False)
-        assert answer.status == 400
-        assert "`name`" in answer.json["detail"]
+        response = client.post("/v1/token", body=body, headers=JSON, valid=False)
+        assert response.status == 400
+        assert "`name`" in response.json["detail"]
 
 
-def test_numbers_come_back_as_they_were(client: Client, parsed: list[Asked]) -> None:
-    """The user object is echoed without loss, numbers beyond 64 bits included."""
+def test_numbers_are_echoed_without_loss(client: Client, parsed: list[Asked]) -> None:
+    """Also numbers over 64 bits."""
     user = {"id": "john", "big": 10**40, "ratio": 0.1, "none": None, "text": "\u2028é"}
-    answer = client.post("/v1/token", json={"user": user})
-    assert answer.json["user"] == user
-    assert json.loads(answer.body)["user"]["big"] == 10**40
+    response = client.post("/v1/token", json={"user": user})
+    assert response.json["user"] == user
+    assert json.loads(response.body)["user"]["big"] == 10**40
     assert len(parsed) == 1
 
 
 @pytest.mark.sec(52)
 @pytest.mark.parametrize("query", ["ttl=60", "ttl", "&", "user_id=john&ttl=60"])
-def test_a_query_where_the_body_is_read(client: Client, parsed: list[Asked], query: str) -> None:
-    """A query is refused where the body asks: to ignore it would be to ignore what was asked."""
-    answer = client.post("/v1/token", query=query, valid=False)
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert "in the body" in answer.json["detail"]
+def test_query_of_a_body_route_gets_400(client: Client, parsed: list[Asked], query: str) -> None:
+    """Otherwise the service would ignore what the client requested."""
+    response = client.post("/v1/token", query=query, valid=False)
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert "in the body" in response.json["detail"]
     assert not parsed
 
 
-def test_a_query_beside_an_object_of_any_members(client: Client, probe: Probe) -> None:
-    """It is refused there too."""
+def test_query_of_an_object_route_gets_400(client: Client, probe: Probe) -> None:
     probe.view = lambda: json_response(TOKEN) if parse_object() == {} else None
     assert client.post("/v1/token").status == 200
     assert client.post("/v1/token", query="ttl=60", valid=False).status == 400
 
 
-def test_a_query_and_a_body(client: Client, probe: Probe) -> None:
-    """A route that takes both reads each as strictly as alone."""
+def test_route_with_query_and_body_parses_both_strictly(client: Client, probe: Probe) -> None:
     probe.view = lambda: json_response({**TOKEN, "user": _plain(parse_both(ActionQuery, Asked))})
-    answer = client.post("/v1/token", query="dry_run=true", json={"ttl": 60}, valid=False)
-    assert answer.json["user"] == {"dry_run": True, "ttl": 60}
+    response = client.post("/v1/token", query="dry_run=true", json={"ttl": 60}, valid=False)
+    assert response.json["user"] == {"dry_run": True, "ttl": 60}
     for query, body in (("ttl=60", {}), ("dry_run=1", {}), ("", {"dry_run": True})):
         assert client.post("/v1/token", query=query, json=body, valid=False).status == 400
 

@@ -1,4 +1,4 @@
-"""The tests' own client: what the contract does not allow fails the test."""
+"""The tests' HTTP client fails a test on anything outside the contract."""
 
 from typing import Any
 
@@ -43,15 +43,16 @@ def problem(**changes: Any) -> Reply:
         (lambda: problem(request_id="another"), "ID of the problem"),
     ],
 )
-def test_undeclared_answers_fail(client: Client, probe: Probe, view: Any, complaint: str) -> None:
-    """An answer outside the contract fails whatever test receives it."""
+def test_undeclared_response_fails_the_test(
+    client: Client, probe: Probe, view: Any, complaint: str
+) -> None:
     probe.view = view
     with pytest.raises(AssertionError, match=complaint):
         client.get("/v1/token")
 
 
-def test_a_declared_answer_passes(client: Client, probe: Probe) -> None:
-    """The helper of the cases above makes a good problem when nothing is changed."""
+def test_declared_response_passes(client: Client, probe: Probe) -> None:
+    """The helper of the cases above makes a valid problem if nothing is changed."""
     probe.view = problem
     assert client.get("/v1/token").code == "user_invalid"
 
@@ -69,9 +70,8 @@ def test_a_declared_answer_passes(client: Client, probe: Probe) -> None:
         ("POST", "/v1/token", {"body": b"{}"}, "media type"),
     ],
 )
-def test_requests_that_are_called_valid(
+def test_request_outside_the_contract_fails_unless_called_invalid(
     client: Client, method: str, path: str, options: Any, complaint: str
 ) -> None:
-    """A request outside the contract must be called invalid."""
     with pytest.raises(AssertionError, match=complaint):
         client.request(method, path, **options)

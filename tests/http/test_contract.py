@@ -1,4 +1,4 @@
-"""`openapi.yaml` and the code say the same."""
+"""`openapi.yaml` agrees with the code."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ MIN_LITERAL = 12
 """Characters outside the braces of an f-string; shorter ones would match any text."""
 
 NARROWER = {(Code.USER_SUSPENDED, 409), (Code.MALFORMED_REQUEST, 414)}
-"""Statuses that a code has beside its usual one, where HTTP has a narrower one."""
+"""Statuses that a code has in addition to its usual one."""
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -33,13 +33,11 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield path, method, operation
 
 
-def test_it_is_valid() -> None:
-    """The contract is OpenAPI 3.1."""
+def test_contract_is_valid_openapi() -> None:
     openapi_spec_validator.validate(contract())
 
 
-def test_routes_are_the_contracts(tmp_path: Path) -> None:
-    """The URL map has the contract's paths and methods, no fewer and no more."""
+def test_routes_equal_the_paths_of_the_contract(tmp_path: Path) -> None:
     services = container.build(settings.load(settings_environ(tmp_path)))
     try:
         app = mount.build_app(services)
@@ -54,7 +52,7 @@ def test_routes_are_the_contracts(tmp_path: Path) -> None:
 
 
 def test_schemas_are_generated_from_the_code() -> None:
-    """`make contract` would not change the file: each schema is that of the type of its name."""
+    """`make contract` would not change the file."""
     text = contract_path().read_text()
     assert generated(text) == text
 
@@ -66,19 +64,18 @@ def test_member_without_description_is_refused(monkeypatch: pytest.MonkeyPatch) 
         generated(contract_path().read_text())
 
 
-def test_codes_are_the_contracts() -> None:
-    """The codes are those of the contract, each with what to do."""
+def test_contract_has_each_code_with_advice() -> None:
     schema = contract()["components"]["schemas"]["Code"]
     assert set(schema["enum"]) == set(Code)
     assert schema["x-enum-descriptions"].keys() == set(Code)
 
 
-def test_examples_are_true() -> None:
-    """Each example is what its schema says, and a problem's is what the code would write."""
+def test_examples_match_their_schemas() -> None:
+    """Examples of problems also have the title, status and type of their code."""
     seen = 0
     for path, method, operation in operations():
-        answers = [resolve(response) for response in operation["responses"].values()]
-        for holder in (operation.get("requestBody", {}), *answers):
+        responses = [resolve(response) for response in operation["responses"].values()]
+        for holder in (operation.get("requestBody", {}), *responses):
             for media_type, media in holder.get("content", {}).items():
                 for example in _examples(media):
                     seen += 1
@@ -131,14 +128,13 @@ def _pattern(part: ast.expr) -> str:
     return re.escape(str(part.value)) if isinstance(part, ast.Constant) else ".+"
 
 
-def test_headers_are_as_their_examples() -> None:
-    """Each header has an example that is what its schema says."""
+def test_header_examples_match_their_schemas() -> None:
     for name, header in contract()["components"]["headers"].items():
         check(header["example"], header["schema"], name)
 
 
-def test_statuses_are_those_of_their_codes() -> None:
-    """The problems shown for a status are codes of that status; each code of a route is shown."""
+def test_problem_examples_have_the_status_of_their_code() -> None:
+    """Each code is shown at least once."""
     shown: set[str] = set()
     for path, method, operation in operations():
         for status, response in operation["responses"].items():
@@ -152,8 +148,8 @@ def test_statuses_are_those_of_their_codes() -> None:
     assert shown == set(Code) - {Code.METHOD_NOT_ALLOWED}
 
 
-def test_every_operation_says_what_to_do() -> None:
-    """Each operation has a summary, a description, its credentials and a name."""
+def test_each_operation_is_described() -> None:
+    """Each one has a unique name, a summary, a description and its credentials."""
     names = [operation["operationId"] for _, _, operation in operations()]
     assert len(set(names)) == len(names)
     for path, method, operation in operations():
@@ -162,6 +158,5 @@ def test_every_operation_says_what_to_do() -> None:
         assert "security" in operation, (method, path)
 
 
-def test_it_is_found_in_a_checkout() -> None:
-    """In a checkout the contract is the file at the root."""
+def test_contract_is_the_root_file_in_a_checkout() -> None:
     assert contract_path() == Path(__file__).resolve().parents[2] / "openapi.yaml"

@@ -1,4 +1,4 @@
-"""Which pages may read answers."""
+"""Origins that may read responses."""
 
 import pytest
 
@@ -35,8 +35,8 @@ ORIGINS = Origins(["https://app.example", "http://localhost:*", "https://odd.exa
         ("http://localhost:123456", False),
     ],
 )
-def test_exact_allow_list(origin: str, *, allowed: bool) -> None:
-    """An origin is allowed when it is listed, whole; a port is left open only where it says so."""
+def test_only_listed_origins_are_allowed(origin: str, *, allowed: bool) -> None:
+    """Origins match completely; a pattern with `:*` also matches any port."""
     assert ORIGINS.allow(origin) is allowed
 
 
@@ -57,15 +57,14 @@ def test_exact_allow_list(origin: str, *, allowed: bool) -> None:
         "https://user@app.example",
     ],
 )
-def test_patterns_that_are_refused(pattern: str) -> None:
-    """No wildcard but the port of a developer's machine, and nothing that no browser would send."""
+def test_invalid_origin_pattern_is_refused(pattern: str) -> None:
+    """No wildcard except the port of loopback names, and only origins that a browser sends."""
     with pytest.raises(ValueError, match="is not an origin"):
         check_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["https://app.example", "http://[::1]:*", "http://localhost:3"])
-def test_patterns_that_are_taken(pattern: str) -> None:
-    """Origins as browsers send them are taken as they are."""
+def test_valid_origin_pattern_is_kept(pattern: str) -> None:
     assert check_pattern(pattern) == pattern
 
 
@@ -75,21 +74,21 @@ def client(probe: Probe) -> Client:
 
 
 @pytest.mark.sec(54)
-def test_a_listed_page_reads_answers_and_refusals(client: Client, probe: Probe) -> None:
-    """A listed page may read answers, problems too, and the fields that say when to come back."""
-    answers = [client.get("/v1/token", headers={"Origin": "https://app.example"})]
+def test_listed_origin_can_read_responses_and_problems(client: Client, probe: Probe) -> None:
+    """Also the fields that contain waiting times."""
+    responses = [client.get("/v1/token", headers={"Origin": "https://app.example"})]
     probe.view = _refuse
-    answers.append(client.get("/v1/token", headers={"Origin": "https://app.example"}))
-    answers.append(client.get("/nowhere", headers={"Origin": "https://app.example"}, valid=False))
-    assert [answer.status for answer in answers] == [200, 429, 404]
-    for answer in answers:
-        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
-        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+    responses.append(client.get("/v1/token", headers={"Origin": "https://app.example"}))
+    responses.append(client.get("/nowhere", headers={"Origin": "https://app.example"}, valid=False))
+    assert [response.status for response in responses] == [200, 429, 404]
+    for response in responses:
+        assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
         assert set(exposed) == {
             *("Retry-After", "WWW-Authenticate", "X-Request-Id", "RateLimit", "RateLimit-Policy")
         }
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-        assert answer.headers["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in response.headers
+        assert response.headers["Vary"] == "Origin"
 
 
 def _refuse() -> None:
@@ -98,24 +97,23 @@ def _refuse() -> None:
 
 @pytest.mark.sec(54)
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "*"])
-def test_other_pages_get_no_leave(client: Client, origin: str | None) -> None:
-    """Pages that are not listed, `null` among them, may not read; caches are told so too."""
+def test_unlisted_origin_gets_no_cors_fields(client: Client, origin: str | None) -> None:
+    """`null` too, and caches get `Vary`."""
     headers = {} if origin is None else {"Origin": origin}
     for method in ("GET", "OPTIONS"):
-        answer = client.request(
+        response = client.request(
             method,
             "/v1/token",
             headers={**headers, "Access-Control-Request-Method": "POST"},
             valid=False,
         )
-        assert not [name for name in answer.headers if name.startswith("Access-Control")]
-        assert answer.headers["Vary"] == "Origin"
+        assert not [name for name in response.headers if name.startswith("Access-Control")]
+        assert response.headers["Vary"] == "Origin"
 
 
 @pytest.mark.sec(54)
-def test_preflight(client: Client) -> None:
-    """A listed page learns for ten minutes that it may send a credential and JSON."""
-    answer = client.request(
+def test_preflight_allows_credentials_and_json_for_ten_minutes(client: Client) -> None:
+    response = client.request(
         "OPTIONS",
         "/v1/token",
         headers={
@@ -125,8 +123,8 @@ def test_preflight(client: Client) -> None:
         },
         valid=False,
     )
-    assert answer.status == 204
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    assert answer.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"
-    assert answer.headers["Access-Control-Allow-Headers"] == "Accept, Authorization, Content-Type"
-    assert answer.headers["Access-Control-Max-Age"] == "600"
+    assert response.status == 204
+    assert response.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert response.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS, POST"
+    assert response.headers["Access-Control-Allow-Headers"] == "Accept, Authorization, Content-Type"
+    assert response.headers["Access-Control-Max-Age"] == "600"

@@ -1,4 +1,4 @@
-"""The credential of a request: one, in `Authorization`, or a refusal that says what to send."""
+"""The credential of a request: exactly one, in `Authorization`."""
 
 import base64
 from typing import Any
@@ -22,7 +22,7 @@ def basic(text: str | bytes) -> str:
 
 @pytest.fixture
 def credentials(probe: Probe) -> list[Any]:
-    """Give the credentials of a test's requests."""
+    """Return the credentials of a test's requests."""
     found: list[Any] = []
 
     def view() -> Any:
@@ -45,16 +45,15 @@ def credentials(probe: Probe) -> list[Any]:
         (basic("svc.shöp:pä%20ss"), BasicCredential("svc.shöp", "pä%20ss")),
     ],
 )
-def test_one_credential(
+def test_bearer_and_basic_credentials_are_parsed(
     client: Client, credentials: list[Any], authorization: str, credential: Any
 ) -> None:
-    """Schemes have no case; a secret may hold a colon and is not percent-decoded."""
+    """Schemes ignore case; a secret can contain a colon and is not percent-decoded."""
     assert client.get("/v1/token", headers={"Authorization": authorization}).status == 200
     assert credentials == [credential]
 
 
-def test_a_credential_is_not_in_its_repr() -> None:
-    """What is logged by accident holds no secret."""
+def test_repr_of_a_credential_has_no_secret() -> None:
     for credential in (BearerCredential("s3cret"), BasicCredential("svc.shop", "s3cret")):
         assert "s3cret" not in repr(credential)
     with IssuerDouble() as issuer:
@@ -81,15 +80,15 @@ def test_a_credential_is_not_in_its_repr() -> None:
         (basic(b"\xff:\xff"), 401, "credentials_invalid"),
     ],
 )
-def test_no_credential(
+def test_missing_or_malformed_credential_gets_401(
     client: Client, credentials: list[Any], authorization: str | None, status: int, code: str
 ) -> None:
-    """What is no credential is 401, with a challenge and what to send."""
+    """With a challenge and the expected credential."""
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = client.get("/v1/token", headers=headers)
-    assert (answer.status, answer.code) == (status, code)
-    assert "Authorization" in answer.json["detail"]
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = client.get("/v1/token", headers=headers)
+    assert (response.status, response.code) == (status, code)
+    assert "Authorization" in response.json["detail"]
+    assert response.headers["Cache-Control"] == "no-store"
     assert not credentials
 
 
@@ -102,11 +101,13 @@ def test_no_credential(
         basic("svc.shop:secret") + ",Bearer abc",
     ],
 )
-def test_two_credentials(client: Client, credentials: list[Any], authorization: str) -> None:
-    """Two `Authorization` fields reach an application joined; which one counts is not guessed."""
-    answer = client.get("/v1/token", headers={"Authorization": authorization})
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert "one credential" in answer.json["detail"]
+def test_two_credentials_get_400(
+    client: Client, credentials: list[Any], authorization: str
+) -> None:
+    """The server joins two `Authorization` fields; neither is chosen."""
+    response = client.get("/v1/token", headers={"Authorization": authorization})
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert "one credential" in response.json["detail"]
     assert not credentials
 
 
@@ -126,15 +127,15 @@ def test_two_credentials(client: Client, credentials: list[Any], authorization: 
 )
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer abc"}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_credential_in_the_query(
+def test_credential_in_the_query_gets_400(
     log: Log, probe: Probe, method: str, query: str, headers: dict[str, str]
 ) -> None:
-    """A credential in a URL is refused, beside a good one too, and is not logged by us."""
+    """Also next to a valid credential, and it is not logged."""
     for look in (unverified_credential, lambda: parse_query(NoParameters)):
         probe.view = look
-        answer = Client(probe.app()).request(
+        response = Client(probe.app()).request(
             method, "/v1/token", query=query, headers=headers, valid=False
         )
-        assert (answer.status, answer.code) == (400, "malformed_request")
-        assert "leaked" in answer.json["detail"]
-        assert "s3cret" not in log.text + answer.text
+        assert (response.status, response.code) == (400, "malformed_request")
+        assert "leaked" in response.json["detail"]
+        assert "s3cret" not in log.text + response.text

@@ -1,4 +1,4 @@
-"""Which names the service answers to."""
+"""Accepted host names."""
 
 import pytest
 
@@ -29,13 +29,11 @@ from tokensvc.http.hosts import Hosts, check_name
         (":8000", False),
     ],
 )
-def test_default_names(host: str, *, ours: bool) -> None:
-    """Without a setting these are the host of the public URL and the loopback names."""
+def test_default_hosts_are_public_url_and_loopback(host: str, *, ours: bool) -> None:
     assert Hosts("https://tokens.example", []).include(host) is ours
 
 
-def test_configured_names_replace_the_default() -> None:
-    """A list of names is the whole list."""
+def test_configured_hosts_replace_the_default() -> None:
     hosts = Hosts("https://tokens.example", ["Chat.example", "10.0.2.2"])
     assert [hosts.include(name) for name in ("chat.example", "10.0.2.2:8000")] == [True, True]
     assert not hosts.include("tokens.example")
@@ -44,8 +42,8 @@ def test_configured_names_replace_the_default() -> None:
 @pytest.mark.parametrize(
     "name", ["https://a.example", "a.example:80", "a.example/x", "*", "", "*.a.example"]
 )
-def test_names_that_are_refused(name: str) -> None:
-    """A name is a name: no scheme, port, path or wildcard."""
+def test_invalid_host_name_is_refused(name: str) -> None:
+    """A scheme, port, path or wildcard is not part of a host name."""
     with pytest.raises(ValueError, match="is not a host name"):
         check_name(name)
 
@@ -69,18 +67,18 @@ def test_other_host_gets_400(log: Log, probe: Probe, path: str) -> None:
         ("http://localhost:8001/v1/token", 400),
     ],
 )
-def test_an_absolute_target_names_the_same_host(probe: Probe, target: str, status: int) -> None:
-    """A target with a host outranks Host (RFC 9112 section 3.2.2): the two must not differ."""
+def test_absolute_target_with_another_host_gets_400(probe: Probe, target: str, status: int) -> None:
+    """An absolute target overrides Host (RFC 9112 section 3.2.2)."""
     assert Client(probe.app(), RAW_URI=target).get("/v1/token").status == status
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_are_asked_by_address(client: Client, path: str) -> None:
-    """A load balancer and a kubelet do not know the service's name."""
+def test_probes_accept_any_host(client: Client, path: str) -> None:
+    """Load balancers and kubelets use the address."""
     assert client.get(path, headers={"Host": "10.1.2.3:8000"}).status == 200
 
 
-def test_the_metrics_port_takes_any_host(probe: Probe) -> None:
-    """Prometheus asks by address."""
+def test_metrics_port_accepts_any_host(probe: Probe) -> None:
+    """Prometheus uses the address."""
     client = Client(probe.app(), SERVER_PORT=str(METRICS_PORT))
     assert client.get("/metrics", headers={"Host": "10.1.2.3:9100"}).status == 200

@@ -1,4 +1,4 @@
-"""Whose address a request has: forwarded fields count as far as our own proxies wrote them."""
+"""The client's address behind proxies."""
 
 import pytest
 
@@ -13,31 +13,30 @@ CLIENT, SPOOF = "203.0.113.7", "198.51.100.66"
     ("peer", "forwarded_for", "address"),
     [
         (CLIENT, "", CLIENT),
-        (CLIENT, SPOOF, CLIENT),  # a stranger may write what it likes
+        (CLIENT, SPOOF, CLIENT),  # any client can forge the field
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", CLIENT, CLIENT),
         ("10.0.0.1", f"{SPOOF}, {CLIENT}", CLIENT),  # the left part came from the client
         ("10.0.0.1", f"{SPOOF},{CLIENT}, 10.0.0.2", CLIENT),  # two proxies
-        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),  # nobody but proxies
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),  # only proxies
         ("10.0.0.1", f"{CLIENT}:4711", CLIENT),  # some proxies add the port
         ("10.0.0.1", "[2001:db8::7]:4711", "2001:db8::7"),
         ("10.0.0.1", "2001:db8::7", "2001:db8::7"),
         ("fd00::1", CLIENT, CLIENT),
         ("::ffff:10.0.0.1", CLIENT, CLIENT),  # IPv4 on a socket of both families
-        ("10.0.0.1", f"{SPOOF}, unknown", "10.0.0.1"),  # what is no address ends the walk
+        ("10.0.0.1", f"{SPOOF}, unknown", "10.0.0.1"),  # an invalid address ends the search
         ("10.0.0.1", f"{SPOOF}, ", "10.0.0.1"),
         ("10.0.0.1", "10.0.0.9999", "10.0.0.1"),
         ("", CLIENT, ""),  # a Unix socket has no address to trust
     ],
 )
-def test_walk_from_the_right(peer: str, forwarded_for: str, address: str) -> None:
-    """The client is the rightmost hop that is no proxy of ours."""
+def test_client_is_the_rightmost_untrusted_hop(peer: str, forwarded_for: str, address: str) -> None:
     assert OURS.client_address(peer, forwarded_for) == address
 
 
 @pytest.mark.sec(55)
-def test_without_trusted_proxies_nobody_is_believed() -> None:
-    """With no proxies configured the peer is the client, from loopback too."""
+def test_forwarded_for_is_ignored_without_trusted_proxies() -> None:
+    """The peer is the client, also from loopback."""
     assert Proxies([]).client_address("127.0.0.1", CLIENT) == "127.0.0.1"
 
 
@@ -50,8 +49,8 @@ def test_without_trusted_proxies_nobody_is_believed() -> None:
         *("*", "proxy.example", "10.0.0.1/8"),
     ],
 )
-def test_networks_that_are_refused(cidr: str) -> None:
-    """A network that trusts strangers, or that is none, is refused with its own text."""
+def test_invalid_or_too_wide_network_is_refused(cidr: str) -> None:
+    """Each with its own text."""
     with pytest.raises(ValueError, match=cidr.split("/", maxsplit=1)[0].replace("*", r"\*")):
         check_network(cidr)
 
@@ -66,6 +65,6 @@ def test_networks_that_are_refused(cidr: str) -> None:
         ("", ""),
     ],
 )
-def test_what_a_limit_counts(address: str, key: str) -> None:
-    """A client cannot escape a limit by another address of its own IPv6 network."""
+def test_limit_counts_ipv6_addresses_by_64_bit_network(address: str, key: str) -> None:
+    """A client cannot avoid a limit with another address of its own network."""
     assert rate_limit_key(address) == key

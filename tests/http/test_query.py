@@ -1,4 +1,4 @@
-"""Parameters in the query: read as strictly as a body, or refused with what is wrong."""
+"""Strict parsing of queries."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters of every kind."""
+    """A query with each kind of parameter."""
 
     user_id: str | None = None
     auth_time: int | None = None
@@ -25,7 +25,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @pytest.fixture
 def queried(probe: Probe) -> list[Asked]:
-    """Give what the queries of a test were parsed to."""
+    """Return the parsed queries of a test."""
     requests: list[Asked] = []
 
     def view() -> Any:
@@ -49,10 +49,8 @@ def queried(probe: Probe) -> list[Asked]:
         ("api_key=007", Asked(api_key="007")),
     ],
 )
-def test_queries_that_are_read(
-    client: Client, queried: list[Asked], query: str, request_: Asked
-) -> None:
-    """Parameters are text, and digits where the contract says integer."""
+def test_query_is_parsed(client: Client, queried: list[Asked], query: str, request_: Asked) -> None:
+    """Parameters are texts, or decimal digits if the contract says integer."""
     assert client.get("/v1/token", query=query, valid=False).status == 200
     assert queried == [request_]
 
@@ -76,26 +74,25 @@ def test_queries_that_are_read(
         ("=john", "`` is unknown"),
     ],
 )
-def test_queries_that_are_refused(
+def test_invalid_query_gets_400(
     client: Client, queried: list[Asked], query: str, says: str
 ) -> None:
-    """An ambiguous, unknown or malformed parameter is 400 with what is wrong."""
-    answer = client.get("/v1/token", query=query, valid=False)
-    assert (answer.status, answer.code) == (400, "malformed_request")
-    assert says in answer.json["detail"]
+    """Ambiguous, unknown or malformed parameters, with the cause."""
+    response = client.get("/v1/token", query=query, valid=False)
+    assert (response.status, response.code) == (400, "malformed_request")
+    assert says in response.json["detail"]
     assert not queried
 
 
-def test_a_body_where_the_query_is_read(client: Client, queried: list[Asked]) -> None:
-    """A `GET` with a body is refused: to ignore the body would be to ignore what was asked."""
-    answer = client.get("/v1/token", body=b'{"user_id": "john"}', headers=JSON, valid=False)
-    assert answer.status == 400
-    assert "This method has no body" in answer.json["detail"]
+def test_get_with_a_body_gets_400(client: Client, queried: list[Asked]) -> None:
+    """Otherwise the service would ignore what the client requested."""
+    response = client.get("/v1/token", body=b'{"user_id": "john"}', headers=JSON, valid=False)
+    assert response.status == 400
+    assert "This method has no body" in response.json["detail"]
     assert not queried
 
 
-def test_no_parameters(client: Client, probe: Probe) -> None:
-    """A route without parameters refuses any."""
+def test_route_without_parameters_refuses_a_query(client: Client, probe: Probe) -> None:
     probe.view = lambda: json_response(TOKEN) if parse_query(NoParameters) else None
     assert client.get("/v1/token").status == 200
     assert client.get("/v1/token", query={"ttl": 60}).status == 400

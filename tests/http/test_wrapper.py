@@ -1,4 +1,4 @@
-"""What the wrapper does around every request."""
+"""The wrapper around every request."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def _allowed(path: str) -> str:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Give a client of the application with all its routes."""
+    """Return a client of the application with all its routes."""
     environ = settings_environ(tmp_path_factory.mktemp("service"))
     settings = load(environ)
     startup.prepare(settings)
@@ -53,10 +53,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "TRACE"])
-def test_unknown_paths(client: Client, method: str, path: str) -> None:
-    """A path that is not in the contract is a 404 problem: no redirect, no near miss."""
-    answer = client.request(method, path, valid=False)
-    assert (answer.status, answer.code) == (404, "not_found")
+def test_unknown_path_gets_404(client: Client, method: str, path: str) -> None:
+    """No redirect and no approximate match."""
+    response = client.request(method, path, valid=False)
+    assert (response.status, response.code) == (404, "not_found")
 
 
 @pytest.mark.sec(53, 56)
@@ -69,34 +69,31 @@ def test_unknown_paths(client: Client, method: str, path: str) -> None:
         if method not in _allowed(path).split(", ")
     ],
 )
-def test_undeclared_methods(whole: Client, method: str, path: str) -> None:
-    """A method that the path does not take is 405, and `Allow` lists those that it takes."""
-    answer = whole.request(method, path, valid=False)
-    assert (answer.status, answer.code) == (405, "method_not_allowed")
-    assert answer.headers["Allow"] == _allowed(path)
+def test_undeclared_method_gets_405_with_allow(whole: Client, method: str, path: str) -> None:
+    response = whole.request(method, path, valid=False)
+    assert (response.status, response.code) == (405, "method_not_allowed")
+    assert response.headers["Allow"] == _allowed(path)
 
 
 @pytest.mark.sec(56)
 @pytest.mark.parametrize("path", PATHS)
-def test_options(whole: Client, path: str) -> None:
-    """`OPTIONS` lists the methods of a path."""
-    answer = whole.request("OPTIONS", path, valid=False)
-    assert answer.status == 204
-    assert answer.headers["Allow"] == _allowed(path)
+def test_options_lists_the_methods_of_a_path(whole: Client, path: str) -> None:
+    response = whole.request("OPTIONS", path, valid=False)
+    assert response.status == 204
+    assert response.headers["Allow"] == _allowed(path)
 
 
 @pytest.mark.sec(56)
-def test_options_of_the_server(client: Client) -> None:
-    """`OPTIONS *` asks what the server can do at all (RFC 9110 section 9.3.7)."""
-    answer = client.request("OPTIONS", "*", valid=False)
-    assert answer.status == 204
-    assert set(answer.headers["Allow"].split(", ")) >= {"GET", "POST", "OPTIONS"}
+def test_options_asterisk_lists_all_methods(client: Client) -> None:
+    """RFC 9110 section 9.3.7."""
+    response = client.request("OPTIONS", "*", valid=False)
+    assert response.status == 204
+    assert set(response.headers["Allow"].split(", ")) >= {"GET", "POST", "OPTIONS"}
 
 
 @pytest.mark.sec(56)
 @pytest.mark.parametrize("path", [path for path in PATHS if "GET" in _allowed(path)])
-def test_head(whole: Client, path: str) -> None:
-    """`HEAD` has the status and the fields of `GET`, and no body."""
+def test_head_has_the_fields_of_get_without_body(whole: Client, path: str) -> None:
     get, head = whole.get(path), whole.request("HEAD", path)
     assert head.status == get.status
     assert head.body == b""
@@ -106,8 +103,7 @@ def test_head(whole: Client, path: str) -> None:
     assert "Content-Length" in head.headers
 
 
-def test_request_ids(client: Client) -> None:
-    """Each request has an id of its own, 128 bits of chance."""
+def test_each_request_has_a_random_id_of_128_bits(client: Client) -> None:
     ids = {client.get("/healthz").headers["X-Request-Id"] for _ in range(50)}
     assert len(ids) == 50
     assert all(re.fullmatch("[0-9a-f]{32}", request_id) for request_id in ids)
@@ -126,20 +122,22 @@ def test_request_ids(client: Client) -> None:
         ("203.0.113.7", "gateway-7f3a.1", False),
     ],
 )
-def test_the_request_id_of_a_proxy(probe: Probe, peer: str, sent: str, *, kept: bool) -> None:
-    """Only our own proxy names a request, and only by a plain word."""
+def test_request_id_is_accepted_from_trusted_proxies_only(
+    probe: Probe, peer: str, sent: str, *, kept: bool
+) -> None:
+    """Only if it is a plain word."""
     client = Client(probe.app(trusted_proxies=["10.0.0.0/8"]), REMOTE_ADDR=peer)
-    answer = client.get("/v1/token", headers={"X-Request-Id": sent})
-    assert (answer.headers["X-Request-Id"] == sent) is kept
+    response = client.get("/v1/token", headers={"X-Request-Id": sent})
+    assert (response.headers["X-Request-Id"] == sent) is kept
 
 
 @pytest.mark.parametrize(
     ("trusted", "told"), [([], ["203.0.113.7"]), (["203.0.113.0/24"], [])], ids=["not", "trusted"]
 )
-def test_a_proxy_that_is_not_believed_is_told_once(
+def test_ignored_forwarded_for_is_logged_once(
     log: Log, probe: Probe, trusted: list[str], told: list[str]
 ) -> None:
-    """An operator who forgot `proxies.trusted` is told; strangers cannot fill the log with it."""
+    """The line names `proxies.trusted`; clients cannot fill the log with it."""
     client = Client(probe.app(trusted_proxies=trusted), REMOTE_ADDR="203.0.113.7")
     client.get("/v1/token")
     assert len(log.lines) == 1
@@ -150,8 +148,7 @@ def test_a_proxy_that_is_not_believed_is_told_once(
     assert all("proxies.trusted" in line["hint"] for line in warnings)
 
 
-def test_the_line_of_a_mint(log: Log, probe: Probe) -> None:
-    """A request is one line: who, what, how it ended, how long, and what the route noted."""
+def test_mint_is_logged_in_one_line(log: Log, probe: Probe) -> None:
 
     def view() -> Any:
         note(user_id="john", api_key="k1")
@@ -159,14 +156,14 @@ def test_the_line_of_a_mint(log: Log, probe: Probe) -> None:
 
     probe.view = view
     client = Client(probe.app(trusted_proxies=["10.0.0.0/8"]), REMOTE_ADDR="10.0.0.1")
-    answer = client.post("/v1/token", headers={"X-Forwarded-For": "203.0.113.7"})
+    response = client.post("/v1/token", headers={"X-Forwarded-For": "203.0.113.7"})
     (line,) = log.lines
     assert line.pop("ms") >= 0
     assert line.pop("time")
     assert line == {
         "level": "info",
         "event": "request",
-        "request_id": answer.headers["X-Request-Id"],
+        "request_id": response.headers["X-Request-Id"],
         "method": "POST",
         "route": "/v1/token",
         "status": 200,
@@ -177,8 +174,8 @@ def test_the_line_of_a_mint(log: Log, probe: Probe) -> None:
 
 
 @pytest.mark.sec(58)
-def test_the_line_of_a_refusal(log: Log, probe: Probe) -> None:
-    """The log has the code and the reason that the caller does not see; a query is not logged."""
+def test_refusal_is_logged_with_code_and_reason(log: Log, probe: Probe) -> None:
+    """The query is not logged."""
 
     def view() -> None:
         raise Refusal(Code.TEMPORARILY_UNAVAILABLE, "Wait.", reason="PoolTimeout")
@@ -195,8 +192,7 @@ def test_the_line_of_a_refusal(log: Log, probe: Probe) -> None:
 
 
 @pytest.mark.sec(58)
-def test_the_line_of_an_unknown_path(log: Log, probe: Probe) -> None:
-    """The path of a request that matched nothing is logged, bounded and on one line."""
+def test_unknown_path_is_logged_shortened_in_one_line(log: Log, probe: Probe) -> None:
     app = probe.app()
     Client(app).get("/%0a%1b[31mforged" + "x" * 500, valid=False)
     (line,) = log.lines
@@ -207,8 +203,9 @@ def test_the_line_of_an_unknown_path(log: Log, probe: Probe) -> None:
 
 
 @pytest.mark.sec(53, 58)
-def test_the_line_of_a_fault(log: Log, probe: Probe) -> None:
-    """A fault of ours is one line too, with its traceback and without a credential."""
+def test_unexpected_exception_is_logged_with_traceback_and_without_credential(
+    log: Log, probe: Probe
+) -> None:
 
     def view() -> None:
         raise RuntimeError("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqb2huIn0.c2ln")
@@ -221,25 +218,24 @@ def test_the_line_of_a_fault(log: Log, probe: Probe) -> None:
     assert "eyJ" not in log.text
 
 
-def test_lines_in_between_name_the_request(log: Log, probe: Probe) -> None:
-    """Whatever is logged while a request is answered can be found by its id."""
+def test_lines_of_other_loggers_have_the_request_id(log: Log, probe: Probe) -> None:
 
     def view() -> Any:
         structlog.get_logger().warning("meanwhile")
         return json_response(TOKEN)
 
     probe.view = view
-    answer = Client(probe.app()).get("/v1/token")
+    response = Client(probe.app()).get("/v1/token")
     structlog.get_logger().warning("afterwards")
     with pytest.raises(LookupError):
         exchange.current()
     during, request, after = log.lines
-    assert during["request_id"] == request["request_id"] == answer.headers["X-Request-Id"]
+    assert during["request_id"] == request["request_id"] == response.headers["X-Request-Id"]
     assert "request_id" not in after
 
 
-def test_a_view_cannot_change_the_next_ones_arguments() -> None:
-    """A path that came before is matched from memory, with its own arguments."""
+def test_cached_match_keeps_its_arguments() -> None:
+    """A view that changes its arguments does not change those of the next request."""
     things = Blueprint("things", __name__)
 
     @things.get("/things/<name>")
@@ -266,17 +262,17 @@ def _count(**labels: str) -> float:
         ("BREW", "/v1/token", {"route": "unmatched", "method": "other", "status": "405"}),
     ],
 )
-def test_requests_are_counted(
+def test_requests_are_counted_by_bounded_labels(
     client: Client, method: str, path: str, labels: dict[str, str]
 ) -> None:
-    """Requests are counted by labels from closed sets: a stranger cannot invent a series."""
+    """A client cannot create time series."""
     before = _count(**labels)
     client.request(method, path, valid=False)
     assert _count(**labels) == before + 1
 
 
-def test_refusals_are_counted(client: Client) -> None:
-    """Refusals are counted by code, those of the wrapper itself too."""
+def test_refusals_are_counted_by_code(client: Client) -> None:
+    """Also those of the wrapper."""
 
     def refusals() -> float:
         name, labels = "tokensvc_refusals_total", {"code": "not_found"}
@@ -288,8 +284,7 @@ def test_refusals_are_counted(client: Client) -> None:
 
 
 @pytest.mark.sec(53)
-def test_no_cookie_and_no_redirect(whole: Client) -> None:
-    """No answer sets a cookie or sends the client elsewhere."""
+def test_no_response_has_a_cookie_or_a_redirect(whole: Client) -> None:
     for path in (*PATHS, "/v1/token/", "//evil.example/"):
-        answer = whole.get(path, headers={"Cookie": "session=x"}, valid=False)
-        assert not answer.headers.keys() & {"Set-Cookie", "Location"}
+        response = whole.get(path, headers={"Cookie": "session=x"}, valid=False)
+        assert not response.headers.keys() & {"Set-Cookie", "Location"}

@@ -1,4 +1,4 @@
-"""Health, readiness, metrics and the contract's page."""
+"""Health, readiness, metrics, the contract and its page."""
 
 import base64
 import hashlib
@@ -24,8 +24,7 @@ def on_metrics_port(probe: Probe) -> Client:
     return Client(probe.app(), SERVER_PORT=str(METRICS_PORT))
 
 
-def test_health_asks_nobody(client: Client, probe: Probe) -> None:
-    """The process answers for itself while every check fails."""
+def test_healthz_is_ok_while_every_check_fails(client: Client, probe: Probe) -> None:
     probe.checks.append(lambda: KEYS)
     assert client.get("/healthz").json == {"status": "ok"}
 
@@ -39,14 +38,14 @@ def test_health_asks_nobody(client: Client, probe: Probe) -> None:
         ([KEYS, ISSUERS, DATABASE], "failed", 503),
     ],
 )
-def test_the_worst_state_decides(
+def test_readyz_has_the_worst_state(
     probe: Probe, results: list[CheckResult], state: str, status: int
 ) -> None:
-    """Degraded still takes traffic, failed does not; strangers learn the state and no more."""
+    """Degraded is 200, failed is 503; clients without the token see only the state."""
     probe.checks += [lambda result=result: result for result in results]
     client = Client(probe.app())
-    answer = client.get("/readyz")
-    assert (answer.status, answer.json) == (status, {"status": state, "checks": None})
+    response = client.get("/readyz")
+    assert (response.status, response.json) == (status, {"status": state, "checks": None})
     seen = [{"name": r.name, "state": r.state, "detail": r.detail} for r in results]
     for operator in (
         client.get("/readyz", headers=OPERATOR),
@@ -55,8 +54,8 @@ def test_the_worst_state_decides(
         assert (operator.status, operator.json) == (status, {"status": state, "checks": seen})
 
 
-def test_a_check_that_breaks_has_failed() -> None:
-    """A check that raises is a failure by its name, without the exception's text."""
+def test_check_that_raises_has_failed() -> None:
+    """By its name and without the exception's text."""
 
     def database() -> CheckResult:
         raise ConnectionError("postgresql://user:s3cret@host")
@@ -69,8 +68,7 @@ def test_a_check_that_breaks_has_failed() -> None:
     assert "s3cret" not in verdict.checks[0].detail
 
 
-def test_a_verdict_is_kept_for_a_second() -> None:
-    """Whoever asks how often, the checks run once a second."""
+def test_readiness_is_cached_for_one_second() -> None:
     now, runs = [100.0], []
     probe = ReadinessProbe([lambda: runs.append(1) or DATABASE], lambda: now[0])
     for moment, expected in ((100.0, 1), (100.9, 1), (101.0, 2), (101.5, 2), (102.1, 3)):
@@ -79,8 +77,8 @@ def test_a_verdict_is_kept_for_a_second() -> None:
         assert len(runs) == expected
 
 
-def test_slow_checks_hold_one_thread() -> None:
-    """While one thread waits for a check, the others answer with the last verdict."""
+def test_slow_check_occupies_one_thread() -> None:
+    """The other threads return the previous result."""
     now, release, entered = [100.0], threading.Event(), threading.Event()
 
     def check() -> CheckResult:
@@ -108,48 +106,47 @@ def test_slow_checks_hold_one_thread() -> None:
     "headers",
     [
         {},
-        {"Authorization": "Bearer another-token-of-nobody"},
+        {"Authorization": "Bearer a-wrong-metrics-token"},
         {"Authorization": f"Basic {METRICS_TOKEN}"},
         {"Authorization": METRICS_TOKEN},
         {"Authorization": f"Bearer {METRICS_TOKEN}x"},
         {"Authorization": "Bearer é"},
     ],
 )
-def test_metrics_are_hidden(client: Client, headers: dict[str, str]) -> None:
-    """Without the token the main port has no metrics and tells no detail."""
+def test_main_port_hides_metrics_without_the_token(client: Client, headers: dict[str, str]) -> None:
     assert client.get("/metrics", headers=headers).code == "not_found"
     assert client.get("/readyz", headers=headers).json["checks"] is None
 
 
-def test_metrics(client: Client, probe: Probe) -> None:
-    """The token opens them on the main port; their own port needs none."""
-    for answer in (
+def test_metrics_are_served_with_the_token_or_on_the_metrics_port(
+    client: Client, probe: Probe
+) -> None:
+    for response in (
         client.get("/metrics", headers=OPERATOR),
         on_metrics_port(probe).get("/metrics"),
     ):
-        assert answer.status == 200
-        assert "# TYPE tokensvc_requests_total counter" in answer.text
-        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        assert response.status == 200
+        assert "# TYPE tokensvc_requests_total counter" in response.text
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
 
 
 @pytest.mark.parametrize("path", ["/v1/token", "/v1/me", "/docs", "/openapi.yaml", "/nowhere"])
-def test_the_metrics_port_is_for_operators(probe: Probe, path: str) -> None:
-    """No token is minted where no Host is checked."""
+def test_metrics_port_has_no_other_routes(probe: Probe, path: str) -> None:
+    """It does not check Host, so it must not mint."""
     environ = {**environ_of("GET", path, {}, None), "SERVER_PORT": str(METRICS_PORT)}
     started: list[str] = []
     probe.app()(environ, lambda status, _fields: started.append(status))
     assert started == ["404 Not Found"]
 
 
-def test_the_contract_is_served(client: Client) -> None:
-    """What is served is the contract, byte by byte."""
-    answer = client.get("/openapi.yaml")
-    assert answer.body == contract_bytes()
-    assert answer.headers["Content-Type"] == "application/yaml"
+def test_openapi_yaml_is_the_contract_byte_for_byte(client: Client) -> None:
+    response = client.get("/openapi.yaml")
+    assert response.body == contract_bytes()
+    assert response.headers["Content-Type"] == "application/yaml"
 
 
-def test_the_page(client: Client) -> None:
-    """The page explains every operation and every code, and each link on it leads somewhere."""
+def test_docs_page_has_each_operation_and_code(client: Client) -> None:
+    """Each link on it has a target."""
     page = client.get("/docs").text
     anchors = set(re.findall(r'id="([^"]+)"', page))
     links = set(re.findall(r'href="#([^"]+)"', page))
@@ -161,22 +158,21 @@ def test_the_page(client: Client) -> None:
 
 
 @pytest.mark.sec(53)
-def test_the_page_loads_nothing(client: Client) -> None:
-    """No script, nothing from another host, and a policy that says so to the browser."""
-    answer = client.get("/docs")
-    page = answer.text
+def test_docs_page_loads_nothing(client: Client) -> None:
+    """No script, no other host, and a policy that forbids both."""
+    response = client.get("/docs")
+    page = response.text
     assert not re.search(r"<script|<img|<iframe|<link|@import|url\(|\son\w+=|\sstyle=", page)
     assert set(re.findall(r'(?:src|href|action)="(?!#)([^"]*)"', page)) == {"/openapi.yaml"}
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert answer.headers["Content-Security-Policy"] == (
+    assert response.headers["Content-Security-Policy"] == (
         f"default-src 'none'; style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-def test_a_check_may_be_any_callable() -> None:
-    """A check without a name of its own is named by its type."""
+def test_check_without_a_name_is_named_by_its_type() -> None:
 
     class Broken:
         def __call__(self) -> CheckResult:

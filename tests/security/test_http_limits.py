@@ -1,4 +1,4 @@
-"""Heads without end, clients without haste: each is refused, and nobody else waits."""
+"""Oversized, malformed and slow requests are refused without delaying other clients."""
 
 import contextlib
 import signal
@@ -31,18 +31,18 @@ def head(line: bytes = b"GET /healthz HTTP/1.1", *fields: bytes) -> bytes:
 REFUSED = {
     "a long target": (head(b"GET /" + b"a" * 9000 + b" HTTP/1.1"), 414),
     "a long query": (head(b"GET /healthz?" + b"a" * 9000 + b" HTTP/1.1"), 414),
-    "a request line without end": (b"G" * 200_000, 414),
+    "an endless request line": (b"G" * 200_000, 414),
     "a long field": (head(b"GET /healthz HTTP/1.1", b"X: " + b"a" * 100_000), 431),
     "many fields": (head(b"GET /healthz HTTP/1.1", *[b"X: a"] * 1000), 431),
-    "a field without end": (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 3_000_000, 431),
+    "an endless field": (b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 3_000_000, 431),
     "an expectation": (head(b"GET /healthz HTTP/1.1", b"Expect: tea"), 417),
     "no host": (b"GET /v1/token HTTP/1.1\r\n\r\n", 400),
     "an empty host": (b"GET /v1/token HTTP/1.1\r\nHost:\r\n\r\n", 400),
     "no version": (b"GET /healthz\r\n\r\n", 400),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "HTTP/3.1": (head(b"GET /healthz HTTP/3.1"), 400),
-    "a small method": (head(b"get /healthz HTTP/1.1"), 400),
-    "a method of no token": (head(b"GE T /healthz HTTP/1.1"), 400),
+    "a lower-case method": (head(b"get /healthz HTTP/1.1"), 400),
+    "a space in the method": (head(b"GE T /healthz HTTP/1.1"), 400),
     "a space in the target": (head(b"GET /health z HTTP/1.1"), 400),
     "bytes in the target": (head(b"GET /\xc3\xa9 HTTP/1.1"), 400),
     "an asterisk": (head(b"GET * HTTP/1.1"), 400),
@@ -54,12 +54,11 @@ REFUSED = {
 
 @pytest.mark.sec(51, 53, 56)
 @pytest.mark.parametrize("case", REFUSED)
-def test_heads_that_are_refused(service: Service, case: str) -> None:
-    """What is no well-formed request, or too long for one, is a problem document."""
+def test_malformed_or_too_long_head_gets_a_problem(service: Service, case: str) -> None:
     data, status = REFUSED[case]
-    answers = converse(service.base_url, data + MARKER)
-    assert answers[0].status == status
-    check_problem(answers[0])
+    responses = converse(service.base_url, data + MARKER)
+    assert responses[0].status == status
+    check_problem(responses[0])
 
 
 @pytest.mark.sec(56)
@@ -72,18 +71,18 @@ def test_heads_that_are_refused(service: Service, case: str) -> None:
         (b"CONNECT evil.example:443", 400),
     ],
 )
-def test_trace_and_connect(service: Service, line: bytes, status: int) -> None:
-    """Nothing is echoed and nothing is tunnelled."""
+def test_trace_and_connect_are_refused(service: Service, line: bytes, status: int) -> None:
+    """Nothing is echoed or tunnelled."""
     data = head(line + b" HTTP/1.1", b"Authorization: Bearer s3cret", b"Connection: close")
-    (answer,) = converse(service.base_url, data)
-    assert answer.status == status
-    check_problem(answer)
-    assert b"s3cret" not in answer.body
+    (response,) = converse(service.base_url, data)
+    assert response.status == status
+    check_problem(response)
+    assert b"s3cret" not in response.body
 
 
 @pytest.mark.sec(51)
-def test_a_body_without_end(service: Service) -> None:
-    """20 MB in chunks are refused after 16 KiB, and the client hears why."""
+def test_endless_body_gets_413(service: Service) -> None:
+    """20 MB in chunks are refused after 16 KiB, and the client receives the response."""
     chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
     with connect(service.base_url) as sock:
         sock.sendall(
@@ -92,46 +91,43 @@ def test_a_body_without_end(service: Service) -> None:
         with contextlib.suppress(ConnectionError):
             for _ in range(20_000_000 // 0x1000):
                 sock.sendall(chunk)
-        (answer,) = parse(read_to_end(sock))
-    assert answer.status == 413
-    check_problem(answer)
+        (response,) = parse(read_to_end(sock))
+    assert response.status == 413
+    check_problem(response)
 
 
 @pytest.mark.parametrize("size", [9_000, 30_000])
-def test_a_token_that_is_too_long(service: Service, size: int) -> None:
-    """A long credential is told what is wrong with it, and is not a protocol error."""
+def test_too_long_token_gets_401(service: Service, size: int) -> None:
+    """It is not a protocol error."""
     bearer = {"Authorization": "Bearer " + "a" * size}
     assert Client(service.base_url).get("/v1/token", headers=bearer).code == "credentials_invalid"
 
 
 @pytest.mark.sec(53)
 @pytest.mark.parametrize("line", [b"GET /healthz HTTP/1.1", b"GET /docs HTTP/1.1", b"nonsense"])
-def test_no_version(service: Service, line: bytes) -> None:
-    """No answer says which version of which software made it."""
-    answer = converse(service.base_url, head(line) + MARKER)[0]
-    assert answer.headers.get("Server", "gunicorn") == "gunicorn"
-    assert not answer.headers.keys() & {"X-Powered-By", "Via"}
+def test_no_response_names_a_software_version(service: Service, line: bytes) -> None:
+    response = converse(service.base_url, head(line) + MARKER)[0]
+    assert response.headers.get("Server", "gunicorn") == "gunicorn"
+    assert not response.headers.keys() & {"X-Powered-By", "Via"}
 
 
-def test_a_request_in_pieces(service: Service) -> None:
-    """A head and a body that come in many packets make one request."""
+def test_request_in_many_packets_is_read(service: Service) -> None:
     data = head(b"POST /nowhere HTTP/1.1", b"Content-Length: 4") + b"{  }" + MARKER
     with connect(service.base_url) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start in range(0, len(data), 7):
             sock.sendall(data[start : start + 7])
-        answers = list(parse(read_to_end(sock)))
-    assert [answer.status for answer in answers] == [404, 200]
+        responses = list(parse(read_to_end(sock)))
+    assert [response.status for response in responses] == [404, 200]
 
 
-def test_an_expected_continue(service: Service) -> None:
-    """A client that waits for 100 before it sends its body gets it."""
+def test_expect_continue_gets_100(service: Service) -> None:
     with connect(service.base_url) as sock:
         sock.sendall(head(b"POST /nowhere HTTP/1.1", b"Content-Length: 2", b"Expect: 100-continue"))
         assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
         sock.sendall(b"{}" + MARKER)
-        answers = list(parse(read_to_end(sock)))
-    assert [answer.status for answer in answers] == [404, 200]
+        responses = list(parse(read_to_end(sock)))
+    assert [response.status for response in responses] == [404, 200]
 
 
 SLOW = {
@@ -171,15 +167,15 @@ def service_with_deadlines(folder: Path, seconds: float) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def patient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a service whose deadlines no test lives to see."""
+    """Yield a service with deadlines longer than any test."""
     with service_with_deadlines(tmp_path_factory.mktemp("patient"), 3600.0) as running:
         yield running
 
 
 @pytest.mark.sec(51)
 @pytest.mark.parametrize("case", SLOW)
-def test_slow_clients_hold_no_thread(patient_service: Service, case: str) -> None:
-    """More unfinished requests than threads do not keep a finished one waiting."""
+def test_unfinished_requests_occupy_no_thread(patient_service: Service, case: str) -> None:
+    """More of them than threads do not delay a complete request."""
     with contextlib.ExitStack() as stack:
         for _ in range(MORE_THAN_THREADS):
             sock = stack.enter_context(connect(patient_service.base_url))
@@ -188,8 +184,8 @@ def test_slow_clients_hold_no_thread(patient_service: Service, case: str) -> Non
 
 
 @pytest.mark.sec(51)
-def test_clients_that_do_not_close_hold_no_thread(patient_service: Service) -> None:
-    """The service closes its end, and theirs costs it no thread."""
+def test_clients_that_do_not_close_occupy_no_thread(patient_service: Service) -> None:
+    """The service closes its side."""
     with contextlib.ExitStack() as stack:
         socks = [
             stack.enter_context(connect(patient_service.base_url)) for _ in range(MORE_THAN_THREADS)
@@ -197,13 +193,13 @@ def test_clients_that_do_not_close_hold_no_thread(patient_service: Service) -> N
         for sock in socks:
             sock.sendall(head(b"GET /nowhere HTTP/1.1", b"Connection: close") + b"more")
         for sock in socks:
-            (answer,) = parse(read_to_end(sock))
-            assert answer.status == 404
+            (response,) = parse(read_to_end(sock))
+            assert response.status == 404
 
 
 @pytest.mark.sec(51)
-def test_a_request_that_does_not_come_before_the_stop(tmp_path: Path) -> None:
-    """A worker that stops gives an unfinished request up before its deadline."""
+def test_stopping_worker_drops_an_unfinished_request(tmp_path: Path) -> None:
+    """Before its deadline."""
     with (
         service_with_deadlines(tmp_path, 3600.0) as stopping,
         connect(stopping.base_url) as sock,
@@ -212,12 +208,12 @@ def test_a_request_that_does_not_come_before_the_stop(tmp_path: Path) -> None:
         assert Client(stopping.base_url).get("/healthz").status == 200
         stopping.process.send_signal(signal.SIGTERM)
         # 408, or nothing if the signal came before the request was seen to be unfinished.
-        assert all(answer.status == 408 for answer in parse(read_to_end(sock)))
+        assert all(response.status == 408 for response in parse(read_to_end(sock)))
 
 
 @pytest.mark.sec(51)
-def test_a_deadline_in_the_poller_frees_the_connection(hasty_service: Service) -> None:
-    """A client that stays after its 408 is soon shut out: the service closes both directions."""
+def test_client_that_stays_after_408_is_disconnected(hasty_service: Service) -> None:
+    """The service closes both directions."""
     with connect(hasty_service.base_url) as sock:
         sock.sendall(SLOW["half a head"])
         read_to_end(sock)
@@ -228,15 +224,15 @@ def test_a_deadline_in_the_poller_frees_the_connection(hasty_service: Service) -
 
 @pytest.fixture(scope="module")
 def hasty_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Give a service that waits a quarter of a second for a request."""
+    """Yield a service with deadlines of a quarter of a second."""
     with service_with_deadlines(tmp_path_factory.mktemp("hasty"), 0.25) as running:
         yield running
 
 
 @pytest.mark.sec(51)
 @pytest.mark.parametrize("case", SLOW_IN_A_THREAD)
-def test_slow_clients_hold_threads_for_a_moment(hasty_service: Service, case: str) -> None:
-    """More unfinished requests than threads keep a finished one waiting, but not for ever."""
+def test_slow_bodies_delay_others_for_a_limited_time(hasty_service: Service, case: str) -> None:
+    """More of them than threads delay a complete request, but only until their deadline."""
     with contextlib.ExitStack() as stack:
         for _ in range(MORE_THAN_THREADS):
             sock = stack.enter_context(connect(hasty_service.base_url))
@@ -245,8 +241,7 @@ def test_slow_clients_hold_threads_for_a_moment(hasty_service: Service, case: st
 
 
 @pytest.mark.sec(51)
-def test_clients_that_do_not_read_hold_threads_for_a_moment(hasty_service: Service) -> None:
-    """Nor do answers that nobody fetches."""
+def test_clients_that_do_not_read_delay_others_for_a_limited_time(hasty_service: Service) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(MORE_THAN_THREADS):
             sock = stack.enter_context(socket.socket())
@@ -267,16 +262,16 @@ def test_clients_that_do_not_read_hold_threads_for_a_moment(hasty_service: Servi
         ("half a chunk", 400),
     ],
 )
-def test_a_request_that_does_not_come(hasty_service: Service, case: str, status: int) -> None:
-    """What is not there in time is a problem document, and the connection ends."""
-    (answer,) = converse(hasty_service.base_url, {**SLOW, **SLOW_IN_A_THREAD}[case])
-    assert answer.status == status
-    check_problem(answer)
+def test_late_request_gets_a_problem_and_ends_the_connection(
+    hasty_service: Service, case: str, status: int
+) -> None:
+    (response,) = converse(hasty_service.base_url, {**SLOW, **SLOW_IN_A_THREAD}[case])
+    assert response.status == status
+    check_problem(response)
 
 
 @pytest.mark.sec(51)
-def test_a_request_that_drips(hasty_service: Service) -> None:
-    """A byte now and then does not prolong the deadline."""
+def test_slow_bytes_do_not_extend_the_deadline(hasty_service: Service) -> None:
     with connect(hasty_service.base_url) as sock:
         sock.settimeout(0.05)
         received = b""
@@ -287,13 +282,13 @@ def test_a_request_that_drips(hasty_service: Service) -> None:
                 sock.sendall(b"X")
                 with contextlib.suppress(TimeoutError):
                     received = sock.recv(65536)
-        (answer,) = parse(received)
-    assert answer.status == 408
+        (response,) = parse(received)
+    assert response.status == 408
 
 
 @pytest.mark.sec(58)
-def test_a_refused_head_is_not_quoted(service: Service) -> None:
-    """What cannot be parsed may hold a credential: the log has its kind and no more."""
+def test_refused_head_is_not_logged(service: Service) -> None:
+    """It can contain a credential: the log has only the kind of error."""
     converse(service.base_url, head(b"GET /healthz HTTP/1.1", b"Authorization Bearer s3cret-value"))
     assert "s3cret" not in service.log_path.read_text()
     (line,) = [line for line in service.log_lines() if line.get("reason") == "InvalidHeader"][-1:]

@@ -1,8 +1,8 @@
 """
-No two readings of one byte stream: what a proxy in front could read in another way is refused.
+Requests that a proxy in front could read differently are refused.
 
-Each case hides a request for `/smuggled`. It must not be answered, and the connection must not go
-on after an ambiguity.
+Each case hides a request for `/smuggled`. It must not get a response, and an ambiguity must end the
+connection.
 """
 
 import json
@@ -30,15 +30,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         assert not [line for line in lines if "exception" in line]
 
 
-def check_problem(answer: Response) -> None:
-    """Fail unless an answer from before the application is a problem that nobody may keep."""
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
-    problem = json.loads(answer.body)
+def check_problem(response: Response) -> None:
+    """Fail unless the response is a problem that must not be cached."""
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
+    problem = json.loads(response.body)
     check(problem, {"$ref": "#/components/schemas/Problem"}, "the problem")
-    assert problem["status"] == answer.status
-    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert problem["status"] == response.status
+    assert problem["request_id"] == response.headers["X-Request-Id"]
 
 
 AMBIGUOUS = {
@@ -103,23 +103,25 @@ AMBIGUOUS = {
 
 @pytest.mark.sec(57)
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_an_ambiguity_ends_the_connection(service: Service, case: str) -> None:
-    """Framing that can be read in two ways is 400, and nothing behind it is read."""
-    answers = converse(service.base_url, AMBIGUOUS[case] + HIDDEN + MARKER)
-    assert [answer.status for answer in answers] == [400]
-    check_problem(answers[0])
+def test_ambiguous_framing_gets_400_and_ends_the_connection(service: Service, case: str) -> None:
+    """Nothing after it is read."""
+    responses = converse(service.base_url, AMBIGUOUS[case] + HIDDEN + MARKER)
+    assert [response.status for response in responses] == [400]
+    check_problem(responses[0])
 
 
 @pytest.mark.sec(57)
 @pytest.mark.parametrize(
     "coding", [b"xchunked", b"chunked;q=1", b'"chunked"', b"chunk\xa0ed", b"x"]
 )
-def test_an_unknown_coding_ends_the_connection(service: Service, coding: bytes) -> None:
-    """A transfer coding that is not spoken here is 501 (RFC 9112 section 6.1)."""
+def test_unknown_transfer_coding_gets_501_and_ends_the_connection(
+    service: Service, coding: bytes
+) -> None:
+    """RFC 9112 section 6.1."""
     head = OPEN + b"Transfer-Encoding: " + coding + b"\r\n\r\n"
-    answers = converse(service.base_url, head + b"0\r\n\r\n" + HIDDEN + MARKER)
-    assert [answer.status for answer in answers] == [501]
-    check_problem(answers[0])
+    responses = converse(service.base_url, head + b"0\r\n\r\n" + HIDDEN + MARKER)
+    assert [response.status for response in responses] == [501]
+    check_problem(responses[0])
 
 
 WELL_FRAMED = {
@@ -139,50 +141,48 @@ WELL_FRAMED = {
         b"POST /v1/token HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n\r\n",
         400,
     ),
-    "a body that is no JSON": (OPEN + b"Content-Length: %d\r\n\r\n", 415),
+    "a body that is not JSON": (OPEN + b"Content-Length: %d\r\n\r\n", 415),
     "a body with capitals": (OPEN + b"CONTENT-LENGTH:\t%d \r\n\r\n", 415),
 }
 
 
 @pytest.mark.sec(57)
 @pytest.mark.parametrize("case", WELL_FRAMED)
-def test_a_body_is_never_a_request(service: Service, case: str) -> None:
-    """The next request begins where the body ends, whatever was answered."""
+def test_body_is_never_read_as_a_request(service: Service, case: str) -> None:
+    """The next request begins at the end of the body, whatever the response was."""
     head, status = WELL_FRAMED[case]
-    answers = converse(service.base_url, head % len(HIDDEN) + HIDDEN + MARKER)
-    statuses = [answer.status for answer in answers]
+    responses = converse(service.base_url, head % len(HIDDEN) + HIDDEN + MARKER)
+    statuses = [response.status for response in responses]
     assert statuses in ([status, 200], [status])
 
 
 @pytest.mark.sec(57)
-def test_a_body_of_an_unwanted_size_is_never_a_request(service: Service) -> None:
-    """A body over the limit is refused unread, and no part of it is taken for a request."""
+def test_refused_body_is_never_read_as_a_request(service: Service) -> None:
     body = HIDDEN * 2000
     head = OPEN + b"Content-Length: %d\r\n\r\n" % len(body)
-    (answer,) = converse(service.base_url, head + body + MARKER)
-    assert answer.status == 413
+    (response,) = converse(service.base_url, head + body + MARKER)
+    assert response.status == 413
 
 
 @pytest.mark.sec(57)
-def test_a_request_is_answered_once(service: Service) -> None:
-    """What turns out to be malformed behind an answer is not answered again, as the next one."""
+def test_each_request_gets_one_response(service: Service) -> None:
+    """Malformed bytes that follow a response do not get a second one."""
     body = b"4001\r\n" + b" " * 0x4001 + b"\r\nnonsense\r\n"
-    (answer,) = converse(service.base_url, CHUNKED + body + MARKER)
-    assert answer.status == 413
+    (response,) = converse(service.base_url, CHUNKED + body + MARKER)
+    assert response.status == 413
 
 
 @pytest.mark.sec(57)
-def test_chunks_are_read_as_the_standard_says(service: Service) -> None:
-    """Well-formed extensions and trailers are skipped, and the next request is answered."""
+def test_chunk_extensions_and_trailers_are_skipped(service: Service) -> None:
+    """The next request gets its response."""
     body = b'2;name=value;other="a b"\r\n{}\r\n0\r\nX-Trailer: a\r\n\r\n'
-    answers = converse(service.base_url, CHUNKED + body + MARKER)
-    assert [answer.status for answer in answers] == [415, 200]
+    responses = converse(service.base_url, CHUNKED + body + MARKER)
+    assert [response.status for response in responses] == [415, 200]
 
 
 @pytest.mark.sec(57)
-def test_pipelined_requests_are_answered_in_order(service: Service) -> None:
-    """Requests that arrive together are answered one by one."""
+def test_pipelined_requests_get_responses_in_order(service: Service) -> None:
     request = b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
     names = [b"healthz", b"nowhere", b"readyz", b"openapi.yaml"]
-    answers = converse(service.base_url, b"".join(request % name for name in names) + MARKER)
-    assert [answer.status for answer in answers] == [200, 404, 200, 200, 200]
+    responses = converse(service.base_url, b"".join(request % name for name in names) + MARKER)
+    assert [response.status for response in responses] == [200, 404, 200, 200, 200]

@@ -1,4 +1,4 @@
-"""SECURITY 58 and 6: nothing secret is in a line, and no text of a stranger forges or hides one."""
+"""SECURITY 58 and 6: no secret is in a line, and untrusted text cannot forge or hide one."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ jwts = st.builds(
     st.binary(min_size=32, max_size=64),
 )
 
-# How a secret stands in a text, and which part of that text must not be seen.
+# Texts with a secret, and the part that must be redacted.
 in_texts = st.one_of(
     jwts.map(lambda token: (token, token)),
     jwts.map(lambda token: (f"Authorization: Bearer {token}", token)),
@@ -159,10 +159,10 @@ def shows(text: str, secret: str) -> bool:
 @pytest.mark.parametrize("style", ["json", "console"])
 @settings(max_examples=40, deadline=None)
 @given(planted=in_texts, before=st.sampled_from(["", "for john: ", "x" * 1010 + " "]))
-def test_credentials_are_known_by_their_shape(
+def test_credentials_are_redacted_by_their_shape(
     style: str, sink: Callable[[str], None], planted: tuple[str, str], before: str
 ) -> None:
-    """Whatever logs it, whole or cut: no token, credential or password in a URL is in a line."""
+    """Complete or cut: no token, credential or password in a URL is in a line."""
     text, secret = planted
     with caught_log(format=style) as log:
         sink(before + text)
@@ -170,7 +170,7 @@ def test_credentials_are_known_by_their_shape(
         assert not shows(log.text(), secret)
 
 
-# With a word of its own, since hypothesis also tries the texts of our lines.
+# With a distinct word, because hypothesis also tries texts of the log lines.
 some_text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30)
 configured = st.builds("{}pl4nted{}".format, some_text, some_text).filter(
     lambda text: text.strip() == text and len(text) >= redaction.MIN_SECRET_LENGTH
@@ -183,10 +183,10 @@ configured = st.builds("{}pl4nted{}".format, some_text, some_text).filter(
 @settings(max_examples=40, deadline=None)
 @given(secret=configured, before=st.sampled_from(["", "secret is ", "x" * 1015]))
 @example(secret='quote"back\\slash\npl4nted é', before="")
-def test_configured_secrets_are_known_by_their_value(
+def test_configured_secrets_are_redacted_by_their_value(
     style: str, sink: Callable[[str], None], secret: str, before: str
 ) -> None:
-    """A secret of the settings is in no line, whatever it looks like and however it is escaped."""
+    """However they look and are escaped."""
     with caught_log(format=style) as log:
         redaction.register_secrets([secret])
         sink(f"{before}{secret} and more")
@@ -196,8 +196,7 @@ def test_configured_secrets_are_known_by_their_value(
 
 
 @pytest.mark.sec(25, 58)
-def test_a_secret_cut_by_a_long_field_is_not_half_shown() -> None:
-    """A long field is cut, perhaps in the middle of a secret."""
+def test_secret_at_the_end_of_a_shortened_field_is_redacted() -> None:
     with caught_log() as log:
         redaction.register_secrets(["planted-" + "s3cret-" * 10])
         LOG.info("something", detail="x" * 1000 + "planted-" + "s3cret-" * 10)
@@ -206,8 +205,8 @@ def test_a_secret_cut_by_a_long_field_is_not_half_shown() -> None:
 
 @pytest.mark.sec(25, 58)
 @pytest.mark.parametrize("style", ["json", "console"])
-def test_no_line_of_a_secret_of_several_lines_is_shown(style: str) -> None:
-    """A private key in a traceback is known before its lines are set apart."""
+def test_secret_with_several_lines_is_redacted(style: str) -> None:
+    """A private key in a traceback."""
     secret = "-----BEGIN KEY-----\nfirst-half\nsecond-half\n-----END KEY-----"
     with caught_log(format=style) as log:
         redaction.register_secrets([secret])
@@ -216,8 +215,8 @@ def test_no_line_of_a_secret_of_several_lines_is_shown(style: str) -> None:
 
 
 @pytest.mark.sec(25, 58)
-def test_secrets_of_every_reload_stay_hidden() -> None:
-    """A reload brings new secrets; a request that began before it may still log an old one."""
+def test_secrets_of_earlier_settings_stay_redacted() -> None:
+    """A request that began before a reload can still log an old secret."""
     with caught_log() as log:
         redaction.register_secrets(["first-secret"])
         redaction.register_secrets(["first-secret-extended", "third-secret"])
@@ -226,8 +225,7 @@ def test_secrets_of_every_reload_stay_hidden() -> None:
 
 
 @pytest.mark.sec(58)
-def test_whatever_a_value_is_a_line_is_written() -> None:
-    """Values that JSON or their own class cannot write do not lose the line."""
+def test_unprintable_value_does_not_lose_the_line() -> None:
 
     class Broken:
         def __repr__(self) -> str:
@@ -243,8 +241,7 @@ def test_whatever_a_value_is_a_line_is_written() -> None:
 
 
 @pytest.mark.sec(25, 58)
-def test_a_secret_cut_by_a_long_traceback_is_not_half_shown() -> None:
-    """Only the end of a long traceback is kept, and it may begin in the middle of a secret."""
+def test_secret_at_the_start_of_a_shortened_traceback_is_redacted() -> None:
     secret = "planted-" + "s3cret-" * 40
     with caught_log() as log:
         redaction.register_secrets([secret])
@@ -262,8 +259,8 @@ def test_a_secret_cut_by_a_long_traceback_is_not_half_shown() -> None:
         "client_assertion", "private_key", "encryption_keys", "credentials",
     ],
 )  # fmt: skip
-def test_fields_are_known_by_their_names(name: str) -> None:
-    """A field that promises a secret is hidden at any depth, whatever its value looks like."""
+def test_fields_with_secret_names_are_redacted(name: str) -> None:
+    """At any depth and with any value."""
     with caught_log() as log:
         LOG.info("something", **{name: "hunter2"}, deep={"list": [{name: 4711}]})
         (line,) = log.lines()
@@ -283,8 +280,7 @@ def test_fields_are_known_by_their_names(name: str) -> None:
         ("url", "https://id.acme.example/jwks.json?a=b"), ("duration_ms", 1.25), ("ok", True),
     ],
 )  # fmt: skip
-def test_what_is_no_secret_stays(name: str, value: object) -> None:
-    """A log from which too much is missing would be of no use."""
+def test_other_fields_are_not_redacted(name: str, value: object) -> None:
     with caught_log() as log:
         LOG.info("request", **{name: value})
         assert log.lines()[0][name] == value
@@ -310,8 +306,8 @@ hostile = st.one_of(
 @pytest.mark.parametrize("sink", SINKS)
 @settings(max_examples=40, deadline=None)
 @given(text=hostile)
-def test_a_json_line_is_one_line(sink: Callable[[str], None], text: str) -> None:
-    """CR, LF, ANSI and characters that reorder text are escaped, and the line stays JSON."""
+def test_json_line_escapes_control_characters(sink: Callable[[str], None], text: str) -> None:
+    """CR, LF, ANSI and characters that reorder text."""
     with caught_log() as log:
         try:
             text.encode()
@@ -327,8 +323,8 @@ def test_a_json_line_is_one_line(sink: Callable[[str], None], text: str) -> None
 @pytest.mark.parametrize("sink", SINKS)
 @settings(max_examples=40, deadline=None)
 @given(text=hostile)
-def test_a_line_for_people_cannot_be_forged(sink: Callable[[str], None], text: str) -> None:
-    """On a terminal too: whatever follows the first line is set off as part of a traceback."""
+def test_text_line_cannot_be_forged(sink: Callable[[str], None], text: str) -> None:
+    """All lines after the first one are marked as a traceback."""
     with caught_log(format="console") as log:
         try:
             text.encode()
@@ -346,8 +342,7 @@ def test_a_line_for_people_cannot_be_forged(sink: Callable[[str], None], text: s
 @pytest.mark.parametrize(
     "kid", ["../../etc/passwd", "' OR 1=1 --", "k\x00ey", "k\ney", "k" * 10_000, 7, {"a": [1]}]
 )
-def test_a_strange_key_id_costs_one_short_line(kid: Any) -> None:
-    """A `kid` of any kind is logged escaped and bounded."""
+def test_any_key_id_is_logged_escaped_and_shortened(kid: Any) -> None:
     with caught_log() as log:
         LOG.info("jwks.unknown_kid", kid=kid)
         (line,) = log.lines()

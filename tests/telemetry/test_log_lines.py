@@ -1,4 +1,4 @@
-"""How a line looks, who makes one, and that it leaves in one write."""
+"""The format, sources and writing of log lines."""
 
 import json
 import logging as standard_logging
@@ -18,8 +18,8 @@ from tokensvc.telemetry.settings import LogSettings
 LOG = structlog.get_logger()
 
 
-def test_line_begins_with_when_how_and_what() -> None:
-    """Time in UTC from the given clock, level, event, then the fields as they were given."""
+def test_line_begins_with_time_level_and_event() -> None:
+    """The time is UTC; the fields follow in their order."""
     with caught_log() as log:
         structlog.configure(processors=[logging._Line(logging._json, lambda: 1795003600.25)])
         LOG.warning("something.happened", user_id="john", status=200, code=None)
@@ -29,8 +29,8 @@ def test_line_begins_with_when_how_and_what() -> None:
         )
 
 
-def test_every_line_of_a_request_names_it() -> None:
-    """Lines that a request causes anywhere, the standard library's too, have its id."""
+def test_each_line_of_a_request_has_its_id() -> None:
+    """Also lines of the standard library's loggers."""
     with caught_log() as log:
         token = logging.request_id.set("r-1")
         LOG.info("inside")
@@ -53,15 +53,15 @@ def test_every_line_of_a_request_names_it() -> None:
 def test_lines_below_the_level_are_not_written(
     level: str, written: list[str], logger: standard_logging.Logger
 ) -> None:
-    """Loggers that were made before obey the level too, both kinds."""
+    """Also those of loggers created earlier, of both kinds."""
     with caught_log(level=level) as log:
         for name in ("debug", "info", "warning", "error"):
             getattr(logger, name)("x")
         assert [line["level"] for line in log.lines()] == written
 
 
-def test_one_write_a_line() -> None:
-    """A line leaves in one system call, so that lines of several workers never mix."""
+def test_line_is_written_with_one_system_call() -> None:
+    """So lines of several workers never mix."""
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with caught_log(), reader, writer:
         logging.configure(LogSettings(format="json"), fd=writer.fileno())
@@ -73,8 +73,8 @@ def test_one_write_a_line() -> None:
             assert json.loads(datagram)["event"] == event
 
 
-def test_a_line_that_the_system_takes_in_pieces_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a signal the system may have written a part only."""
+def test_partly_written_line_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal can interrupt a write."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
     with caught_log() as log:
@@ -82,8 +82,7 @@ def test_a_line_that_the_system_takes_in_pieces_is_whole(monkeypatch: pytest.Mon
         assert log.lines()[0]["detail"] == "x" * 100
 
 
-def test_a_log_that_is_gone_fails_nobody() -> None:
-    """A closed pipe or a full disk must not become a failed request."""
+def test_closed_or_full_log_fails_no_request() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with caught_log():
@@ -92,8 +91,8 @@ def test_a_log_that_is_gone_fails_nobody() -> None:
     os.close(writer)
 
 
-def test_a_terminal_gets_lines_for_people() -> None:
-    """`auto` is JSON, unless somebody is looking."""
+def test_auto_format_is_text_on_a_terminal() -> None:
+    """Otherwise it is JSON."""
     leader, terminal = os.openpty()
     with caught_log():
         logging.configure(LogSettings(format="auto"), fd=terminal)
@@ -121,8 +120,8 @@ def test_a_terminal_gets_lines_for_people() -> None:
         ("logging.getLogger('alembic').error('the end')", "the end"),
     ],
 )
-def test_whatever_a_process_says_last_is_a_line(ending: str, event: str) -> None:
-    """Uncaught exceptions of any thread, warnings and other libraries: standard error is JSON."""
+def test_uncaught_exceptions_and_warnings_are_json_lines(ending: str, event: str) -> None:
+    """Of any thread and of other libraries."""
     program = textwrap.dedent("""
         import logging, threading, warnings
         from tokensvc.telemetry import logging as telemetry

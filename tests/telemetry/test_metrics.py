@@ -1,4 +1,4 @@
-"""What is counted, and that the figures of many processes stay together."""
+"""Counting, and the totals of several processes."""
 
 import re
 import subprocess
@@ -70,15 +70,13 @@ def figure(name: str, **labels: str) -> float:
     ],
 )
 def test_each_call_counts_one(count: Callable[[], None], name: str, labels: dict[str, str]) -> None:
-    """A call adds one under its labels, the first time and later."""
     before = figure(name, **labels)
     count()
     count()
     assert figure(name, **labels) == before + 2
 
 
-def test_strange_methods_make_no_series() -> None:
-    """A stranger who invents methods does not invent time series."""
+def test_unknown_methods_create_no_time_series() -> None:
     for number in range(100):
         metrics.count_request("unmatched", f"M{number}", "405", 0.001)
     methods = {
@@ -89,8 +87,8 @@ def test_strange_methods_make_no_series() -> None:
     assert methods <= {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "other"}
 
 
-def test_figures_are_rendered_for_prometheus() -> None:
-    """The answer is what the library's own parser reads."""
+def test_metrics_are_rendered_for_prometheus() -> None:
+    """The library's own parser reads them."""
     metrics.count_refusal("rate_limited")
     body, content_type = metrics.render()
     assert content_type.startswith("text/plain; version=")

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
+from tokensvc.database.sqlite import cannot_create
 
 
 class AlreadyServedError(StartupError):
@@ -36,22 +37,22 @@ def hold_process_lock(sqlite_path: Path) -> ProcessLock:
 
     Raises:
         AlreadyServedError: Another process holds the lock.
-        StartupError: The file or its folder cannot be made.
+        StartupError: The file or its folder cannot be created.
     """
     path = sqlite_path.with_name(f"{sqlite_path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
+        raise cannot_create(path.parent, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise AlreadyServedError(
-            f"{sqlite_path} is served by process {holder} already: stop that one first, "
-            "or move to PostgreSQL to run several."
+            f"Process {holder} already serves {sqlite_path}. Stop it first, or use PostgreSQL to "
+            "run several."
         ) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, b"%d\n" % os.getpid())

@@ -54,9 +54,17 @@ def make_private_file(url: sa.URL) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-            raise StartupError(f"database_url: cannot write {path}: not a file of ours") from None
+            raise StartupError(f"database_url: cannot write {path}: not a writable file") from None
     except OSError as error:
-        raise StartupError(f"database_url: cannot write {path}: {error.strerror}") from error
+        raise cannot_create(path.parent, error) from error
+
+
+def cannot_create(folder: Path, error: OSError) -> StartupError:
+    """Return the error for a folder in which the service cannot create its files."""
+    return StartupError(
+        f"Cannot create files in {folder}: {error.strerror}. Make it writable or change "
+        "`database_url`."
+    )
 
 
 def is_disconnected(_connection: object) -> bool:

@@ -2,7 +2,7 @@
 Web pages that may read responses (Fetch standard, "CORS protocol"). Pure.
 
 Credentials mode is never allowed, because the service sets no cookie and a page sends its token
-itself. So the list of origins is no access control: `curl` can send the same requests.
+itself. So the list of origins is not an access control: `curl` can send the same requests.
 """
 
 import re

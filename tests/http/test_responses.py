@@ -1,4 +1,4 @@
-"""How answers are made: problems for every refusal, JSON or text for the rest."""
+"""Responses: a problem for each refusal, otherwise JSON or text."""
 
 from typing import Any
 
@@ -27,38 +27,36 @@ TOKEN_CODES = sorted(
 )
 
 
-def test_every_code_has_a_status_and_a_title() -> None:
-    """The table knows each code, and no two share a title."""
+def test_each_code_has_a_status_and_a_unique_title() -> None:
     assert STATUS_AND_TITLE.keys() == set(Code)
     assert len({title for _, title in STATUS_AND_TITLE.values()}) == len(Code)
 
 
 @pytest.mark.sec(50, 53)
 @pytest.mark.parametrize("code", TOKEN_CODES)
-def test_a_refusal_is_a_problem(client: Client, probe: Probe, code: Code) -> None:
-    """The body says what happened and what to do; nobody may keep it; the reason stays here."""
+def test_refusal_becomes_a_problem(client: Client, probe: Probe, code: Code) -> None:
+    """The body has the detail and not the reason, and the response must not be cached."""
     probe.view = refuse(code, "What to do.", reason="s3cret reason")
-    answer = client.get("/v1/token")
+    response = client.get("/v1/token")
     status, title = STATUS_AND_TITLE[code]
-    assert answer.status == status
-    assert answer.json == {
+    assert response.status == status
+    assert response.json == {
         "type": f"https://tokens.example/docs#{code}",
         "title": title,
         "status": status,
         "detail": "What to do.",
         "code": code,
-        "request_id": answer.headers["X-Request-Id"],
+        "request_id": response.headers["X-Request-Id"],
     }
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["Pragma"] == "no-cache"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Pragma"] == "no-cache"
 
 
-def test_further_members(client: Client, probe: Probe) -> None:
-    """A refusal may add members of its own."""
+def test_refusal_members_are_in_the_problem(client: Client, probe: Probe) -> None:
     probe.view = refuse(Code.SIGN_IN_REQUIRED, "Again.", members={"sign_in_after": None})
-    answer = client.get("/v1/token")
-    assert answer.json["sign_in_after"] is None
-    assert answer.json["code"] == "sign_in_required"
+    response = client.get("/v1/token")
+    assert response.json["sign_in_after"] is None
+    assert response.json["code"] == "sign_in_required"
 
 
 STEP_UP = 'Bearer realm="tokensvc", error="insufficient_user_authentication", '
@@ -95,17 +93,17 @@ STEP_UP = 'Bearer realm="tokensvc", error="insufficient_user_authentication", '
         ),
     ],
 )
-def test_challenges(
+def test_401_has_the_challenge_of_its_code(
     client: Client, probe: Probe, refusal: Refusal, authorization: str, challenge: str
 ) -> None:
-    """A 401 says which credential would do (RFC 6750, RFC 7617, RFC 9470)."""
+    """RFC 6750, RFC 7617 and RFC 9470."""
 
     def view() -> None:
         raise refusal
 
     probe.view = view
-    answer = client.get("/v1/token", headers={"Authorization": authorization})
-    assert answer.headers["WWW-Authenticate"] == challenge
+    response = client.get("/v1/token", headers={"Authorization": authorization})
+    assert response.headers["WWW-Authenticate"] == challenge
 
 
 @pytest.mark.parametrize(
@@ -117,17 +115,19 @@ def test_challenges(
         (Code.TEMPORARILY_UNAVAILABLE, None, "5"),
     ],
 )
-def test_retry_after(
+def test_429_and_503_have_retry_after(
     client: Client, probe: Probe, code: Code, retry_after: int | None, sent: str
 ) -> None:
-    """429 and 503 always say when to come back."""
+    """The refusal's seconds, or 5."""
     probe.view = refuse(code, "Wait.", retry_after=retry_after)
     assert client.get("/v1/token").headers["Retry-After"] == sent
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_rate_limit_fields(client: Client, probe: Probe, *, refused: bool) -> None:
-    """The fields go with the answer, a refusal included, and not with the next request's."""
+def test_rate_limit_fields_are_in_this_response_only(
+    client: Client, probe: Probe, *, refused: bool
+) -> None:
+    """A refusal has them too; the next request has none."""
 
     def view() -> Reply:
         set_rate_limit_fields('"mint";q=60;w=60', '"mint";r=0;t=41')
@@ -136,38 +136,39 @@ def test_rate_limit_fields(client: Client, probe: Probe, *, refused: bool) -> No
         return json_response(TOKEN)
 
     probe.view = view
-    answer = client.get("/v1/token")
-    assert answer.headers["RateLimit-Policy"] == '"mint";q=60;w=60'
-    assert answer.headers["RateLimit"] == '"mint";r=0;t=41'
+    response = client.get("/v1/token")
+    assert response.headers["RateLimit-Policy"] == '"mint";q=60;w=60'
+    assert response.headers["RateLimit"] == '"mint";r=0;t=41'
     assert "RateLimit" not in client.get("/v1/me").headers
 
 
 @pytest.mark.sec(53)
 @pytest.mark.parametrize("error", [RuntimeError("s3cret"), KeyError("s3cret"), RecursionError()])
-def test_a_fault_of_ours(client: Client, probe: Probe, error: Exception) -> None:
-    """An exception that nobody foresaw is 500 without a word about it."""
+def test_unexpected_exception_gets_500_without_details(
+    client: Client, probe: Probe, error: Exception
+) -> None:
 
     def view() -> None:
         raise error
 
     probe.view = view
-    answer = client.get("/v1/token")
-    assert (answer.status, answer.code) == (500, "internal_error")
-    assert "s3cret" not in answer.text
-    assert type(error).__name__ not in answer.text
-    SEEN_CODES.add(answer.code)
+    response = client.get("/v1/token")
+    assert (response.status, response.code) == (500, "internal_error")
+    assert "s3cret" not in response.text
+    assert type(error).__name__ not in response.text
+    SEEN_CODES.add(response.code)
     assert client.get("/v1/me").status == 200
 
 
 @pytest.mark.parametrize("nothing", [None, "text", {"token": "x"}, (b"", 200)])
-def test_a_view_answers_with_a_reply(client: Client, probe: Probe, nothing: Any) -> None:
-    """A view that forgets to answer, or answers as Flask would guess, is a fault of ours."""
+def test_view_without_reply_gets_500(client: Client, probe: Probe, nothing: Any) -> None:
+    """A view that returns nothing, or a value that Flask would convert, is an internal error."""
     probe.view = lambda: nothing
     assert client.get("/v1/token").code == "internal_error"
 
 
 @pytest.mark.parametrize(
-    ("accept", "answer"),
+    ("accept", "response"),
     [
         (None, "json"),
         ("", "406"),
@@ -193,14 +194,16 @@ def test_a_view_answers_with_a_reply(client: Client, probe: Probe, nothing: Any)
         (",;,=", "406"),
     ],
 )
-def test_negotiation(client: Client, probe: Probe, accept: str | None, answer: str) -> None:
-    """JSON unless plain text is preferred (RFC 9110 section 12.5.1); neither: 406."""
+def test_accept_selects_json_or_text(
+    client: Client, probe: Probe, accept: str | None, response: str
+) -> None:
+    """JSON unless plain text is preferred (RFC 9110 section 12.5.1); 406 if neither is accepted."""
     probe.view = lambda: text_response(TOKEN["token"]) if wants_text() else json_response(TOKEN)
     headers = {} if accept is None else {"Accept": accept}
     received = client.get("/v1/token", headers=headers)
-    if answer == "406":
+    if response == "406":
         assert (received.status, received.code) == (406, "not_acceptable")
-    elif answer == "text":
+    elif response == "text":
         assert received.headers["Content-Type"] == "text/plain; charset=utf-8"
         assert received.text == TOKEN["token"]
     else:
