@@ -122,10 +122,9 @@ def build(
     settings: Settings, *, issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore
 ) -> Services:
     """
-    Build all services. Does not wait for a network.
+    Build all services, with the store for issuers' keys that `issuer_keys` returns.
 
-    Args:
-        issuer_keys: Factory of the store for issuers' keys.
+    Does not wait for a network.
 
     Raises:
         StartupError: The operator must change something first.
@@ -148,8 +147,7 @@ def build(
         limiter=Limiter(settings.limits, settings.redis_url),
         secret_usage=secret_usage,
     )
-    sender = _sender(settings, database, clock, keys)
-    delivers = settings.stream.delivery == "on"
+    sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
     return Services(
         settings=settings,
@@ -221,7 +219,7 @@ def _revocations(
         database,
         clock,
         _sources(settings),
-        delivers=settings.stream.delivery == "on",
+        delivers=settings.stream.delivers,
         wait_slots=wait_slots,
     )
 

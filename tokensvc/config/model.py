@@ -130,6 +130,11 @@ class StreamSettings(BaseModel):
         json_schema_extra={"default": "on"},
     )
 
+    @property
+    def delivers(self) -> bool:
+        """Whether revocations and profiles are delivered to Stream."""
+        return self.delivery == "on"
+
 
 class UserIdSettings(BaseModel):
     """Rules for user IDs."""
