@@ -1,5 +1,5 @@
 """
-Long proofs of what the service promises, each printing its figures: `python -m proofs.NAME`.
+Long proofs of the service's promises: `python -m proofs.NAME` prints the figures of one.
 
-Every one has a short form among the tests. They use the tests' doubles and the real service.
+The runs themselves are in `testing/runs/`. Each has a short form among the tests.
 """

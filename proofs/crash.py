@@ -1,78 +1,19 @@
-"""
-Acts survive crashes, here and at Stream: `python -m proofs.crash --kills 200`.
+"""Prove at length that actions survive crashes, in the database and at Stream."""
 
-Backends revoke, undo, suspend, reinstate and set profiles without pause, while the service is
-killed at random moments and Stream fails one call in three: it refuses, hangs, cuts its answer, or
-applies the call long after. Proved is that every act that was answered is in force after the
-restart, and that Stream ends in the right state for each user.
-"""
-
-import argparse
-import contextlib
-import json
-import random
 import sys
-import tempfile
-from pathlib import Path
 
-from proofs.crash_figures import Figures
-from proofs.crash_run import LATEST, Proof
-from proofs.fleet import migrated
-from testing.doubles.faults import RandomFaults
-from testing.doubles.stream import StreamDouble
-from testing.postgres import PostgresServer
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET
-from tokensvc.keys.vault import Vault
-
-_SHARE = 1 / 3
-"""Of the calls to Stream that fail."""
-
-
-def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = False) -> Figures:
-    """
-    Kill so many times.
-
-    Args:
-        kills: Each of the master and its workers at once.
-        database: `sqlite` or `postgresql`; the server itself stays up.
-        seed: Of the moments, the acts and Stream's failures, as far as threads let it.
-        hurry: In the end, let everything get older instead of waiting until it is.
-    """
-    faults = RandomFaults(random.Random(seed), _SHARE, LATEST)
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-proof-")))
-        stream = stack.enter_context(
-            StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}, faults=faults)
-        )
-        settings = {
-            "STREAM_BASE_URL": stream.url,
-            "TOKENSVC_STREAM__DELIVERY": "on",
-            "TOKENSVC_WORKERS": "2",
-            "TOKENSVC_LIMITS__SERVICE": "1000000/minute",
-            "TOKENSVC_DATABASE_URL": f"sqlite:///{folder / 'tokensvc.db'}",
-        }
-        if database == "postgresql":
-            server = PostgresServer()
-            stack.callback(server.remove)
-            settings["TOKENSVC_DATABASE_URL"] = migrated(server.fresh_url())
-            settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
-        proof = Proof(folder, stream, settings, seed=seed, hurry=hurry)
-        stack.callback(proof.close)
-        proof.run(kills)
-    return proof.figures
+from proofs.report import DATABASES, parser, report
+from testing.runs import crash
 
 
 def main() -> int:
-    """Prove it, print the figures; 1 when it does not hold."""
-    parser = argparse.ArgumentParser(prog="python -m proofs.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    figures = prove(options.kills, database=options.database, seed=options.seed)
-    print("\n".join(figures.lines()))
-    print("acts survive crashes: " + ("holds" if figures.holds else "DOES NOT HOLD"))
-    return 0 if figures.holds else 1
+    """Run the proof. Return the exit status."""
+    options = parser("crash")
+    options.add_argument("--kills", type=int, default=200, help="number of crashes")
+    options.add_argument("--database", choices=DATABASES, default="sqlite")
+    options.add_argument("--seed", type=int, default=0, help="seed of the random numbers")
+    given = options.parse_args()
+    return report("crash", [crash.prove(given.kills, database=given.database, seed=given.seed)])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from proofs import crash
-from proofs.acting import Subject
-from proofs.crash_figures import PAIRS, Figures
+from testing.runs import crash
+from testing.runs.crash_actors import Subject
+from testing.runs.crash_figures import PAIRS, Figures
 
 pytestmark = pytest.mark.slow
 

@@ -1,13 +1,12 @@
-"""What the security model says is so: its tests exist, its lines are tried, its proofs run."""
+"""`docs/security-model.md` and the tree agree: its tests, its lines and its proofs exist."""
 
 import ast
 import re
 
 import pytest
 
-from proofs import ablation
-from proofs.__main__ import PROOFS
-from proofs.ablations import ABLATIONS, Ablation
+from testing.runs import PROOFS, ablation
+from testing.runs.ablations import ABLATIONS, Ablation
 from testing.service import ROOT
 
 PAGE = (ROOT / "docs/security-model.md").read_text()
@@ -15,56 +14,52 @@ TESTS = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 
 
 def functions(path: str) -> set[str]:
-    """Give the names of a file's functions."""
+    """Return the names of a file's functions."""
     tree = ast.parse((ROOT / path).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def rows(section: str) -> list[str]:
-    """Give the rows of a section's table."""
+    """Return the rows of a section's table."""
     lines = PAGE.partition(f"## {section}\n")[2].partition("\n## ")[0].splitlines()
     return [line for line in lines if line.startswith("| ")][2:]
 
 
 @pytest.mark.parametrize(("path", "name"), TESTS)
-def test_each_promise_has_its_test(path: str, name: str) -> None:
-    """The test that a promise names is there."""
+def test_named_test_exists(path: str, name: str) -> None:
     assert name in functions(path)
 
 
 def test_every_promise_names_a_test() -> None:
-    """No row of the table of promises is without one."""
     promises = rows("What is promised")
     assert len(promises) > 10
     assert [row for row in promises if "::test_" not in row] == []
 
 
-@pytest.mark.parametrize("each", ABLATIONS, ids=lambda each: each.name)
-def test_each_line_that_is_tried_is_there(each: Ablation) -> None:
-    """It stands in its file once; its test exists; the page tells why it is needed."""
-    assert (ROOT / each.file).read_text().count(each.old) == 1
-    path, name = each.test.split("::")
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)
+def test_line_of_an_ablation_exists_once(ablation: Ablation) -> None:
+    """Its test exists, and the page explains it."""
+    assert (ROOT / ablation.file).read_text().count(ablation.old) == 1
+    path, name = ablation.test.split("::")
     assert name.partition("[")[0] in functions(path)
-    assert f"| {each.name.partition(',')[0]} | `" in PAGE
+    assert f"| {ablation.name.partition(',')[0]} | `" in PAGE
 
 
-def test_no_line_is_only_claimed() -> None:
-    """Each line of the page is one that is tried."""
+def test_every_line_of_the_page_has_an_ablation() -> None:
     stated = {row.split(" | ")[0].strip("| ") for row in rows("What it rests on")}
-    assert stated == {each.name.partition(",")[0] for each in ABLATIONS}
+    assert stated == {ablation.name.partition(",")[0] for ablation in ABLATIONS}
 
 
-def test_proofs_are_those_of_the_page() -> None:
-    """The page lists what `python -m proofs` runs, and each is there."""
+def test_page_lists_all_proofs() -> None:
     assert re.findall(r"\| `python -m proofs\.(\w+)` \|", PAGE) == list(PROOFS)
     for name in PROOFS:
         assert (ROOT / "proofs" / f"{name}.py").exists()
 
 
-def test_a_line_that_is_gone_is_missed() -> None:
-    """One of them is tried for real: the copy is changed, its test fails, the copy is as before."""
-    (floor,) = [each for each in ABLATIONS if each.name == "floor"]
+def test_removed_line_fails_its_test() -> None:
+    """One ablation as an example. The copy is restored after it."""
+    (floor,) = [item for item in ABLATIONS if item.name == "floor"]
     with ablation.copied_tree() as tree:
-        assert ablation.run(tree, [floor.test], expected=0)
-        assert ablation.try_one(tree, floor)
-        assert ablation.run(tree, [floor.test], expected=0)
+        assert ablation.run(tree, [floor.test], expected=ablation.PASSED)
+        assert ablation.is_noticed(tree, floor)
+        assert ablation.run(tree, [floor.test], expected=ablation.PASSED)

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from proofs.rotation import prove
-from proofs.rotation_fleet import Fleet
-from proofs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
+from testing.runs.rotation import prove
+from testing.runs.rotation_fleet import Fleet
+from testing.runs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
 
 pytestmark = pytest.mark.slow
 

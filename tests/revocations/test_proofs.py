@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from proofs import clocks, leak, second
+from testing.runs import clocks, leak, second
 
 pytestmark = pytest.mark.slow
 

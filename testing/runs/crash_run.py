@@ -10,10 +10,10 @@ from typing import Any
 
 import urllib3
 
-from proofs.acting import Actor, Subject, read_state
-from proofs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
 from testing.doubles.faults import RandomFaults
 from testing.doubles.stream import StreamDouble
+from testing.runs.crash_actors import Actor, Subject, read_state
+from testing.runs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
 from testing.service import start_service
 from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
@@ -215,7 +215,7 @@ class Proof:
             subjects = [subject.user_id or rules.APP for subject in self._subjects]
             for kind in ("app", "profile", "user"):  # in the order in which senders wait
                 store.lock(tx, kind, subjects)
-            columns = {name: deliveries.c[name] - rules.RESEND for name in times}
+            columns = {name: deliveries.c[name] - rules.RESEND_SECONDS for name in times}
             tx.execute(deliveries.update().values(columns))
 
     def _compare(self, subject: Subject) -> None:

@@ -147,7 +147,7 @@ def running_fleet(
         settings: Environment variables beside the usual ones.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-proof-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-run-")))
         stream = stack.enter_context(StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}))
         issuer = stack.enter_context(IssuerDouble())
         settings = {

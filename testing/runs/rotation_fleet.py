@@ -14,12 +14,12 @@ from typing import Any
 
 import urllib3
 
-from proofs.fleet import migrated
-from proofs.steady_load import Credentials, SteadyClient
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.postgres import PostgresServer
 from testing.rotation import basic, command
+from testing.runs.fleet import migrated
+from testing.runs.steady_load import Credentials, SteadyClient
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from tokensvc.keys.vault import Vault
 
@@ -124,7 +124,7 @@ class Fleet:
 
 def start_fleet(stack: contextlib.ExitStack, database: str, issuer: IssuerDouble) -> Fleet:
     """Start instances, one on SQLite and two on PostgreSQL, whose backend has its first secret."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-proof-")))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-run-")))
     stream = stack.enter_context(StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}))
     settings = {
         "STREAM_BASE_URL": stream.url,

@@ -1,0 +1,16 @@
+"""
+Runs of the real service that show a promise: long ones for `proofs/`, short ones for tests.
+
+Each module has a function `prove()`. It returns the figures of a run: `holds` is whether they show
+the promise, `lines()` yields them as text.
+"""
+
+PROOFS = {
+    "leak": "no token is minted after the response to a revocation",
+    "second": "a sign-in directly after a revocation works, at any time of a second",
+    "clocks": "different clocks and slow commits leak no token",
+    "crash": "actions survive crashes, in the database and at Stream",
+    "rotation": "rotation under load fails no request",
+    "ablation": "a test fails without each line that keeps a promise",
+}
+"""The promise of each proof: `python -m proofs.NAME`."""
