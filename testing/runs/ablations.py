@@ -157,8 +157,7 @@ ABLATIONS = (
         'store.mark_pending(tx, "profile", user_id, now)\n',
         'store.mark_pending(tx, "profile", user_id, now)\n'
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/delivery/test_profiles.py"
-        "::test_a_profile_is_whole_or_not_at_all[sqlite-audit_events]",
+        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-audit_events]",
     ),
     Ablation(
         "same transaction: the delivery",
@@ -182,7 +181,7 @@ ABLATIONS = (
         "profile_store.write(tx, user_id, profile, now)\n",
         "profile_store.write(tx, user_id, profile, now)\n"
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/delivery/test_profiles.py::test_a_profile_is_whole_or_not_at_all[sqlite-deliveries]",
+        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
     ),
     Ablation(
         "append-only trail",
@@ -224,28 +223,28 @@ ABLATIONS = (
         "tokensvc/delivery/store.py",
         "return (*_is_in(queue), _columns.due_at <= now, is_free)",
         "return (*_is_in(queue), _columns.due_at <= now, is_free | sa.true())",
-        "tests/delivery/test_store.py::test_due_is_what_is_open_free_and_late_enough",
+        "tests/delivery/test_store.py::test_due_rows_are_open_and_not_leased",
     ),
     Ablation(
         "a lease is its holder's",
         "tokensvc/delivery/rules.py",
-        "if row.lease_until != sent.lease_until:",
-        "if row.lease_until != sent.lease_until and not row.subject:",
-        "tests/delivery/test_failures.py::test_a_sender_that_slept_does_not_win",
+        "if row.lease_until != leased.lease_until:",
+        "if row.lease_until != leased.lease_until and not row.subject:",
+        "tests/delivery/test_failures.py::test_suspended_sender_does_not_win",
     ),
     Ablation(
         "a lease that ran out was a lost call",
         "tokensvc/delivery/rules.py",
         "resend_at=resend_time(now) if lost else row.resend_at",
         "resend_at=row.resend_at",
-        "tests/delivery/test_rules.py::test_a_lease_that_ran_out_was_a_lost_call",
+        "tests/delivery/test_rules.py::test_expired_lease_is_a_lost_call",
     ),
     Ablation(
         "resend_at",
         "tokensvc/delivery/rules.py",
-        "if row.resend_at is not None and sent.at < row.resend_at:",
-        "if row.resend_at is None and sent.at < 0:",
-        "tests/delivery/test_failures.py::test_after_a_lost_answer_the_state_goes_again_and_once_more",
+        "if row.resend_at is not None and read_at < row.resend_at:",
+        "if row.resend_at is None and read_at < 0:",
+        "tests/delivery/test_failures.py::test_state_is_resent_twice_after_a_lost_response",
     ),
     Ablation(
         "the ring of the moment",

@@ -32,7 +32,6 @@ BYSTANDER = "bystander"
 CUT_OFF = "revoke_tokens_issued_before"
 
 _SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "tokens:mint")
-_OPEN = [DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT]
 _PATIENCE = rules.LEASE_SECONDS + 2 * rules.RESEND_SECONDS + LATEST + 60
 
 
@@ -203,7 +202,7 @@ class Proof:
 
     def _is_told(self) -> bool:
         with self._database.read() as connection:
-            waiting = store.listed(connection, kind=None, states=_OPEN, limit=1000)
+            waiting = store.listed(connection, kind=None, states=rules.OPEN_STATES, limit=1000)
         if waiting and self._hurry:
             self._stream.calls.wait_until_done()
             self._grow_older("due_at", "resend_at", "absent_since")

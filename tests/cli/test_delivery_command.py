@@ -1,4 +1,4 @@
-"""`tokensvc delivery`: what Stream has not been told, for people and machines, and trying again."""
+"""`tokensvc delivery`: list what Stream does not have yet, and retry."""
 
 import getpass
 import time
@@ -13,14 +13,14 @@ from tokensvc.delivery import store
 
 @pytest.fixture
 def database(tokensvc, tmp_path):
-    """Give the database of the commands, with deliveries in each state."""
+    """Yield the database of the commands, with deliveries in each state."""
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
     assert tokensvc("migrate").code == 0
     opened = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
     now = time.time()
     with opened.write() as tx:
         store.mark_pending(tx, "app", "", now)
-        for state in ("pending", "failed", "absent", "moot", "applied"):
+        for state in ("pending", "failed", "absent", "obsolete", "applied"):
             store.mark_pending(tx, "user", state, now)
             columns = {"state": state, "due_at": int(now) + 500, "attempts": 3}
             tx.execute(deliveries.update().where(deliveries.c.subject == state).values(columns))
@@ -36,14 +36,14 @@ def rows(database, **columns):
         return connection.execute(sa.select(deliveries).filter_by(**columns)).all()
 
 
-def test_what_is_open_is_listed(tokensvc, database):
-    """Everyone's act, users' and profiles that wait; what is applied or moot only if asked for."""
+def test_list_shows_open_deliveries(tokensvc, database):
+    """Deliveries that are applied or obsolete are listed only on demand."""
     ended = tokensvc("delivery", "list")
     assert ended.code == 0
     lines = ended.out.splitlines()
     assert lines[0].split() == ["WHAT", "USER", "STATE", "SINCE", "NEXT", "TRY", "TRIED", "ERROR"]
-    told = {tuple(line.split()[:2]) for line in lines[1:] if not line.startswith("everyone")}
-    assert told == {
+    shown = {tuple(line.split()[:2]) for line in lines[1:] if not line.startswith("everyone")}
+    assert shown == {
         ("cut-off", "pending"),
         ("cut-off", "failed"),
         ("cut-off", "absent"),
@@ -53,36 +53,40 @@ def test_what_is_open_is_listed(tokensvc, database):
 
 
 @pytest.mark.sec(58)
-def test_streams_words_steer_no_terminal(tokensvc, database):
-    """An error is shown as text, whatever is in it."""
+def test_error_of_stream_is_escaped(tokensvc, database):
+    """Control characters do not reach the terminal."""
     out = tokensvc("delivery", "list", "--state", "failed").out
     assert "\\x1b[31mno\\nuser" in out
     assert "\x1b" not in out
 
 
-def test_machines_read_json(tokensvc, database):
-    """Every column, filtered by kind and state, at most so many."""
-    (row,) = tokensvc("delivery", "list", "--kind", "user", "--state", "moot", "--json").json
-    assert (row["subject"], row["state"], row["version"], row["attempts"]) == ("moot", "moot", 1, 3)
+def test_json_list_has_all_columns_and_is_filtered(tokensvc, database):
+    (row,) = tokensvc("delivery", "list", "--kind", "user", "--state", "obsolete", "--json").json
+    assert (row["subject"], row["state"], row["version"], row["attempts"]) == (
+        "obsolete",
+        "obsolete",
+        1,
+        3,
+    )
     found = tokensvc("delivery", "list", "--limit", "2", "--json").json
     assert len(found) == 2
-    both = tokensvc("delivery", "list", "--state", "moot", "--state", "applied", "--json").json
-    assert {row["state"] for row in both} == {"moot", "applied"}
+    both = tokensvc("delivery", "list", "--state", "obsolete", "--state", "applied", "--json").json
+    assert {row["state"] for row in both} == {"obsolete", "applied"}
 
 
-def test_retry_makes_due_what_waits(tokensvc, database):
-    """What has failed or waits for another attempt; not what waits for its user."""
+def test_retry_makes_failed_and_pending_deliveries_due(tokensvc, database):
+    """Deliveries of absent users keep waiting."""
     assert tokensvc("delivery", "retry", "--json").json == {"due": 2}
     assert rows(database, subject="failed", kind="user")[0].due_at <= time.time()
     assert rows(database, subject="pending")[0].due_at <= time.time()
     assert rows(database, subject="absent")[0].due_at > time.time()
 
 
-def test_named_states_are_sent_again(tokensvc, database):
-    """Also those that Stream is known to hold, and everyone's."""
-    ended = tokensvc("delivery", "retry", "applied", "moot", "nobody", "--app")
+def test_retry_of_named_users_sends_their_states_again(tokensvc, database):
+    """Applied states too, and the app's."""
+    ended = tokensvc("delivery", "retry", "applied", "obsolete", "nobody", "--app")
     assert ended.out == "3 due now.\n"
-    for subject in ("applied", "moot"):
+    for subject in ("applied", "obsolete"):
         (row,) = rows(database, subject=subject)
         assert (row.state, row.version) == ("pending", 2)
     assert rows(database, kind="app")[0].version == 2
@@ -96,29 +100,27 @@ def events(database):
 
 
 @pytest.mark.sec(59)
-def test_what_is_sent_again_is_audited(tokensvc, database):
-    """Each user once, whatever is sent of them, and everyone; nobody of whom nothing is known."""
+def test_retry_of_named_users_is_audited(tokensvc, database):
+    """One event for each user with a delivery, and one for the app."""
     with database.write() as tx:
         store.mark_pending(tx, "user", "ada", time.time())
         store.mark_pending(tx, "profile", "ada", time.time())
-    tokensvc("delivery", "retry", "ada", "moot", "nobody", "--app", "--reason", "by hand")
+    tokensvc("delivery", "retry", "ada", "obsolete", "nobody", "--app", "--reason", "by hand")
     operator = f"cli:{getpass.getuser()}"
     assert events(database) == [
-        (operator, each, "by hand") for each in ("delivery:app", "ada", "moot")
+        (operator, subject, "by hand") for subject in ("delivery:app", "ada", "obsolete")
     ]
 
 
 @pytest.mark.sec(59)
-def test_a_retry_of_everything_is_audited(tokensvc, database):
-    """Once, and only where it has changed when something is tried."""
+def test_retry_of_everything_is_audited_if_it_changes_something(tokensvc, database):
     for _ in range(2):
         tokensvc("delivery", "retry", "--reason", "mended")
     assert events(database) == [(f"cli:{getpass.getuser()}", "delivery:due", "mended")]
 
 
-def test_nothing_to_show_is_said(tokensvc, database):
-    """An empty table would leave a person wondering; so would a service that tells nobody."""
-    ended = tokensvc("delivery", "list", "--kind", "app", "--state", "moot")
+def test_empty_list_and_delivery_off_are_explained(tokensvc, database):
+    ended = tokensvc("delivery", "list", "--kind", "app", "--state", "obsolete")
     assert "Nothing to show" in ended.out
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "off"
     ended = tokensvc("delivery", "list")

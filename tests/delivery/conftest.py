@@ -1,4 +1,4 @@
-"""A sender between a real database and the Stream double, and time that a test moves."""
+"""A sender between a real database and the Stream double, with time that a test moves."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ _TIMES = ("due_at", "lease_until", "resend_at", "absent_since", "updated_at")
 
 
 class World:
-    """The service's side of deliveries, and Stream's."""
+    """The service's side of deliveries, and Stream's side."""
 
     def __init__(self, database, clock, stream) -> None:
         self.database = database
@@ -49,7 +49,7 @@ class World:
         self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)
 
     def another_sender(self) -> Sender:
-        """Give a sender as another process has one."""
+        """Return a sender like that of another process."""
         return Sender(
             database=self.database,
             clock=self.now,
@@ -61,7 +61,7 @@ class World:
         )
 
     def pass_time(self, seconds: int) -> None:
-        """Let time pass: where the clock is PostgreSQL's own, everything gets older instead."""
+        """Let time pass. PostgreSQL has its own clock: there all rows become older instead."""
         self.monotonic += seconds
         self.clock.now += seconds
         if self.database.dialect == "sqlite":
@@ -81,31 +81,31 @@ class World:
             )
 
     def almost(self, seconds: int) -> int:
-        """Give less, by more than PostgreSQL's own clock can move on during a test."""
+        """Return fewer seconds, by more than PostgreSQL's clock can advance during a test."""
         return seconds - (1 if self.database.dialect == "sqlite" else 25)
 
-    def deliver(self, sender: Sender | None = None, *, limit: int = 50) -> int:
-        """Step until there is nothing to do, and give the steps."""
+    def deliver(self, sender: Sender | None = None, *, limit: int = 400) -> int:
+        """Step until there is nothing to do, and return the number of steps."""
         for steps in range(limit):
             if not (sender or self.sender).step():
                 return steps
-        raise AssertionError(f"still at it after {limit} steps")
+        raise AssertionError(f"not finished after {limit} steps")
 
     def revoke(self, user_id: str | None) -> str:
-        """Revoke, and give the cut-off as Stream reads it."""
+        """Revoke, and return the cut-off in Stream's format."""
         state = self.revocations.revoke(Target(user_id), CONTEXT)
         return rfc3339(state.tokens_valid_after)
 
     def cut_off(self, user_id: str | None) -> str | None:
-        """Give the cut-off that stands here, as Stream reads it."""
+        """Return the service's cut-off in Stream's format."""
         return rfc3339(self.revocations.state(Target(user_id)).tokens_valid_after)
 
     def undo(self, user_id: str | None) -> None:
-        act = self.revocations.state(Target(user_id)).revocation
-        self.revocations.undo(Target(user_id), act.id, CONTEXT)
+        revocation = self.revocations.state(Target(user_id)).revocation
+        self.revocations.undo(Target(user_id), revocation.id, CONTEXT)
 
     def row(self, kind: str, subject: str = "") -> Any:
-        """Give a delivery's row."""
+        """Return a delivery's row."""
         with self.database.read() as connection:
             return connection.execute(
                 sa.select(deliveries).filter_by(kind=kind, subject=subject)
@@ -116,21 +116,21 @@ class World:
             return store.status(connection, kind, subject).state
 
     def at_stream(self, user_id: str) -> str | None:
-        """Give the cut-off that Stream holds of a user."""
+        """Return the cut-off that Stream has for a user."""
         return self.stream.app.users[user_id].get(CUT_OFF)
 
     def have(self, *user_ids: str) -> None:
-        """Let Stream have users."""
+        """Create users at Stream."""
         for user_id in user_ids:
             self.stream.app.users[user_id] = {"id": user_id, "role": "user"}
 
     def routes(self) -> list[str]:
-        """Give what Stream was called for, in order."""
+        """Return the routes of Stream's calls in order."""
         return [call.route for call in self.stream.calls.all()]
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
-        """Let the sender do a step in another thread, which ends with the block."""
+        """Run one step of the sender in another thread, which ends with the block."""
         failures = []
 
         def step() -> None:
@@ -156,12 +156,12 @@ def stream() -> Iterator[StreamDouble]:
 
 @pytest.fixture
 def world(database, clock, stream) -> World:
-    """Give a world on either database."""
+    """Return a world on each database."""
     return World(database, clock, stream)
 
 
 @pytest.fixture
 def ada(world) -> World:
-    """Give a world whose Stream has ada."""
+    """Return a world whose Stream has ada."""
     world.have("ada")
     return world

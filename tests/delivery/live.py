@@ -1,4 +1,4 @@
-"""The running service beside a Stream double, with a backend that may do everything here."""
+"""The running service with a Stream double, and a backend with all scopes."""
 
 import json
 import os
@@ -32,7 +32,7 @@ CUT_OFF = "revoke_tokens_issued_before"
 
 @dataclass
 class World:
-    """The service, its settings beside the usual ones, its database and its Stream."""
+    """The service, its additional settings, its database and its Stream."""
 
     folder: Path
     settings: dict[str, str]
@@ -43,7 +43,7 @@ class World:
 
     @property
     def client(self) -> Client:
-        """Give the backend, whose every request is held against the contract."""
+        """Return a client of the backend that checks each request against the contract."""
         return Client(self.service.base_url, self.credentials)
 
     @property
@@ -51,7 +51,7 @@ class World:
         return settings_environ(self.folder, **self.settings)
 
     def call(self, method: str, path: str, **headers: str) -> Any:
-        """Do something as the backend, and give the answer's body."""
+        """Send a request as the backend, and return the body of the response."""
         answer = urllib3.request(
             method,
             self.service.base_url + path,
@@ -66,7 +66,7 @@ class World:
         return self.call("POST", f"/v1/users/{user_id}/revocations", **headers)
 
     def readiness(self) -> Any:
-        """Give what an operator sees of `/readyz`."""
+        """Return status and body of `/readyz` as an operator sees them."""
         answer = urllib3.request(
             "GET",
             f"{self.service.base_url}/readyz",
@@ -76,12 +76,12 @@ class World:
         return answer.status, answer.json()
 
     def check(self, name: str) -> Any:
-        """Give what one check of `/readyz` has found."""
+        """Return the result of one check of `/readyz`."""
         checks = self.readiness()[1]["checks"]
         return next(check for check in checks if check["name"] == name)
 
     def command(self, *arguments: str) -> Ended:
-        """Run a command on the service's settings."""
+        """Run a command with the service's settings."""
         return run_command(self.folder, self.environ, *arguments)
 
     @contextmanager
@@ -102,7 +102,7 @@ class World:
             process.wait(timeout=30)
 
     def log(self, event: str) -> list[dict[str, Any]]:
-        """Give the lines of the service's log that are about an event."""
+        """Return the lines of an event in the service's log."""
         lines = self.service.log_path.read_text().splitlines()
         found = (json.loads(line) for line in lines if line.startswith("{"))
         return [line for line in found if line.get("event") == event]

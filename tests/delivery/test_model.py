@@ -1,9 +1,9 @@
 """
-Any order of acts, calls, crashes and late landings, against a Stream of one value.
+Random orders of actions, calls, crashes and late effects, against a Stream of one value.
 
-The rules alone, with senders that do what `Sender` does with them. What is checked: while a
-delivery is `applied`, Stream holds the current state and nothing under way can change that; and
-when failures end, it gets there.
+Only the rules are tested, with senders that use them as `Sender` does. Checked is that while a
+delivery is `applied`, Stream has the current state and no call in progress can change that, and
+that the delivery becomes `applied` when failures end.
 """
 
 import random
@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tokensvc.delivery import rules
-from tokensvc.delivery.outcome import Outcome, Result
-from tokensvc.delivery.rules import Delivery, DeliveryState, Sent
+from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryState
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 START = 1_800_000_000
-OPEN = {DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT}
-RESULTS = [Result.DONE] * 6 + [Result.UNKNOWN] * 4 + [Result.NOT_DELIVERED, Result.REFUSED]
-RESULTS += [Result.NOT_ATTEMPTED]
+RESULTS = [CallStatus.DONE] * 6 + [CallStatus.UNKNOWN] * 4
+RESULTS += [CallStatus.NOT_DELIVERED, CallStatus.REFUSED, CallStatus.NOT_ATTEMPTED]
 LANDS = ["now", "late", "never"]
 WAITS = [0.3, 1, 5, 29, 31, 31, 59, 61, 61, 61]
 
@@ -26,31 +25,32 @@ WAITS = [0.3, 1, 5, 29, 31, 31, 59, 61, 61, 61]
 @dataclass
 class Holder:
     """
-    A sender that holds, or held, the row.
+    A sender that has, or had, the row's lease.
 
     Attributes:
-        result: What came of its call, once it has called.
+        leased: Row as it was leased.
+        result: Result of the call, after the call.
     """
 
-    sent: Sent
+    leased: Delivery
     value: int
-    result: Result | None = None
+    result: CallStatus | None = None
 
 
 @dataclass
 class UnderWay:
-    """A call whose answer was lost, and which may land."""
+    """A call whose response was lost and that may take effect."""
 
     value: int
     until: float
 
 
 class History:
-    """One row, its Stream, and what chance does to them. Its value is the number of acts."""
+    """One row, its Stream, and random events. The value is the number of actions."""
 
     def __init__(self, random_fraction: random.Random) -> None:
         self.random_fraction = random_fraction
-        self.told: list[str] = []
+        self.events: list[str] = []
         self.now = float(START)
         self.value = 1
         self.at_stream = 0
@@ -72,21 +72,21 @@ class History:
         )
 
     def run(self, steps: int) -> None:
-        events = [self.act, self.wait, self.claim, self.claim, self.call, self.call]
-        events += [self.settle, self.settle, self.crash, self.renew, self.land]
+        choices = [self.act, self.wait, self.claim, self.claim, self.call, self.call]
+        choices += [self.settle, self.settle, self.crash, self.land]
         for _ in range(steps):
-            event = self.random_fraction.choice(events)
-            self.told.append(event.__name__)
+            event = self.random_fraction.choice(choices)
+            self.events.append(event.__name__)
             event()
             self.check()
         self.end_well()
 
     def check(self) -> None:
-        # What a sender that slept has sent shows when it writes that down.
-        slept = any(each.result and not self.is_holder(each) for each in self.holders)
+        # The call of a suspended sender is noticed when it applies the result.
+        slept = any(holder.result and not self.is_holder(holder) for holder in self.holders)
         if self.row.state is DeliveryState.APPLIED and not slept:
             values = {self.at_stream, *(call.value for call in self.under_way)}
-            assert values == {self.value}, self.told
+            assert values == {self.value}, self.events
 
     def act(self) -> None:
         self.value += 1
@@ -101,27 +101,19 @@ class History:
 
     def claim(self) -> None:
         row = self.row
-        is_due = row.state in OPEN and row.due_at <= self.now
+        is_due = row.state in OPEN_STATES and row.due_at <= self.now
         if is_due and (row.lease_until is None or row.lease_until <= self.now):
             self.row = rules.lease(row, self.now)
             self.hold()
 
-    def renew(self) -> None:
-        for holder in self.holders:
-            if self.is_holder(holder) and holder.result is None:
-                self.holders.remove(holder)
-                self.row = rules.renewed(self.row, self.now)
-                self.hold()
-                return
-
     def call(self) -> None:
-        """Send what was read, which may be long ago."""
+        """Send what was read, perhaps long ago."""
         ready = [holder for holder in self.holders if holder.result is None]
         if ready:
             holder = self.one_of(ready)
             holder.result = self.random_fraction.choice(RESULTS)
-            if holder.result in {Result.DONE, Result.UNKNOWN}:
-                self.go_out(holder, "now" if holder.result is Result.DONE else None)
+            if holder.result in {CallStatus.DONE, CallStatus.UNKNOWN}:
+                self.go_out(holder, "now" if holder.result is CallStatus.DONE else None)
 
     def settle(self) -> None:
         called = [holder for holder in self.holders if holder.result is not None]
@@ -131,18 +123,18 @@ class History:
             self.pass_time(self.random_fraction.choice([0.0, 0.1, 5.0]))
             self.row = rules.apply_outcome(
                 self.row,
-                holder.sent,
-                Outcome(holder.result or Result.DONE),
+                holder.leased,
+                StreamResponse(holder.result or CallStatus.DONE),
                 now=self.now,
                 random_fraction=self.random_fraction.random(),
                 cut_off=START,
             )
 
     def crash(self) -> None:
-        """Be killed when the call has gone out."""
+        """Kill a sender after it has sent the call."""
         if self.holders:
             holder = self.holders[-1]
-            # Who lost the lease and dies between two lines of code leaves nothing to be found.
+            # A sender that has lost its lease and dies between two lines cannot be noticed.
             if self.is_holder(holder):
                 self.holders.remove(holder)
                 if holder.result is None:
@@ -154,29 +146,27 @@ class History:
             self.at_stream = call.value
 
     def end_well(self) -> None:
-        """When nothing fails any more, Stream gets the latest state and keeps it."""
+        """Let all failures end: Stream gets the latest state and keeps it."""
         for _ in range(20):
             for holder in self.holders:
                 if holder.result is None:
-                    holder.result = Result.DONE
+                    holder.result = CallStatus.DONE
                     self.go_out(holder, "now")
             while self.holders:
                 self.settle()
             while self.under_way:
                 self.land()
-            if self.row.state not in OPEN:
+            if self.row.state not in OPEN_STATES:
                 break
             self.pass_time(
                 max(0, self.row.due_at - self.now, (self.row.lease_until or 0) - self.now)
             )
             self.claim()
-        assert self.row.state is DeliveryState.APPLIED, self.told
+        assert self.row.state is DeliveryState.APPLIED, self.events
         self.check()
 
     def hold(self) -> None:
-        assert self.row.lease_until is not None
-        sent = Sent(self.row.version, self.row.lease_until, self.now)
-        self.holders.append(Holder(sent, self.value))
+        self.holders.append(Holder(self.row, self.value))
 
     def go_out(self, holder: Holder, lands: str | None) -> None:
         lands = lands or self.random_fraction.choice(LANDS)
@@ -186,7 +176,7 @@ class History:
             self.under_way.append(UnderWay(holder.value, self.now + rules.RESEND_SECONDS))
 
     def one_of(self, holders: list[Holder]) -> Holder:
-        """Let those sleep who came first, mostly."""
+        """Prefer the latest, so that the others are suspended for long."""
         return (
             holders[-1]
             if self.random_fraction.random() < 0.8
@@ -194,7 +184,7 @@ class History:
         )
 
     def is_holder(self, holder: Holder) -> bool:
-        return holder.sent.lease_until == self.row.lease_until
+        return holder.leased.lease_until == self.row.lease_until
 
 
 def histories(number: int) -> None:
@@ -202,14 +192,15 @@ def histories(number: int) -> None:
         History(random.Random(seed)).run(60)
 
 
-def test_applied_is_true_and_reached():
-    """`applied` is never said too early, and comes when failures end."""
+def test_applied_is_correct_and_is_reached():
     histories(20_000)
 
 
 def forget_resend(monkeypatch):
     done = rules._done
-    monkeypatch.setattr(rules, "_done", lambda row, sent: done(replace(row, resend_at=None), sent))
+    monkeypatch.setattr(
+        rules, "_done", lambda row, leased: done(replace(row, resend_at=None), leased)
+    )
 
 
 def forget_lost_leases(monkeypatch):
@@ -217,35 +208,29 @@ def forget_lost_leases(monkeypatch):
     monkeypatch.setattr(rules, "lease", lambda row, now: lease(replace(row, lease_until=None), now))
 
 
-def forget_whose_it_is(monkeypatch):
+def forget_the_lease(monkeypatch):
     apply_outcome = rules.apply_outcome
 
-    def of_anybody(row, sent, outcome, **rest):
-        return apply_outcome(row, replace(sent, lease_until=row.lease_until), outcome, **rest)
+    def of_any_lease(row, leased, response, **rest):
+        return apply_outcome(row, replace(leased, lease_until=row.lease_until), response, **rest)
 
-    monkeypatch.setattr(rules, "apply_outcome", of_anybody)
+    monkeypatch.setattr(rules, "apply_outcome", of_any_lease)
 
 
 def forget_the_version(monkeypatch):
     apply_outcome = rules.apply_outcome
 
-    def of_any_version(row, sent, outcome, **rest):
-        return apply_outcome(row, replace(sent, version=row.version), outcome, **rest)
+    def of_any_version(row, leased, response, **rest):
+        return apply_outcome(row, replace(leased, version=row.version), response, **rest)
 
     monkeypatch.setattr(rules, "apply_outcome", of_any_version)
 
 
 @pytest.mark.parametrize(
-    "forget",
-    [
-        forget_resend,
-        forget_lost_leases,
-        forget_whose_it_is,
-        forget_the_version,
-    ],
+    "forget", [forget_resend, forget_lost_leases, forget_the_lease, forget_the_version]
 )
-def test_each_rule_is_needed(forget, monkeypatch):
-    """Each of these keeps the promise: without it some history breaks it."""
+def test_each_rule_is_necessary(forget, monkeypatch):
+    """Without the rule some history breaks the promise."""
     forget(monkeypatch)
     with pytest.raises(AssertionError):
         histories(20_000)

@@ -1,4 +1,4 @@
-"""How often Stream is called while it does not answer, or asks for a pause; and who is told."""
+"""The frequency of calls while Stream does not respond or asks for a pause."""
 
 from dataclasses import replace
 
@@ -10,8 +10,8 @@ from tokensvc.stream.api import StreamApi
 ROUTE = "PATCH /users"
 
 
-def test_after_four_minutes_of_outage_somebody_should_look(ada):
-    """Then it has failed, is shown and logged, and goes on being tried once a minute."""
+def test_delivery_is_failed_after_four_minutes_of_outage(ada):
+    """The operator is warned, and the delivery is retried once a minute."""
     ada.stream.faults.refuse(ROUTE, times=None)
     ada.revoke("ada")
     for _ in range(6):
@@ -22,8 +22,8 @@ def test_after_four_minutes_of_outage_somebody_should_look(ada):
         ada.deliver()
         ada.pass_time(61)
     assert ada.state("user", "ada") == "failed"
-    (trouble,) = ada.deliveries.warnings()
-    assert trouble.startswith("1 failed")
+    (warning,) = ada.deliveries.warnings()
+    assert warning.startswith("1 failed")
     ada.stream.faults.clear()
     ada.deliver()
     ada.pass_time(RESEND_SECONDS + 2)
@@ -32,17 +32,16 @@ def test_after_four_minutes_of_outage_somebody_should_look(ada):
     assert ada.deliveries.warnings() == []
 
 
-def test_what_is_due_and_not_tried_is_shown(ada):
-    """Without any sender at work, an operator is told after a minute."""
+def test_operator_is_warned_if_no_sender_runs(ada):
+    """After a minute."""
     ada.revoke("ada")
     assert ada.deliveries.warnings() == []
     ada.pass_time(62)
-    (trouble,) = ada.deliveries.warnings()
-    assert "tokensvc worker" in trouble
+    (warning,) = ada.deliveries.warnings()
+    assert "tokensvc worker" in warning
 
 
-def test_a_rate_limit_is_respected(ada):
-    """`Retry-After` holds for every call of its kind, and for no other kind."""
+def test_retry_after_pauses_all_calls_of_one_kind(ada):
     ada.stream.fail_with(9, ROUTE, retry_after=40)
     ada.revoke("ada")
     ada.deliver()
@@ -53,18 +52,19 @@ def test_a_rate_limit_is_respected(ada):
     ada.pass_time(early)
     ada.deliver()
     assert ada.routes() == [ROUTE, "PATCH /app"]
-    assert ada.row("user", "bob").attempts == 0  # which is not bob's fault
+    assert ada.row("user", "bob").attempts == 0  # not because of bob
     ada.pass_time(42 - early)
     ada.deliver()
     assert ada.state("user", "ada") == ada.state("user", "bob") == "applied"
     assert ada.row("user", "ada").resend_at is None
 
 
-def test_where_every_answer_asks_for_a_pause_a_refused_batch_gets_smaller(world, monkeypatch):
-    """Else one user that Stream does not have would keep the others' cut-offs away for ever."""
+def test_refused_user_is_isolated_even_if_each_response_asks_for_a_pause(world, monkeypatch):
+    """One user whom Stream refuses must not delay the others permanently."""
     users = [f"u{number}" for number in range(8)]
-    world.have(*users)
-    for user_id in [*users, "gone"]:
+    world.have("bad", *users)
+    world.stream.app.unchangeable = {"bad"}
+    for user_id in [*users, "bad", "gone"]:
         world.revoke(user_id)
     call = StreamApi.set_cut_offs
     monkeypatch.setattr(StreamApi, "set_cut_offs", lambda *given: replace(call(*given), wait=10.0))
@@ -74,8 +74,7 @@ def test_where_every_answer_asks_for_a_pause_a_refused_batch_gets_smaller(world,
     assert {world.state("user", user_id) for user_id in users} == {"applied"}
 
 
-def test_a_used_up_rate_limit_is_respected(ada):
-    """The last call of a minute says so: the next one waits for the minute's end."""
+def test_used_up_rate_limit_pauses_until_its_reset(ada):
     ada.stream.clock.frozen_at = 1_800_000_000
     used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1800000030"}
     body = {"users": {"ada": {"id": "ada"}}, "duration": "1ms"}
@@ -93,8 +92,7 @@ def test_a_used_up_rate_limit_is_respected(ada):
     assert ada.routes() == [ROUTE, ROUTE]
 
 
-def test_failing_calls_come_less_and_less_often(ada):
-    """A Stream that is down is not hammered, however much there is to tell it."""
+def test_failing_calls_become_less_frequent(ada):
     ada.stream.faults.respond(Response(503, b""), times=None)
     for number in range(40):
         ada.have(f"u{number}")
@@ -105,8 +103,7 @@ def test_failing_calls_come_less_and_less_often(ada):
     assert len(ada.routes()) <= 12
 
 
-def test_the_operator_need_not_wait(ada):
-    """`retry` makes due now what waits for another attempt."""
+def test_retry_makes_failed_deliveries_due_now(ada):
     ada.stream.app.unchangeable = {"ada"}
     ada.revoke("ada")
     for _ in range(9):
@@ -120,8 +117,8 @@ def test_the_operator_need_not_wait(ada):
     assert ada.state("user", "ada") == "applied"
 
 
-def test_a_retry_is_taken_up_within_half_a_minute(ada):
-    """After however long an outage: so much a sender slows down by itself at most."""
+def test_retry_is_attempted_within_half_a_minute(ada):
+    """The longest pause of a sender after an outage of any length."""
     ada.stream.faults.refuse(ROUTE, times=None)
     ada.revoke("ada")
     for _ in range(40):

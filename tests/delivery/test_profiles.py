@@ -1,4 +1,4 @@
-"""Profiles go the way of acts, and never wipe a cut-off."""
+"""Profiles are delivered like actions, and never remove a cut-off."""
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ ACTOR = "svc.backend"
 
 @pytest.fixture
 def put(world):
-    """Give a function that sets ada's profile."""
+    """Return a function that sets ada's profile."""
 
     def put(**members):
         return world.deliveries.set_profile("ada", {"id": "ada", **members}, ACTOR)
@@ -23,8 +23,7 @@ def put(world):
     return put
 
 
-def test_a_new_user_is_created(world, put):
-    """Stream has no such user: the profile makes one, role and all."""
+def test_absent_user_is_created_with_all_members(world, put):
     state = put(name="Ada", role="moderator", teams=["red"])
     assert state.stream.state == "pending"
     assert state.profile == {"id": "ada", "name": "Ada", "role": "moderator", "teams": ["red"]}
@@ -35,8 +34,7 @@ def test_a_new_user_is_created(world, put):
     assert world.state("profile", "ada") == "applied"
 
 
-def test_a_known_user_is_changed_and_keeps_the_rest(world, put):
-    """What others have set stays, the cut-off above all."""
+def test_existing_user_keeps_other_members_and_the_cut_off(world, put):
     world.have("ada")
     world.stream.app.users["ada"]["color"] = "red"
     world.revoke("ada")
@@ -49,8 +47,8 @@ def test_a_known_user_is_changed_and_keeps_the_rest(world, put):
 
 
 @pytest.mark.parametrize("body", [{}, {"duration": "1ms"}, {"duration": "1ms", "users": {}}])
-def test_nobody_is_made_on_the_word_of_a_stranger(world, put, body):
-    """Something that is not Stream finds nobody: a known user would be replaced whole."""
+def test_response_of_a_proxy_creates_no_user(world, put, body):
+    """A server that is not Stream finds no users: an existing user would be replaced whole."""
     world.have("ada")
     world.stream.app.users["ada"]["color"] = "red"
     put(name="Ada")
@@ -64,8 +62,8 @@ def test_nobody_is_made_on_the_word_of_a_stranger(world, put, body):
     assert world.state("profile", "ada") == "applied"
 
 
-def test_what_a_profile_no_longer_has_is_taken_away(world, put):
-    """Changes are sent, so that what is left out must be named; what a server sets stays."""
+def test_members_of_previous_profiles_are_removed(world, put):
+    """Changes are sent, so that removed members must be named; server-only members stay."""
     put(name="Ada", color="red", role="admin")
     world.deliver()
     put(name="Ada", hat="black")
@@ -77,8 +75,8 @@ def test_what_a_profile_no_longer_has_is_taken_away(world, put):
     assert (ada["name"], ada["role"]) == ("Ada", "admin")
 
 
-def test_the_same_profile_changes_nothing(world, put):
-    """A repeat is neither sent nor audited; a number in the place of a truth value is a change."""
+def test_same_profile_changes_nothing(world, put):
+    """A number instead of a boolean is a change."""
     put(flag=True)
     world.deliver()
     assert put(flag=True).stream.state == "applied"
@@ -86,8 +84,8 @@ def test_the_same_profile_changes_nothing(world, put):
     assert put(flag=1).stream.state == "pending"
 
 
-def test_a_creation_brings_the_cut_off_along(world, put):
-    """A user who is made has no cut-off: what stood against them counts as not told."""
+def test_cut_off_is_sent_after_a_creation(world, put):
+    """A created user has no cut-off at Stream."""
     world.revoke("ada")
     world.deliver()
     assert world.state("user", "ada") == "absent"
@@ -98,21 +96,20 @@ def test_a_creation_brings_the_cut_off_along(world, put):
     assert world.state("user", "ada") == "applied"
 
 
-def test_a_creation_of_somebody_who_was_moot_brings_the_cut_off(world, put):
-    """Also when the service had stopped looking for them."""
+def test_obsolete_cut_off_is_sent_after_a_creation(world, put):
     world.revoke("ada")
     world.pass_time(8 * 24 * 3600)
     world.deliver()
-    assert world.state("user", "ada") == "moot"
+    assert world.state("user", "ada") == "obsolete"
     put(name="Ada")
     world.deliver()
     assert world.stream.app.users["ada"][CUT_OFF] == world.cut_off("ada")
 
 
 @pytest.mark.parametrize("fault", ["late", "hang"])
-def test_a_creation_that_lands_late_does_not_wipe_the_cut_off(world, put, fault, monkeypatch):
-    """The user came by themselves meanwhile, and the late creation replaced them whole."""
-    monkeypatch.setattr("tokensvc.stream.wire.TIMEOUT", 0.5)
+def test_cut_off_survives_a_late_creation(world, put, fault, monkeypatch):
+    """The user connected in the meantime, and the late creation replaced the user whole."""
+    monkeypatch.setattr("tokensvc.stream.wire.DEADLINE", 0.5)
     world.revoke("ada")
     world.deliver()
     late = getattr(world.stream.faults, fault)("POST /users")
@@ -133,13 +130,13 @@ def test_a_creation_that_lands_late_does_not_wipe_the_cut_off(world, put, fault,
     assert world.state("user", "ada") == world.state("profile", "ada") == "applied"
 
 
-def test_a_sender_that_died_creating_is_made_good(world, put):
-    """Its creation may have landed, on somebody who had a cut-off: both are sent, and again."""
+def test_cut_off_is_resent_after_a_sender_died_during_a_creation(world, put):
+    """The creation may have replaced a user with a cut-off: both are sent, and sent again."""
     world.revoke("ada")
     world.deliver()
     put(name="Ada")
     (queue,) = world.sender._due.read()
-    world.sender._leases.take(queue, 100)
+    world.sender._leases.acquire(queue, 100)
     world.stream.app.users["ada"] = {"id": "ada", "name": "Ada"}
     world.pass_time(LEASE_SECONDS + 1)
     world.deliver()
@@ -150,8 +147,7 @@ def test_a_sender_that_died_creating_is_made_good(world, put):
     assert world.state("user", "ada") == world.state("profile", "ada") == "applied"
 
 
-def test_a_refused_profile_stops_neither_others_nor_acts(world, put):
-    """It has failed and says why; everything else goes on."""
+def test_refused_profile_fails_alone(world, put):
     world.stream.app.unchangeable = {"ada"}
     put(name="Ada")
     for user_id in ("bob", "eve"):
@@ -162,15 +158,15 @@ def test_a_refused_profile_stops_neither_others_nor_acts(world, put):
     assert world.state("profile", "bob") == world.state("profile", "eve") == "applied"
 
 
-def test_many_profiles_are_few_calls(world):
-    """A hundred users are asked for, changed and created together."""
+def test_100_profiles_need_four_calls(world):
+    """One query and one write for the existing users, the same for the others."""
     for number in range(100):
         user_id = f"u{number}"
         world.deliveries.set_profile(user_id, {"id": user_id, "name": user_id}, ACTOR)
         if number % 2:
             world.have(user_id)
     world.deliver()
-    assert world.routes() == ["GET /users", "PATCH /users", "POST /users"]
+    assert world.routes() == ["GET /users", "PATCH /users", "GET /users", "POST /users"]
     assert {user["name"] for user in world.stream.app.users.values()} == {
         f"u{number}" for number in range(100)
     }
@@ -186,8 +182,8 @@ def test_many_profiles_are_few_calls(world):
         ({"id": "ada", "privacy_settings": {"other": {"enabled": True}}}, Code.USER_INVALID),
     ],
 )
-def test_a_bad_profile_is_refused_and_nothing_stored(world, user, code):
-    """Checked like the object of `connectUser`; a cut-off is set by revocations alone."""
+def test_invalid_profile_is_refused_and_not_stored(world, user, code):
+    """Only revocations set a cut-off."""
     with pytest.raises(Refusal) as refused:
         world.deliveries.set_profile("ada", user, ACTOR)
     assert refused.value.code is code
@@ -195,8 +191,8 @@ def test_a_bad_profile_is_refused_and_nothing_stored(world, user, code):
 
 
 @pytest.mark.parametrize("table", ["audit_events", "deliveries", "profiles"])
-def test_a_profile_is_whole_or_not_at_all(world, put, table):
-    """Where its event, its delivery or its row cannot be written, everything stays as it was."""
+def test_profile_change_is_atomic(world, put, table):
+    """If the event, the delivery or the row cannot be written, nothing changes."""
 
     def contents():
         with world.database.read() as connection:

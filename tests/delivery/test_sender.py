@@ -1,4 +1,4 @@
-"""What reaches Stream, in which order and in how many calls."""
+"""The calls that reach Stream: their content, number and order."""
 
 import threading
 
@@ -10,9 +10,11 @@ from tests.delivery.conftest import CONTEXT, CUT_OFF, KEY
 from tokensvc.core.errors import Refusal
 from tokensvc.stream.api import rfc3339
 
+APP, CHANGE, FIND = "PATCH /app", "PATCH /users", "GET /users"
 
-def test_a_revocation_reaches_stream_once(world):
-    """The cut-off of the standing, in one call; then Stream holds it and is left alone."""
+
+def test_revocation_reaches_stream_once(world):
+    """One call with the cut-off; then no more calls."""
     world.have("ada")
     cut_off = world.revoke("ada")
     assert world.state("user", "ada") == "pending"
@@ -20,13 +22,12 @@ def test_a_revocation_reaches_stream_once(world):
     assert world.at_stream("ada") == cut_off
     assert world.state("user", "ada") == "applied"
     assert world.row("user", "ada").applied_version == world.row("user", "ada").version
-    assert world.routes() == ["PATCH /users"]
+    assert world.routes() == [CHANGE]
     world.pass_time(3600)
     assert world.deliver() == 0
 
 
-def test_an_undo_takes_the_cut_off_away(world):
-    """An undone act is a state like any other: Stream's cut-off is null again."""
+def test_undo_removes_the_cut_off(world):
     world.have("ada")
     world.revoke("ada")
     world.deliver()
@@ -37,8 +38,7 @@ def test_an_undo_takes_the_cut_off_away(world):
     assert world.state("user", "ada") == "applied"
 
 
-def test_everyone_is_the_apps_cut_off(world):
-    """An act against everyone goes to the app's settings, and so does its undo."""
+def test_app_revocation_and_its_undo_change_the_app(world):
     cut_off = world.revoke(None)
     world.deliver()
     assert world.stream.app.settings[CUT_OFF] == cut_off
@@ -48,30 +48,28 @@ def test_everyone_is_the_apps_cut_off(world):
     assert world.state("app") == "applied"
 
 
-def test_a_state_is_brought_over_and_no_event_replayed(world):
-    """Ten acts before the first call are one call, with the last one's state."""
+def test_state_is_delivered_without_replaying_actions(world):
+    """Eleven actions before the first call are one call with the latest state."""
     world.have("ada")
     for _ in range(5):
         world.revoke("ada")
         world.undo("ada")
     cut_off = world.revoke("ada")
     world.deliver()
-    assert world.routes() == ["PATCH /users"]
+    assert world.routes() == [CHANGE]
     assert world.at_stream("ada") == cut_off
 
 
-def test_acts_go_before_profiles_and_everyones_first(world):
-    """Whatever came first, the more urgent is sent first, also in the middle of a backlog."""
+def test_app_goes_before_users_and_users_before_profiles(world):
     world.have("ada")
     world.deliveries.set_profile("ada", {"id": "ada", "name": "Ada"}, "svc.backend")
     world.revoke("ada")
     world.revoke(None)
     world.deliver()
-    assert world.routes() == ["PATCH /app", "PATCH /users", "GET /users", "PATCH /users"]
+    assert world.routes() == [APP, CHANGE, FIND, CHANGE]
 
 
-def test_a_call_is_for_a_hundred_users(world):
-    """250 acts are three calls, none with more users than Stream takes."""
+def test_call_contains_at_most_100_users(world):
     users = [f"u{number}" for number in range(250)]
     world.have(*users)
     for user_id in users:
@@ -82,8 +80,8 @@ def test_a_call_is_for_a_hundred_users(world):
     assert all(world.at_stream(user_id) for user_id in users)
 
 
-def test_a_bad_user_spoils_nothing_for_the_others(world):
-    """A refused batch is halved until the bad user is alone; that one alone has failed."""
+def test_refused_user_fails_alone(world):
+    """A refused batch is released, and the next one is half as large until the user is alone."""
     users = [f"u{number}" for number in range(100)]
     world.have(*users)
     world.stream.app.unchangeable = {"u17", "u64"}
@@ -94,18 +92,32 @@ def test_a_bad_user_spoils_nothing_for_the_others(world):
     assert {user_id for user_id in users if states[user_id] == "failed"} == {"u17", "u64"}
     assert set(states.values()) == {"failed", "applied"}
     assert "cannot be changed" in world.row("user", "u17").last_error
-    assert len(world.routes()) < 40
+    assert len(world.routes()) < 60
 
 
-def test_what_is_refused_is_tried_again_at_least_hourly(world):
-    """A failed act is never given up: tried after longer and longer waits, an hour at most."""
+def test_batches_grow_again_after_success(world):
+    """After a refusal the batches have 1, 2, 4, … users up to 100."""
+    world.have("bad", *(f"u{number}" for number in range(250)))
+    world.stream.app.unchangeable = {"bad"}
+    for user_id in ("bad", "u0"):
+        world.revoke(user_id)
+    world.deliver()
+    world.stream.calls.clear()
+    for number in range(250):
+        world.revoke(f"u{number}")
+    world.deliver()
+    sizes = [len(call.json["users"]) for call in world.stream.calls.to("PATCH", "/users")]
+    assert sizes == [2, 4, 8, 16, 32, 64, 100, 24]
+
+
+def test_refused_action_is_retried_at_least_hourly(world):
     world.have("ada")
     world.stream.app.unchangeable = {"ada"}
     world.revoke("ada")
     for _ in range(20):
         world.stream.calls.clear()
         world.deliver()
-        assert "PATCH /users" in world.routes()
+        assert CHANGE in world.routes()
         assert world.state("user", "ada") == "failed"
         world.pass_time(3601)
     world.stream.app.unchangeable = set()
@@ -114,20 +126,20 @@ def test_what_is_refused_is_tried_again_at_least_hourly(world):
     assert world.row("user", "ada").last_error is None
 
 
-def test_a_user_whom_stream_does_not_have_is_waited_for(world):
-    """Found with one query for the batch, asked every 10 s at first, brought over once there."""
+def test_absent_users_are_found_with_one_query_and_asked_again(world):
+    """One query for the batch, then one every 10 s; a user who appears gets the cut-off."""
     world.have("ada")
     for user_id in ("ada", "bob", "eve"):
         world.revoke(user_id)
     world.deliver()
-    assert world.routes() == ["PATCH /users", "GET /users", "PATCH /users"]
+    assert world.routes() == [CHANGE, FIND, CHANGE]
     assert world.state("user", "ada") == "applied"
     assert world.state("user", "bob") == world.state("user", "eve") == "absent"
     for _ in range(3):
         world.stream.calls.clear()
         world.pass_time(10)
         world.deliver()
-        assert world.routes() == ["GET /users"]
+        assert world.routes() == [FIND]
     world.have("bob")
     world.pass_time(10)
     world.deliver()
@@ -136,8 +148,7 @@ def test_a_user_whom_stream_does_not_have_is_waited_for(world):
     assert world.state("user", "eve") == "absent"
 
 
-def test_a_missing_user_is_asked_for_less_often_later(world):
-    """After ten minutes once a minute."""
+def test_absent_user_is_asked_for_once_a_minute_after_ten_minutes(world):
     world.revoke("bob")
     world.deliver()
     world.pass_time(600)
@@ -149,11 +160,10 @@ def test_a_missing_user_is_asked_for_less_often_later(world):
     assert world.routes() == []
     world.pass_time(60 - early)
     world.deliver()
-    assert world.routes() == ["GET /users"]
+    assert world.routes() == [FIND]
 
 
-def test_a_user_who_never_comes_is_moot_in_the_end(world):
-    """When no token from before the cut-off is left, there is nothing to tell Stream."""
+def test_delivery_is_obsolete_when_all_earlier_tokens_have_expired(world):
     world.revoke("bob")
     world.deliver()
     world.pass_time(7 * 24 * 3600 - 60)
@@ -161,7 +171,7 @@ def test_a_user_who_never_comes_is_moot_in_the_end(world):
     assert world.state("user", "bob") == "absent"
     world.pass_time(61)
     world.deliver()
-    assert world.state("user", "bob") == "moot"
+    assert world.state("user", "bob") == "obsolete"
     world.pass_time(3600)
     assert world.deliver() == 0
     world.revoke("bob")
@@ -169,16 +179,15 @@ def test_a_user_who_never_comes_is_moot_in_the_end(world):
     assert world.state("user", "bob") == "absent"
 
 
-def test_an_undo_of_a_missing_user_is_moot_at_once(world):
-    """A user who is made later has no cut-off, which is what is wanted."""
+def test_undo_for_an_absent_user_is_obsolete_immediately(world):
+    """A user who is created later has no cut-off, as wanted."""
     world.revoke("bob")
     world.undo("bob")
     world.deliver()
-    assert world.state("user", "bob") == "moot"
+    assert world.state("user", "bob") == "obsolete"
 
 
-def test_two_senders_share_the_work(world):
-    """Two at once send each user once: a row that one has is not the other's."""
+def test_two_senders_send_each_user_once(world):
     users = [f"u{number}" for number in range(300)]
     world.have(*users)
     for user_id in users:
@@ -195,13 +204,15 @@ def test_two_senders_share_the_work(world):
     assert {world.state("user", user_id) for user_id in users} == {"applied"}
 
 
-def test_long_ids_are_asked_for_in_several_queries(world):
-    """A hundred ids of 255 characters do not fit into one address."""
+def test_long_ids_are_found_in_several_queries(world):
+    """A hundred ids of 255 characters do not fit into one URL."""
     users = [f"{number:03}" + "x" * 252 for number in range(100)]
     world.have(*users[::2])
     for user_id in users:
         world.revoke(user_id)
-    world.deliver()
+    for _ in range(3):
+        world.deliver()
+        world.pass_time(10)
     assert {world.state("user", user_id) for user_id in users[::2]} == {"applied"}
     assert {world.state("user", user_id) for user_id in users[1::2]} == {"absent"}
     queries = world.stream.calls.to("GET", "/users")
@@ -209,8 +220,8 @@ def test_long_ids_are_asked_for_in_several_queries(world):
     assert max(len(call.target) for call in queries) < 8000
 
 
-def test_deactivated_users_are_there(world):
-    """A deactivated user may come back, with tokens from before the cut-off."""
+def test_deactivated_user_gets_the_cut_off(world):
+    """The user may be reactivated, with tokens from before the cut-off."""
     world.have("ada")
     world.stream.app.users["ada"]["deactivated_at"] = "2026-01-02T03:04:05Z"
     world.revoke("ada")
@@ -220,8 +231,7 @@ def test_deactivated_users_are_there(world):
     assert world.at_stream("ada") is not None
 
 
-def test_the_call_names_its_key_and_the_app(world):
-    """The server token of the active key, and no other credential."""
+def test_call_is_signed_by_the_server_token_of_the_active_key(world):
     world.revoke(None)
     world.deliver()
     (call,) = world.stream.calls.all()
@@ -229,8 +239,8 @@ def test_the_call_names_its_key_and_the_app(world):
     assert call.facts["server"] is True
 
 
-def test_a_suspension_is_a_cut_off_too(world):
-    """A suspended user's tokens are refused by Stream as well; reinstating sends nothing."""
+def test_suspension_is_sent_as_a_cut_off(world):
+    """Reinstatement sends nothing."""
     world.have("ada")
     state = world.revocations.suspend("ada", CONTEXT)
     world.deliver()
@@ -240,8 +250,7 @@ def test_a_suspension_is_a_cut_off_too(world):
 
 
 @pytest.mark.parametrize("kind", ["user", "app"])
-def test_the_operator_can_have_a_state_sent_again(world, kind):
-    """Somebody has changed it in Stream's dashboard: `retry` brings it over once more."""
+def test_resend_restores_a_state_that_was_changed_at_stream(world, kind):
     world.have("ada")
     cut_off = world.revoke("ada" if kind == "user" else None)
     world.deliver()
@@ -255,8 +264,7 @@ def test_the_operator_can_have_a_state_sent_again(world, kind):
 
 @pytest.mark.sec(59)
 @pytest.mark.parametrize("named", [True, False])
-def test_nothing_is_retried_without_an_event(world, named):
-    """Where the event cannot be written, the operator is told, and nothing is due sooner."""
+def test_retry_without_its_audit_event_changes_nothing(world, named):
     world.have("ada")
     world.stream.app.unchangeable = {"ada"}
     world.revoke("ada")

@@ -1,4 +1,4 @@
-"""The loop in the running service, and in a process of its own."""
+"""Delivery by the running service, and by a process of its own."""
 
 import signal
 import time
@@ -27,23 +27,24 @@ def lease(world: World, user_id: str):
     return row.lease_until
 
 
-def test_an_act_reaches_stream_while_its_client_waits(world):
-    """Each worker has a sender: with `Prefer: wait` an act is answered as applied."""
+def test_revocation_is_applied_while_its_client_waits(world):
+    """Each worker has a sender; the response to `Prefer: wait` says `applied`."""
     world.stream.app.users["ada"] = {"id": "ada"}
     state = world.revoke("ada", Prefer="wait=10")
     assert world.readiness()[1]["status"] == "ok"
     for _ in range(4):
         assert state["stream"]["state"] == "applied"
         assert world.stream.app.users["ada"][CUT_OFF] == rfc3339(state["tokens_valid_after"])
-        act = state["revocation"]["id"]
-        state = world.call("DELETE", f"/v1/users/ada/revocations/{act}", Prefer="wait=10")
+        revocation = state["revocation"]["id"]
+        path = f"/v1/users/ada/revocations/{revocation}"
+        state = world.call("DELETE", path, Prefer="wait=10")
         assert state["stream"]["state"] == "applied"
         assert world.stream.app.users["ada"][CUT_OFF] is None
         state = world.revoke("ada", Prefer="wait=10")
 
 
-def test_a_stop_lets_the_call_end(world):
-    """A deployment in the middle of a call: it ends, is written down, and nothing goes twice."""
+def test_stop_waits_for_the_current_call(world):
+    """The result is stored, and nothing is sent twice."""
     world.stream.app.users["ada"] = {"id": "ada"}
     hanging = world.stream.faults.hang("PATCH /users")
     world.revoke("ada")
@@ -58,8 +59,8 @@ def test_a_stop_lets_the_call_end(world):
     assert len(world.stream.calls.to("PATCH", "/users")) == 1
 
 
-def test_a_stop_waits_for_a_call_that_hangs(world):
-    """It is given up in its time and written down as lost, not left to a lease that runs out."""
+def test_stop_stores_a_hanging_call_as_lost(world):
+    """The row is not left to an expiring lease."""
     world.stream.app.users["ada"] = {"id": "ada"}
     world.stream.faults.hang("PATCH /users")
     world.revoke("ada")
@@ -72,17 +73,17 @@ def test_a_stop_waits_for_a_call_that_hangs(world):
 
 
 def test_reloaded_workers_deliver(world):
-    """After HUP the new workers' senders are at work."""
-    former = set(world.service.worker_pids())
+    """After HUP the new workers' senders run."""
+    previous = set(world.service.worker_pids())
     world.service.process.send_signal(signal.SIGHUP)
-    while former & set(world.service.worker_pids()):
+    while previous & set(world.service.worker_pids()):
         time.sleep(0.05)
     state = world.revoke("ada", Prefer="wait=10")
     assert state["stream"]["state"] == "absent"
 
 
-def test_refused_keys_degrade_and_are_named(world):
-    """Stream's 401 is in `readyz` with 200, in `doctor`, in the list and in the log."""
+def test_refused_key_degrades_readiness_and_is_named(world):
+    """In `readyz` (still 200), `doctor`, `delivery list` and the log."""
     world.stream.app.keys[STREAM_API_KEY] = "the-secret-was-changed-in-the-dashboard"
     state = world.revoke("ada", Prefer="wait=10")
     assert state["stream"]["state"] == "failed"
@@ -93,7 +94,7 @@ def test_refused_keys_degrade_and_are_named(world):
     assert "code 43" in world.command("delivery", "list").out
     doctor = world.command("doctor")
     assert "warn  delivery" in doctor.out
-    (line, *_) = world.log("stream_refuses_key")
+    (line, *_) = world.log("stream_key_refused")
     assert line["api_key"] == STREAM_API_KEY
     (line, *_) = world.log("delivery_failed")
     assert line["subjects"] == ["ada"]
@@ -102,8 +103,8 @@ def test_refused_keys_degrade_and_are_named(world):
     assert world.stream.calls.all()[0].headers["authorization"] not in shown
 
 
-def test_a_worker_of_its_own(tmp_path):
-    """With `worker.embedded` off the service is silent; `tokensvc worker` tells, until stopped."""
+def test_separate_worker_delivers(tmp_path):
+    """With `worker.embedded` off only `tokensvc worker` calls Stream, until it is stopped."""
     with running_world(tmp_path, TOKENSVC_WORKER__EMBEDDED="false") as world:
         world.stream.app.users["ada"] = {"id": "ada"}
         assert world.revoke("ada", Prefer="wait=1")["stream"]["state"] == "pending"
@@ -119,8 +120,8 @@ def test_a_worker_of_its_own(tmp_path):
         assert log.index("worker_started") < log.index("worker_stopped")
 
 
-def test_a_service_that_does_not_tell_stream_says_so(tmp_path):
-    """States are `not_sent`, `readyz` and `doctor` show it, and a worker has nothing to do."""
+def test_delivery_that_is_off_is_shown(tmp_path):
+    """States are `not_sent`, `readyz` and `doctor` show it, and a worker does not start."""
     with running_world(tmp_path, TOKENSVC_STREAM__DELIVERY="off") as world:
         assert world.revoke("ada", Prefer="wait=1")["stream"] == {
             "state": "not_sent",
@@ -134,14 +135,14 @@ def test_a_service_that_does_not_tell_stream_says_so(tmp_path):
         assert worker.code == 1
         assert "stream.delivery is off" in worker.err
         assert world.stream.calls.to("PATCH", "/users") == []
-        # What was not sent is not forgotten.
+        # Nothing is lost: it is sent when delivery is on.
         world.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
         with world.worker():
             world.stream.calls.wait_for("PATCH", "/users")
 
 
-def test_a_profile_is_put_and_brought_over(world):
-    """Stored, audited under its client, and made at Stream; the same again is no act."""
+def test_profile_is_stored_audited_and_delivered(world):
+    """A repetition leaves no audit event."""
     user = {"id": "ada", "name": "Ada", "role": "moderator"}
     answer = world.client.request("PUT", "/v1/users/ada/profile", json=user)
     assert answer.status == 200
@@ -165,14 +166,12 @@ def test_a_profile_is_put_and_brought_over(world):
         ("/v1/users/a.b/profile", {"id": "a.b"}, 422, "user_id_invalid"),
     ],
 )
-def test_bad_profiles_are_refused(shared, path, user, status, code):
-    """Each with the code that says what to change."""
+def test_invalid_profile_is_refused(shared, path, user, status, code):
     answer = shared.client.request("PUT", path, json=user, valid=False)
     assert (answer.status, answer.code) == (status, code)
 
 
-def test_profiles_need_their_scope(shared):
-    """A client without `users:write`, and nobody at all, set no profile."""
+def test_profile_needs_its_scope(shared):
     reader = make_client(shared.database, "reader", "users:read", "revocations:write")
     user = {"id": "ada"}
     answer = shared.client.request("PUT", "/v1/users/ada/profile", json=user, headers=basic(reader))
@@ -185,6 +184,6 @@ def test_profiles_need_their_scope(shared):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """Give a service for tests that leave nothing behind."""
+    """Yield a service for tests that do not change it."""
     with running_world(tmp_path_factory.mktemp("shared")) as running:
         yield running

@@ -36,8 +36,7 @@ def due(database, queue=USERS, now=2_000.0, limit=100):
         return [found.subject for found in store.due(tx, queue, now, limit)]
 
 
-def test_a_row_comes_back_as_it_was_saved(database):
-    """Every column is written, and by its key alone."""
+def test_all_columns_of_one_row_are_saved(database):
     mark_pending(database, "ada", "bob")
     bob = row(database, "bob")
     changed = rules.Delivery(
@@ -60,8 +59,8 @@ def test_a_row_comes_back_as_it_was_saved(database):
     assert row(database, "bob") == bob
 
 
-def test_a_mark_is_what_the_rules_call_differing(database):
-    """The one statement of an act and the pure function do the same, a lease included."""
+def test_mark_pending_equals_the_rule_for_a_change(database):
+    """The statement and the pure function do the same; both keep a lease."""
     mark_pending(database, "ada")
     change(
         database, "ada", state="failed", lease_until=50, resend_at=70, attempts=4, last_error="no"
@@ -71,12 +70,12 @@ def test_a_mark_is_what_the_rules_call_differing(database):
     assert row(database) == rules.mark_changed(before, 3_000.7, resend=False)
 
 
-def test_due_is_what_is_open_free_and_late_enough(database):
-    """Of one kind and state, the longest due first, no more than asked for."""
+def test_due_rows_are_open_and_not_leased(database):
+    """Of one kind and state, the longest due first, at most as many as asked for."""
     mark_pending(database, *"abcdefgh")
     change(database, "a", due_at=2_001)
     change(database, "b", state="applied")
-    change(database, "c", state="moot")
+    change(database, "c", state="obsolete")
     change(database, "d", state="failed")
     change(database, "e", lease_until=2_001)
     change(database, "f", lease_until=2_000)
@@ -93,23 +92,23 @@ def test_due_is_what_is_open_free_and_late_enough(database):
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: f"{queue.kind}-{queue.state}")
-def test_a_look_finds_the_queue(database, clock, queue):
-    """Without a transaction, whatever else lies there, by the clock of the database."""
-    look = DueQueues(database, clock)
-    assert look.read() == []
+def test_due_queue_is_found(database, clock, queue):
+    """Without a transaction, by the database's clock."""
+    due_queues = DueQueues(database, clock)
+    assert due_queues.read() == []
     with database.write() as tx:
         store.mark_pending(tx, queue.kind, "x", PAST)
         store.mark_pending(tx, "user", "other", LATER)
     change(database, "x", state=queue.state)
-    assert look.read() == [queue]
+    assert due_queues.read() == [queue]
     change(database, "x", lease_until=LATER)
-    assert look.read() == []
+    assert due_queues.read() == []
     change(database, "x", lease_until=PAST, due_at=LATER)
-    assert look.read() == []
+    assert due_queues.read() == []
 
 
-def test_a_look_gives_the_most_urgent_first(database, clock):
-    """Everyone's before users', pending before failed, acts before profiles."""
+def test_most_urgent_queue_is_first(database, clock):
+    """App before users, pending before failed, actions before profiles."""
     for queue in reversed(QUEUES):
         subject = f"{queue.kind}-{queue.state}"
         with database.write() as tx:
@@ -118,8 +117,8 @@ def test_a_look_gives_the_most_urgent_first(database, clock):
     assert DueQueues(database, clock).read() == list(QUEUES)
 
 
-def test_a_row_that_another_transaction_holds_is_passed_over(database):
-    """On PostgreSQL nobody waits for another sender's claim; on SQLite there is one at a time."""
+def test_row_that_another_transaction_locks_is_skipped(database):
+    """PostgreSQL skips another sender's rows; SQLite has one writer at a time."""
     mark_pending(database, "ada", "bob")
     with database.write() as tx:
         (held,) = store.due(tx, USERS, 2_000.0, 1)
@@ -129,31 +128,31 @@ def test_a_row_that_another_transaction_holds_is_passed_over(database):
     assert held.subject not in due(database)
 
 
-def test_many_claims_at_once_take_each_row_once(database):
-    """Eight threads, four hundred rows: no row is claimed twice, and none is left."""
+def test_parallel_senders_lease_each_row_once(database):
+    """Eight threads, four hundred rows."""
     mark_pending(database, *(f"u{number}" for number in range(400)))
-    lease = []
+    leased = []
 
     def claim():
         while True:
             with database.write() as tx:
                 found = store.due(tx, USERS, 2_000.0, 7)
-                store.save(tx, [rules.lease(one, 2_000.0) for one in found])
+                store.save(tx, [rules.lease(row, 2_000.0) for row in found])
             if not found:
                 return
-            lease.extend(one.subject for one in found)
+            leased.extend(row.subject for row in found)
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(lease) == len(set(lease)) == 400
+    assert len(leased) == len(set(leased)) == 400
 
 
 @pytest.mark.parametrize("queue", [USERS, Queue("user", DeliveryState.ABSENT)])
-def test_what_is_due_is_found_by_the_index(database, queue):
-    """A hundred thousand missing users who wait cost the look and the claim nothing."""
+def test_due_rows_are_found_by_the_index(database, queue):
+    """Many absent users do not slow down the query."""
     with database.write() as tx:
         waiting = [
             {
@@ -178,28 +177,27 @@ def test_what_is_due_is_found_by_the_index(database, queue):
     assert "due_at" in plan
 
 
-def test_the_cut_off_of_who_was_never_revoked_is_none(database):
-    """A marked user without a standing is one whom nothing stands against."""
+def test_user_without_a_standing_has_no_cut_off(database):
     with database.read() as connection:
         assert store.wanted(connection, "user", ["ada"]) == {"ada": None}
         assert store.wanted(connection, "app", [""]) == {"": None}
 
 
-def test_two_who_set_one_profile_come_one_after_the_other(database):
-    """The second sees what the first has set, and so knows what is to be taken away."""
+def test_second_writer_of_a_profile_sees_the_first(database):
+    """So that it knows which members to remove."""
     first, seen = profile_store.Profile({"name": "A"}, []), []
     with database.write() as tx:
         assert profile_store.lock(tx, "ada") is None
         profile_store.write(tx, "ada", first, PAST)
 
-    def look():
+    def read():
         with database.write() as tx:
             seen.append(profile_store.lock(tx, "ada"))
 
     second = profile_store.Profile({"name": "B"}, ["color"])
     with database.write() as tx:
         assert profile_store.lock(tx, "ada") == first
-        other = threading.Thread(target=look)
+        other = threading.Thread(target=read)
         other.start()
         other.join(0.3)
         profile_store.write(tx, "ada", second, PAST)
@@ -207,10 +205,9 @@ def test_two_who_set_one_profile_come_one_after_the_other(database):
     assert seen == [second]
 
 
-def test_only_who_was_ever_told_can_differ(database):
-    """A creation of a user whom no act ever touched brings no cut-off over."""
+def test_only_users_with_a_delivery_are_marked_for_resend(database):
     mark_pending(database, "ada")
-    change(database, "ada", state="moot", resend_at=None)
+    change(database, "ada", state="obsolete", resend_at=None)
     with database.write() as tx:
         store.mark_resend(tx, ["ada", "bob"], 5_000.0, resend=True)
         assert [found.subject for found in store.lock(tx, "user", ["ada", "bob"])] == ["ada"]

@@ -1,4 +1,4 @@
-"""An act waits for the call that is under way, not for a batch that is taken to pieces."""
+"""An action waits for the current call, not for the rest of a less urgent batch."""
 
 import pytest
 
@@ -13,32 +13,29 @@ def set_profiles(world, users):
         world.deliveries.set_profile(user_id, {"id": user_id, "name": "N"}, "svc.backend")
 
 
-def act_during(world, route, act):
-    """Let something happen while the sender's next call of a route is under way."""
+def act_during(world, route, action):
+    """Call a function while the sender's next call of a route is in progress."""
     hanging = world.stream.faults.hang(route)
     before = len(world.stream.calls.to(*route.split()))
     with world.delivering():
         world.stream.calls.wait_for(*route.split(), before + 1)
-        act()
+        action()
         hanging.release()
 
 
-@pytest.mark.parametrize(
-    ("user_id", "during", "act"), [("eve", CHANGE, CHANGE), (None, CHANGE, APP), (None, FIND, APP)]
-)
-def test_an_act_goes_before_the_next_call_for_profiles(world, user_id, during, act):
-    """The answer who is known is used at once; who is to be created is asked for anew."""
+@pytest.mark.parametrize(("user_id", "route"), [("eve", CHANGE), (None, APP)])
+def test_action_goes_before_the_rest_of_the_profiles(world, user_id, route):
+    """One part of a batch of profiles is sent in a step; the rest is found again."""
     world.have("ada", "eve")
     set_profiles(world, ["ada", "bob"])
-    act_during(world, during, lambda: world.revoke(user_id))
+    act_during(world, CHANGE, lambda: world.revoke(user_id))
     assert world.row("profile", "bob").attempts == 0
     world.deliver()
-    assert world.routes() == [FIND, CHANGE, act, FIND, CREATE]
+    assert world.routes() == [FIND, CHANGE, route, FIND, CREATE]
     assert {world.state("profile", each) for each in ("ada", "bob")} == {"applied"}
 
 
-def test_an_act_does_not_wait_for_refused_profiles(world):
-    """A hundred of them would be two hundred calls: the act's is the next."""
+def test_action_does_not_wait_for_refused_profiles(world):
     world.have("eve", *MANY)
     world.stream.app.unchangeable = set(MANY)
     set_profiles(world, MANY)
@@ -53,21 +50,21 @@ def test_an_act_does_not_wait_for_refused_profiles(world):
     assert {world.state("profile", user_id) for user_id in MANY} == {"failed"}
 
 
-def test_an_act_against_everyone_does_not_wait_for_refused_users(world):
-    """Not even for the question which of them Stream does not have."""
-    world.have(*MANY)
-    world.stream.app.unchangeable = set(MANY)
+@pytest.mark.parametrize("refused", [MANY, []])
+def test_app_revocation_does_not_wait_for_refused_users(world, refused):
+    """Neither for smaller batches nor for the query of absent users."""
+    world.have(*refused)
+    world.stream.app.unchangeable = set(refused)
     for user_id in MANY:
         world.revoke(user_id)
     act_during(world, CHANGE, lambda: world.revoke(None))
     world.sender.step()
     assert world.routes() == [CHANGE, APP]
     world.deliver()
-    assert {world.state("user", user_id) for user_id in MANY} == {"failed"}
+    assert {world.state("user", user_id) for user_id in MANY} == {"failed" if refused else "absent"}
 
 
-def test_an_act_does_not_wait_for_those_that_have_failed(world):
-    """Nor for profiles that are due beside them."""
+def test_action_does_not_wait_for_failed_ones_nor_for_profiles(world):
     world.have("ada", "bob", "eve")
     world.stream.app.unchangeable = {"ada", "bob"}
     for user_id in ("ada", "bob"):
@@ -76,15 +73,27 @@ def test_an_act_does_not_wait_for_those_that_have_failed(world):
     set_profiles(world, ["eve"])
     world.stream.calls.clear()
     world.pass_time(2)
-    act_during(world, CHANGE, lambda: world.revoke("eve"))
-    assert world.routes() == [CHANGE]
+    act_during(world, FIND, lambda: world.revoke("eve"))
     world.sender.step()
     assert world.state("user", "eve") == "applied"
-    assert world.routes() == [CHANGE, CHANGE]
+    assert world.state("profile", "eve") == "pending"
 
 
-def test_what_stream_will_not_be_called_for_keeps_nothing_waiting(world):
-    """Everyone's act waits for Stream's `Retry-After`: users are gone through to the end."""
+def test_absent_users_do_not_delay_profiles(world):
+    """Queues other than those of new actions take turns, even if one is always due."""
+    for user_id in MANY:
+        world.revoke(user_id)
+    world.deliver()
+    set_profiles(world, ["ada"])
+    for _ in range(3):
+        world.pass_time(61)
+        world.sender._limits = dict.fromkeys(world.sender._limits, 1)
+        world.sender.step()
+    assert world.state("profile", "ada") == "applied"
+
+
+def test_paused_app_revocation_does_not_delay_users(world):
+    """`Retry-After` pauses one kind of call only."""
     world.have(*MANY[:8])
     world.stream.app.unchangeable = {MANY[3]}
     world.stream.fail_with(9, APP, retry_after=40)
@@ -93,15 +102,15 @@ def test_what_stream_will_not_be_called_for_keeps_nothing_waiting(world):
     for user_id in MANY[:8]:
         world.revoke(user_id)
     world.deliveries.retry(CONTEXT)
-    world.sender.step()
+    world.deliver()
     states = [world.state("user", user_id) for user_id in MANY[:8]]
     assert states == ["applied"] * 3 + ["failed"] + ["applied"] * 4
     assert world.state("app") == "pending"
 
 
-@pytest.mark.parametrize(("kind", "call"), [("profile", "change_users"), ("user", "set_cut_offs")])
-def test_acts_without_end_do_not_keep_a_batch_from_its_end(world, kind, call, monkeypatch):
-    """A more urgent one during each call: the bad user is found all the same, the rest goes."""
+@pytest.mark.parametrize("kind", ["profile", "user"])
+def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, monkeypatch):
+    """A more urgent action comes during each call."""
     world.have("eve", *MANY)
     world.stream.app.unchangeable = {"u17"}
     if kind == "profile":
@@ -109,14 +118,17 @@ def test_acts_without_end_do_not_keep_a_batch_from_its_end(world, kind, call, mo
     else:
         for user_id in MANY:
             world.revoke(user_id)
-    calls = getattr(world.sender._api, call)
+    target, name = world.sender._api, "set_cut_offs"
+    if kind == "profile":
+        target, name = world.sender, "_change_users"
+    call = getattr(target, name)
 
-    def call_while_an_act_comes(*arguments):
+    def call_during_an_action(*arguments):
         world.revoke("eve" if kind == "profile" else None)
-        return calls(*arguments)
+        return call(*arguments)
 
-    monkeypatch.setattr(world.sender._api, call, call_while_an_act_comes)
-    world.deliver(limit=200)
+    monkeypatch.setattr(target, name, call_during_an_action)
+    world.deliver()
     assert world.state(kind, "u17") == "failed"
     others = [user_id for user_id in MANY if user_id != "u17"]
     assert {world.state(kind, user_id) for user_id in others} == {"applied"}

@@ -1,14 +1,13 @@
 """Fixtures for issuers: a store in a real database, and issuers on it."""
 
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
 from testing.doubles.issuer import IssuerDouble
+from tests.net.conftest import authority, resolve  # noqa: F401 - fixtures
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -16,12 +15,8 @@ from tokensvc.database.tables import issuer_keys
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.net import fetch
 
 MakeIssuers = Callable[..., Issuers]
-
-NAME = "id.acme.example"
-"""A host name that only the fixture `resolve` resolves."""
 
 
 @pytest.fixture(scope="session")
@@ -72,31 +67,3 @@ def idp(clock: Callable[[], float]) -> Iterator[IssuerDouble]:
     """Yield a provider on the test's clock."""
     with IssuerDouble(clock=clock) as double:
         yield double
-
-
-@pytest.fixture
-def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
-    """Yield a certificate authority that this process trusts."""
-    ca = trustme.CA()
-    with ca.cert_pem.tempfile() as path:
-        monkeypatch.setenv("SSL_CERT_FILE", path)
-        yield ca
-
-
-@pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Replace the name server: each look-up returns the next of these addresses."""
-    addresses: list[str] = []
-    real = fetch.socket.getaddrinfo
-
-    def getaddrinfo(host, port, *args, **options):
-        return real(addresses.pop(0) if host == NAME else host, port, *args, **options)
-
-    monkeypatch.setattr(fetch.socket, "getaddrinfo", getaddrinfo)
-    return addresses
-
-
-def secure_double(authority: trustme.CA, *names: str, **options: str) -> IssuerDouble:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names).configure_cert(context)
-    return IssuerDouble(tls=context, **options)

@@ -4,7 +4,8 @@ import pytest
 import trustme
 
 from testing.doubles.issuer import IssuerDouble
-from tests.issuers.conftest import NAME, MakeIssuers, secure_double
+from tests.issuers.conftest import MakeIssuers
+from tests.net.conftest import NAME, secure_double
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers import discovery
 

@@ -133,7 +133,7 @@ def test_a_secret_that_is_given_back_is_proved_too(proving, stream, database):
 @pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])
 def test_without_a_verdict_nothing_is_stored(proving, stream, database, fault, monkeypatch):
     """Stream that is down says neither yes nor no: ask again."""
-    monkeypatch.setattr("tokensvc.stream.wire.TIMEOUT", 0.2)
+    monkeypatch.setattr("tokensvc.stream.wire.DEADLINE", 0.2)
     stream.app.keys["k2"] = OTHER_SECRET
     getattr(stream.faults, fault)("GET /app")
     refused = refusal(proving)

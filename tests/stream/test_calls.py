@@ -1,14 +1,17 @@
-"""What an answer of Stream, or of whatever is in its place, says about a call."""
+"""The result of a call, from a response of Stream or of a server in its place."""
 
+import json
 import logging
+import socket
+import threading
 import time
 
 import pytest
 
 from testing.doubles.stream import StreamDouble
-from testing.response import Response as Ordered
-from tokensvc.stream import api, wire
-from tokensvc.stream import responses as answers
+from testing.response import Response
+from tokensvc.net.http import HttpResponse
+from tokensvc.stream import api, responses, wire
 from tokensvc.stream.api import CallStatus, KeyPair, StreamApi
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
@@ -29,38 +32,56 @@ def calls(stream):
     return StreamApi(stream.url, time.time)
 
 
-def test_a_verdict_is_streams_own_word(stream, calls):
-    """Done with 200 and how long it took, refused with a 4xx that has Stream's code."""
-    assert calls.set_app_cut_off(PAIR, 5).verdict is CallStatus.DONE
+def test_streams_response_is_done_or_refused(stream, calls):
+    """200 with `duration` is done; a 4xx with Stream's code is refused."""
+    assert calls.set_app_cut_off(PAIR, 5).status is CallStatus.DONE
     stream.fail_with(4, ROUTE)
     refused = calls.set_app_cut_off(PAIR, 5)
-    assert (refused.verdict, refused.status, refused.code) == (CallStatus.REFUSED, 400, 4)
-    assert "planned" in refused.detail
+    assert refused.status is CallStatus.REFUSED
+    assert "code 4: planned" in refused.error
 
 
 @pytest.mark.parametrize(
-    "ordered",
+    ("status", "code", "result"),
     [
-        Ordered(500, {"code": -1, "message": "internal"}),
-        Ordered(408, {"code": 23, "message": "time-out"}),
-        Ordered(403, b"<html>forbidden by the proxy"),
-        Ordered(404, {"error": "no such page"}),
-        Ordered(400, {"code": "4"}),
-        Ordered(200, b"<html>sign in to the network"),
-        Ordered(200, b"[]"),
-        Ordered(200, {}),
-        Ordered(200, {"duration": 3}),
-        Ordered(204, b""),
-        Ordered(302, b"", {"Location": "/elsewhere"}),
-        Ordered(200, b'{"a":' * 100_000),
+        (401, 43, CallStatus.KEY_REFUSED),
+        (401, 40, CallStatus.KEY_REFUSED),
+        (403, 99, CallStatus.KEY_REFUSED),
+        (400, 2, CallStatus.KEY_REFUSED),
+        (403, 17, CallStatus.REFUSED),
+        (429, 9, CallStatus.NOT_DELIVERED),
+        (404, 16, CallStatus.ABSENT),
+        (413, 22, CallStatus.REFUSED),
     ],
 )
-def test_everything_else_is_no_verdict(stream, calls, ordered):
-    """A proxy may have passed the call on before it answered in Stream's place."""
-    stream.faults.respond(ordered, ROUTE)
-    answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is CallStatus.UNKNOWN
-    assert answer.detail
+def test_refusals_differ_by_status_and_code(status, code, result):
+    response = HttpResponse(status, {}, json.dumps({"code": code}).encode())
+    assert responses.read_response(response, now=5.0).status is result
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        Response(500, {"code": -1, "message": "internal"}),
+        Response(408, {"code": 23, "message": "time-out"}),
+        Response(403, b"<html>forbidden by the proxy"),
+        Response(404, {"error": "no such page"}),
+        Response(400, {"code": "4"}),
+        Response(200, b"<html>sign in to the network"),
+        Response(200, b"[]"),
+        Response(200, {}),
+        Response(200, {"duration": 3}),
+        Response(204, b""),
+        Response(302, b"", {"Location": "/elsewhere"}),
+        Response(200, b'{"a":' * 100_000),
+    ],
+)
+def test_any_other_response_is_unknown(stream, calls, planned):
+    """A proxy may have forwarded the call before it responded in Stream's place."""
+    stream.faults.respond(planned, ROUTE)
+    response = calls.set_app_cut_off(PAIR, 5)
+    assert response.status is CallStatus.UNKNOWN
+    assert response.error
 
 
 ABOUT_USERS = {
@@ -76,47 +97,56 @@ ABOUT_USERS = {
     "users",
     [None, 1, "ada", {"ada": {"id": "ada"}}, [{"id": "ada"}, {}], [{"id": 1}], ["ada", "bob"]],
 )
-def test_an_answer_without_the_users_is_no_verdict(stream, calls, route, call, users):
-    """Who was written comes back, and who was found has an id: else it is not Stream's answer."""
+def test_response_without_the_users_is_unknown(stream, calls, route, call, users):
+    """Stream returns all written users, and found users with their ids."""
     stream.app.users = {user_id: {"id": user_id} for user_id in USERS}
-    assert call(calls).verdict is CallStatus.DONE
+    assert call(calls).status is CallStatus.DONE
     body = {"duration": "1ms", **({} if users is None else {"users": users})}
-    stream.faults.respond(Ordered(200, body), route)
-    answer = call(calls)
-    assert answer.verdict is CallStatus.UNKNOWN
-    assert "without the users" in answer.detail
+    stream.faults.respond(Response(200, body), route)
+    response = call(calls)
+    assert response.status is CallStatus.UNKNOWN
+    assert "without the users" in response.error
 
 
 @pytest.mark.parametrize("fault", ["refuse", "cut", "hang", "late"])
-def test_a_lost_answer_is_no_verdict(stream, calls, fault, monkeypatch):
-    """The request had left this host."""
-    monkeypatch.setattr(wire, "TIMEOUT", 0.3)
+def test_lost_response_is_unknown(stream, calls, fault, monkeypatch):
+    """The request was sent."""
+    monkeypatch.setattr(wire, "DEADLINE", 0.3)
     getattr(stream.faults, fault)(ROUTE)
-    assert calls.set_app_cut_off(PAIR, 5).verdict is CallStatus.UNKNOWN
+    assert calls.set_app_cut_off(PAIR, 5).status is CallStatus.UNKNOWN
 
 
-def test_what_never_left_is_not_sent(stream, calls):
-    """Nobody listens: what was asked for cannot happen later."""
+def test_unsent_request_is_not_delivered(stream, calls):
+    """No server listens: the call cannot take effect later."""
     stream.close()
-    answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is CallStatus.NOT_SENT
-    assert "not reached" in answer.detail
+    response = calls.set_app_cut_off(PAIR, 5)
+    assert response.status is CallStatus.NOT_DELIVERED
+    assert "cannot connect" in response.error
 
 
-def test_a_host_whose_certificate_is_not_trusted_is_sent_nothing(stream):
-    """The handshake comes first: neither token nor cut-off goes to a stranger."""
-    answer = StreamApi(stream.url.replace("http:", "https:"), time.time).set_app_cut_off(PAIR, 5)
-    assert answer.verdict is CallStatus.NOT_SENT
+def test_slow_name_look_up_is_not_delivered(stream, calls, monkeypatch):
+    """The deadline starts before the look-up, which has no time limit of its own."""
+    monkeypatch.setattr(wire, "DEADLINE", 0.2)
+    may_end = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow_look_up(*arguments, **options):
+        may_end.wait(10)
+        return look_up(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_look_up)
+    begun = time.monotonic()
+    response = calls.set_app_cut_off(PAIR, 5)
+    assert time.monotonic() - begun < 5
+    may_end.set()
+    assert response.status is CallStatus.NOT_DELIVERED
     assert stream.calls.all() == []
 
 
-def test_an_endless_answer_ends(stream, calls, monkeypatch):
-    """The deadline is for the whole exchange, however long each silence may be."""
-    monkeypatch.setattr(wire, "DEADLINE", 0.3)
-    stream.faults.hang(ROUTE)
-    answer = calls.set_app_cut_off(PAIR, 5)
-    assert answer.verdict is CallStatus.UNKNOWN
-    assert "took over" in answer.detail
+def test_nothing_is_sent_without_a_tls_handshake(stream):
+    response = StreamApi(stream.url.replace("http:", "https:"), time.time).set_app_cut_off(PAIR, 5)
+    assert response.status is CallStatus.NOT_DELIVERED
+    assert stream.calls.all() == []
 
 
 NOW = "Fri, 15 Jan 2027 08:00:00 GMT"
@@ -133,7 +163,7 @@ RESET = {"X-RateLimit-Reset": "1800000030"}
         ({"Retry-After": "soon"}, 0),
         ({"Retry-After": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, 0),
         ({"Retry-After": "-7"}, 0),
-        ({"Retry-After": "9" * 30}, answers.MAX_WAIT),
+        ({"Retry-After": "9" * 30}, responses.MAX_WAIT),
         ({"X-RateLimit-Remaining": "0", **RESET}, 30),
         ({"X-RateLimit-Remaining": "1", **RESET}, 0),
         ({"X-RateLimit-Remaining": "0"}, 0),
@@ -142,26 +172,25 @@ RESET = {"X-RateLimit-Reset": "1800000030"}
     ],
 )
 @pytest.mark.parametrize("status", [200, 429])
-def test_streams_wishes_are_read(headers, wait, status):
-    """`Retry-After` in both its forms, and the limits; by Stream's clock, within reason."""
-    content = {"duration": "1ms"} if status == 200 else {"code": 9}
-    exchanged = wire.Exchanged(status, {"Date": NOW, **headers}, content)
-    assert answers.read(exchanged, now=5.0).wait == wait
+def test_pause_is_read_from_headers(headers, wait, status):
+    """`Retry-After` in both forms, and a used-up rate limit; by Stream's clock, at most an hour."""
+    body = b'{"duration": "1ms"}' if status == 200 else b'{"code": 9}'
+    response = HttpResponse(status, {"Date": NOW, **headers}, body)
+    assert responses.read_response(response, now=5.0).wait == wait
 
 
 @pytest.mark.sec(58)
-def test_streams_words_are_made_harmless(stream, calls):
-    """What a database cannot hold or a terminal would obey is in no detail, nor is a novel."""
+def test_error_text_is_printable_and_short(stream, calls):
+    """A database can store it, and it does not control a terminal."""
     message = "a\x00b\x1b[2Jc\nd\ud800e" + "x" * 1000
-    stream.faults.respond(Ordered(400, {"code": 4, "message": message}), ROUTE)
-    detail = calls.set_app_cut_off(PAIR, 5).detail
-    assert detail.startswith("code 4: a?b?[2Jc?d?exxx")
-    assert len(detail) <= 300
+    stream.faults.respond(Response(400, {"code": 4, "message": message}), ROUTE)
+    error = calls.set_app_cut_off(PAIR, 5).error
+    assert error.startswith("code 4: a?b?[2Jc?d?exxx")
+    assert len(error) <= 300
 
 
 @pytest.mark.sec(25, 58)
-def test_neither_token_nor_secret_shows(stream, calls, caplog):
-    """In no answer, however the call went, and in no log of the HTTP library."""
+def test_token_and_secret_are_in_no_response_and_no_log(stream, calls, caplog):
     caplog.set_level(logging.DEBUG)
     shown = repr(PAIR)
     for fault in (None, "refuse", "cut"):
@@ -179,6 +208,5 @@ def test_neither_token_nor_secret_shows(stream, calls, caplog):
     ("seconds", "written"),
     [(None, None), (0, "1970-01-01T00:00:00Z"), (1_800_000_000, "2027-01-15T08:00:00Z")],
 )
-def test_times_are_whole_seconds_in_utc(seconds, written):
-    """RFC 3339 with a Z; nothing stands for no cut-off."""
+def test_cut_off_is_written_as_rfc3339_in_utc(seconds, written):
     assert api.rfc3339(seconds) == written

@@ -1,4 +1,4 @@
-"""`tokensvc delivery`: what Stream has not been told yet, and trying again."""
+"""`tokensvc delivery`: list what Stream does not have yet, and retry."""
 
 from dataclasses import asdict
 
@@ -8,26 +8,25 @@ from tokensvc.cli.actions import operator, reason_option
 from tokensvc.cli.output import at, json_option, printable, write_json, write_table
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.delivery.rules import Delivery, DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
 
-_OPEN = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
 _KINDS: tuple[DeliveryKind, ...] = ("app", "user", "profile")
 
 
 @click.group("delivery")
 def delivery() -> None:
-    """See what Stream has not been told yet, and try again."""
+    """List what Stream does not have yet, and retry."""
 
 
-@delivery.command("list", short_help="List what is to be brought over to Stream.")
-@click.option("--kind", type=click.Choice(_KINDS), help="Cut-offs of everyone, of users; profiles.")
+@delivery.command("list", short_help="List deliveries to Stream.")
+@click.option("--kind", type=click.Choice(_KINDS), help="List one kind only.")
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice([state.value for state in DeliveryState]),
-    help="Repeat it for several. By default what is not brought over: "
-    f"{', '.join(state.value for state in _OPEN)}.",
+    help="Repeat the option for several. Default: "
+    f"{', '.join(state.value for state in OPEN_STATES)}.",
 )
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
@@ -35,13 +34,13 @@ def list_deliveries(
     kind: DeliveryKind | None, states: tuple[str, ...], limit: int, *, as_json: bool
 ) -> None:
     """
-    List what is to be brought over to Stream, those that changed last first.
+    List deliveries to Stream, the last changed first.
 
-    pending: on its way, or to be sent once more because an answer was lost. failed: tried again at
-    times; the error says what to do. absent: Stream does not have the user, and is asked again.
-    moot: the user never came, and every token from before the cut-off has expired.
+    pending: not yet confirmed, or to be sent once more after a lost response. failed: retried; the
+    error says what to do. absent: Stream does not have the user; it is checked again. obsolete: the
+    user never appeared, and every token from before the cut-off has expired.
     """
-    chosen = [DeliveryState(state) for state in states] or list(_OPEN)
+    chosen = [DeliveryState(state) for state in states] or list(OPEN_STATES)
     with opened_services() as services:
         found = services.deliveries.listed(kind=kind, states=chosen, limit=limit)
         delivers = services.deliveries.delivers
@@ -49,9 +48,9 @@ def list_deliveries(
         write_json([asdict(row) for row in found])
         return
     if not delivers:
-        click.echo("stream.delivery is off: nothing is brought over.", err=True)
+        click.echo("stream.delivery is off: nothing is delivered.", err=True)
     if not found:
-        click.echo("Nothing to show: Stream holds what it should.")
+        click.echo("Nothing to show: Stream has every state.")
         return
     write_table(
         ("WHAT", "USER", "STATE", "SINCE", "NEXT TRY", "TRIED", "ERROR"),
@@ -61,18 +60,18 @@ def list_deliveries(
 
 @delivery.command("retry")
 @click.argument("user_ids", nargs=-1, metavar="[USER_ID]...")
-@click.option("--app", is_flag=True, help="Send the cut-off of everyone once more.")
+@click.option("--app", is_flag=True, help="Send the cut-off of the app again.")
 @reason_option
 @json_option
 def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: bool) -> None:
     """
-    Make due now whatever has failed or waits for another attempt.
+    Retry all deliveries that wait for another attempt.
 
-    It is tried within half a minute, the longest pause of a sender that Stream has not answered;
-    what Stream itself has asked to wait for holds.
+    They are sent within 30 seconds, the longest pause of a sender, unless Stream has asked for a
+    longer pause.
 
-    With user ids or --app, send the states of these once more, even if Stream is known to hold
-    them: for when somebody has changed them in Stream's dashboard.
+    With user IDs or --app, send these states again, even if Stream is known to have them. Use it
+    after a change in Stream's dashboard.
     """
     context = ActionContext(operator(), reason)
     with opened_services() as services:
@@ -87,7 +86,7 @@ def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: 
 
 
 def _line(row: Delivery) -> tuple[str, ...]:
-    is_open = row.state in _OPEN
+    is_open = row.state in OPEN_STATES
     return (
         "everyone" if row.kind == "app" else "cut-off" if row.kind == "user" else "profile",
         row.subject,

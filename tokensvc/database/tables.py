@@ -154,7 +154,7 @@ Revocations and suspensions, in the order of their IDs; those of the app have no
 `settled` says that the cut-off was confirmed: compared with the clock after the commit.
 """
 
-_open_deliveries = sa.text("state NOT IN ('applied', 'moot')")
+_open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")
 
 deliveries = sa.Table(
     "deliveries",
@@ -173,7 +173,7 @@ deliveries = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.CheckConstraint("kind IN ('app', 'user', 'profile')", name="delivery_kind"),
     sa.CheckConstraint(
-        "state IN ('pending', 'applied', 'absent', 'failed', 'moot')", name="delivery_state"
+        "state IN ('pending', 'applied', 'absent', 'failed', 'obsolete')", name="delivery_state"
     ),
     sa.Index(
         "deliveries_open",

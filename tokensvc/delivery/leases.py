@@ -1,29 +1,60 @@
-"""The rows that a sender takes, keeps while it is at them, and writes down what came of."""
+"""The leases of one sender: which rows it has, and the result of its calls for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Database
 from tokensvc.delivery import rules, store
-from tokensvc.delivery.batch import Batch
-from tokensvc.delivery.outcome import Outcome, Result
-from tokensvc.delivery.rules import RENEW_AFTER, Delivery, DeliveryKind, DeliveryState, Sent
-from tokensvc.delivery.store import Queue
+from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, Delivery, DeliveryKind, DeliveryState
+from tokensvc.delivery.store import Queue, Wanted
 from tokensvc.standing import store as standings
+from tokensvc.stream.responses import CallStatus, StreamResponse
+
+_NOT_ATTEMPTED = StreamResponse(CallStatus.NOT_ATTEMPTED)
 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    Rows that one sender has leased together.
+
+    Attributes:
+        rows: Leased rows by subject.
+        wanted: State that Stream must hold, by subject; consistent with the rows' versions.
+        call_before: Latest start of a call, in seconds of a monotonic clock.
+        ring_version: Version of the key ring; a key that was retired before it is not used.
+    """
+
+    kind: DeliveryKind
+    rows: Mapping[str, Delivery]
+    wanted: Mapping[str, Wanted]
+    call_before: float
+    ring_version: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def only(self, subjects: Collection[str]) -> "Batch":
+        """Return the part of the batch with these subjects."""
+        rows = {subject: row for subject, row in self.rows.items() if subject in subjects}
+        return replace(self, rows=rows, wanted={subject: self.wanted[subject] for subject in rows})
+
+
 class Leases:
     """
-    One sender's leases. Every method raises `Refusal` when the database fails.
+    Leases rows and applies the results of calls.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Args:
-        clock: The database's: it decides what is due and whose a row is.
-        chance: Gives a random number from 0 to 1.
-        monotonic: Seconds of a clock that never goes back.
+        clock: The database's clock, which decides what is due.
+        random_fraction: Function that returns a random number from 0 to 1.
+        monotonic: Function that returns seconds of a monotonic clock.
     """
 
     def __init__(
@@ -35,86 +66,72 @@ class Leases:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._chance = random_fraction
+        self._random_fraction = random_fraction
         self._monotonic = monotonic
 
-    def take(self, queue: Queue, limit: int) -> Batch:
-        """Take some of what is due in a queue and nobody else's."""
+    def acquire(self, queue: Queue, limit: int) -> Batch:
+        """Lease at most `limit` rows that are due in a queue and that no other sender has."""
         with self._database.write() as tx:
             now = self._clock.read(tx)
+            call_before = self._monotonic() + CALL_WITHIN_SECONDS
             found = store.due(tx, queue, now, limit)
-            rows = [rules.lease(row, now) for row in found]
-            store.save(tx, rows)
+            rows = {row.subject: rules.lease(row, now) for row in found}
+            store.save(tx, rows.values())
             if queue.kind == "profile":
-                # The sender that is gone may have created them, and wiped their cut-offs.
+                # The previous sender may have created these users, which removes their cut-offs.
                 lost = [row.subject for row in found if row.lease_until is not None]
                 store.mark_resend(tx, lost, now, resend=True)
-            return self._batch(tx, queue.kind, rows, now)
+            return Batch(
+                kind=queue.kind,
+                rows=rows,
+                wanted=store.wanted(tx, queue.kind, list(rows)) if rows else {},
+                call_before=call_before,
+                ring_version=standings.ring_version(tx),
+            )
 
-    def keep(self, batch: Batch) -> Batch:
-        """Give what is still ours of a batch, read anew if need be, with the time for a call."""
-        if not batch or self._monotonic() < batch.send_by:
-            return batch
-        with self._database.write() as tx:
-            rows = store.lock(tx, batch.kind, batch.versions)
-            now = self._clock.read(tx)
-            ours = [row for row in rows if row.lease_until == batch.lease_until]
-            ours = [rules.renewed(row, now) for row in ours]
-            store.save(tx, ours)
-            return self._batch(tx, batch.kind, ours, now)
-
-    def settle(self, batch: Batch, outcome: Outcome, *, creates: bool = False) -> None:
+    def finish(self, batch: Batch, responses: Mapping[str, StreamResponse]) -> None:
         """
-        Write down what came of a batch, and let go of it.
+        Apply the results of calls and end the leases.
 
         Args:
-            creates: Whether the call was one that may have replaced users whole.
+            responses: Response by subject; rows without one stay as they are and due.
         """
-        if not batch:
-            return
         with self._database.write() as tx:
-            before = store.lock(tx, batch.kind, batch.versions)
+            before = store.lock(tx, batch.kind, batch.rows)
             now = self._clock.read(tx)
-            after = [self._settled(batch, row, outcome, now) for row in before]
+            after = [
+                rules.apply_outcome(
+                    row,
+                    batch.rows[row.subject],
+                    responses.get(row.subject, _NOT_ATTEMPTED),
+                    now=now,
+                    random_fraction=self._random_fraction(),
+                    cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
+                )
+                for row in before
+            ]
             store.save(tx, after)
-            if creates and outcome.result in {Result.DONE, Result.UNKNOWN}:
-                lost = outcome.result is Result.UNKNOWN
-                store.mark_resend(tx, batch.versions, now, resend=lost)
+            for status in (CallStatus.DONE, CallStatus.UNKNOWN):
+                replaced = [
+                    subject
+                    for subject, response in responses.items()
+                    if response.replaces_users and response.status is status
+                ]
+                store.mark_resend(tx, replaced, now, resend=status is CallStatus.UNKNOWN)
         _report(before, after)
-
-    def _batch(
-        self, tx: Transaction, kind: DeliveryKind, rows: list[Delivery], now: float
-    ) -> Batch:
-        subjects = [row.subject for row in rows]
-        return Batch(
-            kind=kind,
-            lease_until=(rows[0].lease_until or 0) if rows else 0,
-            taken_at=now,
-            send_by=self._monotonic() + RENEW_AFTER,
-            versions={row.subject: row.version for row in rows},
-            wanted=store.wanted(tx, kind, subjects) if rows else {},
-            ring_version=standings.ring_version(tx),
-        )
-
-    def _settled(self, batch: Batch, row: Delivery, outcome: Outcome, now: float) -> Delivery:
-        return rules.apply_outcome(
-            row,
-            Sent(batch.versions[row.subject], batch.lease_until, batch.taken_at),
-            outcome,
-            now=now,
-            random_fraction=self._chance(),
-            cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
-        )
 
 
 def _report(before: list[Delivery], after: list[Delivery]) -> None:
-    """Log what has been brought over, and what somebody must look at."""
+    """Log the deliveries that have reached Stream, and those that need an operator."""
     changed = [new for old, new in zip(before, after, strict=True) if new.state is not old.state]
-    for state, log in ((DeliveryState.APPLIED, _log.info), (DeliveryState.FAILED, _log.error)):
+    for state, event, log in (
+        (DeliveryState.APPLIED, "delivery_applied", _log.info),
+        (DeliveryState.FAILED, "delivery_failed", _log.error),
+    ):
         rows = [row for row in changed if row.state is state]
         if rows:
             log(
-                f"delivery_{state}",
+                event,
                 kind=rows[0].kind,
                 count=len(rows),
                 subjects=[row.subject for row in rows[:5]],

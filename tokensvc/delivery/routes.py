@@ -15,10 +15,10 @@ WRITE = "users:write"
 
 def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
     """
-    Give the route of profiles.
+    Return the route of profiles.
 
     Args:
-        authorize: Gives the service that may, or refuses.
+        authorize: Function that returns the calling service if it has a scope, else refuses.
     """
     blueprint = Blueprint("profiles", __name__)
 

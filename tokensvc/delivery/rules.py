@@ -1,9 +1,9 @@
 """
-What happens to a delivery: pure functions of its state, what came of a call, time and chance.
+The states of a delivery: pure functions of its row, the result of a call, time and chance.
 
-The one thing to hold on to: `applied` is said only when Stream holds the current version and
-nothing that was sent before can still change that. A call that gave no verdict may land up to
-`RESEND_SECONDS` later, so the state is sent again immediately, and once more after that.
+The invariant: `applied` means that Stream holds the current version and that no earlier call can
+change that any more. A call with an unknown result may take effect up to `RESEND_SECONDS` later, so
+the state is sent again immediately, and once more after that time.
 """
 
 import math
@@ -11,67 +11,71 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from tokensvc.delivery.outcome import Outcome, Result
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
 APP = ""
-"""The subject of the app's one delivery."""
+"""The subject of the app's only delivery."""
 
 LEASE_SECONDS = 30
 """
-Seconds that a row is its sender's.
+Seconds for which a row belongs to one sender.
 
-One that runs out all the same, while a host sleeps or looks up a name, is a call that was lost: it
-costs another call and a minute, no more.
+A lease that expires, for example while a host sleeps, counts as a lost call: it costs one more call
+and a minute.
 """
 
-RENEW_AFTER = 10
-"""Seconds after which a lease is renewed before a call: what is left is more than a call takes."""
+CALL_WITHIN_SECONDS = 20
+"""Seconds after the start of a lease in which a call may begin: the rest is enough for one call."""
 
 RESEND_SECONDS = 60
-"""Seconds within which a call whose answer was lost has landed, or never will."""
+"""Seconds within which a call whose response was lost takes effect, or never will."""
 
 OBSOLETE_AFTER = 7 * 24 * 3600
-"""Seconds after a cut-off when no token from before it is left: the longest life of a token."""
+"""Seconds after a cut-off when every earlier token has expired: the longest life of a token."""
 
 FAILED_AFTER = 10
-"""Attempts without a verdict before somebody should look: about four minutes."""
+"""Unsuccessful attempts after which a delivery is `failed`: about four minutes."""
 
 _ASK_OFTEN, _ASK_OFTEN_FOR, _ASK_SELDOM = 10, 600, 60
-"""Seconds between two looks for a user that Stream does not have, at first and later."""
+"""Seconds between two queries for a user that Stream does not have, at first and later."""
 
 _LONGEST_WAIT = 60.0
-_LONGEST_WAIT_OF_REFUSED = 3600.0
+_LONGEST_WAIT_IF_REFUSED = 3600.0
 _LONGEST_PAUSE = 30.0
 
 
 class DeliveryState(StrEnum):
-    """How far a state has come on its way to Stream."""
+    """The progress of a delivery to Stream."""
 
     PENDING = "pending"
     APPLIED = "applied"
     ABSENT = "absent"
     FAILED = "failed"
-    OBSOLETE = "moot"
+    OBSOLETE = "obsolete"
+
+
+OPEN_STATES = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
+"""States in which there is something left to send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """
-    What is to be brought over, and how far it has come. Times are epoch seconds.
+    One state that Stream must hold, and its progress. Times are epoch seconds.
 
     Attributes:
-        subject: A user id, or `APP`.
-        version: Of the state that Stream is to hold; every change raises it.
-        applied_version: The last one that Stream was known to hold.
-        due_at: When to try next.
-        lease_until: Until when a sender has it. It names the lease too, since the row is nobody
-            else's before.
-        attempts: Failed ones since the last change or success.
-        resend_at: A call before this time, whatever it answers, is not the last one.
-        absent_since: Since when Stream is known not to have the user.
-        updated_at: When `state` last changed.
+        subject: User id, or `APP`.
+        version: Version of the state that Stream must hold; every change raises it.
+        applied_version: Latest version that Stream was known to hold.
+        due_at: Time of the next attempt.
+        lease_until: End of the current lease. It also identifies the lease, because no other
+            sender can have the row before that time.
+        attempts: Number of unsuccessful attempts since the last change or success.
+        resend_at: A call before this time is not the last one, whatever its result.
+        absent_since: Time of the first response that Stream does not have the user.
+        updated_at: Time of the last change of `state`.
     """
 
     kind: DeliveryKind
@@ -89,28 +93,13 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """
-    What a sender sent of a row.
-
-    Attributes:
-        lease_until: Names the lease that it held.
-        at: When it read what it sent, epoch seconds.
-    """
-
-    version: int
-    lease_until: int
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Pace:
     """
-    When this process may next call for deliveries of one kind.
+    The pause before this process' next call for deliveries of one kind.
 
     Attributes:
-        failures: In a row.
-        not_before: Seconds of a clock that never goes back.
+        failures: Number of consecutive unsuccessful calls.
+        not_before: Earliest time of the next call, in seconds of a monotonic clock.
     """
 
     failures: int = 0
@@ -118,15 +107,15 @@ class Pace:
 
 
 def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
-    """Give every key that is not retired: the one that Stream takes may not be the active one."""
+    """Return all keys that are not retired, the active one first: Stream may accept another."""
     return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
 
 
 def lease(row: Delivery, now: float) -> Delivery:
     """
-    Give a row to a sender.
+    Return a row with a new lease.
 
-    A lease that has run out is a call of which nobody knows what came.
+    An expired lease is a call with an unknown result.
     """
     lost = row.lease_until is not None
     return replace(
@@ -136,52 +125,48 @@ def lease(row: Delivery, now: float) -> Delivery:
     )
 
 
-def renewed(row: Delivery, now: float) -> Delivery:
-    """Let its sender have a row for longer."""
-    return replace(row, lease_until=int(now) + LEASE_SECONDS)
-
-
 def apply_outcome(
     row: Delivery,
-    sent: Sent,
-    outcome: Outcome,
+    leased: Delivery,
+    response: StreamResponse,
     *,
     now: float,
     random_fraction: float,
     cut_off: int | None,
 ) -> Delivery:
     """
-    Give a row as it is after a call.
+    Return a row as it is after a call.
 
     Args:
-        row: As it is now, locked.
+        row: Current row, locked.
+        leased: Row as the sender leased it, which it has sent.
         now: Epoch seconds, after the call.
-        chance: Random, 0 to 1.
-        cut_off: Of the user, epoch seconds; what a missing user waits for.
+        random_fraction: Random number from 0 to 1.
+        cut_off: The user's cut-off in epoch seconds, for a user that Stream does not have.
     """
-    may_have_landed = outcome.result in {Result.DONE, Result.UNKNOWN}
-    if row.lease_until != sent.lease_until:
-        # Somebody else has the row by now: what we sent may have landed after what they sent.
-        return mark_changed(row, now, resend=True) if may_have_landed else row
+    status = response.status
+    if row.lease_until != leased.lease_until:
+        # Another sender has the row now: this call may take effect after that sender's call.
+        return mark_changed(row, now, resend=True) if status.may_have_effect else row
     row = replace(row, lease_until=None)
-    if outcome.result is Result.UNKNOWN:
+    if status is CallStatus.UNKNOWN:
         row = replace(row, resend_at=resend_time(now))
-    if outcome.result is Result.DONE:
-        row = replace(row, applied_version=sent.version)
-    if row.version != sent.version or outcome.result is Result.NOT_ATTEMPTED:
-        return row  # changed meanwhile or not tried, and due
-    after = _after(row, sent, outcome, now=now, random_fraction=random_fraction, cut_off=cut_off)
+    if status is CallStatus.DONE:
+        row = replace(row, applied_version=leased.version)
+    if row.version != leased.version or status is CallStatus.NOT_ATTEMPTED:
+        return row  # changed since then, or not sent: it stays due
+    after = _next(row, leased, response, now=now, random_fraction=random_fraction, cut_off=cut_off)
     return after if after.state is row.state else replace(after, updated_at=int(now))
 
 
 def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
     """
-    Give a row of which Stream may hold something else from now on.
+    Return a row whose state Stream may no longer hold.
 
-    Whoever holds a lease keeps it: what they are sending is not the current version any more.
+    A lease stays: what its sender is sending is no longer the current version.
 
     Args:
-        resend: Whether what changed it may still land.
+        resend: Whether the cause may still take effect later.
     """
     return replace(
         row,
@@ -197,75 +182,81 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
 
 
 def resend_time(now: float) -> int:
-    """Give the time from which on no earlier call can land."""
+    """Return the time after which no earlier call can take effect, in epoch seconds."""
     return math.ceil(now) + RESEND_SECONDS
 
 
-def next_pace(pace: Pace, outcome: Outcome, now: float, random_fraction: float) -> Pace:
-    """Give the pace after a call, by a clock that never goes back."""
-    if outcome.result in {Result.UNKNOWN, Result.NOT_DELIVERED, Result.KEY_REFUSED}:
-        pause = back_off(pace.failures, random_fraction, _LONGEST_PAUSE)
-        return Pace(pace.failures + 1, now + max(pause, outcome.wait))
-    return Pace(0, now + outcome.wait)
+def next_pace(pace: Pace, response: StreamResponse, now: float, random_fraction: float) -> Pace:
+    """
+    Return the pace after a call.
+
+    Args:
+        now: Seconds of a monotonic clock.
+    """
+    if response.status is CallStatus.DONE or response.status.is_about_content:
+        return Pace(0, now + response.wait)
+    pause = back_off(pace.failures, random_fraction, _LONGEST_PAUSE)
+    return Pace(pace.failures + 1, now + max(pause, response.wait))
 
 
 def back_off(failures: int, random_fraction: float, longest: float) -> float:
-    """Give the seconds until the next attempt: none at first, then 1, 2, 4, … less up to a half."""
+    """Return the seconds until the next attempt: 0, then 1, 2, 4, … minus up to a half."""
     if failures == 0:
         return 0.0
     return min(longest, 2.0 ** min(failures - 1, 16)) * (1 - random_fraction / 2)
 
 
-def _after(
+def _next(
     row: Delivery,
-    sent: Sent,
-    outcome: Outcome,
+    leased: Delivery,
+    response: StreamResponse,
     *,
     now: float,
     random_fraction: float,
     cut_off: int | None,
 ) -> Delivery:
-    """Give what becomes of the version that was sent, which is the current one."""
-    match outcome.result:
-        case Result.DONE:
-            return _done(row, sent)
-        case Result.ABSENT if row.kind == "user":
+    """Return the row after a call with its current version."""
+    match response.status:
+        case CallStatus.DONE:
+            return _done(row, leased)
+        case CallStatus.ABSENT if row.kind == "user":
             return _absent(row, now, cut_off)
-        case Result.UNKNOWN | Result.NOT_DELIVERED:
+        case CallStatus.UNKNOWN | CallStatus.NOT_DELIVERED:
             state = DeliveryState.FAILED if row.attempts + 1 >= FAILED_AFTER else row.state
             longest = _LONGEST_WAIT
-        case Result.KEY_REFUSED:
+        case CallStatus.KEY_REFUSED:
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT
         case _:
-            state, longest = DeliveryState.FAILED, _LONGEST_WAIT_OF_REFUSED
-    # A call that may have landed is repeated at once; one that has not gains nothing by that.
-    failures = row.attempts + (outcome.result is not Result.UNKNOWN)
-    wait = max(back_off(failures, random_fraction, longest), outcome.wait)
+            state, longest = DeliveryState.FAILED, _LONGEST_WAIT_IF_REFUSED
+    # A call that may take effect is repeated immediately; for any other that is no use.
+    failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
+    wait = max(back_off(failures, random_fraction, longest), response.wait)
     return replace(
         row,
         state=state,
         due_at=math.ceil(now + wait) if wait else int(now),
         attempts=row.attempts + 1,
-        last_error=outcome.error,
+        last_error=response.error,
     )
 
 
-def _done(row: Delivery, sent: Sent) -> Delivery:
+def _done(row: Delivery, leased: Delivery) -> Delivery:
     row = replace(row, attempts=0, absent_since=None, last_error=None)
-    if row.resend_at is not None and sent.at < row.resend_at:
+    read_at = (leased.lease_until or 0) - LEASE_SECONDS
+    if row.resend_at is not None and read_at < row.resend_at:
         return replace(row, state=DeliveryState.PENDING, due_at=row.resend_at)
     return replace(row, state=DeliveryState.APPLIED, resend_at=None)
 
 
 def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:
     """
-    Wait for a user that Stream does not have: their first connection makes them.
+    Return the row of a user that Stream does not have; their first connection creates them.
 
-    Until no token from before the cut-off is left, which is at once where no cut-off stands.
+    Wait until every token from before the cut-off has expired; without a cut-off, do not wait.
     """
     row = replace(row, attempts=0, last_error=None)
-    moot_at = max((cut_off + OBSOLETE_AFTER) if cut_off is not None else 0, row.resend_at or 0)
-    if now >= moot_at:
+    obsolete_at = max((cut_off + OBSOLETE_AFTER) if cut_off is not None else 0, row.resend_at or 0)
+    if now >= obsolete_at:
         return replace(row, state=DeliveryState.OBSOLETE, absent_since=None, resend_at=None)
     since = int(now) if row.absent_since is None else row.absent_since
     interval = _ASK_OFTEN if now - since < _ASK_OFTEN_FOR else _ASK_SELDOM

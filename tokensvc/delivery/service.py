@@ -1,4 +1,4 @@
-"""What people and routes ask of deliveries: set a profile, look, try again."""
+"""Deliveries for routes and operators: set a profile, list, retry."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,15 +16,15 @@ from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.caller import KeyName
 from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
-from tokensvc.delivery.state import StreamStatus, stream_status
+from tokensvc.delivery.state import NOT_SENT, StreamStatus
 
 OVERDUE = 60
-"""Seconds that something may be due before somebody should look."""
+"""Seconds for which something may be due before an operator is warned."""
 
 _MANY = 1000
 
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
-"""Subjects of events. The colon can be in no user id."""
+"""Subjects of audit events. A user ID cannot contain a colon."""
 
 
 class ProfileState(msgspec.Struct, frozen=True):
@@ -44,14 +44,14 @@ class ProfileState(msgspec.Struct, frozen=True):
 
 class Deliveries:
     """
-    The deliveries as people see them. Who brings them over is the `Sender`.
+    Deliveries as routes and operators see them. The `Sender` sends them.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Args:
-        clock: The database's.
-        refused_keys: Gives the keys that Stream refuses, and its words.
-        delivers: Whether Stream is told; if not, states say `not_sent`.
+        clock: The database's clock.
+        refused_keys: Function that returns the keys that Stream refuses, with its messages.
+        delivers: Whether delivery is on; if not, every status is `not_sent`.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Deliveries:
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:
         """
-        Have Stream hold a user object. The same one again changes nothing.
+        Store a user object for delivery to Stream. A repetition changes nothing.
 
         Raises:
             Refusal: `user_id_mismatch` or `user_invalid`.
@@ -77,10 +77,10 @@ class Deliveries:
         stream_user.check(user, user_id, by_server=True)
         members = {name: value for name, value in user.items() if name != "id"}
         with self._database.write() as tx:
-            former = profile_store.lock(tx, user_id)
-            if former is None or _text(former.set) != _text(members):
+            previous = profile_store.lock(tx, user_id)
+            if previous is None or _text(previous.set) != _text(members):
                 now = self._clock.read(tx)
-                profile = Profile(members, _left_over(former, members))
+                profile = Profile(members, _removed_members(previous, members))
                 profile_store.write(tx, user_id, profile, now)
                 store.mark_pending(tx, "profile", user_id, now)
                 record(tx, ActionContext(actor), Action.PROFILE_SET, user_id, now=now)
@@ -90,12 +90,12 @@ class Deliveries:
     def listed(
         self, *, kind: DeliveryKind | None, states: Collection[DeliveryState], limit: int
     ) -> Sequence[Delivery]:
-        """Give deliveries, those whose state changed last first."""
+        """Return deliveries, those whose state changed last first."""
         with self._database.read() as connection:
             return store.listed(connection, kind=kind, states=states, limit=limit)
 
     def retry(self, context: ActionContext) -> int:
-        """Make everything that waits for another attempt due now, and give how much that is."""
+        """Make everything that waits for another attempt due now, and return the number."""
         with self._database.write() as tx:
             now = self._clock.read(tx)
             number = store.make_due(tx, now)
@@ -107,9 +107,9 @@ class Deliveries:
         self, user_ids: Collection[str], context: ActionContext, *, app: bool
     ) -> list[Delivery]:
         """
-        Bring states over once more, whatever Stream is known to hold, and give what that is of.
+        Mark states for sending again, whatever Stream is known to hold, and return the deliveries.
 
-        For somebody who has changed them past this service.
+        An operator needs this after a change that was made in Stream's dashboard.
         """
         subjects: dict[DeliveryKind, Collection[str]] = {"user": user_ids, "profile": user_ids}
         if app:
@@ -127,7 +127,7 @@ class Deliveries:
         return sent
 
     def warnings(self) -> list[str]:
-        """Tell what an operator should look at, a sentence each."""
+        """Return what needs an operator, one sentence each."""
         found = [
             f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
             for (api_key, fingerprint), detail in self._refused_keys().items()
@@ -137,30 +137,28 @@ class Deliveries:
             since = store.overdue_since(connection)
         if failed:
             number = f"{_MANY} or more" if len(failed) == _MANY else str(len(failed))
-            found.append(f"{number} failed and tried again at times ({failed[0].last_error})")
+            found.append(f"{number} failed, to be retried ({failed[0].last_error})")
         waiting = int(self._clock()) - since if since is not None else 0
         if waiting > OVERDUE:
-            found.append(f"due for {waiting} s: is Stream reached, or `tokensvc worker` running?")
+            found.append(f"due for {waiting} s: is Stream reachable, is `tokensvc worker` running?")
         return found
 
     def _status(self, connection: Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
-        status = store.status(connection, kind, subject) if self.delivers else None
-        return stream_status(status)
+        return store.status(connection, kind, subject) if self.delivers else NOT_SENT
 
 
-def _left_over(former: Profile | None, members: Mapping[str, Any]) -> list[str]:
+def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> list[str]:
     """
-    Give the members of former profiles that are to go, since Stream is sent changes.
+    Return the members of previous profiles that Stream must remove, because it is sent changes.
 
-    What only a server may set stays until it is set to something else: Stream does not say that
-    it can be taken away.
+    Server-only members stay until they are changed: Stream does not document their removal.
     """
-    if former is None:
+    if previous is None:
         return []
-    names = {*former.set, *former.unset} - members.keys() - stream_user.SERVER_ONLY
+    names = {*previous.set, *previous.unset} - members.keys() - stream_user.SERVER_ONLY
     return sorted(names)
 
 
 def _text(members: Mapping[str, Any]) -> str:
-    """For comparison: to Python, 1 and true are equal."""
+    """Return a text to compare: in Python, 1 and true are equal."""
     return json.dumps(members, sort_keys=True)

@@ -1,7 +1,7 @@
-"""The rows of deliveries, and what Stream is to hold by them."""
+"""The rows of deliveries, and the states that Stream must hold."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -13,33 +13,19 @@ from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
 from tokensvc.delivery import profile_store, rules
 from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
+from tokensvc.delivery.state import NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.standing import store as standings
 
 Wanted: TypeAlias = Any
-"""What Stream is to hold: a cut-off in epoch seconds or `None`; of a profile, its `Profile`."""
+"""The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
 
 _columns = deliveries.c
-_is_open = sa.text("state NOT IN ('applied', 'moot')")
-"""In the words of the index, which SQLite compares."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryStatus:
-    """
-    What is known of one delivery.
-
-    Attributes:
-        state: `applied` when there is nothing to bring over.
-        updated_at: Epoch seconds; `None` when nothing was ever to be brought over.
-    """
-
-    state: DeliveryState
-    updated_at: int | None
-    last_error: str | None
+_is_open = sa.text("state NOT IN ('applied', 'obsolete')")
+"""The same text as in the index, because SQLite compares texts."""
 
 
 class Queue(NamedTuple):
-    """Deliveries that wait together."""
+    """Deliveries of one kind and state."""
 
     kind: DeliveryKind
     state: DeliveryState
@@ -54,17 +40,15 @@ QUEUES = (
     Queue("profile", DeliveryState.PENDING),
     Queue("profile", DeliveryState.FAILED),
 )
-"""In the order of their urgency."""
-
-_NOTHING_TO_DELIVER = DeliveryStatus(DeliveryState.APPLIED, None, None)
+"""All queues with something to send, the most urgent first."""
 
 
 def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
     """
-    Note, in the transaction of a change, that Stream holds another state from now on.
+    Mark a state as changed, in the transaction of the change.
 
-    A lease that someone holds stays: what they are sending is a version that is no longer current,
-    so that it will be sent again.
+    A lease stays: what its sender is sending is no longer the current version, so that the state
+    is sent again.
     """
     first = insert(tx, deliveries).values(
         kind=kind,
@@ -88,31 +72,30 @@ def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) 
 
 def statuses(
     connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
-) -> dict[str, DeliveryStatus]:
-    """Tell how far states have come."""
-    found = dict.fromkeys(subjects, _NOTHING_TO_DELIVER)
+) -> dict[str, StreamStatus]:
+    """Return the progress of states by subject."""
+    found = dict.fromkeys(subjects, NOTHING_TO_DELIVER)
     rows = connection.execute(
         sa.select(_columns.subject, _columns.state, _columns.updated_at, _columns.last_error).where(
             _columns.kind == kind, _columns.subject.in_(subjects)
         )
     )
     for row in rows:
-        state = DeliveryState(row.state)
-        found[row.subject] = DeliveryStatus(state, row.updated_at, row.last_error)
+        found[row.subject] = StreamStatus(row.state, row.updated_at, row.last_error)
     return found
 
 
-def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> DeliveryStatus:
-    """Tell how far a state has come."""
+def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
+    """Return the progress of a state."""
     return statuses(connection, kind, [subject])[subject]
 
 
 class DueQueues:
     """
-    Looks for queues in which something is due, without a transaction: most looks find nothing.
+    Finds the queues in which something is due, without a transaction: mostly there are none.
 
     Args:
-        host: Used on SQLite; PostgreSQL's own clock is read in the statement.
+        host: This host's clock, used on SQLite; on PostgreSQL the statement reads the server's.
     """
 
     def __init__(self, database: Database, host: Clock) -> None:
@@ -130,7 +113,7 @@ class DueQueues:
 
     def read(self) -> list[Queue]:
         """
-        Give the queues in which something is due, the most urgent first.
+        Return the queues in which something is due, the most urgent first.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -140,7 +123,7 @@ class DueQueues:
 
 
 def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
-    """Give what is due and nobody else's, longest due first, and hold it."""
+    """Lock and return rows that are due and not leased, the longest due first."""
     statement = (
         sa.select(deliveries)
         .where(*_is_due(queue, sa.literal(int(now), sa.BigInteger)))
@@ -152,7 +135,7 @@ def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]
 
 
 def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list[Delivery]:
-    """Give rows and hold them; in one order, so that no two wait for each other."""
+    """Lock and return rows, always in the same order, so that there is no deadlock."""
     statement = (
         sa.select(deliveries)
         .where(_columns.kind == kind, _columns.subject.in_(subjects))
@@ -163,7 +146,7 @@ def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list
 
 
 def save(tx: Transaction, rows: Collection[Delivery]) -> None:
-    """Write rows that are held."""
+    """Write locked rows."""
     if not rows:
         return
     this = (
@@ -181,7 +164,9 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
 
 
 def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
-    """Note that Stream may have lost the cut-offs of users, if they ever had one."""
+    """Mark that Stream may have lost the cut-offs of users; users without a delivery stay so."""
+    if not user_ids:
+        return
     rows = lock(tx, "user", user_ids)
     save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
 
@@ -189,7 +174,7 @@ def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resen
 def wanted(
     connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
 ) -> dict[str, Wanted]:
-    """Give what Stream is to hold. Consistent with versions whose rows are held."""
+    """Return the states that Stream must hold, consistent with the versions of locked rows."""
     if kind == "app":
         return {APP: standings.read(connection, targets.APP).tokens_valid_after}
     if kind == "profile":
@@ -204,7 +189,7 @@ def listed(
     states: Collection[DeliveryState],
     limit: int,
 ) -> list[Delivery]:
-    """Give rows for an operator, those changed last first."""
+    """Return rows for an operator, the last changed first."""
     statement = sa.select(deliveries).where(_columns.state.in_(states))
     if kind is not None:
         statement = statement.where(_columns.kind == kind)
@@ -213,7 +198,7 @@ def listed(
 
 
 def make_due(tx: Transaction, now: float) -> int:
-    """Make what has failed or waits for another attempt due now, and give how much that is."""
+    """Make all rows that wait for another attempt due now, and return their number."""
     is_waiting = _columns.state.in_([DeliveryState.FAILED, DeliveryState.PENDING])
     is_late = _columns.attempts > 0
     statement = deliveries.update().where(is_waiting, is_late, _columns.due_at > int(now))
@@ -221,7 +206,7 @@ def make_due(tx: Transaction, now: float) -> int:
 
 
 def overdue_since(connection: sa.Connection) -> int | None:
-    """Give the time at which the longest waiting delivery was due, epoch seconds."""
+    """Return the due time of the longest waiting delivery, in epoch seconds."""
     waiting = [queue for queue in QUEUES if queue.state is DeliveryState.PENDING]
     times = [
         connection.scalar(sa.select(sa.func.min(_columns.due_at)).where(*_is_in(queue)))
@@ -231,7 +216,7 @@ def overdue_since(connection: sa.Connection) -> int | None:
 
 
 def failed(connection: sa.Connection, limit: int) -> list[Delivery]:
-    """Give some that have failed, the most urgent first."""
+    """Return at most `limit` failed deliveries, the most urgent first."""
     found: list[Delivery] = []
     for queue in QUEUES:
         if queue.state is DeliveryState.FAILED:
@@ -241,7 +226,7 @@ def failed(connection: sa.Connection, limit: int) -> list[Delivery]:
 
 
 def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
-    """As literals: a planner that does not know the values cannot know that the index fits."""
+    """Literals, because a planner that does not know the values cannot use the index."""
     return (
         _is_open,  # type: ignore[return-value]
         _columns.kind == sa.literal_column(f"'{queue.kind}'"),
@@ -255,5 +240,5 @@ def _is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnEleme
 
 
 def _delivery(row: Any) -> Delivery:
-    values = dict(row._mapping)  # noqa: SLF001 - the public way to a row's names
+    values = dict(row._mapping)  # noqa: SLF001 - public despite its name
     return Delivery(**{**values, "state": DeliveryState(values["state"])})

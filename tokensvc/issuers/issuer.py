@@ -15,8 +15,9 @@ from tokensvc.issuers.keyset import KeySetError, parse_pem_file
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
-from tokensvc.net.fetch import Deadline, Fetcher
-from tokensvc.net.urls import parse_key_url
+from tokensvc.net.fetch import Fetcher
+from tokensvc.net.http import Deadline
+from tokensvc.net.urls import is_loopback_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _download(settings: IssuerSettings, source: str, access: KeyAccess) -> Calla
             return document
         jwks_uri = discovery.jwks_uri_of(document, settings.issuer)
         # Only metadata from this machine may name a key URL on this machine.
-        local = parse_key_url(source).is_loopback
+        local = is_loopback_url(source)
         return access.fetcher.get(jwks_uri, deadline, loopback_allowed=local)
 
     return download

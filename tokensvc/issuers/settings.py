@@ -16,7 +16,7 @@ from pydantic import (
 
 from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers import presets
-from tokensvc.net.urls import parse_key_url
+from tokensvc.net.urls import check_key_url
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -134,14 +134,14 @@ class IssuerSettings(BaseModel):
         if not issuer or not issuer.isprintable() or issuer != issuer.strip():
             raise ValueError("must be the exact value of `iss`; or use a preset")
         if issuer.startswith("http:"):
-            parse_key_url(issuer)
+            check_key_url(issuer)
         return issuer
 
     @field_validator("jwks_uri")
     @classmethod
     def _check_jwks_uri(cls, jwks_uri: str | None) -> str | None:
         if jwks_uri is not None:
-            parse_key_url(jwks_uri)
+            check_key_url(jwks_uri)
         return jwks_uri
 
     @field_validator("audience", "types")
@@ -160,7 +160,7 @@ class IssuerSettings(BaseModel):
                 f"set now: {', '.join(given) or 'none'}"
             )
         if self.discovery:
-            parse_key_url(self.issuer)
+            check_key_url(self.issuer)
         return self
 
 

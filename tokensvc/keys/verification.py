@@ -97,7 +97,7 @@ class KeyPairVerifier:
             return None
         found = self._ask(key.info.api_key, secret)
         if found is None:
-            _log.warning("stream_refuses_key", api_key=key.info.api_key)
+            _log.warning("stream_key_refused", api_key=key.info.api_key)
         return found
 
     def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:

@@ -1,1 +1,1 @@
-"""Outgoing HTTP, bounded in time and size, and the addresses that it may reach."""
+"""Bounded outgoing HTTP requests, and the addresses that they may reach."""

@@ -1,8 +1,8 @@
 """
-Which addresses may be connected to. Pure.
+The addresses that an outgoing request may use. Pure.
 
-The URL of a provider's keys comes from its metadata, and its name from someone's DNS: without this
-rule either could make the service talk to the database, or to the cloud's metadata service.
+The URL of a provider's keys comes from its metadata, and the address from its DNS: without this
+rule either could direct a request to the database or to the cloud's metadata service.
 """
 
 import ipaddress
@@ -18,18 +18,18 @@ _METADATA = (
     ipaddress.ip_network("192.0.0.0/24"),  # Oracle's, and public to older Pythons
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's, and public to all
 )
-"""Where clouds answer their machines; the others' addresses are not public anyway."""
+"""Metadata services of clouds whose addresses are not private."""
 
 
 def may_connect(
     address: Address, *, allowed_networks: Sequence[Network], loopback_allowed: bool
 ) -> bool:
     """
-    Tell whether an address may be connected to.
+    Return whether an address may be used.
 
     Args:
-        address: As the name was resolved.
-        allowed_networks: Networks that the operator names, public or not.
+        address: Result of the name look-up.
+        allowed_networks: Networks that the operator allows, public or not.
         loopback_allowed: Whether the operator's own URL names this machine.
     """
     target = _embedded(address)
@@ -49,7 +49,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Address:
-    """Give the IPv4 address that an IPv6 address leads to, if it is such a one."""
+    """Return the IPv4 address that an IPv6 address embeds, else the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:

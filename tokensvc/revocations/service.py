@@ -18,7 +18,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import rules as delivery_rules
 from tokensvc.delivery import store as deliveries
 from tokensvc.delivery.rules import DeliveryKind, DeliveryState
-from tokensvc.delivery.store import DeliveryStatus
+from tokensvc.delivery.state import NOT_SENT, StreamStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
@@ -137,7 +137,7 @@ class Revocations:
             revocations = store.revocations_by_user(connection, ids)
             statuses = deliveries.statuses(connection, "user", ids) if self._delivers else {}
         return [
-            user_state(user_id, standing, revocations[user_id], statuses.get(user_id))
+            user_state(user_id, standing, revocations[user_id], statuses.get(user_id, NOT_SENT))
             for user_id, standing in page.items()
         ]
 
@@ -216,9 +216,9 @@ class Revocations:
             return app_state(standing, revocations, delivery)
         return user_state(target.user_id, standing, revocations, delivery)
 
-    def _delivery(self, connection: Connection, target: Target) -> DeliveryStatus | None:
+    def _delivery(self, connection: Connection, target: Target) -> StreamStatus:
         if not self._delivers:
-            return None
+            return NOT_SENT
         return deliveries.status(connection, *_delivery_of(target))
 
 

@@ -6,8 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tokensvc.delivery.state import StreamStatus, stream_status
-from tokensvc.delivery.store import DeliveryStatus
+from tokensvc.delivery.state import StreamStatus
 from tokensvc.revocations import rules
 from tokensvc.revocations.rules import HoldsUntil, Revocation, StoredRevocation
 from tokensvc.standing.store import StoredStanding
@@ -98,31 +97,31 @@ def user_state(
     user_id: str,
     standing: StoredStanding,
     revocations: Sequence[StoredRevocation],
-    delivery: DeliveryStatus | None,
+    stream: StreamStatus,
 ) -> UserState:
     """
     Return the state of a user.
 
     Args:
         revocations: All revocations of the user that are in effect; others are ignored.
-        delivery: Status of the delivery to Stream; `None` if delivery is off.
+        stream: Status of the delivery to Stream.
     """
     return UserState(
         user_id=user_id,
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
         sessions=0,
-        **_shared(standing, revocations, delivery),
+        **_shared(standing, revocations, stream),
     )
 
 
 def app_state(
     standing: StoredStanding,
     revocations: Sequence[StoredRevocation],
-    delivery: DeliveryStatus | None,
+    stream: StreamStatus,
 ) -> AppState:
     """Return the state of the app; the arguments are those of `user_state`."""
-    return AppState(**_shared(standing, revocations, delivery))
+    return AppState(**_shared(standing, revocations, stream))
 
 
 def action_result(
@@ -147,14 +146,14 @@ def action_result(
 def _shared(
     standing: StoredStanding,
     revocations: Sequence[StoredRevocation],
-    delivery: DeliveryStatus | None,
+    stream: StreamStatus,
 ) -> dict[str, Any]:
     latest = rules.latest(revocations)
     return {
         "tokens_valid_after": standing.tokens_valid_after,
         "reason": rules.reason_of(revocations, suspended=standing.suspended_at is not None),
         "revocation": _public(latest) if latest is not None else None,
-        "stream": stream_status(delivery),
+        "stream": stream,
     }
 
 

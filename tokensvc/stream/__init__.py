@@ -1,6 +1,5 @@
 """
-Calls to Stream's server API, as the owner of the app.
+Calls to Stream's server API, with the rights of the app's owner.
 
-Owns the wire and the server token. Is handed a key pair and knows no ring; leaves the reading of
-the answer to whoever asks.
+Contains the only caller of Stream and the server token. Is given a key pair and knows no key ring.
 """

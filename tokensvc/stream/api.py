@@ -1,29 +1,30 @@
 """
-The calls to Stream's server API, one a function.
+The calls to Stream's server API, one function each.
 
-The only caller of Stream. What an answer means is in `answers`; the token that a call carries never
-leaves `wire`.
+`responses` contains the meaning of a response. The token that a call carries never leaves `wire`.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from tokensvc.core.clock import Clock
+from tokensvc.net.http import ExchangeError, NotSentError
 from tokensvc.stream.responses import (
     CallStatus,
     StreamResponse,
     check_found_users,
     check_written_users,
     error_text,
-    plain,
-    read,
-    time_of,
+    http_date,
+    json_object,
+    printable,
+    read_response,
 )
-from tokensvc.stream.wire import KeyPair, NotSentError, StreamUnavailableError, exchange
+from tokensvc.stream.wire import KeyPair, send
 
 __all__ = [
     "AppIdentity",
@@ -37,23 +38,27 @@ __all__ = [
 ]
 
 MAX_USERS = 100
-"""In one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
+"""Users in one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
 
-MAX_IDS_LENGTH = 4000
-"""Characters of the ids in one query: with what stands between them, an address of 6 KB at most."""
+_MAX_IDS_LENGTH = 4000
+"""Characters of the ids in one query: with the separators, the URL stays below 6 KB."""
 
 _CUT_OFF = "revoke_tokens_issued_before"
+
+
+class StreamUnavailableError(Exception):
+    """Stream neither accepted nor refused the key pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class AppIdentity:
     """
-    What tells one Stream app from another.
+    The identity of a Stream app.
 
     Attributes:
-        id: Stream's number; `None` from the older form of `GET /app`, which has none.
-        organization: Whose app it is. Not trusted text.
-        name: Unlike any other of the organization. Not trusted text.
+        id: Stream's number; `None` in the older form of `GET /app`.
+        organization: Name of the app's owner. Untrusted text.
+        name: Name of the app, unique in its organization. Untrusted text.
     """
 
     id: int | None
@@ -61,7 +66,7 @@ class AppIdentity:
     name: str
 
     def is_same_as(self, other: "AppIdentity") -> bool:
-        """Tell whether both are one app; what cannot be told is not the same."""
+        """Return whether both are certainly the same app."""
         if self.id is not None and other.id is not None:
             return self.id == other.id
         return bool(self.name) and (self.organization, self.name) == (
@@ -73,14 +78,14 @@ class AppIdentity:
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
     """
-    What Stream says to a key pair.
+    Stream's response to a key pair.
 
     Attributes:
-        accepted: Whether the secret is the one of that API key.
-        detail: The app's name, or Stream's code and message. Not trusted text.
-        clock_ahead: Seconds by which our clock runs ahead of Stream's, good to about a second;
-            `None` when Stream did not tell the time.
-        app: Of the API key, if it is accepted.
+        accepted: Whether the secret belongs to the API key.
+        detail: The app's name, or Stream's code and message. Untrusted text.
+        clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
+            second; `None` if the response has no `Date`.
+        app: Identity of the API key's app, if the pair is accepted.
     """
 
     accepted: bool
@@ -91,37 +96,40 @@ class KeyCheck:
 
 def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> KeyCheck:
     """
-    Ask Stream whether it accepts a key pair, by `GET /app`.
+    Check by `GET /app` whether Stream accepts a key pair.
 
     Args:
-        base_url: Of Stream's API, without a path.
+        base_url: URL of Stream's API, without a path.
         api_key: Public.
         secret: The secret's UTF-8 bytes.
-        clock: Compared with the `Date` of the answer.
+        clock: This host's clock, compared with the `Date` of the response.
 
     Raises:
-        StreamUnavailableError: There is no verdict.
+        StreamUnavailableError: Stream neither accepted nor refused the pair.
     """
     before = clock()
-    answer = exchange(base_url, KeyPair(api_key, secret), "GET", "app")
-    clock_ahead = _clock_ahead((before + clock()) / 2, answer.headers.get("Date"))
-    content = answer.content or {}
-    if answer.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
+    try:
+        response = send(base_url, KeyPair(api_key, secret), "GET", "app")
+    except ExchangeError as error:
+        raise StreamUnavailableError(printable(str(error))) from error
+    clock_ahead = _clock_ahead((before + clock()) / 2, response.headers.get("Date"))
+    content = json_object(response.body)
+    if response.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
         app = _identity(content["app"])
         detail = f"app {app.name or 'without a name'}"
         return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
+    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
         return KeyCheck(accepted=False, detail=error_text(content), clock_ahead=clock_ahead)
-    raise StreamUnavailableError(f"GET /app was answered with status {answer.status}")
+    raise StreamUnavailableError(f"GET /app returned status {response.status}")
 
 
 class StreamApi:
     """
-    Stream's API as far as it is needed. Every method gives an `StreamResponse` and raises nothing.
+    The part of Stream's API that the service needs. The methods raise nothing.
 
     Args:
-        base_url: Of Stream's API, without a path.
-        clock: Stands in for Stream's, where an answer does not tell the time.
+        base_url: URL of Stream's API, without a path.
+        clock: This host's clock, used if a response has no `Date`.
     """
 
     def __init__(self, base_url: str, clock: Clock) -> None:
@@ -129,47 +137,45 @@ class StreamApi:
         self._clock = clock
 
     def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> StreamResponse:
-        """Refuse everyone's tokens from before a cut-off (epoch seconds); `None` ends that."""
+        """Refuse all tokens from before a cut-off in epoch seconds; `None` removes it."""
         return self._call(key, "PATCH", "app", body={_CUT_OFF: rfc3339(cut_off)})
 
     def set_cut_offs(self, key: KeyPair, cut_offs: Mapping[str, int | None]) -> StreamResponse:
-        """Do the same for users that Stream has, by id; a single bad one spoils the call."""
-        users = [
-            {"id": user_id, "set": {_CUT_OFF: rfc3339(cut_off)}}
-            for user_id, cut_off in cut_offs.items()
-        ]
-        answer = self._call(key, "PATCH", "users", body={"users": users})
-        return check_written_users(answer, cut_offs)
+        """Set cut-offs of existing users by id. One invalid user makes Stream refuse the call."""
+        changes = {
+            user_id: {"set": {_CUT_OFF: rfc3339(cut_off)}} for user_id, cut_off in cut_offs.items()
+        }
+        return self.change_users(key, changes)
 
     def find_users(self, key: KeyPair, user_ids: Collection[str]) -> StreamResponse:
         """
-        Find those of some users that Stream has; `user_ids_in` reads the answer.
+        Find existing users; `user_ids_in` reads the response.
 
         Args:
-            user_ids: As many as `portions` gives at once.
+            user_ids: At most as many as `fitting_ids` returns.
         """
         payload = {
             "filter_conditions": {"id": {"$in": list(user_ids)}},
             "sort": [],
-            "limit": MAX_USERS,  # 30 unless it is said
+            "limit": MAX_USERS,  # Stream's default is 30
             "include_deactivated_users": True,
         }
         query = {"payload": json.dumps(payload)}
         return check_found_users(self._call(key, "GET", "users", query=query))
 
     def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> StreamResponse:
-        """Write users whole, by id: what Stream held of one that it has after all is wiped."""
+        """Create users by id. A user that exists already is replaced whole."""
         written = {user_id: {"id": user_id, **user} for user_id, user in users.items()}
-        return check_written_users(self._call(key, "POST", "users", body={"users": written}), users)
+        response = self._call(key, "POST", "users", body={"users": written})
+        return replace(check_written_users(response, users), replaces_users=True)
 
     def change_users(
         self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]
     ) -> StreamResponse:
-        """Change users that Stream has: `{"set": {…}, "unset": […]}` by id."""
+        """Change existing users: `{"set": {…}, "unset": […]}` by id."""
         users = [{"id": user_id, **change} for user_id, change in changes.items()]
-        return check_written_users(
-            self._call(key, "PATCH", "users", body={"users": users}), changes
-        )
+        response = self._call(key, "PATCH", "users", body={"users": users})
+        return check_written_users(response, changes)
 
     def _call(
         self,
@@ -181,21 +187,33 @@ class StreamApi:
         body: Mapping[str, Any] | None = None,
     ) -> StreamResponse:
         try:
-            exchanged = exchange(self._base_url, key, method, path, query=query, body=body)
+            response = send(self._base_url, key, method, path, query=query, body=body)
         except NotSentError as error:
-            return StreamResponse(CallStatus.NOT_SENT, plain(str(error)))
-        except StreamUnavailableError as error:
-            return StreamResponse(CallStatus.UNKNOWN, plain(str(error)))
-        return read(exchanged, self._clock())
+            return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
+        except ExchangeError as error:
+            return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
+        return read_response(response, self._clock())
 
 
-def user_ids_in(answer: StreamResponse) -> frozenset[str]:
-    """Give the ids of the users that were found."""
-    return frozenset(user["id"] for user in answer.content["users"])
+def user_ids_in(response: StreamResponse) -> frozenset[str]:
+    """Return the ids of the users that `find_users` found."""
+    return frozenset(user["id"] for user in response.content["users"])
+
+
+def fitting_ids(user_ids: Collection[str]) -> list[str]:
+    """Return the first of some ids, as many as fit into the URL of one query."""
+    fitting: list[str] = []
+    length = 0
+    for user_id in user_ids:
+        length += len(user_id)
+        if fitting and length > _MAX_IDS_LENGTH:
+            break
+        fitting.append(user_id)
+    return fitting
 
 
 def rfc3339(seconds: int | None) -> str | None:
-    """Write epoch seconds as Stream reads them: UTC, whole seconds."""
+    """Return epoch seconds in the form that Stream reads: UTC, whole seconds."""
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -208,18 +226,7 @@ def _identity(app: Mapping[str, Any]) -> AppIdentity:
     )
 
 
-def portions(user_ids: Collection[str]) -> Iterator[list[str]]:
-    """Cut a list of ids into such as fit into the address of one query."""
-    portion: list[str] = []
-    for user_id in user_ids:
-        if portion and sum(map(len, portion)) + len(user_id) > MAX_IDS_LENGTH:
-            yield portion
-            portion = []
-        portion.append(user_id)
-    yield portion
-
-
 def _clock_ahead(now: float, date: str | None) -> float | None:
-    """`Date` is cut to whole seconds (RFC 9110 section 5.6.7): on average half a second is lost."""
-    stream_time = time_of(date)
+    """`Date` has whole seconds (RFC 9110 section 5.6.7): on average half a second is cut off."""
+    stream_time = http_date(date)
     return None if stream_time is None else now - (stream_time + 0.5)

@@ -1,118 +1,159 @@
-"""What an answer means, from Stream or from whatever is in its place. Pure."""
+"""The meaning of a response from Stream, or from a server in its place. Pure."""
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from tokensvc.stream.wire import Exchanged
+from tokensvc.net.http import HttpResponse
 
 MAX_WAIT = 3600.0
-"""Seconds; what asks for more is not obeyed."""
+"""Longest pause in seconds that a response can ask for."""
 
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 _REFUSED = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
+_CODE_RATE_LIMITED, _CODE_DOES_NOT_EXIST = 9, 16
+_KEY_CODES = frozenset({2, 5, 43, 99})
+"""API key not valid, token malformed, signature not valid, app suspended (with 403)."""
 
 
 class CallStatus(StrEnum):
     """
-    What a call has done at Stream.
+    The effect of a call at Stream.
 
-    `done` and `refused` are Stream's own word, told by what only Stream's answers carry. A proxy's
-    word is `unknown`, as are a lost answer and Stream's own failure: what was asked for may have
-    been done, or be done later.
+    All but `unknown`, `unreached` and `left` are Stream's own decision, recognized by members that
+    only Stream's responses contain. A proxy's response is `unknown`, as are a lost response and an
+    internal error of Stream: the request may have been processed, or may be processed later.
+
+    Attributes:
+        DONE: Stream has processed the request.
+        NOT_DELIVERED: The request was not sent, or Stream's rate limit refused it.
+        KEY_REFUSED: Stream does not accept the key pair.
+        REFUSED: Stream does not accept the content of the request.
+        ABSENT: Stream does not have the user.
+        NOT_ATTEMPTED: There was no call.
     """
 
     DONE = "done"
-    REFUSED = "refused"
-    NOT_SENT = "not_sent"
     UNKNOWN = "unknown"
+    NOT_DELIVERED = "unreached"
+    KEY_REFUSED = "key_refused"
+    REFUSED = "refused"
+    ABSENT = "absent"
+    NOT_ATTEMPTED = "left"
+
+    @property
+    def may_have_effect(self) -> bool:
+        """Whether the request was processed or may be processed later."""
+        return self in {CallStatus.DONE, CallStatus.UNKNOWN}
+
+    @property
+    def is_about_content(self) -> bool:
+        """Whether Stream refused this request, and might accept a part of it."""
+        return self in {CallStatus.REFUSED, CallStatus.ABSENT}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResponse:
     """
-    What came of a call.
+    The result of a call.
 
     Attributes:
-        detail: For operators. Not trusted text; no secret.
-        code: Stream's, of a refusal.
+        error: Description for operators. Untrusted text, without secrets.
         wait: Seconds that Stream wants to pass before the next call of this kind.
-        content: The body of an answer that is `done`.
+        replaces_users: Whether the call replaces users whole and may remove their cut-offs.
+        content: JSON body of a `DONE` response.
     """
 
-    verdict: CallStatus
-    detail: str = ""
-    status: int | None = None
-    code: int | None = None
+    status: CallStatus
+    error: str | None = None
     wait: float = 0.0
+    replaces_users: bool = False
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def read(exchanged: Exchanged, now: float) -> StreamResponse:
+def read_response(response: HttpResponse, now: float) -> StreamResponse:
     """
-    Read an answer.
+    Return the meaning of an HTTP response.
 
     Args:
-        now: Epoch seconds, where the answer does not tell the time.
+        now: Epoch seconds, used if the response has no `Date`.
     """
-    status, content = exchanged.status, exchanged.content
-    wait = _wait(exchanged.headers, now)
-    content = content or {}
-    if status in _DONE and isinstance(content.get("duration"), str):
-        return StreamResponse(CallStatus.DONE, status=status, wait=wait, content=content)
+    content = json_object(response.body)
+    wait = _wait(response.headers, now)
+    if response.status in _DONE and isinstance(content.get("duration"), str):
+        return StreamResponse(CallStatus.DONE, wait=wait, content=content)
     code = content.get("code")
     if not isinstance(code, int):
-        return StreamResponse(
-            CallStatus.UNKNOWN, f"status {status}, not Stream's", status, wait=wait
-        )
-    verdict = CallStatus.REFUSED if status in _REFUSED else CallStatus.UNKNOWN
-    return StreamResponse(verdict, error_text(content), status, code, wait)
+        text = f"status {response.status}: the response is not from Stream"
+        return StreamResponse(CallStatus.UNKNOWN, text, wait)
+    return StreamResponse(_status(response.status, code), error_text(content), wait)
 
 
-def check_written_users(answer: StreamResponse, user_ids: Collection[str]) -> StreamResponse:
-    """Hold an answer against the users that were written: Stream gives all of them back."""
-    users = answer.content.get("users")
-    return _if_streams(answer, isinstance(users, dict) and users.keys() >= set(user_ids))
+def _status(status: int, code: int) -> CallStatus:
+    if status not in _REFUSED:
+        return CallStatus.UNKNOWN
+    if status == HTTPStatus.UNAUTHORIZED or code in _KEY_CODES:
+        # Not every 403: with code 17 it is about the effect on one of the users.
+        return CallStatus.KEY_REFUSED
+    if status == HTTPStatus.TOO_MANY_REQUESTS or code == _CODE_RATE_LIMITED:
+        return CallStatus.NOT_DELIVERED
+    return CallStatus.ABSENT if code == _CODE_DOES_NOT_EXIST else CallStatus.REFUSED
 
 
-def check_found_users(answer: StreamResponse) -> StreamResponse:
-    """Hold an answer against what Stream tells of users that it finds."""
-    users = answer.content.get("users")
-    return _if_streams(
-        answer,
+def check_written_users(response: StreamResponse, user_ids: Collection[str]) -> StreamResponse:
+    """Return the response if it contains all users that were written, as Stream's does."""
+    users = response.content.get("users")
+    return _require(response, isinstance(users, dict) and users.keys() >= set(user_ids))
+
+
+def check_found_users(response: StreamResponse) -> StreamResponse:
+    """Return the response if it contains users in the form of Stream's query."""
+    users = response.content.get("users")
+    return _require(
+        response,
         isinstance(users, list)
         and all(isinstance(user, dict) and isinstance(user.get("id"), str) for user in users),
     )
 
 
-def _if_streams(answer: StreamResponse, is_streams: bool) -> StreamResponse:
-    if is_streams or answer.verdict is not CallStatus.DONE:
-        return answer
-    detail = f"status {answer.status}, without the users that Stream gives"
-    return StreamResponse(CallStatus.UNKNOWN, detail, answer.status, wait=answer.wait)
+def _require(response: StreamResponse, is_valid: bool) -> StreamResponse:
+    if is_valid or response.status is not CallStatus.DONE:
+        return response
+    error = "a successful response without the users that Stream returns"
+    return replace(response, status=CallStatus.UNKNOWN, error=error, content={})
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body; an empty one for anything else."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def error_text(content: Mapping[str, Any]) -> str:
-    """Give Stream's code and message, for operators."""
-    return plain(f"code {content.get('code')}: {content.get('message', '')}")
+    """Return Stream's code and message, for operators."""
+    return printable(f"code {content.get('code')}: {content.get('message', '')}")
 
 
-def plain(text: str) -> str:
-    """Make a text from elsewhere one that a database can hold and a terminal show."""
+def printable(text: str) -> str:
+    """Return at most 300 characters of a text that a database can store and a terminal show."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:300])
 
 
 def _wait(headers: Mapping[str, str], now: float) -> float:
-    """Read `Retry-After`, and the rate limit that this call has used up."""
-    now = time_of(headers.get("Date")) or now
+    """Return the pause that `Retry-After` or a used-up rate limit asks for, in seconds."""
+    now = http_date(headers.get("Date")) or now
     waits = [0.0]
     retry_after = headers.get("Retry-After", "")
     if retry_after.isdecimal():
         waits.append(float(retry_after))
-    elif (date := time_of(retry_after)) is not None:
+    elif (date := http_date(retry_after)) is not None:
         waits.append(date - now)
     reset = headers.get("X-RateLimit-Reset", "")
     if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
@@ -120,8 +161,8 @@ def _wait(headers: Mapping[str, str], now: float) -> float:
     return min(max(waits), MAX_WAIT)
 
 
-def time_of(date: str | None) -> float | None:
-    """Read a time as HTTP writes it; what is none is `None`."""
+def http_date(date: str | None) -> float | None:
+    """Return the epoch seconds of an HTTP date, or `None` if it is not one."""
     try:
         return parsedate_to_datetime(date or "").timestamp()
     except (ValueError, OverflowError):  # the second for a year of many digits

@@ -40,9 +40,9 @@ def theirs(stream: StreamDouble) -> StreamChat:
 def sent(stream: StreamDouble, call: Callable[[], Any]) -> Call:
     """Give the one request that a call sends, which the double takes."""
     stream.calls.clear()
-    answer = call()
-    if isinstance(answer, StreamResponse):
-        assert answer.verdict is CallStatus.DONE
+    response = call()
+    if isinstance(response, StreamResponse):
+        assert response.status is CallStatus.DONE
     (request,) = stream.calls.all()
     assert request.status in {200, 201}
     return request

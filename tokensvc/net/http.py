@@ -1,0 +1,268 @@
+"""
+One outgoing HTTP request, bounded in time and size.
+
+The deadline starts before the name look-up and covers connecting, the TLS handshake, the request
+and the whole response. Redirects are never followed. The caller can restrict the addresses: the
+address that was checked is the one that is used, because a second look-up could return another.
+"""
+
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from tokensvc.net.addresses import Address
+
+_CHUNK_BYTES = 65536
+_MAX_ERROR_LENGTH = 300
+_SHORTEST = 0.001
+"""Shortest timeout of a socket in seconds: 0 would make it non-blocking."""
+
+_FAILURES = (OSError, HTTPException, HTTPError, ValueError)
+
+CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
+"""Return the addresses of a host that may be used. Raises `NotSentError` if there are none."""
+
+
+class ExchangeError(Exception):
+    """No valid response. The server may have processed the request, or may process it later."""
+
+
+class NotSentError(ExchangeError):
+    """No connection was established. The request was not sent."""
+
+
+class Deadline:
+    """
+    The end of one or more requests.
+
+    Args:
+        seconds: Time from now.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"no complete response within {self._seconds:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """
+    A complete response.
+
+    Attributes:
+        headers: Header fields; names are case-insensitive.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    deadline: Deadline,
+    max_bytes: int,
+    ssl_context: ssl.SSLContext,
+    check_addresses: CheckAddresses = lambda _host, addresses: addresses,
+) -> HttpResponse:
+    """
+    Send one request on a new connection and return the response, whatever its status.
+
+    A kept connection may have been closed by the server, which looks like a lost response.
+
+    Args:
+        url: An http or https URL.
+        max_bytes: Largest accepted response body.
+        ssl_context: Trusted certificate authorities, for https.
+        check_addresses: Filter for the addresses of the host; accepts all by default.
+
+    Raises:
+        NotSentError: No connection was established.
+        ExchangeError: There is no response within the deadline and the size limit.
+    """
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    fields = {"Accept-Encoding": "identity", "Connection": "close", **headers}
+    host, port = parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)
+    watchdog = _Watchdog(deadline)
+
+    def dial() -> socket.socket:
+        return watchdog.watch(_dial(host, port, deadline, check_addresses))
+
+    with watchdog.running():
+        timeout = deadline.remaining() or _SHORTEST
+        connection = (
+            _DialedHttp(dial, host, port, timeout=timeout)
+            if parts.scheme == "http"
+            else _DialedHttps(dial, host, port, timeout=timeout, ssl_context=ssl_context)
+        )
+        try:
+            with watchdog.errors(NotSentError, f"cannot connect to {parts.netloc}"):
+                connection.connect()
+            with watchdog.errors(ExchangeError, f"no complete response from {parts.netloc}"):
+                connection.request(
+                    method, target, body, fields, decode_content=False, preload_content=False
+                )
+                return _read(connection.getresponse(), max_bytes)
+        finally:
+            connection.close()
+
+
+def _read(response: BaseHTTPResponse, max_bytes: int) -> HttpResponse:
+    body = bytearray()
+    while chunk := response.read(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise ExchangeError(f"the response is larger than {max_bytes // 1024} KiB")
+    return HttpResponse(response.status, response.headers, bytes(body))
+
+
+def _dial(
+    host: str, port: int, deadline: Deadline, check_addresses: CheckAddresses
+) -> socket.socket:
+    """Connect to the first allowed address that accepts a connection."""
+    allowed = check_addresses(host, _resolve(host, port, deadline))
+    failure: OSError | None = None
+    for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
+        timeout = deadline.remaining() / left or _SHORTEST
+        try:
+            return socket.create_connection((str(address), port), timeout=timeout)
+        except OSError as error:
+            failure = error
+    raise failure or OSError("no address")
+
+
+def _resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
+    """Look up a host's addresses in a thread of its own: the system's look-up has no time limit."""
+    looked_up: Future[list[Any]] = Future()
+
+    def look_up() -> None:
+        try:
+            looked_up.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            looked_up.set_exception(error)
+
+    threading.Thread(target=look_up, name="name-look-up", daemon=True).start()
+    try:
+        found = looked_up.result(timeout=deadline.remaining())
+    except FutureTimeoutError:
+        raise OSError(f"the name look-up of {host} takes too long") from None
+    return [ipaddress.ip_address(text) for text in dict.fromkeys(info[4][0] for info in found)]
+
+
+class _Dialed:
+    """A connection whose socket a function opens, so that the host is looked up only once."""
+
+    def __init__(self, dial: Callable[[], socket.socket], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._dial = dial
+
+    def _new_conn(self) -> socket.socket:
+        return self._dial()
+
+
+class _DialedHttp(_Dialed, HTTPConnection):
+    pass
+
+
+class _DialedHttps(_Dialed, HTTPSConnection):
+    pass
+
+
+class _Watchdog:
+    """
+    Cuts the connection at the deadline.
+
+    A socket's own timeout restarts with each byte, so that a server that sends one byte now and
+    then could hold a request for days.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._timer = threading.Timer(deadline.remaining(), self._cut)
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._watched: socket.socket | None = None
+        self._has_cut = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Watch until the block ends."""
+        self._timer.start()
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+            self._timer.join()
+            if self._watched:
+                self._watched.close()
+
+    def watch(self, connection: socket.socket) -> socket.socket:
+        """
+        Watch a new connection through a handle of its own, because TLS takes over the first one.
+
+        Raises:
+            OSError: The deadline has passed.
+        """
+        with self._lock:
+            if self._has_cut:
+                connection.close()
+                raise OSError("too late")
+            self._watched = socket.socket(fileno=os.dup(connection.fileno()))
+        return connection
+
+    @contextmanager
+    def errors(self, kind: type[ExchangeError], what: str) -> Iterator[None]:
+        """
+        Translate the failures of a block.
+
+        A cut looks like a broken connection or like the end of a body: the deadline is the reason.
+        """
+        try:
+            yield
+        except ExchangeError:
+            raise
+        except _FAILURES as error:
+            if self._has_passed:
+                raise kind(str(self._deadline)) from error
+            text = f"{what}: {type(error).__name__}: {error}"
+            raise kind(text[:_MAX_ERROR_LENGTH]) from error
+        if self._has_passed:
+            raise kind(str(self._deadline))
+
+    @property
+    def _has_passed(self) -> bool:
+        return self._has_cut or not self._deadline.remaining()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._has_cut = True
+            if self._watched:
+                with suppress(OSError):  # the server closed it first
+                    self._watched.shutdown(socket.SHUT_RDWR)
