@@ -10,12 +10,6 @@ from tokensvc.stream import wire
 ROUTE = "PATCH /users"
 
 
-@pytest.fixture(autouse=True)
-def short_deadline(monkeypatch):
-    """End a hanging call soon."""
-    monkeypatch.setattr(wire, "DEADLINE", 0.5)
-
-
 def test_unsent_call_is_not_sent_twice(ada):
     """Nothing has left this host, so that the next success is final."""
     url = ada.stream.url
@@ -72,11 +66,13 @@ def test_state_is_resent_twice_after_a_lost_response(ada, lose):
 
 
 @pytest.mark.parametrize("fault", ["late", "hang"])
-def test_late_call_does_not_win(ada, fault):
+def test_late_call_does_not_win(ada, fault, monkeypatch):
     """A revocation's call takes effect after its undo was sent: the undo is sent once more."""
     late = getattr(ada.stream.faults, fault)(ROUTE)
     ada.revoke("ada")
-    ada.sender.step()
+    with monkeypatch.context() as patched:
+        patched.setattr(wire, "DEADLINE", 0.5)
+        ada.sender.step()
     ada.undo("ada")
     ada.deliver()
     assert ada.at_stream("ada") is None

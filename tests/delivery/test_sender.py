@@ -106,7 +106,8 @@ def test_batches_grow_again_after_success(world):
     for number in range(250):
         world.revoke(f"u{number}")
     world.deliver()
-    sizes = [len(call.json["users"]) for call in world.stream.calls.to("PATCH", "/users")]
+    calls = [call.json["users"] for call in world.stream.calls.to("PATCH", "/users")]
+    sizes = [len(users) for users in calls if users[0]["id"] != "bad"]
     assert sizes == [2, 4, 8, 16, 32, 64, 100, 24]
 
 
