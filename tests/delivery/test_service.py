@@ -133,7 +133,7 @@ def test_delivery_that_is_off_is_shown(tmp_path):
         assert "stream.delivery" in world.command("doctor").out
         worker = run_process(world.folder, world.environ, "worker")
         assert worker.code == 1
-        assert "stream.delivery is off" in worker.err
+        assert "`stream.delivery` is off" in worker.err
         assert world.stream.calls.to("PATCH", "/users") == []
         # Nothing is lost: it is sent when delivery is on.
         world.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
