@@ -37,14 +37,14 @@ ABLATIONS = (
         "tokensvc/standing/store.py",
         _READ,
         _REMEMBERED,
-        "tests/standing/test_store.py::test_a_commit_holds_for_the_next_read",
+        "tests/standing/test_store.py::test_next_read_sees_each_commit",
     ),
     Ablation(
         "strict read, in a running fleet",
         "tokensvc/standing/store.py",
         _READ,
         _REMEMBERED,
-        "tests/revocations/test_proofs.py::test_nobody_mints_after_the_answer[sqlite]",
+        "tests/revocations/test_proofs.py::test_no_mint_succeeds_after_the_response_to_a_revocation[sqlite]",
     ),
     Ablation(
         "fail closed",
@@ -55,21 +55,21 @@ ABLATIONS = (
         "        except Exception:\n"
         '            row = self.__dict__["last"]\n'
         '        self.__dict__["last"] = row',
-        "tests/revocations/test_outage.py::test_without_the_database_nothing_is_minted",
+        "tests/revocations/test_outage.py::test_request_without_the_database_gets_503",
     ),
     Ablation(
         "now before the read",
         "tokensvc/standing/store.py",
         "now = int(self._clock())\n        row = self._read.fetch",
         "row = self._read.fetch",
-        "tests/standing/test_store.py::test_the_clock_is_read_before_the_standing[sqlite]",
+        "tests/standing/test_store.py::test_clock_is_read_before_the_standing[sqlite]",
     ),
     Ablation(
         "floor",
         "tokensvc/standing/rules.py",
         "return max(standing.now - skew, standing.floor)",
         "return standing.now - skew",
-        "tests/revocations/test_rules.py::test_a_token_of_a_read_after_the_act_is_one_that_stream_takes",
+        "tests/revocations/test_rules.py::test_token_of_a_read_after_the_commit_is_accepted_by_stream",
     ),
     Ablation(
         "floor, in a running fleet",
@@ -77,29 +77,28 @@ ABLATIONS = (
         "return max(standing.now - skew, standing.floor)",
         "return standing.now - skew",
         "tests/revocations/test_proofs.py"
-        "::test_signing_in_after_a_revocation_works_whenever_it_is[sqlite]",
+        "::test_new_sign_in_works_at_each_tenth_of_a_second[sqlite]",
     ),
     Ablation(
         "no token from the future",
         "tokensvc/standing/rules.py",
         "if standing.floor > standing.now:",
         "if standing.floor > standing.now + 60:",
-        "tests/standing/test_rules.py"
-        "::test_a_token_is_never_from_the_future_nor_from_before_the_floor",
+        "tests/standing/test_rules.py::test_token_is_never_from_the_future_or_before_the_floor",
     ),
     Ablation(
         "floor survives an undo",
         "tokensvc/revocations/service.py",
         "replace(standing, tokens_valid_after=cut_off))",
         "replace(standing, tokens_valid_after=cut_off, floor=cut_off or 0))",
-        "tests/revocations/test_acts.py::test_an_undo_lowers_the_cut_off_and_keeps_the_floor",
+        "tests/revocations/test_service.py::test_undo_lowers_the_cut_off_and_keeps_the_floor",
     ),
     Ablation(
         "next whole second",
         "tokensvc/revocations/rules.py",
         "return max(current or 0, int(now) + 1)",
         "return max(current or 0, int(now))",
-        "tests/revocations/test_rules.py::test_no_token_of_a_read_before_the_act_survives_it",
+        "tests/revocations/test_rules.py::test_token_of_a_read_before_the_commit_is_below_the_cut_off",
     ),
     Ablation(
         "clock after the lock",
@@ -107,7 +106,7 @@ ABLATIONS = (
         "sa.func.clock_timestamp()",
         "sa.func.now()",
         "tests/revocations/test_cut_off.py"
-        "::test_the_clock_is_read_after_the_wait_for_the_lock[postgresql-ada]",
+        "::test_clock_is_read_after_the_wait_for_the_lock[postgresql-ada]",
     ),
     Ablation(
         "the lock",
@@ -115,14 +114,14 @@ ABLATIONS = (
         "_row_of(target).with_for_update()",
         "_row_of(target)",
         "tests/revocations/test_cut_off.py"
-        "::test_the_clock_is_read_after_the_wait_for_the_lock[postgresql-None]",
+        "::test_clock_is_read_after_the_wait_for_the_lock[postgresql-None]",
     ),
     Ablation(
         "clock after the commit",
         "tokensvc/revocations/service.py",
         "if rules.has_passed(cut_off, now):",
         "if rules.has_passed(cut_off, revocation.created_at):",
-        "tests/revocations/test_cut_off.py::test_a_slow_commit_on_postgresql",
+        "tests/revocations/test_cut_off.py::test_token_of_a_read_during_a_slow_commit_is_below_the_cut_off",
     ),
     Ablation(
         "same transaction: the event",
@@ -130,8 +129,7 @@ ABLATIONS = (
         "RevocationKind.REVOCATION, context)\n",
         "RevocationKind.REVOCATION, context)\n"
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/revocations/test_cut_off.py"
-        "::test_an_act_is_whole_or_not_at_all[sqlite-revoke-audit_events]",
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-revoke-audit_events]",
     ),
     Ablation(
         "same transaction: the event, of an undo",
@@ -139,8 +137,7 @@ ABLATIONS = (
         "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n",
         "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n"
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/revocations/test_cut_off.py"
-        "::test_an_act_is_whole_or_not_at_all[sqlite-undo-audit_events]",
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-audit_events]",
     ),
     Ablation(
         "same transaction: the event, of a reinstatement",
@@ -148,8 +145,7 @@ ABLATIONS = (
         "replace(standing, suspended_at=None))\n",
         "replace(standing, suspended_at=None))\n"
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/revocations/test_cut_off.py"
-        "::test_an_act_is_whole_or_not_at_all[sqlite-reinstate-audit_events]",
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-reinstate-audit_events]",
     ),
     Ablation(
         "same transaction: the event, of a profile",
@@ -164,16 +160,14 @@ ABLATIONS = (
         "tokensvc/revocations/service.py",
         "tokens_valid_after=cut_off, floor=floor))\n",
         'tokens_valid_after=cut_off, floor=floor))\n    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/revocations/test_cut_off.py"
-        "::test_an_act_is_whole_or_not_at_all[sqlite-suspend-deliveries]",
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-suspend-deliveries]",
     ),
     Ablation(
         "same transaction: the delivery, of an undo",
         "tokensvc/revocations/service.py",
         "tokens_valid_after=cut_off))\n",
         'tokens_valid_after=cut_off))\n                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/revocations/test_cut_off.py"
-        "::test_an_act_is_whole_or_not_at_all[sqlite-undo-deliveries]",
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-deliveries]",
     ),
     Ablation(
         "same transaction: the delivery, of a profile",
@@ -188,35 +182,35 @@ ABLATIONS = (
         "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
         "BEFORE UPDATE OR DELETE ON audit_events",
         "BEFORE DELETE ON audit_events",
-        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql-updated]",
+        "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[postgresql-updated]",
     ),
     Ablation(
         "append-only trail, emptied",
         "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
         "BEFORE TRUNCATE ON audit_events",
         "BEFORE TRUNCATE ON deliveries",
-        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[postgresql-emptied]",
+        "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[postgresql-emptied]",
     ),
     Ablation(
         "append-only trail, replaced",
         "tokensvc/database/migrations/versions/0002_revocations_deliveries_audit.py",
         "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)",
         "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id <> id)",
-        "tests/audit/test_trail.py::test_nothing_is_changed_or_taken_out[sqlite-replaced]",
+        "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[sqlite-replaced]",
     ),
     Ablation(
         "clock ahead",
         "tokensvc/standing/rules.py",
         "return standing.tokens_valid_after + clock_ahead",
         "return standing.tokens_valid_after",
-        "tests/revocations/test_rules.py::test_a_sign_in_before_the_act_is_covered",
+        "tests/revocations/test_rules.py::test_sign_in_before_a_revocation_is_refused",
     ),
     Ablation(
         "a suspension stops a vouching client",
         "tokensvc/callers/rules.py",
         "if standing.suspended:",
         "if standing.suspended and not getattr(caller, 'vouches', False):",
-        "tests/revocations/test_routes.py::test_a_suspended_user_gets_nothing_from_anybody",
+        "tests/revocations/test_routes.py::test_suspended_user_gets_no_token",
     ),
     Ablation(
         "lease",

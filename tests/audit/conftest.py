@@ -1,4 +1,4 @@
-"""The trail on either database."""
+"""The audit trail on either database."""
 
 import pytest
 
@@ -11,5 +11,5 @@ RETENTION = 86400
 
 @pytest.fixture
 def trail(database):
-    """Give the trail, kept for a day."""
+    """Return the trail, with a retention of one day."""
     return AuditTrail(database, DatabaseClock(database, system_clock), RETENTION)

@@ -1,4 +1,4 @@
-"""Acts on Stream keys and their secrets are whole: none without its event, on either database."""
+"""Actions on Stream keys and their secrets are atomic, on either database."""
 
 import pytest
 import sqlalchemy as sa
@@ -31,9 +31,8 @@ def reencrypt(_rotation, reencryption, _standby):
 
 
 @pytest.mark.sec(37, 59)
-@pytest.mark.parametrize("act", [add_a_key, activate, retire, reencrypt])
-def test_an_act_on_keys_without_its_event_is_none(database, clock, act):
-    """Where the event cannot be written, states, secrets and the ring's version stay."""
+@pytest.mark.parametrize("action", [add_a_key, activate, retire, reencrypt])
+def test_action_on_keys_without_its_event_changes_nothing(database, clock, action):
     add(database, "k1", "active")
     standby = add(database, "k2", "standby", OTHER_SECRET, now=2)
     another = Vault([Vault.generate_key(), ENCRYPTION_KEY])
@@ -44,7 +43,7 @@ def test_an_act_on_keys_without_its_event_is_none(database, clock, act):
     before = contents(database)
     refuse_writes(database, "audit_events")
     with pytest.raises(sa.exc.DBAPIError, match="refused"):
-        act(*parts, standby)
+        action(*parts, standby)
     assert contents(database) == before
 
 

@@ -16,7 +16,7 @@ FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]
 
 @pytest.fixture
 def audited(tokensvc: Tokensvc) -> Tokensvc:
-    """Give the command on a trail with four events."""
+    """Return the command on a trail with four events."""
     for user_id, reason in FOUR:
         assert tokensvc("users", "revoke", user_id, "--reason", reason).code == 0
     return tokensvc
@@ -28,8 +28,8 @@ def reasons(tokensvc: Tokensvc, *options: str) -> list[str]:
 
 
 @pytest.mark.sec(59)
-def test_the_trail_is_shown_filtered_and_by_page(audited: Tokensvc) -> None:
-    """A line of JSON an event, newest first; the next page begins after the last line's id."""
+def test_events_are_printed_filtered_and_by_page(audited: Tokensvc) -> None:
+    """With --json each event is one line; the next page starts after the ID of the last line."""
     assert reasons(audited) == ["four", "three", "two", "one"]
     assert reasons(audited, "--subject", "ada") == ["three", "one"]
     assert reasons(audited, "--subject", "ada", "--limit", "1") == ["three"]
@@ -40,8 +40,7 @@ def test_the_trail_is_shown_filtered_and_by_page(audited: Tokensvc) -> None:
     assert reasons(audited, "--after", last) == ["two", "one"]
 
 
-def test_people_get_a_line_an_event(audited: Tokensvc) -> None:
-    """With what a stranger wrote made harmless."""
+def test_event_is_printed_as_one_line_without_control_characters(audited: Tokensvc) -> None:
     audited("users", "suspend", "mallory", "--reason", "\x1b[31mred\nforged line")
     shown = audited("audit", "--action", "user:suspended")
     assert shown.out.count("\n") == 1
@@ -50,28 +49,28 @@ def test_people_get_a_line_an_event(audited: Tokensvc) -> None:
     assert "forged line" in shown.out
 
 
-def _hear_ctrl_c() -> None:
-    """Shells start background jobs deaf to it, and so would the command be in one."""
+def _accept_interrupt() -> None:
+    """Undo that shells make background jobs ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
 def following(audited: Tokensvc) -> Iterator["subprocess.Popen[str]"]:
-    """Give the command while it follows the trail."""
+    """Yield the command while it follows the trail."""
     with subprocess.Popen(
         [SCRIPT, "audit", "--follow", "--json", "--limit", "2"],
         cwd=audited.folder,
         env=settings_environ(audited.folder),
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - nothing else runs in this process
+        preexec_fn=_accept_interrupt,  # noqa: PLW1509 - nothing else runs in this process
     ) as process:
         yield process
         process.kill()
 
 
-def test_the_trail_is_followed(audited: Tokensvc, following: "subprocess.Popen[str]") -> None:
-    """The latest first, oldest first, then each event as it comes; Ctrl-C is its proper end."""
+def test_follow_prints_new_events(audited: Tokensvc, following: "subprocess.Popen[str]") -> None:
+    """The latest events come first, oldest first."""
     assert following.stdout is not None
 
     def coming() -> str:
@@ -95,6 +94,5 @@ def test_the_trail_is_followed(audited: Tokensvc, following: "subprocess.Popen[s
         ("--follow", "--after", "evt_1"),
     ],
 )
-def test_wrong_usage_is_told(tokensvc: Tokensvc, options: tuple[str, ...]) -> None:
-    """Status 2."""
+def test_invalid_usage_exits_with_2(tokensvc: Tokensvc, options: tuple[str, ...]) -> None:
     assert tokensvc("audit", *options).code == 2

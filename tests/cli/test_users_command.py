@@ -19,16 +19,16 @@ ISSUERS = [
 ]
 
 
-def test_a_user_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
-    """Revoke, look, undo; the trail names the operator and the reason."""
+def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
+    """The events name the operator and the reason."""
     revoked = tokensvc("users", "revoke", "ada", "--reason", "lost phone", "--json").json
     assert revoked["tokens_valid_after"] == revoked["revocation"]["created_at"] + 1
     assert (revoked["reason"], revoked["holds_until"]) == ("lost phone", "next_sign_in")
-    act = revoked["revocation"]["id"]
+    revocation_id = revoked["revocation"]["id"]
     shown = tokensvc("users", "show", "ada")
-    assert act in shown.out
+    assert revocation_id in shown.out
     assert "lost phone" in shown.out
-    undone = tokensvc("users", "undo", "ada", act)
+    undone = tokensvc("users", "undo", "ada", revocation_id)
     assert undone.code == 0
     assert "stolen ones too" in undone.err
     assert tokensvc("users", "show", "ada", "--json").json["tokens_valid_after"] is None
@@ -42,8 +42,8 @@ def test_a_user_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
 
 
 @pytest.mark.sec(32)
-def test_a_user_is_suspended_and_reinstated(tokensvc: Tokensvc) -> None:
-    """Nobody mints for them meanwhile, the operator included."""
+def test_suspended_user_gets_no_token_until_reinstated(tokensvc: Tokensvc) -> None:
+    """An operator cannot mint for the user either."""
     suspended = tokensvc("users", "suspend", "mallory@example", "--reason", "spam")
     assert suspended.code == 0
     assert "The user is refused until the user is reinstated." in suspended.out
@@ -56,11 +56,10 @@ def test_a_user_is_suspended_and_reinstated(tokensvc: Tokensvc) -> None:
     assert tokensvc("users", "reinstate", "mallory@example").code == 0
 
 
-def test_everyone_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
-    """First as a rehearsal, then in earnest."""
-    would = tokensvc("app", "revoke", "--dry-run")
-    assert "Dry run, nothing changed." in would.out
-    assert "All users are refused until the next sign-in." in would.out
+def test_app_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
+    result = tokensvc("app", "revoke", "--dry-run")
+    assert "Dry run, nothing changed." in result.out
+    assert "All users are refused until the next sign-in." in result.out
     assert tokensvc("app", "show", "--json").json["tokens_valid_after"] is None
     revoked = tokensvc("app", "revoke", "--reason", "leak", "--json").json
     assert tokensvc("app", "show", "--json").json["revocation"] == revoked["revocation"]
@@ -70,18 +69,16 @@ def test_everyone_is_signed_out_and_let_off(tokensvc: Tokensvc) -> None:
     assert "stolen ones too" in undone["warning"]
 
 
-@pytest.mark.parametrize("act", ["revoke", "suspend"])
-def test_a_rehearsal_is_only_told(tokensvc: Tokensvc, act: str) -> None:
-    """Nothing is kept of it."""
-    would = tokensvc("users", act, "ada", "--dry-run", "--json").json
-    assert would["dry_run"] is True
-    assert would["revocation"] is not None
+@pytest.mark.parametrize("action", ["revoke", "suspend"])
+def test_dry_run_changes_nothing(tokensvc: Tokensvc, action: str) -> None:
+    result = tokensvc("users", action, "ada", "--dry-run", "--json").json
+    assert result["dry_run"] is True
+    assert result["revocation"] is not None
     assert tokensvc("users", "show", "ada", "--json").json["revocation"] is None
     assert tokensvc("audit", "--json").out == ""
 
 
-def test_an_operator_is_told_when_a_revocation_holds_little(tokensvc: Tokensvc) -> None:
-    """Where the provider renews tokens without a sign-in, the answer says what to do instead."""
+def test_revoke_warns_if_the_provider_renews_tokens_without_a_sign_in(tokensvc: Tokensvc) -> None:
     weak = {"TOKENSVC_ISSUERS": json.dumps(ISSUERS[1:])}
     revoked = tokensvc("users", "revoke", "ada", **weak)
     assert "the provider's next token" in revoked.out
@@ -91,7 +88,7 @@ def test_an_operator_is_told_when_a_revocation_holds_little(tokensvc: Tokensvc) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (("users", "revoke", "Ada"), "a-z"),
         (("users", "show", "a b"), "a-z"),
@@ -99,18 +96,17 @@ def test_an_operator_is_told_when_a_revocation_holds_little(tokensvc: Tokensvc) 
         (("app", "undo", "rev_none"), "revocation was not found"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(
-    tokensvc: Tokensvc, arguments: tuple[str, ...], told: str
+def test_refusal_is_one_line_with_status_1(
+    tokensvc: Tokensvc, arguments: tuple[str, ...], text: str
 ) -> None:
-    """Status 1 and one line."""
     ended = tokensvc(*arguments)
     assert (ended.code, ended.out) == (1, "")
-    assert told in ended.err
+    assert text in ended.err
     assert ended.err.count("\n") == 1
 
 
-def test_only_the_latest_is_undone(tokensvc: Tokensvc) -> None:
-    """A superseded act is refused, and so is one of a suspended user."""
+def test_undo_of_a_superseded_revocation_is_refused(tokensvc: Tokensvc) -> None:
+    """The undo for a suspended user is refused too."""
     first = tokensvc("users", "revoke", "ada", "--json").json["revocation"]["id"]
     tokensvc("users", "suspend", "ada")
     assert "reinstate them first" in tokensvc("users", "undo", "ada", first).err
@@ -128,12 +124,11 @@ def test_only_the_latest_is_undone(tokensvc: Tokensvc) -> None:
     ],
 )
 def test_wrong_usage_is_told(tokensvc: Tokensvc, arguments: tuple[str, ...]) -> None:
-    """Status 2, and nothing done."""
     assert tokensvc(*arguments).code == 2
 
 
-def test_users_are_banned_while_the_keys_are_out_of_order(tokensvc: Tokensvc) -> None:
-    """What keeps the service from starting does not keep an operator from banning."""
+def test_users_are_suspended_while_the_stream_keys_conflict(tokensvc: Tokensvc) -> None:
+    """A service that cannot start must not prevent a suspension."""
     tokensvc("users", "show", "ada")
     other = {"STREAM_API_SECRET": "another-secret-of-the-same-key-0123456789"}
     assert tokensvc("token", "mint", "ada").code == 0

@@ -1,4 +1,4 @@
-"""The acts on either database, and on a running service."""
+"""The actions on either database, and a running service."""
 
 import threading
 
@@ -18,7 +18,7 @@ SOURCES = [
 
 @pytest.fixture
 def revocations(database, clock):
-    """Give the acts on either database; on SQLite the clock is the test's."""
+    """Return the actions on either database; SQLite uses the clock of the test."""
     return Revocations(
         database,
         DatabaseClock(database, clock),
@@ -30,12 +30,12 @@ def revocations(database, clock):
 
 @pytest.fixture
 def standings(database, clock):
-    """Give what a mint reads."""
+    """Return the reader that a mint uses."""
     return StandingStore(database, clock)
 
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory):
-    """Give the running service; each test has users of its own."""
+    """Yield the running service. Each test uses its own users."""
     with running_world(tmp_path_factory.mktemp("revocations")) as running:
         yield running

@@ -1,4 +1,4 @@
-"""A running service with two identity providers and a Stream, and backends of every scope."""
+"""A running service with two identity providers, Stream, and backends with each scope."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ from tokensvc.database.engine import Database
 
 SCOPES = ("users:read", "revocations:write", "app:write", "audit:read")
 CLOCK_AHEAD = 2
-"""Of the providers and of services, by default: a sign-in counts from so long past a cut-off on."""
+"""Default in seconds: a sign-in is accepted from this long after a cut-off on."""
 
 
 @dataclass
 class World:
     """
-    The service and everybody around it.
+    The service, its Stream, identity providers and clients.
 
     Attributes:
-        issuer: Says when its users signed in.
-        silent: Says only when it issued a token; its users' ids begin with `silent-`.
-        operator: May do everything that is tested here, and mint nothing.
-        backend: Mints for users that it signs in itself.
-        voucher: Mints, and its word is a fresh sign-in.
+        issuer: Provider whose tokens contain the sign-in time.
+        silent: Provider whose tokens contain only their issue time; prefix `silent-`.
+        operator: Client with every scope under test, but not for mints.
+        backend: Client that mints for the users that it signs in.
+        voucher: Vouching client: its mints count as new sign-ins.
     """
 
     folder: Path
@@ -49,25 +49,25 @@ class World:
         self.voucher = self.client_with("voucher", "tokens:mint", vouches=True)
 
     def client_with(self, name: str, *scopes: str, vouches: bool = False) -> Client:
-        """Give a service client that may do this."""
+        """Return a service client with these scopes."""
         created = make_client(self.database, name, *scopes, vouches=vouches)
         return Client(self.service.base_url, basic(created))
 
     def signed_in(self, user_id: str, at: int | None = None) -> Client:
-        """Give a user who has signed in, at a time or just now."""
+        """Return a user who signed in now or at a time."""
         token = self.issuer.token(sub=user_id, auth_time=int(time.time()) if at is None else at)
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
     def signed_in_silently(self, user_id: str, at: int) -> Client:
-        """Give a user of the provider that renews tokens without a sign-in."""
+        """Return a user of the provider that renews tokens without a sign-in."""
         token = self.silent.token(sub=user_id.removeprefix("silent-"), auth_time=None, iat=at)
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
     def revoke(self, user_id: str, **options: Any) -> Response:
         return self.operator.post(f"/v1/users/{user_id}/revocations", **options)
 
-    def undo(self, user_id: str, act_id: str, **options: Any) -> Response:
-        path = f"/v1/users/{user_id}/revocations/{act_id}"
+    def undo(self, user_id: str, revocation_id: str, **options: Any) -> Response:
+        path = f"/v1/users/{user_id}/revocations/{revocation_id}"
         return self.operator.request("DELETE", path, **options)
 
     def suspend(self, user_id: str, **options: Any) -> Response:
@@ -81,24 +81,24 @@ class World:
         return state
 
     def make_stream_user(self, user_id: str) -> None:
-        """Let Stream have a user, as their first connection does."""
+        """Create a user at Stream, as their first connection does."""
         self.stream.app.users[user_id] = {"id": user_id}
 
 
 def minted(user: Client, **body: Any) -> Response:
-    """Ask for a token, again as long as the answer is to come back in a second."""
+    """Request a token, again while the response is a 503 of one second."""
     while True:
-        answer = user.post("/v1/token", json=body)
-        if answer.status != 503:
-            return answer
-        assert answer.headers["Retry-After"] == "1"
+        response = user.post("/v1/token", json=body)
+        if response.status != 503:
+            return response
+        assert response.headers["Retry-After"] == "1"
         time.sleep(0.1)
 
 
-def claims(answer: Response) -> dict[str, Any]:
-    """Give what a minted token says."""
-    assert answer.status == 200, answer.text
-    found: dict[str, Any] = jwt.decode(answer.json["token"], STREAM_API_SECRET, ["HS256"])
+def claims(response: Response) -> dict[str, Any]:
+    """Return the claims of a minted token."""
+    assert response.status == 200, response.text
+    found: dict[str, Any] = jwt.decode(response.json["token"], STREAM_API_SECRET, ["HS256"])
     return found
 
 

@@ -1,4 +1,4 @@
-"""When the cut-off is: after the wait for a lock, after a slow commit, on either database."""
+"""The time of the cut-off after a lock wait or a slow commit, and atomic actions."""
 
 import itertools
 import threading
@@ -41,11 +41,11 @@ SLOW_COMMIT = (
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_slow()
     """,
 )
-"""Makes the COMMIT of an act last until somebody has read in a later second than it began in."""
+"""Extends the COMMIT of an action until a read happened in a later second than the action."""
 
 
 class SteppingClock:
-    """A clock that gives one time after the other, then the last for ever."""
+    """A clock that returns its times in turn, then the last one permanently."""
 
     def __init__(self, *times: float) -> None:
         self.times = list(times)
@@ -54,7 +54,7 @@ class SteppingClock:
         return self.times.pop(0) if len(self.times) > 1 else self.times[0]
 
 
-def acts_on(database: Database, clock=system_clock) -> Revocations:
+def service_on(database: Database, clock=system_clock) -> Revocations:
     return Revocations(
         database,
         DatabaseClock(database, clock),
@@ -75,13 +75,13 @@ def count(database: Database, table: sa.Table) -> int:
 
 
 def version(database: Database, subject: str) -> int:
-    """Give how often Stream was to be told something new of a user."""
+    """Return the version of a user's delivery."""
     with database.read() as connection:
         of_subject = sa.select(deliveries.c.version).where(deliveries.c.subject == subject)
         return connection.scalar(of_subject)
 
 
-@pytest.mark.parametrize("act", ["revoke", "suspend"])
+@pytest.mark.parametrize("action", ["revoke", "suspend"])
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("times", "cut_off", "versions"),
@@ -92,12 +92,12 @@ def version(database: Database, subject: str) -> int:
         ((1_000.5, 1_007.2, 1_020.0), 1_008, 2),
     ],
 )
-def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
-    database, act, times, cut_off, versions
+def test_cut_off_that_passed_during_the_commit_moves_again(
+    database, action, times, cut_off, versions
 ):
-    """The clock is read in the transaction and after it; one act, one event, told as it is."""
-    acts = acts_on(database, SteppingClock(*times))
-    state = getattr(acts, act)(subject_of(act), CONTEXT)
+    """There is still one revocation and one event."""
+    service = service_on(database, SteppingClock(*times))
+    state = getattr(service, action)(subject_of(action), CONTEXT)
     assert state.tokens_valid_after == state.revocation.tokens_valid_after == cut_off
     assert state.revocation.created_at == 1_000
     standing = StandingStore(database, SteppingClock(times[-1])).read("ada")
@@ -107,101 +107,99 @@ def test_a_cut_off_that_the_commit_has_overtaken_moves_once_more(
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_an_act_that_was_undone_meanwhile_is_not_moved(database):
-    """Between a slow commit and the second look somebody may have taken the act back."""
-    other = acts_on(database, SteppingClock(1_002.0))
-    acts = acts_on(database, SteppingClock(1_000.5, 1_003.0))
-    between_commit_and_second_look(
-        acts, lambda: other.undo(Target("ada"), other.state(Target("ada")).revocation.id, CONTEXT)
+def test_revocation_undone_before_its_confirmation_does_not_move(database):
+    other = service_on(database, SteppingClock(1_002.0))
+    service = service_on(database, SteppingClock(1_000.5, 1_003.0))
+    before_confirmation(
+        service,
+        lambda: other.undo(Target("ada"), other.state(Target("ada")).revocation.id, CONTEXT),
     )
-    state = acts.revoke(Target("ada"), CONTEXT)
+    state = service.revoke(Target("ada"), CONTEXT)
     assert state.tokens_valid_after is None
     assert state.revocation is None
 
 
 class Died(Exception):
-    """What happens to a process between two instructions."""
+    """The end of a process between two instructions."""
 
 
-def act_and_die(database: Database, act: str) -> None:
-    """Act at 1,000.5 on ada, commit, and look at the clock no more."""
+def commit_and_die(database: Database, action: str) -> None:
+    """Run an action on ada at 1,000.5, commit, and do not confirm it."""
 
     def die() -> None:
         raise Died
 
-    dying = acts_on(database, SteppingClock(1_000.5))
-    between_commit_and_second_look(dying, die)
+    dying = service_on(database, SteppingClock(1_000.5))
+    before_confirmation(dying, die)
     with pytest.raises(Died):
-        getattr(dying, act)(subject_of(act), CONTEXT)
+        getattr(dying, action)(subject_of(action), CONTEXT)
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_a_repetition_settles_what_a_dead_process_left(database):
-    """A suspension whose slow commit nobody looked at moves with the next one, and then no more."""
-    act_and_die(database, "suspend")
-    assert acts_on(database).state(Target("ada")).tokens_valid_after == 1_001
+def test_repetition_confirms_the_revocation_of_a_dead_process(database):
+    """The cut-off of an unconfirmed suspension moves with the next request, but only once."""
+    commit_and_die(database, "suspend")
+    assert service_on(database).state(Target("ada")).tokens_valid_after == 1_001
     for now in (1_003.9, 1_020.0):
-        state = acts_on(database, SteppingClock(now)).suspend("ada", CONTEXT)
+        state = service_on(database, SteppingClock(now)).suspend("ada", CONTEXT)
         assert state.tokens_valid_after == state.revocation.tokens_valid_after == 1_004
     assert count(database, revocations) == count(database, audit_events) == 1
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_a_later_act_settles_those_before_it(database):
-    """Else the undo of the later one would bring back a cut-off that a token has overtaken."""
-    act_and_die(database, "revoke")
-    acts = acts_on(database, SteppingClock(1_003.9))
-    later = acts.revoke(Target("ada"), CONTEXT)
-    state = acts.undo(Target("ada"), later.revocation.id, CONTEXT)
+def test_later_action_confirms_earlier_revocations(database):
+    """Otherwise the undo of the later one would restore a cut-off that has passed."""
+    commit_and_die(database, "revoke")
+    service = service_on(database, SteppingClock(1_003.9))
+    later = service.revoke(Target("ada"), CONTEXT)
+    state = service.undo(Target("ada"), later.revocation.id, CONTEXT)
     assert state.tokens_valid_after == 1_004
 
 
-def between_commit_and_second_look(acts: Revocations, happens: Callable[[], object]) -> None:
-    """Let something happen when the act is committed and not looked at again."""
-    second_look = acts._confirm
+def before_confirmation(service: Revocations, function: Callable[[], object]) -> None:
+    """Run a function after the commit of the next action and before its confirmation."""
+    confirm = service._confirm
 
-    def looked_at(user_id):
-        happens()
-        return second_look(user_id)
+    def run_then_confirm(target):
+        function()
+        return confirm(target)
 
-    acts._confirm = looked_at
+    service._confirm = run_then_confirm
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
-def test_a_slow_commit_on_postgresql(database):
-    """Who reads while the commit is under way mints below the cut-off that is answered."""
+def test_token_of_a_read_during_a_slow_commit_is_below_the_cut_off(database):
     with database.write() as tx:
         for statement in SLOW_COMMIT:
             tx.exec_driver_sql(statement)
-    acts, standings = acts_on(database), StandingStore(database, system_clock)
+    service, standings = service_on(database), StandingStore(database, system_clock)
     clean = []
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(acts.revoke, Target("ada"), CONTEXT)
-        while not answer.done():
+        response = pool.submit(service.revoke, Target("ada"), CONTEXT)
+        while not response.done():
             standing = standings.read("ada")
             if standing.tokens_valid_after is None:
                 clean.append(standing)
                 with database.write() as tx:
                     tx.exec_driver_sql(f"INSERT INTO readings VALUES ({standing.now})")
-    state = answer.result()
+    state = response.result()
     cut_off = state.tokens_valid_after
     assert cut_off >= state.revocation.created_at + 2
     assert state.revocation.tokens_valid_after == cut_off
-    assert clean[-1].now > state.revocation.created_at, "nobody read after the first cut-off"
+    assert clean[-1].now > state.revocation.created_at, "no read after the first cut-off"
     assert max(issued_at(standing, 0) for standing in clean) < cut_off
     assert version(database, "ada") == 2
 
 
 @pytest.mark.parametrize("user_id", ["ada", None])
-def test_the_clock_is_read_after_the_wait_for_the_lock(database, user_id):
-    """An act that waits over a second for another one is dated at the end of the wait."""
-    acts = acts_on(database)
-    acts.revoke(Target(user_id), CONTEXT)
+def test_clock_is_read_after_the_wait_for_the_lock(database, user_id):
+    service = service_on(database)
+    service.revoke(Target(user_id), CONTEXT)
     locked = threading.Event()
 
     def revoke():
         locked.wait()
-        return acts.revoke(Target(user_id), CONTEXT)
+        return service.revoke(Target(user_id), CONTEXT)
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(revoke)
@@ -219,25 +217,25 @@ TABLES = ["audit_events", "deliveries", "revocations"]
 
 
 @pytest.mark.parametrize(
-    ("act", "table"),
+    ("action", "table"),
     [*itertools.product(["revoke", "suspend", "undo"], TABLES), ("reinstate", "audit_events")],
 )
-def test_an_act_is_whole_or_not_at_all(database, act, table):
-    """Where its event, its delivery or its row cannot be written, everything stays as it was."""
-    acts, context = acts_on(database), [subject_of(act), CONTEXT]
-    if act == "undo":
-        context.insert(1, acts.revoke(Target("ada"), CONTEXT).revocation.id)
-    if act == "reinstate":
-        acts.suspend("ada", CONTEXT)
+def test_action_is_atomic(database, action, table):
+    """If its event, its delivery or its row cannot be written, nothing changes."""
+    service, context = service_on(database), [subject_of(action), CONTEXT]
+    if action == "undo":
+        context.insert(1, service.revoke(Target("ada"), CONTEXT).revocation.id)
+    if action == "reinstate":
+        service.suspend("ada", CONTEXT)
     before = contents(database)
     refuse_writes(database, table)
     with pytest.raises((sa.exc.DBAPIError, Refusal)):
-        getattr(acts, act)(*context)
+        getattr(service, action)(*context)
     assert contents(database) == before
 
 
 def contents(database: Database) -> dict[str, list[object]]:
-    """Give everything that acts write."""
+    """Return all rows that actions write."""
     with database.read() as connection:
         return {
             table.name: [*connection.execute(sa.select(table))]
@@ -245,18 +243,17 @@ def contents(database: Database) -> dict[str, list[object]]:
         }
 
 
-def test_without_the_apps_row_nobody_is_told_that_everyone_is_revoked(database):
-    """An act on a row that is not there is refused, not answered."""
+def test_app_revocation_without_the_row_of_the_app_is_refused(database):
     with database.write() as tx:
         tx.exec_driver_sql("DELETE FROM app_standing")
     with pytest.raises(Refusal) as refused:
-        acts_on(database).revoke(APP, CONTEXT)
+        service_on(database).revoke(APP, CONTEXT)
     assert refused.value.code == "temporarily_unavailable"
     assert count(database, revocations) == 0
 
 
-def test_an_act_that_no_standby_confirms_is_not_answered():
-    """With a synchronous standby that is away an act is refused: a failover would not know it."""
+def test_action_that_no_standby_confirms_is_refused():
+    """A failover to the synchronous standby would lose it."""
     server = PostgresServer()
     database = Database.open(server.fresh_url(), pool_size=2)
     try:
@@ -267,7 +264,7 @@ def test_an_act_that_no_standby_confirms_is_not_answered():
         while setting(database, "synchronous_standby_names") != "away":
             time.sleep(0.05)
         with pytest.raises(Refusal) as refused:
-            acts_on(database).revoke(Target("ada"), CONTEXT)
+            service_on(database).revoke(Target("ada"), CONTEXT)
         assert refused.value.code == "temporarily_unavailable"
     finally:
         database.close()

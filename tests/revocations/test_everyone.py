@@ -1,4 +1,4 @@
-"""The acts against everyone, and those who wait: each on a service of its own."""
+"""Actions on the app, and requests that wait, each on a service of its own."""
 
 import threading
 
@@ -12,22 +12,22 @@ CUT_OFF = "revoke_tokens_issued_before"
 
 @pytest.fixture
 def alone(tmp_path):
-    """Give a service that no other test uses."""
+    """Yield a service that no other test uses."""
     with running_world(tmp_path) as running:
         yield running
 
 
 @pytest.mark.sec(32)
-def test_everyone_is_signed_out(alone: World) -> None:
-    """Users nobody has seen before too; a new sign-in mints; Stream is told once, for the app."""
+def test_app_revocation_signs_all_users_out(alone: World) -> None:
+    """Unknown users too. A new sign-in mints, and Stream gets one call for the app."""
     users = [alone.signed_in(name) for name in ("ada", "bob")]
     alone.make_stream_user("ada")
-    act = alone.operator.post(
+    result = alone.operator.post(
         "/v1/app/revocations", json={"reason": "leak"}, headers={"Prefer": "wait=10"}
     )
-    cut_off = act.json["tokens_valid_after"]
-    assert act.json["holds_until"] == "next_token"
-    assert act.json["stream"]["state"] == "applied"
+    cut_off = result.json["tokens_valid_after"]
+    assert result.json["holds_until"] == "next_token"
+    assert result.json["stream"]["state"] == "applied"
     assert alone.stream.app.settings[CUT_OFF] == rfc3339(cut_off)
     assert not alone.stream.calls.to("PATCH", "/users")
     for user in (*users, alone.signed_in("never-seen")):
@@ -36,16 +36,15 @@ def test_everyone_is_signed_out(alone: World) -> None:
     assert minted(alone.signed_in("ada", at=cut_off + CLOCK_AHEAD)).status == 200
     assert alone.state("ada")["tokens_valid_after"] is None
     app = alone.operator.get("/v1/app").json
-    assert app["revocation"] == act.json["revocation"]
+    assert app["revocation"] == result.json["revocation"]
     assert app["reason"] == "leak"
 
 
-def test_undo_touches_no_users_cut_off(alone: World) -> None:
-    """What everyone had works again, but for those who were revoked one by one."""
+def test_undo_of_an_app_revocation_keeps_the_cut_offs_of_users(alone: World) -> None:
     ada, bob = alone.signed_in("ada"), alone.signed_in("bob")
     own = alone.revoke("ada").json
-    act = alone.operator.post("/v1/app/revocations").json
-    path = f"/v1/app/revocations/{act['revocation']['id']}"
+    result = alone.operator.post("/v1/app/revocations").json
+    path = f"/v1/app/revocations/{result['revocation']['id']}"
     assert alone.operator.request("DELETE", path, query={"dry_run": True}).json["dry_run"]
     assert bob.post("/v1/token").code == "sign_in_required"
     for _ in range(2):
@@ -62,8 +61,8 @@ def test_undo_touches_no_users_cut_off(alone: World) -> None:
     ]
 
 
-def test_an_act_of_everyone_is_not_a_users(alone: World) -> None:
-    """Each is undone where it was made; a rehearsal of everyone's does nothing."""
+def test_app_revocation_and_user_revocation_are_undone_separately(alone: World) -> None:
+    """A dry run of an app revocation changes nothing."""
     assert alone.operator.post("/v1/app/revocations", query={"dry_run": True}).json["dry_run"]
     assert alone.operator.get("/v1/app").json["tokens_valid_after"] is None
     everyone = alone.operator.post("/v1/app/revocations").json["revocation"]["id"]
@@ -72,25 +71,25 @@ def test_an_act_of_everyone_is_not_a_users(alone: World) -> None:
     assert alone.operator.request("DELETE", f"/v1/app/revocations/{own}").code == "not_found"
 
 
-def test_those_who_wait_do_not_keep_others_from_minting(alone: World) -> None:
-    """Half as many may wait as there are threads; meanwhile tokens go on being minted."""
+def test_waiting_requests_leave_threads_for_mints(alone: World) -> None:
+    """Half of the threads may wait."""
     alone.make_stream_user("ada")
     hanging = alone.stream.faults.hang("PATCH /users", times=None)
     alone.revoke("ada")
     alone.stream.calls.wait_for("PATCH", "/users")
-    answers = []
+    responses = []
 
     def wait() -> None:
-        answers.append(alone.revoke("ada", headers={"Prefer": "wait=10"}))
+        responses.append(alone.revoke("ada", headers={"Prefer": "wait=10"}))
 
     threads = [threading.Thread(target=wait) for _ in range(6)]
     for thread in threads:
         thread.start()
-    while len(answers) < 4:  # those who were not let wait
+    while len(responses) < 4:  # those without a slot
         assert alone.signed_in("bob").post("/v1/token").status == 200
     hanging.release()
     for thread in threads:
         thread.join()
-    waited = [answer for answer in answers if "Preference-Applied" in answer.headers]
-    assert {answer.status for answer in answers} == {200}
+    waited = [response for response in responses if "Preference-Applied" in response.headers]
+    assert {response.status for response in responses} == {200}
     assert len(waited) == 2

@@ -1,4 +1,4 @@
-"""A service whose database is away: nothing is minted and no act is answered until it is back."""
+"""A service without its database: no mint and no action succeeds until the database is back."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tokensvc.keys.vault import Vault
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    """Give a server of one's own, since it is stopped."""
+    """Yield a server of its own, since the test stops it."""
     own = PostgresServer()
     yield own
     own.remove()
@@ -34,8 +34,7 @@ def world(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
         yield running
 
 
-def test_without_the_database_nothing_is_minted(world: World, server: PostgresServer) -> None:
-    """Whoever asks, and whoever was minted for before, is told to come back; then all is well."""
+def test_request_without_the_database_gets_503(world: World, server: PostgresServer) -> None:
     ada = world.signed_in("ada")
     assert minted(ada).status == 200
     server.stop()
@@ -47,7 +46,7 @@ def test_without_the_database_nothing_is_minted(world: World, server: PostgresSe
         ]
     finally:
         server.start()
-    for answer in refused:
-        assert (answer.status, answer.code) == (503, "temporarily_unavailable")
-        assert answer.headers["Retry-After"] == "5"
+    for response in refused:
+        assert (response.status, response.code) == (503, "temporarily_unavailable")
+        assert response.headers["Retry-After"] == "5"
     assert minted(ada).status == 200

@@ -1,4 +1,4 @@
-"""The short forms of `python -m proofs.leak`, `proofs.second` and `proofs.clocks`."""
+"""Short forms of `python -m proofs.leak`, `proofs.second` and `proofs.clocks`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -14,21 +14,21 @@ DATABASES = ["sqlite", "postgresql"]
 
 @pytest.mark.sec(32)
 @pytest.mark.parametrize("database", DATABASES)
-def test_nobody_mints_after_the_answer(database):
-    """Every worker refuses from the answer on, and Stream what was answered in between."""
+def test_no_mint_succeeds_after_the_response_to_a_revocation(database):
+    """Every worker refuses from the response on, and Stream refuses tokens from before it."""
     figures = leak.prove(database, trials=80, everyone=3)
     assert figures.holds, "\n".join(figures.lines())
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_signing_in_after_a_revocation_works_whenever_it_is(database):
-    """At each tenth of a second the new token is one that Stream takes, and the old one is not."""
+def test_new_sign_in_works_at_each_tenth_of_a_second(database):
+    """Stream accepts the new token and refuses the old one."""
     figures = second.prove(database, offsets=10)
     assert figures.holds, "\n".join(figures.lines())
 
 
-def test_a_trial_that_breaks_proves_nothing(monkeypatch):
-    """Whether it breaks or ends before it has shown its tokens to Stream."""
+def test_broken_trial_fails_the_proof(monkeypatch):
+    """A trial breaks, or ends before its tokens were shown to Stream."""
 
     def cut(stream, minted):
         raise ConnectionError("cut")
@@ -45,8 +45,7 @@ def test_a_trial_that_breaks_proves_nothing(monkeypatch):
 
 
 @pytest.mark.sec(32)
-def test_clocks_that_differ_leak_nothing():
-    """Neither do commits that take long."""
+def test_no_mint_succeeds_with_different_clocks_and_slow_commits():
     figures = clocks.prove(1)
     assert figures.holds, "\n".join(figures.lines())
 
@@ -80,7 +79,7 @@ LEAK = leak.Figures(
         (LEAK, {"accepted": 1}),
     ],
 )
-def test_a_run_in_which_nothing_could_go_wrong_proves_nothing(proved, missing):
-    """Every kind of thing that could leak must have been there, and looked at."""
+def test_run_that_missed_a_case_fails_the_proof(proved, missing):
+    """Each case that could leak must have occurred."""
     assert proved.holds
     assert not replace(proved, **missing).holds

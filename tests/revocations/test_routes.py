@@ -1,4 +1,4 @@
-"""The acts over HTTP: what each refuses from its answer on, what it answers, and how it ends."""
+"""Actions over HTTP: what each refuses after its response, what it returns, and how it ends."""
 
 import pytest
 
@@ -20,13 +20,13 @@ CLEAN = {
 
 
 @pytest.mark.sec(32)
-def test_a_revocation_ends_what_was_signed_in_before(world: World) -> None:
-    """From its answer on an old sign-in mints no more, a new one does, above the cut-off."""
+def test_revoked_user_must_sign_in_again(world: World) -> None:
+    """The token of the new sign-in is not below the cut-off."""
     user = world.signed_in("ada")
     assert user.post("/v1/token").status == 200
-    answer = world.revoke("ada", json={"reason": "lost phone"})
-    assert answer.status == 200
-    cut_off = answer.json["tokens_valid_after"]
+    response = world.revoke("ada", json={"reason": "lost phone"})
+    assert response.status == 200
+    cut_off = response.json["tokens_valid_after"]
     refused = user.post("/v1/token")
     assert (refused.status, refused.code) == (401, "sign_in_required")
     assert refused.json["sign_in_after"] == cut_off + CLOCK_AHEAD
@@ -35,15 +35,17 @@ def test_a_revocation_ends_what_was_signed_in_before(world: World) -> None:
     assert claims(minted(again))["iat"] >= cut_off
 
 
-def test_a_revocation_says_what_stands(world: World) -> None:
-    """The answer is the new state, which is also what is answered to whoever asks later."""
-    act = world.revoke("grace", json={"reason": "lost phone"}, headers={"Prefer": "wait=10"}).json
-    assert act.pop("holds_until") == "next_sign_in"
-    assert act == world.state("grace")
-    assert act["stream"].pop("updated_at") >= act["revocation"]["created_at"]
-    assert act["revocation"].pop("id").startswith("rev_")
-    created_at = act["revocation"]["created_at"]
-    assert act == {
+def test_revocation_returns_the_new_state(world: World) -> None:
+    """A later read returns the same state."""
+    result = world.revoke(
+        "grace", json={"reason": "lost phone"}, headers={"Prefer": "wait=10"}
+    ).json
+    assert result.pop("holds_until") == "next_sign_in"
+    assert result == world.state("grace")
+    assert result["stream"].pop("updated_at") >= result["revocation"]["created_at"]
+    assert result["revocation"].pop("id").startswith("rev_")
+    created_at = result["revocation"]["created_at"]
+    assert result == {
         **CLEAN,
         "user_id": "grace",
         "tokens_valid_after": created_at + 1,
@@ -57,30 +59,28 @@ def test_a_revocation_says_what_stands(world: World) -> None:
     }
 
 
-def test_a_user_whom_nobody_knows_has_a_clean_state(world: World) -> None:
-    """Every legal id has one, also one with every character that an id may have."""
+def test_unknown_user_has_a_clean_state(world: World) -> None:
     for user_id in ("nobody", "a-b_c@9", "x" * 255):
         assert world.state(user_id) == {"user_id": user_id, **CLEAN}
 
 
 @pytest.mark.parametrize("path", ["v@acme", "v%40acme"])
-def test_an_id_may_hold_an_at_sign(world: World, path: str) -> None:
-    """As it is or percent-encoded in the path: both are the same user."""
-    answer = world.operator.request("PUT", f"/v1/users/{path}/suspension")
-    assert answer.json["user_id"] == "v@acme"
+def test_at_sign_in_the_path_may_be_percent_encoded(world: World, path: str) -> None:
+    response = world.operator.request("PUT", f"/v1/users/{path}/suspension")
+    assert response.json["user_id"] == "v@acme"
     assert world.backend.post("/v1/token", json={"user_id": "v@acme"}).code == "user_suspended"
 
 
 @pytest.mark.sec(32)
-def test_a_suspended_user_gets_nothing_from_anybody(world: World) -> None:
-    """Neither a fresh sign-in nor the word of a vouching client helps; reinstating does."""
+def test_suspended_user_gets_no_token(world: World) -> None:
+    """Not with a new sign-in or through a vouching client. A reinstatement ends it."""
     user = world.signed_in("mallory")
-    answer = world.suspend("mallory", json={"reason": "spam"})
-    cut_off = answer.json["tokens_valid_after"]
-    assert (answer.json["suspended"], answer.json["reason"]) == (True, "spam")
-    assert answer.json["suspended_at"] == answer.json["revocation"]["created_at"]
-    assert answer.json["revocation"]["kind"] == "suspension"
-    assert answer.json["holds_until"] == "reinstatement"
+    response = world.suspend("mallory", json={"reason": "spam"})
+    cut_off = response.json["tokens_valid_after"]
+    assert (response.json["suspended"], response.json["reason"]) == (True, "spam")
+    assert response.json["suspended_at"] == response.json["revocation"]["created_at"]
+    assert response.json["revocation"]["kind"] == "suspension"
+    assert response.json["holds_until"] == "reinstatement"
     fresh = world.signed_in("mallory", at=cut_off + CLOCK_AHEAD)
     for asking in (user, fresh):
         refused = asking.post("/v1/token")
@@ -96,8 +96,8 @@ def test_a_suspended_user_gets_nothing_from_anybody(world: World) -> None:
     assert minted(fresh).status == 200
 
 
-def test_a_repeat_changes_nothing(world: World) -> None:
-    """A second suspension and a second reinstatement are answered with the state as it is."""
+def test_repeated_suspension_and_reinstatement_return_the_state(world: World) -> None:
+    """They write no event."""
     first = world.suspend("eve").json
     second = world.suspend("eve", json={"reason": "again"}).json
     assert second["revocation"] == first["revocation"]
@@ -109,45 +109,45 @@ def test_a_repeat_changes_nothing(world: World) -> None:
     assert [event["action"] for event in events] == ["user:reinstated", "user:suspended"]
 
 
-def test_who_was_never_suspended_is_reinstated_without_a_trace(world: World) -> None:
-    """The state is answered, and the user does not come to be listed."""
+def test_reinstating_a_clean_user_creates_no_row(world: World) -> None:
     assert world.reinstate("blameless").json == {
         "user_id": "blameless",
         **CLEAN,
         "holds_until": None,
     }
-    everybody = world.operator.get("/v1/users", query={"limit": 200}).json["items"]
-    assert "blameless" not in [user["user_id"] for user in everybody]
+    all_ids = world.operator.get("/v1/users", query={"limit": 200}).json["items"]
+    assert "blameless" not in [user["user_id"] for user in all_ids]
 
 
-def test_an_undo_lets_old_credentials_work_again(world: World) -> None:
-    """It warns of that; a repeat has no effect; and no token is dated before the floor."""
+def test_undo_makes_earlier_credentials_valid_again(world: World) -> None:
+    """The response has a warning, a repetition changes nothing, and tokens stay above the floor."""
     user = world.signed_in("oops")
-    act = world.revoke("oops").json
+    result = world.revoke("oops").json
     assert user.post("/v1/token").code == "sign_in_required"
     for _ in range(2):
-        undone = world.undo("oops", act["revocation"]["id"], query={"reason": "a mistake"})
+        undone = world.undo("oops", result["revocation"]["id"], query={"reason": "a mistake"})
         assert undone.status == 200
         assert undone.json["warning"] == UNDO_WARNING
         assert undone.json["tokens_valid_after"] is None
         assert undone.json["revocation"] is None
         assert undone.json["holds_until"] is None
-    assert claims(minted(user))["iat"] >= act["tokens_valid_after"]
+    assert claims(minted(user))["iat"] >= result["tokens_valid_after"]
 
 
-def test_only_the_latest_act_that_stands_can_be_undone(world: World) -> None:
-    """A superseded one, one of a suspended user and one that is not there are each refused."""
+def test_only_the_latest_revocation_can_be_undone(world: World) -> None:
+    """A superseded one, one of a suspended user and an unknown one are refused."""
     first = world.revoke("twice").json["revocation"]["id"]
     second = world.suspend("twice").json["revocation"]["id"]
-    for act_id, status, code in (
+    for revocation_id, status, code in (
         (second, 409, "user_suspended"),
         (first, 409, "user_suspended"),
+        (world.revoke("another").json["revocation"]["id"], 404, "not_found"),
         ("rev_00000000000000ffffffff", 404, "not_found"),
         ("%00", 404, "not_found"),
         ("é", 404, "not_found"),
     ):
-        answer = world.undo("twice", act_id, valid=False)
-        assert (answer.status, answer.code) == (status, code)
+        response = world.undo("twice", revocation_id, valid=False)
+        assert (response.status, response.code) == (status, code)
     world.reinstate("twice")
     assert world.undo("twice", first).code == "superseded"
     assert world.undo("twice", second).json["revocation"]["id"] == first
@@ -155,8 +155,8 @@ def test_only_the_latest_act_that_stands_can_be_undone(world: World) -> None:
 
 
 @pytest.mark.sec(32)
-def test_a_service_must_say_when_the_user_signed_in(world: World) -> None:
-    """Under a cut-off its mint needs a later `auth_time`, unless its word is a fresh sign-in."""
+def test_service_mint_after_a_revocation_needs_a_later_auth_time(world: World) -> None:
+    """A vouching client needs none."""
     assert world.backend.post("/v1/token", json={"user_id": "bob"}).status == 200
     cut_off = world.revoke("bob").json["tokens_valid_after"]
     for auth_time in ({}, {"auth_time": cut_off - 60}, {"auth_time": cut_off + CLOCK_AHEAD - 1}):
@@ -166,18 +166,18 @@ def test_a_service_must_say_when_the_user_signed_in(world: World) -> None:
     assert minted(world.voucher, user_id="bob").status == 200
     while True:
         asked = {"user_id": "bob", "auth_time": cut_off + CLOCK_AHEAD}
-        answer = world.backend.post("/v1/token", json=asked, valid=False)
-        if answer.status == 200:
+        response = world.backend.post("/v1/token", json=asked, valid=False)
+        if response.status == 200:
             break
-        assert answer.status == 503
+        assert response.status == 503
 
 
-def test_where_only_the_time_of_issue_is_known(world: World) -> None:
-    """The provider's next token passes, and the answer says so beforehand."""
+def test_next_token_of_an_issuer_without_sign_in_time_passes_a_revocation(world: World) -> None:
+    """`holds_until` says so."""
     user_id = "silent-sam"
-    act = world.revoke(user_id).json
-    assert act["holds_until"] == "next_token"
-    cut_off = act["tokens_valid_after"]
+    result = world.revoke(user_id).json
+    assert result["holds_until"] == "next_token"
+    cut_off = result["tokens_valid_after"]
     assert world.signed_in_silently(user_id, cut_off - 1).post("/v1/token").code == (
         "sign_in_required"
     )
@@ -188,22 +188,21 @@ def test_where_only_the_time_of_issue_is_known(world: World) -> None:
     )
 
 
-def test_users_sign_themselves_out(world: World) -> None:
-    """The user's own act; the credential that asked for it is covered too."""
+def test_user_revokes_own_sign_ins(world: World) -> None:
+    """The credential of the request is refused afterwards too."""
     user = world.signed_in("self")
     rehearsed = user.post("/v1/me/revocations", query={"dry_run": True})
     assert rehearsed.json["dry_run"] is True
-    act = user.post("/v1/me/revocations", json={"reason": "new phone"})
-    assert (act.json["user_id"], act.json["reason"]) == ("self", "new phone")
+    result = user.post("/v1/me/revocations", json={"reason": "new phone"})
+    assert (result.json["user_id"], result.json["reason"]) == ("self", "new phone")
     for refused in (user.post("/v1/token"), user.post("/v1/me/revocations")):
         assert refused.code == "sign_in_required"
     (event,) = world.operator.get("/v1/audit", query={"subject": "self"}).json["items"]
     assert (event["actor"], event["action"]) == ("self", "user:revoked")
-    assert event["request_id"] == act.headers["X-Request-Id"]
+    assert event["request_id"] == result.headers["X-Request-Id"]
 
 
-def test_a_service_has_nobody_to_sign_out_but_others(world: World) -> None:
-    """The route of one's own is for users, and a suspended one has no use of it."""
+def test_own_revocation_is_refused_to_services_and_suspended_users(world: World) -> None:
     refused = world.operator.post("/v1/me/revocations")
     assert (refused.status, refused.code) == (403, "insufficient_scope")
     user = world.signed_in("banned")
@@ -212,52 +211,50 @@ def test_a_service_has_nobody_to_sign_out_but_others(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["revocation", "suspension"])
-def test_a_rehearsal_says_what_would_be(world: World, kind: str) -> None:
-    """With `dry_run` each act answers the state to come, and nothing is kept or told."""
+def test_dry_run_returns_the_result_and_changes_nothing(world: World, kind: str) -> None:
     user_id = f"rehearsed-{kind}"
     user = world.signed_in(user_id)
-    act = world.suspend if kind == "suspension" else world.revoke
-    would = act(user_id, query={"dry_run": True}, headers={"Prefer": "wait=10"})
-    assert would.json["dry_run"] is True
-    assert would.json["revocation"]["kind"] == kind
-    assert would.json["holds_until"] in {"next_sign_in", "reinstatement"}
-    assert "Preference-Applied" not in would.headers
+    action = world.suspend if kind == "suspension" else world.revoke
+    dry_run = action(user_id, query={"dry_run": True}, headers={"Prefer": "wait=10"})
+    assert dry_run.json["dry_run"] is True
+    assert dry_run.json["revocation"]["kind"] == kind
+    assert dry_run.json["holds_until"] in {"next_sign_in", "reinstatement"}
+    assert "Preference-Applied" not in dry_run.headers
     assert world.state(user_id) == {"user_id": user_id, **CLEAN}
     assert user.post("/v1/token").status == 200
     assert world.operator.get("/v1/audit", query={"subject": user_id}).json["items"] == []
 
 
-def test_a_rehearsed_end_ends_nothing(world: World) -> None:
-    """Undoing and reinstating are rehearsed in the same way."""
-    act = world.suspend("kept").json
-    would = world.reinstate("kept", query={"dry_run": True}).json
-    assert (would["dry_run"], would["suspended"]) == (True, False)
+def test_dry_run_of_reinstatement_and_undo_changes_nothing(world: World) -> None:
+    result = world.suspend("kept").json
+    dry_run = world.reinstate("kept", query={"dry_run": True}).json
+    assert (dry_run["dry_run"], dry_run["suspended"]) == (True, False)
     assert world.state("kept")["suspended"]
     world.reinstate("kept")
-    would = world.undo("kept", act["revocation"]["id"], query={"dry_run": True}).json
-    assert (would["dry_run"], would["tokens_valid_after"]) == (True, None)
-    assert world.state("kept")["tokens_valid_after"] == act["tokens_valid_after"]
+    dry_run = world.undo("kept", result["revocation"]["id"], query={"dry_run": True}).json
+    assert (dry_run["dry_run"], dry_run["tokens_valid_after"]) == (True, None)
+    assert world.state("kept")["tokens_valid_after"] == result["tokens_valid_after"]
 
 
-def test_stream_is_told(world: World) -> None:
-    """An act waits for it where it is asked to; an undo takes it back there too."""
+def test_wait_returns_when_stream_has_the_cut_off(world: World) -> None:
+    """Stream gets an undo too."""
     world.make_stream_user("told")
-    act = world.revoke("told", headers={"Prefer": "respond-async, wait=10"})
-    assert act.headers["Preference-Applied"] == "wait=10"
-    assert act.json["stream"]["state"] == "applied"
-    assert world.stream.app.users["told"][CUT_OFF] == rfc3339(act.json["tokens_valid_after"])
-    undone = world.undo("told", act.json["revocation"]["id"], headers={"Prefer": "wait=10"})
+    result = world.revoke("told", headers={"Prefer": "respond-async, wait=10"})
+    assert result.headers["Preference-Applied"] == "wait=10"
+    assert result.json["stream"]["state"] == "applied"
+    assert world.stream.app.users["told"][CUT_OFF] == rfc3339(result.json["tokens_valid_after"])
+    undone = world.undo("told", result.json["revocation"]["id"], headers={"Prefer": "wait=10"})
     assert undone.json["stream"]["state"] == "applied"
     assert world.stream.app.users["told"][CUT_OFF] is None
 
 
-def test_nobody_waits_unasked(world: World) -> None:
-    """While Stream hangs an act is answered at once, or at the end of the wait, as pending."""
+def test_response_is_pending_while_stream_hangs(world: World) -> None:
+    """Without `Prefer` it comes immediately, with it after the wait."""
     world.make_stream_user("waiting")
     hanging = world.stream.faults.hang("PATCH /users")
-    act = world.revoke("waiting")
-    assert "Preference-Applied" not in act.headers
-    assert act.json["stream"]["state"] == "pending"
+    result = world.revoke("waiting")
+    assert "Preference-Applied" not in result.headers
+    assert result.json["stream"]["state"] == "pending"
     waited = world.revoke("waiting", headers={"Prefer": "wait=1"})
     assert waited.headers["Preference-Applied"] == "wait=1"
     assert waited.json["stream"]["state"] == "pending"
@@ -265,7 +262,7 @@ def test_nobody_waits_unasked(world: World) -> None:
 
 
 def pages(client: Client, **query: object) -> list[list[str]]:
-    """Give the user ids of a list, page by page."""
+    """Return the user IDs of a list, page by page."""
     found = []
     after: dict[str, str] = {}
     while True:
@@ -276,23 +273,24 @@ def pages(client: Client, **query: object) -> list[list[str]]:
         after = {"after": page["next"]}
 
 
-def test_users_are_listed_by_page(world: World) -> None:
-    """Everybody who was ever revoked or suspended is on one page, and only those asked for."""
+def test_list_has_each_user_on_exactly_one_page(world: World) -> None:
+    """It has users who were ever revoked or suspended, filtered by `suspended`."""
     for number in range(5):
         world.make_stream_user(f"list-{number}")
-        act = world.suspend if number % 2 else world.revoke
-        act(f"list-{number}", headers={"Prefer": "wait=10"})  # told, so that it changes no more
-    (everybody,) = pages(world.operator, limit=200)
-    assert everybody == sorted(everybody)
-    assert {f"list-{number}" for number in range(5)} <= set(everybody)
+        action = world.suspend if number % 2 else world.revoke
+        # Wait until Stream has it, so that the state no longer changes.
+        action(f"list-{number}", headers={"Prefer": "wait=10"})
+    (all_ids,) = pages(world.operator, limit=200)
+    assert all_ids == sorted(all_ids)
+    assert {f"list-{number}" for number in range(5)} <= set(all_ids)
     split = pages(world.operator, limit=2)
-    assert [user for page in split for user in page] == everybody
+    assert [user for page in split for user in page] == all_ids
     assert {len(page) for page in split[:-1]} == {2}
     (suspended,) = pages(world.operator, limit=200, suspended=True)
     (others,) = pages(world.operator, limit=200, suspended=False)
     assert {"list-1", "list-3"} <= set(suspended)
     assert {"list-0", "list-2", "list-4"} <= set(others)
-    assert sorted(suspended + others) == everybody
+    assert sorted(suspended + others) == all_ids
     listed = world.operator.get("/v1/users", query={"limit": 200}).json["items"]
     shown = next(user for user in listed if user["user_id"] == "list-1")
     assert shown == world.state("list-1")

@@ -1,9 +1,9 @@
-"""The arithmetic of a revocation: no token from before it is as young as its cut-off."""
+"""The arithmetic of a revocation: every earlier token is below the cut-off."""
 
 from dataclasses import replace
 
 import msgspec
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokensvc.callers.rules import check_standing
@@ -28,7 +28,7 @@ CUT_OFFS = st.one_of(st.none(), st.integers(min_value=0, max_value=2**33))
 
 
 def standing(now, *, cut_off=None, floor=0):
-    """Give what a statement reads at a time."""
+    """Return what a statement reads at a time."""
     return Standing(
         now=int(now), suspended=False, tokens_valid_after=cut_off, floor=floor, ring_version=0
     )
@@ -38,8 +38,7 @@ def standing(now, *, cut_off=None, floor=0):
 @example(None, 1_000.0)
 @example(None, 1_000.999_999)
 @example(1_001, 1_000.0)
-def test_a_cut_off_lies_ahead_and_never_goes_back(before, now):
-    """It is the next whole second, or the one that stands already if that is later."""
+def test_next_cut_off_is_in_the_future_and_never_decreases(before, now):
     cut_off = next_cut_off(before, now)
     assert cut_off > now
     assert cut_off == int(now) + 1 or cut_off == before
@@ -49,28 +48,28 @@ def test_a_cut_off_lies_ahead_and_never_goes_back(before, now):
 @given(
     locked=TIMES,
     commit=PAUSES,
-    answer=PAUSES,
+    response=PAUSES,
     again=PAUSES,
     earlier=PAUSES,
     floor=PAUSES,
     skew=SKEWS,
 )
-@example(locked=1_000.5, commit=0.4, answer=0.0, again=0.0, earlier=0.0, floor=0.0, skew=0)
-@example(locked=1_000.5, commit=0.5, answer=0.0, again=0.0, earlier=0.0, floor=0.0, skew=0)
-@example(locked=1_000.5, commit=3.0, answer=0.0, again=2.0, earlier=0.0, floor=0.0, skew=0)
-def test_no_token_of_a_read_before_the_act_survives_it(
-    *, locked, commit, answer, again, earlier, floor, skew
+@example(locked=1_000.5, commit=0.4, response=0.0, again=0.0, earlier=0.0, floor=0.0, skew=0)
+@example(locked=1_000.5, commit=0.5, response=0.0, again=0.0, earlier=0.0, floor=0.0, skew=0)
+@example(locked=1_000.5, commit=3.0, response=0.0, again=2.0, earlier=0.0, floor=0.0, skew=0)
+def test_token_of_a_read_before_the_commit_is_below_the_cut_off(
+    *, locked, commit, response, again, earlier, floor, skew
 ):
     """
-    Whatever the commit takes: who read the standing before it minted below the cut-off.
+    However long the commit takes.
 
-    The act reads the clock after it holds the lock; from the commit on every read sees the act; the
-    clock is read again after that, and the cut-off moved once more if it has been reached.
+    The action reads the clock after it holds the lock. From the commit on, every read sees the
+    action. The clock is read again after the commit, and a cut-off that has passed moves again.
     """
     committed = locked + commit
     cut_off = next_cut_off(None, locked)
-    if has_passed(cut_off, committed + answer):
-        cut_off = next_cut_off(cut_off, committed + answer + again)
+    if has_passed(cut_off, committed + response):
+        cut_off = next_cut_off(cut_off, committed + response + again)
     read = committed - earlier
     old = issued_at(standing(read, floor=int(read - floor)), skew)
     assert old is not None
@@ -80,8 +79,8 @@ def test_no_token_of_a_read_before_the_act_survives_it(
 @given(read=TIMES, cut_off=st.integers(min_value=0, max_value=2**33), ahead=SKEWS, skew=SKEWS)
 @example(read=1_000.5, cut_off=1_000, ahead=0, skew=5)
 @example(read=1_000.5, cut_off=1_001, ahead=0, skew=5)
-def test_a_token_of_a_read_after_the_act_is_one_that_stream_takes(read, cut_off, ahead, skew):
-    """Whoever signed in late enough gets a token above the cut-off, at once or a second later."""
+def test_token_of_a_read_after_the_commit_is_accepted_by_stream(read, cut_off, ahead, skew):
+    """A late enough sign-in gets a token above the cut-off, immediately or a second later."""
     after = standing(read, cut_off=cut_off, floor=cut_off)
     check_standing(UserCaller("ada", "acme", cut_off + ahead, ahead), after)
     issued = issued_at(after, skew)
@@ -95,8 +94,8 @@ def test_a_token_of_a_read_after_the_act_is_one_that_stream_takes(read, cut_off,
 
 
 @given(signed_in=TIMES, revoked=PAUSES, runs_ahead=SKEWS, more=SKEWS)
-def test_a_sign_in_before_the_act_is_covered(signed_in, revoked, runs_ahead, more):
-    """Also of a provider whose clock runs ahead, as long as it is allowed to."""
+def test_sign_in_before_a_revocation_is_refused(signed_in, revoked, runs_ahead, more):
+    """The provider's clock may be ahead by as much as the settings allow."""
     cut_off = next_cut_off(None, signed_in + revoked)
     stated = int(signed_in + runs_ahead)
     caller = UserCaller("ada", "acme", stated, runs_ahead + more)
@@ -107,19 +106,19 @@ def test_a_sign_in_before_the_act_is_covered(signed_in, revoked, runs_ahead, mor
     raise AssertionError("not covered")
 
 
-class Acts:
-    """The acts of one user, as the store keeps them."""
+class History:
+    """The revocations of one user, as the store keeps them."""
 
     def __init__(self):
-        self.acts: list[StoredRevocation] = []
+        self.revocations: list[StoredRevocation] = []
         self.floor = 0
         self.cut_off = None
 
     def revoke(self, now):
         cut_off = next_cut_off(self.cut_off, now)
-        previous = self.acts[-1].id if self.acts else None
+        previous = self.revocations[-1].id if self.revocations else None
         kind = RevocationKind.REVOCATION
-        act = StoredRevocation(
+        revocation = StoredRevocation(
             sortable_id("rev", previous, now, "0" * 8),
             int(now),
             cut_off,
@@ -128,25 +127,25 @@ class Acts:
             undone=False,
             reason=None,
         )
-        self.acts.append(act)
+        self.revocations.append(revocation)
         self.cut_off, self.floor = cut_off, max(self.floor, cut_off)
 
     def undo(self):
-        act = latest(self.acts)
-        assert revocation_to_undo(self.acts, act.id, suspended=False) is act
-        undone = msgspec.structs.replace(act, undone=True)
-        self.acts = [undone if row is act else row for row in self.acts]
-        self.cut_off = cut_off_of(self.acts)
+        revocation = latest(self.revocations)
+        assert revocation_to_undo(self.revocations, revocation.id, suspended=False) is revocation
+        undone = msgspec.structs.replace(revocation, undone=True)
+        self.revocations = [undone if row is revocation else row for row in self.revocations]
+        self.cut_off = cut_off_of(self.revocations)
 
 
 @given(st.lists(st.one_of(st.none(), TIMES), max_size=12))
-def test_acts_and_undos_in_any_order(steps):
+def test_cut_off_is_the_highest_in_effect_after_any_actions(steps):
     """
-    Also when the clock is set back: the highest of the acts that stand, and a floor that rises.
+    The floor never decreases, even if the clock is set back.
 
-    `None` undoes the latest act that stands.
+    `None` undoes the latest revocation in effect.
     """
-    user = Acts()
+    user = History()
     for now in steps:
         before = user.floor
         if now is None:
@@ -158,23 +157,7 @@ def test_acts_and_undos_in_any_order(steps):
             assert user.cut_off > now
         assert user.floor >= before
         assert user.cut_off is None or user.cut_off <= user.floor
-        standing_acts = [act for act in user.acts if not act.undone]
-        assert (user.cut_off is None) == (not standing_acts)
-    ids = [act.id for act in user.acts]
+        in_effect = [revocation for revocation in user.revocations if not revocation.undone]
+        assert (user.cut_off is None) == (not in_effect)
+    ids = [revocation.id for revocation in user.revocations]
     assert ids == sorted(set(ids))
-
-
-@given(st.lists(TIMES, min_size=2, max_size=6), st.data())
-def test_only_the_latest_that_stands_is_undone(times, data):
-    """Every other is refused as superseded, and stays as it is."""
-    user = Acts()
-    for now in times:
-        user.revoke(now)
-    other = data.draw(st.sampled_from(user.acts[:-1]))
-    assume(not other.undone)
-    try:
-        revocation_to_undo(user.acts, other.id, suspended=False)
-    except Refusal as refusal:
-        assert refusal.code == "superseded"
-    else:
-        raise AssertionError("undone")

@@ -30,8 +30,7 @@ def standings(database, clock):
     return StandingStore(database, clock)
 
 
-def test_a_user_without_a_row_is_clean(standings):
-    """Every legal id has a standing, from the first request on."""
+def test_user_without_a_row_has_a_clean_standing(standings):
     standing = standings.read("never-seen")
     assert not standing.suspended
     assert standing.tokens_valid_after is None
@@ -63,8 +62,8 @@ def test_a_user_without_a_row_is_clean(standings):
         ({"tokens_valid_after": 2**40, "floor": 2**40}, None, (2**40, 2**40, False)),
     ],
 )
-def test_the_stricter_of_user_and_app_stands(database, standings, app, user, expected):
-    """The later cut-off, the higher floor; the suspension is the user's own."""
+def test_stricter_values_of_user_and_app_apply(database, standings, app, user, expected):
+    """Only the user's own row can suspend the user."""
     with database.write() as tx:
         set_app(tx, **{**APP, **app})
         if user is not None:
@@ -74,8 +73,7 @@ def test_the_stricter_of_user_and_app_stands(database, standings, app, user, exp
     assert (standing.tokens_valid_after, standing.floor, standing.suspended) == expected
 
 
-def test_a_commit_holds_for_the_next_read(database, standings):
-    """Nothing is cached: each of many changes is seen by the read that follows it."""
+def test_next_read_sees_each_commit(database, standings):
     for second in range(1, 30):
         with database.write() as tx:
             set_user(tx, "ada", tokens_valid_after=second, floor=second)
@@ -84,8 +82,7 @@ def test_a_commit_holds_for_the_next_read(database, standings):
         assert (standing.tokens_valid_after, standing.ring_version) == (second, second)
 
 
-def test_user_app_and_ring_are_of_one_moment(database, standings):
-    """A read between two transactions never mixes what they wrote."""
+def test_read_never_mixes_two_transactions(database, standings):
     stop = threading.Event()
 
     def write():
@@ -106,11 +103,11 @@ def test_user_app_and_ring_are_of_one_moment(database, standings):
     assert len(seen) > 1
 
 
-def test_the_clock_is_read_before_the_standing(database):
+def test_clock_is_read_before_the_standing(database):
     """
-    A cut-off that is set after the clock was read is found by the statement.
+    The statement finds a cut-off that was set after the clock was read.
 
-    Read in the other order, a token could be minted above a cut-off that the read missed.
+    In the other order, a token could be minted above a cut-off that the read missed.
     """
 
     def clock():
@@ -124,8 +121,8 @@ def test_the_clock_is_read_before_the_standing(database):
         assert standing.now == 1_000
 
 
-def test_now_is_the_databases_where_it_has_a_clock(database, clock):
-    """On PostgreSQL the statement's own, whatever this host believes; on SQLite this host's."""
+def test_now_is_read_from_the_clock_of_the_database(database, clock):
+    """On PostgreSQL the statement reads the server's clock; on SQLite the host's clock is read."""
     clock.now = 12_345.9
     before = int(time.time())
     standing = StandingStore(database, clock).read("ada")
@@ -136,8 +133,8 @@ def test_now_is_the_databases_where_it_has_a_clock(database, clock):
     assert type(standing.now) is int
 
 
-def test_without_the_apps_row_nobody_has_a_standing(database, standings):
-    """A database that lost it is not taken for one where nothing was ever revoked."""
+def test_missing_row_of_the_app_is_refused(database, standings):
+    """Without the row, the database must not look as if nothing was ever revoked."""
     with database.write() as tx:
         tx.execute(app_standing.delete())
     with pytest.raises(Refusal) as refused:
@@ -146,8 +143,8 @@ def test_without_the_apps_row_nobody_has_a_standing(database, standings):
     assert refused.value.retry_after == 30
 
 
-def test_a_standing_is_found_by_its_key(database, standings):
-    """A million revoked users cost no more than a thousand: the plan searches, it does not scan."""
+def test_read_uses_the_primary_key(database, standings):
+    """A million revoked users cost no more than a thousand."""
     with database.write() as tx:
         rows = [{"user_id": f"u{number}", "floor": number} for number in range(2_000)]
         tx.execute(user_standings.insert(), rows)
