@@ -245,6 +245,6 @@ ABLATIONS = (
         "tokensvc/tokens/service.py",
         "self._keys.ring_at(standing.ring_version)",
         "self._keys.ring_at(0)",
-        "tests/keys/test_races.py::test_nothing_is_signed_with_a_key_after_retire_has_answered",
+        "tests/keys/test_races.py::test_no_token_is_signed_with_a_key_after_the_response_to_retire",
     ),
 )

@@ -1,4 +1,4 @@
-"""The acts of rotation on either database, and a Stream that proves pairs."""
+"""The actions of rotation on both databases, and a Stream that verifies pairs."""
 
 import time
 
@@ -11,7 +11,6 @@ from tokensvc.stream.api import check_key
 
 @pytest.fixture
 def rotation(database, clock):
-    """Give the acts; on SQLite the clock is the test's."""
     return rotation_of(database, clock)
 
 
@@ -22,8 +21,8 @@ def stream():
 
 
 @pytest.fixture
-def proving(database, clock, stream):
-    """Give the acts as they are beside a Stream."""
+def verifying_rotation(database, clock, stream):
+    """Return the actions with a Stream to ask."""
     return rotation_of(
         database,
         clock,

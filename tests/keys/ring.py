@@ -1,4 +1,4 @@
-"""What the tests of the ring share: rows written as the acts of rotation write them."""
+"""Rows of the ring for tests, written as the actions of rotation write them."""
 
 import threading
 
@@ -20,18 +20,18 @@ OTHER_SECRET = "regenerated-in-the-dashboard-56789"
 
 
 def another_process(database, vault=VAULT):
-    """Give what a second worker has: the same database, a copy of its own."""
+    """Return the ring of a second process on the same database."""
     return StreamKeys(database, vault)
 
 
 def rotation_of(database, clock, vault=VAULT, ask_stream=None):
-    """Give the acts; Stream is not asked unless a test says by what."""
+    """Return the actions; without `ask_stream` no pair can be checked."""
     clock = DatabaseClock(database, clock)
     return StreamKeyRotation(database, clock, vault, ask_stream, wait_slots=threading.Semaphore(1))
 
 
 def events(database):
-    """Give (actor, action, reason) of all events, oldest first."""
+    """Return (actor, action, reason) of all events, oldest first."""
     columns = audit_events.c
     query = sa.select(columns.actor, columns.action, columns.reason).order_by(columns.id)
     with database.read() as connection:
@@ -39,7 +39,7 @@ def events(database):
 
 
 def rows(database):
-    """Give (API key, fingerprint, state) of all keys, oldest first."""
+    """Return (API key, fingerprint, state) of all keys, oldest first."""
     columns = stream_keys.c
     query = sa.select(columns.api_key, columns.fingerprint, columns.state).order_by(
         columns.created_at, columns.id
@@ -54,7 +54,7 @@ def version(database):
 
 
 def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
-    """Write a key as the acts of rotation do, version and all, and give its id."""
+    """Add a key with a new version as an action does, and return its ID."""
     raw = secret.encode()
     wrapped = (None, None) if state == "retired" else vault.wrap(raw)
     key_id = f"key_{now}_{api_key}"
@@ -74,7 +74,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
 
 
 def change(database, api_key, **columns):
-    """Move a key as the acts of rotation do, version and all."""
+    """Change a key with a new version as an action does."""
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:

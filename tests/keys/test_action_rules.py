@@ -1,4 +1,4 @@
-"""What an act makes of the ring of Stream keys, over all rings and all orders of acts."""
+"""Transitions of the ring of Stream keys, for all rings and all orders of actions."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ API_KEYS = ("k1", "k2", "k3")
 
 
 def key(place, api_key="k1", state="standby", secret=SECRET):
-    """Give a key; the lower its place, the newer it is."""
+    """Return a key; the lower its place, the newer it is."""
     return StreamKeyInfo(
         id=f"key_{place}",
         api_key=api_key,
@@ -34,28 +34,28 @@ def key(place, api_key="k1", state="standby", secret=SECRET):
     )
 
 
-def moved(keys, moves):
-    """Give the ring after moves, made one by one as the database makes them."""
-    for move in moves:
+def applied(keys, transitions):
+    """Return the ring after transitions, applied one by one as the database does."""
+    for step in transitions:
         keys = [
             StreamKeyInfo(
-                *[getattr(each, name) for name in ("id", "api_key")], move.to, *rest(each)
+                *[getattr(other, name) for name in ("id", "api_key")], step.to, *rest(other)
             )
-            if each.id == move.key.id
-            else each
-            for each in keys
+            if other.id == step.key.id
+            else other
+            for other in keys
         ]
-        assert sum(each.state is KeyState.ACTIVE for each in keys) <= 1, "two active at once"
+        assert sum(other.state is KeyState.ACTIVE for other in keys) <= 1, "two active at once"
     return keys
 
 
-def rest(each):
-    return each.fingerprint, each.created_at, each.activated_at, each.retired_at
+def rest(other):
+    return other.fingerprint, other.created_at, other.activated_at, other.retired_at
 
 
 @st.composite
 def rings(draw):
-    """Give a ring as acts leave one: at most one active key, no pair live twice."""
+    """Return a ring as actions leave one: at most one active key, no pair live twice."""
     states = draw(st.lists(st.sampled_from(["standby", "retiring", "retired"]), max_size=6))
     if states and draw(st.booleans()):
         states[draw(st.integers(0, len(states) - 1))] = "active"
@@ -66,8 +66,8 @@ def rings(draw):
 
 
 @given(rings(), st.integers(0, 5))
-def test_an_activated_key_is_the_only_active_one(keys, place):
-    """Whatever the ring was; at no point of the way are two active; a repeat changes nothing."""
+def test_activated_key_is_the_only_active_one(keys, place):
+    """At no step are two keys active, and a repetition changes nothing."""
     if place >= len(keys):
         return
     chosen = keys[place]
@@ -77,8 +77,8 @@ def test_an_activated_key_is_the_only_active_one(keys, place):
         assert refused.value.code is Code.CONFLICT
         assert "add" in refused.value.detail
         return
-    after = moved(keys, activation_steps(keys, chosen.id))
-    assert [each.id for each in after if each.state is KeyState.ACTIVE] == [chosen.id]
+    after = applied(keys, activation_steps(keys, chosen.id))
+    assert [other.id for other in after if other.state is KeyState.ACTIVE] == [chosen.id]
     assert activation_steps(after, chosen.id) == ()
     for before, now in zip(keys, after, strict=True):
         if before.state is KeyState.RETIRED:
@@ -90,23 +90,21 @@ def test_an_activated_key_is_the_only_active_one(keys, place):
 
 
 @given(rings(), st.integers(0, 5))
-def test_a_key_that_was_active_can_be_active_again(keys, place):
-    """A switch to another API key loses nothing: the former key signs and can be switched to."""
+def test_previous_key_can_be_activated_again(keys, place):
     if place >= len(keys) or keys[place].state is KeyState.RETIRED:
         return
-    former = next((each for each in keys if each.state is KeyState.ACTIVE), None)
-    if former is None or former.api_key == keys[place].api_key:
+    previous = next((other for other in keys if other.state is KeyState.ACTIVE), None)
+    if previous is None or previous.api_key == keys[place].api_key:
         return
-    after = moved(keys, activation_steps(keys, keys[place].id))
-    assert find(after, former.id).state is KeyState.RETIRING
-    back = moved(after, activation_steps(after, former.id))
-    assert find(back, former.id).state is KeyState.ACTIVE
+    after = applied(keys, activation_steps(keys, keys[place].id))
+    assert find(after, previous.id).state is KeyState.RETIRING
+    back = applied(after, activation_steps(after, previous.id))
+    assert find(back, previous.id).state is KeyState.ACTIVE
     assert find(back, keys[place].id).state is KeyState.RETIRING
 
 
 @given(rings(), st.integers(0, 5))
-def test_a_retired_key_stays_so_and_the_active_one_cannot_be(keys, place):
-    """Retiring moves one key; not the active one, which has no stand-in yet."""
+def test_retired_key_stays_retired_and_active_key_is_not_retired(keys, place):
     if place >= len(keys):
         return
     chosen = keys[place]
@@ -114,9 +112,9 @@ def test_a_retired_key_stays_so_and_the_active_one_cannot_be(keys, place):
         with pytest.raises(Refusal) as refused:
             retirement_steps(keys, chosen.id)
         assert refused.value.code is Code.CONFLICT
-        assert "activate another key first" in refused.value.detail
+        assert "Activate another key first" in refused.value.detail
         return
-    after = moved(keys, retirement_steps(keys, chosen.id))
+    after = applied(keys, retirement_steps(keys, chosen.id))
     changed = [now for before, now in zip(keys, after, strict=True) if before != now]
     assert changed == ([] if chosen.state is KeyState.RETIRED else [find(after, chosen.id)])
     assert find(after, chosen.id).state is KeyState.RETIRED
@@ -134,19 +132,18 @@ def test_a_retired_key_stays_so_and_the_active_one_cannot_be(keys, place):
         (["standby k2", "active k1"], 0, ["active k2", "retiring k1"]),
     ],
 )
-def test_a_regenerated_secret_retires_the_older_ones(before, chosen, after):
-    """Of the same API key, in the same act. A newer one that was never activated stays."""
+def test_activation_retires_older_secrets_of_the_api_key(before, chosen, after):
+    """A newer secret that was never activated stays."""
     keys = [
         key(place, text.split()[1], text.split()[0], b"%032d" % place)
         for place, text in enumerate(before)
     ]
-    states = [each.state for each in moved(keys, activation_steps(keys, keys[chosen].id))]
+    states = [other.state for other in applied(keys, activation_steps(keys, keys[chosen].id))]
     assert states == [KeyState(text.split()[0]) for text in after]
 
 
 @pytest.mark.parametrize("decide", [activation_steps, retirement_steps])
-def test_an_unknown_key_is_not_found(decide):
-    """Also in an empty ring."""
+def test_unknown_key_is_not_found(decide):
     for keys in ([], [key(0)]):
         with pytest.raises(Refusal) as refused:
             decide(keys, "key_unknown")
@@ -155,7 +152,7 @@ def test_an_unknown_key_is_not_found(decide):
 
 @pytest.mark.sec(21)
 @pytest.mark.parametrize(
-    ("state", "api_key", "secret", "taken"),
+    ("state", "api_key", "secret", "accepted"),
     [
         ("active", "k2", SECRET, True),
         ("active", "k1", SECRET + b"!", True),
@@ -172,10 +169,10 @@ def test_an_unknown_key_is_not_found(decide):
         ("active", "k" * 256, SECRET, False),
     ],
 )
-def test_a_pair_is_taken_or_refused(state, api_key, secret, taken):
-    """Only an identical live pair is refused, and what cannot be a pair; no text has a secret."""
+def test_invalid_or_live_pair_is_refused(state, api_key, secret, accepted):
+    """The refusal does not contain the secret."""
     keys = [key(0, "k1", state)]
-    if taken:
+    if accepted:
         check_pair(keys, api_key, secret)
         return
     with pytest.raises(Refusal) as refused:
@@ -185,15 +182,14 @@ def test_a_pair_is_taken_or_refused(state, api_key, secret, taken):
 
 
 @pytest.mark.parametrize(
-    ("former", "next_one", "count", "warns"),
+    ("previous", "next_one", "count", "warns"),
     [("k1", "k2", 7, True), ("k1", "k2", 0, False), ("k1", "k1", 7, False), (None, "k2", 7, False)],
 )
-def test_a_switch_warns_of_clients_that_name_no_key(former, next_one, count, warns):
-    """Of those that it would break: there are some, and their API key is another one afterwards."""
-    moves = [Transition(key(0, next_one), KeyState.ACTIVE)]
-    if former is not None:
-        moves.insert(0, Transition(key(1, former, "active"), KeyState.RETIRING))
-    warning = warn_of_unnamed(moves, count)
+def test_activation_warns_of_unnamed_mints_if_the_api_key_changes(previous, next_one, count, warns):
+    transitions = [Transition(key(0, next_one), KeyState.ACTIVE)]
+    if previous is not None:
+        transitions.insert(0, Transition(key(1, previous, "active"), KeyState.RETIRING))
+    warning = warn_of_unnamed(transitions, count)
     assert (warning is not None) == warns
     if warns:
         assert " 7 tokens" in warning

@@ -19,14 +19,14 @@ NEXT = Vault.generate_key()
 
 @pytest.fixture
 def tokensvc(tmp_path):
-    """Give the command on a ring that the settings have seeded."""
+    """Return the command on a ring with the key of the settings."""
     run = Tokensvc(tmp_path)
     assert run("token", "mint", "john").code == 0
     return run
 
 
 def listed(tokensvc, **settings):
-    """Give the states by API key, newest first."""
+    """Return (API key, state) of all keys, newest first."""
     keys = tokensvc("stream-keys", "list", "--json", **settings).json
     return [(key["api_key"], key["state"]) for key in keys]
 
@@ -41,8 +41,8 @@ def put(tokensvc, api_key, secret=SECRET, *options, **settings):
 
 
 @pytest.mark.sec(37)
-def test_keys_are_changed_from_the_command_line(tokensvc):
-    """Add, rehearse, activate, retire; the trail names the operator and the reason."""
+def test_key_is_added_activated_and_retired(tokensvc):
+    """A dry run changes nothing."""
     key_id = put(tokensvc, "k2", SECRET, "--reason", "yearly")
     assert listed(tokensvc) == [("k2", "standby"), (STREAM_API_KEY, "active")]
     would = tokensvc("stream-keys", "add", "k3", "--dry-run", "--json", stdin=SECRET).json
@@ -54,12 +54,12 @@ def test_keys_are_changed_from_the_command_line(tokensvc):
     assert done.code == 0
     assert "retiring" in done.out
     assert listed(tokensvc) == [("k2", "active"), (STREAM_API_KEY, "retiring")]
-    (former,) = [
+    (previous,) = [
         key["id"]
         for key in tokensvc("stream-keys", "list", "--json").json
         if key["api_key"] == STREAM_API_KEY
     ]
-    retired = tokensvc("stream-keys", "retire", former)
+    retired = tokensvc("stream-keys", "retire", previous)
     assert retired.code == 0
     assert "dashboard" in retired.err
     assert listed(tokensvc) == [("k2", "active"), (STREAM_API_KEY, "retired")]
@@ -67,8 +67,7 @@ def test_keys_are_changed_from_the_command_line(tokensvc):
 
 
 @pytest.mark.sec(25)
-def test_a_secret_comes_from_stdin_and_is_shown_nowhere(tokensvc, tmp_path):
-    """Neither what is printed nor the database has it; nothing on stdin is a wrong call."""
+def test_secret_from_stdin_is_not_printed_or_stored(tokensvc, tmp_path):
     ended = tokensvc("stream-keys", "add", "k2", stdin=SECRET)
     assert ended.code == 0
     assert "tokensvc stream-keys activate key_" in ended.out
@@ -83,8 +82,7 @@ def test_a_secret_comes_from_stdin_and_is_shown_nowhere(tokensvc, tmp_path):
     assert tokensvc("stream-keys", "add", "k3").code == 2
 
 
-def test_stream_proves_a_pair(tokensvc):
-    """With --check a refused pair is not stored, and the refusal says where to look."""
+def test_check_refuses_a_pair_that_stream_rejects(tokensvc):
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, "k2": SECRET}) as stream:
         at = {"STREAM_BASE_URL": stream.url}
         put(tokensvc, "k2", SECRET, "--check", **at)
@@ -95,26 +93,26 @@ def test_stream_proves_a_pair(tokensvc):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "stdin", "code", "told"),
+    ("arguments", "stdin", "code", "expected"),
     [
         (("add", "k2"), "short", 1, "32 bytes"),
-        (("add", STREAM_API_KEY), STREAM_API_SECRET, 1, "very pair"),
-        (("activate", "key_unknown"), "", 1, "no such Stream key"),
-        (("retire", "key_unknown"), "", 1, "no such Stream key"),
+        (("add", STREAM_API_KEY), STREAM_API_SECRET, 1, "already has this pair"),
+        (("activate", "key_unknown"), "", 1, "does not exist"),
+        (("retire", "key_unknown"), "", 1, "does not exist"),
         (("activate",), "", 2, "KEY_ID"),
         (("retire", "key_unknown", "--reason", "x" * 501), "", 2, "--reason"),
     ],
 )
-def test_a_wrong_command_says_what_to_do(tokensvc, arguments, stdin, code, told):
-    """Wrong usage ends with 2, an act that cannot be done with 1."""
+def test_invalid_command_says_what_to_do(tokensvc, arguments, stdin, code, expected):
+    """Wrong usage ends with status 2, a refused action with status 1."""
     ended = tokensvc("stream-keys", *arguments, stdin=stdin)
     assert ended.code == code
-    assert told in ended.err
+    assert expected in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_a_conflict_of_the_settings_is_mended_by_the_command_that_its_error_names(tokensvc):
-    """The dashboard made a new secret, the settings have it, the ring does not: two commands."""
+def test_conflict_with_the_settings_is_resolved_by_the_commands_of_its_error(tokensvc):
+    """The dashboard regenerated the secret, and the settings have it before the ring."""
     regenerated = {"STREAM_API_SECRET": SECRET}
     stopped = tokensvc("token", "mint", "john", **regenerated)
     assert stopped.code == 1
@@ -129,8 +127,8 @@ def test_a_conflict_of_the_settings_is_mended_by_the_command_that_its_error_name
     assert tokensvc("token", "mint", "john").code == 0
 
 
-def test_a_ring_without_an_active_key_says_which_command_makes_one(tmp_path):
-    """Keys that were added before the first start do not sign by themselves."""
+def test_start_without_active_key_names_the_command(tmp_path):
+    """Keys that were added before the first start are standby."""
     tokensvc = Tokensvc(tmp_path)
     key_id = put(tokensvc, "k2")
     stopped = tokensvc("token", "mint", "john")
@@ -141,7 +139,7 @@ def test_a_ring_without_an_active_key_says_which_command_makes_one(tmp_path):
 
 
 def test_encryption_keys_are_changed_in_four_steps(tmp_path):
-    """Last, first, reencrypt, dropped; what is left under another key is told, and ends with 1."""
+    """Last, first, reencrypt, removed; rows under other keys are named, with status 1."""
     tokensvc = Tokensvc(tmp_path)
 
     def with_keys(*keys):
@@ -163,44 +161,42 @@ def test_encryption_keys_are_changed_in_four_steps(tmp_path):
     }
     rehearsed = tokensvc("keys", "reencrypt", "--dry-run", **with_keys(NEXT))
     assert rehearsed.code == 1
-    assert f"2 rows would be left, under one of {missing}" in rehearsed.out
+    assert f"2 rows would remain, under one of {missing}" in rehearsed.out
     would = tokensvc("keys", "reencrypt", "--dry-run", **with_keys(NEXT, FIRST))
     assert would.code == 0
-    assert "2 rows would be wrapped anew" in would.out
-    assert "2 looked at, 2 would be wrapped anew" in would.err
+    assert "2 rows re-encrypted" in would.out
+    assert "2 read, 2 would be re-encrypted" in would.err
     done = tokensvc("keys", "reencrypt", **with_keys(NEXT, FIRST))
     assert done.code == 0
-    assert "2 rows wrapped anew" in done.out
-    assert "can be dropped" in done.out
+    assert "2 rows re-encrypted" in done.out
+    assert "can be removed" in done.out
     again = tokensvc("keys", "reencrypt", "--json", **with_keys(NEXT, FIRST))
     assert (again.code, again.json["rewrapped"]) == (0, 0)
     assert tokensvc("token", "mint", "john", **with_keys(NEXT)).code == 0
 
 
-def test_mints_that_name_no_key_are_told_before_a_switch(tokensvc, tmp_path):
-    """What a running service has counted stands in the rehearsal, with what it means."""
+def test_activation_warns_of_unnamed_mints_of_a_running_service(tokensvc, tmp_path):
     secret = "a-secret-of-the-backend-0123456789abcdef"
-    made = ("clients", "create", "backend", "--scope", "tokens:mint", "--vouches")
-    assert tokensvc(*made, "--secret-stdin", stdin=secret).code == 0
+    create = ("clients", "create", "backend", "--scope", "tokens:mint", "--vouches")
+    assert tokensvc(*create, "--secret-stdin", stdin=secret).code == 0
     headers = urllib3.make_headers(basic_auth=f"svc.backend:{secret}")
     with running_service(tmp_path) as service:
         for body in ({}, {}, {"api_key": STREAM_API_KEY}, {}):
-            answer = urllib3.request(
+            response = urllib3.request(
                 "POST",
                 f"{service.base_url}/v1/token",
                 headers=headers,
                 json={"user_id": "john", **body},
             )
-            assert answer.status == 200
+            assert response.status == 200
     key_id = put(tokensvc, "k2")
     would = tokensvc("stream-keys", "activate", key_id, "--dry-run", "--json").json
     assert would["unnamed_mints"] == 3
     assert "code 43" in would["warning"]
-    told = tokensvc("stream-keys", "activate", key_id)
-    assert "code 43" in told.err
+    activated = tokensvc("stream-keys", "activate", key_id)
+    assert "code 43" in activated.err
 
 
-def test_an_operator_without_a_name_is_named_by_number(monkeypatch):
-    """A container's user need not be in any list of users."""
+def test_operator_without_a_user_name_is_named_by_uid(monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: pwd.getpwuid(2**31 - 2))
     assert operator() == f"cli:uid-{os.getuid()}"

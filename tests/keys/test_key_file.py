@@ -1,4 +1,4 @@
-"""The encryption key that is made once beside a SQLite file."""
+"""The encryption key that is created once next to a SQLite file."""
 
 import stat
 import subprocess
@@ -16,8 +16,7 @@ def path(tmp_path):
     return tmp_path / "var" / "tokensvc.db.key"
 
 
-def test_a_key_is_made_once_for_its_owner_alone(path):
-    """Mode 0600 from the first byte on; the next start finds the same key, and nothing beside."""
+def test_key_file_is_private_and_created_once(path):
     key = load_or_make_key_file(path)
     assert Vault([key]).unwrap(Vault([key]).wrap(b"secret")[0]) == b"secret"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -25,8 +24,8 @@ def test_a_key_is_made_once_for_its_owner_alone(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_key_that_exists_is_never_overwritten(path):
-    """Not even one that is no key: what it once wrapped would be lost."""
+def test_existing_key_file_is_not_overwritten(path):
+    """Not even an invalid one: secrets may be wrapped with what it contained."""
     path.parent.mkdir()
     path.write_text("not a key\n")
     path.chmod(0o400)
@@ -36,8 +35,7 @@ def test_a_key_that_exists_is_never_overwritten(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
-def test_processes_that_start_at_once_share_one_key(path):
-    """Whoever comes second takes the first one's key, and never half of it."""
+def test_processes_that_start_simultaneously_share_one_key(path):
     code = (
         "import sys, pathlib; from tokensvc.keys.vault import load_or_make_key_file;"
         "sys.stdin.read(); print(load_or_make_key_file(pathlib.Path(sys.argv[1])))"
@@ -63,8 +61,7 @@ def test_processes_that_start_at_once_share_one_key(path):
 
 
 @pytest.mark.parametrize("spoil", ["folder", "binary", "unwritable"])
-def test_a_key_file_that_cannot_be_used_stops_the_start(path, spoil):
-    """The file is named, and what to do about it."""
+def test_unusable_key_file_is_a_startup_error(path, spoil):
     if spoil == "folder":
         path.mkdir(parents=True)
     elif spoil == "binary":

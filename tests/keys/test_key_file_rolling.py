@@ -1,4 +1,4 @@
-"""From the key file beside a SQLite database to keys that can be rolled, as the manual says."""
+"""From the key file next to a SQLite database to keys that can be changed, as documented."""
 
 import re
 
@@ -16,7 +16,7 @@ NEW = Vault.generate_key()
 
 
 def printed_toml(*keys):
-    """Give the line of the manual with these keys in it."""
+    """Return the line of the documentation with these keys."""
     (line,) = re.findall(r'^encryption_keys = \["[^"]+"\]$', MANUAL.read_text(), re.MULTILINE)
     return re.sub(r'"[^"]+"', lambda _: ", ".join(f'"{key}"' for key in keys), line)
 
@@ -38,8 +38,7 @@ class Toml(Instance):
         super().reload(printed_toml(*keys))
 
 
-def test_the_key_file_becomes_a_setting_by_hup(tmp_path):
-    """Its content in the TOML file, the new key last, first, reencrypt, the old one dropped."""
+def test_key_file_becomes_a_toml_setting_by_hup(tmp_path):
     toml = tmp_path / "tokensvc.toml"
     toml.touch()
     settings = {"TOKENSVC_CONFIG": str(toml)}
@@ -62,8 +61,7 @@ def test_the_key_file_becomes_a_setting_by_hup(tmp_path):
         assert not key_file.exists()
 
 
-def test_a_copy_of_the_key_file_takes_one_restart(tmp_path):
-    """Then it is rolled by HUP, as on PostgreSQL."""
+def test_copy_of_the_key_file_needs_one_restart(tmp_path):
     with running_service(tmp_path):
         headers = minting_client(tmp_path)
     copy = tmp_path / "encryption.keys"

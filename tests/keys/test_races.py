@@ -1,4 +1,4 @@
-"""The promise of `activate` and `retire`, at every worker of every instance."""
+"""`activate` and `retire` on every worker of every instance."""
 
 import contextlib
 import itertools
@@ -23,11 +23,11 @@ HAMMERS = 8
 
 class Hammer:
     """
-    Mints without a pause, from several threads, each request on a connection of its own.
+    Mints without a pause from several threads, with a new connection for each request.
 
     Attributes:
-        api_key: What the next requests name; `None` for nothing.
-        seen: (start, what was named, status, the answer) of each request.
+        api_key: API key that the next requests name; `None`: none.
+        seen: (start, named API key, status, response) of each request.
     """
 
     def __init__(self, base_urls, headers):
@@ -46,7 +46,7 @@ class Hammer:
             running.result()
 
     def wait_for(self, more):
-        """Wait until so many requests more were answered."""
+        """Wait for a number of further responses."""
         aim = len(self.seen) + more
         while len(self.seen) < aim and not self._stopped.is_set():
             assert not any(running.done() for running in self._running), "a thread has died"
@@ -58,15 +58,15 @@ class Hammer:
             named = self.api_key
             body = {"user_id": "john"} | ({} if named is None else {"api_key": named})
             start = time.monotonic()
-            answer = http.request(
+            response = http.request(
                 "POST", f"{next(self._targets)}/v1/token", headers=self._headers, json=body
             )
-            self.seen.append((start, named, answer.status, json.loads(answer.data)))
+            self.seen.append((start, named, response.status, json.loads(response.data)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def fleet(request, tmp_path):
-    """Give base URLs: 2 workers on SQLite, 2 instances of 2 workers on PostgreSQL; and a folder."""
+    """Yield base URLs of 2 workers on SQLite, or of 2 instances of 2 workers on PostgreSQL."""
     settings = {"TOKENSVC_WORKERS": "2", "TOKENSVC_LIMITS__SERVICE": "10000000/minute"}
     instances = 1
     if request.param == "postgresql":
@@ -85,52 +85,52 @@ def fleet(request, tmp_path):
 
 
 @pytest.mark.sec(37)
-def test_nothing_is_signed_with_a_key_after_retire_has_answered(fleet):
-    """Nor with the former one after activate has, where none is named; whoever is asked."""
+def test_no_token_is_signed_with_a_key_after_the_response_to_retire(fleet):
+    """Or with the previous key after the response to activate, if the request names none."""
     base_urls, folder, settings = fleet
     scopes = ("--scope", "keys:write", "--scope", "tokens:mint")
     client = command(folder, "clients", "create", "ops", *scopes, "--vouches", **settings)
     http = urllib3.PoolManager(retries=False, timeout=30.0, headers=basic(client))
 
-    def act(path, **body):
-        answer = http.request("POST", f"{base_urls[0]}/v1/stream-keys{path}", json=body)
-        assert answer.status < 300, answer.data
-        return json.loads(answer.data), time.monotonic()
+    def post(path, **body):
+        response = http.request("POST", f"{base_urls[0]}/v1/stream-keys{path}", json=body)
+        assert response.status < 300, response.data
+        return json.loads(response.data), time.monotonic()
 
     hammer = Hammer(base_urls, basic(client))
     try:
         retired, activated = {}, []
-        former = None
+        previous = None
         for number in range(ROUNDS):
             api_key = f"k{number}"
-            key = act("", api_key=api_key, secret=SECRET.format(number))[0]
+            key = post("", api_key=api_key, secret=SECRET.format(number))[0]
             hammer.wait_for(2 * HAMMERS)
-            activated.append((act(f"/{key['id']}/activate")[1], api_key))
+            activated.append((post(f"/{key['id']}/activate")[1], api_key))
             hammer.wait_for(4 * HAMMERS)
-            hammer.api_key = former and former["api_key"]
+            hammer.api_key = previous and previous["api_key"]
             hammer.wait_for(2 * HAMMERS)
-            if former is not None:
-                retired[former["api_key"]] = act(f"/{former['id']}/retire")[1]
+            if previous is not None:
+                retired[previous["api_key"]] = post(f"/{previous['id']}/retire")[1]
                 hammer.wait_for(6 * HAMMERS)
             hammer.api_key = None
-            former = key
+            previous = key
     finally:
         hammer.stop()
 
     context = [STREAM_API_KEY, *(f"k{number}" for number in range(ROUNDS))]
     late = [0, 0]
-    for start, named, status, answer in hammer.seen:
+    for start, named, status, response in hammer.seen:
         if named is None:
-            assert status == 200, answer
+            assert status == 200, response
             expected = [api_key for since, api_key in activated if since < start]
             if expected:
                 late[0] += 1
-                signer = context.index(answer["api_key"])
-                assert signer >= context.index(expected[-1]), "signed by the former key"
+                signer = context.index(response["api_key"])
+                assert signer >= context.index(expected[-1]), "signed by the previous key"
         elif start > retired.get(named, float("inf")):
             late[1] += 1
-            assert (status, answer["code"]) == (400, "api_key_unknown"), "signed after retire"
+            assert (status, response["code"]) == (400, "api_key_unknown"), "signed after retire"
         else:
-            assert status in {200, 400}, answer
+            assert status in {200, 400}, response
     assert late[0] > ROUNDS * HAMMERS
     assert late[1] > ROUNDS * HAMMERS

@@ -1,4 +1,4 @@
-"""What an operator does when secrets in the database cannot be read any more."""
+"""Recovery from secrets in the database that are unreadable."""
 
 import json
 
@@ -14,7 +14,7 @@ REENCRYPTED = "secrets:reencrypted"
 
 @pytest.fixture
 def tokensvc(tmp_path):
-    """Give the command on a ring that the settings have seeded, with a standby key."""
+    """Return the command on a ring with the key of the settings and a standby key."""
     run = Tokensvc(tmp_path)
     assert run("token", "mint", "john").code == 0
     assert run("stream-keys", "add", "k2", stdin=SECRET).code == 0
@@ -23,19 +23,18 @@ def tokensvc(tmp_path):
 
 @pytest.fixture
 def lost(tokensvc):
-    """Give the command after the file of the encryption key has gone."""
+    """Return the command after the file of the encryption key was deleted."""
     (tokensvc.folder / "tokensvc.db.key").unlink()
     return tokensvc
 
 
 def keys_of(tokensvc):
-    """Give (id, state) of the newest row by API key."""
+    """Return (ID, state) of the newest row by API key."""
     found = tokensvc("stream-keys", "list", "--json").json
     return {key["api_key"]: (key["id"], key["state"]) for key in reversed(found)}
 
 
-def test_a_missing_encryption_key_is_not_taken_for_lost(lost):
-    """It stops what would add to the disorder, until the operator says that it is lost."""
+def test_missing_encryption_key_stops_commands_until_declared_lost(lost):
     before = keys_of(lost)
     for arguments in (("add", "k3"), ("add", STREAM_API_KEY), ("activate", before["k2"][0])):
         ended = lost("stream-keys", *arguments, stdin=STREAM_API_SECRET)
@@ -45,30 +44,28 @@ def test_a_missing_encryption_key_is_not_taken_for_lost(lost):
     assert keys_of(lost) == before
 
 
-def test_secrets_that_are_known_still_are_given_back(lost):
-    """The ring is as it was, under the new encryption key, and the service starts."""
+def test_known_secrets_are_restored_under_a_new_encryption_key(lost):
     before = keys_of(lost)
     would = lost("stream-keys", "add", "k2", LOST, "--dry-run", stdin=SECRET)
-    assert "Would restore" in would.out
+    assert "Dry run, nothing changed" in would.out
     for api_key, secret in ((STREAM_API_KEY, STREAM_API_SECRET), ("k2", SECRET)):
         assert lost("token", "mint", "john").code == 1
         given = lost("stream-keys", "add", api_key, LOST, "--reason", "disk", stdin=secret)
         assert given.code == 0, given.err
-        assert "Restored a key" in given.out
+        assert "Restored key" in given.out
         assert before[api_key][0] in given.out
     assert keys_of(lost) == before
     assert lost("token", "mint", "john", "--api-key", "k2").code == 0
     again = lost("stream-keys", "add", "k2", LOST, stdin=SECRET)
-    assert (again.code, "very pair" in again.err) == (1, True)
+    assert (again.code, "already has this pair" in again.err) == (1, True)
     events = [json.loads(line) for line in lost("audit", "--json").out.splitlines()]
-    told = [
+    reasons = [
         (event["subject"], event["reason"]) for event in events if REENCRYPTED in event.values()
     ]
-    assert told == [(before["k2"][0], "disk"), (before[STREAM_API_KEY][0], "disk")]
+    assert reasons == [(before["k2"][0], "disk"), (before[STREAM_API_KEY][0], "disk")]
 
 
-def test_secrets_that_are_gone_are_left_behind(lost):
-    """A new pair is added and activated, the lost ones retired; then the service starts."""
+def test_lost_secrets_are_replaced_and_retired(lost):
     before = keys_of(lost)
     refused = lost("stream-keys", "activate", before["k2"][0], LOST)
     assert (refused.code, "cannot read" in refused.err) == (1, True)

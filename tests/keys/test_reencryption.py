@@ -1,4 +1,4 @@
-"""The change of encryption keys: every secret wrapped anew, beside traffic, stopped or not."""
+"""Re-encryption of every secret, next to traffic, even if it is stopped."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -47,13 +47,13 @@ def ring_of(database, vault):
 
 @pytest.fixture
 def few(monkeypatch):
-    """Make batches small, so that a few rows are several."""
+    """Make batches small, so that a few rows are several batches."""
     monkeypatch.setattr(reencryption, "_BATCH", 2)
 
 
 @pytest.mark.usefixtures("few")
-def test_every_secret_is_wrapped_anew(database, clock):
-    """All are readable by the new key alone, the same as before; version and states stay."""
+def test_every_secret_is_rewrapped(database, clock):
+    """Versions and states stay the same."""
     secrets = [SECRET, OTHER_SECRET, "third-secret-of-the-dashboard-01234"]
     for number, secret in enumerate(secrets):
         add(database, f"k{number}", "standby" if number else "active", secret, now=number + 1)
@@ -74,8 +74,7 @@ def test_every_secret_is_wrapped_anew(database, clock):
 
 
 @pytest.mark.usefixtures("few")
-def test_it_goes_on_from_where_it_was_stopped(database, clock):
-    """What is done stays done and is not done again."""
+def test_stopped_reencryption_continues(database, clock):
     for number in range(5):
         add(database, f"k{number}", "standby", now=number + 1)
     first = next(reencrypting(database, clock).run(CONTEXT))
@@ -87,8 +86,7 @@ def test_it_goes_on_from_where_it_was_stopped(database, clock):
     assert list(reencrypting(database, clock).run(CONTEXT)) == []
 
 
-def test_what_cannot_be_unwrapped_is_counted_by_its_key(database, clock):
-    """The rest is done; the count names the key that must come back."""
+def test_unreadable_rows_are_counted_by_their_key(database, clock):
     foreign = Vault([Vault.generate_key()])
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=foreign, now=2)
@@ -97,8 +95,7 @@ def test_what_cannot_be_unwrapped_is_counted_by_its_key(database, clock):
     assert reencryption.remaining() == {foreign.wrapped_by: 1}
 
 
-def test_a_rehearsal_leaves_all_as_it_is(database, clock):
-    """It tells what would be done, and writes neither rows nor trail."""
+def test_dry_run_changes_nothing(database, clock):
     add(database, "k1", "active")
     steps = list(reencrypting(database, clock).run(ActionContext("cli:ops", dry_run=True)))
     assert steps == [Progress(1, 1, 0)]
@@ -106,15 +103,17 @@ def test_a_rehearsal_leaves_all_as_it_is(database, clock):
     assert events(database) == []
 
 
-@pytest.mark.parametrize("meanwhile", ["retired", "rewrapped"])
-def test_a_row_that_changed_meanwhile_is_left_alone(database, clock, monkeypatch, meanwhile):
-    """Compare-and-swap on the ciphertext: a retired secret does not come back from the dead."""
+@pytest.mark.parametrize("change_during_run", ["retired", "rewrapped"])
+def test_row_that_changed_after_the_read_is_not_rewrapped(
+    database, clock, monkeypatch, change_during_run
+):
+    """A retired secret must not come back."""
     add(database, "k1", "standby")
     read = store.under_other_keys
 
     def read_then_lose(*arguments, **options):
         rows = read(*arguments, **options)
-        if meanwhile == "retired":
+        if change_during_run == "retired":
             change(database, "k1", state="retired")
         else:
             ciphertext, key = VAULT.wrap(SECRET.encode())
@@ -125,7 +124,7 @@ def test_a_row_that_changed_meanwhile_is_left_alone(database, clock, monkeypatch
     monkeypatch.setattr(store, "under_other_keys", read_then_lose)
     reencryption = reencrypting(database, clock)
     assert list(reencryption.run(CONTEXT)) == [Progress(1, 0, 0)]
-    if meanwhile == "retired":
+    if change_during_run == "retired":
         assert wrapped_by(database) == [None]
         assert reencryption.remaining() == {}
     else:
@@ -134,8 +133,7 @@ def test_a_row_that_changed_meanwhile_is_left_alone(database, clock, monkeypatch
 
 
 @pytest.mark.usefixtures("few")
-def test_it_runs_beside_acts_and_readers(database, clock):
-    """While keys come and go, no reader with both encryption keys ever misses one."""
+def test_readers_with_both_keys_miss_no_key_during_actions_and_reencryption(database, clock):
     add(database, "k0", "active")
     for number in range(1, 12):
         add(database, f"k{number}", "standby", OTHER_SECRET, now=number + 1)
@@ -171,8 +169,7 @@ def test_it_runs_beside_acts_and_readers(database, clock):
 
 
 @pytest.mark.sec(25)
-def test_no_secret_is_in_what_it_shows(database, clock):
-    """Neither ciphertexts nor secrets stand in progress, rows or trail."""
+def test_progress_and_events_contain_no_secret_or_ciphertext(database, clock):
     add(database, "k1", "active")
     with database.read() as connection:
         rows = store.under_other_keys(connection, "none", after="", limit=9)
@@ -182,23 +179,22 @@ def test_no_secret_is_in_what_it_shows(database, clock):
     assert SECRET not in shown
 
 
-def test_an_act_waits_for_a_batch(database, clock, monkeypatch):
-    """Both change rows, each in its own order: neither may end up waiting for the other."""
+def test_action_waits_for_a_batch_without_deadlock(database, clock, monkeypatch):
     older = add(database, "k1", "standby")
     add(database, "k2", "active", OTHER_SECRET, now=2)
     rotation = rotation_of(database, clock, NEW_FIRST)
     rewrap, acts = store.rewrap, ThreadPoolExecutor(1)
     acting = []
 
-    def rewrap_beside_an_act(*arguments):
+    def rewrap_next_to_an_action(*arguments):
         swapped = rewrap(*arguments)
         if not acting:
             acting.append(acts.submit(rotation.activate, older, CONTEXT))
             wait(acting, timeout=0.5)  # it would have changed the other row by then
         return swapped
 
-    monkeypatch.setattr(store, "rewrap", rewrap_beside_an_act)
+    monkeypatch.setattr(store, "rewrap", rewrap_next_to_an_action)
     assert list(reencrypting(database, clock).run(CONTEXT)) == [Progress(2, 2, 0)]
-    assert acting[0].result().key.state == "active"
+    assert acting[0].result().state == "active"
     acts.shutdown()
     assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 2

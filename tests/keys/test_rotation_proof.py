@@ -11,18 +11,17 @@ from testing.runs.steady_load import ClosedError, Credentials, KeptConnection, L
 
 pytestmark = pytest.mark.slow
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.mark.sec(37, 47)
-def test_rotation_under_load_is_noticed_by_nobody():
-    """While all three are changed, no request fails and Stream refuses no token."""
+def test_rotation_under_load_fails_no_request():
     figures = prove(5, database="sqlite")
     assert figures.holds, "\n".join(figures.lines())
 
 
-def test_a_rotation_out_of_order_is_noticed(monkeypatch):
-    """A key that is retired before clients have let go of it costs them requests."""
+def test_rotation_in_the_wrong_order_is_noticed(monkeypatch):
+    """Clients that still name a retired key lose requests."""
     ship = Fleet.ship
 
     def ship_no_key(fleet, **changes):
@@ -35,7 +34,7 @@ def test_a_rotation_out_of_order_is_noticed(monkeypatch):
 
 
 class Script:
-    """A server that does to each connection what a test says: answers, or bytes, then the end."""
+    """A server that sends scripted responses on each connection, then closes it."""
 
     def __init__(self, *connections):
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -44,12 +43,12 @@ class Script:
         self._thread.start()
 
     def _run(self, connections):
-        for answers in connections:
+        for responses in connections:
             connection, _ = self._listener.accept()
             with connection:
-                for answer in answers:
+                for response in responses:
                     connection.recv(65536)
-                    connection.sendall(answer)
+                    connection.sendall(response)
 
     def close(self):
         self._thread.join()
@@ -60,9 +59,8 @@ def ask(connection):
     return connection.post("/v1/token", "Basic x", {})
 
 
-def test_a_kept_connection_that_was_closed_is_a_repeat():
-    """The request goes again over a new one, once, and is told apart."""
-    server = Script([ANSWER], [ANSWER])
+def test_request_on_a_closed_kept_connection_is_repeated_once():
+    server = Script([RESPONSE], [RESPONSE])
     connection = KeptConnection(server.base_url)
     assert ask(connection) == (200, b"{}", False)
     assert ask(connection) == (200, b"{}", True)
@@ -74,11 +72,10 @@ def test_a_kept_connection_that_was_closed_is_a_repeat():
     "connections",
     [
         pytest.param([[b""]], id="a new connection"),
-        pytest.param([[ANSWER], [b""]], id="the second one too"),
+        pytest.param([[RESPONSE], [b""]], id="the second one too"),
     ],
 )
-def test_a_new_connection_without_an_answer_is_a_failure(connections):
-    """Only a kept one may have been closed just then."""
+def test_new_connection_without_a_response_is_a_failure(connections):
     server = Script(*connections)
     connection = KeptConnection(server.base_url)
     for _ in connections[1:]:
@@ -88,9 +85,9 @@ def test_a_new_connection_without_an_answer_is_a_failure(connections):
     server.close()
 
 
-def test_an_answer_that_is_cut_off_is_a_failure():
-    """Its first byte was there: the request may have been done."""
-    server = Script([ANSWER, ANSWER[:20]])
+def test_incomplete_response_is_a_failure():
+    """The request may have been executed."""
+    server = Script([RESPONSE, RESPONSE[:20]])
     connection = KeptConnection(server.base_url)
     ask(connection)
     with pytest.raises(ConnectionResetError):
@@ -98,12 +95,11 @@ def test_an_answer_that_is_cut_off_is_a_failure():
     server.close()
 
 
-def test_a_turn_that_breaks_is_a_failure():
-    """A client that cannot be judged at Stream proves nothing, and goes on."""
-    server, ledger = Script([ANSWER]), Ledger()
+def test_failed_turn_is_a_failure():
+    server, ledger = Script([RESPONSE]), Ledger()
     broke = threading.Event()
 
-    def connect(answer):
+    def connect(response):
         broke.set()
         raise ConnectionError("cut")
 

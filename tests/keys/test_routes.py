@@ -1,4 +1,4 @@
-"""`/v1/stream-keys…` on a running service: what each request gets, and what mints get after it."""
+"""`/v1/stream-keys…` on a running service, and mints after each request."""
 
 import pytest
 
@@ -8,27 +8,26 @@ from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.keys.routes import AddStreamKeyRequest
 
 SECRET = "another-secret-of-streams-dashboard-0123"
-REGENERATED = "a-secret-that-the-dashboard-made-anew-45"
+REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Give a service for all tests, each of which has API keys of its own."""
+    """Run one service for all tests, each of which has API keys of its own."""
     with running_world(tmp_path_factory.mktemp("service")) as world:
         yield world
 
 
 @pytest.fixture
 def seeded(world):
-    """Make the first key active again, and give its id."""
+    """Activate the first key again, and return its ID."""
     (key,) = [key for key in world.listed() if key["api_key"] == STREAM_API_KEY]
     world.act(key["id"], "activate")
     return key["id"]
 
 
 @pytest.mark.sec(37)
-def test_a_key_from_its_first_day_to_its_last(world, seeded):
-    """Standby, active, retiring, retired: who names which key gets a token that Stream accepts."""
+def test_key_signs_in_each_state_until_it_is_retired(world, seeded):
     world.stream.app.keys["day"] = SECRET
     assert world.mint(api_key="day").code == "api_key_unknown"
 
@@ -60,23 +59,23 @@ def test_a_key_from_its_first_day_to_its_last(world, seeded):
 
 
 @pytest.mark.sec(37)
-def test_a_regenerated_secret_takes_over_in_one_act(world):
-    """A client that names the key never sees a gap; the first token after the act is of the new."""
+def test_activation_of_a_regenerated_secret_has_no_gap(world):
     old = world.add("again", SECRET).json
     world.act(old["id"], "activate")
     new = world.add("again", REGENERATED).json
     world.stream.app.keys["again"] = SECRET
     assert connects(world.stream, world.mint(api_key="again").json)
     world.stream.app.keys["again"] = REGENERATED
-    answer = world.act(new["id"], "activate").json
-    assert [(key["id"], key["state"]) for key in answer["also_changed"]] == [(old["id"], "retired")]
+    response = world.act(new["id"], "activate").json
+    assert [(key["id"], key["state"]) for key in response["also_changed"]] == [
+        (old["id"], "retired")
+    ]
     assert connects(world.stream, world.mint(api_key="again").json)
     assert connects(world.stream, world.mint().json)
 
 
 @pytest.mark.sec(37)
-def test_a_dry_run_does_nothing(world, seeded):
-    """It says what would come of each act, and that nothing was done."""
+def test_dry_run_changes_nothing(world, seeded):
     dry = {"query": {"dry_run": True}}
     before = world.listed()
     added = world.add("dry", SECRET, **dry)
@@ -97,11 +96,10 @@ def test_a_dry_run_does_nothing(world, seeded):
     assert world.mint().json["api_key"] == STREAM_API_KEY
 
 
-def test_the_active_key_cannot_be_retired(world, seeded):
-    """The refusal says what to do first, and tokens go on."""
+def test_active_key_is_not_retired(world, seeded):
     refused = world.act(seeded, "retire")
     assert (refused.status, refused.code) == (409, "conflict")
-    assert "activate another key first" in refused.json["detail"]
+    assert "Activate another key first" in refused.json["detail"]
     assert world.mint().status == 200
 
 
@@ -116,22 +114,12 @@ def test_the_active_key_cannot_be_retired(world, seeded):
         ("blank", f" {SECRET}"),
     ],
 )
-def test_a_pair_of_no_use_is_refused(world, api_key, secret):
-    """422, nothing stored, and the secret is not repeated."""
+def test_invalid_or_live_pair_gets_422_and_is_not_stored(world, api_key, secret):
     before = world.listed()
     refused = world.add(api_key, secret)
     assert (refused.status, refused.code) == (422, "stream_key_invalid")
     assert secret not in refused.text
     assert world.listed() == before
-
-
-def test_a_pair_that_stream_refuses_is_not_stored(world):
-    """With `check`; without it the operator's word counts."""
-    before = world.listed()
-    refused = world.add("unknown-to-stream", SECRET, body={"check": True})
-    assert (refused.status, refused.code) == (422, "stream_key_invalid")
-    assert world.listed() == before
-    assert world.add("unknown-to-stream", SECRET).status == 201
 
 
 @pytest.mark.parametrize(
@@ -146,37 +134,33 @@ def test_a_pair_that_stream_refuses_is_not_stored(world):
         ("/key_1/retire", {"reason": "x" * 501}, "reason"),
     ],
 )
-def test_a_body_that_does_not_belong_is_refused(world, path, body, named):
-    """The refusal names the member, and the nearest known one."""
+def test_invalid_member_is_named(world, path, body, named):
     refused = world.operator.post(KEYS + path, json=body, valid=False)
     assert refused.code == "malformed_request"
     assert f"`{named}`" in refused.json["detail"] or f"$.{named}" in refused.json["detail"]
 
 
-@pytest.mark.parametrize("act", ["activate", "retire"])
-def test_an_unknown_key_is_not_found(world, act):
-    """Whatever the id looks like."""
+@pytest.mark.parametrize("action", ["activate", "retire"])
+def test_unknown_key_gets_404(world, action):
     for key_id in ("key_unknown", "%00", "key_%2F"):
-        assert world.act(key_id, act).code == "not_found"
+        assert world.act(key_id, action).code == "not_found"
     assert world.operator.get(f"{KEYS}/key_unknown").code == "not_found"
 
 
 @pytest.mark.sec(37)
-def test_only_who_may_change_keys_sees_them(world):
-    """Another service gets 403, nobody 401, whether the key is there or not."""
+def test_route_without_credential_gets_401_and_without_scope_403(world):
     for path in (KEYS, f"{KEYS}/key_unknown"):
         assert world.backend.get(path).code == "insufficient_scope"
     add = {"api_key": "k9", "secret": SECRET}
     assert world.backend.post(KEYS, json=add).code == "insufficient_scope"
-    for act in ("activate", "retire"):
-        assert world.backend.post(f"{KEYS}/key_unknown/{act}").code == "insufficient_scope"
-    nobody = Client(world.service.base_url)
-    assert nobody.get(KEYS).code == "credentials_missing"
-    assert nobody.post(KEYS, json=add).code == "credentials_missing"
+    for action in ("activate", "retire"):
+        assert world.backend.post(f"{KEYS}/key_unknown/{action}").code == "insufficient_scope"
+    anonymous = Client(world.service.base_url)
+    assert anonymous.get(KEYS).code == "credentials_missing"
+    assert anonymous.post(KEYS, json=add).code == "credentials_missing"
 
 
-def test_the_list_pages(world):
-    """Every key once, newest first, without an end that is none."""
+def test_pages_list_each_key_once_newest_first(world):
     for number in range(3):
         world.add(f"page-{number}", SECRET)
     whole = world.listed()
@@ -193,8 +177,7 @@ def test_the_list_pages(world):
 
 
 @pytest.mark.sec(25, 58)
-def test_no_secret_is_answered_or_logged(world):
-    """Neither lists nor answers nor the log have one, whatever was asked."""
+def test_responses_and_log_contain_no_secret(world):
     world.add("quiet", SECRET)
     world.add("quiet", SECRET)
     world.add("quiet", SECRET[:31])
@@ -205,8 +188,7 @@ def test_no_secret_is_answered_or_logged(world):
     assert SECRET not in repr(AddStreamKeyRequest(api_key="quiet", secret=SECRET))
 
 
-def test_clients_must_name_their_key_where_it_is_required(tmp_path):
-    """With `token.api_key = "required"` none is minted for a client that does not."""
+def test_mint_without_api_key_gets_400_if_it_is_required(tmp_path):
     with running_world(tmp_path, TOKENSVC_TOKEN__API_KEY="required") as world:
         refused = world.mint()
         assert (refused.status, refused.code) == (400, "api_key_required")

@@ -1,4 +1,4 @@
-"""Which key signs for whom, and the vault that keeps secrets."""
+"""The key that signs for a client, and the vault."""
 
 import base64
 
@@ -30,16 +30,14 @@ def key(api_key, state, secret=b"s" * 32):
         ([], {"k1": None}),
     ],
 )
-def test_a_named_key_is_the_active_one_else_the_newest(states, named):
-    """Keys stand newest first; every one that is not retired signs for clients that name it."""
+def test_named_key_is_the_active_one_else_the_newest(states, named):
     keys = [key(*state) for state in states]
     ring = StreamKeyRing(7, keys)
     for api_key, place in named.items():
         assert ring.named(api_key) is (None if place is None else keys[place])
 
 
-def test_the_active_key_signs_for_clients_that_name_none():
-    """Without one, nothing does."""
+def test_ring_has_the_active_key_or_none():
     active = key("k1", "active")
     assert StreamKeyRing(1, [key("k2", "standby"), active]).active is active
     assert StreamKeyRing(1, [key("k2", "standby")]).active is None
@@ -47,21 +45,19 @@ def test_the_active_key_signs_for_clients_that_name_none():
 
 
 @given(SECRETS, SECRETS)
-def test_a_fingerprint_tells_secrets_apart(one, other):
-    """Equal for equal secrets only, 16 hex digits, and no part of a secret."""
+def test_fingerprints_differ_for_different_secrets(one, other):
     assert (fingerprint(one) == fingerprint(other)) == (one == other)
     assert len(fingerprint(one)) == 16
     assert set(fingerprint(one)) <= set("0123456789abcdef")
 
 
-def test_a_fingerprint_stays_what_it_is():
-    """It is compared across releases: a change would make every stored pair an unknown one."""
+def test_fingerprint_is_stable_across_releases():
+    """A change would make every stored pair an unknown one."""
     assert fingerprint(b"a secret of thirty-two bytes....") == "15d1cd4e7d091dba"
 
 
 @pytest.mark.sec(25)
-def test_a_key_does_not_print_its_secret():
-    """Neither a key, nor a ring, nor a vault shows a secret in its `repr`."""
+def test_repr_contains_no_secret():
     secret = b"secret-of-stream-0123456789abcdef"
     stream_key = key("k1", "active", secret)
     vault = Vault([OLD])
@@ -71,8 +67,7 @@ def test_a_key_does_not_print_its_secret():
 
 
 @given(SECRETS)
-def test_a_vault_gives_back_what_it_wrapped(secret):
-    """And two wrappings of one secret are not alike."""
+def test_vault_unwraps_what_it_wrapped(secret):
     vault = Vault([OLD])
     ciphertext, wrapped_by = vault.wrap(secret)
     assert vault.unwrap(ciphertext) == secret
@@ -80,8 +75,7 @@ def test_a_vault_gives_back_what_it_wrapped(secret):
     assert vault.wrap(secret)[0] != ciphertext
 
 
-def test_the_first_key_wraps_and_all_unwrap():
-    """So a new encryption key can be added last everywhere, then moved first, then the old left."""
+def test_first_key_wraps_and_all_unwrap():
     before, between, after = Vault([OLD]), Vault([OLD, NEW]), Vault([NEW, OLD])
     ciphertext, wrapped_by = before.wrap(b"secret")
     assert between.unwrap(ciphertext) == after.unwrap(ciphertext) == b"secret"
@@ -91,8 +85,8 @@ def test_the_first_key_wraps_and_all_unwrap():
     assert Vault([NEW]).unwrap(after.wrap(b"secret")[0]) == b"secret"
 
 
-def test_a_fingerprint_of_an_encryption_key_is_of_its_bytes():
-    """Base64 spells one key in more than one way; the fingerprint is the same."""
+def test_fingerprint_of_an_encryption_key_depends_on_its_bytes():
+    """Base64 can write one key in several ways."""
     raw = base64.urlsafe_b64decode(OLD)
     assert Vault([OLD]).fingerprints == {fingerprint(raw)}
 
@@ -108,8 +102,7 @@ def test_a_fingerprint_of_an_encryption_key_is_of_its_bytes():
         lambda text: Fernet(OTHER).encrypt(b"secret").decode(),
     ],
 )
-def test_a_changed_ciphertext_is_refused(damage):
-    """The vault gives the secret or an error, nothing in between."""
+def test_changed_ciphertext_is_refused(damage):
     vault = Vault([OLD, NEW])
     with pytest.raises(VaultError):
         vault.unwrap(damage(vault.wrap(b"secret")[0]))
@@ -119,18 +112,18 @@ def test_a_changed_ciphertext_is_refused(damage):
     "keys, complaint",
     [
         ([], "at least one"),
-        ([""], "number 1 is no Fernet key"),
-        (["too-short"], "number 1 is no Fernet key"),
-        ([OLD, OLD[:-4]], "number 2 is no Fernet key"),
-        ([OLD, NEW, "ключ"], "number 3 is no Fernet key"),
-        ([OLD + "AAAA"], "number 1 is no Fernet key"),
-        (["!" + OLD], "number 1 is no Fernet key"),
-        (["$" + OLD], "number 1 is no Fernet key"),
+        ([""], "number 1 is not a Fernet key"),
+        (["too-short"], "number 1 is not a Fernet key"),
+        ([OLD, OLD[:-4]], "number 2 is not a Fernet key"),
+        ([OLD, NEW, "ключ"], "number 3 is not a Fernet key"),
+        ([OLD + "AAAA"], "number 1 is not a Fernet key"),
+        (["!" + OLD], "number 1 is not a Fernet key"),
+        (["$" + OLD], "number 1 is not a Fernet key"),
     ],
 )
 @pytest.mark.sec(25)
-def test_a_key_that_is_none_stops_the_start(keys, complaint):
-    """Its place is named, and how to make one; its text is not repeated."""
+def test_invalid_encryption_key_is_a_startup_error(keys, complaint):
+    """The text has its position, and not the key."""
     with pytest.raises(StartupError, match=f"^encryption_keys: {complaint}") as raised:
         Vault(keys)
     assert not any(text and text in str(raised.value) for text in keys)

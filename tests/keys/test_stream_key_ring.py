@@ -1,4 +1,4 @@
-"""A process' copy of the ring of Stream keys: never older than a standing, never unreadable."""
+"""The ring of Stream keys of a process: never older than a standing, never without its keys."""
 
 import threading
 import time
@@ -30,8 +30,8 @@ def keys(database):
     return StreamKeys(database, VAULT)
 
 
-def test_a_copy_reloads_before_it_is_older(database, keys):
-    """A key that another process retired does not sign once the standing says so."""
+def test_newer_version_reloads_the_ring(database, keys):
+    """A key that another process retired is not in it."""
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     old = keys.ring_at(2)
@@ -44,8 +44,7 @@ def test_a_copy_reloads_before_it_is_older(database, keys):
     assert new.active.api_key == "k1"
 
 
-def test_a_copy_never_goes_back(database, keys):
-    """A standing that was read before a change is answered by the newer ring."""
+def test_older_version_gets_the_loaded_ring(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     ring = keys.ring_at(2)
@@ -53,8 +52,7 @@ def test_a_copy_never_goes_back(database, keys):
         assert keys.ring_at(older) is ring
 
 
-def test_a_copy_is_read_once_for_all_threads(database, keys, monkeypatch):
-    """Threads that need a newer ring at once wait for one of them to read it."""
+def test_threads_share_one_reload(database, keys, monkeypatch):
     add(database, "k1", "active")
     read, reads = keys._store.read, []
 
@@ -70,8 +68,8 @@ def test_a_copy_is_read_once_for_all_threads(database, keys, monkeypatch):
     assert len({id(ring) for ring in rings}) == 1
 
 
-def test_a_ring_is_of_its_version(database, keys):
-    """Keys and version are read in one statement: while they change, they still fit."""
+def test_keys_belong_to_the_version_of_the_ring(database, keys):
+    """They are read in one statement, while both change."""
     add(database, "k1", "active")
     stop = threading.Event()
 
@@ -92,23 +90,20 @@ def test_a_ring_is_of_its_version(database, keys):
     assert len(seen) > 1
 
 
-def test_the_newest_key_stands_first(database, keys):
-    """Of two live rows of one `api_key`, neither active, the newer signs."""
+def test_newest_row_of_an_api_key_signs(database, keys):
     add(database, "k1", "retiring", SECRET, now=1)
     add(database, "k1", "standby", OTHER_SECRET, now=2)
     assert keys.ring_at(2).named("k1").secret == OTHER_SECRET.encode()
 
 
-def test_a_version_that_is_not_there_refuses(database, keys):
-    """A database that answers with an older ring than it announced is not believed."""
+def test_version_newer_than_the_database_is_refused(database, keys):
     add(database, "k1", "active")
     with pytest.raises(Refusal) as refused:
         keys.ring_at(2)
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 
 
-def test_a_process_without_the_key_does_not_start(database, keys):
-    """The missing key is named by its fingerprint."""
+def test_missing_encryption_key_is_a_startup_error(database, keys):
     keys.check_covered()
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
@@ -119,8 +114,7 @@ def test_a_process_without_the_key_does_not_start(database, keys):
     assert not keys.has_active()
 
 
-def test_a_worker_without_the_key_refuses_what_it_cannot_sign(database, keys):
-    """A key that is in use, but not readable here, is not an unknown one: ask again elsewhere."""
+def test_named_key_that_is_unreadable_gets_503(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
     ring = keys.ring_at(2)
@@ -131,8 +125,7 @@ def test_a_worker_without_the_key_refuses_what_it_cannot_sign(database, keys):
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 
 
-def test_both_keys_during_a_change_of_encryption_keys(database, keys):
-    """Rows under the old and the new key are covered by a process that has both."""
+def test_process_with_both_encryption_keys_reads_all_rows(database, keys):
     add(database, "k1", "active")
     new_first = another_process(database, Vault([NEXT_ENCRYPTION_KEY, ENCRYPTION_KEY]))
     add(database, "k2", "standby", OTHER_SECRET, vault=new_first._vault, now=2)
@@ -141,8 +134,7 @@ def test_both_keys_during_a_change_of_encryption_keys(database, keys):
     assert new_first.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
-def test_a_running_process_keeps_its_last_good_ring(database, keys):
-    """It goes on signing with what it has, and is not ready."""
+def test_running_process_keeps_its_keys_and_is_not_ready(database, keys):
     add(database, "k1", "active")
     good = keys.ring_at(1).active
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
@@ -157,8 +149,7 @@ def test_a_running_process_keeps_its_last_good_ring(database, keys):
     assert line["missing_fingerprints"] == [missing]
 
 
-def test_the_last_good_ring_has_fresh_states(database, keys):
-    """Of what it can read it knows the new states, also when another key cannot be read."""
+def test_kept_ring_has_current_states(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     keys.ring_at(2)
@@ -170,8 +161,7 @@ def test_the_last_good_ring_has_fresh_states(database, keys):
     assert ring.named("k1").state == "retiring"
 
 
-def test_what_is_wrapped_anew_is_readable_without_a_new_version(database, keys):
-    """The change of encryption keys bumps no version; a process that was not ready looks again."""
+def test_rewrapped_secret_is_read_without_a_new_version(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
     keys.ring_at(2)
@@ -184,8 +174,7 @@ def test_what_is_wrapped_anew_is_readable_without_a_new_version(database, keys):
     assert keys.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
-def test_the_last_good_ring_lets_go_of_a_retired_key(database, keys):
-    """Not even a process that cannot read the new ring signs with a key that was retired."""
+def test_kept_ring_drops_a_retired_key(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     keys.ring_at(2)
@@ -199,8 +188,8 @@ def test_the_last_good_ring_lets_go_of_a_retired_key(database, keys):
     assert SECRET.encode() not in keys._secrets.values()
 
 
-def test_a_ciphertext_in_another_row_is_not_used(database, keys):
-    """Whoever can write the database cannot make one key sign under another's name."""
+def test_ciphertext_of_another_row_is_not_used(database, keys):
+    """A writer of the database cannot make one key sign under the name of another."""
     add(database, "k1", "active")
     keys.ring_at(1)
     change(database, "k1", secret_ciphertext=VAULT.wrap(OTHER_SECRET.encode())[0])
@@ -212,8 +201,7 @@ def test_a_ciphertext_in_another_row_is_not_used(database, keys):
         ring.named("k1")
 
 
-def test_a_ring_that_can_be_read_again_is_ready_again(database, keys):
-    """Nothing of the failure stays."""
+def test_process_is_ready_again_after_a_repair(database, keys):
     add(database, "k1", "active")
     keys.ring_at(1)
     change(database, "k1", secret_ciphertext="changed")

@@ -1,4 +1,4 @@
-"""The first key of the ring of Stream keys, and the settings beside a ring that exists."""
+"""The first key of the ring, and settings next to an existing ring."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +37,7 @@ def rotation(database, clock):
     return rotation_of(database, clock)
 
 
-def test_an_empty_ring_gets_its_active_key(database, keys, rotation):
-    """It signs at once, and every copy of the ring learns of it."""
+def test_pair_of_the_settings_is_the_active_key_of_an_empty_ring(database, keys, rotation):
     assert not keys.has_active()
     rotation.seed("k1", SECRET)
     assert rows(database) == [("k1", fingerprint(SECRET.encode()), "active")]
@@ -57,8 +56,7 @@ def test_an_empty_ring_gets_its_active_key(database, keys, rotation):
     ]
 
 
-def test_the_same_pair_again_changes_nothing(database, rotation, clock):
-    """Every start seeds; only the first does anything."""
+def test_same_pair_at_the_next_start_changes_nothing(database, rotation, clock):
     rotation.seed("k1", SECRET)
     with capture_logs() as logs:
         rotation.seed("k1", SECRET)
@@ -67,8 +65,7 @@ def test_the_same_pair_again_changes_nothing(database, rotation, clock):
 
 
 @pytest.mark.parametrize("state", ["standby", "retiring"])
-def test_a_live_pair_that_is_not_active_is_fine_too(database, state, rotation):
-    """After a rotation the settings may still hold the old key, or the next one already."""
+def test_standby_or_retiring_pair_is_accepted(database, state, rotation):
     add(database, "k0", "active", now=2)
     add(database, "k1", state, OTHER_SECRET)
     with capture_logs() as logs:
@@ -77,8 +74,7 @@ def test_a_live_pair_that_is_not_active_is_fine_too(database, state, rotation):
 
 
 @pytest.mark.parametrize("known_as", [None, "retired"])
-def test_an_unknown_or_retired_pair_is_a_warning(database, keys, known_as, rotation):
-    """It signs nothing; the warning names the command that would bring it in."""
+def test_unknown_or_retired_pair_logs_a_warning(database, keys, known_as, rotation):
     add(database, "k0", "active", OTHER_SECRET)
     if known_as is not None:
         add(database, "k1", known_as, now=2)
@@ -94,21 +90,19 @@ def test_an_unknown_or_retired_pair_is_a_warning(database, keys, known_as, rotat
     assert keys.ring_at(version(database)).named("k1") is None
 
 
-def test_settings_that_lag_behind_a_regenerated_secret_are_a_warning(database, rotation):
-    """A restart between the switch and the change of the settings must not stop the service."""
+def test_previous_secret_in_the_settings_logs_a_warning(database, rotation):
     add(database, "k1", "retired")
     add(database, "k1", "active", OTHER_SECRET, now=2)
     with capture_logs() as logs:
         rotation.seed("k1", SECRET)
     (line,) = logs
     assert line["event"] == "stream_key_not_in_ring"
-    assert "STREAM_API_SECRET is a former secret of k1" in line["detail"]
+    assert "STREAM_API_SECRET is a previous secret of k1" in line["detail"]
     assert "stream-keys add" not in line["detail"]
 
 
 @pytest.mark.parametrize("state", ["active", "standby", "retiring"])
-def test_another_secret_of_a_live_key_stops_the_start(database, state, rotation):
-    """Its tokens would be refused by Stream: the operator says which secret is right."""
+def test_other_secret_of_a_live_key_is_a_startup_error(database, state, rotation):
     add(database, "k1", state)
     with pytest.raises(StreamKeyConflictError) as raised:
         rotation.seed("k1", OTHER_SECRET)
@@ -119,8 +113,7 @@ def test_another_secret_of_a_live_key_stops_the_start(database, state, rotation)
     assert (len(rows(database)), version(database)) == (1, 1)
 
 
-def test_a_regenerated_secret_that_is_in_the_ring_is_fine(database, rotation):
-    """Two live rows of one `api_key`: either secret in the settings is a known pair."""
+def test_either_secret_of_an_api_key_is_accepted(database, rotation):
     add(database, "k1", "active")
     add(database, "k1", "standby", OTHER_SECRET, now=2)
     with capture_logs() as logs:
@@ -131,14 +124,12 @@ def test_a_regenerated_secret_that_is_in_the_ring_is_fine(database, rotation):
 
 @pytest.mark.sec(21)
 @pytest.mark.parametrize("secret", ["x" * 32, "é" * 16])
-def test_a_secret_of_32_bytes_signs(keys, secret, rotation):
-    """As its UTF-8 bytes, which is how Stream takes it."""
+def test_secret_is_used_as_its_utf8_bytes(keys, secret, rotation):
     rotation.seed("k1", secret)
     assert keys.ring_at(1).active.secret == secret.encode()
 
 
-def test_processes_that_start_at_once_seed_one_key(database, clock):
-    """One row and one version, however many see an empty ring."""
+def test_processes_that_start_simultaneously_seed_one_key(database, clock):
     processes = [rotation_of(database, clock) for _ in range(4)]
     barrier = threading.Barrier(4)
 
@@ -152,8 +143,7 @@ def test_processes_that_start_at_once_seed_one_key(database, clock):
 
 
 @pytest.mark.sec(25)
-def test_the_database_holds_no_secret(tmp_path, clock, sqlite_url):
-    """Not a byte of a Stream secret is in the files, nor in what the objects print."""
+def test_database_and_repr_contain_no_secret(tmp_path, clock, sqlite_url):
     database = Database.open(sqlite_url, pool_size=2)
     schema.migrate(database)
     keys = StreamKeys(database, VAULT)

@@ -31,6 +31,7 @@ from tokensvc.config.loader import SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.database.files import create_private_file
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.tokens.rules import MINT_SCOPE
@@ -81,9 +82,7 @@ def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Pa
     suffix = "" if api_key is None else "-" + re.sub(r"[^A-Za-z0-9]", "_", api_key)
     settings_file = FOLDER / f"development{suffix}.toml"
     database = FOLDER / f"tokensvc{suffix}.db"
-    _create_private_file(
-        settings_file, _settings_text(database, issuer, needs_stream_key=api_key is None)
-    )
+    _keep(settings_file, _settings_text(database, issuer, needs_stream_key=api_key is None))
     os.environ["TOKENSVC_CONFIG"] = str(settings_file)
     os.environ["TOKENSVC_BIND"] = bind
     if addresses:
@@ -128,15 +127,13 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer, *, needs_stream_ke
 def _sign_in(issuer: DevelopmentIssuer) -> Path:
     """Issue a token for the demo user, and return the path of its file."""
     USER_TOKEN_FILE.unlink(missing_ok=True)
-    _create_private_file(
-        USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS)
-    )
+    _keep(USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS))
     return USER_TOKEN_FILE
 
 
 def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
-    secret = _create_private_file(secret_file, secrets.token_urlsafe(32))
+    secret = _keep(secret_file, secrets.token_urlsafe(32))
     rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
@@ -155,16 +152,9 @@ def _demo_client(secret_file: Path) -> str:
     return client_id
 
 
-def _create_private_file(path: Path, content: str) -> str:
-    """Create a file with mode 0600 unless it exists, and return its content."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        suppress(FileExistsError),
-        os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file,
-    ):
-        file.write(content)
+def _keep(path: Path, content: str) -> str:
+    """Create a private file unless it exists, and return its content."""
+    create_private_file(path, content)
     return path.read_text("utf-8")
 
 

@@ -8,16 +8,16 @@ from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.reencryption import Progress
 
-_UNREADABLE = "no key of this process unwraps them: put that key back, and run this again."
+_UNREADABLE = "no key of this process unwraps them: restore that key, and run this again."
 
 
 @click.group("keys")
 def keys() -> None:
     """
-    Change the encryption keys of what is stored.
+    Change the encryption keys of stored secrets.
 
-    Without a gap: add the new key last in TOKENSVC_ENCRYPTION_KEYS on every instance, then put it
-    first on every instance, then run `tokensvc keys reencrypt`, then drop the old key.
+    Without a gap: add the new key last in TOKENSVC_ENCRYPTION_KEYS on every instance, then move it
+    to the front on every instance, run `tokensvc keys reencrypt`, and remove the old key.
     """
 
 
@@ -26,16 +26,16 @@ def keys() -> None:
 @json_option
 def reencrypt(*, context: ActionContext, as_json: bool) -> None:
     """
-    Wrap every stored secret anew with the first encryption key.
+    Encrypt every stored secret again with the first encryption key.
 
-    It may run beside traffic, be stopped and be run again. Ends with status 1 while rows are left
-    under other keys, and names these by their fingerprints; with --dry-run if rows would be left.
+    It can run next to traffic, be stopped and be run again. Exit with status 1 if rows remain under
+    other keys, and print the fingerprints of these. With --dry-run: if rows would remain.
     """
     progress = Progress()
-    done = "would be wrapped anew" if context.dry_run else "wrapped anew"
+    done = "would be re-encrypted" if context.dry_run else "re-encrypted"
     with opened_services(with_keys=False) as services:
         for progress in services.reencryption.run(context):
-            click.echo(f"{progress.seen} looked at, {progress.rewrapped} {done}", err=True)
+            click.echo(f"{progress.seen} read, {progress.rewrapped} {done}", err=True)
         remaining = services.reencryption.remaining()
     if as_json:
         write_json(
@@ -47,26 +47,26 @@ def reencrypt(*, context: ActionContext, as_json: bool) -> None:
             }
         )
     else:
-        _tell(progress, remaining, context)
+        _print_result(progress, remaining, context)
     if progress.unreadable or (remaining and not context.dry_run):
         raise SystemExit(1)
 
 
-def _tell(progress: Progress, remaining: dict[str, int], context: ActionContext) -> None:
+def _print_result(progress: Progress, remaining: dict[str, int], context: ActionContext) -> None:
     if context.dry_run:
-        click.echo(f"Nothing was done. {progress.rewrapped} rows would be wrapped anew.")
+        click.echo(f"Dry run, nothing changed. Result: {progress.rewrapped} rows re-encrypted.")
         if progress.unreadable:
             click.echo(
-                f"{progress.unreadable} rows would be left, under one of {', '.join(remaining)}: "
+                f"{progress.unreadable} rows would remain, under one of {', '.join(remaining)}: "
                 f"{_UNREADABLE}"
             )
         return
-    click.echo(f"{progress.rewrapped} rows wrapped anew.")
+    click.echo(f"{progress.rewrapped} rows re-encrypted.")
     for key, count in remaining.items():
-        click.echo(f"{count} rows are under the key {key} still.")
+        click.echo(f"{count} rows are still under the key {key}.")
     if progress.unreadable:
         click.echo(_UNREADABLE.capitalize())
     elif remaining:
-        click.echo("They came meanwhile, from a process with that key first: run this again.")
+        click.echo("A process that has that key first added them in the meantime: run this again.")
     else:
-        click.echo("No row is under another key: the others can be dropped.")
+        click.echo("No row is under another key: the others can be removed.")

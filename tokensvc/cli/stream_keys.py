@@ -1,17 +1,17 @@
-"""`tokensvc stream-keys`: which keys sign, from the first to the last day of each."""
+"""`tokensvc stream-keys`: the ring of Stream keys."""
 
 import click
 import msgspec
-from msgspec import UNSET
 
 from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.routes import StreamKeyActionResult, action_result
+from tokensvc.keys.rotation import StreamKeyActionResult
 from tokensvc.keys.rules import StreamKeyInfo
 
 _ALL = 10_000
+_DRY_RUN = "Dry run, nothing changed. Result:"
 
 
 @click.group("stream-keys")
@@ -19,24 +19,24 @@ def stream_keys() -> None:
     """
     List, add, activate and retire the keys that sign tokens.
 
-    To change keys without a gap: add the new one, ship clients that name it, activate it, ship the
-    last clients, retire the old one. These commands work even where the service does not start
-    because of its Stream keys; where an encryption key is missing, `add` and `activate` say so and
-    stop, unless it is said that it is lost.
+    To change keys without a gap: add the new key, release clients that name it, activate it,
+    release the last clients, and retire the old key. These commands also work if the service cannot
+    start because of its Stream keys. If an encryption key is missing, `add` and `activate` stop
+    unless --without-lost-keys declares it lost.
     """
 
 
 _lost_keys_option = click.option(
     "--without-lost-keys",
     is_flag=True,
-    help="Go on though a secret of the ring cannot be read any more: its encryption key is lost.",
+    help="Continue although secrets are unreadable: their encryption key is lost.",
 )
 
 
 @stream_keys.command("list")
 @json_option
 def list_keys(*, as_json: bool) -> None:
-    """List all keys, newest first; no secret."""
+    """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
         found = services.rotation.page(after=None, limit=_ALL)
     if as_json:
@@ -63,7 +63,9 @@ def list_keys(*, as_json: bool) -> None:
 
 @stream_keys.command("add")
 @click.argument("api_key")
-@click.option("--check", is_flag=True, help="Let Stream prove the pair first.")
+@click.option(
+    "--check", is_flag=True, help="Require that Stream accepts the pair, as one of the same app."
+)
 @_lost_keys_option
 @action_options
 @json_option
@@ -71,14 +73,14 @@ def add(
     api_key: str, *, check: bool, without_lost_keys: bool, context: ActionContext, as_json: bool
 ) -> None:
     """
-    Add API_KEY as standby; its secret is read from standard input.
+    Add API_KEY as standby. Read its secret from standard input.
 
-    It signs for clients that name it. With --check Stream must accept the pair, and it must be of
-    the same Stream app as the others.
+    A standby key signs for clients that name it. With --check Stream must accept the pair, and it
+    must belong to the same Stream app as the other keys.
 
-    With --without-lost-keys a pair of the ring whose secret cannot be read any more gets it back,
-    and stays in its state. Any other pair is added; activate it with the same option, then retire
-    the keys that are lost.
+    With --without-lost-keys a pair of the ring whose secret is unreadable gets its secret back and
+    keeps its state. Any other pair is added: activate it with the same option, then retire the
+    lost keys.
     """
     secret = read_secret("Stream secret").encode("utf-8")
     restored = None
@@ -89,17 +91,13 @@ def add(
             services.keys.check_covered()
         key = restored or services.rotation.add(api_key, secret, context, check=check)
     if as_json:
-        facts = msgspec.structs.asdict(key)
-        write_json(_plain(StreamKeyActionResult(**facts, dry_run=context.dry_run or UNSET)))
+        write_json(msgspec.to_builtins(key))
         return
-    if restored is not None:
-        click.echo("Would restore a key:" if context.dry_run else "Restored a key:")
-        _tell(restored)
-        return
-    click.echo("Would add a key:" if context.dry_run else "Added a key:")
-    _tell(key)
-    if not context.dry_run:
-        click.echo(f"Let it sign for everybody with: tokensvc stream-keys activate {key.id}")
+    action = "Restored key" if restored is not None else "Added key"
+    click.echo(_DRY_RUN if context.dry_run else f"{action}:")
+    _print_key(key)
+    if restored is None and not context.dry_run:
+        click.echo(f"To sign for all clients: tokensvc stream-keys activate {key.id}")
 
 
 @stream_keys.command("activate")
@@ -111,16 +109,16 @@ def activate(
     key_id: str, *, without_lost_keys: bool, context: ActionContext, as_json: bool
 ) -> None:
     """
-    Let the key KEY_ID sign for callers that name none.
+    Activate KEY_ID: it signs for clients that name no key.
 
-    The former active key is retiring then, and still signs for clients that name it. An older
+    The previous active key becomes retiring, and still signs for clients that name it. An older
     secret of the same API key is retired.
     """
     with opened_services(with_keys=False) as services:
         if not without_lost_keys:
             services.keys.check_covered()
-        act = action_result(services.rotation.activate(key_id, context), context)
-    _tell_act(act, as_json=as_json)
+        result = services.rotation.activate(key_id, context)
+    _print_result(result, as_json=as_json)
 
 
 @stream_keys.command("retire")
@@ -128,27 +126,27 @@ def activate(
 @action_options
 @json_option
 def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
-    """End the key KEY_ID and erase its secret. This cannot be undone."""
+    """Retire KEY_ID and erase its secret. This cannot be undone."""
     with opened_services(with_keys=False) as services:
-        act = action_result(services.rotation.retire(key_id, context), context)
-    _tell_act(act, as_json=as_json)
+        result = services.rotation.retire(key_id, context)
+    _print_result(result, as_json=as_json)
 
 
-def _tell_act(act: StreamKeyActionResult, *, as_json: bool) -> None:
+def _print_result(result: StreamKeyActionResult, *, as_json: bool) -> None:
     if as_json:
-        write_json(_plain(act))
+        write_json(msgspec.to_builtins(result))
         return
-    if act.dry_run:
-        click.echo("Nothing was done. It would be:")
-    _tell(act)
-    for other in act.also_changed or []:
-        click.echo("and with it:")
-        _tell(other)
-    if act.warning:
-        click.echo(act.warning, err=True)
+    if result.dry_run:
+        click.echo(_DRY_RUN)
+    _print_key(result)
+    for other in result.also_changed or []:
+        click.echo("Also changed:")
+        _print_key(other)
+    if result.warning:
+        click.echo(result.warning, err=True)
 
 
-def _tell(key: StreamKeyInfo) -> None:
+def _print_key(key: StreamKeyInfo) -> None:
     write_facts(
         [
             ("id", key.id),
@@ -157,7 +155,3 @@ def _tell(key: StreamKeyInfo) -> None:
             ("fingerprint", key.fingerprint),
         ]
     )
-
-
-def _plain(act: StreamKeyActionResult) -> object:
-    return msgspec.to_builtins(act)

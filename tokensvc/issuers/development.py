@@ -7,13 +7,13 @@ in development only.
 
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tokensvc.database.files import create_private_file
 from tokensvc.issuers.settings import IssuerSettings
 
 _KEY_BITS = 2048
@@ -35,7 +35,7 @@ class DevelopmentIssuer:
         self._audience = audience
         self._public_key_file = key_file.with_name(f"{key_file.name}.pub")
         self._key = _load_or_create(key_file)
-        _write(self._public_key_file, _public_pem(self._key), replace=True)
+        _replace(self._public_key_file, _public_pem(self._key))
 
     def issue(self, subject: str, now: int, lifetime: int) -> str:
         """
@@ -70,25 +70,19 @@ class DevelopmentIssuer:
 def _load_or_create(key_file: Path) -> rsa.RSAPrivateKey:
     if not key_file.exists():
         key = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
-        _write(key_file, _private_pem(key), replace=False)
+        create_private_file(key_file, _private_pem(key).decode("ascii"))
     loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey):
         raise TypeError(f"{key_file} is not an RSA key: delete it, and a new one is created")
     return loaded
 
 
-def _write(path: Path, content: bytes, *, replace: bool) -> None:
-    """Write a complete file atomically; without `replace`, the first process wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent)  # created with mode 0600
+def _replace(path: Path, content: bytes) -> None:
+    """Write a complete file atomically."""
+    handle, draft = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
-    if replace:
-        Path(draft).replace(path)
-        return
-    with suppress(FileExistsError):
-        os.link(draft, path)
-    Path(draft).unlink()
+    Path(draft).replace(path)
 
 
 def _private_pem(key: rsa.RSAPrivateKey) -> bytes:

@@ -1,7 +1,8 @@
 """
 The ring of Stream keys and the vault that encrypts it.
 
-Owns which key signs for whom and what an act makes of a ring (`rules.py`, pure), encryption at rest
-(`vault.py`) and the change of its keys (`reencryption.py`), the rows (`store.py`), the copy that a
-worker holds (`service.py`), the acts (`rotation.py`) and their routes. Leaves signing to `tokens`.
+Owns the states of keys and their transitions (`rules.py`, pure), encryption at rest (`vault.py`)
+and the change of its keys (`reencryption.py`), the rows (`store.py`), the decrypted ring of a
+process (`service.py`), the actions (`rotation.py`, `verification.py`), the count of mints without
+an API key (`unnamed_mints.py`) and the routes. Signing belongs to `tokens`.
 """

@@ -1,9 +1,9 @@
 """
-Wrap every secret anew with the first encryption key, so that the others can be left.
+Re-encryption of every secret with the first encryption key, so that the others can be removed.
 
-Goes on beside traffic and acts, from several processes at once, and from where it was stopped: each
-row is swapped only if it still holds the ciphertext that was read, and what is done is not found
-again. The ring's version stays, since the secrets do.
+It runs next to traffic and actions, in several processes, and can be stopped and started again:
+each row is changed only if it still contains the ciphertext that was read, and a changed row is not
+found again. The ring version stays the same, since the secrets do.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.keys import store
-from tokensvc.keys.store import WrappedRow
+from tokensvc.keys.store import StoredKey
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.standing import store as standings
 
@@ -25,12 +25,12 @@ _BATCH = 100
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How far it has come.
+    Progress of a re-encryption.
 
     Attributes:
-        seen: Rows under other keys that were looked at.
-        rewrapped: Those of them that are under the first key now.
-        unreadable: Those of them that no key of this process unwraps.
+        seen: Number of rows under other keys that were read.
+        rewrapped: Number of those that are under the first key now.
+        unreadable: Number of those that no key of this process unwraps.
     """
 
     seen: int = 0
@@ -40,12 +40,12 @@ class Progress:
 
 class Reencryption:
     """
-    Moves secrets to the first encryption key.
+    Wraps secrets with the first encryption key.
 
     Every method raises `Refusal` `temporarily_unavailable` when the database fails.
 
     Args:
-        clock: The database's.
+        clock: Clock of the database.
     """
 
     def __init__(self, database: Database, clock: DatabaseClock, vault: Vault) -> None:
@@ -54,34 +54,36 @@ class Reencryption:
         self._vault = vault
 
     def run(self, context: ActionContext) -> Iterator[Progress]:
-        """Do it, a batch at a time, and tell after each how far it has come."""
+        """Re-encrypt all secrets in batches, and yield the progress after each batch."""
         progress, after = Progress(), ""
         while True:
             with self._database.read() as connection:
-                rows = store.under_other_keys(
+                keys = store.under_other_keys(
                     connection, self._vault.wrapped_by, after=after, limit=_BATCH
                 )
-            if not rows:
+            if not keys:
                 return
-            after = rows[-1].id
-            progress = self._do(rows, progress, context)
+            after = keys[-1].info.id
+            progress = self._run_batch(keys, progress, context)
             yield progress
 
     def remaining(self) -> dict[str, int]:
-        """Count the rows that other keys have wrapped, by the fingerprint of the key."""
+        """Return the number of rows under other keys, by the fingerprint of the key."""
         with self._database.read() as connection:
             counts = store.count_by_encryption_key(connection)
         return {key: count for key, count in counts.items() if key != self._vault.wrapped_by}
 
-    def _do(self, rows: list[WrappedRow], before: Progress, context: ActionContext) -> Progress:
-        anew = {row: self._rewrap(row) for row in rows}
-        readable = {row: wrapped for row, wrapped in anew.items() if wrapped is not None}
+    def _run_batch(
+        self, keys: list[StoredKey], before: Progress, context: ActionContext
+    ) -> Progress:
+        rewrapped = [(key, self._rewrap(key)) for key in keys]
+        readable = [(key, wrapped) for key, wrapped in rewrapped if wrapped is not None]
         with self._database.write(dry_run=context.dry_run) as tx:
-            # An act changes rows in another order: without the lock the two could wait for ever.
+            # Actions change rows in another order: without the lock both could deadlock.
             standings.lock_ring(tx)
-            swapped = sum(store.rewrap(tx, row, *wrapped) for row, wrapped in readable.items())
-            if swapped:
-                reason = f"{swapped} now under {self._vault.wrapped_by}"
+            changed = sum(store.rewrap(tx, key, *wrapped) for key, wrapped in readable)
+            if changed:
+                reason = f"{changed} now under {self._vault.wrapped_by}"
                 if context.reason:
                     reason += f": {context.reason}"
                 record(
@@ -92,13 +94,13 @@ class Reencryption:
                     now=self._clock.read(tx),
                 )
         return Progress(
-            seen=before.seen + len(rows),
-            rewrapped=before.rewrapped + swapped,
-            unreadable=before.unreadable + len(rows) - len(readable),
+            seen=before.seen + len(keys),
+            rewrapped=before.rewrapped + changed,
+            unreadable=before.unreadable + len(keys) - len(readable),
         )
 
-    def _rewrap(self, row: WrappedRow) -> tuple[str, str] | None:
+    def _rewrap(self, key: StoredKey) -> tuple[str, str] | None:
         try:
-            return self._vault.wrap(self._vault.unwrap(row.ciphertext))
+            return self._vault.wrap(self._vault.unwrap(key.ciphertext))
         except VaultError:
             return None

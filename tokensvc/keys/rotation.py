@@ -1,9 +1,11 @@
-"""The acts on the ring of Stream keys: each one transaction, with its event and a new version."""
+"""Actions on the ring of Stream keys: each is one transaction with its event and a new version."""
 
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -15,7 +17,7 @@ from tokensvc.keys import rules, store
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition, fingerprint
 from tokensvc.keys.service import check_configured_key
 from tokensvc.keys.store import StoredKey, StreamKeyStore
-from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import AskStream, KeyPairVerifier
 from tokensvc.standing import store as standings
 
@@ -28,27 +30,26 @@ _ACTIONS = {
 }
 
 _RETIRED = (
-    "This service signs with the secret no more. At Stream it is good until it is removed in the "
-    "dashboard, for tokens that are out and for anybody who has it."
+    "The service no longer uses this key; Stream accepts it until you remove it in the dashboard."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RotationResult:
+class StreamKeyActionResult(StreamKeyInfo, frozen=True, kw_only=True):
     """
-    What an act has made of the ring, or would make.
+    State of a key after an action.
 
     Attributes:
-        key: The key that the act is about.
-        others: The other keys that it moved.
-        unnamed_mints: In the last 24 h; `None` where they do not matter.
-        warning: What the operator should know.
+        also_changed: Other keys that the action changed, in their new states.
+        unnamed_mints: Number of tokens minted in the last 24 hours for clients that named no key.
+            Only after an activation.
+        warning: Consequence of the action that the caller must know.
+        dry_run: Present and `true` if nothing was changed.
     """
 
-    key: StreamKeyInfo
-    others: tuple[StreamKeyInfo, ...]
-    unnamed_mints: int | None
-    warning: str | None
+    also_changed: list[StreamKeyInfo] | UnsetType = UNSET
+    unnamed_mints: int | UnsetType = UNSET
+    warning: str | UnsetType = UNSET
+    dry_run: bool | UnsetType = UNSET
 
 
 class StreamKeyRotation:
@@ -58,9 +59,9 @@ class StreamKeyRotation:
     Every method raises `Refusal` `temporarily_unavailable` when the database fails.
 
     Args:
-        clock: The database's.
-        ask_stream: For proofs of new pairs.
-        places: Where requests wait for Stream; each holds a thread that could mint.
+        clock: Clock of the database.
+        ask_stream: Function that asks Stream about a pair.
+        wait_slots: Limit on requests that wait for other services.
     """
 
     def __init__(
@@ -76,16 +77,16 @@ class StreamKeyRotation:
         self._clock = clock
         self._vault = vault
         self._store = StreamKeyStore(database)
-        self._proof = KeyPairVerifier(self._store, vault, ask_stream, wait_slots)
+        self._verifier = KeyPairVerifier(self._store, vault, ask_stream, wait_slots)
 
     def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
-        """Give keys, newest first, the retired ones too."""
+        """Return keys including retired ones, newest first."""
         with self._database.read() as connection:
             return self._store.page(connection, after=after, limit=limit)
 
     def one(self, key_id: str) -> StreamKeyInfo:
         """
-        Give a key.
+        Return a key.
 
         Raises:
             Refusal: `not_found`.
@@ -95,61 +96,61 @@ class StreamKeyRotation:
 
     def add(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
-    ) -> StreamKeyInfo:
+    ) -> StreamKeyActionResult:
         """
-        Add a pair as standby: it signs for clients that name it.
+        Add a pair as standby, which signs for clients that name it.
 
         Args:
-            check: Let Stream prove the pair first, and that it is of the same Stream app.
+            check: Whether Stream must first accept the pair as one of the same Stream app.
 
         Raises:
-            Refusal: `stream_key_invalid`; `conflict` or `temporarily_unavailable` when Stream
-                gives no proof. Nothing is stored then.
+            Refusal: `stream_key_invalid`; with `check` also `conflict` or
+                `temporarily_unavailable`. Nothing is stored then.
         """
         with self._database.read() as connection:
             rules.check_pair(self._store.every_key(connection), api_key, secret)
         if check:
-            # With no transaction open: Stream may take its time.
-            self._proof.verify(api_key, secret)
+            self._verifier.verify(api_key, secret)  # without a transaction: it may take seconds
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             rules.check_pair(keys, api_key, secret)
-            return self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
+            key = self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
+        return _result(key, context)
 
     def restore(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
-    ) -> StreamKeyInfo | None:
+    ) -> StreamKeyActionResult | None:
         """
-        Give a key of the ring its secret back; its fingerprint tells that it is the same one.
+        Store the secret of a key again, if it cannot be unwrapped.
 
         Args:
-            check: Let Stream prove the pair first.
+            check: Whether Stream must first accept the pair.
 
         Returns:
-            The key; `None`, and nothing done, if the pair is new or its secret can be read.
+            The key; `None`, and nothing is changed, if the pair is new or its secret is readable.
 
         Raises:
             Refusal: As `add`.
         """
         pair = api_key, fingerprint(secret)
         with self._database.read() as connection:
-            if self._lost(connection, pair) is None:
+            if self._unreadable_key(connection, pair) is None:
                 return None
         if check:
-            self._proof.verify(api_key, secret)
+            self._verifier.verify(api_key, secret)
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
-            key = self._lost(tx, pair)
+            key = self._unreadable_key(tx, pair)
             if key is None:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
             record(tx, context, Action.SECRETS_REENCRYPTED, key.id, now=self._clock.read(tx))
-            return key
+        return _result(key, context)
 
-    def activate(self, key_id: str, context: ActionContext) -> RotationResult:
+    def activate(self, key_id: str, context: ActionContext) -> StreamKeyActionResult:
         """
-        Let a key sign for callers that name none; the former one is retiring from then on.
+        Activate a key. The previous active key becomes retiring.
 
         Raises:
             Refusal: `not_found`, `conflict`.
@@ -157,34 +158,36 @@ class StreamKeyRotation:
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
-            moves = rules.activation_steps(keys, key_id)
-            if moves and not self._can_read(tx, rules.find(keys, key_id)):
-                raise rules.unreadable_keys("the key to be activated cannot be unwrapped")
+            transitions = rules.activation_steps(keys, key_id)
+            if transitions and not self._is_readable(tx, rules.find(keys, key_id)):
+                raise rules.unreadable_keys("the key to activate cannot be unwrapped")
             now = self._clock.read(tx)
-            unnamed = store.unnamed_mints_since(tx, now - _DAY)
-            warning = rules.warn_of_unnamed(moves, unnamed)
-            self._move(tx, moves, context, now)
-            return self._moved(tx, key_id, moves, warning, unnamed)
+            unnamed_mints = store.unnamed_mints_since(tx, now - _DAY)
+            warning = rules.warn_of_unnamed(transitions, unnamed_mints)
+            result = self._apply(tx, key_id, transitions, context, now=now)
+        return msgspec.structs.replace(
+            result, unnamed_mints=unnamed_mints, warning=warning or UNSET
+        )
 
-    def retire(self, key_id: str, context: ActionContext) -> RotationResult:
+    def retire(self, key_id: str, context: ActionContext) -> StreamKeyActionResult:
         """
-        End a key and erase its secret: no request that arrives after this is signed with it.
+        Retire a key and erase its secret. No request that arrives later is signed with it.
 
         Raises:
             Refusal: `not_found`, `conflict`.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
-            moves = rules.retirement_steps(self._store.every_key(tx), key_id)
-            self._move(tx, moves, context, self._clock.read(tx))
-            return self._moved(tx, key_id, moves, _RETIRED)
+            transitions = rules.retirement_steps(self._store.every_key(tx), key_id)
+            result = self._apply(tx, key_id, transitions, context, now=self._clock.read(tx))
+        return msgspec.structs.replace(result, warning=_RETIRED)
 
     def seed(self, api_key: str, secret: str) -> None:
         """
         Make the pair of the settings the active key of an empty ring; else compare it.
 
         Raises:
-            StreamKeyConflictError: The ring has this key with another secret.
+            StreamKeyConflictError: The ring has this API key with another secret.
         """
         raw = secret.encode("utf-8")
         with self._database.write() as tx:
@@ -220,40 +223,38 @@ class StreamKeyRotation:
         record(tx, context, Action.STREAM_KEY_ADDED, info.id, now=now)
         return info
 
-    def _move(
-        self, tx: Transaction, moves: Sequence[Transition], context: ActionContext, now: float
-    ) -> None:
-        self._store.move(tx, moves, int(now))
-        for move in moves:
-            record(tx, context, _ACTIONS[move.to], move.key.id, now=now)
-
-    def _moved(
+    def _apply(
         self,
         tx: Transaction,
         key_id: str,
-        moves: Sequence[Transition],
-        warning: str | None,
-        unnamed_mints: int | None = None,
-    ) -> RotationResult:
+        transitions: Sequence[Transition],
+        context: ActionContext,
+        *,
+        now: float,
+    ) -> StreamKeyActionResult:
+        self._store.apply(tx, transitions, int(now))
+        for transition in transitions:
+            record(tx, context, _ACTIONS[transition.to], transition.key.id, now=now)
         keys = self._store.every_key(tx)
-        others = {move.key.id for move in moves} - {key_id}
-        return RotationResult(
-            key=rules.find(keys, key_id),
-            others=tuple(key for key in keys if key.id in others),
-            unnamed_mints=unnamed_mints,
-            warning=warning,
+        others = {transition.key.id for transition in transitions} - {key_id}
+        return msgspec.structs.replace(
+            _result(rules.find(keys, key_id), context),
+            also_changed=[key for key in keys if key.id in others],
         )
 
-    def _lost(self, connection: Connection, pair: tuple[str, str]) -> StreamKeyInfo | None:
-        """Find the live key of a pair, if its secret cannot be had from the database."""
+    def _unreadable_key(
+        self, connection: Connection, pair: tuple[str, str]
+    ) -> StreamKeyInfo | None:
+        """Return the key of a pair that is not retired, if its secret cannot be unwrapped."""
         for key in self._store.every_key(connection):
             if key.is_live and key.pair == pair:
-                return None if self._can_read(connection, key) else key
+                return None if self._is_readable(connection, key) else key
         return None
 
-    def _can_read(self, connection: Connection, key: StreamKeyInfo) -> bool:
-        try:
-            secret = self._vault.unwrap(self._store.ciphertext_of(connection, key.id) or "")
-        except VaultError:
-            return False
-        return fingerprint(secret) == key.fingerprint
+    def _is_readable(self, connection: Connection, key: StreamKeyInfo) -> bool:
+        ciphertext = self._store.ciphertext_of(connection, key.id) or ""
+        return self._vault.can_unwrap(ciphertext, key.fingerprint)
+
+
+def _result(key: StreamKeyInfo, context: ActionContext) -> StreamKeyActionResult:
+    return StreamKeyActionResult(**msgspec.structs.asdict(key), dry_run=context.dry_run or UNSET)

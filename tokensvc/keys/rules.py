@@ -1,4 +1,4 @@
-"""The states of a key, which key signs for whom, and what an act makes of a ring. Pure."""
+"""The states of a key, the key that signs for a client, and the transitions of a ring. Pure."""
 
 import base64
 import binascii
@@ -59,12 +59,12 @@ class StreamKeyInfo(msgspec.Struct, frozen=True):
 
     @property
     def pair(self) -> tuple[str, str]:
-        """What a key is known by."""
+        """API key and fingerprint, which identify the key."""
         return self.api_key, self.fingerprint
 
     @property
     def is_live(self) -> bool:
-        """Whether it signs for anybody."""
+        """Whether it is not retired."""
         return self.state is not KeyState.RETIRED
 
 
@@ -74,9 +74,9 @@ class StreamKey:
     An API key of the Stream app with its secret.
 
     Attributes:
-        api_key: Public; clients are built with it.
-        secret: The HMAC key, the secret's UTF-8 bytes as the dashboard shows them.
-        state: Not `retired`: a retired key has no secret.
+        api_key: Public API key, which clients are built with.
+        secret: HMAC key: the UTF-8 bytes of the secret that the dashboard shows.
+        state: State of the key; not `retired`, since a retired key has no secret.
     """
 
     api_key: str
@@ -85,16 +85,16 @@ class StreamKey:
 
 
 def fingerprint(secret: bytes) -> str:
-    """Give 16 hex digits that tell one secret from another and say nothing about either."""
+    """Return a 16-digit hexadecimal fingerprint that does not reveal the secret."""
     return hashlib.sha256(b"tokensvc key fingerprint\x00" + secret).hexdigest()[:16]
 
 
 def decoded_encryption_key(text: str) -> bytes:
     """
-    Give the bytes of an encryption key; a character that is none of its alphabet is not skipped.
+    Return the bytes of an encryption key. Invalid characters are not skipped.
 
     Raises:
-        ValueError: Says what a key is, and nothing of the text.
+        ValueError: The key is invalid. The text does not contain it.
     """
     try:
         raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
@@ -102,7 +102,7 @@ def decoded_encryption_key(text: str) -> bytes:
         raw = b""
     if len(raw) != _ENCRYPTION_KEY_BYTES:
         raise ValueError(
-            "is no Fernet key, 32 random bytes in URL-safe base64: "
+            "is not a Fernet key, 32 random bytes in URL-safe base64: "
             "openssl rand -base64 32 | tr '+/' '-_'"
         )
     return raw
@@ -113,8 +113,8 @@ class StreamKeyRing:
     The keys that sign, as of one version of the ring.
 
     Args:
-        version: The ring's version that `keys` were read at.
-        keys: Those not retired, newest first.
+        version: Version of the ring that has these keys.
+        keys: Keys that are not retired, newest first.
         unreadable: API keys with a secret that this process cannot unwrap.
     """
 
@@ -137,19 +137,19 @@ class StreamKeyRing:
 
     def named(self, api_key: str) -> StreamKey | None:
         """
-        Give the key that signs for clients built with `api_key`: active, else the newest.
+        Return the key that signs for clients built with `api_key`: active, else the newest.
 
         Raises:
-            Refusal: `temporarily_unavailable`: the key is in use, but not readable here.
+            Refusal: `temporarily_unavailable`: this process cannot read the key.
         """
         if api_key in self.unreadable:
-            raise unreadable_keys("the key that was named cannot be unwrapped")
+            raise unreadable_keys("the named key cannot be unwrapped")
         return self._by_api_key.get(api_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One key's step to another state."""
+    """The change of a key to another state."""
 
     key: StreamKeyInfo
     to: KeyState
@@ -173,9 +173,9 @@ def check_secret(secret: str) -> None:
 
 def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
     """
-    Refuse a pair that the ring must not take.
+    Refuse a pair that cannot be added to the ring.
 
-    Another secret for an `api_key` that is there is fine: Stream's dashboard has regenerated it.
+    Another secret of a known `api_key` can be added: Stream's dashboard can regenerate it.
 
     Raises:
         Refusal: `stream_key_invalid`.
@@ -189,19 +189,22 @@ def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> No
     pair = api_key, fingerprint(secret)
     same = next((key for key in keys if key.is_live and key.pair == pair), None)
     if same is not None:
-        raise invalid(f"The ring has this very pair already: {same.id}, {same.state}.")
+        raise invalid(f"The ring already has this pair: {same.id}, {same.state}.")
 
 
 def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
     """
-    Give the moves that make a key the active one, in an order that never has two; none if it is.
+    Return the transitions that activate a key, in an order that never has two active keys.
 
-    The former active key is retiring from then on. Older rows of the same `api_key` are retired:
-    Stream knows one secret of it, and the newer is it. A newer one, not activated yet, stays.
+    The previous active key becomes retiring. Older rows of the same `api_key` are retired: Stream
+    knows one secret, and it is the newer one. A newer row that was not activated yet stays.
 
     Args:
-        keys: All of the ring, newest first.
-        key_id: The key to be active.
+        keys: All keys of the ring, newest first.
+        key_id: ID of the key to activate.
+
+    Returns:
+        Transitions; empty if the key is active.
 
     Raises:
         Refusal: `not_found`; `conflict` when the key is retired.
@@ -212,65 +215,66 @@ def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transi
     if not key.is_live:
         raise Refusal(
             Code.CONFLICT,
-            "The key is retired, its secret is erased: add the pair again, then activate that.",
+            "The key is retired and its secret erased: add the pair again, then activate that key.",
         )
     older = keys[keys.index(key) + 1 :]
-    superseded = [each for each in older if each.is_live and each.api_key == key.api_key]
-    former = [each for each in keys if each.state is KeyState.ACTIVE and each not in superseded]
+    superseded = [other for other in older if other.is_live and other.api_key == key.api_key]
+    previous = [
+        other for other in keys if other.state is KeyState.ACTIVE and other not in superseded
+    ]
     return (
-        *(Transition(each, KeyState.RETIRED) for each in superseded),
-        *(Transition(each, KeyState.RETIRING) for each in former),
+        *(Transition(other, KeyState.RETIRED) for other in superseded),
+        *(Transition(other, KeyState.RETIRING) for other in previous),
         Transition(key, KeyState.ACTIVE),
     )
 
 
 def retirement_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
     """
-    Give the move that ends a key; none if it has ended.
+    Return the transitions that retire a key; empty if it is retired.
 
     Args:
-        keys: All of the ring, newest first.
-        key_id: The key to end.
+        keys: All keys of the ring, newest first.
+        key_id: ID of the key to retire.
 
     Raises:
-        Refusal: `not_found`; `conflict` when the key is the active one.
+        Refusal: `not_found`; `conflict` when the key is active.
     """
     key = find(keys, key_id)
     if key.state is KeyState.ACTIVE:
         raise Refusal(
             Code.CONFLICT,
-            "The key is the only active one, and callers that name none would get no token: "
-            "activate another key first.",
+            "This is the active key. Activate another key first.",
         )
     return (Transition(key, KeyState.RETIRED),) if key.is_live else ()
 
 
-def warn_of_unnamed(moves: Iterable[Transition], unnamed_mints: int) -> str | None:
+def warn_of_unnamed(transitions: Iterable[Transition], unnamed_mints: int) -> str | None:
     """
-    Warn of the clients that an activation would break, if there are any.
+    Return a warning if an activation would break clients that name no API key.
 
-    A token is valid with its own API key alone, so a client that does not name the key that it was
-    built with is refused by Stream (code 43) once another one signs.
+    A token is valid with its own API key only. Once another key is active, Stream refuses (code 43)
+    a client that was built with the previous key and does not name it.
 
     Args:
-        moves: Of the activation.
-        unnamed_mints: In the last 24 h.
+        transitions: Transitions of the activation.
+        unnamed_mints: Number of mints of the last 24 hours that named no API key.
     """
-    moves = tuple(moves)
-    after = {move.key.api_key for move in moves if move.to is KeyState.ACTIVE}
-    before = {move.key.api_key for move in moves if move.key.state is KeyState.ACTIVE}
+    transitions = tuple(transitions)
+    after = {step.key.api_key for step in transitions if step.to is KeyState.ACTIVE}
+    before = {step.key.api_key for step in transitions if step.key.state is KeyState.ACTIVE}
     if not unnamed_mints or not before or before == after:
         return None
     return (
         f"In the last 24 hours {unnamed_mints} tokens were minted for clients that named no "
-        "api_key. Those that are built with the former key and do not take theirs from the answer "
-        "are refused by Stream with code 43, which no SDK recovers from."
+        "api_key. Stream will refuse those that were built with the previous key and do not use "
+        "the api_key of the response (code 43, from which no SDK recovers)."
     )
 
 
 def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     """
-    Give the key of an id.
+    Return the key of an ID.
 
     Raises:
         Refusal: `not_found`.
@@ -278,16 +282,16 @@ def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     for key in keys:
         if key.id == key_id:
             return key
-    raise Refusal(Code.NOT_FOUND, "There is no such Stream key: the list has them all.")
+    raise Refusal(Code.NOT_FOUND, "This Stream key does not exist.")
 
 
 def invalid(detail: str) -> Refusal:
-    """Give the refusal of a pair that the ring does not take."""
+    """Return the refusal of a pair."""
     return Refusal(Code.STREAM_KEY_INVALID, detail)
 
 
 def unreadable_keys(reason: str) -> Refusal:
-    """Give the refusal of a process that lacks an encryption key."""
+    """Return the refusal of a process that cannot read its keys."""
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
         "The service cannot read its Stream keys. Contact the operator.",

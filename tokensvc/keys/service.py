@@ -1,4 +1,4 @@
-"""A process' copy of the ring of Stream keys."""
+"""The decrypted ring of Stream keys of a process."""
 
 import threading
 from collections.abc import Sequence
@@ -14,26 +14,26 @@ from tokensvc.keys.rules import (
     fingerprint,
     unreadable_keys,
 )
-from tokensvc.keys.store import StoredKey, StoredRing, StreamKeyStore
+from tokensvc.keys.store import StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 
 _log = structlog.get_logger(__name__)
 
 
 class WrappingKeyMissingError(StartupError):
-    """The database holds secrets that no encryption key of this process unwraps."""
+    """The database contains secrets that no encryption key of this process unwraps."""
 
 
 class StreamKeyConflictError(StartupError):
-    """The settings hold another secret for an API key that signs already."""
+    """The settings contain another secret of an API key of the ring."""
 
 
 class StreamKeys:
     """
-    The ring of Stream keys, decrypted once for each version of it.
+    The ring of Stream keys, decrypted once for each version.
 
-    A secret that cannot be unwrapped is the one that this process knows of that pair, if it knows
-    one; else requests for that key are refused, and the process is not ready.
+    If a secret cannot be unwrapped, the process is not ready. It uses the secret of that pair that
+    it unwrapped before, if any, and otherwise refuses requests for that key.
     """
 
     def __init__(self, database: Database, vault: Vault) -> None:
@@ -47,7 +47,7 @@ class StreamKeys:
 
     def ring_at(self, version: int) -> StreamKeyRing:
         """
-        Give the ring, not older than `version`: a key that was retired by then is not in it.
+        Return the ring at `version` or later, without the keys that were retired by then.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -60,12 +60,12 @@ class StreamKeys:
             if ring is None or ring.version < version:
                 ring = self._load()
         if ring.version < version:
-            raise unreadable_keys("the ring went back in time: is this database a lagging replica?")
+            raise unreadable_keys("the ring is older than its version: is this a lagging replica?")
         return ring
 
     def has_active(self) -> bool:
         """
-        Tell whether a key signs for clients that name none, and every key can be read.
+        Return whether there is an active key, and every key can be read.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -75,41 +75,45 @@ class StreamKeys:
             return False
         if self._unreadable:
             with self._reload:
-                self._load()  # the rows may be wrapped anew, which is no new version
+                self._load()  # re-encryption changes rows without a new version
         return self.ring_at(stored.version).active is not None and not self._unreadable
 
     def check_covered(self) -> None:
         """
-        Refuse to go on without every encryption key that the stored secrets need.
+        Check that this process has every encryption key that the stored secrets need.
 
         Raises:
-            WrappingKeyMissingError: Names each missing key by its fingerprint.
+            WrappingKeyMissingError: A key is missing. The text has its fingerprint.
             Refusal: `temporarily_unavailable`.
         """
         missing = self._uncovered(self._store.read())
         if missing:
             raise WrappingKeyMissingError(
-                f"The database holds Stream secrets wrapped by {', '.join(sorted(missing))}, and "
-                "no encryption key of this process has that fingerprint: put the key back into "
-                "TOKENSVC_ENCRYPTION_KEYS (on SQLite, the .key file beside the database). If it is "
-                "lost, see `tokensvc stream-keys add --help` for `--without-lost-keys`."
+                f"The database contains Stream secrets wrapped by {', '.join(sorted(missing))}. No "
+                "encryption key of this process has that fingerprint: add the key to "
+                "TOKENSVC_ENCRYPTION_KEYS (on SQLite, restore the .key file next to the database). "
+                "If it is lost, see `tokensvc stream-keys add --help` for `--without-lost-keys`."
             )
 
     def unreadable(self) -> list[StreamKeyInfo]:
         """
-        Give the keys whose secret cannot be had from the database, newest first.
+        Return the keys whose secret cannot be unwrapped, newest first.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        return [key.info for key in self._store.read().keys if not self._can_unwrap(key)]
+        return [
+            key.info
+            for key in self._store.read().keys
+            if not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
+        ]
 
     def would_seed(self, api_key: str, secret: str) -> bool:
         """
-        Tell whether a start would make the settings' pair the first key; if not, compare it.
+        Return whether a start would make the pair of the settings the first key; else check it.
 
         Raises:
-            StreamKeyConflictError: It is another secret of a live API key.
+            StreamKeyConflictError: The ring has this API key with another secret.
             Refusal: `temporarily_unavailable`.
         """
         with self._database.read() as connection:
@@ -123,7 +127,7 @@ class StreamKeys:
         secrets, unreadable = {}, set()
         for key in stored.keys:
             try:
-                secrets[key.info.pair] = self._unwrap(key)
+                secrets[key.info.pair] = self._vault.unwrap(key.ciphertext, key.info.fingerprint)
             except VaultError:
                 unreadable.add(key.info.id)
                 if key.info.pair in self._secrets:
@@ -148,55 +152,42 @@ class StreamKeys:
         )
         return self._ring
 
-    def _unwrap(self, key: StoredKey) -> bytes:
-        secret = self._vault.unwrap(key.secret_ciphertext or "")
-        if fingerprint(secret) != key.info.fingerprint:
-            raise VaultError("the ciphertext is another key's")
-        return secret
-
-    def _can_unwrap(self, key: StoredKey) -> bool:
-        try:
-            self._unwrap(key)
-        except VaultError:
-            return False
-        return True
-
     def _uncovered(self, stored: StoredRing) -> set[str]:
-        wrapped_by = {key.wrapped_by for key in stored.keys if key.wrapped_by is not None}
+        wrapped_by = {key.wrapped_by for key in stored.keys}
         return wrapped_by - self._vault.fingerprints
 
 
 def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
     """
-    Tell what the settings' pair means beside a ring: nothing, a warning or a halt.
+    Compare the pair of the settings with a ring. Log a warning if it signs nothing.
 
     Args:
-        configured: An API key and its secret's fingerprint.
-        keys: All of the ring, the retired ones too.
+        configured: API key and fingerprint of the secret.
+        keys: All keys of the ring, retired ones too.
 
     Raises:
-        StreamKeyConflictError: It is another secret of a live API key.
+        StreamKeyConflictError: The ring has this API key with another secret.
     """
     api_key, secret_fingerprint = configured
     live = [key for key in keys if key.is_live]
     if any(key.pair == configured for key in live):
         return
-    # A pair that was retired here is not a new secret: the settings are only behind the ring.
-    known = any(key.pair == configured for key in keys)
-    signs = any(key.api_key == api_key for key in live)
-    if signs and not known:
+    # A pair that was retired here is not a new secret: the settings are only outdated.
+    is_known = any(key.pair == configured for key in keys)
+    is_live = any(key.api_key == api_key for key in live)
+    if is_live and not is_known:
         raise StreamKeyConflictError(
-            f"STREAM_API_SECRET is not the secret that the ring holds for {api_key}. "
-            "If Stream's dashboard made a new one, bring it in with `tokensvc stream-keys add` and "
-            "`tokensvc stream-keys activate`; else put the old one back into the settings."
+            f"STREAM_API_SECRET is not the secret that the ring has for {api_key}. If Stream's "
+            "dashboard created a new one, run `tokensvc stream-keys add` and "
+            "`tokensvc stream-keys activate`; else restore the previous secret in the settings."
         )
     _log.warning(
         "stream_key_not_in_ring",
         api_key=api_key,
         fingerprint=secret_fingerprint,
-        detail=f"STREAM_API_SECRET is a former secret of {api_key}: put the new one into the "
-        "settings, or take both out."
-        if signs
-        else "STREAM_API_KEY is unknown to the ring, or retired, and signs nothing: "
-        "bring it in with `tokensvc stream-keys add`, or take it out of the settings.",
+        detail=f"STREAM_API_SECRET is a previous secret of {api_key}: set the new one, or remove "
+        "both settings."
+        if is_live
+        else "STREAM_API_KEY is not in the ring, or retired, and signs nothing: add it with "
+        "`tokensvc stream-keys add`, or remove it from the settings.",
     )

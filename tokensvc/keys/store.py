@@ -1,4 +1,4 @@
-"""The rows of the ring of Stream keys, and of unnamed mints. Knows ciphertexts, never secrets."""
+"""The rows of the ring of Stream keys, which contain ciphertexts only, and of unnamed mints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
 from tokensvc.standing import store as standings
 
 HOUR = 3600
-"""Seconds; unnamed mints are counted by it."""
+"""Seconds; unnamed mints are counted by the hour."""
 
 _KEPT_HOURS = 7 * 24
 
@@ -21,135 +21,124 @@ _KEPT_HOURS = 7 * 24
 @dataclass(frozen=True, slots=True)
 class StoredKey:
     """
-    A key as it lies in the database.
+    A key with its encrypted secret.
 
     Attributes:
-        secret_ciphertext: `None` once retired.
-        wrapped_by: The fingerprint of the encryption key; `None` once retired.
+        ciphertext: Encrypted secret.
+        wrapped_by: Fingerprint of the encryption key.
     """
 
     info: StreamKeyInfo
-    secret_ciphertext: str | None = field(repr=False)
-    wrapped_by: str | None
+    ciphertext: str = field(repr=False)
+    wrapped_by: str
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRing:
-    """The keys that are not retired, newest first, and the version that they were read at."""
+    """The keys that are not retired, newest first, and the version at which they were read."""
 
     version: int
     keys: tuple[StoredKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WrappedRow:
-    """
-    A row with a ciphertext.
-
-    Attributes:
-        wrapped_by: The fingerprint of the encryption key that made it.
-    """
-
-    id: str
-    ciphertext: str = field(repr=False)
-    wrapped_by: str
-
-
 _column = stream_keys.c
 _info_columns = tuple(_column[name] for name in StreamKeyInfo.__struct_fields__)
+_secret_columns = (_column.secret_ciphertext, _column.wrapped_by)
 _newest_first = (_column.created_at.desc(), _column.id.desc())
 
 
 class StreamKeyStore:
-    """Reads and writes the ring. Every change bumps its version in the same transaction."""
+    """Reads and writes the ring. Every change increments its version in the same transaction."""
 
     def __init__(self, database: Database) -> None:
         live = _column.state != sa.literal_column(f"'{KeyState.RETIRED}'")
-        # One statement, so that the keys are those of the version.
+        # One statement, so that keys and version belong together.
         self._read = database.prepare(
             standings.select_with_ring_version(
-                stream_keys, live, (_column.secret_ciphertext, _column.wrapped_by, *_info_columns)
+                stream_keys, live, (*_secret_columns, *_info_columns)
             ).order_by(*_newest_first)
         )
 
     def read(self) -> StoredRing:
         """
-        Read the ring as it is now.
+        Read the ring in its current state.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
         rows = self._read.fetch_all({})
-        keys = (StoredKey(_info(row[3:]), row[1], row[2]) for row in rows if row[1] is not None)
+        # A ring without keys is one row with a version and nulls.
+        keys = (_stored_key(row[1:]) for row in rows if row[1] is not None)
         return StoredRing(version=rows[0][0] if rows else 0, keys=tuple(keys))
 
     def every_key(self, connection: Connection) -> list[StreamKeyInfo]:
-        """Give all keys, the retired ones too, newest first."""
+        """Return all keys including retired ones, newest first."""
         rows = connection.execute(sa.select(*_info_columns).order_by(*_newest_first))
         return [_info(row) for row in rows]
 
     def page(self, connection: Connection, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
         """
-        Give keys, newest first.
+        Return keys, newest first.
 
         Args:
-            after: The id of the last key that was seen.
+            after: ID of the last key of the previous page.
         """
         statement = sa.select(*_info_columns).order_by(*_newest_first).limit(limit)
         if after is not None:
-            seen = sa.select(_column.created_at, _column.id).where(_column.id == after)
-            place = sa.tuple_(_column.created_at, _column.id)
-            statement = statement.where(place < seen.scalar_subquery())
+            last = sa.select(_column.created_at, _column.id).where(_column.id == after)
+            position = sa.tuple_(_column.created_at, _column.id)
+            statement = statement.where(position < last.scalar_subquery())
         return [_info(row) for row in connection.execute(statement)]
 
     def ciphertext_of(self, connection: Connection, key_id: str) -> str | None:
-        """Give the wrapped secret of a key; `None` once it is retired."""
+        """Return the encrypted secret of a key; `None` if it is retired."""
         return connection.scalar(sa.select(_column.secret_ciphertext).where(_column.id == key_id))
 
     def add(self, tx: Transaction, key: StoredKey) -> None:
-        """Add a key, and let every process know."""
+        """Add a key."""
         info = {name: getattr(key.info, name) for name in StreamKeyInfo.__struct_fields__}
         tx.execute(
             stream_keys.insert().values(
-                **info, secret_ciphertext=key.secret_ciphertext, wrapped_by=key.wrapped_by
+                **info, secret_ciphertext=key.ciphertext, wrapped_by=key.wrapped_by
             )
         )
         standings.increment_ring_version(tx)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
-        """Give a key its secret again, and let every process know."""
+        """Store the secret of a key again."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
         tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
         standings.increment_ring_version(tx)
 
-    def move(self, tx: Transaction, moves: Sequence[Transition], now: int) -> None:
-        """Let keys step, in this order, and every process know; a retired one loses its secret."""
-        for move in moves:
-            values: dict[str, Any] = {"state": move.to}
-            if move.to is KeyState.ACTIVE:
+    def apply(self, tx: Transaction, transitions: Sequence[Transition], now: int) -> None:
+        """Apply transitions in their order. A retired key loses its secret."""
+        for transition in transitions:
+            values: dict[str, Any] = {"state": transition.to}
+            if transition.to is KeyState.ACTIVE:
                 values["activated_at"] = now
-            elif move.to is KeyState.RETIRED:
+            elif transition.to is KeyState.RETIRED:
                 values |= {"retired_at": now, "secret_ciphertext": None, "wrapped_by": None}
-            tx.execute(stream_keys.update().where(_column.id == move.key.id).values(values))
-        if moves:
+            is_key = _column.id == transition.key.id
+            tx.execute(stream_keys.update().where(is_key).values(values))
+        if transitions:
             standings.increment_ring_version(tx)
 
 
 def under_other_keys(
     connection: Connection, wrapped_by: str, *, after: str, limit: int
-) -> list[WrappedRow]:
-    """Give rows that another encryption key has wrapped, in the order of their ids."""
+) -> list[StoredKey]:
+    """Return keys that another encryption key has wrapped, sorted by ID."""
     statement = (
-        sa.select(_column.id, _column.secret_ciphertext, _column.wrapped_by)
+        sa.select(*_secret_columns, *_info_columns)
         .where(_column.wrapped_by != wrapped_by, _column.id > after)
         .order_by(_column.id)
         .limit(limit)
     )
-    return [WrappedRow(*row) for row in connection.execute(statement)]
+    return [_stored_key(row) for row in connection.execute(statement)]
 
 
 def count_by_encryption_key(connection: Connection) -> dict[str, int]:
-    """Give the number of rows that each encryption key has wrapped, by its fingerprint."""
+    """Return the number of rows by the fingerprint of their encryption key."""
     statement = (
         sa.select(_column.wrapped_by, sa.func.count())
         .where(_column.wrapped_by.is_not(None))
@@ -158,19 +147,19 @@ def count_by_encryption_key(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(statement)}
 
 
-def rewrap(tx: Transaction, row: WrappedRow, ciphertext: str, wrapped_by: str) -> bool:
-    """Put another ciphertext of the same secret in its place, unless the row has changed since."""
-    unchanged = (_column.id == row.id) & (_column.secret_ciphertext == row.ciphertext)
+def rewrap(tx: Transaction, key: StoredKey, ciphertext: str, wrapped_by: str) -> bool:
+    """Replace the ciphertext of a secret. Return false if the row has changed since it was read."""
+    unchanged = (_column.id == key.info.id) & (_column.secret_ciphertext == key.ciphertext)
     values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
     return tx.execute(stream_keys.update().where(unchanged).values(values)).rowcount == 1
 
 
 def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
     """
-    Count mints that named no Stream key.
+    Add to the count of mints that named no Stream key.
 
     Args:
-        hour: Epoch seconds at its beginning.
+        hour: Start of the hour, in epoch seconds.
     """
     added = insert(tx, unnamed_mints).values(hour=hour, count=count)
     tx.execute(
@@ -183,7 +172,7 @@ def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
 
 def unnamed_mints_since(connection: Connection, time: float) -> int:
     """
-    Count mints that named no Stream key, those of the whole hour that a time lies in included.
+    Return the number of mints that named no Stream key, from the start of the hour of `time`.
 
     Args:
         time: Epoch seconds.
@@ -195,3 +184,8 @@ def unnamed_mints_since(connection: Connection, time: float) -> int:
 def _info(row: Any) -> StreamKeyInfo:
     key_id, api_key, state, *rest = row
     return StreamKeyInfo(key_id, api_key, KeyState(state), *rest)
+
+
+def _stored_key(row: Any) -> StoredKey:
+    ciphertext, wrapped_by, *info = row
+    return StoredKey(_info(info), ciphertext, wrapped_by)

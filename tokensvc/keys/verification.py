@@ -1,4 +1,4 @@
-"""The proof of a new pair: Stream accepts it, and it is of the same Stream app as the ring."""
+"""Verification of a new pair: Stream accepts it, and it belongs to the same app as the ring."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
 
 AskStream: TypeAlias = Callable[[str, bytes], KeyCheck]
-"""Asks Stream what it says to an API key and a secret; raises `StreamUnavailableError`."""
+"""Asks Stream whether it accepts an API key and a secret; raises `StreamUnavailableError`."""
 
 _RETRY_AFTER = 10
 
@@ -23,11 +23,11 @@ _log = structlog.get_logger(__name__)
 
 class KeyPairVerifier:
     """
-    Lets Stream prove pairs.
+    Verifies pairs with Stream.
 
     Args:
-        ask_stream: Takes its time, and is called with no transaction open.
-        places: Where requests wait for Stream; each holds a thread that could mint.
+        ask_stream: Function that may take seconds; no transaction is open when it is called.
+        wait_slots: Limit on requests that wait for other services; each one holds a thread.
     """
 
     def __init__(
@@ -40,75 +40,72 @@ class KeyPairVerifier:
         self._store = store
         self._vault = vault
         self._ask_stream = ask_stream
-        self._places = wait_slots
+        self._wait_slots = wait_slots
 
     def verify(self, api_key: str, secret: bytes) -> None:
         """
-        Refuse a pair unless Stream accepts it, and it is of the same app.
+        Refuse a pair unless Stream accepts it, and it belongs to the same app as the ring.
 
         Raises:
-            Refusal: `stream_key_invalid`; `conflict` or `temporarily_unavailable` when Stream
-                gives no proof, or too many wait for one.
+            Refusal: `stream_key_invalid`; `conflict` if no key of the ring can be compared;
+                `temporarily_unavailable` if Stream cannot be reached or too many requests wait.
         """
-        if not self._places.acquire(blocking=False):
+        if not self._wait_slots.acquire(blocking=False):
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
-                "Too many requests wait for Stream or for issuers: try again, or add it without "
-                "`check`.",
-                reason="too many wait",
+                "Too many requests wait for Stream or for issuers: retry, or omit `check`.",
+                reason="too many requests wait",
                 retry_after=_RETRY_AFTER,
             )
         try:
-            self._prove(api_key, secret)
+            self._verify(api_key, secret)
         finally:
-            self._places.release()
+            self._wait_slots.release()
 
-    def _prove(self, api_key: str, secret: bytes) -> None:
-        found = self._ask(api_key, secret)
-        if found is None:
+    def _verify(self, api_key: str, secret: bytes) -> None:
+        app = self._app_of(api_key, secret)
+        if app is None:
             raise rules.invalid(
-                f"Stream refuses the pair: look up both halves of {api_key} in its dashboard."
+                f"Stream rejects the pair: copy the key and the secret of {api_key} from its "
+                "dashboard."
             )
-        live = self._store.read().keys
-        # An API key is of one app for ever, so another secret of it needs no comparison.
-        if not live or any(key.info.api_key == api_key for key in live):
+        keys = self._store.read().keys
+        # An API key belongs to one app permanently, so another secret needs no comparison.
+        if not keys or any(key.info.api_key == api_key for key in keys):
             return
-        for key in sorted(live, key=lambda key: key.info.state is not KeyState.ACTIVE):
-            ours = self._app_of(key)
-            if ours is None:
+        for key in sorted(keys, key=lambda key: key.info.state is not KeyState.ACTIVE):
+            ring_app = self._app_of_ring(key)
+            if ring_app is None:
                 continue
-            if not found.is_same_as(ours):
+            if not app.is_same_as(ring_app):
                 raise rules.invalid(
-                    f"{api_key} is of another Stream app than {key.info.api_key}: one service "
-                    "mints for one app."
+                    f"{api_key} belongs to another Stream app than {key.info.api_key}: one "
+                    "service mints for one app."
                 )
             return
         raise Refusal(
-            Code.CONFLICT,
-            "Stream accepts the pair but none that can be read from the ring, so nothing tells "
-            "whether it is of the same Stream app: make sure of that and add it without `check`.",
+            Code.CONFLICT, "Cannot compare the Stream apps. Verify them, then omit `check`."
         )
 
-    def _app_of(self, key: StoredKey) -> AppIdentity | None:
-        """Give the app of a key of ours, unless Stream refuses it or it cannot be read."""
+    def _app_of_ring(self, key: StoredKey) -> AppIdentity | None:
+        """Return the app of a key of the ring, if it is readable and Stream accepts it."""
         try:
-            secret = self._vault.unwrap(key.secret_ciphertext or "")
+            secret = self._vault.unwrap(key.ciphertext, key.info.fingerprint)
         except VaultError:
             return None
-        found = self._ask(key.info.api_key, secret)
-        if found is None:
+        app = self._app_of(key.info.api_key, secret)
+        if app is None:
             _log.warning("stream_key_refused", api_key=key.info.api_key)
-        return found
+        return app
 
-    def _ask(self, api_key: str, secret: bytes) -> AppIdentity | None:
-        """Give the app of a pair that Stream accepts."""
+    def _app_of(self, api_key: str, secret: bytes) -> AppIdentity | None:
+        """Return the app of a pair, if Stream accepts it."""
         try:
             check = self._ask_stream(api_key, secret)
         except StreamUnavailableError as error:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
-                "Stream did not say whether the pair is good: try again, or add it without "
-                "`check`.",
+                "Stream did not answer whether the pair is valid: retry, or omit `check`.",
                 reason=str(error),
                 retry_after=_RETRY_AFTER,
             ) from error
