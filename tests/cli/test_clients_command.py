@@ -105,9 +105,9 @@ def test_scopes_and_vouching_are_printed(tokensvc):
         (("create", "backend"), "", 2, "--scope"),
         (("create", "backend", "--scope", "everything"), "", 2, "tokens:mint"),
         (("create", "b", "--scope", "users:read", "--secret-stdin"), "short", 1, "32 to"),
-        (("delete", "svc.nobody"), "", 1, "clients list"),
-        (("delete", "svc.nobody", "--reason", "x" * 501), "", 2, "--reason"),
-        (("delete", "svc.nobody", "--reason", b"\xff"), "", 2, "not UTF-8"),
+        (("delete", "svc.unknown"), "", 1, "clients list"),
+        (("delete", "svc.unknown", "--reason", "x" * 501), "", 2, "--reason"),
+        (("delete", "svc.unknown", "--reason", b"\xff"), "", 2, "not UTF-8"),
     ],
 )
 def test_invalid_command_says_what_to_do(tokensvc, arguments, stdin, code, expected):

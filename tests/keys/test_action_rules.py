@@ -45,7 +45,7 @@ def applied(keys, transitions):
             else other
             for other in keys
         ]
-        assert sum(other.state is KeyState.ACTIVE for other in keys) <= 1, "two active at once"
+        assert sum(other.state is KeyState.ACTIVE for other in keys) <= 1, "two keys are active"
     return keys
 
 

@@ -228,8 +228,8 @@ def test_concurrent_activations_leave_one_active_key(database, clock):
         return rotation_of(database, clock).activate(key_id, CONTEXT)
 
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(activate, ids))
-    assert all(answer.state is KeyState.ACTIVE for answer in answers)
+        results = list(pool.map(activate, ids))
+    assert all(result.state is KeyState.ACTIVE for result in results)
     assert sorted(state for _, state in states(database)) == ["active"] + ["retiring"] * 4
     assert version(database) == 5 + 4
     assert len(events(database)) == 8
@@ -246,8 +246,8 @@ def test_concurrent_additions_add_a_pair_once(database, clock):
             return refusal.code
 
     with ThreadPoolExecutor(4) as pool:
-        answers = sorted(pool.map(attempt, range(4)))
-    assert answers == [KeyState.STANDBY] + [Code.STREAM_KEY_INVALID] * 3
+        results = sorted(pool.map(attempt, range(4)))
+    assert results == [KeyState.STANDBY] + [Code.STREAM_KEY_INVALID] * 3
     assert (len(rows(database)), version(database)) == (1, 1)
 
 

@@ -170,5 +170,5 @@ def test_failed_verification_frees_its_wait_slot(verifying_rotation, stream):
     stream.app.keys["k2"] = OTHER_SECRET
     stream.faults.refuse("GET /app", times=3)
     for _ in range(3):
-        assert "Stream did not answer" in refusal(verifying_rotation).detail
+        assert "Stream did not respond" in refusal(verifying_rotation).detail
     assert put(verifying_rotation).state is KeyState.STANDBY

@@ -147,7 +147,7 @@ def test_readers_with_both_keys_miss_no_key_during_actions_and_reencryption(data
             seen.add((ring.unreadable, ring.active is not None))
         return seen
 
-    def act():
+    def retire_keys():
         for number in range(1, 6):
             change(database, f"k{number}", state="retired")
 
@@ -156,7 +156,7 @@ def test_readers_with_both_keys_miss_no_key_during_actions_and_reencryption(data
 
     with ThreadPoolExecutor(5) as pool:
         readers = [pool.submit(read) for _ in range(2)]
-        writers = [pool.submit(work) for work in (act, reencrypt, reencrypt)]
+        writers = [pool.submit(work) for work in (retire_keys, reencrypt, reencrypt)]
         wait(writers)
         done.set()
         for writer in writers:
@@ -183,18 +183,18 @@ def test_action_waits_for_a_batch_without_deadlock(database, clock, monkeypatch)
     older = add(database, "k1", "standby")
     add(database, "k2", "active", OTHER_SECRET, now=2)
     rotation = rotation_of(database, clock, NEW_FIRST)
-    rewrap, acts = store.rewrap, ThreadPoolExecutor(1)
-    acting = []
+    rewrap, pool = store.rewrap, ThreadPoolExecutor(1)
+    activations = []
 
     def rewrap_next_to_an_action(*arguments):
         swapped = rewrap(*arguments)
-        if not acting:
-            acting.append(acts.submit(rotation.activate, older, CONTEXT))
-            wait(acting, timeout=0.5)  # it would have changed the other row by then
+        if not activations:
+            activations.append(pool.submit(rotation.activate, older, CONTEXT))
+            wait(activations, timeout=0.5)  # it would have changed the other row by then
         return swapped
 
     monkeypatch.setattr(store, "rewrap", rewrap_next_to_an_action)
     assert list(reencrypting(database, clock).run(CONTEXT)) == [Progress(2, 2, 0)]
-    assert acting[0].result().state == "active"
-    acts.shutdown()
+    assert activations[0].result().state == "active"
+    pool.shutdown()
     assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 2

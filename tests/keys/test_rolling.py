@@ -40,11 +40,11 @@ class Instance:
         before = set(self.service.worker_pids())
         self.service.process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + RELOAD_SECONDS
-        while before & set(self.service.worker_pids()) or not self.answers():
+        while before & set(self.service.worker_pids()) or not self.responds():
             assert time.monotonic() < deadline, self.service.log_path.read_text()
             time.sleep(0.05)
 
-    def answers(self):
+    def responds(self):
         with contextlib.suppress(urllib3.exceptions.HTTPError):
             return self.client.get("/healthz").status == 200
         return False

@@ -1,4 +1,4 @@
-"""The short form of `python -m proofs.rotation`, and that the proof can fail."""
+"""The short form of `python -m proofs.rotation`, and failures that it notices."""
 
 import socket
 import threading

@@ -105,7 +105,7 @@ class KeyPairVerifier:
         except StreamUnavailableError as error:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
-                "Stream did not answer whether the pair is valid: retry, or omit `check`.",
+                "Stream did not respond: retry, or omit `check`.",
                 reason=str(error),
                 retry_after=_RETRY_AFTER,
             ) from error
