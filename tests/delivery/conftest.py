@@ -61,7 +61,7 @@ class World:
         )
 
     def pass_time(self, seconds: int) -> None:
-        """Let time pass. PostgreSQL has its own clock: there all rows become older instead."""
+        """Advance the clock. PostgreSQL has its own: with it, all rows become older instead."""
         self.monotonic += seconds
         self.clock.now += seconds
         if self.database.dialect == "sqlite":

@@ -52,28 +52,28 @@ class World:
 
     def call(self, method: str, path: str, **headers: str) -> Any:
         """Send a request as the backend, and return the body of the response."""
-        answer = urllib3.request(
+        response = urllib3.request(
             method,
             self.service.base_url + path,
             headers={**self.credentials, **headers, "Connection": "close"},
             retries=False,
             timeout=20,
         )
-        assert answer.status == 200, answer.data
-        return answer.json()
+        assert response.status == 200, response.data
+        return response.json()
 
     def revoke(self, user_id: str, **headers: str) -> Any:
         return self.call("POST", f"/v1/users/{user_id}/revocations", **headers)
 
     def readiness(self) -> Any:
         """Return status and body of `/readyz` as an operator sees them."""
-        answer = urllib3.request(
+        response = urllib3.request(
             "GET",
             f"{self.service.base_url}/readyz",
             headers={"Authorization": f"Bearer {METRICS_TOKEN}", "Connection": "close"},
             retries=False,
         )
-        return answer.status, answer.json()
+        return response.status, response.json()
 
     def check(self, name: str) -> Any:
         """Return the result of one check of `/readyz`."""

@@ -108,7 +108,7 @@ def lease_ada(world):
 
 
 def send(world, queue, batch):
-    """Let the sender do the rest of a step."""
+    """Run the rest of the sender's step."""
     world.sender._leases.finish(batch, world.sender._deliver(queue, batch))
 
 
@@ -162,7 +162,7 @@ def test_sender_with_an_expired_lease_sends_nothing(ada):
 
 
 def test_failed_query_delays_the_batch(ada):
-    """A lost query has no effect at Stream, so that there is no resend."""
+    """A lost query has no effect at Stream and causes no resend."""
     ada.revoke("bob")
     ada.revoke("ada")
     ada.stream.faults.cut("GET /users")

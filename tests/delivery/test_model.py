@@ -146,7 +146,7 @@ class History:
             self.at_stream = call.value
 
     def end_well(self) -> None:
-        """Let all failures end: Stream gets the latest state and keeps it."""
+        """End all failures: Stream gets the latest state and keeps it."""
         for _ in range(20):
             for holder in self.holders:
                 if holder.result is None:

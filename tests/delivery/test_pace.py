@@ -60,7 +60,7 @@ def test_retry_after_pauses_all_calls_of_one_kind(ada):
 
 
 def test_refused_user_is_isolated_even_if_each_response_asks_for_a_pause(world, monkeypatch):
-    """One user whom Stream refuses must not delay the others permanently."""
+    """One refused user must not delay the others permanently."""
     users = [f"u{number}" for number in range(8)]
     world.have("bad", *users)
     world.stream.app.unchangeable = {"bad"}

@@ -14,7 +14,7 @@ APP, CHANGE, FIND = "PATCH /app", "PATCH /users", "GET /users"
 
 
 def test_revocation_reaches_stream_once(world):
-    """One call with the cut-off; then no more calls."""
+    """One call with the cut-off, then none."""
     world.have("ada")
     cut_off = world.revoke("ada")
     assert world.state("user", "ada") == "pending"

@@ -144,9 +144,9 @@ def test_delivery_that_is_off_is_shown(tmp_path):
 def test_profile_is_stored_audited_and_delivered(world):
     """A repetition leaves no audit event."""
     user = {"id": "ada", "name": "Ada", "role": "moderator"}
-    answer = world.client.request("PUT", "/v1/users/ada/profile", json=user)
-    assert answer.status == 200
-    assert answer.json["profile"] == user
+    response = world.client.request("PUT", "/v1/users/ada/profile", json=user)
+    assert response.status == 200
+    assert response.json["profile"] == user
     world.stream.calls.wait_for("POST", "/users")
     world.stream.calls.wait_until_done()
     assert world.stream.app.users["ada"]["role"] == "moderator"
@@ -167,19 +167,21 @@ def test_profile_is_stored_audited_and_delivered(world):
     ],
 )
 def test_invalid_profile_is_refused(shared, path, user, status, code):
-    answer = shared.client.request("PUT", path, json=user, valid=False)
-    assert (answer.status, answer.code) == (status, code)
+    response = shared.client.request("PUT", path, json=user, valid=False)
+    assert (response.status, response.code) == (status, code)
 
 
 def test_profile_needs_its_scope(shared):
     reader = make_client(shared.database, "reader", "users:read", "revocations:write")
     user = {"id": "ada"}
-    answer = shared.client.request("PUT", "/v1/users/ada/profile", json=user, headers=basic(reader))
-    assert (answer.status, answer.code) == (403, "insufficient_scope")
+    response = shared.client.request(
+        "PUT", "/v1/users/ada/profile", json=user, headers=basic(reader)
+    )
+    assert (response.status, response.code) == (403, "insufficient_scope")
     shared.credentials, kept = {}, shared.credentials
-    answer = shared.client.request("PUT", "/v1/users/ada/profile", json=user, valid=False)
+    response = shared.client.request("PUT", "/v1/users/ada/profile", json=user, valid=False)
     shared.credentials = kept
-    assert (answer.status, answer.code) == (401, "credentials_missing")
+    assert (response.status, response.code) == (401, "credentials_missing")
 
 
 @pytest.fixture(scope="module")

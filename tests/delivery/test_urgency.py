@@ -32,7 +32,7 @@ def test_action_goes_before_the_rest_of_the_profiles(world, user_id, route):
     assert world.row("profile", "bob").attempts == 0
     world.deliver()
     assert world.routes() == [FIND, CHANGE, route, FIND, CREATE]
-    assert {world.state("profile", each) for each in ("ada", "bob")} == {"applied"}
+    assert {world.state("profile", user_id) for user_id in ("ada", "bob")} == {"applied"}
 
 
 def test_action_does_not_wait_for_refused_profiles(world):

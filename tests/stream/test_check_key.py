@@ -82,7 +82,7 @@ def test_clock_is_compared_with_streams(stream, offset):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         pytest.param(Response(500, {"code": -1, "message": "internal"}), id="error of Stream"),
         pytest.param(Response(429, {"code": 9}), id="rate limit"),
@@ -94,8 +94,8 @@ def test_clock_is_compared_with_streams(stream, offset):
         pytest.param(Response(302, b"", {"Location": "/elsewhere"}), id="redirect"),
     ],
 )
-def test_other_responses_neither_accept_nor_refuse(stream, answer):
-    stream.faults.respond(answer, "GET /app")
+def test_other_responses_neither_accept_nor_refuse(stream, response):
+    stream.faults.respond(response, "GET /app")
     with pytest.raises(StreamUnavailableError):
         check(stream)
 

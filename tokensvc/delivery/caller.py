@@ -61,7 +61,7 @@ class Caller:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Let the current call end and start no other."""
+        """Start no more calls; the current one ends as usual."""
         self._stopping.set()
 
     def refused_keys(self) -> Mapping[KeyName, str]:

@@ -2,7 +2,7 @@
 The states of a delivery: pure functions of its row, the result of a call, time and chance.
 
 The invariant: `applied` means that Stream holds the current version and that no earlier call can
-change that any more. A call with an unknown result may take effect up to `RESEND_SECONDS` later, so
+change that. A call with an unknown result may take effect up to `RESEND_SECONDS` later, so
 the state is sent again immediately, and once more after that time.
 """
 
@@ -228,7 +228,7 @@ def _next(
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT
         case _:
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT_IF_REFUSED
-    # A call that may take effect is repeated immediately; for any other that is no use.
+    # Only a call that may take effect is repeated immediately.
     failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
     wait = max(back_off(failures, random_fraction, longest), response.wait)
     return replace(

@@ -72,7 +72,7 @@ class Sender:
         return self._caller.refused_keys()
 
     def stop(self) -> None:
-        """Let the current call end and start no other; release what was not sent."""
+        """Start no more calls; the current one ends as usual, and unsent rows are released."""
         self._caller.stop()
 
     def step(self) -> bool:

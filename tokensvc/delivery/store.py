@@ -92,7 +92,7 @@ def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> Strea
 
 class DueQueues:
     """
-    Finds the queues in which something is due, without a transaction: mostly there are none.
+    Finds the queues in which something is due, without a transaction, because mostly nothing is due.
 
     Args:
         host: This host's clock, used on SQLite; on PostgreSQL the statement reads the server's.
@@ -135,7 +135,7 @@ def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]
 
 
 def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list[Delivery]:
-    """Lock and return rows, always in the same order, so that there is no deadlock."""
+    """Lock and return rows, always in the same order to prevent deadlocks."""
     statement = (
         sa.select(deliveries)
         .where(_columns.kind == kind, _columns.subject.in_(subjects))

@@ -35,7 +35,7 @@ _SHORTEST = 0.001
 _FAILURES = (OSError, HTTPException, HTTPError, ValueError)
 
 CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
-"""Return the addresses of a host that may be used. Raises `NotSentError` if there are none."""
+"""Return the addresses of a host that may be used. Raises `NotSentError` if none may."""
 
 
 class ExchangeError(Exception):
@@ -104,7 +104,7 @@ def exchange(
 
     Raises:
         NotSentError: No connection was established.
-        ExchangeError: There is no response within the deadline and the size limit.
+        ExchangeError: No response arrived within the deadline and the size limit.
     """
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -1,5 +1,5 @@
 """
-The calls to Stream's server API, one function each.
+The calls to Stream's server API, one function per call.
 
 `responses` contains the meaning of a response. The token that a call carries never leaves `wire`.
 """
@@ -152,7 +152,7 @@ class StreamApi:
         Find existing users; `user_ids_in` reads the response.
 
         Args:
-            user_ids: At most as many as `fitting_ids` returns.
+            user_ids: IDs, no more than `fitting_ids` returns.
         """
         payload = {
             "filter_conditions": {"id": {"$in": list(user_ids)}},

@@ -34,7 +34,7 @@ class CallStatus(StrEnum):
         KEY_REFUSED: Stream does not accept the key pair.
         REFUSED: Stream does not accept the content of the request.
         ABSENT: Stream does not have the user.
-        NOT_ATTEMPTED: There was no call.
+        NOT_ATTEMPTED: Stream was not called.
     """
 
     DONE = "done"

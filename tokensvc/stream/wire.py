@@ -1,7 +1,7 @@
 """
 One request to Stream with the server token.
 
-The server token is an admin credential that never expires. It is made here, sent in one header of
+The server token is an admin credential that never expires. This module makes it and sends it in one header of
 one request to the configured host, and is in no return value, error or log. Redirects are not
 followed, because the token would go with them.
 """
@@ -60,7 +60,7 @@ def send(
         body: JSON body.
 
     Raises:
-        ExchangeError: There is no valid response; `NotSentError` if nothing was sent.
+        ExchangeError: No valid response arrived; `NotSentError` if nothing was sent.
     """
     parameters = urlencode({"api_key": key.api_key, **(query or {})})
     payload = None if body is None else json.dumps(body).encode("utf-8")
