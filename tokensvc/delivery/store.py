@@ -92,7 +92,7 @@ def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> Strea
 
 class DueQueues:
     """
-    Finds the queues in which something is due, without a transaction, because mostly nothing is due.
+    Finds the queues in which something is due. Mostly nothing is: it needs no transaction.
 
     Args:
         host: This host's clock, used on SQLite; on PostgreSQL the statement reads the server's.

@@ -1,9 +1,9 @@
 """
 One request to Stream with the server token.
 
-The server token is an admin credential that never expires. This module makes it and sends it in one header of
-one request to the configured host, and is in no return value, error or log. Redirects are not
-followed, because the token would go with them.
+The server token is an admin credential that never expires. This module makes it and sends it in one
+header of one request to the configured host. It is in no return value, error or log. Redirects are
+not followed, because the token would go with them.
 """
 
 import hmac
