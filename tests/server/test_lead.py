@@ -11,7 +11,7 @@ from tokensvc.server.lead import PATIENCE, Lead, Member, Role
 
 
 class FakeMember(Member[int]):
-    """A thread that does not exist: waking it makes it the leader at once."""
+    """A thread that does not exist: waking it makes it the leader."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Threads(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 20))
     def wait(self, index: int) -> None:
-        """Let a running thread wait: another one leads then. A leader without a job goes on."""
+        """Make a running thread wait: another one leads then. A leader without a job continues."""
         running = [member for member in self.members if member.running is not None]
         if running:
             member = running[index % len(running)]

@@ -1,4 +1,4 @@
-"""The loop over real sockets: who waits for whom, and in which order responses come."""
+"""The loop over real sockets: which request waits for which, and the order of responses."""
 
 import contextlib
 import socket
@@ -31,7 +31,7 @@ def slow_reader(server: Server, data: bytes) -> socket.socket:
 @pytest.mark.sec(65)
 @pytest.mark.parametrize("part", PARTS)
 def test_unfinished_requests_hold_no_thread(server: Server, part: str) -> None:
-    """A request is answered while 64 clients send theirs a byte at a time."""
+    """Other requests get responses while 64 clients send theirs one byte at a time."""
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(server.connect(PARTS[part])) for _ in range(64)]
         for _ in range(3):
@@ -43,7 +43,7 @@ def test_unfinished_requests_hold_no_thread(server: Server, part: str) -> None:
 
 @pytest.mark.sec(65)
 def test_clients_that_do_not_read_hold_no_thread(server: Server) -> None:
-    """Nor do they get a second response before the first has gone."""
+    """They get no second response before the first has gone."""
     with contextlib.ExitStack() as stack:
         for _ in range(8):
             stack.enter_context(slow_reader(server, get(b"/large") * 40))
@@ -78,7 +78,7 @@ def test_reader_that_is_slow_gets_the_whole_response(server: Server) -> None:
 
 @pytest.mark.sec(65)
 @pytest.mark.parametrize("path", [b"/wait", b"/spin"])
-def test_a_request_that_waits_does_not_stop_the_loop(server: Server, path: bytes) -> None:
+def test_waiting_request_does_not_stop_the_loop(server: Server, path: bytes) -> None:
     """Announced by `may_block()` or found by the watchdog, a wait passes the lead on."""
     (waiting,) = server.occupy(1, path)
     with waiting, server.connect(get(b"/other")) as sock:
@@ -147,7 +147,7 @@ def test_new_connection_closes_the_one_that_sends_its_request_for_longest(server
         assert receive(socks[-1]).status == 200
 
 
-def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_get_responses_in_order(server: Server) -> None:
     """A request that waits holds back those that follow it on its connection."""
     requests = [get(b"/wait"), get(b"/second"), get(b"/third", b"Connection: close")]
     with server.connect(b"".join(requests)) as sock:
@@ -159,7 +159,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 
 def test_stop_loses_no_request_that_was_received(server: Server) -> None:
-    """Those that run, that are queued and that idle clients send still are answered."""
+    """Running requests, queued ones, and those that idle clients still send get responses."""
     with contextlib.ExitStack() as stack:
         idle = stack.enter_context(server.connect(get(b"/first")))
         assert receive(idle).headers["Connection"] == "keep-alive"

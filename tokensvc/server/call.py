@@ -70,7 +70,7 @@ class Disagreement(ParseException):  # type: ignore[misc]  # gunicorn is untyped
 
 
 _REFUSED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
-    RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly: send it at once."),
+    RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly."),
     NoThread: (HTTPStatus.SERVICE_UNAVAILABLE, "The service is busy. Retry after `Retry-After`."),
     LimitRequestLine: (HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
     LimitRequestHeaders: (
@@ -80,9 +80,9 @@ _REFUSED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     ExpectationFailed: (HTTPStatus.EXPECTATION_FAILED, "`Expect` may only be 100-continue."),
     UnsupportedTransferCoding: (
         HTTPStatus.NOT_IMPLEMENTED,
-        "The only transfer coding here is chunked.",
+        "The only supported transfer coding is chunked.",
     ),
-    ForbiddenProxyRequest: (HTTPStatus.FORBIDDEN, "The PROXY protocol is not spoken here."),
+    ForbiddenProxyRequest: (HTTPStatus.FORBIDDEN, "The PROXY protocol is not supported."),
 }
 _MALFORMED = (HTTPStatus.BAD_REQUEST, "This is not well-formed HTTP/1.1 (RFC 9112).")
 _INTERNAL = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
@@ -101,7 +101,7 @@ class _Settings:
 
 
 class _Memory(Unreader):  # type: ignore[misc]  # gunicorn is untyped
-    """The bytes of one request, and no more."""
+    """Exactly the bytes of one request."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -295,7 +295,7 @@ def _record(status: int, code: Code, request_id: str, client: Any, error: Except
     metrics.count_request("unmatched", "other", str(status), 0.0)
     metrics.count_refusal(code)
     is_internal = code is Code.INTERNAL_ERROR
-    # The class of a parse error and no more: its text quotes the request, credential included.
+    # Only the class of a parse error: its text quotes the request with its credential.
     (_log.error if is_internal else _log.info)(
         "request",
         request_id=request_id,

@@ -28,7 +28,7 @@ from tokensvc.server.loop import Loop
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
 _OTHER_FILES = 200
-"""Open files that are no connections of clients."""
+"""Open files other than client connections."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
             count=self._count,
         )
         blocking.set_hook(self._may_block)
-        # One more than requests at once: one leads while the others wait.
+        # One more than simultaneous requests: one thread leads while the others wait.
         threads = [
             threading.Thread(target=self._serve, name=f"serve-{number}", daemon=True)
             for number in range(self.cfg.threads + 1)
@@ -102,7 +102,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
                 elif member.job is not None:
                     self._loop.run(member.job)
         except Exception:  # noqa: BLE001 - logged, and the worker ends
-            # Without a leader nobody serves: the master starts another worker.
+            # Without a leader no client is served: the master must start another worker.
             _log.exception("worker_thread_failed")
             self._has_failed = True
         self._wake()
