@@ -33,10 +33,7 @@ from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see a
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
 from tokensvc.server.logger import PropagatingLogger  # noqa: E402 - see above
-from tokensvc.server.worker import ProblemWorker  # noqa: E402 - see above
-
-_KEEPALIVE = 75
-"""Seconds. Load balancers close idle connections after 60; closing first would break requests."""
+from tokensvc.server.worker import LoopWorker  # noqa: E402 - see above
 
 
 class _Master:
@@ -58,12 +55,13 @@ _metrics_bind = _settings.metrics.bind
 bind = [_settings.bind, _metrics_bind] if _metrics_bind else [_settings.bind]
 workers = _settings.workers
 threads = _settings.threads
-worker_class = ProblemWorker
+worker_class = LoopWorker
 logger_class = PropagatingLogger
 loglevel = _settings.log.level
 proc_name = "tokensvc"
-keepalive = _KEEPALIVE
-graceful_timeout = 30
+worker_connections = _settings.max_connections
+keepalive = _settings.keep_alive
+graceful_timeout = _settings.stop_timeout
 timeout = 30
 limit_request_line = 8190  # a reason of 500 characters needs up to 6000 in a query
 limit_request_fields = 64

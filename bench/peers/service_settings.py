@@ -8,8 +8,6 @@ import json
 from typing import Any
 
 from gunicorn.config import KNOWN_SETTINGS
-from gunicorn.util import load_class
-from gunicorn.workers.gthread import ThreadWorker
 
 from tokensvc import gunicorn_conf
 
@@ -18,8 +16,6 @@ _OF_THE_SERVICE = {"bind", "logger_class", "proc_name", "wsgi_app"}
 
 def plain_settings() -> dict[str, Any]:
     """Give the settings that are values; hooks and classes of the service stay with it."""
-    if not issubclass(load_class(gunicorn_conf.worker_class), ThreadWorker):
-        raise TypeError("the service runs on another class of worker than the peers would")
     settings: dict[str, Any] = {"worker_class": "gthread"}
     for setting in KNOWN_SETTINGS:
         value = getattr(gunicorn_conf, setting.name, None)

@@ -13,7 +13,7 @@ from testing.raw import MARKER, connect, converse, parse, read_to_end
 from testing.service import ROOT, Service, running_service
 from tests.security.test_http_smuggling import check_problem
 
-MORE_THAN_THREADS = 40
+MORE_THAN_THREADS = 64
 """Clients: more than the threads of the service's worker."""
 
 
@@ -138,8 +138,6 @@ SLOW = {
     "half a long head": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X: a\r\n" * 9000,
     "half a body": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 100") + b"{",
     "half a long body": head(b"POST /v1/token HTTP/1.1", b"Content-Length: 16384") + b" " * 16383,
-}
-SLOW_IN_A_THREAD = {
     "no body after 100": head(
         b"POST /v1/token HTTP/1.1", b"Content-Length: 100", b"Expect: 100-continue"
     ),
@@ -157,9 +155,9 @@ SLOW_IN_A_THREAD = {
 @contextlib.contextmanager
 def service_with_deadlines(folder: Path, seconds: float) -> Iterator[Service]:
     (folder / "sitecustomize.py").write_text(
-        "from tokensvc.server import request_reader as reader\n"
-        f"reader.READ_SECONDS = reader.THREAD_SECONDS = {seconds}\n"
-        f"reader.SEND_SECONDS = reader.LINGER_SECONDS = {seconds}\n"
+        "from tokensvc.server import connection\n"
+        f"connection.HEAD_SECONDS = connection.BODY_SECONDS = {seconds}\n"
+        f"connection.SEND_SECONDS = connection.LINGER_SECONDS = {seconds}\n"
     )
     with running_service(folder, PYTHONPATH=f"{folder}:{ROOT}") as running:
         yield running
@@ -172,15 +170,61 @@ def patient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servic
         yield running
 
 
-@pytest.mark.sec(51)
+def check_others_are_served(service: Service) -> None:
+    """Fail unless other clients get responses, one of them from behind the parser."""
+    client = Client(service.base_url)
+    assert client.get("/healthz").status == 200
+    assert client.get("/v1/token").code == "credentials_missing"
+
+
+@pytest.mark.sec(51, 65)
 @pytest.mark.parametrize("case", SLOW)
 def test_unfinished_requests_occupy_no_thread(patient_service: Service, case: str) -> None:
-    """More of them than threads do not delay a complete request."""
+    """More unfinished requests than threads do not delay a whole one, nor does another byte."""
+    with contextlib.ExitStack() as stack:
+        socks = [
+            stack.enter_context(connect(patient_service.base_url)) for _ in range(MORE_THAN_THREADS)
+        ]
+        for sock in socks:
+            sock.sendall(SLOW[case])
+        check_others_are_served(patient_service)
+        for sock in socks:
+            sock.sendall(SLOW[case][:1] and b" ")
+        check_others_are_served(patient_service)
+
+
+@pytest.mark.sec(65)
+def test_clients_that_do_not_read_delay_no_others(patient_service: Service) -> None:
+    """Responses that no client reads delay no other client."""
+    host, _, port = patient_service.base_url.removeprefix("http://").partition(":")
     with contextlib.ExitStack() as stack:
         for _ in range(MORE_THAN_THREADS):
-            sock = stack.enter_context(connect(patient_service.base_url))
-            sock.sendall(SLOW[case])
-        assert Client(patient_service.base_url).get("/healthz").status == 200
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect((host, int(port)))
+            sock.sendall(head(b"GET /openapi.yaml HTTP/1.1") * 40)
+        check_others_are_served(patient_service)
+
+
+@pytest.mark.sec(65)
+@pytest.mark.parametrize("silent", [1, 30])
+def test_idle_connections_do_not_stop_new_ones(tmp_path: Path, silent: int) -> None:
+    """At the limit of connections, each new one closes the one that is idle for longest."""
+    limit = 50
+    with (
+        running_service(tmp_path, TOKENSVC_MAX_CONNECTIONS=str(limit)) as crowded,
+        contextlib.ExitStack() as stack,
+    ):
+        socks = [stack.enter_context(connect(crowded.base_url)) for _ in range(limit)]
+        for sock in socks:
+            sock.sendall(head())
+            assert b" 200 OK" in sock.recv(4096)
+        for _ in range(silent):
+            stack.enter_context(connect(crowded.base_url))
+        check_others_are_served(crowded)
+        assert socks[0].recv(1) == b""
+        socks[-1].sendall(head())
+        assert b" 200 OK" in socks[-1].recv(4096)
 
 
 @pytest.mark.sec(51)
@@ -230,29 +274,6 @@ def hasty_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]
 
 
 @pytest.mark.sec(51)
-@pytest.mark.parametrize("case", SLOW_IN_A_THREAD)
-def test_slow_bodies_delay_others_for_a_limited_time(hasty_service: Service, case: str) -> None:
-    """More of them than threads delay a complete request, but only until their deadline."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(MORE_THAN_THREADS):
-            sock = stack.enter_context(connect(hasty_service.base_url))
-            sock.sendall(SLOW_IN_A_THREAD[case])
-        assert Client(hasty_service.base_url).get("/healthz").status == 200
-
-
-@pytest.mark.sec(51)
-def test_clients_that_do_not_read_delay_others_for_a_limited_time(hasty_service: Service) -> None:
-    with contextlib.ExitStack() as stack:
-        for _ in range(MORE_THAN_THREADS):
-            sock = stack.enter_context(socket.socket())
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            host, _, port = hasty_service.base_url.removeprefix("http://").partition(":")
-            sock.connect((host, int(port)))
-            sock.sendall(head(b"GET /docs HTTP/1.1") * 100)
-        assert Client(hasty_service.base_url).get("/healthz").status == 200
-
-
-@pytest.mark.sec(51)
 @pytest.mark.parametrize(
     ("case", "status"),
     [
@@ -265,7 +286,7 @@ def test_clients_that_do_not_read_delay_others_for_a_limited_time(hasty_service:
 def test_late_request_gets_a_problem_and_ends_the_connection(
     hasty_service: Service, case: str, status: int
 ) -> None:
-    (response,) = converse(hasty_service.base_url, {**SLOW, **SLOW_IN_A_THREAD}[case])
+    (response,) = converse(hasty_service.base_url, SLOW[case])
     assert response.status == status
     check_problem(response)
 

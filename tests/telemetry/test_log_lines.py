@@ -91,6 +91,25 @@ def test_closed_or_full_log_fails_no_request() -> None:
     os.close(writer)
 
 
+@pytest.mark.sec(65)
+def test_pipe_that_nothing_reads_stops_no_thread() -> None:
+    """Lines are dropped, and counted once the pipe is read again; each line stays whole."""
+    reader, writer = os.pipe()
+    with caught_log():
+        logging.configure(LogSettings(format="json"), fd=writer)
+        for number in range(100):
+            LOG.info("something", number=number, detail="x" * 10_000)
+        kept = os.read(reader, 2**20).count(b"\n")
+        LOG.info("something else")
+        *_, last, dropped = map(json.loads, filter(None, os.read(reader, 2**20).splitlines()))
+        assert os.get_blocking(writer)
+    os.close(reader)
+    os.close(writer)
+    assert last["event"] == "something else"
+    assert (dropped["event"], dropped["count"]) == ("log_lines_dropped", 100 - kept)
+    assert 0 < kept < 100
+
+
 def test_auto_format_is_text_on_a_terminal() -> None:
     """Otherwise it is JSON."""
     leader, terminal = os.openpty()

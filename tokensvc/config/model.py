@@ -168,6 +168,26 @@ class Settings(BaseModel):
     threads: int = Field(
         default=4, ge=1, le=64, description="Number of simultaneous requests per worker process."
     )
+    max_connections: int = Field(
+        default=1000,
+        ge=10,
+        le=100_000,
+        description="Number of open connections per worker process; at the limit, a new one closes "
+        "the one that is idle for longest.",
+    )
+    keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds after which an idle connection is closed: more than the idle timeout "
+        "of a load balancer.",
+    )
+    stop_timeout: int = Field(
+        default=30,
+        ge=1,
+        le=3600,
+        description="Seconds that a worker process which stops has for its last requests.",
+    )
     database_url: DatabaseUrl = Field(
         default=SecretStr("sqlite:///var/tokensvc.db"),
         description="`sqlite:///path` for one host, `postgresql://…` for several.",

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
+from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.failures import is_unavailability, unavailable
@@ -156,6 +157,8 @@ class Database:
         return self._connect(first)
 
     def _connect(self, first: str) -> sa.Connection:
+        if self.dialect == "postgresql" or first == self._begin:
+            may_block()
         connection = self._engine.connect()
         try:
             connection.exec_driver_sql(first)

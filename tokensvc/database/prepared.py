@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.core.blocking import may_block
 from tokensvc.database.failures import is_unavailability, unavailable
 
 
@@ -25,16 +26,19 @@ class ReadConnections:
         is_disconnected: Function that returns whether a connection was disconnected before use.
     """
 
-    __slots__ = ("_engine", "_idle", "give_back", "is_disconnected")
+    __slots__ = ("_engine", "_idle", "_is_remote", "give_back", "is_disconnected")
 
     def __init__(self, engine: sa.Engine, is_disconnected: Callable[[Any], bool]) -> None:
         self._engine = engine
+        self._is_remote = engine.dialect.name == "postgresql"
         self._idle: list[Any] = []
         self.give_back = self._idle.append
         self.is_disconnected = is_disconnected
 
     def take(self) -> Any:
         """Return the connection used last, or a new one. Call `give_back` or close it."""
+        if self._is_remote:
+            may_block()
         try:
             return self._idle.pop()
         except IndexError:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
 
 
@@ -22,6 +23,7 @@ class _PendingFetch:
 
     def wait(self) -> bool:
         """Wait for the end, at most until the time-out; return whether the fetch has ended."""
+        may_block()
         return self.done.wait(max(0.0, self._deadline - time.monotonic()))
 
 

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
 from tokensvc.limits.rules import Decision, Rate
 from tokensvc.telemetry import metrics
@@ -80,6 +81,7 @@ class RedisStore:
             metrics.count_limiter_fallback()
             return None
         arguments = [rate.period, rate.limit, int(count)]
+        may_block()
         try:
             allowed, backlog = self._gcra([_KEY_PREFIX + key], arguments)
         except RedisError as error:

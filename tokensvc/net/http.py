@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
+from tokensvc.core.blocking import may_block
 from tokensvc.net.addresses import Address
 
 _CHUNK_BYTES = 65536
@@ -106,6 +107,7 @@ def exchange(
         NotSentError: No connection was established.
         ExchangeError: No response arrived within the deadline and the size limit.
     """
+    may_block()
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     fields = {"Accept-Encoding": "identity", "Connection": "close", **headers}

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from tokensvc.core.blocking import may_block
+
 CACHE_SECONDS = 1.0
 
 
@@ -76,6 +78,10 @@ class ReadinessProbe:
         database does not occupy every thread.
         """
         cached = self._cached
+        if cached is not None and self._monotonic() - cached[0] < CACHE_SECONDS:
+            return cached[1]
+        if not may_block():
+            return Readiness(State.FAILED) if cached is None else cached[1]
         if cached is None:
             self._refresh.acquire()
         elif not self._refresh.acquire(blocking=False):

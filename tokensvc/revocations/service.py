@@ -12,6 +12,7 @@ from dataclasses import replace
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import masked_reason, record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.blocking import may_block
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
@@ -150,6 +151,7 @@ class Revocations:
         """
         if not self._wait_slots.acquire(blocking=False):
             return None
+        may_block()
         try:
             deadline = time.monotonic() + seconds
             state = self.state(target)

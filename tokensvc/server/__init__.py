@@ -1,6 +1,36 @@
 """
-The gunicorn worker, its reader of requests and its log.
+The gunicorn worker: one loop for all connections of a process, and gunicorn's log.
 
-Everything that subclasses gunicorn's classes or uses its private names is here. Checked with
-gunicorn 27.
+Only this package subclasses gunicorn's classes and uses its private names. `GUNICORN_NAMES` lists
+each, so that a test shows what a new version of gunicorn changes. Checked with gunicorn 27.
 """
+
+GUNICORN_NAMES = {
+    "gunicorn.SERVER": None,
+    "gunicorn.glogging.Logger": ("cfg",),
+    "gunicorn.glogging.Logger._set_handler": ("self", "log", "output", "fmt", "stream"),
+    "gunicorn.http.body.ChunkedReader": ("req", "unreader"),
+    "gunicorn.http.body.ChunkedReader.read": ("self", "size"),
+    "gunicorn.http.body.LengthReader": ("unreader", "length"),
+    "gunicorn.http.body.LengthReader.read": ("self", "size"),
+    "gunicorn.http.errors.ConfigurationProblem": ("info",),
+    "gunicorn.http.errors.ExpectationFailed": ("expect",),
+    "gunicorn.http.errors.ForbiddenProxyRequest": ("host",),
+    "gunicorn.http.errors.InvalidResponseHeader": ("hdr", "req"),
+    "gunicorn.http.errors.InvalidResponseHeaderName": ("hdr",),
+    "gunicorn.http.errors.LimitRequestHeaders": ("msg",),
+    "gunicorn.http.errors.LimitRequestLine": ("size", "max_size"),
+    "gunicorn.http.errors.NoMoreData": ("buf",),
+    "gunicorn.http.errors.ParseException": None,
+    "gunicorn.http.errors.UnsupportedTransferCoding": ("hdr",),
+    "gunicorn.http.message.Request": ("cfg", "unreader", "peer_addr", "req_number"),
+    "gunicorn.http.message.Request.should_close": ("self",),
+    "gunicorn.http.unreader.Unreader": (),
+    "gunicorn.http.unreader.Unreader.chunk": ("self", "size_hint"),
+    "gunicorn.http.unreader.Unreader.take_buffered": ("self",),
+    "gunicorn.http.wsgi.base_environ": ("cfg",),
+    "gunicorn.workers.base.Worker": ("age", "ppid", "sockets", "app", "timeout", "cfg", "log"),
+    "gunicorn.workers.base.Worker.notify": ("self",),
+    "gunicorn.workers.base.Worker.run": ("self",),
+}
+"""Name and parameters of what is used of gunicorn; None for a constant."""

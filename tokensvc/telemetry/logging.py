@@ -11,8 +11,11 @@ import json
 import logging
 import os
 import re
+import select
+import stat
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -29,6 +32,8 @@ from tokensvc.telemetry.redaction import mask, redact_fields
 from tokensvc.telemetry.settings import LogSettings
 
 STDERR: Final = 2
+WRITE_SECONDS: Final = 0.1
+"""Time limit for the reader of a full pipe."""
 MAX_TRACEBACK: Final = 16_384
 """Characters that are kept at the end of a traceback."""
 
@@ -54,10 +59,11 @@ def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_
     """
     as_json = settings.format == "json" or (settings.format == "auto" and not os.isatty(fd))
     level = _LEVELS[settings.level.upper()]
+    writer = _Writer(fd)
     structlog.configure(
         processors=[_Line(_json if as_json else _text, clock)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Writer(fd),
+        logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_Bridge()], level=level, force=True)
@@ -69,20 +75,55 @@ def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_
 
 
 class _Writer:
-    """Writer of a line with one system call, so that lines of several processes never mix."""
+    """
+    Writer of a line with one system call, so that lines of several processes never mix.
+
+    A pipe that nothing reads delays one line by `WRITE_SECONDS`. Later lines are dropped until it
+    is read again; then a line has their number.
+    """
 
     def __init__(self, fd: int) -> None:
-        self._fd = fd
+        self._fd = _without_blocking(fd)
+        if self._fd != fd:
+            weakref.finalize(self, os.close, self._fd)
+        self._is_full = False
+        self._has_cut = False
+        self._dropped = 0
 
     def write(self, line: bytes) -> None:
+        rest = b"\n" + line if self._has_cut else line
         # A full disk or a closed pipe must not fail the request.
         with contextlib.suppress(OSError):
-            written = os.write(self._fd, line)
-            while written < len(line):
-                line = line[written:]
-                written = os.write(self._fd, line)
+            while rest:
+                try:
+                    rest = rest[os.write(self._fd, rest) :]
+                except BlockingIOError:
+                    if self._is_full or not _has_room(self._fd):
+                        self._is_full = True
+                        self._has_cut |= len(rest) < len(line)
+                        self._dropped += 1
+                        return
+        self._has_cut = False
+        self._is_full = False
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            _log.warning("log_lines_dropped", count=dropped)
 
     debug = info = warning = error = critical = write
+
+
+def _without_blocking(fd: int) -> int:
+    """Open a pipe once more: a flag on `fd` itself would also change other processes' writes."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return fd
+
+
+def _has_room(fd: int) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    return bool(poller.poll(WRITE_SECONDS * 1000))
 
 
 class _Line:

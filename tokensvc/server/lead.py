@@ -1,0 +1,176 @@
+"""
+Which thread reads from the clients: one leads, and passes the lead on before it waits.
+
+The leader polls, reads, and itself runs the request that it has read: no other thread has to wake
+up for it. Before a wait (`give_up`), or after `PATIENCE` (`watch`), an idle thread becomes the
+leader. The last free thread runs no request, so that there is always a leader; it queues them.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+PATIENCE = 0.005
+"""Seconds for which a request may hold the lead."""
+
+Job = TypeVar("Job")
+
+
+class Role(Enum):
+    """What a thread does next."""
+
+    LEAD = auto()
+    RUN = auto()
+    WAIT = auto()
+    STOP = auto()
+
+
+class Member(Generic[Job]):
+    """
+    A thread that can lead.
+
+    Attributes:
+        job: The queued job to run, in the role `RUN`.
+    """
+
+    __slots__ = ("_turn", "job")
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self._turn = threading.Lock()
+        self._turn.acquire()
+
+    def wait(self) -> None:
+        """Sleep until `wake` was called."""
+        self._turn.acquire()
+
+    def wake(self) -> None:
+        """End the sleep."""
+        self._turn.release()
+
+
+class Lead(Generic[Job]):
+    """
+    The lead, the idle threads and the queue of jobs without a thread.
+
+    Args:
+        wake_watchdog: Is called when `watch` must be called again.
+        clock: Seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self, wake_watchdog: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._wake_watchdog = wake_watchdog
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._leader: Member[Job] | None = None
+        self._idle: list[Member[Job]] = []
+        self._queue: deque[Job] = deque()
+        self._started: float | None = None  # when the leader began to run a job
+        self._is_watched = False
+        self._has_stopped = False
+
+    def claim(self, member: Member[Job]) -> Role:
+        """Sleep until there is something to do, and return it: never `WAIT`."""
+        role = self.join(member)
+        if role is not Role.WAIT:
+            return role
+        member.wait()
+        return Role.STOP if self._has_stopped else Role.LEAD
+
+    def join(self, member: Member[Job]) -> Role:
+        """Return what a thread without a job does; in the role `WAIT` it must call `wait`."""
+        with self._mutex:
+            if self._has_stopped:
+                return Role.STOP
+            if self._queue:
+                member.job = self._queue.popleft()
+                return Role.RUN
+            if self._leader is None:
+                self._leader = member
+                return Role.LEAD
+            self._idle.append(member)
+            return Role.WAIT
+
+    def begin(self, job: Job) -> bool:
+        """
+        Return whether the leader runs the job now; else the job was queued.
+
+        Only the leader may call it. It calls `end` after the job.
+        """
+        with self._mutex:
+            if not self._idle:
+                self._queue.append(job)
+                return False
+            self._started = self._clock()
+            if self._is_watched:
+                return True
+            self._is_watched = True
+        self._wake_watchdog()
+        return True
+
+    def end(self, member: Member[Job]) -> bool:
+        """Return whether the thread is still the leader after its job."""
+        with self._mutex:
+            if self._leader is not member:
+                return False
+            self._started = None
+            return True
+
+    def give_up(self, member: Member[Job]) -> bool:
+        """
+        Pass the lead on if the thread has it.
+
+        Returns:
+            False if it is the leader and no thread can take over.
+        """
+        if self._leader is not member:
+            return True
+        with self._mutex:
+            if self._leader is member:
+                if self._started is None:
+                    return False
+                self._pass_on()
+        return True
+
+    def watch(self) -> float | None:
+        """
+        Pass the lead on if a job has held it for `PATIENCE`.
+
+        Returns:
+            Seconds until the next call is due. None: not before `wake_watchdog`.
+        """
+        with self._mutex:
+            if self._started is None:
+                self._is_watched = False
+                return None
+            remaining = self._started + PATIENCE - self._clock()
+            if remaining <= 0:
+                self._pass_on()
+            return max(remaining, 0.0)
+
+    def withdraw(self, job: Job) -> bool:
+        """Remove a job from the queue; False if a thread has taken it."""
+        with self._mutex:
+            if job not in self._queue:
+                return False
+            self._queue.remove(job)
+            return True
+
+    def stop(self) -> None:
+        """End every thread that is idle or becomes idle."""
+        with self._mutex:
+            self._has_stopped = True
+            idle, self._idle = self._idle, []
+        for member in idle:
+            member.wake()
+
+    def _pass_on(self) -> None:
+        # Not empty: `begin` saw an idle thread, and only this removes one while a job runs.
+        self._leader = self._idle.pop()
+        self._started = None
+        self._leader.wake()
