@@ -295,7 +295,7 @@ def test_exhausted_pool_refuses(database, monkeypatch, request):
 @pytest.mark.sec(25)
 def test_invalid_url_prevents_the_start(url):
     """The text shows valid forms and never the password."""
-    with pytest.raises(StartupError, match=r"^database_url: ") as raised:
+    with pytest.raises(StartupError, match="database_url") as raised:
         Database.open(url, pool_size=1)
     assert "tokensvc:s3cr3t" not in str(raised.value)
     assert raised.value.__cause__ is None or "s3cr3t" not in str(raised.value.__cause__.args[0])
