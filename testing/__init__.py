@@ -1,6 +1,6 @@
 """
-What tests, proofs and the bench share.
+The code that tests, proofs and the bench share.
 
-Owns the HTTP client that validates against the contract, the strict doubles of an identity provider
-and of Stream, and the harnesses that run real parts: the service, PostgreSQL, Redis and commands.
+Contains the HTTP client that checks the contract, strict doubles of an identity provider and of
+Stream, harnesses that run the service, PostgreSQL and commands, and the runs of the proofs.
 """

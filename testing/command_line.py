@@ -16,6 +16,7 @@ from unittest import mock
 import structlog
 from click.testing import CliRunner
 
+from testing.service import settings_environ
 from tokensvc.cli import main
 from tokensvc.telemetry import redaction
 
@@ -26,7 +27,7 @@ STAYING = {"serve", "worker"}
 
 @dataclass
 class Ended:
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -65,9 +66,17 @@ def run_process(
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
+def run_json(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> Any:
+    """Run `tokensvc … --json` with the settings of a service in `folder`. Return the output."""
+    environ = settings_environ(folder, **settings)
+    ended = run_command(folder, environ, *arguments, "--json", stdin=stdin)
+    assert ended.code == 0, ended.err
+    return ended.json
+
+
 @contextlib.contextmanager
 def _own_process_state(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """Give the block what a process starts with, and undo what logging changes in this one."""
+    """Give the block the environment of a new process, and undo the changes of logging."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

@@ -1,4 +1,4 @@
-"""The log of this process, caught in a file and put back as it was."""
+"""The log of this process, captured in a file."""
 
 import json
 import logging as standard_logging
@@ -16,7 +16,7 @@ from tokensvc.telemetry.settings import LogSettings
 
 
 class CaughtLog:
-    """What was written."""
+    """The written log."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -29,7 +29,7 @@ class CaughtLog:
         return self.bytes().decode()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Parse every line: each must be JSON, and end."""
+        """Return the parsed lines. Each must be complete JSON."""
         text = self.text()
         assert text == "" or text.endswith("\n")
         return [json.loads(line) for line in text.splitlines()]
@@ -37,7 +37,7 @@ class CaughtLog:
 
 @contextmanager
 def caught_log(**settings: str) -> Iterator[CaughtLog]:
-    """Configure the log as the service does, into a file; JSON unless said otherwise."""
+    """Configure the log as the service does, into a file and by default as JSON. Restore it."""
     root = standard_logging.getLogger()
     before = (root.handlers[:], root.level, sys.excepthook, threading.excepthook)
     unraisable, concealed = sys.unraisablehook, redaction._secrets

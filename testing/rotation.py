@@ -1,17 +1,12 @@
 """A running service whose Stream keys are rotated over HTTP, beside a Stream that judges tokens."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-import urllib3
-from websockets.sync.client import connect
-
-from testing.command_line import run_command
+from testing.command_line import run_json
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
 from testing.response import Response
@@ -20,33 +15,10 @@ from testing.service import (
     STREAM_API_SECRET,
     Service,
     running_service,
-    settings_environ,
 )
+from testing.service_clients import basic_header
 
 KEYS = "/v1/stream-keys"
-
-
-def command(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> Any:
-    """Run `tokensvc … --json` on the settings of a service in `folder`, and give what it says."""
-    environ = settings_environ(folder, **settings)
-    ended = run_command(folder, environ, *arguments, "--json", stdin=stdin)
-    assert ended.code == 0, ended.err
-    return ended.json
-
-
-def connects(stream: StreamDouble, minted: dict[str, Any]) -> bool:
-    """Connect to Stream as a client does that was built with the answer's key; tell if it may."""
-    user = {"id": minted["user_id"]}
-    query = urlencode(
-        {
-            "json": json.dumps({"user_id": minted["user_id"], "user_details": user}),
-            "api_key": minted["api_key"],
-            "authorization": minted["token"],
-            "stream-auth-type": "jwt",
-        }
-    )
-    with connect(f"{stream.url.replace('http', 'ws', 1)}/connect?{query}") as socket:
-        return "error" not in json.loads(socket.recv())
 
 
 @dataclass
@@ -74,11 +46,6 @@ class World:
         return self.backend.post("/v1/token", json={"user_id": "john", **body})
 
 
-def basic(created: dict[str, Any]) -> dict[str, str]:
-    """Give the header of a client that `tokensvc clients create` has made."""
-    return dict(urllib3.make_headers(basic_auth=f"{created['id']}:{created['secret']}"))
-
-
 @contextlib.contextmanager
 def running_world(folder: Path, **settings: str) -> Iterator[World]:
     with (
@@ -86,8 +53,8 @@ def running_world(folder: Path, **settings: str) -> Iterator[World]:
         running_service(folder, STREAM_BASE_URL=stream.url, **settings) as service,
     ):
         clients = [
-            command(folder, "clients", "create", name, "--scope", scope, "--vouches", **settings)
+            run_json(folder, "clients", "create", name, "--scope", scope, "--vouches", **settings)
             for name, scope in (("ops", "keys:write"), ("backend", "tokens:mint"))
         ]
-        operator, backend = (Client(service.base_url, basic(each)) for each in clients)
+        operator, backend = (Client(service.base_url, basic_header(each)) for each in clients)
         yield World(folder, service, stream, operator, backend)

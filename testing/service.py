@@ -1,4 +1,4 @@
-"""The real service for a test: gunicorn with the shipped configuration, on a socket."""
+"""The real service: gunicorn with the shipped configuration, on a socket."""
 
 import contextlib
 import json
@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,22 @@ from weakref import WeakSet
 
 import urllib3
 
+from testing.waiting import is_available, wait_until
+
 ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "test-api-key"
 STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
 POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
-"""Of the clients: a connection that is kept would hold up a stop for two seconds."""
+"""Pools of clients. An open connection would delay a stop by two seconds."""
 
 
 def free_port() -> int:
     """
-    Give a port that nothing listens on.
+    Return an unused port.
 
-    It is a random one below those that the kernel hands out by itself: else a connection or a
-    double of a test that runs at the same time could take it before the service binds it.
+    The port is below those that the kernel assigns. Otherwise a connection or a double of a test
+    that runs at the same time could use it before the service does.
     """
     while True:
         port = 10_000 + secrets.randbelow(22_000)  # hypothesis seeds random
@@ -41,9 +42,11 @@ def free_port() -> int:
 
 def settings_environ(folder: Path, **more: str) -> dict[str, str]:
     """
-    Give the environment of a service on SQLite in `folder`; `more` adds or overrides.
+    Return the environment of a service with an SQLite database in `folder`.
 
-    It does not call Stream: what is about deliveries gives it a double and turns them on.
+    Args:
+        folder: Folder of the database.
+        more: Further variables. Without them the service does not deliver to Stream.
     """
     return {
         "PATH": os.environ["PATH"],
@@ -67,16 +70,33 @@ class Service:
     log_path: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Give what it has logged, parsed: every line is JSON."""
+        """Return the parsed lines of the log. Every line must be JSON."""
         return [json.loads(line) for line in self.log_path.read_text().splitlines()]
 
     def worker_pids(self) -> list[int]:
-        """Give the process ids of the gunicorn workers."""
+        """Return the process IDs of the gunicorn workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
 
+    def reload(self) -> None:
+        """Send HUP and wait until new workers respond."""
+        before = self.worker_pids()
+        self.process.send_signal(signal.SIGHUP)
+        self.wait_for_new_workers(before)
+
+    def wait_for_new_workers(self, before: list[int]) -> None:
+        """Wait until other workers than those in `before` respond."""
+
+        def are_new() -> bool:
+            assert self.process.poll() is None, self.log_path.read_text()
+            pids = self.worker_pids()
+            return len(pids) == len(before) and not {*pids} & {*before}
+
+        wait_until(are_new, "new workers have started")
+        wait_until(lambda: is_available(f"{self.base_url}/healthz"), "new workers respond")
+
     def stop(self) -> int:
-        """Stop it gracefully and give its exit status."""
+        """Stop the service gracefully. Return its exit status."""
         for pool in list(POOLS):
             pool.clear()
         if self.process.poll() is None:
@@ -84,7 +104,7 @@ class Service:
         return self.process.wait(timeout=START_TIMEOUT)
 
     def kill(self) -> None:
-        """End the master and its workers at once, as a crash would."""
+        """Kill the master and its workers, as a crash does."""
         for pid in (self.process.pid, *self.worker_pids()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -93,7 +113,7 @@ class Service:
 
 @contextlib.contextmanager
 def running_service(folder: Path, **settings: str) -> Iterator[Service]:
-    """Run the service until the block ends. `settings` are environment variables."""
+    """Run the service until the block ends. See `start_service`."""
     service = start_service(folder, **settings)
     try:
         yield service
@@ -106,8 +126,8 @@ def start_service(folder: Path, **settings: str) -> Service:
     Start the service and wait until it is ready.
 
     Args:
-        folder: Takes the database and the log.
-        settings: Environment variables beside those of `settings_environ`.
+        folder: Folder of the database and the log.
+        settings: Environment variables in addition to those of `settings_environ`.
     """
     bind = f"127.0.0.1:{free_port()}"
     environ = settings_environ(
@@ -127,27 +147,19 @@ def start_service(folder: Path, **settings: str) -> Service:
         )
     service = Service(f"http://{environ['TOKENSVC_BIND']}", process, log_path)
     try:
-        _wait_until_ready(service)
-    except BaseException:
+        wait_until_ready(process, f"{service.base_url}/healthz")
+    except BaseException as error:
         process.kill()
+        error.add_note(log_path.read_text())
         raise
     return service
 
 
-def _wait_until_ready(service: Service) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if service.process.poll() is not None:
-            break
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            answer = urllib3.request(
-                "GET",
-                f"{service.base_url}/healthz",
-                headers={"Connection": "close"},
-                retries=False,
-                timeout=2.0,
-            )
-            if answer.status == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"the service did not start:\n{service.log_path.read_text()}")
+def wait_until_ready(process: subprocess.Popen[Any], url: str) -> None:
+    """Wait until a URL of a process responds with 200. Fail if the process ends."""
+
+    def is_ready() -> bool:
+        assert process.poll() is None, f"the process ended with {process.returncode}"
+        return is_available(url)
+
+    wait_until(is_ready, f"{url} is available", START_TIMEOUT)

@@ -1,6 +1,6 @@
 """Service clients for tests, created as an operator creates them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -37,6 +37,11 @@ def basic(client: NewServiceClient, secret: str | None = None) -> dict[str, str]
     """Return the header of a client's credentials, with its first secret by default."""
     presented = client.secret if secret is None else secret
     return dict(urllib3.make_headers(basic_auth=f"{client.id}:{presented}"))
+
+
+def basic_header(created: Mapping[str, Any]) -> dict[str, str]:
+    """Return the header of a client in the output of `tokensvc clients create`."""
+    return dict(urllib3.make_headers(basic_auth=f"{created['id']}:{created['secret']}"))
 
 
 def refusal_of(action: Callable[..., Any], *args: Any, **options: Any) -> Refusal:

@@ -1,48 +1,42 @@
-"""What a person would type: lines for a shell, `make run`, a service of one's own."""
+"""Commands that a person types: shell scripts, `make run`, and other services."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import urllib3
+from testing.service import ROOT, START_TIMEOUT, wait_until_ready
 
-from testing.service import ROOT
-
-START_SECONDS = 30.0
 DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
-"""What `make run` runs."""
+"""Command of `make run`."""
 
 _THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}
-"""Wherever the environment was installed from."""
 _LAST_LINE = "Ctrl-C stops the service.\n"
-CURL_STAND_IN = Path(__file__).parent / "doubles" / "curl.py"
+_CURL = Path(__file__).parent / "doubles" / "curl.py"
 
 
 def path_with_curl(folder: Path) -> str:
     """
-    Give a PATH on which `curl` is.
+    Return a PATH that contains `curl`.
 
-    The real one where the machine has it; else a stand-in for the few options that we print, since
-    the tests need no more than Python and make.
+    A machine without curl gets a replacement, because the tests must need only Python and make.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     if shutil.which("curl", path=path):
         return path
     script = folder / "bin" / "curl"
     script.parent.mkdir(exist_ok=True)
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{CURL_STAND_IN}" "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_CURL}" "$@"\n')
     script.chmod(0o755)
     return f"{script.parent}{os.pathsep}{path}"
 
 
 def run_shell(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as a person would who stands in `folder`; the first failure ends it."""
+    """Run a script in `folder`. The first failure ends it."""
     return subprocess.run(
         ["sh", "-eu", "-c", script],
         cwd=folder,
@@ -58,7 +52,7 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
 def make_run(
     folder: Path, bind: str, **environ: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Give the process and what it printed, once it has printed all."""
+    """Yield the process and its output, as soon as the output is complete."""
     with subprocess.Popen(
         [*DEVELOPMENT, "--bind", bind],
         cwd=folder,
@@ -82,29 +76,11 @@ def make_run(
 def running(
     command: Sequence[str | Path], base_url: str, cwd: Path, **environ: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a service, and give its process once it is ready. It is gone when the block ends."""
+    """Run a service until the block ends. Yield its process as soon as it is ready."""
     process = subprocess.Popen(command, cwd=cwd, env=environ, stderr=subprocess.DEVNULL)
     try:
-        _wait_until_ready(process, base_url)
+        wait_until_ready(process, f"{base_url}/readyz")
         yield process
     finally:
         process.terminate()
-        process.wait(START_SECONDS)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], base_url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"it ended with {process.returncode}"
-        with suppress(urllib3.exceptions.HTTPError):
-            answer = urllib3.request(
-                "GET",
-                f"{base_url}/readyz",
-                headers={"Connection": "close"},
-                retries=False,
-                timeout=2.0,
-            )
-            if answer.status == 200:
-                return
-        time.sleep(0.05)
-    raise AssertionError("it did not get ready")
+        process.wait(START_TIMEOUT)

@@ -55,13 +55,26 @@ def call(
 
 
 def dial(
-    stream: StreamDouble, token: str, *, user: dict[str, Any] | None = None
+    stream: StreamDouble,
+    token: str,
+    *,
+    api_key: str = KEY,
+    user_id: str = "john",
+    user: dict[str, Any] | None = None,
 ) -> ClientConnection:
-    user = {"id": "john", "name": "John"} if user is None else user
+    """Connect to Stream as a client does."""
+    user = {"id": user_id, "name": "John"} if user is None else user
     query = {
-        "api_key": KEY,
+        "api_key": api_key,
         "authorization": token,
         "stream-auth-type": "jwt",
-        "json": json.dumps({"user_id": "john", "user_details": user}),
+        "json": json.dumps({"user_id": user_id, "user_details": user}),
     }
     return connect(f"ws{stream.url[4:]}/connect?{urlencode(query)}", proxy=None)
+
+
+def connects(stream: StreamDouble, minted: dict[str, Any]) -> bool:
+    """Connect with a token response. Return whether Stream accepts the token."""
+    user_id = minted["user_id"]
+    with dial(stream, minted["token"], api_key=minted["api_key"], user_id=user_id) as socket:
+        return "error" not in json.loads(socket.recv())

@@ -1,26 +1,24 @@
 """
-Clocks that differ, and commits that take long, leak nothing: `python -m proofs.clocks`.
+Different clocks and slow commits leak no token.
 
-Instances whose clocks are 3 s apart share a PostgreSQL; users sign in at a provider whose clock is
-2 s ahead. Each instance revokes users, and whom one has revoked no other mints for. Then the commit
-of an act takes 3 s, while every instance is asked for tokens of its user. Proved is that after the
-answer nobody mints for what the act covers, and that every token from before it, also one that is
-answered while the commit is under way, is older than the cut-off.
+Instances whose clocks differ by 3 s share a PostgreSQL database. Users sign in at a provider whose
+clock is 2 s ahead. Each instance revokes users, for whom no other instance may then mint. After
+that the commit of an action takes 3 s, while every instance is asked for tokens of its user. After
+the response no instance may mint for what the action covers. Every token from before the response,
+also during the commit, must be older than the cut-off.
 
-The instances run in this process, each built as a worker builds itself, with a clock of its own.
+The instances run in this process. Each is built as a worker builds itself, with its own clock.
 """
 
 import contextlib
 import itertools
 import json
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -30,24 +28,23 @@ from cryptography.hazmat.primitives import serialization
 
 from testing.doubles.issuer import IssuerDouble
 from testing.http_client import Client
-from testing.postgres import PostgresServer
 from testing.response import Response
+from testing.runs.fleet import outcome
+from testing.runs.preparation import database_settings, temporary_folder
 from testing.service import STREAM_API_SECRET, settings_environ
 from testing.service_clients import basic, make_client
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
-from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 
 OFFSETS = (0.0, 3.0, -3.0)
-"""Seconds by which the instances' clocks differ from the database's."""
+"""Seconds between the clock of an instance and that of the database."""
 PROVIDER_AHEAD = 2
 SKEWS = (0, 5)
 SLOW = 3.0
-"""Seconds that a commit takes."""
+"""Seconds of a slow commit."""
 
 _SLOW_COMMIT = (
     """
@@ -59,169 +56,150 @@ _SLOW_COMMIT = (
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION be_slow()
     """,
 )
+_IGNORE_IAT = {"verify_iat": False}
 
 
 @dataclass
 class Figures:
     """
-    What is proved.
+    Figures of a run.
 
     Attributes:
-        after: Answers to covered credentials after an act had answered, by code.
-        before: Tokens from before the answer of an act.
-        under_way: Those of them that were answered while a commit took long.
-        younger: Those that are not older than the cut-off.
-        slow_acts: Acts whose commit took long.
-        moved: How far such an act's cut-off lies after the beginning of it, in seconds.
+        after: Responses to covered credentials after an action, by code.
+        before: Number of tokens from before the response to an action.
+        in_flight: Number of these tokens that were minted during a slow commit.
+        too_new: Number of these tokens that are not older than the cut-off.
+        slow_actions: Number of actions with a slow commit.
+        shifts: Seconds from the beginning of each slow action to its cut-off.
     """
 
     after: Counter[str] = field(default_factory=Counter)
     before: int = 0
-    under_way: int = 0
-    younger: int = 0
-    slow_acts: int = 0
-    moved: list[int] = field(default_factory=list)
+    in_flight: int = 0
+    too_new: int = 0
+    slow_actions: int = 0
+    shifts: list[int] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing leaked, and the slow commits were as slow as they should be."""
+        """Whether nothing leaked, and the slow commits were slow."""
         return (
             set(self.after) <= {"sign_in_required", "user_suspended"}
             and self.after.total() > 0
-            and not self.younger
-            and self.before > self.under_way > 0
-            and self.slow_acts > 0
-            and min(self.moved) > SLOW
+            and not self.too_new
+            and self.before > self.in_flight > 0
+            and self.slow_actions > 0
+            and min(self.shifts) > SLOW
         )
 
     def lines(self) -> Iterator[str]:
-        """Write them for people."""
-        apart = ", ".join(f"{offset:+.0f} s" for offset in OFFSETS)
-        yield f"instances at {apart}; the provider {PROVIDER_AHEAD} s ahead"
-        answers = ", ".join(f"{code} {count}" for code, count in sorted(self.after.items()))
-        yield f"after the acts: {answers}"
+        """Yield the figures as text."""
+        offsets = ", ".join(f"{offset:+.0f} s" for offset in OFFSETS)
+        yield f"clocks of the instances at {offsets}; the provider {PROVIDER_AHEAD} s ahead"
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(self.after.items()))
+        yield f"responses after the actions: {codes}"
         yield (
-            f"{self.slow_acts} commits of {SLOW:.0f} s moved their cut-off by "
-            f"{min(self.moved, default=0)} to {max(self.moved, default=0)} s"
+            f"{self.slow_actions} commits of {SLOW:.0f} s moved the cut-off by "
+            f"{min(self.shifts, default=0)} to {max(self.shifts, default=0)} s"
         )
         yield (
-            f"from before: {self.before} tokens, {self.under_way} while a commit was under way, "
-            f"{self.younger} not older than their cut-off"
+            f"before the responses: {self.before} tokens, {self.in_flight} during a commit, "
+            f"{self.too_new} not older than the cut-off"
         )
 
 
 @dataclass
-class Instance:
-    """One instance, its clock, and how it is called."""
+class Deployment:
+    """The instances and what they share."""
 
-    app: Any
-
-    def client(self, headers: dict[str, str]) -> Client:
-        return Client(self.app, headers)
-
-
-@dataclass
-class Setting:
-    """What the instances share."""
-
-    instances: list[Instance]
+    instances: list[Any]
     issuer: IssuerDouble
     operator: dict[str, str]
     database: Database
 
     def sign_in(self, user_id: str) -> dict[str, str]:
-        """Give the header of a user who has signed in just now, as the provider's clock says."""
+        """Return the header of a user who signs in now, by the clock of the provider."""
         return {"Authorization": f"Bearer {self.issuer.token(sub=user_id)}"}
+
+    def mint_everywhere(self, credential: dict[str, str]) -> list[Response]:
+        return [Client(instance, credential).post("/v1/token") for instance in self.instances]
+
+    def act(self, instance: Any, method: str, path: str) -> dict[str, Any]:
+        response = Client(instance, self.operator).request(method, path)
+        assert response.status == 200, response.text
+        result: dict[str, Any] = response.json
+        return result
 
 
 def prove(rounds: int) -> Figures:
     """
-    Revoke at each instance, mint at each.
+    Revoke at each instance, and mint at each.
 
     Args:
-        rounds: Of acts at each instance, and of slow ones.
+        rounds: Number of actions at each instance, and number of slow actions.
     """
     figures = Figures()
-    with contextlib.ExitStack() as stack:
-        server = PostgresServer()
-        stack.callback(server.remove)
-        for skew in SKEWS:
-            with _running(server.fresh_url(), skew) as setting:
-                _revoke_everywhere(setting, figures, rounds)
-                _revoke_slowly(setting, figures, rounds)
+    for skew in SKEWS:
+        with _running(skew) as deployment:
+            _revoke_everywhere(deployment, figures, rounds)
+            _revoke_slowly(deployment, figures, rounds)
     return figures
 
 
-def _revoke_everywhere(setting: Setting, figures: Figures, rounds: int) -> None:
-    """Act at each instance and ask each, at whatever moment of a second it is."""
-    acts = (("POST", "revocations"), ("PUT", "suspension"))
-    for number, at, (method, path) in itertools.product(
-        range(rounds), range(len(setting.instances)), acts
+def _revoke_everywhere(deployment: Deployment, figures: Figures, rounds: int) -> None:
+    """Revoke and suspend at each instance, and send requests to all."""
+    actions = (("POST", "revocations"), ("PUT", "suspension"))
+    instances = enumerate(deployment.instances)
+    for number, (index, instance), (method, path) in itertools.product(
+        range(rounds), instances, actions
     ):
-        user_id = f"user-{number}-{at}-{path}"
-        credential = setting.sign_in(user_id)
-        tokens = _minted(_ask_all(setting, credential))
-        act = _act(setting.instances[at], setting, method, f"/v1/users/{user_id}/{path}")
-        figures.after.update(_code(answer) for answer in _ask_all(setting, credential))
-        _judge(figures, tokens, act["tokens_valid_after"])
+        user_id = f"user-{number}-{index}-{path}"
+        credential = deployment.sign_in(user_id)
+        tokens = _minted(deployment.mint_everywhere(credential))
+        result = deployment.act(instance, method, f"/v1/users/{user_id}/{path}")
+        figures.after.update(map(outcome, deployment.mint_everywhere(credential)))
+        _compare(figures, tokens, result["tokens_valid_after"])
 
 
-def _revoke_slowly(setting: Setting, figures: Figures, rounds: int) -> None:
-    """Ask all instances for tokens for as long as the commit of an act takes."""
-    with setting.database.write() as tx:
+def _revoke_slowly(deployment: Deployment, figures: Figures, rounds: int) -> None:
+    """Send requests to all instances while the commit of an action is slow."""
+    with deployment.database.write() as tx:
         for statement in _SLOW_COMMIT:
             tx.exec_driver_sql(statement.replace("%s", str(SLOW)))
     with ThreadPoolExecutor(1) as pool:
-        for number, instance in zip(range(rounds), itertools.cycle(setting.instances)):
+        for number, instance in zip(range(rounds), itertools.cycle(deployment.instances)):
             user_id = f"slow-{number}"
-            credential = setting.sign_in(user_id)
+            credential = deployment.sign_in(user_id)
             path = f"/v1/users/{user_id}/revocations"
-            acting = pool.submit(_act, instance, setting, "POST", path)
-            answers = []
-            while not acting.done():
-                answers += _ask_all(setting, credential)
-            act = acting.result()
-            figures.after.update(_code(answer) for answer in _ask_all(setting, credential))
-            figures.slow_acts += 1
-            figures.moved.append(act["tokens_valid_after"] - act["revocation"]["created_at"])
-            tokens = _minted(answers)
-            figures.under_way += len(tokens)
-            _judge(figures, tokens, act["tokens_valid_after"])
+            action = pool.submit(deployment.act, instance, "POST", path)
+            responses = []
+            while not action.done():
+                responses += deployment.mint_everywhere(credential)
+            result = action.result()
+            figures.after.update(map(outcome, deployment.mint_everywhere(credential)))
+            figures.slow_actions += 1
+            shift = result["tokens_valid_after"] - result["revocation"]["created_at"]
+            figures.shifts.append(shift)
+            tokens = _minted(responses)
+            figures.in_flight += len(tokens)
+            _compare(figures, tokens, result["tokens_valid_after"])
 
 
-def _act(instance: Instance, setting: Setting, method: str, path: str) -> dict[str, Any]:
-    answer = instance.client(setting.operator).request(method, path)
-    assert answer.status == 200, answer.text
-    act: dict[str, Any] = answer.json
-    return act
+def _minted(responses: list[Response]) -> list[str]:
+    return [response.json["token"] for response in responses if response.status == 200]
 
 
-def _ask_all(setting: Setting, credential: dict[str, str]) -> list[Response]:
-    return [each.client(credential).post("/v1/token") for each in setting.instances]
-
-
-def _minted(answers: list[Response]) -> list[str]:
-    return [answer.json["token"] for answer in answers if answer.status == 200]
-
-
-def _code(answer: Response) -> str:
-    return "minted" if answer.status == 200 else answer.code
-
-
-def _judge(figures: Figures, tokens: list[str], cut_off: int) -> None:
-    claims = [jwt.decode(token, STREAM_API_SECRET, ["HS256"], _UNTIMED) for token in tokens]
+def _compare(figures: Figures, tokens: list[str], cut_off: int) -> None:
+    claims = [jwt.decode(token, STREAM_API_SECRET, ["HS256"], _IGNORE_IAT) for token in tokens]
     figures.before += len(claims)
-    figures.younger += sum(claim["iat"] >= cut_off for claim in claims)
-
-
-_UNTIMED = {"verify_iat": False}
+    figures.too_new += sum(claim["iat"] >= cut_off for claim in claims)
 
 
 @contextlib.contextmanager
-def _running(url: str, skew: int) -> Iterator[Setting]:
+def _running(skew: int) -> Iterator[Deployment]:
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-run-")))
-        issuer = stack.enter_context(IssuerDouble(clock=lambda: time.time() + PROVIDER_AHEAD))
+        folder = temporary_folder(stack)
+        issuer = stack.enter_context(IssuerDouble(clock=partial(_time_with, PROVIDER_AHEAD)))
         issuer.issuer = "https://id.acme.example"
         public_keys = folder / "issuer.pem"
         public_keys.write_bytes(
@@ -231,10 +209,7 @@ def _running(url: str, skew: int) -> Iterator[Setting]:
                 serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
             )
         )
-        database = Database.open(url, pool_size=1)
-        stack.callback(database.close)
-        schema.migrate(database)
-        given = {
+        entry = {
             "name": "acme",
             "issuer": issuer.issuer,
             "audience": "chat",
@@ -243,33 +218,33 @@ def _running(url: str, skew: int) -> Iterator[Setting]:
         }
         environ = settings_environ(
             folder,
-            TOKENSVC_DATABASE_URL=url,
-            TOKENSVC_ISSUERS=json.dumps([given]),
-            TOKENSVC_ENCRYPTION_KEYS=json.dumps([Vault.generate_key()]),
+            TOKENSVC_ISSUERS=json.dumps([entry]),
             TOKENSVC_LIMITS__MINT="1000000/minute",
             TOKENSVC_TOKEN__SKEW=str(skew),
+            **database_settings(stack, folder, "postgresql"),
         )
         settings = load(environ)
         logging.configure(LogSettings(level="error"))
         stack.callback(structlog.reset_defaults)
         startup.prepare(settings)
-        instances = [
-            stack.enter_context(_instance(settings, partial(_ahead, offset))) for offset in OFFSETS
-        ]
+        clocks = [partial(_time_with, offset) for offset in OFFSETS]
+        instances = [stack.enter_context(_instance(settings, clock)) for clock in clocks]
+        database = Database.open(environ["TOKENSVC_DATABASE_URL"], pool_size=1)
+        stack.callback(database.close)
         operator = basic(make_client(database, "operator", "revocations:write"))
-        yield Setting(instances, issuer, operator, database)
+        yield Deployment(instances, issuer, operator, database)
 
 
 @contextlib.contextmanager
-def _instance(settings: Any, clock: Callable[[], float]) -> Iterator[Instance]:
-    """Build an instance as a worker does, on a host with this clock."""
+def _instance(settings: Any, clock: Callable[[], float]) -> Iterator[Any]:
+    """Yield the application of an instance on a host with this clock."""
     with mock.patch.object(container, "system_clock", clock):
         services = container.build(settings)
     try:
-        yield Instance(mount.build_app(services))
+        yield mount.build_app(services)
     finally:
         services.close()
 
 
-def _ahead(offset: float) -> float:
+def _time_with(offset: float) -> float:
     return time.time() + offset

@@ -1,4 +1,4 @@
-"""Backends that act on users without pause, and remember what they were told."""
+"""Backends that act on users continuously, and remember the responses."""
 
 import random
 import threading
@@ -10,93 +10,98 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
+Standing = tuple[int | None, bool, str | None]
+"""Cut-off, whether suspended, and ID of the revocation in effect."""
+
 
 @dataclass
 class Subject:
     """
-    A user, or everyone, and what the service said last of what stands against them.
+    A user or the app, and the state in the last response.
 
     Attributes:
-        user_id: `None` is everyone.
-        known: The cut-off, whether suspended, and the act that stands.
-        doubt: The act whose answer was lost, if it was.
-        names: What their profile may say: the last one answered, or `None`, and lost ones since.
-        done: The acts that were answered, in order.
-        rests: Whether they are left alone for a while, so that Stream can be told.
+        user_id: User ID; `None` for the app.
+        known: Standing in the last response.
+        uncertain: Action whose response was lost, if any.
+        names: Possible names in the profile: that of the last response, or `None` before the first
+            one, and those of later lost responses.
+        done: Actions with a response, in order.
+        paused: Whether no actor acts on it, so that its state can reach Stream.
     """
 
     user_id: str | None
-    known: tuple[int | None, bool, str | None] = (None, False, None)
-    doubt: str | None = None
+    known: Standing = (None, False, None)
+    uncertain: str | None = None
     names: set[str | None] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
-    rests: bool = False
+    paused: bool = False
 
     @property
     def path(self) -> str:
         return "/v1/app" if self.user_id is None else f"/v1/users/{self.user_id}"
 
     def possible(self) -> list[str]:
-        """Give the acts that would not be refused, undone ones as often as new ones."""
-        _, suspended, act_id = self.known
-        acts = ["revoke"]
-        if act_id is not None and not suspended:
-            acts.append("undo")
+        """Return the actions that the service would not refuse."""
+        _, suspended, revocation_id = self.known
+        actions = ["revoke"]
+        if revocation_id is not None and not suspended:
+            actions.append("undo")
         if self.user_id is not None:
-            acts += ["reinstate" if suspended else "suspend", "profile"]
-        return acts
+            actions += ["reinstate" if suspended else "suspend", "profile"]
+        return actions
 
-    def lost(self, act: str, name: str) -> None:
-        """Remember an act whose answer was lost, so that nobody knows whether it was done."""
-        if act != "profile":
-            self.doubt = act
+    def lose(self, action: str, name: str) -> None:
+        """Record an action whose response was lost: it may be done or not."""
+        if action != "profile":
+            self.uncertain = action
         else:
             self.names |= {name} if self.names else {None, name}
 
-    def answered(self, act: str, name: str, state: Any) -> None:
-        """Remember what was answered."""
-        self.done.append(act)
-        if act == "profile":
+    def confirm(self, action: str, name: str, state: Any) -> None:
+        """Record an action and the state in its response."""
+        self.done.append(action)
+        if action == "profile":
             self.names = {name}
         else:
             self.known = read_state(state)
 
-    def may_become(self, state: Any) -> bool:
-        """Tell whether a state is what the act in doubt makes, or what was before it."""
-        cut_off, suspended, act_id = read_state(state)
-        if (cut_off, suspended, act_id) == self.known:
+    def may_be(self, state: Any) -> bool:
+        """Return whether a state is the one before the uncertain action, or the one after it."""
+        cut_off, suspended, revocation_id = read_state(state)
+        if (cut_off, suspended, revocation_id) == self.known:
             return True
-        match self.doubt:
+        match self.uncertain:
             case "revoke":
-                return act_id != self.known[2] and (cut_off or 0) >= (self.known[0] or 0)
+                return revocation_id != self.known[2] and (cut_off or 0) >= (self.known[0] or 0)
             case "suspend":
-                return suspended and act_id != self.known[2]
+                return suspended and revocation_id != self.known[2]
             case "reinstate":
                 return not suspended and cut_off == self.known[0]
             case "undo":
-                return act_id != self.known[2] and suspended is False
+                return revocation_id != self.known[2] and suspended is False
         return False
 
 
-def read_state(state: Any) -> tuple[int | None, bool, str | None]:
-    """Give of an answered state what is remembered of it."""
-    act = state["revocation"]
-    return state["tokens_valid_after"], state.get("suspended", False), act and act["id"]
+def read_state(state: Any) -> Standing:
+    """Return the part of a response that a subject remembers."""
+    revocation = state["revocation"]
+    revocation_id = revocation and revocation["id"]
+    return state["tokens_valid_after"], state.get("suspended", False), revocation_id
 
 
 class Actor(threading.Thread):
     """
-    Acts on its own subjects, one request at a time, while it may.
+    A backend that acts on its own subjects, one request at a time.
 
     Attributes:
-        base_url: Of the service; another one after each restart.
-        may_act: Set while it may.
-        is_idle: Set while no request of it is under way.
-        failures: Answers that should not have come.
+        base_url: URL of the service; a different one after each restart.
+        may_act: Event that permits requests.
+        is_idle: Event that is set while no request is in flight.
+        failures: Descriptions of unexpected responses.
     """
 
     def __init__(
-        self, subjects: list[Subject], credentials: dict[str, str], random_fraction: random.Random
+        self, subjects: list[Subject], credentials: dict[str, str], generator: random.Random
     ) -> None:
         super().__init__(daemon=True)
         self.subjects = subjects
@@ -105,7 +110,7 @@ class Actor(threading.Thread):
         self.is_idle = threading.Event()
         self.failures: list[str] = []
         self._credentials = credentials
-        self._chance = random_fraction
+        self._random = generator
         self._stopping = threading.Event()
         self._count = 0
         self._http = urllib3.PoolManager(retries=False, timeout=20.0)
@@ -116,9 +121,9 @@ class Actor(threading.Thread):
             if not self.may_act.wait(0.1):
                 continue
             self.is_idle.clear()
-            chosen = [each for each in self.subjects if each.doubt is None and not each.rests]
+            chosen = [item for item in self.subjects if item.uncertain is None and not item.paused]
             if self.may_act.is_set() and chosen:
-                self._act(self._chance.choice(chosen))
+                self._act(self._random.choice(chosen))
             else:
                 time.sleep(0.01)
 
@@ -127,25 +132,25 @@ class Actor(threading.Thread):
         self.join()
 
     def _act(self, subject: Subject) -> None:
-        act = self._chance.choice(subject.possible())
+        action = self._random.choice(subject.possible())
         self._count += 1
         name = f"{self.name}-{self._count}"
-        method, path, body = _request(subject, act, name)
+        method, path, body = _request(subject, action, name)
         try:
-            answer = self._http.request(
+            response = self._http.request(
                 method, self.base_url + path, headers=self._credentials, json=body
             )
         except HTTPError:
-            answer = None
-        if answer is None or answer.status == 503:
-            subject.lost(act, name)
-        elif answer.status == 200:
-            subject.answered(act, name, answer.json())
+            response = None
+        if response is None or response.status == 503:
+            subject.lose(action, name)
+        elif response.status == 200:
+            subject.confirm(action, name, response.json())
         else:
-            self.failures.append(f"{method} {path}: {answer.data!r}")
+            self.failures.append(f"{method} {path}: {response.data!r}")
 
 
-def _request(subject: Subject, act: str, name: str) -> tuple[str, str, Any]:
+def _request(subject: Subject, action: str, name: str) -> tuple[str, str, Any]:
     path = subject.path
     requests: dict[str, Callable[[], tuple[str, str, Any]]] = {
         "revoke": lambda: ("POST", f"{path}/revocations", {}),
@@ -154,4 +159,4 @@ def _request(subject: Subject, act: str, name: str) -> tuple[str, str, Any]:
         "reinstate": lambda: ("DELETE", f"{path}/suspension", None),
         "profile": lambda: ("PUT", f"{path}/profile", {"id": subject.user_id, "name": name}),
     }
-    return requests[act]()
+    return requests[action]()

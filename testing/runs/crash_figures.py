@@ -1,36 +1,42 @@
-"""What the crash proof counts, and when it holds."""
+"""The figures of the crash run, and when they show the promise."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-UNDO_THEN_ACT, ACT_THEN_UNDO = PAIRS = ("undo then act", "act then undo")
-"""What one subject meets in a row, so that a call that comes late brings over the opposite."""
+UNDO_THEN_ACTION, ACTION_THEN_UNDO = PAIRS = ("undo then action", "action then undo")
+"""Consecutive actions on one target, for which a late call delivers the opposite state."""
 
 
 @dataclass
 class Figures:
     """
-    What is proved.
+    Figures of a run.
 
     Attributes:
-        wanted: Kills that were asked for.
-        pairs: Undone acts after others, and others after undone ones, of one subject.
-        under_way: Requests that a kill met.
-        lost: Acts whose answer was lost, by whether they were done.
-        checks: States, and mints of a covered credential, that were looked at after a restart.
-        compared: States at Stream, in the end.
-        applied: States that were said to be `applied`, and looked at meanwhile.
-        wrong_here: What was not as answered after a restart.
-        wrong_at_stream: What Stream holds and should not.
+        wanted: Number of kills that the run must reach.
+        kills: Number of kills.
+        seconds: Duration of the run.
+        actions: Number of actions with a response, by action.
+        pairs: Number of consecutive actions on one target, by pair.
+        in_flight: Number of requests at the time of a kill.
+        lost: Number of actions without a response, by whether they were done.
+        checks: Number of states and refused mints that were compared after a restart.
+        calls: Number of calls to Stream.
+        faults: Number of failed calls to Stream, by kind.
+        compared: Number of states that were compared with Stream at the end.
+        applied: Number of `applied` states that were compared with Stream before the end.
+        wrong_here: Descriptions of differences after a restart.
+        wrong_at_stream: Descriptions of differences at Stream.
+        failures: Descriptions of unexpected responses.
     """
 
     wanted: int = 0
     kills: int = 0
     seconds: float = 0.0
-    acts: Counter[str] = field(default_factory=Counter)
+    actions: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
-    under_way: int = 0
+    in_flight: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     checks: int = 0
     calls: int = 0
@@ -43,28 +49,28 @@ class Figures:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was wrong, and all that could have been wrong was there."""
+        """Whether nothing was wrong, and everything that could be wrong was checked."""
         if self.wrong_here or self.wrong_at_stream or self.failures:
             return False
-        met = (self.acts.total(), self.under_way, *(self.pairs[pair] for pair in PAIRS))
-        looked_at = (self.checks, self.compared, self.applied, self.faults.total())
-        return self.kills == self.wanted > 0 and min(*met, *looked_at) > 0
+        happened = (self.actions.total(), self.in_flight, *(self.pairs[pair] for pair in PAIRS))
+        checked = (self.checks, self.compared, self.applied, self.faults.total())
+        return self.kills == self.wanted > 0 and min(*happened, *checked) > 0
 
     def lines(self) -> Iterator[str]:
-        """Write them for people."""
+        """Yield the figures as text."""
         kills = f"{self.kills} of {self.wanted} kills in {self.seconds:.0f} s"
-        yield f"{kills}, {self.under_way} requests under way"
-        yield f"{self.acts.total()} acts answered: {_counted(self.acts)}; {_counted(self.pairs)}"
-        yield f"answers lost: {_counted(self.lost)}"
+        yield f"{kills}, {self.in_flight} requests in flight"
+        yield f"{self.actions.total()} actions: {_counted(self.actions)}; {_counted(self.pairs)}"
+        yield f"lost responses: {_counted(self.lost)}"
         share = 100 * self.faults.total() / max(1, self.calls)
         yield f"{self.calls} calls to Stream, {share:.0f} % failed: {_counted(self.faults)}"
         yield f"{self.checks} checks after restarts, {len(self.wrong_here)} wrong"
         yield (
-            f"at Stream {self.compared} states in the end and {self.applied} said to be applied "
+            f"at Stream: {self.compared} states at the end and {self.applied} `applied` states "
             f"before, {len(self.wrong_at_stream)} wrong"
         )
-        for told in (*self.failures[:5], *self.wrong_here[:5], *self.wrong_at_stream[:5]):
-            yield f"  {told}"
+        for found in (*self.failures[:5], *self.wrong_here[:5], *self.wrong_at_stream[:5]):
+            yield f"  {found}"
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -1,10 +1,9 @@
-"""One run of the crash proof: act, kill, look; in the end let Stream be well, and compare."""
+"""The crash run: act, kill and compare, repeatedly. At the end Stream recovers."""
 
 import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import urllib3
 from testing.doubles.faults import RandomFaults
 from testing.doubles.stream import StreamDouble
 from testing.runs.crash_actors import Actor, Subject, read_state
-from testing.runs.crash_figures import ACT_THEN_UNDO, UNDO_THEN_ACT, Figures
+from testing.runs.crash_figures import ACTION_THEN_UNDO, UNDO_THEN_ACTION, Figures
 from testing.service import start_service
 from testing.service_clients import basic, make_client
+from testing.waiting import wait_until
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import rules, store
@@ -25,22 +25,26 @@ from tokensvc.stream.api import rfc3339
 ACTORS, USERS_OF_EACH = 4, 10
 PHASES = 9
 LONGEST_LIFE = 2.5
-"""Seconds from a start to the kill, at most."""
+"""Maximum seconds from a start to the kill."""
 LATEST = 25.0
-"""Seconds after which a call that hangs or comes late is applied, at most."""
+"""Maximum seconds until a call that hangs or is late is applied."""
 BYSTANDER = "bystander"
 CUT_OFF = "revoke_tokens_issued_before"
 
 _SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "tokens:mint")
-_PATIENCE = rules.LEASE_SECONDS + 2 * rules.RESEND_SECONDS + LATEST + 60
+_DELIVERY_TIMEOUT = rules.LEASE_SECONDS + 2 * rules.RESEND_SECONDS + LATEST + 60
 
 
-class Proof:
+class CrashRun:
     """
-    One run.
+    A run.
 
     Args:
-        hurry: Let everything get older in the end instead of waiting for it.
+        folder: Folder of the service.
+        stream: Stream double with random faults.
+        settings: Settings of the service.
+        seed: Seed of the random numbers.
+        hurry: Whether to change the times of deliveries at the end instead of waiting.
     """
 
     def __init__(
@@ -57,53 +61,52 @@ class Proof:
         self._stream = stream
         self._settings = settings
         self._hurry = hurry
-        self._chance = random.Random(seed)
+        self._random = random.Random(seed)
         self._http = urllib3.PoolManager(retries=False, timeout=20.0)
         self._service = start_service(folder, **settings)
         self._database = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
         self._credentials = basic(make_client(self._database, "backend", *_SCOPES))
         self._actors = [self._actor(number) for number in range(ACTORS)]
-        self._everyone = Subject(None)
-        self._actors[0].subjects.append(self._everyone)
+        self._actors[0].subjects.append(Subject(None))
 
     @property
     def _subjects(self) -> list[Subject]:
         return [subject for actor in self._actors for subject in actor.subjects]
 
     def run(self, kills: int) -> None:
-        """Act, kill, look; in the end let Stream be well, and compare."""
-        begun = time.monotonic()
+        """Act, kill and compare repeatedly. At the end let Stream recover, and compare."""
+        start = time.monotonic()
         self.figures.wanted = kills
         for actor in self._actors:
             actor.start()
         for kill in range(kills):
-            self._take_turns(PHASES * kill // kills)
-            self._let_act(self._chance.uniform(0.05, LONGEST_LIFE))
+            self._pause_most(PHASES * kill // kills)
+            self._let_act(self._random.uniform(0.05, LONGEST_LIFE))
             self._crash()
-            self._look()
-            self._somebody_connects()
-        self._end_well()
+            self._compare_after_restart()
+            self._connect_a_missing_user()
+        self._recover()
         for actor in self._actors:
             actor.stop()
             self.figures.failures += actor.failures
         self._count()
-        self.figures.seconds = time.monotonic() - begun
+        self.figures.seconds = time.monotonic() - start
 
     def close(self) -> None:
         self._service.kill()
         self._database.close()
 
     def _actor(self, number: int) -> Actor:
-        users = [f"u{number}-{each}" for each in range(USERS_OF_EACH)]
+        users = [f"u{number}-{index}" for index in range(USERS_OF_EACH)]
         for user_id in users[::2]:
             self._connect(user_id)
-        random_fraction = random.Random(self._chance.random())
-        return Actor([Subject(user_id) for user_id in users], self._credentials, random_fraction)
+        generator = random.Random(self._random.random())
+        return Actor([Subject(user_id) for user_id in users], self._credentials, generator)
 
-    def _take_turns(self, phase: int) -> None:
-        """Let two in three rest: what nobody acts on any more is told in time, and stays so."""
+    def _pause_most(self, phase: int) -> None:
+        """Pause two of three subjects, so that Stream receives their states."""
         for number, subject in enumerate(self._subjects):
-            subject.rests = number % 3 != phase % 3
+            subject.paused = number % 3 != phase % 3
 
     def _let_act(self, seconds: float) -> None:
         for actor in self._actors:
@@ -113,67 +116,71 @@ class Proof:
 
     def _crash(self) -> None:
         pids = [self._service.process.pid, *self._service.worker_pids()]
-        self.figures.under_way += sum(not actor.is_idle.is_set() for actor in self._actors)
+        self.figures.in_flight += sum(not actor.is_idle.is_set() for actor in self._actors)
         self._service.kill()
         self.figures.kills += 1
         for actor in self._actors:
             actor.may_act.clear()
         for actor in self._actors:
-            _wait(actor.is_idle.is_set, "an actor")
-        _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the dead")
+            wait_until(actor.is_idle.is_set, "an actor is idle")
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
+            "the processes have ended",
+        )
         self._service = start_service(self._folder, **self._settings)
 
-    def _look(self) -> None:
-        """Hold what stands here against what was answered before the kill."""
+    def _compare_after_restart(self) -> None:
+        """Compare the states after the restart with the responses before the kill."""
         for subject in self._subjects:
             state = self._get(subject.path)
             self.figures.checks += 1
-            if subject.doubt is None:
-                right = read_state(state) == subject.known
+            if subject.uncertain is None:
+                is_right = read_state(state) == subject.known
             else:
-                right = subject.may_become(state)
+                is_right = subject.may_be(state)
                 done = read_state(state) != subject.known
                 self.figures.lost["done" if done else "not done"] += 1
-            if not right:
-                told = f"{subject.path}: {subject.known}, {subject.doubt} in doubt, is {state}"
-                self.figures.wrong_here.append(told)
-            subject.known, subject.doubt = read_state(state), None
+            if not is_right:
+                self.figures.wrong_here.append(
+                    f"{subject.path}: {state} after {subject.known}, uncertain {subject.uncertain}"
+                )
+            subject.known, subject.uncertain = read_state(state), None
             self._try_to_mint(subject)
             if self._is_applied(subject):
                 self.figures.applied += 1
                 self._compare(subject)
 
     def _is_applied(self, subject: Subject) -> bool:
-        """Tell whether Stream is said to hold everything of a subject, and no creation may land."""
+        """Return whether all deliveries of a subject are `applied`."""
         with self._database.read() as connection:
             if subject.user_id is None:
-                found = [store.status(connection, "app", rules.APP)]
+                statuses = [store.status(connection, "app", rules.APP)]
             else:
-                found = [
+                statuses = [
                     store.status(connection, "user", subject.user_id),
                     store.status(connection, "profile", subject.user_id),
                 ]
-        return all(status.state is DeliveryState.APPLIED for status in found)
+        return all(status.state is DeliveryState.APPLIED for status in statuses)
 
     def _try_to_mint(self, subject: Subject) -> None:
-        """Ask for a token with a sign-in from just before the cut-off, which must be refused."""
+        """Request a token with a sign-in from before the cut-off. The service must refuse it."""
         cut_off, suspended, _ = subject.known
         if cut_off is None:
             return
         body = {"user_id": subject.user_id or BYSTANDER, "auth_time": cut_off - 1}
-        answer = self._http.request(
+        response = self._http.request(
             "POST", f"{self._service.base_url}/v1/token", headers=self._credentials, json=body
         )
         self.figures.checks += 1
         expected = "user_suspended" if suspended else "sign_in_required"
-        if answer.json().get("code") != expected:
-            self.figures.wrong_here.append(f"{subject.path} minted: {answer.data!r}")
+        if response.json().get("code") != expected:
+            self.figures.wrong_here.append(f"{subject.path} minted: {response.data!r}")
 
-    def _somebody_connects(self) -> None:
-        """Let somebody whom Stream did not have connect to it, who thereby has no cut-off."""
+    def _connect_a_missing_user(self) -> None:
+        """Sometimes connect a user whom Stream does not have: it creates them without a cut-off."""
         missing = self._missing()
-        if missing and self._chance.random() < 0.2:
-            self._connect(self._chance.choice(missing))
+        if missing and self._random.random() < 0.2:
+            self._connect(self._random.choice(missing))
 
     def _missing(self) -> list[str]:
         users = [subject.user_id for subject in self._subjects if subject.user_id]
@@ -182,7 +189,7 @@ class Proof:
     def _connect(self, user_id: str) -> None:
         self._stream.app.users.setdefault(user_id, {"id": user_id, "role": "user"})
 
-    def _end_well(self) -> None:
+    def _recover(self) -> None:
         faults = self._stream.faults
         assert isinstance(faults, RandomFaults)
         self.figures.calls = len(self._stream.calls.all())
@@ -192,58 +199,57 @@ class Proof:
         for user_id in self._missing():
             self._connect(user_id)
         if self._hurry:
-            # Once, for the leases of the dead: the living need theirs until a call has ended.
-            self._grow_older("lease_until")
-        _wait(self._is_told, "Stream to be told", _PATIENCE)
+            # Only once, for the leases of killed processes: a running call needs its own lease.
+            self._move_back("lease_until")
+        wait_until(self._is_delivered, "all states are delivered", _DELIVERY_TIMEOUT)
         self._stream.calls.wait_until_done()
         for subject in self._subjects:
             self.figures.compared += 1
             self._compare(subject)
 
-    def _is_told(self) -> bool:
+    def _is_delivered(self) -> bool:
         with self._database.read() as connection:
             waiting = store.listed(connection, kind=None, states=rules.OPEN_STATES, limit=1000)
         if waiting and self._hurry:
             self._stream.calls.wait_until_done()
-            self._grow_older("due_at", "resend_at", "absent_since")
+            self._move_back("due_at", "resend_at", "absent_since")
         return not waiting
 
-    def _grow_older(self, *times: str) -> None:
-        """Let so much time have passed that everything is sent again, as far as these say."""
+    def _move_back(self, *times: str) -> None:
+        """Move times of all deliveries back, so that they are sent again."""
         with self._database.write() as tx:
             subjects = [subject.user_id or rules.APP for subject in self._subjects]
-            for kind in ("app", "profile", "user"):  # in the order in which senders wait
+            for kind in ("app", "profile", "user"):  # in the order in which senders lock
                 store.lock(tx, kind, subjects)
             columns = {name: deliveries.c[name] - rules.RESEND_SECONDS for name in times}
             tx.execute(deliveries.update().values(columns))
 
     def _compare(self, subject: Subject) -> None:
         app = self._stream.app
-        held: Any = app.settings if subject.user_id is None else app.users.get(subject.user_id, {})
+        actual: Any = (
+            app.settings if subject.user_id is None else app.users.get(subject.user_id, {})
+        )
         wanted = rfc3339(read_state(self._get(subject.path))[0])
-        if held.get(CUT_OFF) != wanted:
-            told = f"{subject.path}: {held.get(CUT_OFF)} instead of {wanted}"
-            self.figures.wrong_at_stream.append(told)
-        if subject.names and held.get("name") not in subject.names:
-            told = f"{subject.path}: {held.get('name')} instead of {subject.names}"
-            self.figures.wrong_at_stream.append(told)
+        if actual.get(CUT_OFF) != wanted:
+            difference = f"{subject.path}: {actual.get(CUT_OFF)} instead of {wanted}"
+            self.figures.wrong_at_stream.append(difference)
+        if subject.names and actual.get("name") not in subject.names:
+            difference = f"{subject.path}: {actual.get('name')} instead of {subject.names}"
+            self.figures.wrong_at_stream.append(difference)
 
     def _count(self) -> None:
         for subject in self._subjects:
-            self.figures.acts.update(subject.done)
-            acts = [act for act in subject.done if act in {"revoke", "suspend", "undo"}]
-            for one, other in itertools.pairwise(acts):
-                if (one == "undo") != (other == "undo"):
-                    self.figures.pairs[UNDO_THEN_ACT if one == "undo" else ACT_THEN_UNDO] += 1
+            self.figures.actions.update(subject.done)
+            actions = [item for item in subject.done if item in {"revoke", "suspend", "undo"}]
+            for first, second in itertools.pairwise(actions):
+                if (first == "undo") != (second == "undo"):
+                    self.figures.pairs[
+                        UNDO_THEN_ACTION if first == "undo" else ACTION_THEN_UNDO
+                    ] += 1
 
     def _get(self, path: str) -> Any:
-        answer = self._http.request("GET", self._service.base_url + path, headers=self._credentials)
-        assert answer.status == 200, answer.data
-        return answer.json()
-
-
-def _wait(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.02)
+        response = self._http.request(
+            "GET", self._service.base_url + path, headers=self._credentials
+        )
+        assert response.status == 200, response.data
+        return response.json()

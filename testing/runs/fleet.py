@@ -1,9 +1,8 @@
-"""The service as it is deployed, its Stream, its identity provider, and a line to every worker."""
+"""Instances of the service with their Stream, identity provider and connections to every worker."""
 
 import contextlib
 import json
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,51 +10,46 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
+from urllib3 import HTTPHeaderDict
+
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_tokens import StreamError
-from testing.postgres import PostgresServer
+from testing.response import Response
+from testing.runs.preparation import database_settings, temporary_folder
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from testing.service_clients import basic, make_client
-from tokensvc.database import schema
+from testing.waiting import wait_until
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 from tokensvc.stream.api import rfc3339
 
 CLOCK_AHEAD = {"https://id.acme.example": 2, "https://exact.acme.example": 0}
-"""Seconds past a cut-off from which a sign-in counts, by identity provider."""
+"""Seconds after a cut-off from which a sign-in is accepted, by identity provider."""
 PROVIDER, EXACT_PROVIDER = CLOCK_AHEAD
 CUT_OFF = "revoke_tokens_issued_before"
+REVOKED = 40
+"""Stream's error code for a revoked token."""
 
 _WORKERS = 2
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _OPERATOR = ("users:read", "revocations:write", "app:write")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    json: Any
-
-    @property
-    def code(self) -> str:
-        """The code of a refusal, or `minted`."""
-        return "minted" if self.status == 200 else str(self.json["code"])
+def outcome(response: Response) -> str:
+    """Return `minted`, or the code of the problem."""
+    return "minted" if response.status == 200 else response.code
 
 
-class Line:
+class Connection:
     """
-    One kept-alive connection. A request and the wait for its answer are two steps.
+    A kept-alive connection. Sending a request and receiving the response are separate steps.
 
     Args:
-        port: On the loopback.
+        port: Port on the loopback interface.
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), _PATIENCE)
+        self._socket = socket.create_connection(("127.0.0.1", port), _TIMEOUT)
         self.local_port: int = self._socket.getsockname()[1]
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Self:
@@ -67,14 +61,16 @@ class Line:
         self._socket.sendall("\r\n".join((*lines, "", "")).encode() + content)
         return self
 
-    def answer(self) -> Response:
+    def receive(self) -> Response:
         response = HTTPResponse(self._socket)
         response.begin()
-        content = json.loads(response.read())
-        return Response(response.status, dict(response.headers), content)
+        headers = HTTPHeaderDict(response.getheaders())
+        return Response(response.status, response.read(), headers)
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Response:
-        return self.send(method, path, headers, body).answer()
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: Any = None
+    ) -> Response:
+        return self.send(method, path, headers, body).receive()
 
     def close(self) -> None:
         self._socket.close()
@@ -86,32 +82,31 @@ class Fleet:
     Instances that share a database.
 
     Attributes:
-        operator: The header of a client that may revoke.
-        voucher: Of one that mints, and whose word is a fresh sign-in.
-        lines: By worker, one connection for each thing that is to go on beside another.
+        operator: Header of a client that can revoke.
+        vouching_client: Header of a client that mints and confirms sign-ins itself.
+        connections: Connections to each worker, one for each activity at the same time.
     """
 
     services: list[Service]
     stream: StreamDouble
     issuer: IssuerDouble
     operator: dict[str, str]
-    voucher: dict[str, str]
-    lines: list[list[Line]]
+    vouching_client: dict[str, str]
+    connections: list[list[Connection]]
 
     def sign_in(
         self, user_id: str, at: int | None = None, provider: str = PROVIDER
     ) -> dict[str, str]:
-        """Give the header of a user who has signed in, by default an hour ago."""
+        """Return the header of a user who has signed in, by default an hour ago."""
         signed_in_at = int(time.time()) - 3600 if at is None else at
         token = self.issuer.token(sub=user_id, auth_time=signed_in_at, iss=provider)
         return {"Authorization": f"Bearer {token}"}
 
-    def know(self, user_id: str) -> None:
-        """Let Stream have a user."""
+    def create_stream_user(self, user_id: str) -> None:
         self.stream.app.users[user_id] = {"id": user_id}
 
-    def refusal(self, token: str) -> int | None:
-        """Give the code with which Stream refuses a token, or `None` where it takes it."""
+    def stream_error(self, token: str) -> int | None:
+        """Return the code of Stream's error for a token, or `None` if Stream accepts it."""
         try:
             self.stream.app.authenticate(STREAM_API_KEY, "jwt", token)
         except StreamError as error:
@@ -119,35 +114,30 @@ class Fleet:
         return None
 
     def wait_for_delivery(self, cut_offs: Mapping[str, int]) -> None:
-        """Wait until Stream holds these cut-offs, by user."""
-        waiting = dict(cut_offs)
-        deadline = time.monotonic() + _PATIENCE
-        while waiting:
-            assert time.monotonic() < deadline, f"Stream was not told of {len(waiting)} cut-offs"
-            users = self.stream.app.users
-            waiting = {
-                user_id: cut_off
-                for user_id, cut_off in waiting.items()
-                if users[user_id].get(CUT_OFF) != rfc3339(cut_off)
-            }
-            time.sleep(0.05)
+        """Wait until Stream has these cut-offs, by user."""
+        users = self.stream.app.users
+        wait_until(
+            lambda: all(users[user].get(CUT_OFF) == rfc3339(at) for user, at in cut_offs.items()),
+            "Stream has the cut-offs",
+            pause=0.05,
+        )
 
 
 @contextlib.contextmanager
 def running_fleet(
-    database: str, *, lines: int, workers: int = _WORKERS, **settings: str
+    database: str, *, connections: int, workers: int = _WORKERS, **settings: str
 ) -> Iterator[Fleet]:
     """
     Run instances until the block ends.
 
     Args:
-        database: `sqlite`, one instance; `postgresql`, two of them.
-        lines: To each worker.
-        workers: Of each instance.
-        settings: Environment variables beside the usual ones.
+        database: `sqlite` for one instance, `postgresql` for two.
+        connections: Number of connections to each worker.
+        workers: Number of workers of each instance.
+        settings: Further environment variables.
     """
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-run-")))
+        folder = temporary_folder(stack)
         stream = stack.enter_context(StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}))
         issuer = stack.enter_context(IssuerDouble())
         settings = {
@@ -158,36 +148,20 @@ def running_fleet(
             "TOKENSVC_SHARED_USER_IDS": "true",
             "TOKENSVC_LIMITS__MINT": "1000000/minute",
             "TOKENSVC_LIMITS__SERVICE": "1000000/minute",
+            **database_settings(stack, folder, database),
             **settings,
         }
-        url = f"sqlite:///{folder / 'tokensvc.db'}"
-        if database == "postgresql":
-            server = PostgresServer()
-            stack.callback(server.remove)
-            url = server.fresh_url()
-            settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
-        settings["TOKENSVC_DATABASE_URL"] = migrated(url)
-        shared = Database.open(url, pool_size=1)
+        shared = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
         stack.callback(shared.close)
         services = [
             stack.enter_context(running_service(folder, **settings))
             for _ in range(2 if database == "postgresql" else 1)
         ]
         operator = basic(make_client(shared, "operator", *_OPERATOR))
-        voucher = basic(make_client(shared, "voucher", "tokens:mint", vouches=True))
-        connected = [held for service in services for held in _lines(service, lines, workers)]
-        stack.callback(lambda: [line.close() for held in connected for line in held])
-        yield Fleet(services, stream, issuer, operator, voucher, connected)
-
-
-def migrated(url: str) -> str:
-    """Give a database the schema, and its URL back."""
-    database = Database.open(url, pool_size=1)
-    try:
-        schema.migrate(database)
-    finally:
-        database.close()
-    return url
+        vouching = basic(make_client(shared, "vouching", "tokens:mint", vouches=True))
+        opened = [to_worker for item in services for to_worker in _open(item, connections, workers)]
+        stack.callback(lambda: [item.close() for to_worker in opened for item in to_worker])
+        yield Fleet(services, stream, issuer, operator, vouching, opened)
 
 
 def _issuers(jwks_uri: str) -> list[dict[str, Any]]:
@@ -203,35 +177,36 @@ def _issuers(jwks_uri: str) -> list[dict[str, Any]]:
     ]
 
 
-def _lines(service: Service, count: int, workers: int) -> list[list[Line]]:
-    """Connect until there are so many lines to each worker: they share one socket to listen on."""
+def _open(service: Service, count: int, workers: int) -> list[list[Connection]]:
+    """Open `count` connections to each worker. The workers share one listening socket."""
     port = int(service.base_url.rpartition(":")[2])
-    deadline = time.monotonic() + _PATIENCE
-    while len(pids := service.worker_pids()) < workers:
-        assert time.monotonic() < deadline, "a worker does not start"
-        time.sleep(0.02)
-    held: dict[int, list[Line]] = {pid: [] for pid in pids}
-    while any(len(lines) < count for lines in held.values()):
-        assert time.monotonic() < deadline, "a worker takes no connection"
-        line = Line(port)
-        line.ask("GET", "/healthz", {})
-        lines = held[_worker_at_the_end_of(line, port, pids)]
-        if len(lines) < count:
-            lines.append(line)
+    wait_until(lambda: len(service.worker_pids()) >= workers, "all workers have started")
+    pids = service.worker_pids()
+    opened: dict[int, list[Connection]] = {pid: [] for pid in pids}
+
+    def open_one() -> bool:
+        connection = Connection(port)
+        connection.request("GET", "/healthz", {})
+        to_worker = opened[_worker_of(connection, port, pids)]
+        if len(to_worker) < count:
+            to_worker.append(connection)
         else:
-            line.close()
-    return list(held.values())
+            connection.close()
+        return all(len(connections) >= count for connections in opened.values())
+
+    wait_until(open_one, "every worker has its connections", pause=0)
+    return list(opened.values())
 
 
-def _worker_at_the_end_of(line: Line, port: int, pids: list[int]) -> int:
-    """Give the process that holds the other end of a connection (proc(5), /proc/net/tcp)."""
-    ends = (f":{port:04X}", f":{line.local_port:04X}")
+def _worker_of(connection: Connection, port: int, pids: list[int]) -> int:
+    """Return the process at the other end of a connection (proc(5), /proc/net/tcp)."""
+    local, remote = f":{port:04X}", f":{connection.local_port:04X}"
     for entry in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = entry.split()
-        if fields[1].endswith(ends[0]) and fields[2].endswith(ends[1]):
+        if fields[1].endswith(local) and fields[2].endswith(remote):
             target = f"socket:[{fields[9]}]"
             return next(pid for pid in pids if target in _files(pid))
-    raise AssertionError("the connection is gone")
+    raise AssertionError("the connection is closed")
 
 
 def _files(pid: int) -> Iterator[str]:

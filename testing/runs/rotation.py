@@ -1,9 +1,9 @@
 """
-Rotation that nobody notices: `python -m proofs.rotation --seconds 60`.
+Rotation under load fails no request.
 
-Apps and a backend mint and connect at a steady pace while the Stream key, the backend's secret and
-the encryption keys are changed over and over, each in the order that the documentation gives.
-Proved is that no request fails and that Stream refuses no token.
+Apps and a backend mint and connect at a constant rate. Meanwhile the Stream key, the backend's
+secret and the encryption keys are rotated repeatedly, each with the steps of the documentation. No
+request may fail, and Stream must not refuse a token.
 """
 
 import contextlib
@@ -14,18 +14,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from testing.doubles.issuer import IssuerDouble
-from testing.rotation import connects
-from testing.runs.rotation_fleet import Fleet, start_fleet
+from testing.doubles.stream_calls import connects
+from testing.runs.rotation_fleet import RotationFleet, start_fleet
 from testing.runs.steady_load import Credentials, Ledger, SteadyClient
 
 USERS = 200
-PACE = 0.2
-"""Seconds between two turns of a client."""
+INTERVAL = 0.2
+"""Seconds between two requests of a client."""
 
 
 @dataclass
 class Figures:
-    """What is proved."""
+    """
+    Figures of a run.
+
+    Attributes:
+        seconds: Duration of the load.
+        ledger: Results of the load.
+        rotations: Number of rotations by kind.
+    """
 
     seconds: float
     ledger: Ledger
@@ -43,11 +50,11 @@ class Figures:
         )
 
     def lines(self) -> Iterator[str]:
-        """Write them for people."""
+        """Yield the figures as text."""
         ledger = self.ledger
         latencies = sorted(ledger.latencies) or [0.0]
         yield f"{self.seconds:.0f} s of minting and connecting"
-        yield ", ".join(f"{what} changed {count} times" for what, count in self.rotations.items())
+        yield ", ".join(f"{kind} rotated {count} times" for kind, count in self.rotations.items())
         yield (
             f"{ledger.requests} requests, {len(ledger.failures)} failed, "
             f"{ledger.repeats} repeated on a new connection"
@@ -56,19 +63,18 @@ class Figures:
         yield (
             f"latency: median {statistics.median(latencies) * 1000:.1f} ms, "
             f"p99 {latencies[int(len(latencies) * 0.99) - 1] * 1000:.1f} ms, "
-            f"worst {latencies[-1] * 1000:.1f} ms"
+            f"maximum {latencies[-1] * 1000:.1f} ms"
         )
-        for told in (*ledger.failures[:5], *ledger.refused[:5]):
-            yield f"  {told}"
+        yield from (f"  {failure}" for failure in (*ledger.failures[:5], *ledger.refused[:5]))
 
 
 def prove(seconds: float, *, database: str = "postgresql") -> Figures:
     """
-    Load and rotate for so long, all three kinds once at least.
+    Rotate under load, each kind at least once.
 
     Args:
-        seconds: Of load.
-        database: `sqlite`, one instance of two workers; `postgresql`, two of them.
+        seconds: Minimum duration of the load.
+        database: `sqlite` for one instance of two workers, `postgresql` for two.
     """
     ledger = Ledger()
     with contextlib.ExitStack() as stack:
@@ -92,25 +98,26 @@ def prove(seconds: float, *, database: str = "postgresql") -> Figures:
     return Figures(elapsed, ledger, fleet.rotations)
 
 
-def _clients(fleet: Fleet, bearers: list[str], ledger: Ledger) -> Iterator[SteadyClient]:
-    """Give for each instance two apps, one that names no key, and the backend."""
+def _clients(fleet: RotationFleet, bearers: list[str], ledger: Ledger) -> Iterator[SteadyClient]:
+    """Yield three apps and a backend for each instance. One of the apps names no key."""
 
-    def app(held: Credentials, turn: int) -> tuple[str, dict[str, Any]]:
-        return bearers[turn % USERS], {"api_key": held.api_key}
+    def app(credentials: Credentials, number: int) -> tuple[str, dict[str, Any]]:
+        return bearers[number % USERS], {"api_key": credentials.api_key}
 
-    def nameless(_: Credentials, turn: int) -> tuple[str, dict[str, Any]]:
-        return bearers[turn % USERS], {}
+    def app_without_key(_: Credentials, number: int) -> tuple[str, dict[str, Any]]:
+        return bearers[number % USERS], {}
 
-    def backend(held: Credentials, turn: int) -> tuple[str, dict[str, Any]]:
-        return held.basic, {"user_id": f"user{turn % USERS}", "api_key": held.api_key}
+    def backend(credentials: Credentials, number: int) -> tuple[str, dict[str, Any]]:
+        user_id = f"user{number % USERS}"
+        return credentials.basic, {"user_id": user_id, "api_key": credentials.api_key}
 
     for service in fleet.services:
-        for request in (app, app, nameless, backend):
+        for request in (app, app, app_without_key, backend):
             yield SteadyClient(
                 service.base_url,
                 request,
-                lambda answer: connects(fleet.stream, answer),
-                credentials=fleet.held,
+                lambda minted: connects(fleet.stream, minted),
+                credentials=fleet.credentials,
                 ledger=ledger,
-                pace=PACE,
+                interval=INTERVAL,
             )

@@ -1,11 +1,11 @@
 """
-Signing in right after a revocation works, whenever in a second: `python -m proofs.second`.
+A sign-in directly after a revocation works, at any time of a second.
 
-At every 10 ms of a second users who have a token are revoked and sign in again at once, as often as
-they are asked to: with a provider whose clock may run ahead, with one whose clock may not, and with
-a backend whose word is a sign-in. Proved is that the new token is one that Stream takes at once;
-that until there is one the answer is 503 with `Retry-After`, or `sign_in_required` while the
-sign-in is not late enough, and never after; that it ends; and that Stream refuses the old token.
+At many offsets within a second, users who have a token are revoked and immediately sign in again,
+as often as the service asks them to. They sign in with a provider whose clock may be ahead, with
+one whose clock may not, and with a backend that confirms sign-ins itself. Stream must accept the
+new token immediately. Until then only 503 with `Retry-After` is allowed, or `sign_in_required`
+while the sign-in is not after the cut-off. This must end, and Stream must refuse the old token.
 """
 
 import math
@@ -16,173 +16,183 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from testing.rotation import connects
+from testing.doubles.stream_calls import connects
+from testing.response import Response
 from testing.runs.fleet import (
     CLOCK_AHEAD,
     EXACT_PROVIDER,
     PROVIDER,
+    REVOKED,
+    Connection,
     Fleet,
-    Line,
-    Response,
+    outcome,
     running_fleet,
 )
 
-DATABASES = ("postgresql", "sqlite")
 OFFSETS = 100
 BACKEND = "backend"
-WAYS = (PROVIDER, EXACT_PROVIDER, BACKEND)
-"""To sign in."""
-_TOGETHER = 10
-"""Offsets at once, evenly over the second."""
-_ASKED_AT_MOST = 4
+SIGN_INS = (PROVIDER, EXACT_PROVIDER, BACKEND)
+"""The kinds of sign-in."""
+_CONCURRENT = 10
+"""Number of offsets at the same time, evenly distributed over the second."""
+_MAX_REQUESTS = 4
 """Requests until there is a token: a sign-in too early, one late enough, and a second to wait."""
 
 
 @dataclass
 class Figures:
     """
-    What is proved of one database.
+    Figures of one database.
 
     Attributes:
-        outcomes: How often the requests after an act were answered how, by the way to sign in.
-        finished: Trials that showed all their tokens to Stream, by the way to sign in.
-        faults: What must not be, in words.
+        outcomes: Number of responses after a revocation, by kind of sign-in and code.
+        finished: Number of trials that compared all their tokens with Stream, by kind of sign-in.
+        failures: Descriptions of what must not happen.
     """
 
     database: str
     offsets: int
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     finished: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def holds(self) -> bool:
-        """Whether every user had a new token, all were looked at, and nothing went wrong."""
-        every = all(
-            self.outcomes[way, "minted"] == self.finished[way] == self.offsets for way in WAYS
+        """Whether every user got a new token, every trial finished, and nothing failed."""
+        all_finished = all(
+            self.outcomes[kind, "minted"] == self.finished[kind] == self.offsets
+            for kind in SIGN_INS
         )
-        return every and self.offsets > 0 and not self.faults
+        return all_finished and self.offsets > 0 and not self.failures
 
     def lines(self) -> Iterator[str]:
-        """Write them for people."""
-        yield f"{self.database}: {self.offsets} acts, one at each offset of a second"
-        for way in WAYS:
-            counts = (f"{code} {n}" for (of, code), n in sorted(self.outcomes.items()) if of == way)
-            yield f"  {way}: {', '.join(counts)}; at Stream {self.finished[way]}"
-        yield f"  faults: {len(self.faults)}"
-        yield from (f"    {fault}" for fault in self.faults[:5])
+        """Yield the figures as text."""
+        yield f"{self.database}: {self.offsets} revocations, one at each offset of a second"
+        for kind in SIGN_INS:
+            counts = [
+                f"{code} {count}"
+                for (counted, code), count in sorted(self.outcomes.items())
+                if counted == kind
+            ]
+            yield f"  {kind}: {', '.join(counts)}; compared with Stream {self.finished[kind]}"
+        yield f"  failures: {len(self.failures)}"
+        yield from (f"    {failure}" for failure in self.failures[:5])
 
-    def saw(self, way: str, code: str) -> None:
+    def add_outcome(self, kind: str, code: str) -> None:
         with self._lock:
-            self.outcomes[way, code] += 1
+            self.outcomes[kind, code] += 1
 
-    def finish(self, way: str) -> None:
+    def finish(self, kind: str) -> None:
         with self._lock:
-            self.finished[way] += 1
+            self.finished[kind] += 1
 
-    def blame(self, fault: str) -> None:
+    def add_failure(self, failure: str) -> None:
         with self._lock:
-            self.faults.append(fault)
+            self.failures.append(failure)
 
 
 def prove(database: str, *, offsets: int = OFFSETS) -> Figures:
     """
-    Revoke and sign in again.
+    Revoke users and let them sign in again.
 
     Args:
-        database: `sqlite`, one instance of two workers; `postgresql`, two of them.
-        offsets: Into how many parts a second is divided.
+        database: `sqlite` for one instance of two workers, `postgresql` for two.
+        offsets: Number of parts of a second.
     """
     figures = Figures(database, offsets)
-    rounds = math.ceil(offsets / _TOGETHER)
-    with running_fleet(database, lines=len(WAYS) * _TOGETHER) as fleet:
-        lines = [line for held in zip(*fleet.lines, strict=True) for line in held]
+    rounds = math.ceil(offsets / _CONCURRENT)
+    with running_fleet(database, connections=len(SIGN_INS) * _CONCURRENT) as fleet:
+        connections = [
+            item for together in zip(*fleet.connections, strict=True) for item in together
+        ]
         for first in range(rounds):
-            users = [(number, way) for number in range(first, offsets, rounds) for way in WAYS]
-            together = [
-                threading.Thread(target=_Trial(fleet, figures, line, number, way).run)
-                for line, (number, way) in zip(lines, users, strict=False)
+            users = [
+                (number, kind) for number in range(first, offsets, rounds) for kind in SIGN_INS
             ]
-            for thread in together:
-                thread.start()
-            for thread in together:
-                thread.join()
+            trials = [
+                threading.Thread(target=_Trial(fleet, figures, connection, number, kind).run)
+                for connection, (number, kind) in zip(connections, users, strict=False)
+            ]
+            for trial in trials:
+                trial.start()
+            for trial in trials:
+                trial.join()
     return figures
 
 
 @dataclass
 class _Trial:
-    """One user, revoked at one offset, who signs in again until there is a token."""
+    """A user who is revoked at one offset and signs in again until there is a token."""
 
     fleet: Fleet
     figures: Figures
-    line: Line
+    connection: Connection
     number: int
-    way: str
+    kind: str
 
     def run(self) -> None:
-        """Try it; a trial that breaks is a fault, since nobody waits for what a thread raises."""
+        """Run the trial. An exception is a failure, because it would only end the thread."""
         try:
-            self._try()
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is proved then
-            self._blame(f"broke: {error!r}")
+            self._run()
+        except Exception as error:  # noqa: BLE001 - any exception means that nothing is shown
+            self._add_failure(f"broke: {error!r}")
 
-    def _try(self) -> None:
-        user_id = self._user_id()
-        self.fleet.know(user_id)
+    def _run(self) -> None:
+        self.fleet.create_stream_user(self._user_id)
         old = self._mint(int(time.time()) - 3600).json["token"]
-        _wait_until(math.floor(time.time()) + 1 + self.number / self.figures.offsets)
-        path = f"/v1/users/{user_id}/revocations"
-        act = self.line.ask("POST", path, self.fleet.operator).json
-        minted = self._sign_in_until_minted(act["tokens_valid_after"])
+        _sleep_until(math.floor(time.time()) + 1 + self.number / self.figures.offsets)
+        path = f"/v1/users/{self._user_id}/revocations"
+        revoked = self.connection.request("POST", path, self.fleet.operator).json
+        minted = self._sign_in_until_minted(revoked["tokens_valid_after"])
         if minted is not None:
-            self._look_at_stream(minted, old, act["tokens_valid_after"])
-            self.figures.finish(self.way)
+            self._compare_with_stream(minted, old, revoked["tokens_valid_after"])
+            self.figures.finish(self.kind)
 
     def _sign_in_until_minted(self, cut_off: int) -> dict[str, Any] | None:
-        for _ in range(_ASKED_AT_MOST):
+        for _ in range(_MAX_REQUESTS):
             signed_in_at = int(time.time())
-            answer = self._mint(signed_in_at)
-            self.figures.saw(self.way, answer.code)
-            enough = cut_off + CLOCK_AHEAD.get(self.way, 0)
-            if answer.status == 200:
-                minted: dict[str, Any] = answer.json
+            response = self._mint(signed_in_at)
+            code = outcome(response)
+            self.figures.add_outcome(self.kind, code)
+            if response.status == 200:
+                minted: dict[str, Any] = response.json
                 return minted
-            if answer.code == "sign_in_required" and signed_in_at < enough:
-                _wait_until(answer.json["sign_in_after"])
-            elif answer.status == 503 and answer.headers.get("Retry-After") == "1":
+            accepted_from = cut_off + CLOCK_AHEAD.get(self.kind, 0)
+            if code == "sign_in_required" and signed_in_at < accepted_from:
+                _sleep_until(response.json["sign_in_after"])
+            elif response.status == 503 and response.headers.get("Retry-After") == "1":
                 time.sleep(1)
             else:
-                self._blame(f"{answer.code}, signed in at {signed_in_at}, cut-off {cut_off}")
+                self._add_failure(f"{code}, signed in at {signed_in_at}, cut-off {cut_off}")
                 return None
-        self._blame(f"asked {_ASKED_AT_MOST} times, and there is no end to it")
+        self._add_failure(f"no token after {_MAX_REQUESTS} requests")
         return None
 
-    def _look_at_stream(self, minted: dict[str, Any], old: str, cut_off: int) -> None:
-        """Connect with the new token at once, then see to both once Stream has been told."""
+    def _compare_with_stream(self, minted: dict[str, Any], old: str, cut_off: int) -> None:
+        """Connect with the new token immediately. Check both tokens after the delivery."""
         if not connects(self.fleet.stream, minted):
-            self._blame("Stream refuses the new token")
-        self.fleet.wait_for_delivery({self._user_id(): cut_off})
-        if self.fleet.refusal(old) != 40:
-            self._blame("Stream takes the old token")
-        if self.fleet.refusal(minted["token"]) is not None:
-            self._blame("Stream refuses the new token once it was told")
+            self._add_failure("Stream refuses the new token")
+        self.fleet.wait_for_delivery({self._user_id: cut_off})
+        if self.fleet.stream_error(old) != REVOKED:
+            self._add_failure("Stream accepts the old token")
+        if self.fleet.stream_error(minted["token"]) is not None:
+            self._add_failure("Stream refuses the new token after the delivery")
 
     def _mint(self, signed_in_at: int) -> Response:
-        user_id = self._user_id()
-        if self.way == BACKEND:
-            return self.line.ask("POST", "/v1/token", self.fleet.voucher, {"user_id": user_id})
-        credential = self.fleet.sign_in(user_id, signed_in_at, self.way)
-        return self.line.ask("POST", "/v1/token", credential)
+        headers, body = self.fleet.vouching_client, {"user_id": self._user_id}
+        if self.kind != BACKEND:
+            headers, body = self.fleet.sign_in(self._user_id, signed_in_at, self.kind), None
+        return self.connection.request("POST", "/v1/token", headers, body)
 
+    @property
     def _user_id(self) -> str:
-        return f"user-{self.number}-{WAYS.index(self.way)}"
+        return f"user-{self.number}-{SIGN_INS.index(self.kind)}"
 
-    def _blame(self, fault: str) -> None:
-        self.figures.blame(f"{self.way}, offset {self.number}: {fault}")
+    def _add_failure(self, failure: str) -> None:
+        self.figures.add_failure(f"{self.kind}, offset {self.number}: {failure}")
 
 
-def _wait_until(moment: float) -> None:
+def _sleep_until(moment: float) -> None:
     while (left := moment - time.time()) > 0:
         time.sleep(left)

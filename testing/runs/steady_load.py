@@ -1,9 +1,9 @@
 """
-Clients that mint and connect at a steady pace, whatever happens to the service meanwhile.
+Clients that mint and connect at a constant rate.
 
-Each request goes over a kept-alive connection. One that was closed before any byte of the answer is
-opened again and the request sent once more, as HTTP allows (RFC 9112 section 9.3.1): that is a
-repeat. Everything else that is no token is a failure, and so is a token that Stream refuses.
+Each request uses a kept-alive connection. If the connection closes before the first byte of the
+response, the client opens a new one and repeats the request, as HTTP allows (RFC 9112 section
+9.3.1). Any other result than a token is a failure, and so is a token that Stream refuses.
 """
 
 import json
@@ -24,11 +24,11 @@ _SECONDS = 30.0
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    What clients hold at a moment; replaced as a whole when something new is shipped.
+    The credentials of clients. A rollout replaces them as a whole.
 
     Attributes:
-        api_key: What apps are built with.
-        basic: The `Authorization` of the backend.
+        api_key: API key of the apps.
+        basic: `Authorization` header of the backend.
     """
 
     api_key: str
@@ -37,7 +37,7 @@ class Credentials:
 
 @dataclass
 class Ledger:
-    """What came of the load."""
+    """The results of the load."""
 
     requests: int = 0
     repeats: int = 0
@@ -66,12 +66,12 @@ class Ledger:
 
 
 class ClosedError(Exception):
-    """The connection ended before any byte of the answer."""
+    """The connection closed before the first byte of the response."""
 
 
 class KeptConnection:
     """
-    One connection to a service, opened again when it was closed.
+    A connection to a service that is opened again after it was closed.
 
     Args:
         base_url: `http://host:port`.
@@ -84,11 +84,11 @@ class KeptConnection:
 
     def post(self, path: str, authorization: str, body: Any) -> tuple[int, bytes, bool]:
         """
-        Send a request and give status, body, and whether it was sent twice.
+        Send a request. Return status, body and whether it was repeated.
 
         Raises:
-            OSError: The connection broke in the middle of an answer, or could not be made.
-            ClosedError: It was new, and ended without an answer.
+            OSError: The connection failed, or closed in the middle of a response.
+            ClosedError: A new connection closed without a response.
         """
         content = json.dumps(body).encode()
         head = (
@@ -96,11 +96,11 @@ class KeptConnection:
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         request = head.encode() + content
-        kept = self._socket is not None
+        is_reused = self._socket is not None
         try:
             return *self._exchange(request), False
         except ClosedError:
-            if not kept:
+            if not is_reused:
                 raise
         return *self._exchange(request), True
 
@@ -133,13 +133,13 @@ class KeptConnection:
         while (whole := _whole(received)) is None:
             more = connection.recv(65536)
             if not more:
-                raise ConnectionResetError("the answer was cut off")
+                raise ConnectionResetError("the response was cut off")
             received += more
         return whole
 
 
 def _whole(received: bytes) -> tuple[int, bytes, bool] | None:
-    """Give status, body and whether the connection is kept; nothing while bytes are missing."""
+    """Return status, body and whether the connection stays open; `None` if bytes are missing."""
     head_end = received.find(b"\r\n\r\n")
     if head_end < 0:
         return None
@@ -152,13 +152,19 @@ def _whole(received: bytes) -> tuple[int, bytes, bool] | None:
 
 class SteadyClient(threading.Thread):
     """
-    One client: mints, connects to Stream with the token, waits for its next turn.
+    A client that mints, connects to Stream with the token, and waits.
 
     Args:
-        base_url: Of the instance that it calls.
-        request: Gives `Authorization` and body of a turn, from what is shipped.
-        connect: Connects to Stream with an answer; tells whether Stream takes the token.
-        pace: Seconds between two turns.
+        base_url: URL of its instance.
+        request: Function that returns `Authorization` and body from the credentials and a number.
+        connect: Function that connects to Stream and returns whether Stream accepts the token.
+        credentials: First credentials.
+        ledger: Record of the results.
+        interval: Seconds between two requests.
+
+    Attributes:
+        credentials: Credentials of the next request.
+        finished: Credentials of the last finished request.
     """
 
     def __init__(
@@ -169,7 +175,7 @@ class SteadyClient(threading.Thread):
         *,
         credentials: Credentials,
         ledger: Ledger,
-        pace: float,
+        interval: float,
     ) -> None:
         super().__init__(daemon=True)
         self.credentials = credentials
@@ -178,37 +184,37 @@ class SteadyClient(threading.Thread):
         self._request = request
         self._connect = connect
         self._ledger = ledger
-        self._pace = pace
+        self._interval = interval
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         self._stopped.set()
 
     def run(self) -> None:
-        turn, due = 0, time.monotonic()
+        number, due = 0, time.monotonic()
         while not self._stopped.is_set():
-            held = self.credentials
+            credentials = self.credentials
             try:
-                self._take_turn(held, turn)
-            except Exception as error:  # noqa: BLE001 - a thread that dies would load no more
+                self._mint_and_connect(credentials, number)
+            except Exception as error:  # noqa: BLE001 - a thread that ends would stop the load
                 self._ledger.failed(f"broke: {error!r}")
-            self.finished = held
-            turn += 1
-            due += self._pace
+            self.finished = credentials
+            number += 1
+            due += self._interval
             self._stopped.wait(max(0.0, due - time.monotonic()))
         self._connection.close()
 
-    def _take_turn(self, held: Credentials, turn: int) -> None:
-        authorization, body = self._request(held, turn)
+    def _mint_and_connect(self, credentials: Credentials, number: int) -> None:
+        authorization, body = self._request(credentials, number)
         start = time.perf_counter()
         try:
             status, content, repeated = self._connection.post("/v1/token", authorization, body)
         except (OSError, ClosedError) as error:
-            self._ledger.failed(f"no answer: {error!r}")
+            self._ledger.failed(f"no response: {error!r}")
             return
         if status != 200:
             self._ledger.failed(f"{status}: {content.decode(errors='replace')}")
             return
         self._ledger.minted(time.perf_counter() - start, repeated=repeated)
-        answer = json.loads(content)
-        self._ledger.connected(accepted=self._connect(answer), api_key=answer["api_key"])
+        minted = json.loads(content)
+        self._ledger.connected(accepted=self._connect(minted), api_key=minted["api_key"])

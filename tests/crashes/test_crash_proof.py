@@ -1,4 +1,4 @@
-"""The short form of the crash proof: `python -m proofs.crash` is the long one."""
+"""The short form of `python -m proofs.crash`."""
 
 from collections import Counter
 from dataclasses import replace
@@ -13,8 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgresql", 2)])
-def test_acts_survive_crashes(database, seed):
-    """Killed a few times in full work, with a Stream that fails one call in three."""
+def test_actions_survive_crashes(database, seed):
     figures = crash.prove(4, database=database, seed=seed, hurry=True)
     assert figures.holds, "\n".join(figures.lines())
 
@@ -22,9 +21,9 @@ def test_acts_survive_crashes(database, seed):
 PROVED = Figures(
     wanted=2,
     kills=2,
-    acts=Counter(revoke=9, undo=2),
+    actions=Counter(revoke=9, undo=2),
     pairs=Counter(PAIRS),
-    under_way=1,
+    in_flight=1,
     checks=9,
     faults=Counter(cut=1),
     compared=4,
@@ -37,8 +36,8 @@ PROVED = Figures(
     [
         {"wanted": 0, "kills": 0},
         {"kills": 1},
-        {"acts": Counter()},
-        {"under_way": 0},
+        {"actions": Counter()},
+        {"in_flight": 0},
         {"pairs": Counter(PAIRS[:1])},
         {"pairs": Counter(PAIRS[1:])},
         {"checks": 0},
@@ -50,17 +49,16 @@ PROVED = Figures(
         {"failures": ["something"]},
     ],
 )
-def test_a_run_in_which_nothing_could_go_wrong_proves_nothing(missing):
-    """Every kind of thing that is to survive must have been there, and looked at."""
+def test_run_without_a_checked_case_does_not_hold(missing):
     assert PROVED.holds
     assert not replace(PROVED, **missing).holds
 
 
-def test_a_profile_whose_answer_was_lost_may_be_there_or_not():
-    """None at all is right only until one was answered."""
+def test_profile_with_lost_response_may_be_stored_or_not():
+    """No profile is possible only until the first response."""
     ada = Subject("ada")
-    ada.lost("profile", "first")
+    ada.lose("profile", "first")
     assert ada.names == {None, "first"}
-    ada.answered("profile", "second", None)
-    ada.lost("profile", "third")
+    ada.confirm("profile", "second", None)
+    ada.lose("profile", "third")
     assert ada.names == {"second", "third"}

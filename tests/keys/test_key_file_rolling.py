@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from testing.rotation import basic, command
+from testing.command_line import run_json
 from testing.service import ROOT, running_service
+from testing.service_clients import basic_header
 from tests.keys.test_rolling import Instance
 from tokensvc.keys.vault import Vault
 
@@ -28,7 +29,7 @@ def mints(instance, headers):
 
 def minting_client(folder, **settings):
     scope = ("--scope", "tokens:mint", "--vouches")
-    return basic(command(folder, "clients", "create", "backend", *scope, **settings))
+    return basic_header(run_json(folder, "clients", "create", "backend", *scope, **settings))
 
 
 class Toml(Instance):
@@ -50,7 +51,7 @@ def test_key_file_becomes_a_toml_setting_by_hup(tmp_path):
         for keys in ((old,), (old, NEW), (NEW, old)):
             instance.reload(*keys)
             assert mints(instance, headers)
-        done = command(tmp_path, "keys", "reencrypt", **settings)
+        done = run_json(tmp_path, "keys", "reencrypt", **settings)
         assert (done["rewrapped"], done["remaining"]) == (1, {})
         instance.reload(NEW)
         key_file.unlink()
@@ -71,7 +72,7 @@ def test_copy_of_the_key_file_needs_one_restart(tmp_path):
     with running_service(tmp_path, **settings) as service:
         instance = Instance(service, copy)
         instance.reload(NEW, old.strip())
-        assert command(tmp_path, "keys", "reencrypt", **settings)["remaining"] == {}
+        assert run_json(tmp_path, "keys", "reencrypt", **settings)["remaining"] == {}
         instance.reload(NEW)
         assert mints(instance, headers)
         assert "settings_reload_failed" not in instance.events()

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from testing.rotation import basic, command
+from testing.command_line import run_json
 from testing.service import STREAM_API_KEY, running_service
+from testing.service_clients import basic_header
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -89,15 +90,15 @@ def test_no_token_is_signed_with_a_key_after_the_response_to_retire(fleet):
     """Or with the previous key after the response to activate, if the request names none."""
     base_urls, folder, settings = fleet
     scopes = ("--scope", "keys:write", "--scope", "tokens:mint")
-    client = command(folder, "clients", "create", "ops", *scopes, "--vouches", **settings)
-    http = urllib3.PoolManager(retries=False, timeout=30.0, headers=basic(client))
+    client = run_json(folder, "clients", "create", "ops", *scopes, "--vouches", **settings)
+    http = urllib3.PoolManager(retries=False, timeout=30.0, headers=basic_header(client))
 
     def post(path, **body):
         response = http.request("POST", f"{base_urls[0]}/v1/stream-keys{path}", json=body)
         assert response.status < 300, response.data
         return json.loads(response.data), time.monotonic()
 
-    hammer = Hammer(base_urls, basic(client))
+    hammer = Hammer(base_urls, basic_header(client))
     try:
         retired, activated = {}, []
         previous = None

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 import urllib3
 
+from testing.command_line import run_json
 from testing.http_client import Client
-from testing.rotation import KEYS, basic, command
+from testing.rotation import KEYS
 from testing.service import STREAM_API_KEY, Service, running_service
+from testing.service_clients import basic_header
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -102,8 +104,8 @@ def fleet(tmp_path, postgres_url):
             service = stack.enter_context(running_service(tmp_path, **own))
             instances.append(Instance(service, file))
         scopes = ("--scope", "keys:write", "--scope", "tokens:mint")
-        client = command(tmp_path, "clients", "create", "ops", *scopes, "--vouches", **own)
-        yield Fleet(instances, basic(client), tmp_path, settings)
+        client = run_json(tmp_path, "clients", "create", "ops", *scopes, "--vouches", **own)
+        yield Fleet(instances, basic_header(client), tmp_path, settings)
 
 
 def reload_failures(instance):
@@ -119,7 +121,7 @@ def test_encryption_keys_are_changed_without_a_gap(fleet):
             for adder in fleet.instances:
                 fleet.add(adder)
             assert fleet.works()
-    done = command(
+    done = run_json(
         fleet.folder,
         *("keys", "reencrypt"),
         TOKENSVC_ENCRYPTION_KEYS=json.dumps([NEW, OLD]),

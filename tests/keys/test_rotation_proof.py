@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from testing.runs.rotation import prove
-from testing.runs.rotation_fleet import Fleet
+from testing.runs.rotation_fleet import RotationFleet
 from testing.runs.steady_load import ClosedError, Credentials, KeptConnection, Ledger, SteadyClient
 
 pytestmark = pytest.mark.slow
@@ -22,12 +22,12 @@ def test_rotation_under_load_fails_no_request():
 
 def test_rotation_in_the_wrong_order_is_noticed(monkeypatch):
     """Clients that still name a retired key lose requests."""
-    ship = Fleet.ship
+    roll_out = RotationFleet.roll_out
 
-    def ship_no_key(fleet, **changes):
-        ship(fleet, **{name: value for name, value in changes.items() if name != "api_key"})
+    def roll_out_no_key(fleet, **changes):
+        roll_out(fleet, **{name: value for name, value in changes.items() if name != "api_key"})
 
-    monkeypatch.setattr(Fleet, "ship", ship_no_key)
+    monkeypatch.setattr(RotationFleet, "roll_out", roll_out_no_key)
     figures = prove(0, database="sqlite")
     assert not figures.holds
     assert any("api_key_unknown" in failure for failure in figures.ledger.failures)
@@ -110,7 +110,7 @@ def test_failed_turn_is_a_failure():
         connect,
         credentials=held,
         ledger=ledger,
-        pace=60.0,
+        interval=60.0,
     )
     client.start()
     assert broke.wait(20)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from testing.doubles.stream_calls import connects
 from testing.http_client import Client
-from testing.rotation import KEYS, connects, running_world
+from testing.rotation import KEYS, running_world
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.keys.routes import AddStreamKeyRequest
 

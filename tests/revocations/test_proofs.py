@@ -35,12 +35,12 @@ def test_broken_trial_fails_the_proof(monkeypatch):
 
     monkeypatch.setattr(second, "connects", cut)
     figures = second.prove("sqlite", offsets=1)
-    assert [figures.outcomes[way, "minted"] for way in second.WAYS] == [1, 1, 1]
-    assert sorted(figures.faults) == sorted(
-        f"{way}, offset 0: broke: ConnectionError('cut')" for way in second.WAYS
+    assert [figures.outcomes[kind, "minted"] for kind in second.SIGN_INS] == [1, 1, 1]
+    assert sorted(figures.failures) == sorted(
+        f"{kind}, offset 0: broke: ConnectionError('cut')" for kind in second.SIGN_INS
     )
     assert not figures.holds
-    figures.faults.clear()
+    figures.failures.clear()
     assert not figures.holds
 
 
@@ -51,14 +51,14 @@ def test_no_mint_succeeds_with_different_clocks_and_slow_commits():
 
 
 CLOCKS = clocks.Figures(
-    after=Counter(sign_in_required=1), before=2, under_way=1, slow_acts=1, moved=[4]
+    after=Counter(sign_in_required=1), before=2, in_flight=1, slow_actions=1, shifts=[4]
 )
 LEAK = leak.Figures(
     "sqlite",
     workers=2,
     wanted={"revocation": 1},
-    answers=Counter({("revocation", "sign_in_required"): 1}),
-    under_way={"ada": ["a token"]},
+    outcomes=Counter({("revocation", "sign_in_required"): 1}),
+    in_flight={"ada": ["a token"]},
 )
 
 
@@ -68,14 +68,14 @@ LEAK = leak.Figures(
         (CLOCKS, {"after": Counter()}),
         (CLOCKS, {"after": Counter(minted=1)}),
         (CLOCKS, {"before": 1}),
-        (CLOCKS, {"under_way": 0}),
-        (CLOCKS, {"slow_acts": 0, "moved": []}),
-        (CLOCKS, {"moved": [1, 4]}),
-        (CLOCKS, {"younger": 1}),
-        (LEAK, {"answers": Counter()}),
-        (LEAK, {"answers": Counter({("revocation", "minted"): 1})}),
-        (LEAK, {"answers": Counter({("revocation", "temporarily_unavailable"): 1})}),
-        (LEAK, {"under_way": {}}),
+        (CLOCKS, {"in_flight": 0}),
+        (CLOCKS, {"slow_actions": 0, "shifts": []}),
+        (CLOCKS, {"shifts": [1, 4]}),
+        (CLOCKS, {"too_new": 1}),
+        (LEAK, {"outcomes": Counter()}),
+        (LEAK, {"outcomes": Counter({("revocation", "minted"): 1})}),
+        (LEAK, {"outcomes": Counter({("revocation", "temporarily_unavailable"): 1})}),
+        (LEAK, {"in_flight": {}}),
         (LEAK, {"accepted": 1}),
     ],
 )

@@ -1,0 +1,34 @@
+"""Waiting for a condition, with a limit."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import urllib3
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, timeout: float = 60.0, pause: float = 0.02
+) -> None:
+    """
+    Wait until a condition is true.
+
+    Args:
+        condition: Function that returns whether to stop.
+        what: Description of the condition, for the failure.
+        timeout: Maximum seconds.
+        pause: Seconds between two calls of the condition.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout:.0f} s: {what}"
+        time.sleep(pause)
+
+
+def is_available(url: str) -> bool:
+    """Return whether a URL responds with status 200."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError):
+        headers = {"Connection": "close"}
+        response = urllib3.request("GET", url, headers=headers, retries=False, timeout=2.0)
+        return response.status == 200
+    return False
