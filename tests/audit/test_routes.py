@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from testing.http_client import Client
-from tests.revocations.live import World, running_world
+from testing.world import World, running_world
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """HUP to the running service: what changes, what is refused, and what needs a restart."""
 
-import contextlib
 import os
 import signal
-import time
 from dataclasses import dataclass
 
 import pytest
-import urllib3
 
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
@@ -33,29 +30,14 @@ class Reloadable:
     token: object
 
     def reload(self):
-        """Send HUP, and wait until every worker is a new one that responds."""
-        before = set(self.service.worker_pids())
-        self.service.process.send_signal(signal.SIGHUP)
-        self._wait_for_others_than(before)
+        self.service.reload()
 
     def lose_workers(self):
         """Kill the workers, and wait until the master has started others."""
-        before = set(self.service.worker_pids())
+        before = self.service.worker_pids()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        self._wait_for_others_than(before)
-
-    def _wait_for_others_than(self, before):
-        deadline = time.monotonic() + SECONDS
-        while before & set(self.service.worker_pids()) or not self._responds():
-            assert self.service.process.poll() is None, self.service.log_path.read_text()
-            assert time.monotonic() < deadline, self.service.log_path.read_text()
-            time.sleep(0.05)
-
-    def _responds(self):
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            return self.client.get("/healthz").status == 200
-        return False
+        self.service.wait_for_new_workers(before)
 
     @property
     def client(self):

@@ -1,14 +1,12 @@
 """Delivery by the running service, and by a process of its own."""
 
 import signal
-import time
 
 import pytest
 
 from testing.command_line import run_process
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
-from testing.service_clients import basic, make_client
-from tests.delivery.live import CUT_OFF, World, running_world
+from testing.world import CUT_OFF, WAIT, World, running_world
 from tokensvc.delivery import store
 from tokensvc.stream.api import rfc3339
 
@@ -30,17 +28,16 @@ def lease(world: World, user_id: str):
 def test_revocation_is_applied_while_its_client_waits(world):
     """Each worker has a sender; the response to `Prefer: wait` says `applied`."""
     world.stream.app.users["ada"] = {"id": "ada"}
-    state = world.revoke("ada", Prefer="wait=10")
+    state = world.revoke("ada", headers=WAIT).json
     assert world.readiness()[1]["status"] == "ok"
     for _ in range(4):
         assert state["stream"]["state"] == "applied"
         assert world.stream.app.users["ada"][CUT_OFF] == rfc3339(state["tokens_valid_after"])
         revocation = state["revocation"]["id"]
-        path = f"/v1/users/ada/revocations/{revocation}"
-        state = world.call("DELETE", path, Prefer="wait=10")
+        state = world.undo("ada", revocation, headers=WAIT).json
         assert state["stream"]["state"] == "applied"
         assert world.stream.app.users["ada"][CUT_OFF] is None
-        state = world.revoke("ada", Prefer="wait=10")
+        state = world.revoke("ada", headers=WAIT).json
 
 
 def test_stop_waits_for_the_current_call(world):
@@ -74,18 +71,15 @@ def test_stop_stores_a_hanging_call_as_lost(world):
 
 def test_reloaded_workers_deliver(world):
     """After HUP the new workers' senders run."""
-    previous = set(world.service.worker_pids())
-    world.service.process.send_signal(signal.SIGHUP)
-    while previous & set(world.service.worker_pids()):
-        time.sleep(0.05)
-    state = world.revoke("ada", Prefer="wait=10")
+    world.service.reload()
+    state = world.revoke("ada", headers=WAIT).json
     assert state["stream"]["state"] == "absent"
 
 
 def test_refused_key_degrades_readiness_and_is_named(world):
     """In `readyz` (still 200), `doctor`, `delivery list` and the log."""
     world.stream.app.keys[STREAM_API_KEY] = "the-secret-was-changed-in-the-dashboard"
-    state = world.revoke("ada", Prefer="wait=10")
+    state = world.revoke("ada", headers=WAIT).json
     assert state["stream"]["state"] == "failed"
     assert "code 43" in state["stream"]["last_error"]
     status, verdict = world.readiness()
@@ -107,7 +101,9 @@ def test_separate_worker_delivers(tmp_path):
     """With `worker.embedded` off only `tokensvc worker` calls Stream, until it is stopped."""
     with running_world(tmp_path, TOKENSVC_WORKER__EMBEDDED="false") as world:
         world.stream.app.users["ada"] = {"id": "ada"}
-        assert world.revoke("ada", Prefer="wait=1")["stream"]["state"] == "pending"
+        assert (
+            world.revoke("ada", headers={"Prefer": "wait=1"}).json["stream"]["state"] == "pending"
+        )
         assert world.stream.calls.all() == []
         hanging = world.stream.faults.hang("PATCH /users")
         with world.worker() as process:
@@ -115,7 +111,7 @@ def test_separate_worker_delivers(tmp_path):
             process.send_signal(signal.SIGTERM)
             hanging.release()
             assert process.wait(timeout=30) == 0
-        assert world.call("GET", "/v1/users/ada")["stream"]["state"] == "applied"
+        assert world.state("ada")["stream"]["state"] == "applied"
         log = (tmp_path / "worker.log").read_text()
         assert log.index("worker_started") < log.index("worker_stopped")
 
@@ -123,7 +119,7 @@ def test_separate_worker_delivers(tmp_path):
 def test_delivery_that_is_off_is_shown(tmp_path):
     """States are `not_sent`, `readyz` and `doctor` show it, and a worker does not start."""
     with running_world(tmp_path, TOKENSVC_STREAM__DELIVERY="off") as world:
-        assert world.revoke("ada", Prefer="wait=1")["stream"] == {
+        assert world.revoke("ada", headers={"Prefer": "wait=1"}).json["stream"] == {
             "state": "not_sent",
             "updated_at": None,
             "last_error": None,
@@ -144,15 +140,15 @@ def test_delivery_that_is_off_is_shown(tmp_path):
 def test_profile_is_stored_audited_and_delivered(world):
     """A repetition leaves no audit event."""
     user = {"id": "ada", "name": "Ada", "role": "moderator"}
-    response = world.client.request("PUT", "/v1/users/ada/profile", json=user)
+    response = world.operator.request("PUT", "/v1/users/ada/profile", json=user)
     assert response.status == 200
     assert response.json["profile"] == user
     world.stream.calls.wait_for("POST", "/users")
     world.stream.calls.wait_until_done()
     assert world.stream.app.users["ada"]["role"] == "moderator"
-    world.client.request("PUT", "/v1/users/ada/profile", json=user)
-    events = world.call("GET", "/v1/audit?action=profile:set")["items"]
-    assert [(event["subject"], event["actor"]) for event in events] == [("ada", "svc.backend")]
+    world.operator.request("PUT", "/v1/users/ada/profile", json=user)
+    events = world.operator.get("/v1/audit", query={"action": "profile:set"}).json["items"]
+    assert [(event["subject"], event["actor"]) for event in events] == [("ada", "svc.operator")]
 
 
 @pytest.mark.parametrize(
@@ -167,20 +163,16 @@ def test_profile_is_stored_audited_and_delivered(world):
     ],
 )
 def test_invalid_profile_is_refused(shared, path, user, status, code):
-    response = shared.client.request("PUT", path, json=user, valid=False)
+    response = shared.operator.request("PUT", path, json=user, valid=False)
     assert (response.status, response.code) == (status, code)
 
 
 def test_profile_needs_its_scope(shared):
-    reader = make_client(shared.database, "reader", "users:read", "revocations:write")
+    reader = shared.client_with("reader", "users:read", "revocations:write")
     user = {"id": "ada"}
-    response = shared.client.request(
-        "PUT", "/v1/users/ada/profile", json=user, headers=basic(reader)
-    )
+    response = reader.request("PUT", "/v1/users/ada/profile", json=user)
     assert (response.status, response.code) == (403, "insufficient_scope")
-    shared.credentials, kept = {}, shared.credentials
-    response = shared.client.request("PUT", "/v1/users/ada/profile", json=user, valid=False)
-    shared.credentials = kept
+    response = shared.anonymous.request("PUT", "/v1/users/ada/profile", json=user, valid=False)
     assert (response.status, response.code) == (401, "credentials_missing")
 
 

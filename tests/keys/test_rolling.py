@@ -2,16 +2,12 @@
 
 import contextlib
 import json
-import signal
-import time
 from dataclasses import dataclass, field
 
 import pytest
-import urllib3
 
 from testing.command_line import run_json
 from testing.http_client import Client
-from testing.rotation import KEYS
 from testing.service import STREAM_API_KEY, Service, running_service
 from testing.service_clients import basic_header
 from tokensvc.database import schema
@@ -21,8 +17,8 @@ from tokensvc.keys.vault import Vault
 pytestmark = pytest.mark.slow
 
 OLD, NEW = Vault.generate_key(), Vault.generate_key()
+KEYS = "/v1/stream-keys"
 SECRET = "another-secret-of-streams-dashboard-0123"
-RELOAD_SECONDS = 60.0
 
 
 @dataclass
@@ -39,17 +35,7 @@ class Instance:
     def reload(self, *keys):
         """Change the file, send HUP, and wait until every worker is a new one."""
         self.file.write_text("\n".join(keys))
-        before = set(self.service.worker_pids())
-        self.service.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while before & set(self.service.worker_pids()) or not self.responds():
-            assert time.monotonic() < deadline, self.service.log_path.read_text()
-            time.sleep(0.05)
-
-    def responds(self):
-        with contextlib.suppress(urllib3.exceptions.HTTPError):
-            return self.client.get("/healthz").status == 200
-        return False
+        self.service.reload()
 
     def is_ready(self):
         return self.client.get("/readyz").status == 200

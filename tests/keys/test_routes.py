@@ -1,21 +1,43 @@
 """`/v1/stream-keys…` on a running service, and mints after each request."""
 
+from typing import Any
+
 import pytest
 
 from testing.doubles.stream_calls import connects
 from testing.http_client import Client
-from testing.rotation import KEYS, running_world
+from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from testing.world import World, running_world
 from tokensvc.keys.routes import AddStreamKeyRequest
 
+KEYS = "/v1/stream-keys"
 SECRET = "another-secret-of-streams-dashboard-0123"
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
+
+
+class KeysWorld(World):
+    """A service and its Stream keys."""
+
+    def add(self, api_key: str, secret: str, **options: Any) -> Response:
+        body = {"api_key": api_key, "secret": secret, **options.pop("body", {})}
+        return self.operator.post(KEYS, json=body, **options)
+
+    def act(self, key_id: str, action: str, **options: Any) -> Response:
+        return self.operator.post(f"{KEYS}/{key_id}/{action}", **options)
+
+    def listed(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.operator.get(KEYS).json["items"]
+        return items
+
+    def mint(self, **body: Any) -> Response:
+        return self.vouching.post("/v1/token", json={"user_id": "john", **body})
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Run one service for all tests, each of which has API keys of its own."""
-    with running_world(tmp_path_factory.mktemp("service")) as world:
+    with running_world(tmp_path_factory.mktemp("service"), KeysWorld) as world:
         yield world
 
 
@@ -190,7 +212,7 @@ def test_responses_and_log_contain_no_secret(world):
 
 
 def test_mint_without_api_key_gets_400_if_it_is_required(tmp_path):
-    with running_world(tmp_path, TOKENSVC_TOKEN__API_KEY="required") as world:
+    with running_world(tmp_path, KeysWorld, TOKENSVC_TOKEN__API_KEY="required") as world:
         refused = world.mint()
         assert (refused.status, refused.code) == (400, "api_key_required")
         assert "api_key" in refused.json["detail"]

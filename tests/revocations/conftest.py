@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.revocations.live import running_world
+from testing.world import running_world
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.revocations.live import CLOCK_AHEAD, World, minted, running_world
+from testing.world import CLOCK_AHEAD, World, minted, running_world
 from tokensvc.stream.api import rfc3339
 
 CUT_OFF = "revoke_tokens_issued_before"

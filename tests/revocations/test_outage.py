@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from testing.postgres import PostgresServer
-from tests.revocations.live import World, minted, running_world
+from testing.world import World, minted, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -41,7 +41,7 @@ def test_request_without_the_database_gets_503(world: World, server: PostgresSer
     try:
         refused = [
             ada.post("/v1/token"),
-            world.voucher.post("/v1/token", json={"user_id": "ada"}),
+            world.vouching.post("/v1/token", json={"user_id": "ada"}),
             world.revoke("ada"),
         ]
     finally:

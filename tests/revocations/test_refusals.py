@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from testing.http_client import Client
-from tests.revocations.live import World
+from testing.world import World
 
 USER_ACTIONS = [
     ("POST", "/v1/users/{}/revocations"),

@@ -3,7 +3,7 @@
 import pytest
 
 from testing.http_client import Client
-from tests.revocations.live import CLOCK_AHEAD, World, claims, minted
+from testing.world import CLOCK_AHEAD, World, claims, minted
 from tokensvc.revocations.state import UNDO_WARNING
 from tokensvc.stream.api import rfc3339
 
@@ -85,7 +85,7 @@ def test_suspended_user_gets_no_token(world: World) -> None:
     for asking in (user, fresh):
         refused = asking.post("/v1/token")
         assert (refused.status, refused.code) == (403, "user_suspended")
-    for service in (world.backend, world.voucher):
+    for service in (world.backend, world.vouching):
         assert service.post("/v1/token", json={"user_id": "mallory"}).code == "user_suspended"
 
     reinstated = world.reinstate("mallory", query={"reason": "appeal"})
@@ -163,7 +163,7 @@ def test_service_mint_after_a_revocation_needs_a_later_auth_time(world: World) -
         refused = minted(world.backend, user_id="bob", **auth_time)
         assert refused.code == "sign_in_required"
         assert refused.json["sign_in_after"] == cut_off + CLOCK_AHEAD
-    assert minted(world.voucher, user_id="bob").status == 200
+    assert minted(world.vouching, user_id="bob").status == 200
     while True:
         asked = {"user_id": "bob", "auth_time": cut_off + CLOCK_AHEAD}
         response = world.backend.post("/v1/token", json=asked, valid=False)

@@ -1,4 +1,4 @@
-"""What the SDK tests share: Node from its wheel, a Stream double, an app with the real service."""
+"""Fixtures of the SDK tests: Node from its wheel, a Stream double, an app with the real service."""
 
 import fcntl
 import os
@@ -37,28 +37,28 @@ def install_packages(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def node() -> Path:
-    """Give Node's executable, the SDK being installed for it."""
+    """Return Node's executable, with the SDK installed."""
     install_packages(ROOT / "tests" / "sdk" / "js")
     return NODE
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChatApp]:
-    """Give the app with the real service; each test has users of its own."""
+    """Yield the app. Each test has its own users."""
     with running_chat_app(tmp_path_factory.mktemp("chat-app")) as running:
         yield running
 
 
 @pytest.fixture
 def tokens(app: ChatApp) -> Iterator[HttpDouble]:
-    """Give a way to the service that fails on order, and keeps a record of the calls."""
+    """Yield a double between a client and the service that records the calls."""
     with HttpDouble(app.respond, clock=time.time) as double:
         yield double
 
 
 @pytest.fixture
 def stream() -> Iterator[StreamDouble]:
-    """Give a Stream that knows the service's key, and another that the service does not know."""
+    """Yield a Stream with the service's key and another key."""
     other = "secret-of-the-other-key-0123456789abcdef"
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, OTHER_KEY: other}) as double:
         yield double

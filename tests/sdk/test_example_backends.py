@@ -1,4 +1,4 @@
-"""The backends of `examples/` ask for their own users, on the word of their own sessions."""
+"""The backends of `examples/` request tokens for the users of their own sessions."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from testing.response import Response
 from testing.service import ROOT, STREAM_API_KEY, free_port
 from tests.sdk.chat_app import ChatApp
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
 def express_command(node: Path, port: int) -> list[str]:
@@ -50,7 +50,7 @@ class Backend:
     A running backend, and the browser of one of its users.
 
     Attributes:
-        tokens: The backend's way to the service.
+        tokens: Double between the backend and the service.
     """
 
     url: str
@@ -58,32 +58,32 @@ class Backend:
     browser: requests.Session = field(default_factory=requests.Session)
 
     def sign_in(self, user: str) -> str:
-        """Sign the browser's user in, and give their user id."""
+        """Sign the browser's user in, and return their user ID."""
         user_id: str = self.browser.post(f"{self.url}/sign-in?user={user}").json()["user_id"]
         return user_id
 
-    def ask(self, **body: Any) -> requests.Response:
-        return self.browser.post(f"{self.url}/chat-token", json=body, timeout=PATIENCE)
+    def request_token(self, **body: Any) -> requests.Response:
+        return self.browser.post(f"{self.url}/chat-token", json=body, timeout=TIMEOUT)
 
 
 @contextlib.contextmanager
 def running_backend(
     kind: str, node: Path, app: ChatApp, folder: Path, secret: str
 ) -> Iterator[Backend]:
-    """Run an example backend that has the app's client id, and a secret, until the block ends."""
+    """Run an example backend until the block ends, with the app's client ID and a secret."""
     port = free_port()
     with HttpDouble(app.respond, clock=time.time) as tokens:
         environ = {
             **os.environ,
             "DATABASE": str(folder / "django.db"),
             "CHAT_URL": f"{tokens.url}/v1/token",
-            "CHAT_CLIENT_ID": app.backend.id,
+            "CHAT_CLIENT_ID": app.server.id,
             "CHAT_CLIENT_SECRET": secret,
         }
         backend = Backend(f"http://127.0.0.1:{port}", tokens)
         with subprocess.Popen(COMMANDS[kind](node, port), cwd=ROOT, env=environ) as process:
             try:
-                wait_until_it_listens(backend, process)
+                wait_until_available(backend, process)
                 yield backend
             finally:
                 process.terminate()
@@ -96,91 +96,88 @@ def one_backend(
     app: ChatApp,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Backend]:
-    """Give each of the two for all tests of this module."""
-    assert app.backend.secret is not None
+    """Yield each backend for all tests of this module."""
+    assert app.server.secret is not None
     folder = tmp_path_factory.mktemp(request.param)
-    with running_backend(request.param, node, app, folder, app.backend.secret) as backend:
+    with running_backend(request.param, node, app, folder, app.server.secret) as backend:
         yield backend
 
 
 @pytest.fixture
 def backend(one_backend: Backend) -> Backend:
-    """Give a backend that nobody has asked yet, to a browser that nobody has used."""
+    """Return a backend without recorded calls, and a new browser."""
     one_backend.tokens.calls.clear()
     return Backend(one_backend.url, one_backend.tokens)
 
 
-def wait_until_it_listens(backend: Backend, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + PATIENCE
+def wait_until_available(backend: Backend, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(requests.ConnectionError):
-            backend.ask()
+            backend.request_token()
             return
         time.sleep(0.05)
     raise AssertionError("the backend did not start")
 
 
-def test_a_signed_in_user_gets_their_token(backend: Backend, stream: StreamDouble) -> None:
-    """The session's user, nobody else, for the client's key; Stream takes it; nobody stores it."""
+def test_signed_in_user_gets_a_token(backend: Backend, stream: StreamDouble) -> None:
+    """For the user of the session and the key of the client. No cache stores it."""
     user_id = backend.sign_in("john")
-    answer = backend.ask(api_key=STREAM_API_KEY, user_id="somebody-else")
-    assert answer.status_code == 200, answer.text
-    assert (answer.json()["user_id"], answer.json()["api_key"]) == (user_id, STREAM_API_KEY)
-    assert answer.headers["Cache-Control"] == "no-store"
-    claims = stream.app.authenticate(STREAM_API_KEY, "jwt", answer.json()["token"])
+    response = backend.request_token(api_key=STREAM_API_KEY, user_id="other")
+    assert response.status_code == 200, response.text
+    assert (response.json()["user_id"], response.json()["api_key"]) == (user_id, STREAM_API_KEY)
+    assert response.headers["Cache-Control"] == "no-store"
+    claims = stream.app.authenticate(STREAM_API_KEY, "jwt", response.json()["token"])
     assert claims.user_id == user_id
     (call,) = backend.tokens.calls.to("POST", "/v1/token")
     assert set(call.json) == {"user_id", "auth_time", "api_key"}
 
 
-def test_without_a_session_nobody_is_asked(backend: Backend) -> None:
-    """401 `sign_in_required`, on which the provider of `examples/` signs the user out."""
-    answer = backend.ask()
-    assert (answer.status_code, answer.json()["code"]) == (401, "sign_in_required")
+def test_request_without_a_session_gets_401(backend: Backend) -> None:
+    """The service is not called. The provider of `examples/` signs the user out."""
+    response = backend.request_token()
+    assert (response.status_code, response.json()["code"]) == (401, "sign_in_required")
     assert not backend.tokens.calls.all()
 
 
-def test_a_session_from_before_a_cut_off_must_sign_in_again(backend: Backend, app: ChatApp) -> None:
-    """The backend states when its session began: an old one is refused, a new one is let in."""
+def test_session_from_before_a_cut_off_gets_401(backend: Backend, app: ChatApp) -> None:
+    """The backend sends the time of the sign-in. A new session gets a token."""
     user_id = backend.sign_in("returning")
     cut_off = int(time.time()) + 1
-    app.revoke(user_id, cut_off)
+    app.set_cut_off(user_id, cut_off)
     while time.time() < cut_off + 3:
         time.sleep(0.05)
-    answer = backend.ask()
-    assert (answer.status_code, answer.json()["code"]) == (401, "sign_in_required")
+    response = backend.request_token()
+    assert (response.status_code, response.json()["code"]) == (401, "sign_in_required")
     backend.sign_in("returning")
-    assert backend.ask().status_code == 200
+    assert backend.request_token().status_code == 200
 
 
-def test_a_suspended_user_is_told(backend: Backend, app: ChatApp) -> None:
-    """403 `user_suspended` reaches the browser, where the provider stops."""
-    app.suspend(backend.sign_in("banned"))
-    answer = backend.ask()
-    assert (answer.status_code, answer.json()["code"]) == (403, "user_suspended")
+def test_suspended_user_gets_403(backend: Backend, app: ChatApp) -> None:
+    app.set_suspended(backend.sign_in("banned"))
+    response = backend.request_token()
+    assert (response.status_code, response.json()["code"]) == (403, "user_suspended")
 
 
-def test_a_service_that_is_away_is_asked_again_later(backend: Backend) -> None:
-    """503 and its `Retry-After` reach the browser, where the provider heeds them."""
+def test_unavailable_service_gets_503_with_retry_after(backend: Backend) -> None:
     backend.sign_in("patient")
-    away = Response(503, {"code": "temporarily_unavailable"}, {"Retry-After": "7"})
-    backend.tokens.faults.respond(away, "POST /v1/token")
-    answer = backend.ask()
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
+    unavailable = Response(503, {"code": "temporarily_unavailable"}, {"Retry-After": "7"})
+    backend.tokens.faults.respond(unavailable, "POST /v1/token")
+    response = backend.request_token()
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_a_backend_with_a_wrong_secret_tells_the_user_nothing(
+def test_wrong_secret_of_the_backend_gets_502_without_a_reason(
     kind: str, node: Path, app: ChatApp, tmp_path: Path
 ) -> None:
-    """502: the user's own sign-in is fine, and the refusal is not theirs to read."""
+    """The user's own sign-in is valid, and the refusal is not for the user."""
     with running_backend(kind, node, app, tmp_path, secret="wrong") as backend:
         backend.sign_in("john")
-        answer = backend.ask()
-    assert (answer.status_code, answer.json()) == (502, {})
+        response = backend.request_token()
+    assert (response.status_code, response.json()) == (502, {})
 
 
 @pytest.mark.parametrize("example", ["express/chatToken.js", "django/chat.py"])
-def test_an_example_is_short(example: str) -> None:
-    """Under 30 lines, as the README promises."""
+def test_example_is_shorter_than_30_lines(example: str) -> None:
     assert len((ROOT / "examples" / example).read_text().splitlines()) < 30

@@ -9,14 +9,14 @@ import pytest
 
 from testing.response import Response
 from testing.service_clients import basic
-from tests.tokens.conftest import World
+from tests.tokens.conftest import TokenWorld
 from tokensvc.clients.state import NewServiceClient
 
 NOW = int(time.time())
 
 
 @pytest.fixture(autouse=True)
-def clean_standings(world: World) -> None:
+def clean_standings(world: TokenWorld) -> None:
     """Start each test without suspension and cut-off."""
     world.set_app_standing(tokens_valid_after=None, floor=0)
     world.set_standing("john")
@@ -51,7 +51,7 @@ def clean_standings(world: World) -> None:
 )
 @pytest.mark.sec(23)
 def test_invalid_request_of_a_user_is_refused(
-    world: World, body: Any, status: int, code: str
+    world: TokenWorld, body: Any, status: int, code: str
 ) -> None:
     response = world.mint(json=body, valid=False)
     assert (response.status, response.code) == (status, code)
@@ -73,14 +73,16 @@ def test_invalid_request_of_a_user_is_refused(
 )
 @pytest.mark.sec(23)
 def test_invalid_request_of_a_service_is_refused(
-    world: World, service_client: NewServiceClient, body: Any, status: int, code: str
+    world: TokenWorld, service_client: NewServiceClient, body: Any, status: int, code: str
 ) -> None:
-    response = world.client.post("/v1/token", headers=basic(service_client), json=body, valid=False)
+    response = world.anonymous.post(
+        "/v1/token", headers=basic(service_client), json=body, valid=False
+    )
     assert (response.status, response.code) == (status, code)
 
 
 def test_service_without_the_scope_learns_nothing(
-    world: World, powerless_client: NewServiceClient
+    world: TokenWorld, powerless_client: NewServiceClient
 ) -> None:
     """The refusal does not reveal that the user is suspended."""
     world.set_standing("john", suspended_at=NOW)
@@ -88,31 +90,31 @@ def test_service_without_the_scope_learns_nothing(
     assert (response.status, response.code) == (403, "insufficient_scope")
 
 
-def test_me_refuses_services(world: World, service_client: NewServiceClient) -> None:
+def test_me_refuses_services(world: TokenWorld, service_client: NewServiceClient) -> None:
     """A service has no user ID."""
-    response = world.client.get("/v1/me", headers=basic(service_client))
+    response = world.anonymous.get("/v1/me", headers=basic(service_client))
     assert (response.status, response.code) == (403, "insufficient_scope")
 
 
-def _no_credential(world: World) -> Response:
-    return world.client.post("/v1/token")
+def _no_credential(world: TokenWorld) -> Response:
+    return world.anonymous.post("/v1/token")
 
 
-def _garbage(world: World) -> Response:
+def _garbage(world: TokenWorld) -> Response:
     return world.mint(bearer="garbage")
 
 
-def _expired(world: World) -> Response:
+def _expired(world: TokenWorld) -> Response:
     return world.mint(bearer=world.issuer.token(iat=NOW - 7200, exp=NOW - 3600))
 
 
-def _no_sign_in_time(world: World) -> Response:
+def _no_sign_in_time(world: TokenWorld) -> Response:
     return world.mint(bearer=world.issuer.token(auth_time=None))
 
 
-def _wrong_secret(world: World) -> Response:
+def _wrong_secret(world: TokenWorld) -> Response:
     credentials = base64.b64encode(b"svc.backend:wrong").decode()
-    return world.client.post("/v1/token", headers={"Authorization": f"Basic {credentials}"})
+    return world.anonymous.post("/v1/token", headers={"Authorization": f"Basic {credentials}"})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def _wrong_secret(world: World) -> Response:
     ],
 )
 def test_invalid_credential_gets_a_challenge(
-    world: World, ask: Callable[[World], Response], code: str
+    world: TokenWorld, ask: Callable[[TokenWorld], Response], code: str
 ) -> None:
     """A 401 names the accepted authentication schemes."""
     response = ask(world)
@@ -135,7 +137,7 @@ def test_invalid_credential_gets_a_challenge(
 
 
 @pytest.mark.sec(49)
-def test_two_credentials_are_refused(world: World) -> None:
+def test_two_credentials_are_refused(world: TokenWorld) -> None:
     """It would be ambiguous which one applies."""
     token = world.issuer.token()
     response = world.mint(bearer=f"{token}, Bearer {token}", valid=False)
@@ -144,10 +146,10 @@ def test_two_credentials_are_refused(world: World) -> None:
 
 @pytest.mark.sec(49)
 @pytest.mark.parametrize("name", ["access_token", "token", "client_secret", "Authorization"])
-def test_credential_in_the_query_is_refused(world: World, name: str) -> None:
+def test_credential_in_the_query_is_refused(world: TokenWorld, name: str) -> None:
     """A query is written to logs; the refusal does not repeat the credential."""
     token = world.issuer.token()
-    response = world.client.get(
+    response = world.anonymous.get(
         "/v1/token",
         query=f"{name}={token}",
         headers={"Authorization": f"Bearer {token}"},
@@ -157,14 +159,14 @@ def test_credential_in_the_query_is_refused(world: World, name: str) -> None:
     assert token not in response.text
 
 
-def test_suspended_user_is_refused(world: World) -> None:
+def test_suspended_user_is_refused(world: TokenWorld) -> None:
     world.set_standing("john", suspended_at=NOW)
     response = world.mint()
     assert (response.status, response.code) == (403, "user_suspended")
 
 
 @pytest.mark.parametrize("whose", ["user", "app"])
-def test_sign_in_before_the_cut_off_is_refused(world: World, whose: str) -> None:
+def test_sign_in_before_the_cut_off_is_refused(world: TokenWorld, whose: str) -> None:
     """A sign-in is late enough from `clock_ahead` after the cut-off; the challenge says so."""
     cut_off = int(time.time()) - 100
     if whose == "user":
@@ -189,7 +191,7 @@ def test_sign_in_before_the_cut_off_is_refused(world: World, whose: str) -> None
 
 
 def test_service_needs_a_sign_in_time_after_the_cut_off(
-    world: World, service_client: NewServiceClient, vouching_client: NewServiceClient
+    world: TokenWorld, service_client: NewServiceClient, vouching_client: NewServiceClient
 ) -> None:
     """Its `auth_time` is compared; without one, only a vouching client can mint."""
     cut_off = int(time.time()) - 100
@@ -205,7 +207,7 @@ def test_service_needs_a_sign_in_time_after_the_cut_off(
     assert world.mint_as_service(vouching_client, user_id="john").code == "user_suspended"
 
 
-def test_future_cut_off_gets_503_with_retry_after(world: World) -> None:
+def test_future_cut_off_gets_503_with_retry_after(world: TokenWorld) -> None:
     ahead = int(time.time()) + 60
     world.set_standing("john", floor=ahead)
     response = world.mint()
@@ -213,31 +215,31 @@ def test_future_cut_off_gets_503_with_retry_after(world: World) -> None:
     assert response.headers["Retry-After"] == "1"
 
 
-def test_me_refuses_by_the_standing(world: World) -> None:
+def test_me_refuses_by_the_standing(world: TokenWorld) -> None:
     """In the order of `/v1/token`, but not for a floor in the future."""
     headers = {"Authorization": f"Bearer {world.issuer.token()}"}
     world.set_standing("john", floor=int(time.time()) + 60)
-    assert world.client.get("/v1/me", headers=headers).status == 200
+    assert world.anonymous.get("/v1/me", headers=headers).status == 200
     ahead = int(time.time()) + 60
     world.set_standing("john", tokens_valid_after=ahead, floor=ahead)
-    assert world.client.get("/v1/me", headers=headers).code == "sign_in_required"
+    assert world.anonymous.get("/v1/me", headers=headers).code == "sign_in_required"
     world.set_standing("john", suspended_at=NOW)
-    assert world.client.get("/v1/me", headers=headers).code == "user_suspended"
+    assert world.anonymous.get("/v1/me", headers=headers).code == "user_suspended"
 
 
-def test_other_accepted_types_get_406(world: World) -> None:
+def test_other_accepted_types_get_406(world: TokenWorld) -> None:
     response = world.mint(headers={"Accept": "text/html"}, valid=False)
     assert (response.status, response.code) == (406, "not_acceptable")
 
 
-def test_form_gets_415(world: World) -> None:
+def test_form_gets_415(world: TokenWorld) -> None:
     response = world.mint(
         headers={"Content-Type": "application/x-www-form-urlencoded"}, body=b"ttl=60", valid=False
     )
     assert (response.status, response.code) == (415, "unsupported_media_type")
 
 
-def test_body_over_16_kib_gets_413(world: World) -> None:
+def test_body_over_16_kib_gets_413(world: TokenWorld) -> None:
     response = world.mint(
         headers={"Content-Type": "application/json"},
         body=b'{"user":{"x":"' + b"x" * 16384 + b'"}}',
@@ -246,7 +248,7 @@ def test_body_over_16_kib_gets_413(world: World) -> None:
     assert (response.status, response.code) == (413, "payload_too_large")
 
 
-def test_refusal_is_logged_once_without_the_credential(world: World) -> None:
+def test_refusal_is_logged_once_without_the_credential(world: TokenWorld) -> None:
     token = world.issuer.token(sub="John")
     before = len(world.service.log_lines())
     response = world.mint(bearer=token)

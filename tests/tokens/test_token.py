@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
-from tests.tokens.conftest import World
+from tests.tokens.conftest import TokenWorld
 from tokensvc.clients.state import NewServiceClient
 
 JOHN = {
@@ -25,7 +25,7 @@ def claims_of(token: str) -> dict[str, object]:
     return jwt.decode(token, STREAM_API_SECRET, algorithms=["HS256"])
 
 
-def test_empty_body_gets_a_token(world: World) -> None:
+def test_empty_body_gets_a_token(world: TokenWorld) -> None:
     """The credential alone suffices; not even a Content-Type is needed."""
     before = int(time.time())
     response = world.mint()
@@ -42,7 +42,7 @@ def test_empty_body_gets_a_token(world: World) -> None:
 
 
 @pytest.mark.sec(22)
-def test_nothing_from_the_request_enters_the_token(world: World) -> None:
+def test_nothing_from_the_request_enters_the_token(world: TokenWorld) -> None:
     """Header and claims are exactly these, whatever the user object and the credential contain."""
     bearer = world.issuer.token(role="admin", server=True, user_id="jane")
     token = world.mint(bearer=bearer, json={"user": JOHN}).json["token"]
@@ -51,14 +51,14 @@ def test_nothing_from_the_request_enters_the_token(world: World) -> None:
     assert list(json.loads(_decoded(payload))) == ["user_id", "exp", "iat"]
 
 
-def test_get_mints_by_query(world: World) -> None:
+def test_get_mints_by_query(world: TokenWorld) -> None:
     """A client that can only GET gets a token, bare if it accepts text."""
     query = {"user_id": "john", "api_key": STREAM_API_KEY, "ttl": 90}
     headers = {"Authorization": f"Bearer {world.issuer.token()}"}
-    response = world.client.get("/v1/token", query=query, headers=headers)
+    response = world.anonymous.get("/v1/token", query=query, headers=headers)
     assert response.json["expires_in"] == 90
 
-    bare = world.client.get("/v1/token", headers={**headers, "Accept": "text/plain"})
+    bare = world.anonymous.get("/v1/token", headers={**headers, "Accept": "text/plain"})
     assert claims_of(bare.text)["user_id"] == "john"
     assert bare.text == bare.text.strip()
 
@@ -69,44 +69,44 @@ def test_get_mints_by_query(world: World) -> None:
 )
 @pytest.mark.sec(22)
 def test_requested_lifetime_is_exact_up_to_the_setting(
-    world: World, requested: int, granted: int
+    world: TokenWorld, requested: int, granted: int
 ) -> None:
     """A `ttl` has no jitter; above the setting, however large, the setting applies."""
     body = world.mint(json={"ttl": requested}).json
     assert body["expires_in"] == granted
 
 
-def test_user_object_is_in_the_response(world: World) -> None:
+def test_user_object_is_in_the_response(world: TokenWorld) -> None:
     """The checked object, ready for `connectUser`."""
     assert world.mint(json={"user": JOHN}).json["user"] == JOHN
 
 
-def test_named_key_signs(world: World) -> None:
+def test_named_key_signs(world: TokenWorld) -> None:
     assert world.mint(json={"api_key": STREAM_API_KEY}).json["api_key"] == STREAM_API_KEY
 
 
 def test_service_mints_for_the_user_it_names(
-    world: World, service_client: NewServiceClient
+    world: TokenWorld, service_client: NewServiceClient
 ) -> None:
     response = world.mint_as_service(service_client, user_id="jane", auth_time=int(time.time()))
     assert claims_of(response.json["token"])["user_id"] == "jane"
 
 
-def test_burst_of_twenty_requests_passes(world: World) -> None:
+def test_burst_of_twenty_requests_passes(world: TokenWorld) -> None:
     """The JavaScript client can send five requests at the same time."""
     bearer = world.issuer.token(sub="bursty")
     assert [world.mint(bearer=bearer).status for _ in range(20)] == [200] * 20
 
 
-def test_me_returns_the_mapped_id(world: World) -> None:
+def test_me_returns_the_mapped_id(world: TokenWorld) -> None:
     """A client gets its ID on Stream and the API key here."""
-    response = world.client.get(
+    response = world.anonymous.get(
         "/v1/me", headers={"Authorization": f"Bearer {world.issuer.token(sub='jane')}"}
     )
     assert response.json == {"user_id": "jane", "api_key": STREAM_API_KEY, "issuer": "acme"}
 
 
-def test_minting_writes_nothing(world: World, service_client: NewServiceClient) -> None:
+def test_minting_writes_nothing(world: TokenWorld, service_client: NewServiceClient) -> None:
     """Minting leaves the database file unchanged, for users and for services."""
     written = 0
     with world.database.read() as connection:
@@ -123,7 +123,7 @@ def test_minting_writes_nothing(world: World, service_client: NewServiceClient) 
 
 
 @pytest.mark.sec(24)
-def test_minted_token_is_not_a_credential(world: World) -> None:
+def test_minted_token_is_not_a_credential(world: TokenWorld) -> None:
     token = world.mint().json["token"]
     assert world.mint(bearer=token, valid=True).code == "credentials_invalid"
 

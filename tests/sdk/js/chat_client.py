@@ -1,4 +1,4 @@
-"""A chat client of the app, as a test says what its user does."""
+"""A chat client of the app."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from tests.sdk.js.sdk_driver import Driver
 
 class ChatClient:
     """
-    The unmodified SDK with the provider of `examples/`, in the hands of one user after the other.
+    The unmodified SDK with the provider of `examples/`, for one user at a time.
 
     Attributes:
-        tokens: The way to the service, with a record of the provider's calls.
+        tokens: Double between the client and the service, which records the provider's calls.
     """
 
     def __init__(
@@ -26,11 +26,11 @@ class ChatClient:
         self._app = app
 
     def make(self, *, api_key: str = STREAM_API_KEY, **options: Any) -> None:
-        """Build the SDK's client."""
+        """Create the SDK's client."""
         self.driver.call("makeClient", apiKey=api_key, baseURL=self.stream.url, options=options)
 
     def sign_in(self, user_id: str, **options: Any) -> None:
-        """Sign the user in with the identity provider, and make their token provider."""
+        """Sign the user in at the identity provider, and create their token provider."""
         self.driver.call(
             "makeProvider",
             url=f"{self.tokens.url}/v1/token",
@@ -52,5 +52,5 @@ class ChatClient:
 
     @property
     def token_calls(self) -> int:
-        """How often the provider has asked."""
+        """Number of the provider's calls."""
         return len(self.tokens.calls.to("POST", "/v1/token"))

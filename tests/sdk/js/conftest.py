@@ -1,4 +1,4 @@
-"""The JavaScript SDK, bare and as a chat client of the app."""
+"""Fixtures with the JavaScript SDK: without an app, and as a chat client of the app."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +14,12 @@ from tests.sdk.js.sdk_driver import Driver
 
 @pytest.fixture
 def driver(node: Path) -> Iterator[Driver]:
-    """Give a Node process with the SDK in it."""
+    """Yield a Node process with the SDK."""
     with Driver(node) as running:
         yield running
 
 
 @pytest.fixture
 def chat(driver: Driver, app: ChatApp, stream: StreamDouble, tokens: HttpDouble) -> ChatClient:
-    """Give a chat client that nobody uses yet."""
+    """Return a chat client without a user."""
     return ChatClient(driver, app, stream, tokens)

@@ -1,7 +1,7 @@
-// Drives the unmodified stream-chat SDK, and the provider of examples/, at a test's word.
+// Controls the unmodified stream-chat SDK and the provider of examples/ for a test.
 //
-// Reads one command a line, {"id", "do", "with"}, and writes one answer a line, {"id", "value"} or
-// {"id", "error"}. Commands run side by side, so that a test can look while one waits.
+// Reads one command per line, {"id", "do", "with"}, and writes one result per line, {"id", "value"} or
+// {"id", "error"}. Commands run concurrently, so that a test can act while one waits.
 import { createInterface } from "node:readline";
 import { StreamChat } from "stream-chat";
 import { makeTokenProvider } from "../../../examples/tokenProvider.js";
@@ -11,7 +11,7 @@ const listeners = new Set();
 let client, provider;
 
 const commands = {
-  /** The provider of examples/; credentials one after the other, the last for ever, null hangs. */
+  /** The provider of examples/. It uses the credentials in order and repeats the last; null hangs. */
   makeProvider({ credentials = [], ...options }) {
     const ask = makeTokenProvider({
       ...options,
@@ -27,13 +27,13 @@ const commands = {
     provider = () => (seen.providerCalls++, ask());
   },
 
-  /** A provider that hands out what it is told: a token, null for never, or an error to throw. */
-  makeSimpleProvider({ answers }) {
+  /** A provider with given results: a token, null for no result, or an error to throw. */
+  makeSimpleProvider({ results }) {
     provider = () => {
       seen.providerCalls++;
-      const answer = answers.length > 1 ? answers.shift() : answers[0];
-      if (answer === null) return new Promise(() => {});
-      return answer.throw ? Promise.reject(new Error(answer.throw)) : Promise.resolve(answer);
+      const result = results.length > 1 ? results.shift() : results[0];
+      if (result === null) return new Promise(() => {});
+      return result.throw ? Promise.reject(new Error(result.throw)) : Promise.resolve(result);
     };
   },
 
@@ -57,10 +57,10 @@ const commands = {
 
   async queryUsers({ times = 1 }) {
     const queries = Array.from({ length: times }, () => client.queryUsers({}));
-    return (await Promise.all(queries)).map((answer) => answer.users.map((user) => user.id));
+    return (await Promise.all(queries)).map((response) => response.users.map((user) => user.id));
   },
 
-  /** Resolve once `count` events of a type have come since the client was made. */
+  /** Resolve as soon as `count` events of a type have arrived. */
   async eventsOf({ type, count }) {
     const ofType = () => seen.events.filter((event) => event.type === type);
     while (ofType().length < count) {
@@ -80,7 +80,7 @@ const commands = {
     ),
 };
 
-// The SDK leaves the rejection of a provider that failed while reconnecting to nobody.
+// The SDK does not handle the rejection of a provider that fails during a reconnection.
 process.on("unhandledRejection", (error) => seen.unhandled.push(String(error?.message ?? error)));
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -91,6 +91,6 @@ for await (const line of createInterface({ input: process.stdin })) {
       (value = null) => ({ id, value }),
       (error) => ({ id, error: { message: String(error?.message ?? error), code: error?.code } }),
     )
-    .then((answer) => process.stdout.write(`${JSON.stringify(answer)}\n`));
+    .then((result) => process.stdout.write(`${JSON.stringify(result)}\n`));
 }
 process.exit();

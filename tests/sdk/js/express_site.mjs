@@ -1,4 +1,4 @@
-// A site of an Express user: sessions, a sign-in of its own, and the handler of examples/express.
+// An Express site: sessions, a sign-in, and the handler of examples/express.
 import express from "express";
 import session from "express-session";
 import { chatToken } from "../../../examples/express/chatToken.js";

@@ -1,4 +1,4 @@
-"""The unmodified JavaScript SDK at a test's word: a Node process that runs `driver.mjs`."""
+"""Control of the unmodified JavaScript SDK in a Node process that runs `driver.mjs`."""
 
 import itertools
 import json
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Self
 
 SCRIPT = Path(__file__).with_name("driver.mjs")
-PATIENCE = 60
-"""Seconds after which an answer will not come: the SDK's own limits are 15."""
+TIMEOUT = 60
+"""Maximum seconds of a command. The SDK's own limits are 15."""
 
 
 class SdkError(Exception):
     """
-    What the SDK, or a provider, rejected with.
+    A rejection of the SDK or of a provider.
 
     Attributes:
-        code: Stream's code, or a problem's.
+        code: Code of Stream or of a problem.
     """
 
     def __init__(self, message: str, code: Any = None) -> None:
@@ -28,10 +28,10 @@ class SdkError(Exception):
 
 class Driver:
     """
-    One Node process with one client; a context manager.
+    A Node process with one client, as a context manager.
 
     Args:
-        node: The executable.
+        node: Path of the executable.
     """
 
     def __init__(self, node: Path) -> None:
@@ -53,46 +53,46 @@ class Driver:
             reader.start()
 
     def begin(self, command: str, **parameters: Any) -> Future[Any]:
-        """Start a command, and give what will be its answer."""
-        answer: Future[Any] = Future()
+        """Start a command and return its future result."""
+        result: Future[Any] = Future()
         number = next(self._ids)
-        self._pending[number] = answer
+        self._pending[number] = result
         assert self._process.stdin is not None
         self._process.stdin.write(
             json.dumps({"id": number, "do": command, "with": parameters}) + "\n"
         )
         self._process.stdin.flush()
-        return answer
+        return result
 
     def call(self, command: str, **parameters: Any) -> Any:
         """
-        Run a command to its end.
+        Run a command and return its result.
 
         Raises:
-            SdkError: It rejected.
+            SdkError: The command was rejected.
         """
-        return self.begin(command, **parameters).result(timeout=PATIENCE)
+        return self.begin(command, **parameters).result(timeout=TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.stdin.close()
-        self._process.wait(timeout=PATIENCE)
+        self._process.wait(timeout=TIMEOUT)
         for reader in self._readers:
-            reader.join(timeout=PATIENCE)
+            reader.join(timeout=TIMEOUT)
         self._process.stdout.close()
         self._process.stderr.close()
 
     def _read(self) -> None:
         for line in self._process.stdout:
-            answer = json.loads(line)
-            waiting = self._pending.pop(answer["id"])
-            if "error" in answer:
-                waiting.set_exception(SdkError(**answer["error"]))
+            reply = json.loads(line)
+            waiting = self._pending.pop(reply["id"])
+            if "error" in reply:
+                waiting.set_exception(SdkError(**reply["error"]))
             else:
-                waiting.set_result(answer["value"])
-        for waiting in self._pending.values():  # the process is gone
+                waiting.set_result(reply["value"])
+        for waiting in self._pending.values():  # the process has ended
             waiting.set_exception(SdkError("Node ended:\n" + "".join(self._errors)))
 
     def _read_errors(self) -> None:

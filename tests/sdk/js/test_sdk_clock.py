@@ -1,4 +1,4 @@
-"""Clocks that differ: a token is dated back, so Stream's clock may run behind the service's."""
+"""Different clocks: a token is backdated, so Stream's clock may be behind the service's."""
 
 import pytest
 
@@ -8,8 +8,9 @@ from tests.sdk.js.sdk_driver import SdkError
 
 
 @pytest.mark.parametrize("ahead", [-5, 5])
-def test_five_seconds_apart_connect(chat: ChatClient, stream: StreamDouble, ahead: int) -> None:
-    """Whichever clock runs ahead, the first token connects."""
+def test_clock_difference_up_to_the_skew_connects(
+    chat: ChatClient, stream: StreamDouble, ahead: int
+) -> None:
     stream.clock.offset = ahead
     chat.make()
     chat.sign_in("skewed")
@@ -18,8 +19,8 @@ def test_five_seconds_apart_connect(chat: ChatClient, stream: StreamDouble, ahea
     assert chat.token_calls == 1
 
 
-def test_more_than_the_skew_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
-    """Beyond the skew Stream says code 42, and the SDK never tries again: why the skew is there."""
+def test_clock_difference_above_the_skew_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
+    """Stream sends code 42, after which the SDK does not retry. The skew prevents this."""
     stream.clock.offset = -8
     chat.make()
     chat.sign_in("skewed")

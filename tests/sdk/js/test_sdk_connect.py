@@ -10,8 +10,8 @@ from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
 
-def test_connects_over_a_websocket(chat: ChatClient, stream: StreamDouble) -> None:
-    """`connectUser` resolves with the user, calls work, and one token was enough."""
+def test_client_connects_over_a_websocket(chat: ChatClient, stream: StreamDouble) -> None:
+    """One token is enough for the connection and for calls."""
     chat.make()
     chat.sign_in("john")
     assert chat.connect("john", name="John")["name"] == "John"
@@ -21,18 +21,18 @@ def test_connects_over_a_websocket(chat: ChatClient, stream: StreamDouble) -> No
     assert chat.token_calls == 1
 
 
-def test_connects_with_a_token_that_was_fetched_before(
+def test_client_connects_with_a_static_token(
     chat: ChatClient, app: ChatApp, driver: Driver
 ) -> None:
-    """As a fixed token too, which the SDK takes apart itself to compare the user."""
+    """The SDK parses the token to compare the user."""
     token = app.mint(app.sign_in("static-user")).json()["token"]
     chat.make()
     me = driver.call("connectUser", user={"id": "static-user"}, token=token)
     assert me["id"] == "static-user"
 
 
-def test_the_user_object_arrives_at_stream(chat: ChatClient, stream: StreamDouble) -> None:
-    """Name, custom data and privacy settings pass the service's check and reach Stream whole."""
+def test_user_object_reaches_stream(chat: ChatClient, stream: StreamDouble) -> None:
+    """With name, custom data and privacy settings."""
     user = {
         "name": "Jürgen",
         "image": "https://example.com/j.png",
@@ -51,16 +51,16 @@ def test_the_user_object_arrives_at_stream(chat: ChatClient, stream: StreamDoubl
     assert {name: me[name] for name in user} == user
 
 
-def test_a_user_object_that_stream_would_refuse_is_refused_before(chat: ChatClient) -> None:
-    """The service's check reaches the developer as the reason why `connectUser` failed."""
+def test_invalid_user_object_is_refused_by_the_service(chat: ChatClient) -> None:
+    """The service's reason is the rejection of `connectUser`."""
     chat.make()
     chat.sign_in("climber", user={"id": "climber", "role": "admin"})
     with pytest.raises(SdkError, match="Only a server may set role"):
         chat.connect("climber")
 
 
-def test_a_second_user_signs_in_after_the_first(chat: ChatClient, stream: StreamDouble) -> None:
-    """One client, two users in turn: each with a token of their own, and the first is gone."""
+def test_second_user_connects_after_the_first(chat: ChatClient, stream: StreamDouble) -> None:
+    """Each user has a separate token and connection."""
     chat.make()
     chat.sign_in("first")
     chat.connect("first")
@@ -76,16 +76,16 @@ def test_a_second_user_signs_in_after_the_first(chat: ChatClient, stream: Stream
     assert chat.token_calls == 2
 
 
-def test_another_users_credential_does_not_connect(chat: ChatClient) -> None:
-    """Who is signed in as one and connects as another is stopped by Stream: the token says who."""
+def test_credential_of_another_user_does_not_connect(chat: ChatClient) -> None:
+    """Stream compares the user of the token."""
     chat.make()
     chat.sign_in("mallory")
     with pytest.raises(SdkError, match='"code":5'):
         chat.connect("john")
 
 
-def test_a_token_of_another_key_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
-    """Built with a key that the service does not sign for: code 43, and no second attempt."""
+def test_token_of_another_key_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
+    """Stream sends code 43, after which the SDK does not retry."""
     chat.make(api_key=OTHER_KEY)
     chat.sign_in("wrong-key", apiKey=None)
     with pytest.raises(SdkError, match='"code":43'):
@@ -93,10 +93,10 @@ def test_a_token_of_another_key_is_fatal(chat: ChatClient, stream: StreamDouble)
     assert len(stream.calls.to("GET", "/connect")) == chat.token_calls == 1
 
 
-def test_naming_the_key_turns_a_fatal_error_into_a_readable_one(
+def test_named_unknown_key_is_refused_by_the_service(
     chat: ChatClient, stream: StreamDouble
 ) -> None:
-    """With `apiKey` named the service says so before Stream is asked."""
+    """Stream is not called."""
     chat.make(api_key=OTHER_KEY)
     chat.sign_in("named-key", apiKey=OTHER_KEY)
     with pytest.raises(SdkError, match="`api_key` is unknown or retired"):
@@ -104,8 +104,8 @@ def test_naming_the_key_turns_a_fatal_error_into_a_readable_one(
     assert not stream.calls.all()
 
 
-def test_a_key_that_stream_does_not_know_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
-    """A key that was removed at Stream: code 2, and no second attempt."""
+def test_key_unknown_to_stream_is_fatal(chat: ChatClient, stream: StreamDouble) -> None:
+    """Stream sends code 2, after which the SDK does not retry."""
     del stream.app.keys[STREAM_API_KEY]
     chat.make()
     chat.sign_in("no-key")
@@ -115,9 +115,8 @@ def test_a_key_that_stream_does_not_know_is_fatal(chat: ChatClient, stream: Stre
 
 
 @pytest.mark.sec(24)
-def test_a_minted_token_is_no_credential_here(app: ChatApp) -> None:
-    """The service does not take its own tokens: neither as they are nor by another way in."""
+def test_minted_token_is_not_a_credential(app: ChatApp) -> None:
     token = app.mint(app.sign_in("john")).json()["token"]
     assert jwt.decode(token, options={"verify_signature": False})["user_id"] == "john"
-    answer = app.mint(token)
-    assert (answer.status, answer.json()["code"]) == (401, "credentials_invalid")
+    response = app.mint(token)
+    assert (response.status, response.json()["code"]) == (401, "credentials_invalid")

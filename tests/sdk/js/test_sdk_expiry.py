@@ -1,4 +1,4 @@
-"""A token expires or is revoked: the SDK asks again, and goes on or is told why not."""
+"""A token expires or is revoked: the SDK requests a new one and continues, or gets the reason."""
 
 import time
 
@@ -13,9 +13,9 @@ from tests.sdk.js.sdk_driver import SdkError
 
 def expire_the_token(chat: ChatClient, stream: StreamDouble) -> int:
     """
-    Stop Stream's clock at the second in which the client's token expires, and give its `exp`.
+    Stop Stream's clock at the expiry of the client's token, and return its `exp`.
 
-    A token that is minted from now on lives a second longer at least, so Stream takes it.
+    Stream accepts tokens that are minted from now on, because they expire at least a second later.
     """
     token = chat.tokens.calls.to("POST", "/v1/token")[-1].response.json["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
@@ -25,10 +25,10 @@ def expire_the_token(chat: ChatClient, stream: StreamDouble) -> int:
     return claims["exp"]
 
 
-def test_a_call_with_an_expired_token_is_repeated_with_a_new_one(
+def test_call_with_an_expired_token_is_repeated_with_a_new_one(
     chat: ChatClient, stream: StreamDouble
 ) -> None:
-    """Code 40 costs one more call of the provider; the application sees the answer alone."""
+    """Code 40 causes one more call of the provider. The application sees only the response."""
     chat.make()
     chat.sign_in("patient")
     chat.connect("patient")
@@ -40,10 +40,10 @@ def test_a_call_with_an_expired_token_is_repeated_with_a_new_one(
     assert chat.token_calls == 2
 
 
-def test_calls_that_expire_together_are_all_answered(
+def test_concurrent_calls_with_an_expired_token_all_succeed(
     chat: ChatClient, stream: StreamDouble
 ) -> None:
-    """The SDK asks for each of them, spread over seconds; the service's limit lets that pass."""
+    """The SDK calls the provider for each, and the service's limit permits it."""
     chat.make()
     chat.sign_in("busy")
     chat.connect("busy")
@@ -57,10 +57,10 @@ def test_calls_that_expire_together_are_all_answered(
     assert {call.status for call in chat.tokens.calls.all()} == {200}
 
 
-def test_a_dropped_connection_comes_back_with_a_new_token(
+def test_dropped_connection_is_reopened_with_a_new_token(
     chat: ChatClient, stream: StreamDouble
 ) -> None:
-    """A WebSocket outlives its token; once dropped, the SDK reconnects with a new one."""
+    """The connection outlives its token. After it drops, the SDK uses a new one."""
     chat.make()
     chat.sign_in("dropped")
     chat.connect("dropped")
@@ -73,31 +73,31 @@ def test_a_dropped_connection_comes_back_with_a_new_token(
     assert chat.query_users() == [["dropped"]]
 
 
-def test_a_revoked_user_gets_no_further_token(
+def test_revoked_user_gets_no_new_token(
     chat: ChatClient, stream: StreamDouble, app: ChatApp
 ) -> None:
     """
-    Both halves of a revocation: Stream refuses the token, and the service makes no new one.
+    Stream refuses the token, and the service does not mint another.
 
-    A service that went on minting would undo Stream's revocation within a second.
+    A service that continued to mint would undo Stream's revocation within a second.
     """
     chat.make()
     chat.sign_in("revoked")
     chat.connect("revoked")
     cut_off = int(time.time()) + 1
-    app.revoke("revoked", cut_off)
+    app.set_cut_off("revoked", cut_off)
     stream.app.users["revoked"]["revoke_tokens_issued_before"] = stream.app.timestamp(cut_off)
     with pytest.raises(SdkError, match="signed in before a revocation"):
         chat.query_users()
     assert chat.driver.call("seen")["signedOut"] == ["sign_in_required"]
 
 
-def test_a_user_who_signs_in_again_is_let_in(
+def test_revoked_user_connects_after_a_new_sign_in(
     chat: ChatClient, stream: StreamDouble, app: ChatApp
 ) -> None:
-    """A token minted right after the cut-off is not dated back before it: Stream takes it."""
+    """The new token is not backdated before the cut-off, so Stream accepts it."""
     cut_off = int(time.time()) + 1
-    app.revoke("returning", cut_off)
+    app.set_cut_off("returning", cut_off)
     stream.app.users["returning"] = {
         "id": "returning",
         "revoke_tokens_issued_before": stream.app.timestamp(cut_off),
@@ -109,14 +109,14 @@ def test_a_user_who_signs_in_again_is_let_in(
     assert chat.connect("returning")["id"] == "returning"
 
 
-def test_a_suspended_user_is_told_and_the_service_left_alone(
+def test_suspended_user_is_signed_out_once(
     chat: ChatClient, stream: StreamDouble, app: ChatApp
 ) -> None:
-    """`onSignedOut` is called once with the reason, whatever the SDK does afterwards."""
+    """`onSignedOut` gets the reason, and the provider makes no further requests."""
     chat.make()
     chat.sign_in("suspended")
     chat.connect("suspended")
-    app.suspend("suspended")
+    app.set_suspended("suspended")
     stream.fail_with(40, "GET /users")
     for _ in range(2):
         with pytest.raises(SdkError, match="suspended"):

@@ -1,4 +1,4 @@
-"""Where WebSockets do not get through, the SDK polls, if its option is spelt right."""
+"""Without WebSockets the SDK uses long polling, if its option is spelt correctly."""
 
 import json
 
@@ -11,10 +11,8 @@ from tests.sdk.js.sdk_driver import SdkError
 pytestmark = pytest.mark.slow
 
 
-def test_long_polls_replace_a_websocket_that_does_not_open(
-    chat: ChatClient, stream: StreamDouble
-) -> None:
-    """`enableWSFallback`: connected by polls, events arrive, an expired token is replaced."""
+def test_long_polling_replaces_a_failed_websocket(chat: ChatClient, stream: StreamDouble) -> None:
+    """`enableWSFallback`: events arrive, and an expired token is replaced."""
     stream.faults.refuse("GET /connect", times=None)
     chat.make(enableWSFallback=True)
     chat.sign_in("poller")
@@ -35,10 +33,8 @@ def test_long_polls_replace_a_websocket_that_does_not_open(
     stream.sessions.wait_for("poller", 0)
 
 
-def test_the_option_as_the_documentation_spells_it_does_nothing(
-    chat: ChatClient, stream: StreamDouble
-) -> None:
-    """`enableWSFallBack`: no poll, and `connectUser` rejects after the SDK's 15 seconds."""
+def test_misspelt_fallback_option_has_no_effect(chat: ChatClient, stream: StreamDouble) -> None:
+    """Stream's documents say `enableWSFallBack`: `connectUser` rejects after 15 seconds."""
     stream.faults.refuse("GET /connect", times=None)
     chat.make(enableWSFallBack=True)
     chat.sign_in("misspelt")

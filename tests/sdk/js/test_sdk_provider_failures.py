@@ -1,4 +1,4 @@
-"""What a client with the provider of `examples/` lives through when the service fails."""
+"""A client with the provider of `examples/` while the service fails."""
 
 import pytest
 
@@ -11,18 +11,15 @@ UNAVAILABLE = Response(503, {"code": "temporarily_unavailable", "detail": "later
 
 
 @pytest.mark.parametrize("kind", ["refuse", "cut", "hang"])
-def test_connects_although_the_service_fails_at_first(chat: ChatClient, kind: str) -> None:
-    """Two failures of any kind at sign-in: `connectUser` takes a little longer."""
+def test_client_connects_after_two_failures(chat: ChatClient, kind: str) -> None:
     getattr(chat.tokens.faults, kind)("POST /v1/token", times=2)
     chat.make()
     chat.sign_in("john", timeLimit=1_000)
     assert chat.connect("john")["id"] == "john"
 
 
-def test_goes_on_although_the_service_fails_at_a_refresh(
-    chat: ChatClient, stream: StreamDouble
-) -> None:
-    """The failure that poisons a client with a plain provider passes unseen."""
+def test_client_continues_after_a_failed_refresh(chat: ChatClient, stream: StreamDouble) -> None:
+    """The same failure breaks a client with a simple provider."""
     chat.make()
     chat.sign_in("john")
     chat.connect("john")
@@ -32,8 +29,8 @@ def test_goes_on_although_the_service_fails_at_a_refresh(
     assert chat.query_users() == [["john"]]
 
 
-def test_reconnects_although_the_service_fails(chat: ChatClient, stream: StreamDouble) -> None:
-    """A dropped WebSocket with an expired token comes back once the service does."""
+def test_client_reconnects_after_failures(chat: ChatClient, stream: StreamDouble) -> None:
+    """Its WebSocket was dropped and its token had expired."""
     chat.make()
     chat.sign_in("john")
     chat.connect("john")
@@ -45,8 +42,7 @@ def test_reconnects_although_the_service_fails(chat: ChatClient, stream: StreamD
     assert not chat.driver.call("seen")["unhandled"]
 
 
-def test_an_answer_that_comes_late_is_waited_for(chat: ChatClient) -> None:
-    """A slow service within the time limit is one call, however often the SDK looks."""
+def test_slow_response_is_awaited_with_one_call(chat: ChatClient) -> None:
     slow = chat.tokens.faults.hang("POST /v1/token")
     chat.make()
     chat.sign_in("john", timeLimit=60_000)
@@ -58,8 +54,7 @@ def test_an_answer_that_comes_late_is_waited_for(chat: ChatClient) -> None:
     assert chat.token_calls == 1
 
 
-def test_a_service_that_stays_away_rejects_in_the_end(chat: ChatClient) -> None:
-    """`connectUser` rejects with the provider's reason, instead of hanging for ever."""
+def test_unavailable_service_rejects_with_the_reason(chat: ChatClient) -> None:
     chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=None)
     chat.make()
     chat.sign_in("john", giveUpAfter=1_000)
@@ -67,10 +62,12 @@ def test_a_service_that_stays_away_rejects_in_the_end(chat: ChatClient) -> None:
         chat.connect("john")
 
 
-def test_a_plain_provider_hangs_the_client(chat: ChatClient, driver: Driver) -> None:
-    """Without a time limit the SDK waits for ever, and never asks Stream: why there is one."""
+def test_simple_provider_without_time_limit_blocks_the_client(
+    chat: ChatClient, driver: Driver
+) -> None:
+    """The SDK waits indefinitely and does not call Stream. The time limit prevents this."""
     chat.make()
-    driver.call("makeSimpleProvider", answers=[None])
+    driver.call("makeSimpleProvider", results=[None])
     connecting = driver.begin("connectUser", user={"id": "john"})
     with pytest.raises(TimeoutError):
         connecting.result(timeout=2)
@@ -78,14 +75,14 @@ def test_a_plain_provider_hangs_the_client(chat: ChatClient, driver: Driver) -> 
     assert not chat.stream.calls.all()
 
 
-def test_a_plain_provider_that_fails_once_poisons_the_client(
+def test_simple_provider_breaks_the_client_after_one_failure(
     chat: ChatClient, stream: StreamDouble, driver: Driver
 ) -> None:
-    """After one failed refresh all later calls fail with it: why the provider tries again."""
+    """All later calls fail with the same reason. The retries prevent this."""
     chat.make()
     chat.sign_in("john")
     token = driver.call("callProvider")[0]
-    driver.call("makeSimpleProvider", answers=[token, {"throw": "once"}, token])
+    driver.call("makeSimpleProvider", results=[token, {"throw": "once"}, token])
     chat.connect("john")
     stream.fail_with(40, "GET /users")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""`examples/tokenProvider.js` against a token endpoint that fails: it gives a token or a reason."""
+"""`examples/tokenProvider.js` with a token endpoint that fails."""
 
 import time
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from testing.response import Response
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiam9obiJ9.c2lnbmF0dXJl"
-PATIENT = 20_000
-IMPATIENT = 1_000
-"""Milliseconds for an attempt: more than a slow machine needs, and what a test will wait."""
+LONG_LIMIT = 20_000
+SHORT_LIMIT = 1_000
+"""Milliseconds of an attempt: enough for a slow machine, and short enough to wait for."""
 
 
 @pytest.fixture
@@ -30,14 +30,14 @@ def make_provider(driver: Driver, endpoint: HttpDouble, **options: Any) -> None:
     driver.call(
         "makeProvider",
         url=f"{endpoint.url}/v1/token",
-        **{"credentials": ["first", "second"], "timeLimit": PATIENT, **options},
+        **{"credentials": ["first", "second"], "timeLimit": LONG_LIMIT, **options},
     )
 
 
-def test_it_asks_with_the_credential_and_reads_the_token(
+def test_provider_sends_the_credential_and_returns_the_token(
     driver: Driver, endpoint: HttpDouble
 ) -> None:
-    """One POST with the user's credential, the client's API key and the user object."""
+    """One POST with the credential, the API key and the user object."""
     make_provider(driver, endpoint, apiKey="key", user={"id": "john"})
     assert driver.call("callProvider") == [TOKEN]
     (call,) = endpoint.calls.to("POST", "/v1/token")
@@ -46,20 +46,21 @@ def test_it_asks_with_the_credential_and_reads_the_token(
 
 
 FAILURES = {
-    "the connection ends": lambda faults: faults.refuse(),
-    "the answer is cut": lambda faults: faults.cut(),
-    "unavailable": lambda faults: faults.respond(problem(503, "temporarily_unavailable")),
-    "an error in a proxy": lambda faults: faults.respond(Response(502, b"<html>")),
-    "a page of a hotel": lambda faults: faults.respond(Response(200, b"<html>please pay")),
-    "an empty answer": lambda faults: faults.respond(Response(200, b"")),
+    "closed connection": lambda faults: faults.refuse(),
+    "incomplete response": lambda faults: faults.cut(),
+    "unavailable service": lambda faults: faults.respond(problem(503, "temporarily_unavailable")),
+    "error of a proxy": lambda faults: faults.respond(Response(502, b"<html>")),
+    "page of a captive portal": lambda faults: faults.respond(Response(200, b"<html>please pay")),
+    "empty response": lambda faults: faults.respond(Response(200, b"")),
     "null": lambda faults: faults.respond(Response(200, None)),
-    "too many": lambda faults: faults.respond(problem(429, "rate_limited", **{"Retry-After": "0"})),
+    "rate limit": lambda faults: faults.respond(
+        problem(429, "rate_limited", **{"Retry-After": "0"})
+    ),
 }
 
 
 @pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES)
-def test_a_passing_failure_is_tried_again(driver: Driver, endpoint: HttpDouble, fail: Any) -> None:
-    """Twice a failure that may pass, then the token: the SDK sees the token alone."""
+def test_temporary_failure_is_retried(driver: Driver, endpoint: HttpDouble, fail: Any) -> None:
     fail(endpoint.faults)
     fail(endpoint.faults)
     make_provider(driver, endpoint)
@@ -67,10 +68,9 @@ def test_a_passing_failure_is_tried_again(driver: Driver, endpoint: HttpDouble, 
     assert len(endpoint.calls.all()) == 3
 
 
-def test_an_attempt_is_limited(driver: Driver, endpoint: HttpDouble) -> None:
-    """An endpoint that never answers is left, and asked again."""
+def test_attempt_has_a_time_limit(driver: Driver, endpoint: HttpDouble) -> None:
     endpoint.faults.hang(times=2)
-    make_provider(driver, endpoint, timeLimit=IMPATIENT)
+    make_provider(driver, endpoint, timeLimit=SHORT_LIMIT)
     assert driver.call("callProvider") == [TOKEN]
     assert len(endpoint.calls.all()) == 3
 
@@ -79,19 +79,19 @@ NO_TOKENS = {
     "no member": {},
     "empty": {"token": ""},
     "null": {"token": None},
-    "a number": {"token": 7},
-    "an object": {"token": {"token": TOKEN}},
+    "number": {"token": 7},
+    "object": {"token": {"token": TOKEN}},
     "quoted": {"token": f'"{TOKEN}"'},
-    "a newline": {"token": f"{TOKEN}\n"},
+    "newline": {"token": f"{TOKEN}\n"},
     "two segments": {"token": TOKEN.rpartition(".")[0]},
 }
 
 
 @pytest.mark.parametrize("body", NO_TOKENS.values(), ids=NO_TOKENS)
-def test_it_never_resolves_with_a_non_token(
+def test_response_without_a_token_is_rejected(
     driver: Driver, endpoint: HttpDouble, body: Any
 ) -> None:
-    """A good status with anything but a token rejects: the SDK would send it to Stream as it is."""
+    """The SDK would send any other value to Stream."""
     endpoint.faults.respond(Response(200, body), times=None)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="the response contains no token"):
@@ -108,10 +108,10 @@ def test_it_never_resolves_with_a_non_token(
         (404, "not_found"),
     ],
 )
-def test_a_mistake_is_not_repeated(
+def test_permanent_refusal_is_not_retried(
     driver: Driver, endpoint: HttpDouble, status: int, code: str
 ) -> None:
-    """What the same request will never pass rejects at once, with the answer's own words."""
+    """The rejection has the text of the response."""
     endpoint.faults.respond(problem(status, code), times=None)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match=f"because {code}") as refused:
@@ -121,10 +121,10 @@ def test_a_mistake_is_not_repeated(
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "sign_in_required"), (403, "user_suspended")])
-def test_a_user_who_is_out_is_told_once(
+def test_signed_out_user_is_notified_once(
     driver: Driver, endpoint: HttpDouble, status: int, code: str
 ) -> None:
-    """`onSignedOut` is called once, and the service is asked no more."""
+    """The provider makes no further requests."""
     endpoint.faults.respond(problem(status, code))
     make_provider(driver, endpoint)
     for _ in range(3):
@@ -134,8 +134,7 @@ def test_a_user_who_is_out_is_told_once(
     assert len(endpoint.calls.all()) == 1
 
 
-def test_a_refused_credential_is_refreshed_once(driver: Driver, endpoint: HttpDouble) -> None:
-    """After 401 the credential is asked for anew; refused again, it rejects."""
+def test_refused_credential_is_refreshed_once(driver: Driver, endpoint: HttpDouble) -> None:
     endpoint.faults.respond(problem(401, "credentials_expired"), times=3)
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because credentials_expired"):
@@ -146,8 +145,8 @@ def test_a_refused_credential_is_refreshed_once(driver: Driver, endpoint: HttpDo
     assert not driver.call("seen")["signedOut"]
 
 
-def test_those_who_ask_together_share_one_call(driver: Driver, endpoint: HttpDouble) -> None:
-    """Five at once cost one request, also while it is being tried again; the next asks anew."""
+def test_concurrent_calls_share_one_request(driver: Driver, endpoint: HttpDouble) -> None:
+    """Also while the request is repeated. A later call sends a new one."""
     endpoint.faults.refuse()
     make_provider(driver, endpoint)
     assert driver.call("callProvider", times=5) == [TOKEN] * 5
@@ -156,8 +155,8 @@ def test_those_who_ask_together_share_one_call(driver: Driver, endpoint: HttpDou
     assert len(endpoint.calls.all()) == 3
 
 
-def test_those_who_ask_together_share_one_failure(driver: Driver, endpoint: HttpDouble) -> None:
-    """A failure is shared too, and is not remembered."""
+def test_concurrent_calls_share_one_failure(driver: Driver, endpoint: HttpDouble) -> None:
+    """The failure is not stored."""
     endpoint.faults.respond(problem(422, "user_invalid"))
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because user_invalid"):
@@ -166,8 +165,8 @@ def test_those_who_ask_together_share_one_failure(driver: Driver, endpoint: Http
     assert driver.call("callProvider") == [TOKEN]
 
 
-def test_it_gives_up_in_the_end(driver: Driver, endpoint: HttpDouble) -> None:
-    """When the time for attempts is over it rejects with the last reason; later calls ask anew."""
+def test_provider_rejects_after_its_time(driver: Driver, endpoint: HttpDouble) -> None:
+    """With the last reason. Later calls send new requests."""
     down = endpoint.faults.respond(problem(503, "temporarily_unavailable"), times=None)
     make_provider(driver, endpoint, giveUpAfter=2_000)
     with pytest.raises(SdkError, match="because temporarily_unavailable"):
@@ -177,8 +176,9 @@ def test_it_gives_up_in_the_end(driver: Driver, endpoint: HttpDouble) -> None:
     assert driver.call("callProvider") == [TOKEN]
 
 
-def test_it_waits_as_long_as_it_is_told(driver: Driver, endpoint: HttpDouble) -> None:
-    """A `Retry-After` beyond the end of its patience is not waited for, and not ignored either."""
+def test_retry_after_beyond_the_time_rejects_immediately(
+    driver: Driver, endpoint: HttpDouble
+) -> None:
     endpoint.faults.respond(problem(503, "temporarily_unavailable", **{"Retry-After": "61"}))
     make_provider(driver, endpoint)
     with pytest.raises(SdkError, match="because temporarily_unavailable"):
@@ -186,16 +186,16 @@ def test_it_waits_as_long_as_it_is_told(driver: Driver, endpoint: HttpDouble) ->
     assert len(endpoint.calls.all()) == 1
 
 
-def test_a_credential_that_hangs_is_limited_too(driver: Driver, endpoint: HttpDouble) -> None:
-    """The identity provider's SDK may hang as well: the time limit holds for both together."""
-    make_provider(driver, endpoint, credentials=[None, "second"], timeLimit=IMPATIENT)
+def test_time_limit_includes_the_credential(driver: Driver, endpoint: HttpDouble) -> None:
+    """The identity provider's SDK may also hang."""
+    make_provider(driver, endpoint, credentials=[None, "second"], timeLimit=SHORT_LIMIT)
     assert driver.call("callProvider") == [TOKEN]
     (call,) = endpoint.calls.all()
     assert call.headers["authorization"] == "Bearer second"
 
 
-def test_without_a_credential_it_sends_none(driver: Driver, endpoint: HttpDouble) -> None:
-    """A backend with a cookie of its own needs none."""
+def test_missing_credential_sends_no_authorization(driver: Driver, endpoint: HttpDouble) -> None:
+    """A backend with a cookie needs none."""
     make_provider(driver, endpoint, credentials=[])
     assert driver.call("callProvider") == [TOKEN]
     assert "authorization" not in endpoint.calls.all()[0].headers

@@ -1,4 +1,4 @@
-"""A site of a Django user: sessions, a sign-in of its own, and the view of examples/django."""
+"""A Django site: sessions, a sign-in, and the view of examples/django."""
 
 import os
 
@@ -25,7 +25,7 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib.auth import get_user_model, login  # noqa: E402 - Django wants to be set up first
+from django.contrib.auth import get_user_model, login  # noqa: E402 - Django must be set up first
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpRequest, JsonResponse  # noqa: E402

@@ -1,4 +1,4 @@
-"""Stream's Python SDK is the oracle: for the same cut-off, the service sends what it sends."""
+"""Requests of the service equal those of Stream's Python SDK."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,17 +28,17 @@ def stream() -> Iterator[StreamDouble]:
 
 
 @pytest.fixture
-def ours(stream: StreamDouble) -> StreamApi:
+def service(stream: StreamDouble) -> StreamApi:
     return StreamApi(stream.url, system_clock)
 
 
 @pytest.fixture
-def theirs(stream: StreamDouble) -> StreamChat:
+def sdk(stream: StreamDouble) -> StreamChat:
     return StreamChat(STREAM_API_KEY, STREAM_API_SECRET, base_url=stream.url)
 
 
 def sent(stream: StreamDouble, call: Callable[[], Any]) -> Call:
-    """Give the one request that a call sends, which the double takes."""
+    """Return the only request of a call. The double must accept it."""
     stream.calls.clear()
     response = call()
     if isinstance(response, StreamResponse):
@@ -48,87 +48,85 @@ def sent(stream: StreamDouble, call: Callable[[], Any]) -> Call:
     return request
 
 
-def assert_equal(one: Call, other: Call) -> None:
-    """Hold two requests against each other, field by field."""
-    assert (one.method, one.path, one.query) == (other.method, other.path, other.query)
+def assert_equal(first: Call, second: Call) -> None:
+    """Compare two requests field by field."""
+    assert (first.method, first.path, first.query) == (second.method, second.path, second.query)
     for name in FIELDS:
-        assert one.headers[name] == other.headers[name], name
-    assert bool(one.body) == bool(other.body)
-    if one.body:
-        assert one.headers["content-type"] == other.headers["content-type"]
-        assert one.json == other.json
+        assert first.headers[name] == second.headers[name], name
+    assert bool(first.body) == bool(second.body)
+    if first.body:
+        assert first.headers["content-type"] == second.headers["content-type"]
+        assert first.json == second.json
 
 
 @pytest.mark.parametrize("cut_off", CUT_OFFS)
-def test_users_cut_offs_are_the_sdks(
-    stream: StreamDouble, ours: StreamApi, theirs: StreamChat, cut_off: int | None
+def test_user_cut_offs_equal_the_sdk(
+    stream: StreamDouble, service: StreamApi, sdk: StreamChat, cut_off: int | None
 ) -> None:
-    """`revoke_users_token` with the same time, undo (null) included."""
+    """`revoke_users_token` with the same time, or null for an undo."""
     assert_equal(
-        sent(stream, lambda: ours.set_cut_offs(PAIR, dict.fromkeys(USERS, cut_off))),
-        sent(stream, lambda: theirs.revoke_users_token(USERS, rfc3339(cut_off))),
+        sent(stream, lambda: service.set_cut_offs(PAIR, dict.fromkeys(USERS, cut_off))),
+        sent(stream, lambda: sdk.revoke_users_token(USERS, rfc3339(cut_off))),
     )
 
 
 @pytest.mark.parametrize("cut_off", CUT_OFFS)
-def test_the_apps_cut_off_is_the_sdks(
-    stream: StreamDouble, ours: StreamApi, theirs: StreamChat, cut_off: int | None
+def test_app_cut_off_equals_the_sdk(
+    stream: StreamDouble, service: StreamApi, sdk: StreamChat, cut_off: int | None
 ) -> None:
-    """`revoke_tokens` with the same time, undo (null) included."""
+    """`revoke_tokens` with the same time, or null for an undo."""
     assert_equal(
-        sent(stream, lambda: ours.set_app_cut_off(PAIR, cut_off)),
-        sent(stream, lambda: theirs.revoke_tokens(rfc3339(cut_off))),
+        sent(stream, lambda: service.set_app_cut_off(PAIR, cut_off)),
+        sent(stream, lambda: sdk.revoke_tokens(rfc3339(cut_off))),
     )
 
 
-@pytest.mark.parametrize("cut_off", [one for one in CUT_OFFS if one is not None])
-def test_a_datetime_of_the_sdk_is_the_same_moment(
-    stream: StreamDouble, ours: StreamApi, theirs: StreamChat, cut_off: int
+@pytest.mark.parametrize("cut_off", [cut_off for cut_off in CUT_OFFS if cut_off is not None])
+def test_cut_off_equals_the_time_of_an_sdk_datetime(
+    stream: StreamDouble, service: StreamApi, sdk: StreamChat, cut_off: int
 ) -> None:
-    """What the SDK makes of an aware `datetime` differs in writing alone."""
+    """Only the format differs."""
     moment = datetime.fromtimestamp(cut_off, UTC)
-    one = sent(stream, lambda: ours.set_cut_offs(PAIR, {"ada": cut_off})).json
-    other = sent(stream, lambda: theirs.revoke_user_token("ada", moment)).json
-    for body in (one, other):
+    first = sent(stream, lambda: service.set_cut_offs(PAIR, {"ada": cut_off})).json
+    second = sent(stream, lambda: sdk.revoke_user_token("ada", moment)).json
+    for body in (first, second):
         (user,) = body["users"]
         written = user["set"].pop("revoke_tokens_issued_before")
         assert datetime.fromisoformat(written) == moment
-    assert one == other
+    assert first == second
 
 
-def test_profiles_are_the_sdks(stream: StreamDouble, ours: StreamApi, theirs: StreamChat) -> None:
-    """`upsert_users` for users who are not there, `update_users_partial` for those who are."""
+def test_profiles_equal_the_sdk(stream: StreamDouble, service: StreamApi, sdk: StreamChat) -> None:
+    """`upsert_users` for new users, `update_users_partial` for existing ones."""
     new = {"new-1": {"name": "N"}, "new-2": {"role": "admin", "teams": ["red"]}}
     assert_equal(
-        sent(stream, lambda: ours.create_users(PAIR, new)),
+        sent(stream, lambda: service.create_users(PAIR, new)),
         sent(
             stream,
-            lambda: theirs.upsert_users([{"id": each, **new[each]} for each in new]),
+            lambda: sdk.upsert_users([{"id": user_id, **new[user_id]} for user_id in new]),
         ),
     )
     changes = {"ada": {"set": {"name": "A"}, "unset": ["color"]}, "bob@x": {"set": {}}}
     assert_equal(
-        sent(stream, lambda: ours.change_users(PAIR, changes)),
+        sent(stream, lambda: service.change_users(PAIR, changes)),
         sent(
             stream,
-            lambda: theirs.update_users_partial(
-                [{"id": each, **changes[each]} for each in changes]
+            lambda: sdk.update_users_partial(
+                [{"id": user_id, **changes[user_id]} for user_id in changes]
             ),
         ),
     )
 
 
-def test_the_query_is_the_sdks(stream: StreamDouble, ours: StreamApi, theirs: StreamChat) -> None:
-    """`query_users` by id, a hundred at once, deactivated ones too."""
-    wanted = [*USERS, "nobody"]
-    one = sent(stream, lambda: ours.find_users(PAIR, wanted))
-    other = sent(
+def test_query_equals_the_sdk(stream: StreamDouble, service: StreamApi, sdk: StreamChat) -> None:
+    """`query_users` by ID, a hundred at a time, including deactivated ones."""
+    wanted = [*USERS, "missing"]
+    first = sent(stream, lambda: service.find_users(PAIR, wanted))
+    second = sent(
         stream,
-        lambda: theirs.query_users(
-            {"id": {"$in": wanted}}, limit=100, include_deactivated_users=True
-        ),
+        lambda: sdk.query_users({"id": {"$in": wanted}}, limit=100, include_deactivated_users=True),
     )
-    payloads = [json.loads(call.query.pop("payload")) for call in (one, other)]
+    payloads = [json.loads(call.query.pop("payload")) for call in (first, second)]
     assert payloads[0] == payloads[1]
-    assert_equal(one, other)
-    assert user_ids_in(ours.find_users(PAIR, wanted)) == set(USERS)
+    assert_equal(first, second)
+    assert user_ids_in(service.find_users(PAIR, wanted)) == set(USERS)

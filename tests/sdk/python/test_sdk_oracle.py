@@ -1,4 +1,4 @@
-"""Stream's own SDKs are the oracle: what they make of the same claims is what the service mints."""
+"""Minted tokens equal those of Stream's own SDKs for the same claims."""
 
 import itertools
 from pathlib import Path
@@ -18,21 +18,19 @@ from tests.vectors import make_stream_tokens
 
 @pytest.fixture
 def minted(app: ChatApp) -> dict[str, Any]:
-    """Give the answer of the real service to a user."""
-    answer: dict[str, Any] = app.mint(app.sign_in("oracle"), ttl=900).json()
-    return answer
+    """Return a token response of the real service."""
+    response: dict[str, Any] = app.mint(app.sign_in("oracle"), ttl=900).json()
+    return response
 
 
-def test_a_minted_token_equals_the_python_sdks(minted: dict[str, Any]) -> None:
-    """`create_token` with the answer's claims gives the answer's token."""
+def test_minted_token_equals_the_python_sdk(minted: dict[str, Any]) -> None:
     stream_chat = StreamChat(STREAM_API_KEY, STREAM_API_SECRET)
     assert minted["token"] == stream_chat.create_token(
         minted["user_id"], exp=minted["expires_at"], iat=minted["issued_at"]
     )
 
 
-def test_a_minted_token_equals_the_javascript_sdks(minted: dict[str, Any], node: Path) -> None:
-    """`createToken` with the answer's claims gives the answer's token."""
+def test_minted_token_equals_the_javascript_sdk(minted: dict[str, Any], node: Path) -> None:
     claims = {
         "user_id": minted["user_id"],
         "exp": minted["expires_at"],
@@ -43,8 +41,8 @@ def test_a_minted_token_equals_the_javascript_sdks(minted: dict[str, Any], node:
     assert made == [minted["token"]]
 
 
-def test_both_sdks_agree_on_the_vectors(node: Path) -> None:
-    """The vectors, which the signer is held to, are the JavaScript SDK's tokens too."""
+def test_vectors_equal_the_javascript_sdk(node: Path) -> None:
+    """The signer's tests compare it with the same vectors."""
     with Driver(node) as driver:
         for secret, vectors in itertools.groupby(
             make_stream_tokens.vectors(), key=lambda vector: vector["secret"]
@@ -54,14 +52,9 @@ def test_both_sdks_agree_on_the_vectors(node: Path) -> None:
             assert made == [vector["token"] for vector in claims]
 
 
-def test_a_minted_token_is_taken_by_the_sdk_and_by_stream(
+def test_minted_token_is_accepted_by_sdk_stream_and_pyjwt(
     minted: dict[str, Any], node: Path, stream: StreamDouble
 ) -> None:
-    """
-    The JavaScript SDK takes it apart itself and compares the user; Stream verifies it.
-
-    PyJWT, which the Python SDK signs with, verifies it too.
-    """
     with Driver(node) as driver:
         driver.call("makeClient", apiKey=STREAM_API_KEY, baseURL=stream.url, options={})
         me = driver.call("connectUser", user={"id": "oracle"}, token=minted["token"])
@@ -72,13 +65,13 @@ def test_a_minted_token_is_taken_by_the_sdk_and_by_stream(
     assert verified["user_id"] == "oracle"
 
 
-def test_a_token_as_text_is_what_a_plain_provider_needs(app: ChatApp, stream: StreamDouble) -> None:
-    """Stream's Unity SDK sends the body of a GET as the token: no quotes, no newline."""
-    answer = urllib3.request(
+def test_text_response_is_only_the_token(app: ChatApp, stream: StreamDouble) -> None:
+    """Stream's Unity SDK sends the body of a GET as the token, without changes."""
+    response = urllib3.request(
         "GET",
         app.token_url,
         headers={"Authorization": f"Bearer {app.sign_in('unity')}", "Accept": "text/plain"},
         retries=False,
     )
-    claims = stream.app.authenticate(STREAM_API_KEY, "jwt", answer.data.decode("ascii"))
+    claims = stream.app.authenticate(STREAM_API_KEY, "jwt", response.data.decode("ascii"))
     assert claims.user_id == "unity"
