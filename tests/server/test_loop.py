@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 
 import pytest
 
@@ -112,6 +113,55 @@ def test_request_without_a_thread_gets_503(monkeypatch: pytest.MonkeyPatch) -> N
         assert b'"temporarily_unavailable"' in refused.body
         server.gate.is_open.set()
         assert "/queued" not in server.gate.paths
+
+
+@pytest.mark.sec(65)
+def test_request_that_ends_at_its_queue_deadline_keeps_its_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread may finish it between the look at the deadlines and their effect."""
+    monkeypatch.setattr(connection, "QUEUE_SECONDS", 0.2)
+    with running_loop() as server:
+        end_wait = server.loop._end_wait
+
+        def end_late(late: connection.Connection, *rest: object) -> None:
+            server.gate.is_open.set()
+            wait_until(lambda: late in server.loop._idle)
+            end_wait(late, *rest)
+
+        monkeypatch.setattr(server.loop, "_end_wait", end_late)
+        (sock,) = server.occupy(1)
+        with sock:
+            assert receive(sock).status == 200
+            sock.sendall(get(b"/healthz"))
+            assert receive(sock).status == 200
+
+
+@pytest.mark.sec(65)
+def test_slow_reader_that_another_thread_drops_does_not_end_the_loop(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader may be about to send more to it."""
+    send = connection.Connection.send
+    droppers = []
+
+    def send_late(slow: connection.Connection) -> bool:
+        if slow in server.loop._sending:
+            dropper = threading.Thread(target=server.loop._close_locked, args=(slow,))
+            dropper.start()
+            dropper.join(0.2)
+            droppers.append(dropper)
+            monkeypatch.setattr(connection.Connection, "send", send)
+        return send(slow)
+
+    monkeypatch.setattr(connection.Connection, "send", send_late)
+    with server.connect(get(b"/large")) as sock, contextlib.suppress(ConnectionError):
+        while sock.recv(65536):
+            pass
+    droppers[0].join(20)
+    assert server.loop._unsent == 0
+    with server.connect(get(b"/healthz")) as sock:
+        assert receive(sock).status == 200
 
 
 @pytest.mark.sec(65)

@@ -7,6 +7,7 @@ under the mutex. A connection that gets an event meanwhile is unregistered until
 """
 
 import errno
+import math
 import os
 import re
 import select
@@ -181,10 +182,11 @@ class Loop:
                 self._epoll.unregister(connection.fd)
                 connection.events = 0
                 return True
-        try:
             if connection.table is self._sending:
                 self._continue_sending(connection)
-            elif connection.table is self._lingering:
+                return True
+        try:
+            if connection.table is self._lingering:
                 if connection.discard():
                     self._close_locked(connection)
             else:
@@ -270,12 +272,16 @@ class Loop:
                 self._close(slowest, abort=True)
 
     def _continue_sending(self, connection: Connection) -> None:
+        """Send more; with the mutex, because any thread may drop the slowest reader."""
         before = len(connection.unsent)
-        is_sent = connection.send()
-        with self._mutex:
-            self._unsent -= before - len(connection.unsent)
-            if is_sent:
-                self._end_response(connection)
+        try:
+            is_sent = connection.send()
+        except OSError:
+            self._close(connection)
+            return
+        self._unsent -= before - len(connection.unsent)
+        if is_sent:
+            self._end_response(connection)
 
     def _end_response(self, connection: Connection) -> None:
         """Go on after a response that was sent; with the mutex."""
@@ -328,21 +334,20 @@ class Loop:
     def _expire(self) -> float:
         """End what is overdue, and return the seconds until something may be."""
         now = time.monotonic()
-        due: list[Connection] = []
+        due: list[tuple[Connection, Table]] = []
         with self._mutex:
             earliest = min(table.deadline() for table in self._tables)
             if earliest <= now:
-                due = [late for table in self._tables for late in table.take_due(now)]
+                due = [(late, table) for table in self._tables for late in table.take_due(now)]
                 earliest = min(table.deadline() for table in self._tables)
-        for connection in due:
-            self._end_wait(connection)
+        for connection, table in due:
+            self._end_wait(connection, table)
         longest = _LONGEST_POLL_OF_STOP if self._is_stopping else _LONGEST_POLL
         return min(max(earliest - now, 0.0), longest)
 
-    def _end_wait(self, connection: Connection) -> None:
-        """End a wait whose time is over; the connection is in no table."""
-        table = connection.table
-        if table is self._busy:
+    def _end_wait(self, connection: Connection, table: Table) -> None:
+        """End a wait whose time is over; the connection has been removed from its table."""
+        if table is self._busy:  # its thread may have finished meanwhile
             if self._lead.withdraw(connection):
                 self._respond(connection, *self._call.refuse(NoThread(), connection.client))
         elif table is self._bodies and connection.framing.is_streamed:
@@ -369,11 +374,10 @@ class Loop:
             self._listeners = {}
         elif now >= self._last_call:
             with self._mutex:
-                waiting = [*self._idle, *self._heads, *self._bodies]
-                for connection in waiting:
-                    del connection.table[connection]
-            for connection in waiting:
-                self._end_wait(connection)
+                tables = (self._idle, self._heads, self._bodies)
+                waiting = [(late, table) for table in tables for late in table.take_due(math.inf)]
+            for connection, table in waiting:
+                self._end_wait(connection, table)
         if self._connections:
             return True
         self._lead.stop()
