@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 from testing.response import PROBLEM, Response
-from tokensvc.ops.contract import contract
+from tokensvc.ops.contract import contract, resolve
 
 TRANSPORT_HEADERS = frozenset(
     {"connection", "content-length", "content-type", "date", "keep-alive", "server"}
@@ -104,16 +104,6 @@ def check(value: Any, schema: dict[str, Any], where: str) -> None:
     whole = {**schema, "components": contract()["components"]}
     for error in jsonschema.Draft202012Validator(whole).iter_errors(value):
         raise AssertionError(f"{where}: {error.message} in {value!r}")
-
-
-def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """Follow references inside the contract."""
-    while "$ref" in node:
-        found: Any = contract()
-        for step in node["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        node = found
-    return node
 
 
 def operations_at(path: str) -> dict[str, Any] | None:

@@ -16,28 +16,6 @@ GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
 MINT = rights("tokens:mint")
 
 
-def test_new_client_has_the_requested_rights(clients, administration, clock):
-    wanted = rights("tokens:mint", "users:read", vouches=True)
-    created = administration.create("backend", wanted, grantor=OPERATOR)
-    caller = clients.authenticate(created.id, created.secret)
-    assert caller.client_id == created.id == "svc.backend"
-    assert caller.scopes == {"tokens:mint", "users:read"}
-    assert caller.vouches is True
-    assert caller.secret_id == created.secrets[0].id
-    (listed,) = clients.page()
-    assert clients.one("svc.backend") == listed
-    assert (listed.id, listed.name, listed.rights) == ("svc.backend", "backend", wanted)
-    assert listed.created_at == int(clock.now)
-    (secret,) = listed.secrets
-    assert (secret.id, secret.expires_at) == (created.secrets[0].id, None)
-    assert (secret.created_at, secret.last_used_at) == (int(clock.now), None)
-
-
-def test_client_does_not_vouch_by_default(clients, administration):
-    created = administration.create("backend", MINT, grantor=OPERATOR)
-    assert clients.authenticate(created.id, created.secret).vouches is False
-
-
 @pytest.mark.parametrize(
     "name, client_id",
     [
@@ -54,25 +32,6 @@ def test_id_contains_a_plain_name_and_is_random_otherwise(clients, administratio
     created = administration.create(name, MINT, grantor=OPERATOR)
     assert re.fullmatch(client_id, created.id)
     assert clients.authenticate(created.id, created.secret).client_id == created.id
-
-
-@pytest.mark.parametrize(
-    "name, scopes, complaint",
-    [
-        ("", ["tokens:mint"], "name is 1 to 100"),
-        ("  ", ["tokens:mint"], "name is 1 to 100"),
-        ("x" * 101, ["tokens:mint"], "name is 1 to 100"),
-        ("a\nb", ["tokens:mint"], "name is 1 to 100"),
-        ("a\x00b", ["tokens:mint"], "name is 1 to 100"),
-        ("backend", [], "needs a scope"),
-        ("backend", ["tokens:mint", "tokens:burn"], "Unknown: tokens:burn"),
-    ],
-)
-def test_invalid_client_is_refused_and_not_stored(clients, administration, name, scopes, complaint):
-    refusal = refusal_of(administration.create, name, rights(*scopes), grantor=OPERATOR)
-    assert refusal.code is Code.MALFORMED_REQUEST
-    assert complaint in refusal.detail
-    assert clients.page() == []
 
 
 def test_random_secret_has_prefix_and_checksum(administration):
@@ -101,28 +60,6 @@ def test_name_equal_to_the_random_id_of_another_client_is_refused(administration
 
 class TestSecretStores:
     """`clients create --secret-stdin --if-absent`, run by each deployment."""
-
-    def test_given_secret_authenticates_under_a_predictable_id(self, clients, administration):
-        administration.create("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
-        assert clients.authenticate("svc.backend", GIVEN_SECRET)
-
-    def test_second_run_returns_the_client_unchanged(self, clients, administration):
-        ensure = administration.create_if_absent
-        first = ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
-        assert first.secret == GIVEN_SECRET
-        (before,) = clients.page()
-        other_rights = rights("users:read")
-        assert ensure("backend", other_rights, grantor=OPERATOR, secret=GIVEN_SECRET) == before
-        assert ensure("backend", MINT, grantor=OPERATOR) == before
-        assert clients.page() == [before]
-
-    def test_other_secret_is_refused(self, administration):
-        """Otherwise the backend would get 401 with the secret that it was given."""
-        ensure = administration.create_if_absent
-        ensure("backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET)
-        refusal = refusal_of(ensure, "backend", MINT, grantor=OPERATOR, secret="x" * 40)
-        assert refusal.code is Code.CONFLICT
-        assert "with another secret" in refusal.detail
 
     def test_concurrent_deployments_create_one_client(self, database, clients, clock):
         barrier = threading.Barrier(4)

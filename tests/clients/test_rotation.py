@@ -109,25 +109,6 @@ def test_secrets_of_a_deleted_client_do_not_authenticate_a_new_one_of_its_name(
     assert refusal.code is Code.CREDENTIALS_INVALID
 
 
-@pytest.mark.parametrize("client_id", ["svc.none", "none", "", "svc.\x00", "svc.a'--"])
-def test_change_of_an_unknown_client_or_secret_gets_not_found(
-    clients, administration, created, client_id
-):
-    for action, *arguments in (
-        (administration.add_secret, client_id),
-        (administration.change, client_id),
-        (administration.delete, client_id),
-        (administration.delete_secret, client_id, created.secrets[0].id),
-        (administration.delete_secret, created.id, "sec_none"),
-        (administration.delete_secret, created.id, "\x00"),
-    ):
-        refusal = refusal_of(action, *arguments, grantor=OPERATOR)
-        assert refusal.code is Code.NOT_FOUND
-        assert "`tokensvc clients list`" in refusal.detail
-    assert refusal_of(clients.one, client_id).code is Code.NOT_FOUND
-    assert clients.authenticate(created.id, created.secret)
-
-
 def test_secret_of_another_client_is_not_deleted(clients, administration, created):
     other = administration.create("other", MINT, grantor=OPERATOR)
     refusal = refusal_of(

@@ -59,11 +59,6 @@ def test_audit_text_describes_the_change_completely(before, after):
     assert (facts == {}) is (before == after)
 
 
-@given(rights=any_rights)
-def test_operator_can_grant_all_rights(rights):
-    rules.check_grant(rights, rules.operator("cli:ada"))
-
-
 @pytest.mark.parametrize(
     ("facts", "reason", "expected"),
     [

@@ -55,13 +55,6 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
     return make
 
 
-def wait_until_dated(issuers: Issuers) -> None:
-    """Wait until a fetch that has begun is dated: only then may a test move the clock on."""
-    for issuer in issuers._by_name.values():
-        with issuer.keys._shared_fetch._lock:
-            pass
-
-
 @pytest.fixture
 def idp(clock: Callable[[], float]) -> Iterator[IssuerDouble]:
     """Yield a provider on the test's clock."""

@@ -142,14 +142,6 @@ def test_activation_retires_older_secrets_of_the_api_key(before, chosen, after):
     assert states == [KeyState(text.split()[0]) for text in after]
 
 
-@pytest.mark.parametrize("decide", [activation_steps, retirement_steps])
-def test_unknown_key_is_not_found(decide):
-    for keys in ([], [key(0)]):
-        with pytest.raises(Refusal) as refused:
-            decide(keys, "key_unknown")
-        assert refused.value.code is Code.NOT_FOUND
-
-
 @pytest.mark.sec(21)
 @pytest.mark.parametrize(
     ("state", "api_key", "secret", "accepted"),

@@ -84,15 +84,6 @@ def test_activated_key_signs_and_the_previous_one_is_retiring(database, rotation
     ]
 
 
-def test_activation_can_be_reversed(database, rotation):
-    previous = add(database, "k1", "active")
-    added = put(rotation)
-    rotation.activate(added.id, CONTEXT)
-    result = rotation.activate(previous, CONTEXT)
-    assert result.state is KeyState.ACTIVE
-    assert states(database) == [("k1", "active"), ("k2", "retiring")]
-
-
 @pytest.mark.sec(37)
 def test_secret_of_a_retired_key_is_erased(database, rotation):
     previous = add(database, "k1", "active")
@@ -108,18 +99,6 @@ def test_secret_of_a_retired_key_is_erased(database, rotation):
     assert events(database)[-1] == ("svc.ops", "stream_key:retired", "yearly")
 
 
-def test_activation_of_a_regenerated_secret_retires_the_old_one(database, rotation):
-    previous = add(database, "k1", "active")
-    added = put(rotation, "k1", OTHER_SECRET)
-    copy = another_process(database)
-    assert copy.ring_at(2).named("k1").secret == SECRET.encode()
-    result = rotation.activate(added.id, CONTEXT)
-    assert [(key.id, key.state) for key in result.also_changed] == [(previous, KeyState.RETIRED)]
-    ring = copy.ring_at(3)
-    assert ring.named("k1").secret == ring.active.secret == OTHER_SECRET.encode()
-    assert ciphertexts(database)[0] == (None, None)
-
-
 @pytest.mark.sec(37)
 def test_repeated_action_changes_nothing(database, rotation):
     """Neither the version nor the audit trail."""
@@ -131,40 +110,6 @@ def test_repeated_action_changes_nothing(database, rotation):
     assert rotation.activate(added.id, CONTEXT).state is KeyState.ACTIVE
     assert rotation.retire(previous, CONTEXT).state is KeyState.RETIRED
     assert (rows(database), version(database), events(database)) == before
-
-
-@pytest.mark.sec(37)
-def test_dry_run_returns_the_result_and_changes_nothing(database, rotation):
-    previous = add(database, "k1", "active")
-    added = put(rotation)
-    before = (rows(database), ciphertexts(database), version(database), events(database))
-    assert put(rotation, "k3", context=DRY_RUN).state is KeyState.STANDBY
-    result = rotation.activate(added.id, DRY_RUN)
-    assert result.state is KeyState.ACTIVE
-    assert [(key.id, key.state) for key in result.also_changed] == [(previous, KeyState.RETIRING)]
-    assert rotation.retire(added.id, DRY_RUN).state is KeyState.RETIRED
-    assert (rows(database), ciphertexts(database), version(database), events(database)) == before
-
-
-@pytest.mark.sec(37)
-@pytest.mark.parametrize(
-    ("action", "state", "expected"),
-    [
-        ("activate", "retired", "add the pair again"),
-        ("retire", "active", "Activate another key first"),
-    ],
-)
-def test_impossible_action_is_refused_and_changes_nothing(
-    database, rotation, action, state, expected
-):
-    chosen = add(database, "k1", state)
-    add(database, "k2", "standby", now=2)
-    before = (rows(database), version(database))
-    with pytest.raises(Refusal) as refused:
-        getattr(rotation, action)(chosen, CONTEXT)
-    assert refused.value.code is Code.CONFLICT
-    assert expected in refused.value.detail
-    assert (rows(database), version(database), events(database)) == (*before, [])
 
 
 def test_retired_pair_is_added_again_as_a_new_row(database, rotation):
@@ -189,17 +134,6 @@ def test_unreadable_key_is_not_activated(database, clock):
         foreign.activate(chosen, CONTEXT)
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert states(database) == [("k1", "active"), ("k2", "standby")]
-
-
-def test_pages_have_each_key_once_newest_first(database, rotation):
-    """Also if several keys were added in one second."""
-    ids = [put(rotation, f"k{number}").id for number in range(5)]
-    seen, after = [], None
-    while page := rotation.page(after=after, limit=2):
-        seen += [key.id for key in page]
-        after = seen[-1]
-    assert seen == ids[::-1]
-    assert rotation.page(after="key_unknown", limit=2) == []
 
 
 def test_key_added_last_is_the_newest_even_if_the_clock_was_set_back(database, rotation, clock):

@@ -37,13 +37,6 @@ def test_named_key_is_the_active_one_else_the_newest(states, named):
         assert ring.named(api_key) is (None if place is None else keys[place])
 
 
-def test_ring_has_the_active_key_or_none():
-    active = key("k1", "active")
-    assert StreamKeyRing(1, [key("k2", "standby"), active]).active is active
-    assert StreamKeyRing(1, [key("k2", "standby")]).active is None
-    assert StreamKeyRing(3, []).version == 3
-
-
 @given(SECRETS, SECRETS)
 def test_fingerprints_differ_for_different_secrets(one, other):
     assert (fingerprint(one) == fingerprint(other)) == (one == other)

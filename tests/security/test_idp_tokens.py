@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jwt
 import pytest
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -22,11 +21,6 @@ def with_header(token: str, **header: Any) -> str:
     """Replace the header of a token and keep its signature."""
     _, payload, signature = token.split(".")
     return f"{base64url(json.dumps(header).encode())}.{payload}.{signature}"
-
-
-def test_unchanged_token_is_accepted(issuers: Issuers, idp: IssuerDouble) -> None:
-    """The other tokens differ from it."""
-    assert issuers.authenticate(idp.token()).user_id == "john"
 
 
 @pytest.mark.sec(1)
@@ -182,12 +176,6 @@ def test_null_header_member_is_refused(member: str, issuers: Issuers, idp: Issue
     assert_invalid(issuers, compact(header, idp.claims(), idp.key(), "RS256"))
 
 
-@pytest.mark.sec(6, 14)
-def test_key_id_of_ten_kilobytes_is_refused(issuers: Issuers, idp: IssuerDouble) -> None:
-    """The whole token is too long."""
-    assert_invalid(issuers, idp.sign(idp.claims(), header={"kid": "k" * 10_000}))
-
-
 @pytest.mark.sec(24)
 def test_stream_token_is_not_a_credential(issuers: Issuers, idp: IssuerDouble) -> None:
     """Also if it named the issuer."""
@@ -215,10 +203,3 @@ def test_unusable_key_verifies_nothing(
     """A published encryption key, or a short one."""
     header = {"alg": "RS256", "typ": "JWT", "kid": kid}
     assert_invalid(issuers, compact(header, idp.claims(), private_key(*key), "RS256"))
-
-
-def test_pyjwt_accepts_the_unchanged_token(idp: IssuerDouble) -> None:
-    """So the other refusals result from the changes."""
-    key = private_key("RS256").public_key()
-    options = {"verify_exp": False, "verify_iat": False, "verify_aud": False}
-    assert jwt.decode(idp.token(), key, ["RS256"], options=options)["sub"] == "john"

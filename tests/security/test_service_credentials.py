@@ -131,33 +131,6 @@ def test_expired_secret_differs_from_a_wrong_one(clients, administration, client
     assert clients.authenticate(client.id, client.secret)
 
 
-@pytest.mark.sec(47)
-@pytest.mark.parametrize("change", ["delete", "delete_secret", "scope", "vouches"])
-def test_change_of_a_client_applies_to_the_next_call(clients, administration, client, change):
-    """Each call reads the client's row."""
-    administration.change(
-        client.id, scopes=["tokens:mint", "users:read"], vouches=True, grantor=OPERATOR
-    )
-    caller = clients.authenticate(client.id, client.secret)
-    assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, True)
-    assert caller.secret_id == client.secrets[0].id
-    if change == "scope":
-        administration.change(client.id, scopes=["users:read"], grantor=OPERATOR)
-        caller = clients.authenticate(client.id, client.secret)
-        assert (caller.scopes, caller.vouches) == ({"users:read"}, True)
-    elif change == "vouches":
-        administration.change(client.id, vouches=False, grantor=OPERATOR)
-        caller = clients.authenticate(client.id, client.secret)
-        assert (caller.scopes, caller.vouches) == ({"tokens:mint", "users:read"}, False)
-    else:
-        if change == "delete":
-            administration.delete(client.id, grantor=OPERATOR)
-        else:
-            administration.delete_secret(client.id, client.secrets[0].id, grantor=OPERATOR)
-        refusal = refusal_of(clients, client.id, client.secret)
-        assert refusal.code is Code.CREDENTIALS_INVALID
-
-
 @pytest.mark.sec(25)
 @pytest.mark.sec(47)
 def test_database_contains_only_hashes_of_secrets(tmp_path, sqlite_url, clock):

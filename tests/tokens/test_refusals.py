@@ -136,29 +136,6 @@ def test_invalid_credential_gets_a_challenge(
     assert response.headers["WWW-Authenticate"].startswith(("Bearer", "Basic"))
 
 
-@pytest.mark.sec(49)
-def test_two_credentials_are_refused(world: TokenWorld) -> None:
-    """It would be ambiguous which one applies."""
-    token = world.issuer.token()
-    response = world.mint(bearer=f"{token}, Bearer {token}", valid=False)
-    assert (response.status, response.code) == (400, "malformed_request")
-
-
-@pytest.mark.sec(49)
-@pytest.mark.parametrize("name", ["access_token", "token", "client_secret", "Authorization"])
-def test_credential_in_the_query_is_refused(world: TokenWorld, name: str) -> None:
-    """A query is written to logs; the refusal does not repeat the credential."""
-    token = world.issuer.token()
-    response = world.anonymous.get(
-        "/v1/token",
-        query=f"{name}={token}",
-        headers={"Authorization": f"Bearer {token}"},
-        valid=False,
-    )
-    assert (response.status, response.code) == (400, "malformed_request")
-    assert token not in response.text
-
-
 def test_suspended_user_is_refused(world: TokenWorld) -> None:
     world.set_standing("john", suspended_at=NOW)
     response = world.mint()

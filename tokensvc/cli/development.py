@@ -31,7 +31,7 @@ from tokensvc.config.loader import SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
-from tokensvc.database.files import create_private_file
+from tokensvc.database.files import read_or_create
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.tokens.rules import MINT_SCOPE
@@ -82,7 +82,10 @@ def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Pa
     suffix = "" if api_key is None else "-" + re.sub(r"[^A-Za-z0-9]", "_", api_key)
     settings_file = FOLDER / f"development{suffix}.toml"
     database = FOLDER / f"tokensvc{suffix}.db"
-    _keep(settings_file, _settings_text(database, issuer, needs_stream_key=api_key is None))
+    read_or_create(
+        settings_file,
+        lambda: _settings_text(database, issuer, needs_stream_key=api_key is None),
+    )
     os.environ["TOKENSVC_CONFIG"] = str(settings_file)
     os.environ["TOKENSVC_BIND"] = bind
     if addresses:
@@ -127,13 +130,14 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer, *, needs_stream_ke
 def _sign_in(issuer: DevelopmentIssuer) -> Path:
     """Issue a token for the demo user, and return the path of its file."""
     USER_TOKEN_FILE.unlink(missing_ok=True)
-    _keep(USER_TOKEN_FILE, issuer.issue(DEMO_USER, int(system_clock()), SIGNED_IN_SECONDS))
+    now = int(system_clock())
+    read_or_create(USER_TOKEN_FILE, lambda: issuer.issue(DEMO_USER, now, SIGNED_IN_SECONDS))
     return USER_TOKEN_FILE
 
 
 def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
-    secret = _keep(secret_file, secrets.token_urlsafe(32))
+    secret = read_or_create(secret_file, lambda: secrets.token_urlsafe(32))
     rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
     with opened_services() as services:
         if services.settings.environment != "development":
@@ -150,12 +154,6 @@ def _demo_client(secret_file: Path) -> str:
             clients.delete(client_id, grantor=grantor)
             clients.create(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
     return client_id
-
-
-def _keep(path: Path, content: str) -> str:
-    """Create a private file unless it exists, and return its content."""
-    create_private_file(path, content)
-    return path.read_text("utf-8")
 
 
 def _serve(guide: Guide) -> int:

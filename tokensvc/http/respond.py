@@ -70,9 +70,9 @@ def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Rep
     return Reply(status, _encode(content), JSON, headers)
 
 
-def text_response(text: str, headers: Headers = ()) -> Reply:
+def text_response(text: str) -> Reply:
     """Return plain text."""
-    return Reply(200, text.encode("utf-8"), TEXT, headers)
+    return Reply(200, text.encode("utf-8"), TEXT, ())
 
 
 def wants_text() -> bool:

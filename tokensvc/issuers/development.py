@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tokensvc.database.files import create_private_file
+from tokensvc.database.files import read_or_create
 from tokensvc.issuers.settings import IssuerSettings
 
 _KEY_BITS = 2048
@@ -68,10 +68,8 @@ class DevelopmentIssuer:
 
 
 def _load_or_create(key_file: Path) -> rsa.RSAPrivateKey:
-    if not key_file.exists():
-        key = rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
-        create_private_file(key_file, _private_pem(key).decode("ascii"))
-    loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    pem = read_or_create(key_file, _new_private_pem)
+    loaded = serialization.load_pem_private_key(pem.encode("ascii"), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey):
         raise TypeError(f"{key_file} is not an RSA key: delete it, and a new one is created")
     return loaded
@@ -85,11 +83,15 @@ def _replace(path: Path, content: bytes) -> None:
     Path(draft).replace(path)
 
 
-def _private_pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+def _new_private_pem() -> str:
+    return (
+        rsa.generate_private_key(_PUBLIC_EXPONENT, _KEY_BITS)
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        .decode("ascii")
     )
 
 

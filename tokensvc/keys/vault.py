@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from tokensvc.core.errors import StartupError
-from tokensvc.database.files import create_private_file
+from tokensvc.database.files import read_or_create
 from tokensvc.keys.rules import decoded_encryption_key, fingerprint
 
 
@@ -78,16 +78,13 @@ def load_or_make_key_file(path: Path) -> str:
     """
     Return the key in a file. If the file does not exist, create it with a new key.
 
-    The file is durable before anything is wrapped with its key. If several processes start, all
-    use the key of the first.
+    The file is durable before anything is wrapped with its key.
 
     Raises:
         StartupError: The file cannot be read or written.
     """
     try:
-        if not path.exists():
-            create_private_file(path, f"{Vault.generate_key()}\n")
-        return path.read_text("ascii").strip()
+        return read_or_create(path, lambda: f"{Vault.generate_key()}\n").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StartupError(
             f"The encryption key in {path} cannot be used ({type(error).__name__}): make the file "

@@ -27,3 +27,13 @@ def contract() -> dict[str, Any]:
     """Return the parsed contract."""
     parsed: dict[str, Any] = yaml.load(contract_bytes(), Loader=_Loader)  # noqa: S506 - a safe loader
     return parsed
+
+
+def resolve(node: dict[str, Any]) -> dict[str, Any]:
+    """Follow references inside the contract."""
+    while "$ref" in node:
+        found: Any = contract()
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        node = found
+    return node

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tokensvc.ops.contract import contract
+from tokensvc.ops.contract import contract, resolve
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _STYLE = (_TEMPLATES / "docs.css").read_text("utf-8")
@@ -34,7 +34,7 @@ def page() -> bytes:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        prose=_prose, inline=_inline, sample=_sample, kind=_kind, resolve=_resolve, last=_last
+        prose=_prose, inline=_inline, sample=_sample, kind=_kind, resolve=resolve, last=_last
     )
     template = environment.get_template("docs.html")
     return template.render(contract=contract(), style=Markup(_STYLE)).encode()  # noqa: S704 - a file of this package
@@ -53,16 +53,6 @@ def _inline(text: str) -> Markup:
 
 def _sample(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference inside the contract."""
-    while "$ref" in node:
-        found: Any = contract()
-        for step in node["$ref"].removeprefix("#/").split("/"):
-            found = found[step]
-        node = found
-    return node
 
 
 def _last(reference: str) -> str:

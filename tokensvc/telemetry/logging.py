@@ -48,20 +48,19 @@ _with_traceback = ExceptionRenderer()
 _log = structlog.get_logger()
 
 
-def configure(settings: LogSettings, *, fd: int = STDERR, clock: Clock = system_clock) -> None:
+def configure(settings: LogSettings, *, fd: int = STDERR) -> None:
     """
     Send every line of this process to a file descriptor.
 
     Args:
         settings: Minimum level and format.
         fd: Open file descriptor.
-        clock: Seconds since the epoch.
     """
     as_json = settings.format == "json" or (settings.format == "auto" and not os.isatty(fd))
     level = _LEVELS[settings.level.upper()]
     writer = _Writer(fd)
     structlog.configure(
-        processors=[_Line(_json if as_json else _text, clock)],
+        processors=[_Line(_json if as_json else _text, system_clock)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
