@@ -154,7 +154,7 @@ class CrashRun:
         """Return whether all deliveries of a subject are `applied`."""
         with self._database.read() as connection:
             if subject.user_id is None:
-                statuses = [store.status(connection, "app", rules.APP)]
+                statuses = [store.status(connection, "app", rules.APP_SUBJECT)]
             else:
                 statuses = [
                     store.status(connection, "user", subject.user_id),
@@ -218,7 +218,7 @@ class CrashRun:
     def _move_back(self, *times: str) -> None:
         """Move times of all deliveries back, so that they are sent again."""
         with self._database.write() as tx:
-            subjects = [subject.user_id or rules.APP for subject in self._subjects]
+            subjects = [subject.user_id or rules.APP_SUBJECT for subject in self._subjects]
             for kind in ("app", "profile", "user"):  # in the order in which senders lock
                 store.lock(tx, kind, subjects)
             columns = {name: deliveries.c[name] - rules.RESEND_SECONDS for name in times}

@@ -55,7 +55,7 @@ class World:
             clock=self.now,
             ring_at=lambda version: StreamKeyRing(version, self.ring),
             api=StreamApi(self.stream.url, time.time),
-            host=self.clock,
+            host_clock=self.clock,
             random_fraction=lambda: 0.0,
             monotonic=lambda: self.monotonic,
         )

@@ -87,7 +87,7 @@ def test_absent_users_do_not_delay_profiles(world):
     set_profiles(world, ["ada"])
     for _ in range(3):
         world.pass_time(61)
-        world.sender._limits = dict.fromkeys(world.sender._limits, 1)
+        world.sender._batch_sizes = dict.fromkeys(world.sender._batch_sizes, 1)
         world.sender.step()
     assert world.state("profile", "ada") == "applied"
 

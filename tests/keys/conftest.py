@@ -26,7 +26,7 @@ def verifying_rotation(database, clock, stream):
     return rotation_of(
         database,
         clock,
-        ask_stream=lambda api_key, secret: check_key(
+        check_key_pair=lambda api_key, secret: check_key(
             base_url=stream.url, api_key=api_key, secret=secret, clock=time.time
         ),
     )

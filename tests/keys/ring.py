@@ -24,10 +24,12 @@ def another_process(database, vault=VAULT):
     return StreamKeys(database, vault)
 
 
-def rotation_of(database, clock, vault=VAULT, ask_stream=None):
-    """Return the actions; without `ask_stream` no pair can be checked."""
+def rotation_of(database, clock, vault=VAULT, check_key_pair=None):
+    """Return the actions; without `check_key_pair` no pair can be checked."""
     clock = DatabaseClock(database, clock)
-    return StreamKeyRotation(database, clock, vault, ask_stream, wait_slots=threading.Semaphore(1))
+    return StreamKeyRotation(
+        database, clock, vault, check_key_pair, wait_slots=threading.Semaphore(1)
+    )
 
 
 def events(database):

@@ -1,4 +1,4 @@
-"""Transitions of the ring of Stream keys, for all rings and all orders of actions."""
+"""Transitions of the key ring, for all rings and all orders of actions."""
 
 import pytest
 from hypothesis import given

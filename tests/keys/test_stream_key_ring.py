@@ -1,4 +1,4 @@
-"""The ring of Stream keys of a process: never older than a standing, never without its keys."""
+"""The key ring of a process: never older than a standing, never without its keys."""
 
 import threading
 import time
@@ -104,14 +104,14 @@ def test_version_newer_than_the_database_is_refused(database, keys):
 
 
 def test_missing_encryption_key_is_a_startup_error(database, keys):
-    keys.check_covered()
+    keys.check_encryption_keys()
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
     (missing,) = FOREIGN_VAULT.fingerprints
     with pytest.raises(WrappingKeyMissingError, match=missing) as raised:
-        keys.check_covered()
+        keys.check_encryption_keys()
     assert isinstance(raised.value, StartupError)
-    assert not keys.has_active()
+    assert not keys.is_usable()
 
 
 def test_named_key_that_is_unreadable_gets_503(database, keys):
@@ -129,8 +129,8 @@ def test_process_with_both_encryption_keys_reads_all_rows(database, keys):
     add(database, "k1", "active")
     new_first = another_process(database, Vault([NEXT_ENCRYPTION_KEY, ENCRYPTION_KEY]))
     add(database, "k2", "standby", OTHER_SECRET, vault=new_first._vault, now=2)
-    new_first.check_covered()
-    assert new_first.has_active()
+    new_first.check_encryption_keys()
+    assert new_first.is_usable()
     assert new_first.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
@@ -141,8 +141,8 @@ def test_running_process_keeps_its_keys_and_is_not_ready(database, keys):
     (missing,) = FOREIGN_VAULT.fingerprints
     with capture_logs() as logs:
         ring = keys.ring_at(2)
-        assert not keys.has_active()
-        assert not keys.has_active()
+        assert not keys.is_usable()
+        assert not keys.is_usable()
     assert (ring.version, ring.active) == (2, good)
     (line,) = logs
     assert line["event"] == "stream_keys_unreadable"
@@ -165,12 +165,12 @@ def test_rewrapped_secret_is_read_without_a_new_version(database, keys):
     add(database, "k1", "active")
     add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
     keys.ring_at(2)
-    assert not keys.has_active()
+    assert not keys.is_usable()
     ciphertext, wrapped_by = VAULT.wrap(OTHER_SECRET.encode())
     values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
     with database.write() as tx:
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == "k2"), values)
-    assert keys.has_active()
+    assert keys.is_usable()
     assert keys.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
@@ -184,7 +184,7 @@ def test_kept_ring_drops_a_retired_key(database, keys):
     assert ring.named("k1") is None
     assert ring.active is ring.named("k2")
     assert ring.active.secret == OTHER_SECRET.encode()
-    assert not keys.has_active()
+    assert not keys.is_usable()
     assert SECRET.encode() not in keys._secrets.values()
 
 
@@ -194,7 +194,7 @@ def test_ciphertext_of_another_row_is_not_used(database, keys):
     keys.ring_at(1)
     change(database, "k1", secret_ciphertext=VAULT.wrap(OTHER_SECRET.encode())[0])
     assert keys.ring_at(2).active.secret == SECRET.encode()
-    assert not keys.has_active()
+    assert not keys.is_usable()
     ring = another_process(database).ring_at(2)
     assert ring.active is None
     with pytest.raises(Refusal):
@@ -205,6 +205,6 @@ def test_process_is_ready_again_after_a_repair(database, keys):
     add(database, "k1", "active")
     keys.ring_at(1)
     change(database, "k1", secret_ciphertext="changed")
-    assert not keys.has_active()
+    assert not keys.is_usable()
     change(database, "k1", secret_ciphertext=VAULT.wrap(SECRET.encode())[0])
-    assert keys.has_active()
+    assert keys.is_usable()

@@ -246,7 +246,7 @@ def _sender(
         clock=clock,
         ring_at=keys.ring_at,
         api=StreamApi(settings.stream.base_url, system_clock),
-        host=system_clock,
+        host_clock=system_clock,
         random_fraction=random.SystemRandom().random,
         monotonic=time.monotonic,
     )

@@ -172,12 +172,12 @@ def _prepared_database(settings: Settings) -> Iterator[None]:
 
 
 def _prepare_keys(services: container.Services) -> None:
-    services.keys.check_covered()
+    services.keys.check_encryption_keys()
     stream = services.settings.stream
     if stream.api_key is not None and stream.api_secret is not None:
         services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
     damaged = [damaged_key_message(key) for key in services.keys.unreadable()]
-    if damaged or not services.keys.has_active():
+    if damaged or not services.keys.is_usable():
         raise StartupError("\n".join(damaged) or NO_ACTIVE_KEY)
 
 

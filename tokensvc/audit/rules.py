@@ -60,7 +60,8 @@ class AuditEvent(msgspec.Struct, frozen=True):
         actor: Client ID, user ID, `cli:` and the operator's login, or `service:` and a part of this
             service.
         action: Machine name of the action, such as `user:suspended`.
-        subject: User ID, `app`, or the ID of a client, secret or key, or words of the action.
+        subject: ID of the user, client, secret or key that was changed, `app` for all users, or a
+            fixed name such as `audit` or `delivery:due`.
         outcome: Result of the action: `ok`.
         request_id: ID of the request, or `null` for a command.
         reason: Reason in the actor's words.

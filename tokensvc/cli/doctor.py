@@ -193,7 +193,7 @@ def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
     Raises:
         StartupError: A start would fail.
     """
-    services.keys.check_covered()
+    services.keys.check_encryption_keys()
     api_key, secret = services.settings.stream.api_key, services.settings.stream.api_secret
     if api_key is not None and secret is not None:
         text = secret.get_secret_value()

@@ -1,4 +1,4 @@
-"""`tokensvc stream-keys`: the ring of Stream keys."""
+"""`tokensvc stream-keys`: the key ring."""
 
 import click
 import msgspec
@@ -88,7 +88,7 @@ def add(
         if without_lost_keys:
             restored = services.rotation.restore(api_key, secret, context, check=check)
         else:
-            services.keys.check_covered()
+            services.keys.check_encryption_keys()
         key = restored or services.rotation.add(api_key, secret, context, check=check)
     if as_json:
         write_json(msgspec.to_builtins(key))
@@ -116,7 +116,7 @@ def activate(
     """
     with opened_services(with_keys=False) as services:
         if not without_lost_keys:
-            services.keys.check_covered()
+            services.keys.check_encryption_keys()
         result = services.rotation.activate(key_id, context)
     _print_result(result, as_json=as_json)
 

@@ -29,7 +29,7 @@ app_standing = sa.Table(
     sa.CheckConstraint("id = 1", name="app_single_row"),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="app_floor"),
 )
-"""One row, for all users. Its lock orders changes of the ring of Stream keys."""
+"""One row, for all users. Its lock orders changes of the key ring."""
 
 stream_keys = sa.Table(
     "stream_keys",
@@ -141,7 +141,7 @@ revocations = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("tokens_valid_after", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("settled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("settled", sa.Boolean, key="confirmed", nullable=False, server_default=sa.false()),
     sa.Column("undone_at", sa.BigInteger),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
@@ -151,7 +151,7 @@ revocations = sa.Table(
 """
 Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.
 
-`settled` says that the cut-off was confirmed: compared with the clock after the commit.
+`confirmed` (column `settled`) says that the cut-off was compared with the clock after the commit.
 """
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")

@@ -1,5 +1,5 @@
 """
-The states of a delivery: pure functions of its row, the result of a call, time and chance.
+The states of a delivery: pure functions of its row, the result of a call, time and randomness.
 
 The invariant: `applied` means that Stream holds the current version and that no earlier call can
 change that. A call with an unknown result may take effect up to `RESEND_SECONDS` later, so
@@ -15,8 +15,8 @@ from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
-APP = ""
-"""The subject of the app's only delivery."""
+APP_SUBJECT = ""
+"""Subject of the only delivery of kind `app`. A user ID is never empty."""
 
 LEASE_SECONDS = 30
 """
@@ -38,8 +38,8 @@ OBSOLETE_AFTER = 7 * 24 * 3600
 FAILED_AFTER = 10
 """Unsuccessful attempts after which a delivery is `failed`: about four minutes."""
 
-_ASK_OFTEN, _ASK_OFTEN_FOR, _ASK_SELDOM = 10, 600, 60
-"""Seconds between two queries for a user that Stream does not have, at first and later."""
+_FIRST_QUERY_INTERVAL, _FIRST_QUERIES_SECONDS, _LATER_QUERY_INTERVAL = 10, 600, 60
+"""Seconds between queries for a user that Stream does not have: 10 in the first 600, then 60."""
 
 _LONGEST_WAIT = 60.0
 _LONGEST_WAIT_IF_REFUSED = 3600.0
@@ -66,14 +66,14 @@ class Delivery:
     One state that Stream must hold, and its progress. Times are epoch seconds.
 
     Attributes:
-        subject: User id, or `APP`.
+        subject: User ID, or `APP_SUBJECT`.
         version: Version of the state that Stream must hold; every change raises it.
         applied_version: Latest version that Stream was known to hold.
         due_at: Time of the next attempt.
         lease_until: End of the current lease. It also identifies the lease, because no other
             sender can have the row before that time.
         attempts: Number of unsuccessful attempts since the last change or success.
-        resend_at: A call before this time is not the last one, whatever its result.
+        resend_at: Time at which the state is sent again, even if a call before it succeeds.
         absent_since: Time of the first response that Stream does not have the user.
         updated_at: Time of the last change of `state`.
     """
@@ -115,7 +115,7 @@ def lease(row: Delivery, now: float) -> Delivery:
     """
     Return a row with a new lease.
 
-    An expired lease is a call with an unknown result.
+    If its previous lease has expired, that sender may have called Stream: the result is unknown.
     """
     lost = row.lease_until is not None
     return replace(
@@ -163,10 +163,10 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
     """
     Return a row whose state Stream may no longer hold.
 
-    A lease stays: what its sender is sending is no longer the current version.
+    A lease stays: its sender sends an older version, so the row is sent again after that.
 
     Args:
-        resend: Whether the cause may still take effect later.
+        resend: Whether the call that caused the change may still take effect later.
     """
     return replace(
         row,
@@ -215,7 +215,7 @@ def _next(
     random_fraction: float,
     cut_off: int | None,
 ) -> Delivery:
-    """Return the row after a call with its current version."""
+    """Return the row after a call that sent the current version."""
     match response.status:
         case CallStatus.DONE:
             return _done(row, leased)
@@ -228,7 +228,7 @@ def _next(
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT
         case _:
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT_IF_REFUSED
-    # Only a call that may take effect is repeated immediately.
+    # After an unknown result the first wait is 0: repeat the call immediately.
     failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
     wait = max(back_off(failures, random_fraction, longest), response.wait)
     return replace(
@@ -242,8 +242,8 @@ def _next(
 
 def _done(row: Delivery, leased: Delivery) -> Delivery:
     row = replace(row, attempts=0, absent_since=None, last_error=None)
-    read_at = (leased.lease_until or 0) - LEASE_SECONDS
-    if row.resend_at is not None and read_at < row.resend_at:
+    leased_at = (leased.lease_until or 0) - LEASE_SECONDS  # the call began at this time or later
+    if row.resend_at is not None and leased_at < row.resend_at:
         return replace(row, state=DeliveryState.PENDING, due_at=row.resend_at)
     return replace(row, state=DeliveryState.APPLIED, resend_at=None)
 
@@ -259,5 +259,7 @@ def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:
     if now >= obsolete_at:
         return replace(row, state=DeliveryState.OBSOLETE, absent_since=None, resend_at=None)
     since = int(now) if row.absent_since is None else row.absent_since
-    interval = _ASK_OFTEN if now - since < _ASK_OFTEN_FOR else _ASK_SELDOM
+    interval = (
+        _FIRST_QUERY_INTERVAL if now - since < _FIRST_QUERIES_SECONDS else _LATER_QUERY_INTERVAL
+    )
     return replace(row, state=DeliveryState.ABSENT, absent_since=since, due_at=int(now) + interval)

@@ -13,11 +13,11 @@ from typing import Any
 from tokensvc.core.clock import Clock
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.caller import Call, Caller, KeyName
 from tokensvc.delivery.leases import Batch, Leases
 from tokensvc.delivery.profile_store import Profile
-from tokensvc.delivery.rules import APP, DeliveryState
+from tokensvc.delivery.rules import APP_SUBJECT, DeliveryState
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue
+from tokensvc.delivery.stream_calls import Call, KeyName, StreamCalls
 from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.stream.api import (
     MAX_USERS,
@@ -30,7 +30,7 @@ from tokensvc.stream.api import (
 )
 
 _URGENT = QUEUES[:3]
-"""Actions that were not refused yet. They go first; the other queues take turns."""
+"""Queues of cut-offs that Stream has not refused. They go first; the other queues take turns."""
 
 _ABSENT = StreamResponse(CallStatus.ABSENT)
 _NO_EFFECT = frozenset({CallStatus.KEY_REFUSED, CallStatus.NOT_ATTEMPTED})
@@ -42,8 +42,8 @@ class Sender:
 
     Args:
         clock: The database's clock, which decides what is due.
-        ring_at: Function that returns the ring of Stream keys, at least as new as a version.
-        host: This host's clock, in epoch seconds.
+        ring_at: Function that returns the key ring, at least as new as a version.
+        host_clock: This host's clock, in epoch seconds.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -55,25 +55,27 @@ class Sender:
         clock: DatabaseClock,
         ring_at: Callable[[int], StreamKeyRing],
         api: StreamApi,
-        host: Clock,
+        host_clock: Clock,
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._api = api
-        self._due = DueQueues(database, host)
+        self._due = DueQueues(database, host_clock)
         self._leases = Leases(database, clock, random_fraction, monotonic)
-        self._caller = Caller(ring_at=ring_at, random_fraction=random_fraction, monotonic=monotonic)
-        self._turns = list(QUEUES[3:])
-        self._limits: dict[Queue, int] = dict.fromkeys(QUEUES, MAX_USERS)
+        self._stream = StreamCalls(
+            ring_at=ring_at, random_fraction=random_fraction, monotonic=monotonic
+        )
+        self._taking_turns = list(QUEUES[3:])
+        self._batch_sizes: dict[Queue, int] = dict.fromkeys(QUEUES, MAX_USERS)
         self._has_missing_users = False
 
     def refused_keys(self) -> Mapping[KeyName, str]:
         """Return the keys that Stream refused since it last accepted one, with its messages."""
-        return self._caller.refused_keys()
+        return self._stream.refused_keys()
 
     def stop(self) -> None:
         """Start no more calls; the current one ends as usual, and unsent rows are released."""
-        self._caller.stop()
+        self._stream.stop()
 
     def step(self) -> bool:
         """
@@ -83,7 +85,7 @@ class Sender:
             Refusal: `temporarily_unavailable`. Leased rows are sent again when the lease expires.
         """
         for queue in self._ready():
-            batch = self._leases.acquire(queue, self._limits[queue])
+            batch = self._leases.acquire(queue, self._batch_sizes[queue])
             if batch:
                 self._leases.finish(batch, self._deliver(queue, batch))
                 return True
@@ -91,12 +93,12 @@ class Sender:
 
     def _ready(self) -> Iterator[Queue]:
         """Yield the queues in which something is due and may be sent now, in their order."""
-        due = {queue for queue in self._due.read() if self._caller.may_call(queue.kind)}
-        for queue in [*_URGENT, *self._turns]:
+        due = {queue for queue in self._due.read() if self._stream.may_call(queue.kind)}
+        for queue in [*_URGENT, *self._taking_turns]:
             if queue in due:
-                if queue in self._turns:
-                    self._turns.remove(queue)
-                    self._turns.append(queue)
+                if queue in self._taking_turns:
+                    self._taking_turns.remove(queue)
+                    self._taking_turns.append(queue)
                 yield queue
 
     def _deliver(self, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
@@ -108,20 +110,20 @@ class Sender:
         return self._find_and_send(queue, batch)
 
     def _send_to_users(self, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
-        """Assume that Stream has the users; if a call shows that it has not, find them first."""
+        """Send without a query. If Stream does not have one of the users, the next step queries."""
         if self._has_missing_users:
             self._has_missing_users = False
             return self._find_and_send(queue, batch)
-        response = self._caller.call(batch, self._api.set_cut_offs)
+        response = self._stream.call(batch, self._api.set_cut_offs)
         if response.status is CallStatus.ABSENT and len(batch) > 1:
             self._has_missing_users = True
             return {}
-        return self._sized(queue, batch, response)
+        return self._responses_for(queue, batch, response)
 
     def _find_and_send(self, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
-        """Find the users that Stream has with one query, and make one call for a part of them."""
+        """Query which of the users Stream has, then make one call: for those, or for the others."""
         batch = batch.only(fitting_ids(batch.rows))
-        found = self._caller.call(batch, lambda key, _: self._api.find_users(key, batch.rows))
+        found = self._stream.call(batch, lambda key, _: self._api.find_users(key, batch.rows))
         if found.status is not CallStatus.DONE:
             if found.status not in _NO_EFFECT:
                 found = replace(found, status=CallStatus.NOT_DELIVERED)
@@ -136,21 +138,26 @@ class Sender:
         return self._send(queue, missing, self._create_users)
 
     def _send(self, queue: Queue, batch: Batch, call: Call) -> Mapping[str, StreamResponse]:
-        return self._sized(queue, batch, self._caller.call(batch, call))
+        return self._responses_for(queue, batch, self._stream.call(batch, call))
 
-    def _sized(
+    def _responses_for(
         self, queue: Queue, batch: Batch, response: StreamResponse
     ) -> Mapping[str, StreamResponse]:
-        """Halve the next batch after a refusal, so that only an unacceptable row fails."""
+        """
+        Choose the size of the next batch, and return the response for each subject.
+
+        If Stream refuses a batch, no row has a response, and the next batch is half as large. In
+        the end only the row that Stream does not accept fails.
+        """
         if response.status.is_about_content and len(batch) > 1:
-            self._limits[queue] = len(batch) // 2
+            self._batch_sizes[queue] = len(batch) // 2
             return {}
         if response.status is CallStatus.DONE:
-            self._limits[queue] = min(MAX_USERS, 2 * self._limits[queue])
+            self._batch_sizes[queue] = min(MAX_USERS, 2 * self._batch_sizes[queue])
         return dict.fromkeys(batch.rows, response)
 
     def _set_app_cut_off(self, key: KeyPair, wanted: Mapping[str, int | None]) -> StreamResponse:
-        return self._api.set_app_cut_off(key, wanted[APP])
+        return self._api.set_app_cut_off(key, wanted[APP_SUBJECT])
 
     def _create_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
         users = {user_id: profile.set for user_id, profile in wanted.items()}

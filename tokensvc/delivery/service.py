@@ -13,10 +13,10 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database
 from tokensvc.delivery import profile_store, rules, store
-from tokensvc.delivery.caller import KeyName
 from tokensvc.delivery.profile_store import Profile
-from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOT_SENT, StreamStatus
+from tokensvc.delivery.stream_calls import KeyName
 
 OVERDUE = 60
 """Seconds for which something may be due before an operator is warned."""
@@ -90,7 +90,7 @@ class Deliveries:
     def listed(
         self, *, kind: DeliveryKind | None, states: Collection[DeliveryState], limit: int
     ) -> Sequence[Delivery]:
-        """Return deliveries, those whose state changed last first."""
+        """Return deliveries, the most recently changed first."""
         with self._database.read() as connection:
             return store.listed(connection, kind=kind, states=states, limit=limit)
 
@@ -107,13 +107,13 @@ class Deliveries:
         self, user_ids: Collection[str], context: ActionContext, *, app: bool
     ) -> list[Delivery]:
         """
-        Mark states for sending again, whatever Stream is known to hold, and return the deliveries.
+        Make states due again, even if Stream has them, and return the deliveries.
 
-        An operator needs this after a change that was made in Stream's dashboard.
+        An operator needs this after someone changed the same data in Stream's dashboard.
         """
         subjects: dict[DeliveryKind, Collection[str]] = {"user": user_ids, "profile": user_ids}
         if app:
-            subjects["app"] = [APP]
+            subjects["app"] = [APP_SUBJECT]
         sent: list[Delivery] = []
         with self._database.write() as tx:
             now = self._clock.read(tx)
@@ -127,7 +127,7 @@ class Deliveries:
         return sent
 
     def warnings(self) -> list[str]:
-        """Return what needs an operator, one sentence each."""
+        """Return one sentence for each problem that an operator must solve."""
         found = [
             f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
             for (api_key, fingerprint), detail in self._refused_keys().items()
@@ -149,7 +149,9 @@ class Deliveries:
 
 def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> list[str]:
     """
-    Return the members of previous profiles that Stream must remove, because it is sent changes.
+    Return the members of previous profiles that Stream must remove.
+
+    Stream receives changes, not the whole object, so a missing member would stay.
 
     Server-only members stay until they are changed: Stream does not document their removal.
     """

@@ -12,7 +12,7 @@ from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
 from tokensvc.delivery import profile_store, rules
-from tokensvc.delivery.rules import APP, Delivery, DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.standing import store as standings
 
@@ -92,14 +92,15 @@ def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> Strea
 
 class DueQueues:
     """
-    Finds the queues in which something is due. Mostly nothing is: it needs no transaction.
+    Finds the queues in which something is due, without a transaction: usually nothing is due.
 
     Args:
-        host: This host's clock, used on SQLite; on PostgreSQL the statement reads the server's.
+        host_clock: This host's clock, used on SQLite. On PostgreSQL the statement reads the
+            server's clock.
     """
 
-    def __init__(self, database: Database, host: Clock) -> None:
-        self._host = host
+    def __init__(self, database: Database, host_clock: Clock) -> None:
+        self._host_clock = host_clock
         self._has_clock = database.dialect == "postgresql"
         now: sa.ColumnElement[int] = (
             sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
@@ -118,7 +119,7 @@ class DueQueues:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        found = self._read.fetch({} if self._has_clock else {"now": int(self._host())})
+        found = self._read.fetch({} if self._has_clock else {"now": int(self._host_clock())})
         return [queue for queue, is_due in zip(QUEUES, found or (), strict=False) if is_due]
 
 
@@ -164,7 +165,7 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
 
 
 def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
-    """Mark that Stream may have lost the cut-offs of users; users without a delivery stay so."""
+    """Mark the cut-offs of users as changed, because Stream may have lost them."""
     if not user_ids:
         return
     rows = lock(tx, "user", user_ids)
@@ -176,7 +177,7 @@ def wanted(
 ) -> dict[str, Wanted]:
     """Return the states that Stream must hold, consistent with the versions of locked rows."""
     if kind == "app":
-        return {APP: standings.read(connection, targets.APP).tokens_valid_after}
+        return {APP_SUBJECT: standings.read(connection, targets.APP_SUBJECT).tokens_valid_after}
     if kind == "profile":
         return dict(profile_store.read(connection, subjects))
     return standings.cut_offs(connection, subjects)
@@ -226,7 +227,7 @@ def failed(connection: sa.Connection, limit: int) -> list[Delivery]:
 
 
 def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
-    """Literals, because a planner that does not know the values cannot use the index."""
+    # Literals: a query planner that does not know the values cannot use the partial index.
     return (
         _is_open,  # type: ignore[return-value]
         _columns.kind == sa.literal_column(f"'{queue.kind}'"),

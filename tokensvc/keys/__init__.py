@@ -1,5 +1,5 @@
 """
-The ring of Stream keys and the vault that encrypts it.
+The key ring and the vault that encrypts it.
 
 Owns the states of keys and their transitions (`rules.py`, pure), encryption at rest (`vault.py`)
 and the change of its keys (`reencryption.py`), the rows (`store.py`), the decrypted ring of a

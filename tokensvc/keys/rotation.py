@@ -1,4 +1,4 @@
-"""Actions on the ring of Stream keys: each is one transaction with its event and a new version."""
+"""Actions on the key ring: each is one transaction with its event and a new version."""
 
 import secrets
 import threading
@@ -18,7 +18,7 @@ from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition, fingerprint
 from tokensvc.keys.service import check_configured_key
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
-from tokensvc.keys.verification import AskStream, KeyPairVerifier
+from tokensvc.keys.verification import CheckKeyPair, KeyPairVerifier
 from tokensvc.standing import store as standings
 
 _DAY = 86400
@@ -69,7 +69,7 @@ class StreamKeyRotation:
         database: Database,
         clock: DatabaseClock,
         vault: Vault,
-        ask_stream: AskStream,
+        check_key_pair: CheckKeyPair,
         *,
         wait_slots: threading.Semaphore,
     ) -> None:
@@ -77,7 +77,7 @@ class StreamKeyRotation:
         self._clock = clock
         self._vault = vault
         self._store = StreamKeyStore(database)
-        self._verifier = KeyPairVerifier(self._store, vault, ask_stream, wait_slots)
+        self._verifier = KeyPairVerifier(self._store, vault, check_key_pair, wait_slots)
 
     def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
         """Return keys including retired ones, newest first."""
@@ -160,7 +160,7 @@ class StreamKeyRotation:
             keys = self._store.every_key(tx)
             transitions = rules.activation_steps(keys, key_id)
             if transitions and not self._is_readable(tx, rules.find(keys, key_id)):
-                raise rules.unreadable_keys("the key to activate cannot be unwrapped")
+                raise rules.keys_unreadable("the key to activate cannot be unwrapped")
             now = self._clock.read(tx)
             unnamed_mints = store.unnamed_mints_since(tx, now - _DAY)
             warning = rules.warn_of_unnamed(transitions, unnamed_mints)

@@ -37,7 +37,7 @@ class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True
 
 def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
     """
-    Return the routes of the ring of Stream keys.
+    Return the routes of the key ring.
 
     Args:
         authorize: Function that returns the calling service if it has the scope.

@@ -1,4 +1,4 @@
-"""The states of a key, the key that signs for a client, and the transitions of a ring. Pure."""
+"""The states of a key, which key signs for a client, and the transitions of the key ring. Pure."""
 
 import base64
 import binascii
@@ -24,9 +24,9 @@ class KeyState(StrEnum):
     """
     State of a key.
 
-    `standby` and `retiring` keys sign for clients that name them, the `active` key also for clients
-    that name none, a `retired` key for no client. Each step can be reversed except the last, which
-    erases the secret.
+    `standby` and `retiring` keys sign for clients that name them. The `active` key also signs for
+    clients that name none. A `retired` key signs for no client, and its secret is erased: this
+    state is final.
     """
 
     STANDBY = "standby"
@@ -143,7 +143,7 @@ class StreamKeyRing:
             Refusal: `temporarily_unavailable`: this process cannot read the key.
         """
         if api_key in self.unreadable:
-            raise unreadable_keys("the named key cannot be unwrapped")
+            raise keys_unreadable("the named key cannot be unwrapped")
         return self._by_api_key.get(api_key)
 
 
@@ -181,15 +181,15 @@ def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> No
         Refusal: `stream_key_invalid`.
     """
     if not re.fullmatch(API_KEY_PATTERN, api_key):
-        raise invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
+        raise pair_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
     try:
         check_secret(secret.decode("utf-8"))
     except ValueError as error:
-        raise invalid(f"The secret {error}.") from error
+        raise pair_invalid(f"The secret {error}.") from error
     pair = api_key, fingerprint(secret)
     same = next((key for key in keys if key.is_live and key.pair == pair), None)
     if same is not None:
-        raise invalid(f"The ring already has this pair: {same.id}, {same.state}.")
+        raise pair_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
 
 
 def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
@@ -274,7 +274,7 @@ def warn_of_unnamed(transitions: Iterable[Transition], unnamed_mints: int) -> st
 
 def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     """
-    Return the key of an ID.
+    Return the key with an ID.
 
     Raises:
         Refusal: `not_found`.
@@ -285,12 +285,12 @@ def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     raise Refusal(Code.NOT_FOUND, "This Stream key does not exist.")
 
 
-def invalid(detail: str) -> Refusal:
+def pair_invalid(detail: str) -> Refusal:
     """Return the refusal of a pair."""
     return Refusal(Code.STREAM_KEY_INVALID, detail)
 
 
-def unreadable_keys(reason: str) -> Refusal:
+def keys_unreadable(reason: str) -> Refusal:
     """Return the refusal of a process that cannot read its keys."""
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""The decrypted ring of Stream keys of a process."""
+"""The decrypted key ring of a process."""
 
 import threading
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tokensvc.keys.rules import (
     StreamKeyInfo,
     StreamKeyRing,
     fingerprint,
-    unreadable_keys,
+    keys_unreadable,
 )
 from tokensvc.keys.store import StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
@@ -30,10 +30,10 @@ class StreamKeyConflictError(StartupError):
 
 class StreamKeys:
     """
-    The ring of Stream keys, decrypted once for each version.
+    The key ring, decrypted once for each version.
 
-    If a secret cannot be unwrapped, the process is not ready. It uses the secret of that pair that
-    it unwrapped before, if any, and otherwise refuses requests for that key.
+    If a secret cannot be unwrapped, the process is not ready. If it unwrapped that secret before,
+    it still uses it. Otherwise it refuses requests for that key.
     """
 
     def __init__(self, database: Database, vault: Vault) -> None:
@@ -60,25 +60,25 @@ class StreamKeys:
             if ring is None or ring.version < version:
                 ring = self._load()
         if ring.version < version:
-            raise unreadable_keys("the ring is older than its version: is this a lagging replica?")
+            raise keys_unreadable("the ring is older than its version: is this a lagging replica?")
         return ring
 
-    def has_active(self) -> bool:
+    def is_usable(self) -> bool:
         """
-        Return whether there is an active key, and every key can be read.
+        Return whether the key ring has an active key, and this process can read every key.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
         stored = self._store.read()
-        if self._uncovered(stored):
+        if self._missing_encryption_keys(stored):
             return False
         if self._unreadable:
             with self._reload:
                 self._load()  # re-encryption changes rows without a new version
         return self.ring_at(stored.version).active is not None and not self._unreadable
 
-    def check_covered(self) -> None:
+    def check_encryption_keys(self) -> None:
         """
         Check that this process has every encryption key that the stored secrets need.
 
@@ -86,7 +86,7 @@ class StreamKeys:
             WrappingKeyMissingError: A key is missing. The text has its fingerprint.
             Refusal: `temporarily_unavailable`.
         """
-        missing = self._uncovered(self._store.read())
+        missing = self._missing_encryption_keys(self._store.read())
         if missing:
             raise WrappingKeyMissingError(
                 f"The database contains Stream secrets wrapped by {', '.join(sorted(missing))}. No "
@@ -137,7 +137,7 @@ class StreamKeys:
                 "stream_keys_unreadable",
                 version=stored.version,
                 keys=sorted(unreadable),
-                missing_fingerprints=sorted(self._uncovered(stored)),
+                missing_fingerprints=sorted(self._missing_encryption_keys(stored)),
             )
         self._secrets, self._unreadable = secrets, frozenset(unreadable)
         infos = [key.info for key in stored.keys]
@@ -152,7 +152,7 @@ class StreamKeys:
         )
         return self._ring
 
-    def _uncovered(self, stored: StoredRing) -> set[str]:
+    def _missing_encryption_keys(self, stored: StoredRing) -> set[str]:
         wrapped_by = {key.wrapped_by for key in stored.keys}
         return wrapped_by - self._vault.fingerprints
 

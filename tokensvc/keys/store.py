@@ -1,4 +1,4 @@
-"""The rows of the ring of Stream keys, which contain ciphertexts only, and of unnamed mints."""
+"""The rows of the key ring, which contain ciphertexts only, and of unnamed mints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -34,8 +34,8 @@ class UnnamedMints:
         """
         Write the counts in one transaction. After a failure they stay for the next call.
 
-        One thread at a time may call this. If the reply to a commit is lost, its counts are written
-        twice: a count that is too high warns too early, one that is too low never.
+        One thread at a time may call this. If the response to a commit is lost, its counts are
+        written twice. That is safe: a count that is too high only causes a warning.
 
         Raises:
             Refusal: `temporarily_unavailable`.

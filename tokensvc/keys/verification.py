@@ -13,8 +13,8 @@ from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
 
-AskStream: TypeAlias = Callable[[str, bytes], KeyCheck]
-"""Asks Stream whether it accepts an API key and a secret; raises `StreamUnavailableError`."""
+CheckKeyPair: TypeAlias = Callable[[str, bytes], KeyCheck]
+"""Check with Stream an API key and its secret; may raise `StreamUnavailableError`."""
 
 _RETRY_AFTER = 10
 
@@ -34,12 +34,12 @@ class KeyPairVerifier:
         self,
         store: StreamKeyStore,
         vault: Vault,
-        ask_stream: AskStream,
+        check_key_pair: CheckKeyPair,
         wait_slots: threading.Semaphore,
     ) -> None:
         self._store = store
         self._vault = vault
-        self._ask_stream = ask_stream
+        self._check_key_pair = check_key_pair
         self._wait_slots = wait_slots
 
     def verify(self, api_key: str, secret: bytes) -> None:
@@ -65,7 +65,7 @@ class KeyPairVerifier:
     def _verify(self, api_key: str, secret: bytes) -> None:
         app = self._app_of(api_key, secret)
         if app is None:
-            raise rules.invalid(
+            raise rules.pair_invalid(
                 f"Stream rejects the pair: copy the key and the secret of {api_key} from its "
                 "dashboard."
             )
@@ -78,7 +78,7 @@ class KeyPairVerifier:
             if ring_app is None:
                 continue
             if not app.is_same_as(ring_app):
-                raise rules.invalid(
+                raise rules.pair_invalid(
                     f"{api_key} belongs to another Stream app than {key.info.api_key}: one "
                     "service mints for one app."
                 )
@@ -101,7 +101,7 @@ class KeyPairVerifier:
     def _app_of(self, api_key: str, secret: bytes) -> AppIdentity | None:
         """Return the app of a pair, if Stream accepts it."""
         try:
-            check = self._ask_stream(api_key, secret)
+            check = self._check_key_pair(api_key, secret)
         except StreamUnavailableError as error:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,

@@ -31,10 +31,10 @@ def checks(
 
     def check_stream_keys() -> CheckResult:
         try:
-            has_active = keys.has_active()
+            keys_usable = keys.is_usable()
         except Refusal as refusal:
             return CheckResult("stream_keys", State.FAILED, refusal.reason)
-        if not has_active:
+        if not keys_usable:
             return CheckResult("stream_keys", State.FAILED, "no usable Stream key is active")
         return CheckResult("stream_keys", State.OK)
 

@@ -82,9 +82,11 @@ def next_cut_off(current: int | None, now: float) -> int:
 
 def has_passed(cut_off: int, now: float) -> bool:
     """
-    Return whether the commit was so slow that the cut-off must move again.
+    Return whether a cut-off is not in the future, so that it must move.
 
-    A token minted from a standing that was read before the commit may have any `iat` up to now.
+    Args:
+        now: Epoch seconds after the commit. A token that was minted before the commit can have any
+            `iat` up to this time.
     """
     return now >= cut_off
 
@@ -143,11 +145,11 @@ def revocation_to_undo(
 
 def holds_until(target: Target, sources: Iterable[Source], *, suspended: bool) -> HoldsUntil:
     """
-    Return what ends a refusal, for the weakest of the sources that the target may come from.
+    Return what ends a refusal. If the target can come from several sources, the weakest decides.
 
     Args:
         sources: All sources of user IDs.
-        suspended: Whether the target is suspended, so that no credential mints.
+        suspended: Whether the target is suspended.
     """
     if suspended:
         return HoldsUntil.REINSTATEMENT

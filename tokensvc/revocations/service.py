@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tokensvc.audit.rules import Action
-from tokensvc.audit.store import masked_reason, record
+from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.blocking import may_block
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.delivery import rules as delivery_rules
 from tokensvc.delivery import store as deliveries
-from tokensvc.delivery.rules import DeliveryKind, DeliveryState
+from tokensvc.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOT_SENT, StreamStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
@@ -78,7 +77,8 @@ class Revocations:
                 record(tx, context, Action.USER_SUSPENDED, user_id, now=now)
             if context.dry_run:
                 return self._state(tx, target)
-        # A repetition too: the first request may have died before this line.
+        # Also for a user who was suspended before: the process of that request may have stopped
+        # between its commit and this line.
         return self._confirm(target)
 
     def reinstate(self, user_id: str, context: ActionContext) -> State:
@@ -180,11 +180,10 @@ class Revocations:
         context: ActionContext,
     ) -> float:
         """Add a revocation, move the cut-off, and return the time of both."""
-        # After the lock is held: a time from before the wait may already be in minted tokens.
+        # Read the clock after the lock: during the wait for it, other requests can mint tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-        masked = replace(context, reason=masked_reason(context.reason))
-        store.add_revocation(tx, target, kind, masked, cut_off=cut_off, now=now)
+        store.add_revocation(tx, target, kind, context, cut_off=cut_off, now=now)
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, target, standing, cut_off, now)
@@ -192,10 +191,11 @@ class Revocations:
 
     def _confirm(self, target: Target) -> State:
         """
-        Move the cut-off again if its commit was so slow that the cut-off has passed.
+        Confirm the revocations of a target: if a cut-off passed before its commit, move it.
 
-        From the commit on, every read sees the revocation. A token of an earlier read has an `iat`
-        that is at most the time of the commit, so the clock is read after the commit.
+        A request that read the standing before the commit can mint a token until the commit, with
+        that time as `iat`. Such a token must be older than the cut-off. So read the clock after the
+        commit, and move a cut-off that is not in the future.
         """
         with self._database.write() as tx:
             standing = standings.lock(tx, target)
@@ -234,5 +234,5 @@ def _set_cut_off(
 
 def _delivery_of(target: Target) -> tuple[DeliveryKind, str]:
     if target.user_id is None:
-        return "app", delivery_rules.APP
+        return "app", APP_SUBJECT
     return "user", target.user_id

@@ -131,7 +131,7 @@ def action_result(
     Return the result of an action.
 
     Args:
-        state: State after the action, or after it would have been done.
+        state: State after the action; for a dry run, the state that it would have led to.
         holds_until: Event that ends the refusal of earlier credentials.
     """
     meaning: dict[str, Any] = {

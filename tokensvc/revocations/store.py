@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.audit.store import masked_reason
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
@@ -17,7 +18,7 @@ _columns = revocations.c
 
 
 def revocations_of(connection: sa.Connection, target: Target) -> list[StoredRevocation]:
-    """Return all revocations of a target, the undone ones too, oldest first."""
+    """Return all revocations of a target, including undone ones, oldest first."""
     statement = sa.select(revocations).where(_is_of(target)).order_by(_columns.id)
     return [_stored(row) for row in connection.execute(statement)]
 
@@ -48,7 +49,7 @@ def add_revocation(
     Insert a revocation of a target whose standing is locked.
 
     Args:
-        context: Actor and reason; the reason must be masked.
+        context: Actor and reason. Secrets in the reason are masked.
         cut_off: Epoch seconds.
         now: Epoch seconds.
     """
@@ -61,14 +62,14 @@ def add_revocation(
             tokens_valid_after=cut_off,
             created_at=int(now),
             actor=context.actor,
-            reason=context.reason,
+            reason=masked_reason(context.reason),
         )
     )
 
 
 def confirm_revocation(tx: Transaction, revocation_id: str, cut_off: int) -> None:
-    """Write the final cut-off of a revocation."""
-    values = {"tokens_valid_after": cut_off, "settled": True}
+    """Write the final cut-off of a revocation, and mark it as confirmed."""
+    values = {"tokens_valid_after": cut_off, "confirmed": True}
     tx.execute(revocations.update().where(_columns.id == revocation_id).values(values))
 
 
@@ -90,7 +91,7 @@ def _stored(row: Any) -> StoredRevocation:
         created_at=row.created_at,
         tokens_valid_after=row.tokens_valid_after,
         kind=RevocationKind(row.kind),
-        confirmed=row.settled,
+        confirmed=row.confirmed,
         undone=row.undone_at is not None,
         reason=row.reason,
     )

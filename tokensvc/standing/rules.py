@@ -15,7 +15,7 @@ class Standing:
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.
         floor: Highest cut-off ever set for the user or the app. An undo does not lower it.
-        ring_version: Version of the ring of Stream keys at that moment.
+        ring_version: Version of the key ring at that moment.
     """
 
     now: int

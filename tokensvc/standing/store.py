@@ -1,7 +1,7 @@
 """
 The rows of both standing tables. No other package reads, locks or writes them.
 
-The app's row also has the version of the ring of Stream keys; its lock orders changes of the ring.
+The app's row also has the version of the key ring; its lock orders changes of the ring.
 """
 
 from collections.abc import Collection, Iterable
@@ -144,17 +144,17 @@ def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, 
 
 
 def lock_ring(tx: Transaction) -> None:
-    """Prevent other transactions from changing the ring of Stream keys until this one ends."""
+    """Prevent other transactions from changing the key ring until this one ends."""
     tx.execute(sa.select(_app.id).with_for_update())
 
 
 def ring_version(connection: sa.Connection) -> int:
-    """Return the version of the ring of Stream keys."""
+    """Return the version of the key ring."""
     return connection.scalar(sa.select(_app.stream_ring_version)) or 0
 
 
 def increment_ring_version(tx: Transaction) -> None:
-    """Make every process reload the ring of Stream keys."""
+    """Make every process reload the key ring."""
     tx.execute(app_standing.update().values(stream_ring_version=_app.stream_ring_version + 1))
 
 

@@ -24,17 +24,18 @@ class CallStatus(StrEnum):
     """
     The effect of a call at Stream.
 
-    All but `unknown`, `unreached` and `left` are Stream's own decision, recognized by members that
-    only Stream's responses contain. A proxy's response is `unknown`, as are a lost response and an
-    internal error of Stream: the request may have been processed, or may be processed later.
-
     Attributes:
         DONE: Stream has processed the request.
+        UNKNOWN: Stream may have processed the request, or may process it later. The response was
+            lost, is an internal error of Stream, or comes from another server, such as a proxy.
         NOT_DELIVERED: The request was not sent, or Stream's rate limit refused it.
         KEY_REFUSED: Stream does not accept the key pair.
         REFUSED: Stream does not accept the content of the request.
         ABSENT: Stream does not have the user.
         NOT_ATTEMPTED: Stream was not called.
+
+    `DONE`, `KEY_REFUSED`, `REFUSED` and `ABSENT` need a member that only Stream's responses have.
+    The values are labels of a metric.
     """
 
     DONE = "done"
@@ -105,13 +106,13 @@ def _status(status: int, code: int) -> CallStatus:
 
 
 def check_written_users(response: StreamResponse, user_ids: Collection[str]) -> StreamResponse:
-    """Return the response if it contains all users that were written, as Stream's does."""
+    """Return the response; its status becomes `UNKNOWN` if a written user is missing from it."""
     users = response.content.get("users")
     return _require(response, isinstance(users, dict) and users.keys() >= set(user_ids))
 
 
 def check_found_users(response: StreamResponse) -> StreamResponse:
-    """Return the response if it contains users in the form of Stream's query."""
+    """Return the response; its status becomes `UNKNOWN` if it has no list of users."""
     users = response.content.get("users")
     return _require(
         response,

@@ -1,4 +1,4 @@
-"""Calls for a batch: which key signs them, and the pause between them."""
+"""The calls to Stream for a batch: which key signs them, and the pause between them."""
 
 import threading
 from collections import defaultdict
@@ -20,12 +20,12 @@ _log = structlog.get_logger(__name__)
 
 Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], StreamResponse]
 
-_NO_NEWS_OF_KEYS = frozenset({CallStatus.UNKNOWN, CallStatus.NOT_DELIVERED})
-_NOT_ABOUT_CONTENT = _NO_NEWS_OF_KEYS | {CallStatus.KEY_REFUSED}
+_KEY_NOT_CHECKED = frozenset({CallStatus.UNKNOWN, CallStatus.NOT_DELIVERED})
+_FAILED_CALLS = _KEY_NOT_CHECKED | {CallStatus.KEY_REFUSED}
 
 
 class KeyName(NamedTuple):
-    """The public identity of a key: after a change of the secret, `api_key` names another key."""
+    """Public identity of a key. One `api_key` can have several secrets, one after another."""
 
     api_key: str
     fingerprint: str
@@ -36,12 +36,12 @@ class KeyName(NamedTuple):
         return cls(key.api_key, fingerprint(key.secret))
 
 
-class Caller:
+class StreamCalls:
     """
     Calls Stream with each key that is not retired until it accepts one.
 
     Args:
-        ring_at: Function that returns the ring of Stream keys, at least as new as a version.
+        ring_at: Function that returns the key ring, at least as new as a version.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -74,7 +74,7 @@ class Caller:
         return not is_paused and not self._stopping.is_set()
 
     def call(self, batch: Batch, call: Call) -> StreamResponse:
-        """Call with the active key, and with the others while Stream refuses the key."""
+        """Call with the active key. While Stream refuses the key, call again with the next one."""
         response = StreamResponse(CallStatus.NOT_DELIVERED, "The service has no Stream key.")
         refused: dict[KeyName, str] = {}
         try:
@@ -95,18 +95,18 @@ class Caller:
             name = KeyName.of(key)
             refused[name] = response.error or ""
             _log.error("stream_key_refused", **name._asdict(), detail=response.error)
-        self._note(batch.kind, response, refused)
+        self._record_call(batch.kind, response, refused)
         return response
 
-    def _note(
+    def _record_call(
         self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[KeyName, str]
     ) -> None:
-        # Without news of the keys, those that were refused before count as refused.
-        before = self._refused_keys if response.status in _NO_NEWS_OF_KEYS else {}
+        # If the call did not reach Stream, keys that it refused before still count as refused.
+        before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}
         self._refused_keys = {**before, **refused}
         self._paces[kind] = rules.next_pace(
             self._paces[kind], response, self._monotonic(), self._random_fraction()
         )
         metrics.count_stream_call(kind, response.status)
-        if response.status in _NOT_ABOUT_CONTENT:
+        if response.status in _FAILED_CALLS:
             _log.warning("stream_call_failed", kind=kind, detail=response.error)
