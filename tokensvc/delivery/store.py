@@ -177,7 +177,7 @@ def wanted(
 ) -> dict[str, Wanted]:
     """Return the states that Stream must hold, consistent with the versions of locked rows."""
     if kind == "app":
-        return {APP_SUBJECT: standings.read(connection, targets.APP_SUBJECT).tokens_valid_after}
+        return {APP_SUBJECT: standings.read(connection, targets.APP).tokens_valid_after}
     if kind == "profile":
         return dict(profile_store.read(connection, subjects))
     return standings.cut_offs(connection, subjects)
