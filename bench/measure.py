@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.credentials import Credential, Credentials
@@ -51,14 +51,24 @@ class Meter:
         credentials: Source of credentials.
         cores: Cores of the load; None for all.
         repeats: Number of times that a round is repeated while other processes disturb it.
+        repeat_until: Time on `time.monotonic` after which no round is repeated.
     """
 
     def __init__(
-        self, credentials: Credentials, cores: Collection[int] | None = None, repeats: int = 0
+        self,
+        credentials: Credentials,
+        cores: Collection[int] | None = None,
+        repeats: int = 0,
+        repeat_until: float = float("inf"),
     ) -> None:
         self._credentials = credentials
         self._cores = cores or os.sched_getaffinity(0)
         self._repeats = repeats
+        self._repeat_until = repeat_until
+
+    def may_repeat(self, repeated: int) -> bool:
+        """Return whether a round may be repeated once more."""
+        return repeated < self._repeats and time.monotonic() < self._repeat_until
 
     def first_response(self, running: Running) -> float:
         """Request one token, and return the seconds from the start of the process to it."""
@@ -72,7 +82,7 @@ class Meter:
         """Keep connections to a system open until the block ends."""
         workers = workers or serving_processes(running.leader)
         opened = Connections(running.port, connections, workers)
-        measured = Measured(running, opened, self._credentials, self._cores, self._repeats)
+        measured = Measured(running, opened, self._credentials, self._cores, self.may_repeat)
         measured.open(connections)
         try:
             yield measured
@@ -89,13 +99,13 @@ class Measured:
         connections: Connections,
         credentials: Credentials,
         cores: Collection[int],
-        repeats: int,
+        may_repeat: Callable[[int], bool],
     ) -> None:
         self.running = running
         self._connections = connections
         self._credentials = credentials
         self._cores = cores
-        self._repeats = repeats
+        self._may_repeat = may_repeat
 
     def open(self, count: int) -> None:
         """Open the connections with one request each."""
@@ -113,10 +123,10 @@ class Measured:
             extra_processes: Other processes that work for the system, such as its database.
         """
         best = self._one_round(count, extra_processes)
-        for _ in range(self._repeats):
-            if best.is_quiet:
-                break
+        repeated = 0
+        while not best.is_quiet and self._may_repeat(repeated):
             best = min(best, self._one_round(count, extra_processes), key=lambda it: it.foreign)
+            repeated += 1
         return best
 
     def _one_round(self, count: int, extra_processes: Collection[int]) -> Round:

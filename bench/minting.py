@@ -8,6 +8,7 @@ REQUESTS is a file with a JSON array; LOOPS is added work, in rounds of an empty
 
 import json
 import sys
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def main() -> None:
     requests = iter(json.loads(Path(sys.argv[1]).read_text()))
     loops = int(sys.argv[2])
     gunicorn_conf.on_starting(None)
-    services = container.build(startup.settings_of_process())
+    services = container.build(startup.process_settings())
     call = Call(mount.build_app(services), _settings(), Problems(""), system_clock)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -37,7 +38,7 @@ def main() -> None:
             )
             if not keep or not response.startswith(b"HTTP/1.1 200 "):
                 raise SystemExit(f"refused: {response[:500]!r}")
-            for _ in range(loops):
+            for _ in repeat(None, loops):
                 pass
         print("done", flush=True)
 
