@@ -26,10 +26,11 @@ def main() -> int:
         command.add_argument("--record", action="store_true", help="keep the results in the tree")
     options = parser.parse_args()
     try:
-        return _COMMANDS[options.command][0].run(options)
+        status: int = _COMMANDS[options.command][0].run(options)
     except (LoadError, StartError) as error:
         print(f"Nothing was measured: {error}", file=sys.stderr)
         return 2
+    return status
 
 
 if __name__ == "__main__":

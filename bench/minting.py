@@ -29,7 +29,8 @@ def main() -> None:
     loops = int(sys.argv[2])
     gunicorn_conf.on_starting(None)
     services = container.build(startup.process_settings())
-    call = Call(mount.build_app(services), _settings(), Problems(""), system_clock)
+    app: Any = mount.build_app(services)
+    call = Call(app, _settings(), Problems(""), system_clock)
     print("ready", flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):
