@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 BIND   ?= 127.0.0.1:8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock contract bench proofs e2e clean
+.PHONY: help install run test test-fast lint lock contract bench budget proofs e2e clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,10 @@ contract: install ## Write the schemas of openapi.yaml from the structs
 	$(BIN)/python -m testing.contract
 
 bench: install ## Measure a mint next to its peers and print the ratios
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench compare
+
+budget: install ## Fail if a mint needs 10 % more instructions than recorded (needs valgrind)
+	$(BIN)/python -m bench budget
 
 proofs: install ## Run the long proofs and print their figures
 	$(BIN)/python -m proofs

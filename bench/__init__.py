@@ -1,6 +1,6 @@
 """
-The cost of a mint, measured next to its peers in one run: `python -m bench`.
+The cost of a mint, measured next to its peers: `python -m bench`. Results are in RESULTS.md.
 
-Owns the peers, the load, the measurement and the table of ratios. The service runs as deployed:
-same command, same settings, everything enabled. Linux only, because it reads /proc.
+The service runs as deployed: same command, same settings, everything enabled. Linux only, because
+it reads /proc. Every token is sent once in a run.
 """

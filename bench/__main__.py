@@ -1,98 +1,36 @@
-"""`python -m bench`: every system started, loaded in turn, compared."""
+"""`python -m bench [compare|scale|storm|memory|budget]`."""
 
 import argparse
-import contextlib
-import multiprocessing
-import os
 import sys
-import tempfile
-import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-from bench import credentials, report
+from bench import budget, compare, memory, scale, storm
 from bench.load import LoadError
-from bench.measure import Meter, Round
-from bench.systems import BARE, BY_HAND, CROWDED, SERVICE, Running, Stage, StartError
+from bench.systems import StartError
 
-_SYSTEMS = (SERVICE, CROWDED, BARE, BY_HAND)
+_COMMANDS = {
+    "compare": (compare, "CPU time, switches and latency of a mint next to its peers"),
+    "scale": (scale, "1,000,000 revoked users against 1,000, on SQLite and PostgreSQL"),
+    "storm": (storm, "every user requests a token once, as fast as they come"),
+    "memory": (memory, "memory of a worker over 200,000 requests"),
+    "budget": (budget, "instructions per mint against the recorded figure"),
+}
 
 
 def main() -> int:
-    """Measure, print the tables; 1 when a target is missed, 2 when a system does not answer."""
+    """Run a command; 1 if a target is missed, 2 if nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, (module, text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        module.add_options(command)
+        command.add_argument("--record", action="store_true", help="keep the results in the tree")
+    options = parser.parse_args()
     try:
-        outcomes = _compare(_options())
+        status: int = _COMMANDS[options.command][0].run(options)
     except (LoadError, StartError) as error:
         print(f"Nothing was measured: {error}", file=sys.stderr)
         return 2
-    print(f"Medians of {len(outcomes[0].rounds)} rounds [lowest-highest]\n")
-    print(f"{report.systems_table(outcomes)}\n")
-    verdicts = report.verdicts(*outcomes)
-    for verdict in verdicts:
-        print(verdict.line())
-    return 0 if all(verdict.reached for verdict in verdicts) else 1
-
-
-def _compare(options: argparse.Namespace) -> list[report.Outcome]:
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tokensvc-bench-")))
-        keys = credentials.make_key_pair()
-        public_key_file = folder / "identity-provider.pem"
-        public_key_file.write_bytes(keys.public_pem)
-        # Started afresh, not forked: they shall carry nothing of this process.
-        processes = stack.enter_context(
-            ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
-        )
-        count = len(_SYSTEMS) * (1 + options.warm_up + options.rounds * options.requests)
-        print(
-            f"{options.rounds} rounds (or {options.seconds} s) of {options.requests} requests to "
-            f"{len(_SYSTEMS)} systems in turn: {options.connections} connections, "
-            f"{options.workers} workers each, {credentials.USERS} users, {count} credentials, "
-            f"none sent twice.\nLoad on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}\n",
-            flush=True,
-        )
-        signed = list(credentials.sign_in(keys, count, processes))
-        meter = Meter(iter(signed), processes, options.connections)
-        stage = Stage(folder, public_key_file, options.workers)
-        runs = []
-        for system in _SYSTEMS:
-            running = stack.enter_context(stage.running(system))
-            runs.append((running, meter.first_answer(running)))
-        return _measure(meter, runs, options)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=120, help="after which no round begins")
-    parser.add_argument("--requests", type=int, default=2000, help="of a round and a system")
-    parser.add_argument("--warm-up", type=int, default=1000, help="requests before the rounds")
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--workers", type=int, default=2)
-    return parser.parse_args()
-
-
-def _measure(
-    meter: Meter, runs: list[tuple[Running, float]], options: argparse.Namespace
-) -> list[report.Outcome]:
-    warm = []
-    for running, _ in runs:
-        meter.round(running, options.warm_up)
-        warm.append(running.group.worker_bytes())
-    rounds: list[list[Round]] = []
-    deadline = time.monotonic() + options.seconds
-    while len(rounds) < options.rounds and (len(rounds) < 3 or time.monotonic() < deadline):
-        rounds.append([meter.round(running, options.requests) for running, _ in runs])
-    return [
-        report.Outcome(
-            name=running.system.name,
-            rounds=[one[index] for one in rounds],
-            first_answer=first_answer,
-            worker_bytes=warm[index],
-            worker_bytes_at_end=running.group.worker_bytes(),
-        )
-        for index, (running, first_answer) in enumerate(runs)
-    ]
+    return status
 
 
 if __name__ == "__main__":

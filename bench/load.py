@@ -1,8 +1,7 @@
 """
-The load: prebuilt requests over kept-alive connections, each sent once.
+The load: requests over connections that stay open, in a closed loop.
 
-Raw sockets and one epoll loop, so that the load costs a small part of what it measures. It runs in
-a process of its own. An answer that is not a 200 ends the run: a refusal is cheaper than a mint.
+Raw sockets and one epoll loop, so that the load costs a small part of what it measures.
 """
 
 import contextlib
@@ -12,31 +11,36 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from bench.processes import is_stopped
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _STALL = 30.0
 
 
 class LoadError(Exception):
-    """A system did not answer as it must."""
+    """A system did not respond as it must."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+@dataclass(slots=True)
+class Responses:
     """
-    What came back.
+    The responses to one load.
 
     Attributes:
-        seconds: From when all connections are open to the last answer.
-        latencies: Seconds of each request in that time.
-        bodies: The answers' bodies, in the order of the requests.
+        seconds: Time from the first request to the last response.
+        latencies: Seconds of each response.
+        bodies: The body of each response with status 200, by the index of its request.
+        refused: Other responses.
     """
 
-    seconds: float
-    latencies: list[float]
-    bodies: list[bytes]
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    bodies: dict[int, bytes] = field(default_factory=dict)
+    refused: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -47,110 +51,120 @@ class _Connection:
     received: bytes = b""
 
 
-def drive(port: int, requests: Sequence[bytes], connections: int, workers: Sequence[int]) -> Load:
+class Connections:
     """
-    Send every request once, each connection its next one as soon as it is answered.
-
-    The first request of a connection opens it and is not timed.
+    Open connections to one system.
 
     Args:
-        port: On the loopback.
-        requests: Not fewer than there are connections.
-        connections: Kept alive, and dealt among the workers.
-        workers: Their process ids.
-
-    Raises:
-        LoadError: An answer is not a 200, or none comes.
+        port: Port on 127.0.0.1.
+        count: Number of connections.
+        workers: Process IDs of the workers, which get the same number of connections each.
     """
-    driver = _Driver(port, requests)
-    for index, worker in enumerate(workers):
-        with _held(pid for pid in workers if pid != worker):
-            for _ in range(index, connections, len(workers)):
-                driver.open()
-    return driver.run()
 
-
-@contextlib.contextmanager
-def _held(workers: Iterable[int]) -> Iterator[None]:
-    """
-    Hold workers still, so that another accepts.
-
-    Who accepts is a lottery between processes that share a listener: of 32 connections that open at
-    once, one of two workers often gets 30. Luck shall not be measured.
-    """
-    held = list(workers)
-    for pid in held:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in held:
-            os.kill(pid, signal.SIGCONT)
-
-
-class _Driver:
-    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+    def __init__(self, port: int, count: int, workers: Sequence[int]) -> None:
         self._port = port
-        self._requests = requests
-        self._next = 0
-        self._latencies: list[float] = []
-        self._bodies: dict[int, bytes] = {}
         self._connections: dict[int, _Connection] = {}
+        self._count = count
+        self._workers = workers
 
-    def open(self) -> None:
-        """Open a connection with the next request, and wait for the answer."""
-        opened = socket.create_connection(("127.0.0.1", self._port), _STALL)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = self._connections[opened.fileno()] = _Connection(opened)
-        self._send(connection)
-        while not self._receive(connection):
-            pass
+    def open(self, requests: Sequence[bytes]) -> Responses:
+        """Open each connection with one request, and wait for its response."""
+        responses = Responses()
+        for index, worker in enumerate(self._workers):
+            with _stopped(pid for pid in self._workers if pid != worker):
+                for number in range(index, self._count, len(self._workers)):
+                    opened = socket.create_connection(("127.0.0.1", self._port), _STALL)
+                    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    connection = self._connections[opened.fileno()] = _Connection(opened)
+                    _send(connection, number, requests[number])
+                    while not _receive(connection, responses):
+                        pass
+        return responses
 
-    def run(self) -> Load:
-        """Send the other requests over the open connections."""
-        self._latencies.clear()
+    def run(self, requests: Sequence[bytes], seconds: float = float("inf")) -> Responses:
+        """
+        Send each request once: a connection its next one when it has received a response.
+
+        Args:
+            requests: Requests to send.
+            seconds: Time after which no request is sent.
+
+        Raises:
+            LoadError: The system closed a connection, or did not respond in time.
+        """
+        responses = Responses()
+        waiting = deque(enumerate(requests))
+        in_flight = 0
         start = time.perf_counter()
         with select.epoll() as epoll:
             for descriptor, connection in self._connections.items():
                 epoll.register(descriptor, select.EPOLLIN)
-                self._send_if_any(connection)
-            while len(self._bodies) < len(self._requests):
+                if waiting:
+                    _send(connection, *waiting.popleft())
+                    in_flight += 1
+            while in_flight:
                 ready = epoll.poll(_STALL)
                 if not ready:
-                    raise LoadError(f"no answer within {_STALL:.0f} s")
+                    raise LoadError(f"no response within {_STALL:.0f} s")
                 for descriptor, _ in ready:
                     connection = self._connections[descriptor]
-                    if self._receive(connection):
-                        self._send_if_any(connection)
-        seconds = time.perf_counter() - start
+                    if not _receive(connection, responses):
+                        continue
+                    in_flight -= 1
+                    if waiting and time.perf_counter() - start < seconds:
+                        _send(connection, *waiting.popleft())
+                        in_flight += 1
+        responses.seconds = time.perf_counter() - start
+        return responses
+
+    def close(self) -> None:
+        """Close all connections."""
         for connection in self._connections.values():
             connection.socket.close()
-        bodies = [self._bodies[index] for index in range(len(self._requests))]
-        return Load(seconds, self._latencies, bodies)
+        self._connections.clear()
 
-    def _send_if_any(self, connection: _Connection) -> None:
-        if self._next < len(self._requests):
-            self._send(connection)
 
-    def _send(self, connection: _Connection) -> None:
-        connection.request = self._next
-        connection.received = b""
-        self._next += 1
-        connection.sent_at = time.perf_counter()
-        connection.socket.sendall(self._requests[connection.request])
+@contextlib.contextmanager
+def _stopped(workers: Iterable[int]) -> Iterator[None]:
+    """
+    Stop workers, so that another one accepts.
 
-    def _receive(self, connection: _Connection) -> bool:
-        """Take what has come, and tell whether it is the whole answer."""
-        chunk = connection.socket.recv(65536)
-        received = connection.received = connection.received + chunk
-        head_end = received.find(b"\r\n\r\n")
-        length = _LENGTH.search(received, 0, head_end) if head_end > 0 else None
-        if length is None or len(received) < head_end + 4 + int(length[1]):
-            if not chunk:
-                raise LoadError(f"closed the connection after {received[:1000]!r}")
-            return False
-        self._latencies.append(time.perf_counter() - connection.sent_at)
-        if not received.startswith(b"HTTP/1.1 200 "):
-            raise LoadError(f"answered {received[:1000]!r}")
-        self._bodies[connection.request] = received[head_end + 4 :]
-        return True
+    Which of several processes accepts is random: of 32 connections that open simultaneously, one of
+    two workers often gets 30. The bench must not measure that.
+    """
+    stopped = list(workers)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for pid in stopped:
+            while not is_stopped(pid):  # until then it may accept a connection
+                time.sleep(0.001)
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _send(connection: _Connection, number: int, request: bytes) -> None:
+    connection.request = number
+    connection.received = b""
+    connection.sent_at = time.perf_counter()
+    connection.socket.sendall(request)
+
+
+def _receive(connection: _Connection, responses: Responses) -> bool:
+    """Read what has arrived, and return whether the response is complete."""
+    chunk = connection.socket.recv(65536)
+    received = connection.received = connection.received + chunk
+    head_end = received.find(b"\r\n\r\n")
+    length = _LENGTH.search(received, 0, head_end) if head_end > 0 else None
+    if length is None or len(received) < head_end + 4 + int(length[1]):
+        if not chunk:
+            raise LoadError(f"closed the connection after {received[:1000]!r}")
+        return False
+    responses.latencies.append(time.perf_counter() - connection.sent_at)
+    if received.startswith(b"HTTP/1.1 200 "):
+        responses.bodies[connection.request] = received[head_end + 4 :]
+    else:
+        responses.refused.append(received)
+    return True

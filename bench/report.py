@@ -1,99 +1,143 @@
-"""The tables: what each system costs, and the ratios beside their targets."""
+"""Tables in Markdown, targets, and the record in RESULTS.md."""
 
+import os
+import platform
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 
 from bench.measure import Round
+from bench.systems import NODE, ROOT
 
-MIB = 1024 * 1024
+RESULTS = ROOT / "bench" / "RESULTS.md"
+_PACKAGES = (
+    *("flask", "gunicorn", "pyjwt", "cryptography", "stream-chat"),
+    *("fastapi", "uvicorn", "uvloop", "httptools", "psycopg"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Target:
     """
-    What was measured of one system.
+    A figure and its limit.
 
     Attributes:
-        first_answer: Seconds from its start.
-        worker_bytes: Resident memory of the largest worker, warmed up.
-        worker_bytes_at_end: The same after all the rounds.
+        name: What was measured.
+        figures: One figure per round; the median counts.
+        limit: The greatest accepted value.
     """
 
     name: str
-    rounds: Sequence[Round]
-    first_answer: float
-    worker_bytes: int
-    worker_bytes_at_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    A figure and what it must reach.
-
-    Attributes:
-        figures: One of each round.
-        limit: The median must not be above it.
-        aim: Worth reaching, beyond the limit.
-    """
-
-    what: str
     figures: Sequence[float]
-    unit: str
     limit: float
-    aim: float | None = None
+    unit: str = ""
 
     @property
-    def reached(self) -> bool:
-        """Whether the limit is held."""
+    def is_reached(self) -> bool:
+        """Whether the median is within the limit."""
         return median(self.figures) <= self.limit
 
-    def line(self) -> str:
-        """Give the row of the table."""
-        target = f"<= {self.limit:g}"
-        if self.aim is not None:
-            met = "reached" if median(self.figures) <= self.aim else "missed"
-            target += f", aim {self.aim:g} {met}"
-        verdict = "PASS" if self.reached else "MISS"
-        return f"{self.what:<54}{_spread(self.figures, self.unit):<26}{verdict}  {target}"
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def systems_table(outcomes: Sequence[Outcome]) -> str:
-    """Give a row for each system: medians of the rounds, lowest and highest in brackets."""
-    columns = ("CPU us/request", "requests/s", "p50 ms", "p99 ms")
-    lines = [f"{'':<30}" + "".join(f"{column:<24}" for column in columns) + "worker MiB"]
-    for outcome in outcomes:
-        cells = (
-            _spread([one.cpu for one in outcome.rounds], digits=0),
-            _spread([one.rate for one in outcome.rounds], digits=0),
-            _spread([one.p50 for one in outcome.rounds], digits=1),
-            _spread([one.p99 for one in outcome.rounds], digits=1),
+def targets_table(targets: Sequence[Target]) -> str:
+    """Return what had to be reached and whether it was."""
+    rows = [
+        (
+            target.name,
+            spread(target.figures, target.unit),
+            f"<= {target.limit:g}{target.unit}",
+            "reached" if target.is_reached else "**missed**",
         )
-        memory = f"{outcome.worker_bytes / MIB:.0f} -> {outcome.worker_bytes_at_end / MIB:.0f}"
-        lines.append(f"{outcome.name:<30}" + "".join(f"{cell:<24}" for cell in cells) + memory)
-    return "\n".join(lines)
-
-
-def verdicts(service: Outcome, crowded: Outcome, bare: Outcome, by_hand: Outcome) -> list[Verdict]:
-    """Hold the service's figures against its peers' of the same round, and against the limits."""
-    return [
-        Verdict("CPU a mint / bare Flask route", _ratios(service, bare), "x", 1.8, aim=1.5),
-        Verdict(f"CPU a mint / {by_hand.name}", _ratios(service, by_hand), "x", 1.15, aim=1.0),
-        Verdict("CPU a mint, 1,000,000 revoked / 1,000", _ratios(crowded, service), "x", 1.1),
-        Verdict("p99 / p50", [one.p99 / one.p50 for one in service.rounds], "x", 10),
-        Verdict("memory of a worker", [service.worker_bytes_at_end / MIB], " MiB", 120),
-        Verdict("start to first token", [service.first_answer], " s", 2),
+        for target in targets
     ]
+    return table(("target", "median [lowest-highest]", "limit", "result"), rows)
 
 
-def _ratios(service: Outcome, peer: Outcome) -> list[float]:
-    pairs = zip(service.rounds, peer.rounds, strict=True)
-    return [ours.cpu / theirs.cpu for ours, theirs in pairs]
-
-
-def _spread(figures: Sequence[float], unit: str = "", digits: int = 2) -> str:
+def spread(figures: Sequence[float], unit: str = "", digits: int = 2) -> str:
+    """Return the median, and the lowest and highest in brackets."""
     middle = f"{median(figures):,.{digits}f}{unit}"
     if len(figures) == 1:
         return middle
     return f"{middle} [{min(figures):,.{digits}f}-{max(figures):,.{digits}f}]"
+
+
+def ratios(ours: Sequence[Round], theirs: Sequence[Round]) -> list[float]:
+    """Return the ratio of CPU time in each round."""
+    return [one.cpu / other.cpu for one, other in zip(ours, theirs, strict=True)]
+
+
+def percentile(rounds: Sequence[Round], share: float) -> float:
+    """Return a percentile of all latencies, in milliseconds."""
+    ordered = sorted(latency for each_round in rounds for latency in each_round.latencies)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1e3
+
+
+def figures(rounds: Sequence[Round]) -> list[str]:
+    """Return the cells for CPU time, switches, rate, p50 and p99."""
+    return [
+        spread([one.cpu for one in rounds], digits=0),
+        f"{median(one.switches for one in rounds):.2f}",
+        f"{median(one.rate for one in rounds):,.0f}",
+        f"{percentile(rounds, 0.5):.2f}",
+        f"{percentile(rounds, 0.99):.2f}",
+    ]
+
+
+FIGURES = ("CPU us/request", "switches/request", "requests/s", "p50 ms", "p99 ms")
+
+
+def finish(section: str, text: str, targets: Sequence[Target], *, record: bool) -> int:
+    """
+    Print the results, and keep them in RESULTS.md if wanted.
+
+    Returns:
+        Exit status: 1 if a target was missed.
+    """
+    text = f"{_circumstances()}\n\n{text}\n\n{targets_table(targets)}\n"
+    print(text)
+    if record:
+        _keep(section, text)
+    return 0 if all(target.is_reached for target in targets) else 1
+
+
+def _keep(section: str, text: str) -> None:
+    before = RESULTS.read_text()
+    pattern = re.compile(rf"^## {re.escape(section)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    new = f"## {section}\n\n{text}\n"
+    found = pattern.search(before)
+    after = before[: found.start()] + new + before[found.end() :] if found else f"{before}\n{new}"
+    RESULTS.write_text(after.rstrip("\n") + "\n")
+
+
+def _circumstances() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    node = _output(str(NODE), "--version")
+    commit = _output("git", "rev-parse", "--short", "HEAD")
+    changed = " with changes" if _output("git", "status", "--porcelain", "tokensvc") else ""
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    return (
+        f"`{command}`, commit `{commit}`{changed}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. "
+        f"{_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end; "
+        f"Linux {platform.release()}, Python {platform.python_version()}, Node {node}, {packages}."
+    )
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()

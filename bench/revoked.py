@@ -1,47 +1,77 @@
 """
-Users who were revoked, written into the service's database: the size that must cost nothing.
+Revoked users, written into the service's database: their number must cost nothing.
 
-Each has what an act leaves behind: a standing, the act, and its delivery, which Stream has. The
-delivery threads of the measured workers look for open ones among them.
+Each has what a revocation leaves behind: a standing, the revocation, and a delivery that has ended.
 """
 
 import sqlite3
 from pathlib import Path
 
+import psycopg
+
 from bench.credentials import USER_ID_FORMAT, USER_IDS
 
 _CUT_OFF = 1_000_000_000
-"""Long before the credentials of the load, which therefore pass."""
+"""Time long before the sign-ins of the load, which therefore pass."""
 
-_USERS = f"""
-WITH RECURSIVE serial(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM serial WHERE n + 1 < :count),
-users(n, user_id) AS (SELECT n, printf('{USER_ID_FORMAT}', n * :step) FROM serial)
-"""
-_INSERTS = (
-    """
-INSERT INTO user_standings (user_id, tokens_valid_after, floor)
-SELECT user_id, :cut_off, :cut_off FROM users
-""",
-    """
-INSERT INTO revocations (id, user_id, kind, tokens_valid_after, created_at, actor)
-SELECT printf('rev_%014x%08x', :cut_off, n), user_id, 'revocation', :cut_off, :cut_off, 'svc.bench'
-FROM users
-""",
-    """
-INSERT INTO deliveries (kind, subject, version, applied_version, state, due_at, updated_at)
-SELECT 'user', user_id, 1, 1, 'applied', :cut_off, :cut_off FROM users
-""",
+_TABLES = {
+    "user_standings": (
+        "user_id, tokens_valid_after, floor",
+        "user_id, {cut_off}, {cut_off}",
+    ),
+    "revocations": (
+        "id, user_id, kind, tokens_valid_after, created_at, actor",
+        "revocation_id, user_id, 'revocation', {cut_off}, {cut_off}, 'svc.bench'",
+    ),
+    "deliveries": (
+        "kind, subject, version, applied_version, state, due_at, updated_at",
+        "'user', user_id, 1, 1, 'applied', {cut_off}, {cut_off}",
+    ),
+}
+_SQLITE_USERS = """
+WITH RECURSIVE serial(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM serial WHERE n + 1 < {count}),
+users(user_id, revocation_id) AS (
+    SELECT printf('{user_id}', n * {step}), printf('rev_%022x', n) FROM serial
 )
+"""
+_POSTGRES_USERS = """
+WITH users(user_id, revocation_id) AS (
+    SELECT 'user-' || lpad((n * {step})::text, 7, '0'), 'rev_' || lpad(to_hex(n), 22, '0')
+    FROM generate_series(0, {count} - 1) AS n
+)
+"""
 
 
-def revoke(database: Path, count: int) -> None:
-    """Write `count` revoked users, evenly among all the ids."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    values = {"count": count, "step": USER_IDS // count, "cut_off": _CUT_OFF}
-    try:
-        for insert in _INSERTS:
-            connection.execute(_USERS + insert, values)
+def revoke(database: Path | str, count: int) -> None:
+    """
+    Write `count` revoked users, evenly among all IDs.
+
+    Args:
+        database: File of SQLite, or URL of PostgreSQL.
+        count: Number of users, a divisor of `USER_IDS`.
+    """
+    if isinstance(database, Path):
+        connection = sqlite3.connect(database, isolation_level=None)
+        for statement in _statements(_SQLITE_USERS, count):
+            connection.execute(statement)
         # Into the file itself, as it would be an hour later.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
         connection.close()
+        return
+    with psycopg.connect(database, autocommit=True) as postgres:
+        for statement in _statements(_POSTGRES_USERS, count):
+            postgres.execute(statement.encode())
+        postgres.execute("VACUUM ANALYZE")
+
+
+def _statements(users: str, count: int) -> list[str]:
+    values = {
+        "count": count,
+        "step": USER_IDS // count,
+        "cut_off": _CUT_OFF,
+        "user_id": USER_ID_FORMAT,
+    }
+    return [
+        f"INSERT INTO {table} ({columns}) {users} SELECT {select} FROM users".format(**values)
+        for table, (columns, select) in _TABLES.items()
+    ]

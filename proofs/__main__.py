@@ -21,9 +21,9 @@ def main() -> int:
         start = time.monotonic()
         ended = subprocess.run([sys.executable, "-m", f"proofs.{name}"], check=False)
         rows.append((name, ended.returncode == 0, time.monotonic() - start))
-    print(f"\n{'PROOF':<10}  {'HOLDS':<5}  {'TIME':>7}  PROMISE")
+    print(f"\n{'PROOF':<12}  {'HOLDS':<5}  {'TIME':>7}  PROMISE")
     for name, holds, seconds in rows:
-        print(f"{name:<10}  {'yes' if holds else 'NO':<5}  {seconds:>5.0f} s  {PROOFS[name]}")
+        print(f"{name:<12}  {'yes' if holds else 'NO':<5}  {seconds:>5.0f} s  {PROOFS[name]}")
     return 0 if all(holds for _, holds, _ in rows) else 1
 
 

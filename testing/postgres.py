@@ -71,6 +71,12 @@ class PostgresServer:
         self._server.cleanup()
         shutil.rmtree(self._folder)
 
+    @property
+    def pid(self) -> int:
+        """Process ID of the postmaster."""
+        pid: int = self._server.get_pid()
+        return pid
+
     def _signal(self, number: int) -> None:
         postmaster = self._server.get_pid()
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()

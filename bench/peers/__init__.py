@@ -1,1 +1,1 @@
-"""What the service is measured against: the least that Flask can do, and the least by hand."""
+"""What the service is compared with: the least that a framework does, and endpoints by hand."""

@@ -21,7 +21,7 @@ SKEW = 5
 
 app = Flask(__name__)
 stream = StreamChat(os.environ["STREAM_API_KEY"], os.environ["STREAM_API_SECRET"])
-# Parsed once: PyJWT would parse a PEM text anew for each token.
+# Parsed once: PyJWT would parse a PEM text again for each token.
 public_key = cast(
     RSAPublicKey, load_pem_public_key(Path(os.environ["BENCH_PUBLIC_KEY_FILE"]).read_bytes())
 )
@@ -29,7 +29,7 @@ public_key = cast(
 
 @app.post("/v1/token")
 def token() -> dict[str, Any]:
-    """Verify the bearer token and answer with a Stream token for its subject."""
+    """Verify the bearer token, and return a Stream token for its subject."""
     body = request.get_json()
     try:
         claims = jwt.decode(

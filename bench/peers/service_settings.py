@@ -1,7 +1,7 @@
 """
-Print the service's own gunicorn settings as JSON, for the peers to run under.
+Print the service's own gunicorn settings as JSON, for the peers.
 
-A process of its own: the peers shall not carry the service's imports, which cost memory and time.
+It runs in a process of its own: the peers must not import the service, which costs memory and time.
 """
 
 import json
@@ -11,16 +11,16 @@ from gunicorn.config import KNOWN_SETTINGS
 
 from tokensvc import gunicorn_conf
 
-_OF_THE_SERVICE = {"bind", "logger_class", "proc_name", "wsgi_app"}
+_SERVICE_ONLY = {"bind", "logger_class", "proc_name", "worker_class", "wsgi_app"}
 
 
 def plain_settings() -> dict[str, Any]:
-    """Give the settings that are values; hooks and classes of the service stay with it."""
-    settings: dict[str, Any] = {"worker_class": "gthread"}
+    """Return the settings that are values, without hooks and classes."""
+    settings: dict[str, Any] = {}
     for setting in KNOWN_SETTINGS:
         value = getattr(gunicorn_conf, setting.name, None)
-        if isinstance(value, str | int | float | list) and setting.name not in _OF_THE_SERVICE:
-            settings.setdefault(setting.name, value)
+        if isinstance(value, str | int | float | list) and setting.name not in _SERVICE_ONLY:
+            settings[setting.name] = value
     return settings
 
 

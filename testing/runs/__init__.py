@@ -11,6 +11,7 @@ PROOFS = {
     "clocks": "different clocks and slow commits leak no token",
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
+    "slow_clients": "slow clients do not delay others",
     "ablation": "a test fails without each line that keeps a promise",
 }
 """The promise of each proof: `python -m proofs.NAME`."""
