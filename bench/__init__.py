@@ -1,6 +1,6 @@
 """
-The cost of a mint, measured next to its peers in one run: `python -m bench`.
+Measures the cost of a mint next to its peers, in one run: `python -m bench`.
 
-Owns the peers, the load, the measurement and the table of ratios. The service runs as deployed:
-same command, same settings, everything enabled. Linux only, because it reads /proc.
+Contains the peers, the load, the measurement and the table of ratios. The service runs as it is
+deployed, with the same command and settings. Linux only: it reads /proc.
 """

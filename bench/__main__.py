@@ -1,4 +1,4 @@
-"""`python -m bench`: every system started, loaded in turn, compared."""
+"""Start each system, load them in turn and compare them: `python -m bench`."""
 
 import argparse
 import contextlib
@@ -19,13 +19,13 @@ _SYSTEMS = (SERVICE, CROWDED, BARE, BY_HAND)
 
 
 def main() -> int:
-    """Measure, print the tables; 1 when a target is missed, 2 when a system does not answer."""
+    """Print the tables. Return 1 if a limit is exceeded, 2 if a system fails."""
     try:
         outcomes = _compare(_options())
     except (LoadError, StartError) as error:
-        print(f"Nothing was measured: {error}", file=sys.stderr)
+        print(f"No result: {error}", file=sys.stderr)
         return 2
-    print(f"Medians of {len(outcomes[0].rounds)} rounds [lowest-highest]\n")
+    print(f"Medians of {len(outcomes[0].rounds)} rounds [minimum-maximum]\n")
     print(f"{report.systems_table(outcomes)}\n")
     verdicts = report.verdicts(*outcomes)
     for verdict in verdicts:
@@ -39,7 +39,7 @@ def _compare(options: argparse.Namespace) -> list[report.Outcome]:
         keys = credentials.make_key_pair()
         public_key_file = folder / "identity-provider.pem"
         public_key_file.write_bytes(keys.public_pem)
-        # Started afresh, not forked: they shall carry nothing of this process.
+        # Spawned, not forked: they must not contain anything of this process.
         processes = stack.enter_context(
             ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
         )
@@ -48,7 +48,7 @@ def _compare(options: argparse.Namespace) -> list[report.Outcome]:
             f"{options.rounds} rounds (or {options.seconds} s) of {options.requests} requests to "
             f"{len(_SYSTEMS)} systems in turn: {options.connections} connections, "
             f"{options.workers} workers each, {credentials.USERS} users, {count} credentials, "
-            f"none sent twice.\nLoad on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}\n",
+            f"each sent once.\nLoad on {os.cpu_count()} cores before: {os.getloadavg()[0]:.2f}\n",
             flush=True,
         )
         signed = list(credentials.sign_in(keys, count, processes))
@@ -57,15 +57,15 @@ def _compare(options: argparse.Namespace) -> list[report.Outcome]:
         runs = []
         for system in _SYSTEMS:
             running = stack.enter_context(stage.running(system))
-            runs.append((running, meter.first_answer(running)))
+            runs.append((running, meter.first_response(running)))
         return _measure(meter, runs, options)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=int, default=120, help="after which no round begins")
-    parser.add_argument("--requests", type=int, default=2000, help="of a round and a system")
+    parser.add_argument("--seconds", type=int, default=120, help="time after which no round starts")
+    parser.add_argument("--requests", type=int, default=2000, help="requests per round and system")
     parser.add_argument("--warm-up", type=int, default=1000, help="requests before the rounds")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
@@ -86,12 +86,12 @@ def _measure(
     return [
         report.Outcome(
             name=running.system.name,
-            rounds=[one[index] for one in rounds],
-            first_answer=first_answer,
+            rounds=[row[index] for row in rounds],
+            first_response=first_response,
             worker_bytes=warm[index],
             worker_bytes_at_end=running.group.worker_bytes(),
         )
-        for index, (running, first_answer) in enumerate(runs)
+        for index, (running, first_response) in enumerate(runs)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The users of the load and their credentials: RS256 tokens of an identity provider, none twice."""
+"""The users of the load and their credentials: RS256 tokens of a provider, each used once."""
 
 import base64
 import json
@@ -14,14 +14,14 @@ ISSUER = "https://id.bench.example"
 AUDIENCE = "chat"
 USERS = 5_000
 USER_IDS = 1_000_000
-"""Among which the users are spread evenly."""
+"""Number of IDs over which the users are distributed."""
 USER_ID_FORMAT = "user-%07d"
 _CHUNK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token of the identity provider, and the user that it is for."""
+    """A token of the identity provider, and its user."""
 
     user_id: str
     token: str
@@ -29,14 +29,14 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The identity provider's key, as PEM texts."""
+    """The key of the identity provider as PEM."""
 
     private_pem: bytes
     public_pem: bytes
 
 
 def make_key_pair() -> KeyPair:
-    """Make an RSA key of the size that identity providers use."""
+    """Create an RSA key of the usual size."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return KeyPair(
         private.private_bytes(
@@ -51,7 +51,7 @@ def make_key_pair() -> KeyPair:
 
 
 def sign_in(keys: KeyPair, count: int, pool: Executor) -> Iterator[Credential]:
-    """Sign `count` different credentials, users in turn, in the processes of `pool`."""
+    """Yield `count` different credentials for the users in turn, signed by `pool`."""
     now = int(time.time())
     chunks = [range(first, min(first + _CHUNK, count)) for first in range(0, count, _CHUNK)]
     for signed in pool.map(_sign, [keys.private_pem] * len(chunks), chunks, [now] * len(chunks)):

@@ -1,8 +1,8 @@
 """
-The load: prebuilt requests over kept-alive connections, each sent once.
+The load: prepared requests over kept-alive connections, each sent once.
 
-Raw sockets and one epoll loop, so that the load costs a small part of what it measures. It runs in
-a process of its own. An answer that is not a 200 ends the run: a refusal is cheaper than a mint.
+It uses raw sockets and one epoll loop in its own process, so that it costs little compared with the
+measured system. A response other than 200 ends the run, because a refusal is cheaper than a mint.
 """
 
 import contextlib
@@ -16,22 +16,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_STALL = 30.0
+_TIMEOUT = 30.0
 
 
 class LoadError(Exception):
-    """A system did not answer as it must."""
+    """A system did not respond as required."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """
-    What came back.
+    The results.
 
     Attributes:
-        seconds: From when all connections are open to the last answer.
+        seconds: Time from the opening of all connections to the last response.
         latencies: Seconds of each request in that time.
-        bodies: The answers' bodies, in the order of the requests.
+        bodies: Bodies of the responses, in the order of the requests.
     """
 
     seconds: float
@@ -49,42 +49,42 @@ class _Connection:
 
 def drive(port: int, requests: Sequence[bytes], connections: int, workers: Sequence[int]) -> Load:
     """
-    Send every request once, each connection its next one as soon as it is answered.
+    Send every request once. Each connection sends its next request after a response.
 
-    The first request of a connection opens it and is not timed.
+    The first request of a connection opens it and is not measured.
 
     Args:
-        port: On the loopback.
-        requests: Not fewer than there are connections.
-        connections: Kept alive, and dealt among the workers.
-        workers: Their process ids.
+        port: Port on the loopback interface.
+        requests: Requests, at least one for each connection.
+        connections: Number of kept-alive connections, distributed over the workers.
+        workers: Process IDs of the workers.
 
     Raises:
-        LoadError: An answer is not a 200, or none comes.
+        LoadError: A response is not a 200, or is missing.
     """
     driver = _Driver(port, requests)
     for index, worker in enumerate(workers):
-        with _held(pid for pid in workers if pid != worker):
+        with _stopped(pid for pid in workers if pid != worker):
             for _ in range(index, connections, len(workers)):
                 driver.open()
     return driver.run()
 
 
 @contextlib.contextmanager
-def _held(workers: Iterable[int]) -> Iterator[None]:
+def _stopped(workers: Iterable[int]) -> Iterator[None]:
     """
-    Hold workers still, so that another accepts.
+    Stop workers, so that another one accepts.
 
-    Who accepts is a lottery between processes that share a listener: of 32 connections that open at
-    once, one of two workers often gets 30. Luck shall not be measured.
+    The distribution over processes that share a listener is random: of 32 simultaneous connections,
+    one of two workers often gets 30. The measurement must not depend on it.
     """
-    held = list(workers)
-    for pid in held:
+    stopped = list(workers)
+    for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in held:
+        for pid in stopped:
             os.kill(pid, signal.SIGCONT)
 
 
@@ -98,8 +98,8 @@ class _Driver:
         self._connections: dict[int, _Connection] = {}
 
     def open(self) -> None:
-        """Open a connection with the next request, and wait for the answer."""
-        opened = socket.create_connection(("127.0.0.1", self._port), _STALL)
+        """Open a connection with the next request, and wait for the response."""
+        opened = socket.create_connection(("127.0.0.1", self._port), _TIMEOUT)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = self._connections[opened.fileno()] = _Connection(opened)
         self._send(connection)
@@ -115,9 +115,9 @@ class _Driver:
                 epoll.register(descriptor, select.EPOLLIN)
                 self._send_if_any(connection)
             while len(self._bodies) < len(self._requests):
-                ready = epoll.poll(_STALL)
+                ready = epoll.poll(_TIMEOUT)
                 if not ready:
-                    raise LoadError(f"no answer within {_STALL:.0f} s")
+                    raise LoadError(f"no response within {_TIMEOUT:.0f} s")
                 for descriptor, _ in ready:
                     connection = self._connections[descriptor]
                     if self._receive(connection):
@@ -140,7 +140,7 @@ class _Driver:
         connection.socket.sendall(self._requests[connection.request])
 
     def _receive(self, connection: _Connection) -> bool:
-        """Take what has come, and tell whether it is the whole answer."""
+        """Read available bytes. Return whether the response is complete."""
         chunk = connection.socket.recv(65536)
         received = connection.received = connection.received + chunk
         head_end = received.find(b"\r\n\r\n")
@@ -151,6 +151,6 @@ class _Driver:
             return False
         self._latencies.append(time.perf_counter() - connection.sent_at)
         if not received.startswith(b"HTTP/1.1 200 "):
-            raise LoadError(f"answered {received[:1000]!r}")
+            raise LoadError(f"responded {received[:1000]!r}")
         self._bodies[connection.request] = received[head_end + 4 :]
         return True

@@ -1,4 +1,4 @@
-"""Rounds of load against each system in turn, and what each round cost."""
+"""Rounds of load for each system in turn, and the cost of each round."""
 
 import base64
 import hmac
@@ -16,13 +16,13 @@ from bench.systems import BARE, STREAM_API_KEY, STREAM_API_SECRET, Running
 @dataclass(frozen=True, slots=True)
 class Round:
     """
-    What one round of one system has shown.
+    The results of one round of one system.
 
     Attributes:
-        cpu: Microseconds of processor time a request, over the whole process group.
-        rate: Requests a second.
-        p50: Milliseconds.
-        p99: Milliseconds.
+        cpu: Microseconds of processor time per request, over the whole process group.
+        rate: Requests per second.
+        p50: Median latency in milliseconds.
+        p99: 99th percentile of the latency in milliseconds.
     """
 
     cpu: float
@@ -33,12 +33,12 @@ class Round:
 
 class Meter:
     """
-    Measures systems with credentials that are each used once.
+    A meter that uses each credential once.
 
     Args:
-        credentials: As many as all the rounds will need.
-        loader: One process, which makes the load.
-        connections: Kept-alive connections at a time.
+        credentials: Enough credentials for all rounds.
+        loader: Process that creates the load.
+        connections: Number of kept-alive connections.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Meter:
         self._loader = loader
         self._connections = connections
 
-    def first_answer(self, running: Running) -> float:
-        """Ask for one token and give the seconds from the start of the process to the answer."""
+    def first_response(self, running: Running) -> float:
+        """Request a token. Return the seconds from the start of the process to the response."""
         self._drive(running, 1, connections=1, workers=[running.group.leader])
         return time.perf_counter() - running.started_at
 
     def round(self, running: Running, requests: int) -> Round:
-        """Send `requests` mints to one system, check each answer, and say what they cost."""
+        """Send `requests` mints to a system, check each response, and return the cost."""
         before = running.group.cpu_seconds()
         load = self._drive(running, requests, self._connections, running.group.workers())
         cpu = running.group.cpu_seconds() - before
@@ -69,13 +69,13 @@ class Meter:
     def _drive(
         self, running: Running, count: int, connections: int, workers: Sequence[int]
     ) -> Load:
-        asked = [next(self._credentials) for _ in range(count)]
-        requests = [_request(credential, running.port) for credential in asked]
+        credentials = [next(self._credentials) for _ in range(count)]
+        requests = [_request(credential, running.port) for credential in credentials]
         try:
             load = self._loader.submit(drive, running.port, requests, connections, workers).result()
         except LoadError as error:
             raise LoadError(f"{running.system.name} {error}\n{running.log_tail()}") from error
-        _check(load.bodies, None if running.system is BARE else asked)
+        _check(load.bodies, None if running.system is BARE else credentials)
         return load
 
 
@@ -88,14 +88,14 @@ def _request(credential: Credential, port: int) -> bytes:
     ).encode("ascii")
 
 
-def _check(bodies: Sequence[bytes], asked: Sequence[Credential] | None) -> None:
-    """Hold every answer to be a token; one that is no placeholder, to be signed for its user."""
+def _check(bodies: Sequence[bytes], credentials: Sequence[Credential] | None) -> None:
+    """Check that each response contains a token, signed for its user unless it is a placeholder."""
     for index, body in enumerate(bodies):
         token = json.loads(body)["token"]
-        if asked is not None and _user_of(token) != asked[index].user_id:
-            raise LoadError(f"minted for another user than {asked[index].user_id}")
+        if credentials is not None and _user_of(token) != credentials[index].user_id:
+            raise LoadError(f"minted for a user other than {credentials[index].user_id}")
         if not token.startswith("eyJ"):
-            raise LoadError(f"answered without a token: {body!r}")
+            raise LoadError(f"responded without a token: {body!r}")
 
 
 def _user_of(token: str) -> object:

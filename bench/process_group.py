@@ -1,11 +1,11 @@
-"""What a process group has used, as the operating system counts it."""
+"""The resources of a process group, from the operating system."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# Fields of /proc/<pid>/stat behind the command's closing parenthesis (proc(5), from field 3 on).
+# Fields of /proc/<pid>/stat after the closing parenthesis of the command (proc(5), from field 3).
 _PPID, _PGRP, _UTIME, _CSTIME = 1, 2, 11, 14
 
 
@@ -15,24 +15,24 @@ class ProcessGroup:
     A gunicorn master, the leader, and its workers.
 
     Args:
-        leader: Process id of the master; also the id of the group.
+        leader: Process ID of the master, which is also the ID of the group.
     """
 
     leader: int
 
     def cpu_seconds(self) -> float:
-        """Give the processor time so far, user and system, children that have ended included."""
+        """Return the user and system time so far, including ended children."""
         ticks = 0
         for _, fields in self._members():
             ticks += sum(int(field) for field in fields[_UTIME : _CSTIME + 1])
         return ticks / _TICKS
 
     def workers(self) -> list[int]:
-        """Give the process ids of the workers."""
+        """Return the process IDs of the workers."""
         return [pid for pid, fields in self._members() if int(fields[_PPID]) == self.leader]
 
     def worker_bytes(self) -> int:
-        """Give the resident memory of the largest worker."""
+        """Return the resident memory of the largest worker, in bytes."""
         return max(map(_resident_bytes, self.workers()))
 
     def _members(self) -> list[tuple[int, list[str]]]:
@@ -41,7 +41,7 @@ class ProcessGroup:
             try:
                 stat = (folder / "stat").read_text()
             except (FileNotFoundError, ProcessLookupError):
-                continue  # ended between the listing and the reading
+                continue  # ended after the listing
             fields = stat.rpartition(")")[2].split()
             if int(fields[_PGRP]) == self.leader:
                 members.append((int(folder.name), fields))

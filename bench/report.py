@@ -1,4 +1,4 @@
-"""The tables: what each system costs, and the ratios beside their targets."""
+"""The tables: the cost of each system, and the ratios with their limits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ MIB = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    What was measured of one system.
+    The results of one system.
 
     Attributes:
-        first_answer: Seconds from its start.
-        worker_bytes: Resident memory of the largest worker, warmed up.
-        worker_bytes_at_end: The same after all the rounds.
+        first_response: Seconds from its start to the first response.
+        worker_bytes: Resident memory of the largest worker after the warm-up.
+        worker_bytes_at_end: Resident memory of the largest worker after all rounds.
     """
 
     name: str
     rounds: Sequence[Round]
-    first_answer: float
+    first_response: float
     worker_bytes: int
     worker_bytes_at_end: int
 
@@ -30,12 +30,12 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    A figure and what it must reach.
+    A figure and its limit.
 
     Attributes:
-        figures: One of each round.
-        limit: The median must not be above it.
-        aim: Worth reaching, beyond the limit.
+        figures: Figures of the rounds.
+        limit: Maximum of the median.
+        aim: Desirable maximum of the median, below the limit.
     """
 
     what: str
@@ -46,11 +46,11 @@ class Verdict:
 
     @property
     def reached(self) -> bool:
-        """Whether the limit is held."""
+        """Whether the median is within the limit."""
         return median(self.figures) <= self.limit
 
     def line(self) -> str:
-        """Give the row of the table."""
+        """Return the row of the table."""
         target = f"<= {self.limit:g}"
         if self.aim is not None:
             met = "reached" if median(self.figures) <= self.aim else "missed"
@@ -60,15 +60,15 @@ class Verdict:
 
 
 def systems_table(outcomes: Sequence[Outcome]) -> str:
-    """Give a row for each system: medians of the rounds, lowest and highest in brackets."""
+    """Return a row for each system: medians of the rounds, with minimum and maximum."""
     columns = ("CPU us/request", "requests/s", "p50 ms", "p99 ms")
     lines = [f"{'':<30}" + "".join(f"{column:<24}" for column in columns) + "worker MiB"]
     for outcome in outcomes:
         cells = (
-            _spread([one.cpu for one in outcome.rounds], digits=0),
-            _spread([one.rate for one in outcome.rounds], digits=0),
-            _spread([one.p50 for one in outcome.rounds], digits=1),
-            _spread([one.p99 for one in outcome.rounds], digits=1),
+            _spread([item.cpu for item in outcome.rounds], digits=0),
+            _spread([item.rate for item in outcome.rounds], digits=0),
+            _spread([item.p50 for item in outcome.rounds], digits=1),
+            _spread([item.p99 for item in outcome.rounds], digits=1),
         )
         memory = f"{outcome.worker_bytes / MIB:.0f} -> {outcome.worker_bytes_at_end / MIB:.0f}"
         lines.append(f"{outcome.name:<30}" + "".join(f"{cell:<24}" for cell in cells) + memory)
@@ -76,20 +76,20 @@ def systems_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def verdicts(service: Outcome, crowded: Outcome, bare: Outcome, by_hand: Outcome) -> list[Verdict]:
-    """Hold the service's figures against its peers' of the same round, and against the limits."""
+    """Compare the service with its peers of the same round, and with the limits."""
     return [
-        Verdict("CPU a mint / bare Flask route", _ratios(service, bare), "x", 1.8, aim=1.5),
-        Verdict(f"CPU a mint / {by_hand.name}", _ratios(service, by_hand), "x", 1.15, aim=1.0),
-        Verdict("CPU a mint, 1,000,000 revoked / 1,000", _ratios(crowded, service), "x", 1.1),
-        Verdict("p99 / p50", [one.p99 / one.p50 for one in service.rounds], "x", 10),
+        Verdict("CPU per mint / bare Flask route", _ratios(service, bare), "x", 1.8, aim=1.5),
+        Verdict(f"CPU per mint / {by_hand.name}", _ratios(service, by_hand), "x", 1.15, aim=1.0),
+        Verdict("CPU per mint, 1,000,000 revoked / 1,000", _ratios(crowded, service), "x", 1.1),
+        Verdict("p99 / p50", [item.p99 / item.p50 for item in service.rounds], "x", 10),
         Verdict("memory of a worker", [service.worker_bytes_at_end / MIB], " MiB", 120),
-        Verdict("start to first token", [service.first_answer], " s", 2),
+        Verdict("start to first token", [service.first_response], " s", 2),
     ]
 
 
 def _ratios(service: Outcome, peer: Outcome) -> list[float]:
     pairs = zip(service.rounds, peer.rounds, strict=True)
-    return [ours.cpu / theirs.cpu for ours, theirs in pairs]
+    return [measured.cpu / compared.cpu for measured, compared in pairs]
 
 
 def _spread(figures: Sequence[float], unit: str = "", digits: int = 2) -> str:

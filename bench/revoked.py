@@ -1,8 +1,8 @@
 """
-Users who were revoked, written into the service's database: the size that must cost nothing.
+Revoked users in the service's database, whose number must not cost anything.
 
-Each has what an act leaves behind: a standing, the act, and its delivery, which Stream has. The
-delivery threads of the measured workers look for open ones among them.
+Each has a standing, a revocation and its applied delivery. The delivery threads of the measured
+workers search for open deliveries among them.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.credentials import USER_ID_FORMAT, USER_IDS
 
 _CUT_OFF = 1_000_000_000
-"""Long before the credentials of the load, which therefore pass."""
+"""Long before the credentials of the load, so that they are accepted."""
 
 _USERS = f"""
 WITH RECURSIVE serial(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM serial WHERE n + 1 < :count),
@@ -35,13 +35,13 @@ SELECT 'user', user_id, 1, 1, 'applied', :cut_off, :cut_off FROM users
 
 
 def revoke(database: Path, count: int) -> None:
-    """Write `count` revoked users, evenly among all the ids."""
+    """Write `count` revoked users, evenly distributed over all IDs."""
     connection = sqlite3.connect(database, isolation_level=None)
     values = {"count": count, "step": USER_IDS // count, "cut_off": _CUT_OFF}
     try:
         for insert in _INSERTS:
             connection.execute(_USERS + insert, values)
-        # Into the file itself, as it would be an hour later.
+        # Write to the file itself, as the service does within an hour.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()

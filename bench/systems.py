@@ -1,4 +1,4 @@
-"""The systems that are compared, each under a gunicorn of its own with the same settings."""
+"""The compared systems, each with its own gunicorn and the same settings."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ from pathlib import Path
 from bench import credentials
 from bench.process_group import ProcessGroup
 from bench.revoked import revoke
+from testing.service import ROOT, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "bench7k3q9z2"
 STREAM_API_SECRET = "a-stream-secret-for-the-bench-of-48-characters.."
 _DATABASE = "tokensvc.db"
@@ -31,13 +31,13 @@ class StartError(Exception):
 @dataclass(frozen=True, slots=True)
 class System:
     """
-    One of the things compared.
+    A compared system.
 
     Attributes:
-        name: In the table.
-        app: What gunicorn serves.
-        config: Where gunicorn's settings are.
-        revoked_users: Written into its database before it is measured; a peer has none.
+        name: Name in the table.
+        app: Application of gunicorn.
+        config: Location of gunicorn's settings.
+        revoked_users: Number of revoked users in its database; none for a peer.
     """
 
     name: str
@@ -57,13 +57,13 @@ BY_HAND = System("Flask + PyJWT + stream-chat", "bench.peers.by_hand:app", _PEER
 @dataclass(frozen=True, slots=True)
 class Running:
     """
-    A system that was started.
+    A started system.
 
     Attributes:
-        port: On the loopback.
-        group: gunicorn and its workers.
-        started_at: Of `time.perf_counter`.
-        log: What it wrote to standard error.
+        port: Port on the loopback interface.
+        group: Processes of gunicorn and its workers.
+        started_at: Time of the start, from `time.perf_counter`.
+        log: File with its standard error.
     """
 
     system: System
@@ -73,18 +73,18 @@ class Running:
     log: Path
 
     def log_tail(self) -> str:
-        """Give the end of the log."""
+        """Return the end of the log."""
         return _tail(self.log)
 
 
 class Stage:
     """
-    Starts systems, all with one environment.
+    A starter of systems with one environment.
 
     Args:
-        folder: Takes their databases and logs.
-        public_key_file: Of the identity provider.
-        workers: Of each gunicorn.
+        folder: Folder of their databases and logs.
+        public_key_file: File with the key of the identity provider.
+        workers: Number of workers of each gunicorn.
     """
 
     def __init__(self, folder: Path, public_key_file: Path, workers: int) -> None:
@@ -96,7 +96,7 @@ class Stage:
     @contextlib.contextmanager
     def running(self, system: System) -> Iterator[Running]:
         """Run a system until the block ends."""
-        port = _free_port()
+        port = free_port()
         home = self._home()
         environ = self._environ(home, port)
         log = home / "stderr.log"
@@ -122,7 +122,7 @@ class Stage:
         done = subprocess.run(
             [sys.executable, "-m", "bench.peers.service_settings"],
             cwd=ROOT,
-            env=self._environ(self._home(), _free_port()),
+            env=self._environ(self._home(), free_port()),
             capture_output=True,
             text=True,
             check=False,
@@ -152,20 +152,13 @@ class Stage:
             "TOKENSVC_BIND": f"127.0.0.1:{port}",
             "TOKENSVC_WORKERS": str(self._workers),
             "TOKENSVC_ISSUERS": json.dumps([issuer]),
-            # Counted for each request, and never reached.
+            # Counted for each request, and never exceeded.
             "TOKENSVC_LIMITS__MINT": "1000000/minute",
             "TOKENSVC_LOG__FORMAT": "json",
             "BENCH_ISSUER": credentials.ISSUER,
             "BENCH_AUDIENCE": credentials.AUDIENCE,
             "BENCH_PUBLIC_KEY_FILE": str(self._public_key_file),
         }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

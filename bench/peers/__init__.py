@@ -1,1 +1,1 @@
-"""What the service is measured against: the least that Flask can do, and the least by hand."""
+"""The peers of the service: a minimal Flask route, and a minimal endpoint by hand."""

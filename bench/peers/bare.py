@@ -1,18 +1,18 @@
-"""A bare Flask route: JSON in, JSON of the same size as a mint's out, nothing done."""
+"""A bare Flask route: JSON in, and JSON of the size of a token response out."""
 
 from typing import Any
 
 from flask import Flask, request
 
 TOKEN = "eyJ" + "x" * 158
-"""As long as a token for the users of the load, so that the answers have one size."""
+"""As long as a token for the users of the load, so that responses have the same size."""
 
 app = Flask(__name__)
 
 
 @app.post("/v1/token")
 def token() -> dict[str, Any]:
-    """Echo the request's members among constants."""
+    """Return the members of the request among constants."""
     body = request.get_json()
     return {
         "token": TOKEN,

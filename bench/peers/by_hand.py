@@ -1,8 +1,8 @@
 """
-The shortest endpoint that a backend developer writes: Flask, PyJWT and `stream-chat`.
+A minimal endpoint as a backend developer writes it: Flask, PyJWT and `stream-chat`.
 
-The same check of the credential as the service and none of the rest: no limits, no standing, no
-metrics, no log line, no precise refusals.
+It checks the credential as the service does, and has no limits, standings, metrics, log lines or
+precise refusals.
 """
 
 import os
@@ -21,7 +21,7 @@ SKEW = 5
 
 app = Flask(__name__)
 stream = StreamChat(os.environ["STREAM_API_KEY"], os.environ["STREAM_API_SECRET"])
-# Parsed once: PyJWT would parse a PEM text anew for each token.
+# Parsed once: PyJWT would parse a PEM text again for each token.
 public_key = cast(
     RSAPublicKey, load_pem_public_key(Path(os.environ["BENCH_PUBLIC_KEY_FILE"]).read_bytes())
 )
@@ -29,7 +29,7 @@ public_key = cast(
 
 @app.post("/v1/token")
 def token() -> dict[str, Any]:
-    """Verify the bearer token and answer with a Stream token for its subject."""
+    """Verify the bearer token and return a Stream token for its subject."""
     body = request.get_json()
     try:
         claims = jwt.decode(

@@ -1,4 +1,4 @@
-"""The gunicorn settings of the peers: the service's own, handed over by the bench."""
+"""The gunicorn settings of the peers: those of the service, from the bench."""
 
 import json
 import os

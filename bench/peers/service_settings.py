@@ -1,7 +1,8 @@
 """
-Print the service's own gunicorn settings as JSON, for the peers to run under.
+Print the service's gunicorn settings as JSON, for the peers.
 
-A process of its own: the peers shall not carry the service's imports, which cost memory and time.
+This is a separate process, because the peers must not contain the service's imports, which cost
+memory and time.
 """
 
 import json
@@ -11,15 +12,15 @@ from gunicorn.config import KNOWN_SETTINGS
 
 from tokensvc import gunicorn_conf
 
-_OF_THE_SERVICE = {"bind", "logger_class", "proc_name", "wsgi_app"}
+_ONLY_SERVICE = {"bind", "logger_class", "proc_name", "wsgi_app"}
 
 
 def plain_settings() -> dict[str, Any]:
-    """Give the settings that are values; hooks and classes of the service stay with it."""
+    """Return the settings that are values, without the service's hooks and classes."""
     settings: dict[str, Any] = {"worker_class": "gthread"}
     for setting in KNOWN_SETTINGS:
         value = getattr(gunicorn_conf, setting.name, None)
-        if isinstance(value, str | int | float | list) and setting.name not in _OF_THE_SERVICE:
+        if isinstance(value, str | int | float | list) and setting.name not in _ONLY_SERVICE:
             settings.setdefault(setting.name, value)
     return settings
 
