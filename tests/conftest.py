@@ -1,4 +1,4 @@
-"""The real parts that tests share: PostgreSQL, Redis, and a migrated database of either kind."""
+"""The fixtures that tests share: PostgreSQL, Redis, and a migrated database of each kind."""
 
 import shutil
 import subprocess
@@ -22,13 +22,13 @@ pytest_plugins = ["tests.run_report"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow files: at the end of a parallel run they would be waited for."""
+    """Run the slow files first: at the end, a parallel run would wait for them."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @dataclass
 class ManualClock:
-    """A clock that a test sets."""
+    """A clock with a time that a test sets."""
 
     now: float = 1_800_000_000.0
 
@@ -43,7 +43,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """Give a server for all tests; one that breaks it makes its own."""
+    """Yield a server for all tests. A test that stops a server starts its own."""
     server = PostgresServer()
     yield server
     server.remove()
@@ -51,19 +51,19 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> str:
-    """Give the URL of an empty database."""
+    """Return the URL of an empty database."""
     return postgres.fresh_url()
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """Give the URL of a file that does not exist yet."""
+    """Return the URL of a new file."""
     return f"sqlite:///{tmp_path / 'tokensvc.db'}"
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a migrated file to be copied."""
+    """Return a migrated file to copy."""
     path = tmp_path_factory.mktemp("template") / "tokensvc.db"
     _migrate(f"sqlite:///{path}")
     return path
@@ -77,7 +77,7 @@ def migrated_sqlite_url(migrated_sqlite_file: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_postgres_template(postgres: PostgresServer) -> str:
-    """Give the name of a migrated database to be copied."""
+    """Return the name of a migrated database to copy."""
     url = postgres.fresh_url()
     _migrate(url)
     return str(sa.make_url(url).database)
@@ -103,7 +103,7 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def empty_database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Database]:
-    """Give a database without a schema."""
+    """Yield a database without a schema."""
     kind = "sqlite_url" if database_kind == "sqlite" else "postgres_url"
     database = Database.open(request.getfixturevalue(kind), pool_size=4)
     yield database
@@ -112,7 +112,7 @@ def empty_database(request: pytest.FixtureRequest, database_kind: str) -> Iterat
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Database]:
-    """Give a migrated database."""
+    """Yield a migrated database."""
     kind = "migrated_sqlite_url" if database_kind == "sqlite" else "migrated_postgres_url"
     database = Database.open(request.getfixturevalue(kind), pool_size=4)
     yield database
@@ -121,7 +121,7 @@ def database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Dat
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Give a Redis for all tests."""
+    """Yield the URL of a Redis server for all tests."""
     port = free_port()
     folder = tempfile.mkdtemp(prefix="redis-")
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What is said of a whole run: whether every error code was seen, and how many tests passed."""
+"""The report of a whole run: whether tests saw every error code, and the number of tests."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CHECK = "tests/http/test_contract.py::every_code_was_seen"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a process of xdist has seen."""
+    """Add the codes that an xdist process has seen."""
     SEEN_CODES.update(getattr(node, "workeroutput", {}).get(SEEN, ()))
 
 
@@ -33,7 +33,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Any:
 
 
 def _is_whole(session: pytest.Session) -> bool:
-    """Tell whether every test has run: a part of them cannot see every code."""
+    """Return whether every test has run. A part of them cannot see every code."""
     option = session.config.option
     narrowing = ("keyword", "markexpr", "deselect", "lf", "collectonly")
     chosen = any(getattr(option, name, None) for name in narrowing)
@@ -43,7 +43,7 @@ def _is_whole(session: pytest.Session) -> bool:
 
 
 def _check_codes(session: pytest.Session) -> None:
-    """Report one more test: running services have answered with each code at least once."""
+    """Report one more test: running services have sent each code at least once."""
     unseen = sorted(set(Code) - SEEN_CODES)
     if unseen:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -52,14 +52,14 @@ def _check_codes(session: pytest.Session) -> None:
         location=(CHECK.partition("::")[0], None, CHECK.rpartition("::")[2]),
         keywords={},
         outcome="failed" if unseen else "passed",
-        longrepr=f"no test has seen a service answer with: {', '.join(unseen)}" if unseen else None,
+        longrepr=f"no test has seen these codes: {', '.join(unseen)}" if unseen else None,
         when="call",
     )
     session.config.hook.pytest_runtest_logreport(report=report)
 
 
 def _write_count(config: pytest.Config) -> None:
-    """Write the line that ends a run; an error outside of a test's body is a failure too."""
+    """Write the last line of a run. An error outside of a test's body is a failure too."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     count = {name: len(reports) for name, reports in reporter.stats.items()}
     failed = count.get("failed", 0) + count.get("error", 0)

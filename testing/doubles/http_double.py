@@ -85,10 +85,10 @@ class Record:
             call.done = True
             self._changed.notify_all()
 
-    def wait_until_done(self, timeout: float = 20) -> None:
+    def wait_until_done(self) -> None:
         """Wait until no call is in progress."""
         with self._changed:
-            done = self._changed.wait_for(lambda: all(call.done for call in self._calls), timeout)
+            done = self._changed.wait_for(lambda: all(call.done for call in self._calls), 20)
         assert done, "calls are still in progress"
 
     def wait_for(self, method: str, path: str, count: int = 1, timeout: float = 20) -> list[Call]:

@@ -188,13 +188,11 @@ class IssuerDouble:
         with self._paths_changed:
             return self._paths.count(path)
 
-    def wait_for_hits(self, count: int, path: str = "/jwks.json", timeout: float = 60) -> None:
-        """Wait until a path has `count` requests."""
+    def wait_for_hits(self, count: int) -> None:
+        """Wait until the key set was requested `count` times."""
         with self._paths_changed:
-            arrived = self._paths_changed.wait_for(
-                lambda: self._paths.count(path) >= count, timeout
-            )
-        assert arrived, f"{self.hits(path)} of {count} requests for {path} arrived"
+            arrived = self._paths_changed.wait_for(lambda: self.hits() >= count, 60)
+        assert arrived, f"{self.hits()} of {count} requests for the key set arrived"
 
     def close(self) -> None:
         """Stop listening."""
@@ -287,13 +285,13 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def drip(event: threading.Event, chunk: bytes, pause: float = 0.05) -> Fault:
+def drip(event: threading.Event, chunk: bytes) -> Fault:
     """Send a chunk repeatedly until the event is set, so that each single wait is short."""
 
     def fault(handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
         with suppress(OSError):
-            while not event.wait(pause):
+            while not event.wait(0.05):
                 handler.wfile.write(chunk)
                 handler.wfile.flush()
 

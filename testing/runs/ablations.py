@@ -236,8 +236,8 @@ ABLATIONS = (
     Ablation(
         "resend_at",
         "tokensvc/delivery/rules.py",
-        "if row.resend_at is not None and read_at < row.resend_at:",
-        "if row.resend_at is None and read_at < 0:",
+        "if row.resend_at is not None and leased_at < row.resend_at:",
+        "if row.resend_at is None and leased_at < 0:",
         "tests/delivery/test_failures.py::test_state_is_resent_twice_after_a_lost_response",
     ),
     Ablation(

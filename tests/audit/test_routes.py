@@ -92,9 +92,3 @@ def test_refused_action_is_logged_and_not_audited(world: World) -> None:
     assert (line["status"], line["code"]) == (403, "insufficient_scope")
     assert (line["client"], line["method"]) == ("127.0.0.1", "PUT")
     assert str(line["client_id"]).startswith("svc.")
-
-
-def test_mint_has_no_audit_event(world: World) -> None:
-    before = events(world.operator, limit=200)
-    assert world.signed_in("minter").post("/v1/token").status == 200
-    assert events(world.operator, limit=200) == before

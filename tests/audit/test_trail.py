@@ -25,13 +25,12 @@ def write(
     *,
     at=None,
     actor="svc.backend",
-    action=Action.USER_REVOKED,
     reason=None,
 ):
     """Write an event, now or at a time."""
     context = ActionContext(actor, reason)
     with database.write() as tx:
-        record(tx, context, action, subject, now=time.time() if at is None else at)
+        record(tx, context, Action.USER_REVOKED, subject, now=time.time() if at is None else at)
 
 
 def subjects(trail, **filters):

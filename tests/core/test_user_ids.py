@@ -20,15 +20,9 @@ subjects = st.text(
 ) | st.text(alphabet="aA_|0.%~", min_size=1, max_size=8)
 
 
-def mapped(
-    subject,
-    mapping=Mapping.EXACT,
-    prefix="",
-    issuer=ISSUER,
-    alphabet=Alphabet.DOCUMENTED,
-):
+def mapped(subject, mapping=Mapping.EXACT, prefix="", issuer=ISSUER):
     return user_ids.map_subject(
-        subject, mapping=mapping, prefix=prefix, issuer=issuer, alphabet=alphabet
+        subject, mapping=mapping, prefix=prefix, issuer=issuer, alphabet=Alphabet.DOCUMENTED
     )
 
 

@@ -30,13 +30,6 @@ def user_ids(database):
         return set(connection.scalars(sa.select(user_standings.c.user_id)))
 
 
-def test_completed_write_is_committed(database):
-    with database.write() as tx:
-        add_user(tx, "ada")
-        add_user(tx, "bob")
-    assert user_ids(database) == {"ada", "bob"}
-
-
 @pytest.mark.parametrize(
     "error", [KeyError("x"), Refusal(Code.USER_INVALID, "x"), KeyboardInterrupt()]
 )
@@ -72,13 +65,6 @@ def test_snapshot_does_not_see_later_commits(database):
         assert connection.scalar(query) == 1
 
 
-def test_uncommitted_row_is_not_visible(database):
-    with database.write() as tx:
-        add_user(tx, "ada")
-        assert user_ids(database) == set()
-    assert user_ids(database) == {"ada"}
-
-
 def test_concurrent_writers_lose_no_update(database):
     """Transactions that read a row and then write it wait for each other."""
     writers, rounds = 4, 25
@@ -111,15 +97,6 @@ def test_prepared_read_binds_parameters_by_name(database):
     assert read.fetch({"first": "c"}) == ("cyd",)
     assert read.fetch({"first": "d"}) is None
     assert read.fetch_all({"first": "d"}) == []
-
-
-def test_prepared_read_sees_the_last_commit(database):
-    """No earlier snapshot stays open on any connection."""
-    read = database.prepare(sa.select(app_standing.c.floor))
-    for floor in range(1, 20):
-        with database.write() as tx:
-            tx.execute(app_standing.update().values(floor=floor))
-        assert read.fetch({}) == (floor,)
 
 
 def test_prepared_read_is_safe_in_threads(database):
@@ -235,12 +212,18 @@ def test_invalid_statement_is_not_reported_as_unavailable(database):
         read.fetch({})
 
 
-def test_reads_do_not_use_up_the_pool(database, monkeypatch, request):
-    """Their connections are in addition to those of transactions."""
+@pytest.fixture
+def small(database, monkeypatch):
+    """Yield the database with a pool of one connection, for which no transaction waits long."""
     monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
     url = database._engine.url.render_as_string(hide_password=False)
-    small = Database.open(url, pool_size=1)
-    request.addfinalizer(small.close)
+    opened = Database.open(url, pool_size=1)
+    yield opened
+    opened.close()
+
+
+def test_reads_do_not_use_up_the_pool(small):
+    """Their connections are in addition to those of transactions."""
     read = small.prepare(sa.select(app_standing.c.floor))
     assert read.fetch({}) == (0,)
     with ExitStack() as held:
@@ -249,12 +232,8 @@ def test_reads_do_not_use_up_the_pool(database, monkeypatch, request):
         assert read.fetch({}) == (0,)
 
 
-def test_exhausted_pool_refuses(database, monkeypatch, request):
+def test_exhausted_pool_refuses(small):
     """With `temporarily_unavailable`."""
-    monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
-    url = database._engine.url.render_as_string(hide_password=False)
-    small = Database.open(url, pool_size=1)
-    request.addfinalizer(small.close)
     read = small.prepare(sa.select(app_standing.c.floor))
     barrier, release = threading.Barrier(4), threading.Event()
 

@@ -84,12 +84,12 @@ class World:
         """Return fewer seconds, by more than PostgreSQL's clock can advance during a test."""
         return seconds - (1 if self.database.dialect == "sqlite" else 25)
 
-    def deliver(self, sender: Sender | None = None, *, limit: int = 400) -> int:
+    def deliver(self, sender: Sender | None = None) -> int:
         """Step until there is nothing to do, and return the number of steps."""
-        for steps in range(limit):
+        for steps in range(400):
             if not (sender or self.sender).step():
                 return steps
-        raise AssertionError(f"not finished after {limit} steps")
+        raise AssertionError("not finished after 400 steps")
 
     def revoke(self, user_id: str | None) -> str:
         """Revoke, and return the cut-off in Stream's format."""
@@ -123,6 +123,11 @@ class World:
         """Create users at Stream."""
         for user_id in user_ids:
             self.stream.app.users[user_id] = {"id": user_id, "role": "user"}
+
+    def refuse_first_key(self) -> None:
+        """Change the first key's secret at Stream, and add a second key."""
+        self.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.STANDBY))
+        self.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"
 
     def routes(self) -> list[str]:
         """Return the routes of Stream's calls in order."""

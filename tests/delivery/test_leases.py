@@ -1,8 +1,6 @@
 """A lease is longer than the calls that a sender starts in it."""
 
-from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
 from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, LEASE_SECONDS
-from tokensvc.keys.rules import KeyState, StreamKey
 from tokensvc.stream import wire
 
 TRUNCATED = 1
@@ -16,8 +14,7 @@ def test_rest_of_a_lease_is_longer_than_a_call():
 def test_no_call_starts_late_in_a_lease(world):
     """After a slow refusal of the first key, the second key waits for a new lease."""
     world.have("ada")
-    world.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.STANDBY))
-    world.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"
+    world.refuse_first_key()
     world.revoke("ada")
     hanging = world.stream.faults.hang("PATCH /users")
     with world.delivering():
@@ -35,8 +32,7 @@ def test_no_call_starts_late_in_a_lease(world):
 def test_action_between_two_keys_is_sent_after_them(world):
     """The second key's call sends the old state, which does not count as applied."""
     world.have("ada")
-    world.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.STANDBY))
-    world.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"
+    world.refuse_first_key()
     world.revoke("ada")
     hanging = world.stream.faults.hang("PATCH /users")
     with world.delivering():

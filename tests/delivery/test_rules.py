@@ -171,26 +171,6 @@ def test_failed_call_is_retried(status, attempts, state, wait):
     assert (after.attempts, after.last_error) == (attempts + 1, "why")
 
 
-@pytest.mark.parametrize(
-    ("since", "cut_off", "state", "wait"),
-    [
-        (None, NOW, "absent", 10),
-        (NOW - 599, NOW - 599, "absent", 10),
-        (NOW - 600, NOW - 600, "absent", 60),
-        (NOW - 600, NOW - rules.OBSOLETE_AFTER + 1, "absent", 60),
-        (NOW - 600, NOW - rules.OBSOLETE_AFTER, "obsolete", None),
-        (None, None, "obsolete", None),
-    ],
-)
-def test_absent_user_is_asked_for_until_all_tokens_have_expired(since, cut_off, state, wait):
-    row = replace(ROW, absent_since=since)
-    after = apply(row, StreamResponse(CallStatus.ABSENT), cut_off=cut_off)
-    assert after.state == state
-    if wait is not None:
-        assert after.due_at - NOW == wait
-        assert after.absent_since == (since or NOW)
-
-
 def test_delivery_is_not_obsolete_while_a_lost_call_may_take_effect():
     row = replace(ROW, resend_at=NOW + 30)
     after = apply(row, StreamResponse(CallStatus.ABSENT), cut_off=None)
@@ -201,16 +181,6 @@ def test_delivery_is_not_obsolete_while_a_lost_call_may_take_effect():
 def test_absent_app_or_profile_is_failed(kind):
     row = replace(ROW, kind=kind)
     assert apply(row, StreamResponse(CallStatus.ABSENT)).state is DeliveryState.FAILED
-
-
-def test_success_before_resend_time_is_not_final():
-    row = replace(ROW, resend_at=NOW + 30, attempts=2, last_error="cut")
-    after = apply(row, StreamResponse(CallStatus.DONE))
-    assert (after.state, after.due_at, after.resend_at) == ("pending", NOW + 30, NOW + 30)
-    assert (after.attempts, after.last_error) == (0, None)
-    leased = rules.lease(after, NOW + 30.0)
-    last = apply(leased, StreamResponse(CallStatus.DONE), leased=leased, now=NOW + 31.0)
-    assert (last.state, last.resend_at) == ("applied", None)
 
 
 @given(rows(), st.floats(NOW, NOW + 100))

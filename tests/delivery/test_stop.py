@@ -2,9 +2,6 @@
 
 import pytest
 
-from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
-from tokensvc.keys.rules import KeyState, StreamKey
-
 CHANGE, CREATE, FIND = "PATCH /users", "POST /users", "GET /users"
 
 
@@ -56,8 +53,7 @@ def test_unsent_profiles_are_left(world, during, routes, left):
 def test_no_other_key_is_tried(world):
     """The delivery has not failed."""
     world.have("ada")
-    world.ring.append(StreamKey(OTHER_KEY, SECRETS[OTHER_KEY].encode(), KeyState.STANDBY))
-    world.stream.app.keys[KEY] = "another-secret-of-the-first-key-012345"
+    world.refuse_first_key()
     world.revoke("ada")
     stop_during(world, CHANGE)
     assert len(world.routes()) == 1

@@ -20,9 +20,9 @@ def mark_pending(database, *user_ids, now=float(PAST)):
             store.mark_pending(tx, "user", user_id, now)
 
 
-def row(database, user_id="ada", kind="user"):
+def row(database, user_id="ada"):
     with database.write() as tx:
-        (found,) = store.lock(tx, kind, [user_id])
+        (found,) = store.lock(tx, "user", [user_id])
     return found
 
 
@@ -126,28 +126,6 @@ def test_row_that_another_transaction_locks_is_skipped(database):
             assert due(database) == [{"ada": "bob", "bob": "ada"}[held.subject]]
         store.save(tx, [rules.lease(held, 2_000.0)])
     assert held.subject not in due(database)
-
-
-def test_parallel_senders_lease_each_row_once(database):
-    """Eight threads, four hundred rows."""
-    mark_pending(database, *(f"u{number}" for number in range(400)))
-    leased = []
-
-    def claim():
-        while True:
-            with database.write() as tx:
-                found = store.due(tx, USERS, 2_000.0, 7)
-                store.save(tx, [rules.lease(row, 2_000.0) for row in found])
-            if not found:
-                return
-            leased.extend(row.subject for row in found)
-
-    threads = [threading.Thread(target=claim) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(leased) == len(set(leased)) == 400
 
 
 @pytest.mark.parametrize("queue", [USERS, Queue("user", DeliveryState.ABSENT)])

@@ -1,4 +1,4 @@
-"""A Dockerfile taken apart, and its first stage run in a folder instead of an image."""
+"""A parser for Dockerfiles, and a run of a stage in a folder."""
 
 import json
 import re
@@ -14,26 +14,26 @@ from testing.service import ROOT
 @dataclass
 class Stage:
     """
-    One stage.
+    A stage.
 
     Attributes:
-        steps: Its instructions in order, each with its argument, continued lines joined.
+        steps: Instructions in order, each with its argument on one line.
     """
 
     name: str
     steps: list[tuple[str, str]] = field(default_factory=list)
 
-    def of(self, instruction: str) -> list[str]:
+    def arguments(self, instruction: str) -> list[str]:
         return [argument for name, argument in self.steps if name == instruction]
 
     @property
     def environ(self) -> dict[str, str]:
-        pairs = " ".join(self.of("ENV"))
+        pairs = " ".join(self.arguments("ENV"))
         return {name: value.strip('"') for name, value in re.findall(r"(\w+)=(\S+)", pairs)}
 
 
 def stages(text: str) -> list[Stage]:
-    """Take a Dockerfile apart into its stages."""
+    """Return the stages of a Dockerfile."""
     found: list[Stage] = []
     joined = re.sub(r"\\\n\s*", "", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE))
     for line in filter(None, joined.splitlines()):
@@ -46,28 +46,28 @@ def stages(text: str) -> list[Stage]:
 
 
 def health_check(stage: Stage) -> list[str]:
-    """Give the command of the health check, which is written as a list: no shell runs it."""
-    (check,) = stage.of("HEALTHCHECK")
+    """Return the command of the health check. It must be a list, which runs without a shell."""
+    (check,) = stage.arguments("HEALTHCHECK")
     command = json.loads(check[check.index("CMD") + 3 :])
     assert isinstance(command, list)
     return command
 
 
 def context_files() -> set[Path]:
-    """Give what `.dockerignore` lets through to the builder."""
+    """Return the files that `.dockerignore` permits."""
     lines = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if line and not line.startswith("#")
     ]
-    assert lines[0] == "*", "everything is left out but what is named"
+    assert lines[0] == "*", "only named files are permitted"
     named = {Path(line[1:]) for line in lines if line.startswith("!")}
     assert {line for line in lines[1:] if not line.startswith("!")} <= {"**/__pycache__"}
     return named
 
 
 def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
-    """Run the COPY and RUN steps of a stage, with `root` for the root of the file system."""
+    """Run the COPY and RUN steps of a stage in the folder `root`."""
     folder = root
     for instruction, argument in stage.steps:
         if instruction == "WORKDIR":
@@ -83,7 +83,7 @@ def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
 
 
 def _copy(source: str, folder: Path) -> None:
-    assert Path(source) in context_files(), f"{source} is not let through to the builder"
+    assert Path(source) in context_files(), f"{source} is not in the build context"
     if (ROOT / source).is_dir():
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / source, folder / source, ignore=ignored)

@@ -1,4 +1,4 @@
-"""The image: what its steps build runs without root, outside of the checkout, and is checked."""
+"""The image runs without root and outside of the checkout, and its health check works."""
 
 import json
 import os
@@ -25,8 +25,7 @@ def image():
     return stages((ROOT / "Dockerfile").read_text())
 
 
-def test_the_linter_finds_nothing():
-    """Hadolint has nothing to say."""
+def test_linter_reports_nothing():
     linter = Path(sys.executable).with_name("hadolint")
     linted = subprocess.run([linter, "Dockerfile"], cwd=ROOT, capture_output=True, check=False)
     assert linted.stdout.decode() == ""
@@ -34,18 +33,18 @@ def test_the_linter_finds_nothing():
 
 
 @pytest.mark.sec(62)
-def test_the_image_needs_neither_root_nor_shell_nor_curl(image):
-    """The last stage runs as a numbered user; start and health check are no shell commands."""
+def test_image_runs_without_root_shell_and_curl(image):
+    """The last stage has a numeric user. Start and health check are not shell commands."""
     *_, last = image
-    assert last.of("USER") == [f"{USER}:{USER}"]
+    assert last.arguments("USER") == [f"{USER}:{USER}"]
     assert health_check(last)[0] == "python"
-    assert last.of("ENTRYPOINT") == ['["tokensvc"]']
-    assert last.of("CMD") == ['["serve"]']
+    assert last.arguments("ENTRYPOINT") == ['["tokensvc"]']
+    assert last.arguments("CMD") == ['["serve"]']
 
 
 @pytest.mark.sec(25, 62)
-def test_no_secret_can_get_into_a_layer(image):
-    """Only what is named goes to the builder, nothing secret among it, and no step sets one."""
+def test_layers_contain_no_secret(image):
+    """The build context contains only named files, and no step sets a secret."""
     assert context_files() == {
         Path(name)
         for name in (
@@ -59,27 +58,27 @@ def test_no_secret_can_get_into_a_layer(image):
         )
     }
     for stage in image:
-        assert stage.of("ARG") == []
-        assert stage.of("ADD") == []
+        assert stage.arguments("ARG") == []
+        assert stage.arguments("ADD") == []
         assert not any(word in name for name in stage.environ for word in ("SECRET", "KEY"))
 
 
 @pytest.mark.sec(62, 64)
-def test_what_the_image_holds_runs_from_the_wheel(image):
+def test_built_stage_runs_and_writes_only_to_its_volume(image):
     """
-    The steps of the first stage, run in a folder, build a service that starts and gets healthy.
+    The steps of the first stage build a service that starts and becomes healthy.
 
-    It needs no home, and changes no file but in its volume and in /tmp: the rest may be read-only.
+    It needs no home folder. It changes files only in its volume and in /tmp.
     """
     first, last = image
     root = Path(tempfile.mkdtemp(prefix="image-"))
     try:
-        # The interpreter of the tests is the image's python; what it downloads may stay cached.
+        # The interpreter of the tests replaces the image's python.
         environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         run_stage(first, root, environ)
         installed = contents(root / "opt")
         serve_and_check(root, last)
-        assert contents(root / "opt") == installed, "the service writes to its volume alone"
+        assert contents(root / "opt") == installed, "the service may write only to its volume"
     finally:
         shutil.rmtree(root)
 
@@ -89,7 +88,7 @@ def contents(folder):
 
 
 def serve_and_check(root, stage):
-    """Start the service as the image does, run the health check, stop it, run the check again."""
+    """Start the service as the image does. Run the health check before and after a stop."""
     volume = root / "volume"
     volume.mkdir()
     port = free_port()
@@ -103,12 +102,12 @@ def serve_and_check(root, stage):
     }
     check = health_check(stage)
     check[0] = str(binaries / check[0])
-    serve = [binaries / "tokensvc", *json.loads(stage.of("CMD")[0])]
+    serve = [binaries / "tokensvc", *json.loads(stage.arguments("CMD")[0])]
     with running(serve, f"http://127.0.0.1:{port}", Path("/"), **environ) as service:
         assert subprocess.run(check, cwd="/", env=environ, check=False).returncode == 0
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
-    dead = subprocess.run(check, cwd="/", env=environ, capture_output=True, check=False)
-    assert dead.returncode != 0
+    stopped = subprocess.run(check, cwd="/", env=environ, capture_output=True, check=False)
+    assert stopped.returncode != 0
     shown = subprocess.run([binaries / "tokensvc", "openapi"], capture_output=True, check=True)
     assert shown.stdout == (ROOT / "openapi.yaml").read_bytes()

@@ -1,4 +1,4 @@
-"""Every dependency is pinned with its hashes, and no lock file names where it came from."""
+"""The lock files pin every dependency with hashes, and name no package index."""
 
 import re
 
@@ -10,7 +10,7 @@ LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock"
 
 
 def pins(name):
-    """Give the version of each requirement of a lock file, and check that each has a hash."""
+    """Return the versions of each requirement of a lock file. Each must have a hash."""
     text = re.sub(r"\\\n\s*", "", (ROOT / name).read_text())
     found = {}
     for line in filter(None, text.splitlines()):
@@ -26,13 +26,12 @@ def pins(name):
 @pytest.mark.sec(64)
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_requirement_has_a_version_and_a_hash(name):
-    """Nothing is installed that was not looked at."""
     assert len(pins(name)) > 3
 
 
 @pytest.mark.sec(64)
-def test_the_locks_agree():
-    """What is tested is what is shipped: the development lock holds the others' versions."""
+def test_lock_files_have_the_same_versions():
+    """The tests run with the versions of the image."""
     tested = pins("requirements-dev.lock")
     for name in ("requirements.lock", "requirements-build.lock"):
         for package, versions in pins(name).items():
@@ -41,6 +40,6 @@ def test_the_locks_agree():
 
 @pytest.mark.sec(64)
 @pytest.mark.parametrize("name", LOCKS)
-def test_no_lock_names_an_index(name):
-    """A lock file works with whatever index the machine is set up with."""
+def test_lock_files_name_no_index(name):
+    """They work with the index of any machine."""
     assert "://" not in (ROOT / name).read_text()

@@ -1,4 +1,4 @@
-"""What is deployed: locked down, probed, without a secret in it, and with settings that load."""
+"""The deployment examples are restricted and have probes, and their settings load."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def manifests():
 
 
 def pods():
-    """Give name and pod of all that runs containers."""
+    """Return the pods, with their kind as ID."""
     return [
         pytest.param(manifest["spec"]["template"]["spec"], id=manifest["kind"])
         for manifest in manifests()
@@ -30,15 +30,15 @@ def pods():
     ]
 
 
-def one(kind):
+def manifest_of(kind):
     (found,) = [manifest for manifest in manifests() if manifest["kind"] == kind]
     return found
 
 
 @pytest.mark.sec(62)
 @pytest.mark.parametrize("pod", pods())
-def test_a_pod_is_locked_down(pod):
-    """No root, no writable root file system, no capability, no token of the cluster."""
+def test_pod_is_restricted(pod):
+    """No root, no writable root file system, no capability, no cluster token."""
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 10001
@@ -53,23 +53,22 @@ def test_a_pod_is_locked_down(pod):
 
 @pytest.mark.sec(25, 62)
 @pytest.mark.parametrize("pod", pods())
-def test_secrets_come_from_files(pod):
-    """Every secret is a file of the mounted Secret, and no variable holds one."""
+def test_pod_reads_secrets_from_files(pod):
     (container,) = pod["containers"]
-    given = {variable["name"]: variable["value"] for variable in container["env"]}
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     for name in SECRET_SETTINGS:
-        assert name not in given
-        assert given[f"{name}_FILE"].startswith(mounts["secrets"])
+        assert name not in variables
+        assert variables[f"{name}_FILE"].startswith(mounts["secrets"])
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     assert volumes["secrets"]["secret"]["secretName"] == "tokensvc"
     assert set(mounts) == set(volumes)
     assert not [manifest for manifest in manifests() if manifest["kind"] == "Secret"]
 
 
-def test_the_deployment_is_probed():
-    """Liveness asks the process, readiness the database."""
-    (container,) = one("Deployment")["spec"]["template"]["spec"]["containers"]
+def test_deployment_has_probes():
+    """The liveness probe checks the process, the readiness probe the database."""
+    (container,) = manifest_of("Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"] for port in container["ports"]}
     for probe, path in (
         ("startupProbe", "/healthz"),
@@ -79,19 +78,18 @@ def test_the_deployment_is_probed():
         request = container[probe]["httpGet"]
         assert request["path"] == path
         assert request["port"] in ports
-    selector = one("Deployment")["spec"]["selector"]["matchLabels"]
-    assert one("Service")["spec"]["selector"] == selector
-    assert one("Deployment")["spec"]["template"]["metadata"]["labels"] == selector
-    assert {port["targetPort"] for port in one("Service")["spec"]["ports"]} <= ports
+    selector = manifest_of("Deployment")["spec"]["selector"]["matchLabels"]
+    assert manifest_of("Service")["spec"]["selector"] == selector
+    assert manifest_of("Deployment")["spec"]["template"]["metadata"]["labels"] == selector
+    assert {port["targetPort"] for port in manifest_of("Service")["spec"]["ports"]} <= ports
 
 
-def test_the_settings_of_the_manifests_load(tmp_path):
-    """The settings file, with the secrets as the command above it makes them, has no fault."""
-    written = one("ConfigMap")["data"]["tokensvc.toml"]
+def test_settings_of_the_manifests_load(tmp_path):
+    written = manifest_of("ConfigMap")["data"]["tokensvc.toml"]
     (tmp_path / "tokensvc.toml").write_text(written)
     secrets = {
         "STREAM_API_SECRET": "s" * 40,
-        "TOKENSVC_DATABASE_URL": "postgresql://tokensvc:hush@postgres/tokensvc",
+        "TOKENSVC_DATABASE_URL": "postgresql://tokensvc:password@postgres/tokensvc",
         "TOKENSVC_ENCRYPTION_KEYS": '["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]',
     }
     environ = {"TOKENSVC_CONFIG": str(tmp_path / "tokensvc.toml")}
@@ -105,8 +103,8 @@ def test_the_settings_of_the_manifests_load(tmp_path):
 
 
 @pytest.mark.sec(25, 62)
-def test_compose_is_locked_down_and_its_settings_load(tmp_path):
-    """One container, one volume, three settings; the secret is a file."""
+def test_compose_file_is_restricted_and_its_settings_load(tmp_path):
+    """It has one container, one volume and three settings. The secret is a file."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     (service,) = compose["services"].values()
     assert service["read_only"] is True

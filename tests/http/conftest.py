@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from flask import Blueprint
@@ -28,6 +29,18 @@ TOKEN = {
     "expires_in": 3600,
     "user": None,
 }
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A body or query with each kind of member."""
+
+    user_id: str | None = None
+    auth_time: int | None = None
+    api_key: str | None = None
+    ttl: int | None = None
+    user: dict[str, Any] | None = None
 
 
 class Probe:

@@ -7,30 +7,17 @@ import msgspec
 import pytest
 
 from testing.http_client import Client
-from tests.http.conftest import TOKEN, Probe
+from tests.http.conftest import JSON, TOKEN, Asked, Probe
 from tokensvc.http.actions import ActionQuery
 from tokensvc.http.body import parse_body, parse_both, parse_object
 from tokensvc.http.body_reader import MAX_BODY
 from tokensvc.http.respond import json_response
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A body with each kind of member."""
-
-    user_id: str | None = None
-    auth_time: int | None = None
-    api_key: str | None = None
-    ttl: int | None = None
-    user: dict[str, Any] | None = None
-
-
 class Needs(msgspec.Struct, frozen=True):
     """A body with a required member."""
 
     name: str
-
-
-JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture

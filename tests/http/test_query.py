@@ -2,25 +2,12 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from testing.http_client import Client
-from tests.http.conftest import TOKEN, Probe
+from tests.http.conftest import JSON, TOKEN, Asked, Probe
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.respond import json_response
-
-JSON = {"Content-Type": "application/json"}
-
-
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A query with each kind of parameter."""
-
-    user_id: str | None = None
-    auth_time: int | None = None
-    api_key: str | None = None
-    ttl: int | None = None
-    user: dict[str, Any] | None = None
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ DAY = 86400
 COOLDOWN = 30
 
 
-def test_known_keys_cause_no_fetch(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
-    issuers = make_issuers(idp.settings())
-    for subject in ("john", "jane", "jack"):
-        assert issuers.authenticate(idp.token(sub=subject)).user_id == subject
-    assert idp.hits() == 1
-
-
 def test_known_keys_do_not_wait_for_a_slow_provider(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:

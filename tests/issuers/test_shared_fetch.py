@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-import pytest
-
 from tests.conftest import ManualClock
 from tokensvc.issuers.shared_fetch import SharedFetch
 
@@ -28,26 +26,6 @@ def shared_fetch(
         wait_slots=wait_slots or threading.Semaphore(WAITERS),
         clock=clock,
     )
-
-
-@pytest.mark.parametrize("cold", [True, False])
-def test_request_without_a_wait_slot_returns_immediately(clock: ManualClock, cold: bool) -> None:
-    """It learns that the result is unknown."""
-    ended = threading.Event()
-    started = []
-
-    def fetch() -> None:
-        started.append(1)
-        ended.wait()
-
-    shared = shared_fetch(fetch, clock)
-    with ThreadPoolExecutor(WAITERS + 1) as pool:
-        requests = [pool.submit(shared.request, cold=cold) for _ in range(WAITERS + 1)]
-        done, waiting = wait(requests, timeout=TIMEOUT, return_when=FIRST_COMPLETED)
-        ended.set()
-        assert [request.result() for request in done] == [False]
-        assert [request.result() for request in waiting] == [True] * WAITERS
-    assert started == [1]
 
 
 def test_all_fetches_share_the_wait_slots(clock: ManualClock) -> None:

@@ -1,8 +1,5 @@
 """The store of key sets, on both databases."""
 
-import pytest
-
-from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 
@@ -32,10 +29,3 @@ def test_earlier_set_does_not_replace_a_later_one(database: Database) -> None:
     store.save(ISSUER, FIRST)
     store.save(ISSUER, StoredKeys(FIRST.source, "old", FIRST.fetched_at - 1))
     assert store.load(ISSUER) == FIRST
-
-
-def test_unavailable_database_raises_a_refusal() -> None:
-    store = IssuerKeyStore(Database.open("postgresql://nobody@127.0.0.1:1/none", pool_size=1))
-    with pytest.raises(Refusal) as caught:
-        store.load(ISSUER)
-    assert caught.value.code is Code.TEMPORARILY_UNAVAILABLE

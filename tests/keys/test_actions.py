@@ -145,12 +145,6 @@ def test_key_added_last_is_the_newest_even_if_the_clock_was_set_back(database, r
     assert ring.named("k1").secret == OTHER_SECRET.encode()
 
 
-def test_database_refuses_a_second_active_key(database):
-    add(database, "k1", "active")
-    with pytest.raises(sa.exc.IntegrityError):
-        add(database, "k2", "active", OTHER_SECRET, now=2)
-
-
 def test_concurrent_activations_leave_one_active_key(database, clock):
     """Each is one version, and is in the audit trail."""
     add(database, "k0", "active")

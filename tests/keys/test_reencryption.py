@@ -31,8 +31,8 @@ NEW_ALONE = Vault([NEW_KEY])
 CONTEXT = ActionContext("cli:ops", "yearly")
 
 
-def reencrypting(database, clock, vault=NEW_FIRST):
-    return Reencryption(database, DatabaseClock(database, clock), vault)
+def reencrypting(database, clock):
+    return Reencryption(database, DatabaseClock(database, clock), NEW_FIRST)
 
 
 def wrapped_by(database):

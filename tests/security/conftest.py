@@ -1,4 +1,4 @@
-"""An identity provider and issuers that know its keys, for the tests of hostile tokens."""
+"""An identity provider and issuers with its keys, for the tests of hostile tokens."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ IDP_CLOCK = ManualClock(NOW)
 
 @pytest.fixture(scope="session")
 def idp() -> Iterator[IssuerDouble]:
-    """Give a provider that stands still in time and has published odd keys beside its own."""
+    """Yield a provider with a fixed clock that also publishes unusual keys."""
     with IssuerDouble(clock=IDP_CLOCK) as double:
         double.published += [
             public_jwk(private_key("ES256"), kid="ec", use="sig"),
@@ -35,7 +35,7 @@ def idp() -> Iterator[IssuerDouble]:
 def make_issuers(
     idp: IssuerDouble, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Issuers]]:
-    """Give a function that makes issuers which know the provider's keys."""
+    """Yield a function that returns issuers with the provider's keys."""
     path = tmp_path_factory.mktemp("idp") / "tokensvc.db"
     database = Database.open(f"sqlite:///{path}", pool_size=2)
     schema.migrate(database)
@@ -58,5 +58,5 @@ def make_issuers(
 
 @pytest.fixture(scope="session")
 def issuers(make_issuers: Callable[..., Issuers]) -> Issuers:
-    """Give issuers that accept the provider's good tokens."""
+    """Return issuers that accept the provider's valid tokens."""
     return make_issuers(algorithms=["RS256", "ES256"])

@@ -1,4 +1,4 @@
-"""What the tests of hostile tokens say often."""
+"""Helpers of the tests of hostile tokens."""
 
 import json
 from typing import Any
@@ -10,17 +10,17 @@ from tokensvc.issuers.service import Issuers
 
 
 def assert_invalid(issuers: Issuers, token: str) -> None:
-    """Hold that a token is answered with 401 and a reason."""
+    """Check that a token gets `credentials_invalid` with a detail."""
     refusal = refused(issuers, token)
     assert refusal.code is Code.CREDENTIALS_INVALID
     assert refusal.detail
 
 
 def with_payload(idp: IssuerDouble, text: str | bytes) -> str:
-    """Sign a payload that no library would write."""
+    """Sign any payload."""
     return idp.sign(text if isinstance(text, bytes) else text.encode())
 
 
 def payload_with(idp: IssuerDouble, extra: str, **changes: Any) -> str:
-    """Sign good claims with a piece of JSON put at the end."""
+    """Sign valid claims with additional JSON at the end."""
     return with_payload(idp, f"{json.dumps(idp.claims(**changes))[:-1]},{extra}}}")

@@ -1,4 +1,4 @@
-"""A Stream double whose clock stands still, and the official Python SDK as its server."""
+"""A Stream double with a fixed clock, and the official Python SDK as its server."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The Stream double answers the SDKs' calls and keeps their sessions as Stream does."""
+"""The Stream double responds to the SDKs and keeps their sessions as Stream does."""
 
 import json
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_calls import GOOD, NOW, call, dial, sign
 
 
-def test_an_upsert_replaces_and_a_patch_keeps(server: StreamChat) -> None:
-    """`POST /users` wipes what it does not send, `PATCH /users` does not, nor does it create."""
+def test_upsert_replaces_a_user_and_patch_changes_one(server: StreamChat) -> None:
+    """`PATCH /users` does not create a user."""
     server.upsert_user({"id": "john", "name": "John"})
     server.revoke_user_token("john", datetime.fromtimestamp(NOW, UTC))
     patched = server.update_user_partial({"id": "john", "set": {"color": "red"}})["users"]["john"]
@@ -26,19 +26,19 @@ def test_an_upsert_replaces_and_a_patch_keeps(server: StreamChat) -> None:
     assert (refused.value.status_code, refused.value.error_code) == (404, 16)
 
 
-def test_a_batch_fails_whole(stream: StreamDouble, server: StreamChat) -> None:
-    """One bad user, or one too many, and nobody is changed."""
+def test_invalid_batch_changes_no_user(stream: StreamDouble, server: StreamChat) -> None:
+    """With one unknown user, or one user too many."""
     server.upsert_users([{"id": f"user-{i}"} for i in range(100)])
     for ids in ([*range(100), 100], [0, "unknown"]):
         with pytest.raises(StreamAPIException):
             server.update_users_partial([{"id": f"user-{i}", "set": {"color": "red"}} for i in ids])
     assert not any("color" in user for user in stream.app.users.values())
-    found = server.query_users({"id": {"$in": ["user-1", "nobody", "user-2"]}})["users"]
+    found = server.query_users({"id": {"$in": ["user-1", "missing", "user-2"]}})["users"]
     assert [user["id"] for user in found] == ["user-1", "user-2"]
 
 
-def test_a_query_gives_what_it_asks_for(server: StreamChat) -> None:
-    """30 users unless it says more; deactivated ones only on demand, deleted ones never."""
+def test_query_returns_the_requested_users(server: StreamChat) -> None:
+    """30 users by default. Deactivated ones only on request, deleted ones never."""
     users = [f"user-{i}" for i in range(40)]
     server.upsert_users([{"id": user_id} for user_id in users])
     wanted = {"id": {"$in": users}}
@@ -51,8 +51,9 @@ def test_a_query_gives_what_it_asks_for(server: StreamChat) -> None:
     assert {user["id"] for user in found} == {*users} - {"user-2"}
 
 
-def test_some_users_cannot_be_changed(stream: StreamDouble, server: StreamChat) -> None:
-    """A user that a test names spoils each call that is about them, with code 4."""
+def test_unchangeable_user_fails_its_calls_with_code_4(
+    stream: StreamDouble, server: StreamChat
+) -> None:
     server.upsert_users([{"id": "john"}, {"id": "jane"}])
     stream.app.unchangeable = {"jane"}
     server.update_user_partial({"id": "john", "set": {"color": "red"}})
@@ -63,19 +64,18 @@ def test_some_users_cannot_be_changed(stream: StreamDouble, server: StreamChat) 
     assert stream.app.users["john"]["color"] == "red"
 
 
-def test_a_client_is_no_server(stream: StreamDouble) -> None:
-    """A user's token changes neither the app nor another user nor its own role."""
+def test_user_token_cannot_act_as_server(stream: StreamDouble) -> None:
     for path, body in (
         ("/app", {"revoke_tokens_issued_before": None}),
         ("/users", {"users": [{"id": "jane", "set": {}}]}),
         ("/users", {"users": [{"id": "john", "set": {"role": "admin"}}]}),
     ):
-        answer = call(stream, sign(GOOD), method="PATCH", path=path, body=body)
-        assert (answer.status, answer.json()["code"]) == (403, 17)
+        response = call(stream, sign(GOOD), method="PATCH", path=path, body=body)
+        assert (response.status, response.json()["code"]) == (403, 17)
 
 
-def test_a_websocket_opens_with_a_health_check(stream: StreamDouble) -> None:
-    """The first frame names the connection and `me`; a ping is answered; closing ends it."""
+def test_websocket_starts_with_a_health_check(stream: StreamDouble) -> None:
+    """The first frame contains the connection ID and `me`. The double responds to pings."""
     with dial(stream, sign(GOOD)) as websocket:
         hello = json.loads(websocket.recv(timeout=30))
         assert (hello["type"], hello["me"]["name"]) == ("health.check", "John")
@@ -98,10 +98,10 @@ def test_a_websocket_opens_with_a_health_check(stream: StreamDouble) -> None:
         (GOOD, {"id": "jane"}, 4),
     ],
 )
-def test_a_websocket_is_refused_in_its_first_frame(
+def test_refused_websocket_gets_an_error_frame(
     stream: StreamDouble, claims: dict[str, Any], user: dict[str, Any] | None, code: int
 ) -> None:
-    """An error is the first frame, then the connection ends; no session is left."""
+    """Then the connection closes, and no session remains."""
     with dial(stream, sign(claims), user=user) as websocket:
         assert json.loads(websocket.recv(timeout=30))["error"]["code"] == code
         with pytest.raises(ConnectionClosedError):
@@ -109,16 +109,16 @@ def test_a_websocket_is_refused_in_its_first_frame(
     assert not stream.sessions.of("john")
 
 
-def test_a_client_cannot_give_itself_a_role(stream: StreamDouble) -> None:
-    """`connectUser` ignores what only a server may set, and keeps what a server has set."""
+def test_connecting_user_cannot_change_its_role(stream: StreamDouble) -> None:
+    """`connectUser` ignores and keeps fields that only a server can set."""
     stream.app.users["john"] = {"id": "john", "role": "admin", "teams": ["red"]}
     with dial(stream, sign(GOOD), user={"id": "john", "role": "owner", "teams": []}) as websocket:
         me = json.loads(websocket.recv(timeout=30))["me"]
     assert (me["role"], me["teams"]) == ("admin", ["red"])
 
 
-def test_a_long_poll_is_a_session_too(stream: StreamDouble) -> None:
-    """Opened, polled, closed; an unknown connection id is code 46."""
+def test_long_polling_is_a_session(stream: StreamDouble) -> None:
+    """An unknown connection ID is code 46."""
     details = json.dumps({"user_id": "john", "user_details": {"id": "john"}})
     hello = call(stream, sign(GOOD), path="/longpoll", json=details).json()["event"]
     poll = {"path": "/longpoll", "connection_id": hello["connection_id"]}
@@ -129,6 +129,6 @@ def test_a_long_poll_is_a_session_too(stream: StreamDouble) -> None:
     assert call(stream, sign(GOOD), **poll).json()["code"] == 46
 
 
-def test_answers_carry_the_doubles_clock(stream: StreamDouble) -> None:
-    """The `Date` header is Stream's clock, which a doctor compares with ours."""
+def test_date_header_is_the_clock_of_the_double(stream: StreamDouble) -> None:
+    """`doctor` compares it with the clock of the service."""
     assert call(stream, sign(GOOD)).headers["Date"] == "Fri, 15 Jan 2027 08:00:00 GMT"

@@ -1,4 +1,4 @@
-"""The Stream double fails as ordered: the next calls of a route, in that way and no other."""
+"""The Stream double fails as planned: only the next calls of a route, only in the planned way."""
 
 import json
 import random
@@ -16,8 +16,8 @@ from testing.doubles.stream_calls import GOOD, KEY, SECRET, call, dial, sign
 from testing.response import Response
 
 
-def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: StreamChat) -> None:
-    """A code is answered for the next calls of the route alone, with `Retry-After` if wanted."""
+def test_planned_error_applies_nothing(stream: StreamDouble, server: StreamChat) -> None:
+    """It affects only the next calls of its route, optionally with `Retry-After`."""
     stream.fail_with(9, "POST /users", times=2, retry_after=7)
     assert call(stream, sign(GOOD)).status == 200
     assert upsert(stream, "john").headers["Retry-After"] == "7"
@@ -29,26 +29,26 @@ def test_errors_come_on_order_and_apply_nothing(stream: StreamDouble, server: St
     assert "john" in stream.app.users
 
 
-def test_failures_by_chance_are_of_every_kind() -> None:
-    """The share that is wanted, in four ways; what is held is released, and the call applied."""
+def test_random_faults_are_of_every_kind() -> None:
+    """Waiting calls are released and applied."""
     faults = RandomFaults(random.Random(1), share=0.5, longest=0.05)
     with StreamDouble({KEY: SECRET}, faults=faults) as stream:
-        answered = 0
+        succeeded = 0
         for number in range(60):
             try:
                 upsert(stream, f"user-{number}")
-                answered += 1
+                succeeded += 1
             except urllib3.exceptions.HTTPError:
                 pass
         stream.calls.wait_until_done()
         refused = faults.met[FaultKind.REFUSE]
         assert set(faults.met) == set(RandomFaults.KINDS)
-        assert 60 - answered == faults.met.total() - faults.met[FaultKind.HANG]
+        assert 60 - succeeded == faults.met.total() - faults.met[FaultKind.HANG]
         assert len(stream.app.users) == 60 - refused
 
 
-def test_a_refused_websocket_never_opens(stream: StreamDouble) -> None:
-    """Ordered errors reach a WebSocket in its first frame, ordered refusals as a dead network."""
+def test_planned_faults_affect_websockets(stream: StreamDouble) -> None:
+    """A planned error is in the first frame. A planned refusal closes the connection."""
     stream.fail_with(40, "GET /connect")
     stream.faults.refuse("GET /connect")
     with dial(stream, sign(GOOD)) as websocket:
@@ -57,16 +57,15 @@ def test_a_refused_websocket_never_opens(stream: StreamDouble) -> None:
         dial(stream, sign(GOOD))
 
 
-def test_a_cut_answer_was_applied(stream: StreamDouble) -> None:
-    """The caller cannot know, and the state has changed."""
+def test_call_with_a_cut_response_is_applied(stream: StreamDouble) -> None:
     stream.faults.cut("POST /users")
     with pytest.raises(urllib3.exceptions.HTTPError):
         upsert(stream, "john")
     assert "john" in stream.app.users
 
 
-def test_a_late_call_is_applied_when_released(stream: StreamDouble) -> None:
-    """The caller's connection ends at once; the effect comes when the test says so."""
+def test_late_call_is_applied_on_release(stream: StreamDouble) -> None:
+    """The connection closes immediately."""
     late = stream.faults.late("POST /users")
     with pytest.raises(urllib3.exceptions.HTTPError):
         upsert(stream, "john")
@@ -76,8 +75,7 @@ def test_a_late_call_is_applied_when_released(stream: StreamDouble) -> None:
     assert "john" in stream.app.users
 
 
-def test_a_hanging_call_is_answered_when_released(stream: StreamDouble) -> None:
-    """Nothing is applied or answered before; then it is as if it had just arrived."""
+def test_hanging_call_is_applied_on_release(stream: StreamDouble) -> None:
     hanging = stream.faults.hang("POST /users")
     caller = threading.Thread(target=upsert, args=(stream, "john"))
     caller.start()
@@ -88,8 +86,7 @@ def test_a_hanging_call_is_answered_when_released(stream: StreamDouble) -> None:
     assert "john" in stream.app.users
 
 
-def test_an_answer_on_order_is_sent_as_it_is(stream: StreamDouble) -> None:
-    """Whatever a broken proxy in between could say."""
+def test_planned_response_is_sent_unchanged(stream: StreamDouble) -> None:
     stream.faults.respond(Response(502, b"<html>bad gateway</html>"), times=None)
     for _ in range(3):
         assert call(stream, sign(GOOD)).data == b"<html>bad gateway</html>"

@@ -1,4 +1,4 @@
-"""The Stream double is as strict with tokens as Stream: other tests rest on it."""
+"""The Stream double is as strict with tokens as Stream, because other tests depend on it."""
 
 import json
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from testing.doubles.stream_calls import GOOD, NOW, call, dial, raw, sign
 
 MALFORMED = {
     "text": "token",
-    "a JSON answer": '{"token":"a.b.c"}',
-    "an object in JavaScript": "[object Object]",
+    "JSON": '{"token":"a.b.c"}',
+    "object in JavaScript": "[object Object]",
     "two segments": sign(GOOD).rpartition(".")[0],
     "four segments": sign(GOOD) + ".e30",
     "a trailing newline": sign(GOOD) + "\n",
@@ -37,8 +37,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("token", MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_token_is_code_5(stream: StreamDouble, token: str) -> None:
-    """What Stream's Go struct or base64 decoder would not take is code 5, with status 401."""
+def test_malformed_token_is_code_5(stream: StreamDouble, token: str) -> None:
+    """Stream's Go struct and its base64 decoder do not accept it."""
     with dial(stream, token) as websocket:
         error = json.loads(websocket.recv(timeout=30))["error"]
     assert (error["code"], error["StatusCode"]) == (5, 401), error
@@ -55,29 +55,28 @@ def test_a_malformed_token_is_code_5(stream: StreamDouble, token: str) -> None:
         ({"user_id": "john"}, None),
     ],
 )
-def test_times_are_checked_to_the_second(
+def test_times_are_checked_without_leeway(
     stream: StreamDouble, claims: dict[str, Any], code: int | None
 ) -> None:
-    """`exp`, `nbf` and `iat` have no leeway, and none of them is required."""
+    """`exp`, `nbf` and `iat` are optional."""
     assert call(stream, sign(claims)).json().get("code") == code
 
 
-def test_the_secret_belongs_to_the_api_key(stream: StreamDouble) -> None:
-    """A token is valid with its own key alone: 43 with another, 2 with an unknown one."""
+def test_token_is_valid_only_with_its_own_key(stream: StreamDouble) -> None:
+    """43 with another key, 2 with an unknown one."""
     assert call(stream, sign(GOOD)).status == 200
     assert call(stream, sign(GOOD), api_key="key-2").json()["code"] == 43
     assert call(stream, sign(GOOD), api_key="key-3").json()["code"] == 2
     assert call(stream, sign(GOOD), auth_type="anonymous").json()["code"] == 2
 
 
-def test_a_call_for_another_user_is_refused(stream: StreamDouble) -> None:
-    """The user of the query is the user of the token."""
+def test_call_for_another_user_is_refused(stream: StreamDouble) -> None:
     assert call(stream, sign(GOOD), user_id="john").status == 200
     assert call(stream, sign(GOOD), user_id="jane").json()["code"] == 5
 
 
-def test_a_revoked_user_is_refused_by_iat(stream: StreamDouble, server: StreamChat) -> None:
-    """A cut-off refuses tokens from before its whole second, and all that have no `iat`."""
+def test_cut_off_refuses_older_tokens_of_the_user(stream: StreamDouble, server: StreamChat) -> None:
+    """It is compared in whole seconds. Tokens without `iat` are refused."""
     server.upsert_user({"id": "john"})
     server.revoke_user_token("john", datetime.fromtimestamp(NOW - 5 + 0.9, UTC))
     assert call(stream, sign(GOOD)).status == 200
@@ -88,8 +87,8 @@ def test_a_revoked_user_is_refused_by_iat(stream: StreamDouble, server: StreamCh
     assert call(stream, sign({"user_id": "john"})).status == 200
 
 
-def test_a_revoked_app_refuses_everyone(stream: StreamDouble, server: StreamChat) -> None:
-    """The app's cut-off counts for users that Stream has never seen; the server goes on."""
+def test_cut_off_of_the_app_refuses_all_users(stream: StreamDouble, server: StreamChat) -> None:
+    """Also users that Stream has not seen, but not the server."""
     server.revoke_tokens(datetime.fromtimestamp(NOW, UTC))
     assert call(stream, sign(GOOD)).json()["code"] == 40
     assert call(stream, sign({**GOOD, "iat": NOW})).status == 200
@@ -98,16 +97,15 @@ def test_a_revoked_app_refuses_everyone(stream: StreamDouble, server: StreamChat
     assert call(stream, sign(GOOD)).status == 200
 
 
-def test_a_cut_off_without_a_zone_is_refused(server: StreamChat) -> None:
-    """Python's naive `isoformat` is no RFC 3339."""
+def test_cut_off_without_a_time_zone_is_refused(server: StreamChat) -> None:
+    """Python's naive `isoformat` is not RFC 3339."""
     server.upsert_user({"id": "john"})
     with pytest.raises(StreamAPIException) as refused:
         server.revoke_user_token("john", datetime.fromtimestamp(NOW, UTC).replace(tzinfo=None))
     assert refused.value.error_code == 4
 
 
-def test_users_that_are_gone_are_code_16(stream: StreamDouble, server: StreamChat) -> None:
-    """A deactivated user is refused until reactivated, a deleted one for good."""
+def test_deactivated_or_deleted_user_is_code_16(stream: StreamDouble, server: StreamChat) -> None:
     server.upsert_user({"id": "john"})
     server.deactivate_user("john")
     assert call(stream, sign(GOOD)).json()["code"] == 16
