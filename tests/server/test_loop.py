@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
@@ -196,6 +197,24 @@ def test_stop_loses_no_request_that_was_received(server: Server) -> None:
             response = receive(sock)
             assert response.headers["X-Path"] == path
         assert response.headers["Connection"] == "close"
+
+
+def test_stop_gives_time_for_another_request_after_a_late_response(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response said keep-alive, because the request began before the stop."""
+    monkeypatch.setattr(loop, "STOP_SECONDS", 0.5)
+    (late,) = server.occupy(1)
+    idle = server.connect(get(b"/first"))
+    with late, idle:
+        assert receive(idle).status == 200
+        server.loop.stop()
+        assert idle.recv(1) == b""  # the last call has passed
+        server.gate.is_open.set()
+        assert receive(late).headers["Connection"] == "keep-alive"
+        time.sleep(0.2)
+        late.sendall(get(b"/last"))
+        assert receive(late).headers["Connection"] == "close"
 
 
 def test_stop_refuses_new_connections(server: Server) -> None:

@@ -1,5 +1,6 @@
 """The format, sources and writing of log lines."""
 
+import errno
 import json
 import logging as standard_logging
 import os
@@ -80,6 +81,23 @@ def test_partly_written_line_is_completed(monkeypatch: pytest.MonkeyPatch) -> No
     with caught_log() as log:
         LOG.info("something", detail="x" * 100)
         assert log.lines()[0]["detail"] == "x" * 100
+
+
+def test_line_after_one_that_a_full_disk_cut_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    results = iter([7, OSError(errno.ENOSPC, "full")])
+
+    def write_part(fd: int, data: bytes) -> int:
+        result = next(results, len(data))
+        if isinstance(result, OSError):
+            raise result
+        return write(fd, data[:result])
+
+    with caught_log() as log:
+        monkeypatch.setattr(os, "write", write_part)
+        LOG.info("cut")
+        LOG.info("whole")
+        assert json.loads(log.text().splitlines()[-1])["event"] == "whole"
 
 
 def test_closed_or_full_log_fails_no_request() -> None:

@@ -374,8 +374,14 @@ class Loop:
             self._listeners = {}
         elif now >= self._last_call:
             with self._mutex:
-                tables = (self._idle, self._heads, self._bodies)
-                waiting = [(late, table) for table in tables for late in table.take_due(math.inf)]
+                # A late response may have said keep-alive: its client gets its time too.
+                idle_for_long = now + self._idle.seconds - STOP_SECONDS
+                ends = (
+                    (self._idle, idle_for_long),
+                    (self._heads, math.inf),
+                    (self._bodies, math.inf),
+                )
+                waiting = [(late, table) for table, end in ends for late in table.take_due(end)]
             for connection, table in waiting:
                 self._end_wait(connection, table)
         if self._connections:

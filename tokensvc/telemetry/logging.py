@@ -102,7 +102,7 @@ class _Writer:
                         self._has_cut |= len(rest) < len(line)
                         self._dropped += 1
                         return
-        self._has_cut = False
+        self._has_cut = bool(rest) and (self._has_cut or len(rest) < len(line))
         self._is_full = False
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
