@@ -1,4 +1,4 @@
-"""Run `tokensvc` commands: in this process, or as a process where that is the point."""
+"""Run `tokensvc` commands in this process, or as a process where a test needs one."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ class Ended:
 def run_command(
     folder: Path, environ: Mapping[str, str], *arguments: str | bytes, stdin: str = ""
 ) -> Ended:
-    """Run a command in this process, with nothing but `environ`, in `folder`."""
+    """Run a command in this process, in `folder` and only with the variables of `environ`."""
     words = [os.fsdecode(argument) for argument in arguments]
     assert not STAYING & {*words[:1]}, f"run {words[0]} as a process"
     runner = CliRunner(capture="fd")  # the log goes to file descriptor 2 itself
@@ -76,7 +76,7 @@ def run_json(folder: Path, *arguments: str, stdin: str = "", **settings: str) ->
 
 @contextlib.contextmanager
 def _own_process_state(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """Give the block the environment of a new process, and undo the changes of logging."""
+    """Set the environment of a new process for the block. Restore it and the logging."""
     hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

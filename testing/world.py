@@ -54,7 +54,7 @@ class World:
         issuer: Provider whose tokens contain the time of the sign-in.
         silent: Provider whose tokens contain only `iat`. Its user IDs begin with `silent-`.
         operator: Client with every scope that an operator needs. It cannot mint.
-        backend: Client that mints for users whom it signs in itself.
+        backend: Client that signs its users in itself, and mints for them.
         vouching: Client that mints and whose requests count as sign-ins.
         anonymous: Client without credentials.
     """

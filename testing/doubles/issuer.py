@@ -269,7 +269,7 @@ def send(
     handler.wfile.flush()
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Fault:
+def respond_with(body: Any, status: int = 200, **headers: str) -> Fault:
     """Respond with something else. `_` in the name of a header means `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: send(handler, body, status=status, headers=named)
@@ -277,7 +277,7 @@ def answer(body: Any, status: int = 200, **headers: str) -> Fault:
 
 def redirect(location: str) -> Fault:
     """Redirect the client."""
-    return answer(b"", 302, Location=location)
+    return respond_with(b"", 302, Location=location)
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:

@@ -1,4 +1,4 @@
-"""The lines that keep the promises, how each is taken away, and the test that misses it."""
+"""The lines that keep the promises, how each is removed, and the test that fails without it."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Ablation:
     """
-    A change that breaks a promise, and who notices.
+    A change that breaks a promise.
 
     Attributes:
-        name: What is taken away, as `docs/security-model.md` calls it.
-        file: Of the tree.
-        old: Stands in the file once.
-        new: What stands there instead.
-        test: Fails then.
+        name: Name of the removed line, as in `docs/security-model.md`.
+        file: Path of the changed file.
+        old: Text that the file contains once.
+        new: Text that replaces it.
+        test: ID of the test that fails then.
     """
 
     name: str

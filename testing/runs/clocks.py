@@ -2,10 +2,10 @@
 Different clocks and slow commits leak no token.
 
 Instances whose clocks differ by 3 s share a PostgreSQL database. Users sign in at a provider whose
-clock is 2 s ahead. Each instance revokes users, for whom no other instance may then mint. After
-that the commit of an action takes 3 s, while every instance is asked for tokens of its user. After
-the response no instance may mint for what the action covers. Every token from before the response,
-also during the commit, must be older than the cut-off.
+clock is 2 s ahead. Each instance revokes users, and all instances must refuse to mint for them.
+After that the commit of an action takes 3 s, while every instance is asked for tokens of its user.
+After the response no instance may mint for what the action covers. Every token from before the
+response, also during the commit, must be older than the cut-off.
 
 The instances run in this process. Each is built as a worker builds itself, with its own clock.
 """

@@ -177,7 +177,7 @@ class CrashRun:
             self.figures.wrong_here.append(f"{subject.path} minted: {response.data!r}")
 
     def _connect_a_missing_user(self) -> None:
-        """Sometimes connect a user whom Stream does not have: it creates them without a cut-off."""
+        """Sometimes connect a missing user: Stream creates them without a cut-off."""
         missing = self._missing()
         if missing and self._random.random() < 0.2:
             self._connect(self._random.choice(missing))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from testing.doubles.issuer import IssuerDouble, answer, hang_up, redirect, send
+from testing.doubles.issuer import IssuerDouble, hang_up, redirect, respond_with, send
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import refused
@@ -29,18 +29,18 @@ def endless(handler):
 
 MISBEHAVIOURS = {
     "hangs up": (hang_up, "RemoteDisconnected"),
-    "broken": (answer({}, 500), "500"),
-    "missing": (answer({}, 404), "404"),
+    "broken": (respond_with({}, 500), "500"),
+    "missing": (respond_with({}, 404), "404"),
     "elsewhere": (redirect("/jwks.json"), "redirects are not followed"),
-    "garbage": (answer(b"<html>"), "not JSON"),
-    "UTF-16": (answer('{"keys": []}'.encode("utf-16")), "not JSON"),
-    "deep": (answer(b"[" * 100_000), "not JSON"),
-    "array": (answer([]), "not a JSON object"),
-    "not a set": (answer({"keys": {}}), "neither"),
+    "garbage": (respond_with(b"<html>"), "not JSON"),
+    "UTF-16": (respond_with('{"keys": []}'.encode("utf-16")), "not JSON"),
+    "deep": (respond_with(b"[" * 100_000), "not JSON"),
+    "array": (respond_with([]), "not a JSON object"),
+    "not a set": (respond_with({"keys": {}}), "neither"),
     "huge": (oversized, "256 KiB"),
     "huge, without length": (endless, "256 KiB"),
-    "too many keys": (answer({"keys": [{}] * (MAX_KEYS + 1)}), "more than 64"),
-    "compressed": (answer({"keys": []}, Content_Encoding="gzip"), "encoding"),
+    "too many keys": (respond_with({"keys": [{}] * (MAX_KEYS + 1)}), "more than 64"),
+    "compressed": (respond_with({"keys": []}, Content_Encoding="gzip"), "encoding"),
 }
 
 

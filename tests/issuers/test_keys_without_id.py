@@ -2,7 +2,7 @@
 
 import pytest
 
-from testing.doubles.issuer import IssuerDouble, answer, hang_up, public_jwk
+from testing.doubles.issuer import IssuerDouble, hang_up, public_jwk, respond_with
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import refused
@@ -33,10 +33,10 @@ def test_token_without_id_finds_a_new_key(idp: IssuerDouble, make_issuers: MakeI
 def test_new_key_without_id_is_found(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     """Also by a token with a `kid`, because a key without one may have signed it."""
     issuers = make_issuers(idp.settings())
-    idp.fault = answer({"keys": [public_jwk(idp.key())]})
+    idp.fault = respond_with({"keys": [public_jwk(idp.key())]})
     issuers.authenticate(idp.token())
     rotate(idp)
-    idp.fault = answer({"keys": [public_jwk(idp.key())]})
+    idp.fault = respond_with({"keys": [public_jwk(idp.key())]})
     assert issuers.authenticate(idp.token()).user_id == "john"
     assert idp.hits() == 2
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 import trustme
 
-from testing.doubles.issuer import IssuerDouble, answer, drip, redirect
+from testing.doubles.issuer import IssuerDouble, drip, redirect, respond_with
 from tests.net.conftest import NAME, secure_double
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net.addresses import Network
@@ -142,10 +142,10 @@ def test_tls_handshake_is_cut_at_the_deadline(authority: trustme.CA) -> None:
 @pytest.mark.sec(17)
 def test_document_is_limited_to_256_kib() -> None:
     with IssuerDouble() as issuer:
-        issuer.fault = answer(b" " * MAX_BYTES)
+        issuer.fault = respond_with(b" " * MAX_BYTES)
         document = Fetcher(()).get(issuer.jwks_uri, Deadline(60), loopback_allowed=True)
         assert len(document) == MAX_BYTES
-        issuer.fault = answer(b" " * (MAX_BYTES + 1))
+        issuer.fault = respond_with(b" " * (MAX_BYTES + 1))
         assert "256 KiB" in failure(issuer.jwks_uri)
 
 
