@@ -1,7 +1,5 @@
 """The issuer of `make run`."""
 
-import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,8 @@ def test_issued_token_is_accepted(
     tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     issuer = development(tmp_path)
+    public_key = tmp_path / "var" / "development-issuer.key.pub"
+    assert b"PRIVATE" not in public_key.read_bytes()
     caller = make_issuers(issuer.issuer_settings()).authenticate(
         issuer.issue("demo-user", int(clock.now), 3600)
     )
@@ -39,27 +39,3 @@ def test_issued_token_expires(
     with pytest.raises(Refusal) as caught:
         issuers.authenticate(token)
     assert caught.value.code is Code.CREDENTIALS_EXPIRED
-
-
-def test_private_key_is_created_once_with_mode_0600(
-    tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
-) -> None:
-    token = development(tmp_path).issue("demo-user", int(clock.now), 60)
-    again = development(tmp_path)
-    assert make_issuers(again.issuer_settings()).authenticate(token).user_id == "demo-user"
-    key_file = tmp_path / "var" / "development-issuer.key"
-    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
-    assert b"PRIVATE" not in key_file.with_name(f"{key_file.name}.pub").read_bytes()
-
-
-def test_processes_that_start_together_share_one_key(
-    tmp_path: Path, make_issuers: MakeIssuers, clock: ManualClock
-) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        starts = [pool.submit(development, tmp_path) for _ in range(8)]
-        made = [start.result() for start in starts]
-    issuers = make_issuers(made[0].issuer_settings())
-    for number, issuer in enumerate(made):
-        token = issuer.issue(f"user-{number}", int(clock.now), 60)
-        assert issuers.authenticate(token).user_id == f"user-{number}"
-    assert len(list((tmp_path / "var").iterdir())) == 2

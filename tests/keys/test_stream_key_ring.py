@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.keys.ring import (
-    ENCRYPTION_KEY,
     OTHER_SECRET,
     SECRET,
     VAULT,
@@ -16,9 +15,9 @@ from tests.keys.ring import (
     another_process,
     change,
 )
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import stream_keys
-from tokensvc.keys.service import StreamKeys, WrappingKeyMissingError
+from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.vault import Vault
 
 NEXT_ENCRYPTION_KEY = Vault.generate_key()
@@ -90,48 +89,11 @@ def test_keys_belong_to_the_version_of_the_ring(database, keys):
     assert len(seen) > 1
 
 
-def test_newest_row_of_an_api_key_signs(database, keys):
-    add(database, "k1", "retiring", SECRET, now=1)
-    add(database, "k1", "standby", OTHER_SECRET, now=2)
-    assert keys.ring_at(2).named("k1").secret == OTHER_SECRET.encode()
-
-
 def test_version_newer_than_the_database_is_refused(database, keys):
     add(database, "k1", "active")
     with pytest.raises(Refusal) as refused:
         keys.ring_at(2)
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-
-
-def test_missing_encryption_key_is_a_startup_error(database, keys):
-    keys.check_encryption_keys()
-    add(database, "k1", "active")
-    add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
-    (missing,) = FOREIGN_VAULT.fingerprints
-    with pytest.raises(WrappingKeyMissingError, match=missing) as raised:
-        keys.check_encryption_keys()
-    assert isinstance(raised.value, StartupError)
-    assert not keys.is_usable()
-
-
-def test_named_key_that_is_unreadable_gets_503(database, keys):
-    add(database, "k1", "active")
-    add(database, "k2", "standby", OTHER_SECRET, vault=FOREIGN_VAULT, now=2)
-    ring = keys.ring_at(2)
-    assert ring.active.api_key == "k1"
-    assert ring.named("unknown") is None
-    with pytest.raises(Refusal) as refused:
-        ring.named("k2")
-    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-
-
-def test_process_with_both_encryption_keys_reads_all_rows(database, keys):
-    add(database, "k1", "active")
-    new_first = another_process(database, Vault([NEXT_ENCRYPTION_KEY, ENCRYPTION_KEY]))
-    add(database, "k2", "standby", OTHER_SECRET, vault=new_first._vault, now=2)
-    new_first.check_encryption_keys()
-    assert new_first.is_usable()
-    assert new_first.ring_at(2).named("k2").secret == OTHER_SECRET.encode()
 
 
 def test_running_process_keeps_its_keys_and_is_not_ready(database, keys):
@@ -199,12 +161,3 @@ def test_ciphertext_of_another_row_is_not_used(database, keys):
     assert ring.active is None
     with pytest.raises(Refusal):
         ring.named("k1")
-
-
-def test_process_is_ready_again_after_a_repair(database, keys):
-    add(database, "k1", "active")
-    keys.ring_at(1)
-    change(database, "k1", secret_ciphertext="changed")
-    assert not keys.is_usable()
-    change(database, "k1", secret_ciphertext=VAULT.wrap(SECRET.encode())[0])
-    assert keys.is_usable()

@@ -1,17 +1,12 @@
 """Mints that named no Stream key: in memory until they are written."""
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from testing.service_clients import refusal_of
-from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.engine import Database
 from tokensvc.database.tables import unnamed_mints
-from tokensvc.keys import unnamed_mints as unnamed_mints_module
 from tokensvc.keys.unnamed_mints import UnnamedMints
 
 START = 1_800_000_000
@@ -40,38 +35,14 @@ def test_counts_of_workers_add_up_by_hour(database, mints, clock):
     assert written(database) == {START: 5, START + 3600: 1}
 
 
-def test_failed_write_is_repeated_with_later_counts(database, mints, monkeypatch):
-    def fail(*_):
-        mints.count()
-        raise Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone")
-
-    mints.count()
-    with monkeypatch.context() as patched:
-        patched.setattr(unnamed_mints_module, "add_unnamed_mints", fail)
-        refusal_of(mints.write)
-    assert written(database) == {}
-    mints.write()
-    assert written(database) == {START: 2}
-
-
-def test_nothing_new_opens_no_transaction(mints, monkeypatch):
-    mints.count()
-    mints.write()
-    monkeypatch.setattr(Database, "write", None)
-    mints.write()
-
-
-class Slow(Counter):
-    """A counter that lets other threads run between reading and writing a count."""
-
-    def __getitem__(self, hour):
-        count = super().__getitem__(hour)
-        time.sleep(0.001)
-        return count
+def add_slowly(one, other):
+    """Let other threads run between the read and the write of a count."""
+    time.sleep(0.001)
+    return one + other
 
 
 def test_no_count_is_lost_between_threads(database, mints):
-    mints._counts = Slow()
+    mints._combine = add_slowly
 
     def count():
         for _ in range(20):

@@ -3,12 +3,9 @@
 import time
 
 import jwt
-import pytest
 
 from testing.doubles.stream import StreamDouble
-from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import SdkError
 
 
 def expire_the_token(chat: ChatClient, stream: StreamDouble) -> int:
@@ -71,55 +68,3 @@ def test_dropped_connection_is_reopened_with_a_new_token(
     codes = [call.facts.get("code") for call in stream.calls.to("GET", "/connect")]
     assert (codes[0], 40 in codes, codes[-1]) == (None, True, None)
     assert chat.query_users() == [["dropped"]]
-
-
-def test_revoked_user_gets_no_new_token(
-    chat: ChatClient, stream: StreamDouble, app: ChatApp
-) -> None:
-    """
-    Stream refuses the token, and the service does not mint another.
-
-    A service that continued to mint would undo Stream's revocation within a second.
-    """
-    chat.make()
-    chat.sign_in("revoked")
-    chat.connect("revoked")
-    cut_off = int(time.time()) + 1
-    app.set_cut_off("revoked", cut_off)
-    stream.app.users["revoked"]["revoke_tokens_issued_before"] = stream.app.timestamp(cut_off)
-    with pytest.raises(SdkError, match="signed in before a revocation"):
-        chat.query_users()
-    assert chat.driver.call("seen")["signedOut"] == ["sign_in_required"]
-
-
-def test_revoked_user_connects_after_a_new_sign_in(
-    chat: ChatClient, stream: StreamDouble, app: ChatApp
-) -> None:
-    """The new token is not backdated before the cut-off, so Stream accepts it."""
-    cut_off = int(time.time()) + 1
-    app.set_cut_off("returning", cut_off)
-    stream.app.users["returning"] = {
-        "id": "returning",
-        "revoke_tokens_issued_before": stream.app.timestamp(cut_off),
-    }
-    while time.time() < cut_off + 2:
-        time.sleep(0.05)
-    chat.make()
-    chat.sign_in("returning")
-    assert chat.connect("returning")["id"] == "returning"
-
-
-def test_suspended_user_is_signed_out_once(
-    chat: ChatClient, stream: StreamDouble, app: ChatApp
-) -> None:
-    """`onSignedOut` gets the reason, and the provider makes no further requests."""
-    chat.make()
-    chat.sign_in("suspended")
-    chat.connect("suspended")
-    app.set_suspended("suspended")
-    stream.fail_with(40, "GET /users")
-    for _ in range(2):
-        with pytest.raises(SdkError, match="suspended"):
-            chat.query_users()
-    assert chat.driver.call("seen")["signedOut"] == ["user_suspended"]
-    assert chat.token_calls == 2
