@@ -22,6 +22,7 @@ from tokensvc.http.app import HttpConfig, make_app
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
 from tokensvc.ops.contract import contract
+from tokensvc.telemetry import redaction
 
 TEMPLATES = sorted(contract()["paths"])
 STRANGE = ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "GE"]
@@ -193,11 +194,13 @@ def test_refusal_is_logged_with_code_and_reason(log: Log, probe: Probe) -> None:
 
 @pytest.mark.sec(58)
 def test_unknown_path_is_logged_shortened_in_one_line(log: Log, probe: Probe) -> None:
-    app = probe.app()
-    Client(app).get("/%0a%1b[31mforged" + "x" * 500, valid=False)
+    secret = "planted-s3cret-" * 10
+    redaction.register_secrets([secret])
+    Client(probe.app()).get("/%0a%1b[31mforged" + "x" * 150 + secret + "x" * 2000, valid=False)
     (line,) = log.lines
     assert line["route"] == "unmatched"
-    assert line["path"] == ("/\n\x1b[31mforged" + "x" * 500)[:200]
+    assert line["path"].startswith("/\n\x1b[31mforged" + "x" * 150 + "[redacted]xxx")
+    assert len(line["path"]) < 1100
     assert log.text.count("\n") == 1
     assert "\x1b" not in log.text
 

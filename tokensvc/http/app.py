@@ -40,7 +40,6 @@ METRICS_PORT_PATHS = PROBES | {"/metrics"}
 _UNMATCHED = "unmatched"
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_MAX_LOGGED_PATH = 200
 _FORWARDED_FOR_HINT = (
     "if this is your proxy, add its network to proxies.trusted; otherwise all its clients share "
     "one limit of failures, and one of them can lock out the others"
@@ -231,7 +230,7 @@ class ServiceApp(Flask):
         if "code" in notes:
             metrics.count_refusal(notes["code"])
         if request.route is None:
-            notes["path"] = environ["PATH_INFO"][:_MAX_LOGGED_PATH]
+            notes["path"] = environ["PATH_INFO"]
         log = self._log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else self._log.info
         if request.error is not None:
             notes["exc_info"] = request.error

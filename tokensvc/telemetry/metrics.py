@@ -36,7 +36,7 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     "tokensvc_request_seconds",
-    "Time from the first byte of a request's head to its response.",
+    "Time from the start of a request in a thread to its response.",
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
