@@ -155,9 +155,9 @@ SLOW = {
 @contextlib.contextmanager
 def service_with_deadlines(folder: Path, seconds: float) -> Iterator[Service]:
     (folder / "sitecustomize.py").write_text(
-        "from tokensvc.server import connection\n"
-        f"connection.HEAD_SECONDS = connection.BODY_SECONDS = {seconds}\n"
-        f"connection.SEND_SECONDS = connection.LINGER_SECONDS = {seconds}\n"
+        "from tokensvc.server import connections\n"
+        f"connections.HEAD_SECONDS = connections.BODY_SECONDS = {seconds}\n"
+        f"connections.SEND_SECONDS = connections.LINGER_SECONDS = {seconds}\n"
     )
     with running_service(folder, PYTHONPATH=f"{folder}:{ROOT}") as running:
         yield running

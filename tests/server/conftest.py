@@ -16,10 +16,10 @@ from testing.response import Response
 from tokensvc.core import blocking
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
-from tokensvc.server.call import Call
 from tokensvc.server.connection import Connection
 from tokensvc.server.lead import PATIENCE, Lead, Member, Role
 from tokensvc.server.loop import Loop
+from tokensvc.server.responder import Responder
 
 MAX_CONNECTIONS = 100
 
@@ -110,10 +110,12 @@ def running_loop(threads: int = 2) -> Iterator[Server]:
         listener.setblocking(False)
         wake = threading.Event()
         lead: Lead[Connection] = Lead(wake.set)
-        call = Call(gate, gunicorn_settings(), Problems("https://a.example"), system_clock)
+        responder = Responder(
+            gate, gunicorn_settings(), Problems("https://a.example"), system_clock
+        )
         loop = Loop(
             [listener],
-            call,
+            responder,
             lead,
             max_connections=MAX_CONNECTIONS,
             keepalive=75,

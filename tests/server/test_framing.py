@@ -118,14 +118,17 @@ IN_CHUNKS = head(b"Transfer-Encoding: chunked")
     [
         (b"G" * MAX_HEAD, Progress.LINE_TOO_LONG),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * MAX_HEAD, Progress.HEAD_TOO_LONG),
-        (head(b"Content-Length: %d" % (MAX_BODY + 1)), Progress.PART),
+        (head(b"Content-Length: %d" % (MAX_BODY + 1)), Progress.REFUSED),
         (IN_CHUNKS + b"FFFFFFFF\r\n" + b"a" * MAX_BODY, Progress.MORE),
-        (IN_CHUNKS + b"FFFFFFFF\r\n" + b"a" * (MAX_BODY + 1), Progress.PART),
-        (IN_CHUNKS + b"1;" + b"a" * (MAX_CHUNKED - 1), Progress.PART),
-        (IN_CHUNKS + b"1;a=bcd\r\na\r\n" * (MAX_CHUNKED // 12) + b"0\r\n\r\n", Progress.PART),
-        (IN_CHUNKS + b"0\r\nX: " + b"a" * MAX_CHUNKED, Progress.PART),
-        (head(b"Content-Length: 3", b"Transfer-Encoding: chunked"), Progress.PART),
-        (head(b"Content-Length: 3", b"Content-Length: 3"), Progress.PART),
+        (IN_CHUNKS + b"FFFFFFFF\r\n" + b"a" * (MAX_BODY + 1), Progress.REFUSED),
+        (IN_CHUNKS + b"1;" + b"a" * (MAX_CHUNKED - 1), Progress.REFUSED),
+        (
+            IN_CHUNKS + b"1;a=bcd\r\na\r\n" * (MAX_CHUNKED // 12) + b"0\r\n\r\n",
+            Progress.REFUSED,
+        ),
+        (IN_CHUNKS + b"0\r\nX: " + b"a" * MAX_CHUNKED, Progress.REFUSED),
+        (head(b"Content-Length: 3", b"Transfer-Encoding: chunked"), Progress.REFUSED),
+        (head(b"Content-Length: 3", b"Content-Length: 3"), Progress.REFUSED),
     ],
 )
 def test_requests_that_are_too_large_or_ambiguous_end_the_measure(

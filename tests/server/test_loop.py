@@ -9,7 +9,7 @@ import pytest
 
 from testing import raw
 from tests.server.conftest import MAX_CONNECTIONS, Server, get, receive, running_loop, wait_until
-from tokensvc.server import connection, loop
+from tokensvc.server import connection, connections
 
 POST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 
@@ -28,7 +28,7 @@ def test_slowest_readers_are_dropped_over_the_limit(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that has read for longest ends; later ones get their responses."""
-    monkeypatch.setattr(loop, "MAX_UNSENT", 12_000_000)
+    monkeypatch.setattr(connections, "MAX_UNSENT", 12_000_000)
     with contextlib.ExitStack() as stack:
         socks = []
         for _ in range(6):  # 8 MB each, of which the kernel takes less than 5
@@ -74,7 +74,7 @@ def test_health_responds_while_every_thread_waits(server: Server) -> None:
 
 @pytest.mark.sec(65)
 def test_request_without_a_thread_gets_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "QUEUE_SECONDS", 0.2)
     with running_loop() as server, contextlib.ExitStack() as stack:
         for sock in server.occupy(2):
             stack.enter_context(sock)
@@ -90,13 +90,13 @@ def test_request_that_ends_at_its_queue_deadline_keeps_its_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A thread may finish it between the look at the deadlines and their effect."""
-    monkeypatch.setattr(connection, "QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "QUEUE_SECONDS", 0.2)
     with running_loop() as server:
         end_wait = server.loop._end_wait
 
         def end_late(late: connection.Connection, *rest: object) -> None:
             server.gate.is_open.set()
-            wait_until(lambda: late in server.loop._idle)
+            wait_until(lambda: late in server.loop._connections.idle)
             end_wait(late, *rest)
 
         monkeypatch.setattr(server.loop, "_end_wait", end_late)
@@ -159,7 +159,7 @@ def test_new_connection_closes_the_one_that_sends_its_request_for_longest(server
         socks = [
             stack.enter_context(server.connect(POST + b"X-Slow: ")) for _ in range(MAX_CONNECTIONS)
         ]
-        wait_until(lambda: len(server.loop._heads) == MAX_CONNECTIONS)
+        wait_until(lambda: len(server.loop._connections.heads) == MAX_CONNECTIONS)
         assert receive(stack.enter_context(server.connect(get(b"/healthz")))).status == 200
         with contextlib.suppress(ConnectionResetError):
             assert socks[0].recv(1) == b""

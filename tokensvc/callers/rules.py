@@ -1,4 +1,4 @@
-"""Refusals by the standing, the same on every route, in the contract's order. Pure."""
+"""Refusals because of the standing, the same on every route. Pure."""
 
 from tokensvc.core.callers import Caller, ServiceCaller
 from tokensvc.core.errors import Code, Refusal

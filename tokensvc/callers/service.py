@@ -36,8 +36,8 @@ class Callers:
         """
         Verify a credential, unless its address has too many failures.
 
-        An expired credential is genuine and does not count as a failure: on a Monday, many users
-        of one office send expired tokens from one address.
+        An expired credential does not count as a failure: it was valid once, and many users behind
+        one address can send expired tokens at the same time.
 
         Raises:
             Refusal: `rate_limited`, `credentials_invalid`, `credentials_expired`,

@@ -19,10 +19,10 @@ def stream_keys() -> None:
     """
     List, add, activate and retire the keys that sign tokens.
 
-    To change keys without a gap: add the new key, release clients that name it, activate it,
-    release the last clients, and retire the old key. These commands also work if the service cannot
+    To change the key: add the new key, publish clients that name it, activate it, wait until no
+    client uses the old key, and retire the old key. These commands also work if the service cannot
     start because of its Stream keys. If an encryption key is missing, `add` and `activate` stop
-    unless --without-lost-keys declares it lost.
+    unless you confirm with --without-lost-keys that it is lost.
     """
 
 
@@ -78,9 +78,9 @@ def add(
     A standby key signs for clients that name it. With --check Stream must accept the pair, and it
     must belong to the same Stream app as the other keys.
 
-    With --without-lost-keys a pair of the ring whose secret is unreadable gets its secret back and
-    keeps its state. Any other pair is added: activate it with the same option, then retire the
-    lost keys.
+    With --without-lost-keys, a pair that the key ring already has, but cannot decrypt, gets its
+    secret again and keeps its state. Any other pair is added: activate it with the same option,
+    then retire the lost keys.
     """
     secret = read_secret("Stream secret").encode("utf-8")
     restored = None

@@ -55,7 +55,11 @@ class Issuer:
             StartupError: Its key file is unusable.
         """
         file = settings.public_keys_file
-        keys = _published_keys(settings, access) if file is None else _keys_of(file, settings.name)
+        keys = (
+            _published_keys(settings, access)
+            if file is None
+            else _keys_in_file(file, settings.name)
+        )
         return cls(settings, alphabet, keys)
 
     def authenticate(self, unverified: UnverifiedToken, now: float) -> UserCaller:
@@ -90,8 +94,8 @@ class Issuer:
         try:
             return verify_signature(unverified, keys)
         except Refusal:
-            # Without a `kid` in the token or in the key, the match was a guess: after a rotation
-            # the right key is still missing, and no unknown `kid` shows it.
+            # If the token or a key has no `kid`, the keys above were a guess. After a rotation the
+            # right key may be missing, and no unknown `kid` shows that: fetch again.
             guessed = any(unverified.kid is None or key.kid is None for key in keys)
             if expired or not guessed:
                 raise
@@ -99,7 +103,7 @@ class Issuer:
         return verify_signature(unverified, newer)
 
 
-def _keys_of(file: Path, name: str) -> Keys:
+def _keys_in_file(file: Path, name: str) -> Keys:
     try:
         return StaticKeys(parse_pem_file(file.read_text("ascii")))
     except (OSError, UnicodeDecodeError) as error:

@@ -1,5 +1,5 @@
 """
-Verification keys: a published set, or a file, becomes keys by ID and algorithm.
+The keys that verify tokens: parsed from a published set or a file, found by ID and algorithm.
 
 Owns which keys may be used (RFC 7517, RFC 8725 section 3.5): public, asymmetric, for signatures,
 strong enough, and each only with the algorithms of its type. Other keys are ignored, so that one
@@ -91,6 +91,7 @@ class KeySet:
     def __init__(self, keys: Iterable[VerificationKey], ignored: Iterable[str] = ()) -> None:
         self.size = 0
         self.ignored = tuple(ignored)
+        # A token without `kid` is looked up with the ID None: such a list has all keys.
         self._by_kid: dict[tuple[str | None, str], tuple[VerificationKey, ...]] = {}
         self._without_kid: dict[str, tuple[VerificationKey, ...]] = {}
         for key in keys:

@@ -63,7 +63,7 @@ def parse(unverified_token: str) -> UnverifiedToken:
     Parse a token.
 
     Raises:
-        Refusal: `credentials_invalid`, with the first fault.
+        Refusal: `credentials_invalid`, for the first error.
     """
     if len(unverified_token) > MAX_TOKEN_LENGTH:
         raise _invalid(f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "too long")

@@ -1,7 +1,7 @@
 """
-One client connection, and the tables of connections that wait for the same thing.
+One client connection, and the list of connections that wait for the same thing.
 
-No method waits: what the socket does not take or does not have stays for a later call.
+No method blocks. It sends or receives as much as the socket allows; a later call continues.
 """
 
 import contextlib
@@ -12,23 +12,12 @@ from typing import Any
 
 from tokensvc.server.framing import Framing, Progress
 
-HEAD_SECONDS = 10.0
-"""For the head of a request, from its first byte."""
-BODY_SECONDS = 10.0
-"""For the body, from the end of the head."""
-QUEUE_SECONDS = 3.0
-"""For a whole request to get a thread."""
-SEND_SECONDS = 10.0
-"""For what the socket did not take of a response immediately."""
-LINGER_SECONDS = 2.0
-"""For a client to close its end after ours."""
-
 _RECEIVE = 16 * 1024
 _DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Table(dict["Connection", float]):
+class WaitList(dict["Connection", float]):
     """
     Connections that wait for the same thing, each with its deadline, the earliest first.
 
@@ -72,7 +61,7 @@ class Connection:
         has_ended: Whether the client sends nothing more.
         is_overdue: Whether the time for the body has passed.
         events: Mask that epoll watches; 0 if the socket is not registered.
-        table: What the connection waits for.
+        wait_list: List of connections that wait for the same thing.
     """
 
     __slots__ = (
@@ -87,11 +76,11 @@ class Connection:
         "request",
         "server",
         "sock",
-        "table",
         "unsent",
+        "wait_list",
     )
 
-    def __init__(self, sock: socket.socket, client: Any, server: Any, table: Table) -> None:
+    def __init__(self, sock: socket.socket, client: Any, server: Any, wait_list: WaitList) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.fd = sock.fileno()
@@ -105,7 +94,7 @@ class Connection:
         self.has_ended = False
         self.is_overdue = False
         self.events = 0
-        self.table = table
+        self.wait_list = wait_list
 
     def receive(self) -> None:
         """
@@ -124,7 +113,7 @@ class Connection:
         return self.framing.measure(self.received)
 
     def take(self, *, whole: bool) -> None:
-        """Make `request` of the measured bytes, or of all bytes if the request is not whole."""
+        """Move the measured bytes to `request`, or all bytes if the request is not whole."""
         length = self.framing.length if whole else len(self.received)
         self.request = (bytes(self.received[:length]), whole)
         del self.received[:length]
@@ -143,7 +132,7 @@ class Connection:
         return not self.unsent
 
     def discard(self) -> bool:
-        """Read what the client still sends, and return whether it has closed its end."""
+        """Read what the client still sends, and return whether it has closed its side."""
         try:
             return not self.sock.recv(_DISCARD)
         except BlockingIOError:
@@ -152,7 +141,7 @@ class Connection:
             return True
 
     def end_sending(self) -> bool:
-        """Close our end, and return whether the client's end is still open."""
+        """Close the sending side, and return whether the client's side is still open."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:

@@ -1,8 +1,8 @@
 """
 How many bytes of a stream belong to one request (RFC 9112 sections 6 and 7).
 
-It measures and never judges: what is malformed goes to gunicorn's parser, which refuses it. A
-request that is measured as whole is a request only if the parser consumes exactly these bytes.
+It only measures. gunicorn's parser refuses malformed requests, and requests of which it does not
+consume exactly the measured bytes.
 """
 
 import re
@@ -31,7 +31,7 @@ class Progress(Enum):
         MORE: A part of a request; the rest has not arrived.
         CONTINUE: As `MORE`, and the client sends the body only after `100 Continue`.
         WHOLE: `Framing.length` bytes are one request.
-        PART: Enough to refuse the request, whose end is unknown or too far away.
+        REFUSED: A request that must be refused: its end is unknown or too far away.
         LINE_TOO_LONG: The request line does not end within `MAX_HEAD`.
         HEAD_TOO_LONG: The header section does not end within `MAX_HEAD`.
     """
@@ -39,7 +39,7 @@ class Progress(Enum):
     MORE = auto()
     CONTINUE = auto()
     WHOLE = auto()
-    PART = auto()
+    REFUSED = auto()
     LINE_TOO_LONG = auto()
     HEAD_TOO_LONG = auto()
 
@@ -100,7 +100,7 @@ class Framing:
         self.head_length = self._at = self._searched = end + len(_SECTION_END)
         head = bytes(data[: end + len(_LINE_END)]).lower()
         if not self._read_fields(head):
-            return Progress.PART
+            return Progress.REFUSED
         progress = self.measure(data)
         if progress is Progress.MORE and _EXPECT in head and not _is_http_1_0(head):
             self.is_streamed = True
@@ -132,12 +132,12 @@ class Framing:
                     return self._wait(data)
                 size = _CHUNK_SIZE.fullmatch(data, self._at, end)
                 if size is None:
-                    return Progress.PART
+                    return Progress.REFUSED
                 self._chunk = int(size[1], 16)
                 self._at = self._searched = end + len(_LINE_END)
                 self._is_last_chunk = self._chunk == 0
             elif not self._end_chunk(data, self._chunk):
-                return Progress.PART if self._is_refused(data, self._chunk) else self._wait(data)
+                return Progress.REFUSED if self._is_refused(data, self._chunk) else self._wait(data)
         return self._measure_trailer(data)
 
     def _end_chunk(self, data: bytearray, size: int) -> bool:
@@ -164,13 +164,13 @@ class Framing:
 
     def _end(self, length: int) -> Progress:
         if length - self.head_length > MAX_CHUNKED:
-            return Progress.PART
+            return Progress.REFUSED
         self.length = length
         return Progress.WHOLE
 
     def _wait(self, data: bytearray) -> Progress:
         self._searched = len(data)
-        return Progress.MORE if len(data) - self.head_length <= MAX_CHUNKED else Progress.PART
+        return Progress.MORE if len(data) - self.head_length <= MAX_CHUNKED else Progress.REFUSED
 
 
 def _is_http_1_0(head: bytes) -> bool:

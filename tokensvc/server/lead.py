@@ -1,9 +1,10 @@
 """
-Which thread reads from the clients: one leads, and passes the lead on before it waits.
+Which thread polls the connections: the Leader/Followers pattern.
 
-The leader polls, reads, and itself runs the request that it has read: no other thread has to wake
-up for it. Before a wait (`give_up`), or after `PATIENCE` (`watch`), an idle thread becomes the
-leader. The last free thread runs no request, so that there is always a leader; it queues them.
+One thread, the leader, polls and reads. It also runs the request that it has read, because waking
+another thread takes longer. If the request must wait (`give_up`), or runs for longer than
+`PATIENCE` (`watch`), an idle thread becomes the leader. If no thread is idle, the leader queues
+requests instead of running them, so that there is always a leader.
 """
 
 import threading
@@ -54,10 +55,10 @@ class Member(Generic[Job]):
 
 class Lead(Generic[Job]):
     """
-    The lead, the idle threads and the queue of jobs without a thread.
+    The leader, the idle threads and the queue of jobs without a thread.
 
     Args:
-        wake_watchdog: Is called when `watch` must be called again.
+        wake_watchdog: Function that makes the watchdog call `watch` again.
         clock: Seconds on a monotonic clock.
     """
 
@@ -75,7 +76,7 @@ class Lead(Generic[Job]):
         self._has_stopped = False
 
     def claim(self, member: Member[Job]) -> Role:
-        """Sleep until there is something to do, and return it: never `WAIT`."""
+        """Sleep until there is something to do, and return the role; never `WAIT`."""
         role = self.join(member)
         if role is not Role.WAIT:
             return role

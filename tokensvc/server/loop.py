@@ -1,13 +1,12 @@
 """
-The loop over all connections of a worker: accept, receive, run, send, and end what is overdue.
+The loop over all connections of a worker: accept, receive, run requests, end overdue waits.
 
-One thread at a time leads it (`tokensvc.server.lead`). A connection belongs to the leader, except
-while its request runs or is queued: then it belongs to the thread that runs it, which gives it back
-under the mutex. A connection that gets an event meanwhile is unregistered until then.
+One thread at a time leads it (`lead`). Only the leader uses a connection, with one exception: while
+its request runs, the thread that runs it does. Then events of the connection are ignored until it
+waits again. `connections` has what each one waits for; `sending` sends the responses.
 """
 
 import errno
-import math
 import os
 import re
 import select
@@ -19,19 +18,19 @@ from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 
-from tokensvc.server import connection as limits
-from tokensvc.server.call import Call, NoThread, RequestTimeout
-from tokensvc.server.connection import Connection, Table
+from tokensvc.server.connection import Connection, WaitList
+from tokensvc.server.connections import Connections
 from tokensvc.server.framing import MAX_HEAD, Progress
 from tokensvc.server.lead import Lead, Member
+from tokensvc.server.refusals import NoThread, RequestTimeout
+from tokensvc.server.responder import Responder
+from tokensvc.server.sending import ResponseSender
 
-MAX_UNSENT = 16 * 1024 * 1024
-"""Bytes of responses that clients have not read, in one worker."""
 STOP_SECONDS = 2.0
-"""For clients to send another request on a kept-alive connection to a worker that stops."""
+"""Time for a client to send another request to a worker that stops, on an open connection."""
 
 _LONGEST_POLL = 1.0
-_LONGEST_POLL_OF_STOP = 0.1
+_LONGEST_POLL_WHILE_STOPPING = 0.1
 _PROBE = re.compile(rb"(?:\r\n)?(?:GET|HEAD) /(?:healthz|readyz) ")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_LONG = {
@@ -46,20 +45,20 @@ class Loop:
 
     Args:
         listeners: Non-blocking sockets that listen.
-        call: Makes responses.
-        lead: Says whether the leader may run a request.
+        responder: Makes responses.
+        lead: Decides which thread leads, and which one runs a request.
         max_connections: Number of connections that are kept open.
         keepalive: Seconds for which a connection may be idle.
         count: Is called for each request before it runs.
 
     Attributes:
-        steps: Number of rounds so far: it grows while there is a leader that moves.
+        steps: Number of polls so far. It stops growing if the leader hangs.
     """
 
     def __init__(
         self,
         listeners: Sequence[Any],
-        call: Call,
+        responder: Responder,
         lead: Lead[Connection],
         *,
         max_connections: int,
@@ -67,31 +66,18 @@ class Loop:
         count: Callable[[], None],
     ) -> None:
         self.steps = 0
-        self._call = call
+        self._responder = responder
         self._lead = lead
-        self._max_connections = max_connections
         self._count = count
         self._mutex = threading.Lock()
-        self._connections: dict[int, Connection] = {}
         self._ready: deque[Connection] = deque()  # have bytes of another request, or are overdue
-        self._unsent = 0
-        self._idle = Table(keepalive)
-        self._heads = Table(limits.HEAD_SECONDS)
-        self._bodies = Table(limits.BODY_SECONDS)
-        self._busy = Table(limits.QUEUE_SECONDS)
-        self._sending = Table(limits.SEND_SECONDS)
-        self._lingering = Table(limits.LINGER_SECONDS)
-        self._tables = (
-            self._idle,
-            self._heads,
-            self._bodies,
-            self._busy,
-            self._sending,
-            self._lingering,
-        )
         self._is_stopping = False
-        self._last_call = float("inf")
+        self._stop_waiting_at = float("inf")
         self._epoll = select.epoll()
+        self._connections = Connections(
+            self._epoll, max_connections=max_connections, keepalive=keepalive
+        )
+        self._responses = ResponseSender(self._connections, self._mutex, self._advance_later)
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wakeup, select.EPOLLIN)
         self._listeners = {sock.fileno(): (sock, sock.getsockname()) for sock in listeners}
@@ -99,24 +85,28 @@ class Loop:
             self._epoll.register(fd, select.EPOLLIN)
 
     def lead(self, member: Member[Connection]) -> None:
-        """Lead until the lead has passed to another thread, or the last connection of a stop."""
+        """Lead until another thread has the lead, or the stop has ended the last connection."""
         while self._step(member):
             pass
 
     def run(self, connection: Connection) -> None:
         """Run the request of a connection, in any thread."""
         request, whole = connection.request
-        data, keep = self._call.respond(
+        response = self._responder.respond(
             request,
             connection.client,
             connection.server,
             whole=whole,
             keep=not self._is_stopping,
         )
-        self._respond(connection, data, keep=keep)
+        self._responses.send(connection, response)
 
     def stop(self) -> None:
-        """Accept nothing more, finish what was received, then end `lead`; from any thread."""
+        """
+        Stop accepting, finish the received requests, then let `lead` return.
+
+        Any thread may call this.
+        """
         self._is_stopping = True
         self._wake()
 
@@ -124,7 +114,7 @@ class Loop:
         os.eventfd_write(self._wakeup, 1)
 
     def _step(self, member: Member[Connection]) -> bool:
-        """Do what is due and what can be done; False if the lead is lost or all is done."""
+        """Poll once and handle what is ready; False if the thread has lost the lead or can stop."""
         self.steps += 1
         patience = self._expire()
         for fd, _ in self._epoll.poll(0 if self._ready else patience):
@@ -150,27 +140,15 @@ class Loop:
         except OSError as error:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 with self._mutex:
-                    self._make_room()
+                    self._connections.close_one()
             return False
         with self._mutex:
-            if len(self._connections) >= self._max_connections and not self._make_room():
+            if self._connections.has_room():
+                idle = self._connections.idle
+                self._connections.add(Connection(sock, client, server, idle))
+            else:
                 sock.close()
-                return True
-            connection = Connection(sock, client, server, self._idle)
-            self._connections[connection.fd] = connection
-            self._enter(connection, self._idle)
-            self._watch(connection, select.EPOLLIN)
         return True
-
-    def _make_room(self) -> bool:
-        """Close the connection that is of least use; False if each has a request that runs."""
-        receiving = min(self._heads, self._bodies, key=Table.deadline)
-        for table in (self._lingering, self._idle, receiving, self._sending):
-            connection = table.first()
-            if connection is not None:
-                self._close(connection, abort=table is self._sending)
-                return True
-        return False
 
     # Receive
 
@@ -178,15 +156,14 @@ class Loop:
         with self._mutex:
             if self._connections.get(connection.fd) is not connection:
                 return True  # another thread has just closed it
-            if connection.table is self._busy:
-                self._epoll.unregister(connection.fd)
-                connection.events = 0
+            if connection.wait_list is self._connections.busy:
+                self._connections.stop_polling(connection)
                 return True
-            if connection.table is self._sending:
-                self._continue_sending(connection)
+            if connection.wait_list is self._connections.sending:
+                self._responses.resume(connection)
                 return True
         try:
-            if connection.table is self._lingering:
+            if connection.wait_list is self._connections.lingering:
                 if connection.discard():
                     self._close_locked(connection)
             else:
@@ -197,13 +174,13 @@ class Loop:
         return True
 
     def _advance(self, connection: Connection, member: Member[Connection]) -> bool:
-        """Go on with what a connection has received; False if the lead is lost."""
+        """Handle what a connection has received; False if the thread has lost the lead."""
         if not connection.received:
             with self._mutex:
                 if connection.has_ended:
-                    self._close(connection)
+                    self._connections.close(connection)
                 else:
-                    self._await(connection, self._idle)
+                    self._connections.wait(connection, self._connections.idle)
             return True
         progress = connection.measure()
         if progress is Progress.CONTINUE and not connection.has_ended:
@@ -211,11 +188,12 @@ class Loop:
         elif progress in (Progress.MORE, Progress.CONTINUE):
             if connection.has_ended or connection.is_overdue:
                 return self._start(connection, member, whole=False)
-            is_body = connection.framing.head_length
+            has_head = connection.framing.head_length > 0
+            receiving = self._connections.bodies if has_head else self._connections.heads
             with self._mutex:
-                self._await(connection, self._bodies if is_body else self._heads)
+                self._connections.wait(connection, receiving)
         elif progress in _TOO_LONG:
-            self._respond(connection, *self._call.refuse(_TOO_LONG[progress], connection.client))
+            self._refuse(connection, _TOO_LONG[progress])
         else:
             return self._start(connection, member, whole=progress is Progress.WHOLE)
         return True
@@ -223,167 +201,88 @@ class Loop:
     def _invite_body(self, connection: Connection) -> None:
         """Send `100 Continue`, unless the head alone will be refused."""
         head = bytes(connection.received[: connection.framing.head_length])
-        refusal = self._call.refuse_head(head, connection.client)
+        refusal = self._responder.refuse_head(head, connection.client)
         if refusal is not None:
-            self._respond(connection, *refusal)
-            return
-        connection.unsent = _CONTINUE
-        try:
-            is_sent = connection.send()
-        except OSError:
-            is_sent = False
-        with self._mutex:
-            if is_sent:
-                self._await(connection, self._bodies)
-            else:
-                self._close(connection)
+            self._responses.send(connection, refusal)
+        else:
+            self._responses.send_interim(connection, _CONTINUE)
 
-    # Run and send
+    # Run
 
     def _start(self, connection: Connection, member: Member[Connection], *, whole: bool) -> bool:
-        """Run a request or queue it; False if the lead is lost meanwhile."""
+        """Run a request or queue it; False if the thread has lost the lead meanwhile."""
         connection.take(whole=whole)
         self._count()
         with self._mutex:
-            self._enter(connection, self._busy)
+            self._connections.move(connection, self._connections.busy)
         if self._lead.begin(connection):
             self.run(connection)
             return self._lead.end(member)
         if _PROBE.match(connection.request[0]) and self._lead.withdraw(connection):
-            # From memory: `may_block` returns False in this thread.
+            # No other thread can lead: a probe runs here and, since `may_block` returns False,
+            # responds from memory.
             self.run(connection)
         return True
 
-    def _respond(self, connection: Connection, data: bytes, keep: bool) -> None:
-        connection.keep = keep
-        connection.unsent = data
-        try:
-            is_sent = connection.send()
-        except OSError:
-            self._close_locked(connection)
-            return
-        with self._mutex:
-            if is_sent:
-                self._end_response(connection)
-                return
-            self._unsent += len(connection.unsent)
-            self._await(connection, self._sending, select.EPOLLOUT)
-            while self._unsent > MAX_UNSENT and (slowest := self._sending.first()):
-                self._close(slowest, abort=True)
+    def _refuse(self, connection: Connection, error: Exception) -> None:
+        self._responses.send(connection, self._responder.refuse(error, connection.client))
 
-    def _continue_sending(self, connection: Connection) -> None:
-        """Send more; with the mutex, because any thread may drop the slowest reader."""
-        before = len(connection.unsent)
-        try:
-            is_sent = connection.send()
-        except OSError:
-            self._close(connection)
-            return
-        self._unsent -= before - len(connection.unsent)
-        if is_sent:
-            self._end_response(connection)
-
-    def _end_response(self, connection: Connection) -> None:
-        """Go on after a response that was sent; with the mutex."""
-        if not connection.keep:
-            if connection.end_sending():
-                self._await(connection, self._lingering)
-            else:
-                self._close(connection)
-        elif connection.received or connection.has_ended:
-            self._enter(connection, self._busy)
-            self._ready.append(connection)
-            self._wake()
-        else:
-            self._await(connection, self._idle)
-
-    # What a connection waits for; each with the mutex
-
-    def _enter(self, connection: Connection, table: Table) -> None:
-        connection.table.pop(connection, None)
-        connection.table = table
-        table[connection] = time.monotonic() + table.seconds
-
-    def _await(self, connection: Connection, table: Table, events: int = select.EPOLLIN) -> None:
-        if connection.table is not table or connection not in table:
-            self._enter(connection, table)
-        self._watch(connection, events)
-
-    def _watch(self, connection: Connection, events: int) -> None:
-        if connection.events == events:
-            return
-        if connection.events:
-            self._epoll.modify(connection.fd, events)
-        else:
-            self._epoll.register(connection.fd, events)
-        connection.events = events
-
-    def _close(self, connection: Connection, *, abort: bool = False) -> None:
-        if connection.table is self._sending:
-            self._unsent -= len(connection.unsent)
-        connection.table.pop(connection, None)
-        del self._connections[connection.fd]
-        connection.close(abort=abort)
+    def _advance_later(self, connection: Connection) -> None:
+        """Let the leader handle what the connection has received; the mutex must be held."""
+        self._connections.move(connection, self._connections.busy)
+        self._ready.append(connection)
+        self._wake()
 
     def _close_locked(self, connection: Connection) -> None:
         with self._mutex:
-            self._close(connection)
+            self._connections.close(connection)
 
     # Deadlines and stop
 
     def _expire(self) -> float:
         """End what is overdue, and return the seconds until something may be."""
         now = time.monotonic()
-        due: list[tuple[Connection, Table]] = []
+        due: list[tuple[Connection, WaitList]] = []
         with self._mutex:
-            earliest = min(table.deadline() for table in self._tables)
-            if earliest <= now:
-                due = [(late, table) for table in self._tables for late in table.take_due(now)]
-                earliest = min(table.deadline() for table in self._tables)
-        for connection, table in due:
-            self._end_wait(connection, table)
-        longest = _LONGEST_POLL_OF_STOP if self._is_stopping else _LONGEST_POLL
+            if self._connections.deadline() <= now:
+                due = self._connections.take_due(now)
+            earliest = self._connections.deadline()
+        for connection, waited_in in due:
+            self._end_wait(connection, waited_in)
+        longest = _LONGEST_POLL_WHILE_STOPPING if self._is_stopping else _LONGEST_POLL
         return min(max(earliest - now, 0.0), longest)
 
-    def _end_wait(self, connection: Connection, table: Table) -> None:
-        """End a wait whose time is over; the connection has been removed from its table."""
-        if table is self._busy:  # its thread may have finished meanwhile
+    def _end_wait(self, connection: Connection, waited_in: WaitList) -> None:
+        """End a wait whose time is over; the connection was removed from the list."""
+        if waited_in is self._connections.busy:  # its thread may have finished meanwhile
             if self._lead.withdraw(connection):
-                self._respond(connection, *self._call.refuse(NoThread(), connection.client))
-        elif table is self._bodies and connection.framing.is_streamed:
+                self._refuse(connection, NoThread())
+        elif waited_in is self._connections.bodies and connection.framing.is_streamed:
             connection.is_overdue = True  # the parser refuses what has arrived of it
             with self._mutex:
-                self._enter(connection, self._busy)
-            self._ready.append(connection)
-        elif table is self._heads or table is self._bodies:
-            self._respond(connection, *self._call.refuse(RequestTimeout(), connection.client))
+                self._advance_later(connection)
+        elif waited_in is self._connections.heads or waited_in is self._connections.bodies:
+            self._refuse(connection, RequestTimeout())
         else:
             with self._mutex:
-                self._close(connection, abort=table is self._sending)
+                self._connections.close(connection, abort=waited_in is self._connections.sending)
 
     def _continue_stop(self) -> bool:
         """Return whether a connection is still open in a worker that stops."""
         now = time.monotonic()
         if self._listeners:
-            self._last_call = now + STOP_SECONDS
+            self._stop_waiting_at = now + STOP_SECONDS
             for fd, (listener, server) in self._listeners.items():
                 self._epoll.unregister(fd)
                 while self._accept(listener, server):
                     pass
                 listener.close()
             self._listeners = {}
-        elif now >= self._last_call:
+        elif now >= self._stop_waiting_at:
             with self._mutex:
-                # A late response may have said keep-alive: its client gets its time too.
-                idle_for_long = now + self._idle.seconds - STOP_SECONDS
-                ends = (
-                    (self._idle, idle_for_long),
-                    (self._heads, math.inf),
-                    (self._bodies, math.inf),
-                )
-                waiting = [(late, table) for table, end in ends for late in table.take_due(end)]
-            for connection, table in waiting:
-                self._end_wait(connection, table)
+                waiting = self._connections.take_incomplete()
+            for connection, waited_in in waiting:
+                self._end_wait(connection, waited_in)
         if self._connections:
             return True
         self._lead.stop()

@@ -1,8 +1,8 @@
 """
 The gunicorn worker: threads around one loop, signals, heartbeat and stop.
 
-The main thread serves no client: it handles signals, tells the master that the lead moves, and is
-the watchdog of the lead.
+The main thread serves no client. It handles signals, reports to the master that the loop makes
+progress, and passes the lead on if a request runs for too long.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from gunicorn.workers.base import Worker
 from tokensvc.core import blocking
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
-from tokensvc.server.call import Call
 from tokensvc.server.connection import Connection
 from tokensvc.server.lead import Lead, Member, Role
 from tokensvc.server.loop import Loop
+from tokensvc.server.responder import Responder
 
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
@@ -48,13 +48,13 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
     def run(self) -> None:
         """Serve until the master stops this worker."""
         problems = getattr(self.wsgi, "problems", None) or Problems("")
-        call = Call(self.wsgi, self.cfg, problems, system_clock)
+        responder = Responder(self.wsgi, self.cfg, problems, system_clock)
         self._has_failed = False
-        self._own = threading.local()
+        self._this_thread = threading.local()
         self._lead: Lead[Connection] = Lead(self._wake)
         self._loop = Loop(
             self.sockets,
-            call,
+            responder,
             self._lead,
             max_connections=_raise_file_limit(self.cfg.worker_connections),
             keepalive=self.cfg.keepalive,
@@ -73,7 +73,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
     def _supervise(self, threads: list[threading.Thread]) -> None:
         poller = select.poll()
         poller.register(self.PIPE[0], select.POLLIN)
-        steps, next_beat, stop_until = -1, 0.0, float("inf")
+        steps, next_beat, stop_deadline = -1, 0.0, float("inf")
         while any(thread.is_alive() for thread in threads) and not self._has_failed:
             now = time.monotonic()
             if now >= next_beat:
@@ -83,18 +83,18 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
                     self.notify()
                 if os.getppid() != self.ppid:
                     self.alive = False
-            if not self.alive and stop_until == float("inf"):
-                stop_until = now + self.cfg.graceful_timeout
+            if not self.alive and stop_deadline == float("inf"):
+                stop_deadline = now + self.cfg.graceful_timeout
                 self._loop.stop()
-            if now >= stop_until:
+            if now >= stop_deadline:
                 return
-            patience = self._lead.watch()
-            wait = _HEARTBEAT_SECONDS if patience is None else patience
+            next_watch = self._lead.watch()
+            wait = _HEARTBEAT_SECONDS if next_watch is None else next_watch
             if poller.poll(wait * _MILLISECONDS):
                 os.read(self.PIPE[0], 4096)
 
     def _serve(self) -> None:
-        member = self._own.member = Member[Connection]()
+        member = self._this_thread.member = Member[Connection]()
         try:
             while (role := self._lead.claim(member)) is not Role.STOP:
                 if role is Role.LEAD:
@@ -108,7 +108,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
         self._wake()
 
     def _may_block(self) -> bool:
-        member = getattr(self._own, "member", None)
+        member = getattr(self._this_thread, "member", None)
         return member is None or self._lead.give_up(member)
 
     def _count(self) -> None:

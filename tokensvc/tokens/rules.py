@@ -1,7 +1,7 @@
 """
 The decision: whether this caller gets a token, for which user, with which key and lifetime. Pure.
 
-The order of the refusals is the contract's.
+The order of the refusals is that of `openapi.yaml`.
 """
 
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ def authorize(
         jitter: Random number from 0 to 1.
 
     Raises:
-        Refusal: The first that applies, in the contract's order.
+        Refusal: The first that applies, in the order of `openapi.yaml`.
     """
     check_standing(caller, standing, request.auth_time)
     _check_request(request, user_id)

@@ -60,9 +60,9 @@ class TokenService:
             address: Client address, for the limit on failures.
 
         Raises:
-            Refusal: The first that applies, in the contract's order.
+            Refusal: The first that applies, in the order of `openapi.yaml`.
         """
-        # 1 parse: the route has, except for this member, which needs the clock.
+        # 1 parse: the route has parsed the request; only this check needs the clock.
         rules.check_auth_time(request, self._clock())
         # 2 authenticate, and count failures by address.
         caller = self._callers.authenticate(credential, address)
@@ -72,10 +72,10 @@ class TokenService:
 
     def mint_for(self, caller: Caller, request: TokenRequest) -> MintedToken:
         """
-        Mint a token for an authenticated caller.
+        Mint a token for an authenticated caller, without a limit: steps 4 to 7.
 
         Raises:
-            Refusal: The first that applies from the standing on.
+            Refusal: The first that applies, except those of steps 1 to 3.
         """
         user_id = rules.token_user_id(request, caller, self._alphabet)
         # 4 read the standing in one statement; load the key ring of exactly that version.

@@ -13,7 +13,7 @@ from testing.response import Response
 from tests.server.conftest import get, gunicorn_settings
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
-from tokensvc.server.call import Call
+from tokensvc.server.responder import Responder
 
 CLIENT, SERVER = ("192.0.2.1", 4000), ("127.0.0.1", 8000)
 
@@ -21,8 +21,8 @@ CLIENT, SERVER = ("192.0.2.1", 4000), ("127.0.0.1", 8000)
 def respond(
     app: Any, request: bytes = b"", *, whole: bool = True, keep: bool = True
 ) -> tuple[Response, bool]:
-    call = Call(app, gunicorn_settings(), Problems("https://a.example"), system_clock)
-    data, keep = call.respond(request or get(b"/"), CLIENT, SERVER, whole=whole, keep=keep)
+    responder = Responder(app, gunicorn_settings(), Problems("https://a.example"), system_clock)
+    data, keep = responder.respond(request or get(b"/"), CLIENT, SERVER, whole=whole, keep=keep)
     (response,) = parse(data)
     assert response.headers["Connection"] == ("keep-alive" if keep else "close")
     return response, keep
@@ -62,7 +62,7 @@ def test_environment_is_that_of_gunicorn(request_bytes: bytes) -> None:
     _, expected = create(request, NoSocket(), CLIENT, SERVER, settings)
     for of_its_own in ("wsgi.input", "wsgi.errors", "gunicorn.socket", "wsgi.early_hints"):
         expected.pop(of_its_own)
-    Call(app, settings, Problems(""), system_clock).respond(
+    Responder(app, settings, Problems(""), system_clock).respond(
         request_bytes, CLIENT, SERVER, whole=True, keep=True
     )
     assert {name: seen[name] for name in expected} == expected | {"wsgi.multithread": True}
@@ -90,14 +90,14 @@ def test_body_has_a_length_and_hop_by_hop_fields_are_left_out() -> None:
     [(b"HEAD", "200 OK", "5"), (b"GET", "204 No Content", None), (b"GET", "304 Not Modified", "5")],
 )
 def test_response_without_body(method: bytes, status: str, length: str | None) -> None:
-    call = Call(
+    responder = Responder(
         app_with(("Content-Length", "5"), status=status, body=[b"abcde"]),
         gunicorn_settings(),
         Problems(""),
         system_clock,
     )
     request = get(b"/").replace(b"GET", method)
-    data, keep = call.respond(request, CLIENT, SERVER, whole=True, keep=True)
+    data, keep = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
     head, _, body = data.partition(b"\r\n\r\n")
     assert (body, keep) == (b"", True)
     assert (f"Content-Length: {length}".encode() in head) is (length is not None)
@@ -150,10 +150,10 @@ def test_connection_is_kept_as_the_client_says(
     fields: tuple[bytes, ...], version: bytes, keep: bool
 ) -> None:
     request = get(b"/", *fields).replace(b"HTTP/1.1", b"HTTP/" + version)
-    call = Call(app_with(), gunicorn_settings(), Problems(""), system_clock)
-    data, kept = call.respond(request, CLIENT, SERVER, whole=True, keep=True)
+    responder = Responder(app_with(), gunicorn_settings(), Problems(""), system_clock)
+    data, kept = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
     assert (kept, data.startswith(b"HTTP/" + version)) == (keep, True)
-    assert call.respond(request, CLIENT, SERVER, whole=True, keep=False)[1] is False
+    assert responder.respond(request, CLIENT, SERVER, whole=True, keep=False)[1] is False
 
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"

@@ -1,0 +1,116 @@
+"""
+The bytes of one request become the WSGI environment, with gunicorn's parser.
+
+A request whose bytes the parser does not consume exactly as they were measured is refused.
+"""
+
+from collections.abc import MutableMapping
+from io import BytesIO
+from typing import Any, NoReturn, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.errors import ParseException
+from gunicorn.http.unreader import Unreader
+
+from tokensvc.http.body_reader import MAX_BODY
+
+Environ: TypeAlias = MutableMapping[str, Any]
+
+
+class FramingMismatch(ParseException):  # type: ignore[misc]  # gunicorn is untyped
+    """The parser did not consume the bytes that were measured."""
+
+
+class ParserSettings:
+    """gunicorn's settings as the parser reads them; each is looked up once."""
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._settings, name)
+        setattr(self, name, value)
+        return value
+
+
+class RequestBytes(Unreader):  # type: ignore[misc]  # gunicorn is untyped
+    """Exactly the bytes of one request."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.buf.write(data)
+
+    def chunk(self, size_hint: int | None = None) -> bytes:  # noqa: ARG002 - gunicorn's
+        """Return no more bytes."""
+        return b""
+
+
+class _BrokenBody:
+    """The input of a request whose body cannot be read: reading raises the parser's error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, *_: object) -> NoReturn:
+        raise self._error
+
+
+def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
+    """
+    Return the input of a request.
+
+    Raises:
+        FramingMismatch: The parser found another end of the request than was measured.
+    """
+    reader = message.body.reader
+    length = None if isinstance(reader, ChunkedReader) else reader.length
+    if length is not None and not whole:
+        if not length:
+            raise FramingMismatch
+        return message.body  # too long or cut off: the application refuses it
+    try:
+        body = reader.read(MAX_BODY + 1)
+    except (ParseException, OSError) as error:
+        return _BrokenBody(error)
+    if whole:
+        is_exact = not data.take_buffered() and length in (None, len(body))
+    else:
+        is_exact = len(body) > MAX_BODY
+    if not is_exact:
+        raise FramingMismatch
+    return BytesIO(body)
+
+
+def environ_of(base: Environ, message: Any, body: Any, client: Any, server: Any) -> Environ:
+    """
+    Return the WSGI environment of a request.
+
+    Args:
+        base: Members that are the same for all requests.
+        message: Parsed request of gunicorn.
+        body: Input of the request.
+        client: Address of the peer.
+        server: Address of the listener.
+    """
+    environ = {**base}
+    for name, value in message.headers:
+        key = "HTTP_" + name.replace("-", "_")
+        if key in {"HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"}:
+            key = key[5:]
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    is_internet = isinstance(client, tuple)
+    environ |= {
+        "wsgi.input": body,
+        "wsgi.url_scheme": message.scheme,
+        "REQUEST_METHOD": message.method,
+        "RAW_URI": message.uri,
+        "PATH_INFO": unquote_to_bytes(message.path).decode("latin-1"),
+        "QUERY_STRING": message.query,
+        "SERVER_PROTOCOL": "HTTP/{}.{}".format(*message.version),
+        "REMOTE_ADDR": client[0] if is_internet else "",
+        "REMOTE_PORT": str(client[1]) if is_internet else "",
+        "SERVER_NAME": server[0] if is_internet else "",
+        "SERVER_PORT": str(server[1]) if is_internet else "",
+    }
+    return environ
