@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from testing.service_clients import refusal_of
 from tokensvc.clients import rules
 from tokensvc.clients.rules import Rights
-from tokensvc.clients.scopes import SCOPES
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code
+from tokensvc.core.scopes import SCOPES
 
 any_rights = st.builds(Rights, st.frozensets(st.sampled_from(sorted(SCOPES))), st.booleans())
 

@@ -13,7 +13,7 @@ from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from testing.service_clients import basic, make_client
-from tokensvc.clients.scopes import SCOPES
+from tokensvc.core.scopes import SCOPES
 from tokensvc.database.engine import Database
 from tokensvc.ops.contract import contract_path
 

@@ -13,7 +13,7 @@ from flask import Blueprint
 
 from testing.http_client import Client
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http.respond import Response, json_response
 from tokensvc.ops import routes as ops_routes
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
@@ -64,7 +64,7 @@ class Probe:
         return self.view()
 
 
-def _me() -> Reply:
+def _me() -> Response:
     return json_response({"user_id": "john", "api_key": "k1", "issuer": "acme"})
 
 

@@ -7,23 +7,23 @@ import pytest
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code
-from tokensvc.http import exchange
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http import current_request
+from tokensvc.http.respond import Response, json_response
 
 
-def problem(**changes: Any) -> Reply:
+def problem(**changes: Any) -> Response:
     body = {
         "type": "https://tokens.example/docs#user_invalid",
         "title": "t",
         "status": 422,
         "detail": "d",
         "code": Code.USER_INVALID,
-        "request_id": exchange.current().request_id,
+        "request_id": current_request.get().request_id,
         **changes,
     }
-    reply = json_response(body, 422)
-    reply.headers[-2] = ("Content-Type", "application/problem+json")
-    return reply
+    response = json_response(body, 422)
+    response.headers[-2] = ("Content-Type", "application/problem+json")
+    return response
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ def problem(**changes: Any) -> Reply:
         (lambda: json_response(TOKEN, 201), "undeclared 201"),
         (lambda: json_response(TOKEN, 404), "undeclared 404"),
         (lambda: json_response(TOKEN, headers=[("X-Extra", "1")]), "undeclared .'x-extra'."),
-        (lambda: Reply(200, b"<p>", "text/html"), "undeclared text/html"),
-        (lambda: Reply(200, b"{}", "application/json", caching=()), "cache-control is missing"),
+        (lambda: Response(200, b"<p>", "text/html"), "undeclared text/html"),
+        (lambda: Response(200, b"{}", "application/json", caching=()), "cache-control is missing"),
         (lambda: json_response(TOKEN, headers=[("RateLimit", "lots")]), "header ratelimit"),
         (lambda: json_response({**TOKEN, "expires_in": "3600"}), "is not of type 'integer'"),
         (lambda: json_response({"token": "x"}), "required property"),
-        (lambda: Reply(200, b"no token", "text/plain"), "does not match"),
+        (lambda: Response(200, b"no token", "text/plain"), "does not match"),
         (lambda: problem(code="nonsense"), "is not one of"),
         (lambda: problem(status=400), "status of the problem"),
         (lambda: problem(request_id="another"), "ID of the problem"),

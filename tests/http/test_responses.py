@@ -9,7 +9,7 @@ from tests.http.conftest import TOKEN, Probe
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import STATUS_AND_TITLE
 from tokensvc.http.request_log import set_rate_limit_fields
-from tokensvc.http.respond import Reply, json_response, text_response, wants_text
+from tokensvc.http.respond import Response, json_response, text_response, wants_text
 from tokensvc.ops.contract import contract
 
 
@@ -129,7 +129,7 @@ def test_rate_limit_fields_are_in_this_response_only(
 ) -> None:
     """A refusal has them too; the next request has none."""
 
-    def view() -> Reply:
+    def view() -> Response:
         set_rate_limit_fields('"mint";q=60;w=60', '"mint";r=0;t=41')
         if refused:
             raise Refusal(Code.RATE_LIMITED, "Too many.")

@@ -17,7 +17,7 @@ from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange
+from tokensvc.http import current_request
 from tokensvc.http.app import HttpConfig, make_app
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
@@ -234,7 +234,7 @@ def test_lines_of_other_loggers_have_the_request_id(log: Log, probe: Probe) -> N
     response = Client(probe.app()).get("/v1/token")
     structlog.get_logger().warning("afterwards")
     with pytest.raises(LookupError):
-        exchange.current()
+        current_request.get()
     during, request, after = log.lines
     assert during["request_id"] == request["request_id"] == response.headers["X-Request-Id"]
     assert "request_id" not in after

@@ -8,11 +8,10 @@ from flask import Blueprint
 from tokensvc.audit.rules import AuditEvent
 from tokensvc.audit.service import AuditTrail
 from tokensvc.core.callers import Authorize
+from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NO_NUL, parse_query
 from tokensvc.http.paging import PageQuery, page_of
-from tokensvc.http.respond import Reply, json_response
-
-READ = "audit:read"
+from tokensvc.http.respond import Response, json_response
 
 FilterValue = Annotated[str, msgspec.Meta(pattern=NO_NUL)]
 
@@ -41,9 +40,9 @@ def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("audit", __name__)
 
     @blueprint.get("/v1/audit")
-    def get_events() -> Reply:
+    def get_events() -> Response:
         query = parse_query(AuditQuery)
-        authorize(READ)
+        authorize(Scope.AUDIT_READ)
         found = trail.page(after=query.after, limit=query.limit + 1, filters=query.filters())
         return json_response(page_of(found, query.limit, _id))
 

@@ -6,7 +6,7 @@ from flask import Blueprint
 from tokensvc.callers.service import Callers
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http.respond import Response, json_response
 from tokensvc.keys.service import StreamKeys
 
 
@@ -30,7 +30,7 @@ def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
     blueprint = Blueprint("callers", __name__)
 
     @blueprint.get("/v1/me")
-    def get_me() -> Reply:
+    def get_me() -> Response:
         parse_query(NoParameters)
         caller, standing = callers.signed_in_user(
             unverified_credential(), client_address(), limited=True

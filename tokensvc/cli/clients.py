@@ -8,9 +8,9 @@ from tokensvc.cli.actions import reason_option
 from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
-from tokensvc.clients.scopes import SCOPES
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.clock import system_clock
+from tokensvc.core.scopes import SCOPES
 
 _LONGEST = 100 * 365 * 86_400
 """Maximum seconds until a secret expires."""

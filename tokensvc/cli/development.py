@@ -31,17 +31,17 @@ from tokensvc.config.loader import SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.scopes import Scope
 from tokensvc.database.files import read_or_create
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
-from tokensvc.tokens.rules import MINT_SCOPE
 
 FOLDER = Path("var")
 USER_TOKEN_FILE = FOLDER / "development-user-token"
 CLIENT_SECRET_FILE = FOLDER / "development-client-secret"
 DEMO_USER = "demo-user"
 DEMO_CLIENT = "demo"
-DEMO_SCOPES = frozenset({MINT_SCOPE, "users:read", "revocations:write"})
+DEMO_SCOPES = frozenset({Scope.TOKENS_MINT, Scope.USERS_READ, Scope.REVOCATIONS_WRITE})
 SIGNED_IN_SECONDS = 24 * 3600
 START_SECONDS = 30.0
 

@@ -11,12 +11,13 @@ from tokensvc.cli.output import at, json_option, printable, write_facts, write_j
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import ServiceCaller
+from tokensvc.core.scopes import Scope
 from tokensvc.tokens import inspection
 from tokensvc.tokens.inspection import Inspection
-from tokensvc.tokens.rules import MINT_SCOPE, TokenRequest
+from tokensvc.tokens.rules import TokenRequest
 from tokensvc.tokens.settings import MIN_TTL
 
-_OPERATOR = ServiceCaller(client_id="operator", scopes=frozenset({MINT_SCOPE}), vouches=True)
+_OPERATOR = ServiceCaller(client_id="operator", scopes=frozenset({Scope.TOKENS_MINT}), vouches=True)
 """Anyone who can read the settings could sign any token, so their word counts as a sign-in."""
 
 

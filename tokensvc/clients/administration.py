@@ -17,13 +17,13 @@ from tokensvc.clients import rules
 from tokensvc.clients.creation import new_client, new_secret
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
-from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
 from tokensvc.clients.store import ClientStore
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.scopes import check_scopes
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 

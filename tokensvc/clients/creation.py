@@ -13,8 +13,8 @@ from tokensvc.clients.credentials import (
     make_secret_id,
 )
 from tokensvc.clients.rules import Rights
-from tokensvc.clients.scopes import check_scopes
 from tokensvc.clients.state import ClientSecret, NewClientSecret, NewServiceClient
+from tokensvc.core.scopes import check_scopes
 
 
 def new_client(name: str, rights: Rights, given: str | None, now: int) -> NewServiceClient:

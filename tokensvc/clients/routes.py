@@ -10,15 +10,14 @@ from msgspec import UNSET, UnsetType
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import MAX_NAME
 from tokensvc.clients.rules import Rights, service
-from tokensvc.clients.scopes import Scope
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Authorize
+from tokensvc.core.scopes import Scope
 from tokensvc.http.actions import ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_body, parse_query
 from tokensvc.http.paging import PageQuery, page_of
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http.respond import Response, json_response
 
-SCOPE = "clients:write"
 PATH = "/v1/clients"
 
 _LATEST = 253_402_300_799
@@ -96,16 +95,16 @@ def _read_routes(clients: Clients, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("clients", __name__, url_prefix=PATH)
 
     @blueprint.get("")
-    def get_clients() -> Reply:
+    def get_clients() -> Response:
         query = parse_query(PageQuery)
-        authorize(SCOPE)
+        authorize(Scope.CLIENTS_WRITE)
         found = clients.page(after=query.after, limit=query.limit + 1)
         return json_response(page_of(found, query.limit, lambda client: client.id))
 
     @blueprint.get("/<client_id>")
-    def get_client(client_id: str) -> Reply:
+    def get_client(client_id: str) -> Response:
         parse_query(NoParameters)
-        authorize(SCOPE)
+        authorize(Scope.CLIENTS_WRITE)
         return json_response(clients.one(client_id))
 
     return blueprint
@@ -115,29 +114,31 @@ def _client_routes(administration: ClientAdministration, authorize: Authorize) -
     blueprint = Blueprint("client_actions", __name__, url_prefix=PATH)
 
     @blueprint.post("")
-    def create_client() -> Reply:
+    def create_client() -> Response:
         body = parse_body(CreateClientRequest)
-        grantor = service(authorize(SCOPE), body.reason)
+        grantor = service(authorize(Scope.CLIENTS_WRITE), body.reason)
         rights = Rights(frozenset(body.scopes), body.vouches)
         created = administration.create(body.name, rights, grantor=grantor)
         return json_response(created, 201, [("Location", f"{PATH}/{created.id}")])
 
     @blueprint.patch("/<client_id>")
-    def change_client(client_id: str) -> Reply:
+    def change_client(client_id: str) -> Response:
         body = parse_body(ChangeClientRequest)
         changed = administration.change(
             client_id,
             scopes=None if body.scopes is UNSET else body.scopes,
             vouches=None if body.vouches is UNSET else body.vouches,
-            grantor=service(authorize(SCOPE), body.reason),
+            grantor=service(authorize(Scope.CLIENTS_WRITE), body.reason),
         )
         return json_response(changed)
 
     @blueprint.delete("/<client_id>")
-    def delete_client(client_id: str) -> Reply:
+    def delete_client(client_id: str) -> Response:
         query = parse_query(DeleteQuery)
-        administration.delete(client_id, grantor=service(authorize(SCOPE), query.reason))
-        return Reply(204)
+        administration.delete(
+            client_id, grantor=service(authorize(Scope.CLIENTS_WRITE), query.reason)
+        )
+        return Response(204)
 
     return blueprint
 
@@ -146,18 +147,18 @@ def _secret_routes(administration: ClientAdministration, authorize: Authorize) -
     blueprint = Blueprint("client_secrets", __name__, url_prefix=PATH)
 
     @blueprint.post("/<client_id>/secrets")
-    def add_secret(client_id: str) -> Reply:
+    def add_secret(client_id: str) -> Response:
         body = parse_body(AddClientSecretRequest)
-        grantor = service(authorize(SCOPE), body.reason)
+        grantor = service(authorize(Scope.CLIENTS_WRITE), body.reason)
         created = administration.add_secret(client_id, body.expires_at, grantor=grantor)
         # The location is the client, which lists its secrets: a secret has no route of its own.
         return json_response(created, 201, [("Location", f"{PATH}/{client_id}")])
 
     @blueprint.delete("/<client_id>/secrets/<secret_id>")
-    def delete_secret(client_id: str, secret_id: str) -> Reply:
+    def delete_secret(client_id: str, secret_id: str) -> Response:
         query = parse_query(DeleteQuery)
-        grantor = service(authorize(SCOPE), query.reason)
+        grantor = service(authorize(Scope.CLIENTS_WRITE), query.reason)
         administration.delete_secret(client_id, secret_id, grantor=grantor)
-        return Reply(204)
+        return Response(204)
 
     return blueprint

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tokensvc.clients.scopes import SCOPES, Scope
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.scopes import SCOPES, Scope
 
 MAX_SECRETS = 2
 """Live secrets of a client: enough to rotate without a gap, too few to forget one."""

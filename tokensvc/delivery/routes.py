@@ -4,13 +4,12 @@ from flask import Blueprint
 
 from tokensvc.core import user_ids
 from tokensvc.core.callers import Authorize
+from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.delivery.service import Deliveries
 from tokensvc.http.body import parse_object
 from tokensvc.http.request_log import note
-from tokensvc.http.respond import Reply, json_response
-
-WRITE = "users:write"
+from tokensvc.http.respond import Response, json_response
 
 
 def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
@@ -23,9 +22,9 @@ def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> 
     blueprint = Blueprint("profiles", __name__)
 
     @blueprint.put("/v1/users/<user_id>/profile")
-    def put_profile(user_id: str) -> Reply:
+    def put_profile(user_id: str) -> Response:
         user = parse_object()
-        service = authorize(WRITE)
+        service = authorize(Scope.USERS_WRITE)
         note(user_id=user_ids.check(user_id, alphabet))
         return json_response(deliveries.set_profile(user_id, user, service.client_id))
 

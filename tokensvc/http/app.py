@@ -23,11 +23,11 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, Rule
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, exchange, hosts, proxies
+from tokensvc.http import cors, current_request, hosts, proxies
 from tokensvc.http.body_reader import read_body
-from tokensvc.http.exchange import Exchange
+from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
-from tokensvc.http.respond import Reply
+from tokensvc.http.respond import Response
 from tokensvc.telemetry import logging, metrics
 
 if TYPE_CHECKING:
@@ -119,26 +119,26 @@ class ServiceApp(Flask):
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Respond to a request with a reply or a problem, and log it once."""
+        """Return the response to a request, or a problem, and log it once."""
         started = time.perf_counter()
         request = self._open(environ)
-        token = exchange.enter(request)
+        token = current_request.enter(request)
         logged_id = logging.request_id.set(request.request_id)
         try:
-            reply = self._respond(request)
-            reply.headers.append(("X-Request-Id", request.request_id))
-            reply.headers += _ALWAYS
-            reply.headers += self._origins.response_fields(environ.get("HTTP_ORIGIN"))
+            response = self._respond(request)
+            response.headers.append(("X-Request-Id", request.request_id))
+            response.headers += _ALWAYS
+            response.headers += self._origins.response_fields(environ.get("HTTP_ORIGIN"))
             if request.rate_limit is not None:
                 policy, limit = request.rate_limit
-                reply.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
-            self._record(request, reply.status, time.perf_counter() - started)
-            return reply(environ, start_response)
+                response.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
+            self._record(request, response.status, time.perf_counter() - started)
+            return response(environ, start_response)
         finally:
             logging.request_id.reset(logged_id)
-            exchange.leave(token)
+            current_request.leave(token)
 
-    def _open(self, environ: "WSGIEnvironment") -> Exchange:
+    def _open(self, environ: "WSGIEnvironment") -> CurrentRequest:
         client, request_id = environ["REMOTE_ADDR"], ""
         if self._proxies.trust(client):
             forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
@@ -150,9 +150,9 @@ class ServiceApp(Flask):
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(16).hex()
         on_metrics_port = environ["SERVER_PORT"] == self._metrics_port
-        return Exchange(environ, request_id, client, on_metrics_port=on_metrics_port)
+        return CurrentRequest(environ, request_id, client, on_metrics_port=on_metrics_port)
 
-    def _respond(self, request: Exchange) -> Reply:
+    def _respond(self, request: CurrentRequest) -> Response:
         try:
             self._admit(request)
             request.body = read_body(request.environ)
@@ -170,7 +170,7 @@ class ServiceApp(Flask):
             request.error = error
             return self.problems.internal_error(request.request_id)
 
-    def _admit(self, request: Exchange) -> None:
+    def _admit(self, request: CurrentRequest) -> None:
         """Refuse a request for another service."""
         environ = request.environ
         path = environ["PATH_INFO"]
@@ -190,7 +190,7 @@ class ServiceApp(Flask):
             # RFC 9112 section 3.2.2: an absolute target overrides Host, so they must not differ.
             raise Refusal(Code.MALFORMED_REQUEST, "`Host` and the request target differ.")
 
-    def _dispatch(self, request: Exchange) -> Reply:
+    def _dispatch(self, request: CurrentRequest) -> Response:
         environ = request.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if path[:2] == "//":
@@ -204,12 +204,12 @@ class ServiceApp(Flask):
             raise _not_found() from None
         request.route = rule.rule
         with _Context(self, environ, rule, arguments):
-            reply = self.view_functions[rule.endpoint](**arguments)
-        if not isinstance(reply, Reply):
-            raise TypeError(f"the view {rule.endpoint} returned no Reply")
-        return reply
+            response = self.view_functions[rule.endpoint](**arguments)
+        if not isinstance(response, Response):
+            raise TypeError(f"the view {rule.endpoint} returned no Response")
+        return response
 
-    def _options(self, request: Exchange, path: str) -> Reply:
+    def _options(self, request: CurrentRequest, path: str) -> Response:
         """Respond to OPTIONS with the path's methods and, to a preflight, with the CORS fields."""
         allowed = self._adapter.allowed_methods(path) if path != "*" else _METHODS
         if not allowed:
@@ -219,9 +219,9 @@ class ServiceApp(Flask):
         preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.environ
         if preflight and self._origins.allow(request.environ.get("HTTP_ORIGIN", "")):
             headers += cors.preflight_fields(methods)
-        return Reply(204, headers=headers)
+        return Response(204, headers=headers)
 
-    def _record(self, request: Exchange, status: int, seconds: float) -> None:
+    def _record(self, request: CurrentRequest, status: int, seconds: float) -> None:
         """Count the request and log its one line."""
         environ, notes = request.environ, request.notes
         route = request.route or _UNMATCHED

@@ -18,7 +18,7 @@ import msgspec
 
 from tokensvc.core import strict_json
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import credentials, exchange
+from tokensvc.http import credentials, current_request
 
 MAX_DEPTH = 32
 MAX_PARAMETERS = 32
@@ -82,14 +82,14 @@ def parse_object() -> dict[str, Any]:
 
 
 def _check_no_query() -> None:
-    query = exchange.current().environ.get("QUERY_STRING", "")
+    query = current_request.get().environ.get("QUERY_STRING", "")
     if query:
         credentials.check_query(query)
         raise _malformed("This route has no query parameters. Send them in the body.")
 
 
 def _content() -> Any:
-    request = exchange.current()
+    request = current_request.get()
     if not request.body:
         return {}
     content_type = request.environ.get("CONTENT_TYPE", "")
@@ -109,7 +109,7 @@ def parse_query(struct: type[_Struct]) -> _Struct:
     Raises:
         Refusal: `malformed_request`, also for a body with a method that has none.
     """
-    request = exchange.current()
+    request = current_request.get()
     if request.body and request.environ["REQUEST_METHOD"] in _BODILESS:
         raise Refusal(
             Code.MALFORMED_REQUEST,

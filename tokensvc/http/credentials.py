@@ -11,7 +11,7 @@ from typing import TypeAlias
 from urllib.parse import unquote_plus
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange, proxies
+from tokensvc.http import current_request, proxies
 
 _IN_QUERY = frozenset(
     {
@@ -57,7 +57,7 @@ def unverified_credential() -> Credential:
         Refusal: `malformed_request` for two credentials or one in the query; `credentials_missing`;
             `credentials_invalid` if it cannot be parsed.
     """
-    environ = exchange.current().environ
+    environ = current_request.get().environ
     query = environ.get("QUERY_STRING", "")
     if query:
         check_query(query)
@@ -85,7 +85,7 @@ def unverified_credential() -> Credential:
 
 def client_address() -> str:
     """Return the client's address behind trusted proxies, for limits: IPv6 as its /64."""
-    return proxies.rate_limit_key(exchange.current().client_address)
+    return proxies.rate_limit_key(current_request.get().client_address)
 
 
 def _basic(value: str) -> BasicCredential:

@@ -2,7 +2,7 @@
 
 import re
 
-from tokensvc.http import exchange
+from tokensvc.http import current_request
 
 MAX_WAIT = 10
 """Seconds. The request occupies a thread during the wait."""
@@ -12,5 +12,5 @@ _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*([0-9]{1,4})\s*(?:,|;|$)", re.IGNORECA
 
 def preferred_wait() -> int:
     """Return the requested seconds, 0 without a preference."""
-    found = _WAIT.search(exchange.current().environ.get("HTTP_PREFER", ""))
+    found = _WAIT.search(current_request.get().environ.get("HTTP_PREFER", ""))
     return min(int(found[1]), MAX_WAIT) if found is not None else 0

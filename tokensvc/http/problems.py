@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange
-from tokensvc.http.respond import Headers, Reply
+from tokensvc.http import current_request
+from tokensvc.http.respond import Headers, Response
 
 PROBLEM_JSON = "application/problem+json"
 REALM = "tokensvc"
@@ -90,7 +90,7 @@ class Problems:
     def __init__(self, public_url: str) -> None:
         self._types = {code: f"{public_url}/docs#{code}" for code in Code}
 
-    def from_refusal(self, refusal: Refusal, request_id: str) -> Reply:
+    def from_refusal(self, refusal: Refusal, request_id: str) -> Response:
         """Return the public part of a refusal."""
         headers = []
         status = refusal.status or STATUS_AND_TITLE[refusal.code][0]
@@ -98,7 +98,7 @@ class Problems:
             headers.append(("WWW-Authenticate", _challenge(refusal)))
         if refusal.retry_after is not None or status in _RETRYABLE:
             headers.append(("Retry-After", str(refusal.retry_after or RETRY_AFTER)))
-        return self.reply(
+        return self.response(
             refusal.code,
             refusal.detail,
             request_id,
@@ -107,24 +107,24 @@ class Problems:
             headers=headers,
         )
 
-    def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Reply:
+    def method_not_allowed(self, allowed: Iterable[str], request_id: str) -> Response:
         """Return the problem for a method that the path does not support."""
-        return self.reply(
+        return self.response(
             Code.METHOD_NOT_ALLOWED,
             "The path supports only the methods that `Allow` lists.",
             request_id,
             headers=[("Allow", ", ".join(sorted(allowed)))],
         )
 
-    def internal_error(self, request_id: str) -> Reply:
+    def internal_error(self, request_id: str) -> Response:
         """Return the problem for an unexpected exception, without any detail of it."""
-        return self.reply(
+        return self.response(
             Code.INTERNAL_ERROR,
             "Internal error. Retry; if it persists, report `request_id`.",
             request_id,
         )
 
-    def reply(
+    def response(
         self,
         code: Code,
         detail: str,
@@ -133,7 +133,7 @@ class Problems:
         status: int | None = None,
         members: Mapping[str, Any] | None = None,
         headers: Headers = (),
-    ) -> Reply:
+    ) -> Response:
         """Return a problem. `status` replaces the usual status of the code."""
         usual_status, title = STATUS_AND_TITLE[code]
         problem = Problem(
@@ -145,7 +145,7 @@ class Problems:
             request_id=request_id,
             **(members or {}),
         )
-        return Reply(problem.status, msgspec.json.encode(problem), PROBLEM_JSON, headers)
+        return Response(problem.status, msgspec.json.encode(problem), PROBLEM_JSON, headers)
 
 
 def _challenge(refusal: Refusal) -> str:
@@ -155,7 +155,7 @@ def _challenge(refusal: Refusal) -> str:
             f'Bearer realm="{REALM}", error="insufficient_user_authentication", '
             f'error_description="sign in again", max_age="{refusal.max_age or 0}"'
         )
-    scheme = exchange.current().environ.get("HTTP_AUTHORIZATION", "")[:6].lower()
+    scheme = current_request.get().environ.get("HTTP_AUTHORIZATION", "")[:6].lower()
     if scheme == "basic ":
         return f'Basic realm="{REALM}", charset="UTF-8"'
     return f'Bearer realm="{REALM}"' + _BEARER_ERRORS.get(refusal.code, "")

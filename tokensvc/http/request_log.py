@@ -6,7 +6,7 @@ The application writes both when the response is known; other packages add what 
 
 from typing import Any
 
-from tokensvc.http import exchange
+from tokensvc.http import current_request
 
 
 def note(**fields: Any) -> None:
@@ -15,13 +15,13 @@ def note(**fields: Any) -> None:
 
     Outside a request, as in a command, this does nothing.
     """
-    request = exchange.current(None)
+    request = current_request.get(None)
     if request is not None:
         request.notes.update(fields)
 
 
 def set_rate_limit_fields(policy: str, limit: str) -> None:
     """Send `RateLimit-Policy` and `RateLimit` with the response, also if it is a refusal."""
-    request = exchange.current(None)
+    request = current_request.get(None)
     if request is not None:
         request.rate_limit = (policy, limit)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange
+from tokensvc.http import current_request
 
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 """Default caching fields (RFC 6749 section 5.1)."""
@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 Headers = Iterable[tuple[str, str]]
 
 
-class Reply:
+class Response:
     """
     A response with fixed content. As a WSGI application it costs a quarter of Werkzeug's.
 
@@ -65,14 +65,14 @@ class Reply:
         return ()
 
 
-def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Reply:
+def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Response:
     """Return a struct, a mapping or a list as JSON."""
-    return Reply(status, _encode(content), JSON, headers)
+    return Response(status, _encode(content), JSON, headers)
 
 
-def text_response(text: str) -> Reply:
+def text_response(text: str) -> Response:
     """Return plain text."""
-    return Reply(200, text.encode("utf-8"), TEXT, ())
+    return Response(200, text.encode("utf-8"), TEXT, ())
 
 
 def wants_text() -> bool:
@@ -82,7 +82,7 @@ def wants_text() -> bool:
     Raises:
         Refusal: `not_acceptable` if it accepts neither.
     """
-    accept = exchange.current().environ.get("HTTP_ACCEPT")
+    accept = current_request.get().environ.get("HTTP_ACCEPT")
     if accept is None or accept == "*/*":
         return False
     json, text = _qualities(accept)

@@ -4,14 +4,14 @@ from flask import Blueprint
 
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize
+from tokensvc.core.scopes import Scope
 from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.request_log import note
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http.respond import Response, json_response
 from tokensvc.keys.rotation import StreamKeyRotation
 
-SCOPE = "keys:write"
 PATH = "/v1/stream-keys"
 
 
@@ -45,23 +45,23 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("stream_keys", __name__, url_prefix=PATH)
 
     def context_of(query: ActionQuery, body: ActionRequest) -> ActionContext:
-        return ActionContext(authorize(SCOPE).client_id, body.reason, query.dry_run)
+        return ActionContext(authorize(Scope.KEYS_WRITE).client_id, body.reason, query.dry_run)
 
     @blueprint.get("")
-    def get_keys() -> Reply:
+    def get_keys() -> Response:
         query = parse_query(PageQuery)
-        authorize(SCOPE)
+        authorize(Scope.KEYS_WRITE)
         found = rotation.page(after=query.after, limit=query.limit + 1)
         return json_response(page_of(found, query.limit, lambda key: key.id))
 
     @blueprint.get("/<key_id>")
-    def get_key(key_id: str) -> Reply:
+    def get_key(key_id: str) -> Response:
         parse_query(NoParameters)
-        authorize(SCOPE)
+        authorize(Scope.KEYS_WRITE)
         return json_response(rotation.one(key_id))
 
     @blueprint.post("")
-    def add_key() -> Reply:
+    def add_key() -> Response:
         query, body = parse_both(ActionQuery, AddStreamKeyRequest)
         context = context_of(query, body)
         secret = body.secret.encode("utf-8")
@@ -72,13 +72,13 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
         return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
 
     @blueprint.post("/<key_id>/activate")
-    def activate_key(key_id: str) -> Reply:
+    def activate_key(key_id: str) -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(query, body)
         return json_response(rotation.activate(key_id, context))
 
     @blueprint.post("/<key_id>/retire")
-    def retire_key(key_id: str) -> Reply:
+    def retire_key(key_id: str) -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(query, body)
         return json_response(rotation.retire(key_id, context))

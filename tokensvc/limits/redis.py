@@ -22,7 +22,7 @@ from tokensvc.limits.rules import Decision, Rate
 from tokensvc.telemetry import metrics
 
 TIMEOUT: Final = 0.15
-"""Seconds to connect, and seconds to wait for a reply."""
+"""Seconds to connect, and seconds to wait for a response."""
 PAUSE: Final = 2.0
 """Seconds without calls after a failure."""
 

@@ -1,7 +1,7 @@
 """
 One bounded GET of a provider's document.
 
-Adds to `http.exchange` the rules for documents that an untrusted server sends: which URLs and
+Adds to `http.send_request` the rules for documents that an untrusted server sends: which URLs and
 addresses are allowed, status 200 only, no content encoding. `issuers/jwks` decides when to fetch
 and what a failure means.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from tokensvc.net.addresses import Address, Network, may_connect
-from tokensvc.net.http import Deadline, ExchangeError, HttpResponse, NotSentError, exchange
+from tokensvc.net.http import Deadline, HttpResponse, NoResponseError, NotSentError, send_request
 from tokensvc.net.urls import check_key_url, is_loopback_url
 
 MAX_BYTES = 256 * 1024
@@ -56,7 +56,7 @@ class Fetcher:
             return self._check_addresses(host, addresses, loopback_allowed=loopback_allowed)
 
         try:
-            response = exchange(
+            response = send_request(
                 "GET",
                 url,
                 headers={"Accept": "application/json"},
@@ -65,7 +65,7 @@ class Fetcher:
                 ssl_context=self._ssl_context,
                 check_addresses=check_addresses,
             )
-        except ExchangeError as error:
+        except NoResponseError as error:
             raise FetchError(str(error)) from error
         return _body(response)
 

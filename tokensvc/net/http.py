@@ -39,11 +39,11 @@ CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
 """Return the addresses of a host that may be used. Raises `NotSentError` if none may."""
 
 
-class ExchangeError(Exception):
+class NoResponseError(Exception):
     """No valid response. The server may have processed the request, or may process it later."""
 
 
-class NotSentError(ExchangeError):
+class NotSentError(NoResponseError):
     """No connection was established. The request was not sent."""
 
 
@@ -81,7 +81,7 @@ class HttpResponse:
     body: bytes
 
 
-def exchange(
+def send_request(
     method: str,
     url: str,
     *,
@@ -95,7 +95,7 @@ def exchange(
     """
     Send one request on a new connection and return the response, whatever its status.
 
-    A kept connection may have been closed by the server, which looks like a lost response.
+    Connections are not reused: the server may have closed one, which looks like a lost response.
 
     Args:
         url: An http or https URL.
@@ -105,7 +105,7 @@ def exchange(
 
     Raises:
         NotSentError: No connection was established.
-        ExchangeError: No response arrived within the deadline and the size limit.
+        NoResponseError: No response arrived within the deadline and the size limit.
     """
     may_block()
     parts = urlsplit(url)
@@ -118,16 +118,12 @@ def exchange(
         return watchdog.watch(_dial(host, port, deadline, check_addresses))
 
     with watchdog.running():
-        timeout = deadline.remaining() or _SHORTEST
-        connection = (
-            _DialedHttp(dial, host, port, timeout=timeout)
-            if parts.scheme == "http"
-            else _DialedHttps(dial, host, port, timeout=timeout, ssl_context=ssl_context)
-        )
+        connection = _new_connection(parts.scheme, dial, host, port, ssl_context)
+        connection.timeout = deadline.remaining() or _SHORTEST
         try:
             with watchdog.errors(NotSentError, f"cannot connect to {parts.netloc}"):
                 connection.connect()
-            with watchdog.errors(ExchangeError, f"no complete response from {parts.netloc}"):
+            with watchdog.errors(NoResponseError, f"no complete response from {parts.netloc}"):
                 connection.request(
                     method, target, body, fields, decode_content=False, preload_content=False
                 )
@@ -141,7 +137,7 @@ def _read(response: BaseHTTPResponse, max_bytes: int) -> HttpResponse:
     while chunk := response.read(_CHUNK_BYTES):
         body += chunk
         if len(body) > max_bytes:
-            raise ExchangeError(f"the response is larger than {max_bytes // 1024} KiB")
+            raise NoResponseError(f"the response is larger than {max_bytes // 1024} KiB")
     return HttpResponse(response.status, response.headers, bytes(body))
 
 
@@ -197,6 +193,18 @@ class _DialedHttps(_Dialed, HTTPSConnection):
     pass
 
 
+def _new_connection(
+    scheme: str,
+    dial: Callable[[], socket.socket],
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext,
+) -> HTTPConnection:
+    if scheme == "http":
+        return _DialedHttp(dial, host, port)
+    return _DialedHttps(dial, host, port, ssl_context=ssl_context)
+
+
 class _Watchdog:
     """
     Cuts the connection at the deadline.
@@ -240,7 +248,7 @@ class _Watchdog:
         return connection
 
     @contextmanager
-    def errors(self, kind: type[ExchangeError], what: str) -> Iterator[None]:
+    def errors(self, kind: type[NoResponseError], what: str) -> Iterator[None]:
         """
         Translate the failures of a block.
 
@@ -248,7 +256,7 @@ class _Watchdog:
         """
         try:
             yield
-        except ExchangeError:
+        except NoResponseError:
             raise
         except _FAILURES as error:
             if self._has_passed:

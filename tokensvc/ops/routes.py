@@ -8,8 +8,8 @@ import msgspec
 from flask import Blueprint
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import exchange
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http import current_request
+from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
 from tokensvc.ops.health import Check, Readiness, ReadinessProbe, State
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, page
@@ -47,11 +47,11 @@ def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Bluepri
     probe = ReadinessProbe(checks, time.monotonic)
 
     @blueprint.get("/healthz")
-    def get_health() -> Reply:
+    def get_health() -> Response:
         return json_response(Health())
 
     @blueprint.get("/readyz")
-    def get_readiness() -> Reply:
+    def get_readiness() -> Response:
         readiness = probe.read()
         if not _is_operator(metrics_token):
             readiness = Readiness(readiness.status)
@@ -60,26 +60,26 @@ def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Bluepri
         return json_response(readiness)
 
     @blueprint.get("/metrics")
-    def get_metrics() -> Reply:
+    def get_metrics() -> Response:
         if not _is_operator(metrics_token):
             # 404 and not 401: do not reveal that metrics exist.
             raise Refusal(Code.NOT_FOUND, "Use the metrics port, or send the metrics token.")
         content, content_type = metrics.render()
-        return Reply(200, content, content_type)
+        return Response(200, content, content_type)
 
     @blueprint.get("/openapi.yaml")
-    def get_contract() -> Reply:
-        return Reply(200, contract_bytes(), "application/yaml", caching=_CACHED)
+    def get_contract() -> Response:
+        return Response(200, contract_bytes(), "application/yaml", caching=_CACHED)
 
     @blueprint.get("/docs")
-    def get_docs() -> Reply:
-        return Reply(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_CACHED)
+    def get_docs() -> Response:
+        return Response(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_CACHED)
 
     return blueprint
 
 
 def _is_operator(metrics_token: str | None) -> bool:
-    request = exchange.current()
+    request = current_request.get()
     if request.on_metrics_port:
         return True
     scheme, _, presented = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")

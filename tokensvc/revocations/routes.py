@@ -7,6 +7,7 @@ from flask import Blueprint
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn
+from tokensvc.core.scopes import Scope
 from tokensvc.core.targets import APP, Target
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.actions import ActionQuery, ActionRequest, Reason
@@ -14,13 +15,9 @@ from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.request_log import note
-from tokensvc.http.respond import Reply, json_response
+from tokensvc.http.respond import Response, json_response
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, action_result
-
-READ = "users:read"
-REVOKE = "revocations:write"
-REVOKE_EVERYONE = "app:write"
 
 
 class UndoQuery(ActionQuery, frozen=True, forbid_unknown_fields=True):
@@ -47,58 +44,60 @@ def routes(
         signed_in: Function that returns the signed-in user, or refuses.
     """
     return [
-        _states(revocations, alphabet, authorize),
-        _users(revocations, alphabet, authorize),
-        _everyone(revocations, authorize),
-        _own(revocations, signed_in),
+        _state_routes(revocations, alphabet, authorize),
+        _user_revocations(revocations, alphabet, authorize),
+        _app_revocations(revocations, authorize),
+        _own_revocations(revocations, signed_in),
     ]
 
 
-def _states(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+def _state_routes(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("standings", __name__)
 
     @blueprint.get("/v1/users")
-    def get_users() -> Reply:
+    def get_users() -> Response:
         query = parse_query(UsersQuery)
-        authorize(READ)
+        authorize(Scope.USERS_READ)
         found = revocations.users(
             suspended=query.suspended, after=query.after, limit=query.limit + 1
         )
         return json_response(page_of(found, query.limit, lambda state: state.user_id))
 
     @blueprint.get("/v1/users/<user_id>")
-    def get_user(user_id: str) -> Reply:
+    def get_user(user_id: str) -> Response:
         parse_query(NoParameters)
-        authorize(READ)
+        authorize(Scope.USERS_READ)
         target = Target(user_ids.check(user_id, alphabet))
         return json_response(revocations.state(target))
 
     @blueprint.get("/v1/app")
-    def get_app() -> Reply:
+    def get_app() -> Response:
         parse_query(NoParameters)
-        authorize(READ)
+        authorize(Scope.USERS_READ)
         return json_response(revocations.state(APP))
 
     return blueprint
 
 
-def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+def _user_revocations(
+    revocations: Revocations, alphabet: Alphabet, authorize: Authorize
+) -> Blueprint:
     blueprint = Blueprint("revocations", __name__, url_prefix="/v1/users")
 
     def context_of(user_id: str, query: ActionQuery, reason: str | None) -> ActionContext:
-        service = authorize(REVOKE)
+        service = authorize(Scope.REVOCATIONS_WRITE)
         note(user_id=user_ids.check(user_id, alphabet))
         return ActionContext(service.client_id, reason, query.dry_run)
 
     @blueprint.post("/<user_id>/revocations")
-    def revoke_user(user_id: str) -> Reply:
+    def revoke_user(user_id: str) -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(user_id, query, body.reason)
         target = Target(user_id)
         return _respond(revocations, target, revocations.revoke(target, context), context)
 
     @blueprint.delete("/<user_id>/revocations/<revocation_id>")
-    def undo_revocation(user_id: str, revocation_id: str) -> Reply:
+    def undo_revocation(user_id: str, revocation_id: str) -> Response:
         query = parse_query(UndoQuery)
         context = context_of(user_id, query, query.reason)
         target = Target(user_id)
@@ -106,14 +105,14 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
         return _respond(revocations, target, state, context, is_undo=True)
 
     @blueprint.put("/<user_id>/suspension")
-    def suspend(user_id: str) -> Reply:
+    def suspend(user_id: str) -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
         context = context_of(user_id, query, body.reason)
         state = revocations.suspend(user_id, context)
         return _respond(revocations, Target(user_id), state, context)
 
     @blueprint.delete("/<user_id>/suspension")
-    def reinstate(user_id: str) -> Reply:
+    def reinstate(user_id: str) -> Response:
         query = parse_query(UndoQuery)
         context = context_of(user_id, query, query.reason)
         state = revocations.reinstate(user_id, context)
@@ -122,20 +121,20 @@ def _users(revocations: Revocations, alphabet: Alphabet, authorize: Authorize) -
     return blueprint
 
 
-def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
+def _app_revocations(revocations: Revocations, authorize: Authorize) -> Blueprint:
     blueprint = Blueprint("app", __name__, url_prefix="/v1/app")
 
     @blueprint.post("/revocations")
-    def revoke_everyone() -> Reply:
+    def revoke_app() -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
-        service = authorize(REVOKE_EVERYONE)
+        service = authorize(Scope.APP_WRITE)
         context = ActionContext(service.client_id, body.reason, query.dry_run)
         return _respond(revocations, APP, revocations.revoke(APP, context), context)
 
     @blueprint.delete("/revocations/<revocation_id>")
-    def undo_revocation(revocation_id: str) -> Reply:
+    def undo_revocation(revocation_id: str) -> Response:
         query = parse_query(UndoQuery)
-        service = authorize(REVOKE_EVERYONE)
+        service = authorize(Scope.APP_WRITE)
         context = ActionContext(service.client_id, query.reason, query.dry_run)
         state = revocations.undo(APP, revocation_id, context)
         return _respond(revocations, APP, state, context, is_undo=True)
@@ -143,11 +142,11 @@ def _everyone(revocations: Revocations, authorize: Authorize) -> Blueprint:
     return blueprint
 
 
-def _own(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
+def _own_revocations(revocations: Revocations, signed_in: SignedIn) -> Blueprint:
     blueprint = Blueprint("own_revocations", __name__)
 
     @blueprint.post("/v1/me/revocations")
-    def revoke_own() -> Reply:
+    def revoke_own() -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
         user_id = signed_in().user_id
         context = ActionContext(user_id, body.reason, query.dry_run)
@@ -164,7 +163,7 @@ def _respond(
     context: ActionContext,
     *,
     is_undo: bool = False,
-) -> Reply:
+) -> Response:
     headers = []
     wait = preferred_wait()
     waited = revocations.wait_until_applied(target, wait) if wait and not context.dry_run else None

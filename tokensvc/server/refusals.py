@@ -22,7 +22,7 @@ from gunicorn.http.errors import (
 
 from tokensvc.core.errors import Code
 from tokensvc.http.problems import Problems
-from tokensvc.http.respond import Reply
+from tokensvc.http.respond import Response
 from tokensvc.telemetry import metrics
 
 RETRY_AFTER = 1
@@ -71,16 +71,16 @@ def refuse(error: Exception, client: Any, problems: Problems, now: float) -> byt
     request_id = os.urandom(16).hex()
     if isinstance(error, NoThread):
         code, headers = Code.TEMPORARILY_UNAVAILABLE, (("Retry-After", str(RETRY_AFTER)),)
-        reply = problems.reply(code, _REFUSED[NoThread][1], request_id, headers=headers)
+        response = problems.response(code, _REFUSED[NoThread][1], request_id, headers=headers)
     elif isinstance(error, ParseException) and not isinstance(error, _INTERNAL):
         status, detail = _REFUSED.get(type(error), _MALFORMED)
         code = Code.MALFORMED_REQUEST
-        reply = problems.reply(code, detail, request_id, status=status)
+        response = problems.response(code, detail, request_id, status=status)
     else:
         code = Code.INTERNAL_ERROR
-        reply = problems.internal_error(request_id)
-    _record(reply.status, code, request_id, client, error)
-    return _response_bytes(reply, request_id, http_date(int(now)))
+        response = problems.internal_error(request_id)
+    _record(response.status, code, request_id, client, error)
+    return _response_bytes(response, request_id, http_date(int(now)))
 
 
 @lru_cache(maxsize=1)
@@ -105,14 +105,16 @@ def _record(status: int, code: Code, request_id: str, client: Any, error: Except
     )
 
 
-def _response_bytes(reply: Reply, request_id: str, date: str) -> bytes:
-    status = HTTPStatus(reply.status)
+def _response_bytes(response: Response, request_id: str, date: str) -> bytes:
+    status = HTTPStatus(response.status)
     fields = [
         ("Date", date),
         ("Connection", "close"),
         ("X-Request-Id", request_id),
         ("X-Content-Type-Options", "nosniff"),
-        *reply.headers,
+        *response.headers,
     ]
     head = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode("latin-1") + reply.body
+    return (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode("latin-1") + response.body
+    )

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tokensvc.core.clock import Clock
-from tokensvc.net.http import ExchangeError, NotSentError
+from tokensvc.net.http import NoResponseError, NotSentError
 from tokensvc.stream.responses import (
     CallStatus,
     StreamResponse,
@@ -110,7 +110,7 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
     before = clock()
     try:
         response = send(base_url, KeyPair(api_key, secret), "GET", "app")
-    except ExchangeError as error:
+    except NoResponseError as error:
         raise StreamUnavailableError(printable(str(error))) from error
     clock_ahead = _clock_ahead((before + clock()) / 2, response.headers.get("Date"))
     content = json_object(response.body)
@@ -190,7 +190,7 @@ class StreamApi:
             response = send(self._base_url, key, method, path, query=query, body=body)
         except NotSentError as error:
             return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
-        except ExchangeError as error:
+        except NoResponseError as error:
             return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
         return read_response(response, self._clock())
 

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import tokensvc
-from tokensvc.net.http import Deadline, HttpResponse, exchange
+from tokensvc.net.http import Deadline, HttpResponse, send_request
 
 DEADLINE = 6.0
 """Seconds for a request as a whole, name look-up included: the timeout of Stream's own SDK."""
@@ -60,11 +60,11 @@ def send(
         body: JSON body.
 
     Raises:
-        ExchangeError: No valid response arrived; `NotSentError` if nothing was sent.
+        NoResponseError: No valid response arrived; `NotSentError` if nothing was sent.
     """
     parameters = urlencode({"api_key": key.api_key, **(query or {})})
     payload = None if body is None else json.dumps(body).encode("utf-8")
-    return exchange(
+    return send_request(
         method,
         f"{base_url.rstrip('/')}/{path}?{parameters}",
         headers=_headers(key, payload),

@@ -5,7 +5,7 @@ from flask import Blueprint
 
 from tokensvc.http.body import parse_body, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.http.respond import Reply, json_response, text_response, wants_text
+from tokensvc.http.respond import Response, json_response, text_response, wants_text
 from tokensvc.tokens.rules import TokenQuery, TokenRequest
 from tokensvc.tokens.service import TokenService
 
@@ -16,18 +16,18 @@ def routes(tokens: TokenService) -> Blueprint:
 
     # 1 parse.
     @blueprint.post("/v1/token")
-    def post_token() -> Reply:
+    def post_token() -> Response:
         return _respond(tokens, parse_body(TokenRequest))
 
     @blueprint.get("/v1/token")
-    def get_token() -> Reply:
+    def get_token() -> Response:
         query = parse_query(TokenQuery)
         return _respond(tokens, TokenRequest(**msgspec.structs.asdict(query)))
 
     return blueprint
 
 
-def _respond(tokens: TokenService, request: TokenRequest) -> Reply:
+def _respond(tokens: TokenService, request: TokenRequest) -> Response:
     as_text = wants_text()
     minted = tokens.mint_token(request, unverified_credential(), client_address())
     # 7 respond.

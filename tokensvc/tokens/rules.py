@@ -1,7 +1,7 @@
 """
 The decision: whether this caller gets a token, for which user, with which key and lifetime. Pure.
 
-The order of the refusals is that of `openapi.yaml`.
+The order of the refusals is that of `docs/life-of-a-token-request.md`.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,11 @@ from tokensvc.callers.rules import AUTH_TIME_AHEAD, check_standing
 from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.scopes import Scope
 from tokensvc.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.standing import rules as standing_rules
 from tokensvc.standing.rules import Standing
 from tokensvc.tokens.settings import MIN_TTL, TokenSettings
-
-MINT_SCOPE = "tokens:mint"
 
 
 class TokenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,8 +90,8 @@ def token_user_id(request: TokenRequest, caller: Caller, alphabet: user_ids.Alph
                 Code.MALFORMED_REQUEST, "Only a service may send `auth_time`: leave it out."
             )
         return caller.user_id
-    if MINT_SCOPE not in caller.scopes:
-        raise Refusal(Code.INSUFFICIENT_SCOPE, f"This client needs the scope {MINT_SCOPE}.")
+    if Scope.TOKENS_MINT not in caller.scopes:
+        raise Refusal(Code.INSUFFICIENT_SCOPE, f"This client needs the scope {Scope.TOKENS_MINT}.")
     if request.user_id is None:
         raise Refusal(Code.MALFORMED_REQUEST, "A service must name the user: send `user_id`.")
     return user_ids.check(request.user_id, alphabet)
@@ -121,7 +120,7 @@ def authorize(
         jitter: Random number from 0 to 1.
 
     Raises:
-        Refusal: The first that applies, in the order of `openapi.yaml`.
+        Refusal: The first that applies (`docs/life-of-a-token-request.md`).
     """
     check_standing(caller, standing, request.auth_time)
     _check_request(request, user_id)

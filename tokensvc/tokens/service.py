@@ -60,7 +60,7 @@ class TokenService:
             address: Client address, for the limit on failures.
 
         Raises:
-            Refusal: The first that applies, in the order of `openapi.yaml`.
+            Refusal: The first that applies, in the order of these steps.
         """
         # 1 parse: the route has parsed the request; only this check needs the clock.
         rules.check_auth_time(request, self._clock())

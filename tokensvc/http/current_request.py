@@ -1,10 +1,10 @@
-"""The current request: its context for parsing, logging and responding."""
+"""The request that a thread serves now, for parsing, logging and responding."""
 
 from contextvars import ContextVar
 from typing import Any
 
 
-class Exchange:
+class CurrentRequest:
     """
     A request with the data for its response and its log line.
 
@@ -51,8 +51,8 @@ class Exchange:
         self.error: Exception | None = None
 
 
-_current: ContextVar[Exchange] = ContextVar("tokensvc_exchange")
+_current: ContextVar[CurrentRequest] = ContextVar("tokensvc_current_request")
 
-current = _current.get
+get = _current.get
 enter = _current.set
 leave = _current.reset
