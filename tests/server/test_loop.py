@@ -116,7 +116,7 @@ def test_slow_reader_that_another_thread_drops_does_not_end_the_loop(
     droppers = []
 
     def send_late(slow: connection.Connection) -> bool:
-        if slow in server.loop._sending:
+        if slow in server.loop._connections.sending:
             dropper = threading.Thread(target=server.loop._close_locked, args=(slow,))
             dropper.start()
             dropper.join(0.2)
