@@ -129,7 +129,7 @@ def test_slow_reader_that_another_thread_drops_does_not_end_the_loop(
         while sock.recv(65536):
             pass
     droppers[0].join(20)
-    assert server.loop._unsent == 0
+    assert server.loop._connections._unsent == 0
     with server.connect(get(b"/healthz")) as sock:
         assert receive(sock).status == 200
 
