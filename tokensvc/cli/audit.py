@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent
-from tokensvc.cli.output import at, json_option, printable
+from tokensvc.cli.output import format_time, json_option, printable
 from tokensvc.cli.session import opened_services
 
 _POLL_SECONDS = 1.0
@@ -62,4 +62,4 @@ def _line(event: AuditEvent) -> str:
     request = f"  request {event.request_id}" if event.request_id is not None else ""
     reason = f"  {event.reason}" if event.reason is not None else ""
     text = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
-    return f"{event.id}  {at(event.time)}  {printable(text)}"
+    return f"{event.id}  {format_time(event.time)}  {printable(text)}"

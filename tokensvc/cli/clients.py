@@ -5,7 +5,7 @@ import msgspec
 
 from tokensvc.cli.actions import operator as operator_login
 from tokensvc.cli.actions import reason_option
-from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
+from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
@@ -131,7 +131,7 @@ def rotate(
         write_json({"id": created.id, "secret": shown, "expires_at": expires_at})
         return
     click.echo(f"Added a secret to {client_id}; the older one works until you delete it:")
-    expiry = [] if expires_at is None else [("expires", at(expires_at))]
+    expiry = [] if expires_at is None else [("expires", format_time(expires_at))]
     write_facts([("id", created.id), *([("secret", shown)] if shown else []), *expiry])
 
 
@@ -164,7 +164,13 @@ def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
     head = (client.id, client.name, " ".join(client.scopes), "yes" if client.vouches else "no")
     none = ClientSecret("none", client.created_at, None, None)
     return [
-        (*head, secret.id, at(secret.created_at), at(secret.expires_at), at(secret.last_used_at))
+        (
+            *head,
+            secret.id,
+            format_time(secret.created_at),
+            format_time(secret.expires_at),
+            format_time(secret.last_used_at),
+        )
         for secret in client.secrets or [none]
     ]
 

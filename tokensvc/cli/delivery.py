@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from tokensvc.cli.actions import operator, reason_option
-from tokensvc.cli.output import at, json_option, printable, write_json, write_table
+from tokensvc.cli.output import format_time, json_option, printable, write_json, write_table
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
@@ -91,8 +91,8 @@ def _line(row: Delivery) -> tuple[str, ...]:
         "everyone" if row.kind == "app" else "cut-off" if row.kind == "user" else "profile",
         row.subject,
         row.state,
-        at(row.updated_at),
-        at(row.due_at) if is_open else "",
+        format_time(row.updated_at),
+        format_time(row.due_at) if is_open else "",
         str(row.attempts),
         printable(row.last_error or ""),
     )

@@ -40,7 +40,7 @@ def write_facts(facts: Iterable[tuple[str, str]]) -> None:
         click.echo(f"  {name.ljust(width)}  {value}")
 
 
-def at(seconds: int | None) -> str:
+def format_time(seconds: int | None) -> str:
     """Return epoch seconds as a UTC date and time, or "never" for `None`."""
     if seconds is None:
         return "never"

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from tokensvc.cli.output import at, printable, write_facts, write_json
+from tokensvc.cli.output import format_time, printable, write_facts, write_json
 from tokensvc.core.actions import ActionContext
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
@@ -52,13 +52,15 @@ def print_action(
 def _facts(state: State) -> list[tuple[str, str]]:
     facts = []
     if isinstance(state, UserState):
-        suspended = f"since {at(state.suspended_at)}" if state.suspended else "no"
+        suspended = f"since {format_time(state.suspended_at)}" if state.suspended else "no"
         facts += [("user", state.user_id), ("suspended", suspended)]
-    cut_off = at(state.tokens_valid_after) if state.tokens_valid_after is not None else "none"
+    cut_off = (
+        format_time(state.tokens_valid_after) if state.tokens_valid_after is not None else "none"
+    )
     facts.append(("cut-off", cut_off))
     if state.revocation is not None:
         revocation = state.revocation
-        text = f"{revocation.id} ({revocation.kind}, {at(revocation.created_at)})"
+        text = f"{revocation.id} ({revocation.kind}, {format_time(revocation.created_at)})"
         facts.append(("latest revocation", text))
     if state.reason is not None:
         facts.append(("reason", printable(state.reason)))
@@ -68,6 +70,6 @@ def _facts(state: State) -> list[tuple[str, str]]:
 
 def _stream(state: State) -> str:
     stream = state.stream
-    since = f" since {at(stream.updated_at)}" if stream.updated_at is not None else ""
+    since = f" since {format_time(stream.updated_at)}" if stream.updated_at is not None else ""
     error = f": {printable(stream.last_error)}" if stream.last_error else ""
     return f"{stream.state}{since}{error}"

@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.output import at, json_option, write_facts, write_json, write_table
+from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.rotation import StreamKeyActionResult
@@ -50,9 +50,9 @@ def list_keys(*, as_json: bool) -> None:
                     key.api_key,
                     key.state,
                     key.fingerprint,
-                    at(key.created_at),
-                    at(key.activated_at),
-                    at(key.retired_at),
+                    format_time(key.created_at),
+                    format_time(key.activated_at),
+                    format_time(key.retired_at),
                 )
                 for key in found
             ],

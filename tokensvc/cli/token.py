@@ -7,7 +7,7 @@ import msgspec
 
 from tokensvc.audit.rules import Action
 from tokensvc.cli.actions import operator
-from tokensvc.cli.output import at, json_option, printable, write_facts, write_json
+from tokensvc.cli.output import format_time, json_option, printable, write_facts, write_json
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import ServiceCaller
@@ -51,7 +51,7 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
     click.echo(minted.token)
     click.echo(
         f"for {minted.user_id}, with the Stream key {minted.api_key}, "
-        f"until {at(minted.expires_at)}",
+        f"until {format_time(minted.expires_at)}",
         err=True,
     )
 
@@ -88,8 +88,11 @@ def _print_inspection(found: Inspection) -> None:
     write_facts(
         [
             ("user", printable(found.user_id) if found.user_id else "none"),
-            ("issued", at(found.issued_at) if found.issued_at is not None else "not given"),
-            ("expires", at(found.expires_at)),
+            (
+                "issued",
+                format_time(found.issued_at) if found.issued_at is not None else "not given",
+            ),
+            ("expires", format_time(found.expires_at)),
             ("key", key),
         ]
     )

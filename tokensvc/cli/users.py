@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import click
 
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.output import at, json_option
+from tokensvc.cli.output import format_time, json_option
 from tokensvc.cli.revocations import print_action, print_state
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
@@ -80,7 +80,9 @@ def show(user_id: str, *, as_json: bool) -> None:
         print_state(revocations.state(Target(user_id)), as_json=as_json)
         app_cut_off = revocations.state(APP).tokens_valid_after
     if app_cut_off is not None and not as_json:
-        click.echo(f"A cut-off for all users also applies, {at(app_cut_off)}: tokensvc app show")
+        click.echo(
+            f"A cut-off for all users also applies, {format_time(app_cut_off)}: tokensvc app show"
+        )
 
 
 @contextmanager
