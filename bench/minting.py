@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.config import Config
+from tokensvc.server.call import Call
 
 from tokensvc import gunicorn_conf
 from tokensvc.app import container, mount, startup
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
-from tokensvc.server.call import Call
 
 _CLIENT, _SERVER = ("127.0.0.1", 50_000), ("127.0.0.1", 8_000)
 

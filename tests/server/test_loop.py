@@ -9,7 +9,7 @@ import pytest
 
 from testing import raw
 from tests.server.conftest import MAX_CONNECTIONS, Server, get, receive, running_loop, wait_until
-from tokensvc.server import connection, connections
+from tokensvc.server import connection, connections, loop
 
 POST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 

@@ -142,9 +142,15 @@ class Connections:
         """Remove the connections whose deadline has passed; return each with its list."""
         return _take_due(self._lists, now)
 
-    def take_incomplete(self) -> list[tuple[Connection, WaitList]]:
-        """Remove the connections without a complete request; return each with its list."""
-        return _take_due((self.idle, self.heads, self.bodies), math.inf)
+    def take_incomplete(self, *, idle_since: float) -> list[tuple[Connection, WaitList]]:
+        """
+        Remove the connections without a complete request; return each with its list.
+
+        Args:
+            idle_since: Latest start of the wait of an idle connection, on the monotonic clock.
+        """
+        idle = _take_due((self.idle,), idle_since + self.idle.seconds)
+        return idle + _take_due((self.heads, self.bodies), math.inf)
 
 
 def _take_due(lists: Iterable[WaitList], now: float) -> list[tuple[Connection, WaitList]]:

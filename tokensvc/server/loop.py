@@ -280,7 +280,8 @@ class Loop:
             self._listeners = {}
         elif now >= self._stop_waiting_at:
             with self._mutex:
-                waiting = self._connections.take_incomplete()
+                # A late response may have said keep-alive: its client has the same time.
+                waiting = self._connections.take_incomplete(idle_since=now - STOP_SECONDS)
             for connection, waited_in in waiting:
                 self._end_wait(connection, waited_in)
         if self._connections:
