@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gunicorn.config import Config
-from tokensvc.server.call import Call
 
 from tokensvc import gunicorn_conf
 from tokensvc.app import container, mount, startup
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
+from tokensvc.server.responder import Responder
 
 _CLIENT, _SERVER = ("127.0.0.1", 50_000), ("127.0.0.1", 8_000)
 
@@ -30,7 +30,7 @@ def main() -> None:
     gunicorn_conf.on_starting(None)
     services = container.build(startup.process_settings())
     app: Any = mount.build_app(services)
-    call = Call(app, _settings(), Problems(""), system_clock)
+    call = Responder(app, _settings(), Problems(""), system_clock)
     print("ready", flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):
