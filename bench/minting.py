@@ -30,11 +30,11 @@ def main() -> None:
     gunicorn_conf.on_starting(None)
     services = container.build(startup.process_settings())
     app: Any = mount.build_app(services)
-    call = Responder(app, _settings(), Problems(""), system_clock)
+    responder = Responder(app, _settings(), Problems(""), system_clock)
     print("ready", flush=True)
     for line in sys.stdin:
         for _ in range(int(line)):
-            response, keep = call.respond(
+            response, keep = responder.respond(
                 next(requests).encode(), _CLIENT, _SERVER, whole=True, keep=True
             )
             if not keep or not response.startswith(b"HTTP/1.1 200 "):
