@@ -49,6 +49,17 @@ class Client:
     def post(self, path: str, **options: Any) -> Response:
         return self.request("POST", path, **options)
 
+    def pages(self, path: str, **query: Any) -> list[list[Any]]:
+        """Return the items of a list, page by page."""
+        found = []
+        after: dict[str, str] = {}
+        while True:
+            page = self.get(path, query={**query, **after}).json
+            found.append(page["items"])
+            if page["next"] is None:
+                return found
+            after = {"after": page["next"]}
+
     def request(
         self,
         method: str,

@@ -37,33 +37,26 @@ def as_user(issuer: IssuerDouble, service: Service, user: str) -> Client:
     return Client(service.base_url, {"Authorization": f"Bearer {issuer.token(sub=user)}"})
 
 
-def test_token_requests_over_the_limit_get_429(issuer: IssuerDouble, service: Service) -> None:
-    """The fields count down, and other users are not affected."""
-    client = as_user(issuer, service, "eager")
-    responses = [
-        client.get("/v1/token", query={"api_key": STREAM_API_KEY}) for _ in range(LIMIT + 1)
-    ]
+@pytest.mark.parametrize(
+    ("user", "path", "query"),
+    [("eager", "/v1/token", {"api_key": STREAM_API_KEY}), ("curious", "/v1/me", {})],
+)
+def test_token_requests_over_the_limit_get_429(
+    issuer: IssuerDouble, service: Service, user: str, path: str, query: dict[str, str]
+) -> None:
+    """`/v1/me` counts too. Other users are not affected, and signing out is always possible."""
+    client = as_user(issuer, service, user)
+    responses = [client.get(path, query=query) for _ in range(LIMIT + 1)]
     assert [response.status for response in responses] == [200] * LIMIT + [429]
-    refused = responses[-1]
-    assert refused.code == "rate_limited"
-    assert 0 < int(refused.headers["Retry-After"]) <= 3600
+    assert responses[-1].code == "rate_limited"
+    assert 0 < int(responses[-1].headers["Retry-After"]) <= 3600
     for left, response in zip((2, 1, 0, 0), responses, strict=True):
         assert response.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
         assert response.headers["RateLimit"].startswith(f'"mint";r={left};t=')
     assert client.get("/v1/me").code == "rate_limited"
-    assert as_user(issuer, service, "patient").get("/v1/me").status == 200
-
-
-def test_me_counts_as_a_token_request(issuer: IssuerDouble, service: Service) -> None:
-    """Signing out is always possible."""
-    client = as_user(issuer, service, "curious")
-    responses = [client.get("/v1/me") for _ in range(LIMIT + 1)]
-    assert [response.status for response in responses] == [200] * LIMIT + [429]
-    for left, response in zip((2, 1, 0, 0), responses, strict=True):
-        assert response.headers["RateLimit-Policy"] == f'"mint";q={LIMIT};w=3600'
-        assert response.headers["RateLimit"].startswith(f'"mint";r={left};t=')
     assert client.post("/v1/token", json={"api_key": STREAM_API_KEY}).code == "rate_limited"
     assert client.post("/v1/me/revocations").status == 200
+    assert as_user(issuer, service, "patient").get("/v1/me").status == 200
 
 
 def test_unknown_path_and_method_are_no_failures(service: Service) -> None:

@@ -128,9 +128,7 @@ def test_hup_without_a_needed_key_is_refused(fleet):
     one, two = fleet.instances
     (missing,) = Vault([OLD]).fingerprints
     one.reload(NEW)
-    (refused,) = [
-        line for line in one.service.log_lines() if line["event"] == "settings_reload_failed"
-    ]
+    (refused,) = reload_failures(one)
     assert missing in refused["detail"]
     assert OLD not in json.dumps(refused)
     assert fleet.works()
@@ -143,9 +141,7 @@ def test_hup_with_an_invalid_file_keeps_the_previous_keys(fleet):
     one = fleet.instances[0]
     for number, content in enumerate(["no-key-at-all", "", OLD[:-4]], start=1):
         one.reload(content)
-        refused = [
-            line for line in one.service.log_lines() if line["event"] == "settings_reload_failed"
-        ]
+        refused = reload_failures(one)
         assert len(refused) == number
         assert "TOKENSVC_ENCRYPTION_KEYS_FILE" in refused[-1]["detail"]
         assert not content or content not in json.dumps(refused)

@@ -263,14 +263,7 @@ def test_response_is_pending_while_stream_hangs(world: World) -> None:
 
 def pages(client: Client, **query: object) -> list[list[str]]:
     """Return the user IDs of a list, page by page."""
-    found = []
-    after: dict[str, str] = {}
-    while True:
-        page = client.get("/v1/users", query={**query, **after}).json
-        found.append([user["user_id"] for user in page["items"]])
-        if page["next"] is None:
-            return found
-        after = {"after": page["next"]}
+    return [[user["user_id"] for user in page] for page in client.pages("/v1/users", **query)]
 
 
 def test_list_has_each_user_on_exactly_one_page(world: World) -> None:
