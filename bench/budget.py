@@ -19,7 +19,8 @@ from pathlib import Path
 from bench.compare import NO_LIMIT
 from bench.credentials import Credentials, make_key_pair
 from bench.measure import request
-from bench.systems import ROOT, SERVICE, Stage, StartError
+from bench.systems import SERVICE, Stage, StartError
+from testing.service import ROOT
 
 BUDGET = ROOT / "bench" / "budget.json"
 TOLERANCE = 0.10

@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.measure import Round
-from bench.systems import NODE, ROOT
+from bench.systems import NODE
+from testing.service import ROOT
 
 RESULTS = ROOT / "bench" / "RESULTS.md"
 _PACKAGES = (

