@@ -11,7 +11,6 @@ from testing.service import Service, free_port, running_service
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 60.0
 ISSUER = """
 [[issuers]]
 name = "acme"

@@ -20,7 +20,6 @@ from tokensvc.database.tables import stream_keys
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.vault import Vault
 
-NEXT_ENCRYPTION_KEY = Vault.generate_key()
 FOREIGN_VAULT = Vault([Vault.generate_key()])
 
 

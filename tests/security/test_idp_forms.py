@@ -1,7 +1,6 @@
 """Hostile tokens of identity providers: size, depth, encodings and spellings."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +11,6 @@ from tests.security.idp_tokens import assert_invalid, payload_with, with_payload
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import MAX_TOKEN_LENGTH
-
-MakeIssuers = Callable[..., Issuers]
 
 
 @pytest.mark.sec(14)
