@@ -1,4 +1,4 @@
-"""Database errors as refusals, except errors in our own statements."""
+"""Database errors as refusals, except errors in the statements of this service."""
 
 from tokensvc.core.errors import Code, Refusal
 

@@ -2,7 +2,8 @@
 The Flask application and the one wrapper around every request.
 
 The wrapper does what hooks, sessions and signals would do, in one function that reads in order:
-admit, read the body, find the view, respond, count, log once. Views run in Flask's request context.
+check the host, read the body, find the view, respond, count, log once. Views run in Flask's request
+context.
 """
 
 import os
@@ -171,7 +172,7 @@ class ServiceApp(Flask):
             return self.problems.internal_error(request.request_id)
 
     def _admit(self, request: CurrentRequest) -> None:
-        """Refuse a request for another service."""
+        """Refuse a request that names another host, or that the operators' port does not serve."""
         environ = request.environ
         path = environ["PATH_INFO"]
         if request.on_metrics_port:

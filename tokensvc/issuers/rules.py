@@ -94,7 +94,7 @@ def is_expired(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> bo
 
 def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """
-    Return the pairs of sources that could produce the same user ID for two people.
+    Return the pairs of sources that could give two people the same user ID.
 
     Args:
         sources: Name and prefix of each source of user IDs; the empty prefix is a prefix of all.

@@ -34,7 +34,7 @@ class SharedFetch:
     Args:
         name: Name of its thread.
         fetch: Fetches; must not raise.
-        timeout: Seconds after its start until which requests wait for a fetch.
+        timeout: Seconds from the start of a fetch for which requests wait for it.
         cooldown: Minimum seconds between two fetches that requests cause.
         wait_slots: Number of requests that may wait, shared by all fetches of the process: two
             dead providers must not occupy more threads than one.
@@ -79,8 +79,8 @@ class SharedFetch:
         Join the running fetch, or start one unless a request did so within the cool-down.
 
         Args:
-            cold: Whether there are no keys yet. Such requests have their own cool-down: that of a
-                cold start must not delay a new key.
+            cold: Whether there are no keys yet. These requests have a cool-down of their own, so
+                that it does not delay the fetch of a new key after the first keys arrived.
 
         Returns:
             Whether the keys are as new as possible; `False` after a wait that timed out, or

@@ -35,7 +35,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredRing:
-    """The keys that are not retired, newest first, and the version at which they were read."""
+    """The keys that are not retired, newest first, and the version of the key ring."""
 
     version: int
     keys: tuple[StoredKey, ...]

@@ -9,8 +9,8 @@ class Standing:
     One read of the standings of a user and the app.
 
     Attributes:
-        now: Epoch seconds, read before or in the statement that read the rest. With a later time,
-            a token could outlive a cut-off that was set in between.
+        now: Epoch seconds, read before or in the statement that read the rest. A later time could
+            be after a cut-off that the statement did not see, so Stream would accept the token.
         suspended: Whether all tokens are refused.
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.
@@ -29,8 +29,8 @@ def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:
     """
     Return the earliest sign-in time that the cut-off accepts; `None` if no cut-off is in effect.
 
-    A clock that is ahead stamps a sign-in from before the cut-off later than it was. In doubt the
-    sign-in is refused.
+    If the issuer's clock is ahead, a sign-in from before the cut-off can have a later time. So
+    sign-ins within `clock_ahead` seconds after the cut-off are refused too.
 
     Args:
         clock_ahead: Seconds by which the issuer's clock may be ahead.

@@ -63,7 +63,7 @@ class StandingStore:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        # Before the statement: a later time could pass a cut-off that was set in between.
+        # Read the clock before the statement: see `Standing.now`.
         now = int(self._clock())
         row = self._read.fetch({"user_id": user_id})
         if row is None:
