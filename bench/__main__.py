@@ -1,9 +1,9 @@
-"""`python -m bench [compare|scale|storm|memory|budget]`."""
+"""`python -m bench [compare|scale|storm|slow|memory|budget]`."""
 
 import argparse
 import sys
 
-from bench import budget, compare, memory, scale, storm
+from bench import budget, compare, memory, scale, slow, storm
 from bench.load import LoadError
 from bench.systems import StartError
 
@@ -11,7 +11,8 @@ _COMMANDS = {
     "compare": (compare, "CPU time, switches and latency of a mint next to its peers"),
     "scale": (scale, "1,000,000 revoked users against 1,000, on SQLite and PostgreSQL"),
     "storm": (storm, "every user requests a token once, as fast as they come"),
-    "memory": (memory, "memory of a worker over 200,000 requests"),
+    "slow": (slow, "a database that is 1 ms away, next to gthread"),
+    "memory": (memory, "memory of a worker over 200,000 requests, and CPU time when idle"),
     "budget": (budget, "instructions per mint against the recorded figure"),
 }
 
