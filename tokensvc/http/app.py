@@ -232,11 +232,10 @@ class ServiceApp(Flask):
             metrics.count_refusal(notes["code"])
         if request.route is None:
             notes["path"] = environ["PATH_INFO"]
-        log = self._log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else self._log.info
         if request.error is not None:
             notes["exc_info"] = request.error
-        log(
-            "request",
+        logging.log_request(
+            "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "info",
             method=method,
             route=route,
             status=status,
