@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from testing.contract_checks import check
+from testing.other_servers import running_server
 from testing.raw import MARKER, converse
 from testing.response import Response
 from testing.service import Service, running_service
@@ -28,6 +29,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         lines = running.log_lines()
         assert not [line for line in lines if "smuggled" in line.get("path", "")]
         assert not [line for line in lines if "exception" in line]
+
+
+@pytest.fixture(scope="module")
+def gthread_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of the same application on gunicorn's own worker."""
+    with running_server("gthread", tmp_path_factory.mktemp("gthread"), []) as base_url:
+        yield base_url
 
 
 def check_problem(response: Response) -> None:
@@ -108,6 +116,14 @@ def test_ambiguous_framing_gets_400_and_ends_the_connection(service: Service, ca
     responses = converse(service.base_url, AMBIGUOUS[case] + HIDDEN + MARKER)
     assert [response.status for response in responses] == [400]
     check_problem(responses[0])
+
+
+@pytest.mark.sec(57)
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_ambiguous_framing_is_refused_by_gthread_too(gthread_url: str, case: str) -> None:
+    """Our loop is not stricter or looser than gunicorn's own worker."""
+    responses = converse(gthread_url, AMBIGUOUS[case] + HIDDEN + MARKER)
+    assert [response.status for response in responses] == [400]
 
 
 @pytest.mark.sec(57)
