@@ -64,8 +64,8 @@ class Faults:
     def hang(self, route: str = "*", times: int | None = 1) -> Fault:
         return self._plan(FaultKind.HANG, route, times)
 
-    def cut(self, route: str = "*") -> Fault:
-        return self._plan(FaultKind.CUT, route, 1)
+    def cut(self, route: str = "*", times: int | None = 1) -> Fault:
+        return self._plan(FaultKind.CUT, route, times)
 
     def late(self, route: str = "*") -> Fault:
         return self._plan(FaultKind.LATE, route, 1)
