@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import inspect
 import pydoc
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from testing.http_client import Client
 from testing.raw import connect, converse
 from testing.service import ROOT, Service, running_service, settings_environ
 from tests.server.conftest import wait_until
-from tokensvc.server import GUNICORN_NAMES
+from tokensvc.server import GUNICORN_NAMES, worker
 
 
 class Clients:
@@ -167,3 +168,28 @@ def test_names_of_gunicorn_are_listed_and_unchanged() -> None:
         assert found is not None, name
         if parameters is not None:
             assert tuple(inspect.signature(found).parameters) == parameters, name
+
+
+@pytest.mark.parametrize(
+    ("limits", "connections", "set_to"),
+    [
+        ((100_000, 100_000), 1000, None),
+        ((256, 100_000), 1000, 1000 + worker._OTHER_FILES),
+        ((256, resource.RLIM_INFINITY), 1000, 1000 + worker._OTHER_FILES),
+        ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 1000, None),
+        ((256, worker._OTHER_FILES + 300), 300, worker._OTHER_FILES + 300),
+        ((100, 100), 1, 100),
+    ],
+)
+def test_file_limit_bounds_the_connections(
+    monkeypatch: pytest.MonkeyPatch,
+    limits: tuple[int, int],
+    connections: int,
+    set_to: int | None,
+) -> None:
+    """A worker without a file limit, and one with a tiny limit, still accept connections."""
+    changes: list[int] = []
+    monkeypatch.setattr(worker.resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(worker.resource, "setrlimit", lambda _, new: changes.append(new[0]))
+    assert worker._raise_file_limit(1000) == connections
+    assert changes == ([] if set_to is None else [set_to])

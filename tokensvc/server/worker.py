@@ -124,10 +124,15 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
 
 
 def _raise_file_limit(connections: int) -> int:
-    """Allow one open file per connection and some more; return the connections that fit."""
+    """
+    Allow one open file per connection and some more; return the connections that fit, at least 1.
+
+    No limit is -1 (`resource.RLIM_INFINITY`), which must not be compared as a number.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _OTHER_FILES
-    if soft < needed:
-        soft = min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(connections, soft - _OTHER_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return connections
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, soft - _OTHER_FILES)
