@@ -78,7 +78,7 @@ class TokenService:
             Refusal: The first that applies, except those of steps 1 to 3.
         """
         user_id = rules.token_user_id(request, caller, self._alphabet)
-        # 4 read the standing in one statement; load the key ring of exactly that version.
+        # 4 read the standing in one statement; the key ring has at least the version it returns.
         standing = self._standings.read(user_id)
         ring = self._keys.ring_at(standing.ring_version)
         # 5 authorize.
