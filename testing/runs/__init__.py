@@ -12,6 +12,7 @@ PROOFS = {
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
     "slow_clients": "slow clients do not delay others",
+    "stuck": "a part outside that hangs or fails delays no response and no return",
     "ablation": "a test fails without each line that keeps a promise",
 }
 """The promise of each proof: `python -m proofs.NAME`."""
