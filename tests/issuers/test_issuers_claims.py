@@ -32,13 +32,14 @@ def entry(timestamp: Any, method: str = "password") -> dict[str, Any]:
         ("auth_time", 0, 0),
         ("iat", NOW, NOW),
         ("amr", [entry(NOW - 5)], NOW - 5),
-        ("amr", [entry(NOW - 5), entry(NOW - 3, "totp"), entry(NOW - 4)], NOW - 3),
+        ("amr", [entry(NOW - 3, "totp"), entry(NOW - 5), entry(NOW - 4)], NOW - 5),
         ("amr", [entry(NOW - 5), entry(NOW, "token_refresh")], NOW - 5),
+        ("amr", [entry(NOW - 5, "token_refresh"), entry(NOW, "totp")], NOW - 5),
         ("amr", ["pwd", entry(NOW - 5), {"method": "otp"}, entry("1"), entry(2.5)], NOW - 5),
     ],
 )
-def test_latest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at: int) -> None:
-    """A silent refresh is not a sign-in."""
+def test_earliest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at: int) -> None:
+    """A second factor or a silent refresh in the same session is not a new sign-in."""
     assert rules.signed_in_at(issuer(name), {name: value}, NOW) == signed_in_at
 
 
@@ -48,7 +49,8 @@ def test_latest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at:
     [
         ("auth_time", None),
         ("auth_time", str(NOW)),
-        ("auth_time", NOW + 11),
+        ("auth_time", NOW + 3),
+        ("iat", NOW + 3),
         ("iat", 1.5),
         ("amr", None),
         ("amr", []),
@@ -58,7 +60,7 @@ def test_latest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at:
         ("amr", [entry(NOW, "token_refresh")]),
         ("amr", [entry(True)]),
         ("amr", [entry(-1)]),
-        ("amr", [entry(NOW + 11)]),
+        ("amr", [entry(NOW + 3)]),
         ("amr", [[entry(NOW)]]),
     ],
 )

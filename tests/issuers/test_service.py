@@ -93,7 +93,21 @@ WRONG = [
         {},
         "required claim",
     ),
-    Wrong("sign-in", "sign_in_time", {}, {"auth_time": None}, "no sign-in time"),
+    Wrong(
+        "sign-in",
+        "sign_in_time and clock_ahead",
+        {},
+        {"auth_time": None},
+        "no valid auth_time claim: see issuers[].sign_in_time (with iat a silent renewal passes a "
+        "revocation)",
+    ),
+    Wrong(
+        "sign-in",
+        "sign_in_time and clock_ahead",
+        {},
+        {"auth_time": NOW + 3},
+        "sign-in time in the future: see issuers[].clock_ahead",
+    ),
     Wrong("not expired", "clock_leeway", {}, {"iat": NOW - 100, "exp": NOW - 10}, "expired"),
     Wrong("user id", "user_id_claim and user_id_mapping", {}, {"sub": "John"}),
 ]

@@ -200,9 +200,9 @@ def test_token_of_another_type_is_refused(
 def test_leeway_is_exact_to_the_second(
     leeway: int, make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
-    """It applies to `exp`, `nbf`, `iat` and the sign-in time."""
+    """It applies to `exp`, `nbf` and `iat`."""
     issuers = make_issuers(clock_leeway=leeway)
-    for claim in ("iat", "nbf", "auth_time"):
+    for claim in ("iat", "nbf"):
         assert issuers.authenticate(idp.token(**{claim: NOW + leeway}))
         assert_invalid(issuers, idp.token(**{claim: NOW + leeway + 1}))
     issued = NOW - 100
@@ -210,6 +210,29 @@ def test_leeway_is_exact_to_the_second(
     assert refused(issuers, idp.token(iat=issued, exp=NOW - leeway)).code is (
         Code.CREDENTIALS_EXPIRED
     )
+
+
+@pytest.mark.sec(12, 32)
+@pytest.mark.parametrize("claim", ["auth_time", "iat"])
+@pytest.mark.parametrize(("leeway", "ahead"), [(60, 0), (60, 2), (10, 10)])
+def test_sign_in_time_beyond_clock_ahead_is_refused(
+    claim: str, leeway: int, ahead: int, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """No leeway is added: a later revocation would not cover a sign-in from the future."""
+    issuers = make_issuers(sign_in_time=claim, clock_leeway=leeway, clock_ahead=ahead)
+    assert issuers.authenticate(idp.token(**{claim: NOW + ahead}))
+    refusal = refused(issuers, idp.token(**{claim: NOW + ahead + 1}))
+    assert refusal.code is Code.CREDENTIALS_INVALID
+    assert "in the future" in refusal.detail
+
+
+@pytest.mark.sec(12)
+def test_issue_time_that_is_the_sign_in_time_has_both_bounds(
+    make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    issuers = make_issuers(sign_in_time="iat", clock_leeway=5, clock_ahead=60)
+    assert issuers.authenticate(idp.token(iat=NOW + 5))
+    assert_invalid(issuers, idp.token(iat=NOW + 6))
 
 
 @pytest.mark.sec(12)

@@ -170,7 +170,7 @@ VECTORS: dict[str, dict[str, Any]] = {
             "is_anonymous": False,
         },
         "user_id": UUID,
-        "signed_in_at": SIGNED_IN_AT,
+        "signed_in_at": SIGNED_IN_AT - 50,
     },
     "okta": {
         "preset": "okta:dev-1234.okta.com",

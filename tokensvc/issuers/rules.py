@@ -48,18 +48,19 @@ def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> 
             later revocation would not cover it.
     """
     name = issuer.sign_in_time
-    at = _latest_sign_in(claims.get(name)) if name == "amr" else claims.get(name)
+    at = _earliest_sign_in(claims.get(name)) if name == "amr" else claims.get(name)
     if not is_time(at):
         raise _invalid(
             f"This token of issuer {issuer.name} has no valid `{name}` claim. Add the claim at the "
-            "provider, or set `sign_in_time` of the issuer to a claim that its tokens contain "
+            "provider, or set `issuers[].sign_in_time` to a claim that its tokens contain "
             "(with `iat` a silent renewal passes a revocation).",
-            "no sign-in time",
+            f"no valid {name} claim: see issuers[].sign_in_time (with iat a silent renewal passes "
+            "a revocation)",
         )
-    if at > now + issuer.clock_leeway:
+    if at > now + issuer.clock_ahead:
         raise _invalid(
-            f"The token's `{name}` is in the future: check the provider's clock.",
-            "sign-in in the future",
+            f"The token has a sign-in time in the future (`{name}`): check the provider's clock.",
+            "sign-in time in the future: see issuers[].clock_ahead",
         )
     return int(at)
 
@@ -185,7 +186,12 @@ _CHECKS = (
 )
 CLAIM_CHECKS = (
     *_CHECKS,
-    ClaimCheck("sign-in", lambda issuer: (issuer.sign_in_time,), "sign_in_time", signed_in_at),
+    ClaimCheck(
+        "sign-in",
+        lambda issuer: (issuer.sign_in_time,),
+        "sign_in_time and clock_ahead",
+        signed_in_at,
+    ),
     ClaimCheck("not expired", lambda _: ("exp",), "clock_leeway", _check_expiry),
 )
 
@@ -204,18 +210,20 @@ def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> 
     return at
 
 
-def _latest_sign_in(amr: object) -> object:
-    """Return the latest time in an array such as `[{"method": "password", "timestamp": 1}]`."""
-    if not isinstance(amr, list):
-        return None
-    times = [
-        entry["timestamp"]
-        for entry in amr
-        if isinstance(entry, dict)
-        and is_time(entry.get("timestamp"))
-        and entry.get("method") != _SILENT_REFRESH
+def _earliest_sign_in(amr: object) -> object:
+    """
+    Return the earliest time in an array such as `[{"method": "password", "timestamp": 1}]`.
+
+    The array grows when a session adds a factor: a later entry is not a new sign-in.
+    """
+    entries = [
+        entry
+        for entry in (amr if isinstance(amr, list) else ())
+        if isinstance(entry, dict) and is_time(entry.get("timestamp"))
     ]
-    return max(times, default=None)
+    if all(entry.get("method") == _SILENT_REFRESH for entry in entries):
+        return None
+    return min(entry["timestamp"] for entry in entries)
 
 
 def _media_type(typ: str) -> str:

@@ -102,7 +102,8 @@ class IssuerSettings(BaseModel):
         default=2,
         ge=0,
         le=MAX_LEEWAY,
-        description="Seconds by which the issuer's clock may be ahead, for sign-in times.",
+        description="Seconds by which the issuer's clock may be ahead, for sign-in times: a later "
+        "one is refused.",
     )
     max_lifetime: int = Field(
         default=86400, gt=0, description="Maximum lifetime of a token, `exp` - `iat`, in seconds."
