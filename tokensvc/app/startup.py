@@ -166,7 +166,7 @@ def _prepared_database(settings: Settings) -> Iterator[None]:
             schema.require_current(database)
         yield
     except Refusal as refusal:
-        raise StartupError(f"{refusal.detail} ({refusal.reason})") from refusal
+        raise StartupError(refusal.operator_text) from refusal
     finally:
         database.close()
 

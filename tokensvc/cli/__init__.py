@@ -38,8 +38,7 @@ class _Commands(click.Group):
         except StartupError as error:
             raise click.ClickException(str(error)) from error
         except Refusal as refusal:
-            reason = f" ({refusal.reason})" if refusal.reason else ""
-            raise click.ClickException(f"{refusal.detail}{reason}") from refusal
+            raise click.ClickException(refusal.operator_text) from refusal
 
 
 @click.group(

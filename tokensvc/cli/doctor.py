@@ -241,6 +241,4 @@ def _check_token(unverified_token: str) -> Iterator[CheckResult]:
 
 
 def _error_text(error: Exception) -> str:
-    if isinstance(error, Refusal):
-        return f"{error.detail} ({error.reason})"
-    return str(error)
+    return error.operator_text if isinstance(error, Refusal) else str(error)

@@ -94,6 +94,13 @@ class Refusal(Exception):
         self.max_age = max_age
         self.status = status
 
+    @property
+    def operator_text(self) -> str:
+        """Text for the command line. An outage's `detail` says nothing of the cause."""
+        if self.code is Code.TEMPORARILY_UNAVAILABLE and self.reason:
+            return self.reason
+        return f"{self.detail} ({self.reason})" if self.reason else self.detail
+
 
 class StartupError(Exception):
     """The process must not start; the message tells the operator what to change."""

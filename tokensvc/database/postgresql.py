@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 
+from tokensvc.database.failures import ExplainedError, explain_connection_failure
+
 BEGIN = "BEGIN"
 
 _CONNECT_SECONDS = 3
@@ -40,6 +42,10 @@ SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', false),
 """
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
+
+
+class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
+    """No connection could be opened."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -76,8 +82,22 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
 
 
 def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
-    """Open a connection, replacing SQLAlchemy's `do_connect`."""
-    return BoundedConnection.connect(*args, **options)
+    """
+    Open a connection, replacing SQLAlchemy's `do_connect`.
+
+    Raises:
+        ConnectionFailedError: The server cannot be reached, or rejects the connection.
+    """
+    try:
+        return BoundedConnection.connect(*args, **options)
+    except psycopg.OperationalError as error:
+        text = explain_connection_failure(
+            str(error),
+            host=options.get("host", "the local socket"),
+            port=options.get("port", 5432),
+            role=options.get("user", "of this process"),
+        )
+        raise ConnectionFailedError(text) from error
 
 
 def prepare_connection(connection: Any, _record: object) -> None:

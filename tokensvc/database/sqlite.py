@@ -8,11 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core.errors import StartupError
+from tokensvc.database.failures import ExplainedError
 
 BEGIN = "BEGIN IMMEDIATE"
 """Takes the write lock immediately: a deferred transaction that has read cannot wait for it."""
 
 _BUSY_SECONDS = 5.0
+
+
+class NotADatabaseError(ExplainedError, sqlite3.DatabaseError):
+    """The file is not an SQLite database, or a damaged one."""
 
 
 def connect_args() -> dict[str, Any]:
@@ -26,8 +31,19 @@ def prepare_connection(connection: Any, _record: object) -> None:
 
     With WAL and `synchronous=NORMAL`, a power failure can lose the last commits, and so a
     revocation that was already confirmed.
+
+    Raises:
+        NotADatabaseError: The file is not an SQLite database.
     """
-    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
+            raise
+        (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
+        raise NotADatabaseError(
+            f"{path} is not an SQLite database. Restore a backup or correct `database_url`."
+        ) from error
     if mode != "wal":
         raise sqlite3.OperationalError(f"this file system does not support WAL: {mode}")
     connection.execute("PRAGMA synchronous=FULL")
