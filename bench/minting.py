@@ -15,7 +15,7 @@ from typing import Any
 from gunicorn.config import Config
 
 from tokensvc import gunicorn_conf
-from tokensvc.app import container, mount, startup
+from tokensvc.app import mount, startup
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
 from tokensvc.server.responder import Responder
@@ -27,8 +27,8 @@ def main() -> None:
     """Mint what standard input asks for."""
     requests = iter(json.loads(Path(sys.argv[1]).read_text()))
     loops = int(sys.argv[2])
-    gunicorn_conf.on_starting(None)
-    services = container.build(startup.process_settings())
+    startup.prepare_process()
+    services = startup.process_services()
     app: Any = mount.build_app(services)
     responder = Responder(app, _settings(), Problems(""), system_clock)
     print("ready", flush=True)

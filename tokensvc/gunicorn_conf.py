@@ -1,8 +1,9 @@
 """
 The gunicorn configuration: `gunicorn -c python:tokensvc.gunicorn_conf tokensvc.wsgi:app`.
 
-The master reads the settings before it forks, and again on HUP. Invalid ones are logged and the
-previous ones stay, because gunicorn stops completely if a new worker cannot start.
+The master reads the settings and the key files before it forks, and again on HUP; a worker reads
+none. Invalid ones are logged and the previous ones stay, because gunicorn stops completely if a new
+worker cannot start.
 """
 
 import atexit
@@ -80,11 +81,11 @@ def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     try:
         if _settings.sqlite_path is not None:
             _Master.lock = hold_process_lock(_settings.sqlite_path)
-        startup.prepare(_settings)
+        startup.prepare_process()
     except StartupError as error:
         sys.exit(f"tokensvc cannot start:\n{error}")
 
 
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Read the settings again, for the new workers."""
+    """Read the settings and the key files again, for the new workers."""
     startup.reload()

@@ -2,9 +2,9 @@
 
 import atexit
 
-from tokensvc.app import container, mount, startup
+from tokensvc.app import mount, startup
 
-_services = container.build(startup.process_settings())
+_services = startup.process_services()
 _services.start()
 # Without it, an interrupted call to Stream would be repeated twice, a minute apart, and the usage
 # since the last write would be lost.

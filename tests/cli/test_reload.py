@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 
 import pytest
 
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
+from tokensvc.issuers.development import DevelopmentIssuer
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +82,54 @@ def test_reload_applies_changes_of_toml_and_secret_files(reloadable):
     assert reloadable.accepts("metrics-token-number-two")
     assert not reloadable.accepts("metrics-token-number-one")
     assert not reloadable.events("settings_reload_failed")
+
+
+@pytest.fixture
+def issuing(tmp_path):
+    """Yield a service whose issuer has a key file, that file, and the issuer."""
+    issuer = DevelopmentIssuer(tmp_path / "issuer.pem", "https://id.acme.example", "chat")
+    keys = issuer.issuer_settings().public_keys_file
+    toml = tmp_path / "tokensvc.toml"
+    toml.write_text(ISSUER.format(file=keys))
+    with running_service(tmp_path, TOKENSVC_CONFIG=str(toml)) as service:
+        yield Reloadable(service, toml, None), keys, issuer
+
+
+def minted_with(reloadable, issuer):
+    bearer = {"Authorization": f"Bearer {issuer.issue('john', int(time.time()), 60)}"}
+    return reloadable.client.post("/v1/token", headers=bearer).status
+
+
+@pytest.mark.sec(61)
+@pytest.mark.parametrize("damage", ["changed", "removed"])
+def test_damaged_key_file_keeps_the_keys_of_later_workers(issuing, damage):
+    """A worker that cannot start would end the whole service. SIGHUP refuses the file."""
+    reloadable, keys, issuer = issuing
+    whole = keys.read_text()
+    keys.write_text(whole[: len(whole) // 2]) if damage == "changed" else keys.unlink()
+    reloadable.lose_workers()
+    assert minted_with(reloadable, issuer) == 200
+    reloadable.reload()
+    (refused,) = reloadable.events("settings_reload_failed")
+    assert str(keys) in refused["detail"]
+    assert minted_with(reloadable, issuer) == 200
+
+
+def test_reload_applies_a_changed_key_file(issuing, tmp_path):
+    reloadable, keys, issuer = issuing
+    other = DevelopmentIssuer(tmp_path / "other.pem", "https://id.acme.example", "chat")
+    keys.write_text(other.issuer_settings().public_keys_file.read_text())
+    assert [minted_with(reloadable, who) for who in (issuer, other)] == [200, 401]
+    reloadable.reload()
+    assert [minted_with(reloadable, who) for who in (issuer, other)] == [401, 200]
+
+
+@pytest.mark.sec(61)
+def test_lost_encryption_key_file_keeps_the_key_of_later_workers(reloadable, tmp_path):
+    (tmp_path / "tokensvc.db.key").unlink()
+    reloadable.lose_workers()
+    assert reloadable.client.get("/readyz").status == 200
+    assert not (tmp_path / "tokensvc.db.key").exists()
 
 
 @pytest.mark.sec(61)

@@ -12,6 +12,7 @@ from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import issuer_keys
+from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
@@ -49,7 +50,13 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
     ) -> Issuers:
         times = JwksSettings.model_validate(jwks)
         return Issuers(
-            settings, times, alphabet, store, clock, wait_slots=threading.Semaphore(waiters)
+            settings,
+            times,
+            alphabet,
+            store,
+            clock,
+            key_files=read_key_files(settings),
+            wait_slots=threading.Semaphore(waiters),
         )
 
     return make

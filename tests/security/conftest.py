@@ -47,6 +47,7 @@ def make_issuers(
             Alphabet.DOCUMENTED,
             IssuerKeyStore(database),
             IDP_CLOCK,
+            key_files={},
             wait_slots=threading.Semaphore(2),
         )
         issuers.refresh()

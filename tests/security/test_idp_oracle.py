@@ -17,6 +17,7 @@ from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database.engine import Database
+from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
@@ -69,6 +70,7 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
         Alphabet.DOCUMENTED,
         store,
         time.time,
+        key_files=read_key_files([acme]),
         wait_slots=threading.Semaphore(1),
     )
     database.close()

@@ -3,8 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokensvc.app.background import BackgroundLoop
@@ -19,6 +19,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.sender import Sender
 from tokensvc.delivery.service import Deliveries
+from tokensvc.issuers.key_files import read_key_files
+from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.reencryption import Reencryption
@@ -47,6 +49,33 @@ _USAGE_INTERVAL = 60.0
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the audit trail."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """
+    The keys in files that the settings name.
+
+    The gunicorn master reads them for its workers: a file that was damaged since must not prevent
+    the start of a later worker, because that would end the whole service.
+
+    Attributes:
+        issuer_keys: Public keys of the issuers that have a key file, by name.
+        encryption_keys: Keys of the vault: those of the settings, or the one next to SQLite's file.
+    """
+
+    issuer_keys: Mapping[str, KeySet]
+    encryption_keys: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, settings: Settings) -> "KeyFiles":
+        """
+        Read the files.
+
+        Raises:
+            StartupError: A file cannot be used.
+        """
+        return cls(read_key_files(settings.issuers), _encryption_keys(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +127,11 @@ def open_database(settings: Settings) -> Database:
     )
 
 
-def open_vault(settings: Settings) -> Vault:
-    """
-    Return a vault with the encryption keys of the settings, or with the key file of SQLite.
-
-    Raises:
-        StartupError: The key file cannot be used.
-    """
-    keys = [key.get_secret_value() for key in settings.encryption_keys]
+def _encryption_keys(settings: Settings) -> tuple[str, ...]:
     path = key_file(settings)
-    if not keys and path is not None:
-        keys = [load_or_make_key_file(path)]
-    return Vault(keys)
+    if not settings.encryption_keys and path is not None:
+        return (load_or_make_key_file(path),)
+    return tuple(key.get_secret_value() for key in settings.encryption_keys)
 
 
 def key_file(settings: Settings) -> Path | None:
@@ -119,25 +141,34 @@ def key_file(settings: Settings) -> Path | None:
 
 
 def build(
-    settings: Settings, *, issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore
+    settings: Settings,
+    key_files: KeyFiles | None = None,
+    *,
+    issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore,
 ) -> Services:
     """
-    Build all services, with the store for issuers' keys that `issuer_keys` returns.
+    Build all services.
 
     Does not wait for a network.
+
+    Args:
+        settings: All settings.
+        key_files: Keys that this process or its master has read; `None`: they are read now.
+        issuer_keys: Function that returns the store for issuers' keys.
 
     Raises:
         StartupError: The operator must change something first.
     """
+    key_files = key_files or KeyFiles.read(settings)
     database = open_database(settings)
     clock = DatabaseClock(database, system_clock)
-    vault = open_vault(settings)
+    vault = Vault(key_files.encryption_keys)
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
     # Requests that wait for other services use at most half of the threads.
     wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
-    issuers = _issuers(settings, issuer_keys(database), wait_slots)
+    issuers = _issuers(settings, key_files, issuer_keys(database), wait_slots)
     secret_usage = SecretUsage(database, system_clock)
     unnamed_mints = UnnamedMints(database, system_clock)
     callers = Callers(
@@ -182,13 +213,16 @@ def _other_loops(
     )
 
 
-def _issuers(settings: Settings, store: IssuerKeyStore, wait_slots: threading.Semaphore) -> Issuers:
+def _issuers(
+    settings: Settings, key_files: KeyFiles, store: IssuerKeyStore, wait_slots: threading.Semaphore
+) -> Issuers:
     return Issuers(
         settings.issuers,
         settings.jwks,
         settings.user_ids.alphabet,
         store,
         system_clock,
+        key_files=key_files.issuer_keys,
         wait_slots=wait_slots,
     )
 

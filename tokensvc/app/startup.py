@@ -1,8 +1,8 @@
 """
 Prepares a process for its first request: the settings, and a database that can be used.
 
-Commands call `load_settings`; processes that stay call `process_settings` and `reload`. `prepare`
-runs before the fork. `container` builds the objects.
+Commands call `load_settings`. Processes that stay call `process_settings` and `prepare_process`,
+before the fork, then `process_services` and `reload`. `container` builds the objects.
 """
 
 import os
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import structlog
 
 from tokensvc.app import container
+from tokensvc.app.container import KeyFiles
 from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
@@ -52,10 +53,11 @@ def load_settings() -> Settings:
     return settings
 
 
-class _ProcessSettings:
-    """The settings that a gunicorn master read for its workers, or that `tokensvc worker` read."""
+class _Process:
+    """What a gunicorn master read for its workers, or `tokensvc worker` for itself."""
 
     settings: Settings | None = None
+    key_files: KeyFiles | None = None
 
 
 def process_settings() -> Settings:
@@ -67,14 +69,36 @@ def process_settings() -> Settings:
     Raises:
         SettingsError: At least one setting is invalid.
     """
-    if _ProcessSettings.settings is None:
-        _ProcessSettings.settings = load_settings()
-    return _ProcessSettings.settings
+    if _Process.settings is None:
+        _Process.settings = load_settings()
+    return _Process.settings
+
+
+def prepare_process() -> None:
+    """
+    Prepare the database with the settings of this process, and keep the key files for its workers.
+
+    Raises:
+        SettingsError: At least one setting is invalid.
+        StartupError: The operator must change something first.
+    """
+    _Process.key_files = prepare(process_settings())
+
+
+def process_services() -> container.Services:
+    """
+    Build the services from what this process or its master has read.
+
+    Raises:
+        SettingsError: At least one setting is invalid.
+        StartupError: The operator must change something first.
+    """
+    return container.build(process_settings(), _Process.key_files)
 
 
 def reload() -> bool:
     """
-    Read the settings again, for workers that start from now on.
+    Read the settings and the key files again, for workers that start from now on.
 
     Returns:
         Whether they are in effect. Invalid ones are logged, and the previous settings stay.
@@ -99,7 +123,7 @@ def _apply_new_settings(previous: Settings) -> None:
     settings = loader.load(os.environ)
     redaction.register_secrets(settings.secret_values())  # first, since a failure is logged too
     settings, ignored = _keep_restart_only(previous, settings)
-    prepare(settings)
+    key_files = prepare(settings)
     logging.configure(settings.log)
     if ignored:
         _log.warning(
@@ -107,7 +131,7 @@ def _apply_new_settings(previous: Settings) -> None:
             settings=ignored,
             hint="restart to apply these settings",
         )
-    _ProcessSettings.settings = settings
+    _Process.settings, _Process.key_files = settings, key_files
 
 
 def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings, list[str]]:
@@ -127,21 +151,26 @@ def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings
     return settings.model_copy(update=kept), ignored
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings) -> KeyFiles:
     """
     Prepare the database, and build once what a worker will build.
 
     A worker that cannot be built ends the whole service, so this runs before the fork.
 
+    Returns:
+        The keys in files, so that a worker that starts later need not read them.
+
     Raises:
         StartupError: The operator must change something first.
     """
     with _prepared_database(settings):
-        services = container.build(settings)
+        key_files = KeyFiles.read(settings)
+        services = container.build(settings, key_files)
         try:
             _prepare_keys(services)
         finally:
             services.close()
+    return key_files
 
 
 def prepare_schema(settings: Settings) -> None:

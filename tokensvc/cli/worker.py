@@ -5,7 +5,7 @@ import signal
 import click
 import structlog
 
-from tokensvc.app import container, startup
+from tokensvc.app import startup
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,7 +24,7 @@ def worker() -> None:
     """
     # Block SIGHUP from the start, because it would end the process; one that arrives waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    startup.prepare(startup.process_settings())
+    startup.prepare_process()
     while _deliver_until_signal() == signal.SIGHUP:
         if startup.reload():
             _log.info("worker_reloaded")
@@ -33,7 +33,7 @@ def worker() -> None:
 
 def _deliver_until_signal() -> int:
     """Deliver with the current settings until a signal, and return its number."""
-    services = container.build(startup.process_settings())
+    services = startup.process_services()
     try:
         if not services.deliveries.delivers:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")

@@ -1,17 +1,16 @@
 """One configured identity provider: its settings and its keys."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers import discovery, rules
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
-from tokensvc.issuers.keyset import KeySetError, parse_pem_file
+from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
@@ -22,8 +21,14 @@ from tokensvc.net.urls import is_loopback_url
 
 @dataclass(frozen=True, slots=True)
 class KeyAccess:
-    """What all issuers share to fetch and store their keys."""
+    """
+    What all issuers share to get their keys.
 
+    Attributes:
+        files: Keys of the issuers that have a key file, by name, as `read_key_files` returns them.
+    """
+
+    files: Mapping[str, KeySet]
     fetcher: Fetcher
     settings: JwksSettings
     store: IssuerKeyStore
@@ -48,18 +53,12 @@ class Issuer:
 
     @classmethod
     def of(cls, settings: IssuerSettings, alphabet: Alphabet, access: KeyAccess) -> "Issuer":
-        """
-        Return the issuer. Fetches nothing.
-
-        Raises:
-            StartupError: Its key file is unusable.
-        """
-        file = settings.public_keys_file
-        keys = (
-            _published_keys(settings, access)
-            if file is None
-            else _keys_in_file(file, settings.name)
-        )
+        """Return the issuer. Fetches nothing."""
+        keys: Keys
+        if settings.public_keys_file is not None:
+            keys = StaticKeys(access.files[settings.name])
+        else:
+            keys = _published_keys(settings, access)
         return cls(settings, alphabet, keys)
 
     def authenticate(self, unverified: UnverifiedToken, now: float) -> UserCaller:
@@ -101,16 +100,6 @@ class Issuer:
                 raise
         newer = self.keys.refetch_and_find(unverified.kid, unverified.algorithm, keys)
         return verify_signature(unverified, newer)
-
-
-def _keys_in_file(file: Path, name: str) -> Keys:
-    try:
-        return StaticKeys(parse_pem_file(file.read_text("ascii")))
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"cannot be read ({type(error).__name__})"
-    except KeySetError as error:
-        problem = str(error)
-    raise StartupError(f"issuers: {name}: public_keys_file: {file} {problem}")
 
 
 def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:

@@ -76,7 +76,7 @@ class Keys(Protocol):
 
 
 class StaticKeys:
-    """Keys from a file. They do not change until a restart."""
+    """Keys from a file. They do not change until the settings are read again."""
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = keys
@@ -99,10 +99,10 @@ class StaticKeys:
         """Do nothing: the keys are loaded."""
 
     def refresh_if_due(self) -> None:
-        """Do nothing: a changed file applies after a restart."""
+        """Do nothing: a changed file applies after SIGHUP."""
 
     def refresh(self) -> None:
-        """Do nothing: a changed file applies after a restart."""
+        """Do nothing: a changed file applies after SIGHUP."""
 
     def health(self) -> KeyHealth:
         """Return the number of keys."""

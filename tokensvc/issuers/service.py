@@ -13,6 +13,7 @@ from tokensvc.http.request_log import note
 from tokensvc.issuers.explain import Finding, findings
 from tokensvc.issuers.issuer import Issuer, KeyAccess
 from tokensvc.issuers.jwks import KeyHealth
+from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, parse
@@ -31,11 +32,9 @@ class Issuers:
         alphabet: Characters of a user ID.
         store: Stores the last valid keys.
         clock: Epoch seconds.
+        key_files: Keys of the issuers that have a key file, as `read_key_files` returns them.
         wait_slots: Number of requests that may wait for keys, of all issuers together; other
             requests get 503 immediately.
-
-    Raises:
-        StartupError: The key file of an issuer is unusable. An unreachable issuer is not an error.
     """
 
     def __init__(
@@ -46,12 +45,15 @@ class Issuers:
         store: IssuerKeyStore,
         clock: Clock,
         *,
+        key_files: Mapping[str, KeySet],
         wait_slots: threading.Semaphore,
     ) -> None:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
-        access = KeyAccess(Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock)
+        access = KeyAccess(
+            key_files, Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock
+        )
         for issuer_settings in settings:
             issuer = Issuer.of(issuer_settings, alphabet, access)
             self._by_name[issuer_settings.name] = issuer
