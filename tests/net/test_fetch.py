@@ -7,11 +7,12 @@ import pytest
 import trustme
 
 from testing.doubles.issuer import IssuerDouble, drip, redirect, respond_with
+from testing.names import silent_name_server
 from tests.net.conftest import NAME, secure_double
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net.addresses import Network
+from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import MAX_BYTES, Fetcher, FetchError
-from tokensvc.net.http import Deadline
 
 
 def networks(*cidrs: str) -> tuple[Network, ...]:
@@ -157,3 +158,20 @@ def test_next_address_is_tried_after_a_refused_connection(
         monkeypatch.setattr(socket, "getaddrinfo", both)
         document = Fetcher(()).get(issuer.jwks_uri, Deadline(60), loopback_allowed=True)
         assert b"key-0" in document
+
+
+@pytest.mark.sec(17, 65)
+def test_silent_name_server_is_not_waited_for_after_the_deadline() -> None:
+    with silent_name_server() as look_ups:
+        for _ in range(2):
+            why = failure("https://id.acme.example/jwks.json", seconds=0.2)
+            assert why == "no complete response within 0.2 s"
+        assert look_ups.names == ["id.acme.example"]  # both wait for one look-up
+
+
+def test_name_is_looked_up_again_after_a_look_up_has_ended() -> None:
+    with silent_name_server() as look_ups:
+        look_ups.release()
+        for _ in range(2):
+            assert "Temporary failure" in failure("https://id.acme.example/", seconds=60)
+        assert look_ups.names == ["id.acme.example"] * 2

@@ -14,8 +14,8 @@ from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
+from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import Fetcher
-from tokensvc.net.http import Deadline
 from tokensvc.net.urls import is_loopback_url
 
 

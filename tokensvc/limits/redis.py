@@ -1,8 +1,8 @@
 """
 Limits counted in Redis or Valkey, shared by all instances.
 
-One script call per hit. Time-outs are short and nothing is retried; after a failure Redis is left
-alone for a pause. So an outage of Redis delays few requests and refuses none.
+One script call per hit. Its time limit is short and nothing is retried; after a failure Redis is
+left alone for a pause. So an outage of Redis delays few requests and refuses none.
 """
 
 import time
@@ -11,20 +11,19 @@ from typing import Final
 
 import structlog
 from pydantic import SecretStr
-from redis import ConnectionPool, Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
+from tokensvc.limits.redis_connections import RedisConnections
 from tokensvc.limits.rules import Decision, Rate
+from tokensvc.net.connect import Deadline
 from tokensvc.telemetry import metrics
 
 TIMEOUT: Final = 0.15
-"""Seconds to connect, and seconds to wait for a response."""
-PAUSE: Final = 2.0
-"""Seconds without calls after a failure."""
+"""Seconds for one hit in all: name look-up, connecting, signing in and the script."""
+PAUSE: Final = 1.0
+"""Seconds between a failed call and the next."""
 
 _KEY_PREFIX: Final = "tokensvc:limits:"
 SCRIPT: Final = """
@@ -57,13 +56,7 @@ class RedisStore:
     """
 
     def __init__(self, url: SecretStr, *, clock: Clock = time.monotonic) -> None:
-        self.pool = ConnectionPool.from_url(
-            url.get_secret_value(),
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._gcra = Redis(connection_pool=self.pool).register_script(SCRIPT)
+        self._connections = RedisConnections(url)
         self._clock = clock
         self._lock = Lock()
         self._paused_until: float | None = None
@@ -80,10 +73,16 @@ class RedisStore:
         if not self._may_call():
             metrics.count_limiter_fallback()
             return None
-        arguments = [rate.period, rate.limit, int(count)]
         may_block()
         try:
-            allowed, backlog = self._gcra([_KEY_PREFIX + key], arguments)
+            allowed, backlog = self._connections.evaluate(
+                SCRIPT,
+                _KEY_PREFIX + key,
+                rate.period,
+                rate.limit,
+                int(count),
+                deadline=Deadline(TIMEOUT),
+            )
         except RedisError as error:
             self._fail(error)
             return None

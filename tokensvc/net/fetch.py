@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from tokensvc.net.addresses import Address, Network, may_connect
-from tokensvc.net.http import Deadline, HttpResponse, NoResponseError, NotSentError, send_request
+from tokensvc.net.connect import Deadline
+from tokensvc.net.http import HttpResponse, NoResponseError, NotSentError, send_request
 from tokensvc.net.urls import check_key_url, is_loopback_url
 
 MAX_BYTES = 256 * 1024

@@ -6,19 +6,15 @@ and the whole response. Redirects are never followed. The caller can restrict th
 address that was checked is the one that is used, because a second look-up could return another.
 """
 
-import ipaddress
 import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -26,17 +22,11 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from tokensvc.core.blocking import may_block
-from tokensvc.net.addresses import Address
+from tokensvc.net.connect import CheckAddresses, Deadline, connect
 
 _CHUNK_BYTES = 65536
 _MAX_ERROR_LENGTH = 300
-_SHORTEST = 0.001
-"""Shortest timeout of a socket in seconds: 0 would make it non-blocking."""
-
 _FAILURES = (OSError, HTTPException, HTTPError, ValueError)
-
-CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
-"""Return the addresses of a host that may be used. Raises `NotSentError` if none may."""
 
 
 class NoResponseError(Exception):
@@ -45,26 +35,6 @@ class NoResponseError(Exception):
 
 class NotSentError(NoResponseError):
     """No connection was established. The request was not sent."""
-
-
-class Deadline:
-    """
-    The end of one or more requests.
-
-    Args:
-        seconds: Time from now.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Return the seconds left, at least 0."""
-        return max(0.0, self._end - time.monotonic())
-
-    def __str__(self) -> str:
-        return f"no complete response within {self._seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +71,8 @@ def send_request(
         url: An http or https URL.
         max_bytes: Largest accepted response body.
         ssl_context: Trusted certificate authorities, for https.
-        check_addresses: Filter for the addresses of the host; accepts all by default.
+        check_addresses: Filter for the addresses of the host, which raises `NotSentError` if none
+            may be used; accepts all by default.
 
     Raises:
         NotSentError: No connection was established.
@@ -115,11 +86,11 @@ def send_request(
     watchdog = _Watchdog(deadline)
 
     def dial() -> socket.socket:
-        return watchdog.watch(_dial(host, port, deadline, check_addresses))
+        return watchdog.watch(connect(host, port, deadline, check_addresses))
 
     with watchdog.running():
         connection = _new_connection(parts.scheme, dial, host, port, ssl_context)
-        connection.timeout = deadline.remaining() or _SHORTEST
+        connection.timeout = deadline.timeout()
         try:
             with watchdog.errors(NotSentError, f"cannot connect to {parts.netloc}"):
                 connection.connect()
@@ -139,39 +110,6 @@ def _read(response: BaseHTTPResponse, max_bytes: int) -> HttpResponse:
         if len(body) > max_bytes:
             raise NoResponseError(f"the response is larger than {max_bytes // 1024} KiB")
     return HttpResponse(response.status, response.headers, bytes(body))
-
-
-def _dial(
-    host: str, port: int, deadline: Deadline, check_addresses: CheckAddresses
-) -> socket.socket:
-    """Connect to the first allowed address that accepts a connection."""
-    allowed = check_addresses(host, _resolve(host, port, deadline))
-    failure: OSError | None = None
-    for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
-        timeout = deadline.remaining() / left or _SHORTEST
-        try:
-            return socket.create_connection((str(address), port), timeout=timeout)
-        except OSError as error:
-            failure = error
-    raise failure or OSError("no address")
-
-
-def _resolve(host: str, port: int, deadline: Deadline) -> list[Address]:
-    """Look up a host's addresses in a thread of its own: the system's look-up has no time limit."""
-    looked_up: Future[list[Any]] = Future()
-
-    def look_up() -> None:
-        try:
-            looked_up.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            looked_up.set_exception(error)
-
-    threading.Thread(target=look_up, name="name-look-up", daemon=True).start()
-    try:
-        found = looked_up.result(timeout=deadline.remaining())
-    except FutureTimeoutError:
-        raise OSError(f"the name look-up of {host} takes too long") from None
-    return [ipaddress.ip_address(text) for text in dict.fromkeys(info[4][0] for info in found)]
 
 
 class _Dialed:

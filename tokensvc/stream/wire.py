@@ -17,10 +17,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import tokensvc
-from tokensvc.net.http import Deadline, HttpResponse, send_request
+from tokensvc.net.connect import Deadline
+from tokensvc.net.http import HttpResponse, send_request
 
-DEADLINE = 6.0
-"""Seconds for a request as a whole, name look-up included: the timeout of Stream's own SDK."""
+DEADLINE = 3.0
+"""Seconds for a request as a whole, name look-up included."""
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 

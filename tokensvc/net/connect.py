@@ -1,0 +1,128 @@
+"""
+Name look-ups and TCP connections, bounded by a deadline.
+
+The system's look-up has no time limit, and drivers of databases and caches call it without one: so
+every outgoing connection looks its host up here.
+"""
+
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import TypeAlias
+
+from tokensvc.net.addresses import Address
+
+SHORTEST = 0.001
+"""Shortest timeout of a socket in seconds: 0 would make it non-blocking."""
+
+CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
+"""Return the addresses of a host that may be used."""
+
+
+class Deadline:
+    """
+    The end of one or more exchanges with a server.
+
+    Args:
+        seconds: Time from now.
+    """
+
+    __slots__ = ("_end", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
+
+    def timeout(self) -> float:
+        """Return the seconds left as the timeout of a socket."""
+        return max(SHORTEST, self._end - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"no complete response within {self._seconds:g} s"
+
+
+def connect(
+    host: str,
+    port: int,
+    deadline: Deadline,
+    check_addresses: CheckAddresses = lambda _host, addresses: addresses,
+) -> socket.socket:
+    """
+    Connect to the first allowed address of a host that accepts a connection.
+
+    Args:
+        check_addresses: Filter for the addresses of the host; accepts all by default.
+
+    Raises:
+        OSError: No connection was established before the deadline.
+    """
+    allowed = check_addresses(host, look_up(host, port, deadline))
+    failure: OSError | None = None
+    for left, address in zip(range(len(allowed), 0, -1), allowed, strict=True):
+        timeout = deadline.remaining() / left or SHORTEST
+        try:
+            return socket.create_connection((str(address), port), timeout=timeout)
+        except OSError as error:
+            failure = error
+    raise failure or OSError("no address")
+
+
+_LookUp: TypeAlias = "Future[Sequence[str]]"
+_look_ups: dict[tuple[int, str, int], _LookUp] = {}
+"""
+Look-ups that are running, by process, host and port.
+
+While a name server does not respond, each caller waits for the same thread. A forked process has
+none of the threads, hence the process ID.
+"""
+
+
+def look_up(host: str, port: int, deadline: Deadline) -> list[Address]:
+    """
+    Return the addresses of a host, without duplicates.
+
+    Raises:
+        OSError: The name has no address, or the name server did not respond before the deadline.
+    """
+    try:
+        found = _shared_look_up(host, port).result(timeout=deadline.remaining())
+    except TimeoutError:
+        raise OSError(f"the name look-up of {host} takes too long") from None
+    return [ipaddress.ip_address(text) for text in dict.fromkeys(found)]
+
+
+def _shared_look_up(host: str, port: int) -> _LookUp:
+    """Return the running look-up of a host, or start one in a thread of its own."""
+    key = os.getpid(), host, port
+    started: _LookUp = Future()
+    running = _look_ups.setdefault(key, started)  # atomic: a lock could be held during a fork
+    if running is not started:
+        return running
+
+    def run() -> None:
+        found, failure = [], None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            failure = OSError(str(error)) if isinstance(error, UnicodeError) else error
+        finally:
+            del _look_ups[key]  # before the result: who has it may look the name up again
+        if failure is not None:
+            started.set_exception(failure)
+        else:
+            started.set_result([str(info[4][0]) for info in found])
+
+    try:
+        threading.Thread(target=run, name="name-look-up", daemon=True).start()
+    except RuntimeError as error:  # the system allows no more threads
+        del _look_ups[key]
+        started.set_exception(OSError(str(error)))
+    return started
