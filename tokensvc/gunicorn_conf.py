@@ -6,28 +6,13 @@ none. Invalid ones are logged and the previous ones stay, because gunicorn stops
 worker cannot start.
 """
 
-import atexit
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tokensvc.telemetry import multiprocess
 
-_metrics_folder = tempfile.mkdtemp(prefix="tokensvc-metrics-")
-_importer = os.getpid()
-
-
-@atexit.register
-def _remove_metrics_folder() -> None:
-    """Remove the folder, but only in the process that made it: workers inherit exit handlers."""
-    if os.getpid() == _importer:
-        shutil.rmtree(_metrics_folder, ignore_errors=True)
-
-
-multiprocess.prepare(_metrics_folder)  # before anything below imports prometheus_client
+multiprocess.prepare()  # before anything below imports prometheus_client
 
 from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above

@@ -190,18 +190,3 @@ def test_database_folder_that_cannot_be_created_stops_the_start(tmp_path, tokens
     assert ended.code == 1
     assert "Cannot create files in" in ended.err
     assert "Traceback" not in ended.err
-
-
-def test_metrics_folder_is_removed_by_the_master_alone(tmp_path, tokensvc):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    with running_service(tmp_path, TMPDIR=str(folder)) as service:
-        assert len(list(folder.glob("tokensvc-metrics-*"))) == 1
-        reloaded = Reloadable(service, None, None)
-        reloaded.reload()
-        assert len(list(folder.glob("tokensvc-metrics-*"))) == 1
-    assert not list(folder.glob("tokensvc-metrics-*"))
-    bind = f"127.0.0.1:{free_port()}"
-    settings = {"TMPDIR": str(folder), "TOKENSVC_BIND": bind, "STREAM_API_KEY": ""}
-    assert tokensvc.process("serve", **settings).code == 1
-    assert not list(folder.glob("tokensvc-metrics-*"))

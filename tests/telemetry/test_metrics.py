@@ -89,8 +89,7 @@ print(metrics.render()[0].decode())
 
 FORK = """
 import os, sys
-from tokensvc.telemetry import multiprocess
-multiprocess.prepare(sys.argv[1])
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
 from tokensvc.telemetry import metrics
 metrics.count_limiter_fallback()
 if os.fork() == 0:
@@ -158,10 +157,3 @@ def test_worker_killed_before_its_first_write_does_not_break_the_scrape(tmp_path
     (tmp_path / "counter_0.db").touch()
     with worker(tmp_path, 2):
         assert requests_counted(tmp_path) == 2
-
-
-def test_start_removes_files_of_an_earlier_service(tmp_path: Path) -> None:
-    """A service starts with all totals at zero."""
-    (tmp_path / "counter_0.db").write_bytes(b"stale")
-    run(FORK, tmp_path)
-    assert "tokensvc_limiter_fallbacks_total 3.0" in run(SCRAPE, tmp_path)
