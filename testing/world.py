@@ -39,7 +39,7 @@ WAIT = {"Prefer": "wait=10"}
 """Header that makes an action wait for its delivery."""
 
 _OPERATOR = (
-    *("users:read", "users:write", "revocations:write", "app:write"),
+    *("users:read", "users:write", "users:roles", "revocations:write", "app:write"),
     *("keys:write", "audit:read"),
 )
 

@@ -157,6 +157,7 @@ def test_profile_is_stored_audited_and_delivered(world):
         ("/v1/users/ada/profile", {"name": "Ada"}, 422, "user_invalid"),
         ("/v1/users/ada/profile", {"id": "bob"}, 403, "user_id_mismatch"),
         ("/v1/users/ada/profile", {"id": "ada", CUT_OFF: None}, 422, "user_invalid"),
+        ("/v1/users/ada/profile", {"id": "ada", CUT_OFF.upper(): None}, 422, "user_invalid"),
         ("/v1/users/ada/profile", ["ada"], 400, "malformed_request"),
         ("/v1/users/ada/profile?x=1", {"id": "ada"}, 400, "malformed_request"),
         ("/v1/users/a.b/profile", {"id": "a.b"}, 422, "user_id_invalid"),
@@ -174,6 +175,38 @@ def test_profile_needs_its_scope(shared):
     assert (response.status, response.code) == (403, "insufficient_scope")
     response = shared.anonymous.request("PUT", "/v1/users/ada/profile", json=user, valid=False)
     assert (response.status, response.code) == (401, "credentials_missing")
+
+
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"role": "admin"}, "role"),
+        ({"teams": ["red"], "channel_roles": {}}, "channel_roles, teams"),
+        ({"teams_role": {"red": "admin"}}, "teams_role"),
+        ({"ROLE": "admin"}, "role"),
+        ({"team\u017f": ["red"]}, "teams"),
+    ],
+)
+def test_role_in_a_profile_needs_the_scope_for_roles(shared, members, named):
+    """Stream's decoder ignores case. The log has the reason and nothing of the profile."""
+    number = len(shared.service.log_lines())
+    writer = shared.client_with(f"writer-{number}", "users:write")
+    user = {"id": "eve", "name": "not-in-the-log", **members}
+    response = writer.request("PUT", "/v1/users/eve/profile", json=user)
+    assert (response.status, response.code) == (403, "insufficient_scope")
+    assert f"`{named}`".replace(", ", "`, `") in response.json["detail"]
+    assert "users:roles" in response.json["detail"]
+    (line,) = shared.service.log_lines()[number:]
+    assert line["reason"] == f"scope users:roles is missing for {named}"
+    assert "not-in-the-log" not in str(line)
+    assert writer.request("PUT", "/v1/users/eve/profile", json={"id": "eve"}).status == 200
+
+
+def test_scope_for_roles_alone_sets_no_profile(shared):
+    promoter = shared.client_with("promoter", "users:roles")
+    user = {"id": "ada", "role": "admin"}
+    response = promoter.request("PUT", "/v1/users/ada/profile", json=user)
+    assert (response.status, response.code) == (403, "insufficient_scope")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ class Scope(StrEnum):
     TOKENS_MINT = "tokens:mint"
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    USERS_ROLES = "users:roles"
     ACCOUNTS_WRITE = "accounts:write"
     REVOCATIONS_WRITE = "revocations:write"
     APP_WRITE = "app:write"

@@ -6,10 +6,11 @@ OpenAPI `UserRequest` (server-only members).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.scopes import Scope
 
 MAX_BYTES = 5 * 1024 - 1
 """Maximum size of compact UTF-8 JSON: "less than 5KB"."""
@@ -19,6 +20,7 @@ SERVER_ONLY = frozenset(
         "ban_expires",
         "banned",
         "channel_mutes",
+        "channel_roles",
         "created_at",
         "deactivated_at",
         "deleted_at",
@@ -45,6 +47,9 @@ _PRIVACY_SETTINGS = ("typing_indicators", "read_receipts", "delivery_receipts")
 
 SET_BY_REVOCATIONS = frozenset({"revoke_tokens_issued_before"})
 
+_ROLES = frozenset({"channel_roles", "role", "teams", "teams_role"})
+"""Members that decide what a user may do at Stream."""
+
 
 def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> None:
     """
@@ -65,7 +70,11 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
             Code.USER_ID_MISMATCH,
             "`user.id` differs from the user ID of the token: make them equal.",
         )
-    forbidden = sorted((SET_BY_REVOCATIONS if by_server else SERVER_ONLY).intersection(user))
+    forbidden = (
+        _members_among(user, SET_BY_REVOCATIONS)
+        if by_server
+        else sorted(SERVER_ONLY.intersection(user))
+    )
     if forbidden:
         who = "Only a revocation" if by_server else "Only a server"
         raise Refusal(
@@ -79,6 +88,37 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
             Code.USER_INVALID,
             f"`user` has {size} bytes of JSON: shorten it to at most {MAX_BYTES}.",
         )
+
+
+def check_role_scope(user: Mapping[str, Any], scopes: Collection[str]) -> None:
+    """
+    Refuse a profile with roles or teams from a service that may not set them.
+
+    Args:
+        user: The object.
+        scopes: Scopes of the service.
+
+    Raises:
+        Refusal: `insufficient_scope`.
+    """
+    found = _members_among(user, _ROLES)
+    if found and Scope.USERS_ROLES not in scopes:
+        members = ", ".join(f"`{name}`" for name in found)
+        raise Refusal(
+            Code.INSUFFICIENT_SCOPE,
+            f"Setting {members} needs the scope {Scope.USERS_ROLES} in addition to "
+            f"{Scope.USERS_WRITE}.",
+            reason=f"scope {Scope.USERS_ROLES} is missing for {', '.join(found)}",
+        )
+
+
+def _members_among(user: Mapping[str, Any], names: frozenset[str]) -> list[str]:
+    """
+    Return which of these names the object has, sorted.
+
+    Case is ignored, as by the JSON decoder of Go, in which Stream is written.
+    """
+    return sorted(names.intersection(name.casefold() for name in user))
 
 
 def _check_privacy_settings(settings: object) -> None:

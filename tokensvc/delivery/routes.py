@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from tokensvc.core import user_ids
+from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Authorize
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
@@ -25,6 +25,7 @@ def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> 
     def put_profile(user_id: str) -> Response:
         user = parse_object()
         service = authorize(Scope.USERS_WRITE)
+        stream_user.check_role_scope(user, service.scopes)
         note(user_id=user_ids.check(user_id, alphabet))
         return json_response(deliveries.set_profile(user_id, user, service.client_id))
 
