@@ -6,10 +6,9 @@ import hmac
 
 import pytest
 
-from testing.service_clients import OPERATOR, rights
+from testing.service_clients import OPERATOR, refusal_of, rights
 from tokensvc.clients import service
 from tokensvc.clients.administration import ClientAdministration
-from tokensvc.clients.service import Clients
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -17,24 +16,8 @@ from tokensvc.database.prepared import PreparedRead
 
 
 @pytest.fixture
-def clients(database, clock):
-    return Clients(database, clock)
-
-
-@pytest.fixture
-def administration(database, clock):
-    return ClientAdministration(database, clock)
-
-
-@pytest.fixture
 def client(administration):
     return administration.create("backend", rights("tokens:mint"), grantor=OPERATOR)
-
-
-def refusal_of(clients, client_id, secret):
-    with pytest.raises(Refusal) as refused:
-        clients.authenticate(client_id, secret)
-    return refused.value
 
 
 @pytest.mark.sec(47)
@@ -56,7 +39,7 @@ def refusal_of(clients, client_id, secret):
 )
 def test_only_the_secret_authenticates(clients, client, spoil):
     """Not a part of it, not its stored hash, nothing that breaks the parser."""
-    refusal = refusal_of(clients, client.id, spoil(client.secret))
+    refusal = refusal_of(clients.authenticate, client.id, spoil(client.secret))
     assert refusal.code is Code.CREDENTIALS_INVALID
     assert clients.authenticate(client.id, client.secret)
 
@@ -81,8 +64,8 @@ UNKNOWN_IDS = [
 @pytest.mark.parametrize("client_id", UNKNOWN_IDS)
 def test_unknown_client_gets_the_refusal_of_a_wrong_secret(clients, client, client_id):
     """No refusal shows which clients exist, and no unparsed ID reaches the database."""
-    wrong = refusal_of(clients, client.id, "wrong")
-    unknown = refusal_of(clients, client_id, client.secret)
+    wrong = refusal_of(clients.authenticate, client.id, "wrong")
+    unknown = refusal_of(clients.authenticate, client_id, client.secret)
     for field in ("code", "detail", "reason", "members", "retry_after"):
         assert getattr(unknown, field) == getattr(wrong, field)
 
@@ -126,8 +109,11 @@ def test_expired_secret_differs_from_a_wrong_one(clients, administration, client
     clock.now += 59.9
     assert clients.authenticate(client.id, expiring.secret)
     clock.now += 0.1
-    assert refusal_of(clients, client.id, expiring.secret).code is Code.CREDENTIALS_EXPIRED
-    assert refusal_of(clients, client.id, "wrong").code is Code.CREDENTIALS_INVALID
+    assert (
+        refusal_of(clients.authenticate, client.id, expiring.secret).code
+        is Code.CREDENTIALS_EXPIRED
+    )
+    assert refusal_of(clients.authenticate, client.id, "wrong").code is Code.CREDENTIALS_INVALID
     assert clients.authenticate(client.id, client.secret)
 
 
