@@ -21,7 +21,7 @@ class World:
         self.clients = clients
         self.administration = administration
         self.manager = administration.create("manager", MANAGER, grantor=OPERATOR)
-        self.target = administration.create("backend", rights("users:read"), grantor=OPERATOR)
+        self.target = administration.create("backend", rights("clients:write"), grantor=OPERATOR)
 
     def authenticated(self, client, secret=None):
         """Return a client as of its authentication, before it waits for a lock."""
@@ -55,12 +55,16 @@ def grant_itself(world, grantor):
 
 def grant(world, grantor):
     return world.administration.change(
-        world.target.id, ["users:read", "tokens:mint"], grantor=grantor
+        world.target.id, ["clients:write", "tokens:mint"], grantor=grantor
     )
 
 
 def add_to_itself(world, grantor):
     return world.administration.add_secret(world.manager.id, grantor=grantor)
+
+
+def add_to_target(world, grantor):
+    return world.administration.add_secret(world.target.id, grantor=grantor)
 
 
 def delete(world, grantor):
@@ -125,6 +129,17 @@ def test_scope_granted_during_the_wait_can_be_granted(world):
     assert changed.scopes == ["audit:read"]
 
 
+@pytest.mark.sec(67)
+@pytest.mark.parametrize("action", [grant, add_to_target, delete, delete_secret])
+def test_client_that_got_a_right_during_the_wait_is_not_changed(world, action):
+    """Unless the service has that right itself."""
+    waiting = world.authenticated(world.manager)
+    world.administration.change(world.target.id, ["keys:write"], grantor=OPERATOR)
+    refusal = world.refused(action, waiting)
+    assert refusal.code is Code.INSUFFICIENT_SCOPE
+    assert "keys:write" in refusal.detail
+
+
 @pytest.mark.sec(47)
 def test_rights_are_read_after_the_lock_is_acquired(world, database):
     """The rights at the start of the wait do not count."""
@@ -139,6 +154,15 @@ def test_rights_are_read_after_the_lock_is_acquired(world, database):
             store.change(tx, world.manager.id, rights("clients:write"))
         assert refused.result().code is Code.INSUFFICIENT_SCOPE
     assert world.clients.one(world.manager.id).scopes == ["clients:write"]
+
+
+@pytest.mark.parametrize(
+    "action", [grant, add_to_target, delete_secret, delete], ids=lambda action: action.__name__
+)
+def test_operator_changes_a_client_with_a_scope_of_a_newer_release(world, database, action):
+    with database.write() as tx:
+        ClientStore(database).change(tx, world.target.id, rights("clients:write", "new:scope"))
+    action(world, OPERATOR)
 
 
 def test_clients_that_change_each_other_do_not_deadlock(world):

@@ -5,12 +5,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from testing.service_clients import OPERATOR, refusal_of, rights
+from tokensvc.audit.store import purge
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import checksum
 from tokensvc.clients.state import NewServiceClient
 from tokensvc.core.errors import Code
+from tokensvc.database.tables import service_clients
 
 GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
 MINT = rights("tokens:mint")
@@ -52,10 +55,39 @@ def test_taken_name_is_refused(clients, administration):
     assert clients.authenticate(first.id, first.secret)
 
 
-def test_name_equal_to_the_random_id_of_another_client_is_refused(administration):
-    taken = administration.create("Acme backend", MINT, grantor=OPERATOR).id.removeprefix("svc.")
-    for create in (administration.create, administration.create_if_absent):
-        assert refusal_of(create, taken, MINT, grantor=OPERATOR).code is Code.CONFLICT
+@pytest.mark.sec(67)
+@pytest.mark.parametrize("name", ["backend", "a" * 63])
+def test_id_is_never_used_again(clients, administration, database, trail, name):
+    """Not even when the audit trail has forgotten the deleted client."""
+    ids = set()
+    for _ in range(3):
+        created = administration.create(name, MINT, grantor=OPERATOR)
+        assert clients.authenticate(created.id, created.secret).client_id == created.id
+        assert re.fullmatch(rf"svc\.{name[:54]}\w*(-[0-9a-f]{{8}})?", created.id)
+        ids.add(created.id)
+        administration.delete(created.id, grantor=OPERATOR)
+    assert len(ids) == 3
+    assert f"svc.{name}" in ids
+    with database.write() as tx:
+        purge(tx, 2**40, 100)
+    assert trail.page(limit=100, filters={}) == []
+    assert administration.create(name, MINT, grantor=OPERATOR).id not in ids
+
+
+@pytest.mark.sec(67)
+def test_database_refuses_an_id_that_was_used(administration, database):
+    """Whichever release inserts the row."""
+    created = administration.create("backend", MINT, grantor=OPERATOR)
+    administration.delete(created.id, grantor=OPERATOR)
+    with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
+        row = {"id": created.id, "name": "x", "scopes": "[]", "vouches": False, "created_at": 0}
+        tx.execute(service_clients.insert(), row)
+
+
+def test_name_equal_to_the_random_id_of_another_client_gets_another_id(administration):
+    taken = administration.create("Acme backend", MINT, grantor=OPERATOR).id
+    created = administration.create(taken.removeprefix("svc."), MINT, grantor=OPERATOR)
+    assert created.id.startswith(f"{taken}-")
 
 
 class TestSecretStores:

@@ -1,35 +1,21 @@
 """Refusals of `/v1/clients` on a running service, which change nothing."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from testing.http_client import Client
-from testing.service_clients import make_client
 from tests.clients.conftest import CLIENTS, World
-
-
-@pytest.fixture
-def strong(world: World) -> Iterator[str]:
-    """Create a client with rights that the manager lacks."""
-    created = make_client(world.database, "strong", "tokens:mint", "keys:write", vouches=True)
-    yield created.id
-    world.manager.request("DELETE", f"{CLIENTS}/{created.id}")
-
 
 GRANTS = [
     ("POST", "", {"name": "x", "scopes": ["tokens:mint", "keys:write"]}, "keys:write"),
     ("POST", "", {"name": "x", "scopes": ["tokens:mint"], "vouches": True}, "vouching"),
     ("PATCH", "/svc.manager", {"scopes": ["clients:write", "audit:read"]}, "audit:read"),
     ("PATCH", "/svc.manager", {"vouches": True}, "vouching"),
-    ("PATCH", "/svc.strong", {"scopes": ["tokens:mint", "app:write"]}, "app:write"),
-    ("POST", "/svc.strong/secrets", {}, "keys:write, vouching"),
 ]
 
 
 @pytest.mark.sec(47)
-@pytest.mark.usefixtures("strong")
 @pytest.mark.parametrize(("method", "path", "body", "missing"), GRANTS)
 def test_rights_that_the_caller_lacks_are_not_granted(
     world: World, method: str, path: str, body: Any, missing: str
@@ -40,17 +26,6 @@ def test_rights_that_the_caller_lacks_are_not_granted(
     assert (refused.status, refused.code) == (403, "insufficient_scope")
     assert missing in refused.json["detail"]
     assert world.manager.get(CLIENTS, query={"limit": 200}).json == before
-
-
-@pytest.mark.sec(47)
-@pytest.mark.parametrize("vouches", [True, False])
-def test_rights_that_the_caller_lacks_can_be_kept_or_withdrawn(
-    world: World, strong: str, *, vouches: bool
-) -> None:
-    body = {"scopes": ["keys:write"], "vouches": vouches}
-    changed = world.manager.request("PATCH", f"{CLIENTS}/{strong}", json=body)
-    assert (changed.status, changed.json["scopes"]) == (200, ["keys:write"])
-    assert changed.json["vouches"] is vouches
 
 
 ROUTES = [

@@ -1,26 +1,28 @@
 """Properties of the rules of granting."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
-from testing.service_clients import refusal_of
+from testing.service_clients import refusal_of, rights
 from tokensvc.clients import rules
-from tokensvc.clients.rules import Rights
+from tokensvc.clients.rules import Grantor, Rights
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code
 from tokensvc.core.scopes import SCOPES
 
 any_rights = st.builds(Rights, st.frozensets(st.sampled_from(sorted(SCOPES))), st.booleans())
+times = st.integers(0, 2**40)
 
 
-def holds(rights, of):
-    """Return whether `rights` include those of `of`."""
-    return of.scopes <= rights.scopes and (rights.vouches or not of.vouches)
+def holds(held, of):
+    """Return whether `held` includes the rights of `of`."""
+    return of.scopes <= held.scopes and (held.vouches or not of.vouches)
 
 
-def grantor_of(rights):
-    return rules.service(ServiceCaller("svc.granting", rights.scopes, rights.vouches))
+def grantor_of(held):
+    return rules.service(ServiceCaller("svc.granting", held.scopes, held.vouches))
 
 
 @pytest.mark.sec(47)
@@ -28,24 +30,29 @@ def grantor_of(rights):
 def test_client_can_grant_exactly_the_rights_it_has(held, wanted):
     """The refusal names each missing right."""
     if holds(held, wanted):
-        rules.check_grant(wanted, grantor_of(held))
+        rules.check_holds(wanted, grantor_of(held))
         return
-    refusal = refusal_of(rules.check_grant, wanted, grantor_of(held))
+    refusal = refusal_of(rules.check_holds, wanted, grantor_of(held))
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     for scope in SCOPES:
         assert (scope in refusal.detail) is (scope in wanted.scopes - held.scopes)
     assert ("vouching" in refusal.detail) is (wanted.vouches and not held.vouches)
 
 
-@pytest.mark.sec(47)
-@given(held=any_rights, before=any_rights, after=any_rights)
-def test_allowed_change_adds_only_rights_of_the_grantor(held, before, after):
-    """So no chain of changes can add rights that no grantor had."""
-    added = after.minus(before)
-    assume(holds(held, added))
-    rules.check_grant(added, grantor_of(held))
-    assert after.scopes <= before.scopes | held.scopes
-    assert not after.vouches or before.vouches or held.vouches
+@pytest.mark.sec(67)
+@given(latest=st.none() | times, wanted=st.just(UNSET) | st.none() | times)
+def test_no_new_secret_outlives_the_grantors(latest, wanted):
+    """Any earlier end is kept; without a wish the end is the latest possible one."""
+    grantor = Grantor("svc.granting", rights=rights(), expires_at=latest)
+    if latest is None or (isinstance(wanted, int) and wanted <= latest):
+        expected = None if wanted is UNSET else wanted
+    elif wanted is UNSET:
+        expected = latest
+    else:
+        refusal = refusal_of(rules.expiry_of_new_secret, wanted, grantor)
+        assert refusal.code is Code.MALFORMED_REQUEST
+        return
+    assert rules.expiry_of_new_secret(wanted, grantor) == expected
 
 
 @given(before=any_rights, after=any_rights)

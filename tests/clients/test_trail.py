@@ -10,9 +10,8 @@ from tokensvc.clients import rules
 @pytest.fixture
 def manager(clients, administration):
     """Create a service that changes clients and gives a reason."""
-    created = administration.create(
-        "manager", rights("clients:write", "tokens:mint"), grantor=OPERATOR
-    )
+    held = rights("clients:write", "tokens:mint", "users:read", vouches=True)
+    created = administration.create("manager", held, grantor=OPERATOR)
     return rules.service(clients.authenticate(created.id, created.secret), "in my words")
 
 

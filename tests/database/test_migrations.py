@@ -3,23 +3,37 @@
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
 from tokensvc.database import schema
-from tokensvc.database.tables import deliveries
+from tokensvc.database.tables import client_ids, deliveries, service_clients
 
 COLUMNS = "kind, subject, version, applied_version, state, due_at, attempts, updated_at"
 
 
 @pytest.fixture
-def at_0002(empty_database, monkeypatch):
+def migrated_to(empty_database, monkeypatch):
+    """Return a function that migrates the database to a revision."""
+
+    def migrated_to(revision):
+        with monkeypatch.context() as patched:
+            patched.setattr(schema, "head", lambda: revision)
+            schema.migrate(empty_database)
+        return empty_database
+
+    return migrated_to
+
+
+@pytest.fixture
+def at_0002(migrated_to):
     """Return a database of revision 0002 with deliveries."""
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "head", lambda: "0002")
-        schema.migrate(empty_database)
-    with empty_database.write() as tx:
+    database = migrated_to("0002")
+    with database.write() as tx:
         for number, state in enumerate(("pending", "applied", "moot")):
             row = f"'user', 'u{number}', {number + 3}, 2, '{state}', 100, 4, 90"
             tx.exec_driver_sql(f"INSERT INTO deliveries ({COLUMNS}) VALUES ({row})")
-    return empty_database
+    return database
 
 
 def test_moot_deliveries_become_obsolete(at_0002):
@@ -35,3 +49,20 @@ def test_moot_deliveries_become_obsolete(at_0002):
     ]
     with pytest.raises(sa.exc.IntegrityError), at_0002.write() as tx:
         tx.execute(deliveries.update().values(state="moot"))
+
+
+@pytest.mark.sec(67)
+def test_ids_of_earlier_clients_count_as_used(migrated_to):
+    """Those of deleted clients too, as far as the audit trail still names them."""
+    database = migrated_to("0003")
+    with database.write() as tx:
+        tx.execute(
+            service_clients.insert(),
+            {"id": "svc.kept", "name": "kept", "scopes": "[]", "vouches": False, "created_at": 0},
+        )
+        for subject in ("svc.kept", "svc.deleted"):
+            record(tx, ActionContext("cli:test"), Action.CLIENT_CREATED, subject, now=1.0)
+    assert schema.migrate(database)[-1] == schema.head()
+    with database.read() as connection:
+        used = connection.scalars(sa.select(client_ids.c.id).order_by(client_ids.c.id)).all()
+    assert used == ["svc.deleted", "svc.kept"]

@@ -142,18 +142,20 @@ def _demo_client(secret_file: Path) -> str:
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
-        client_id, clients = f"svc.{DEMO_CLIENT}", services.client_administration
+        clients = services.client_administration
         try:
-            clients.create_if_absent(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
-            # The client of an earlier release may have fewer scopes.
-            clients.change(client_id, DEMO_SCOPES, grantor=grantor)
+            client = clients.create_if_absent(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
         except Refusal as refusal:
             if refusal.code is not Code.CONFLICT:
                 raise
-            # The secret file was deleted, so the old secret is lost.
-            clients.delete(client_id, grantor=grantor)
-            clients.create(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
-    return client_id
+            # The secret file was deleted, so the stored secrets are lost.
+            (client,) = [known for known in services.clients.page() if known.name == DEMO_CLIENT]
+            for lost in client.secrets:
+                clients.delete_secret(client.id, lost.id, grantor=grantor)
+            clients.add_secret(client.id, secret=secret, grantor=grantor)
+        # The client of an earlier release may have fewer scopes.
+        clients.change(client.id, DEMO_SCOPES, grantor=grantor)
+    return client.id
 
 
 def _serve(guide: Guide) -> int:

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.clients import rules
-from tokensvc.clients.creation import new_client, new_secret
+from tokensvc.clients.creation import new_client, new_secret, with_another_id
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
@@ -62,10 +63,9 @@ class ClientAdministration:
             Refusal: `malformed_request` for an invalid name, scope or secret;
                 `insufficient_scope`; `conflict` if the name is taken.
         """
-        created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
-            rules.check_grant(rights, self._lock_grantor(tx, grantor))
-            if not self._add(tx, created, grantor):
+            created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
+            if created is None:
                 raise _conflict(f"The client {name!r} already exists: rotate its secret.")
         return created
 
@@ -80,10 +80,9 @@ class ClientAdministration:
         Raises:
             Refusal: As `create`; `conflict` only if the client does not have the given secret.
         """
-        created = new_client(name, rights, secret, int(self._clock()))
         with self._database.write() as tx:
-            rules.check_grant(rights, self._lock_grantor(tx, grantor))
-            if self._add(tx, created, grantor):
+            created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
+            if created is not None:
                 return created
             existing = self._store.named(tx, name)
         if existing is None or (
@@ -107,7 +106,7 @@ class ClientAdministration:
             client_id: ID of the client.
             scopes: All scopes from now on; `None`: unchanged.
             vouches: Whether it vouches from now on; `None`: unchanged.
-            grantor: Service or operator that has the added rights.
+            grantor: Service or operator that has the client's rights, old and new.
 
         Raises:
             Refusal: `malformed_request`, `not_found`, `insufficient_scope`.
@@ -120,7 +119,7 @@ class ClientAdministration:
                 before.scopes if wanted is None else wanted,
                 before.vouches if vouches is None else vouches,
             )
-            rules.check_grant(after.minus(before), grantor)
+            rules.check_holds(after, grantor)
             if after == before:
                 return client
             self._store.change(tx, client_id, after)
@@ -131,7 +130,7 @@ class ClientAdministration:
     def add_secret(
         self,
         client_id: str,
-        expires_at: int | None = None,
+        expires_at: int | UnsetType | None = UNSET,
         *,
         secret: str | None = None,
         grantor: Grantor,
@@ -141,21 +140,24 @@ class ClientAdministration:
 
         Args:
             client_id: ID of the client.
-            expires_at: Epoch seconds; `None`: never.
+            expires_at: Epoch seconds; `None`: never; `UNSET`: with the grantor's secret.
             secret: Secret to use instead of a random one.
             grantor: Service or operator that has the client's rights, since it learns the secret.
 
         Raises:
-            Refusal: `malformed_request` for an expiry in the past or an invalid secret;
-                `not_found`; `insufficient_scope`; `conflict` if it has two live secrets.
+            Refusal: `malformed_request` for an expiry in the past or after that of the grantor's
+                secret, or an invalid secret; `not_found`; `insufficient_scope`; `conflict` if it
+                has two live secrets.
         """
-        created = new_secret(secret, expires_at, int(self._clock()))
-        if not created.is_live(self._clock()):
-            raise Refusal(Code.MALFORMED_REQUEST, "`expires_at` is in the past. Use epoch seconds.")
         with self._database.write() as tx:
             client, grantor = self._lock(tx, client_id, grantor)
-            rules.check_grant(client.rights, grantor)
             now = self._clock()
+            expiry = rules.expiry_of_new_secret(expires_at, grantor)
+            created = new_secret(secret, expiry, int(now))
+            if not created.is_live(now):
+                raise Refusal(
+                    Code.MALFORMED_REQUEST, "`expires_at` is in the past. Use epoch seconds."
+                )
             live = [stored.id for stored in client.secrets if stored.is_live(now)]
             if len(live) >= MAX_SECRETS:
                 raise _conflict(
@@ -166,18 +168,16 @@ class ClientAdministration:
                 if stored.id not in live:
                     self._delete_secret(tx, client_id, stored.id, grantor)
             self._store.add_secret(tx, client_id, created, hash_secret(created.secret))
-            facts = [f"secret: {created.id}"]
-            if expires_at is not None:
-                facts.append(f"expires_at: {expires_at}")
+            facts = rules.describe_secret(created.id, expiry)
             self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts)
         return created
 
     def delete(self, client_id: str, *, grantor: Grantor) -> None:
         """
-        Delete a client and its secrets.
+        Delete a client and its secrets. Its ID is never used again.
 
         Raises:
-            Refusal: `not_found`.
+            Refusal: `not_found`, `insufficient_scope`.
         """
         with self._database.write() as tx:
             self._lock(tx, client_id, grantor)
@@ -189,7 +189,8 @@ class ClientAdministration:
         Delete a secret of a client.
 
         Raises:
-            Refusal: `not_found`: the client does not exist, or does not have the secret.
+            Refusal: `insufficient_scope`; `not_found`: the client does not exist, or does not have
+                the secret.
         """
         with self._database.write() as tx:
             client, _ = self._lock(tx, client_id, grantor)
@@ -201,24 +202,41 @@ class ClientAdministration:
                 )
             self._delete_secret(tx, client_id, secret_id, grantor)
 
-    def _add(self, tx: Transaction, created: NewServiceClient, grantor: Grantor) -> bool:
-        """Add a client with its event. Return false if its name or ID is taken."""
+    def _add(
+        self, tx: Transaction, name: str, rights: Rights, secret: str | None, grantor: Grantor
+    ) -> NewServiceClient | None:
+        """Add a client with its event. Return `None` if its name is taken."""
+        created = new_client(name, rights, secret, grantor.expires_at, int(self._clock()))
+        rules.check_holds(rights, grantor)
         if not self._store.add(tx, created):
-            return False
+            # Either the name is taken, or the ID belonged to a client that was deleted.
+            created = with_another_id(created)
+            if not self._store.add(tx, created):
+                return None
         (first,) = created.secrets
         self._store.add_secret(tx, created.id, first, hash_secret(created.secret))
-        facts = [*rules.describe_rights(created.rights), f"secret: {first.id}"]
+        facts = [
+            *rules.describe_rights(created.rights),
+            *rules.describe_secret(first.id, first.expires_at),
+        ]
         self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts)
-        return True
+        return created
 
     def _lock(
         self, tx: Transaction, client_id: str, grantor: Grantor
     ) -> tuple[ServiceClient, Grantor]:
-        """Lock a client and the grantor, and return both in their current state."""
+        """
+        Lock a client and the grantor, and return both in their current state.
+
+        Raises:
+            Refusal: `not_found`; `insufficient_scope` if the client has rights that the grantor
+                lacks.
+        """
         found = self._store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
         grantor = self._current_grantor(grantor, found)
         if client_id not in found:
             raise unknown_client()
+        rules.check_holds(found[client_id].rights, grantor)
         return found[client_id], grantor
 
     def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
@@ -236,7 +254,7 @@ class ClientAdministration:
         if not secret.is_live(self._clock()):
             raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
         rules.check_may_manage_clients(client.rights)
-        return replace(grantor, rights=client.rights)
+        return replace(grantor, rights=client.rights, expires_at=secret.expires_at)
 
     def _delete_secret(
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor

@@ -8,6 +8,7 @@ from tokensvc.clients.credentials import (
     SECRET_BYTES,
     check_given_secret,
     check_name,
+    make_another_id,
     make_id,
     make_secret,
     make_secret_id,
@@ -17,19 +18,22 @@ from tokensvc.clients.state import ClientSecret, NewClientSecret, NewServiceClie
 from tokensvc.core.scopes import check_scopes
 
 
-def new_client(name: str, rights: Rights, given: str | None, now: int) -> NewServiceClient:
+def new_client(
+    name: str, rights: Rights, given: str | None, expires_at: int | None, now: int
+) -> NewServiceClient:
     """
     Return a new client with its first secret.
 
     Args:
         given: Secret to use instead of a random one.
+        expires_at: End of the secret in epoch seconds; `None`: never.
         now: Epoch seconds.
 
     Raises:
         Refusal: `malformed_request` for an invalid name, scope or secret.
     """
     check_scopes(rights.scopes)
-    new = new_secret(given, None, now)
+    new = new_secret(given, expires_at, now)
     members = msgspec.structs.asdict(new)
     secret = members.pop("secret")
     return NewServiceClient(
@@ -41,6 +45,12 @@ def new_client(name: str, rights: Rights, given: str | None, now: int) -> NewSer
         secrets=[ClientSecret(**members)],
         secret=secret,
     )
+
+
+def with_another_id(client: NewServiceClient) -> NewServiceClient:
+    """Return a new client under a random ID that begins like its usual one."""
+    another = make_another_id(client.id, secrets.token_bytes(4))
+    return msgspec.structs.replace(client, id=another)
 
 
 def new_secret(given: str | None, expires_at: int | None, now: int) -> NewClientSecret:

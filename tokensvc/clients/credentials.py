@@ -21,6 +21,8 @@ _CHECKSUM_LENGTH = 6
 MAX_NAME = 100
 _ID_PREFIX = "svc."
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LONGEST_STEM = len(_ID_PREFIX) + 54
+"""Characters of an ID before its suffix: with 9 more it is still an ID."""
 _GIVEN_SECRET = re.compile(rf"[!-~]{{{MIN_GIVEN_SECRET},{_MAX_GIVEN_SECRET}}}")
 
 
@@ -78,6 +80,11 @@ def make_id(name: str, random_bytes: bytes) -> str:
     ID in advance. User IDs cannot contain the dot.
     """
     return _ID_PREFIX + (name if _SLUG.fullmatch(name) else random_bytes.hex())
+
+
+def make_another_id(client_id: str, random_bytes: bytes) -> str:
+    """Return an ID for a client whose usual ID was used before. Four random bytes are enough."""
+    return f"{client_id[:_LONGEST_STEM]}-{random_bytes.hex()}"
 
 
 def make_secret_id(random_bytes: bytes) -> str:

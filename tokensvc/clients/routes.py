@@ -63,10 +63,11 @@ class AddClientSecretRequest(ActionRequest, frozen=True, forbid_unknown_fields=T
 
     Attributes:
         expires_at: Time from which the secret is refused, in epoch seconds and in the future, or
-            `null` for never.
+            `null` for never. It must not be later than the expiry of the secret that the caller
+            uses, which is the default.
     """
 
-    expires_at: Expiry | None = None
+    expires_at: Expiry | UnsetType | None = UNSET
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,11 +1,13 @@
-"""The rights that one client may grant to another, and their audit texts. Pure."""
+"""The rights and lifetimes that one client may give to another, and audit texts. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from msgspec import UNSET, UnsetType
+
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.scopes import SCOPES, Scope
+from tokensvc.core.scopes import Scope
 
 MAX_SECRETS = 2
 """Live secrets of a client: enough to rotate without a gap, too few to forget one."""
@@ -43,22 +45,25 @@ class Grantor:
 
     Attributes:
         actor: Name in the audit trail.
-        rights: Rights that it may grant; those of a service are as of its authentication.
+        rights: Rights that it may grant; those of a service are as of its authentication. `None`:
+            all, even those that only a newer release knows.
         reason: Reason that it gave.
         client_id: ID of a service; `None` for an operator.
         secret_id: Secret that the service authenticated with.
+        expires_at: Time at which that secret expires, in epoch seconds; `None`: never.
     """
 
     actor: str
-    rights: Rights
+    rights: Rights | None
     reason: str | None = None
     client_id: str | None = None
     secret_id: str | None = None
+    expires_at: int | None = None
 
 
 def operator(actor: str, reason: str | None = None) -> Grantor:
     """Return an operator, who has the database and may grant everything."""
-    return Grantor(actor, Rights(SCOPES, vouches=True), reason)
+    return Grantor(actor, None, reason)
 
 
 def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
@@ -83,26 +88,57 @@ def check_may_manage_clients(rights: Rights) -> None:
         raise Refusal(
             Code.INSUFFICIENT_SCOPE,
             f"This is for a service client that has the scope {Scope.CLIENTS_WRITE}.",
+            reason=f"the scope {Scope.CLIENTS_WRITE} was withdrawn",
         )
 
 
-def check_grant(rights: Rights, grantor: Grantor) -> None:
+def check_holds(rights: Rights, grantor: Grantor) -> None:
     """
-    Refuse to grant rights that the grantor does not have: one scope would imply all others.
+    Refuse a change that involves rights which the grantor does not have.
+
+    Otherwise one scope would imply all others: its holder could grant them, learn the secret of a
+    client that has them, or take that client's place.
 
     Args:
-        rights: Rights to grant, or rights of the client that gets a new secret.
-        grantor: Service or operator that grants them.
+        rights: Rights to grant, or all rights of the client that is changed.
+        grantor: Service or operator that requests the change.
 
     Raises:
         Refusal: `insufficient_scope`.
     """
-    missing = rights.minus(grantor.rights)
+    missing = rights.minus(grantor.rights) if grantor.rights is not None else None
     if missing:
         raise Refusal(
             Code.INSUFFICIENT_SCOPE,
-            f"A client can grant only rights it has; missing: {missing}.",
+            "A client can grant only rights it has, and change only clients whose rights it has; "
+            f"missing: {missing}.",
+            reason=f"missing: {missing}",
         )
+
+
+def expiry_of_new_secret(wanted: int | UnsetType | None, grantor: Grantor) -> int | None:
+    """
+    Return when a new secret expires: not after the secret of the grantor.
+
+    Args:
+        wanted: Epoch seconds; `None`: never; `UNSET`: as late as possible.
+
+    Returns:
+        Epoch seconds, or `None` for never.
+
+    Raises:
+        Refusal: `malformed_request` for a later time.
+    """
+    latest = grantor.expires_at
+    if wanted is UNSET:
+        return latest
+    if latest is not None and (wanted is None or wanted > latest):
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            f"The secret would outlive the one you use: `expires_at` is at most {latest}.",
+            reason="the secret would outlive the caller's",
+        )
+    return wanted
 
 
 def describe_rights(rights: Rights) -> Iterator[str]:
@@ -119,6 +155,13 @@ def describe_change(before: Rights, after: Rights) -> Iterator[str]:
         yield f"scopes: {' '.join(granted + withdrawn)}"
     if before.vouches is not after.vouches:
         yield _vouches(after)
+
+
+def describe_secret(secret_id: str, expires_at: int | None) -> Iterator[str]:
+    """Yield audit texts for a new secret."""
+    yield f"secret: {secret_id}"
+    if expires_at is not None:
+        yield f"expires_at: {expires_at}"
 
 
 def audit_reason(facts: Iterable[str], reason: str | None) -> str | None:

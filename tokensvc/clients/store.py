@@ -88,7 +88,12 @@ class ClientStore:
         return {found.client.id: found.client for found in _grouped(tx.execute(query))}
 
     def add(self, tx: Transaction, client: ServiceClient) -> bool:
-        """Add a client without its secrets. Return false if its name or ID is taken."""
+        """
+        Add a client without its secrets.
+
+        Returns:
+            Whether it was added: false if its name is taken, or if its ID was ever used.
+        """
         row = {
             "id": client.id,
             "name": client.name,

@@ -81,6 +81,14 @@ service_clients = sa.Table(
 )
 """`scopes` is a JSON array of strings."""
 
+client_ids = sa.Table("client_ids", metadata, sa.Column("id", sa.Text, primary_key=True))
+"""
+The ID of every client that ever existed, written by a trigger of `service_clients`.
+
+An ID that was used refuses the insertion, so that none passes to another client. The audit trail
+cannot tell: its events are purged.
+"""
+
 client_secrets = sa.Table(
     "client_secrets",
     metadata,
