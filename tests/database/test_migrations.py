@@ -7,7 +7,7 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database import schema
-from tokensvc.database.tables import client_ids, deliveries, service_clients
+from tokensvc.database.tables import app_standing, client_ids, deliveries, service_clients
 
 COLUMNS = "kind, subject, version, applied_version, state, due_at, attempts, updated_at"
 
@@ -66,3 +66,19 @@ def test_ids_of_earlier_clients_count_as_used(migrated_to):
     with database.read() as connection:
         used = connection.scalars(sa.select(client_ids.c.id).order_by(client_ids.c.id)).all()
     assert used == ["svc.deleted", "svc.kept"]
+
+
+def test_previous_release_changes_the_version_of_a_key_ring_that_has_an_id(migrated_to):
+    """It writes only the counter."""
+    database = migrated_to("0004")
+    raise_counter = "UPDATE app_standing SET stream_ring_version = stream_ring_version + 1"
+    with database.write() as tx:
+        tx.exec_driver_sql(raise_counter)
+    schema.migrate(database)
+    with database.write() as tx:
+        tx.exec_driver_sql(raise_counter)
+        version = tx.execute(
+            sa.select(app_standing.c.stream_ring_version, app_standing.c.ring_id)
+        ).one()
+    assert version.stream_ring_version == 2
+    assert len(version.ring_id) == 32

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from tokensvc.delivery import rules
 from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 NOW = 1_800_000_000
+RING_VERSION = RingVersion(1, "a")
 ROW = Delivery(
     kind="user",
     subject="ada",
@@ -223,5 +225,5 @@ def test_active_key_is_tried_first():
         StreamKey("b", secret, KeyState.ACTIVE),
         StreamKey("c", secret, KeyState.RETIRING),
     ]
-    tried = [key.api_key for key in rules.keys_to_try(StreamKeyRing(1, keys))]
+    tried = [key.api_key for key in rules.keys_to_try(StreamKeyRing(RING_VERSION, keys))]
     assert tried == ["b", "a", "c"]

@@ -51,8 +51,19 @@ def rows(database):
 
 
 def version(database):
+    """Return the version of the ring."""
     with database.read() as connection:
         return standings.ring_version(connection)
+
+
+def changes(database):
+    """Return the number of changes of the ring."""
+    return version(database).counter
+
+
+def current(keys):
+    """Return the ring as a request finds it after its read of the standing."""
+    return keys.ring_at(version(keys._database))
 
 
 def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
@@ -82,4 +93,4 @@ def change(database, api_key, **columns):
     with database.write() as tx:
         standings.lock_ring(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
-        standings.increment_ring_version(tx)
+        standings.change_ring_version(tx)

@@ -11,9 +11,10 @@ from tests.keys.ring import (
     add,
     another_process,
     change,
+    changes,
+    current,
     events,
     rows,
-    version,
 )
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
@@ -63,7 +64,7 @@ def test_pair_that_stream_refuses_is_not_stored(verifying_rotation, stream, data
     assert refused.code is Code.STREAM_KEY_INVALID
     assert "Stream rejects" in refused.detail
     assert OTHER_SECRET not in refused.detail
-    assert (len(rows(database)), version(database), events(database)) == (1, 1, [])
+    assert (len(rows(database)), changes(database), events(database)) == (1, 1, [])
 
 
 def test_pair_of_another_app_is_not_stored(verifying_rotation, stream, database):
@@ -113,21 +114,21 @@ def test_unreadable_key_is_not_compared(verifying_rotation, stream, database):
 
 def test_restored_secret_is_verified(verifying_rotation, stream, database):
     change(database, "k1", secret_ciphertext="damaged")
-    before = version(database)
+    before = changes(database)
     stream.app.keys["k1"] = OTHER_SECRET
     with pytest.raises(Refusal) as refused:
         verifying_rotation.restore("k1", SECRET.encode(), CONTEXT, check=True)
     assert refused.value.code is Code.STREAM_KEY_INVALID
-    assert version(database) == before
+    assert changes(database) == before
     stream.app.keys["k1"] = SECRET
     assert (
         verifying_rotation.restore("k1", SECRET.encode(), CONTEXT, check=True).state
         is KeyState.ACTIVE
     )
-    assert version(database) == before + 1
+    assert changes(database) == before + 1
     assert verifying_rotation.restore("k1", SECRET.encode(), CONTEXT, check=True) is None
     assert verifying_rotation.restore("k1", OTHER_SECRET.encode(), CONTEXT, check=True) is None
-    assert another_process(database).ring_at(before + 1).active.secret == SECRET.encode()
+    assert current(another_process(database)).active.secret == SECRET.encode()
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])

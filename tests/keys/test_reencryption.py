@@ -14,6 +14,7 @@ from tests.keys.ring import (
     add,
     another_process,
     change,
+    current,
     events,
     rotation_of,
     version,
@@ -42,7 +43,7 @@ def wrapped_by(database):
 
 
 def ring_of(database, vault):
-    return another_process(database, vault).ring_at(version(database))
+    return current(another_process(database, vault))
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_readers_with_both_keys_miss_no_key_during_actions_and_reencryption(data
     def read():
         seen = set()
         while not done.is_set():
-            ring = another_process(database, both).ring_at(0)
+            ring = current(another_process(database, both))
             seen.add((ring.unreadable, ring.active is not None))
         return seen
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from tokensvc.core.errors import StartupError
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing, fingerprint
 from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.standing.rules import RingVersion
 
+RING_VERSION = RingVersion(1, "a")
 SECRETS = st.binary(min_size=0, max_size=100)
 OLD, NEW, OTHER = (Vault.generate_key() for _ in range(3))
 
@@ -32,7 +34,7 @@ def key(api_key, state, secret=b"s" * 32):
 )
 def test_named_key_is_the_active_one_else_the_newest(states, named):
     keys = [key(*state) for state in states]
-    ring = StreamKeyRing(7, keys)
+    ring = StreamKeyRing(RING_VERSION, keys)
     for api_key, place in named.items():
         assert ring.named(api_key) is (None if place is None else keys[place])
 
@@ -54,7 +56,7 @@ def test_repr_contains_no_secret():
     secret = b"secret-of-stream-0123456789abcdef"
     stream_key = key("k1", "active", secret)
     vault = Vault([OLD])
-    for shown in (stream_key, StreamKeyRing(1, [stream_key]), vault, vars(vault)):
+    for shown in (stream_key, StreamKeyRing(RING_VERSION, [stream_key]), vault, vars(vault)):
         assert "secret-of-stream" not in repr(shown)
         assert OLD not in repr(shown)
 

@@ -13,10 +13,11 @@ from tests.keys.ring import (
     SECRET,
     VAULT,
     add,
+    changes,
+    current,
     events,
     rotation_of,
     rows,
-    version,
 )
 from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
@@ -41,8 +42,8 @@ def test_pair_of_the_settings_is_the_active_key_of_an_empty_ring(database, keys,
     assert not keys.is_usable()
     rotation.seed("k1", SECRET)
     assert rows(database) == [("k1", fingerprint(SECRET.encode()), "active")]
-    assert version(database) == 1
-    ring = keys.ring_at(1)
+    assert changes(database) == 1
+    ring = current(keys)
     assert ring.active is ring.named("k1")
     assert ring.active.secret == SECRET.encode()
     assert keys.is_usable()
@@ -61,7 +62,7 @@ def test_same_pair_at_the_next_start_changes_nothing(database, rotation, clock):
     with capture_logs() as logs:
         rotation.seed("k1", SECRET)
         rotation_of(database, clock).seed("k1", SECRET)
-    assert (len(rows(database)), version(database), logs) == (1, 1, [])
+    assert (len(rows(database)), changes(database), logs) == (1, 1, [])
 
 
 @pytest.mark.parametrize("state", ["standby", "retiring"])
@@ -70,7 +71,7 @@ def test_standby_or_retiring_pair_is_accepted(database, state, rotation):
     add(database, "k1", state, OTHER_SECRET)
     with capture_logs() as logs:
         rotation.seed("k1", OTHER_SECRET)
-    assert (len(rows(database)), version(database), logs) == (2, 2, [])
+    assert (len(rows(database)), changes(database), logs) == (2, 2, [])
 
 
 @pytest.mark.parametrize("known_as", [None, "retired"])
@@ -87,7 +88,7 @@ def test_unknown_or_retired_pair_logs_a_warning(database, keys, known_as, rotati
     assert "`tokensvc stream-keys add`" in line["detail"]
     assert SECRET not in str(logs)
     assert rows(database) == before
-    assert keys.ring_at(version(database)).named("k1") is None
+    assert current(keys).named("k1") is None
 
 
 def test_previous_secret_in_the_settings_logs_a_warning(database, rotation):
@@ -110,7 +111,7 @@ def test_other_secret_of_a_live_key_is_a_startup_error(database, state, rotation
     for named in ("k1", "`tokensvc stream-keys add`", "`tokensvc stream-keys activate`"):
         assert named in str(raised.value)
     assert not {SECRET, OTHER_SECRET} & set(str(raised.value).split())
-    assert (len(rows(database)), version(database)) == (1, 1)
+    assert (len(rows(database)), changes(database)) == (1, 1)
 
 
 def test_either_secret_of_an_api_key_is_accepted(database, rotation):
@@ -126,7 +127,7 @@ def test_either_secret_of_an_api_key_is_accepted(database, rotation):
 @pytest.mark.parametrize("secret", ["x" * 32, "é" * 16])
 def test_secret_is_used_as_its_utf8_bytes(keys, secret, rotation):
     rotation.seed("k1", secret)
-    assert keys.ring_at(1).active.secret == secret.encode()
+    assert current(keys).active.secret == secret.encode()
 
 
 def test_processes_that_start_simultaneously_seed_one_key(database, clock):
@@ -139,7 +140,7 @@ def test_processes_that_start_simultaneously_seed_one_key(database, clock):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(start, processes))
-    assert (len(rows(database)), version(database)) == (1, 1)
+    assert (len(rows(database)), changes(database)) == (1, 1)
 
 
 @pytest.mark.sec(25)
@@ -155,6 +156,6 @@ def test_database_and_repr_contain_no_secret(tmp_path, clock, sqlite_url):
     assert b"k1" in files
     assert SECRET.encode() not in files
     assert ENCRYPTION_KEY.encode() not in files
-    for shown in (keys, vars(rotation), keys.ring_at(1), stored):
+    for shown in (keys, vars(rotation), current(keys), stored):
         assert SECRET not in repr(shown)
         assert "gAAAA" not in repr(shown)

@@ -19,8 +19,9 @@ from tokensvc.revocations.rules import (
     next_cut_off,
     revocation_to_undo,
 )
-from tokensvc.standing.rules import Standing, issued_at
+from tokensvc.standing.rules import RingVersion, Standing, issued_at
 
+RING_VERSION = RingVersion(1, "a")
 TIMES = st.floats(min_value=1_000, max_value=2**33)
 PAUSES = st.floats(min_value=0, max_value=10)
 SKEWS = st.integers(min_value=0, max_value=60)
@@ -30,7 +31,11 @@ CUT_OFFS = st.one_of(st.none(), st.integers(min_value=0, max_value=2**33))
 def standing(now, *, cut_off=None, floor=0):
     """Return what a statement reads at a time."""
     return Standing(
-        now=int(now), suspended=False, tokens_valid_after=cut_off, floor=floor, ring_version=0
+        now=int(now),
+        suspended=False,
+        tokens_valid_after=cut_off,
+        floor=floor,
+        ring_version=RING_VERSION,
     )
 
 

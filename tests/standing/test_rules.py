@@ -6,15 +6,16 @@ from hypothesis import strategies as st
 from tokensvc.callers.rules import check_standing
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.standing.rules import Standing, issued_at, sign_in_after
+from tokensvc.standing.rules import RingVersion, Standing, issued_at, sign_in_after
 
 TIMES = st.integers(min_value=0, max_value=2**40)
+RING_VERSION = RingVersion(1, "a")
 SECONDS = st.integers(min_value=0, max_value=60)
 
 
 def standing(*, now=1_000, cut_off=None, floor=0):
     return Standing(
-        now=now, suspended=False, tokens_valid_after=cut_off, floor=floor, ring_version=0
+        now=now, suspended=False, tokens_valid_after=cut_off, floor=floor, ring_version=RING_VERSION
     )
 
 

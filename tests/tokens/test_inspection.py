@@ -7,20 +7,25 @@ from hypothesis import strategies as st
 from stream_chat import StreamChat
 
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing, fingerprint
-from tokensvc.standing.rules import Standing
+from tokensvc.standing.rules import RingVersion, Standing
 from tokensvc.tokens.inspection import explain, parse
 
 NOW = 1_800_000_000
+RING_VERSION = RingVersion(1, "a")
 SECRET = "a-stream-secret-of-more-than-32-bytes-for-john"
 OTHER_SECRET = "another-stream-secret-of-more-than-32-bytes"
 ACTIVE = StreamKey("k2", SECRET.encode(), KeyState.ACTIVE)
 RETIRING = StreamKey("k1", OTHER_SECRET.encode(), KeyState.RETIRING)
-CLEAN = Standing(now=NOW, suspended=False, tokens_valid_after=None, floor=0, ring_version=1)
+CLEAN = Standing(
+    now=NOW, suspended=False, tokens_valid_after=None, floor=0, ring_version=RING_VERSION
+)
 CUT_OFF = NOW - 60
 REVOKED = Standing(
-    now=NOW, suspended=False, tokens_valid_after=CUT_OFF, floor=CUT_OFF, ring_version=1
+    now=NOW, suspended=False, tokens_valid_after=CUT_OFF, floor=CUT_OFF, ring_version=RING_VERSION
 )
-SUSPENDED = Standing(now=NOW, suspended=True, tokens_valid_after=None, floor=0, ring_version=1)
+SUSPENDED = Standing(
+    now=NOW, suspended=True, tokens_valid_after=None, floor=0, ring_version=RING_VERSION
+)
 
 
 def signed(secret=SECRET, **claims):
@@ -28,7 +33,7 @@ def signed(secret=SECRET, **claims):
 
 
 def inspect(token, standing=CLEAN, keys=(ACTIVE,)):
-    return explain(parse(token), StreamKeyRing(1, keys), standing)
+    return explain(parse(token), StreamKeyRing(RING_VERSION, keys), standing)
 
 
 def test_valid_token_has_no_fault():

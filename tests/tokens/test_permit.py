@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
-from tokensvc.standing.rules import Standing
+from tokensvc.standing.rules import RingVersion, Standing
 from tokensvc.tokens.rules import (
     Permit,
     TokenRequest,
@@ -21,13 +21,16 @@ from tokensvc.tokens.rules import (
 from tokensvc.tokens.settings import MAX_TTL, TokenSettings
 
 NOW = 1_800_000_000
+RING_VERSION = RingVersion(1, "a")
 JOHN = UserCaller(user_id="john", issuer="acme", signed_in_at=NOW - 60, clock_ahead=2)
 BACKEND = ServiceCaller("svc.shop", frozenset({"tokens:mint"}), vouches=False)
-CLEAN = Standing(now=NOW, suspended=False, tokens_valid_after=None, floor=0, ring_version=1)
+CLEAN = Standing(
+    now=NOW, suspended=False, tokens_valid_after=None, floor=0, ring_version=RING_VERSION
+)
 ACTIVE = StreamKey("active-key", b"a" * 32, KeyState.ACTIVE)
 STANDBY = StreamKey("standby-key", b"s" * 32, KeyState.STANDBY)
 RETIRING = StreamKey("retiring-key", b"r" * 32, KeyState.RETIRING)
-RING = StreamKeyRing(1, [STANDBY, ACTIVE, RETIRING])
+RING = StreamKeyRing(RING_VERSION, [STANDBY, ACTIVE, RETIRING])
 
 
 def decide(
@@ -80,7 +83,7 @@ def test_first_fault_in_the_contracts_order_is_reported(
         suspended=Code.USER_SUSPENDED in faults,
         tokens_valid_after=NOW - 10 if Code.SIGN_IN_REQUIRED in faults else None,
         floor=NOW + 1 if Code.TEMPORARILY_UNAVAILABLE in faults else 0,
-        ring_version=1,
+        ring_version=RING_VERSION,
     )
     request = TokenRequest(
         user_id="jane" if Code.USER_ID_MISMATCH in faults else None,
@@ -152,7 +155,7 @@ def test_named_key_signs_else_the_active_one(named: str | None, key: StreamKey) 
 
 def test_without_an_active_key_only_named_keys_sign() -> None:
     """A request that names no key gets 503, and never the signature of another key."""
-    ring = StreamKeyRing(1, [STANDBY])
+    ring = StreamKeyRing(RING_VERSION, [STANDBY])
     assert refusal_of(ring=ring).code is Code.TEMPORARILY_UNAVAILABLE
     assert decide(TokenRequest(api_key="standby-key"), ring=ring).key is STANDBY
     assert decide(TokenRequest(api_key="active-key"), api_key="required").key is ACTIVE

@@ -199,7 +199,7 @@ def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
         text = secret.get_secret_value()
         if services.keys.would_seed(api_key, text):
             return [(f"Stream key {api_key}", api_key, text.encode("utf-8"))]
-    ring = services.keys.ring_at(0)
+    ring = services.keys.current_ring()
     if ring.active is None and not services.keys.unreadable():
         raise StartupError(startup.NO_ACTIVE_KEY)
     return [

@@ -26,10 +26,14 @@ app_standing = sa.Table(
     sa.Column("tokens_valid_after", sa.BigInteger),
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("stream_ring_version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("ring_id", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.CheckConstraint("id = 1", name="app_single_row"),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="app_floor"),
 )
-"""One row, for all users. Its lock orders changes of the key ring."""
+"""
+One row, for all users. Its lock orders changes of the key ring, whose version has two columns: a
+counter, and an ID that is random after each change.
+"""
 
 stream_keys = sa.Table(
     "stream_keys",

@@ -11,6 +11,7 @@ from tokensvc.delivery import rules, store
 from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.store import Queue, Wanted
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 _NOT_ATTEMPTED = StreamResponse(CallStatus.NOT_ATTEMPTED)
@@ -27,14 +28,14 @@ class Batch:
         rows: Leased rows by subject.
         wanted: State that Stream must hold, by subject; consistent with the rows' versions.
         call_before: Latest start of a call, in seconds of a monotonic clock.
-        ring_version: Version of the key ring; a key that was retired before it is not used.
+        ring_version: Version of the key ring; only a key that it has is used.
     """
 
     kind: DeliveryKind
     rows: Mapping[str, Delivery]
     wanted: Mapping[str, Wanted]
     call_before: float
-    ring_version: int
+    ring_version: RingVersion
 
     def __len__(self) -> int:
         return len(self.rows)

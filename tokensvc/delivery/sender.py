@@ -19,6 +19,7 @@ from tokensvc.delivery.rules import APP_SUBJECT, DeliveryState
 from tokensvc.delivery.store import QUEUES, DueQueues, Queue
 from tokensvc.delivery.stream_calls import Call, KeyName, StreamCalls
 from tokensvc.keys.rules import StreamKeyRing
+from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import (
     MAX_USERS,
     CallStatus,
@@ -42,7 +43,7 @@ class Sender:
 
     Args:
         clock: The database's clock, which decides what is due.
-        ring_at: Function that returns the key ring, at least as new as a version.
+        ring_at: Function that returns the key ring of a version.
         host_clock: This host's clock, in epoch seconds.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
@@ -53,7 +54,7 @@ class Sender:
         *,
         database: Database,
         clock: DatabaseClock,
-        ring_at: Callable[[int], StreamKeyRing],
+        ring_at: Callable[[RingVersion], StreamKeyRing],
         api: StreamApi,
         host_clock: Clock,
         random_fraction: Callable[[], float],

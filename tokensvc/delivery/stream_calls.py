@@ -13,6 +13,7 @@ from tokensvc.delivery.leases import Batch
 from tokensvc.delivery.rules import DeliveryKind, Pace
 from tokensvc.delivery.store import Wanted
 from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint
+from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import CallStatus, KeyPair, StreamResponse
 from tokensvc.telemetry import metrics
 
@@ -41,7 +42,7 @@ class StreamCalls:
     Calls Stream with each key that is not retired until it accepts one.
 
     Args:
-        ring_at: Function that returns the key ring, at least as new as a version.
+        ring_at: Function that returns the key ring of a version.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -49,7 +50,7 @@ class StreamCalls:
     def __init__(
         self,
         *,
-        ring_at: Callable[[int], StreamKeyRing],
+        ring_at: Callable[[RingVersion], StreamKeyRing],
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.standing.rules import RingVersion
 
 MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
@@ -121,7 +122,7 @@ class StreamKeyRing:
     __slots__ = ("_by_api_key", "active", "keys", "unreadable", "version")
 
     def __init__(
-        self, version: int, keys: Iterable[StreamKey], unreadable: Iterable[str] = ()
+        self, version: RingVersion, keys: Iterable[StreamKey], unreadable: Iterable[str] = ()
     ) -> None:
         self.version = version
         self.keys = tuple(keys)

@@ -16,6 +16,7 @@ from tokensvc.keys.rules import (
 )
 from tokensvc.keys.store import StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.standing.rules import RingVersion
 
 _log = structlog.get_logger(__name__)
 
@@ -45,23 +46,36 @@ class StreamKeys:
         self._secrets: dict[tuple[str, str], bytes] = {}
         self._unreadable: frozenset[str] = frozenset()
 
-    def ring_at(self, version: int) -> StreamKeyRing:
+    def ring_at(self, version: RingVersion) -> StreamKeyRing:
         """
-        Return the ring at `version` or later, without the keys that were retired by then.
+        Return the ring of a version that was just read, or a later one.
+
+        Any other version than that of the loaded ring causes a reload, a lower one too: a database
+        that was set back decides which keys sign.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
         ring = self._ring
-        if ring is not None and ring.version >= version:
+        if ring is not None and ring.version == version:
             return ring
         with self._reload:
             ring = self._ring
-            if ring is None or ring.version < version:
+            if ring is None or ring.version != version:
                 ring = self._load()
-        if ring.version < version:
+        if ring.version.counter < version.counter:
             raise keys_unreadable("the ring is older than its version: is this a lagging replica?")
         return ring
+
+    def current_ring(self) -> StreamKeyRing:
+        """
+        Load the ring.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._reload:
+            return self._load()
 
     def is_usable(self) -> bool:
         """

@@ -11,6 +11,7 @@ from tokensvc.database.tables import stream_keys, unnamed_mints
 from tokensvc.database.upsert import insert
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import RingVersion
 
 HOUR = 3600
 """Seconds; unnamed mints are counted by the hour."""
@@ -37,7 +38,7 @@ class StoredKey:
 class StoredRing:
     """The keys that are not retired, newest first, and the version of the key ring."""
 
-    version: int
+    version: RingVersion
     keys: tuple[StoredKey, ...]
 
 
@@ -48,7 +49,7 @@ _newest_first = (_column.created_at.desc(), _column.id.desc())
 
 
 class StreamKeyStore:
-    """Reads and writes the ring. Every change increments its version in the same transaction."""
+    """Reads and writes the ring. Every change writes a new version in the same transaction."""
 
     def __init__(self, database: Database) -> None:
         live = _column.state != sa.literal_column(f"'{KeyState.RETIRED}'")
@@ -67,9 +68,11 @@ class StreamKeyStore:
             Refusal: `temporarily_unavailable`.
         """
         rows = self._read.fetch_all({})
+        if not rows:
+            raise standings.incomplete_database()
         # A ring without keys is one row with a version and nulls.
-        keys = (_stored_key(row[1:]) for row in rows if row[1] is not None)
-        return StoredRing(version=rows[0][0] if rows else 0, keys=tuple(keys))
+        keys = (_stored_key(row[2:]) for row in rows if row[2] is not None)
+        return StoredRing(RingVersion(*rows[0][:2]), tuple(keys))
 
     def every_key(self, connection: Connection) -> list[StreamKeyInfo]:
         """Return all keys including retired ones, newest first."""
@@ -102,13 +105,13 @@ class StreamKeyStore:
                 **info, secret_ciphertext=key.ciphertext, wrapped_by=key.wrapped_by
             )
         )
-        standings.increment_ring_version(tx)
+        standings.change_ring_version(tx)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
         """Store the secret of a key again."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
         tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
-        standings.increment_ring_version(tx)
+        standings.change_ring_version(tx)
 
     def apply(self, tx: Transaction, transitions: Sequence[Transition], now: int) -> None:
         """Apply transitions in their order. A retired key loses its secret."""
@@ -121,7 +124,7 @@ class StreamKeyStore:
             is_key = _column.id == transition.key.id
             tx.execute(stream_keys.update().where(is_key).values(values))
         if transitions:
-            standings.increment_ring_version(tx)
+            standings.change_ring_version(tx)
 
 
 def under_other_keys(

@@ -1,6 +1,20 @@
 """Which sign-ins a cut-off refuses, and which issue time a token may have. Pure functions."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class RingVersion(NamedTuple):
+    """
+    Version of the key ring. Only equality says that nothing has changed.
+
+    Attributes:
+        counter: Number of changes. It repeats after the database is set back to an earlier state.
+        ring_id: Random ID that each change writes, so that the version as a whole never repeats.
+    """
+
+    counter: int
+    ring_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +36,7 @@ class Standing:
     suspended: bool
     tokens_valid_after: int | None
     floor: int
-    ring_version: int
+    ring_version: RingVersion
 
 
 def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:

@@ -4,6 +4,7 @@ The rows of both standing tables. No other package reads, locks or writes them.
 The app's row also has the version of the key ring; its lock orders changes of the ring.
 """
 
+import secrets
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,11 @@ from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
-from tokensvc.standing.rules import Standing
+from tokensvc.standing.rules import RingVersion, Standing
 
 _app = app_standing.c
 _users = user_standings.c
+_ring_version = (_app.stream_ring_version, _app.ring_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,14 @@ class StandingStore:
         now = int(self._clock())
         row = self._read.fetch({"user_id": user_id})
         if row is None:
-            raise _incomplete_database()
-        app_cut_off, app_floor, ring_version, cut_off, floor, suspended_at = row[:6]
+            raise incomplete_database()
+        app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at = row[:7]
         return Standing(
-            now=row[6] if self._has_clock else now,
+            now=row[7] if self._has_clock else now,
             suspended=suspended_at is not None,
             tokens_valid_after=_latest(app_cut_off, cut_off),
             floor=max(app_floor, floor or 0),
-            ring_version=ring_version,
+            ring_version=RingVersion(counter, ring_id),
         )
 
 
@@ -148,14 +150,24 @@ def lock_ring(tx: Transaction) -> None:
     tx.execute(sa.select(_app.id).with_for_update())
 
 
-def ring_version(connection: sa.Connection) -> int:
-    """Return the version of the key ring."""
-    return connection.scalar(sa.select(_app.stream_ring_version)) or 0
+def ring_version(connection: sa.Connection) -> RingVersion:
+    """
+    Return the version of the key ring.
+
+    Raises:
+        Refusal: `temporarily_unavailable` if the app's row is missing.
+    """
+    row = connection.execute(sa.select(*_ring_version)).first()
+    if row is None:
+        raise incomplete_database()
+    return RingVersion(*row)
 
 
-def increment_ring_version(tx: Transaction) -> None:
-    """Make every process reload the key ring."""
-    tx.execute(app_standing.update().values(stream_ring_version=_app.stream_ring_version + 1))
+def change_ring_version(tx: Transaction) -> None:
+    """Write a version that never existed before, so that every process reloads the key ring."""
+    counter = _app.stream_ring_version + 1
+    ring_id = secrets.token_hex(16)
+    tx.execute(app_standing.update().values(stream_ring_version=counter, ring_id=ring_id))
 
 
 def select_with_ring_version(
@@ -165,17 +177,28 @@ def select_with_ring_version(
     Return a statement that reads the ring version and rows of the ring together.
 
     Returns:
-        A statement whose rows start with the version. One row with nulls if no row fits.
+        A statement whose rows start with the members of the version. One row with nulls if no row
+        fits.
     """
     joined = app_standing.outerjoin(table, condition)
-    return sa.select(_app.stream_ring_version, *columns).select_from(joined)
+    return sa.select(*_ring_version, *columns).select_from(joined)
+
+
+def incomplete_database() -> Refusal:
+    """Return the refusal for a database without the app's row."""
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is incomplete. Contact the operator.",
+        reason="app_standing has no row",
+        retry_after=30,
+    )
 
 
 def _statement(*, with_clock: bool) -> sa.Select[Any]:
     columns: list[sa.ColumnElement[Any]] = [
         _app.tokens_valid_after,
         _app.floor,
-        _app.stream_ring_version,
+        *_ring_version,
         _users.tokens_valid_after,
         _users.floor,
         _users.suspended_at,
@@ -205,16 +228,7 @@ def _stored(row: Any, target: Target) -> StoredStanding:
     if target.user_id is not None:
         return _CLEAN
     # Without the row, an action would report success and change nothing.
-    raise _incomplete_database()
-
-
-def _incomplete_database() -> Refusal:
-    return Refusal(
-        Code.TEMPORARILY_UNAVAILABLE,
-        "The service's database is incomplete. Contact the operator.",
-        reason="app_standing has no row",
-        retry_after=30,
-    )
+    raise incomplete_database()
 
 
 def _latest(one: int | None, other: int | None) -> int | None:
