@@ -1,4 +1,4 @@
-"""The one kind of background thread: it calls a step again and again."""
+"""The one kind of background thread, which calls a step again and again, and where it is used."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,27 @@ from typing import Final
 
 import structlog
 
+from tokensvc.audit.service import AuditTrail
+from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
+from tokensvc.issuers.service import Issuers
+from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.revocations.service import Revocations
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next."""
+
+_ISSUER_KEYS_INTERVAL = 1.0
+"""Seconds between two checks for due fetches; short, since a clock can be set or a host sleep."""
+
+_USAGE_INTERVAL = 60.0
+"""Seconds between two writes of usage, which a crash loses."""
+
+_CONFIRM_INTERVAL = 5.0
+"""Seconds between two checks for actions that a crash left unconfirmed."""
+
+_PURGE_INTERVAL = 3600.0
+"""Seconds between two purges of the audit trail."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,3 +89,20 @@ class BackgroundLoop:
         except Exception:  # noqa: BLE001 - the loop must survive every failure
             _log.exception("background_step_failed", loop=self._name)
         return max(self._interval, FAILURE_PAUSE)
+
+
+def other_loops(
+    issuers: Issuers,
+    secret_usage: SecretUsage,
+    unnamed_mints: UnnamedMints,
+    audit: AuditTrail,
+    revocations: Revocations,
+) -> tuple[BackgroundLoop, ...]:
+    """Return the loops that every process with requests runs, in the order in which they stop."""
+    return (
+        BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
+        BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
+        BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
+        BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
+        BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
+    )

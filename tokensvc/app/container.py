@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokensvc.app.background import BackgroundLoop
+from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
@@ -35,20 +35,11 @@ from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 6
-"""Threads that use the database and serve no request: five loops and the readiness probe."""
-
-_ISSUER_KEYS_INTERVAL = 1.0
-"""Seconds between two checks for due fetches; short, since a clock can be set or a host sleep."""
+_BACKGROUND_THREADS = 7
+"""Threads that use the database and serve no request: six loops and the readiness probe."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
-
-_USAGE_INTERVAL = 60.0
-"""Seconds between two writes of usage, which a crash loses."""
-
-_PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +171,7 @@ def build(
     )
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
+    revocations = _revocations(settings, database, clock, wait_slots)
     return Services(
         settings=settings,
         database=database,
@@ -190,26 +182,14 @@ def build(
         issuers=issuers,
         callers=callers,
         tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
-        revocations=_revocations(settings, database, clock, wait_slots),
+        revocations=revocations,
         deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
         sender=sender,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=_rotation(settings, database, clock, vault, wait_slots),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
-        other_loops=_other_loops(issuers, secret_usage, unnamed_mints, audit),
-    )
-
-
-def _other_loops(
-    issuers: Issuers, secret_usage: SecretUsage, unnamed_mints: UnnamedMints, audit: AuditTrail
-) -> tuple[BackgroundLoop, ...]:
-    """Return the loops that every process with requests runs, in the order in which they stop."""
-    return (
-        BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
-        BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
-        BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
-        BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
+        other_loops=other_loops(issuers, secret_usage, unnamed_mints, audit, revocations),
     )
 
 

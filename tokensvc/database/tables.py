@@ -16,6 +16,7 @@ user_standings = sa.Table(
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("suspended_at", sa.BigInteger),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="user_floor"),
+    sa.Index("user_standings_by_floor", "floor"),
 )
 """Users who were ever revoked or suspended. A user without a row has a clean standing."""
 
@@ -145,6 +146,8 @@ audit_purge = sa.Table(
     sa.CheckConstraint("id = 1", name="audit_purge_single_row"),
 )
 
+_unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
+
 revocations = sa.Table(
     "revocations",
     metadata,
@@ -159,6 +162,12 @@ revocations = sa.Table(
     sa.Column("reason", sa.Text),
     sa.CheckConstraint("kind IN ('revocation', 'suspension')", name="revocation_kind"),
     sa.Index("revocations_by_user", "user_id", "id"),
+    sa.Index(
+        "revocations_unconfirmed",
+        "user_id",
+        sqlite_where=_unconfirmed,
+        postgresql_where=_unconfirmed,
+    ),
 )
 """
 Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.

@@ -15,6 +15,8 @@ from tokensvc.database.tables import revocations
 from tokensvc.revocations.rules import RevocationKind, StoredRevocation
 
 _columns = revocations.c
+_is_unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
+"""The same text as in the index, because SQLite compares texts."""
 
 
 def revocations_of(connection: sa.Connection, target: Target) -> list[StoredRevocation]:
@@ -34,6 +36,12 @@ def revocations_by_user(
     for row in connection.execute(statement.order_by(_columns.id)):
         found[row.user_id].append(_stored(row))
     return found
+
+
+def unconfirmed_targets(connection: sa.Connection, limit: int) -> list[Target]:
+    """Return at most `limit` targets with a revocation in effect that is not confirmed."""
+    statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
+    return [Target(user_id) for user_id in connection.scalars(statement)]
 
 
 def add_revocation(
