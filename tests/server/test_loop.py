@@ -8,8 +8,10 @@ import time
 import pytest
 
 from testing import raw
+from testing.logs import caught_log
 from tests.server.conftest import MAX_CONNECTIONS, Server, get, receive, running_loop, wait_until
 from tokensvc.server import connection, connections, loop
+from tokensvc.server.framing import MAX_HEAD
 
 POST = b"POST /echo HTTP/1.1\r\nHost: a\r\n"
 
@@ -83,6 +85,34 @@ def test_request_without_a_thread_gets_503(monkeypatch: pytest.MonkeyPatch) -> N
         assert b'"temporarily_unavailable"' in refused.body
         server.gate.is_open.set()
         assert "/queued" not in server.gate.paths
+
+
+@pytest.mark.sec(65)
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "level"),
+    [
+        (get(b"/queued"), 503, "error"),
+        (b"GET /late HTTP/1.1\r\n", 408, "info"),
+        (b"GET /long" + b"a" * MAX_HEAD, 414, "info"),
+    ],
+)
+def test_refused_head_request_gets_no_body(
+    monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, status: int, level: str
+) -> None:
+    """The length is that of the body that GET gets. A failure of the service is an error."""
+    monkeypatch.setattr(connections, "QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    with caught_log() as log, running_loop() as server, contextlib.ExitStack() as stack:
+        for sock in server.occupy(2):
+            stack.enter_context(sock)
+        (refused,) = raw.converse(server.base_url, request_bytes)
+        head_bytes = request_bytes.replace(b"GET", b"HEAD")[:MAX_HEAD]
+        data = raw.read_to_end(stack.enter_context(server.connect(head_bytes)))
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert (refused.status, head.split()[1], body) == (status, b"%d" % status, b"")
+        assert b"Content-Length: %d" % len(refused.body) in head
+        lines = [(line["status"], line["level"]) for line in log.lines() if "status" in line]
+        assert lines == [(status, level)] * 2
 
 
 @pytest.mark.sec(65)

@@ -103,6 +103,17 @@ def test_response_without_body(method: bytes, status: str, length: str | None) -
     assert (f"Content-Length: {length}".encode() in head) is (length is not None)
 
 
+@pytest.mark.parametrize("fields", [(), (b"malformed",)])
+def test_head_request_that_fails_gets_no_body(fields: tuple[bytes, ...]) -> None:
+    responder = Responder(
+        app_with(("X-Bad", "\n")), gunicorn_settings(), Problems(""), system_clock
+    )
+    request = get(b"/", *fields).replace(b"GET", b"HEAD")
+    data, _ = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
+    assert data.endswith(b"\r\n\r\n")
+    assert b"Content-Length: 0" not in data
+
+
 def test_content_that_is_written_comes_first_and_is_closed() -> None:
     class Content(list[bytes]):
         closed = False

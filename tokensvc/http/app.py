@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -235,7 +234,6 @@ class ServiceApp(Flask):
         if request.error is not None:
             notes["exc_info"] = request.error
         logging.log_request(
-            "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "info",
             method=method,
             route=route,
             status=status,

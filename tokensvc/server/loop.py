@@ -193,6 +193,7 @@ class Loop:
             with self._mutex:
                 self._connections.wait(connection, receiving)
         elif progress in _TOO_LONG:
+            connection.take(whole=False)
             self._refuse(connection, _TOO_LONG[progress])
         else:
             return self._start(connection, member, whole=progress is Progress.WHOLE)
@@ -225,7 +226,10 @@ class Loop:
         return True
 
     def _refuse(self, connection: Connection, error: Exception) -> None:
-        self._responses.send(connection, self._responder.refuse(error, connection.client))
+        """Refuse the request that was taken."""
+        request, _ = connection.request
+        response = self._responder.refuse(error, request, connection.client)
+        self._responses.send(connection, response)
 
     def _advance_later(self, connection: Connection) -> None:
         """Let the leader handle what the connection has received; the mutex must be held."""
@@ -262,6 +266,7 @@ class Loop:
             with self._mutex:
                 self._advance_later(connection)
         elif waited_in is self._connections.heads or waited_in is self._connections.bodies:
+            connection.take(whole=False)
             self._refuse(connection, RequestTimeout())
         else:
             with self._mutex:

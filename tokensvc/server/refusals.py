@@ -7,7 +7,6 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from gunicorn.http.errors import (
     ConfigurationProblem,
     ExpectationFailed,
@@ -23,12 +22,10 @@ from gunicorn.http.errors import (
 from tokensvc.core.errors import Code
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Response
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import logging, metrics
 
 RETRY_AFTER = 1
 """Seconds, for a client whose request got no thread."""
-
-_log = structlog.get_logger(__name__)
 
 
 class RequestTimeout(ParseException):  # type: ignore[misc]  # gunicorn is untyped
@@ -58,12 +55,15 @@ _MALFORMED = (HTTPStatus.BAD_REQUEST, "This is not well-formed HTTP/1.1 (RFC 911
 _INTERNAL = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
 
 
-def refuse(error: Exception, client: Any, problems: Problems, now: float) -> bytes:
+def refuse(
+    error: Exception, request: bytes, client: Any, problems: Problems, now: float
+) -> bytes:
     """
     Log a request that fails before or in the application, and return its whole response.
 
     Args:
         error: Reason of the failure. An error that is not the client's gets status 500.
+        request: Received bytes of the request.
         client: Address of the peer.
         problems: Writer of problem documents.
         now: Epoch seconds.
@@ -80,6 +80,8 @@ def refuse(error: Exception, client: Any, problems: Problems, now: float) -> byt
         code = Code.INTERNAL_ERROR
         response = problems.internal_error(request_id)
     _record(response.status, code, request_id, client, error)
+    if request.lstrip(b"\r\n").startswith(b"HEAD "):
+        response.body = b""  # its length stays (RFC 9110 section 9.3.2)
     return _response_bytes(response, request_id, http_date(int(now)))
 
 
@@ -92,16 +94,14 @@ def http_date(second: int) -> str:
 def _record(status: int, code: Code, request_id: str, client: Any, error: Exception) -> None:
     metrics.count_request("unmatched", "other", str(status), 0.0)
     metrics.count_refusal(code)
-    is_internal = code is Code.INTERNAL_ERROR
     # Only the class of a parse error: its text quotes the request with its credential.
-    (_log.error if is_internal else _log.info)(
-        "request",
+    logging.log_request(
         request_id=request_id,
         status=status,
         code=code,
         reason=type(error).__name__,
         client=client[0] if isinstance(client, tuple) else "",
-        exc_info=error if is_internal else None,
+        **({"exc_info": error} if code is Code.INTERNAL_ERROR else {}),
     )
 
 

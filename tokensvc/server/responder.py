@@ -74,19 +74,19 @@ class Responder:
         except (NoMoreData, StopIteration):
             return b"", False
         except Exception as error:  # noqa: BLE001 - a fault in one request must not end the worker
-            return self.refuse(error, client)
+            return self.refuse(error, request, client)
 
     def refuse_head(self, head: bytes, client: Any) -> ResponseBytes | None:
         """Refuse a head whose body has not been sent; None if it is well-formed."""
         try:
             Request(self._settings, RequestBytes(head), client)
         except ParseException as error:
-            return self.refuse(error, client)
+            return self.refuse(error, head, client)
         return None
 
-    def refuse(self, error: Exception, client: Any) -> ResponseBytes:
+    def refuse(self, error: Exception, request: bytes, client: Any) -> ResponseBytes:
         """Return the problem document for an error; the connection is closed after it."""
-        return refuse(error, client, self._problems, self._clock()), False
+        return refuse(error, request, client, self._problems, self._clock()), False
 
     def _run_application(self, environ: Environ, message: Any, *, keep: bool) -> bytes:
         parts: list[bytes] = []

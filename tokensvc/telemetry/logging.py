@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final
 
@@ -73,17 +74,17 @@ def configure(settings: LogSettings, *, fd: int = STDERR) -> None:
     sys.unraisablehook = _report_unraisable
 
 
-def log_request(level: str, **fields: Any) -> None:
+def log_request(**fields: Any) -> None:
     """
-    Write the one line of a request.
+    Write the one line of a request, at level `error` if its status is 500 or higher.
 
     It has the same order, redaction and format as every line. It skips structlog's bound logger,
     which costs as much as the rest of the line.
 
     Args:
-        level: Name of the level, in lower case.
-        fields: Fields of the line.
+        fields: Fields of the line; `status` is the HTTP status code.
     """
+    level = "error" if fields["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR else "info"
     config = structlog.get_config()
     line = config["processors"][0]
     if not isinstance(line, _Line):  # not configured: a test of the application alone
