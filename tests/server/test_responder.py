@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from gunicorn.http.body import ChunkedReader
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import create
@@ -176,6 +177,24 @@ DIFFERENT = {
     "a request that was measured as a part": (get(b"/"), False),
     "chunks that were measured as a part": (CHUNKED + b"0\r\n\r\n", False),
 }
+
+
+@pytest.mark.sec(51)
+def test_tiny_chunks_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser copies what it has read of a body for each chunk: that must be little."""
+    parse_chunk_size, copied = ChunkedReader.parse_chunk_size, []
+
+    def recorded(self: Any, unreader: Any, data: bytes | None = None) -> Any:
+        copied.append(len(data or b""))
+        return parse_chunk_size(self, unreader, data)
+
+    def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        return app_with(body=[environ["wsgi.input"].read()])(environ, start_response)
+
+    monkeypatch.setattr(ChunkedReader, "parse_chunk_size", recorded)
+    response, keep = respond(echo, CHUNKED + b"1\r\na\r\n" * 8000 + b"0\r\n\r\n")
+    assert (response.body, keep) == (b"a" * 8000, True)
+    assert max(copied) < 4096
 
 
 @pytest.mark.sec(57)

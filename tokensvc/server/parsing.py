@@ -15,6 +15,9 @@ from gunicorn.http.unreader import Unreader
 
 from tokensvc.http.body_reader import MAX_BODY
 
+PIECE = 2048
+"""Bytes that the parser gets at a time."""
+
 Environ: TypeAlias = MutableMapping[str, Any]
 
 
@@ -39,11 +42,15 @@ class RequestBytes(Unreader):  # type: ignore[misc]  # gunicorn is untyped
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
-        self.buf.write(data)
+        self._rest = BytesIO(data)
 
     def chunk(self, size_hint: int | None = None) -> bytes:  # noqa: ARG002 - gunicorn's
-        """Return no more bytes."""
-        return b""
+        """Return the next piece: gunicorn copies all that it has read for each body chunk."""
+        return self._rest.read(PIECE)
+
+    def is_consumed(self) -> bool:
+        """Return whether the parser has consumed all bytes."""
+        return not self.take_buffered() and not self._rest.read(1)
 
 
 class _BrokenBody:
@@ -74,7 +81,7 @@ def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
     except (ParseException, OSError) as error:
         return _BrokenBody(error)
     if whole:
-        is_exact = not data.take_buffered() and length in (None, len(body))
+        is_exact = data.is_consumed() and length in (None, len(body))
     else:
         is_exact = len(body) > MAX_BODY
     if not is_exact:
