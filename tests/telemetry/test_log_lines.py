@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Sequence
 
 import pytest
 import structlog
@@ -110,9 +111,12 @@ def test_closed_or_full_log_fails_no_request() -> None:
 
 
 @pytest.mark.sec(65)
-def test_pipe_that_nothing_reads_stops_no_thread() -> None:
-    """Lines are dropped, and counted once the pipe is read again; each line stays whole."""
-    reader, writer = os.pipe()
+@pytest.mark.parametrize(
+    "open_pair", [os.pipe, lambda: [end.detach() for end in socket.socketpair()]]
+)
+def test_log_that_nothing_reads_stops_no_thread(open_pair: Callable[[], Sequence[int]]) -> None:
+    """Lines are dropped, and counted once it is read again; each line stays whole."""
+    reader, writer = open_pair()
     with caught_log():
         logging.configure(LogSettings(format="json"), fd=writer)
         for number in range(100):

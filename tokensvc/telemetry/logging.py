@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import select
+import socket
 import stat
 import sys
 import threading
@@ -34,7 +35,7 @@ from tokensvc.telemetry.settings import LogSettings
 
 STDERR: Final = 2
 WRITE_SECONDS: Final = 0.1
-"""Time limit for the reader of a full pipe."""
+"""Time limit for the reader of a full pipe or socket."""
 MAX_TRACEBACK: Final = 16_384
 """Characters that are kept at the end of a traceback."""
 
@@ -97,14 +98,23 @@ class _Writer:
     """
     Writer of a line with one system call, so that lines of several processes never mix.
 
-    A pipe that nothing reads delays one line by `WRITE_SECONDS`. Later lines are dropped until it
-    is read again; then a line has their number.
+    A pipe or socket that nothing reads delays one line by `WRITE_SECONDS`. Later lines are dropped
+    until it is read again; then a line has their number.
     """
 
     def __init__(self, fd: int) -> None:
-        self._fd = _without_blocking(fd)
-        if self._fd != fd:
-            weakref.finalize(self, os.close, self._fd)
+        self._fd = fd
+        self._socket: socket.socket | None = None
+        # A flag on `fd` itself would also change the writes of other processes.
+        with contextlib.suppress(OSError):
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISFIFO(mode):
+                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                self._fd = os.open(f"/proc/self/fd/{fd}", flags)
+                weakref.finalize(self, os.close, self._fd).atexit = False
+            elif stat.S_ISSOCK(mode):
+                self._socket = socket.socket(fileno=os.dup(fd))
+                weakref.finalize(self, self._socket.close).atexit = False
         self._is_full = False
         self._has_cut = False
         self._dropped = 0
@@ -115,7 +125,7 @@ class _Writer:
         with contextlib.suppress(OSError):
             while rest:
                 try:
-                    rest = rest[os.write(self._fd, rest) :]
+                    rest = rest[self._write(rest) :]
                 except BlockingIOError:
                     if self._is_full or not _has_room(self._fd):
                         self._is_full = True
@@ -130,13 +140,10 @@ class _Writer:
 
     debug = info = warning = error = critical = write
 
-
-def _without_blocking(fd: int) -> int:
-    """Open a pipe once more: a flag on `fd` itself would also change other processes' writes."""
-    with contextlib.suppress(OSError):
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
-            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return fd
+    def _write(self, data: bytes) -> int:
+        if self._socket is None:
+            return os.write(self._fd, data)
+        return self._socket.send(data, socket.MSG_DONTWAIT)
 
 
 def _has_room(fd: int) -> bool:
