@@ -117,6 +117,31 @@ def test_worker_whose_lead_hangs_is_replaced(tmp_path: Path) -> None:
         assert Client(service.base_url).get("/healthz").status == 200
 
 
+def test_metrics_count_busy_threads_and_open_connections_of_each_worker(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nfrom tokensvc.ops import page\npage.page = lambda: time.sleep(3600)\n"
+    )
+    operator = {"Authorization": "Bearer a-metrics-token-of-the-test-service"}
+    with running_service(
+        tmp_path,
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+        TOKENSVC_METRICS__TOKEN=operator["Authorization"].removeprefix("Bearer "),
+        TOKENSVC_STOP_TIMEOUT="1",
+    ) as service:
+        client = Client(service.base_url)
+
+        def is_shown(name: str, *values: str) -> bool:
+            lines = client.get("/metrics", headers=operator).body.decode().splitlines()
+            return any(f'tokensvc_{name}{{worker="1"}} {value}' in lines for value in values)
+
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                sock = stack.enter_context(connect(service.base_url))
+                sock.sendall(b"GET /docs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_until(lambda: is_shown("threads_busy", "2.0", "3.0"))  # the request itself counts
+            wait_until(lambda: is_shown("connections_open", "3.0"))
+
+
 def test_tls_is_refused_at_start(tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
     certificate.touch()

@@ -76,6 +76,7 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
 from tokensvc.telemetry import metrics
 for _ in range(int(sys.argv[2])):
     metrics.count_request("/v1/token", "POST", "200", 0.003)
+metrics.set_worker_load(threads_busy=2, connections_open=7)
 print("counted", flush=True)
 sys.stdin.read()
 """
@@ -141,8 +142,24 @@ def test_new_worker_continues_the_files_of_an_ended_one(tmp_path: Path) -> None:
     for _ in range(4):
         with worker(tmp_path, 2):
             pass
-    assert {path.name for path in tmp_path.glob("*.db")} == {"counter_0.db", "histogram_0.db"}
+    names = {path.name for path in tmp_path.glob("*.db")}
+    assert names == {"counter_0.db", "gauge_livesum_0.db", "histogram_0.db"}
     assert requests_counted(tmp_path) == 8
+
+
+def test_threads_of_a_process_take_one_slot(tmp_path: Path) -> None:
+    """The first calls can be simultaneous."""
+    threads = (
+        "import os, sys, threading, time\n"
+        "from tokensvc.telemetry import multiprocess\n"
+        "os.environ[multiprocess.DIRECTORY_VARIABLE] = sys.argv[1]\n"
+        "take = multiprocess._take\n"
+        "multiprocess._take = lambda path: (time.sleep(0.2), take(path))[1]\n"
+        "threads = [threading.Thread(target=multiprocess.slot) for _ in range(4)]\n"
+        "[thread.start() for thread in threads]\n"
+    )
+    run(threads, tmp_path)
+    assert [path.name for path in tmp_path.glob("*.lock")] == ["slot_0.lock"]
 
 
 def test_forked_worker_counts_in_files_of_its_own(tmp_path: Path) -> None:
@@ -150,6 +167,13 @@ def test_forked_worker_counts_in_files_of_its_own(tmp_path: Path) -> None:
     run(FORK, tmp_path)
     assert {path.name for path in tmp_path.glob("counter_*")} == {"counter_0.db", "counter_1.db"}
     assert "tokensvc_limiter_fallbacks_total 3.0" in run(SCRAPE, tmp_path)
+
+
+def test_gauges_of_ended_workers_are_removed(tmp_path: Path) -> None:
+    """Also that of a worker whose slot no other one has taken."""
+    with worker(tmp_path, 1), worker(tmp_path, 1):
+        assert 'tokensvc_connections_open{worker="1"} 7.0' in run(SCRAPE, tmp_path)
+    assert "tokensvc_connections_open{" not in run(SCRAPE, tmp_path)
 
 
 def test_worker_killed_before_its_first_write_does_not_break_the_scrape(tmp_path: Path) -> None:

@@ -154,6 +154,11 @@ class Lead(Generic[Job]):
                 self._pass_on()
             return max(remaining, 0.0)
 
+    def waiting(self) -> int:
+        """Return the number of threads that run no job; the leader may be one of them."""
+        with self._mutex:
+            return len(self._idle) + (self._leader is not None and self._started is None)
+
     def withdraw(self, job: Job) -> bool:
         """Remove a job from the queue; False if a thread has taken it."""
         with self._mutex:

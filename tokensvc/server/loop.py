@@ -84,6 +84,11 @@ class Loop:
         for fd in self._listeners:
             self._epoll.register(fd, select.EPOLLIN)
 
+    @property
+    def connections_open(self) -> int:
+        """Number of connections."""
+        return len(self._connections)
+
     def lead(self, member: Member[Connection]) -> None:
         """Lead until another thread has the lead, or the stop has ended the last connection."""
         while self._step(member):

@@ -80,10 +80,9 @@ def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
         body = reader.read(MAX_BODY + 1)
     except (ParseException, OSError) as error:
         return _BrokenBody(error)
+    is_exact = len(body) > MAX_BODY
     if whole:
         is_exact = data.is_consumed() and length in (None, len(body))
-    else:
-        is_exact = len(body) > MAX_BODY
     if not is_exact:
         raise FramingMismatch
     return BytesIO(body)

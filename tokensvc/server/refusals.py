@@ -55,9 +55,7 @@ _MALFORMED = (HTTPStatus.BAD_REQUEST, "This is not well-formed HTTP/1.1 (RFC 911
 _INTERNAL = (ConfigurationProblem, InvalidResponseHeader, InvalidResponseHeaderName)
 
 
-def refuse(
-    error: Exception, request: bytes, client: Any, problems: Problems, now: float
-) -> bytes:
+def refuse(error: Exception, request: bytes, client: Any, problems: Problems, now: float) -> bytes:
     """
     Log a request that fails before or in the application, and return its whole response.
 

@@ -24,6 +24,7 @@ from tokensvc.server.connection import Connection
 from tokensvc.server.lead import Lead, Member, Role
 from tokensvc.server.loop import Loop
 from tokensvc.server.responder import Responder
+from tokensvc.telemetry import metrics
 
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
@@ -73,7 +74,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
     def _supervise(self, threads: list[threading.Thread]) -> None:
         poller = select.poll()
         poller.register(self.PIPE[0], select.POLLIN)
-        steps, next_beat, stop_deadline = -1, 0.0, float("inf")
+        steps, next_beat, stop_deadline = 0, 0.0, float("inf")
         while any(thread.is_alive() for thread in threads) and not self._has_failed:
             now = time.monotonic()
             if now >= next_beat:
@@ -81,6 +82,8 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
                 if self._loop.steps != steps:
                     steps = self._loop.steps
                     self.notify()
+                    busy = len(threads) - self._lead.waiting()
+                    metrics.set_worker_load(busy, self._loop.connections_open)
                 if os.getppid() != self.ppid:
                     self.alive = False
             if not self.alive and stop_deadline == float("inf"):

@@ -18,6 +18,7 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -25,7 +26,11 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from tokensvc.telemetry.multiprocess import DIRECTORY_VARIABLE, slot
+from tokensvc.telemetry.multiprocess import (
+    DIRECTORY_VARIABLE,
+    remove_gauges_of_ended_processes,
+    slot,
+)
 
 if DIRECTORY_VARIABLE in os.environ:
     values.ValueClass = values.MultiProcessValue(slot)
@@ -59,6 +64,19 @@ STREAM_CALLS = Counter(
     "tokensvc_stream_calls",
     "Calls that deliver cut-offs and profiles to Stream, by result.",
     ["kind", "result"],
+)
+
+THREADS_BUSY = Gauge(
+    "tokensvc_threads_busy",
+    "Threads that run a request, by worker, at most one second ago.",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
+CONNECTIONS_OPEN = Gauge(
+    "tokensvc_connections_open",
+    "Open client connections, by worker, at most one second ago.",
+    ["worker"],
+    multiprocess_mode="livesum",
 )
 
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -139,11 +157,19 @@ def count_limiter_fallback() -> None:
     LIMITER_FALLBACK.inc()
 
 
+def set_worker_load(threads_busy: int, connections_open: int) -> None:
+    """Set how many threads of this worker run a request, and its number of connections."""
+    worker = str(slot()) if DIRECTORY_VARIABLE in os.environ else "0"
+    THREADS_BUSY.labels(worker).set(threads_busy)
+    CONNECTIONS_OPEN.labels(worker).set(connections_open)
+
+
 def render() -> tuple[bytes, str]:
     """Return the metrics of all workers and their content type."""
     directory = os.environ.get(DIRECTORY_VARIABLE)
     registry = REGISTRY
     if directory is not None:
+        remove_gauges_of_ended_processes()
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=directory)
     return generate_latest(registry), CONTENT_TYPE_LATEST

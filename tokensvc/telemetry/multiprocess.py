@@ -4,7 +4,7 @@ The files in which gunicorn's workers count.
 Each worker counts in its own files, and a scrape adds up all files. A file is named after a slot,
 not after a process: a new worker takes the slot of an ended one and continues its figures. So no
 total decreases, which Prometheus would take for a restart, and there are never more files than
-workers that ran simultaneously.
+workers that ran simultaneously. Gauges of an ended worker are removed.
 
 The files are in a temporary folder. The master and its workers hold a lock on it, which the kernel
 releases when the last of them ends. The master removes its folder when it ends, and at its start
@@ -17,11 +17,13 @@ import itertools
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "tokensvc-metrics-"
 
+_taking = threading.Lock()
 _held: tuple[int, int] = (0, 0)
 """Process and its slot. A forked process differs in the first and takes a slot of its own."""
 
@@ -82,17 +84,39 @@ def slot() -> int:
     """Return the slot of this process; the first call in a process takes the lowest free one."""
     global _held  # noqa: PLW0603 - one slot per process
     if _held[0] != os.getpid():
-        _held = os.getpid(), _take_slot(Path(os.environ[DIRECTORY_VARIABLE]))
+        with _taking:
+            if _held[0] != os.getpid():
+                _held = os.getpid(), _take_slot(Path(os.environ[DIRECTORY_VARIABLE]))
     return _held[1]
 
 
-def _take_slot(directory: Path) -> int:
-    for number in itertools.count():
-        lock = os.open(directory / f"slot_{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+def remove_gauges_of_ended_processes() -> None:
+    """Remove the gauges of each slot that no process has."""
+    for path in Path(os.environ[DIRECTORY_VARIABLE]).glob("slot_*.lock"):
+        lock = _take(path)
+        if lock is not None:
             os.close(lock)
-        else:
-            break  # the kernel releases the lock when the process ends
-    return number
+
+
+def _take_slot(directory: Path) -> int:
+    # The kernel releases the lock when the process ends.
+    return next(n for n in itertools.count() if _take(directory / f"slot_{n}.lock") is not None)
+
+
+def _take(path: Path) -> int | None:
+    """
+    Lock a slot and remove the gauges that an ended process has left.
+
+    Returns:
+        The open lock file; None if a process has the slot.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    number = path.stem.rpartition("_")[2]
+    for gauges in path.parent.glob(f"gauge_live*_{number}.db"):
+        gauges.unlink(missing_ok=True)
+    return lock
