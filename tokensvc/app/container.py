@@ -29,6 +29,7 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault, load_or_make_key_file
 from tokensvc.limits.service import Limiter
+from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.store import StandingStore
@@ -83,6 +84,7 @@ class Services:
     callers: Callers
     tokens: TokenService
     revocations: Revocations
+    clock_faults: ClockFaults
     deliveries: Deliveries
     sender: Sender
     delivery_loop: BackgroundLoop
@@ -183,6 +185,7 @@ def build(
         callers=callers,
         tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
         revocations=revocations,
+        clock_faults=ClockFaults(database, clock),
         deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
         sender=sender,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),

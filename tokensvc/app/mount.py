@@ -56,7 +56,13 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
-            checks(services.database, services.keys, services.issuers, services.deliveries),
+            checks(
+                services.database,
+                services.keys,
+                services.issuers,
+                services.deliveries,
+                services.clock_faults,
+            ),
             token.get_secret_value() if token is not None else None,
         ),
     ]

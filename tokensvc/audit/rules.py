@@ -17,6 +17,8 @@ class Action(StrEnum):
     USER_REINSTATED = "user:reinstated"
     APP_REVOKED = "app:revoked"
     APP_REVOCATION_UNDONE = "app:revocation_undone"
+    USER_FLOOR_LOWERED = "user:floor_lowered"
+    APP_FLOOR_LOWERED = "app:floor_lowered"
     PROFILE_SET = "profile:set"
     DELIVERY_RETRIED = "delivery:retried"
     STREAM_KEY_ADDED = "stream_key:added"

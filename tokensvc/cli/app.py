@@ -1,13 +1,19 @@
-"""`tokensvc app`: revoke all users, and undo it."""
+"""`tokensvc app`: revoke all users, undo it, and lower cut-offs in the future."""
+
+import sys
 
 import click
 
+from tokensvc.app.container import Services
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.output import json_option
+from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.revocations import print_action, print_state
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
+from tokensvc.revocations.clock_faults import TOLERANCE
+from tokensvc.stream.api import StreamUnavailableError, check_key
 
 
 @click.group("app")
@@ -47,3 +53,67 @@ def show(*, as_json: bool) -> None:
     """Show the state of the app and of its delivery to Stream."""
     with opened_services(with_keys=False) as services:
         print_state(services.revocations.state(APP), as_json=as_json)
+
+
+@app.command("lower-floor", short_help="Lower cut-offs that a wrong clock set in the future.")
+@action_options
+@json_option
+def lower_floor(*, context: ActionContext, as_json: bool) -> None:
+    """
+    Lower cut-offs that are more than 60 s in the future to now, for all users and for single ones.
+
+    A clock that was ahead sets them, and until that time nobody they cover gets a token. Correct
+    the clock first. All sign-ins until now stay refused, and Stream gets the new cut-offs. Tokens
+    that were minted while the clock was ahead become valid when their time comes.
+    """
+    with opened_services(with_keys=False) as services:
+        _check_clock(services)
+        faults = services.clock_faults
+        targets = faults.find()
+        with click.progressbar(targets, file=sys.stderr) as shown:
+            for target in shown:
+                faults.lower(target, context)
+        if targets and not context.dry_run:
+            faults.restart_deliveries()
+    users = [target.user_id for target in targets if target.user_id is not None]
+    if as_json:
+        dry_run = {"dry_run": True} if context.dry_run else {}
+        write_json({"app": APP in targets, "users": users, **dry_run})
+        return
+    if context.dry_run:
+        click.echo("Dry run, nothing changed. Result:")
+    click.echo(f"  cut-off for all users  {'lowered' if APP in targets else 'not in the future'}")
+    click.echo(f"  users lowered          {', '.join(users) or 'none'}")
+
+
+def _check_clock(services: Services) -> None:
+    """
+    Compare the database's clock with Stream's.
+
+    With a clock that is behind, each cut-off looks like one in the future, and lowering it would
+    make revoked credentials valid again.
+
+    Raises:
+        StartupError: The clocks differ.
+    """
+    key, ahead, reason = services.keys.current_ring().active, None, "no Stream key is active"
+    if not services.deliveries.delivers:
+        reason = "stream.delivery is off"
+    elif key is not None:
+        base_url, clock = services.settings.stream.base_url, services.clock_faults.clock
+        try:
+            checked = check_key(
+                base_url=base_url, api_key=key.api_key, secret=key.secret, clock=clock
+            )
+            ahead, reason = checked.clock_ahead, "the response has no time"
+        except StreamUnavailableError as error:
+            reason = str(error)
+    if ahead is None:
+        text = f"The clock was not compared with Stream's ({reason}). Make sure that it is right."
+        click.echo(text, err=True)
+    elif abs(ahead) > TOLERANCE:
+        direction = "ahead of" if ahead > 0 else "behind"
+        raise StartupError(
+            f"The clock is {abs(ahead):.0f} s {direction} Stream's. Correct it first: cut-offs "
+            "that only seem to be in the future must stay."
+        )

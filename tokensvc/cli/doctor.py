@@ -21,7 +21,7 @@ from tokensvc.database import schema
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.keys.rules import KeyState, fingerprint
 from tokensvc.keys.vault import Vault
-from tokensvc.ops.checks import check_delivery
+from tokensvc.ops.checks import check_clock_faults, check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 
@@ -87,6 +87,7 @@ def _check_service() -> Iterator[CheckResult]:
             yield from _check_issuers(services)
             yield from _check_stream_keys(services)
             yield check_delivery(services.deliveries)
+            yield check_clock_faults(services.clock_faults, State.FAILED)
     except (Refusal, StartupError) as error:
         yield CheckResult("start", State.FAILED, _error_text(error))
 

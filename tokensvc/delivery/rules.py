@@ -41,8 +41,8 @@ FAILED_AFTER = 10
 _FIRST_QUERY_INTERVAL, _FIRST_QUERIES_SECONDS, _LATER_QUERY_INTERVAL = 10, 600, 60
 """Seconds between queries for a user that Stream does not have: 10 in the first 600, then 60."""
 
+LONGEST_WAIT_IF_REFUSED = 3600.0
 _LONGEST_WAIT = 60.0
-_LONGEST_WAIT_IF_REFUSED = 3600.0
 _LONGEST_PAUSE = 30.0
 
 
@@ -181,6 +181,15 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
     )
 
 
+def restart(row: Delivery, now: float) -> Delivery:
+    """
+    Return a row that is due now and that no sender has, because its times are not to be trusted.
+
+    If a sender does have it, the result of its call changes the version again.
+    """
+    return replace(mark_changed(row, now, resend=True), lease_until=None)
+
+
 def resend_time(now: float) -> int:
     """Return the time after which no earlier call can take effect, in epoch seconds."""
     return math.ceil(now) + RESEND_SECONDS
@@ -227,7 +236,7 @@ def _next(
         case CallStatus.KEY_REFUSED:
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT
         case _:
-            state, longest = DeliveryState.FAILED, _LONGEST_WAIT_IF_REFUSED
+            state, longest = DeliveryState.FAILED, LONGEST_WAIT_IF_REFUSED
     # After an unknown result the first wait is 0: repeat the call immediately.
     failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
     wait = max(back_off(failures, random_fraction, longest), response.wait)

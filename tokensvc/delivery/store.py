@@ -164,6 +164,18 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
     tx.execute(statement, values)
 
 
+def restart_from_future(tx: Transaction, now: float) -> None:
+    """Make rows due whose times are later than this service sets them: a clock was ahead."""
+    is_too_late = sa.or_(
+        _columns.due_at > int(now + rules.LONGEST_WAIT_IF_REFUSED) + 1,
+        _columns.lease_until > int(now) + rules.LEASE_SECONDS,
+        _columns.resend_at > rules.resend_time(now),
+    )
+    statement = sa.select(deliveries).where(_is_open, is_too_late)
+    ordered = statement.order_by(_columns.kind, _columns.subject).with_for_update()
+    save(tx, [rules.restart(_delivery(row), now) for row in tx.execute(ordered)])
+
+
 def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
     """Mark the cut-offs of users as changed, because Stream may have lost them."""
     if not user_ids:

@@ -13,10 +13,15 @@ from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.service import StreamKeys
 from tokensvc.ops.health import Check, CheckResult, State
+from tokensvc.revocations.clock_faults import ClockFaults
 
 
 def checks(
-    database: Database, keys: StreamKeys, issuers: Issuers, deliveries: Deliveries
+    database: Database,
+    keys: StreamKeys,
+    issuers: Issuers,
+    deliveries: Deliveries,
+    clock_faults: ClockFaults,
 ) -> Sequence[Check]:
     """Return the checks of `/readyz`."""
 
@@ -50,7 +55,20 @@ def checks(
     def check_deliveries() -> CheckResult:
         return check_delivery(deliveries)
 
-    return [check_database, check_stream_keys, check_issuers, check_deliveries]
+    def check_cut_offs() -> CheckResult:
+        # Only degraded: revocations still work, and another instance would not be better.
+        return check_clock_faults(clock_faults, State.DEGRADED)
+
+    return [check_database, check_stream_keys, check_issuers, check_deliveries, check_cut_offs]
+
+
+def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> CheckResult:
+    """Check that no cut-off is in the future, which stops the mints of its users."""
+    try:
+        warning = clock_faults.warning()
+    except Refusal as refusal:
+        return CheckResult("cut_offs", state_of_fault, refusal.reason)
+    return CheckResult("cut_offs", state_of_fault if warning else State.OK, warning)
 
 
 def check_delivery(deliveries: Deliveries) -> CheckResult:

@@ -114,7 +114,7 @@ class Revocations:
                 cut_off = rules.cut_off_of(row for row in revocations if row is not undone)
                 # The floor stays: Stream may still have the cut-off that is undone.
                 standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
-                deliveries.mark_pending(tx, *_delivery_of(target), now)
+                deliveries.mark_pending(tx, *delivery_of(target), now)
                 record(tx, context, action, target.subject, now=now)
             return self._state(tx, target)
 
@@ -238,7 +238,7 @@ class Revocations:
     def _delivery(self, connection: Connection, target: Target) -> StreamStatus:
         if not self._delivers:
             return NOT_SENT
-        return deliveries.status(connection, *_delivery_of(target))
+        return deliveries.status(connection, *delivery_of(target))
 
 
 def _set_cut_off(
@@ -246,10 +246,11 @@ def _set_cut_off(
 ) -> None:
     floor = max(standing.floor, cut_off)
     standings.write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
-    deliveries.mark_pending(tx, *_delivery_of(target), now)
+    deliveries.mark_pending(tx, *delivery_of(target), now)
 
 
-def _delivery_of(target: Target) -> tuple[DeliveryKind, str]:
+def delivery_of(target: Target) -> tuple[DeliveryKind, str]:
+    """Return the kind and the subject of the delivery of a target's cut-off."""
     if target.user_id is None:
         return "app", APP_SUBJECT
     return "user", target.user_id

@@ -81,6 +81,12 @@ def confirm_revocation(tx: Transaction, revocation_id: str, cut_off: int) -> Non
     tx.execute(revocations.update().where(_columns.id == revocation_id).values(values))
 
 
+def lower_cut_offs(tx: Transaction, target: Target, cut_off: int) -> None:
+    """Lower the cut-offs of a target that are higher, those of undone revocations too."""
+    higher = revocations.update().where(_is_of(target), _columns.tokens_valid_after > cut_off)
+    tx.execute(higher.values(tokens_valid_after=cut_off))
+
+
 def mark_undone(tx: Transaction, revocation_id: str, now: float) -> None:
     """Record that a revocation is no longer in effect."""
     row = revocations.update().where(_columns.id == revocation_id)

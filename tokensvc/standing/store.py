@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
+from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
@@ -135,6 +135,21 @@ def page_of_users(
         row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at)
         for row in rows
     }
+
+
+def targets_with_floor_after(
+    connection: sa.Connection, seconds: int, limit: int | None = None
+) -> list[Target]:
+    """
+    Return the app and the users whose floor is after a time, the app first.
+
+    Args:
+        seconds: Epoch seconds.
+        limit: Maximum number of users.
+    """
+    app = connection.execute(sa.select(_app.id).where(_app.floor > seconds))
+    users = sa.select(_users.user_id).where(_users.floor > seconds).limit(limit)
+    return [APP for _ in app] + [Target(user_id) for user_id in connection.scalars(users)]
 
 
 def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, int | None]:

@@ -1,0 +1,98 @@
+"""
+Cut-offs in the future, set by a clock that was ahead, and the action that lowers them.
+
+Until the clock reaches the floor of the app or a user, no token is minted: a year for a clock that
+was a year ahead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import APP, Target
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.delivery import store as deliveries
+from tokensvc.revocations import rules, store
+from tokensvc.revocations.service import delivery_of
+from tokensvc.standing import store as standings
+
+TOLERANCE = 60
+"""Seconds that a floor may be in the future. An action sets it at most one second ahead."""
+
+_MANY = 1000
+
+
+class ClockFaults:
+    """
+    Finds and lowers floors in the future.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: Clock of the database.
+    """
+
+    def __init__(self, database: Database, clock: DatabaseClock) -> None:
+        self.clock = clock
+        self._database = database
+
+    def find(self, limit: int | None = None) -> Sequence[Target]:
+        """
+        Return the app and the users whose floor is too far in the future.
+
+        Args:
+            limit: Maximum number of users.
+        """
+        with self._database.read() as connection:
+            latest = int(self.clock.read(connection)) + TOLERANCE
+            return standings.targets_with_floor_after(connection, latest, limit)
+
+    def warning(self) -> str:
+        """Return what an operator must do; an empty text if there is no fault."""
+        targets = self.find(_MANY)
+        if not targets:
+            return ""
+        if APP in targets:
+            who = "any user"
+        elif len(targets) == 1:
+            who = f"the user {targets[0].user_id}"
+        else:
+            who = f"{_MANY} or more users" if len(targets) == _MANY else f"{len(targets)} users"
+        return (
+            f"no token is minted for {who}: a clock set their cut-off more than {TOLERANCE} s in "
+            "the future. Correct the clock, then run `tokensvc app lower-floor`"
+        )
+
+    def lower(self, target: Target, context: ActionContext) -> None:
+        """
+        Lower the floor and the cut-offs of a target to now, if the floor is too far in the future.
+
+        Every sign-in until now stays refused, and Stream gets the new cut-off. No confirmation is
+        needed: until the commit, no request can mint for the target.
+        """
+        action = Action.APP_FLOOR_LOWERED if target == APP else Action.USER_FLOOR_LOWERED
+        with self._database.write(dry_run=context.dry_run) as tx:
+            standing = standings.lock(tx, target, create=False)
+            now = self.clock.read(tx)
+            if standing.floor <= now + TOLERANCE:
+                return
+            floor = rules.next_cut_off(None, now)
+            cut_off, since = standing.tokens_valid_after, standing.suspended_at
+            lowered = replace(
+                standing,
+                floor=floor,
+                tokens_valid_after=None if cut_off is None else min(cut_off, floor),
+                suspended_at=None if since is None else min(since, int(now)),
+            )
+            standings.write(tx, target, lowered)
+            store.lower_cut_offs(tx, target, floor)
+            deliveries.mark_pending(tx, *delivery_of(target), now)
+            record(tx, context, action, target.subject, now=now)
+
+    def restart_deliveries(self) -> None:
+        """Make deliveries due that the same clock has postponed or leased into the future."""
+        with self._database.write() as tx:
+            deliveries.restart_from_future(tx, self.clock.read(tx))
