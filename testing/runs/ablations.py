@@ -134,8 +134,8 @@ ABLATIONS = (
     Ablation(
         "same transaction: the event, of an undo",
         "tokensvc/revocations/service.py",
-        "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n",
-        "                deliveries.mark_pending(tx, *_delivery_of(target), now)\n"
+        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n",
+        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n"
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-audit_events]",
     ),

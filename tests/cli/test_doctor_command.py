@@ -56,6 +56,7 @@ def test_every_check_passes_on_a_valid_installation(doctor, tokensvc):
         f"Stream key {STREAM_API_KEY}": "ok",  # a start would add it to the ring
         "clock": "ok",
         "delivery": "ok",
+        "cut_offs": "ok",
     }
     assert ended.code == 0
     assert STREAM_API_SECRET not in ended.out + ended.err
