@@ -11,17 +11,20 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakSet
 
 import urllib3
 
 from testing.waiting import is_available, wait_until
+from tokensvc.limits.rules import Policy
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "test-api-key"
 STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
+NO_LIMITS = {f"TOKENSVC_LIMITS__{name.upper()}": "1000000/minute" for name in get_args(Policy)}
+"""Settings with limits that no test reaches; every request is counted."""
 POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
 """Pools of clients. An open connection would delay a stop by two seconds."""
 

@@ -20,6 +20,7 @@ from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
 from testing.response import Response
 from testing.service import (
+    NO_LIMITS,
     STREAM_API_KEY,
     STREAM_API_SECRET,
     Service,
@@ -184,8 +185,7 @@ def running_world(
             "TOKENSVC_STREAM__DELIVERY": "on",
             "TOKENSVC_ISSUERS": json.dumps(issuers),
             "TOKENSVC_SHARED_USER_IDS": "true",
-            "TOKENSVC_LIMITS__MINT": "100000/minute",
-            "TOKENSVC_LIMITS__FAILURES": "100000/minute",
+            **NO_LIMITS,
             "TOKENSVC_METRICS__TOKEN": METRICS_TOKEN,
             "TOKENSVC_LOG__FORMAT": "json",
             **settings,

@@ -31,7 +31,7 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.runs.fleet import outcome
 from testing.runs.preparation import database_settings, temporary_folder
-from testing.service import STREAM_API_SECRET, settings_environ
+from testing.service import NO_LIMITS, STREAM_API_SECRET, settings_environ
 from testing.service_clients import basic, make_client
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
@@ -219,7 +219,7 @@ def _running(skew: int) -> Iterator[Deployment]:
         environ = settings_environ(
             folder,
             TOKENSVC_ISSUERS=json.dumps([entry]),
-            TOKENSVC_LIMITS__MINT="1000000/minute",
+            **NO_LIMITS,
             TOKENSVC_TOKEN__SKEW=str(skew),
             **database_settings(stack, folder, "postgresql"),
         )

@@ -15,7 +15,7 @@ from testing.doubles.stream import StreamDouble
 from testing.runs.crash_figures import Figures
 from testing.runs.crash_run import LATEST, CrashRun
 from testing.runs.preparation import database_settings, temporary_folder
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from testing.service import NO_LIMITS, STREAM_API_KEY, STREAM_API_SECRET
 
 _SHARE = 1 / 3
 """Fraction of the calls to Stream that fail."""
@@ -41,7 +41,7 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
             "STREAM_BASE_URL": stream.url,
             "TOKENSVC_STREAM__DELIVERY": "on",
             "TOKENSVC_WORKERS": "2",
-            "TOKENSVC_LIMITS__SERVICE": "1000000/minute",
+            **NO_LIMITS,
             **database_settings(stack, folder, database),
         }
         crash_run = CrashRun(folder, stream, settings, seed=seed, hurry=hurry)

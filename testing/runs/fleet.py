@@ -17,7 +17,13 @@ from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_tokens import StreamError
 from testing.response import Response
 from testing.runs.preparation import database_settings, temporary_folder
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service import (
+    NO_LIMITS,
+    STREAM_API_KEY,
+    STREAM_API_SECRET,
+    Service,
+    running_service,
+)
 from testing.service_clients import basic, make_client
 from testing.waiting import wait_until
 from tokensvc.database.engine import Database
@@ -146,8 +152,7 @@ def running_fleet(
             "TOKENSVC_WORKERS": str(workers),
             "TOKENSVC_ISSUERS": json.dumps(_issuers(issuer.jwks_uri)),
             "TOKENSVC_SHARED_USER_IDS": "true",
-            "TOKENSVC_LIMITS__MINT": "1000000/minute",
-            "TOKENSVC_LIMITS__SERVICE": "1000000/minute",
+            **NO_LIMITS,
             **database_settings(stack, folder, database),
             **settings,
         }

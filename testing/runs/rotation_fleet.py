@@ -15,7 +15,13 @@ from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.runs.steady_load import Credentials, SteadyClient
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service import (
+    NO_LIMITS,
+    STREAM_API_KEY,
+    STREAM_API_SECRET,
+    Service,
+    running_service,
+)
 from testing.service_clients import basic_header
 from testing.waiting import wait_until
 from tokensvc.keys.vault import Vault
@@ -122,7 +128,7 @@ def start_fleet(stack: contextlib.ExitStack, database: str, issuer: IssuerDouble
         "STREAM_BASE_URL": stream.url,
         "TOKENSVC_WORKERS": "2",
         "TOKENSVC_ISSUERS": json.dumps([issuer.config()]),
-        "TOKENSVC_LIMITS__MINT": "100000/minute",
+        **NO_LIMITS,
         **database_settings(stack, folder, database),
     }
     (key,) = json.loads(settings.pop("TOKENSVC_ENCRYPTION_KEYS"))

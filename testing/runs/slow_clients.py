@@ -23,7 +23,7 @@ from statistics import median
 
 from testing.doubles.issuer import IssuerDouble
 from testing.raw import connect
-from testing.service import STREAM_API_KEY, Service, running_service
+from testing.service import NO_LIMITS, STREAM_API_KEY, Service, running_service
 
 TOOL = "slowhttptest"
 MEDIAN, WORST = 0.1, 0.5
@@ -85,7 +85,7 @@ def prove(seconds: float) -> Iterator[Figures]:
             Path(folder),
             TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
             TOKENSVC_MAX_CONNECTIONS=str(_LIMIT),
-            TOKENSVC_LIMITS__MINT="1000000/minute",
+            **NO_LIMITS,
         ) as service,
     ):
         _Client(service, issuer, Figures("warm-up")).watch(1.0)

@@ -9,7 +9,7 @@ import urllib3
 
 from testing.http_client import Client
 from testing.response import Response
-from testing.service import Service, running_service
+from testing.service import NO_LIMITS, Service, running_service
 from testing.service_clients import basic, make_client
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.administration import ClientAdministration
@@ -71,9 +71,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("service")
-    with running_service(
-        folder, TOKENSVC_WORKERS="2", TOKENSVC_LIMITS__FAILURES="10000/minute"
-    ) as service:
+    with running_service(folder, TOKENSVC_WORKERS="2", **NO_LIMITS) as service:
         database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
         created = make_client(database, "manager", "clients:write", "tokens:mint")
         yield World(service, database, Client(service.base_url, basic(created)))

@@ -11,7 +11,7 @@ import pytest
 
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service import NO_LIMITS, STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
 from testing.service_clients import basic, make_client
 from tokensvc.core.scopes import SCOPES
 from tokensvc.database.engine import Database
@@ -45,8 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
             STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
             TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
-            TOKENSVC_LIMITS__MINT="100000/minute",
-            TOKENSVC_LIMITS__FAILURES="100000/minute",
+            **NO_LIMITS,
         ) as service,
     ):
         database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)

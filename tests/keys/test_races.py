@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from testing.command_line import run_json
-from testing.service import STREAM_API_KEY, running_service
+from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
 from testing.service_clients import basic_header
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -68,7 +68,7 @@ class Hammer:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def fleet(request, tmp_path):
     """Yield base URLs of 2 workers on SQLite, or of 2 instances of 2 workers on PostgreSQL."""
-    settings = {"TOKENSVC_WORKERS": "2", "TOKENSVC_LIMITS__SERVICE": "10000000/minute"}
+    settings = {"TOKENSVC_WORKERS": "2", **NO_LIMITS}
     instances = 1
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")

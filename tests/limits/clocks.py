@@ -1,11 +1,13 @@
 """A monotonic clock that a test moves."""
 
+from fractions import Fraction
+
 
 class ManualClock:
     """Seconds that change only when the test changes `now`."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    def __init__(self, now: float | Fraction = 1000.0) -> None:
+        self.now = now
 
-    def __call__(self) -> float:
+    def __call__(self) -> float | Fraction:
         return self.now

@@ -51,6 +51,11 @@ def figure(name: str, **labels: str) -> float:
             "tokensvc_jwks_fetches_total",
             {"issuer": "acme", "outcome": "failed"},
         ),
+        (
+            lambda: metrics.count_limit_hit("mint"),
+            "tokensvc_limits_hit_total",
+            {"policy": "mint"},
+        ),
         (metrics.count_limiter_fallback, "tokensvc_limiter_fallbacks_total", {}),
     ],
 )

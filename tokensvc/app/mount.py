@@ -42,8 +42,7 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         return callers.service_with(scope, unverified_credential(), client_address())
 
     def signed_in() -> UserCaller:
-        credential = unverified_credential()
-        return callers.signed_in_user(credential, client_address(), limited=False)[0]
+        return callers.signed_in_user(unverified_credential(), client_address(), "sign_out")[0]
 
     return [
         token_routes.routes(services.tokens),

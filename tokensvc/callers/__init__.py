@@ -1,7 +1,7 @@
 """
 A credential becomes a `Caller`: a user or a service.
 
-Owns the choice of the verifier by the kind of credential, the limit on failed authentications by
-address, and the refusals common to all routes of a signed-in user (`rules.py`). `issuers` and
-`clients` verify.
+Owns the choice of the verifier by the kind of credential, the rate limits that a request counts
+under (`policies.py`), and the refusals common to all routes of a signed-in user (`rules.py`).
+`issuers` and `clients` verify.
 """

@@ -33,7 +33,7 @@ def routes(callers: Callers, keys: StreamKeys) -> Blueprint:
     def get_me() -> Response:
         parse_query(NoParameters)
         caller, standing = callers.signed_in_user(
-            unverified_credential(), client_address(), limited=True
+            unverified_credential(), client_address(), "other"
         )
         active = keys.ring_at(standing.ring_version).active
         return json_response(

@@ -1,5 +1,6 @@
 """Authenticate the caller, limit their requests, and read a signed-in user's standing."""
 
+from tokensvc.callers.policies import RouteKind, limit_of_refused, limits_of, too_many_requests
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
@@ -8,6 +9,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.service import Issuers
+from tokensvc.limits.rules import LimitState
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
@@ -34,23 +36,24 @@ class Callers:
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
-        Verify a credential, unless its address has too many failures.
+        Verify a credential, and count the request if the credential is refused.
 
-        An expired credential does not count as a failure: it was valid once, and many users behind
-        one address can send expired tokens at the same time.
+        Verification is first, so that an address with too many failures does not stop valid callers
+        there: many of them can share one address.
 
         Raises:
-            Refusal: `rate_limited`, `credentials_invalid`, `credentials_expired`,
-                `user_id_invalid` or `temporarily_unavailable`.
+            Refusal: `credentials_invalid`, `credentials_expired` or `user_id_invalid`, each
+                `rate_limited` beyond its limit; `temporarily_unavailable`.
         """
-        self._check_address(address)
         try:
             caller = self._verify(credential)
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:
-                self._limiter.hit("failures", address)
                 kind = "bearer" if isinstance(credential, BearerCredential) else "basic"
                 metrics.count_auth_failure(kind)
+            limit = limit_of_refused(refusal, address)
+            if limit is not None:
+                self._check(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
             note(issuer=caller.issuer, user_id=caller.user_id)
@@ -58,60 +61,60 @@ class Callers:
             note(client_id=caller.client_id)
         return caller
 
-    def check_limit(self, caller: Caller) -> None:
+    def check_limit(self, caller: Caller, route: RouteKind, user_id: str | None = None) -> None:
         """
-        Count a request of an authenticated caller, and refuse it beyond the caller's limit.
+        Count a request of an authenticated caller, and refuse it beyond a limit.
+
+        Args:
+            caller: Authenticated caller.
+            route: Kind of route.
+            user_id: Legal ID of the user for whom a service requests a token.
 
         Raises:
             Refusal: `rate_limited`.
         """
-        if isinstance(caller, UserCaller):
-            state = self._limiter.hit("mint", caller.user_id)
-        else:
-            state = self._limiter.hit("service", caller.client_id)
-        set_rate_limit_fields(*state.fields())
-        if not state.allowed:
-            raise Refusal(
-                Code.RATE_LIMITED,
-                "Too many requests: wait, and keep a token until shortly before it expires.",
-                retry_after=state.reset_after,
-            )
+        own, *others = limits_of(caller, route, user_id)
+        if others:
+            # Counted last: what a user's limit refuses must not use up the service's.
+            self._check(self._limiter.peek(*own))
+        for limit in (*others, own):
+            self._check(self._limiter.hit(*limit))
 
     def signed_in_user(
-        self, credential: Credential, address: str, *, limited: bool
+        self, credential: Credential, address: str, route: RouteKind
     ) -> tuple[UserCaller, Standing]:
         """
-        Authenticate a user and check their standing.
+        Authenticate a user, count the request, and check the user's standing.
 
         Args:
             credential: Unverified credential.
             address: Client address, for the limit on failures.
-            limited: Whether the request counts towards the user's limit. A user's own sign-out
-                does not: the holder of a stolen token could use up the limit to prevent it.
+            route: Kind of route.
 
         Raises:
-            Refusal: As `authenticate`; `insufficient_scope` for a service; `rate_limited`;
+            Refusal: As `authenticate`; `rate_limited`; `insufficient_scope` for a service;
                 `user_suspended`, `sign_in_required`.
         """
         caller = self.authenticate(credential, address)
+        self.check_limit(caller, route)
         if not isinstance(caller, UserCaller):
             raise Refusal(
                 Code.INSUFFICIENT_SCOPE, "This route is for signed-in users, not for services."
             )
-        if limited:
-            self.check_limit(caller)
         standing = self._standings.read(caller.user_id)
         check_standing(caller, standing)
         return caller, standing
 
     def service_with(self, scope: str, credential: Credential, address: str) -> ServiceCaller:
         """
-        Authenticate a service that has a scope.
+        Authenticate a service that has a scope, and count the request.
 
         Raises:
-            Refusal: As `authenticate`; `insufficient_scope` for a user, or without the scope.
+            Refusal: As `authenticate`; `rate_limited`; `insufficient_scope` for a user, or without
+                the scope.
         """
         caller = self.authenticate(credential, address)
+        self.check_limit(caller, "other")
         if isinstance(caller, ServiceCaller) and scope in caller.scopes:
             return caller
         raise Refusal(
@@ -128,13 +131,8 @@ class Callers:
                     self._secret_usage.record(service.secret_id)
                 return service
 
-    def _check_address(self, address: str) -> None:
-        state = self._limiter.peek("failures", address)
+    def _check(self, state: LimitState) -> None:
+        set_rate_limit_fields(*state.fields())
         if not state.allowed:
-            set_rate_limit_fields(*state.fields())
-            raise Refusal(
-                Code.RATE_LIMITED,
-                "Too many failed authentications from this address: wait, then send a valid "
-                "credential.",
-                retry_after=state.reset_after,
-            )
+            metrics.count_limit_hit(state.policy)
+            raise too_many_requests(state)

@@ -51,7 +51,9 @@ class Clients:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
         if not matching.is_live(self._clock()):
             raise Refusal(
-                Code.CREDENTIALS_EXPIRED, "This secret has expired: use the client's newer one."
+                Code.CREDENTIALS_EXPIRED,
+                "This secret has expired: use the client's newer one.",
+                owner=client_id,
             )
         rights = found.client.rights
         return ServiceCaller(client_id, rights.scopes, rights.vouches, matching.id)

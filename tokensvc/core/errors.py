@@ -72,6 +72,7 @@ class Refusal(Exception):
         retry_after: Seconds after which the same request may succeed.
         max_age: Maximum seconds since the sign-in, for the challenge (RFC 9470 section 3).
         status: HTTP status, if it differs from the usual one of the code.
+        owner: Key of the user or client whose genuine credential is refused, for rate limits.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Refusal(Exception):
         retry_after: int | None = None,
         max_age: int | None = None,
         status: int | None = None,
+        owner: str | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.code = code
@@ -93,6 +95,7 @@ class Refusal(Exception):
         self.retry_after = retry_after
         self.max_age = max_age
         self.status = status
+        self.owner = owner
 
     @property
     def operator_text(self) -> str:

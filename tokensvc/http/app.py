@@ -42,7 +42,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _FORWARDED_FOR_HINT = (
     "if this is your proxy, add its network to proxies.trusted; otherwise all its clients share "
-    "one limit of failures, and one of them can lock out the others"
+    "one limit of failures, and the log has its address instead of theirs"
 )
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))

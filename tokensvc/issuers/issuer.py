@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Refusal
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers import discovery, rules
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
@@ -72,9 +72,15 @@ class Issuer:
         rules.check_algorithm(self.settings, unverified)
         rules.check_type(self.settings, unverified)
         claims = self.verify(unverified, now)
-        signed_in_at = rules.check_claims(self.settings, claims, now)
+        try:
+            signed_in_at = rules.check_claims(self.settings, claims, now)
+            user_id = rules.user_id(self.settings, claims, self.alphabet)
+        except Refusal as refusal:
+            if refusal.code is not Code.CREDENTIALS_INVALID:
+                refusal.owner = rules.owner(self.settings, claims, self.alphabet)
+            raise
         return UserCaller(
-            user_id=rules.user_id(self.settings, claims, self.alphabet),
+            user_id=user_id,
             issuer=self.settings.name,
             signed_in_at=signed_in_at,
             clock_ahead=self.settings.clock_ahead,

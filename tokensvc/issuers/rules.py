@@ -5,6 +5,8 @@ Checks of the claims of an issuer's token, and of user ID prefixes. Pure.
 `credentials_expired` means that nothing else is wrong.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -86,6 +88,15 @@ def user_id(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) 
         issuer=issuer.issuer,
         alphabet=alphabet,
     )
+
+
+def owner(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) -> str:
+    """Return the key of a genuine token's user: the user ID, or if it is not legal, a hash."""
+    try:
+        return user_id(issuer, claims, alphabet)
+    except Refusal:
+        claim = json.dumps(claims.get(issuer.user_id_claim))
+        return f"{issuer.name}/{hashlib.sha256(claim.encode()).hexdigest()}"
 
 
 def is_expired(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> bool:

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-Policy: TypeAlias = Literal["mint", "service", "failures"]
-"""By the verified user, by the service client, by the address of failed authentications."""
+Policy: TypeAlias = Literal["mint", "service", "manage", "sign_out", "expired", "failures"]
+"""Name of a limit, as in the settings. `callers.policies` says what each one counts."""
 
 MICROSECONDS = 1_000_000
 """Times are whole microseconds: exact in Python, and in Redis, whose numbers are doubles."""

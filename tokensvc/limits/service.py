@@ -1,6 +1,7 @@
 """Count hits and describe the state of a key."""
 
 import time
+from typing import get_args
 
 from pydantic import SecretStr
 
@@ -30,9 +31,7 @@ class Limiter:
         clock: Clock = time.monotonic,
     ) -> None:
         self._rates: dict[Policy, Rate] = {
-            "mint": parse_rate(settings.mint),
-            "service": parse_rate(settings.service),
-            "failures": parse_rate(settings.failures),
+            policy: parse_rate(getattr(settings, policy)) for policy in get_args(Policy)
         }
         # One store for each policy: a flood of addresses must not push out users.
         self._memory = {

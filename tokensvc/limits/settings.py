@@ -36,16 +36,30 @@ RateText = Annotated[str, AfterValidator(_check_rate)]
 
 
 class LimitSettings(BaseModel):
-    """Rate limits per user, per service and per address."""
+    """Rate limits per user, per service client and per address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mint: RateText = Field(
-        default="60/minute", description="Requests of one user for a token or to `/v1/me`."
+        default="60/minute",
+        description="Requests of one user to `/v1/token` and `/v1/me`, and a service's requests "
+        "for tokens of that user.",
     )
     service: RateText = Field(
-        default="6000/minute", description="Requests of one service for a token."
+        default="6000/minute", description="Requests of one service client to `/v1/token`."
+    )
+    manage: RateText = Field(
+        default="600/minute", description="Requests of one service client to all other routes."
+    )
+    sign_out: RateText = Field(
+        default="10/minute", description="Requests of one user to `POST /v1/me/revocations`."
+    )
+    expired: RateText = Field(
+        default="60/minute",
+        description="Requests of one user or service client with an expired credential.",
     )
     failures: RateText = Field(
-        default="60/minute", description="Failed authentications from one address."
+        default="60/minute",
+        description="Requests with an invalid credential from one address (IPv6: one /64 network). "
+        "Requests with a valid one are not refused.",
     )

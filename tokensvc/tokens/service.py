@@ -5,6 +5,7 @@ from collections.abc import Callable
 from tokensvc.callers.service import Callers
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.credentials import Credential
 from tokensvc.http.request_log import note
@@ -64,11 +65,16 @@ class TokenService:
         """
         # 1 parse: the route has parsed the request; only this check needs the clock.
         rules.check_auth_time(request, self._clock())
-        # 2 authenticate, and count failures by address.
+        # 2 authenticate, and count refused credentials.
         caller = self._callers.authenticate(credential, address)
-        # 3 limit by user or by service.
-        self._callers.check_limit(caller)
-        return self.mint_for(caller, request)
+        # 3 limit by user or by service, and a service also by the user that it names.
+        try:
+            user_id = rules.token_user_id(request, caller, self._alphabet)
+        except Refusal:
+            self._callers.check_limit(caller, "token")
+            raise
+        self._callers.check_limit(caller, "token", user_id)
+        return self._mint(caller, request, user_id)
 
     def mint_for(self, caller: Caller, request: TokenRequest) -> MintedToken:
         """
@@ -77,7 +83,9 @@ class TokenService:
         Raises:
             Refusal: The first that applies, except those of steps 1 to 3.
         """
-        user_id = rules.token_user_id(request, caller, self._alphabet)
+        return self._mint(caller, request, rules.token_user_id(request, caller, self._alphabet))
+
+    def _mint(self, caller: Caller, request: TokenRequest, user_id: str) -> MintedToken:
         # 4 read the standing in one statement; the key ring has at least the version it returns.
         standing = self._standings.read(user_id)
         ring = self._keys.ring_at(standing.ring_version)
