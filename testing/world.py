@@ -85,13 +85,14 @@ class World:
         return Client(self.service.base_url, basic(created))
 
     def signed_in(self, user_id: str, at: int | None = None) -> Client:
-        """Return a user who has signed in, by default now."""
-        token = self.issuer.token(sub=user_id, auth_time=int(time.time()) if at is None else at)
+        """Return a user who has signed in, by default now; wait until the service accepts it."""
+        token = self.issuer.token(sub=user_id, auth_time=_wait_for(at or int(time.time())))
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
     def signed_in_silently(self, user_id: str, at: int) -> Client:
         """Return a user of the provider that renews tokens without a sign-in."""
-        token = self.silent.token(sub=user_id.removeprefix("silent-"), auth_time=None, iat=at)
+        user = user_id.removeprefix("silent-")
+        token = self.silent.token(sub=user, auth_time=None, iat=_wait_for(at))
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
     def revoke(self, user_id: str, **options: Any) -> Response:
@@ -195,6 +196,13 @@ def running_world(
         database = Database.open(url, pool_size=1)
         stack.callback(database.close)
         yield kind(folder, settings, service, stream, issuer, silent, database)
+
+
+def _wait_for(at: int) -> int:
+    """Wait until a sign-in at this time is not in the future, and return the time."""
+    while time.time() < at - CLOCK_AHEAD:
+        time.sleep(0.05)
+    return at
 
 
 def minted(user: Client, **body: Any) -> Response:

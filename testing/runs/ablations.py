@@ -206,6 +206,21 @@ ABLATIONS = (
         "tests/revocations/test_rules.py::test_sign_in_before_a_revocation_is_refused",
     ),
     Ablation(
+        "no sign-in from the future",
+        "tokensvc/issuers/rules.py",
+        "if signed_in_at > now + clock_ahead:",
+        "if signed_in_at > now + clock_ahead + 60:",
+        "tests/security/test_sign_in_times.py::test_sign_in_from_the_future_gets_no_token",
+    ),
+    Ablation(
+        "the session's first factor",
+        "tokensvc/issuers/rules.py",
+        'return min(entry["timestamp"] for entry in entries)',
+        'return max(entry["timestamp"] for entry in entries)',
+        "tests/security/test_sign_in_times.py"
+        "::test_revoked_session_with_a_new_second_factor_is_refused",
+    ),
+    Ablation(
         "a suspension stops a vouching client",
         "tokensvc/callers/rules.py",
         "if standing.suspended:",

@@ -40,7 +40,7 @@ def entry(timestamp: Any, method: str = "password") -> dict[str, Any]:
 )
 def test_earliest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_at: int) -> None:
     """A second factor or a silent refresh in the same session is not a new sign-in."""
-    assert rules.signed_in_at(issuer(name), {name: value}, NOW) == signed_in_at
+    assert rules.signed_in_at(issuer(name), {name: value}) == signed_in_at
 
 
 @pytest.mark.sec(8)
@@ -49,8 +49,6 @@ def test_earliest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_a
     [
         ("auth_time", None),
         ("auth_time", str(NOW)),
-        ("auth_time", NOW + 3),
-        ("iat", NOW + 3),
         ("iat", 1.5),
         ("amr", None),
         ("amr", []),
@@ -60,14 +58,13 @@ def test_earliest_sign_in_of_the_claim_counts(name: str, value: Any, signed_in_a
         ("amr", [entry(NOW, "token_refresh")]),
         ("amr", [entry(True)]),
         ("amr", [entry(-1)]),
-        ("amr", [entry(NOW + 3)]),
         ("amr", [[entry(NOW)]]),
     ],
 )
-def test_missing_or_future_sign_in_time_is_refused(name: str, value: Any) -> None:
+def test_missing_sign_in_time_is_refused(name: str, value: Any) -> None:
     """The refusal names the claim that the operator must add at the provider."""
     claims = {"iat": NOW, "auth_time": NOW, "amr": [entry(NOW)], name: value}
     with pytest.raises(Refusal) as caught:
-        rules.signed_in_at(issuer(name), claims, NOW)
+        rules.signed_in_at(issuer(name), claims)
     assert caught.value.code is Code.CREDENTIALS_INVALID
     assert f"`{name}`" in caught.value.detail

@@ -101,13 +101,6 @@ WRONG = [
         "no valid auth_time claim: see issuers[].sign_in_time (with iat a silent renewal passes a "
         "revocation)",
     ),
-    Wrong(
-        "sign-in",
-        "sign_in_time and clock_ahead",
-        {},
-        {"auth_time": NOW + 3},
-        "sign-in time in the future: see issuers[].clock_ahead",
-    ),
     Wrong("not expired", "clock_leeway", {}, {"iat": NOW - 100, "exp": NOW - 10}, "expired"),
     Wrong("user id", "user_id_claim and user_id_mapping", {}, {"sub": "John"}),
 ]
@@ -127,6 +120,16 @@ def test_explanation_of_a_refused_token_names_the_setting(
     assert caught.value.reason == wrong.cause
     assert caught.value.detail in found[wrong.check]
     assert found[wrong.check].endswith(f"Setting: {wrong.setting}.")
+
+
+def test_explanation_names_the_setting_for_a_sign_in_from_the_future(
+    idp: IssuerDouble, make_issuers: MakeIssuers
+) -> None:
+    issuers = make_issuers(idp.settings())
+    found = failures(issuers.explain(idp.token(auth_time=NOW + 3)))
+    assert list(found) == ["sign-in"]
+    for word in ("sign-in time in the future", str(NOW + 3), "clock_ahead"):
+        assert word in found["sign-in"]
 
 
 def test_explanation_ends_at_a_malformed_token_or_unknown_issuer(

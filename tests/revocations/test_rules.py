@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokensvc.callers.rules import check_standing
 from tokensvc.core.callers import UserCaller
-from tokensvc.core.errors import Refusal
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.ids import sortable_id
 from tokensvc.revocations.rules import (
     RevocationKind,
@@ -87,13 +88,16 @@ def test_token_of_a_read_before_the_commit_is_below_the_cut_off(
 def test_token_of_a_read_after_the_commit_is_accepted_by_stream(read, cut_off, ahead, skew):
     """A late enough sign-in gets a token above the cut-off, immediately or a second later."""
     after = standing(read, cut_off=cut_off, floor=cut_off)
-    check_standing(UserCaller("ada", "acme", cut_off + ahead, ahead), after)
+    user = UserCaller("ada", "acme", cut_off + ahead, ahead)
     issued = issued_at(after, skew)
     if issued is None:
         assert read < cut_off
     else:
+        check_standing(user, after)
         assert cut_off <= issued <= read
-    later = issued_at(replace(after, now=max(int(read), cut_off)), skew)
+    a_second_later = replace(after, now=max(int(read), cut_off))
+    check_standing(user, a_second_later)
+    later = issued_at(a_second_later, skew)
     assert later is not None
     assert later >= cut_off
 
@@ -104,11 +108,9 @@ def test_sign_in_before_a_revocation_is_refused(signed_in, revoked, runs_ahead, 
     cut_off = next_cut_off(None, signed_in + revoked)
     stated = int(signed_in + runs_ahead)
     caller = UserCaller("ada", "acme", stated, runs_ahead + more)
-    try:
+    with pytest.raises(Refusal) as refused:
         check_standing(caller, standing(signed_in + revoked, cut_off=cut_off, floor=cut_off))
-    except Refusal:
-        return
-    raise AssertionError("not covered")
+    assert refused.value.code is Code.SIGN_IN_REQUIRED
 
 
 class History:

@@ -212,29 +212,6 @@ def test_leeway_is_exact_to_the_second(
     )
 
 
-@pytest.mark.sec(12, 32)
-@pytest.mark.parametrize("claim", ["auth_time", "iat"])
-@pytest.mark.parametrize(("leeway", "ahead"), [(60, 0), (60, 2), (10, 10)])
-def test_sign_in_time_beyond_clock_ahead_is_refused(
-    claim: str, leeway: int, ahead: int, make_issuers: MakeIssuers, idp: IssuerDouble
-) -> None:
-    """No leeway is added: a later revocation would not cover a sign-in from the future."""
-    issuers = make_issuers(sign_in_time=claim, clock_leeway=leeway, clock_ahead=ahead)
-    assert issuers.authenticate(idp.token(**{claim: NOW + ahead}))
-    refusal = refused(issuers, idp.token(**{claim: NOW + ahead + 1}))
-    assert refusal.code is Code.CREDENTIALS_INVALID
-    assert "in the future" in refusal.detail
-
-
-@pytest.mark.sec(12)
-def test_issue_time_that_is_the_sign_in_time_has_both_bounds(
-    make_issuers: MakeIssuers, idp: IssuerDouble
-) -> None:
-    issuers = make_issuers(sign_in_time="iat", clock_leeway=5, clock_ahead=60)
-    assert issuers.authenticate(idp.token(iat=NOW + 5))
-    assert_invalid(issuers, idp.token(iat=NOW + 6))
-
-
 @pytest.mark.sec(12)
 def test_expired_means_that_nothing_else_is_wrong(issuers: Issuers, idp: IssuerDouble) -> None:
     """A forged token, or one for another audience, is invalid even if it has expired."""

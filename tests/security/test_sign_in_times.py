@@ -12,6 +12,12 @@ from testing.doubles.issuer import IssuerDouble
 from testing.http_client import Client
 from testing.response import Response
 from testing.service import Service, running_service
+from tokensvc.callers.rules import check_standing
+from tokensvc.core.callers import UserCaller
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.standing.rules import Standing
+
+NOW = 1_800_000_000
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,21 @@ def test_sign_in_from_the_future_gets_no_token(service: Service, issuer: IssuerD
     refused = mint(service, issuer, "john", [factor("password", int(time.time()) + 50)])
     assert (refused.status, refused.code) == (401, "credentials_invalid")
     assert "sign-in time in the future" in refused.json["detail"]
+
+
+@pytest.mark.sec(12, 32)
+@pytest.mark.parametrize("ahead", [0, 2, 60])
+def test_sign_in_time_is_accepted_up_to_clock_ahead(ahead: int) -> None:
+    """To the second, by the clock that dates revocations; before the user's state is revealed."""
+    standing = Standing(now=NOW, suspended=True, tokens_valid_after=None, floor=0, ring_version=0)
+
+    def code(signed_in_at: int) -> Code:
+        with pytest.raises(Refusal) as refused:
+            check_standing(UserCaller("john", "acme", signed_in_at, ahead), standing)
+        return refused.value.code
+
+    assert code(NOW + ahead) is Code.USER_SUSPENDED
+    assert code(NOW + ahead + 1) is Code.CREDENTIALS_INVALID
 
 
 def test_missing_sign_in_claim_is_named_with_its_setting(

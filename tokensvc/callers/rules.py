@@ -1,7 +1,8 @@
 """Refusals because of the standing, the same on every route. Pure."""
 
-from tokensvc.core.callers import Caller, ServiceCaller
+from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.issuers.rules import check_sign_in_time
 from tokensvc.standing import rules as standing_rules
 from tokensvc.standing.rules import Standing
 
@@ -11,7 +12,7 @@ AUTH_TIME_AHEAD = 2
 
 def check_standing(caller: Caller, standing: Standing, auth_time: int | None = None) -> None:
     """
-    Refuse a suspended user, or a sign-in from before a cut-off.
+    Refuse a sign-in from the future, a suspended user, or a sign-in from before a cut-off.
 
     Args:
         caller: Authenticated caller.
@@ -19,8 +20,10 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         auth_time: Time at which a service's own session signed the user in, epoch seconds.
 
     Raises:
-        Refusal: `user_suspended`, then `sign_in_required`.
+        Refusal: `credentials_invalid`, then `user_suspended`, then `sign_in_required`.
     """
+    if isinstance(caller, UserCaller):
+        check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
     if standing.suspended:
         raise Refusal(
             Code.USER_SUSPENDED, "This user is suspended. Sign the user out; do not retry."

@@ -41,13 +41,12 @@ def check_type(issuer: IssuerSettings, token: UnverifiedToken) -> None:
         raise _invalid("The token's type (`typ`) is not accepted as a sign-in.", "type")
 
 
-def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> int:
+def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any]) -> int:
     """
     Return the time of the user's sign-in, epoch seconds.
 
     Raises:
-        Refusal: `credentials_invalid`; the claim is missing, not a time, or in the future, where a
-            later revocation would not cover it.
+        Refusal: `credentials_invalid`; the claim is missing or not a time.
     """
     name = issuer.sign_in_time
     at = _earliest_sign_in(claims.get(name)) if name == "amr" else claims.get(name)
@@ -59,12 +58,26 @@ def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> 
             f"no valid {name} claim: see issuers[].sign_in_time (with iat a silent renewal passes "
             "a revocation)",
         )
-    if at > now + issuer.clock_ahead:
+    return int(at)
+
+
+def check_sign_in_time(signed_in_at: int, clock_ahead: int, now: float) -> None:
+    """
+    Refuse a sign-in time in the future, which a revocation before that time would not cover.
+
+    Args:
+        signed_in_at: Time of the sign-in, epoch seconds on the issuer's clock.
+        clock_ahead: Seconds by which the issuer's clock may be ahead.
+        now: Epoch seconds on the clock that dates revocations.
+
+    Raises:
+        Refusal: `credentials_invalid`.
+    """
+    if signed_in_at > now + clock_ahead:
         raise _invalid(
-            f"The token has a sign-in time in the future (`{name}`): check the provider's clock.",
+            "The token has a sign-in time in the future: check the provider's clock.",
             "sign-in time in the future: see issuers[].clock_ahead",
         )
-    return int(at)
 
 
 def user_id(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) -> str:
@@ -157,6 +170,10 @@ def _check_required(issuer: IssuerSettings, claims: dict[str, Any], _now: float)
             )
 
 
+def _check_sign_in(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    check_sign_in_time(signed_in_at(issuer, claims), issuer.clock_ahead, now)
+
+
 def _check_expiry(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
     if is_expired(issuer, claims, now):
         raise Refusal(
@@ -201,7 +218,7 @@ CLAIM_CHECKS = (
         "sign-in",
         lambda issuer: (issuer.sign_in_time,),
         "sign_in_time and clock_ahead",
-        signed_in_at,
+        _check_sign_in,
     ),
     ClaimCheck("not expired", lambda _: ("exp",), "clock_leeway", _check_expiry),
 )
@@ -209,14 +226,17 @@ CLAIM_CHECKS = (
 
 def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> int:
     """
-    Run all checks, and return the time of the user's sign-in.
+    Run all checks, and return the time of the user's sign-in, which may be in the future.
+
+    The caller compares it with the clock of the standing: this host's clock does not date
+    revocations.
 
     Raises:
         Refusal: `credentials_invalid`; `credentials_expired` if nothing else is wrong.
     """
     for check in _CHECKS:
         check.run(issuer, claims, now)
-    at = signed_in_at(issuer, claims, now)
+    at = signed_in_at(issuer, claims)
     _check_expiry(issuer, claims, now)
     return at
 
