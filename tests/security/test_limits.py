@@ -13,7 +13,6 @@ from tokensvc.app.container import Services
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential
-from tokensvc.limits.redis import RedisStore
 from tokensvc.limits.rules import LimitState
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
@@ -36,15 +35,6 @@ def test_unreachable_redis_neither_refuses_nor_lifts_limits() -> None:
     )
     assert [limiter.hit("mint", "john").allowed for _ in range(5)] == [True] * 3 + [False] * 2
     assert not limiter.peek("mint", "john").allowed
-
-
-@pytest.mark.sec(60)
-def test_redis_calls_have_short_time_outs() -> None:
-    """A Redis that hangs costs a request at most 150 ms, without retries."""
-    connection = RedisStore(SecretStr("redis://127.0.0.1:1/0")).pool.make_connection()
-    assert connection.socket_timeout <= 0.15
-    assert connection.socket_connect_timeout <= 0.15
-    assert connection.retry.get_retries() == 0
 
 
 @pytest.fixture
