@@ -73,8 +73,7 @@ class RotationFleet:
         previous = self.credentials.api_key
         api_key, secret = f"key-{secrets.token_hex(4)}", secrets.token_hex(32)
         self.stream.app.keys[api_key] = secret
-        pair = {"api_key": api_key, "secret": secret, "check": True}
-        added = self.operator("POST", "stream-keys", pair)
+        added = self.operator("POST", "stream-keys", {"api_key": api_key, "secret": secret})
         self.roll_out(api_key=api_key)
         self.operator("POST", f"stream-keys/{added['id']}/activate")
         self.roll_out()
@@ -126,6 +125,7 @@ def start_fleet(stack: contextlib.ExitStack, database: str, issuer: IssuerDouble
     stream = stack.enter_context(StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}))
     settings = {
         "STREAM_BASE_URL": stream.url,
+        "TOKENSVC_STREAM__DELIVERY": "on",  # otherwise pairs are not checked
         "TOKENSVC_WORKERS": "2",
         "TOKENSVC_ISSUERS": json.dumps([issuer.config()]),
         **NO_LIMITS,

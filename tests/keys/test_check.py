@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from msgspec import UNSET
 
 from testing.response import Response
 from tests.keys.ring import (
@@ -21,6 +22,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.rules import KeyState
 
 CONTEXT = ActionContext("svc.ops")
+REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
 ELSEWHERE = {"app": {"id": 1, "name": "staging", "organization": "tests"}}
 
 
@@ -96,8 +98,9 @@ def test_other_key_is_compared_if_stream_refuses_the_active_one(
 def test_pair_is_refused_if_no_key_can_be_compared(verifying_rotation, stream, database):
     stream.app.keys = {"k2": OTHER_SECRET}
     refused = refusal(verifying_rotation)
-    assert refused.code is Code.CONFLICT
-    assert "omit `check`" in refused.detail
+    assert refused.code is Code.STREAM_KEY_INVALID
+    assert "Cannot compare the Stream apps" in refused.detail
+    assert "--no-check" in refused.detail
     assert len(rows(database)) == 1
 
 
@@ -109,7 +112,7 @@ def test_unreadable_key_is_not_compared(verifying_rotation, stream, database):
     change(database, "k2", secret_ciphertext="damaged")
     change(database, "k3", secret_ciphertext="damaged")
     stream.app.keys["k4"] = OTHER_SECRET
-    assert refusal(verifying_rotation, "k4").code is Code.CONFLICT
+    assert "Cannot compare" in refusal(verifying_rotation, "k4").detail
 
 
 def test_restored_secret_is_verified(verifying_rotation, stream, database):
@@ -129,6 +132,45 @@ def test_restored_secret_is_verified(verifying_rotation, stream, database):
     assert verifying_rotation.restore("k1", SECRET.encode(), CONTEXT, check=True) is None
     assert verifying_rotation.restore("k1", OTHER_SECRET.encode(), CONTEXT, check=True) is None
     assert current(another_process(database)).active.secret == SECRET.encode()
+
+
+def test_other_403_than_that_of_a_wrong_key_does_not_say_that_the_pair_is_wrong(
+    verifying_rotation, stream, database
+):
+    """Code 17: the pair is accepted, the call is not allowed. Code 99: the app is suspended."""
+    stream.app.keys["k2"] = OTHER_SECRET
+    for code in (17, 99):
+        stream.fail_with(code, "GET /app")
+        refused = refusal(verifying_rotation)
+        assert refused.code is Code.TEMPORARILY_UNAVAILABLE
+        assert f"code {code}" in refused.reason
+    assert len(rows(database)) == 1
+
+
+def test_activated_key_is_compared_with_the_active_one(verifying_rotation, stream, database):
+    """It may have been added without a check. With the same API key it needs no comparison."""
+    key_id = add(database, "k2", "standby", OTHER_SECRET, now=2)
+    stream.app.keys["k2"] = OTHER_SECRET
+    stream.faults.respond(Response(200, ELSEWHERE), "GET /app")
+    with pytest.raises(Refusal) as refused:
+        verifying_rotation.activate(key_id, CONTEXT, check=True)
+    assert refused.value.code is Code.STREAM_KEY_INVALID
+    assert "another Stream app" in refused.value.detail
+    assert (changes(database), events(database)) == (2, [])
+    activated = verifying_rotation.activate(key_id, CONTEXT, check=True)
+    assert (activated.state, activated.warning) == (KeyState.ACTIVE, UNSET)
+    regenerated = add(database, "k2", "standby", REGENERATED, now=3)
+    stream.app.keys["k2"] = REGENERATED
+    before = len(stream.calls.to("GET", "/app"))
+    assert verifying_rotation.activate(regenerated, CONTEXT, check=True).state is KeyState.ACTIVE
+    assert len(stream.calls.to("GET", "/app")) == before + 1
+
+
+def test_repeated_activation_does_not_call_stream(verifying_rotation, stream, database):
+    key_id = add(database, "k9", "standby", OTHER_SECRET, now=2)
+    verifying_rotation.activate(key_id, CONTEXT, check=False)
+    assert verifying_rotation.activate(key_id, CONTEXT, check=True).warning is UNSET
+    assert stream.calls.all() == []
 
 
 @pytest.mark.parametrize("fault", ["refuse", "hang", "cut"])
@@ -171,5 +213,6 @@ def test_failed_verification_frees_its_wait_slot(verifying_rotation, stream):
     stream.app.keys["k2"] = OTHER_SECRET
     stream.faults.refuse("GET /app", times=3)
     for _ in range(3):
-        assert "Stream did not respond" in refusal(verifying_rotation).detail
+        refused = refusal(verifying_rotation)
+        assert "Stream neither accepts nor rejects" in refused.detail
     assert put(verifying_rotation).state is KeyState.STANDBY

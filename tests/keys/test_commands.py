@@ -82,14 +82,39 @@ def test_secret_from_stdin_is_not_printed_or_stored(tokensvc, tmp_path):
     assert tokensvc("stream-keys", "add", "k3").code == 2
 
 
-def test_check_refuses_a_pair_that_stream_rejects(tokensvc):
+@pytest.mark.sec(37)
+def test_pair_that_stream_rejects_is_neither_added_nor_activated(tokensvc):
+    """With `--no-check` it is, with a warning."""
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, "k2": SECRET}) as stream:
-        at = {"STREAM_BASE_URL": stream.url}
-        put(tokensvc, "k2", SECRET, "--check", **at)
-        refused = tokensvc("stream-keys", "add", "k3", "--check", stdin=SECRET, **at)
-    assert refused.code == 1
-    assert "dashboard" in refused.err
-    assert listed(tokensvc) == [("k2", "standby"), (STREAM_API_KEY, "active")]
+        at = {"STREAM_BASE_URL": stream.url, "TOKENSVC_STREAM__DELIVERY": "on"}
+        put(tokensvc, "k2", SECRET, **at)
+        refused = tokensvc("stream-keys", "add", "k3", stdin=SECRET, **at)
+        assert refused.code == 1
+        assert "Stream rejects the pair" in refused.err
+        assert "code 2)" in refused.err
+        added = tokensvc("stream-keys", "add", "k3", "--no-check", stdin=SECRET, **at)
+        assert "Warning: Not checked" in added.err
+        assert listed(tokensvc) == [
+            ("k3", "standby"),
+            ("k2", "standby"),
+            (STREAM_API_KEY, "active"),
+        ]
+        (key_id,) = [
+            key["id"]
+            for key in tokensvc("stream-keys", "list", "--json").json
+            if key["api_key"] == "k3"
+        ]
+        refused = tokensvc("stream-keys", "activate", key_id, **at)
+        assert (refused.code, "Stream rejects the pair" in refused.err) == (1, True)
+        activated = tokensvc("stream-keys", "activate", key_id, "--no-check", **at)
+        assert (activated.code, "Warning: Not checked" in activated.err) == (0, True)
+
+
+def test_pair_is_not_checked_while_delivery_is_off(tokensvc):
+    with StreamDouble({}) as stream:
+        added = tokensvc("stream-keys", "add", "k2", stdin=SECRET, STREAM_BASE_URL=stream.url)
+        assert (added.code, stream.calls.all()) == (0, [])
+    assert "`stream.delivery` is off" in added.err
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ class KeysWorld(World):
     """A service and its Stream keys."""
 
     def add(self, api_key: str, secret: str, **options: Any) -> Response:
+        """Add a pair, which Stream knows unless the test says otherwise."""
+        self.stream.app.keys.setdefault(api_key, secret)
         body = {"api_key": api_key, "secret": secret, **options.pop("body", {})}
         return self.operator.post(KEYS, json=body, **options)
 
@@ -51,10 +53,9 @@ def seeded(world):
 
 @pytest.mark.sec(37)
 def test_key_signs_in_each_state_until_it_is_retired(world, seeded):
-    world.stream.app.keys["day"] = SECRET
     assert world.mint(api_key="day").code == "api_key_unknown"
 
-    added = world.add("day", SECRET, body={"check": True, "reason": "yearly"})
+    added = world.add("day", SECRET, body={"reason": "yearly"})
     assert added.status == 201
     key_id = added.json["id"]
     assert added.headers["Location"] == f"{KEYS}/{key_id}"
@@ -85,10 +86,9 @@ def test_key_signs_in_each_state_until_it_is_retired(world, seeded):
 def test_activation_of_a_regenerated_secret_has_no_gap(world):
     old = world.add("again", SECRET).json
     world.act(old["id"], "activate")
-    new = world.add("again", REGENERATED).json
-    world.stream.app.keys["again"] = SECRET
     assert connects(world.stream, world.mint(api_key="again").json)
     world.stream.app.keys["again"] = REGENERATED
+    new = world.add("again", REGENERATED).json
     response = world.act(new["id"], "activate").json
     assert [(key["id"], key["state"]) for key in response["also_changed"]] == [
         (old["id"], "retired")
@@ -154,6 +154,7 @@ def test_invalid_or_live_pair_gets_422_and_is_not_stored(world, api_key, secret)
         ("", {"api_key": "k9", "secret": 7}, "secret"),
         ("", {"api_key": "k9", "secret": SECRET, "check": "yes"}, "check"),
         ("/key_1/activate", {"reasons": "x"}, "reason"),
+        ("/key_1/activate", {"check": 1}, "check"),
         ("/key_1/retire", {"reason": "x" * 501}, "reason"),
     ],
 )
@@ -161,6 +162,38 @@ def test_invalid_member_is_named(world, path, body, named):
     refused = world.operator.post(KEYS + path, json=body, valid=False)
     assert refused.code == "malformed_request"
     assert f"`{named}`" in refused.json["detail"] or f"$.{named}" in refused.json["detail"]
+
+
+@pytest.mark.sec(37)
+def test_pair_that_stream_rejects_is_neither_added_nor_activated(world, seeded):
+    """Unless the check is skipped: the response warns then."""
+    world.stream.app.keys["wrong"] = REGENERATED
+    before = world.listed()
+    refused = world.add("wrong", SECRET)
+    assert (refused.status, refused.code) == (422, "stream_key_invalid")
+    assert "Stream rejects the pair" in refused.json["detail"]
+    assert world.listed() == before
+
+    added = world.add("wrong", SECRET, body={"check": False})
+    assert added.status == 201
+    assert "Not checked" in added.json["warning"]
+    refused = world.act(added.json["id"], "activate")
+    assert (refused.status, refused.code) == (422, "stream_key_invalid")
+    assert world.mint().json["api_key"] == STREAM_API_KEY
+
+    activated = world.act(added.json["id"], "activate", json={"check": False})
+    assert (activated.status, activated.json["state"]) == (200, "active")
+    assert "Not checked" in activated.json["warning"]
+
+
+def test_unreachable_stream_gets_503_and_changes_nothing(world, seeded):
+    key_id = world.add("later", SECRET).json["id"]
+    before = world.listed()
+    world.stream.faults.refuse("GET /app", times=2)
+    for refused in (world.add("other", SECRET), world.act(key_id, "activate")):
+        assert (refused.status, refused.code) == (503, "temporarily_unavailable")
+        assert "--no-check" in refused.json["detail"]
+    assert world.listed() == before
 
 
 @pytest.mark.parametrize("action", ["activate", "retire"])
@@ -198,7 +231,8 @@ def test_responses_and_log_contain_no_secret(world):
     world.add("quiet", SECRET)
     world.add("quiet", SECRET[:31])
     assert world.add(SECRET, "quiet").status == 422  # the halves are swapped
-    assert world.add(SECRET, SECRET, body={"check": True}).status == 422
+    world.stream.app.keys[SECRET] = "another-secret-that-stream-knows-for-it"
+    assert world.add(SECRET, SECRET).status == 422
     shown = world.operator.get(KEYS).text + world.service.log_path.read_text()
     assert SECRET[:31] not in shown
     assert SECRET not in repr(AddStreamKeyRequest(api_key="quiet", secret=SECRET))
@@ -210,7 +244,6 @@ def test_mint_without_api_key_gets_400_if_it_is_required(tmp_path):
         assert (refused.status, refused.code) == (400, "api_key_required")
         assert "api_key" in refused.json["detail"]
         assert connects(world.stream, world.mint(api_key=STREAM_API_KEY).json)
-        world.stream.app.keys["k2"] = SECRET
-        world.add("k2", SECRET, body={"check": True})
+        world.add("k2", SECRET)
         assert connects(world.stream, world.mint(api_key="k2").json)
         assert world.mint().code == "api_key_required"

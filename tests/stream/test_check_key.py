@@ -92,12 +92,27 @@ def test_clock_is_compared_with_streams(stream, offset):
         pytest.param(Response(200, b" " * (wire.MAX_RESPONSE_BYTES + 1)), id="huge"),
         pytest.param(Response(401, b"no"), id="refusal of a proxy"),
         pytest.param(Response(302, b"", {"Location": "/elsewhere"}), id="redirect"),
+        pytest.param(Response(403, b"no"), id="refusal of a firewall"),
+        pytest.param(Response(403, {"code": "43"}), id="code that is not a number"),
+        pytest.param(Response(403, {"code": 17, "message": "not allowed"}), id="call not allowed"),
+        pytest.param(Response(403, {"code": 99, "message": "suspended"}), id="app suspended"),
     ],
 )
 def test_other_responses_neither_accept_nor_refuse(stream, response):
+    """The error has the status, and Stream's code if there is one."""
     stream.faults.respond(response, "GET /app")
-    with pytest.raises(StreamUnavailableError):
+    with pytest.raises(StreamUnavailableError) as raised:
         check(stream)
+    if response.status != 200:
+        assert f"status {response.status}" in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("code", [2, 5, 43])
+def test_codes_of_a_wrong_key_refuse_with_any_status(stream, status, code):
+    stream.faults.respond(Response(status, {"code": code, "message": "wrong"}), "GET /app")
+    result = check(stream)
+    assert (result.accepted, result.detail) == (False, f"code {code}: wrong")
 
 
 @pytest.mark.sec(25)

@@ -28,6 +28,7 @@ from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault, load_or_make_key_file
+from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
@@ -248,11 +249,17 @@ def _rotation(
     vault: Vault,
     wait_slots: threading.Semaphore,
 ) -> StreamKeyRotation:
+    return StreamKeyRotation(
+        database, clock, vault, _check_key_pair(settings), wait_slots=wait_slots
+    )
+
+
+def _check_key_pair(settings: Settings) -> CheckKeyPair | None:
     def check(api_key: str, secret: bytes) -> KeyCheck:
         base_url = settings.stream.base_url
         return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
 
-    return StreamKeyRotation(database, clock, vault, check, wait_slots=wait_slots)
+    return check if settings.stream.delivers else None
 
 
 def _sender(

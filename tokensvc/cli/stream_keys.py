@@ -33,6 +33,13 @@ _lost_keys_option = click.option(
 )
 
 
+_check_option = click.option(
+    "--check/--no-check",
+    default=True,
+    help="Whether Stream must accept the pair, as one of the same app. On by default.",
+)
+
+
 @stream_keys.command("list")
 @json_option
 def list_keys(*, as_json: bool) -> None:
@@ -63,9 +70,7 @@ def list_keys(*, as_json: bool) -> None:
 
 @stream_keys.command("add")
 @click.argument("api_key")
-@click.option(
-    "--check", is_flag=True, help="Require that Stream accepts the pair, as one of the same app."
-)
+@_check_option
 @_lost_keys_option
 @action_options
 @json_option
@@ -75,8 +80,9 @@ def add(
     """
     Add API_KEY as standby. Read its secret from standard input.
 
-    A standby key signs for clients that name it. With --check Stream must accept the pair, and it
-    must belong to the same Stream app as the other keys.
+    A standby key signs for clients that name it. Stream must accept the pair, and it must belong to
+    the same Stream app as the other keys; --no-check skips this. Stream is not called if
+    `stream.delivery` is off.
 
     With --without-lost-keys, a pair that the key ring already has, but cannot decrypt, gets its
     secret again and keeps its state. Any other pair is added: activate it with the same option,
@@ -96,28 +102,30 @@ def add(
     action = "Restored key" if restored is not None else "Added key"
     click.echo(_DRY_RUN if context.dry_run else f"{action}:")
     _print_key(key)
+    _print_warning(key)
     if restored is None and not context.dry_run:
         click.echo(f"To sign for all clients: tokensvc stream-keys activate {key.id}")
 
 
 @stream_keys.command("activate")
 @click.argument("key_id")
+@_check_option
 @_lost_keys_option
 @action_options
 @json_option
 def activate(
-    key_id: str, *, without_lost_keys: bool, context: ActionContext, as_json: bool
+    key_id: str, *, check: bool, without_lost_keys: bool, context: ActionContext, as_json: bool
 ) -> None:
     """
     Activate KEY_ID: it signs for clients that name no key.
 
-    The previous active key becomes retiring, and still signs for clients that name it. An older
-    secret of the same API key is retired.
+    Stream must accept the pair, as with `add`. The previous active key becomes retiring, and still
+    signs for clients that name it. An older secret of the same API key is retired.
     """
     with opened_services(with_keys=False) as services:
         if not without_lost_keys:
             services.keys.check_encryption_keys()
-        result = services.rotation.activate(key_id, context)
+        result = services.rotation.activate(key_id, context, check=check)
     _print_result(result, as_json=as_json)
 
 
@@ -142,8 +150,12 @@ def _print_result(result: StreamKeyActionResult, *, as_json: bool) -> None:
     for other in result.also_changed or []:
         click.echo("Also changed:")
         _print_key(other)
+    _print_warning(result)
+
+
+def _print_warning(result: StreamKeyActionResult) -> None:
     if result.warning:
-        click.echo(result.warning, err=True)
+        click.echo(f"Warning: {result.warning}", err=True)
 
 
 def _print_key(key: StreamKeyInfo) -> None:

@@ -17,7 +17,7 @@ from tokensvc.keys import rules, store
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition, fingerprint
 from tokensvc.keys.service import check_configured_key
 from tokensvc.keys.store import StoredKey, StreamKeyStore
-from tokensvc.keys.vault import Vault
+from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.keys.verification import CheckKeyPair, KeyPairVerifier
 from tokensvc.standing import store as standings
 
@@ -60,7 +60,7 @@ class StreamKeyRotation:
 
     Args:
         clock: Clock of the database.
-        ask_stream: Function that asks Stream about a pair.
+        check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
         wait_slots: Limit on requests that wait for other services.
     """
 
@@ -69,7 +69,7 @@ class StreamKeyRotation:
         database: Database,
         clock: DatabaseClock,
         vault: Vault,
-        check_key_pair: CheckKeyPair,
+        check_key_pair: CheckKeyPair | None,
         *,
         wait_slots: threading.Semaphore,
     ) -> None:
@@ -104,19 +104,19 @@ class StreamKeyRotation:
             check: Whether Stream must first accept the pair as one of the same Stream app.
 
         Raises:
-            Refusal: `stream_key_invalid`; with `check` also `conflict` or
-                `temporarily_unavailable`. Nothing is stored then.
+            Refusal: `stream_key_invalid`; with `check` also `temporarily_unavailable`. Nothing is
+                stored then.
         """
         with self._database.read() as connection:
             rules.check_pair(self._store.every_key(connection), api_key, secret)
-        if check:
-            self._verifier.verify(api_key, secret)  # without a transaction: it may take seconds
+        # Without a transaction: it may take seconds.
+        warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             rules.check_pair(keys, api_key, secret)
             key = self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
-        return _result(key, context)
+        return _result(key, context, warning)
 
     def restore(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
@@ -137,8 +137,7 @@ class StreamKeyRotation:
         with self._database.read() as connection:
             if self._unreadable_key(connection, pair) is None:
                 return None
-        if check:
-            self._verifier.verify(api_key, secret)
+        warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             key = self._unreadable_key(tx, pair)
@@ -146,27 +145,33 @@ class StreamKeyRotation:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
             record(tx, context, Action.SECRETS_REENCRYPTED, key.id, now=self._clock.read(tx))
-        return _result(key, context)
+        return _result(key, context, warning)
 
-    def activate(self, key_id: str, context: ActionContext) -> StreamKeyActionResult:
+    def activate(
+        self, key_id: str, context: ActionContext, *, check: bool
+    ) -> StreamKeyActionResult:
         """
         Activate a key. The previous active key becomes retiring.
 
+        Args:
+            check: Whether Stream must first accept the pair as one of the same Stream app.
+
         Raises:
-            Refusal: `not_found`, `conflict`.
+            Refusal: `not_found`, `conflict`; as `add`.
         """
+        not_checked = self._verify_activation(key_id, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_ring(tx)
             keys = self._store.every_key(tx)
             transitions = rules.activation_steps(keys, key_id)
-            if transitions and not self._is_readable(tx, rules.find(keys, key_id)):
-                raise rules.keys_unreadable("the key to activate cannot be unwrapped")
             now = self._clock.read(tx)
             unnamed_mints = store.unnamed_mints_since(tx, now - _DAY)
-            warning = rules.warn_of_unnamed(transitions, unnamed_mints)
+            warnings = (rules.warn_of_unnamed(transitions, unnamed_mints), not_checked)
             result = self._apply(tx, key_id, transitions, context, now=now)
         return msgspec.structs.replace(
-            result, unnamed_mints=unnamed_mints, warning=warning or UNSET
+            result,
+            unnamed_mints=unnamed_mints,
+            warning=" ".join(filter(None, warnings)) or UNSET,
         )
 
     def retire(self, key_id: str, context: ActionContext) -> StreamKeyActionResult:
@@ -242,19 +247,37 @@ class StreamKeyRotation:
             also_changed=[key for key in keys if key.id in others],
         )
 
+    def _verify_activation(self, key_id: str, *, check: bool) -> str | None:
+        """Verify a key that is not active yet. Return a warning if it was not verified."""
+        with self._database.read() as connection:
+            keys = self._store.every_key(connection)
+            if not rules.activation_steps(keys, key_id):
+                return None
+            key = rules.find(keys, key_id)
+            ciphertext = self._store.ciphertext_of(connection, key_id) or ""
+        try:
+            secret = self._vault.unwrap(ciphertext, key.fingerprint)
+        except VaultError as error:
+            raise rules.keys_unreadable(
+                f"The secret of {key.id} cannot be decrypted: restore it with "
+                f"`tokensvc stream-keys add {key.api_key} --without-lost-keys`."
+            ) from error
+        return self._verifier.verify((key.api_key, secret), key_id=key_id, check=check)
+
     def _unreadable_key(
         self, connection: Connection, pair: tuple[str, str]
     ) -> StreamKeyInfo | None:
         """Return the key of a pair that is not retired, if its secret cannot be unwrapped."""
         for key in self._store.every_key(connection):
             if key.is_live and key.pair == pair:
-                return None if self._is_readable(connection, key) else key
+                ciphertext = self._store.ciphertext_of(connection, key.id) or ""
+                return None if self._vault.can_unwrap(ciphertext, key.fingerprint) else key
         return None
 
-    def _is_readable(self, connection: Connection, key: StreamKeyInfo) -> bool:
-        ciphertext = self._store.ciphertext_of(connection, key.id) or ""
-        return self._vault.can_unwrap(ciphertext, key.fingerprint)
 
-
-def _result(key: StreamKeyInfo, context: ActionContext) -> StreamKeyActionResult:
-    return StreamKeyActionResult(**msgspec.structs.asdict(key), dry_run=context.dry_run or UNSET)
+def _result(
+    key: StreamKeyInfo, context: ActionContext, warning: str | None = None
+) -> StreamKeyActionResult:
+    return StreamKeyActionResult(
+        **msgspec.structs.asdict(key), warning=warning or UNSET, dry_run=context.dry_run or UNSET
+    )

@@ -23,16 +23,28 @@ class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True
         api_key: Public API key, 1 to 255 visible ASCII characters.
         secret: Secret of the API key, at least 32 bytes.
         check: Whether Stream must first accept the pair and confirm that it belongs to the same
-            Stream app.
+            Stream app. Without effect if `stream.delivery` is off.
     """
 
     api_key: str
     secret: str
-    check: bool = False
+    check: bool = True
 
     def __repr__(self) -> str:
         """Return the members without the secret."""
         return f"{type(self).__name__}(api_key={self.api_key!r}, check={self.check})"
+
+
+class ActivateStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True):
+    """
+    Body of an activation.
+
+    Attributes:
+        check: Whether Stream must first accept the key and confirm that it belongs to the same
+            Stream app. Without effect if `stream.delivery` is off.
+    """
+
+    check: bool = True
 
 
 def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
@@ -73,9 +85,9 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
 
     @blueprint.post("/<key_id>/activate")
     def activate_key(key_id: str) -> Response:
-        query, body = parse_both(ActionQuery, ActionRequest)
+        query, body = parse_both(ActionQuery, ActivateStreamKeyRequest)
         context = context_of(query, body)
-        return json_response(rotation.activate(key_id, context))
+        return json_response(rotation.activate(key_id, context, check=body.check))
 
     @blueprint.post("/<key_id>/retire")
     def retire_key(key_id: str) -> Response:

@@ -243,10 +243,7 @@ def retirement_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transi
     """
     key = find(keys, key_id)
     if key.state is KeyState.ACTIVE:
-        raise Refusal(
-            Code.CONFLICT,
-            "This is the active key. Activate another key first.",
-        )
+        raise Refusal(Code.CONFLICT, "This is the active key. Activate another key first.")
     return (Transition(key, KeyState.RETIRED),) if key.is_live else ()
 
 
@@ -286,9 +283,9 @@ def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
     raise Refusal(Code.NOT_FOUND, "This Stream key does not exist.")
 
 
-def pair_invalid(detail: str) -> Refusal:
-    """Return the refusal of a pair."""
-    return Refusal(Code.STREAM_KEY_INVALID, detail)
+def pair_invalid(detail: str, reason: str = "") -> Refusal:
+    """Return the refusal of a pair. The reason is for operators only."""
+    return Refusal(Code.STREAM_KEY_INVALID, detail, reason=reason)
 
 
 def keys_unreadable(reason: str) -> Refusal:

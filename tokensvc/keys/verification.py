@@ -1,4 +1,4 @@
-"""Verification of a new pair: Stream accepts it, and it belongs to the same app as the ring."""
+"""Verification of a pair: Stream accepts it, and it belongs to the same app as the ring."""
 
 import threading
 from collections.abc import Callable
@@ -17,6 +17,13 @@ CheckKeyPair: TypeAlias = Callable[[str, bytes], KeyCheck]
 """Check with Stream an API key and its secret; may raise `StreamUnavailableError`."""
 
 _RETRY_AFTER = 10
+_SKIP = "skip the check (`check` false, `--no-check`)"
+
+_NOT_CHECKED = (
+    "Not checked: if Stream rejects this pair, or it belongs to another Stream app, no client can "
+    "connect with its tokens (code 43)."
+)
+_DELIVERY_OFF = "Not checked, because `stream.delivery` is off."
 
 _log = structlog.get_logger(__name__)
 
@@ -26,7 +33,8 @@ class KeyPairVerifier:
     Verifies pairs with Stream.
 
     Args:
-        ask_stream: Function that may take seconds; no transaction is open when it is called.
+        check_key_pair: Function that may take seconds; no transaction is open when it is called.
+            `None`: Stream is not called, because delivery is off.
         wait_slots: Limit on requests that wait for other services; each one holds a thread.
     """
 
@@ -34,7 +42,7 @@ class KeyPairVerifier:
         self,
         store: StreamKeyStore,
         vault: Vault,
-        check_key_pair: CheckKeyPair,
+        check_key_pair: CheckKeyPair | None,
         wait_slots: threading.Semaphore,
     ) -> None:
         self._store = store
@@ -42,71 +50,85 @@ class KeyPairVerifier:
         self._check_key_pair = check_key_pair
         self._wait_slots = wait_slots
 
-    def verify(self, api_key: str, secret: bytes) -> None:
+    def verify(self, pair: tuple[str, bytes], *, key_id: str | None, check: bool) -> str | None:
         """
         Refuse a pair unless Stream accepts it, and it belongs to the same app as the ring.
 
+        Args:
+            pair: API key and secret.
+            key_id: ID of the pair in the ring; `None` if it is new.
+            check: Whether to verify.
+
+        Returns:
+            A warning if the pair was not verified.
+
         Raises:
-            Refusal: `stream_key_invalid`; `conflict` if no key of the ring can be compared;
-                `temporarily_unavailable` if Stream cannot be reached or too many requests wait.
+            Refusal: `stream_key_invalid`; `temporarily_unavailable` if Stream cannot be reached or
+                too many requests wait.
         """
+        if not check:
+            return _NOT_CHECKED
+        if self._check_key_pair is None:
+            return _DELIVERY_OFF
         if not self._wait_slots.acquire(blocking=False):
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "Too many requests wait for Stream or for issuers: retry, or omit `check`.",
-                reason="too many requests wait",
-                retry_after=_RETRY_AFTER,
-            )
+            problem = "Too many requests wait for Stream or for issuers"
+            raise _not_verified(problem, reason=problem)
         try:
-            self._verify(api_key, secret)
+            self._verify(self._check_key_pair, pair, key_id)
+        except StreamUnavailableError as error:
+            problem = "Stream neither accepts nor rejects the pair"
+            raise _not_verified(problem, reason=f"Not checked: {error}") from error
         finally:
             self._wait_slots.release()
+        return None
 
-    def _verify(self, api_key: str, secret: bytes) -> None:
-        app = self._app_of(api_key, secret)
-        if app is None:
+    def _verify(
+        self, check_key_pair: CheckKeyPair, pair: tuple[str, bytes], key_id: str | None
+    ) -> None:
+        api_key = pair[0]
+        found = check_key_pair(*pair)
+        if found.app is None:
             raise rules.pair_invalid(
                 f"Stream rejects the pair: copy the key and the secret of {api_key} from its "
-                "dashboard."
+                "dashboard.",
+                # Without Stream's message: it names the API key, which may be the secret.
+                reason=f"Stream's code {found.code}",
             )
-        keys = self._store.read().keys
-        # An API key belongs to one app permanently, so another secret needs no comparison.
-        if not keys or any(key.info.api_key == api_key for key in keys):
-            return
+        keys = [key for key in self._store.read().keys if key.info.id != key_id]
         for key in sorted(keys, key=lambda key: key.info.state is not KeyState.ACTIVE):
-            ring_app = self._app_of_ring(key)
+            if key.info.api_key == api_key:
+                return  # an API key belongs to one app permanently
+            ring_app = self._app_of(check_key_pair, key)
             if ring_app is None:
                 continue
-            if not app.is_same_as(ring_app):
+            if not found.app.is_same_as(ring_app):
                 raise rules.pair_invalid(
                     f"{api_key} belongs to another Stream app than {key.info.api_key}: one "
                     "service mints for one app."
                 )
             return
-        raise Refusal(
-            Code.CONFLICT, "Cannot compare the Stream apps. Verify them, then omit `check`."
-        )
+        if keys:
+            raise rules.pair_invalid(
+                "Cannot compare the Stream apps: no other key of the ring is readable and accepted "
+                f"by Stream. Verify in the dashboard that the app is the same, then {_SKIP}."
+            )
 
-    def _app_of_ring(self, key: StoredKey) -> AppIdentity | None:
+    def _app_of(self, check_key_pair: CheckKeyPair, key: StoredKey) -> AppIdentity | None:
         """Return the app of a key of the ring, if it is readable and Stream accepts it."""
         try:
             secret = self._vault.unwrap(key.ciphertext, key.info.fingerprint)
         except VaultError:
             return None
-        app = self._app_of(key.info.api_key, secret)
-        if app is None:
-            _log.warning("stream_key_refused", api_key=key.info.api_key)
-        return app
+        check = check_key_pair(key.info.api_key, secret)
+        if not check.accepted:
+            _log.warning("stream_key_refused", api_key=key.info.api_key, detail=check.detail)
+        return check.app
 
-    def _app_of(self, api_key: str, secret: bytes) -> AppIdentity | None:
-        """Return the app of a pair, if Stream accepts it."""
-        try:
-            check = self._check_key_pair(api_key, secret)
-        except StreamUnavailableError as error:
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "Stream did not respond: retry, or omit `check`.",
-                reason=str(error),
-                retry_after=_RETRY_AFTER,
-            ) from error
-        return check.app if check.accepted else None
+
+def _not_verified(problem: str, *, reason: str) -> Refusal:
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        f"{problem}: retry, or {_SKIP}.",
+        reason=f"{reason}: retry, or {_SKIP}.",
+        retry_after=_RETRY_AFTER,
+    )

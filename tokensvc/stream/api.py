@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from tokensvc.core.clock import Clock
 from tokensvc.net.http import NoResponseError, NotSentError
@@ -23,6 +24,7 @@ from tokensvc.stream.responses import (
     json_object,
     printable,
     read_response,
+    rejects_key,
 )
 from tokensvc.stream.wire import KeyPair, send
 
@@ -86,12 +88,14 @@ class KeyCheck:
         clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
             second; `None` if the response has no `Date`.
         app: Identity of the API key's app, if the pair is accepted.
+        code: Stream's code, if the pair is refused.
     """
 
     accepted: bool
     detail: str
     clock_ahead: float | None
     app: AppIdentity | None = None
+    code: int | None = None
 
 
 def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> KeyCheck:
@@ -107,20 +111,28 @@ def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> Ke
     Raises:
         StreamUnavailableError: Stream neither accepted nor refused the pair.
     """
-    before = clock()
+    host, before = urlsplit(base_url).hostname, clock()
     try:
         response = send(base_url, KeyPair(api_key, secret), "GET", "app")
     except NoResponseError as error:
-        raise StreamUnavailableError(printable(str(error))) from error
+        reason = printable(str(error))
+        raise StreamUnavailableError(f"cannot reach {host} ({reason})") from error
     clock_ahead = _clock_ahead((before + clock()) / 2, response.headers.get("Date"))
     content = json_object(response.body)
     if response.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
         app = _identity(content["app"])
         detail = f"app {app.name or 'without a name'}"
         return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
-    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and "code" in content:
-        return KeyCheck(accepted=False, detail=error_text(content), clock_ahead=clock_ahead)
-    raise StreamUnavailableError(f"GET /app returned status {response.status}")
+    if rejects_key(response.status, content.get("code")):
+        return KeyCheck(
+            accepted=False,
+            detail=error_text(content),
+            clock_ahead=clock_ahead,
+            code=content["code"],
+        )
+    # Without Stream's message: it names the API key, which may be a secret in the wrong place.
+    code = f", code {content['code']}" if isinstance(content.get("code"), int) else ""
+    raise StreamUnavailableError(f"{host} returned status {response.status}{code}")
 
 
 class StreamApi:

@@ -15,9 +15,9 @@ MAX_WAIT = 3600.0
 
 _DONE = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
 _REFUSED = frozenset(range(400, 500)) - {HTTPStatus.REQUEST_TIMEOUT}
-_CODE_RATE_LIMITED, _CODE_DOES_NOT_EXIST = 9, 16
-_KEY_CODES = frozenset({2, 5, 43, 99})
-"""API key not valid, token malformed, signature not valid, app suspended (with 403)."""
+_CODE_RATE_LIMITED, _CODE_DOES_NOT_EXIST, _CODE_APP_SUSPENDED = 9, 16, 99
+_KEY_CODES = frozenset({2, 5, 43})
+"""API key not valid, token malformed, signature not valid."""
 
 
 class CallStatus(StrEnum):
@@ -97,12 +97,23 @@ def read_response(response: HttpResponse, now: float) -> StreamResponse:
 def _status(status: int, code: int) -> CallStatus:
     if status not in _REFUSED:
         return CallStatus.UNKNOWN
-    if status == HTTPStatus.UNAUTHORIZED or code in _KEY_CODES:
-        # Not every 403: with code 17 it is about the effect on one of the users.
+    if rejects_key(status, code) or code == _CODE_APP_SUSPENDED:
         return CallStatus.KEY_REFUSED
     if status == HTTPStatus.TOO_MANY_REQUESTS or code == _CODE_RATE_LIMITED:
         return CallStatus.NOT_DELIVERED
     return CallStatus.ABSENT if code == _CODE_DOES_NOT_EXIST else CallStatus.REFUSED
+
+
+def rejects_key(status: int, code: object) -> bool:
+    """
+    Return whether a response says that the key pair is wrong.
+
+    Args:
+        status: HTTP status.
+        code: Stream's code. Without one the response is from another server.
+    """
+    # Not every 403: with code 17 the action is not allowed, with 99 the app is suspended.
+    return isinstance(code, int) and (status == HTTPStatus.UNAUTHORIZED or code in _KEY_CODES)
 
 
 def check_written_users(response: StreamResponse, user_ids: Collection[str]) -> StreamResponse:
