@@ -1,6 +1,8 @@
 """`tokensvc audit`, as an operator runs it."""
 
 import json
+import os
+import pwd
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +12,10 @@ import pytest
 from testing.command_line import SCRIPT
 from testing.service import settings_environ
 from tests.cli.conftest import Tokensvc
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.database.engine import Database
 
 FOUR = [("ada", "one"), ("bob", "two"), ("ada", "three"), ("eve", "four")]
 
@@ -47,6 +53,58 @@ def test_event_is_printed_as_one_line_without_control_characters(audited: Tokens
     assert "\x1b" not in shown.out
     assert "user:suspended  mallory" in shown.out
     assert "forged line" in shown.out
+
+
+def words_of(tokensvc: Tokensvc, *options: str) -> list[list[str]]:
+    """Return the parts of each printed line, after the ID and the time."""
+    return [line.split("  ")[2:] for line in tokensvc("audit", *options).out.splitlines()]
+
+
+@pytest.mark.sec(59)
+def test_environment_of_a_command_does_not_change_its_actor(tokensvc: Tokensvc) -> None:
+    forged = "alice  user:revoked  dave"
+    names = dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), forged)
+    assert tokensvc("token", "mint", "carol", **names).code == 0
+    actor = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    assert words_of(tokensvc, "--subject", "carol") == [[actor, "token:minted", "carol"]]
+
+
+@pytest.mark.sec(58, 59)
+@pytest.mark.parametrize(
+    ("name", "actor"),
+    [
+        ("alice  user:revoked  dave", r"cli:alice\x20\x20user:revoked\x20\x20dave"),
+        ("ACME\\x20", r"cli:ACME\\x20"),
+        ("a\tb\n\x1b[31m\u202e\u00a0", r"cli:a\tb\n\x1b[31m\u202e\xa0"),
+        ("jos\u00e9\udc80", "cli:jos\u00e9\\udc80"),
+    ],
+    ids=["spaces", "backslash", "control characters", "not ASCII"],
+)
+def test_name_of_the_operator_is_one_word(
+    tokensvc: Tokensvc, monkeypatch: pytest.MonkeyPatch, name: str, actor: str
+) -> None:
+    """Two names never give the same actor, and the output quotes unusual ones."""
+    entry = pwd.struct_passwd((name, "x", 1, 1, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: entry)
+    assert tokensvc("users", "revoke", "dave").code == 0
+    assert json.loads(tokensvc("audit", "--json", "--subject", "dave").out)["actor"] == actor
+    quoted = '"' + actor.replace("\\", "\\\\") + '"'
+    assert words_of(tokensvc, "--subject", "dave") == [[quoted, "user:revoked", "dave"]]
+
+
+@pytest.mark.sec(58, 59)
+def test_text_of_an_event_cannot_look_like_another_part_of_the_line(tokensvc: Tokensvc) -> None:
+    """Not a reason, and not an actor that an earlier release recorded."""
+    reason = 'x  user:revoked  "dave" \\'
+    assert tokensvc("users", "suspend", "mallory", "--reason", reason).code == 0
+    database = Database.open(f"sqlite:///{tokensvc.folder / 'tokensvc.db'}", pool_size=1)
+    with database.write() as tx:
+        context = ActionContext("cli:alice  user:revoked  dave")
+        record(tx, context, Action.USER_REVOKED, "", now=0.0)
+    database.close()
+    latest, *_, first = tokensvc("audit").out.splitlines()
+    assert latest.endswith(r'user:suspended  mallory  reason "x  user:revoked  \"dave\" \\"')
+    assert first.endswith('  "cli:alice  user:revoked  dave"  user:revoked  ""')
 
 
 def _accept_interrupt() -> None:

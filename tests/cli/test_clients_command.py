@@ -1,12 +1,11 @@
 """`tokensvc clients`: the credentials of a backend, as a running service sees them."""
 
-import getpass
-
 import pytest
 import urllib3
 
 from testing.service import running_service
 from tokensvc.audit import store as audit_store
+from tokensvc.cli.actions import operator
 from tokensvc.database.engine import Database
 
 
@@ -148,7 +147,7 @@ def test_audit_event_names_the_operator(tokensvc, tmp_path):
     tokensvc("clients", "delete", "svc.backend")
 
     database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
-    by_operators = {"subject": "svc.backend", "actor": f"cli:{getpass.getuser()}"}
+    by_operators = {"subject": "svc.backend", "actor": operator()}
     with database.read() as connection:
         events = audit_store.page(connection, after=None, limit=100, filters=by_operators)[::-1]
     database.close()

@@ -1,11 +1,11 @@
 """`tokensvc delivery`: list what Stream does not have yet, and retry."""
 
-import getpass
 import time
 
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.cli.actions import operator
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events, deliveries
 from tokensvc.delivery import store
@@ -106,9 +106,8 @@ def test_retry_of_named_users_is_audited(tokensvc, database):
         store.mark_pending(tx, "user", "ada", time.time())
         store.mark_pending(tx, "profile", "ada", time.time())
     tokensvc("delivery", "retry", "ada", "obsolete", "nobody", "--app", "--reason", "by hand")
-    operator = f"cli:{getpass.getuser()}"
     assert events(database) == [
-        (operator, subject, "by hand") for subject in ("delivery:app", "ada", "obsolete")
+        (operator(), subject, "by hand") for subject in ("delivery:app", "ada", "obsolete")
     ]
 
 
@@ -116,7 +115,7 @@ def test_retry_of_named_users_is_audited(tokensvc, database):
 def test_retry_of_everything_is_audited_if_it_changes_something(tokensvc, database):
     for _ in range(2):
         tokensvc("delivery", "retry", "--reason", "mended")
-    assert events(database) == [(f"cli:{getpass.getuser()}", "delivery:due", "mended")]
+    assert events(database) == [(operator(), "delivery:due", "mended")]
 
 
 def test_empty_list_and_delivery_off_are_explained(tokensvc, database):

@@ -1,6 +1,5 @@
 """`tokensvc token`: mints by the rules of the route, and inspects tokens."""
 
-import getpass
 import json
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 from testing.refused_writes import refuse_writes
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from tokensvc.cli.actions import operator
 from tokensvc.database import schema, tables
 from tokensvc.database.engine import Database
 
@@ -60,7 +60,7 @@ def test_mint_is_audited_but_refused_mint_and_inspection_are_not(tokensvc):
     tokensvc("token", "mint", "John")
     tokensvc("token", "inspect", stdin=token)
     (event,) = mints(tokensvc)
-    assert (event["actor"], event["subject"]) == (f"cli:{getpass.getuser()}", "john")
+    assert (event["actor"], event["subject"]) == (operator(), "john")
     assert (event["outcome"], event["request_id"]) == ("ok", None)
 
 

@@ -1,11 +1,11 @@
 """`tokensvc users` and `tokensvc app`, as an operator runs them."""
 
-import getpass
 import json
 
 import pytest
 
 from tests.cli.conftest import Tokensvc
+from tokensvc.cli.actions import operator
 
 ISSUERS = [
     {
@@ -37,7 +37,7 @@ def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
         ("user:revocation_undone", None),
         ("user:revoked", "lost phone"),
     ]
-    assert {event["actor"] for event in trail} == {f"cli:{getpass.getuser()}"}
+    assert {event["actor"] for event in trail} == {operator()}
     assert {event["request_id"] for event in trail} == {None}
 
 

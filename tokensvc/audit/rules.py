@@ -59,8 +59,8 @@ class AuditEvent(msgspec.Struct, frozen=True):
     Attributes:
         id: ID of the event. IDs sort by time.
         time: Time of the event, in epoch seconds.
-        actor: Client ID, user ID, `cli:` and the operator's login, or `service:` and a part of this
-            service.
+        actor: Client ID, user ID, `cli:` and the operator's system user, or `service:` and a part
+            of this service. White space and control characters are escaped.
         action: Machine name of the action, such as `user:suspended`.
         subject: ID of the user, client, secret or key that was changed, `app` for all users, or a
             fixed name such as `audit` or `delivery:due`.

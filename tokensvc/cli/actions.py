@@ -1,13 +1,14 @@
 """Options that all commands with an action share, and the operator's name."""
 
 import functools
-import getpass
 import os
+import pwd
 from collections.abc import Callable
 from typing import Any
 
 import click
 
+from tokensvc.cli.output import printable
 from tokensvc.core.actions import ActionContext
 
 _MAX_REASON = 500
@@ -33,12 +34,22 @@ def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def operator() -> str:
-    """Return the operator's name in audit events: `cli:` and the login."""
+    """
+    Return the operator's name in audit events: `cli:` and the name of the process's user.
+
+    The name is from the password database, because anyone can set `LOGNAME`. It is one word.
+    """
+    uid = os.getuid()
     try:
-        login = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        login = f"uid-{os.getuid()}"
-    return f"cli:{login}"
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container's user may have no name
+        name = f"uid-{uid}"
+    return f"cli:{_as_word(name)}"
+
+
+def _as_word(name: str) -> str:
+    """Return the name without white space and control characters; no two names become equal."""
+    return printable(name.replace("\\", r"\\")).replace(" ", r"\x20")
 
 
 def _check_reason(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:

@@ -10,14 +10,14 @@ import click
 import msgspec
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent
-from tokensvc.cli.output import format_time, json_option, printable
+from tokensvc.cli.output import format_time, json_option, quoted
 from tokensvc.cli.session import opened_services
 
 _POLL_SECONDS = 1.0
 
 
 @click.command("audit", short_help="Print or follow the audit trail.")
-@click.option("--actor", help="Client ID, user ID or cli:LOGIN.")
+@click.option("--actor", help="Client ID, user ID or cli:USER, the system user.")
 @click.option("--action", type=click.Choice([action.value for action in Action]))
 @click.option("--subject", help="User ID, app, or ID of a client, secret or key.")
 @click.option("--outcome", help="Result of the action: ok.")
@@ -32,7 +32,8 @@ def audit(
     """
     Print the audit trail, newest first; with --follow, newest last.
 
-    With --json each event is one line. For older events, pass the ID of the last line to --after.
+    Unusual texts are in quotes. With --json each event is one line. For older events, pass the ID
+    of the last line to --after.
     """
     if follow and after is not None:
         raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")
@@ -57,9 +58,9 @@ def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
 
 
 def _line(event: AuditEvent) -> str:
-    """Return an event as one line, with the text of untrusted clients last."""
-    outcome = "" if event.outcome == DONE else f" ({event.outcome})"
-    request = f"  request {event.request_id}" if event.request_id is not None else ""
-    reason = f"  {event.reason}" if event.reason is not None else ""
-    text = f"{event.actor}  {event.action}  {event.subject}{outcome}{request}{reason}"
-    return f"{event.id}  {format_time(event.time)}  {printable(text)}"
+    """Return an event as one line."""
+    outcome = "" if event.outcome == DONE else f"  outcome {quoted(event.outcome)}"
+    request = f"  request {quoted(event.request_id)}" if event.request_id is not None else ""
+    reason = f"  reason {quoted(event.reason)}" if event.reason is not None else ""
+    what = f"{quoted(event.actor)}  {quoted(event.action)}  {quoted(event.subject)}"
+    return f"{event.id}  {format_time(event.time)}  {what}{outcome}{request}{reason}"

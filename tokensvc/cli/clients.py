@@ -5,7 +5,14 @@ import msgspec
 
 from tokensvc.cli.actions import operator as operator_login
 from tokensvc.cli.actions import reason_option
-from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
+from tokensvc.cli.output import (
+    format_time,
+    json_option,
+    quoted,
+    write_facts,
+    write_json,
+    write_table,
+)
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
@@ -161,7 +168,12 @@ def _grantor(reason: str | None) -> Grantor:
 
 def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
     """Return a row for each secret, and one for a client without secrets."""
-    head = (client.id, client.name, " ".join(client.scopes), "yes" if client.vouches else "no")
+    head = (
+        client.id,
+        quoted(client.name),
+        " ".join(client.scopes),
+        "yes" if client.vouches else "no",
+    )
     none = ClientSecret("none", client.created_at, None, None)
     return [
         (

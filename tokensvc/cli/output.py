@@ -1,6 +1,7 @@
 """Output of commands: text for people, JSON for programs."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -8,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_PLAIN = re.compile(r"[A-Za-z0-9@._:-]+")
 
 _YEAR_10000 = 253_402_300_800
 """Epoch seconds of the year 10000, which `datetime` cannot represent."""
@@ -52,3 +55,11 @@ def format_time(seconds: int | None) -> str:
 def printable(text: str) -> str:
     """Escape untrusted text, so that it can neither control the terminal nor add a line."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def quoted(text: str) -> str:
+    """Return untrusted text as one word of a line: in quotes, unless all characters are plain."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(escaped)}"'
