@@ -1,11 +1,15 @@
 """`tokensvc clients`: the credentials of a backend, as a running service sees them."""
 
+import json
+
 import pytest
 import urllib3
 
 from testing.service import running_service
+from testing.service_clients import rights
 from tokensvc.audit import store as audit_store
 from tokensvc.cli.actions import operator
+from tokensvc.clients.store import ClientStore
 from tokensvc.database.engine import Database
 
 
@@ -77,10 +81,51 @@ def test_if_absent_names_other_rights_of_the_existing_client(tokensvc):
     for format_ in ((), ("--json",)):
         other = tokensvc(*create, "users:read", "--vouches", *format_)
         assert other.code == 0
-        assert "scopes: +users:read -tokens:mint; vouches: yes" in other.err
+        (line,) = other.err.splitlines()
+        change = line.partition("tokensvc ")[2].split()
+        expected = "clients update svc.backend --add-scope users:read --remove-scope tokens:mint"
+        assert change == [*expected.split(), "--vouches"]
     (listed,) = tokensvc("clients", "list", "--json").json
     assert (listed["scopes"], listed["vouches"]) == (["tokens:mint"], False)
     assert len(listed["secrets"]) == 1
+    assert tokensvc(*change).code == 0
+    assert tokensvc(*create, "users:read", "--vouches").err == ""
+
+
+@pytest.mark.sec(59)
+def test_update_changes_only_the_given_rights(tokensvc):
+    """A repetition changes nothing and leaves no event."""
+    tokensvc("clients", "create", "backend", "--scope", "users:write", "--scope", "users:read")
+    update = ("clients", "update", "svc.backend")
+    change = ("--add-scope", "users:roles", "--add-scope", "audit:read", "--vouches")
+    for _ in range(2):
+        changed = tokensvc(*update, *change, "--remove-scope", "users:read", "--reason", "teams")
+        assert changed.code == 0, changed.err
+        assert "audit:read users:roles users:write" in changed.out
+    (listed,) = tokensvc("clients", "list", "--json").json
+    assert listed["scopes"] == ["audit:read", "users:roles", "users:write"]
+    assert listed["vouches"] is True
+    assert tokensvc(*update, "--no-vouches", "--json").json == listed | {"vouches": False}
+    audited = tokensvc("audit", "--json", "--action", "client:changed").out.splitlines()
+    assert [json.loads(line)["reason"] for line in audited] == [
+        "vouches: no",
+        "scopes: +audit:read +users:roles -users:read; vouches: yes; reason: teams",
+    ]
+
+
+def test_update_keeps_a_scope_of_a_newer_release(tokensvc, tmp_path):
+    tokensvc("clients", "create", "backend", "--scope", "users:read")
+    database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
+    with database.write() as tx:
+        ClientStore(database).change(tx, "svc.backend", rights("users:read", "new:scope"))
+    database.close()
+    changed = tokensvc("clients", "update", "svc.backend", "--remove-scope", "users:read", "--json")
+    assert changed.json["scopes"] == ["new:scope"]
+
+
+def test_name_of_a_client_cannot_look_like_other_columns(tokensvc):
+    tokensvc("clients", "create", "shop  keys:write", "--scope", "users:read")
+    assert '"shop  keys:write"  users:read' in tokensvc("clients", "list").out
 
 
 def test_list_and_delete_work_without_readable_stream_keys(tokensvc, tmp_path):
@@ -110,6 +155,14 @@ def test_scopes_and_vouching_are_printed(tokensvc):
         (("create", "x" * 101, "--scope", "users:read"), "", 1, "name is 1 to 100"),
         (("create", "a\nb", "--scope", "users:read"), "", 1, "name is 1 to 100"),
         (("create", "b", "--scope", "users:read", "--secret-stdin"), "short", 1, "32 to"),
+        (("update", "svc.unknown", "--vouches"), "", 1, "clients list"),
+        (("update", "svc.first"), "", 2, "--add-scope"),
+        (("update", "svc.first", "--add-scope", "everything"), "", 2, "tokens:mint"),
+        (("update", "svc.first", "--remove-scope", "users:read"), "", 1, "needs a scope"),
+        (
+            ("update", "svc.first", *("--add-scope", "app:write", "--remove-scope", "app:write")),
+            *("", 2, "app:write"),
+        ),
         (("delete", "svc.unknown"), "", 1, "clients list"),
         (("delete", "svc.unknown", "--reason", "x" * 501), "", 2, "--reason"),
         (("delete", "svc.unknown", "--reason", b"\xff"), "", 2, "not UTF-8"),
@@ -117,6 +170,7 @@ def test_scopes_and_vouching_are_printed(tokensvc):
 )
 def test_invalid_command_says_what_to_do(tokensvc, arguments, stdin, code, expected):
     """Wrong usage ends with status 2, a refused action with status 1."""
+    tokensvc("clients", "create", "first", "--scope", "users:read")
     ended = tokensvc("clients", *arguments, stdin=stdin)
     assert ended.code == code
     assert expected in ended.err

@@ -1,5 +1,7 @@
 """`tokensvc clients`: the app's own backends and their secrets."""
 
+from collections.abc import Iterator
+
 import click
 import msgspec
 
@@ -14,7 +16,7 @@ from tokensvc.cli.output import (
     write_table,
 )
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.clients.rules import Grantor, Rights, describe_change, operator
+from tokensvc.clients.rules import Grantor, Rights, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.clock import system_clock
 from tokensvc.core.scopes import SCOPES
@@ -25,7 +27,7 @@ _LONGEST = 100 * 365 * 86_400
 
 @click.group("clients")
 def clients() -> None:
-    """Create, list, rotate and delete service clients."""
+    """Create, list, update, rotate and delete service clients."""
 
 
 @clients.command("create")
@@ -76,11 +78,11 @@ def create(
         _print_created(client, secret)
     else:
         click.echo(f"{client.id} already exists; nothing was changed.")
-    change = "; ".join(describe_change(client.rights, rights))
+    change = " ".join(_options_of_update(client.rights, rights))
     if change:
         click.echo(
-            f"{client.id} has other rights. To change them ({change}): "
-            f"PATCH /v1/clients/{client.id}",
+            f"{client.id} has other rights. To change them: "
+            f"tokensvc clients update {client.id} {change}",
             err=True,
         )
 
@@ -100,6 +102,56 @@ def list_clients(*, as_json: bool) -> None:
         )
     else:
         click.echo("No client yet: tokensvc clients create NAME --scope tokens:mint")
+
+
+@clients.command("update", short_help="Change the scopes of a client, and whether it vouches.")
+@click.argument("client_id")
+@click.option(
+    "--add-scope",
+    "added",
+    multiple=True,
+    type=click.Choice(sorted(SCOPES)),
+    help="Scope to add. Repeat it for several.",
+)
+@click.option(
+    "--remove-scope",
+    "removed",
+    multiple=True,
+    type=click.Choice(sorted(SCOPES)),
+    help="Scope to remove. Repeat it for several.",
+)
+@click.option(
+    "--vouches/--no-vouches",
+    default=None,
+    help="Treat its requests as fresh sign-ins of the users that they name, or do not.",
+)
+@reason_option
+@json_option
+def update(
+    client_id: str,
+    *,
+    added: tuple[str, ...],
+    removed: tuple[str, ...],
+    vouches: bool | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Change the rights of CLIENT_ID, with immediate effect on every instance."""
+    if not added and not removed and vouches is None:
+        raise click.UsageError("Use --add-scope, --remove-scope, --vouches or --no-vouches.")
+    both = sorted({*added} & {*removed})
+    if both:
+        raise click.UsageError(f"Add or remove, not both: {', '.join(both)}.")
+    # Works even if the service cannot start, so that a right can be withdrawn.
+    with opened_services(with_keys=False) as services:
+        client = services.client_administration.change(
+            client_id, add=added, remove=removed, vouches=vouches, grantor=_grantor(reason)
+        )
+    if as_json:
+        write_json(msgspec.to_builtins(client))
+        return
+    click.echo("The client has these rights now:")
+    write_facts(_rights_of(client))
 
 
 @clients.command("rotate")
@@ -191,9 +243,25 @@ def _print_created(client: ServiceClient, secret: str | None) -> None:
     click.echo("Created a client; its secret is shown once:" if secret else "Created a client:")
     write_facts(
         [
-            ("id", client.id),
+            *_rights_of(client),
             *([("secret", secret)] if secret else []),
-            ("scopes", " ".join(client.scopes)),
-            ("vouches", "yes" if client.vouches else "no"),
         ]
     )
+
+
+def _rights_of(client: ServiceClient) -> list[tuple[str, str]]:
+    return [
+        ("id", client.id),
+        ("scopes", " ".join(client.scopes)),
+        ("vouches", "yes" if client.vouches else "no"),
+    ]
+
+
+def _options_of_update(before: Rights, after: Rights) -> Iterator[str]:
+    """Yield the options of `clients update` that change the rights."""
+    for scope in sorted(after.scopes - before.scopes):
+        yield f"--add-scope {scope}"
+    for scope in sorted(before.scopes - after.scopes):
+        yield f"--remove-scope {scope}"
+    if before.vouches is not after.vouches:
+        yield "--vouches" if after.vouches else "--no-vouches"

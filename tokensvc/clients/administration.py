@@ -6,7 +6,7 @@ that a service may grant are read after its row is locked: it must not grant a s
 secret, that it lost while it waited.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -96,6 +96,8 @@ class ClientAdministration:
         client_id: str,
         scopes: Iterable[str] | None = None,
         *,
+        add: Collection[str] = (),
+        remove: Collection[str] = (),
         vouches: bool | None = None,
         grantor: Grantor,
     ) -> ServiceClient:
@@ -104,7 +106,9 @@ class ClientAdministration:
 
         Args:
             client_id: ID of the client.
-            scopes: All scopes from now on; `None`: unchanged.
+            scopes: All scopes from now on; `None`: those it has.
+            add: Scopes to add to these.
+            remove: Scopes to remove, if it has them.
             vouches: Whether it vouches from now on; `None`: unchanged.
             grantor: Service or operator that has the client's rights, old and new.
 
@@ -112,13 +116,16 @@ class ClientAdministration:
             Refusal: `malformed_request`, `not_found`, `insufficient_scope`.
         """
         wanted = None if scopes is None else check_scopes(scopes)
+        added, removed = frozenset(add), frozenset(remove)
         with self._database.write() as tx:
             client, grantor = self._lock(tx, client_id, grantor)
             before = client.rights
             after = Rights(
-                before.scopes if wanted is None else wanted,
+                ((before.scopes if wanted is None else wanted) | added) - removed,
                 before.vouches if vouches is None else vouches,
             )
+            if not after.scopes:
+                check_scopes(after.scopes)
             rules.check_holds(after, grantor)
             if after == before:
                 return client
