@@ -46,7 +46,7 @@ def run_command(
     assert not STAYING & {*words[:1]}, f"run {words[0]} as a process"
     runner = CliRunner(capture="fd")  # the log goes to file descriptor 2 itself
     with _own_process_state(folder, environ):
-        ended = runner.invoke(main, words, input=stdin.encode(), catch_exceptions=False)
+        ended = runner.invoke(main, words, input=os.fsencode(stdin), catch_exceptions=False)
     return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
 

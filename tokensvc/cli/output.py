@@ -2,13 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Item = TypeVar("_Item")
+
+_PROGRESS_STEP = 1000
+"""Items between two updates of the progress."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9@._:-]+")
 
@@ -41,6 +46,18 @@ def write_facts(facts: Iterable[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         click.echo(f"  {name.ljust(width)}  {value}")
+
+
+def with_progress(items: Iterable[_Item], noun: str) -> Iterator[_Item]:
+    """Yield items and show their number on a terminal, unless that shows the output itself."""
+    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    number = 0
+    for number, item in enumerate(items, start=1):
+        yield item
+        if shown and number % _PROGRESS_STEP == 0:
+            click.echo(f"{number} {noun}\r", err=True, nl=False)  # the next text replaces it
+    if shown:
+        click.echo(f"{number} {noun}", err=True)
 
 
 def format_time(seconds: int | None) -> str:

@@ -1,10 +1,16 @@
-"""`tokensvc user-id`: convert an identity provider's subject to a user ID, and back."""
+"""`tokensvc user-id`: convert identity providers' subjects to user IDs, and back."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from tokensvc.cli.output import json_option, printable, write_json
-from tokensvc.cli.session import command_settings
+from tokensvc.cli.output import json_option, printable, quoted, with_progress
+from tokensvc.cli.session import STDIN, command_settings
+from tokensvc.config.loader import Settings
 from tokensvc.core import user_ids
+from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers.settings import IssuerSettings
 
@@ -14,56 +20,129 @@ def user_id() -> None:
     """Convert between a provider's subjects and Stream user IDs."""
 
 
-@user_id.command("encode", short_help="Print the user ID of a provider's subject.")
+@user_id.command("encode", short_help="Print the user IDs of a provider's subjects.")
 @click.option("--issuer", "issuer_name", required=True, help="Name of the issuer in the settings.")
-@click.argument("subject")
+@click.argument("subjects", metavar="SUBJECT...", nargs=-1, required=True)
 @json_option
-def encode(issuer_name: str, subject: str, *, as_json: bool) -> None:
-    """Print the user ID of SUBJECT, the value of the issuer's user ID claim."""
+def encode(issuer_name: str, subjects: tuple[str, ...], *, as_json: bool) -> None:
+    """
+    Print the user ID of each SUBJECT, a value of the issuer's user ID claim, in this order.
+
+    With "-" subjects are read from standard input, one per line. For a subject that has no user ID
+    the printed line is empty, the reason goes to standard error, and the exit status is 1. With
+    --json each subject is one line of JSON.
+    """
     settings = command_settings()
-    issuer = next((one for one in settings.issuers if one.name == issuer_name), None)
+    issuer = _issuer(settings, issuer_name)
+    number = failed = 0
+    for subject in with_progress(_each(subjects), "subjects"):
+        number += 1
+        found, error = _user_id(issuer, subject, settings)
+        if as_json:
+            line = {"user_id": found, "issuer": issuer.name, "subject": subject, "error": error}
+            click.echo(json.dumps(line))
+        else:
+            click.echo(found or "")
+        if error is not None:
+            failed += 1
+            click.echo(f"{quoted(subject)}: {printable(error)}", err=True)
+    _end(failed, f"{failed} of {number} subjects have no user ID.")
+
+
+@user_id.command("decode", short_help="Print the issuers and subjects of user IDs.")
+@click.argument("encoded", metavar="USER_ID...", nargs=-1, required=True)
+@json_option
+def decode(encoded: tuple[str, ...], *, as_json: bool) -> None:
+    """
+    Print the subject of each USER_ID for each issuer that it may come from.
+
+    With "-" user IDs are read from standard input, one per line. If one cannot be converted, the
+    reason goes to standard error, and the exit status is 1. With --json each user ID is one line of
+    JSON.
+    """
+    settings = command_settings()
+    number = failed = 0
+    for one in with_progress(_each(encoded), "user IDs"):
+        number += 1
+        candidates, error = _candidates(settings, one)
+        if as_json:
+            found = [
+                {"issuer": issuer, "subject": subject, "note": note}
+                for issuer, subject, note in candidates
+            ]
+            click.echo(json.dumps({"user_id": one, "candidates": found, "error": error}))
+        else:
+            for issuer, subject, note in candidates:
+                text = printable(subject) if subject is not None else note
+                click.echo(f"{one}  {issuer}: {text}")
+        if error is not None:
+            failed += 1
+            click.echo(error, err=True)
+    _end(failed, f"{failed} of {number} user IDs cannot be converted.")
+
+
+def _each(arguments: Iterable[str]) -> Iterator[str]:
+    """Yield the arguments, and instead of `-` the lines of standard input."""
+    for argument in arguments:
+        if argument != STDIN:
+            yield argument
+            continue
+        for line in sys.stdin.buffer:
+            text = line.removesuffix(b"\n").removesuffix(b"\r")
+            yield text.decode("utf-8", "surrogateescape")  # what is not UTF-8 has no user ID
+
+
+def _end(failed: int, summary: str) -> None:
+    """Exit with status 1 if a conversion failed."""
+    if failed:
+        raise click.ClickException(summary)
+
+
+def _issuer(settings: Settings, name: str) -> IssuerSettings:
+    issuer = next((one for one in settings.issuers if one.name == name), None)
     if issuer is None:
         known = ", ".join(one.name for one in settings.issuers) or "none"
         raise click.BadParameter(
-            f"{issuer_name!r} is not configured. Configured issuers: {known}", param_hint="--issuer"
+            f"{name!r} is not configured. Configured issuers: {known}", param_hint="--issuer"
         )
-    found = user_ids.map_subject(
-        subject,
-        mapping=issuer.user_id_mapping,
-        prefix=issuer.user_id_prefix,
-        issuer=issuer.issuer,
-        alphabet=settings.user_ids.alphabet,
-    )
-    if as_json:
-        write_json({"user_id": found, "issuer": issuer.name, "subject": subject})
-    else:
-        click.echo(found)
+    return issuer
 
 
-@user_id.command("decode", short_help="Print the issuer and subject of a user ID.")
-@click.argument("encoded", metavar="USER_ID")
-@json_option
-def decode(encoded: str, *, as_json: bool) -> None:
-    """Print the subject of USER_ID for each issuer that it may come from."""
-    settings = command_settings()
-    user_ids.check(encoded, settings.user_ids.alphabet)
-    candidates = [
-        issuer for issuer in settings.issuers if encoded.startswith(issuer.user_id_prefix)
+def _user_id(
+    issuer: IssuerSettings, subject: str, settings: Settings
+) -> tuple[str | None, str | None]:
+    """Return the user ID, or `None` and the reason."""
+    try:
+        found = user_ids.map_subject(
+            subject,
+            mapping=issuer.user_id_mapping,
+            prefix=issuer.user_id_prefix,
+            issuer=issuer.issuer,
+            alphabet=settings.user_ids.alphabet,
+        )
+    except Refusal as refusal:
+        return None, refusal.detail
+    return found, None
+
+
+def _candidates(
+    settings: Settings, encoded: str
+) -> tuple[Sequence[tuple[str, str | None, str]], str | None]:
+    """Return each issuer with the subject or a note, and the error if no subject was found."""
+    try:
+        user_ids.check(encoded, settings.user_ids.alphabet)
+    except Refusal as refusal:
+        return [], f"{quoted(encoded)}: {refusal.detail}"
+    found = [
+        (issuer.name, *_subject(issuer, encoded))
+        for issuer in settings.issuers
+        if encoded.startswith(issuer.user_id_prefix)
     ]
-    found = [(issuer, *_subject(issuer, encoded)) for issuer in candidates]
-    if as_json:
-        write_json(
-            [
-                {"issuer": issuer.name, "subject": subject, "note": note}
-                for issuer, subject, note in found
-            ]
-        )
-    for issuer, subject, note in found if not as_json else []:
-        click.echo(f"{issuer.name}: {printable(subject) if subject is not None else note}")
     if not found:
-        raise click.ClickException(f"{encoded} does not begin with the prefix of any issuer.")
+        return [], f"{encoded} does not begin with the prefix of any issuer."
     if all(subject is None for _, subject, _ in found):
-        raise click.ClickException(f"{encoded} cannot be converted to a subject.")
+        return found, f"{encoded} cannot be converted to a subject."
+    return found, None
 
 
 def _subject(issuer: IssuerSettings, encoded: str) -> tuple[str | None, str]:
