@@ -277,4 +277,25 @@ ABLATIONS = (
         "tests/keys/test_stream_key_ring.py"
         "::test_equal_counter_of_a_database_that_was_set_back_reloads_the_ring",
     ),
+    Ablation(
+        "only weaker clients are changed",
+        "tokensvc/clients/administration.py",
+        "rules.check_holds(found[client_id].rights, grantor)",
+        "pass",
+        "tests/clients/test_takeover.py::test_stronger_client_is_neither_changed_nor_deleted",
+    ),
+    Ablation(
+        "no secret outlives its creator's",
+        "tokensvc/clients/administration.py",
+        "rights=client.rights, expires_at=secret.expires_at)",
+        "rights=client.rights)",
+        "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
+    ),
+    Ablation(
+        "IDs are kept",
+        "tokensvc/database/migrations/versions/0004_client_ids.py",
+        "BEGIN INSERT INTO client_ids (id) VALUES (NEW.id); END",
+        "BEGIN SELECT 1; END",
+        "tests/clients/test_making.py::test_id_is_never_used_again",
+    ),
 )
