@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from testing.postgres import PostgresServer
 from testing.world import World, minted, running_world
@@ -50,3 +51,38 @@ def test_request_without_the_database_gets_503(world: World, server: PostgresSer
         assert (response.status, response.code) == (503, "temporarily_unavailable")
         assert response.headers["Retry-After"] == "5"
     assert minted(ada).status == 200
+
+
+def test_missing_table_gets_503_and_names_the_command(world: World) -> None:
+    """In the response, the log and doctor, as after a start on an empty or older database."""
+    ada = world.signed_in("ada")
+    rename = sa.text("ALTER TABLE user_standings RENAME TO hidden")
+    with world.database.write() as tx:
+        tx.execute(rename)
+    try:
+        refused = [ada.post("/v1/token"), world.revoke("ada")]
+        doctor = world.command("doctor")
+    finally:
+        with world.database.write() as tx:
+            tx.execute(sa.text("ALTER TABLE hidden RENAME TO user_standings"))
+    for response in refused:
+        assert (response.status, response.code) == (503, "temporarily_unavailable")
+        assert "`tokensvc migrate`" in response.json["detail"]
+        line = next(
+            line
+            for line in world.log("request")
+            if line["request_id"] == response.json["request_id"]
+        )
+        assert "run `tokensvc migrate`" in line["reason"]
+    assert doctor.code == 1
+    assert "run `tokensvc migrate`" in doctor.out
+    assert minted(ada).status == 200
+
+
+def test_missing_table_of_sqlite_gets_503_too(tmp_path) -> None:
+    with running_world(tmp_path) as world:
+        with world.database.write() as tx:
+            tx.execute(sa.text("ALTER TABLE user_standings RENAME TO hidden"))
+        refused = world.signed_in("ada").post("/v1/token")
+    assert (refused.status, refused.code) == (503, "temporarily_unavailable")
+    assert "`tokensvc migrate`" in refused.json["detail"]

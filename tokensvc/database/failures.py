@@ -16,6 +16,10 @@ _PROGRAMMING_ERRORS = frozenset(
 )
 """Names of PEP 249, so both drivers and SQLAlchemy's wrappers use them."""
 
+_INCOMPLETE_SCHEMA = frozenset({"42P01", "42703"})
+"""SQLSTATE of a missing table and a missing column (PostgreSQL, appendix A)."""
+_INCOMPLETE_ON_SQLITE = re.compile(r"no such (?:table|column): |table \S+ has no column named ")
+
 # The driver reports no SQLSTATE for a failed connection. The second forms are PgBouncer's.
 _WRONG_DATABASE = re.compile(r'database "(.+?)" does not exist|no such database: (\S+)')
 _WRONG_ROLE = re.compile(
@@ -31,7 +35,16 @@ class ExplainedError(Exception):
 
 def is_unavailability(error: Exception) -> bool:
     """Return whether the database failed, and not a constraint or a statement."""
-    return not any(kind.__name__ in _PROGRAMMING_ERRORS for kind in type(error).__mro__)
+    return lacks_migration(error) or not any(
+        kind.__name__ in _PROGRAMMING_ERRORS for kind in type(error).__mro__
+    )
+
+
+def lacks_migration(error: Exception) -> bool:
+    """Return whether a table or a column is missing."""
+    cause = getattr(error, "orig", None) or error
+    is_missing = getattr(cause, "sqlstate", None) in _INCOMPLETE_SCHEMA
+    return is_missing or _INCOMPLETE_ON_SQLITE.match(str(cause)) is not None
 
 
 def unavailable(error: Exception) -> Refusal:
@@ -41,6 +54,13 @@ def unavailable(error: Exception) -> Refusal:
     A driver's own text is omitted, because it can contain values.
     """
     cause = getattr(error, "orig", None) or error
+    if lacks_migration(error):
+        return Refusal(
+            Code.TEMPORARILY_UNAVAILABLE,
+            "The service's database is incomplete: its operator must run `tokensvc migrate`.",
+            reason=f"database: {type(cause).__name__}, run `tokensvc migrate`",
+            retry_after=RETRY_AFTER,
+        )
     is_explained = isinstance(cause, ExplainedError)
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
