@@ -78,7 +78,13 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
     The URL overrides them, except the choice of the primary: a standby may lack a revocation.
     """
     defaults = {name: value for name, value in _CONNECT_ARGS.items() if name not in url.query}
-    return {**defaults, "autocommit": True, "target_session_attrs": "read-write"}
+    return {
+        **defaults,
+        "autocommit": True,
+        "target_session_attrs": "read-write",
+        # Prepared statements belong to a session, which a pooler may change between two statements.
+        "prepare_threshold": None,
+    }
 
 
 def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
