@@ -291,11 +291,4 @@ ABLATIONS = (
         "rights=client.rights)",
         "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
     ),
-    Ablation(
-        "IDs are kept",
-        "tokensvc/database/migrations/versions/0004_client_ids.py",
-        "BEGIN INSERT INTO client_ids (id) VALUES (NEW.id); END",
-        "BEGIN SELECT 1; END",
-        "tests/clients/test_making.py::test_id_is_never_used_again",
-    ),
 )
