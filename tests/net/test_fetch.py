@@ -10,6 +10,7 @@ from testing.doubles.issuer import IssuerDouble, drip, redirect, respond_with
 from testing.names import silent_name_server
 from tests.net.conftest import NAME, secure_double
 from tokensvc.issuers.settings import JwksSettings
+from tokensvc.net import connect
 from tokensvc.net.addresses import Network
 from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import MAX_BYTES, Fetcher, FetchError
@@ -161,12 +162,24 @@ def test_next_address_is_tried_after_a_refused_connection(
 
 
 @pytest.mark.sec(17, 65)
-def test_silent_name_server_is_not_waited_for_after_the_deadline() -> None:
+def test_silent_name_server_is_not_waited_for_after_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "_SHARED_SECONDS", 60)
     with silent_name_server() as look_ups:
         for _ in range(2):
             why = failure("https://id.acme.example/jwks.json", seconds=0.2)
             assert why == "no complete response within 0.2 s"
         assert look_ups.names == ["id.acme.example"]  # both wait for one look-up
+
+
+def test_old_look_up_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name server may respond again, but not to the earlier question."""
+    monkeypatch.setattr(connect, "_SHARED_SECONDS", 0)
+    with silent_name_server() as look_ups:
+        for _ in range(2):
+            failure("https://id.acme.example/", seconds=0.2)
+        assert look_ups.names == ["id.acme.example"] * 2
 
 
 def test_name_is_looked_up_again_after_a_look_up_has_ended() -> None:

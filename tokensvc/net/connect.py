@@ -75,13 +75,28 @@ def connect(
     raise failure or OSError("no address")
 
 
-_LookUp: TypeAlias = "Future[Sequence[str]]"
+_SHARED_SECONDS = 1.0
+"""
+Age until which callers share a look-up.
+
+So a name server that does not respond costs one thread a second, and once it responds again nobody
+waits for the old look-ups: the system repeats an unanswered question only after 5 seconds.
+"""
+
+
+class _LookUp(Future[Sequence[str]]):
+    """A running look-up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shared_until = time.monotonic() + _SHARED_SECONDS
+
+
 _look_ups: dict[tuple[int, str, int], _LookUp] = {}
 """
-Look-ups that are running, by process, host and port.
+The latest running look-ups, by process, host and port.
 
-While a name server does not respond, each caller waits for the same thread. A forked process has
-none of the threads, hence the process ID.
+A forked process has none of the threads, hence the process ID.
 """
 
 
@@ -102,10 +117,10 @@ def look_up(host: str, port: int, deadline: Deadline) -> list[Address]:
 def _shared_look_up(host: str, port: int) -> _LookUp:
     """Return the running look-up of a host, or start one in a thread of its own."""
     key = os.getpid(), host, port
-    started: _LookUp = Future()
-    running = _look_ups.setdefault(key, started)  # atomic: a lock could be held during a fork
-    if running is not started:
+    running = _look_ups.get(key)
+    if running is not None and time.monotonic() < running.shared_until:
         return running
+    started = _look_ups[key] = _LookUp()  # no lock, which a fork could copy while it is held
 
     def run() -> None:
         found, failure = [], None
@@ -113,8 +128,7 @@ def _shared_look_up(host: str, port: int) -> _LookUp:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             failure = OSError(str(error)) if isinstance(error, UnicodeError) else error
-        finally:
-            del _look_ups[key]  # before the result: who has it may look the name up again
+        _forget(key, started)  # before the result: who has it may look the name up again
         if failure is not None:
             started.set_exception(failure)
         else:
@@ -123,6 +137,11 @@ def _shared_look_up(host: str, port: int) -> _LookUp:
     try:
         threading.Thread(target=run, name="name-look-up", daemon=True).start()
     except RuntimeError as error:  # the system allows no more threads
-        del _look_ups[key]
+        _forget(key, started)
         started.set_exception(OSError(str(error)))
     return started
+
+
+def _forget(key: tuple[int, str, int], ended: _LookUp) -> None:
+    if _look_ups.get(key) is ended:
+        _look_ups.pop(key, None)
