@@ -213,15 +213,21 @@ def test_expired_credentials_of_a_user_are_limited(world: World) -> None:
 
 
 def test_expired_secrets_of_a_client_are_limited(world: World) -> None:
-    client = make_client(world.database, "forgetful", "users:read")
+    """Apart from the client's newer secret, and from other clients at the same address."""
     administration = ClientAdministration(world.database, system_clock)
-    expires_at = int(time.time()) + 1
-    added = administration.add_secret(client.id, expires_at, grantor=OPERATOR)
+    expires_at = int(time.time()) + 2
+    newer, expired = [], []
+    for name in ("forgetful", "late-too"):
+        client = make_client(world.database, name, "users:read")
+        added = administration.add_secret(client.id, expires_at, grantor=OPERATOR)
+        newer.append(Client(world.service.base_url, basic(client)))
+        expired.append(Client(world.service.base_url, basic(client, added.secret)))
     while time.time() < expires_at:
         time.sleep(0.05)
-    expired = Client(world.service.base_url, basic(client, added.secret))
-    assert codes(beyond(lambda: expired.get("/v1/app"), "expired")) == {"credentials_expired"}
-    assert Client(world.service.base_url, basic(client)).get("/v1/app").status == 200
+    passed = beyond(lambda: expired[0].get("/v1/app"), "expired")
+    assert codes(passed) == {"credentials_expired"}
+    assert newer[0].get("/v1/app").status == 200
+    assert expired[1].get("/v1/app").code == "credentials_expired"
 
 
 def test_tokens_without_a_legal_user_id_are_limited(world: World) -> None:
