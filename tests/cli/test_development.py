@@ -59,9 +59,9 @@ def test_each_printed_command_works_unchanged(development, tmp_path):
 
 @pytest.mark.sec(25)
 def test_files_have_mode_0600_and_no_credential_is_printed(development):
-    for path in (development.folder / "var").iterdir():
+    for path in files_of(development.folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
-        if path.name in {"development-client-secret", "development-user-token"}:
+        if path.name in {"client-secret", "user-token"}:
             assert path.read_text() not in development.printed
 
 
@@ -108,7 +108,7 @@ def failed_start(folder, bind, **environ):
 @pytest.mark.sec(61)
 def test_development_issuer_is_refused_in_production(development, tokensvc):
     production = {"TOKENSVC_ENVIRONMENT": "production"}
-    config = str(development.folder / "var/development.toml")
+    config = str(development.folder / "var/development/settings.toml")
     ended = tokensvc.process("serve", TOKENSVC_CONFIG=config, **production)
     assert ended.code != 0
     assert "for development only" in ended.err
@@ -136,7 +136,7 @@ def test_second_start_reuses_files_and_replaces_a_lost_secret(tmp_path):
         assert again == first
         assert {path.name: path.read_bytes() for path in kept_files(tmp_path)} == created
         assert backend_token(again, tmp_path)["api_key"] == PLACEHOLDER_API_KEY
-    (tmp_path / "var/development-client-secret").unlink()
+    (tmp_path / "var/development/client-secret").unlink()
     real = {"STREAM_API_KEY": "real-key", "STREAM_API_SECRET": "s" * 40}
     with make_run(tmp_path, bind, **real) as (_, printed):
         minted = backend_token(printed, tmp_path)
@@ -147,9 +147,13 @@ def test_second_start_reuses_files_and_replaces_a_lost_secret(tmp_path):
         assert backend_token(printed, tmp_path)["api_key"] == PLACEHOLDER_API_KEY
 
 
+def files_of(folder):
+    return [path for path in (folder / "var/development").rglob("*") if path.is_file()]
+
+
 def kept_files(folder):
-    names = ("development.toml", "development-client-secret", "development-issuer.pem")
-    return [folder / "var" / name for name in names]
+    names = ("settings.toml", "client-secret", "issuer.pem")
+    return [folder / "var/development" / name for name in names]
 
 
 def backend_token(printed, folder):

@@ -10,6 +10,8 @@ import pytest
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
 
 REGENERATED = "a-secret-that-the-dashboard-generated-45"
 
@@ -77,6 +79,22 @@ def test_doctor_writes_nothing(doctor, tokensvc, issuer, tmp_path):
     assert doctor("--token", issuer.token(sub="john")).code == 0
     assert contents(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tokensvc.db"]
+
+
+def test_old_schema_of_sqlite_is_checked_as_the_start_would_migrate_it(
+    doctor, tokensvc, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "head", lambda: "0003")
+        database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
+        schema.migrate(database)
+        database.close()
+    before = contents(tmp_path)
+    ended = doctor("--json")
+    assert states(ended)["database"] == "degraded"
+    assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "ok"
+    assert contents(tmp_path) == before
+    assert "No Stream key is active" in doctor(STREAM_API_KEY="", STREAM_API_SECRET="").out
 
 
 def test_conflicting_secret_missing_encryption_key_and_missing_stream_key_fail(

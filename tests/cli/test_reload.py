@@ -132,6 +132,18 @@ def test_lost_encryption_key_file_keeps_the_key_of_later_workers(reloadable, tmp
     assert not (tmp_path / "tokensvc.db.key").exists()
 
 
+@pytest.mark.parametrize("damage", ["garbage", "folder"])
+def test_damaged_database_does_not_stop_the_service(reloadable, tmp_path, damage):
+    """Workers that start later respond with 503."""
+    for path in tmp_path.glob("tokensvc.db*"):
+        path.unlink()
+    path = tmp_path / "tokensvc.db"
+    path.write_bytes(b"no database" * 1000) if damage == "garbage" else path.mkdir()
+    reloadable.lose_workers()
+    assert reloadable.client.get("/healthz").status == 200
+    assert reloadable.client.get("/readyz").status == 503
+
+
 @pytest.mark.sec(61)
 def test_invalid_reload_keeps_previous_settings_and_is_logged(reloadable, tmp_path):
     """Workers that start later also have the previous settings."""

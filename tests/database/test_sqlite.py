@@ -8,7 +8,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from tokensvc.core.errors import Code, Refusal, StartupError
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing
@@ -78,11 +78,6 @@ def test_opening_again_keeps_the_held_locks(database, path):
         for times in (1, 2):
             subprocess.run([sys.executable, "-c", _COME_AND_GO, path], check=True)
             assert connection.scalar(floor) == times
-
-
-def test_folder_in_place_of_the_file_prevents_the_start(tmp_path):
-    with pytest.raises(StartupError, match="cannot write"):
-        Database.open(f"sqlite:///{tmp_path}", pool_size=1)
 
 
 def test_wait_for_the_write_lock_ends_with_a_refusal(path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 
 import pytest
@@ -26,15 +27,26 @@ def blocks(language):
 SHELL_BLOCKS = blocks("sh")
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    """Yield a folder in which `make run` runs, and the address of the service."""
-    folder = tmp_path_factory.mktemp("checkout")
+PAIR = {
+    "STREAM_API_KEY": "your-stream-key",
+    "STREAM_API_SECRET": "the-secret-that-streams-dashboard-shows",
+}
+
+
+def make_checkout(folder):
+    """Put into a folder what a checkout has."""
     for name in ("LICENSE", "README.md", "openapi.yaml", "pyproject.toml", "tokensvc"):
         (folder / name).symlink_to(ROOT / name)
     for lock in ROOT.glob("requirements*.lock"):
         (folder / lock.name).symlink_to(lock)
     (folder / ".venv").symlink_to(sys.prefix)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """Yield a folder in which `make run` runs, and the address of the service."""
+    folder = tmp_path_factory.mktemp("checkout")
+    make_checkout(folder)
     bind = f"127.0.0.1:{free_port()}"
     with make_run(folder, bind):
         yield folder, bind
@@ -43,8 +55,7 @@ def checkout(tmp_path_factory):
 @pytest.fixture(scope="module")
 def stream():
     """Yield a Stream with the key pair of the README."""
-    pair = {"your-stream-key": "the-secret-that-streams-dashboard-shows"}
-    with StreamDouble(pair) as double:
+    with StreamDouble({PAIR["STREAM_API_KEY"]: PAIR["STREAM_API_SECRET"]}) as double:
         yield double
 
 
@@ -56,7 +67,27 @@ def test_first_shell_block_is_make_run():
 @pytest.mark.parametrize("block", SHELL_BLOCKS[1:], ids=lambda block: block.splitlines()[0][:40])
 def test_shell_block_succeeds(checkout, stream, block):
     """In a checkout with `make run` in another terminal."""
-    folder, bind = checkout
+    check_succeeds(block, *checkout, stream)
+
+
+@pytest.mark.parametrize("given", [({}, PAIR), (PAIR, {})], ids=["pair last", "pair first"])
+def test_commands_for_development_work_with_each_stream_key(tmp_path, stream, given):
+    """After another start with another key, and in a terminal without the key."""
+    make_checkout(tmp_path)
+    bind = f"127.0.0.1:{free_port()}"
+    first, second = ({"STREAM_BASE_URL": stream.url, **pair} for pair in given)
+    with make_run(tmp_path, bind, **first) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with make_run(tmp_path, bind, **second):
+        blocks = [block for block in SHELL_BLOCKS if "var/development" in block]
+        assert len(blocks) == 4
+        for block in blocks:
+            check_succeeds(block, tmp_path, bind, stream)
+
+
+def check_succeeds(block, folder, bind, stream):
+    """Run a block of the README."""
     script = block.replace("127.0.0.1:8000", bind)
     # gunicorn would run until it is stopped. With this option it only loads the application.
     script = re.sub(r"^(.*/gunicorn .*)$", r"\1 --check-config", script, flags=re.MULTILINE)

@@ -11,29 +11,18 @@ from contextlib import contextmanager
 
 import structlog
 
-from tokensvc.app import container
+from tokensvc.app import container, start_checks
 from tokensvc.app.container import KeyFiles
 from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
-from tokensvc.keys.rules import StreamKeyInfo
+from tokensvc.database.engine import Database
+from tokensvc.database.environment import check_environment, record_environment
 from tokensvc.telemetry import logging, redaction
 
 _RESTART_ONLY = ("bind", "workers", "threads")
 """Settings that gunicorn's master applies only once; so are `metrics.bind` and the SQLite file."""
-
-NO_ACTIVE_KEY = (
-    "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "
-    "dashboard. If the key ring already has keys, activate one with "
-    "`tokensvc stream-keys activate`."
-)
-
-_DAMAGED_KEY = (
-    "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Restore it "
-    "with `tokensvc stream-keys add {api_key} --without-lost-keys`; or activate another key, then "
-    "retire it with `tokensvc stream-keys retire {id}`."
-)
 
 _PREVIOUS_STAY = "the previous settings stay in effect"
 
@@ -153,7 +142,7 @@ def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings
 
 def prepare(settings: Settings) -> KeyFiles:
     """
-    Prepare the database, and build once what a worker will build.
+    Check and prepare the database, and build once what a worker will build.
 
     A worker that cannot be built ends the whole service, so this runs before the fork.
 
@@ -161,21 +150,24 @@ def prepare(settings: Settings) -> KeyFiles:
         The keys in files, so that a worker that starts later need not read them.
 
     Raises:
-        StartupError: The operator must change something first.
+        StartupError: The operator must change something first. Then no key and no environment was
+            recorded.
     """
-    with _prepared_database(settings):
+    with _prepared_database(settings) as database:
         key_files = KeyFiles.read(settings)
         services = container.build(settings, key_files)
         try:
-            _prepare_keys(services)
+            start_checks.check_services(services)
+            _add_first_key(services)
         finally:
             services.close()
+        record_environment(database, settings.environment)
     return key_files
 
 
 def prepare_schema(settings: Settings) -> None:
     """
-    Prepare the database only, for commands that repair its keys.
+    Check and prepare the database only, for commands that repair its keys.
 
     Raises:
         StartupError: The operator must change something first.
@@ -184,32 +176,44 @@ def prepare_schema(settings: Settings) -> None:
         pass
 
 
+def migrate(database: Database, environment: str) -> list[str]:
+    """
+    Apply the missing migrations. Record the environment in a database that was empty.
+
+    Returns:
+        Applied revisions, oldest first.
+
+    Raises:
+        OtherEnvironmentError: Another environment made the database.
+        Refusal: `temporarily_unavailable`.
+    """
+    check_environment(database, environment)
+    was_empty = schema.status(database) == "empty"
+    applied = schema.migrate(database)
+    if was_empty:
+        record_environment(database, environment)
+    return applied
+
+
 @contextmanager
-def _prepared_database(settings: Settings) -> Iterator[None]:
+def _prepared_database(settings: Settings) -> Iterator[Database]:
     """Migrate SQLite. Only `tokensvc migrate` migrates PostgreSQL, which other hosts may use."""
+    start_checks.check_database(settings)
     database = container.open_database(settings)
     try:
         if database.dialect == "sqlite":
-            schema.migrate(database)
-        else:
-            schema.require_current(database)
-        yield
+            migrate(database, settings.environment)
+        yield database
     except Refusal as refusal:
         raise StartupError(refusal.operator_text) from refusal
     finally:
         database.close()
 
 
-def _prepare_keys(services: container.Services) -> None:
-    services.keys.check_encryption_keys()
+def _add_first_key(services: container.Services) -> None:
+    """Add the Stream key of the settings to an empty key ring."""
     stream = services.settings.stream
-    if stream.api_key is not None and stream.api_secret is not None:
+    if stream.api_key is None or stream.api_secret is None:
+        return
+    if not services.rotation.page(after=None, limit=1):
         services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
-    damaged = [damaged_key_message(key) for key in services.keys.unreadable()]
-    if damaged or not services.keys.is_usable():
-        raise StartupError("\n".join(damaged) or NO_ACTIVE_KEY)
-
-
-def damaged_key_message(key: StreamKeyInfo) -> str:
-    """Return what to do about a key whose secret no encryption key can decrypt."""
-    return _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)

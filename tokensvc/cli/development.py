@@ -1,9 +1,11 @@
 """
 `make run`: the service with development settings, and commands to copy.
 
-Creates its files once, under `var/`, with mode 0600: the settings, the key of a development issuer
-that signs in a demo user, and the secret of a demo backend. The service refuses these settings in
-production.
+Creates its files once, under `var/development/`, with mode 0600: the key of a development issuer
+that signs in a demo user, the secret of a demo backend, and for each Stream key a folder with its
+settings and its database, because one service has one Stream app. `settings.toml` always is a link
+to the settings of the latest start, so that commands to copy work with every Stream key. The
+service refuses these settings and databases in production.
 """
 
 import json
@@ -13,6 +15,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from contextlib import suppress
@@ -26,7 +29,7 @@ from tokensvc.cli import development_guide
 from tokensvc.cli.development_guide import EMULATOR, Guide
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
-from tokensvc.clients.rules import Rights, operator
+from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
 from tokensvc.config.loader import SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
@@ -36,9 +39,10 @@ from tokensvc.database.files import read_or_create
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 
-FOLDER = Path("var")
-USER_TOKEN_FILE = FOLDER / "development-user-token"
-CLIENT_SECRET_FILE = FOLDER / "development-client-secret"
+FOLDER = Path("var/development")
+SETTINGS_LINK = FOLDER / "settings.toml"
+USER_TOKEN_FILE = FOLDER / "user-token"
+CLIENT_SECRET_FILE = FOLDER / "client-secret"
 DEMO_USER = "demo-user"
 DEMO_CLIENT = "demo"
 DEMO_SCOPES = frozenset({Scope.TOKENS_MINT, Scope.USERS_READ, Scope.REVOCATIONS_WRITE})
@@ -54,7 +58,7 @@ def main(bind: str) -> None:
     development_guide.check_port_free(host, port)
     addresses = development_guide.addresses(host)
     issuer = DevelopmentIssuer(
-        FOLDER / "development-issuer.pem",
+        FOLDER / "issuer.pem",
         issuer_url=DEVELOPMENT_ISSUER,
         audience="development",
     )
@@ -68,7 +72,7 @@ def main(bind: str) -> None:
             user_token_file=_sign_in(issuer),
             client_id=_demo_client(CLIENT_SECRET_FILE),
             client_secret_file=CLIENT_SECRET_FILE,
-            is_placeholder="STREAM_API_KEY" not in os.environ,
+            is_placeholder=_stream_key() == PLACEHOLDER_API_KEY,
         )
     except (SettingsError, StartupError) as error:
         raise click.ClickException(str(error)) from error
@@ -76,16 +80,11 @@ def main(bind: str) -> None:
 
 
 def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Path:
-    """Write the settings file once, and set the variables of this start."""
-    api_key = os.environ.get("STREAM_API_KEY")
-    # Each Stream key has its own database, because one service has one Stream app.
-    suffix = "" if api_key is None else "-" + re.sub(r"[^A-Za-z0-9]", "_", api_key)
-    settings_file = FOLDER / f"development{suffix}.toml"
-    database = FOLDER / f"tokensvc{suffix}.db"
-    read_or_create(
-        settings_file,
-        lambda: _settings_text(database, issuer, needs_stream_key=api_key is None),
-    )
+    """Write the settings file of the Stream key once, and set the variables of this start."""
+    folder = FOLDER / re.sub(r"[^A-Za-z0-9]", "_", _stream_key())
+    settings_file = folder / "settings.toml"
+    read_or_create(settings_file, lambda: _settings_text(folder / "tokensvc.db", issuer))
+    _link(SETTINGS_LINK, settings_file)
     os.environ["TOKENSVC_CONFIG"] = str(settings_file)
     os.environ["TOKENSVC_BIND"] = bind
     if addresses:
@@ -95,7 +94,19 @@ def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Pa
     return settings_file
 
 
-def _settings_text(database: Path, issuer: DevelopmentIssuer, *, needs_stream_key: bool) -> str:
+def _link(link: Path, target: Path) -> None:
+    """Make a relative link to a file atomically, in place of an existing one."""
+    with tempfile.TemporaryDirectory(dir=link.parent) as folder:
+        draft = Path(folder) / link.name
+        draft.symlink_to(target.relative_to(link.parent))
+        draft.replace(link)
+
+
+def _stream_key() -> str:
+    return os.environ.get("STREAM_API_KEY") or PLACEHOLDER_API_KEY
+
+
+def _settings_text(database: Path, issuer: DevelopmentIssuer) -> str:
     accepted = issuer.issuer_settings()
     names = ["localhost", "127.0.0.1", EMULATOR]
     lines = [
@@ -115,7 +126,7 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer, *, needs_stream_ke
         f"audience = {json.dumps(accepted.audience)}",
         f"public_keys_file = {json.dumps(str(accepted.public_keys_file))}",
     ]
-    if needs_stream_key:
+    if _stream_key() == PLACEHOLDER_API_KEY:
         lines += [
             "",
             "# A placeholder, whose tokens Stream rejects: set STREAM_API_KEY and",
@@ -138,7 +149,7 @@ def _sign_in(issuer: DevelopmentIssuer) -> Path:
 def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
     secret = read_or_create(secret_file, lambda: secrets.token_urlsafe(32))
-    rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator("service:development")
+    rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator(DEVELOPMENT_ACTOR)
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")

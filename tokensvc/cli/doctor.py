@@ -1,24 +1,24 @@
 """`tokensvc doctor`: checks what the service needs, and says what to do."""
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 from pydantic import SecretStr
 
-from tokensvc.app import container, startup
-from tokensvc.app.container import Services
+from tokensvc.app import container, start_checks, startup
+from tokensvc.app.container import KeyFiles, Services
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import command_settings, given_or_stdin
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.database import schema
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
-from tokensvc.keys.rules import KeyState, fingerprint
+from tokensvc.keys.rules import fingerprint
 from tokensvc.keys.vault import Vault
 from tokensvc.ops.checks import check_clock_faults, check_delivery
 from tokensvc.ops.health import CheckResult, State
@@ -27,6 +27,7 @@ from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 _LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0
 """Seconds; the measurement itself is accurate to about 1 s."""
+_PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM_API_SECRET"
 
 
 @click.command("doctor")
@@ -83,6 +84,8 @@ def _check_service() -> Iterator[CheckResult]:
         return
     try:
         with _read_only_services(settings) as services:
+            for fault in start_checks.find_faults(services):
+                yield CheckResult(fault.check, State.FAILED, fault.detail)
             yield from _check_issuers(services)
             yield from _check_stream_keys(services)
             yield check_delivery(services.deliveries)
@@ -103,26 +106,39 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
     """
     Yield the services without changing the database or creating files.
 
-    A file created by root would not be writable by the service. If the database or the encryption
-    key does not exist yet, a temporary one takes its place.
+    A file created by root would not be writable by the service. If the encryption key does not
+    exist yet, or the start would create or migrate the database, a temporary one takes its place.
 
     Raises:
         StartupError: The operator must change something first.
     """
     with tempfile.TemporaryDirectory() as folder:
-        if _is_missing(settings.sqlite_path):
-            scratch = SecretStr(f"sqlite:///{Path(folder) / 'scratch.db'}")
-            settings = settings.model_copy(update={"database_url": scratch})
-            startup.prepare_schema(settings)
-        if not settings.encryption_keys and _is_missing(container.key_file(settings)):
-            temporary = (SecretStr(Vault.generate_key()),)
-            settings = settings.model_copy(update={"encryption_keys": temporary})
-        services = container.build(settings, issuer_keys=_ReadOnlyStore)
+        key_files = _read_key_files(settings)
+        status, path = start_checks.check_database(settings), settings.sqlite_path
+        if path is not None and status in {"behind", "empty"}:
+            settings = _with_migrated_copy(settings, path, Path(folder) / "copy.db")
+        services = container.build(settings, key_files, issuer_keys=_ReadOnlyStore)
         try:
-            schema.require_current(services.database)
             yield services
         finally:
             services.close()
+
+
+def _read_key_files(settings: Settings) -> KeyFiles:
+    if not settings.encryption_keys and _is_missing(container.key_file(settings)):
+        temporary = (SecretStr(Vault.generate_key()),)
+        settings = settings.model_copy(update={"encryption_keys": temporary})
+    return KeyFiles.read(settings)
+
+
+def _with_migrated_copy(settings: Settings, path: Path, copy: Path) -> Settings:
+    """Return settings with a migrated copy of the SQLite database, as a start would have it."""
+    if path.exists():
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    settings = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{copy}")})
+    startup.prepare_schema(settings)
+    return settings
 
 
 def _is_missing(path: Path | None) -> bool:
@@ -131,22 +147,18 @@ def _is_missing(path: Path | None) -> bool:
 
 def _check_database(settings: Settings) -> CheckResult:
     path = settings.sqlite_path
-    if _is_missing(path):
-        return CheckResult(
-            "database", State.DEGRADED, f"{path} does not exist yet; the first start creates it"
-        )
     try:
-        database = container.open_database(settings)
-        try:
-            status = schema.status(database)
-        finally:
-            database.close()
-    except (Refusal, StartupError) as error:
-        return CheckResult("database", State.FAILED, _error_text(error))
+        status = start_checks.check_database(settings)
+    except StartupError as error:
+        return CheckResult("database", State.FAILED, str(error))
+    if _is_missing(path):
+        detail = f"{path} does not exist yet; the first start creates it"
+        return CheckResult("database", State.DEGRADED, detail)
     if status in {"behind", "empty"}:
-        detail = f"the schema is {status}: run `tokensvc migrate`"
-        return CheckResult("database", State.FAILED, detail)
-    return CheckResult("database", State.OK, f"{database.dialect}, schema {status}")
+        detail = f"the schema is {status}; the next start migrates it"
+        return CheckResult("database", State.DEGRADED, detail)
+    dialect = "postgresql" if path is None else "sqlite"
+    return CheckResult("database", State.OK, f"{dialect}, schema {status}")
 
 
 def _check_issuers(services: Services) -> Iterator[CheckResult]:
@@ -165,8 +177,8 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
     base_url = services.settings.stream.base_url
     for name, api_key, secret in _key_pairs(services):
         if api_key == PLACEHOLDER_API_KEY:
-            detail = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM_API_SECRET"
-            yield CheckResult(name, State.DEGRADED, detail)
+            if services.settings.environment == "development":  # else a start fails
+                yield CheckResult(name, State.DEGRADED, _PLACEHOLDER)
             continue
         try:
             check = check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
@@ -176,40 +188,29 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
         yield _key_result(name, check)
         if check.clock_ahead is not None:
             clocks_ahead.append(check.clock_ahead)
-    for key in services.keys.unreadable():
-        name = _key_name(key.api_key, key.state, key.fingerprint)
-        yield CheckResult(name, State.FAILED, startup.damaged_key_message(key))
     for ahead in clocks_ahead[:1]:
         yield _check_clock(ahead, services.settings.token.skew)
 
 
 def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
     """
-    Return the name, API key and secret of each key in the ring.
+    Return the name, API key and secret of each readable key in the ring.
 
     If the ring is empty, these are of the key that a start would add.
-
-    Raises:
-        StartupError: A start would fail.
     """
-    services.keys.check_encryption_keys()
-    api_key, secret = services.settings.stream.api_key, services.settings.stream.api_secret
-    if api_key is not None and secret is not None:
-        text = secret.get_secret_value()
-        if services.keys.would_seed(api_key, text):
-            return [(f"Stream key {api_key}", api_key, text.encode("utf-8"))]
-    ring = services.keys.current_ring()
-    if ring.active is None and not services.keys.unreadable():
-        raise StartupError(startup.NO_ACTIVE_KEY)
+    stream = services.settings.stream
+    is_empty = not services.rotation.page(after=None, limit=1)
+    if is_empty and stream.api_key is not None and stream.api_secret is not None:
+        secret = stream.api_secret.get_secret_value().encode("utf-8")
+        return [(f"Stream key {stream.api_key}", stream.api_key, secret)]
     return [
-        (_key_name(key.api_key, key.state, fingerprint(key.secret)), key.api_key, key.secret)
-        for key in ring.keys
+        (
+            start_checks.key_name(key.api_key, key.state, fingerprint(key.secret)),
+            key.api_key,
+            key.secret,
+        )
+        for key in services.keys.current_ring().keys
     ]
-
-
-def _key_name(api_key: str, state: KeyState, secret_fingerprint: str) -> str:
-    """Return a unique name; the ring may contain an API key several times."""
-    return f"Stream key {api_key} ({state}, {secret_fingerprint})"
 
 
 def _key_result(name: str, check: KeyCheck) -> CheckResult:

@@ -2,7 +2,7 @@
 
 import click
 
-from tokensvc.app import container
+from tokensvc.app import container, start_checks, startup
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import command_settings
 from tokensvc.database import schema
@@ -17,9 +17,11 @@ def migrate(*, as_json: bool) -> None:
     Run it before a new release starts. It can run several times simultaneously, and the running
     release continues to work.
     """
-    database = container.open_database(command_settings())
+    settings = command_settings()
+    start_checks.check_files(settings)
+    database = container.open_database(settings)
     try:
-        applied = schema.migrate(database)
+        applied = startup.migrate(database, settings.environment)
         status = schema.status(database)
     finally:
         database.close()

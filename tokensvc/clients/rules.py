@@ -9,6 +9,9 @@ from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.scopes import Scope
 
+DEVELOPMENT_ACTOR = "service:development"
+"""Name of `make run` in the audit trail. A client that it created is not for production."""
+
 MAX_SECRETS = 2
 """Live secrets of a client: enough to rotate without a gap, too few to forget one."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from tokensvc.config.model import Settings
+from tokensvc.config.model import PLACEHOLDER_API_KEY, Settings
 from tokensvc.config.sources import Location
 from tokensvc.core import user_ids
 from tokensvc.issuers.rules import overlapping_prefixes
@@ -43,6 +43,15 @@ def _check_stream(settings: Settings) -> Conflicts:
         yield ("stream", "api_key"), "is missing: a Stream secret needs its key"
     if not _is_protected(stream.base_url, http=True):
         yield ("stream", "base_url"), "must begin with https:// (http:// only for this machine)"
+
+
+def _check_placeholder_key(settings: Settings) -> Conflicts:
+    if settings.environment == "production" and settings.stream.api_key == PLACEHOLDER_API_KEY:
+        message = (
+            "Stream rejects the placeholder key of `make run`. Set STREAM_API_KEY and "
+            "STREAM_API_SECRET."
+        )
+        yield ("stream", "api_key"), message
 
 
 def _check_encryption_keys(settings: Settings) -> Conflicts:
@@ -98,6 +107,7 @@ def _check_metrics_port(settings: Settings) -> Conflicts:
 _CROSS_FIELD_CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Conflicts]], ...] = (
     (frozenset({"environment", "public_url"}), _check_public_url),
     (frozenset({"stream"}), _check_stream),
+    (frozenset({"environment", "stream"}), _check_placeholder_key),
     (frozenset({"database_url", "encryption_keys"}), _check_encryption_keys),
     (frozenset({"issuers"}), _check_unique_issuers),
     (frozenset({"environment", "issuers"}), _check_development_issuer),

@@ -199,6 +199,10 @@ def contains(values: Any, location: Location) -> bool:
 
 
 def _add_text(source: SourceValues, variable: Variable, name: str, text: str) -> None:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        message = "is enclosed in quotes: remove them (`docker --env-file` keeps them)"
+        source.add_invalid(variable, name, message)
+        return
     if not variable.is_list:
         source.add(variable, name, text)
         return

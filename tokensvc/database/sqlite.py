@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +57,35 @@ def make_private_file(url: sa.URL) -> None:
     Create the database file for its owner only, unless it exists.
 
     An existing file is not opened, because closing any descriptor of it releases the locks of this
-    process's connections (POSIX; sqlite.org/howtocorrupt.html, section 2.2).
+    process's connections (POSIX; sqlite.org/howtocorrupt.html, section 2.2). Without the file the
+    first connection fails: a worker that starts later must not end a running service.
 
     Raises:
-        StartupError: The URL names no file, or one that cannot be written.
+        StartupError: The URL names no file.
     """
     if not url.database or url.database == ":memory:" or url.query:
         raise StartupError(
             "database_url: SQLite needs a plain file, as in sqlite:///var/tokensvc.db"
         )
     path = Path(url.database)
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
-            raise StartupError(f"database_url: cannot write {path}: not a writable file") from None
+
+
+def check_files(path: Path) -> None:
+    """
+    Check that the database file is writable or can be created, and other files next to it.
+
+    Raises:
+        StartupError: It is not.
+    """
+    try:
+        if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+            raise StartupError(f"database_url: cannot write {path}: not a writable file")
+        folder = next(parent for parent in path.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise cannot_create(path.parent, error) from error
 

@@ -1,0 +1,189 @@
+"""
+The checks before a start. None changes anything.
+
+`startup` refuses to start for each fault, and `doctor` prints each, so both accept the same.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tokensvc.app import container
+from tokensvc.app.container import Services
+from tokensvc.audit.rules import Action
+from tokensvc.clients.rules import DEVELOPMENT_ACTOR
+from tokensvc.config.loader import Settings
+from tokensvc.config.model import PLACEHOLDER_API_KEY
+from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.database import schema, sqlite
+from tokensvc.database.environment import check_environment
+from tokensvc.keys.rules import KeyState, StreamKeyInfo
+
+NO_ACTIVE_KEY = (
+    "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "
+    "dashboard. If the key ring already has keys, activate one with "
+    "`tokensvc stream-keys activate`."
+)
+
+_DAMAGED_KEY = (
+    "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Restore it "
+    "with `tokensvc stream-keys add {api_key} --without-lost-keys`; or activate another key, then "
+    "retire it with `tokensvc stream-keys retire {id}`."
+)
+
+_PLACEHOLDER_KEY = (
+    "Stream rejects the placeholder key of `make run`, and the key ring contains it. Activate your "
+    "key (`tokensvc stream-keys add`, `tokensvc stream-keys activate`), then run `tokensvc "
+    "stream-keys retire {id}`; or set `database_url` to another database."
+)
+
+_DEVELOPMENT_CLIENT = (
+    "`make run` created the client {id}, which may act for any user. Delete it with `tokensvc "
+    "clients delete {id}`, or set `database_url` to another database."
+)
+
+_ALL = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    What prevents a start.
+
+    Attributes:
+        check: Name of the check that found it.
+        detail: What is wrong, and what to do.
+    """
+
+    check: str
+    detail: str
+
+
+def check_files(settings: Settings) -> None:
+    """
+    Check that an SQLite database can be written.
+
+    Raises:
+        StartupError: It cannot.
+    """
+    if settings.sqlite_path is not None:
+        sqlite.check_files(settings.sqlite_path)
+
+
+def check_database(settings: Settings) -> schema.Status:
+    """
+    Return the state of the schema, if a start can use the database.
+
+    An SQLite file that does not exist is `empty`: the start creates it.
+
+    Raises:
+        StartupError: A start cannot use the database.
+    """
+    check_files(settings)
+    path = settings.sqlite_path
+    if path is not None and not path.exists():
+        return "empty"
+    database = container.open_database(settings)
+    try:
+        check_environment(database, settings.environment)
+        if database.dialect == "postgresql":
+            schema.require_current(database)  # other hosts may use it, so no start migrates it
+        return schema.status(database)
+    except Refusal as refusal:
+        raise StartupError(refusal.operator_text) from refusal
+    finally:
+        database.close()
+
+
+def find_faults(services: Services) -> list[Fault]:
+    """
+    Return what prevents a start with these services, on a database with a current schema.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
+    """
+    return [fault for check in _CHECKS for fault in check(services)]
+
+
+def check_services(services: Services) -> None:
+    """
+    Check that a start with these services is possible.
+
+    Raises:
+        StartupError: At least one fault was found. The text has all.
+        Refusal: `temporarily_unavailable`.
+    """
+    faults = find_faults(services)
+    if faults:
+        raise StartupError("\n".join(fault.detail for fault in faults))
+
+
+def key_name(api_key: str, state: KeyState, fingerprint: str) -> str:
+    """Return a unique name of a Stream key; the ring may contain an API key several times."""
+    return f"Stream key {api_key} ({state}, {fingerprint})"
+
+
+def _encryption_keys(services: Services) -> Iterator[Fault]:
+    try:
+        services.keys.check_encryption_keys()
+    except StartupError as error:
+        yield Fault("encryption keys", str(error))
+
+
+def _stream_keys(services: Services) -> Iterator[Fault]:
+    stream = services.settings.stream
+    will_add = False
+    if stream.api_key is not None and stream.api_secret is not None:
+        try:
+            will_add = services.keys.would_seed(
+                stream.api_key, stream.api_secret.get_secret_value()
+            )
+        except StartupError as error:
+            yield Fault(f"Stream key {stream.api_key}", str(error))
+    damaged = services.keys.unreadable()
+    for key in damaged:
+        detail = _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)
+        yield Fault(_name(key), detail)
+    has_active = any(key.state is KeyState.ACTIVE for key in _ring(services))
+    if not (has_active or will_add or damaged):
+        yield Fault("Stream keys", NO_ACTIVE_KEY)
+
+
+def _placeholder_key(services: Services) -> Iterator[Fault]:
+    if services.settings.environment == "production":
+        for key in _ring(services):
+            if key.api_key == PLACEHOLDER_API_KEY and key.is_live:
+                yield Fault(_name(key), _PLACEHOLDER_KEY.format(id=key.id))
+
+
+def _development_clients(services: Services) -> Iterator[Fault]:
+    """Find clients of `make run` in a database from before environments were recorded."""
+    if services.settings.environment != "production":
+        return
+    created = {"action": Action.CLIENT_CREATED}
+    found = services.audit.page(limit=_ALL, filters={**created, "actor": DEVELOPMENT_ACTOR})
+    candidates = {event.subject for event in found}
+    for client in services.clients.page() if candidates else ():
+        if client.id not in candidates:
+            continue
+        # An operator may have created a client again under the same ID.
+        (latest,) = services.audit.page(limit=1, filters={**created, "subject": client.id})
+        if latest.actor == DEVELOPMENT_ACTOR:
+            yield Fault(f"client {client.id}", _DEVELOPMENT_CLIENT.format(id=client.id))
+
+
+def _name(key: StreamKeyInfo) -> str:
+    return key_name(key.api_key, key.state, key.fingerprint)
+
+
+def _ring(services: Services) -> list[StreamKeyInfo]:
+    return services.rotation.page(after=None, limit=_ALL)
+
+
+_Check: TypeAlias = Callable[[Services], Iterator[Fault]]
+_CHECKS: tuple[_Check, ...] = (
+    _encryption_keys,
+    _stream_keys,
+    _placeholder_key,
+    _development_clients,
+)
