@@ -28,7 +28,7 @@ def start(folder: Path, temporary: Path) -> Service:
 
 
 def folders(temporary: Path) -> set[str]:
-    return {path.name for path in temporary.glob("tokensvc-metrics-*")}
+    return {path.name for path in temporary.glob("tokensvc-worker-metrics-*")}
 
 
 def has_ended(pid: int) -> bool:
