@@ -18,8 +18,7 @@ from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
-from tokensvc.server.logger import PropagatingLogger  # noqa: E402 - see above
-from tokensvc.server.worker import LoopWorker  # noqa: E402 - see above
+from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above
 
 
 class _Master:

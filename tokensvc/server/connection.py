@@ -5,15 +5,16 @@ No method blocks. It sends or receives as much as the socket allows; a later cal
 """
 
 import contextlib
+import math
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from tokensvc.server.framing import Framing, Progress
+from tokensvc.server.framing import Framing
 
 _RECEIVE = 16 * 1024
-_DISCARD = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -24,8 +25,6 @@ class WaitList(dict["Connection", float]):
     Args:
         seconds: Time from entry to deadline.
     """
-
-    __slots__ = ("seconds",)
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -43,10 +42,10 @@ class WaitList(dict["Connection", float]):
 
     def deadline(self) -> float:
         """Return the earliest deadline; infinity if nothing waits."""
-        first = self.first()
-        return float("inf") if first is None else self[first]
+        return next(iter(self.values()), math.inf)
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """
     A non-blocking socket with what was received and what is unsent.
@@ -54,6 +53,7 @@ class Connection:
     Attributes:
         client: Address of the peer: host and port, or a path.
         server: Address of the listener that accepted it.
+        wait_list: List of connections that wait for the same thing.
         received: Bytes that belong to no request so far.
         request: The request that runs or waits for a thread, and whether it is whole.
         unsent: Rest of the response.
@@ -61,40 +61,25 @@ class Connection:
         has_ended: Whether the client sends nothing more.
         is_overdue: Whether the time for the body has passed.
         events: Mask that epoll watches; 0 if the socket is not registered.
-        wait_list: List of connections that wait for the same thing.
     """
 
-    __slots__ = (
-        "client",
-        "events",
-        "fd",
-        "framing",
-        "has_ended",
-        "is_overdue",
-        "keep",
-        "received",
-        "request",
-        "server",
-        "sock",
-        "unsent",
-        "wait_list",
-    )
+    sock: socket.socket
+    client: Any
+    server: Any
+    wait_list: WaitList
+    fd: int = field(init=False)
+    received: bytearray = field(default_factory=bytearray)
+    framing: Framing = field(default_factory=Framing)
+    request: tuple[bytes, bool] = (b"", True)
+    unsent: bytes = b""
+    keep: bool = True
+    has_ended: bool = False
+    is_overdue: bool = False
+    events: int = 0
 
-    def __init__(self, sock: socket.socket, client: Any, server: Any, wait_list: WaitList) -> None:
-        sock.setblocking(False)
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.client = client
-        self.server = server
-        self.received = bytearray()
-        self.framing = Framing()
-        self.request = (b"", True)
-        self.unsent = b""
-        self.keep = True
-        self.has_ended = False
-        self.is_overdue = False
-        self.events = 0
-        self.wait_list = wait_list
+    def __post_init__(self) -> None:
+        self.sock.setblocking(False)
+        self.fd = self.sock.fileno()
 
     def receive(self) -> None:
         """
@@ -108,10 +93,6 @@ class Connection:
             self.received += data
             self.has_ended = not data
 
-    def measure(self) -> Progress:
-        """Return what the received bytes are."""
-        return self.framing.measure(self.received)
-
     def take(self, *, whole: bool) -> None:
         """Move the measured bytes to `request`, or all bytes if the request is not whole."""
         length = self.framing.length if whole else len(self.received)
@@ -119,26 +100,15 @@ class Connection:
         del self.received[:length]
         self.framing = Framing()
 
-    def send(self) -> bool:
-        """
-        Send what the socket takes, and return whether nothing is left.
-
-        Raises:
-            OSError: The connection is broken.
-        """
-        with contextlib.suppress(BlockingIOError):
-            sent = self.sock.send(self.unsent)
-            self.unsent = self.unsent[sent:]
-        return not self.unsent
-
-    def discard(self) -> bool:
-        """Read what the client still sends, and return whether it has closed its side."""
+    def send(self) -> bool | None:
+        """Send what the socket takes; return whether nothing is left, None if it is broken."""
         try:
-            return not self.sock.recv(_DISCARD)
+            self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:
             return False
         except OSError:
-            return True
+            return None
+        return not self.unsent
 
     def end_sending(self) -> bool:
         """Close the sending side, and return whether the client's side is still open."""
@@ -148,7 +118,7 @@ class Connection:
             return False
         return not self.has_ended
 
-    def close(self, *, abort: bool = False) -> None:
+    def close(self, *, abort: bool) -> None:
         """Close the socket; `abort` discards what the kernel has not delivered."""
         with contextlib.suppress(OSError):
             if abort:

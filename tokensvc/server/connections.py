@@ -1,16 +1,20 @@
 """
-The open connections of a worker, and what each of them waits for.
+The open connections of a worker, what each one waits for, and the sending of responses.
 
 A connection is in one wait list at a time, which has the deadline. `loop` decides what happens to
-it. Several threads use the lists: call each method with the loop's mutex held.
+it.
 """
 
-import math
+import os
 import select
+import socket
+import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from typing import Any
 
 from tokensvc.server.connection import Connection, WaitList
+from tokensvc.server.responder import ResponseBytes
 
 HEAD_SECONDS = 10.0
 """Time for the head of a request, from its first byte."""
@@ -30,39 +34,34 @@ class Connections:
     """
     The connections of a worker by file descriptor, in six wait lists.
 
-    Args:
-        epoll: Poller in which the sockets are registered.
-        max_connections: Maximum number of open connections.
-        keepalive: Seconds for which a connection may be idle.
+    Several threads use them: hold `mutex` to call a method, except those that send.
 
     Attributes:
+        epoll: Poller in which the sockets are registered.
         idle: Connections without a request.
         heads: Connections that have sent a part of a head.
         bodies: Connections that have sent a head and a part of the body.
         busy: Connections with a request that runs or waits for a thread.
         sending: Connections whose client has not read the whole response.
         lingering: Connections whose client must still close its side.
+        ready: Connections that have bytes of another request, or are overdue.
     """
 
-    def __init__(self, epoll: select.epoll, *, max_connections: int, keepalive: float) -> None:
+    def __init__(self, *, max_connections: int, keepalive: float) -> None:
+        self.mutex = threading.Lock()
         self.idle = WaitList(keepalive)
         self.heads = WaitList(HEAD_SECONDS)
         self.bodies = WaitList(BODY_SECONDS)
         self.busy = WaitList(QUEUE_SECONDS)
         self.sending = WaitList(SEND_SECONDS)
         self.lingering = WaitList(LINGER_SECONDS)
-        self._lists = (
-            self.idle,
-            self.heads,
-            self.bodies,
-            self.busy,
-            self.sending,
-            self.lingering,
-        )
-        self._epoll = epoll
+        self._lists = (self.idle, self.heads, self.bodies, self.busy, self.sending, self.lingering)
+        self.ready: deque[Connection] = deque()
+        self.epoll = select.epoll()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.epoll.register(self._wakeup, select.EPOLLIN | select.EPOLLET)  # need not be read
         self._max_connections = max_connections
         self._by_fd: dict[int, Connection] = {}
-        self._unsent = 0
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -71,14 +70,20 @@ class Connections:
         """Return the connection of a file descriptor."""
         return self._by_fd.get(fd)
 
-    def add(self, connection: Connection) -> None:
-        """Wait for the first request of a new connection."""
+    def wake(self) -> None:
+        """End the current poll, or the next one."""
+        os.eventfd_write(self._wakeup, 1)
+
+    # Accept and close
+
+    def add(self, sock: socket.socket, client: Any, server: Any) -> None:
+        """Wait for the first request of a new connection; close it if there is no room."""
+        if len(self._by_fd) >= self._max_connections and not self.close_one():
+            sock.close()
+            return
+        connection = Connection(sock, client, server, self.idle)
         self._by_fd[connection.fd] = connection
         self.wait(connection, self.idle)
-
-    def has_room(self) -> bool:
-        """Return whether a new connection fits, if necessary after another one was closed."""
-        return len(self._by_fd) < self._max_connections or self.close_one()
 
     def close_one(self) -> bool:
         """Close the connection that is of least use; False if all have a request that runs."""
@@ -90,68 +95,91 @@ class Connections:
                 return True
         return False
 
+    def close(self, connection: Connection, *, abort: bool = False) -> None:
+        """Close a connection; `abort` discards what the kernel has not delivered."""
+        connection.wait_list.pop(connection, None)
+        del self._by_fd[connection.fd]
+        connection.close(abort=abort)
+
+    # Wait
+
     def move(self, connection: Connection, wait_list: WaitList) -> None:
         """Put a connection into a list, with a new deadline."""
         connection.wait_list.pop(connection, None)
         connection.wait_list = wait_list
         wait_list[connection] = time.monotonic() + wait_list.seconds
 
-    def wait(
-        self, connection: Connection, wait_list: WaitList, events: int = select.EPOLLIN
-    ) -> None:
-        """Poll a connection for events. If it is already in the list, its deadline stays."""
-        if connection.wait_list is not wait_list or connection not in wait_list:
+    def wait(self, connection: Connection, wait_list: WaitList) -> None:
+        """Poll a connection. If it is already in the list, its deadline stays."""
+        if connection not in wait_list:
             self.move(connection, wait_list)
-        if connection.events == events:
-            return
-        if connection.events:
-            self._epoll.modify(connection.fd, events)
-        else:
-            self._epoll.register(connection.fd, events)
-        connection.events = events
+        events = select.EPOLLOUT if wait_list is self.sending else select.EPOLLIN
+        if connection.events != events:
+            update = self.epoll.modify if connection.events else self.epoll.register
+            update(connection.fd, events)
+            connection.events = events
 
     def stop_polling(self, connection: Connection) -> None:
         """Ignore the events of a connection until it waits again."""
-        self._epoll.unregister(connection.fd)
+        self.epoll.unregister(connection.fd)
         connection.events = 0
 
-    def wait_for_reader(self, connection: Connection) -> None:
-        """Wait until the client reads more; close the slowest clients over `MAX_UNSENT`."""
-        self._unsent += len(connection.unsent)
-        self.wait(connection, self.sending, select.EPOLLOUT)
-        while self._unsent > MAX_UNSENT and (slowest := self.sending.first()):
-            self.close(slowest, abort=True)
-
-    def count_sent(self, length: int) -> None:
-        """Record that a client in `sending` has read some bytes."""
-        self._unsent -= length
-
-    def close(self, connection: Connection, *, abort: bool = False) -> None:
-        """Close a connection; `abort` discards what the kernel has not delivered."""
-        if connection.wait_list is self.sending:
-            self._unsent -= len(connection.unsent)
-        connection.wait_list.pop(connection, None)
-        del self._by_fd[connection.fd]
-        connection.close(abort=abort)
+    def advance_later(self, connection: Connection) -> None:
+        """Let the leader handle what a connection has received."""
+        self.move(connection, self.busy)
+        self.ready.append(connection)
+        self.wake()
 
     def deadline(self) -> float:
         """Return the earliest deadline, on the monotonic clock; infinity if none waits."""
         return min(waiting.deadline() for waiting in self._lists)
 
-    def take_due(self, now: float) -> list[tuple[Connection, WaitList]]:
-        """Remove the connections whose deadline has passed; return each with its list."""
-        return _take_due(self._lists, now)
+    def take_due(self, now: float, *lists: WaitList) -> list[tuple[Connection, WaitList]]:
+        """Remove the connections whose deadline has passed, from some lists or from all."""
+        return [
+            (connection, waiting)
+            for waiting in lists or self._lists
+            for connection in waiting.take_due(now)
+        ]
 
-    def take_incomplete(self, *, idle_since: float) -> list[tuple[Connection, WaitList]]:
-        """
-        Remove the connections without a complete request; return each with its list.
+    # Send
 
-        Args:
-            idle_since: Latest start of the wait of an idle connection, on the monotonic clock.
-        """
-        idle = _take_due((self.idle,), idle_since + self.idle.seconds)
-        return idle + _take_due((self.heads, self.bodies), math.inf)
+    def send(self, connection: Connection, response: ResponseBytes) -> None:
+        """Send a response, without the mutex. What the socket does not accept, `resume` sends."""
+        connection.unsent, connection.keep = response
+        is_sent = connection.send()
+        with self.mutex:
+            self._continue(connection, is_sent)
+            while is_sent is False and self._unsent > MAX_UNSENT:
+                self.close(next(iter(self.sending)), abort=True)
 
+    def send_interim(self, connection: Connection, data: bytes) -> None:
+        """Send an interim response (1xx), without the mutex, then wait for the request's body."""
+        connection.unsent = data
+        is_sent = connection.send()
+        with self.mutex:
+            if is_sent:
+                self.wait(connection, self.bodies)
+            else:
+                self.close(connection)
 
-def _take_due(lists: Iterable[WaitList], now: float) -> list[tuple[Connection, WaitList]]:
-    return [(connection, waiting) for waiting in lists for connection in waiting.take_due(now)]
+    def resume(self, connection: Connection) -> None:
+        """Send more: with the mutex, because any thread may close the slowest connection."""
+        self._continue(connection, connection.send())
+
+    def _continue(self, connection: Connection, is_sent: bool | None) -> None:
+        """Wait until the client reads more, or sends its next request, or close the connection."""
+        if is_sent is False:
+            self.wait(connection, self.sending)
+        elif is_sent is None or not (connection.keep or connection.end_sending()):
+            self.close(connection)
+        elif not connection.keep:
+            self.wait(connection, self.lingering)
+        elif connection.received or connection.has_ended:
+            self.advance_later(connection)
+        else:
+            self.wait(connection, self.idle)
+
+    @property
+    def _unsent(self) -> int:
+        return sum(len(connection.unsent) for connection in self.sending)

@@ -6,7 +6,8 @@ consume exactly the measured bytes.
 """
 
 import re
-from enum import Enum, auto
+from dataclasses import dataclass
+from enum import Enum
 
 from tokensvc.http.body_reader import MAX_BODY
 
@@ -24,26 +25,17 @@ _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]+)[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class Progress(Enum):
-    """
-    What the received bytes are.
+    """What the received bytes are."""
 
-    Attributes:
-        MORE: A part of a request; the rest has not arrived.
-        CONTINUE: As `MORE`, and the client sends the body only after `100 Continue`.
-        WHOLE: `Framing.length` bytes are one request.
-        REFUSED: A request that must be refused: its end is unknown or too far away.
-        LINE_TOO_LONG: The request line does not end within `MAX_HEAD`.
-        HEAD_TOO_LONG: The header section does not end within `MAX_HEAD`.
-    """
-
-    MORE = auto()
-    CONTINUE = auto()
-    WHOLE = auto()
-    REFUSED = auto()
-    LINE_TOO_LONG = auto()
-    HEAD_TOO_LONG = auto()
+    MORE = "a part of a request; the rest has not arrived"
+    CONTINUE = "as MORE, and the client sends the body only after `100 Continue`"
+    WHOLE = "one request of `Framing.length` bytes"
+    REFUSED = "a request that must be refused: its end is unknown or too far away"
+    LINE_TOO_LONG = "a request line that does not end within `MAX_HEAD`"
+    HEAD_TOO_LONG = "a header section that does not end within `MAX_HEAD`"
 
 
+@dataclass(slots=True)
 class Framing:
     """
     Measures the request at the start of a buffer that grows.
@@ -54,34 +46,16 @@ class Framing:
         is_streamed: Whether the body comes in chunks or after `100 Continue`.
     """
 
-    __slots__ = (
-        "_at",
-        "_chunk",
-        "_is_last_chunk",
-        "_searched",
-        "_total",
-        "head_length",
-        "is_streamed",
-        "length",
-    )
-
-    def __init__(self) -> None:
-        self.head_length = 0
-        self.length = 0
-        self.is_streamed = False
-        self._searched = 0  # where the search for the end of a line or section continues
-        self._at = 0  # of chunks: the start of the next size line, chunk or trailer
-        self._chunk: int | None = None  # size of the chunk that starts at `_at`
-        self._is_last_chunk = False
-        self._total = 0  # bytes of all chunks before
+    head_length: int = 0
+    length: int = 0
+    is_streamed: bool = False
+    _searched: int = 0  # where the search for the end of a line or section continues
+    _at: int = 0  # of chunks: the start of the next size line, chunk or trailer
+    _chunk: int | None = None  # size of the chunk that starts at `_at`; 0: the trailer does
+    _total: int = 0  # bytes of all chunks before
 
     def measure(self, data: bytearray) -> Progress:
-        """
-        Continue with a buffer that contains what it contained before, and more.
-
-        Args:
-            data: The bytes received since the end of the previous request.
-        """
+        """Continue with a buffer that contains what it contained before, and more."""
         if self.head_length == 0:
             return self._measure_head(data)
         if self.length:
@@ -94,9 +68,8 @@ class Framing:
             self._searched = len(data)
             if len(data) < MAX_HEAD:
                 return Progress.MORE
-            if data.find(_LINE_END, 0, MAX_HEAD) < 0:
-                return Progress.LINE_TOO_LONG
-            return Progress.HEAD_TOO_LONG
+            has_line = data.find(_LINE_END, 0, MAX_HEAD) >= 0
+            return Progress.HEAD_TOO_LONG if has_line else Progress.LINE_TOO_LONG
         self.head_length = self._at = self._searched = end + len(_SECTION_END)
         head = bytes(data[: end + len(_LINE_END)]).lower()
         if not self._read_fields(head):
@@ -125,7 +98,7 @@ class Framing:
         return int(lengths[0]) <= MAX_BODY
 
     def _measure_chunks(self, data: bytearray) -> Progress:
-        while not self._is_last_chunk:
+        while self._chunk != 0:
             if self._chunk is None:
                 end = data.find(_LINE_END, max(self._at, self._searched - 1))
                 if end < 0:
@@ -134,43 +107,29 @@ class Framing:
                 if size is None:
                     return Progress.REFUSED
                 self._chunk = int(size[1], 16)
-                self._at = self._searched = end + len(_LINE_END)
-                self._is_last_chunk = self._chunk == 0
-            elif not self._end_chunk(data, self._chunk):
-                return Progress.REFUSED if self._is_refused(data, self._chunk) else self._wait(data)
-        return self._measure_trailer(data)
-
-    def _end_chunk(self, data: bytearray, size: int) -> bool:
-        end = self._at + size
-        if self._total + size > MAX_BODY or data[end : end + 2] != _LINE_END:
-            return False
-        self._total += size
-        self._chunk = None
-        self._at = self._searched = end + len(_LINE_END)
-        return True
-
-    def _is_refused(self, data: bytearray, size: int) -> bool:
-        """Return whether the current chunk has too many bytes, or bytes after its end."""
-        received = len(data) - self._at
-        return self._total + min(received, size) > MAX_BODY or received >= size + len(_LINE_END)
-
-    def _measure_trailer(self, data: bytearray) -> Progress:
-        if data[self._at : self._at + 2] == _LINE_END:
-            return self._end(self._at + len(_LINE_END))
-        end = data.find(_SECTION_END, max(self._at, self._searched - 3))
+            else:
+                end = self._at + self._chunk
+                total = self._total + min(self._chunk, len(data) - self._at)
+                if total > MAX_BODY or not _LINE_END.startswith(data[end : end + len(_LINE_END)]):
+                    return Progress.REFUSED
+                if len(data) < end + len(_LINE_END):
+                    return self._wait(data)
+                self._total += self._chunk
+                self._chunk = None
+            self._at = self._searched = end + len(_LINE_END)
+        # The end of the size line begins the empty line after a trailer without fields.
+        end = data.find(_SECTION_END, max(self._at - 2, self._searched - 3))
         if end < 0:
             return self._wait(data)
-        return self._end(end + len(_SECTION_END))
-
-    def _end(self, length: int) -> Progress:
-        if length - self.head_length > MAX_CHUNKED:
-            return Progress.REFUSED
-        self.length = length
-        return Progress.WHOLE
+        self.length = end + len(_SECTION_END)
+        return self._bounded(Progress.WHOLE, self.length)
 
     def _wait(self, data: bytearray) -> Progress:
         self._searched = len(data)
-        return Progress.MORE if len(data) - self.head_length <= MAX_CHUNKED else Progress.REFUSED
+        return self._bounded(Progress.MORE, len(data))
+
+    def _bounded(self, progress: Progress, length: int) -> Progress:
+        return progress if length - self.head_length <= MAX_CHUNKED else Progress.REFUSED
 
 
 def _is_http_1_0(head: bytes) -> bool:

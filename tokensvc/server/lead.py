@@ -30,26 +30,19 @@ class Role(Enum):
 
 
 class Member(Generic[Job]):
-    """
-    A thread that can lead.
-
-    Attributes:
-        job: The queued job to run, in the role `RUN`.
-    """
-
-    __slots__ = ("_turn", "job")
+    """A thread that can lead."""
 
     def __init__(self) -> None:
-        self.job: Job | None = None
+        self.job: Job | None = None  # to run in the role `RUN`
         self._turn = threading.Lock()
         self._turn.acquire()
 
     def wait(self) -> None:
-        """Sleep until `wake` was called."""
+        """Sleep until another thread calls `wake`."""
         self._turn.acquire()
 
     def wake(self) -> None:
-        """End the sleep."""
+        """End `wait`."""
         self._turn.release()
 
 
@@ -98,11 +91,7 @@ class Lead(Generic[Job]):
             return Role.WAIT
 
     def begin(self, job: Job) -> bool:
-        """
-        Return whether the leader runs the job now; else the job was queued.
-
-        Only the leader may call it. It calls `end` after the job.
-        """
+        """Return whether the leader runs the job now, then calls `end`; else it was queued."""
         with self._mutex:
             if not self._idle:
                 self._queue.append(job)
@@ -123,12 +112,7 @@ class Lead(Generic[Job]):
             return True
 
     def give_up(self, member: Member[Job]) -> bool:
-        """
-        Pass the lead on if the thread has it.
-
-        Returns:
-            False if it is the leader and no thread can take over.
-        """
+        """Pass the lead on; False if the thread is the leader and no other can take over."""
         if self._leader is not member:
             return True
         with self._mutex:
@@ -143,7 +127,7 @@ class Lead(Generic[Job]):
         Pass the lead on if a job has held it for `PATIENCE`.
 
         Returns:
-            Seconds until the next call is due. None: not before `wake_watchdog`.
+            Seconds until the next call is due; None if `wake_watchdog` will say when.
         """
         with self._mutex:
             if self._started is None:

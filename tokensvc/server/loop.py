@@ -3,16 +3,14 @@ The loop over all connections of a worker: accept, receive, run requests, end ov
 
 One thread at a time leads it (`lead`). Only the leader uses a connection, with one exception: while
 its request runs, the thread that runs it does. Then events of the connection are ignored until it
-waits again. `connections` has what each one waits for; `sending` sends the responses.
+waits again. `connections` has what each one waits for, and sends the responses.
 """
 
 import errno
-import os
+import math
 import re
 import select
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,9 +20,7 @@ from tokensvc.server.connection import Connection, WaitList
 from tokensvc.server.connections import Connections
 from tokensvc.server.framing import MAX_HEAD, Progress
 from tokensvc.server.lead import Lead, Member
-from tokensvc.server.refusals import NoThread, RequestTimeout
-from tokensvc.server.responder import Responder
-from tokensvc.server.sending import ResponseSender
+from tokensvc.server.responder import NoThread, RequestTimeout, Responder
 
 STOP_SECONDS = 2.0
 """Time for a client to send another request to a worker that stops, on an open connection."""
@@ -69,17 +65,10 @@ class Loop:
         self._responder = responder
         self._lead = lead
         self._count = count
-        self._mutex = threading.Lock()
-        self._ready: deque[Connection] = deque()  # have bytes of another request, or are overdue
         self._is_stopping = False
-        self._stop_waiting_at = float("inf")
-        self._epoll = select.epoll()
-        self._connections = Connections(
-            self._epoll, max_connections=max_connections, keepalive=keepalive
-        )
-        self._responses = ResponseSender(self._connections, self._mutex, self._advance_later)
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wakeup, select.EPOLLIN)
+        self._stop_waiting_at = math.inf
+        self._connections = Connections(max_connections=max_connections, keepalive=keepalive)
+        self._mutex, self._epoll = self._connections.mutex, self._connections.epoll
         self._listeners = {sock.fileno(): (sock, sock.getsockname()) for sock in listeners}
         for fd in self._listeners:
             self._epoll.register(fd, select.EPOLLIN)
@@ -97,46 +86,33 @@ class Loop:
     def run(self, connection: Connection) -> None:
         """Run the request of a connection, in any thread."""
         request, whole = connection.request
+        keep = not self._is_stopping
         response = self._responder.respond(
-            request,
-            connection.client,
-            connection.server,
-            whole=whole,
-            keep=not self._is_stopping,
+            request, connection.client, connection.server, whole=whole, keep=keep
         )
-        self._responses.send(connection, response)
+        self._connections.send(connection, response)
 
     def stop(self) -> None:
-        """
-        Stop accepting, finish the received requests, then let `lead` return.
-
-        Any thread may call this.
-        """
+        """Stop accepting, finish the received requests, then let `lead` return."""
         self._is_stopping = True
-        self._wake()
-
-    def _wake(self) -> None:
-        os.eventfd_write(self._wakeup, 1)
+        self._connections.wake()
 
     def _step(self, member: Member[Connection]) -> bool:
         """Poll once and handle what is ready; False if the thread has lost the lead or can stop."""
         self.steps += 1
         patience = self._expire()
-        for fd, _ in self._epoll.poll(0 if self._ready else patience):
+        ready = self._connections.ready
+        for fd, _ in self._epoll.poll(0 if ready else patience):
             connection = self._connections.get(fd)
             if connection is not None:
                 if not self._on_event(connection, member):
                     return False
             elif fd in self._listeners:
                 self._accept(*self._listeners[fd])
-            elif fd == self._wakeup:
-                os.eventfd_read(fd)
-        for _ in range(len(self._ready)):
-            if not self._advance(self._ready.popleft(), member):
+        for _ in range(len(ready)):
+            if not self._advance(ready.popleft(), member):
                 return False
         return not self._is_stopping or self._continue_stop()
-
-    # Accept, and make room
 
     def _accept(self, listener: Any, server: Any) -> bool:
         """Accept one connection; False if none waits."""
@@ -148,11 +124,7 @@ class Loop:
                     self._connections.close_one()
             return False
         with self._mutex:
-            if self._connections.has_room():
-                idle = self._connections.idle
-                self._connections.add(Connection(sock, client, server, idle))
-            else:
-                sock.close()
+            self._connections.add(sock, client, server)
         return True
 
     # Receive
@@ -165,18 +137,19 @@ class Loop:
                 self._connections.stop_polling(connection)
                 return True
             if connection.wait_list is self._connections.sending:
-                self._responses.resume(connection)
+                self._connections.resume(connection)
                 return True
         try:
-            if connection.wait_list is self._connections.lingering:
-                if connection.discard():
-                    self._close_locked(connection)
-            else:
-                connection.receive()
-                return self._advance(connection, member)
+            connection.receive()
         except OSError:
             self._close_locked(connection)
-        return True
+            return True
+        if connection.wait_list is self._connections.lingering:
+            connection.received.clear()
+            if connection.has_ended:
+                self._close_locked(connection)
+            return True
+        return self._advance(connection, member)
 
     def _advance(self, connection: Connection, member: Member[Connection]) -> bool:
         """Handle what a connection has received; False if the thread has lost the lead."""
@@ -187,7 +160,7 @@ class Loop:
                 else:
                     self._connections.wait(connection, self._connections.idle)
             return True
-        progress = connection.measure()
+        progress = connection.framing.measure(connection.received)
         if progress is Progress.CONTINUE and not connection.has_ended:
             self._invite_body(connection)
         elif progress in (Progress.MORE, Progress.CONTINUE):
@@ -209,9 +182,9 @@ class Loop:
         head = bytes(connection.received[: connection.framing.head_length])
         refusal = self._responder.refuse_head(head, connection.client)
         if refusal is not None:
-            self._responses.send(connection, refusal)
+            self._connections.send(connection, refusal)
         else:
-            self._responses.send_interim(connection, _CONTINUE)
+            self._connections.send_interim(connection, _CONTINUE)
 
     # Run
 
@@ -234,13 +207,7 @@ class Loop:
         """Refuse the request that was taken."""
         request, _ = connection.request
         response = self._responder.refuse(error, request, connection.client)
-        self._responses.send(connection, response)
-
-    def _advance_later(self, connection: Connection) -> None:
-        """Let the leader handle what the connection has received; the mutex must be held."""
-        self._connections.move(connection, self._connections.busy)
-        self._ready.append(connection)
-        self._wake()
+        self._connections.send(connection, response)
 
     def _close_locked(self, connection: Connection) -> None:
         with self._mutex:
@@ -251,10 +218,8 @@ class Loop:
     def _expire(self) -> float:
         """End what is overdue, and return the seconds until something may be."""
         now = time.monotonic()
-        due: list[tuple[Connection, WaitList]] = []
         with self._mutex:
-            if self._connections.deadline() <= now:
-                due = self._connections.take_due(now)
+            due = self._connections.take_due(now)
             earliest = self._connections.deadline()
         for connection, waited_in in due:
             self._end_wait(connection, waited_in)
@@ -263,23 +228,24 @@ class Loop:
 
     def _end_wait(self, connection: Connection, waited_in: WaitList) -> None:
         """End a wait whose time is over; the connection was removed from the list."""
-        if waited_in is self._connections.busy:  # its thread may have finished meanwhile
+        lists = self._connections
+        if waited_in is lists.busy:  # its thread may have finished meanwhile
             if self._lead.withdraw(connection):
                 self._refuse(connection, NoThread())
-        elif waited_in is self._connections.bodies and connection.framing.is_streamed:
+        elif waited_in is lists.bodies and connection.framing.is_streamed:
             connection.is_overdue = True  # the parser refuses what has arrived of it
             with self._mutex:
-                self._advance_later(connection)
-        elif waited_in is self._connections.heads or waited_in is self._connections.bodies:
+                lists.advance_later(connection)
+        elif waited_in is lists.heads or waited_in is lists.bodies:
             connection.take(whole=False)
             self._refuse(connection, RequestTimeout())
         else:
             with self._mutex:
-                self._connections.close(connection, abort=waited_in is self._connections.sending)
+                lists.close(connection, abort=waited_in is lists.sending)
 
     def _continue_stop(self) -> bool:
         """Return whether a connection is still open in a worker that stops."""
-        now = time.monotonic()
+        now, lists = time.monotonic(), self._connections
         if self._listeners:
             self._stop_waiting_at = now + STOP_SECONDS
             for fd, (listener, server) in self._listeners.items():
@@ -291,7 +257,8 @@ class Loop:
         elif now >= self._stop_waiting_at:
             with self._mutex:
                 # A late response may have said keep-alive: its client has the same time.
-                waiting = self._connections.take_incomplete(idle_since=now - STOP_SECONDS)
+                waiting = lists.take_due(now - STOP_SECONDS + lists.idle.seconds, lists.idle)
+                waiting += lists.take_due(math.inf, lists.heads, lists.bodies)
             for connection, waited_in in waiting:
                 self._end_wait(connection, waited_in)
         if self._connections:

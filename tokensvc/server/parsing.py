@@ -4,7 +4,6 @@ The bytes of one request become the WSGI environment, with gunicorn's parser.
 A request whose bytes the parser does not consume exactly as they were measured is refused.
 """
 
-from collections.abc import MutableMapping
 from io import BytesIO
 from typing import Any, NoReturn, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -18,7 +17,7 @@ from tokensvc.http.body_reader import MAX_BODY
 PIECE = 2048
 """Bytes that the parser gets at a time."""
 
-Environ: TypeAlias = MutableMapping[str, Any]
+Environ: TypeAlias = dict[str, Any]
 
 
 class FramingMismatch(ParseException):  # type: ignore[misc]  # gunicorn is untyped
@@ -72,9 +71,7 @@ def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
     """
     reader = message.body.reader
     length = None if isinstance(reader, ChunkedReader) else reader.length
-    if length is not None and not whole:
-        if not length:
-            raise FramingMismatch
+    if length and not whole:
         return message.body  # too long or cut off: the application refuses it
     try:
         body = reader.read(MAX_BODY + 1)
@@ -89,16 +86,7 @@ def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
 
 
 def environ_of(base: Environ, message: Any, body: Any, client: Any, server: Any) -> Environ:
-    """
-    Return the WSGI environment of a request.
-
-    Args:
-        base: Members that are the same for all requests.
-        message: Parsed request of gunicorn.
-        body: Input of the request.
-        client: Address of the peer.
-        server: Address of the listener.
-    """
+    """Return the WSGI environment of a request; `base` has what is the same for all requests."""
     environ = {**base}
     for name, value in message.headers:
         key = "HTTP_" + name.replace("-", "_")

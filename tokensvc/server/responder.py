@@ -5,20 +5,32 @@ Works in data only. A request whose bytes the parser does not consume exactly as
 measured is refused, and so is a response header that contains CR, LF or NUL.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any, TypeAlias
 
 from gunicorn import SERVER
-from gunicorn.http.errors import InvalidResponseHeader, NoMoreData, ParseException
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    ForbiddenProxyRequest,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.http.message import Request
 from gunicorn.http.wsgi import base_environ
 
 from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import Problems
 from tokensvc.server.parsing import Environ, ParserSettings, RequestBytes, body_of, environ_of
-from tokensvc.server.refusals import http_date, refuse
+from tokensvc.telemetry import logging, metrics
 
 _SERVER_FIELDS = frozenset(
     {"connection", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -27,20 +39,50 @@ _SERVER_FIELDS = frozenset(
 _NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Headers: TypeAlias = list[tuple[str, str]]
 ResponseBytes: TypeAlias = tuple[bytes, bool]
 """Bytes for the client, and whether the connection carries another request."""
 
 
-class Responder:
-    """
-    Makes the response to a request: from the application, or a problem document.
+class NoThread(Exception):
+    """Every thread waits for something, and the request has waited long enough for one."""
 
-    Args:
-        application: The WSGI application.
-        settings: gunicorn's settings.
-        problems: Writes the body of a refusal.
-        clock: Seconds since the epoch.
-    """
+
+class RequestTimeout(ParseException):  # type: ignore[misc]  # gunicorn is untyped
+    """The request did not arrive in time."""
+
+
+_MALFORMED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
+    RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly."),
+    LimitRequestLine: (HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
+    LimitRequestHeaders: (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "A header field is too long, or there are too many.",
+    ),
+    ExpectationFailed: (HTTPStatus.EXPECTATION_FAILED, "`Expect` may only be 100-continue."),
+    UnsupportedTransferCoding: (
+        HTTPStatus.NOT_IMPLEMENTED,
+        "The only supported transfer coding is chunked.",
+    ),
+    ForbiddenProxyRequest: (HTTPStatus.FORBIDDEN, "The PROXY protocol is not supported."),
+    ParseException: (HTTPStatus.BAD_REQUEST, "This is not well-formed HTTP/1.1 (RFC 9112)."),
+}
+"""Status and detail by class of error, the last one for all other classes."""
+
+
+def _refusal_of(error: Exception) -> Refusal | None:
+    """Return what the client is told; None for an internal error."""
+    if isinstance(error, NoThread):
+        detail = "The service is busy. Retry after `Retry-After`."
+        return Refusal(Code.TEMPORARILY_UNAVAILABLE, detail, retry_after=1)
+    if isinstance(error, ParseException):
+        status, detail = _MALFORMED.get(type(error), _MALFORMED[ParseException])
+        return Refusal(Code.MALFORMED_REQUEST, detail, status=status)
+    return None
+
+
+class Responder:
+    """Makes the response to a request: from the application, or a problem document."""
 
     def __init__(
         self, application: Application, settings: Any, problems: Problems, clock: Clock
@@ -70,7 +112,7 @@ class Responder:
             body = body_of(message, data, whole=whole)
             environ = environ_of(self._environ, message, body, client, server)
             keep = keep and whole and isinstance(body, BytesIO) and not message.should_close()
-            return self._run_application(environ, message, keep=keep), keep
+            return self._run(self._application, environ, keep=keep), keep
         except (NoMoreData, StopIteration):
             return b"", False
         except Exception as error:  # noqa: BLE001 - a fault in one request must not end the worker
@@ -85,15 +127,43 @@ class Responder:
         return None
 
     def refuse(self, error: Exception, request: bytes, client: Any) -> ResponseBytes:
-        """Return the problem document for an error; the connection is closed after it."""
-        return refuse(error, request, client, self._problems, self._clock()), False
+        """
+        Log a request that fails before or in the application, and return a problem document.
 
-    def _run_application(self, environ: Environ, message: Any, *, keep: bool) -> bytes:
+        Args:
+            error: Reason of the failure. An error that is not the client's gets status 500.
+            request: Received bytes.
+            client: Address of the peer.
+        """
+        request_id = os.urandom(16).hex()
+        refusal = _refusal_of(error)
+        if refusal is None:
+            code, response = Code.INTERNAL_ERROR, self._problems.internal_error(request_id)
+        else:
+            code, response = refusal.code, self._problems.from_refusal(refusal, request_id)
+        metrics.count_request("unmatched", "other", str(response.status), 0.0)
+        metrics.count_refusal(code)
+        logging.log_request(
+            request_id=request_id,
+            status=response.status,
+            code=code,
+            # Only the class of a parse error: its text quotes the request with its credential.
+            reason=type(error).__name__,
+            client=client[0] if isinstance(client, tuple) else "",
+            **({} if refusal else {"exc_info": error}),
+        )
+        response.headers += (("X-Request-Id", request_id), ("X-Content-Type-Options", "nosniff"))
+        method = "HEAD" if request.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
+        environ = {"REQUEST_METHOD": method, "SERVER_PROTOCOL": "HTTP/1.1"}
+        return self._run(response, environ, keep=False), False
+
+    def _run(self, application: Application, environ: Environ, *, keep: bool) -> bytes:
+        """Return the response of a WSGI application (PEP 3333)."""
         parts: list[bytes] = []
-        status, headers = "", []
+        status, headers = "", Headers()
 
         def start_response(
-            new_status: str, new_headers: list[tuple[str, str]], exc_info: Any = None
+            new_status: str, new_headers: Headers, exc_info: Any = None
         ) -> Callable[[bytes], None]:
             nonlocal status, headers
             if status and not exc_info:
@@ -101,24 +171,24 @@ class Responder:
             status, headers = new_status, new_headers
             return parts.append
 
-        chunks = self._application(environ, start_response)
+        chunks = application(environ, start_response)
         try:
             parts.extend(chunks)
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
                 close()
-        return self._response_bytes(message, status, headers, b"".join(parts), keep=keep)
+        return self._response_bytes(environ, status, headers, b"".join(parts), keep=keep)
 
     def _response_bytes(
-        self, message: Any, status: str, headers: list[tuple[str, str]], body: bytes, *, keep: bool
+        self, environ: Environ, status: str, headers: Headers, body: bytes, *, keep: bool
     ) -> bytes:
         code = int(status[:3])
-        has_body = code not in _NO_BODY and message.method != "HEAD"
+        has_body = code not in _NO_BODY and environ["REQUEST_METHOD"] != "HEAD"
         lines = [
-            "HTTP/{}.{} {}".format(*message.version, status),
+            f"{environ['SERVER_PROTOCOL']} {status}",
             f"Server: {SERVER}",
-            f"Date: {http_date(int(self._clock()))}",
+            f"Date: {_http_date(int(self._clock()))}",
             f"Connection: {'keep-alive' if keep else 'close'}",
         ]
         for name, value in headers:
@@ -131,5 +201,11 @@ class Responder:
         head = "\r\n".join(lines)
         ends = len(lines) - 1
         if head.count("\r") != ends or head.count("\n") != ends or "\0" in head:
-            raise InvalidResponseHeader("CR, LF or NUL")
+            raise ValueError("a response header contains CR, LF or NUL")
         return f"{head}\r\n\r\n".encode("latin-1") + (body if has_body else b"")
+
+
+@lru_cache(maxsize=1)
+def _http_date(second: int) -> str:
+    """Return epoch seconds as an HTTP date (RFC 9110 section 5.6.7)."""
+    return formatdate(second, usegmt=True)

@@ -6,6 +6,7 @@ progress, and passes the lead on if a request runs for too long.
 """
 
 import contextlib
+import logging
 import os
 import resource
 import select
@@ -15,6 +16,7 @@ import time
 from typing import Any
 
 import structlog
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from tokensvc.core import blocking
@@ -32,6 +34,13 @@ _OTHER_FILES = 200
 """Open files other than client connections."""
 
 _log = structlog.get_logger(__name__)
+
+
+class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
+    """Gunicorn's own lines go where all others go, so that they are redacted and JSON too."""
+
+    def _set_handler(self, log: logging.Logger, *_: Any, **__: Any) -> None:
+        log.propagate = True
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
