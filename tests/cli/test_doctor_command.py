@@ -105,7 +105,7 @@ def test_conflicting_secret_missing_encryption_key_and_missing_stream_key_fail(
     assert (conflict.code, "stream-keys add" in conflict.out) == (1, True)
     (tmp_path / "tokensvc.db.key").unlink()
     uncovered = doctor()
-    assert (uncovered.code, "No encryption key" in uncovered.out) == (1, True)
+    assert (uncovered.code, "An encryption key is missing" in uncovered.out) == (1, True)
     assert not (tmp_path / "tokensvc.db.key").exists()
     nothing = doctor(
         STREAM_API_KEY="",

@@ -10,6 +10,7 @@ import pytest
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
 from tokensvc.issuers.development import DevelopmentIssuer
+from tokensvc.keys.vault import Vault
 
 pytestmark = pytest.mark.slow
 
@@ -126,10 +127,17 @@ def test_reload_applies_a_changed_key_file(issuing, tmp_path):
 
 @pytest.mark.sec(61)
 def test_lost_encryption_key_file_keeps_the_key_of_later_workers(reloadable, tmp_path):
-    (tmp_path / "tokensvc.db.key").unlink()
+    """SIGHUP is refused, and creates no other key."""
+    file = tmp_path / "tokensvc.db.key"
+    (missing,) = Vault([file.read_text().strip()]).fingerprints
+    file.unlink()
     reloadable.lose_workers()
     assert reloadable.client.get("/readyz").status == 200
-    assert not (tmp_path / "tokensvc.db.key").exists()
+    reloadable.reload()
+    (refused,) = reloadable.events("settings_reload_failed")
+    assert missing in refused["detail"]
+    assert reloadable.client.get("/readyz").status == 200
+    assert not file.exists()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "folder"])

@@ -14,6 +14,7 @@ from testing.contract import generated
 from testing.contract_checks import check, resolve
 from testing.service import settings_environ
 from tokensvc.app import container, mount
+from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code
 from tokensvc.http.actions import ActionRequest
@@ -38,7 +39,8 @@ def test_contract_is_valid_openapi() -> None:
 
 
 def test_routes_equal_the_paths_of_the_contract(tmp_path: Path) -> None:
-    services = container.build(settings.load(settings_environ(tmp_path)))
+    loaded = settings.load(settings_environ(tmp_path))
+    services = container.build(loaded, KeyFiles.read_existing(loaded))
     try:
         app = mount.build_app(services)
     finally:

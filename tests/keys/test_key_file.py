@@ -8,7 +8,8 @@ import pytest
 
 from testing.service import ROOT
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.vault import Vault, load_or_make_key_file
+from tokensvc.keys.key_file import load_or_make_key_file
+from tokensvc.keys.vault import Vault
 
 
 @pytest.fixture
@@ -29,15 +30,15 @@ def test_existing_key_file_is_not_overwritten(path):
     path.parent.mkdir()
     path.write_text("not a key\n")
     path.chmod(0o400)
-    with pytest.raises(StartupError, match=r"^encryption_keys: number 1"):
-        Vault([load_or_make_key_file(path)])
+    with pytest.raises(StartupError, match=r"tokensvc\.db\.key is damaged"):
+        load_or_make_key_file(path)
     assert path.read_text() == "not a key\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
 def test_processes_that_start_simultaneously_share_one_key(path):
     code = (
-        "import sys, pathlib; from tokensvc.keys.vault import load_or_make_key_file;"
+        "import sys, pathlib; from tokensvc.keys.key_file import load_or_make_key_file;"
         "sys.stdin.read(); print(load_or_make_key_file(pathlib.Path(sys.argv[1])))"
     )
     processes = [

@@ -4,28 +4,52 @@ import json
 
 import pytest
 
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port
 from tests.cli.conftest import Tokensvc
+from tokensvc.keys.vault import Vault
 
 SECRET = "another-secret-of-streams-dashboard-0123"
 LOST = "--without-lost-keys"
 REENCRYPTED = "secrets:reencrypted"
 
 
+class Command(Tokensvc):
+    """
+    A command with a key file.
+
+    Attributes:
+        key: Content of the file before it is lost.
+    """
+
+    key = ""
+
+    @property
+    def key_file(self):
+        return self.folder / "tokensvc.db.key"
+
+
 @pytest.fixture
 def tokensvc(tmp_path):
     """Return the command on a ring with the key of the settings and a standby key."""
-    run = Tokensvc(tmp_path)
+    run = Command(tmp_path)
     assert run("token", "mint", "john").code == 0
     assert run("stream-keys", "add", "k2", stdin=SECRET).code == 0
+    run.key = run.key_file.read_text()
     return run
 
 
 @pytest.fixture
 def lost(tokensvc):
     """Return the command after the file of the encryption key was deleted."""
-    (tokensvc.folder / "tokensvc.db.key").unlink()
+    tokensvc.key_file.unlink()
     return tokensvc
+
+
+@pytest.fixture
+def fingerprint(tokensvc):
+    """Return the fingerprint of the encryption key."""
+    (fingerprint,) = Vault([tokensvc.key.strip()]).fingerprints
+    return fingerprint
 
 
 def keys_of(tokensvc):
@@ -34,14 +58,52 @@ def keys_of(tokensvc):
     return {key["api_key"]: (key["id"], key["state"]) for key in reversed(found)}
 
 
-def test_missing_encryption_key_stops_commands_until_declared_lost(lost):
+@pytest.mark.sec(61)
+def test_missing_encryption_key_is_named_with_the_two_ways_out_and_not_replaced(lost, fingerprint):
+    """Neither by a start, nor by a command."""
     before = keys_of(lost)
-    for arguments in (("add", "k3"), ("add", STREAM_API_KEY), ("activate", before["k2"][0])):
-        ended = lost("stream-keys", *arguments, stdin=STREAM_API_SECRET)
-        assert ended.code == 1
-        assert LOST in ended.err
-    assert LOST in lost("token", "mint", "john").err
+    started = lost.process("serve", TOKENSVC_BIND=f"127.0.0.1:{free_port()}")
+    ended = [
+        lost("stream-keys", *arguments, stdin=STREAM_API_SECRET)
+        for arguments in (("add", "k3"), ("add", STREAM_API_KEY), ("activate", before["k2"][0]))
+    ]
+    for stopped in (started, *ended, lost("token", "mint", "john"), lost("keys", "reencrypt")):
+        assert stopped.code == 1
+        for text in (fingerprint, "Restore the key", LOST):
+            assert text in stopped.err
+    doctor = lost("doctor").out
+    for text in (fingerprint, "Restore the key", LOST):
+        assert text in doctor
+    assert "damaged" not in doctor
     assert keys_of(lost) == before
+    assert not lost.key_file.exists()
+
+
+def test_commands_that_need_no_key_work_without_it(lost):
+    """An operator revokes and suspends in an emergency."""
+    for arguments in (
+        ("users", "suspend", "mallory"),
+        ("app", "revoke"),
+        ("audit",),
+        ("clients", "list"),
+        ("stream-keys", "list"),
+    ):
+        assert lost(*arguments).code == 0
+    assert not lost.key_file.exists()
+
+
+def test_restored_key_file_is_enough(lost):
+    lost.key_file.write_text(lost.key)
+    assert lost("token", "mint", "john", "--api-key", "k2").code == 0
+
+
+def test_damaged_key_file_is_named_and_kept(tokensvc):
+    tokensvc.key_file.write_text("damaged\n")
+    stopped = tokensvc("token", "mint", "john")
+    assert stopped.code == 1
+    assert str(tokensvc.key_file) in stopped.err
+    assert LOST in stopped.err
+    assert tokensvc.key_file.read_text() == "damaged\n"
 
 
 def test_known_secrets_are_restored_under_a_new_encryption_key(lost):

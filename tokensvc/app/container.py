@@ -3,11 +3,11 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from tokensvc.app.background import BackgroundLoop, other_loops
+from tokensvc.app.key_files import KeyFiles
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
@@ -19,15 +19,13 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.sender import Sender
 from tokensvc.delivery.service import Deliveries
-from tokensvc.issuers.key_files import read_key_files
-from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.unnamed_mints import UnnamedMints
-from tokensvc.keys.vault import Vault, load_or_make_key_file
+from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.clock_faults import ClockFaults
@@ -42,33 +40,6 @@ _BACKGROUND_THREADS = 7
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFiles:
-    """
-    The keys in files that the settings name.
-
-    The gunicorn master reads them for its workers: a file that was damaged since must not prevent
-    the start of a later worker, because that would end the whole service.
-
-    Attributes:
-        issuer_keys: Public keys of the issuers that have a key file, by name.
-        encryption_keys: Keys of the vault: those of the settings, or the one next to SQLite's file.
-    """
-
-    issuer_keys: Mapping[str, KeySet]
-    encryption_keys: tuple[str, ...] = field(repr=False)
-
-    @classmethod
-    def read(cls, settings: Settings) -> "KeyFiles":
-        """
-        Read the files.
-
-        Raises:
-            StartupError: A file cannot be used.
-        """
-        return cls(read_key_files(settings.issuers), _encryption_keys(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +92,6 @@ def open_database(settings: Settings) -> Database:
     )
 
 
-def _encryption_keys(settings: Settings) -> tuple[str, ...]:
-    path = key_file(settings)
-    if not settings.encryption_keys and path is not None:
-        return (load_or_make_key_file(path),)
-    return tuple(key.get_secret_value() for key in settings.encryption_keys)
-
-
-def key_file(settings: Settings) -> Path | None:
-    """Return the path of SQLite's encryption key, for settings without one."""
-    path = settings.sqlite_path
-    return None if path is None else path.with_name(f"{path.name}.key")
-
-
 def build(
     settings: Settings,
     key_files: KeyFiles | None = None,
@@ -153,8 +111,8 @@ def build(
     Raises:
         StartupError: The operator must change something first.
     """
-    key_files = key_files or KeyFiles.read(settings)
     database = open_database(settings)
+    key_files = key_files or KeyFiles.read(settings, database)
     clock = DatabaseClock(database, system_clock)
     vault = Vault(key_files.encryption_keys)
     keys = StreamKeys(database, vault)

@@ -140,7 +140,7 @@ def _stream_keys(services: Services) -> Iterator[Fault]:
             )
         except StartupError as error:
             yield Fault(f"Stream key {stream.api_key}", str(error))
-    damaged = services.keys.unreadable()
+    damaged = services.keys.damaged()
     for key in damaged:
         detail = _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)
         yield Fault(_name(key), detail)

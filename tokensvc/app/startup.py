@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import structlog
 
 from tokensvc.app import container, start_checks
-from tokensvc.app.container import KeyFiles
+from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
@@ -154,7 +154,7 @@ def prepare(settings: Settings) -> KeyFiles:
             recorded.
     """
     with _prepared_database(settings) as database:
-        key_files = KeyFiles.read(settings)
+        key_files = KeyFiles.read(settings, database)
         services = container.build(settings, key_files)
         try:
             start_checks.check_services(services)
@@ -167,13 +167,30 @@ def prepare(settings: Settings) -> KeyFiles:
 
 def prepare_schema(settings: Settings) -> None:
     """
-    Check and prepare the database only, for commands that repair its keys.
+    Check and prepare the database only, for commands that need no key.
 
     Raises:
         StartupError: The operator must change something first.
     """
     with _prepared_database(settings):
         pass
+
+
+def prepare_encryption(settings: Settings, *, keys_lost: bool) -> KeyFiles:
+    """
+    Check and prepare the database and the encryption keys, for commands that store secrets.
+
+    Args:
+        keys_lost: Whether the operator says that missing keys are lost, so that the key file may be
+            created again.
+
+    Raises:
+        StartupError: The operator must change something first.
+    """
+    with _prepared_database(settings) as database:
+        if keys_lost:
+            return KeyFiles.read_or_create(settings)
+        return KeyFiles.read(settings, database)
 
 
 def migrate(database: Database, environment: str) -> list[str]:

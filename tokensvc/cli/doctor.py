@@ -10,7 +10,8 @@ import click
 from pydantic import SecretStr
 
 from tokensvc.app import container, start_checks, startup
-from tokensvc.app.container import KeyFiles, Services
+from tokensvc.app.container import Services
+from tokensvc.app.key_files import KeyFiles
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import command_settings, given_or_stdin
 from tokensvc.config.loader import Settings, SettingsError
@@ -19,7 +20,6 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.keys.rules import fingerprint
-from tokensvc.keys.vault import Vault
 from tokensvc.ops.checks import check_clock_faults, check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
@@ -113,7 +113,7 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
         StartupError: The operator must change something first.
     """
     with tempfile.TemporaryDirectory() as folder:
-        key_files = _read_key_files(settings)
+        key_files = KeyFiles.read_existing(settings)
         status, path = start_checks.check_database(settings), settings.sqlite_path
         if path is not None and status in {"behind", "empty"}:
             settings = _with_migrated_copy(settings, path, Path(folder) / "copy.db")
@@ -122,13 +122,6 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
             yield services
         finally:
             services.close()
-
-
-def _read_key_files(settings: Settings) -> KeyFiles:
-    if not settings.encryption_keys and _is_missing(container.key_file(settings)):
-        temporary = (SecretStr(Vault.generate_key()),)
-        settings = settings.model_copy(update={"encryption_keys": temporary})
-    return KeyFiles.read(settings)
 
 
 def _with_migrated_copy(settings: Settings, path: Path, copy: Path) -> Settings:

@@ -4,7 +4,7 @@ import click
 
 from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import json_option, write_json
-from tokensvc.cli.session import opened_services
+from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.reencryption import Progress
 
@@ -33,7 +33,7 @@ def reencrypt(*, context: ActionContext, as_json: bool) -> None:
     """
     progress = Progress()
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
-    with opened_services(with_keys=False) as services:
+    with opened_key_services() as services:
         for progress in services.reencryption.run(context):
             click.echo(f"{progress.seen} read, {progress.rewrapped} {done}", err=True)
         remaining = services.reencryption.remaining()

@@ -8,6 +8,7 @@ import click
 
 from tokensvc.app import container, startup
 from tokensvc.app.container import Services
+from tokensvc.app.key_files import KeyFiles
 from tokensvc.config.loader import Settings
 from tokensvc.telemetry import logging
 
@@ -33,7 +34,8 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
     Yield the services, on a prepared database.
 
     Args:
-        with_keys: Whether usable Stream keys are required; false for commands that repair them.
+        with_keys: Whether usable Stream keys are required; false for commands that need none, and
+            store no secret.
 
     Raises:
         SettingsError: At least one setting is invalid.
@@ -41,10 +43,35 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
     """
     settings = command_settings()
     if with_keys:
-        startup.prepare(settings)
+        key_files = startup.prepare(settings)
     else:
         startup.prepare_schema(settings)
-    services = container.build(settings)
+        key_files = KeyFiles.read_existing(settings)
+    with _built(settings, key_files) as services:
+        yield services
+
+
+@contextmanager
+def opened_key_services(*, keys_lost: bool = False) -> Iterator[Services]:
+    """
+    Yield the services for a command that repairs Stream keys, and stores their secrets.
+
+    Args:
+        keys_lost: Whether the operator says that missing encryption keys are lost.
+
+    Raises:
+        SettingsError: At least one setting is invalid.
+        StartupError: The operator must change something first.
+    """
+    settings = command_settings()
+    key_files = startup.prepare_encryption(settings, keys_lost=keys_lost)
+    with _built(settings, key_files) as services:
+        yield services
+
+
+@contextmanager
+def _built(settings: Settings, key_files: KeyFiles) -> Iterator[Services]:
+    services = container.build(settings, key_files)
     try:
         yield services
     finally:

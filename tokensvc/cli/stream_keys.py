@@ -5,7 +5,7 @@ import msgspec
 
 from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
-from tokensvc.cli.session import opened_services, read_secret
+from tokensvc.cli.session import opened_key_services, opened_services, read_secret
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.rotation import StreamKeyActionResult
 from tokensvc.keys.rules import StreamKeyInfo
@@ -90,7 +90,7 @@ def add(
     """
     secret = read_secret("Stream secret").encode("utf-8")
     restored = None
-    with opened_services(with_keys=False) as services:
+    with opened_key_services(keys_lost=without_lost_keys) as services:
         if without_lost_keys:
             restored = services.rotation.restore(api_key, secret, context, check=check)
         else:

@@ -15,14 +15,10 @@ from tokensvc.keys.rules import (
     keys_unreadable,
 )
 from tokensvc.keys.store import StoredRing, StreamKeyStore
-from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.keys.vault import Vault, VaultError, WrappingKeyMissingError
 from tokensvc.standing.rules import RingVersion
 
 _log = structlog.get_logger(__name__)
-
-
-class WrappingKeyMissingError(StartupError):
-    """The database contains secrets that no encryption key of this process unwraps."""
 
 
 class StreamKeyConflictError(StartupError):
@@ -102,16 +98,11 @@ class StreamKeys:
         """
         missing = self._missing_encryption_keys(self._store.read())
         if missing:
-            raise WrappingKeyMissingError(
-                f"The database contains Stream secrets wrapped by {', '.join(sorted(missing))}. No "
-                "encryption key of this process has that fingerprint: add the key to "
-                "TOKENSVC_ENCRYPTION_KEYS (on SQLite, restore the .key file next to the database). "
-                "If it is lost, see `tokensvc stream-keys add --help` for `--without-lost-keys`."
-            )
+            raise WrappingKeyMissingError(missing, "An encryption key is missing.")
 
-    def unreadable(self) -> list[StreamKeyInfo]:
+    def damaged(self) -> list[StreamKeyInfo]:
         """
-        Return the keys whose secret cannot be unwrapped, newest first.
+        Return the keys whose secret this process has the encryption key of, but cannot unwrap.
 
         Raises:
             Refusal: `temporarily_unavailable`.
@@ -119,7 +110,8 @@ class StreamKeys:
         return [
             key.info
             for key in self._store.read().keys
-            if not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
+            if key.wrapped_by in self._vault.fingerprints
+            and not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
         ]
 
     def would_seed(self, api_key: str, secret: str) -> bool:

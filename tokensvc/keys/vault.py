@@ -1,18 +1,35 @@
 """Encryption at rest: the database contains wrapped secrets only."""
 
 import base64
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from tokensvc.core.errors import StartupError
-from tokensvc.database.files import read_or_create
 from tokensvc.keys.rules import decoded_encryption_key, fingerprint
 
 
 class VaultError(Exception):
     """No key of the vault made the ciphertext, or the secret is another one."""
+
+
+class WrappingKeyMissingError(StartupError):
+    """
+    The database contains secrets that no encryption key of this process unwraps.
+
+    Args:
+        fingerprints: Fingerprints of the missing keys.
+        problem: First sentence of the text.
+    """
+
+    def __init__(self, fingerprints: Iterable[str], problem: str) -> None:
+        super().__init__(
+            f"{problem} The database contains secrets that are encrypted with the key "
+            f"{', '.join(sorted(fingerprints))} (fingerprint). Restore the key: add it to "
+            "TOKENSVC_ENCRYPTION_KEYS, or on SQLite put the file next to the database back. Or "
+            "declare it lost: store the Stream secrets again with `tokensvc stream-keys add "
+            "API_KEY --without-lost-keys`."
+        )
 
 
 class Vault:
@@ -72,24 +89,6 @@ class Vault:
         except VaultError:
             return False
         return True
-
-
-def load_or_make_key_file(path: Path) -> str:
-    """
-    Return the key in a file. If the file does not exist, create it with a new key.
-
-    The file is durable before anything is wrapped with its key.
-
-    Raises:
-        StartupError: The file cannot be read or written.
-    """
-    try:
-        return read_or_create(path, lambda: f"{Vault.generate_key()}\n").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StartupError(
-            f"The encryption key in {path} cannot be used ({type(error).__name__}): make the file "
-            "readable and its folder writable for this process, or set TOKENSVC_ENCRYPTION_KEYS."
-        ) from error
 
 
 def _decode(key: str, number: int) -> bytes:

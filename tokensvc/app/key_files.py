@@ -1,0 +1,73 @@
+"""The keys in files, which the gunicorn master reads for its workers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokensvc.config.loader import Settings
+from tokensvc.database.engine import Database
+from tokensvc.issuers.key_files import read_key_files
+from tokensvc.issuers.keyset import KeySet
+from tokensvc.keys.key_file import load_key_file, load_or_make_key_file
+from tokensvc.keys.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """
+    The keys in files that the settings name.
+
+    The gunicorn master reads them for its workers: a file that was damaged since must not prevent
+    the start of a later worker, because that would end the whole service.
+
+    Attributes:
+        issuer_keys: Public keys of the issuers that have a key file, by name.
+        encryption_keys: Keys of the vault: those of the settings, or the one next to SQLite's file.
+    """
+
+    issuer_keys: Mapping[str, KeySet]
+    encryption_keys: tuple[str, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, settings: Settings, database: Database) -> "KeyFiles":
+        """
+        Read the files. Create that of SQLite's encryption key if no stored secret needs an old one.
+
+        Raises:
+            StartupError: A file cannot be used, or is missing and needed.
+            Refusal: `temporarily_unavailable`.
+        """
+        return cls._read(settings, lambda path: load_key_file(path, database))
+
+    @classmethod
+    def read_or_create(cls, settings: Settings) -> "KeyFiles":
+        """
+        Read the files. Create that of SQLite's encryption key, although the old one may be lost.
+
+        Raises:
+            StartupError: A file cannot be used.
+        """
+        return cls._read(settings, load_or_make_key_file)
+
+    @classmethod
+    def read_existing(cls, settings: Settings) -> "KeyFiles":
+        """
+        Read the files for a process that stores no secret.
+
+        If SQLite's encryption key does not exist, a temporary one takes its place.
+
+        Raises:
+            StartupError: A file cannot be used.
+        """
+        return cls._read(
+            settings,
+            lambda path: load_or_make_key_file(path) if path.exists() else Vault.generate_key(),
+        )
+
+    @classmethod
+    def _read(cls, settings: Settings, load: Callable[[Path], str]) -> "KeyFiles":
+        path, keys = settings.sqlite_path, settings.encryption_keys
+        encryption_keys = tuple(key.get_secret_value() for key in keys)
+        if not encryption_keys and path is not None:
+            encryption_keys = (load(path.with_name(f"{path.name}.key")),)
+        return cls(read_key_files(settings.issuers), encryption_keys)
