@@ -18,6 +18,7 @@ from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
+from tokensvc.server.ports import check_can_listen  # noqa: E402 - see above
 from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above
 
 
@@ -60,11 +61,14 @@ if Path("/dev/shm").is_dir():  # noqa: S108 - a worker's heartbeat must not wait
     worker_tmp_dir = "/dev/shm"  # noqa: S108 - gunicorn creates and unlinks the file safely
 
 
-def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
-    """Lock the SQLite file and prepare the database."""
+def on_starting(server: Any) -> None:
+    """Lock the SQLite file, check the addresses and prepare the database."""
     try:
         if _settings.sqlite_path is not None:
             _Master.lock = hold_process_lock(_settings.sqlite_path)
+        if server.cfg.bind == bind:  # otherwise an option of gunicorn overrides the settings
+            for address, setting in zip(bind, ("bind", "metrics.bind"), strict=False):
+                check_can_listen(address, setting)
         startup.prepare_process()
     except StartupError as error:
         sys.exit(f"tokensvc cannot start:\n{error}")

@@ -1,6 +1,7 @@
 """`tokensvc serve`, `migrate` and `openapi`, and what all commands have in common."""
 
 import signal
+import socket
 
 import click
 import pytest
@@ -24,6 +25,28 @@ def test_serve_listens_on_bind_and_exits_with_0_on_sigterm(tmp_path):
     with running(command, f"http://{bind}", tmp_path, **environ) as service:
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
+
+
+@pytest.mark.parametrize("setting", ["bind", "metrics.bind"])
+def test_port_in_use_is_reported_immediately(tokensvc, setting):
+    """Before gunicorn, which tries for five seconds, and before the database is made."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        settings = {"TOKENSVC_BIND": f"127.0.0.1:{free_port()}"}
+        settings["TOKENSVC_" + setting.replace(".", "__").upper()] = address
+        ended = tokensvc.process("serve", **settings)
+    assert ended.code == 1
+    assert (
+        f"Cannot listen on {address}: address in use. Stop the other process or change `{setting}`."
+    ) in ended.err
+    assert "Connection in use" not in ended.err
+    assert not (tokensvc.folder / "tokensvc.db").exists()
+
+
+def test_address_of_another_machine_is_refused_with_the_setting(tokensvc):
+    ended = tokensvc.process("serve", "--bind", "192.0.2.1:8000")
+    assert ended.code == 1
+    assert "Cannot listen on 192.0.2.1:8000: Cannot assign requested address. Change" in ended.err
 
 
 @pytest.mark.sec(61)

@@ -49,6 +49,13 @@ def test_mint_prints_only_the_token(tokensvc):
     assert token not in ended.err
 
 
+def test_too_long_ttl_is_shortened_with_a_warning(tokensvc):
+    warning = "Warning: --ttl 9000 exceeds `token.ttl`; the token is valid for 3600 s."
+    for json_option in ((), ("--json",)):
+        assert warning in tokensvc("token", "mint", "john", "--ttl", "9000", *json_option).err
+    assert "Warning" not in tokensvc("token", "mint", "john", "--ttl", "3600").err
+
+
 def mints(tokensvc):
     lines = tokensvc("audit", "--action", "token:minted", "--json").out.splitlines()
     return [json.loads(line) for line in lines]

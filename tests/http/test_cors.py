@@ -3,7 +3,7 @@
 import pytest
 
 from testing.http_client import Client
-from tests.http.conftest import Probe
+from tests.http.conftest import Log, Probe
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.cors import Origins, check_pattern
 
@@ -109,6 +109,27 @@ def test_unlisted_origin_gets_no_cors_fields(client: Client, origin: str | None)
         )
         assert not [name for name in response.headers if name.startswith("Access-Control")]
         assert response.headers["Vary"] == "Origin"
+
+
+@pytest.mark.sec(54, 58)
+def test_refused_origin_is_logged_once_with_the_setting(log: Log, probe: Probe) -> None:
+    """Neither a malformed one nor the service's own, which needs no permission."""
+    client = Client(probe.app(cors_origins=["https://app.example"]))
+    for origin in (
+        "http://localhost:3000",
+        "null",
+        "https://app.example",
+        "https://tokens.example",
+        "https://evil.example\x1b[2J",
+        f"https://{'a' * 300}.example",
+    ):
+        for method in ("OPTIONS", "GET"):
+            client.request(method, "/v1/token", headers={"Origin": origin}, valid=False)
+    refused = [line for line in log.lines if line["event"] == "cors_origin_refused"]
+    assert [line["origin"] for line in refused] == ["http://localhost:3000", "null"]
+    assert {line["hint"] for line in refused} == {
+        "If this is your web app, add it to `cors.origins`."
+    }
 
 
 @pytest.mark.sec(54)

@@ -5,6 +5,7 @@ import pytest
 from testing.http_client import Client
 from tests.http.conftest import METRICS_PORT, Log, Probe
 from tokensvc.http.hosts import Hosts, check_name
+from tokensvc.http.refused_values import MAX_VALUES
 
 
 @pytest.mark.sec(55)
@@ -51,10 +52,34 @@ def test_invalid_host_name_is_refused(name: str) -> None:
 @pytest.mark.sec(55)
 @pytest.mark.parametrize("path", ["/v1/token", "/docs", "/openapi.yaml", "/metrics"])
 def test_other_host_gets_400(log: Log, probe: Probe, path: str) -> None:
-    """A request for another host gets 400 on every path; the log names the setting."""
+    """A request for another host gets 400 on every path."""
     response = Client(probe.app()).get(path, headers={"Host": "evil.example"})
     assert (response.status, response.code) == (400, "malformed_request")
-    assert "hosts.allowed" in log.lines[-1]["reason"]
+    assert log.lines[-1]["reason"] == "host not allowed"
+
+
+def refused_hosts(log: Log) -> list[str]:
+    return [line["host"] for line in log.lines if line["event"] == "host_refused"]
+
+
+@pytest.mark.sec(55, 58)
+def test_refused_host_is_logged_once_with_the_setting(log: Log, probe: Probe) -> None:
+    """Without its port. A malformed one is not logged."""
+    client = Client(probe.app())
+    for host in ("other.example", "OTHER.example:8443", "third.example", "evil\x1b[2J", "a" * 300):
+        for _ in range(2):
+            assert client.get("/v1/token", headers={"Host": host}).status == 400
+    assert refused_hosts(log) == ["other.example", "third.example"]
+    hints = {line["hint"] for line in log.lines if line["event"] == "host_refused"}
+    assert hints == {"If clients use it, add it to `hosts.allowed`."}
+
+
+@pytest.mark.sec(55)
+def test_number_of_logged_hosts_is_bounded(log: Log, probe: Probe) -> None:
+    client = Client(probe.app())
+    for number in range(MAX_VALUES + 10):
+        client.get("/v1/token", headers={"Host": f"h{number}.example"})
+    assert len(refused_hosts(log)) == MAX_VALUES
 
 
 @pytest.mark.sec(55)

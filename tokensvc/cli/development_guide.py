@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from tokensvc.server.ports import listen_briefly
+
 EMULATOR = "10.0.2.2"
 """Address of the host machine in Android's emulator."""
 
@@ -124,10 +126,8 @@ def check_port_free(host: str, port: int) -> None:
     Raises:
         ClickException: The port is in use. The text suggests another.
     """
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
-        with socket.create_server((host.strip("[]"), port), family=family):
-            pass
+        listen_briefly(f"{host}:{port}")
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror}. "

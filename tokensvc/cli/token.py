@@ -45,6 +45,12 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
         )
         # Record before the token is shown: no one may act as a user without a record.
         services.audit.record(ActionContext(operator()), Action.TOKEN_MINTED, minted.user_id)
+    if ttl is not None and minted.expires_in < ttl:
+        click.echo(
+            f"Warning: --ttl {ttl} exceeds `token.ttl`; the token is valid for "
+            f"{minted.expires_in} s.",
+            err=True,
+        )
     if as_json:
         write_json(msgspec.to_builtins(minted))
         return

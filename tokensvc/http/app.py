@@ -27,6 +27,7 @@ from tokensvc.http import cors, current_request, hosts, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
+from tokensvc.http.refused_values import RefusedValues
 from tokensvc.http.respond import Response
 from tokensvc.telemetry import logging, metrics
 
@@ -44,6 +45,8 @@ _FORWARDED_FOR_HINT = (
     "if this is your proxy, add its network to proxies.trusted; otherwise all its clients share "
     "one limit of failures, and the log has its address instead of theirs"
 )
+_HOST_HINT = "If clients use it, add it to `hosts.allowed`."
+_ORIGIN_HINT = "If this is your web app, add it to `cors.origins`."
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
 
@@ -106,7 +109,10 @@ class ServiceApp(Flask):
         # Bounded, because clients choose the keys.
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
+        self._refused_hosts = RefusedValues("host_refused", "host", _HOST_HINT)
         self._origins = cors.Origins(config.cors_origins)
+        self._own_origin = "{0.scheme}://{0.netloc}".format(urlsplit(config.public_url))
+        self._refused_origins = RefusedValues("cors_origin_refused", "origin", _ORIGIN_HINT)
         self._proxies = proxies.Proxies(config.trusted_proxies)
         self._has_warned_of_forwarded_for = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
@@ -128,7 +134,8 @@ class ServiceApp(Flask):
             response = self._respond(request)
             response.headers.append(("X-Request-Id", request.request_id))
             response.headers += _ALWAYS
-            response.headers += self._origins.response_fields(environ.get("HTTP_ORIGIN"))
+            if "HTTP_ORIGIN" in environ:
+                response.headers += self._cors_fields(environ["HTTP_ORIGIN"])
             if request.rate_limit is not None:
                 policy, limit = request.rate_limit
                 response.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
@@ -180,10 +187,13 @@ class ServiceApp(Flask):
             return
         host = environ.get("HTTP_HOST", "")
         if not self._hosts.include(host) and path not in PROBES:
+            name = hosts.name_of(host)
+            if name is not None:
+                self._refused_hosts.log(name)
             raise Refusal(
                 Code.MALFORMED_REQUEST,
                 "The `Host` header is not a name of this service.",
-                reason="if clients use this name, add it to hosts.allowed",
+                reason="host not allowed",
             )
         target = environ.get("RAW_URI", "/")
         if target[:1] != "/" and target != "*" and not _names_host(target, host):
@@ -220,6 +230,12 @@ class ServiceApp(Flask):
         if preflight and self._origins.allow(request.environ.get("HTTP_ORIGIN", "")):
             headers += cors.preflight_fields(methods)
         return Response(204, headers=headers)
+
+    def _cors_fields(self, origin: str) -> tuple[tuple[str, str], ...]:
+        fields = self._origins.response_fields(origin)
+        if not fields and origin != self._own_origin and cors.is_origin(origin):
+            self._refused_origins.log(origin)
+        return fields
 
     def _record(self, request: CurrentRequest, status: int, seconds: float) -> None:
         """Count the request and log its one line."""

@@ -19,6 +19,8 @@ _ORIGIN = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?"
 # 10.0.2.2 is the host machine in Android's emulator.
 _LOOPBACK_ANY_PORT = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]|10\.0\.2\.2):\*")
 _PORT = re.compile(r"(?::[0-9]{1,5})?")
+_MAX_ORIGIN = 300
+"""Characters; a host name has at most 253."""
 
 
 class Origins:
@@ -45,14 +47,19 @@ class Origins:
             for prefix in self._any_port
         )
 
-    def _response_fields(self, origin: str | None) -> tuple[tuple[str, str], ...]:
+    def _response_fields(self, origin: str) -> tuple[tuple[str, str], ...]:
         """Return the fields of a response for this origin, none if it is not listed."""
-        if origin is None or not self.allow(origin):
+        if not self.allow(origin):
             return ()
         return (
             ("Access-Control-Allow-Origin", origin),
             ("Access-Control-Expose-Headers", EXPOSED),
         )
+
+
+def is_origin(text: str) -> bool:
+    """Return whether a browser can send this as the origin of a page."""
+    return len(text) <= _MAX_ORIGIN and (text == "null" or _ORIGIN.fullmatch(text) is not None)
 
 
 def check_pattern(pattern: str) -> str:
