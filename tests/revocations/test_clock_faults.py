@@ -5,6 +5,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from testing.waiting import wait_until
 from testing.world import CUT_OFF, claims, minted, running_world
 from tokensvc.audit.rules import Action
 from tokensvc.core.actions import ActionContext
@@ -20,6 +21,7 @@ from tokensvc.database.tables import (
     revocations as rows,
 )
 from tokensvc.revocations.clock_faults import TOLERANCE, ClockFaults
+from tokensvc.stream.api import rfc3339
 
 CONTEXT = ActionContext("cli:root", "clock was ahead")
 YEAR = 365 * 24 * 3600
@@ -207,10 +209,9 @@ def test_stream_gets_the_lowered_cut_off(world):
         tx.execute(sa.update(rows).where(rows.c.user_id == "eve").values(tokens_valid_after=future))
     assert world.command("app", "lower-floor").code == 0
     state = world.operator.get("/v1/users/eve").json
-    world.stream.calls.wait_for("PATCH", "/users")
-    shown = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(state["tokens_valid_after"]))
-    while world.stream.app.users["eve"].get(CUT_OFF) != shown:
-        time.sleep(0.05)
+    cut_off = rfc3339(state["tokens_valid_after"])
+    users = world.stream.app.users
+    wait_until(lambda: users["eve"].get(CUT_OFF) == cut_off, "Stream has it")
 
 
 def test_clock_that_is_behind_lowers_nothing(world):

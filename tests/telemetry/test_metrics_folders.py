@@ -1,5 +1,6 @@
 """The temporary folder in which the workers of one service count."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -91,7 +92,7 @@ def test_folder_stays_while_a_worker_of_a_killed_master_runs(
     assert not folders(temporary)
 
 
-@pytest.mark.parametrize("stage", ["removed", "locked"])
+@pytest.mark.parametrize("stage", ["removed", "locked", "removed before the lock"])
 def test_folder_that_another_start_takes_for_abandoned_is_replaced(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,10 +104,17 @@ def test_folder_that_another_start_takes_for_abandoned_is_replaced(
         made.append(make(dir=tmp_path, **options))
         if len(made) == 1 and stage == "removed":
             shutil.rmtree(made[0])
-        elif len(made) == 1:
+        elif len(made) == 1 and stage == "locked":
             assert multiprocess._lock(Path(made[0])) is not None
         return made[-1]
 
+    def remove_and_lock(descriptor: int, operation: int) -> None:
+        if len(made) == 1 and stage == "removed before the lock":
+            shutil.rmtree(made[0])
+        lock(descriptor, operation)
+
+    lock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", remove_and_lock)
     monkeypatch.setattr(tempfile, "mkdtemp", make_and_interfere)
     assert multiprocess._make_locked_folder() == Path(made[1])
 
