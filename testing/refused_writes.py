@@ -15,7 +15,7 @@ def refuse_writes(database: Database, table: str) -> None:
             return
         tx.exec_driver_sql(
             "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+            "$$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'disk_full'; END $$"
         )
         tx.exec_driver_sql(
             f"CREATE TRIGGER refused BEFORE INSERT OR UPDATE ON {table} "

@@ -82,6 +82,7 @@ class Figures:
         healthz: Responses of `/healthz` meanwhile.
         readyz: Responses of `/readyz` meanwhile.
         return_seconds: Time from the end of the fault to the first mint.
+        logged: Number of log lines by event, except the line of each request.
     """
 
     name: str
@@ -91,10 +92,16 @@ class Figures:
     healthz: list[Result] = field(default_factory=list)
     readyz: list[Result] = field(default_factory=list)
     return_seconds: float = float("inf")
+    logged: Counter[str] = field(default_factory=Counter)
 
     @property
     def holds(self) -> bool:
         """Whether every response had the expected status, and arrived in time."""
+        return self.has_expected_states and self.is_timely
+
+    @property
+    def has_expected_states(self) -> bool:
+        """Whether every response had the expected status, and no request a log line of its own."""
         mints = self.first + self.later
         return (
             len(mints) == 2 * CLIENTS
@@ -102,7 +109,14 @@ class Figures:
             and all(mint.has_retry_after for mint in mints if mint.status == 503)
             and all(probe.status == 200 for probe in self.healthz)
             and all(probe.status in {200, 503} for probe in self.readyz)
-            and self.return_seconds <= RETURN
+            and all(number < CLIENTS / 2 for number in self.logged.values())
+        )
+
+    @property
+    def is_timely(self) -> bool:
+        """Whether every response arrived in time, and mints worked soon after the return."""
+        return (
+            self.return_seconds <= RETURN
             and _worst(self.first) <= FIRST
             and _worst(self.later) <= LATER
             and _worst(self.healthz) <= HEALTHZ
@@ -119,6 +133,7 @@ class Figures:
             typical = median(response.seconds for response in found) if found else 0.0
             yield f"    {what:<8} {counted:<22} median {typical:.3f} s, worst {_worst(found):.3f}"
         yield f"    a mint works {self.return_seconds:.2f} s after the return"
+        yield "    logged   " + ", ".join(f"{n} {event}" for event, n in self.logged.items())
 
 
 def prove(names: list[str]) -> Iterator[Figures]:
@@ -133,12 +148,14 @@ def prove(names: list[str]) -> Iterator[Figures]:
                 Path(folder),
                 TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
                 TOKENSVC_LIMITS__MINT="1000000/minute",
+                TOKENSVC_LOG__FORMAT="json",
                 **settings,
             ) as service,
         ):
             clients = _Clients(service, issuer)
             wait_until(lambda: clients.mint().status == 200, "a mint works")  # noqa: B023 - now
             figures = Figures(name, case.status)
+            lines_before = len(service.log_lines())
             case.begin(part)
             try:
                 with clients.probing(figures):
@@ -147,6 +164,8 @@ def prove(names: list[str]) -> Iterator[Figures]:
             finally:
                 case.end(part)
             figures.return_seconds = clients.seconds_until_a_mint()
+            lines = service.log_lines()[lines_before:]
+            figures.logged = Counter(line["event"] for line in lines if line["event"] != "request")
             yield figures
 
 

@@ -70,6 +70,13 @@ def test_refusal_is_logged_as_warning_and_exception_as_error():
     assert lines[1]["exc_info"]
 
 
+def test_refusals_are_logged_once_until_a_step_succeeds():
+    refusal = Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone")
+    with structlog.testing.capture_logs() as lines:
+        run(refusal, refusal, None, refusal, refusal)
+    assert [line["event"] for line in lines] == ["background_step_failed"] * 2
+
+
 def test_stop_runs_a_final_step_where_requested():
     assert run(None, None, steps_on_stop=True) == [0, INTERVAL]
 

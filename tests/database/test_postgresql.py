@@ -1,4 +1,4 @@
-"""Promises of PostgreSQL only: session settings, and servers that fail."""
+"""Promises of PostgreSQL only: settings of transactions, and disconnected connections."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -42,25 +42,26 @@ def fill_pool(database):
         pass
 
 
-def setting(database, name):
-    with database.read() as connection:
-        return connection.exec_driver_sql(f"SHOW {name}").scalar()
+def settings(database):
+    """Return the settings in a transaction that writes, in a snapshot, and outside both."""
+    for transaction in (database.write, database.snapshot, database.read):
+        with transaction() as connection:
+            yield dict(connection.exec_driver_sql("SELECT name, setting FROM pg_settings").all())
 
 
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("synchronous_commit", "on"),
-        ("transaction_isolation", "read committed"),
-        ("statement_timeout", "3s"),
-        ("lock_timeout", "3s"),
-        ("idle_in_transaction_session_timeout", "10s"),
-        ("application_name", "tokensvc"),
-    ],
-)
-def test_session_has_timeouts_and_durable_commits(database, name, value):
-    """Whatever the server's defaults are."""
-    assert setting(database, name) == value
+def test_transaction_has_timeouts_and_durable_commits(database):
+    """Whatever the server's defaults are. The session has none: a pooler could hand it on."""
+    writing, reading, session = settings(database)
+    for found in (writing, reading):
+        assert found["statement_timeout"] == "3000"
+        assert found["lock_timeout"] == "2000"
+        assert found["idle_in_transaction_session_timeout"] == "10000"
+        assert found["synchronous_commit"] == "on"
+    assert writing["transaction_isolation"] == "read committed"
+    assert reading["transaction_isolation"] == "repeatable read"
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        assert session[name] == "0"
+    assert session["application_name"] == "tokensvc"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_session_has_timeouts_and_durable_commits(database, name, value):
         ("synchronous_commit", "local", "on"),
         ("synchronous_commit", "remote_apply", "remote_apply"),
         ("default_transaction_isolation", "serializable", "read committed"),
-        ("statement_timeout", "0", "3s"),
+        ("statement_timeout", "0", "3000"),
     ],
 )
 def test_stronger_synchronous_commit_is_kept(server, name, default, found):
@@ -79,7 +80,8 @@ def test_stronger_synchronous_commit_is_kept(server, name, default, found):
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {admin.info.dbname} SET {name} = '{default}'")
     database = Database.open(url, pool_size=1)
-    assert setting(database, name) == found
+    writing, *_ = settings(database)
+    assert writing[name.removeprefix("default_")] == found
     database.close()
 
 
@@ -200,66 +202,3 @@ def test_disconnection_before_commit_is_refused(server, database):
         assert server.cut_connections() >= 1
     with database.read() as connection:
         assert connection.execute(sa.select(user_standings.c.user_id)).all() == []
-
-
-def refusals(database, read):
-    """Yield the refusal of each kind of access."""
-
-    def in_read():
-        with database.read():
-            pass
-
-    def in_write():
-        with database.write():
-            pass
-
-    for ask in (lambda: read.fetch({}), in_read, in_write, lambda: schema.status(database)):
-        with pytest.raises(Refusal) as refused:
-            ask()
-        yield refused.value
-
-
-@pytest.mark.sec(25)
-def test_stopped_server_refuses_until_its_return(server, database, read):
-    """Each kind of access has the same refusal; only its reason, for the log, names the server."""
-    fill_pool(database)
-    server.stop()
-    try:
-        for refusal in refusals(database, read):
-            assert refusal.code is Code.TEMPORARILY_UNAVAILABLE
-            assert refusal.retry_after == 5
-            assert refusal.detail == (
-                "The database is unavailable. Retry after `Retry-After` seconds."
-            )
-            assert refusal.reason.startswith("Cannot connect to the database server /")
-    finally:
-        server.start()
-    assert read.fetch({}) == (0,)
-    assert schema.status(database) == "current"
-
-
-def test_frozen_server_refuses_until_it_continues(server, database, read):
-    """Open sockets without a response, as of a paused container, occupy no thread."""
-    fill_pool(database)
-    with ThreadPoolExecutor(1) as pool:
-        server.freeze()
-        try:
-            on_pooled = pool.submit(read.fetch, {})
-            with pytest.raises(Refusal) as refused:
-                on_pooled.result(timeout=60)
-            database.close()
-            on_fresh = pool.submit(read.fetch, {})
-            with pytest.raises(Refusal):
-                on_fresh.result(timeout=60)
-        finally:
-            server.thaw()
-    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-    assert read.fetch({}) == (0,)
-
-
-def test_wait_for_a_lock_ends_with_a_refusal(database):
-    with database.write() as tx:
-        tx.execute(sa.select(app_standing.c.id).with_for_update())
-        with pytest.raises(Refusal) as refused, database.write() as other:
-            other.execute(app_standing.update().values(floor=1))
-    assert refused.value.reason in ("database: LockNotAvailable", "database: QueryCanceled")

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
+from math import inf
 
 import pytest
 import sqlalchemy as sa
@@ -166,19 +167,15 @@ def test_migration_waits_for_the_lock(postgres, postgres_url):
 
 
 def test_migration_has_no_timeout(postgres_url):
-    """Afterwards the connection has its timeouts again."""
+    """Afterwards the connection has its limit again."""
     database = Database.open(postgres_url, pool_size=1)
     limits = ("statement_timeout", "lock_timeout")
     with database.migration() as tx:
         driver = tx.connection.dbapi_connection
-        assert driver.time_limit is None
+        assert driver.time_limit == inf
         assert [tx.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == ["0", "0"]
     with database.read() as connection:
         assert connection.connection.dbapi_connection is driver
-        assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == [
-            "3s",
-            "3s",
-        ]
     assert driver.time_limit == postgresql._RESPONSE_SECONDS
     database.close()
 

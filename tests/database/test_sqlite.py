@@ -4,10 +4,12 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
@@ -37,6 +39,24 @@ def test_each_connection_is_durable_and_checks_foreign_keys(database, pragma, va
         for connection in (first, second):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
     assert read.fetch({}) == (1,)
+
+
+@pytest.mark.sec(65)
+def test_wait_for_another_writer_ends_with_the_request(database):
+    """Reads do not wait."""
+    schema.migrate(database)
+    read = database.prepare(sa.select(app_standing.c.floor))
+    with database.write():
+        deadline.begin(time.monotonic(), seconds=0.1)
+        try:
+            with pytest.raises(Refusal) as refused, database.write():
+                pass
+        finally:
+            deadline.end()
+        assert refused.value.reason == "database: OperationalError"
+        assert read.fetch({}) == (0,)
+    with database.write():
+        pass
 
 
 def test_files_are_readable_for_their_owner_only(database, path):

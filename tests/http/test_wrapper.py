@@ -1,6 +1,7 @@
 """The wrapper around every request."""
 
 import re
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from testing.service import settings_environ
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
+from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import current_request
 from tokensvc.http.app import HttpConfig, make_app
@@ -294,3 +296,23 @@ def test_no_response_has_a_cookie_or_a_redirect(whole: Client) -> None:
     for path in (*PATHS, "/v1/token/", "//evil.example/"):
         response = whole.get(path, headers={"Cookie": "session=x"}, valid=False)
         assert not response.headers.keys() & {"Set-Cookie", "Location"}
+
+
+@pytest.mark.sec(65)
+@pytest.mark.parametrize("seconds_in_queue", [None, 1.0])
+def test_request_has_a_deadline_while_it_runs(
+    probe: Probe, client: Client, seconds_in_queue: float | None
+) -> None:
+    """From the time that the server has set, if it has, so that its queue counts."""
+    seen = []
+
+    def view() -> Any:
+        seen.append(deadline.remaining(60))
+        return json_response(TOKEN)
+
+    probe.view = view
+    if seconds_in_queue is not None:
+        deadline.begin(time.monotonic() - seconds_in_queue)
+    assert client.get("/v1/token").status == 200
+    assert 0 < seen[0] < deadline.REQUEST_SECONDS - (seconds_in_queue or 0)
+    assert deadline.remaining(60) == 60

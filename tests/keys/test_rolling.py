@@ -10,6 +10,7 @@ from testing.command_line import run_json
 from testing.http_client import Client
 from testing.service import STREAM_API_KEY, Service, running_service
 from testing.service_clients import basic_header
+from testing.waiting import wait_until
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -67,11 +68,13 @@ class Fleet:
         return by.client.post("/v1/token", json=body, headers=self.operator)
 
     def works(self):
-        """Return whether each instance is ready and signs with every key."""
+        """Wait until each instance is ready, and return whether it signs with every key."""
+        for instance in self.instances:
+            wait_until(instance.is_ready, "the next look")
         return all(
-            instance.is_ready()
-            and all(self.mint(instance, api_key).status == 200 for api_key in self.api_keys)
+            self.mint(instance, api_key).status == 200
             for instance in self.instances
+            for api_key in self.api_keys
         )
 
 
@@ -157,7 +160,7 @@ def test_instance_without_an_encryption_key_is_not_ready_and_signs_with_readable
     refused = fleet.mint(one, hidden)
     assert (refused.status, refused.code) == (503, "temporarily_unavailable")
     assert fleet.mint(one, STREAM_API_KEY).status == 200
-    assert not one.is_ready()
+    wait_until(lambda: not one.is_ready(), "the next look")
     (line_, *_) = [line for line in one.service.log_lines() if "version" in line]
     assert (line_["event"], line_["level"]) == ("stream_keys_unreadable", "critical")
     assert line_["missing_fingerprints"] == sorted(Vault([NEW]).fingerprints)

@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import re
-import threading
-from collections.abc import Iterable
 
 import pytest
 
@@ -12,7 +10,7 @@ from testing.http_client import Client, environ_of
 from tests.http.conftest import METRICS_PORT, METRICS_TOKEN, Probe
 from tokensvc.core.errors import Code
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import Check, CheckResult, Readiness, ReadinessProbe, State
+from tokensvc.ops.health import CheckResult, State
 
 OPERATOR = {"Authorization": f"Bearer {METRICS_TOKEN}"}
 DATABASE = CheckResult("database", State.OK)
@@ -52,54 +50,6 @@ def test_readyz_has_the_worst_state(
         on_metrics_port(probe).get("/readyz"),
     ):
         assert (operator.status, operator.json) == (status, {"status": state, "checks": seen})
-
-
-def test_check_that_raises_has_failed() -> None:
-    """By its name and without the exception's text."""
-
-    def database() -> CheckResult:
-        raise ConnectionError("postgresql://user:s3cret@host")
-
-    verdict = ReadinessProbe([database], lambda: 0.0).read()
-    assert verdict.status is State.FAILED
-    assert verdict.checks is not None
-    assert verdict.checks[0].name == "database"
-    assert "ConnectionError" in verdict.checks[0].detail
-    assert "s3cret" not in verdict.checks[0].detail
-
-
-def test_readiness_is_cached_for_one_second() -> None:
-    now, runs = [100.0], []
-    probe = ReadinessProbe([lambda: runs.append(1) or DATABASE], lambda: now[0])
-    for moment, expected in ((100.0, 1), (100.9, 1), (101.0, 2), (101.5, 2), (102.1, 3)):
-        now[0] = moment
-        assert probe.read().status is State.OK
-        assert len(runs) == expected
-
-
-def test_slow_check_occupies_one_thread() -> None:
-    """The other threads return the previous result."""
-    now, release, entered = [100.0], threading.Event(), threading.Event()
-
-    def check() -> CheckResult:
-        if now[0] > 100.0:
-            entered.set()
-            release.wait(60)
-            return KEYS
-        return DATABASE
-
-    probe = ReadinessProbe([check], lambda: now[0])
-    assert probe.read().status is State.OK
-    now[0] = 110.0
-    late: list[Readiness] = []
-    waiting = threading.Thread(target=lambda: late.append(probe.read()))
-    waiting.start()
-    assert entered.wait(60)
-    assert probe.read().status is State.OK
-    release.set()
-    waiting.join(20)
-    assert [verdict.status for verdict in late] == [State.FAILED]
-    assert probe.read().status is State.FAILED
 
 
 @pytest.mark.parametrize(
@@ -170,14 +120,3 @@ def test_docs_page_loads_nothing(client: Client) -> None:
         f"default-src 'none'; style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def test_check_without_a_name_is_named_by_its_type() -> None:
-
-    class Broken:
-        def __call__(self) -> CheckResult:
-            raise TimeoutError
-
-    checks: Iterable[Check] = [Broken()]
-    verdict = ReadinessProbe(list(checks), lambda: 0.0).read()
-    assert [result.name for result in verdict.checks or []] == ["Broken"]

@@ -13,7 +13,7 @@ from gunicorn.config import Config
 
 from testing import raw
 from testing.response import Response
-from tokensvc.core import blocking
+from tokensvc.core import blocking, deadline
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
 from tokensvc.server.connection import Connection
@@ -36,17 +36,20 @@ class Gate:
     """
     An application with a route that waits.
 
-    `/wait` announces its wait, `/spin` does not; both end when the gate is opened.
+    `/wait` announces its wait, `/spin` does not; both end when the gate is opened. `remaining` has
+    the seconds that each path had left for waits.
     """
 
     is_open: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     paths: list[str] = field(default_factory=list)
+    remaining: dict[str, float] = field(default_factory=dict)
     large: bytes = b"x" * 8_000_000
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         path = environ["PATH_INFO"]
         self.paths.append(path)
+        self.remaining[path] = deadline.remaining(60)
         if path == "/wait":
             blocking.may_block()
         if path in {"/wait", "/spin"}:
@@ -140,7 +143,7 @@ def running_loop(threads: int = 2) -> Iterator[Server]:
                     wake.wait(PATIENCE)
 
         workers = [threading.Thread(target=serve) for _ in range(threads + 1)]
-        blocking.set_hook(lambda: not hasattr(own, "member") or lead.give_up(own.member))
+        blocking.set_hook(lambda: lead.give_up(own.member) if hasattr(own, "member") else None)
         for thread in [*workers, threading.Thread(target=watch)]:
             thread.start()
         try:

@@ -10,6 +10,7 @@ import pytest
 from testing import raw
 from testing.logs import caught_log
 from tests.server.conftest import MAX_CONNECTIONS, Server, get, receive, running_loop, wait_until
+from tokensvc.core import deadline
 from tokensvc.server import connection, connections, loop
 from tokensvc.server.framing import MAX_HEAD
 
@@ -72,6 +73,22 @@ def test_health_responds_while_every_thread_waits(server: Server) -> None:
         assert "/queued" not in server.gate.paths
         server.gate.is_open.set()
         assert receive(queued).headers["X-Path"] == "/queued"
+
+
+@pytest.mark.sec(65)
+def test_time_in_the_queue_counts_for_the_deadline(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for sock in server.occupy(2):
+            stack.enter_context(sock)
+        queued = stack.enter_context(server.connect(get(b"/queued")))
+        assert receive(stack.enter_context(server.connect(get(b"/healthz")))).status == 200
+        received_by = time.monotonic()
+        time.sleep(0.2)
+        waited = time.monotonic() - received_by
+        server.gate.is_open.set()
+        assert receive(queued).status == 200
+    assert server.gate.remaining["/queued"] <= deadline.REQUEST_SECONDS - waited
+    assert server.gate.remaining["/wait"] < deadline.REQUEST_SECONDS
 
 
 @pytest.mark.sec(65)

@@ -11,6 +11,7 @@ from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
 
 FAILURE_PAUSE: Final = 2.0
@@ -54,6 +55,7 @@ class BackgroundLoop:
         self._step = step
         self._interval = interval
         self._steps_on_stop = steps_on_stop
+        self._is_failing = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -78,25 +80,36 @@ class BackgroundLoop:
     def _run_step(self) -> float:
         """Run one step and return the seconds until the next."""
         try:
-            return 0.0 if self._step() else self._interval
+            has_more = self._step()
         except Refusal as refusal:
+            self._log_refusal(refusal)
+        except Exception:  # noqa: BLE001 - the loop must survive every failure
+            _log.exception("background_step_failed", loop=self._name)
+        else:
+            self._is_failing = False
+            return 0.0 if has_more else self._interval
+        return max(self._interval, FAILURE_PAUSE)
+
+    def _log_refusal(self, refusal: Refusal) -> None:
+        """Log the first of several refusals: during an outage each step is refused."""
+        if not self._is_failing:
+            self._is_failing = True
             _log.warning(
                 "background_step_failed",
                 loop=self._name,
                 detail=refusal.detail,
                 reason=refusal.reason,
             )
-        except Exception:  # noqa: BLE001 - the loop must survive every failure
-            _log.exception("background_step_failed", loop=self._name)
-        return max(self._interval, FAILURE_PAUSE)
 
 
 def other_loops(
+    *,
     issuers: Issuers,
     secret_usage: SecretUsage,
     unnamed_mints: UnnamedMints,
     audit: AuditTrail,
     revocations: Revocations,
+    readiness: ReadinessLook,
 ) -> tuple[BackgroundLoop, ...]:
     """Return the loops that every process with requests runs, in the order in which they stop."""
     return (
@@ -105,4 +118,5 @@ def other_loops(
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
+        BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -28,6 +28,8 @@ from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.limits.service import Limiter
+from tokensvc.ops.checks import checks
+from tokensvc.ops.health import ReadinessLook
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
@@ -36,7 +38,7 @@ from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
 _BACKGROUND_THREADS = 7
-"""Threads that use the database and serve no request: six loops and the readiness probe."""
+"""Threads that use the database and serve no request: seven loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
@@ -63,11 +65,13 @@ class Services:
     rotation: StreamKeyRotation
     reencryption: Reencryption
     audit: AuditTrail
+    readiness: ReadinessLook
     other_loops: tuple[BackgroundLoop, ...]
 
     def start(self) -> None:
-        """Start the background loops of a process that serves requests."""
+        """Start the background loops of a process that serves requests; first, look once."""
         self.issuers.prepare()
+        self.readiness.look()
         if self.deliveries.delivers and self.settings.worker.embedded:
             self.delivery_loop.start()
         for loop in self.other_loops:
@@ -133,6 +137,11 @@ def build(
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
     revocations = _revocations(settings, database, clock, wait_slots)
+    clock_faults = ClockFaults(database, clock)
+    deliveries = Deliveries(database, clock, sender.refused_keys, delivers=delivers)
+    readiness = ReadinessLook(
+        checks(database, keys, issuers, deliveries, clock_faults), time.monotonic
+    )
     return Services(
         settings=settings,
         database=database,
@@ -144,14 +153,22 @@ def build(
         callers=callers,
         tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
         revocations=revocations,
-        clock_faults=ClockFaults(database, clock),
-        deliveries=Deliveries(database, clock, sender.refused_keys, delivers=delivers),
+        clock_faults=clock_faults,
+        deliveries=deliveries,
         sender=sender,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=_rotation(settings, database, clock, vault, wait_slots),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
-        other_loops=other_loops(issuers, secret_usage, unnamed_mints, audit, revocations),
+        readiness=readiness,
+        other_loops=other_loops(
+            issuers=issuers,
+            secret_usage=secret_usage,
+            unnamed_mints=unnamed_mints,
+            audit=audit,
+            revocations=revocations,
+            readiness=readiness,
+        ),
     )
 
 

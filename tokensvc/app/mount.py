@@ -14,7 +14,6 @@ from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.keys import routes as stream_key_routes
 from tokensvc.ops import routes as ops_routes
-from tokensvc.ops.checks import checks
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
@@ -55,13 +54,7 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
-            checks(
-                services.database,
-                services.keys,
-                services.issuers,
-                services.deliveries,
-                services.clock_faults,
-            ),
+            services.readiness.last,
             token.get_secret_value() if token is not None else None,
         ),
     ]

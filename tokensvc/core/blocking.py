@@ -9,25 +9,19 @@ any other server, and in a thread that serves no client, the call does nothing.
 from collections.abc import Callable
 
 
-def _allow() -> bool:
-    return True
+def _do_nothing() -> None:
+    pass
 
 
-_hook: Callable[[], bool] = _allow
+_hook: Callable[[], None] = _do_nothing
 
 
-def may_block() -> bool:
-    """
-    Announce a wait.
-
-    Returns:
-        False if no other thread is left to serve clients: the caller must use what it has in memory
-        if it can.
-    """
-    return _hook()
+def may_block() -> None:
+    """Announce a wait."""
+    _hook()
 
 
-def set_hook(hook: Callable[[], bool]) -> None:
+def set_hook(hook: Callable[[], None]) -> None:
     """Call `hook` at each `may_block()` from now on; for the server, once per process."""
     global _hook  # noqa: PLW0603 - one hook per process is the purpose
     _hook = hook

@@ -7,6 +7,7 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -14,7 +15,8 @@ import sqlalchemy as sa
 from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
-from tokensvc.database.failures import is_unavailability, unavailable
+from tokensvc.database.breaker import Breaker
+from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.prepared import PreparedRead, ReadConnections
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
@@ -22,9 +24,32 @@ Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
 
-_POOL_SECONDS = 3.0
+Begin: TypeAlias = Callable[[sa.Connection], None]
+"""Begins a transaction, or at least uses the connection."""
+
+_POOL_SECONDS = 1.0
 _OVERFLOW = 2
 """Connections beyond the pool, for a worker's background threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """
+    What differs between the kinds of database.
+
+    Attributes:
+        dialect: Name of the dialect.
+        begin: Function that begins a transaction that writes.
+        begin_snapshot: Function that begins a transaction that only reads.
+        is_disconnected: Function that returns whether a driver's connection was disconnected.
+        is_connection_failure: Function that returns whether a driver's error is one.
+    """
+
+    dialect: Dialect
+    begin: Begin
+    begin_snapshot: Begin
+    is_disconnected: Callable[[Any], bool]
+    is_connection_failure: Callable[[BaseException], bool]
 
 
 class Database:
@@ -37,18 +62,12 @@ class Database:
         dialect: Name of the dialect, for stores whose statements differ.
     """
 
-    def __init__(
-        self,
-        engine: sa.Engine,
-        *,
-        dialect: Dialect,
-        begin: str,
-        is_disconnected: Callable[[Any], bool],
-    ) -> None:
-        self.dialect = dialect
+    def __init__(self, engine: sa.Engine, backend: Backend) -> None:
+        self.dialect = backend.dialect
         self._engine = engine
-        self._begin = begin
-        self._reads = ReadConnections(engine, is_disconnected)
+        self._backend = backend
+        self._breaker = Breaker(backend.is_connection_failure, self._probe, self._disconnect)
+        self._reads = ReadConnections(engine, backend.is_disconnected, self._breaker)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
@@ -73,9 +92,7 @@ class Database:
         sqlite.make_private_file(url)
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
-        return cls(
-            engine, dialect="sqlite", begin=sqlite.BEGIN, is_disconnected=sqlite.is_disconnected
-        )
+        return cls(engine, _backend("sqlite", sqlite))
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
@@ -83,25 +100,18 @@ class Database:
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
         sa.event.listen(engine, "do_connect", postgresql.connect)
-        sa.event.listen(engine, "connect", postgresql.prepare_connection)
-        return cls(
-            engine,
-            dialect="postgresql",
-            begin=postgresql.BEGIN,
-            is_disconnected=postgresql.is_disconnected,
-        )
+        return cls(engine, _backend("postgresql", postgresql))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection in autocommit: each statement sees everything committed before it."""
-        with self._connection("SELECT 1") as connection:
+        with self._connection(_begin_nothing) as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
         """Yield a read-only connection whose statements all see the same moment."""
-        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ"
-        with self._connection(begin) as connection:
+        with self._connection(self._backend.begin_snapshot) as connection:
             yield connection
 
     @contextmanager
@@ -112,7 +122,7 @@ class Database:
         Args:
             dry_run: Whether to roll back at the end of the block too.
         """
-        with self._connection(self._begin) as transaction:
+        with self._connection(self._backend.begin) as transaction:
             yield transaction
             if not dry_run:
                 transaction.commit()  # otherwise closing the connection rolls back
@@ -129,43 +139,70 @@ class Database:
             with postgresql.migration_lock(transaction):
                 yield transaction
 
-    def prepare(self, statement: sa.Select[Any]) -> PreparedRead:
+    def prepare(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> PreparedRead:
         """Compile a query once for repeated use."""
         return PreparedRead(self._engine.dialect, self._reads, statement)
 
     def close(self) -> None:
         """Close the idle connections."""
+        self._breaker.stop()
         self._reads.close()
 
     @contextmanager
-    def _connection(self, first: str) -> Iterator[sa.Connection]:
+    def _connection(self, begin: Begin) -> Iterator[sa.Connection]:
         try:
-            with self._live_connection(first) as connection:
+            with self._live_connection(begin) as connection:
+                self._breaker.succeed()
                 yield connection
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            self._breaker.fail(error)
             if is_unavailability(error):
                 raise unavailable(error) from error
             raise
 
-    def _live_connection(self, first: str) -> sa.Connection:
-        """Run the first statement; retry once if the idle connection was disconnected."""
-        try:
-            return self._connect(first)
-        except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return self._connect(first)
-
-    def _connect(self, first: str) -> sa.Connection:
-        if self.dialect == "postgresql" or first == self._begin:
+    def _live_connection(self, begin: Begin) -> sa.Connection:
+        """Begin on a connection; retry once if the idle one was disconnected."""
+        if self.dialect == "postgresql" or begin is self._backend.begin:
+            self._breaker.admit()
             may_block()
+        try:
+            return self._begun(begin)
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated or isinstance(error.orig, OverrunError):
+                raise
+        return self._begun(begin)
+
+    def _begun(self, begin: Begin) -> sa.Connection:
         connection = self._engine.connect()
         try:
-            connection.exec_driver_sql(first)
+            begin(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _disconnect(self) -> None:
+        self._reads.close()
+
+    def _probe(self) -> None:
+        with self._begun(_begin_nothing):
+            pass
+
+
+def _begin_nothing(connection: sa.Connection) -> None:
+    """Use the connection: the server may have disconnected it while it was idle."""
+    connection.exec_driver_sql("SELECT 1")
+
+
+def _backend(dialect: Dialect, module: Any) -> Backend:
+    """Return what a module of this package has for its kind of database."""
+    return Backend(
+        dialect,
+        module.begin,
+        module.begin_snapshot,
+        module.is_disconnected,
+        module.is_connection_failure,
+    )
 
 
 def _parse(url: str) -> sa.URL:

@@ -33,6 +33,10 @@ class ExplainedError(Exception):
     """Base of driver errors whose text is for operators: what is wrong and what to do."""
 
 
+class OverrunError(Exception):
+    """A wait for the server was given up, which closes the connection. It must not be repeated."""
+
+
 def is_unavailability(error: Exception) -> bool:
     """Return whether the database failed, and not a constraint or a statement."""
     return lacks_migration(error) or not any(
@@ -42,30 +46,41 @@ def is_unavailability(error: Exception) -> bool:
 
 def lacks_migration(error: Exception) -> bool:
     """Return whether a table or a column is missing."""
-    cause = getattr(error, "orig", None) or error
+    cause = cause_of(error)
     is_missing = getattr(cause, "sqlstate", None) in _INCOMPLETE_SCHEMA
     return is_missing or _INCOMPLETE_ON_SQLITE.match(str(cause)) is not None
 
 
-def unavailable(error: Exception) -> Refusal:
-    """
-    Return the refusal for a failed database.
+def cause_of(error: Exception) -> BaseException:
+    """Return the driver's error, which SQLAlchemy wraps."""
+    cause: BaseException | None = getattr(error, "orig", None)
+    return cause or error
 
-    A driver's own text is omitted, because it can contain values.
-    """
-    cause = getattr(error, "orig", None) or error
-    if lacks_migration(error):
-        return Refusal(
-            Code.TEMPORARILY_UNAVAILABLE,
-            "The service's database is incomplete: its operator must run `tokensvc migrate`.",
-            reason=f"database: {type(cause).__name__}, run `tokensvc migrate`",
-            retry_after=RETRY_AFTER,
-        )
-    is_explained = isinstance(cause, ExplainedError)
+
+def reason_of(error: Exception) -> str:
+    """Return the reason for the log. A driver's own text is omitted: it can contain values."""
+    cause = cause_of(error)
+    return str(cause) if isinstance(cause, ExplainedError) else f"database: {type(cause).__name__}"
+
+
+def unavailable(error: Exception) -> Refusal:
+    """Return the refusal for a failed database."""
+    if not lacks_migration(error):
+        return unavailable_because(reason_of(error))
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is incomplete: its operator must run `tokensvc migrate`.",
+        reason=f"{reason_of(error)}, run `tokensvc migrate`",
+        retry_after=RETRY_AFTER,
+    )
+
+
+def unavailable_because(reason: str) -> Refusal:
+    """Return the refusal for a database that is not used, with a reason for the log."""
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
         "The database is unavailable. Retry after `Retry-After` seconds.",
-        reason=str(cause) if is_explained else f"database: {type(cause).__name__}",
+        reason=reason,
         retry_after=RETRY_AFTER,
     )
 

@@ -1,47 +1,77 @@
 """
 PostgreSQL: psycopg 3, the primary only, bounded waits.
 
+The client ends each wait itself, because a stopped server acknowledges what it receives and
+enforces none of its own timeouts. Those apply to transactions only: set for a session, a pooler in
+transaction mode would hand them to other clients, or lose them.
+
 Imported on first use, because the driver takes 10 MB in every worker.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from math import inf
+from typing import Any, Self
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.abc import RV, PQGen
+from psycopg.abc import RV, PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
 
-from tokensvc.database.failures import ExplainedError, explain_connection_failure
+from tokensvc.core import deadline
+from tokensvc.database.failures import ExplainedError, OverrunError, explain_connection_failure
+from tokensvc.net.connect import Deadline, look_up
 
-BEGIN = "BEGIN"
-
-_CONNECT_SECONDS = 3
+_CONNECT_SECONDS = 2
+"""For each address of the server. psycopg accepts no less."""
 _STATEMENT_SECONDS = 3
-_RESPONSE_SECONDS = 4.0
-"""Longer than the server's own limit, which a stopped or disconnected server does not enforce."""
+_LOCK_SECONDS = 2
+_RESPONSE_SECONDS = 3.5
+"""Longer than the server's own limit, so that a server that works names the cause."""
+_SILENCE_SECONDS = 1.5
+"""A wait that ended earlier, with its request, does not show that the server is silent."""
+_CANCEL_SECONDS = 0.25
+
+_PORT = 5432
+_SOCKETS = ("/", "@")
+"""First characters of a host that is the folder of a Unix socket, or an abstract one."""
 
 _CONNECT_ARGS = {
     "application_name": "tokensvc",
     "connect_timeout": _CONNECT_SECONDS,
-    "keepalives_idle": 30,
-    "keepalives_interval": 5,
+    # A peer that acknowledges nothing is dropped after 5 s, also on an idle connection.
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
     "keepalives_count": 3,
-    "tcp_user_timeout": 4000,
+    "tcp_user_timeout": 5000,
 }
 
-# Set after connecting and not in the start-up packet, because poolers refuse that.
-_SESSION = f"""
-SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', false),
-       set_config('lock_timeout', '{_STATEMENT_SECONDS}s', false),
-       set_config('idle_in_transaction_session_timeout', '10s', false),
-       set_config('default_transaction_isolation', 'read committed', false),
+# Sent with BEGIN, so in one round trip. Not in the start-up packet, which poolers refuse.
+_TRANSACTION = f"""
+SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', true),
+       set_config('lock_timeout', '{_LOCK_SECONDS}s', true),
+       set_config('idle_in_transaction_session_timeout', '10s', true),
        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-           WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)
+           WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)
 """
+_BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED;{_TRANSACTION}"
+_BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ;{_TRANSACTION}"
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
+
+_REFUSED_OR_CUT = ("08", "28", "3D000", "53300", "57P", "25006")
+"""
+Starts of the SQLSTATEs of connection failures (PostgreSQL, appendix A): connection exceptions, the
+role or database is refused, too many connections, the server stops or starts, it is read-only.
+"""
+
+
+class ServerSilentError(psycopg.OperationalError, OverrunError):
+    """The server did not respond in time."""
+
+
+class RequestOverdueError(psycopg.OperationalError, OverrunError):
+    """The deadline of the request ended a wait too early to say that the server is silent."""
 
 
 class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
@@ -50,25 +80,54 @@ class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection with a timeout for the server's responses.
+    A connection that ends each wait for the server itself.
 
     Attributes:
-        time_limit: Seconds for one exchange with the server, or `None` for no limit.
-        overran: Whether the limit was exceeded, which closes the connection.
+        time_limit: Maximum seconds for one exchange with the server.
     """
 
-    time_limit: float | None = _RESPONSE_SECONDS
-    overran: bool = False
+    time_limit: float = _RESPONSE_SECONDS
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """Connect, at most until the deadline: psycopg's own limit is at least 2 seconds."""
+        attempt = super()._connect_gen(conninfo)
+        try:
+            wanted = next(attempt)
+            while deadline.remaining(1.0):
+                wanted = attempt.send((yield wanted))
+        except StopIteration as ended:
+            connected: Self = ended.value
+            return connected
+        raise RequestOverdueError("connecting takes longer than the request may")
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Wait for a response, at most `time_limit` seconds."""
+        """
+        Wait for a response, at most for `time_limit` and until the deadline of the request.
+
+        Raises:
+            ServerSilentError: No response. The connection is closed.
+            RequestOverdueError: The deadline came too early for that. The connection is closed.
+        """
+        limit = deadline.remaining(self.time_limit if timeout is None else timeout)
         try:
-            return super().wait(gen, interval, self.time_limit if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                self.overran = True
-                self.close()
+            return super().wait(gen, interval, None if limit == inf else limit)
+        except psycopg.errors.ReadOnlySqlTransaction:
+            self.close()  # the next connection finds the primary, or fails
             raise
+        except psycopg.OperationalError as error:
+            if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
+                raise
+            self._give_up()
+            kind = ServerSilentError if limit >= _SILENCE_SECONDS else RequestOverdueError
+            raise kind(f"no response within {limit:.1f} s") from error
+
+    def _give_up(self) -> None:
+        """Close the connection, and end its statement if the server still works."""
+        with suppress(psycopg.Error):
+            # Otherwise statements that wait for a lock would use up the server's connections.
+            self.cancel_safe(timeout=_CANCEL_SECONDS)
+        self.close()
 
 
 def connect_args(url: sa.URL) -> dict[str, Any]:
@@ -93,10 +152,13 @@ def connect(_dialect: object, _record: object, args: Any, options: Any) -> Bound
 
     Raises:
         ConnectionFailedError: The server cannot be reached, or rejects the connection.
+        RequestOverdueError: The deadline of the request came first.
     """
     try:
-        return BoundedConnection.connect(*args, **options)
-    except psycopg.OperationalError as error:
+        return BoundedConnection.connect(*args, **_with_addresses(options))
+    except (psycopg.OperationalError, OSError) as error:
+        if not deadline.remaining(1.0):
+            raise RequestOverdueError("connecting takes longer than the request may") from error
         text = explain_connection_failure(
             str(error),
             host=options.get("host", "the local socket"),
@@ -106,21 +168,69 @@ def connect(_dialect: object, _record: object, args: Any, options: Any) -> Bound
         raise ConnectionFailedError(text) from error
 
 
-def prepare_connection(connection: Any, _record: object) -> None:
-    """Set timeouts, and make each commit durable before the server confirms it."""
-    connection.execute(_SESSION)
+def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Look up the addresses of the hosts, because the driver would do it without a limit.
+
+    Raises:
+        OSError: No name has an address, or the name server did not respond.
+    """
+    hosts = str(options.get("host", "")).split(",")
+    ports = str(options.get("port", _PORT)).split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    is_name = [host != "" and host[0] not in _SOCKETS for host in hosts]
+    if not any(is_name) or "hostaddr" in options or len(ports) != len(hosts):
+        return options
+    limit = Deadline(deadline.remaining(_CONNECT_SECONDS))
+    reached, failure = [], None
+    for host, port, is_looked_up in zip(hosts, ports, is_name, strict=True):
+        try:
+            addresses = look_up(host, int(port or _PORT), limit) if is_looked_up else [""]
+        except OSError as error:
+            failure = error
+        else:
+            reached += [(host, port, str(address)) for address in addresses]
+    if not reached:
+        raise failure or OSError("no address")
+    host, port, address = (",".join(part) for part in zip(*reached, strict=True))
+    return {**options, "host": host, "port": port, "hostaddr": address}
+
+
+def begin(connection: sa.Connection) -> None:
+    """Begin a transaction that writes, with timeouts and a durable commit."""
+    _begin(connection, _BEGIN)
+
+
+def begin_snapshot(connection: sa.Connection) -> None:
+    """Begin a transaction whose statements all see the same moment."""
+    _begin(connection, _BEGIN_SNAPSHOT)
+
+
+def _begin(connection: sa.Connection, statements: str) -> None:
+    # Only without parameters can one message have several statements.
+    connection.exec_driver_sql(statements, execution_options={"no_parameters": True})
 
 
 def is_disconnected(connection: BoundedConnection) -> bool:
-    """Return whether the connection was disconnected, and not closed by a timeout."""
-    return connection.closed and not connection.overran
+    """Return whether the connection is closed."""
+    return connection.closed
+
+
+def is_connection_failure(error: BaseException) -> bool:
+    """Return whether the server refused, cut or ignored a connection, or is not writable."""
+    if isinstance(error, RequestOverdueError) or not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)  # the driver's own
+    return error.sqlstate.startswith(_REFUSED_OR_CUT)
 
 
 @contextmanager
 def migration_lock(transaction: sa.Connection) -> Iterator[None]:
     """Hold the migration lock until the transaction ends, without timeouts."""
     driver: Any = transaction.connection.dbapi_connection
-    driver.time_limit = None
+    driver.time_limit = inf
     try:
         transaction.exec_driver_sql("SET LOCAL statement_timeout = 0")
         transaction.exec_driver_sql("SET LOCAL lock_timeout = 0")

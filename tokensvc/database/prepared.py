@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core.blocking import may_block
-from tokensvc.database.failures import is_unavailability, unavailable
+from tokensvc.database.breaker import Breaker
+from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 
 
 class ReadConnections:
@@ -24,11 +25,15 @@ class ReadConnections:
     Args:
         engine: Source of the connections, which are in autocommit.
         is_disconnected: Function that returns whether a connection was disconnected before use.
+        breaker: Breaker of the database.
     """
 
-    __slots__ = ("_engine", "_idle", "_is_remote", "give_back", "is_disconnected")
+    __slots__ = ("_engine", "_idle", "_is_remote", "breaker", "give_back", "is_disconnected")
 
-    def __init__(self, engine: sa.Engine, is_disconnected: Callable[[Any], bool]) -> None:
+    def __init__(
+        self, engine: sa.Engine, is_disconnected: Callable[[Any], bool], breaker: Breaker
+    ) -> None:
+        self.breaker = breaker
         self._engine = engine
         self._is_remote = engine.dialect.name == "postgresql"
         self._idle: list[Any] = []
@@ -38,6 +43,7 @@ class ReadConnections:
     def take(self) -> Any:
         """Return the connection used last, or a new one. Call `give_back` or close it."""
         if self._is_remote:
+            self.breaker.admit()
             may_block()
         try:
             return self._idle.pop()
@@ -69,7 +75,10 @@ class PreparedRead:
     __slots__ = ("_connections", "_constants", "_error", "_sql")
 
     def __init__(
-        self, dialect: sa.Dialect, connections: ReadConnections, statement: sa.Select[Any]
+        self,
+        dialect: sa.Dialect,
+        connections: ReadConnections,
+        statement: sa.Select[Any] | sa.CompoundSelect[Any],
     ) -> None:
         compiled = statement.compile(dialect=dialect)
         self._connections = connections
@@ -103,10 +112,12 @@ class PreparedRead:
             except _ConnectionCut:
                 return self._run(values)
         except (self._error, sa.exc.TimeoutError) as error:
+            self._connections.breaker.fail(error)
             if is_unavailability(error):
                 raise unavailable(error) from error
             raise
         except _ConnectionCut as cut:
+            self._connections.breaker.fail(cut.error)
             raise unavailable(cut.error) from cut.error
 
     def _run(self, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
@@ -117,12 +128,13 @@ class PreparedRead:
         except BaseException as error:
             had_died = self._connections.is_disconnected(connection)
             connection.close()  # its state is unknown
-            if not (had_died and isinstance(error, self._error)):
+            if not (had_died and isinstance(error, self._error)) or isinstance(error, OverrunError):
                 raise
             # The cause has probably disconnected all idle connections.
             self._connections.close()
             raise _ConnectionCut(error) from error
         self._connections.give_back(connection)
+        self._connections.breaker.succeed()
         return rows
 
 

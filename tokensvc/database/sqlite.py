@@ -9,11 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.core import deadline
 from tokensvc.core.errors import StartupError
 from tokensvc.database.failures import ExplainedError
-
-BEGIN = "BEGIN IMMEDIATE"
-"""Takes the write lock immediately: a deferred transaction that has read cannot wait for it."""
 
 _BUSY_SECONDS = 5.0
 
@@ -98,6 +96,27 @@ def cannot_create(folder: Path, error: OSError) -> StartupError:
     )
 
 
+def begin(connection: sa.Connection) -> None:
+    """
+    Begin a transaction that writes: wait for other writers, at most until the deadline.
+
+    It takes the write lock immediately: a deferred transaction that has read cannot wait for it.
+    """
+    milliseconds = int(deadline.remaining(_BUSY_SECONDS) * 1000)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def begin_snapshot(connection: sa.Connection) -> None:
+    """Begin a transaction whose statements all see the same moment."""
+    connection.exec_driver_sql("BEGIN")
+
+
 def is_disconnected(_connection: object) -> bool:
     """Return false: a connection to a file is never disconnected."""
+    return False
+
+
+def is_connection_failure(_error: object) -> bool:
+    """Return false: a file that cannot be used fails immediately, so it needs no breaker."""
     return False

@@ -66,6 +66,7 @@ class Deliveries:
         self._database = database
         self._clock = clock
         self._refused_keys = refused_keys
+        self._backlog = store.BacklogReader(database, _MANY)
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:
         """
@@ -132,12 +133,11 @@ class Deliveries:
             f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
             for (api_key, fingerprint), detail in self._refused_keys().items()
         ]
-        with self._database.read() as connection:
-            failed = store.failed(connection, _MANY)
-            since = store.overdue_since(connection)
-        if failed:
-            number = f"{_MANY} or more" if len(failed) == _MANY else str(len(failed))
-            found.append(f"{number} failed, to be retried ({failed[0].last_error})")
+        backlog = self._backlog.read()
+        if backlog.failed:
+            number = f"{_MANY} or more" if backlog.failed >= _MANY else str(backlog.failed)
+            found.append(f"{number} failed, to be retried ({backlog.last_error})")
+        since = backlog.due_since
         waiting = int(self._clock()) - since if since is not None else 0
         if waiting > OVERDUE:
             found.append(f"due for {waiting} s: is Stream reachable, is `tokensvc worker` running?")

@@ -123,6 +123,54 @@ class DueQueues:
         return [queue for queue, is_due in zip(QUEUES, found or (), strict=False) if is_due]
 
 
+class Backlog(NamedTuple):
+    """
+    What waits in all queues.
+
+    Attributes:
+        failed: Number of failed deliveries, counted up to the limit in each queue.
+        last_error: Error of one of them.
+        due_since: Due time of the longest waiting delivery, in epoch seconds.
+    """
+
+    failed: int
+    last_error: str | None
+    due_since: int | None
+
+
+class BacklogReader:
+    """
+    Reads the backlog in one statement, without a transaction: each worker does so every second.
+
+    Args:
+        limit: Number of failed deliveries to count in a queue.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        selects = []
+        for queue in QUEUES:
+            if queue.state is DeliveryState.FAILED:
+                rows = sa.select(_columns.last_error).where(*_is_in(queue)).limit(limit).subquery()
+                error = sa.func.min(rows.c.last_error)
+                selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
+            elif queue.state is DeliveryState.PENDING:
+                due_since = sa.func.min(_columns.due_at)
+                none = sa.literal_column("0", sa.Integer)
+                selects.append(sa.select(none, sa.null(), due_since).where(*_is_in(queue)))
+        self._read = database.prepare(sa.union_all(*selects))
+
+    def read(self) -> Backlog:
+        """
+        Return the backlog.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        failed, errors, times = zip(*self._read.fetch_all({}), strict=True)
+        due_since = min((time for time in times if time is not None), default=None)
+        return Backlog(sum(failed), next(filter(None, errors), None), due_since)
+
+
 def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
     """Lock and return rows that are due and not leased, the longest due first."""
     statement = (
@@ -216,26 +264,6 @@ def make_due(tx: Transaction, now: float) -> int:
     is_late = _columns.attempts > 0
     statement = deliveries.update().where(is_waiting, is_late, _columns.due_at > int(now))
     return tx.execute(statement.values(due_at=int(now))).rowcount
-
-
-def overdue_since(connection: sa.Connection) -> int | None:
-    """Return the due time of the longest waiting delivery, in epoch seconds."""
-    waiting = [queue for queue in QUEUES if queue.state is DeliveryState.PENDING]
-    times = [
-        connection.scalar(sa.select(sa.func.min(_columns.due_at)).where(*_is_in(queue)))
-        for queue in waiting
-    ]
-    return min((time for time in times if time is not None), default=None)
-
-
-def failed(connection: sa.Connection, limit: int) -> list[Delivery]:
-    """Return at most `limit` failed deliveries, the most urgent first."""
-    found: list[Delivery] = []
-    for queue in QUEUES:
-        if queue.state is DeliveryState.FAILED:
-            statement = sa.select(deliveries).where(*_is_in(queue)).limit(limit - len(found))
-            found += [_delivery(row) for row in connection.execute(statement)]
-    return found
 
 
 def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:

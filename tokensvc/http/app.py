@@ -22,6 +22,7 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, Rule
 
+from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import cors, current_request, hosts, proxies
 from tokensvc.http.body_reader import read_body
@@ -126,7 +127,8 @@ class ServiceApp(Flask):
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Return the response to a request, or a problem, and log it once."""
-        started = time.perf_counter()
+        started = time.monotonic()
+        deadline.ensure(started)
         request = self._open(environ)
         token = current_request.enter(request)
         logged_id = logging.request_id.set(request.request_id)
@@ -139,9 +141,10 @@ class ServiceApp(Flask):
             if request.rate_limit is not None:
                 policy, limit = request.rate_limit
                 response.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
-            self._record(request, response.status, time.perf_counter() - started)
+            self._record(request, response.status, time.monotonic() - started)
             return response(environ, start_response)
         finally:
+            deadline.end()
             logging.request_id.reset(logged_id)
             current_request.leave(token)
 

@@ -1,15 +1,25 @@
-"""Readiness: the worst result of several checks, cached for one second."""
+"""Readiness: the worst result of several checks, from a look in the background each second."""
 
-import threading
+import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
+import structlog
 
-from tokensvc.core.blocking import may_block
+from tokensvc.core import deadline
 
-CACHE_SECONDS = 1.0
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks."""
+
+_LOOK_SECONDS = 2.0
+"""Time for all waits of a look."""
+
+_MAX_AGE = 5.0
+"""Age in seconds from which a look says nothing any more: the next one hangs."""
+
+_log = structlog.get_logger(__name__)
 
 
 class State(StrEnum):
@@ -55,9 +65,14 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: list[CheckResult] | None = None
 
 
-class ReadinessProbe:
+_NO_LOOK = Readiness(
+    State.FAILED, [CheckResult("readiness", State.FAILED, "the checks have not ended")]
+)
+
+
+class ReadinessLook:
     """
-    Runner of the checks, at most once per second.
+    The last result of the checks, in memory: `/readyz` responds while everything else waits.
 
     Args:
         checks: Functions that each check one part. A check that raises has failed.
@@ -67,38 +82,27 @@ class ReadinessProbe:
     def __init__(self, checks: Sequence[Check], monotonic: Callable[[], float]) -> None:
         self._checks = checks
         self._monotonic = monotonic
-        self._refresh = threading.Lock()
-        self._cached: tuple[float, Readiness] | None = None
+        self._last = (-math.inf, _NO_LOOK)
 
-    def read(self) -> Readiness:
-        """
-        Return a result that is at most one second old.
-
-        While one thread runs slow checks, the others return the previous result, so that a hanging
-        database does not occupy every thread.
-        """
-        cached = self._cached
-        if cached is not None and self._monotonic() - cached[0] < CACHE_SECONDS:
-            return cached[1]
-        if not may_block():
-            return Readiness(State.FAILED) if cached is None else cached[1]
-        if cached is None:
-            self._refresh.acquire()
-        elif not self._refresh.acquire(blocking=False):
-            return cached[1]
+    def look(self) -> None:
+        """Run the checks, and log each change of a state. Only one thread may call this."""
+        deadline.begin(self._monotonic(), _LOOK_SECONDS)
         try:
-            cached = self._cached
-            if cached is None or self._monotonic() - cached[0] >= CACHE_SECONDS:
-                cached = self._cached = (self._monotonic(), self._run())
-            return cached[1]
+            results = [_result(check) for check in self._checks]
         finally:
-            self._refresh.release()
-
-    def _run(self) -> Readiness:
-        results = [_result(check) for check in self._checks]
+            deadline.end()
+        for before in self._last[1].checks or []:
+            for result in results:
+                if result.name == before.name and result.state is not before.state:
+                    _log_change(result, before.state)
         states = {result.state for result in results}
         worst = next((s for s in (State.FAILED, State.DEGRADED) if s in states), State.OK)
-        return Readiness(worst, results)
+        self._last = self._monotonic(), Readiness(worst, results)
+
+    def last(self) -> Readiness:
+        """Return the result of the last look, without a wait."""
+        looked_at, readiness = self._last
+        return _NO_LOOK if self._monotonic() - looked_at > _MAX_AGE else readiness
 
 
 def _result(check: Check) -> CheckResult:
@@ -107,3 +111,9 @@ def _result(check: Check) -> CheckResult:
     except Exception as error:  # noqa: BLE001 - a check that raises has failed
         name = getattr(check, "__name__", type(check).__name__)
         return CheckResult(name, State.FAILED, f"the check raised {type(error).__name__}")
+
+
+def _log_change(result: CheckResult, before: State) -> None:
+    is_worse = result.state is State.FAILED or before is State.OK
+    log = _log.warning if is_worse else _log.info
+    log("readiness_changed", check=result.name, state=result.state, detail=result.detail)

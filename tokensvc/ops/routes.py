@@ -1,8 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`, `/openapi.yaml`, `/docs`."""
 
 import hmac
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import msgspec
 from flask import Blueprint
@@ -11,7 +10,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import current_request
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import Check, Readiness, ReadinessProbe, State
+from tokensvc.ops.health import Readiness, State
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, page
 from tokensvc.telemetry import metrics
 
@@ -34,17 +33,16 @@ class Health(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
-def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Blueprint:
+def routes(readiness: Callable[[], Readiness], metrics_token: str | None = None) -> Blueprint:
     """
     Return the routes.
 
     Args:
-        checks: Checks of `/readyz`.
+        readiness: Function that returns the readiness without a wait.
         metrics_token: Bearer token for `/metrics` and the details of `/readyz` on the main port.
             Without it they are only on the metrics port.
     """
     blueprint = Blueprint("ops", __name__)
-    probe = ReadinessProbe(checks, time.monotonic)
 
     @blueprint.get("/healthz")
     def get_health() -> Response:
@@ -52,12 +50,12 @@ def routes(checks: Sequence[Check], metrics_token: str | None = None) -> Bluepri
 
     @blueprint.get("/readyz")
     def get_readiness() -> Response:
-        readiness = probe.read()
+        found = readiness()
         if not _is_operator(metrics_token):
-            readiness = Readiness(readiness.status)
-        if readiness.status is State.FAILED:
-            return json_response(readiness, 503, _RETRY_AFTER)
-        return json_response(readiness)
+            found = Readiness(found.status)
+        if found.status is State.FAILED:
+            return json_response(found, 503, _RETRY_AFTER)
+        return json_response(found)
 
     @blueprint.get("/metrics")
     def get_metrics() -> Response:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
+from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.blocking import may_block
 from tokensvc.core.targets import APP, Target
@@ -169,10 +170,11 @@ class Revocations:
         if not self._wait_slots.acquire(blocking=False):
             return None
         may_block()
+        deadline.extend(seconds)
         try:
-            deadline = time.monotonic() + seconds
+            end = time.monotonic() + seconds
             state = self.state(target)
-            while state.stream.state == DeliveryState.PENDING and time.monotonic() < deadline:
+            while state.stream.state == DeliveryState.PENDING and time.monotonic() < end:
                 time.sleep(_POLL_SECONDS)
                 state = self.state(target)
             return state

@@ -8,6 +8,7 @@ import contextlib
 import math
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +57,7 @@ class Connection:
         wait_list: List of connections that wait for the same thing.
         received: Bytes that belong to no request so far.
         request: The request that runs or waits for a thread, and whether it is whole.
+        received_at: Time at which it had been received, on the monotonic clock.
         unsent: Rest of the response.
         keep: Whether the connection carries another request after the response.
         has_ended: Whether the client sends nothing more.
@@ -71,6 +73,7 @@ class Connection:
     received: bytearray = field(default_factory=bytearray)
     framing: Framing = field(default_factory=Framing)
     request: tuple[bytes, bool] = (b"", True)
+    received_at: float = 0.0
     unsent: bytes = b""
     keep: bool = True
     has_ended: bool = False
@@ -97,6 +100,7 @@ class Connection:
         """Move the measured bytes to `request`, or all bytes if the request is not whole."""
         length = self.framing.length if whole else len(self.received)
         self.request = (bytes(self.received[:length]), whole)
+        self.received_at = time.monotonic()
         del self.received[:length]
         self.framing = Framing()
 

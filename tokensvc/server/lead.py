@@ -111,16 +111,13 @@ class Lead(Generic[Job]):
             self._started = None
             return True
 
-    def give_up(self, member: Member[Job]) -> bool:
-        """Pass the lead on; False if the thread is the leader and no other can take over."""
+    def give_up(self, member: Member[Job]) -> None:
+        """Pass the lead on if the thread has it, and another one can take over."""
         if self._leader is not member:
-            return True
+            return
         with self._mutex:
-            if self._leader is member:
-                if self._started is None:
-                    return False
+            if self._leader is member and self._started is not None:
                 self._pass_on()
-        return True
 
     def watch(self) -> float | None:
         """

@@ -16,6 +16,7 @@ from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 
+from tokensvc.core import deadline
 from tokensvc.server.connection import Connection, WaitList
 from tokensvc.server.connections import Connections
 from tokensvc.server.framing import MAX_HEAD, Progress
@@ -87,6 +88,7 @@ class Loop:
         """Run the request of a connection, in any thread."""
         request, whole = connection.request
         keep = not self._is_stopping
+        deadline.begin(connection.received_at)  # the time in the queue counts
         response = self._responder.respond(
             request, connection.client, connection.server, whole=whole, keep=keep
         )
@@ -198,8 +200,7 @@ class Loop:
             self.run(connection)
             return self._lead.end(member)
         if _PROBE.match(connection.request[0]) and self._lead.withdraw(connection):
-            # No other thread can lead: a probe runs here and, since `may_block` returns False,
-            # responds from memory.
+            # No other thread can lead: a probe runs here, because it responds from memory.
             self.run(connection)
         return True
 

@@ -119,9 +119,10 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
             self._has_failed = True
         self._wake()
 
-    def _may_block(self) -> bool:
+    def _may_block(self) -> None:
         member = getattr(self._this_thread, "member", None)
-        return member is None or self._lead.give_up(member)
+        if member is not None:
+            self._lead.give_up(member)
 
     def _count(self) -> None:
         self.nr += 1

@@ -1,0 +1,281 @@
+"""PostgreSQL stopped, refusing, read-only, full or locked."""
+
+import socket
+import time
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from testing.names import silent_name_server
+from testing.postgres import PostgresServer
+from testing.refused_writes import refuse_writes
+from testing.service import free_port
+from testing.waiting import wait_until
+from tokensvc.core import deadline
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database import postgresql, schema
+from tokensvc.database.breaker import MAX_FAILURES
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import app_standing, user_standings
+
+OPEN = "database: the breaker is open"
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Yield a separate server, which tests stop and freeze."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def url(server):
+    return server.fresh_url()
+
+
+@pytest.fixture
+def database(url):
+    database = Database.open(url, pool_size=4)
+    schema.migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def read(database):
+    return database.prepare(sa.select(app_standing.c.floor))
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Give the server only a moment for each response."""
+    monkeypatch.setattr(postgresql.BoundedConnection, "time_limit", 0.4)
+    monkeypatch.setattr(postgresql, "_SILENCE_SECONDS", 0.2)
+
+
+@contextmanager
+def frozen(server):
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
+@contextmanager
+def stopped(server):
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+def refusal_of(use):
+    with pytest.raises(Refusal) as refused:
+        use()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.value.retry_after == 5
+    assert refused.value.detail == "The database is unavailable. Retry after `Retry-After` seconds."
+    return refused.value
+
+
+def uses(database, read):
+    """Return a function for each kind of use."""
+
+    def in_read():
+        with database.read():
+            pass
+
+    def in_write():
+        with database.write():
+            pass
+
+    def in_snapshot():
+        with database.snapshot():
+            pass
+
+    return [lambda: read.fetch({}), in_read, in_write, in_snapshot]
+
+
+def fill_pool(database):
+    """Open four connections that stay idle in the pool."""
+    with database.read(), database.read(), database.read(), database.read():
+        pass
+
+
+def wait_until_it_works(database, read):
+    wait_until(lambda: not database._breaker.state.is_open, "the breaker closes")
+    for use in uses(database, read):
+        use()
+
+
+@pytest.mark.sec(25)
+def test_stopped_server_refuses_until_its_return(server, database, read):
+    """Each kind of use has the same refusal; only its reason, for the log, names the server."""
+    fill_pool(database)
+    with stopped(server):
+        for use in uses(database, read)[:MAX_FAILURES]:
+            reason = refusal_of(use).reason
+            assert reason.startswith("Cannot connect to the database server /")
+        assert [refusal_of(use).reason for use in uses(database, read)] == [OPEN] * 4
+    wait_until_it_works(database, read)
+
+
+@pytest.mark.sec(65)
+@pytest.mark.parametrize("use", range(4))
+def test_silent_server_is_waited_for_once(server, database, read, impatient, use):
+    """The statement is not repeated on another connection."""
+    use = uses(database, read)[use]
+    use()
+    with frozen(server):
+        assert refusal_of(use).reason == "database: ServerSilentError"
+    use()
+
+
+@pytest.mark.sec(65)
+def test_silent_server_opens_the_breaker(server, database, read, impatient):
+    """On idle connections and on new ones. From then on nobody waits for it."""
+    fill_pool(database)
+    with frozen(server):
+        reasons = [
+            refusal_of(use).reason for use in (*uses(database, read)[:3], *uses(database, read))
+        ]
+        assert OPEN not in reasons[:MAX_FAILURES]
+        assert reasons[MAX_FAILURES:] == [OPEN] * 4
+    wait_until_it_works(database, read)
+
+
+@pytest.mark.sec(65)
+def test_deadline_of_the_request_ends_a_wait(server, database, read):
+    """Such a wait is too short to tell whether the server is silent."""
+    read.fetch({})
+    with frozen(server):
+        try:
+            for use in (lambda: read.fetch({}), *uses(database, read)):
+                deadline.begin(time.monotonic(), seconds=0.2)
+                assert refusal_of(use).reason == "database: RequestOverdueError"
+        finally:
+            deadline.end()
+        assert database._breaker.state.failures == 0
+    read.fetch({})
+
+
+@pytest.mark.sec(65)
+def test_silent_name_server_is_waited_for_until_the_deadline():
+    database = Database.open("postgresql://tokensvc@db.example/tokens", pool_size=1)
+    with silent_name_server() as held:
+        for seconds, reason in ((0.1, "RequestOverdueError"), (9.0, "look-up of db.example")):
+            deadline.begin(time.monotonic(), seconds)
+            try:
+                assert reason in refusal_of(lambda: write(database)).reason
+            finally:
+                deadline.end()
+        assert set(held.names) == {"db.example"}
+        assert database._breaker.state.failures == 1
+    database.close()
+
+
+def test_each_address_of_each_host_is_tried(server, monkeypatch):
+    """The first host refuses, the second is the folder of a socket."""
+    folder = server.fresh_url().partition("host=")[2]
+    url = f"postgresql://postgres@/postgres?host=127.0.0.1:{free_port()}&host={folder}:5432"
+    database = Database.open(url, pool_size=1)
+    assert schema.status(database) == "empty"
+    database.close()
+    found = [(0, 0, 0, "", (address, 0)) for address in ("192.0.2.1", "2001:db8::1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    given = {"host": "a,/run/pg,b", "port": "1,2,3", "user": "u"}
+    assert postgresql._with_addresses(given) == {
+        "host": "a,a,/run/pg,b,b",
+        "port": "1,1,2,3,3",
+        "hostaddr": "192.0.2.1,2001:db8::1,,192.0.2.1,2001:db8::1",
+        "user": "u",
+    }
+
+
+def statements_that_wait(server):
+    with server.connection() as admin:
+        return admin.execute(
+            "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        ).fetchall()
+
+
+def test_statement_that_is_given_up_ends_at_the_server(server, url, read, impatient):
+    """Otherwise those that wait for a lock would use up the server's connections."""
+    read.fetch({})
+    with psycopg.connect(url) as admin:
+        admin.execute("LOCK TABLE app_standing")
+        for _ in range(MAX_FAILURES - 1):
+            assert refusal_of(lambda: read.fetch({})).reason == "database: ServerSilentError"
+        wait_until(lambda: statements_that_wait(server) == [], "the server ends the statements")
+    assert read.fetch({}) == (0,)
+
+
+def test_wait_for_a_lock_ends_with_a_refusal(database):
+    with database.write() as tx:
+        tx.execute(sa.select(app_standing.c.id).with_for_update())
+        with pytest.raises(Refusal) as refused, database.write() as other:
+            other.execute(app_standing.update().values(floor=1))
+    assert refused.value.reason == "database: LockNotAvailable"
+    assert database._breaker.state.failures == 0
+
+
+def write(database):
+    with database.write() as tx:
+        tx.execute(app_standing.update().values(floor=app_standing.c.floor))
+
+
+@contextmanager
+def read_only(server):
+    with server.connection() as admin:
+
+        def set_default(value):
+            admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+            admin.execute("SELECT pg_reload_conf()")
+            show = "SHOW default_transaction_read_only"
+            wait_until(lambda: admin.execute(show).fetchone() == (value,), "the setting")
+
+        set_default("on")
+        try:
+            yield
+        finally:
+            set_default("off")
+
+
+def test_read_only_server_opens_the_breaker(server, database, read):
+    """Connections that are open still read; no new one is accepted."""
+    read.fetch({})
+    write(database)
+    with read_only(server):
+        assert refusal_of(lambda: write(database)).reason == "database: ReadOnlySqlTransaction"
+        assert read.fetch({}) == (0,)
+        for _ in range(MAX_FAILURES):
+            assert "read-only" in refusal_of(lambda: write(database)).reason
+        assert refusal_of(lambda: read.fetch({})).reason == OPEN
+    wait_until_it_works(database, read)
+
+
+def test_full_disk_fails_only_writes(database, read):
+    """It is no connection failure."""
+    refuse_writes(database, "user_standings")
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(Refusal) as refused, database.write() as tx:
+            tx.execute(user_standings.insert(), {"user_id": "ada"})
+        assert refused.value.reason == "database: DiskFull"
+        assert read.fetch({}) == (0,)
+    assert database._breaker.state.failures == 0
+
+
+def test_restarted_server_is_not_waited_for_on_old_connections(server, database, read):
+    """The breaker closes the idle connections, which could be silent."""
+    fill_pool(database)
+    read.fetch({})
+    with stopped(server):
+        for use in uses(database, read)[:MAX_FAILURES]:
+            refusal_of(use)
+        wait_until(lambda: read._connections._idle == [], "idle connections are closed")
+    wait_until_it_works(database, read)
