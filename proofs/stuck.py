@@ -1,8 +1,9 @@
-"""Prove that a database that hangs, refuses or fails delays neither a response nor the return."""
+"""Prove that a part outside that hangs or fails delays neither a response nor the return."""
 
 import sys
 
 from proofs.report import parser, report
+from testing.name_server import NameServer
 from testing.runs import stuck
 
 
@@ -13,6 +14,9 @@ def main() -> int:
     names = options.parse_args().cases or list(stuck.CASES)
     if unknown := [name for name in names if name not in stuck.CASES]:
         options.error(f"unknown case: {', '.join(unknown)}")
+    if not NameServer.can_run():
+        print("  only root can replace the name server: its cases are skipped")
+        names = [name for name in names if "name server" not in name]
     return report("stuck", stuck.prove(names))
 
 

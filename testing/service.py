@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -115,21 +115,22 @@ class Service:
 
 
 @contextlib.contextmanager
-def running_service(folder: Path, **settings: str) -> Iterator[Service]:
+def running_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> Iterator[Service]:
     """Run the service until the block ends. See `start_service`."""
-    service = start_service(folder, **settings)
+    service = start_service(folder, prefix, **settings)
     try:
         yield service
     finally:
         service.stop()
 
 
-def start_service(folder: Path, **settings: str) -> Service:
+def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> Service:
     """
     Start the service and wait until it is ready.
 
     Args:
         folder: Folder of the database and the log.
+        prefix: Words before the command. They must end with the command in the same process.
         settings: Environment variables in addition to those of `settings_environ`.
     """
     bind = f"127.0.0.1:{free_port()}"
@@ -140,6 +141,7 @@ def start_service(folder: Path, **settings: str) -> Service:
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [
+                *prefix,
                 sys.executable,
                 *("-m", "gunicorn", "-c", "python:tokensvc.gunicorn_conf", "tokensvc.wsgi:app"),
             ],

@@ -25,6 +25,9 @@ from cryptography.fernet import Fernet
 
 from testing.doubles.issuer import IssuerDouble
 from testing.postgres import PostgresServer
+from testing.redis_server import RedisServer
+from testing.runs import stuck_parts
+from testing.runs.stuck_parts import NamedPart
 from testing.service import STREAM_API_KEY, Service, running_service
 from testing.waiting import wait_until
 from tokensvc.database import schema
@@ -146,6 +149,7 @@ def prove(names: list[str]) -> Iterator[Figures]:
             case.part() as (part, settings),
             running_service(
                 Path(folder),
+                getattr(part, "prefix", ()),
                 TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
                 TOKENSVC_LIMITS__MINT="1000000/minute",
                 TOKENSVC_LOG__FORMAT="json",
@@ -243,8 +247,21 @@ def _postgresql() -> Iterator[tuple[PostgresServer, dict[str, str]]]:
         server.remove()
 
 
+@contextlib.contextmanager
+def _named_postgresql() -> Iterator[tuple[Any, dict[str, str]]]:
+    with _postgresql() as part, stuck_parts.named_database(part) as named:
+        yield named
+
+
 CASES = {
     "database stopped": Case(503, _postgresql, PostgresServer.freeze, PostgresServer.thaw),
     "database refuses": Case(503, _postgresql, PostgresServer.stop, PostgresServer.start),
+    "redis stopped": Case(200, stuck_parts.redis_server, RedisServer.freeze, RedisServer.thaw),
+    "name server silent, for redis": Case(
+        200, stuck_parts.named_redis, NamedPart.freeze, NamedPart.thaw
+    ),
+    "name server silent, for the database": Case(
+        503, _named_postgresql, NamedPart.freeze, NamedPart.thaw
+    ),
 }
 """The ways to fail, by name."""

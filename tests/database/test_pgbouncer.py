@@ -52,6 +52,19 @@ def test_prepared_reads_and_transactions_share_sessions(pooled_database: Databas
         assert sorted(pool.map(work, range(THREADS))) == list(range(THREADS))
 
 
+def test_transaction_leaves_no_setting_in_the_session(pooled_database: Database) -> None:
+    """Another client of the pooler keeps its own timeouts."""
+    names = ["statement_timeout", "lock_timeout", "synchronous_commit"]
+    shown = sa.select(*(sa.func.current_setting(name) for name in names))
+    with pooled_database.read() as connection:
+        before = connection.execute(shown).one()
+    with pooled_database.write() as tx:
+        assert tx.execute(shown).one() != before
+    with pooled_database.read() as connection:
+        for _ in range(5):
+            assert connection.execute(shown).one() == before
+
+
 def test_only_one_migration_runs_behind_a_pooler(pooled_url: str) -> None:
     """Its lock belongs to the transaction."""
     databases = [Database.open(pooled_url, pool_size=1) for _ in range(2)]
