@@ -28,6 +28,7 @@ from testing.service import (
     settings_environ,
 )
 from testing.service_clients import basic, make_client
+from testing.waiting import wait_until
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import user_standings
 
@@ -131,6 +132,17 @@ class World:
     def check(self, name: str) -> Any:
         """Return one check of `/readyz`."""
         return next(check for check in self.readiness()[1]["checks"] if check["name"] == name)
+
+    def wait_for_check(self, name: str, state: str) -> Any:
+        """Wait until a look has found this state, and return the check of `/readyz`."""
+        checks: list[Any] = []
+
+        def is_found() -> bool:
+            checks.append(self.check(name))
+            return bool(checks[-1]["state"] == state)
+
+        wait_until(is_found, f"{name} is {state}")
+        return checks[-1]
 
     def log(self, event: str) -> list[dict[str, Any]]:
         """Return the lines of the service's log with this event."""

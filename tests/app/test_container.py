@@ -11,6 +11,7 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.config.loader import load
 from tokensvc.core.actions import ActionContext
+from tokensvc.ops.health import State
 
 
 @pytest.fixture
@@ -31,6 +32,12 @@ def test_start_purges_expired_audit_events(services):
     while services.audit.page(limit=1, filters={"subject": "john"}):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_start_looks_at_the_readiness_before_the_first_request(services):
+    assert services.readiness.last().status is State.FAILED
+    services.start()
+    assert services.readiness.last().status is State.OK
 
 
 class _Recorder:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from testing.pgbouncer import PROGRAM, pooled
 from testing.postgres import PostgresServer
+from testing.waiting import wait_until
 from testing.world import World, claims, minted, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -99,6 +100,6 @@ def test_service_mints_and_revokes_behind_a_pooler(world: World) -> None:
     assert revoked["stream"]["state"] == "applied"
     assert ada.post("/v1/token").code == "sign_in_required"
     assert claims(minted(world.vouching, user_id="ada"))["iat"] >= revoked["tokens_valid_after"]
-    assert world.readiness()[1]["status"] == "ok"
+    wait_until(lambda: world.readiness()[1]["status"] == "ok", "the next look")
     shown = world.command("users", "show", "ada", "--json").json
     assert shown["tokens_valid_after"] == revoked["tokens_valid_after"]

@@ -83,8 +83,7 @@ def test_refused_key_degrades_readiness_and_is_named(world):
     state = world.revoke("ada", headers=WAIT).json
     assert state["stream"]["state"] == "failed"
     assert "code 43" in state["stream"]["last_error"]
-    wait_until(lambda: "code 43" in world.check("delivery")["detail"], "the next look")
-    wait_until(lambda: world.readiness()[1]["status"] == "degraded", "that of the other worker")
+    assert "code 43" in world.wait_for_check("delivery", "degraded")["detail"]
     status, verdict = world.readiness()
     assert status == 200
     assert "code 43" in world.command("delivery", "list").out

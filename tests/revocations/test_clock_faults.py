@@ -177,8 +177,7 @@ def test_operator_ends_a_clock_fault(world):
     old = world.signed_in("ada")
     assert old.post("/v1/token").code == "sign_in_required"
     assert world.vouching.post("/v1/token", json={"user_id": "ada"}).status == 503
-    check = world.check("cut_offs")
-    assert check["state"] == "degraded"
+    check = world.wait_for_check("cut_offs", "degraded")
     assert "no token is minted for any user" in check["detail"]
     doctor = world.command("doctor")
     assert doctor.code == 1

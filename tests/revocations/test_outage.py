@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
 
 from testing.postgres import PostgresServer
 from testing.waiting import wait_until
-from testing.world import World, minted, running_world
+from testing.world import METRICS_TOKEN, World, minted, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
@@ -36,7 +37,16 @@ def world(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
         yield running
 
 
+def gauge(world: World, name: str) -> float:
+    """Return a gauge of the only worker."""
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    families = text_string_to_metric_families(world.anonymous.get("/metrics", headers=headers).text)
+    (sample,) = next(family.samples for family in families if family.name == f"tokensvc_{name}")
+    return sample.value
+
+
 def test_request_without_the_database_gets_503(world: World, server: PostgresServer) -> None:
+    """Each worker shows it, and mints as soon as the database is back."""
     ada = world.signed_in("ada")
     assert minted(ada).status == 200
     server.stop()
@@ -46,12 +56,16 @@ def test_request_without_the_database_gets_503(world: World, server: PostgresSer
             world.vouching.post("/v1/token", json={"user_id": "ada"}),
             world.revoke("ada"),
         ]
+        wait_until(lambda: world.readiness()[0] == 503, "the next look")
+        assert (gauge(world, "database_up"), gauge(world, "database_breaker_open")) == (0, 1)
     finally:
         server.start()
     for response in refused:
         assert (response.status, response.code) == (503, "temporarily_unavailable")
         assert response.headers["Retry-After"] == "5"
     wait_until(lambda: ada.post("/v1/token").status == 200, "mints work again")
+    wait_until(lambda: world.readiness()[0] == 200, "the next look")
+    assert (gauge(world, "database_up"), gauge(world, "database_breaker_open")) == (1, 0)
 
 
 def test_missing_table_gets_503_and_names_the_command(world: World) -> None:

@@ -1,9 +1,11 @@
 """The actions on SQLite and PostgreSQL: what each changes, and that none is lost."""
 
 import threading
+import time
 
 import sqlalchemy as sa
 
+from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
 from tokensvc.database.tables import audit_events, deliveries
@@ -88,3 +90,13 @@ def test_concurrent_revocations_are_all_kept(revocations, standings, database):
     assert len(events(database)) == 8
     state = revocations.state(JOHN)
     assert standings.read("john").floor == state.revocation.tokens_valid_after
+
+
+def test_requested_wait_extends_the_deadline(revocations):
+    """The state is read at the end of the wait, although the request has lasted for longer."""
+    revocations.revoke(JOHN, CONTEXT)
+    deadline.begin(time.monotonic(), seconds=0.2)
+    try:
+        assert revocations.wait_until_applied(JOHN, 1).stream.state == "pending"
+    finally:
+        deadline.end()

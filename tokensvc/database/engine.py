@@ -5,6 +5,7 @@ Driver connections are in autocommit, and transactions are opened by statements.
 is opened implicitly: a read inside a forgotten one would see an old standing.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.prepared import PreparedRead, ReadConnections
+from tokensvc.telemetry import metrics
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Connection: TypeAlias = sa.Connection
@@ -143,6 +145,17 @@ class Database:
         """Compile a query once for repeated use."""
         return PreparedRead(self._engine.dialect, self._reads, statement)
 
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether every use is refused until the database responds again."""
+        return self._breaker.state.is_open
+
+    def connections_in_use(self) -> int:
+        """Return the number of connections in use, without those of prepared reads."""
+        pool: Any = self._engine.pool
+        in_use: int = pool.checkedout()
+        return in_use
+
     def close(self) -> None:
         """Close the idle connections."""
         self._breaker.stop()
@@ -173,7 +186,9 @@ class Database:
         return self._begun(begin)
 
     def _begun(self, begin: Begin) -> sa.Connection:
+        start = time.monotonic()
         connection = self._engine.connect()
+        metrics.observe_pool(time.monotonic() - start)
         try:
             begin(connection)
         except BaseException:

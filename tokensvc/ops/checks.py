@@ -14,6 +14,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.keys.service import StreamKeys
 from tokensvc.ops.health import Check, CheckResult, State
 from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.telemetry import metrics
 
 
 def checks(
@@ -24,15 +25,16 @@ def checks(
     clock_faults: ClockFaults,
 ) -> Sequence[Check]:
     """Return the checks of `/readyz`."""
+    schema_status = schema.StatusReader(database)
 
     def check_database() -> CheckResult:
-        try:
-            status = schema.status(database)
-        except Refusal as refusal:
-            return CheckResult("database", State.FAILED, refusal.reason)
-        if status in {"behind", "empty"}:
-            return CheckResult("database", State.FAILED, f"schema {status}: run `tokensvc migrate`")
-        return CheckResult("database", State.OK)
+        detail = _schema_fault(schema_status)
+        metrics.set_database(
+            up=not detail,
+            breaker_open=database.is_breaker_open,
+            connections_in_use=database.connections_in_use(),
+        )
+        return CheckResult("database", State.FAILED if detail else State.OK, detail)
 
     def check_stream_keys() -> CheckResult:
         try:
@@ -60,6 +62,14 @@ def checks(
         return check_clock_faults(clock_faults, State.DEGRADED)
 
     return [check_database, check_stream_keys, check_issuers, check_deliveries, check_cut_offs]
+
+
+def _schema_fault(schema_status: schema.StatusReader) -> str:
+    try:
+        status = schema_status.read()
+    except Refusal as refusal:
+        return refusal.reason
+    return f"schema {status}: run `tokensvc migrate`" if status in {"behind", "empty"} else ""
 
 
 def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> CheckResult:

@@ -21,6 +21,8 @@ from tokensvc.standing.rules import RingVersion, Standing
 
 _app = app_standing.c
 _users = user_standings.c
+_EPOCH = sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
+"""Clock of PostgreSQL."""
 _ring_version = (_app.stream_ring_version, _app.ring_id)
 
 
@@ -78,6 +80,35 @@ class StandingStore:
             floor=max(app_floor, floor or 0),
             ring_version=RingVersion(counter, ring_id),
         )
+
+
+class FloorReader:
+    """
+    Reads the highest floor of all in one statement: each worker does so every second.
+
+    Args:
+        clock: Clock of this host, used on SQLite. PostgreSQL's statement reads its own clock.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._clock = clock
+        self._has_clock = database.dialect == "postgresql"
+        of_users = sa.select(sa.func.max(_users.floor)).scalar_subquery()
+        columns = [_app.floor, of_users, *([_EPOCH] if self._has_clock else [])]
+        self._read = database.prepare(sa.select(*columns))
+
+    def seconds_ahead(self) -> int:
+        """
+        Return by how much the highest floor is in the future; at most 0 if it is not.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        row = self._read.fetch({})
+        if row is None:
+            raise incomplete_database()
+        now = row[2] if self._has_clock else int(self._clock())
+        return int(max(row[0], row[1] or 0) - now)
 
 
 def read(connection: sa.Connection, target: Target) -> StoredStanding:
@@ -219,8 +250,7 @@ def _statement(*, with_clock: bool) -> sa.Select[Any]:
         _users.suspended_at,
     ]
     if with_clock:
-        epoch = sa.func.floor(sa.extract("epoch", sa.func.now()))
-        columns.append(sa.cast(epoch, sa.BigInteger))
+        columns.append(_EPOCH)
     is_user = _users.user_id == sa.bindparam("user_id")
     return (
         sa.select(*columns)

@@ -80,6 +80,30 @@ CONNECTIONS_OPEN = Gauge(
     multiprocess_mode="livesum",
 )
 
+DATABASE_UP = Gauge(
+    "tokensvc_database_up",
+    "Whether the database was usable, by worker, at most one second ago.",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
+DATABASE_BREAKER_OPEN = Gauge(
+    "tokensvc_database_breaker_open",
+    "Whether requests are refused because the database does not respond, by worker.",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
+DATABASE_CONNECTIONS_IN_USE = Gauge(
+    "tokensvc_database_connections_in_use",
+    "Connections of the pool that are in use, by worker, at most one second ago.",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
+DATABASE_POOL_SECONDS = Histogram(
+    "tokensvc_database_pool_seconds",
+    "Time to get a connection from the pool, or to open one.",
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5),
+)
+
 _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 _Child = TypeVar("_Child", Counter, Histogram)
@@ -166,9 +190,26 @@ def count_limiter_fallback() -> None:
 
 def set_worker_load(threads_busy: int, connections_open: int) -> None:
     """Set how many threads of this worker run a request, and its number of connections."""
-    worker = str(slot()) if DIRECTORY_VARIABLE in os.environ else "0"
+    worker = _worker()
     THREADS_BUSY.labels(worker).set(threads_busy)
     CONNECTIONS_OPEN.labels(worker).set(connections_open)
+
+
+def set_database(*, up: bool, breaker_open: bool, connections_in_use: int) -> None:
+    """Set what this worker's look at the database has found."""
+    worker = _worker()
+    DATABASE_UP.labels(worker).set(up)
+    DATABASE_BREAKER_OPEN.labels(worker).set(breaker_open)
+    DATABASE_CONNECTIONS_IN_USE.labels(worker).set(connections_in_use)
+
+
+def observe_pool(seconds: float) -> None:
+    """Record the time that it took to get a database connection."""
+    DATABASE_POOL_SECONDS.observe(seconds)
+
+
+def _worker() -> str:
+    return str(slot()) if DIRECTORY_VARIABLE in os.environ else "0"
 
 
 def render() -> tuple[bytes, str]:
