@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port, settings_environ
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
 from tokensvc.config.model import PLACEHOLDER_API_KEY
@@ -100,11 +100,10 @@ def test_placeholder_key_in_the_ring_is_refused_in_production_until_retired(toke
     assert tokensvc("token", "mint", "john", **PRODUCTION).code == 0
 
 
-def make_development_client(tokensvc, monkeypatch, tmp_path):
+def make_development_client(monkeypatch, tmp_path):
     """Create a client as `make run` does."""
-    environ = {**tokensvc._environ({}), **DEVELOPMENT}
     with monkeypatch.context() as patched:
-        for name, value in environ.items():
+        for name, value in settings_environ(tmp_path, **DEVELOPMENT).items():
             patched.setenv(name, value)
         with opened_services() as services:
             rights = Rights(frozenset({Scope.TOKENS_MINT}), vouches=True)
@@ -117,7 +116,7 @@ def make_development_client(tokensvc, monkeypatch, tmp_path):
 def test_client_of_development_is_refused_in_production_until_deleted(
     tokensvc, tmp_path, monkeypatch
 ):
-    make_development_client(tokensvc, monkeypatch, tmp_path)
+    make_development_client(monkeypatch, tmp_path)
     refused_everywhere(tokensvc, "`tokensvc clients delete svc.demo`", PRODUCTION)
     assert tokensvc("clients", "delete", "svc.demo").code == 0
     created = tokensvc("clients", "create", "demo", "--scope", "tokens:mint", **PRODUCTION)

@@ -160,15 +160,10 @@ def _development_clients(services: Services) -> Iterator[Fault]:
     """Find clients of `make run` in a database from before environments were recorded."""
     if services.settings.environment != "production":
         return
-    created = {"action": Action.CLIENT_CREATED}
-    found = services.audit.page(limit=_ALL, filters={**created, "actor": DEVELOPMENT_ACTOR})
-    candidates = {event.subject for event in found}
-    for client in services.clients.page() if candidates else ():
-        if client.id not in candidates:
-            continue
-        # An operator may have created a client again under the same ID.
-        (latest,) = services.audit.page(limit=1, filters={**created, "subject": client.id})
-        if latest.actor == DEVELOPMENT_ACTOR:
+    filters = {"action": Action.CLIENT_CREATED, "actor": DEVELOPMENT_ACTOR}
+    created = {event.subject for event in services.audit.page(limit=_ALL, filters=filters)}
+    for client in services.clients.page():
+        if client.id in created:
             yield Fault(f"client {client.id}", _DEVELOPMENT_CLIENT.format(id=client.id))
 
 

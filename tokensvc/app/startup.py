@@ -150,8 +150,7 @@ def prepare(settings: Settings) -> KeyFiles:
         The keys in files, so that a worker that starts later need not read them.
 
     Raises:
-        StartupError: The operator must change something first. Then no key and no environment was
-            recorded.
+        StartupError: The operator must change something first.
     """
     with _prepared_database(settings) as database:
         key_files = KeyFiles.read(settings, database)
