@@ -5,15 +5,18 @@ import os
 import signal
 import stat
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
 import pytest
 import urllib3
 
-from testing.service import ROOT, free_port
+from testing.command_line import run_command
+from testing.service import ROOT, STREAM_API_KEY, free_port, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
+from tokensvc.config.loader import load
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 pytestmark = pytest.mark.slow
@@ -114,6 +117,30 @@ def test_development_issuer_is_refused_in_production(development, tokensvc):
     assert "for development only" in ended.err
     bind = f"127.0.0.1:{free_port()}"
     assert "for development only" in failed_start(development.folder, bind, **production)
+
+
+@pytest.mark.sec(61)
+def test_production_start_in_the_same_folder_takes_nothing_over(development):
+    """It has a database of its own by default, and refuses that of development."""
+
+    def production(database, *command):
+        url = {"TOKENSVC_DATABASE_URL": f"sqlite:///var/{database}"}
+        environ = settings_environ(development.folder, **url)
+        return run_command(development.folder, environ, *command)
+
+    assert load({"TOKENSVC_PUBLIC_URL": "https://tokens.example"}).sqlite_path == Path(
+        "var/tokensvc.db"
+    )
+    assert production("tokensvc.db", "token", "mint", "john").code == 0
+    assert production("tokensvc.db", "clients", "list", "--json").json == []
+    keys = production("tokensvc.db", "stream-keys", "list", "--json").json
+    assert [key["api_key"] for key in keys] == [STREAM_API_KEY]
+    (refused,) = [
+        production(path.relative_to(development.folder / "var"), "token", "mint", "john")
+        for path in files_of(development.folder)
+        if path.name == "tokensvc.db"
+    ]
+    assert (refused.code, "made with `environment` = development" in refused.err) == (1, True)
 
 
 def test_port_in_use_is_refused_with_another_port(development, tmp_path):
