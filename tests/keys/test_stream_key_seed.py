@@ -39,14 +39,14 @@ def rotation(database, clock):
 
 
 def test_pair_of_the_settings_is_the_active_key_of_an_empty_ring(database, keys, rotation):
-    assert not keys.is_usable()
+    assert keys.problem()
     rotation.seed("k1", SECRET)
     assert rows(database) == [("k1", fingerprint(SECRET.encode()), "active")]
     assert changes(database) == 1
     ring = current(keys)
     assert ring.active is ring.named("k1")
     assert ring.active.secret == SECRET.encode()
-    assert keys.is_usable()
+    assert not keys.problem()
     with database.read() as connection:
         dates = connection.execute(
             sa.select(stream_keys.c.created_at, stream_keys.c.activated_at)

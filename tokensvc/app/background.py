@@ -10,6 +10,7 @@ from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
+from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
@@ -25,6 +26,9 @@ _USAGE_INTERVAL = 60.0
 
 _CONFIRM_INTERVAL = 5.0
 """Seconds between two checks for actions that a crash left unconfirmed."""
+
+_ACTIVE_KEY_INTERVAL = 60.0
+"""Seconds between two looks at whether another key is active, or the hourly check is due."""
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the audit trail."""
@@ -110,6 +114,7 @@ def other_loops(
     audit: AuditTrail,
     revocations: Revocations,
     readiness: ReadinessLook,
+    active_key_check: ActiveKeyCheck,
 ) -> tuple[BackgroundLoop, ...]:
     """Return the loops that every process with requests runs, in the order in which they stop."""
     return (
@@ -117,6 +122,7 @@ def other_loops(
         BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
+        BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -21,6 +21,7 @@ from tokensvc.delivery.sender import Sender
 from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
@@ -37,8 +38,8 @@ from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 7
-"""Threads that use the database and serve no request: seven loops."""
+_BACKGROUND_THREADS = 8
+"""Threads that use the database and serve no request: eight loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
@@ -139,8 +140,13 @@ def build(
     revocations = _revocations(settings, database, clock, wait_slots)
     clock_faults = ClockFaults(database, clock)
     deliveries = Deliveries(database, clock, sender.refused_keys, delivers=delivers)
+    check_key_pair = _check_key_pair(settings)
+    active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
     readiness = ReadinessLook(
-        checks(database, keys, issuers, deliveries, clock_faults), time.monotonic
+        checks(
+            database, keys, issuers, deliveries, clock_faults, active_key_check=active_key_check
+        ),
+        time.monotonic,
     )
     return Services(
         settings=settings,
@@ -157,7 +163,7 @@ def build(
         deliveries=deliveries,
         sender=sender,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
-        rotation=_rotation(settings, database, clock, vault, wait_slots),
+        rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
         reencryption=Reencryption(database, clock, vault),
         audit=audit,
         readiness=readiness,
@@ -168,6 +174,7 @@ def build(
             audit=audit,
             revocations=revocations,
             readiness=readiness,
+            active_key_check=active_key_check,
         ),
     )
 
@@ -214,18 +221,6 @@ def _revocations(
         _sources(settings),
         delivers=settings.stream.delivers,
         wait_slots=wait_slots,
-    )
-
-
-def _rotation(
-    settings: Settings,
-    database: Database,
-    clock: DatabaseClock,
-    vault: Vault,
-    wait_slots: threading.Semaphore,
-) -> StreamKeyRotation:
-    return StreamKeyRotation(
-        database, clock, vault, _check_key_pair(settings), wait_slots=wait_slots
     )
 
 

@@ -18,6 +18,8 @@ from tokensvc.keys.store import StoredRing, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError, WrappingKeyMissingError
 from tokensvc.standing.rules import RingVersion
 
+_KEY_MISSING = "An encryption key is missing."
+
 _log = structlog.get_logger(__name__)
 
 
@@ -73,20 +75,28 @@ class StreamKeys:
         with self._reload:
             return self._load()
 
-    def is_usable(self) -> bool:
+    @property
+    def active(self) -> StreamKey | None:
+        """The active key of the ring that was loaded last."""
+        return None if self._ring is None else self._ring.active
+
+    def problem(self) -> str:
         """
-        Return whether the key ring has an active key, and this process can read every key.
+        Return what prevents this process from signing with every key; empty if nothing does.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
         stored = self._store.read()
-        if self._missing_encryption_keys(stored):
-            return False
+        missing = self._missing_encryption_keys(stored)
+        if missing:
+            return str(WrappingKeyMissingError(missing, _KEY_MISSING))
         if self._unreadable:
-            with self._reload:
-                self._load()  # re-encryption changes rows without a new version
-        return self.ring_at(stored.version).active is not None and not self._unreadable
+            self.current_ring()  # re-encryption changes rows without a new version
+        ring = self.ring_at(stored.version)
+        if self._unreadable:
+            return f"Damaged secrets: {', '.join(sorted(self._unreadable))}. See `tokensvc doctor`."
+        return "" if ring.active is not None else "No Stream key is active."
 
     def check_encryption_keys(self) -> None:
         """
@@ -98,7 +108,7 @@ class StreamKeys:
         """
         missing = self._missing_encryption_keys(self._store.read())
         if missing:
-            raise WrappingKeyMissingError(missing, "An encryption key is missing.")
+            raise WrappingKeyMissingError(missing, _KEY_MISSING)
 
     def damaged(self) -> list[StreamKeyInfo]:
         """

@@ -1,7 +1,8 @@
 """
 The checks of `/readyz`: the database, its schema, an active Stream key.
 
-Failing issuers and deliveries only degrade the service: most users get tokens without them.
+Failing issuers and deliveries only degrade the service: most users get tokens without them. So does
+an active key that Stream refuses, because Stream may be wrong.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
+from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
 from tokensvc.ops.health import Check, CheckResult, State
 from tokensvc.revocations.clock_faults import ClockFaults
@@ -23,6 +25,8 @@ def checks(
     issuers: Issuers,
     deliveries: Deliveries,
     clock_faults: ClockFaults,
+    *,
+    active_key_check: ActiveKeyCheck,
 ) -> Sequence[Check]:
     """Return the checks of `/readyz`."""
     schema_status = schema.StatusReader(database)
@@ -38,12 +42,13 @@ def checks(
 
     def check_stream_keys() -> CheckResult:
         try:
-            keys_usable = keys.is_usable()
+            problem = keys.problem()
         except Refusal as refusal:
-            return CheckResult("stream_keys", State.FAILED, refusal.reason)
-        if not keys_usable:
-            return CheckResult("stream_keys", State.FAILED, "no usable Stream key is active")
-        return CheckResult("stream_keys", State.OK)
+            problem = refusal.reason
+        if problem:
+            return CheckResult("stream_keys", State.FAILED, problem)
+        rejection = active_key_check.rejection()
+        return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
 
     def check_issuers() -> CheckResult:
         unhealthy = [

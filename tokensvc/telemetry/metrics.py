@@ -79,6 +79,12 @@ CONNECTIONS_OPEN = Gauge(
     ["worker"],
     multiprocess_mode="livesum",
 )
+STREAM_KEY_ACCEPTED = Gauge(
+    "tokensvc_stream_key_accepted",
+    "Whether Stream accepted the active key at the latest check: 1 or 0. Absent before the first.",
+    ["key"],
+    multiprocess_mode="mostrecent",
+)
 
 DATABASE_UP = Gauge(
     "tokensvc_database_up",
@@ -181,6 +187,12 @@ def count_jwks_fetch(issuer: str, outcome: str) -> None:
 def count_stream_call(kind: str, result: str) -> None:
     """Count a call to Stream by kind of delivery (`app`, `user`, `profile`) and result."""
     _stream_calls[kind, result].inc()
+
+
+def set_stream_key_accepted(*, accepted: bool) -> None:
+    """Record whether Stream accepts the active key."""
+    # With a label, since a metric without one would begin with 0 in each process.
+    STREAM_KEY_ACCEPTED.labels("active").set(int(accepted))
 
 
 def count_limiter_fallback() -> None:

@@ -1,0 +1,149 @@
+"""The active key is checked in the background: minting goes on, and operators are told."""
+
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
+from testing.waiting import wait_until
+from testing.world import METRICS_TOKEN, running_world
+from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change
+from tests.keys.test_routes import KeysWorld
+from tokensvc.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
+from tokensvc.keys.service import StreamKeys
+from tokensvc.stream.api import check_key
+
+REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
+
+
+def metric(world, name):
+    """Return the value of a metric, with its labels."""
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    lines = world.anonymous.get("/metrics", headers=headers).text.splitlines()
+    return [line for line in lines if line.startswith(name)]
+
+
+def test_refused_key_degrades_the_service_and_minting_goes_on(tmp_path):
+    """Until another pair is active, also in the eyes of `doctor`."""
+    with (
+        StreamDouble({STREAM_API_KEY: REGENERATED}) as stream,
+        running_world(tmp_path, KeysWorld, stream) as world,
+    ):
+        wait_until(lambda: world.check("stream_keys")["state"] != "ok", "the key is checked")
+        status, readiness = world.readiness()
+        assert (status, readiness["status"]) == (200, "degraded")
+        assert world.check("stream_keys")["state"] == "degraded"
+        assert "code 43" in world.check("stream_keys")["detail"]
+        assert metric(world, "tokensvc_stream_key_accepted") == [
+            'tokensvc_stream_key_accepted{key="active"} 0.0'
+        ]
+        (line,) = world.log("stream_key_refused")
+        assert (line["level"], line["api_key"]) == ("warning", STREAM_API_KEY)
+        assert STREAM_API_SECRET not in world.service.log_path.read_text()
+        assert world.mint().status == 200
+        doctor = world.command("doctor")
+        assert doctor.code == 1
+        assert "FAIL  Stream key" in doctor.out
+
+        added = world.add(STREAM_API_KEY, REGENERATED)
+        assert world.act(added.json["id"], "activate").status == 200
+        assert world.mint().status == 200
+        wait_until(lambda: world.check("stream_keys")["state"] == "ok", "the new key counts")
+
+
+def test_accepted_key_is_in_the_metrics(tmp_path):
+    with running_world(tmp_path) as world:
+        wait_until(lambda: metric(world, "tokensvc_stream_key_accepted"), "the key is checked")
+        assert metric(world, "tokensvc_stream_key_accepted") == [
+            'tokensvc_stream_key_accepted{key="active"} 1.0'
+        ]
+        assert world.check("stream_keys") == {"name": "stream_keys", "state": "ok", "detail": ""}
+        assert not world.log("stream_key_refused")
+
+
+class Checked:
+    """A check of the active key with a clock that a test sets."""
+
+    def __init__(self, database, stream):
+        self.now = 100.0
+        self.stream = stream
+        self.check = ActiveKeyCheck(
+            StreamKeys(database, VAULT),
+            lambda api_key, secret: check_key(
+                base_url=stream.url, api_key=api_key, secret=secret, clock=time.time
+            ),
+            lambda: self.now,
+        )
+
+    def calls(self):
+        return [call.query["api_key"] for call in self.stream.calls.to("GET", "/app")]
+
+
+@pytest.fixture
+def checked(database, stream):
+    add(database, "k1", "active")
+    return Checked(database, stream)
+
+
+def test_key_is_checked_at_the_start_and_hourly(checked):
+    """A refusal is logged once an hour, and its end once."""
+    checked.stream.app.keys["k1"] = REGENERATED
+    with capture_logs() as logs:
+        for hour in range(3):
+            checked.now = 100.0 + hour * CHECK_SECONDS
+            checked.check.step()
+            checked.now += CHECK_SECONDS - 1
+            checked.check.step()
+            assert len(checked.calls()) == hour + 1
+    assert [line["event"] for line in logs] == ["stream_key_refused"] * 3
+    assert "code 43" in checked.check.rejection()
+    checked.stream.app.keys["k1"] = SECRET
+    with capture_logs() as logs:
+        for _ in range(2):
+            checked.now += CHECK_SECONDS
+            checked.check.step()
+    assert [line["event"] for line in logs] == ["stream_key_accepted"]
+    assert not checked.check.rejection()
+
+
+def test_other_active_key_is_checked_at_the_next_step(database, checked):
+    checked.stream.app.keys["k1"] = REGENERATED
+    checked.check.step()
+    add(database, "k2", "standby", OTHER_SECRET, now=2)
+    change(database, "k1", state="retiring")
+    change(database, "k2", state="active")
+    checked.stream.app.keys["k2"] = OTHER_SECRET
+    checked.check.step()
+    assert checked.calls() == ["k1", "k2"]
+    assert not checked.check.rejection()
+
+
+def test_unreachable_stream_is_called_again_at_the_next_step(checked):
+    """The previous result counts until then."""
+    checked.stream.app.keys["k1"] = REGENERATED
+    checked.check.step()
+    checked.now += CHECK_SECONDS
+    checked.stream.faults.refuse("GET /app", times=2)
+    for _ in range(2):
+        checked.check.step()
+        assert "code 43" in checked.check.rejection()
+    checked.stream.app.keys["k1"] = SECRET
+    checked.check.step()
+    assert not checked.check.rejection()
+
+
+def test_ring_without_an_active_key_is_not_checked(database, checked):
+    change(database, "k1", state="standby")
+    checked.check.step()
+    assert checked.calls() == []
+
+
+def test_key_is_not_checked_while_delivery_is_off(tmp_path):
+    with (
+        StreamDouble({}) as stream,
+        running_world(tmp_path, stream=stream, TOKENSVC_STREAM__DELIVERY="off") as world,
+    ):
+        assert world.check("stream_keys")["state"] == "ok"
+        assert stream.calls.all() == []

@@ -1,0 +1,89 @@
+"""Whether Stream accepts the active key, as a background loop finds it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from tokensvc.keys.rules import StreamKey, fingerprint
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.verification import CheckKeyPair
+from tokensvc.stream.api import KeyCheck, StreamUnavailableError
+from tokensvc.telemetry import metrics
+
+CHECK_SECONDS = 3600.0
+"""Seconds between two checks of the same key."""
+
+_HINT = "clients cannot connect: add the right pair with `tokensvc stream-keys add` and activate it"
+
+_log = structlog.get_logger(__name__)
+
+
+class _Result(NamedTuple):
+    key: StreamKey
+    check: KeyCheck
+
+
+class ActiveKeyCheck:
+    """
+    Checks the active key at the start, hourly, and after it has changed.
+
+    Minting goes on with a refused key: Stream may be wrong.
+
+    Args:
+        check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
+        monotonic: Function that returns seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        keys: StreamKeys,
+        check_key_pair: CheckKeyPair | None,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._keys = keys
+        self._check_key_pair = check_key_pair
+        self._monotonic = monotonic
+        self._result: _Result | None = None
+        self._due_at = 0.0
+
+    def step(self) -> None:
+        """
+        Check the active key if that is due. If Stream does not respond, the next step tries again.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        if self._check_key_pair is None:
+            return
+        key, previous = self._keys.current_ring().active, self._result
+        if key is None:
+            return
+        if previous and previous.key == key and self._monotonic() < self._due_at:
+            return
+        try:
+            check = self._check_key_pair(key.api_key, key.secret)
+        except StreamUnavailableError:
+            return
+        self._result = _Result(key, check)
+        self._due_at = self._monotonic() + CHECK_SECONDS
+        metrics.set_stream_key_accepted(accepted=check.accepted)
+        _report(self._result, previous)
+
+    def rejection(self) -> str:
+        """Return Stream's message and what to do, if Stream rejects the active key; else empty."""
+        result = self._result
+        if result is None or result.check.accepted or result.key != self._keys.active:
+            return ""
+        name, message = result.key.api_key, result.check.detail
+        return f"Stream rejects the active key {name} ({message}): {_HINT}"
+
+
+def _report(result: _Result, previous: _Result | None) -> None:
+    """Log a refusal after each check, and once that Stream accepts a key again."""
+    key, check = result
+    name = {"api_key": key.api_key, "fingerprint": fingerprint(key.secret)}
+    if not check.accepted:
+        _log.warning("stream_key_refused", **name, detail=check.detail, hint=_HINT)
+    elif previous is not None and not previous.check.accepted:
+        _log.info("stream_key_accepted", **name)
