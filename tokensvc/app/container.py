@@ -128,13 +128,7 @@ def build(
     issuers = _issuers(settings, key_files, issuer_keys(database), wait_slots)
     secret_usage = SecretUsage(database, system_clock)
     unnamed_mints = UnnamedMints(database, system_clock)
-    callers = Callers(
-        issuers=issuers,
-        clients=clients,
-        standings=standings,
-        limiter=Limiter(settings.limits, settings.redis_url),
-        secret_usage=secret_usage,
-    )
+    callers = _callers(settings, issuers, clients, standings, secret_usage)
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
     revocations = _revocations(settings, database, clock, wait_slots)
@@ -176,6 +170,22 @@ def build(
             readiness=readiness,
             active_key_check=active_key_check,
         ),
+    )
+
+
+def _callers(
+    settings: Settings,
+    issuers: Issuers,
+    clients: Clients,
+    standings: StandingStore,
+    secret_usage: SecretUsage,
+) -> Callers:
+    return Callers(
+        issuers=issuers,
+        clients=clients,
+        standings=standings,
+        limiter=Limiter(settings.limits, settings.redis_url),
+        secret_usage=secret_usage,
     )
 
 
