@@ -31,6 +31,7 @@ PAIR = {
     "STREAM_API_KEY": "your-stream-key",
     "STREAM_API_SECRET": "the-secret-that-streams-dashboard-shows",
 }
+NEW_PAIR = {"your-new-stream-key": "the-new-secret-that-streams-dashboard-shows"}
 
 
 def make_checkout(folder):
@@ -54,8 +55,8 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stream():
-    """Yield a Stream with the key pair of the README."""
-    with StreamDouble({PAIR["STREAM_API_KEY"]: PAIR["STREAM_API_SECRET"]}) as double:
+    """Yield a Stream with the key pairs of the README."""
+    with StreamDouble({PAIR["STREAM_API_KEY"]: PAIR["STREAM_API_SECRET"], **NEW_PAIR}) as double:
         yield double
 
 
@@ -81,7 +82,7 @@ def test_commands_for_development_work_with_each_stream_key(tmp_path, stream, gi
         assert process.wait(30) == 0
     with make_run(tmp_path, bind, **second):
         blocks = [block for block in SHELL_BLOCKS if "var/development" in block]
-        assert len(blocks) == 4
+        assert len(blocks) == 5
         for block in blocks:
             check_succeeds(block, tmp_path, bind, stream)
 
