@@ -123,10 +123,11 @@ def test_lost_server_is_named_in_the_log_and_not_in_the_response(tmp_path, token
             server.stop()
             basic = urllib3.util.make_headers(basic_auth="svc.backend:secret")
             response = Client(service.base_url, basic).post("/v1/token", json={"user_id": "john"})
-            (line,) = [line for line in service.log_lines() if line.get("route") == "/v1/token"]
+            log = service.log_path.read_text()
     finally:
         server.remove()
     assert response.status == 503
     folder = sa.make_url(url).query["host"]
-    assert f"Cannot connect to the database server {folder}" in line["reason"]
+    # In the line of the request, or of the breaker if other threads have opened it before.
+    assert f"Cannot connect to the database server {folder}" in log
     assert folder not in response.text
