@@ -20,8 +20,8 @@ _TABLES = {
         "user_id, {cut_off}, {cut_off}",
     ),
     "revocations": (
-        "id, user_id, kind, tokens_valid_after, created_at, actor",
-        "revocation_id, user_id, 'revocation', {cut_off}, {cut_off}, 'svc.bench'",
+        "id, user_id, kind, tokens_valid_after, created_at, actor, settled",
+        "revocation_id, user_id, 'revocation', {cut_off}, {cut_off}, 'svc.bench', TRUE",
     ),
     "deliveries": (
         "kind, subject, version, applied_version, state, due_at, updated_at",
