@@ -83,23 +83,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure every row, and return 1 if a target is missed."""
+    """Measure every row, and return 1 if a target is missed. Each row has a section of its own."""
     install_express()
-    texts: list[str] = []
-    targets: list[Target] = []
+    statuses = []
     repeat_until = time.monotonic() + options.minutes * 60
     with scene() as here:
         for name in options.rows:
             first_response, cells = _measure(here, ROWS[name], options, repeat_until)
-            texts.append(_row_text(ROWS[name], cells))
-            targets += _targets(name, cells)
+            targets = _targets(name, cells)
             targets.append(Target(f"{name}: start to first token", [first_response], 2, " s"))
-    text = (
-        f"Medians of {options.rounds} interleaved rounds [lowest-highest]; "
-        "CPU time of all processes of a server. `ratio` is the service's CPU time per request "
-        "divided by the peer's. Express is always one process.\n\n" + "\n\n".join(texts)
-    )
-    return report.finish("compare", text, targets, record=options.record)
+            text = _row_text(ROWS[name], cells, options.rounds)
+            statuses.append(report.finish(f"compare {name}", text, targets, record=options.record))
+    return max(statuses)
 
 
 def _measure(
@@ -144,22 +139,32 @@ def _cell(meter: Meter, runs: Sequence[Running], connections: int, rounds: int) 
             for measured in connected:
                 done = measured.round(REQUESTS[connections])
                 cell[measured.running.system.name].append(done)
-    print(f"  {connections} connections measured", flush=True)
+    print(
+        f"  {connections} connections measured, load of the machine {os.getloadavg()[0]:.1f}, "
+        f"{_disturbed(cell)} rounds disturbed",
+        flush=True,
+    )
     return cell
 
 
-def _row_text(row: Row, cells: Cells) -> str:
+def _disturbed(cell: Cell) -> int:
+    return sum(not one.is_quiet for rounds in cell.values() for one in rounds)
+
+
+def _row_text(row: Row, cells: Cells, count: int) -> str:
     rows = []
     for connections, cell in cells.items():
         for name, rounds in cell.items():
             ratio = report.spread(report.ratios(cell[SERVICE.name], rounds))
             rows.append((name, str(connections), *report.figures(rounds), ratio))
-    noisy = [one for cell in cells.values() for rounds in cell.values() for one in rounds]
-    disturbed = sum(not one.is_quiet for one in noisy)
+    disturbed = sum(_disturbed(cell) for cell in cells.values())
     columns = ("system", "connections", *report.FIGURES, "ratio")
     return (
-        f"### {row.title}\n\n{report.table(columns, rows)}\n\n"
-        f"{disturbed} of {len(noisy)} rounds were disturbed by other processes also when repeated."
+        f"{row.title}. Medians of {count} interleaved rounds [lowest-highest]; CPU time of all "
+        "processes of a server. `ratio` is the service's CPU time per request divided by the "
+        f"peer's. Express is always one process.\n\n{report.table(columns, rows)}\n\n"
+        f"{disturbed} of {count * len(rows)} rounds were disturbed by other processes also when "
+        "repeated."
     )
 
 
