@@ -1,9 +1,9 @@
-"""`python -m bench [compare|scale|storm|slow|memory|budget]`."""
+"""`python -m bench [compare|scale|storm|slow|memory|profile|budget]`."""
 
 import argparse
 import sys
 
-from bench import budget, compare, memory, scale, slow, storm
+from bench import budget, compare, memory, profile, scale, slow, storm
 from bench.load import LoadError
 from bench.systems import StartError
 
@@ -13,6 +13,7 @@ _COMMANDS = {
     "storm": (storm, "every user requests a token once, as fast as they come"),
     "slow": (slow, "a database that is 1 ms away, next to gthread"),
     "memory": (memory, "memory of a worker over 200,000 requests, and CPU time when idle"),
+    "profile": (profile, "where a mint and Express spend their CPU time"),
     "budget": (budget, "instructions per mint against the recorded figure"),
 }
 

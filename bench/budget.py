@@ -12,14 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from bench.compare import NO_LIMIT
-from bench.credentials import Credentials, make_key_pair
-from bench.measure import request
-from bench.systems import SERVICE, Stage, StartError
+from bench.mint_process import MintProcess, mint_process
+from bench.systems import StartError
 from testing.service import ROOT
 
 BUDGET = ROOT / "bench" / "budget.json"
@@ -66,77 +61,27 @@ def judge(counted: int, recorded: int | None) -> int:
 
 
 def _count(mints: int, loops: int) -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="tokensvc-budget-") as name,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        folder = Path(name)
-        keys = make_key_pair()
-        public_key_file = folder / "identity-provider.pem"
-        public_key_file.write_bytes(keys.public_pem)
-        credentials = Credentials(keys, pool, 1).take(_WARM_UP + mints)
-        requests = folder / "requests.json"
-        requests.write_text(json.dumps([request(one, 8000).decode() for one in credentials]))
-        stage = Stage(folder, public_key_file, workers=1, settings=NO_LIMIT)
-        environ = stage.environ(folder, 8000, SERVICE) | {"PYTHONHASHSEED": "0"}
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
-                    f"--callgrind-out-file={folder / 'counts'}",
-                    *(sys.executable, "-m", "bench.minting", str(requests), str(loops)),
-                ],
-                cwd=ROOT,
-                env=environ,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        try:
-            return _count_in(process, mints, folder, environ)
-        except StartError as error:
-            raise StartError(f"{error}\n{(folder / 'log').read_text()[-4000:]}") from error
-        finally:
-            process.kill()
-            process.communicate()
-
-
-def _count_in(
-    process: subprocess.Popen[str], mints: int, folder: Path, environ: dict[str, str]
-) -> int:
-    _expect(process, "ready")
-    _mint(process, _WARM_UP)
-    _control("--instr=on", process.pid, environ)
-    _control("--zero", process.pid, environ)
-    _mint(process, mints)
-    _control("--dump", process.pid, environ)
-    text = "".join(counts.read_text() for counts in folder.glob("counts.*"))
+    valgrind = (
+        *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--quiet"),
+        "--callgrind-out-file={folder}/counts",
+    )
+    with mint_process(_WARM_UP + mints, f"--loops={loops}", prefix=valgrind) as process:
+        process.mint(_WARM_UP)
+        _control("--instr=on", process)
+        _control("--zero", process)
+        process.mint(mints)
+        _control("--dump", process)
+        text = "".join(counts.read_text() for counts in process.folder.glob("counts.*"))
     found = re.search(r"^totals: (\d+)", text, re.MULTILINE)
     if found is None:
         raise StartError("callgrind counted nothing")
     return int(found[1]) // mints
 
 
-def _mint(process: subprocess.Popen[str], count: int) -> None:
-    assert process.stdin is not None
-    process.stdin.write(f"{count}\n")
-    process.stdin.flush()
-    _expect(process, "done")
-
-
-def _expect(process: subprocess.Popen[str], word: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:  # the service logs to the same stream
-        if line.strip() == word:
-            return
-    raise StartError("the process that mints has ended")
-
-
-def _control(option: str, pid: int, environ: dict[str, str]) -> None:
+def _control(option: str, process: MintProcess) -> None:
     subprocess.run(
-        ["callgrind_control", option, str(pid)],
-        env=environ,  # valgrind's pipes are in the temporary folder of the process
+        ["callgrind_control", option, str(process.pid)],
+        env=process.environ,  # valgrind's pipes are in the temporary folder of the process
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=True,

@@ -105,7 +105,9 @@ def finish(section: str, text: str, targets: Sequence[Target], *, record: bool) 
     Returns:
         Exit status: 1 if a target was missed.
     """
-    text = f"{_circumstances()}\n\n{text}\n\n{targets_table(targets)}\n"
+    text = f"{_circumstances()}\n\n{text}\n"
+    if targets:
+        text += f"\n{targets_table(targets)}\n"
     print(text)
     if record:
         _keep(section, text)
