@@ -1,10 +1,12 @@
 """Promises of the SQLite file only."""
 
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
@@ -134,6 +136,30 @@ def test_write_takes_the_lock_before_it_reads(database):
         order.append("first")
     waiting.join()
     assert order == ["first", "second"]
+
+
+def test_copy_that_replaces_the_file_is_used_from_the_next_read(database, path):
+    """Also by writes. It keeps what others have written to it meanwhile."""
+    schema.migrate(database)
+    floor = sa.select(app_standing.c.floor)
+    read, copy = database.prepare(floor), path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    with database.write() as tx:
+        tx.execute(app_standing.update().values(floor=7))
+    assert read.fetch({}) == (7,)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink()
+    copy.replace(path)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE app_standing SET floor = 3")
+        other.commit()
+        assert read.fetch({}) == (3,)
+        with database.write() as tx:
+            assert tx.scalar(floor) == 3
+            tx.execute(app_standing.update().values(floor=4))
+        database.close()
+        assert other.execute("SELECT floor FROM app_standing").fetchone() == (4,)
 
 
 @pytest.mark.parametrize("damage", ["garbage", "gone"])

@@ -9,7 +9,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, running_world
-from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change
+from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
 from tokensvc.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
@@ -69,8 +69,9 @@ class Checked:
     def __init__(self, database, stream):
         self.now = 100.0
         self.stream = stream
+        self.keys = StreamKeys(database, VAULT)
         self.check = ActiveKeyCheck(
-            StreamKeys(database, VAULT),
+            self.keys,
             lambda api_key, secret: check_key(
                 base_url=stream.url, api_key=api_key, secret=secret, clock=time.time
             ),
@@ -109,12 +110,15 @@ def test_key_is_checked_at_the_start_and_hourly(checked):
 
 
 def test_other_active_key_is_checked_at_the_next_step(database, checked):
+    """From the change on, the result of the previous key does not count."""
     checked.stream.app.keys["k1"] = REGENERATED
     checked.check.step()
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     change(database, "k1", state="retiring")
     change(database, "k2", state="active")
     checked.stream.app.keys["k2"] = OTHER_SECRET
+    current(checked.keys)
+    assert not checked.check.rejection()
     checked.check.step()
     assert checked.calls() == ["k1", "k2"]
     assert not checked.check.rejection()

@@ -166,6 +166,18 @@ def test_activated_key_is_compared_with_the_active_one(verifying_rotation, strea
     assert len(stream.calls.to("GET", "/app")) == before + 1
 
 
+def test_activation_is_refused_if_no_other_key_can_be_compared(
+    verifying_rotation, stream, database
+):
+    """The key itself proves nothing: it may have been added without a check."""
+    key_id = add(database, "k2", "standby", OTHER_SECRET, now=2)
+    stream.app.keys = {"k2": OTHER_SECRET}
+    with pytest.raises(Refusal) as refused:
+        verifying_rotation.activate(key_id, CONTEXT, check=True)
+    assert refused.value.code is Code.STREAM_KEY_INVALID
+    assert "Cannot compare" in refused.value.detail
+
+
 def test_repeated_activation_does_not_call_stream(verifying_rotation, stream, database):
     key_id = add(database, "k9", "standby", OTHER_SECRET, now=2)
     verifying_rotation.activate(key_id, CONTEXT, check=False)

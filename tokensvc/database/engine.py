@@ -93,6 +93,7 @@ class Database:
     def _open_sqlite(cls, url: sa.URL, pool_size: int) -> "Database":
         sqlite.make_private_file(url)
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
+        sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
         return cls(engine, _backend("sqlite", sqlite))
 

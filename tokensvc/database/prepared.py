@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core.blocking import may_block
+from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 
@@ -46,11 +47,19 @@ class ReadConnections:
             self.breaker.admit()
             may_block()
         try:
-            return self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
-            pooled = self._engine.raw_connection()
-            pooled.detach()
-            return pooled.dbapi_connection
+            return self._new()
+        if self._is_remote or not sqlite.has_moved(connection):
+            return connection
+        connection.close()
+        self.close()
+        return self._new()
+
+    def _new(self) -> Any:
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        return pooled.dbapi_connection
 
     def close(self) -> None:
         """Close the idle connections, and those of the engine."""

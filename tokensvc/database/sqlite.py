@@ -20,9 +20,57 @@ class NotADatabaseError(ExplainedError, sqlite3.DatabaseError):
     """The file is not an SQLite database, or a damaged one."""
 
 
+class FileConnection(sqlite3.Connection):
+    """
+    A connection that knows its file.
+
+    Attributes:
+        path: Path of the file.
+        file_id: Inode and device of the file, `None` if there was none yet.
+    """
+
+    path: str
+    file_id: tuple[int, int] | None
+
+
 def connect_args() -> dict[str, Any]:
     """Return the arguments of the driver, with autocommit."""
-    return {"isolation_level": None, "timeout": _BUSY_SECONDS, "cached_statements": 128}
+    return {
+        "isolation_level": None,
+        "timeout": _BUSY_SECONDS,
+        "cached_statements": 128,
+        "factory": FileConnection,
+    }
+
+
+def connect(
+    dialect: sa.Dialect, _record: object, args: list[Any], parameters: dict[str, Any]
+) -> FileConnection:
+    """Connect, and note the file."""
+    file_id = _file_id(args[0])  # before connecting: a file that replaces it later is another one
+    connection: Any = dialect.connect(*args, **parameters)
+    connection.path, connection.file_id = args[0], file_id
+    file: FileConnection = connection
+    return file
+
+
+def has_moved(connection: FileConnection) -> bool:
+    """
+    Return whether a copy of the database has replaced its file.
+
+    The connection would read and write the old file. Closing it does no harm: SQLite checkpoints
+    and removes no WAL of a database that was moved.
+    """
+    file_id = _file_id(connection.path)
+    return file_id is not None and file_id != connection.file_id
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - several times as fast, on the hot path
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev
 
 
 def prepare_connection(connection: Any, _record: object) -> None:
