@@ -2,6 +2,7 @@
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -133,7 +134,9 @@ def test_silent_server_is_waited_for_once(server, database, read, impatient, use
     use()
     with frozen(server):
         assert refusal_of(use).reason == "database: ServerSilentError"
+        assert database._breaker.state.failures == 1
     use()
+    assert database._breaker.state.failures == 0
 
 
 @pytest.mark.sec(65)
@@ -162,6 +165,20 @@ def test_deadline_of_the_request_ends_a_wait(server, database, read):
             deadline.end()
         assert database._breaker.state.failures == 0
     read.fetch({})
+
+
+@pytest.mark.sec(65)
+def test_deadline_of_the_request_ends_connecting(server, url):
+    """Although the driver would wait for longer."""
+    database = Database.open(f"{url}&connect_timeout=300", pool_size=1)
+
+    def use():
+        deadline.begin(time.monotonic(), seconds=0.2)
+        return refusal_of(lambda: write(database)).reason
+
+    with ThreadPoolExecutor(1) as pool, frozen(server):
+        assert pool.submit(use).result(timeout=60) == "database: RequestOverdueError"
+    database.close()
 
 
 @pytest.mark.sec(65)

@@ -48,17 +48,19 @@ def test_wait_for_another_writer_ends_with_the_request(database):
     """Reads do not wait."""
     schema.migrate(database)
     read = database.prepare(sa.select(app_standing.c.floor))
-    with database.write():
-        deadline.begin(time.monotonic(), seconds=0.1)
-        try:
+    busy_timeout = "PRAGMA busy_timeout"
+    deadline.begin(time.monotonic(), seconds=0.1)
+    try:
+        with database.write() as tx:
+            assert tx.exec_driver_sql(busy_timeout).scalar() <= 100
             with pytest.raises(Refusal) as refused, database.write():
                 pass
-        finally:
-            deadline.end()
-        assert refused.value.reason == "database: OperationalError"
-        assert read.fetch({}) == (0,)
-    with database.write():
-        pass
+            assert read.fetch({}) == (0,)
+    finally:
+        deadline.end()
+    assert refused.value.reason == "database: OperationalError"
+    with database.write() as tx:
+        assert tx.exec_driver_sql(busy_timeout).scalar() == 5000
 
 
 def test_files_are_readable_for_their_owner_only(database, path):
