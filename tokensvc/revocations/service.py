@@ -53,6 +53,7 @@ class Revocations:
         wait_slots: threading.Semaphore,
     ) -> None:
         self._database = database
+        self._unconfirmed = store.UnconfirmedReader(database, _CONFIRMED_TOGETHER)
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
@@ -129,8 +130,7 @@ class Revocations:
         Returns:
             Whether more may be left.
         """
-        with self._database.read() as connection:
-            targets = store.unconfirmed_targets(connection, _CONFIRMED_TOGETHER)
+        targets = self._unconfirmed.read()
         for target in targets:
             self._confirm(target)
         return len(targets) == _CONFIRMED_TOGETHER

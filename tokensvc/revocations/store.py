@@ -10,7 +10,7 @@ from tokensvc.audit.store import masked_reason
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
-from tokensvc.database.engine import Transaction
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import revocations
 from tokensvc.revocations.rules import RevocationKind, StoredRevocation
 
@@ -38,10 +38,26 @@ def revocations_by_user(
     return found
 
 
-def unconfirmed_targets(connection: sa.Connection, limit: int) -> list[Target]:
-    """Return at most `limit` targets with a revocation in effect that is not confirmed."""
-    statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
-    return [Target(user_id) for user_id in connection.scalars(statement)]
+class UnconfirmedReader:
+    """
+    Finds the targets of unconfirmed actions in one statement: usually none has any.
+
+    Args:
+        limit: Maximum number of targets.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
+        self._read = database.prepare(statement)
+
+    def read(self) -> list[Target]:
+        """
+        Return the targets.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        return [Target(user_id) for (user_id,) in self._read.fetch_all({})]
 
 
 def add_revocation(
