@@ -181,11 +181,13 @@ def test_invalid_reload_keeps_previous_settings_and_is_logged(reloadable, tmp_pa
 
 def test_change_that_needs_a_restart_is_logged_and_the_rest_applied(reloadable):
     reloadable.toml.write_text(
-        origin("two") + "threads = 3\n" + f"metrics.bind = '127.0.0.1:{free_port()}'\n"
+        origin("two")
+        + "threads = 3\nmax_connections = 50\n"
+        + f"metrics.bind = '127.0.0.1:{free_port()}'\n"
     )
     reloadable.reload()
     (warning,) = reloadable.events("restart_needed")
-    assert warning["settings"] == ["threads", "metrics.bind"]
+    assert warning["settings"] == ["threads", "max_connections", "metrics.bind"]
     assert reloadable.allows("https://two.example")
     assert not reloadable.events("settings_reload_failed")
 

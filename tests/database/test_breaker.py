@@ -106,6 +106,23 @@ def test_each_change_is_logged_once(server):
     ] * 2
 
 
+def test_breaker_without_a_thread_for_its_probes_stays_closed(server, monkeypatch):
+    """Otherwise it would never close. The next failure tries again."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    opened = server.breaker()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        fail(opened, 2 * MAX_FAILURES)
+    assert is_admitted(opened)
+    fail(opened, 1)
+    assert not is_admitted(opened)
+    server.responds.set()
+    wait_until(lambda: is_admitted(opened), "a successful probe")
+
+
 def test_other_errors_do_not_count(server):
     opened = server.breaker()
     for _ in range(10):

@@ -153,6 +153,22 @@ def test_silent_server_opens_the_breaker(server, database, read, impatient):
 
 
 @pytest.mark.sec(65)
+def test_wait_for_a_lock_does_not_count_as_silence(database):
+    """The server works, also if the request ends before the server's own limit for locks."""
+    floor = app_standing.update().values(floor=1)
+    with database.write() as holder:
+        holder.execute(floor)
+        deadline.begin(time.monotonic(), seconds=1.8)
+        try:
+            with pytest.raises(Refusal) as refused, database.write() as waiting:
+                waiting.execute(floor)
+        finally:
+            deadline.end()
+    assert refused.value.reason == "database: RequestOverdueError"
+    assert database._breaker.state.failures == 0
+
+
+@pytest.mark.sec(65)
 def test_deadline_of_the_request_ends_a_wait(server, database, read):
     """Such a wait is too short to tell whether the server is silent."""
     read.fetch({})

@@ -184,12 +184,13 @@ def test_profile_needs_its_scope(shared):
         ({"role": "admin"}, "role"),
         ({"teams": ["red"], "channel_roles": {}}, "channel_roles, teams"),
         ({"teams_role": {"red": "admin"}}, "teams_role"),
+        ({"teams_role.red": "admin"}, "teams_role"),
         ({"ROLE": "admin"}, "role"),
         ({"team\u017f": ["red"]}, "teams"),
     ],
 )
 def test_role_in_a_profile_needs_the_scope_for_roles(shared, members, named):
-    """Stream's decoder ignores case. The log has the reason and nothing of the profile."""
+    """Stream ignores case and reads a dot as a path. The log has the reason, and no profile."""
     number = len(shared.service.log_lines())
     writer = shared.client_with(f"writer-{number}", "users:write")
     user = {"id": "eve", "name": "not-in-the-log", **members}

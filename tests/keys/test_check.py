@@ -1,5 +1,6 @@
 """`check`: Stream accepts a pair as one of the same app before it is stored."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,11 +16,14 @@ from tests.keys.ring import (
     changes,
     current,
     events,
+    rotation_of,
     rows,
 )
+from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.rules import KeyState
+from tokensvc.stream.api import AppIdentity, KeyCheck
 
 CONTEXT = ActionContext("svc.ops")
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
@@ -48,6 +52,22 @@ def test_valid_pair_of_the_same_app_is_stored(verifying_rotation, stream):
     stream.app.keys["k2"] = OTHER_SECRET
     assert put(verifying_rotation).state is KeyState.STANDBY
     assert [call.query["api_key"] for call in stream.calls.to("GET", "/app")] == ["k2", "k1"]
+
+
+def test_slow_check_leaves_the_time_for_the_database(database, clock):
+    """Stream's responses may take longer than the rest of the request."""
+    app = AppIdentity(1, "tests", "app")
+
+    def check_slowly(_api_key, _secret):
+        time.sleep(0.2)
+        return KeyCheck(accepted=True, detail="", clock_ahead=None, app=app)
+
+    deadline.begin(time.monotonic(), seconds=0.3)
+    try:
+        added = put(rotation_of(database, clock, check_key_pair=check_slowly))
+    finally:
+        deadline.end()
+    assert added.state is KeyState.STANDBY
 
 
 def test_dry_run_verifies_the_pair(verifying_rotation, stream, database):

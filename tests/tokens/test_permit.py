@@ -8,16 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokensvc.callers.rules import check_auth_time
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
 from tokensvc.standing.rules import RingVersion, Standing
-from tokensvc.tokens.rules import (
-    Permit,
-    TokenRequest,
-    authorize,
-    check_auth_time,
-)
+from tokensvc.tokens.rules import Permit, TokenRequest, authorize
 from tokensvc.tokens.settings import TokenSettings
 
 NOW = 1_800_000_000
@@ -175,9 +171,17 @@ def test_auth_time_over_two_seconds_ahead_is_refused(
     auth_time: int, now: float, passes: bool
 ) -> None:
     """A later revocation would not cover such a sign-in."""
-    request = TokenRequest(user_id="john", auth_time=auth_time)
     if passes:
-        check_auth_time(request, now)
+        check_auth_time(auth_time, now)
     else:
         with pytest.raises(Refusal, match="malformed_request"):
-            check_auth_time(request, now)
+            check_auth_time(auth_time, now)
+
+
+@pytest.mark.sec(12, 32)
+def test_auth_time_is_compared_with_the_clock_that_dates_revocations() -> None:
+    """With a database clock that is behind, a revocation would not cover such a sign-in."""
+    request = TokenRequest(user_id="john", auth_time=NOW + 3)
+    suspended = replace(CLEAN, suspended=True)
+    assert refusal_of(request, BACKEND, suspended).code is Code.MALFORMED_REQUEST
+    assert decide(TokenRequest(user_id="john", auth_time=NOW + 2), BACKEND).user_id == "john"

@@ -21,7 +21,7 @@ from tokensvc.database.engine import Database
 from tokensvc.database.environment import check_environment, record_environment
 from tokensvc.telemetry import logging, redaction
 
-_RESTART_ONLY = ("bind", "workers", "threads")
+_RESTART_ONLY = ("bind", "workers", "threads", "max_connections", "keep_alive", "stop_timeout")
 """Settings that gunicorn's master applies only once; so are `metrics.bind` and the SQLite file."""
 
 _PREVIOUS_STAY = "the previous settings stay in effect"

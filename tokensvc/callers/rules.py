@@ -20,10 +20,13 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         auth_time: Time at which a service's own session signed the user in, epoch seconds.
 
     Raises:
-        Refusal: `credentials_invalid`, then `user_suspended`, then `sign_in_required`.
+        Refusal: `credentials_invalid` or `malformed_request`, then `user_suspended`, then
+            `sign_in_required`.
     """
     if isinstance(caller, UserCaller):
         check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
+    else:
+        check_auth_time(auth_time, standing.now)
     if standing.suspended:
         raise Refusal(
             Code.USER_SUSPENDED, "This user is suspended. Sign the user out; do not retry."
@@ -34,6 +37,25 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         _check_sign_in_time(standing, auth_time, AUTH_TIME_AHEAD)
     else:
         _check_sign_in_time(standing, caller.signed_in_at, caller.clock_ahead)
+
+
+def check_auth_time(auth_time: int | None, now: float) -> None:
+    """
+    Refuse a sign-in time in the future, which a later revocation would not cover.
+
+    Args:
+        auth_time: Time at which a service's own session signed the user in, epoch seconds.
+        now: Epoch seconds.
+
+    Raises:
+        Refusal: `malformed_request`.
+    """
+    if auth_time is not None and auth_time > now + AUTH_TIME_AHEAD:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            f"`auth_time` is over {AUTH_TIME_AHEAD} s in the future: send the time of the user's "
+            "sign-in in epoch seconds.",
+        )
 
 
 def _check_sign_in_time(standing: Standing, signed_in_at: int | None, clock_ahead: int) -> None:

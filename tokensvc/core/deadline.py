@@ -42,7 +42,7 @@ def ensure(since: float) -> None:
 
 
 def extend(seconds: float) -> None:
-    """Move the deadline by the time for which the client asked to wait."""
+    """Move the deadline by the time of a wait with a limit of its own, such as for Stream."""
     _this_thread.deadline += seconds
 
 

@@ -107,7 +107,11 @@ class Breaker:
             reason=reason_of(error),
             hint="the database does not respond: requests are refused until it does",
         )
-        threading.Thread(target=self._probe_until_closed, name="breaker", daemon=True).start()
+        try:
+            threading.Thread(target=self._probe_until_closed, name="breaker", daemon=True).start()
+        except RuntimeError:  # the system allows no more threads, and without one it stays open
+            with self._lock:
+                self.state = BreakerState(MAX_FAILURES - 1)
 
     def stop(self) -> None:
         """End the probes."""

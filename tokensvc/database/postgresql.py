@@ -29,7 +29,10 @@ _LOCK_SECONDS = 2
 _RESPONSE_SECONDS = 3.5
 """Longer than the server's own limit, so that a server that works names the cause."""
 _SILENCE_SECONDS = 1.5
-"""A wait that ended earlier, with its request, does not show that the server is silent."""
+"""
+A wait that ended earlier, with its request, does not show that the server is silent. In a
+transaction only `_STATEMENT_SECONDS` do: a server that works can wait for a lock until then.
+"""
 _CANCEL_SECONDS = 0.25
 
 _PORT = 5432
@@ -110,6 +113,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             RequestOverdueError: The deadline came too early for that. The connection is closed.
         """
         limit = deadline.remaining(self.time_limit if timeout is None else timeout)
+        in_transaction = self.pgconn.transaction_status == TransactionStatus.INTRANS
         try:
             return super().wait(gen, interval, None if limit == inf else limit)
         except psycopg.errors.ReadOnlySqlTransaction:
@@ -119,7 +123,8 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self._give_up()
-            kind = ServerSilentError if limit >= _SILENCE_SECONDS else RequestOverdueError
+            silence = _STATEMENT_SECONDS if in_transaction else _SILENCE_SECONDS
+            kind = ServerSilentError if limit >= silence else RequestOverdueError
             raise kind(f"no response within {limit:.1f} s") from error
 
     def _give_up(self) -> None:

@@ -1,11 +1,13 @@
 """Verification of a pair: Stream accepts it, and it belongs to the same app as the ring."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 
 import structlog
 
+from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys import rules
 from tokensvc.keys.rules import KeyState
@@ -73,6 +75,7 @@ class KeyPairVerifier:
         if not self._wait_slots.acquire(blocking=False):
             problem = "Too many requests wait for Stream or for issuers"
             raise _not_verified(problem, reason=problem)
+        began_at = time.monotonic()
         try:
             self._verify(self._check_key_pair, pair, key_id)
         except StreamUnavailableError as error:
@@ -80,6 +83,8 @@ class KeyPairVerifier:
             raise _not_verified(problem, reason=f"Not checked: {error}") from error
         finally:
             self._wait_slots.release()
+            # Stream's time is not the database's: a slow check must still be stored.
+            deadline.extend(time.monotonic() - began_at)
         return None
 
     def _verify(

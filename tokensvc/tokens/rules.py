@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tokensvc.callers.rules import AUTH_TIME_AHEAD, check_standing
+from tokensvc.callers.rules import check_standing
 from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
@@ -141,21 +141,6 @@ def authorize(
         expires_at=standing.now + _lifetime(request.ttl, settings, jitter),
         user=request.user,
     )
-
-
-def check_auth_time(request: TokenRequest, now: float) -> None:
-    """
-    Refuse a sign-in time in the future, which a later revocation would not cover.
-
-    Raises:
-        Refusal: `malformed_request`.
-    """
-    if request.auth_time is not None and request.auth_time > now + AUTH_TIME_AHEAD:
-        raise Refusal(
-            Code.MALFORMED_REQUEST,
-            f"`auth_time` is over {AUTH_TIME_AHEAD} s in the future: send the time of the user's "
-            "sign-in in epoch seconds.",
-        )
 
 
 def _check_request(request: TokenRequest, user_id: str) -> None:

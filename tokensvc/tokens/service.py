@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tokensvc.callers.rules import check_auth_time
 from tokensvc.callers.service import Callers
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.clock import Clock
@@ -64,7 +65,7 @@ class TokenService:
             Refusal: The first that applies, in the order of these steps.
         """
         # 1 parse: the route has parsed the request; only this check needs the clock.
-        rules.check_auth_time(request, self._clock())
+        check_auth_time(request.auth_time, self._clock())
         # 2 authenticate, and count refused credentials.
         caller = self._callers.authenticate(credential, address)
         # 3 limit by user or by service, and a service also by the user that it names.
