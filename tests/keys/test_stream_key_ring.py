@@ -18,6 +18,7 @@ from tests.keys.ring import (
     current,
     version,
 )
+from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, stream_keys
 from tokensvc.keys.service import StreamKeys
@@ -54,6 +55,20 @@ def test_request_that_read_an_older_version_gets_the_current_ring(database, keys
     add(database, "k2", "standby", OTHER_SECRET, now=2)
     after = current(keys).version
     assert keys.ring_at(before).version == after
+
+
+@pytest.mark.sec(65)
+def test_request_does_not_wait_longer_than_its_deadline_for_a_reload(database, keys):
+    """The database may have stopped to respond to the thread that reloads."""
+    add(database, "k1", "active")
+    changed = version(database)
+    deadline.begin(time.monotonic(), 0.0)
+    try:
+        with keys._reload, pytest.raises(Refusal) as refused:
+            keys.ring_at(changed)
+    finally:
+        deadline.end()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 
 
 @pytest.mark.sec(37)

@@ -60,9 +60,9 @@ def show(*, as_json: bool) -> None:
 @json_option
 def lower_floor(*, context: ActionContext, as_json: bool) -> None:
     """
-    Lower cut-offs that are more than 60 s in the future to now, for all users and for single ones.
+    Lower all cut-offs that are more than 60 s in the future to now: the app's and each user's.
 
-    A clock that was ahead sets them, and until that time nobody they cover gets a token. Correct
+    A clock that was ahead sets them, and until that time their users get no token. Correct
     the clock first. All sign-ins until now stay refused, and Stream gets the new cut-offs. Tokens
     that were minted while the clock was ahead become valid when their time comes.
     """

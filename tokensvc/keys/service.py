@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 import structlog
 
+from tokensvc.core import deadline
 from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
+from tokensvc.database.failures import unavailable_because
 from tokensvc.keys.rules import (
     StreamKey,
     StreamKeyInfo,
@@ -21,6 +23,9 @@ from tokensvc.standing.rules import RingVersion
 _KEY_MISSING = "An encryption key is missing."
 
 _log = structlog.get_logger(__name__)
+
+_RELOAD_SECONDS = 3.0
+"""Longest wait for another thread's reload of the ring."""
 
 
 class StreamKeyConflictError(StartupError):
@@ -57,10 +62,15 @@ class StreamKeys:
         ring = self._ring
         if ring is not None and ring.version == version:
             return ring
-        with self._reload:
+        # The thread that reloads may wait for a database that does not respond.
+        if not self._reload.acquire(timeout=deadline.remaining(_RELOAD_SECONDS)):
+            raise unavailable_because("another thread is reading the key ring")
+        try:
             ring = self._ring
             if ring is None or ring.version != version:
                 ring = self._load()
+        finally:
+            self._reload.release()
         if ring.version.counter < version.counter:
             raise keys_unreadable("the ring is older than its version: is this a lagging replica?")
         return ring
