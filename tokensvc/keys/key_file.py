@@ -21,7 +21,10 @@ def load_key_file(path: Path, database: Database) -> str:
     """
     # First, since another process may create the file and store the first secret meanwhile.
     with database.read() as connection:
-        fingerprints = store.count_by_encryption_key(connection)
+        # Before the first start, as in `gunicorn --check-config`, there are no tables.
+        fingerprints = (
+            store.count_by_encryption_key(connection) if store.has_table(connection) else {}
+        )
     if fingerprints and not path.exists():
         raise WrappingKeyMissingError(fingerprints, f"The encryption key file {path} is missing.")
     return load_or_make_key_file(path)

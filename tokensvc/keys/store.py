@@ -140,6 +140,11 @@ def under_other_keys(
     return [_stored_key(row) for row in connection.execute(statement)]
 
 
+def has_table(connection: Connection) -> bool:
+    """Return whether the table of the ring exists."""
+    return sa.inspect(connection).has_table(stream_keys.name)
+
+
 def count_by_encryption_key(connection: Connection) -> dict[str, int]:
     """Return the number of rows by the fingerprint of their encryption key."""
     statement = (

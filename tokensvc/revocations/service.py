@@ -133,7 +133,7 @@ class Revocations:
         targets = self._unconfirmed.read()
         for target in targets:
             self._confirm(target)
-        return len(targets) == _CONFIRMED_TOGETHER
+        return len(targets) == self._unconfirmed.limit
 
     def state(self, target: Target) -> State:
         """Return the state of a user or the app."""

@@ -47,6 +47,7 @@ class UnconfirmedReader:
     """
 
     def __init__(self, database: Database, limit: int) -> None:
+        self.limit = limit
         statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
         self._read = database.prepare(statement)
 
