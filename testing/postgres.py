@@ -1,5 +1,6 @@
 """A real PostgreSQL server from a wheel. Its path is short because a Unix socket requires it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -81,4 +82,5 @@ class PostgresServer:
         postmaster = self._server.get_pid()
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         for pid in (postmaster, *map(int, children)):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a child may have ended meanwhile
+                os.kill(pid, number)

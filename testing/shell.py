@@ -43,7 +43,7 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
         env={"HOME": str(folder), **_THIS_CHECKOUT, **environ, "PATH": path_with_curl(folder)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
