@@ -1,0 +1,33 @@
+"""Settings of built-in accounts."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AccountSettings(BaseModel):
+    """Users who sign up and sign in here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether users can have an account here; in development also the default if "
+        "no issuer is configured.",
+    )
+    sign_up: Literal["closed", "invitation", "open"] = Field(
+        default="closed",
+        description="Who can sign up: no user, users with an invitation, or all.",
+    )
+    min_password: int = Field(
+        default=15, ge=8, le=64, description="Minimum number of characters of a password."
+    )
+    user_id_prefix: str = Field(
+        default="", max_length=64, description="Prefix of the user ID of every account."
+    )
+    invitation_ttl: int = Field(
+        default=7 * 86400,
+        ge=60,
+        le=90 * 86400,
+        description="Seconds for which an invitation is valid.",
+    )
