@@ -116,12 +116,14 @@ def test_only_the_signer_signs_user_tokens() -> None:
     """
     Only `sign` makes a user token.
 
-    The other two functions with an HMAC verify one, and make the server token for Stream.
+    The other functions with an HMAC verify one, make the server token for Stream, and make the
+    checksum of a refresh token.
     """
     assert functions_that_call("MintedToken", "signer.MintedToken") == [
         ("tokens/signer.py", "sign")
     ]
     assert functions_that_call("hmac.digest", "hmac.new", "hmac.HMAC", "digest", "HMAC") == [
+        ("sessions/refresh_tokens.py", "_mac"),
         ("stream/wire.py", "_server_token"),
         ("tokens/inspection.py", "_signed_by"),
         ("tokens/signer.py", "sign"),
