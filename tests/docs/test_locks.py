@@ -1,5 +1,6 @@
 """The lock files pin every dependency with hashes, and name no package index."""
 
+import json
 import re
 
 import pytest
@@ -43,3 +44,12 @@ def test_lock_files_have_the_same_versions():
 def test_lock_files_name_no_index(name):
     """They work with the index of any machine."""
     assert "://" not in (ROOT / name).read_text()
+
+
+@pytest.mark.sec(64)
+@pytest.mark.parametrize("name", ["bench/peers/express", "tests/sdk/js"])
+def test_npm_lock_files_have_hashes_and_name_no_registry(name):
+    packages = json.loads((ROOT / name / "package-lock.json").read_text())["packages"]
+    for package in packages.values():
+        assert "resolved" not in package
+    assert all(package["integrity"] for path, package in packages.items() if path)

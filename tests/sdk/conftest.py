@@ -27,12 +27,13 @@ def install_packages(folder: Path) -> None:
         fcntl.flock(guard, fcntl.LOCK_EX)  # test processes may run side by side
         if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
             return
-        subprocess.run(
-            [NODE, NPM, "ci"],
-            cwd=folder,
-            env={**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"},
-            check=True,
-        )
+        run_npm(folder, "ci")
+
+
+def run_npm(folder: Path, *arguments: str) -> None:
+    """Run npm in a folder."""
+    environ = {**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"}
+    subprocess.run([NODE, NPM, *arguments], cwd=folder, env=environ, check=True)
 
 
 @pytest.fixture(scope="session")

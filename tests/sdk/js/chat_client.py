@@ -11,7 +11,7 @@ from tests.sdk.js.sdk_driver import Driver
 
 class ChatClient:
     """
-    The unmodified SDK with the provider of `examples/`, for one user at a time.
+    The unmodified SDK with the provider of `clients/js`, for one user at a time.
 
     Attributes:
         tokens: Double between the client and the service, which records the provider's calls.

@@ -1,4 +1,4 @@
-"""Control of the unmodified JavaScript SDK in a Node process that runs `driver.mjs`."""
+"""Control of a Node process that runs the JavaScript SDK or the package of `clients/js`."""
 
 import itertools
 import json
@@ -8,22 +8,32 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-SCRIPT = Path(__file__).with_name("driver.mjs")
+FOLDER = Path(__file__).parent
 TIMEOUT = 60
 """Maximum seconds of a command. The SDK's own limits are 15."""
 
 
 class SdkError(Exception):
     """
-    A rejection of the SDK or of a provider.
+    A rejection of the SDK or of the package.
 
     Attributes:
         code: Code of Stream or of a problem.
+        kind: What the app does about it, if it is an error of the package.
+        retry_after: Seconds to wait, likewise.
     """
 
-    def __init__(self, message: str, code: Any = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        code: Any = None,
+        kind: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.kind = kind
+        self.retry_after = retry_after
 
 
 class Driver:
@@ -32,11 +42,12 @@ class Driver:
 
     Args:
         node: Path of the executable.
+        script: Name of the script, and its arguments.
     """
 
-    def __init__(self, node: Path) -> None:
+    def __init__(self, node: Path, script: str = "driver.mjs", *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [node, "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", SCRIPT],
+            [node, FOLDER / script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A client with the provider of `examples/` while the service fails."""
+"""A client with the provider of `clients/js` while the service fails."""
 
 import pytest
 
@@ -58,7 +58,9 @@ def test_unavailable_service_rejects_with_the_reason(chat: ChatClient) -> None:
     chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=None)
     chat.make()
     chat.sign_in("john", giveUpAfter=1_000)
-    with pytest.raises(SdkError, match="Call to tokenProvider failed with message: Error: later"):
+    with pytest.raises(
+        SdkError, match="Call to tokenProvider failed with message: ServiceError: later"
+    ):
         chat.connect("john")
 
 

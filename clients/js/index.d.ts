@@ -1,0 +1,114 @@
+/**
+ * What the app does about a failed request:
+ * - `sign_in_again`: sign the user out. They must sign in again, or they are suspended.
+ * - `try_later`: the service or the network is busy or down. It was retried as long as allowed.
+ * - `refused`: correct the request. `message` says what is wrong: a setting, or what the user typed.
+ */
+export type ErrorKind = "sign_in_again" | "try_later" | "refused";
+
+/** A request that failed. `message` is the `detail` of the response. */
+export declare class ServiceError extends Error {
+  constructor(message: string, facts: Partial<ServiceError>);
+  kind: ErrorKind;
+  /** Code of the response, such as `user_suspended`, if it had one. */
+  code?: string;
+  /** HTTP status, if there was a response. */
+  status?: number;
+  /** Seconds to wait before the next try, as told by the response; else 0. */
+  retryAfter: number;
+  /** Body of the response, such as the `reasons` of `password_rejected`. */
+  problem?: any;
+}
+
+/**
+ * Returns the credential of the signed-in user: the identity provider's token, or a session's access
+ * token. `refresh` means that the last one was refused. Its own errors are not retried.
+ */
+export type GetCredential = (refresh: boolean) => string | Promise<string>;
+
+/** What Stream's SDK calls for a token. */
+export type TokenProvider = () => Promise<string>;
+
+export interface Limits {
+  /** Milliseconds for one attempt, 5000 by default. */
+  timeLimit?: number;
+  /** Milliseconds after which no further attempt starts, 60000 by default. */
+  giveUpAfter?: number;
+}
+
+export interface TokenProviderOptions extends Limits {
+  /** URL of `/v1/token`, or of the route of your own backend. */
+  url: string;
+  /** Omit it if a cookie identifies the user at your own backend. */
+  getCredential?: GetCredential;
+  /** Stream key that the SDK's client was built with. The service checks it. */
+  apiKey?: string;
+  /** What you pass to `connectUser`. The service checks it. */
+  user?: { id: string; [member: string]: unknown };
+  /** Called once, when the user must sign in again or is suspended. No request follows. */
+  onSignedOut?: (error: ServiceError) => void;
+}
+
+/**
+ * Create the token provider of one signed-in user.
+ *
+ * Stream's SDK waits for a provider without a limit, calls it several times at once, and does not
+ * recover after a provider has failed. This one limits each attempt in time, sends one request for all
+ * callers, and retries what can be retried.
+ */
+export declare function makeTokenProvider(options: TokenProviderOptions): TokenProvider;
+
+export interface MeOptions extends Limits {
+  /** URL of `/v1/me`. */
+  url: string;
+  getCredential: GetCredential;
+}
+
+export interface Me {
+  /** The user's ID on Stream, for `connectUser`. */
+  user_id: string;
+  /** The key to build Stream's client with, or `null` if none is active. */
+  api_key: string | null;
+  issuer: string;
+}
+
+/** Ask the service who the signed-in user is on Stream. */
+export declare function getMe(options: MeOptions): Promise<Me>;
+
+/** Where a session keeps its refresh token. Both methods may return a promise. */
+export interface SessionStorage {
+  get(): string | null | Promise<string | null>;
+  /** Store a token, or remove it if it is `null`. */
+  set(token: string | null): unknown;
+}
+
+export interface SessionOptions extends Limits {
+  /** URL of the service, without a path. */
+  url: string;
+  /** Name of the app at the service, `app` by default. */
+  clientId?: string;
+  /** In memory by default: the user is signed out when the page is closed. */
+  storage?: SessionStorage;
+  /** Called once, when the session has ended at the service. */
+  onSignedOut?: (error: ServiceError) => void;
+}
+
+export interface Session {
+  /** Create an account. It does not sign in. */
+  signUp(account: {
+    userId: string;
+    password: string;
+    user?: object;
+    invitation?: string;
+  }): Promise<{ user_id: string; created_at: number }>;
+  signIn(credentials: { userId: string; password: string }): Promise<void>;
+  /** End the session here and at the service. Here it ends in any case. */
+  signOut(): Promise<void>;
+  /** For `makeTokenProvider` and `getMe`. Refreshes the session when needed, once for all callers. */
+  getCredential(refresh?: boolean): Promise<string>;
+  /** For `onSignedOut` of the provider: removes the session that the service has ended. */
+  forget(error: ServiceError): Promise<void>;
+}
+
+/** Create the session of one app with the service's built-in accounts. */
+export declare function makeSession(options: SessionOptions): Session;

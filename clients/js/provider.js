@@ -1,0 +1,72 @@
+// What an app sends with the credential of its signed-in user.
+import { retry, send, ServiceError } from "./requests.js";
+
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
+/**
+ * @param {import("./index.js").TokenProviderOptions} options
+ * @returns {import("./index.js").TokenProvider}
+ */
+export function makeTokenProvider({
+  url, getCredential, apiKey, user, onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
+}) {
+  if (typeof url !== "string") throw new TypeError("`url` is missing: the URL of /v1/token");
+  /** @type {Promise<string> | undefined} */
+  let pending;
+  /** @type {ServiceError | undefined} */
+  let signedOut;
+
+  /** @type {(refresh: boolean, signal: AbortSignal) => Promise<string>} */
+  async function requestToken(refresh, signal) {
+    const headers = { "Content-Type": "application/json", ...(await authorize(getCredential, refresh)) };
+    const body = JSON.stringify({ api_key: apiKey, user });
+    const { token } = await send(url, { method: "POST", headers, body, signal });
+    if (typeof token === "string" && TOKEN.test(token)) return token;
+    throw new ServiceError("the response contains no token", { kind: "refused", status: 200 });
+  }
+
+  async function request() {
+    try {
+      const canRefresh = Boolean(getCredential);
+      return await retry(requestToken, { timeLimit, giveUpAfter, canRefresh });
+    } catch (error) {
+      if (error instanceof ServiceError && error.kind === "sign_in_again") {
+        signedOut = error;
+        onSignedOut?.(error);
+      }
+      throw error;
+    } finally {
+      pending = undefined;
+    }
+  }
+
+  return async function tokenProvider() {
+    if (signedOut) throw signedOut;
+    pending = pending ?? request();
+    return pending;
+  };
+}
+
+/**
+ * @param {import("./index.js").MeOptions} options
+ * @returns {Promise<import("./index.js").Me>}
+ */
+export function getMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 60000 }) {
+  return retry(
+    async (refresh, signal) => {
+      const headers = await authorize(getCredential, refresh);
+      return send(url, { method: "GET", headers, signal });
+    },
+    { timeLimit, giveUpAfter, canRefresh: true },
+  );
+}
+
+/**
+ * @param {import("./index.js").GetCredential | undefined} getCredential
+ * @param {boolean} refresh
+ * @returns {Promise<Record<string, string>>}
+ */
+async function authorize(getCredential, refresh) {
+  const credential = await getCredential?.(refresh);
+  return credential ? { Authorization: `Bearer ${credential}` } : {};
+}

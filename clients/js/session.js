@@ -1,0 +1,130 @@
+// Sign-in with the service's built-in accounts.
+import { retry, send, ServiceError, withTimeLimit } from "./requests.js";
+
+const RENEW_EARLY = 30000; // milliseconds before an access token expires
+
+/**
+ * @param {import("./index.js").SessionOptions} options
+ * @returns {import("./index.js").Session}
+ */
+export function makeSession({
+  url, clientId = "app", storage = memoryStorage(), onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
+}) {
+  /** @type {{ token: string, renewAt: number } | undefined} */
+  let access;
+  /** @type {Promise<string> | undefined} */
+  let pending;
+  /** @type {ServiceError | undefined} Why the session has ended. */
+  let ended;
+  let number = 0; // of the session: a refresh that ends after a sign-out or another sign-in is dropped
+
+  /** @param {any} grant */
+  async function keep(grant) {
+    await storage.set(grant.refresh_token); // first: if it fails, the next call refreshes once more
+    access = { token: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 - RENEW_EARLY };
+  }
+
+  /** @param {ServiceError} reason */
+  function end(reason) {
+    number++;
+    access = pending = undefined;
+    ended = reason;
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   */
+  function post(path, body) {
+    const headers = { "Content-Type": "application/json" };
+    const request = { method: "POST", headers, body: JSON.stringify(body) };
+    return withTimeLimit(timeLimit, (signal) => send(url + path, { ...request, signal }));
+  }
+
+  /**
+   * @param {string} path
+   * @param {Record<string, string>} fields
+   * @param {{ mayBeEmpty?: boolean }} [response]
+   */
+  function postForm(path, fields, response) {
+    const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+    const body = Object.entries({ ...fields, client_id: clientId })
+      .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+      .join("&");
+    return retry(
+      (_, signal) => send(url + path, { method: "POST", headers, body, signal }, response),
+      { timeLimit, giveUpAfter },
+    );
+  }
+
+  /** @returns {Promise<string>} */
+  async function refreshSession() {
+    const started = number;
+    const refreshToken = await storage.get(); // another tab may have replaced it
+    if (!refreshToken) throw signedOut();
+    const fields = { grant_type: "refresh_token", refresh_token: refreshToken };
+    try {
+      const grant = await postForm("/oauth/token", fields);
+      if (number !== started) return getCredential();
+      await keep(grant);
+      return grant.access_token;
+    } catch (error) {
+      if (number !== started) return getCredential();
+      if (error instanceof ServiceError && error.kind === "sign_in_again") await forget(error);
+      throw error;
+    }
+  }
+
+  async function getCredential(refresh = false) {
+    if (ended) throw ended;
+    if (access && !refresh && Date.now() < access.renewAt) return access.token;
+    if (!pending) {
+      const mine = (pending = refreshSession().finally(() => {
+        if (pending === mine) pending = undefined;
+      }));
+    }
+    return pending;
+  }
+
+  /** @param {ServiceError} error */
+  async function forget(error) {
+    if (ended) return;
+    end(error);
+    onSignedOut?.(error);
+    await storage.set(null);
+  }
+
+  return {
+    getCredential,
+    forget,
+
+    async signUp({ userId, password, user, invitation }) {
+      return post("/v1/accounts", { user_id: userId, password, user, invitation });
+    },
+
+    async signIn({ userId, password }) {
+      const grant = await post("/v1/sessions", { user_id: userId, password, client_id: clientId });
+      end(signedOut());
+      ended = undefined;
+      await keep(grant);
+    },
+
+    async signOut() {
+      const refreshToken = await storage.get();
+      end(signedOut());
+      await storage.set(null);
+      if (refreshToken) await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
+    },
+  };
+}
+
+function signedOut() {
+  return new ServiceError("No user is signed in.", { kind: "sign_in_again", code: "signed_out" });
+}
+
+/** @returns {import("./index.js").SessionStorage} */
+function memoryStorage() {
+  /** @type {string | null} */
+  let stored = null;
+  return { get: () => stored, set: (token) => void (stored = token) };
+}

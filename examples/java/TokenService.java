@@ -1,0 +1,293 @@
+package com.example.chat;
+
+import android.content.Context;
+import android.util.Log;
+import com.google.android.gms.tasks.Tasks;
+import com.google.firebase.auth.FirebaseAuth;
+import io.getstream.chat.android.PrivacySettings;
+import io.getstream.chat.android.ReadReceipts;
+import io.getstream.chat.android.TypingIndicators;
+import io.getstream.chat.android.client.ChatClient;
+import io.getstream.chat.android.client.token.TokenProvider;
+import io.getstream.chat.android.models.User;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.HttpURLConnection;
+import java.net.URL;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.function.Consumer;
+import org.jetbrains.annotations.NotNull;
+import org.json.JSONException;
+import org.json.JSONObject;
+
+public final class TokenService {
+    private TokenService() {}
+
+    // begin request
+    /** A refusal of the service. The message is the `detail` of the response. */
+    public static final class ServiceException extends IOException {
+        public final int status;
+        public final String code;
+        public final long retryAfter;
+
+        ServiceException(int status, String code, String detail, long retryAfter) {
+            super(detail);
+            this.status = status;
+            this.code = code;
+            this.retryAfter = retryAfter;
+        }
+
+        public boolean signInAgain() {
+            return Arrays.asList("sign_in_required", "user_suspended", "invalid_grant").contains(code);
+        }
+
+        public boolean tryLater() {
+            return status == 429 || status >= 500;
+        }
+    }
+
+    /** Send one request and return its JSON. It blocks: call it on a worker thread. */
+    static JSONObject send(String url, String credential, String body, String type) throws IOException {
+        HttpURLConnection connection = (HttpURLConnection) new URL(url).openConnection();
+        try {
+            connection.setConnectTimeout(3_000);
+            connection.setReadTimeout(5_000);
+            if (credential != null) {
+                connection.setRequestProperty("Authorization", "Bearer " + credential);
+            }
+            if (body != null) {
+                connection.setDoOutput(true); // this makes it a POST
+                connection.setRequestProperty("Content-Type", type);
+                try (OutputStream out = connection.getOutputStream()) {
+                    out.write(body.getBytes(StandardCharsets.UTF_8));
+                }
+            }
+            int status = connection.getResponseCode();
+            JSONObject json = read(status < 400 ? connection.getInputStream() : connection.getErrorStream());
+            if (status < 300) {
+                return json;
+            }
+            String retryAfter = connection.getHeaderField("Retry-After");
+            throw new ServiceException(
+                    status,
+                    json.optString("code", json.optString("error")),
+                    json.optString("detail", url + " responded with status " + status),
+                    retryAfter != null && retryAfter.matches("\\d{1,9}") ? Long.parseLong(retryAfter) : 0);
+        } finally {
+            connection.disconnect();
+        }
+    }
+
+    private static JSONObject read(InputStream stream) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        byte[] buffer = new byte[4096];
+        for (int count; stream != null && (count = stream.read(buffer)) > 0; ) {
+            bytes.write(buffer, 0, count);
+        }
+        try {
+            return new JSONObject(bytes.toString("UTF-8"));
+        } catch (JSONException notJson) {
+            return new JSONObject();
+        }
+    }
+    // end request
+
+    // begin credential
+    /** The credential of the signed-in user. `refresh`: the service has refused the last one. */
+    public interface Credential {
+        String get(boolean refresh) throws Exception;
+    }
+
+    /** The ID token of the Firebase user. It blocks, as `loadToken` may. */
+    public static String firebaseCredential(boolean refresh) throws Exception {
+        return Tasks.await(FirebaseAuth.getInstance().getCurrentUser().getIdToken(refresh)).getToken();
+    }
+    // end credential
+
+    // begin provider
+    /**
+     * The token provider of one sign-in. It never throws, and returns an empty string on failure, as the
+     * SDK demands. Create a new one after the next sign-in.
+     */
+    public static final class ServiceTokenProvider implements TokenProvider {
+        private final String service;
+        private final String apiKey;
+        private final Credential credential;
+        private final Consumer<ServiceException> onSignedOut;
+        private volatile boolean signedOut = false;
+
+        public ServiceTokenProvider(
+                String service, String apiKey, Credential credential, Consumer<ServiceException> onSignedOut) {
+            this.service = service;
+            this.apiKey = apiKey;
+            this.credential = credential;
+            this.onSignedOut = onSignedOut;
+        }
+
+        @NotNull
+        @Override
+        public String loadToken() {
+            boolean refresh = false;
+            for (int attempt = 0; attempt < 5 && !signedOut; attempt++) {
+                long pause = 500L << attempt;
+                try {
+                    String body = new JSONObject().put("api_key", apiKey).toString();
+                    String url = service + "/v1/token";
+                    return send(url, credential.get(refresh), body, "application/json").getString("token");
+                } catch (ServiceException error) {
+                    Log.w("chat", "no token: " + error.code + ": " + error.getMessage());
+                    if (error.signInAgain()) {
+                        signedOut = true;
+                        onSignedOut.accept(error);
+                        return "";
+                    }
+                    boolean mayRefresh = error.status == 401 && !refresh;
+                    if (!error.tryLater() && !mayRefresh) {
+                        return "";
+                    }
+                    refresh = mayRefresh;
+                    pause = mayRefresh ? 0 : pause + error.retryAfter * 1_000;
+                } catch (Exception error) {
+                    Log.w("chat", "the service cannot be reached", error);
+                }
+                if (pause > 15_000 || !slept(pause)) {
+                    return "";
+                }
+            }
+            return "";
+        }
+
+        private static boolean slept(long milliseconds) {
+            try {
+                Thread.sleep(milliseconds);
+                return true;
+            } catch (InterruptedException stopped) {
+                Thread.currentThread().interrupt();
+                return false;
+            }
+        }
+    }
+    // end provider
+
+    // begin connect
+    /** Connect the signed-in user. Call it on a worker thread. */
+    public static void connectChat(
+            Context context,
+            String service,
+            String name,
+            Credential credential,
+            Consumer<ServiceException> onSignedOut)
+            throws Exception {
+        JSONObject me = send(service + "/v1/me", credential.get(false), null, null);
+        String apiKey = me.getString("api_key");
+        ChatClient client = new ChatClient.Builder(apiKey, context).build();
+        User user = new User.Builder()
+                .withId(me.getString("user_id"))
+                .withName(name)
+                .withPrivacySettings(
+                        new PrivacySettings(new TypingIndicators(true), null, new ReadReceipts(false)))
+                .build();
+        TokenProvider provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
+        client.connectUser(user, provider).enqueue(result -> {
+            if (result.isSuccess()) {
+                Log.i("chat", "connected");
+            } else {
+                Log.e("chat", "not connected: " + result.errorOrNull());
+            }
+        });
+    }
+    // end connect
+
+    // begin switch
+    /** Disconnect the user, remove their stored messages, and let the next user sign in. */
+    public static void disconnectChat(Runnable thenSignIn) {
+        ChatClient.instance().disconnect(true).enqueue(result -> thenSignIn.run());
+    }
+    // end switch
+
+    // begin account
+    /** Where the session keeps its refresh token: encrypt it with a key of the Android Keystore. */
+    public interface TokenStore {
+        String get();
+
+        void set(String refreshToken);
+    }
+
+    /** A session with a built-in account. Its methods block; one refresh runs at a time. */
+    public static final class AccountSession {
+        private final String service;
+        private final TokenStore store;
+        private String accessToken;
+        private long renewAt;
+
+        public AccountSession(String service, TokenStore store) {
+            this.service = service;
+            this.store = store;
+        }
+
+        public synchronized void signIn(String userId, String password) throws Exception {
+            JSONObject body = new JSONObject().put("user_id", userId).put("password", password);
+            keep(send(service + "/v1/sessions", null, body.toString(), "application/json"));
+        }
+
+        /** Pass `session::credential` to the token provider. */
+        public synchronized String credential(boolean refresh) throws Exception {
+            if (accessToken != null && !refresh && System.currentTimeMillis() < renewAt) {
+                return accessToken;
+            }
+            String refreshToken = store.get();
+            if (refreshToken == null) {
+                throw new ServiceException(401, "sign_in_required", "No user is signed in.", 0);
+            }
+            try {
+                return keep(postForm("/oauth/token", "refresh_token", refreshToken));
+            } catch (ServiceException error) {
+                if (error.signInAgain()) {
+                    forget();
+                }
+                throw error;
+            }
+        }
+
+        /** End the session here, and then at the service. */
+        public synchronized void signOut() throws Exception {
+            String refreshToken = store.get();
+            forget();
+            if (refreshToken != null) {
+                postForm("/oauth/revoke", "token", refreshToken);
+            }
+        }
+
+        /** Call it in `onSignedOut`: the service has ended the session. */
+        public synchronized void forget() {
+            accessToken = null;
+            store.set(null);
+        }
+
+        private String keep(JSONObject grant) throws JSONException {
+            store.set(grant.getString("refresh_token"));
+            renewAt = System.currentTimeMillis() + (grant.getLong("expires_in") - 30) * 1_000;
+            accessToken = grant.getString("access_token");
+            return accessToken;
+        }
+
+        private JSONObject postForm(String path, String name, String token) throws IOException {
+            String form = "grant_type=refresh_token&client_id=app&" + name + "="
+                    + URLEncoder.encode(token, "UTF-8");
+            return send(service + path, null, form, "application/x-www-form-urlencoded");
+        }
+    }
+    // end account
+
+    // begin development
+    /** Connect without the service. Only an app with "Disable Auth Checks" accepts this token. */
+    public static void connectForDevelopment(ChatClient client, String userId) {
+        User user = new User.Builder().withId(userId).build();
+        client.connectUser(user, client.devToken(userId)).enqueue();
+    }
+    // end development
+}

@@ -1,0 +1,37 @@
+import { StreamChat } from "stream-chat";
+import { getMe, makeTokenProvider } from "tokensvc-client";
+
+// begin connect
+/** Connect the signed-in user, and return Stream's client. */
+export async function connectChat({ service, getCredential, name, onSignedOut, options }) {
+  const me = await getMe({ url: `${service}/v1/me`, getCredential });
+  const user = {
+    id: me.user_id,
+    name,
+    privacy_settings: { typing_indicators: { enabled: true }, read_receipts: { enabled: false } },
+  };
+  const client = new StreamChat(me.api_key, { enableWSFallback: true, ...options });
+  const tokenProvider = makeTokenProvider({
+    url: `${service}/v1/token`, getCredential, apiKey: me.api_key, user, onSignedOut,
+  });
+  await client.connectUser(user, tokenProvider);
+  return client;
+}
+// end connect
+
+// begin switch
+/** Disconnect the user, and connect the one who has signed in since. */
+export async function switchUser(client, nextUser) {
+  await client.disconnectUser();
+  return connectChat(nextUser);
+}
+// end switch
+
+// begin development
+/** Connect without the service. Only an app with "Disable Auth Checks" accepts this token. */
+export async function connectForDevelopment(apiKey, userId, options) {
+  const client = new StreamChat(apiKey, options);
+  await client.connectUser({ id: userId }, client.devToken(userId));
+  return client;
+}
+// end development

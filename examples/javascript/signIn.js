@@ -1,0 +1,52 @@
+import { makeSession } from "tokensvc-client";
+import { connectChat } from "./connect.js";
+
+// begin provider
+/** The ID token of a Firebase user. `refresh` is true after the service has refused the last one. */
+export const firebaseCredential = (auth) => (refresh) => auth.currentUser.getIdToken(refresh);
+// end provider
+
+// begin account
+/** A session with a built-in account. The refresh token is kept in this browser tab. */
+export function makeAccountSession(service, onSignedOut, area = sessionStorage) {
+  return makeSession({
+    url: service,
+    onSignedOut,
+    storage: {
+      get: () => area.getItem("refresh-token"),
+      set: (token) =>
+        token ? area.setItem("refresh-token", token) : area.removeItem("refresh-token"),
+    },
+  });
+}
+// end account
+
+// begin session
+/** Sign a new user up and in, and connect them. */
+export async function signUpAndConnect({ service, userId, password, showSignIn, ...rest }) {
+  const session = makeAccountSession(service, showSignIn);
+  await session.signUp({ userId, password });
+  await session.signIn({ userId, password });
+  const client = await connectChat({
+    service,
+    getCredential: session.getCredential,
+    onSignedOut: session.forget, // removes the session that the service has ended; calls showSignIn
+    ...rest,
+  });
+  return { session, client };
+}
+
+/** Disconnect, and end the session. */
+export async function signOut({ session, client }) {
+  await client.disconnectUser();
+  await session.signOut();
+}
+// end session
+
+// begin errors
+/** What to tell the user about a failed sign-up or sign-in. */
+export function explain(error) {
+  if (error.kind === "try_later") return `Please try again in ${Math.max(1, error.retryAfter)} s.`;
+  return [error.message, ...(error.problem?.reasons ?? [])].join(" ");
+}
+// end errors

@@ -1,0 +1,39 @@
+import { useEffect, useState } from "react";
+import { StreamChat } from "stream-chat";
+import type { GetCredential, Me, ServiceError } from "tokensvc-client";
+import { useTokenProvider } from "tokensvc-client/react";
+
+// begin hook
+type SignIn = {
+  service: string;
+  me: Me; // from getMe
+  signedInAt: number;
+  getCredential: GetCredential;
+  onSignedOut: (error: ServiceError) => void;
+  options?: object;
+};
+
+/** Return Stream's client when the user is connected, and `null` before. */
+export function useChatClient({ service, me, signedInAt, getCredential, onSignedOut, options }: SignIn) {
+  const [client, setClient] = useState<StreamChat | null>(null);
+  const apiKey = me.api_key ?? "";
+  const tokenProvider = useTokenProvider(
+    { url: `${service}/v1/token`, apiKey, getCredential, onSignedOut },
+    signedInAt,
+  );
+  useEffect(() => {
+    const chat = new StreamChat(apiKey, { enableWSFallback: true, ...options });
+    let left = false;
+    const connecting = chat.connectUser({ id: me.user_id }, tokenProvider).then(
+      () => left || setClient(chat),
+      (error) => console.error("chat is not connected", error),
+    );
+    return () => {
+      left = true;
+      setClient(null);
+      connecting.then(() => chat.disconnectUser());
+    };
+  }, [apiKey, me.user_id, tokenProvider]);
+  return client;
+}
+// end hook

@@ -1,0 +1,215 @@
+package com.example.chat
+
+import android.content.Context
+import android.util.Log
+import com.google.android.gms.tasks.Tasks
+import com.google.firebase.auth.FirebaseAuth
+import io.getstream.chat.android.PrivacySettings
+import io.getstream.chat.android.ReadReceipts
+import io.getstream.chat.android.TypingIndicators
+import io.getstream.chat.android.client.ChatClient
+import io.getstream.chat.android.client.token.TokenProvider
+import io.getstream.chat.android.models.User
+import io.getstream.result.Result
+import java.io.IOException
+import java.net.HttpURLConnection
+import java.net.URL
+import java.net.URLEncoder
+import org.json.JSONObject
+
+// begin request
+/** A refusal of the service. The message is the `detail` of the response. */
+class ServiceException(val status: Int, val code: String, detail: String, val retryAfter: Long) :
+    IOException(detail) {
+    val signInAgain get() = code in setOf("sign_in_required", "user_suspended", "invalid_grant")
+    val tryLater get() = status == 429 || status >= 500
+}
+
+/** Send one request and return its JSON. It blocks: call it on a worker thread. */
+fun send(
+    url: String,
+    credential: String? = null,
+    body: String? = null,
+    type: String = "application/json",
+): JSONObject {
+    val connection = URL(url).openConnection() as HttpURLConnection
+    try {
+        connection.connectTimeout = 3_000
+        connection.readTimeout = 5_000
+        if (credential != null) connection.setRequestProperty("Authorization", "Bearer $credential")
+        if (body != null) {
+            connection.doOutput = true // this makes it a POST
+            connection.setRequestProperty("Content-Type", type)
+            connection.outputStream.use { it.write(body.toByteArray()) }
+        }
+        val status = connection.responseCode
+        val stream = if (status < 400) connection.inputStream else connection.errorStream
+        val text = stream?.bufferedReader()?.use { it.readText() }.orEmpty()
+        val json = runCatching { JSONObject(text) }.getOrDefault(JSONObject())
+        if (status in 200..299) return json
+        throw ServiceException(
+            status,
+            json.optString("code", json.optString("error")),
+            json.optString("detail", "$url responded with status $status"),
+            connection.getHeaderField("Retry-After")?.toLongOrNull() ?: 0,
+        )
+    } finally {
+        connection.disconnect()
+    }
+}
+// end request
+
+// begin provider
+/**
+ * The token provider of one sign-in. It never throws, and returns an empty string on failure, as the
+ * SDK demands. Create a new one after the next sign-in.
+ */
+class ServiceTokenProvider(
+    private val service: String,
+    private val apiKey: String,
+    private val credential: (refresh: Boolean) -> String,
+    private val onSignedOut: (ServiceException) -> Unit,
+) : TokenProvider {
+    @Volatile private var signedOut = false
+
+    override fun loadToken(): String {
+        var refresh = false
+        for (attempt in 0..4) {
+            if (signedOut) return ""
+            var pause = 500L shl attempt
+            try {
+                val body = JSONObject().put("api_key", apiKey).toString()
+                return send("$service/v1/token", credential(refresh), body).getString("token")
+            } catch (error: ServiceException) {
+                Log.w("chat", "no token: ${error.code}: ${error.message}")
+                if (error.signInAgain) {
+                    signedOut = true
+                    onSignedOut(error)
+                    return ""
+                }
+                val mayRefresh = error.status == 401 && !refresh
+                if (!error.tryLater && !mayRefresh) return ""
+                refresh = mayRefresh
+                pause = if (mayRefresh) 0 else pause + error.retryAfter * 1_000
+            } catch (error: Exception) {
+                Log.w("chat", "the service cannot be reached", error)
+            }
+            if (pause > 15_000) return ""
+            Thread.sleep(pause)
+        }
+        return ""
+    }
+}
+// end provider
+
+// begin connect
+/** Connect the signed-in user. Call it on a worker thread. */
+fun connectChat(
+    context: Context,
+    service: String,
+    name: String,
+    credential: (refresh: Boolean) -> String,
+    onSignedOut: (ServiceException) -> Unit,
+) {
+    val me = send("$service/v1/me", credential(false))
+    val apiKey = me.getString("api_key")
+    val client = ChatClient.Builder(apiKey, context).build()
+    val user = User(
+        id = me.getString("user_id"),
+        name = name,
+        privacySettings = PrivacySettings(
+            typingIndicators = TypingIndicators(enabled = true),
+            readReceipts = ReadReceipts(enabled = false),
+        ),
+    )
+    val provider = ServiceTokenProvider(service, apiKey, credential, onSignedOut)
+    client.connectUser(user, provider).enqueue { result ->
+        when (result) {
+            is Result.Success -> Log.i("chat", "connected as ${result.value.user.id}")
+            is Result.Failure -> Log.e("chat", "not connected: ${result.value.message}")
+        }
+    }
+}
+// end connect
+
+// begin switch
+/** Disconnect the user, remove their stored messages, and let the next user sign in. */
+fun disconnectChat(thenSignIn: () -> Unit) {
+    ChatClient.instance().disconnect(flushPersistence = true).enqueue { thenSignIn() }
+}
+// end switch
+
+// begin firebase
+/** The ID token of the Firebase user. It blocks, as `loadToken` may. */
+fun firebaseCredential(refresh: Boolean): String {
+    val user = checkNotNull(FirebaseAuth.getInstance().currentUser) { "no Firebase user" }
+    return checkNotNull(Tasks.await(user.getIdToken(refresh)).token)
+}
+// end firebase
+
+// begin account
+/** Where the session keeps its refresh token: encrypt it with a key of the Android Keystore. */
+interface TokenStore {
+    var refreshToken: String?
+}
+
+/** A session with a built-in account. Its methods block; one refresh runs at a time. */
+class AccountSession(private val service: String, private val store: TokenStore) {
+    private var accessToken: String? = null
+    private var renewAt = 0L
+
+    @Synchronized
+    fun signIn(userId: String, password: String) {
+        val body = JSONObject().put("user_id", userId).put("password", password)
+        keep(send("$service/v1/sessions", body = body.toString()))
+    }
+
+    /** Pass `session::credential` to the token provider. */
+    @Synchronized
+    fun credential(refresh: Boolean): String {
+        val current = accessToken
+        if (current != null && !refresh && System.currentTimeMillis() < renewAt) return current
+        val refreshToken = store.refreshToken
+            ?: throw ServiceException(401, "sign_in_required", "No user is signed in.", 0)
+        try {
+            return keep(postForm("/oauth/token", "refresh_token", refreshToken))
+        } catch (error: ServiceException) {
+            if (error.signInAgain) forget()
+            throw error
+        }
+    }
+
+    /** End the session here, and then at the service. */
+    @Synchronized
+    fun signOut() {
+        val refreshToken = store.refreshToken
+        forget()
+        if (refreshToken != null) postForm("/oauth/revoke", "token", refreshToken)
+    }
+
+    /** Call it in `onSignedOut`: the service has ended the session. */
+    @Synchronized
+    fun forget() {
+        accessToken = null
+        store.refreshToken = null
+    }
+
+    private fun keep(grant: JSONObject): String {
+        store.refreshToken = grant.getString("refresh_token")
+        renewAt = System.currentTimeMillis() + (grant.getLong("expires_in") - 30) * 1_000
+        return grant.getString("access_token").also { accessToken = it }
+    }
+
+    private fun postForm(path: String, name: String, token: String): JSONObject {
+        val form = "grant_type=refresh_token&client_id=app&$name=" + URLEncoder.encode(token, "UTF-8")
+        return send(service + path, body = form, type = "application/x-www-form-urlencoded")
+    }
+}
+// end account
+
+// begin development
+/** Connect without the service. Only an app with "Disable Auth Checks" accepts this token. */
+fun connectForDevelopment(client: ChatClient, userId: String) {
+    client.connectUser(User(id = userId), client.devToken(userId)).enqueue()
+}
+// end development

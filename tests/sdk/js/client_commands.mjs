@@ -1,0 +1,73 @@
+// Commands for the package of clients/js.
+import { getMe, makeSession, makeTokenProvider } from "../../../clients/js/index.js";
+
+export const seen = {
+  events: [], refreshes: [], signedOut: [], sessionEnds: [], stored: [], unhandled: [], providerCalls: 0,
+};
+let provider, session, stored;
+
+/** Return the credentials in order, and repeat the last. `null` hangs; `{throw}` is an error. */
+function credentialsInOrder(credentials) {
+  return async (refresh) => {
+    seen.refreshes.push(refresh);
+    const credential = credentials.length > 1 ? credentials.shift() : credentials[0];
+    if (credential?.throw) throw new Error(credential.throw);
+    return credential ?? new Promise(() => {});
+  };
+}
+
+export const getProvider = () => provider;
+
+export const clientCommands = {
+  makeProvider({ credentials = [], ofSession, ...options }) {
+    const ask = makeTokenProvider({
+      ...options,
+      ...(credentials.length && { getCredential: credentialsInOrder(credentials) }),
+      ...(ofSession && { getCredential: session.getCredential }),
+      onSignedOut: (error) => {
+        seen.signedOut.push(error.code);
+        return ofSession && session.forget(error);
+      },
+    });
+    provider = () => (seen.providerCalls++, ask());
+  },
+
+  /** A provider with given results: a token, null for no result, or an error to throw. */
+  makeSimpleProvider({ results }) {
+    provider = () => {
+      seen.providerCalls++;
+      const result = results.length > 1 ? results.shift() : results[0];
+      if (result === null) return new Promise(() => {});
+      return result.throw ? Promise.reject(new Error(result.throw)) : Promise.resolve(result);
+    };
+  },
+
+  async callProvider({ times = 1 }) {
+    return Promise.all(Array.from({ length: times }, () => provider()));
+  },
+
+  getMe: ({ credentials, ...options }) =>
+    getMe({ ...options, getCredential: credentialsInOrder(credentials) }),
+
+  makeSession({ refreshToken = null, ...options }) {
+    stored = refreshToken;
+    session = makeSession({
+      ...options,
+      storage: { get: async () => stored, set: async (token) => void seen.stored.push((stored = token)) },
+      onSignedOut: (error) => seen.sessionEnds.push(error.code),
+    });
+  },
+
+  signUp: (account) => session.signUp(account),
+  signIn: (credentials) => session.signIn(credentials),
+  signOut: () => session.signOut(),
+
+  async getCredential({ times = 1, refresh }) {
+    return Promise.all(Array.from({ length: times }, () => session.getCredential(refresh)));
+  },
+
+  seen: () => seen,
+};
+
+// The SDK does not handle the rejection of a provider that fails during a reconnection.
+process.on("unhandledRejection", (error) => seen.unhandled.push(String(error?.message ?? error)));

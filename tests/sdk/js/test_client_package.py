@@ -1,0 +1,139 @@
+"""`clients/js` as an app gets it: the tarball of `npm pack`, installed into an empty project."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.doubles.http_double import HttpDouble
+from testing.doubles.stream import StreamDouble
+from testing.response import Response
+from testing.service import ROOT
+from tests.sdk.chat_app import ChatApp
+from tests.sdk.conftest import run_npm
+from tests.sdk.js.endpoint import TOKEN, grant
+
+CLIENT = ROOT / "clients" / "js"
+TESTS = ROOT / "tests" / "sdk" / "js"
+TOOLS = ("@types", "happy-dom", "react", "react-dom", "stream-chat", "typescript")
+
+
+@pytest.fixture(scope="module")
+def project(node: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with only the package."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{"private": true, "type": "module"}')
+    run_npm(CLIENT, "pack", "--silent", "--pack-destination", str(folder))
+    (tarball,) = folder.glob("*.tgz")
+    run_npm(folder, "install", "--silent", "--offline", "--no-audit", str(tarball))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def app_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with the package, the tools of the tests, and the files of `examples/`."""
+    folder = tmp_path_factory.mktemp("app")
+    shutil.copytree(project, folder, dirs_exist_ok=True)
+    for tool in TOOLS:
+        (folder / "node_modules" / tool).symlink_to(TESTS / "node_modules" / tool)
+    shutil.copytree(ROOT / "examples" / "javascript", folder / "examples")
+    shutil.copytree(CLIENT, folder / "source")
+    shutil.copytree(TESTS / "app", folder, dirs_exist_ok=True)
+    (folder / "expo-secure-store").rename(folder / "node_modules" / "expo-secure-store")
+    return folder
+
+
+def run_node(node: Path, folder: Path, *arguments: str) -> Any:
+    """Run Node, and return the JSON that it prints."""
+    ended = subprocess.run(
+        [node, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout or "null")
+
+
+def test_package_has_no_dependency(project: Path) -> None:
+    installed = {path.name for path in (project / "node_modules").iterdir()}
+    assert installed - {".package-lock.json"} == {"tokensvc-client"}
+
+
+def test_tarball_has_only_the_code_and_its_types(project: Path) -> None:
+    files = {path.name for path in (project / "node_modules" / "tokensvc-client").iterdir()}
+    assert files == {
+        "index.d.ts",
+        "index.js",
+        "package.json",
+        "provider.js",
+        "react.d.ts",
+        "react.js",
+        "requests.js",
+        "session.js",
+    }
+
+
+def test_package_exports_its_functions(node: Path, project: Path) -> None:
+    script = 'console.log(JSON.stringify(Object.keys(await import("tokensvc-client"))))'
+    exports = run_node(node, project, "--input-type=module", "--eval", script)
+    assert sorted(exports) == ["ServiceError", "getMe", "makeSession", "makeTokenProvider"]
+
+
+def test_types_match_the_code_and_its_uses(node: Path, app_project: Path) -> None:
+    """The code, the examples, and wrong uses, with strict settings."""
+    compiler = app_project / "node_modules" / "typescript" / "bin" / "tsc"
+    ended = subprocess.run(
+        [node, compiler, "--project", app_project],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_react_hook_keeps_the_provider_until_the_next_sign_in(
+    node: Path, app_project: Path, endpoint: HttpDouble
+) -> None:
+    """The callbacks of the last render are used."""
+    result = run_node(node, app_project, "react_hook.mjs", f"{endpoint.url}/v1/token")
+    assert result == {"same": True, "next": True, "token": TOKEN}
+    assert [call.headers["authorization"] for call in endpoint.calls.all()] == ["Bearer second"]
+
+
+def test_example_connects_and_switches_the_user(
+    node: Path, app_project: Path, app: ChatApp, tokens: HttpDouble, stream: StreamDouble
+) -> None:
+    """Of an identity provider, with the React hook too."""
+    credentials = [app.sign_in("john"), app.sign_in("jane")]
+    result = run_node(node, app_project, "connect.mjs", tokens.url, stream.url, *credentials)
+    assert result == {"first": "john", "second": "jane", "hook": "john", "development": 43}
+
+
+def test_example_signs_up_and_out(
+    node: Path, app_project: Path, app: ChatApp, stream: StreamDouble
+) -> None:
+    """With a service that has built-in accounts, for browsers and for React Native."""
+    bearer = {"authorization": f"Bearer {app.sign_in('john')}"}
+
+    def respond(call: Any) -> Response:
+        if call.path in ("/v1/me", "/v1/token"):  # with the access token of the service
+            assert call.headers["authorization"] == "Bearer access-1"
+            call.headers.update(bearer)
+            return app.respond(call)
+        return {
+            "POST /v1/accounts": Response(201, {"user_id": "john", "created_at": 1}),
+            "POST /v1/sessions": grant(1),
+            "POST /oauth/revoke": Response(200, {}),
+        }[call.route]
+
+    with HttpDouble(respond, clock=lambda: 0.0) as service:
+        result = run_node(node, app_project, "accounts.mjs", service.url, stream.url)
+    assert result["connected"] == "john"
+    assert result["stored"] == ["refresh-1", None]
+    assert result["native"] == ["refresh-1", None]
+    assert result["explained"] == [
+        "The password is too weak. It is in the list of common passwords.",
+        "Please try again in 7 s.",
+    ]
