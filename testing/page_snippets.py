@@ -2,7 +2,8 @@
 The code blocks of the pages that are copied from files of `examples/`.
 
 A comment before a block names its file, and a part of it between `begin` and `end`:
-`<!-- examples/kotlin/TokenService.kt#provider -->`. `python -m testing.page_snippets` writes the blocks.
+`<!-- examples/kotlin/TokenService.kt#provider -->`. `python -m testing.page_snippets` writes the
+blocks.
 """
 
 import re
@@ -13,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "clients").glob("*.md"))]
 
 _BLOCK = re.compile(
-    r"(?P<mark><!-- (?P<file>examples/[^#\s]+)(?:#(?P<part>[\w-]+))? -->\n```\w*\n).*?(?P<end>^```$)",
+    r"(?P<mark><!-- (?P<file>examples/[^#\s]+)(?:#(?P<part>[\w-]+))? -->\n```\w*\n)"
+    r".*?(?P<end>^```$)",
     re.MULTILINE | re.DOTALL,
 )
 

@@ -124,7 +124,7 @@ def test_refusal_without_a_detail_names_the_status(
 def test_error_of_the_app_is_not_retried(package: Driver, endpoint: HttpDouble) -> None:
     """`getCredential` throws before the request. A later call calls it again."""
     make_provider(package, endpoint, credentials=[{"throw": "no user at the provider"}, "second"])
-    with pytest.raises(SdkError, match="^no user at the provider$") as thrown:
+    with pytest.raises(SdkError, match=r"^no user at the provider$") as thrown:
         package.call("callProvider")
     assert thrown.value.kind is None
     assert not endpoint.calls.all()
