@@ -63,6 +63,7 @@ def test_package_has_no_dependency(project: Path) -> None:
 def test_tarball_has_only_the_code_and_its_types(project: Path) -> None:
     files = {path.name for path in (project / "node_modules" / "tokensvc-client").iterdir()}
     assert files == {
+        "README.md",
         "index.d.ts",
         "index.js",
         "package.json",
