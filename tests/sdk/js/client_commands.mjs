@@ -67,6 +67,10 @@ export const clientCommands = {
   },
 
   seen: () => seen,
+
+  forgetSeen() {
+    for (const [name, value] of Object.entries(seen)) seen[name] = Array.isArray(value) ? [] : 0;
+  },
 };
 
 // The SDK does not handle the rejection of a provider that fails during a reconnection.

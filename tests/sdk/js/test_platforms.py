@@ -10,10 +10,17 @@ from tests.sdk.js.endpoint import TOKEN, grant, problem
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
 
-@pytest.fixture(params=["node", "browser", "react-native"])
-def platform(node: Path, request: pytest.FixtureRequest) -> Iterator[Driver]:
+@pytest.fixture(scope="module", params=["node", "browser", "react-native"])
+def process(node: Path, request: pytest.FixtureRequest) -> Iterator[Driver]:
     with Driver(node, "client_driver.mjs", request.param) as running:
         yield running
+
+
+@pytest.fixture
+def platform(process: Driver) -> Driver:
+    """Return the process of a platform. Creating its globals takes long: the tests share it."""
+    process.call("forgetSeen")
+    return process
 
 
 def make_provider(platform: Driver, endpoint: HttpDouble, **options: object) -> None:
