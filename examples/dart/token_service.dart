@@ -1,6 +1,5 @@
 import 'dart:async';
 import 'dart:convert';
-import 'dart:io';
 
 import 'package:firebase_auth/firebase_auth.dart' show FirebaseAuth;
 import 'package:flutter_secure_storage/flutter_secure_storage.dart';
@@ -100,8 +99,6 @@ class ServiceTokens {
         pause = mayRefresh ? Duration.zero : pause + error.retryAfter;
         if (attempt == 4 || pause > const Duration(seconds: 15)) rethrow;
       } on TimeoutException {
-        if (attempt == 4) rethrow;
-      } on SocketException {
         if (attempt == 4) rethrow;
       } on http.ClientException {
         if (attempt == 4) rethrow;

@@ -142,8 +142,8 @@ func connectChat(
         id: userId,
         name: name,
         privacySettings: UserPrivacySettings(
-            typingIndicators: .init(enabled: true),
-            readReceipts: .init(enabled: false)
+            typingIndicators: TypingIndicatorPrivacySettings(enabled: true),
+            readReceipts: ReadReceiptsPrivacySettings(enabled: false)
         )
     )
     client.connectUser(userInfo: user, tokenProvider: tokens.provider) { error in
@@ -192,7 +192,7 @@ actor AccountSession {
         keep(try await send(service.appendingPathComponent("v1/sessions"), body: body))
     }
 
-    /// Pass `session.credential` to `connectChat`.
+    /// Pass `{ try await session.credential(refresh: $0) }` to `connectChat`.
     func credential(refresh: Bool) async throws -> String {
         if let accessToken, !refresh, Date() < renewAt { return accessToken }
         if let pending { return try await pending.value }

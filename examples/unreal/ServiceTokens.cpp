@@ -112,12 +112,17 @@ void FServiceTokens::Request(const bool bRefresh)
     FTSTicker::GetCoreTicker().RemoveTicker(Timer);
     Credential(
         bRefresh,
-        [Weak = AsWeak(), bRefresh](const FString& Value)
+        [Weak = AsWeak(), bRefresh](const FString& Value, const FServiceResponse& Failure)
         {
             const TSharedPtr<FServiceTokens> Self = Weak.Pin();
             if (!Self.IsValid())
             {
                 return;    // the user was disconnected
+            }
+            if (Value.IsEmpty())
+            {
+                Self->HandleResponse(Failure, bRefresh);
+                return;
             }
             SendToService(
                 Self->Service + TEXT("/v1/token"),
@@ -219,7 +224,7 @@ void ConnectChat(
                 }
             });
     };
-    const auto AskWhoItIs = [=](const FString& Value)
+    const auto AskWhoItIs = [=](const FString& Value, const FServiceResponse&)
     { SendToService(Service + TEXT("/v1/me"), Value, FString(), FString(), Connect); };
     Credential(false, AskWhoItIs);
 }
@@ -254,12 +259,14 @@ void FAccountSession::SignIn(
         });
 }
 
-void FAccountSession::Credential(const bool bRefresh, TFunction<void(const FString&)> Callback)
+void FAccountSession::Credential(const bool bRefresh, FOnCredential Callback)
 {
+    FServiceResponse SignedOut;
+    SignedOut.Status = 401;
     const bool bUsable = !bRefresh && FPlatformTime::Seconds() < RenewAt;
     if (bUsable || RefreshToken.IsEmpty())
     {
-        Callback(bUsable ? AccessToken : FString());
+        Callback(bUsable ? AccessToken : FString(), SignedOut);
         return;
     }
     Waiting.Add(MoveTemp(Callback));
@@ -272,16 +279,16 @@ void FAccountSession::Credential(const bool bRefresh, TFunction<void(const FStri
         TEXT("refresh_token"),
         [Self = AsShared()](const FServiceResponse& Response)
         {
-            if (!Self->Keep(Response) && Response.IsSignInAgain())
+            const FString Value = Self->Keep(Response) ? Self->AccessToken : FString();
+            if (Response.IsSignInAgain())
             {
-                Self->AccessToken.Empty();
                 Self->RefreshToken.Empty();
             }
             const auto Callers = MoveTemp(Self->Waiting);
             Self->Waiting.Empty();
             for (const auto& Caller : Callers)
             {
-                Caller(Self->AccessToken);
+                Caller(Value, Response);
             }
         });
 }

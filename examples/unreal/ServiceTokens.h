@@ -29,8 +29,11 @@ void SendToService(
     const FString& ContentType,
     TFunction<void(const FServiceResponse&)> Callback);
 
-/** Calls back on the game thread with a credential of the signed-in user, or with an empty text. */
-using FCredential = TFunction<void(bool bRefresh, TFunction<void(const FString&)> Callback)>;
+/** Receives a credential of the signed-in user, or, if it is empty, the response that prevents it. */
+using FOnCredential = TFunction<void(const FString& Value, const FServiceResponse& Failure)>;
+
+/** Calls back on the game thread. `bRefresh`: the service has refused the last credential. */
+using FCredential = TFunction<void(bool bRefresh, FOnCredential Callback)>;
 // end request
 
 // begin tokens
@@ -105,7 +108,7 @@ public:
 
     void SignIn(const FString& UserId, const FString& Password, TFunction<void(const FServiceResponse&)> Done);
     /** Calls back with an access token, which it refreshes when needed. */
-    void Credential(bool bRefresh, TFunction<void(const FString&)> Callback);
+    void Credential(bool bRefresh, FOnCredential Callback);
     /** End the session here, and then at the service. Also call it when the user was signed out. */
     void SignOut();
 
@@ -118,6 +121,6 @@ private:
     FString Service;
     FString AccessToken;
     double RenewAt = 0.0;
-    TArray<TFunction<void(const FString&)>> Waiting;
+    TArray<FOnCredential> Waiting;
 };
 // end account
