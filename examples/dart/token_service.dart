@@ -1,3 +1,4 @@
+// begin request
 import 'dart:async';
 import 'dart:convert';
 
@@ -5,6 +6,7 @@ import 'package:firebase_auth/firebase_auth.dart' show FirebaseAuth;
 import 'package:flutter_secure_storage/flutter_secure_storage.dart';
 import 'package:http/http.dart' as http;
 import 'package:stream_chat/stream_chat.dart';
+// end request
 
 // begin request
 /// A refusal of the service. [detail] says why.

@@ -1,5 +1,6 @@
 package com.example.chat;
 
+// begin request
 import android.content.Context;
 import android.util.Log;
 import com.google.android.gms.tasks.Tasks;
@@ -23,6 +24,7 @@ import java.util.function.Consumer;
 import org.jetbrains.annotations.NotNull;
 import org.json.JSONException;
 import org.json.JSONObject;
+// end request
 
 public final class TokenService {
     private TokenService() {}

@@ -1,5 +1,7 @@
+// begin connect
 import { StreamChat } from "stream-chat";
 import { getMe, makeTokenProvider } from "tokensvc-client";
+// end connect
 
 // begin connect
 /** Connect the signed-in user, and return Stream's client. */

@@ -1,5 +1,7 @@
+// begin storage
 import * as SecureStore from "expo-secure-store";
 import { makeSession, type ServiceError } from "tokensvc-client";
+// end storage
 
 // begin storage
 /** A session whose refresh token is in the Keychain of iOS, or encrypted by the Keystore of Android. */

@@ -1,5 +1,9 @@
+// begin account
 import { makeSession } from "tokensvc-client";
+// end account
+// begin session
 import { connectChat } from "./connect.js";
+// end session
 
 // begin provider
 /** The ID token of a Firebase user. `refresh` is true after the service has refused the last one. */

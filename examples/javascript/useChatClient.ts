@@ -1,7 +1,9 @@
+// begin hook
 import { useEffect, useState } from "react";
 import { StreamChat } from "stream-chat";
 import type { GetCredential, Me, ServiceError } from "tokensvc-client";
 import { useTokenProvider } from "tokensvc-client/react";
+// end hook
 
 // begin hook
 type SignIn = {

@@ -1,5 +1,6 @@
 package com.example.chat
 
+// begin request
 import android.content.Context
 import android.util.Log
 import com.google.android.gms.tasks.Tasks
@@ -16,6 +17,7 @@ import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
 import org.json.JSONObject
+// end request
 
 // begin request
 /** A refusal of the service. The message is the `detail` of the response. */

@@ -1,6 +1,8 @@
+// begin request
 import FirebaseAuth
 import Foundation
 import StreamChat
+// end request
 
 // begin request
 /// A refusal of the service. `detail` says why.

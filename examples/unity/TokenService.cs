@@ -1,3 +1,4 @@
+// begin request
 using System;
 using System.Collections.Generic;
 using System.Threading.Tasks;
@@ -6,6 +7,7 @@ using StreamChat.Core;
 using StreamChat.Libs.Auth;
 using UnityEngine;
 using UnityEngine.Networking;
+// end request
 
 namespace Example.Chat
 {

@@ -1,3 +1,4 @@
+// begin request
 #include "ServiceTokens.h"
 
 #include "GenericPlatform/GenericPlatformHttp.h"
@@ -7,6 +8,7 @@
 #include "Serialization/JsonWriter.h"
 #include "StreamChatClientComponent.h"
 #include "User/User.h"
+// end request
 
 // begin request
 FString FServiceResponse::Text(const FString& Member) const

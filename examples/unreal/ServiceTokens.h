@@ -1,3 +1,4 @@
+// begin request
 #pragma once
 
 #include "Containers/Ticker.h"
@@ -7,7 +8,6 @@
 
 class UStreamChatClientComponent;
 
-// begin request
 /** A response of the service. Status 0: the service cannot be reached. */
 struct FServiceResponse
 {
