@@ -78,7 +78,7 @@ def test_empty_database_is_migrated_once(empty_database):
     assert schema.migrate(empty_database) == []
     with empty_database.read() as connection:
         (row,) = connection.execute(sa.select(app_standing)).all()
-    assert tuple(row) == (1, None, 0, 0, row.ring_id)
+    assert tuple(row) == (1, None, 0, 0, row.ring_id, 0, 0, row.signing_ring_id)
 
 
 def test_tables_equal_the_result_of_the_migrations(database):

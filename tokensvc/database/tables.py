@@ -1,7 +1,7 @@
 """
 The tables of this release; `migrations/` creates and changes them in a database.
 
-Times are integer epoch seconds. Constraints protect what a bug would otherwise break silently.
+Times are epoch seconds: integers, except those of `sessions`, which have fractions. Constraints protect what a bug would otherwise break silently.
 """
 
 import sqlalchemy as sa
@@ -26,10 +26,15 @@ user_standings = sa.Table(
     sa.Column("tokens_valid_after", sa.BigInteger),
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("suspended_at", sa.BigInteger),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="user_floor"),
     sa.Index("user_standings_by_floor", "floor"),
 )
-"""Users who were ever revoked or suspended. A user without a row has a clean standing."""
+"""
+Users who were ever revoked or suspended. A user without a row has a clean standing.
+
+`epoch` is the number of actions that ended all sessions.
+"""
 
 app_standing = sa.Table(
     "app_standing",
@@ -39,12 +44,15 @@ app_standing = sa.Table(
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("stream_ring_version", sa.Integer, nullable=False, server_default="0"),
     sa.Column("ring_id", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("signing_ring_version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("signing_ring_id", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.CheckConstraint("id = 1", name="app_single_row"),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="app_floor"),
 )
 """
-One row, for all users. Its lock orders changes of the key ring, whose version has two columns: a
-counter, and an ID that is random after each change.
+One row, for all users. Its lock orders changes of both key rings. The version of a ring has two
+columns: a counter, and an ID that is random after each change.
 """
 
 stream_keys = sa.Table(
@@ -171,7 +179,9 @@ revocations = sa.Table(
     sa.Column("undone_at", sa.BigInteger),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("cause", sa.Text),
     sa.CheckConstraint("kind IN ('revocation', 'suspension')", name="revocation_kind"),
+    sa.CheckConstraint("cause IN ('password', 'deletion')", name="revocation_cause"),
     sa.Index("revocations_by_user", "user_id", "id"),
     sa.Index(
         "revocations_unconfirmed",
@@ -184,6 +194,7 @@ revocations = sa.Table(
 Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.
 
 `confirmed` (column `settled`) says that the cut-off was compared with the clock after the commit.
+`cause` is the user's own action that a revocation results from.
 """
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")
@@ -234,3 +245,125 @@ unnamed_mints = sa.Table(
     sa.Column("count", sa.BigInteger, nullable=False),
 )
 """Mints that named no Stream key, counted by hour (epoch seconds of its start)."""
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("password_hash", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.CheckConstraint(
+        "deleted_at IS NULL OR password_hash IS NULL", name="account_erased_when_deleted"
+    ),
+)
+"""
+Built-in accounts. The row of a deleted one stays, so that its ID never passes to another person.
+
+An account without a hash has no password until a reset.
+"""
+
+account_codes = sa.Table(
+    "account_codes",
+    metadata,
+    sa.Column("code_hash", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+    sa.CheckConstraint("kind IN ('invitation', 'reset')", name="account_code_kind"),
+    sa.CheckConstraint(
+        "kind = 'invitation' OR user_id IS NOT NULL", name="account_code_of_reset_has_user"
+    ),
+    sa.Index("account_codes_by_user", "user_id"),
+    sa.Index("account_codes_by_expiry", "expires_at"),
+)
+"""Codes that can be used once. An invitation without `user_id` is for any ID."""
+
+sign_in_failures = sa.Table(
+    "sign_in_failures",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("axis", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("last_failed_at", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("axis IN ('known', 'unknown')", name="sign_in_failure_axis"),
+    sa.Index("sign_in_failures_by_time", "last_failed_at"),
+)
+"""
+Consecutive failures, counted apart for known and unknown addresses.
+
+`subject` is the keyed hash of a user ID, of an account or not.
+"""
+
+known_addresses = sa.Table(
+    "known_addresses",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("address_hash", sa.Text, primary_key=True),
+    sa.Column("last_signed_in_at", sa.BigInteger, nullable=False),
+    sa.Index("known_addresses_by_time", "last_signed_in_at"),
+)
+"""Addresses that signed an account in, as keyed hashes."""
+
+_is_ended = sa.text("ended_at IS NOT NULL")
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("client_id", sa.Text, nullable=False),
+    sa.Column("counter", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rotated_at", sa.Double),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("last_used_at", sa.Double, nullable=False),
+    sa.Column("user_epoch", sa.Integer, nullable=False),
+    sa.Column("app_epoch", sa.Integer, nullable=False),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("family_key_ciphertext", sa.Text, nullable=False),
+    sa.Column("wrapped_by", sa.Text, nullable=False),
+    sa.CheckConstraint("counter >= 0", name="session_counter"),
+    sa.Index("sessions_by_user", "user_id"),
+    sa.Index("sessions_by_wrapped_by", "wrapped_by"),
+    sa.Index("sessions_by_last_use", "last_used_at"),
+    sa.Index("sessions_ended", "ended_at", sqlite_where=_is_ended, postgresql_where=_is_ended),
+)
+"""
+Refresh families. Their tokens are not stored: the wrapped family key proves them.
+
+A session lives only while both epochs are those of the standings; no action rewrites rows.
+"""
+
+_is_next_or_active = sa.text("state IN ('standby', 'active')")
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("public_jwk", sa.Text, nullable=False),
+    sa.Column("secret_ciphertext", sa.Text),
+    sa.Column("wrapped_by", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("activated_at", sa.BigInteger),
+    sa.Column("retiring_at", sa.BigInteger),
+    sa.Column("retired_at", sa.BigInteger),
+    sa.CheckConstraint(
+        "state IN ('standby', 'active', 'retiring', 'retired')", name="signing_key_state"
+    ),
+    sa.CheckConstraint(
+        "(state = 'retired') = (secret_ciphertext IS NULL)"
+        " AND (secret_ciphertext IS NULL) = (wrapped_by IS NULL)",
+        name="signing_key_erased_when_retired",
+    ),
+    sa.Index(
+        "signing_keys_one_standby_one_active",
+        "state",
+        unique=True,
+        sqlite_where=_is_next_or_active,
+        postgresql_where=_is_next_or_active,
+    ),
+)
+"""Keys of access tokens. A key's ID is its `kid`."""
