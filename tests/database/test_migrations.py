@@ -7,7 +7,14 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database import schema
-from tokensvc.database.tables import app_standing, client_ids, deliveries, service_clients
+from tokensvc.database.tables import (
+    app_standing,
+    client_ids,
+    deliveries,
+    revocations,
+    service_clients,
+    user_standings,
+)
 
 COLUMNS = "kind, subject, version, applied_version, state, due_at, attempts, updated_at"
 
@@ -82,3 +89,23 @@ def test_previous_release_changes_the_version_of_a_key_ring_that_has_an_id(migra
         ).one()
     assert version.stream_ring_version == 2
     assert len(version.ring_id) == 32
+
+
+def test_previous_release_writes_after_the_migration_to_sessions(migrated_to):
+    """New columns of the tables that it writes have defaults; its rows have epoch 0."""
+    database = migrated_to("0006")
+    with database.write() as tx:
+        tx.exec_driver_sql("INSERT INTO user_standings (user_id) VALUES ('ada')")
+    schema.migrate(database)
+    columns = "id, user_id, kind, tokens_valid_after, created_at, actor"
+    with database.write() as tx:
+        tx.exec_driver_sql("INSERT INTO user_standings (user_id, suspended_at) VALUES ('bob', 1)")
+        tx.exec_driver_sql(
+            f"INSERT INTO revocations ({columns}) VALUES ('r', 'bob', 'suspension', 1, 1, 'svc.a')"
+        )
+        epochs = tx.execute(sa.select(user_standings.c.user_id, user_standings.c.epoch)).all()
+        app = tx.execute(sa.select(app_standing)).one()
+    assert sorted(epochs) == [("ada", 0), ("bob", 0)]
+    assert (app.epoch, app.signing_ring_version, len(app.signing_ring_id)) == (0, 0, 32)
+    with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
+        tx.execute(revocations.update().values(cause="accident"))

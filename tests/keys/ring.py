@@ -12,6 +12,7 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Ring
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])
@@ -53,7 +54,7 @@ def rows(database):
 def version(database):
     """Return the version of the ring."""
     with database.read() as connection:
-        return standings.ring_version(connection)
+        return standings.ring_version(connection, Ring.STREAM)
 
 
 def changes(database):
@@ -81,7 +82,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
         retired_at=now if state == "retired" else None,
     )
     with database.write() as tx:
-        standings.lock_ring(tx)
+        standings.lock_rings(tx)
         StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
     return key_id
 
@@ -91,6 +92,6 @@ def change(database, api_key, **columns):
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:
-        standings.lock_ring(tx)
+        standings.lock_rings(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
-        standings.change_ring_version(tx)
+        standings.change_ring_version(tx, Ring.STREAM)

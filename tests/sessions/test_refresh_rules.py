@@ -11,7 +11,6 @@ from tokensvc.sessions.rules import (
     Advance,
     Cause,
     EndReplayed,
-    Epochs,
     Family,
     Reject,
     ReturnCurrent,
@@ -20,6 +19,7 @@ from tokensvc.sessions.rules import (
     why_dead,
 )
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing.rules import Epochs
 
 START = 1_800_000_000.0
 SETTINGS = SessionSettings()

@@ -1,7 +1,8 @@
 """
 The tables of this release; `migrations/` creates and changes them in a database.
 
-Times are epoch seconds: integers, except those of `sessions`, which have fractions. Constraints protect what a bug would otherwise break silently.
+Times are epoch seconds: integers, except those of `sessions`, which have fractions. Constraints
+protect what a bug would otherwise break silently.
 """
 
 import sqlalchemy as sa

@@ -11,7 +11,7 @@ from tokensvc.delivery import rules, store
 from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.store import Queue, Wanted
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RingVersion
+from tokensvc.standing.rules import Ring, RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 _NOT_ATTEMPTED = StreamResponse(CallStatus.NOT_ATTEMPTED)
@@ -87,7 +87,7 @@ class Leases:
                 rows=rows,
                 wanted=store.wanted(tx, queue.kind, list(rows)) if rows else {},
                 call_before=call_before,
-                ring_version=standings.ring_version(tx),
+                ring_version=standings.ring_version(tx, Ring.STREAM),
             )
 
     def finish(self, batch: Batch, responses: Mapping[str, StreamResponse]) -> None:

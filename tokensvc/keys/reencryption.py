@@ -80,7 +80,7 @@ class Reencryption:
         readable = [(key, wrapped) for key, wrapped in rewrapped if wrapped is not None]
         with self._database.write(dry_run=context.dry_run) as tx:
             # Actions change rows in another order: without the lock both could deadlock.
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             changed = sum(store.rewrap(tx, key, *wrapped) for key, wrapped in readable)
             if changed:
                 reason = f"{changed} now under {self._vault.wrapped_by}"

@@ -112,7 +112,7 @@ class StreamKeyRotation:
         # Without a transaction: it may take seconds.
         warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             keys = self._store.every_key(tx)
             rules.check_pair(keys, api_key, secret)
             key = self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
@@ -139,7 +139,7 @@ class StreamKeyRotation:
                 return None
         warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             key = self._unreadable_key(tx, pair)
             if key is None:
                 return None
@@ -161,7 +161,7 @@ class StreamKeyRotation:
         """
         not_checked = self._verify_activation(key_id, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             keys = self._store.every_key(tx)
             transitions = rules.activation_steps(keys, key_id)
             now = self._clock.read(tx)
@@ -182,7 +182,7 @@ class StreamKeyRotation:
             Refusal: `not_found`, `conflict`.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             transitions = rules.retirement_steps(self._store.every_key(tx), key_id)
             result = self._apply(tx, key_id, transitions, context, now=self._clock.read(tx))
         return msgspec.structs.replace(result, warning=_RETIRED)
@@ -196,7 +196,7 @@ class StreamKeyRotation:
         """
         raw = secret.encode("utf-8")
         with self._database.write() as tx:
-            standings.lock_ring(tx)
+            standings.lock_rings(tx)
             keys = self._store.every_key(tx)
             if not keys:
                 self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)

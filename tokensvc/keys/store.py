@@ -11,7 +11,7 @@ from tokensvc.database.tables import stream_keys, unnamed_mints
 from tokensvc.database.upsert import insert
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RingVersion
+from tokensvc.standing.rules import Ring, RingVersion
 
 HOUR = 3600
 """Seconds; unnamed mints are counted by the hour."""
@@ -56,7 +56,7 @@ class StreamKeyStore:
         # One statement, so that keys and version belong together.
         self._read = database.prepare(
             standings.select_with_ring_version(
-                stream_keys, live, (*_secret_columns, *_info_columns)
+                Ring.STREAM, stream_keys, live, (*_secret_columns, *_info_columns)
             ).order_by(*_newest_first)
         )
 
@@ -105,13 +105,13 @@ class StreamKeyStore:
                 **info, secret_ciphertext=key.ciphertext, wrapped_by=key.wrapped_by
             )
         )
-        standings.change_ring_version(tx)
+        standings.change_ring_version(tx, Ring.STREAM)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
         """Store the secret of a key again."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
         tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
-        standings.change_ring_version(tx)
+        standings.change_ring_version(tx, Ring.STREAM)
 
     def apply(self, tx: Transaction, transitions: Sequence[Transition], now: int) -> None:
         """Apply transitions in their order. A retired key loses its secret."""
@@ -124,7 +124,7 @@ class StreamKeyStore:
             is_key = _column.id == transition.key.id
             tx.execute(stream_keys.update().where(is_key).values(values))
         if transitions:
-            standings.change_ring_version(tx)
+            standings.change_ring_version(tx, Ring.STREAM)
 
 
 def under_other_keys(

@@ -203,6 +203,7 @@ class Revocations:
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
         store.add_revocation(tx, target, kind, context, cut_off=cut_off, now=now)
+        standing = replace(standing, epoch=standing.epoch + 1)
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, target, standing, cut_off, now)

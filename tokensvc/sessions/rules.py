@@ -15,14 +15,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from tokensvc.sessions.settings import SessionSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Epochs:
-    """Number of actions that ended all sessions of the user, and of the app."""
-
-    user: int
-    app: int
+from tokensvc.standing.rules import Epochs
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,20 @@
 """Which sign-ins a cut-off refuses, and which issue time a token may have. Pure functions."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class Ring(StrEnum):
+    """A key ring: the Stream keys, or the keys that sign access tokens."""
+
+    STREAM = "stream"
+    SIGNING = "signing"
 
 
 class RingVersion(NamedTuple):
     """
-    Version of the key ring. Only equality says that nothing has changed.
+    Version of a key ring. Only equality says that nothing has changed.
 
     Attributes:
         counter: Number of changes. It repeats after the database is set back to an earlier state.
@@ -15,6 +23,18 @@ class RingVersion(NamedTuple):
 
     counter: int
     ring_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epochs:
+    """
+    Number of actions that ended all sessions of a user, and of all users.
+
+    A session has those from before its password was checked, and lives while they are in effect.
+    """
+
+    user: int
+    app: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Standing:
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.
         floor: Highest cut-off ever set for the user or the app. An undo does not lower it.
-        ring_version: Version of the key ring at that moment.
+        ring_version: Version of the ring of Stream keys at that moment.
     """
 
     now: int
@@ -37,6 +57,31 @@ class Standing:
     tokens_valid_after: int | None
     floor: int
     ring_version: RingVersion
+
+
+def combine(
+    now: int,
+    ring_version: RingVersion,
+    app: tuple[int | None, int],
+    user: tuple[int | None, int | None, int | None],
+) -> Standing:
+    """
+    Return the standing in effect: the stricter values of the user and the app.
+
+    Args:
+        now: Epoch seconds.
+        app: Cut-off and floor of the app.
+        user: Cut-off, floor and start of the suspension of the user; all `None` without a row.
+    """
+    cut_off, floor, suspended_at = user
+    app_cut_off, app_floor = app
+    return Standing(
+        now=now,
+        suspended=suspended_at is not None,
+        tokens_valid_after=_latest(app_cut_off, cut_off),
+        floor=max(app_floor, floor or 0),
+        ring_version=ring_version,
+    )
 
 
 def sign_in_after(standing: Standing, clock_ahead: int) -> int | None:
@@ -65,3 +110,9 @@ def issued_at(standing: Standing, skew: int) -> int | None:
     if standing.floor > standing.now:
         return None
     return max(standing.now - skew, standing.floor)
+
+
+def _latest(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)

@@ -1,7 +1,7 @@
 """
 The rows of both standing tables. No other package reads, locks or writes them.
 
-The app's row also has the version of the key ring; its lock orders changes of the ring.
+The app's row also has the versions of both key rings; its lock orders their changes.
 """
 
 import secrets
@@ -17,13 +17,17 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
-from tokensvc.standing.rules import RingVersion, Standing
+from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
 
 _app = app_standing.c
 _users = user_standings.c
 _EPOCH = sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
 """Clock of PostgreSQL."""
-_ring_version = (_app.stream_ring_version, _app.ring_id)
+RING_VERSIONS = {
+    Ring.STREAM: (_app.stream_ring_version, _app.ring_id),
+    Ring.SIGNING: (_app.signing_ring_version, _app.signing_ring_id),
+}
+"""Counter and random ID of each ring's version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,16 @@ class StoredStanding:
         tokens_valid_after: Cut-off in epoch seconds; `None` if none is in effect.
         floor: Highest cut-off ever set.
         suspended_at: Epoch seconds; always `None` for the app.
+        epoch: Number of actions that ended all sessions. Nothing lowers it.
     """
 
     tokens_valid_after: int | None
     floor: int
     suspended_at: int | None
+    epoch: int
 
 
-_CLEAN = StoredStanding(None, 0, None)
+_CLEAN = StoredStanding(None, 0, None, 0)
 
 
 class StandingStore:
@@ -72,13 +78,8 @@ class StandingStore:
         row = self._read.fetch({"user_id": user_id})
         if row is None:
             raise incomplete_database()
-        app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at = row[:7]
-        return Standing(
-            now=row[7] if self._has_clock else now,
-            suspended=suspended_at is not None,
-            tokens_valid_after=_latest(app_cut_off, cut_off),
-            floor=max(app_floor, floor or 0),
-            ring_version=RingVersion(counter, ring_id),
+        return combine(
+            row[7] if self._has_clock else now, RingVersion(*row[2:4]), row[:2], row[4:7]
         )
 
 
@@ -143,6 +144,7 @@ def write(tx: Transaction, target: Target, standing: StoredStanding) -> None:
     values: dict[str, int | None] = {
         "tokens_valid_after": standing.tokens_valid_after,
         "floor": standing.floor,
+        "epoch": standing.epoch,
     }
     if target.user_id is None:
         tx.execute(app_standing.update().values(values))
@@ -163,7 +165,7 @@ def page_of_users(
         statement = statement.where(is_suspended if suspended else ~is_suspended)
     rows = connection.execute(statement.order_by(_users.user_id).limit(limit))
     return {
-        row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at)
+        row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at, row.epoch)
         for row in rows
     }
 
@@ -191,43 +193,75 @@ def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, 
     return {user_id: found.get(user_id) for user_id in user_ids}
 
 
-def lock_ring(tx: Transaction) -> None:
-    """Prevent other transactions from changing the key ring until this one ends."""
-    tx.execute(sa.select(_app.id).with_for_update())
-
-
-def ring_version(connection: sa.Connection) -> RingVersion:
+def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     """
-    Return the version of the key ring.
+    Return the epochs that a session of a user has which begins now.
+
+    Read them before the password is checked: an action in between then ends the session.
 
     Raises:
         Refusal: `temporarily_unavailable` if the app's row is missing.
     """
-    row = connection.execute(sa.select(*_ring_version)).first()
+    app = read(connection, APP)
+    return Epochs(user=read(connection, Target(user_id)).epoch, app=app.epoch)
+
+
+def has_epochs(
+    user_id: sa.ColumnElement[str], user: sa.ColumnElement[int], app: sa.ColumnElement[int]
+) -> sa.ColumnElement[bool]:
+    """
+    Return the condition that the epochs in columns of another table are in effect.
+
+    Args:
+        user_id: Column with the ID of the user.
+        user: Column with the user's epoch.
+        app: Column with the app's epoch.
+    """
+    of_user = sa.select(_users.epoch).where(_users.user_id == user_id).scalar_subquery()
+    of_app = sa.select(_app.epoch).scalar_subquery()
+    return (sa.func.coalesce(of_user, 0) == user) & (of_app == app)
+
+
+def lock_rings(tx: Transaction) -> None:
+    """Prevent other transactions from changing a key ring until this one ends."""
+    tx.execute(sa.select(_app.id).with_for_update())
+
+
+def ring_version(connection: sa.Connection, ring: Ring) -> RingVersion:
+    """
+    Return the version of a key ring.
+
+    Raises:
+        Refusal: `temporarily_unavailable` if the app's row is missing.
+    """
+    row = connection.execute(sa.select(*RING_VERSIONS[ring])).first()
     if row is None:
         raise incomplete_database()
     return RingVersion(*row)
 
 
-def change_ring_version(tx: Transaction) -> None:
+def change_ring_version(tx: Transaction, ring: Ring) -> None:
     """Write a version that never existed before, so that every process reloads the key ring."""
-    counter = _app.stream_ring_version + 1
-    ring_id = secrets.token_hex(16)
-    tx.execute(app_standing.update().values(stream_ring_version=counter, ring_id=ring_id))
+    counter, ring_id = RING_VERSIONS[ring]
+    values = {counter: counter + 1, ring_id: secrets.token_hex(16)}
+    tx.execute(app_standing.update().values(values))
 
 
 def select_with_ring_version(
-    table: sa.Table, condition: sa.ColumnElement[bool], columns: Iterable[sa.ColumnElement[Any]]
+    ring: Ring,
+    table: sa.Table,
+    condition: sa.ColumnElement[bool],
+    columns: Iterable[sa.ColumnElement[Any]],
 ) -> sa.Select[Any]:
     """
-    Return a statement that reads the ring version and rows of the ring together.
+    Return a statement that reads the version of a ring and its rows together.
 
     Returns:
         A statement whose rows start with the members of the version. One row with nulls if no row
         fits.
     """
     joined = app_standing.outerjoin(table, condition)
-    return sa.select(*_ring_version, *columns).select_from(joined)
+    return sa.select(*RING_VERSIONS[ring], *columns).select_from(joined)
 
 
 def incomplete_database() -> Refusal:
@@ -244,7 +278,7 @@ def _statement(*, with_clock: bool) -> sa.Select[Any]:
     columns: list[sa.ColumnElement[Any]] = [
         _app.tokens_valid_after,
         _app.floor,
-        *_ring_version,
+        *RING_VERSIONS[Ring.STREAM],
         _users.tokens_valid_after,
         _users.floor,
         _users.suspended_at,
@@ -261,10 +295,10 @@ def _statement(*, with_clock: bool) -> sa.Select[Any]:
 
 def _row_of(target: Target) -> sa.Select[Any]:
     if target.user_id is None:
-        return sa.select(_app.tokens_valid_after, _app.floor, sa.null())
-    return sa.select(_users.tokens_valid_after, _users.floor, _users.suspended_at).where(
-        _users.user_id == target.user_id
-    )
+        return sa.select(_app.tokens_valid_after, _app.floor, sa.null(), _app.epoch)
+    return sa.select(
+        _users.tokens_valid_after, _users.floor, _users.suspended_at, _users.epoch
+    ).where(_users.user_id == target.user_id)
 
 
 def _stored(row: Any, target: Target) -> StoredStanding:
@@ -274,9 +308,3 @@ def _stored(row: Any, target: Target) -> StoredStanding:
         return _CLEAN
     # Without the row, an action would report success and change nothing.
     raise incomplete_database()
-
-
-def _latest(one: int | None, other: int | None) -> int | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return max(one, other)
