@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.doubles.stream import StreamDouble
+from testing.sessions import sessions_on
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
@@ -43,7 +44,12 @@ class World:
         self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
         self.now = DatabaseClock(database, clock)
         self.revocations = Revocations(
-            database, self.now, [], delivers=True, wait_slots=threading.Semaphore(1)
+            database,
+            self.now,
+            [],
+            delivers=True,
+            wait_slots=threading.Semaphore(1),
+            count_sessions=sessions_on(database, clock).count_live,
         )
         self.sender = self.another_sender()
         self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)

@@ -22,9 +22,12 @@ from tests.keys.ring import (
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import stream_keys
-from tokensvc.keys import reencryption, store
+from tokensvc.database.wrapped_secrets import WrappedSecrets
+from tokensvc.keys import reencryption
 from tokensvc.keys.reencryption import Progress, Reencryption
+from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.vault import Vault
+from tokensvc.sessions.store import FAMILY_KEYS
 
 NEW_KEY = Vault.generate_key()
 NEW_FIRST = Vault([NEW_KEY, ENCRYPTION_KEY])
@@ -33,7 +36,9 @@ CONTEXT = ActionContext("cli:ops", "yearly")
 
 
 def reencrypting(database, clock):
-    return Reencryption(database, DatabaseClock(database, clock), NEW_FIRST)
+    return Reencryption(
+        database, DatabaseClock(database, clock), NEW_FIRST, [STREAM_SECRETS, FAMILY_KEYS]
+    )
 
 
 def wrapped_by(database):
@@ -110,7 +115,7 @@ def test_row_that_changed_after_the_read_is_not_rewrapped(
 ):
     """A retired secret must not come back."""
     add(database, "k1", "standby")
-    read = store.under_other_keys
+    read = WrappedSecrets.under_other_keys
 
     def read_then_lose(*arguments, **options):
         rows = read(*arguments, **options)
@@ -119,10 +124,10 @@ def test_row_that_changed_after_the_read_is_not_rewrapped(
         else:
             ciphertext, key = VAULT.wrap(SECRET.encode())
             change(database, "k1", secret_ciphertext=ciphertext, wrapped_by=key)
-        monkeypatch.setattr(store, "under_other_keys", read)
+        monkeypatch.setattr(WrappedSecrets, "under_other_keys", read)
         return rows
 
-    monkeypatch.setattr(store, "under_other_keys", read_then_lose)
+    monkeypatch.setattr(WrappedSecrets, "under_other_keys", read_then_lose)
     reencryption = reencrypting(database, clock)
     assert list(reencryption.run(CONTEXT)) == [Progress(1, 0, 0)]
     if change_during_run == "retired":
@@ -173,7 +178,7 @@ def test_readers_with_both_keys_miss_no_key_during_actions_and_reencryption(data
 def test_progress_and_events_contain_no_secret_or_ciphertext(database, clock):
     add(database, "k1", "active")
     with database.read() as connection:
-        rows = store.under_other_keys(connection, "none", after="", limit=9)
+        rows = STREAM_SECRETS.under_other_keys(connection, "none", after="", limit=9)
     steps = list(reencrypting(database, clock).run(CONTEXT))
     shown = repr((rows, steps, events(database)))
     assert "gAAAA" not in shown
@@ -184,7 +189,7 @@ def test_action_waits_for_a_batch_without_deadlock(database, clock, monkeypatch)
     older = add(database, "k1", "standby")
     add(database, "k2", "active", OTHER_SECRET, now=2)
     rotation = rotation_of(database, clock, NEW_FIRST)
-    rewrap, pool = store.rewrap, ThreadPoolExecutor(1)
+    rewrap, pool = WrappedSecrets.rewrap, ThreadPoolExecutor(1)
     activations = []
 
     def rewrap_next_to_an_action(*arguments):
@@ -194,7 +199,7 @@ def test_action_waits_for_a_batch_without_deadlock(database, clock, monkeypatch)
             wait(activations, timeout=0.5)  # it would have changed the other row by then
         return swapped
 
-    monkeypatch.setattr(store, "rewrap", rewrap_next_to_an_action)
+    monkeypatch.setattr(WrappedSecrets, "rewrap", rewrap_next_to_an_action)
     assert list(reencrypting(database, clock).run(CONTEXT)) == [Progress(2, 2, 0)]
     assert activations[0].result().state == "active"
     pool.shutdown()

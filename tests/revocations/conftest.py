@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from testing.sessions import sessions_on
 from testing.world import running_world
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import Source
@@ -17,7 +18,7 @@ SOURCES = [
 
 
 @pytest.fixture
-def revocations(database, clock):
+def revocations(database, clock, sessions):
     """Return the actions on either database; SQLite uses the clock of the test."""
     return Revocations(
         database,
@@ -25,7 +26,14 @@ def revocations(database, clock):
         SOURCES,
         delivers=True,
         wait_slots=threading.Semaphore(1),
+        count_sessions=sessions.count_live,
     )
+
+
+@pytest.fixture
+def sessions(database, clock):
+    """Return the sessions that an action ends."""
+    return sessions_on(database, clock)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
+from testing.sessions import sessions_on
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
@@ -61,6 +62,7 @@ def service_on(database: Database, clock=system_clock) -> Revocations:
         [],
         delivers=True,
         wait_slots=threading.Semaphore(1),
+        count_sessions=sessions_on(database, clock).count_live,
     )
 
 

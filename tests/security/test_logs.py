@@ -40,6 +40,7 @@ in_texts = st.one_of(
     jwts.map(lambda token: (token, token)),
     jwts.map(lambda token: (f"Authorization: Bearer {token}", token)),
     random_texts.map(lambda text: (f"tks_{text}", text)),
+    random_texts.map(lambda text: (f"tsr_{text}", text)),
     random_texts.map(lambda text: (f"upstream said: bearer {text}", text)),
     random_texts.map(lambda text: (f"Authorization: Digest {text}", text)),
     st.tuples(ids, random_texts).map(

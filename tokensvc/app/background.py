@@ -14,6 +14,7 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.service import Sessions
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next."""
@@ -31,7 +32,7 @@ _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether another key is active, or the hourly check is due."""
 
 _PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the audit trail."""
+"""Seconds between two purges of the audit trail, and of sessions."""
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +116,7 @@ def other_loops(
     revocations: Revocations,
     readiness: ReadinessLook,
     active_key_check: ActiveKeyCheck,
+    sessions: Sessions,
 ) -> tuple[BackgroundLoop, ...]:
     """Return the loops that every process with requests runs, in the order in which they stop."""
     return (
@@ -123,6 +125,7 @@ def other_loops(
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
         BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
+        BackgroundLoop("session_purge", sessions.purge, _PURGE_INTERVAL),
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -25,6 +25,7 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
@@ -34,12 +35,15 @@ from tokensvc.ops.health import ReadinessLook
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.service import Sessions
+from tokensvc.sessions.store import FAMILY_KEYS
+from tokensvc.standing.session_read import SessionReads
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 8
-"""Threads that use the database and serve no request: eight loops."""
+_BACKGROUND_THREADS = 9
+"""Threads that use the database and serve no request: nine loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
@@ -62,6 +66,7 @@ class Services:
     clock_faults: ClockFaults
     deliveries: Deliveries
     sender: Sender
+    sessions: Sessions
     delivery_loop: BackgroundLoop
     rotation: StreamKeyRotation
     reencryption: Reencryption
@@ -120,6 +125,8 @@ def build(
     key_files = key_files or KeyFiles.read(settings, database)
     clock = DatabaseClock(database, system_clock)
     vault = Vault(key_files.encryption_keys)
+    session_reads = SessionReads(database, system_clock)
+    sessions = Sessions(database, clock, session_reads, vault, settings.sessions)
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
@@ -131,7 +138,7 @@ def build(
     callers = _callers(settings, issuers, clients, standings, secret_usage)
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
-    revocations = _revocations(settings, database, clock, wait_slots)
+    revocations = _revocations(settings, database, clock, wait_slots, sessions)
     clock_faults = ClockFaults(database, clock)
     deliveries = Deliveries(database, clock, sender.refused_keys, delivers=delivers)
     check_key_pair = _check_key_pair(settings)
@@ -156,9 +163,10 @@ def build(
         clock_faults=clock_faults,
         deliveries=deliveries,
         sender=sender,
+        sessions=sessions,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
-        reencryption=Reencryption(database, clock, vault),
+        reencryption=Reencryption(database, clock, vault, [STREAM_SECRETS, FAMILY_KEYS]),
         audit=audit,
         readiness=readiness,
         other_loops=other_loops(
@@ -169,6 +177,7 @@ def build(
             revocations=revocations,
             readiness=readiness,
             active_key_check=active_key_check,
+            sessions=sessions,
         ),
     )
 
@@ -223,7 +232,11 @@ def _tokens(
 
 
 def _revocations(
-    settings: Settings, database: Database, clock: DatabaseClock, wait_slots: threading.Semaphore
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    wait_slots: threading.Semaphore,
+    sessions: Sessions,
 ) -> Revocations:
     return Revocations(
         database,
@@ -231,6 +244,7 @@ def _revocations(
         _sources(settings),
         delivers=settings.stream.delivers,
         wait_slots=wait_slots,
+        count_sessions=sessions.count_live,
     )
 
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 import msgspec
 
 DONE = "ok"
-"""Outcome of every event. Refused actions are in the log only."""
+REFUSED = "refused"
+"""Outcome of a replayed refresh token. Other refused requests are in the log only."""
 
 
 class Action(StrEnum):
@@ -31,6 +32,9 @@ class Action(StrEnum):
     CLIENT_DELETED = "client:deleted"
     CLIENT_SECRET_ADDED = "client_secret:added"  # noqa: S105 - the name of an event
     CLIENT_SECRET_DELETED = "client_secret:deleted"  # noqa: S105 - the name of an event
+    SESSION_REFRESHED = "session:refreshed"
+    SESSION_REPLAYED = "session:replayed"
+    SESSION_ENDED = "session:ended"
     TOKEN_MINTED = "token:minted"  # noqa: S105 - the name of an event
     AUDIT_PURGED = "audit:purged"
 
@@ -64,7 +68,7 @@ class AuditEvent(msgspec.Struct, frozen=True):
         action: Machine name of the action, such as `user:suspended`.
         subject: ID of the user, client, secret or key that was changed, `app` for all users, or a
             fixed name such as `audit` or `delivery:due`.
-        outcome: Result of the action: `ok`.
+        outcome: Result of the action: `ok`, or `refused` for a replayed refresh token.
         request_id: ID of the request, or `null` for a command.
         reason: Reason in the actor's words.
     """

@@ -18,7 +18,13 @@ _serials = itertools.count()
 
 
 def record(
-    tx: sa.Connection, context: ActionContext, action: Action, subject: str, *, now: float
+    tx: sa.Connection,
+    context: ActionContext,
+    action: Action,
+    subject: str,
+    *,
+    now: float,
+    outcome: str = DONE,
 ) -> None:
     """
     Write an event in the transaction of the action, so that neither is kept without the other.
@@ -26,6 +32,7 @@ def record(
     Args:
         subject: ID of what was changed; see `AuditEvent.subject`.
         now: Epoch seconds with fractions, which order the IDs.
+        outcome: Result of the action.
     """
     tx.execute(
         audit_events.insert().values(
@@ -34,7 +41,7 @@ def record(
             actor=context.actor,
             action=action,
             subject=subject,
-            outcome=DONE,
+            outcome=outcome,
             request_id=request_id.get(),
             reason=masked_reason(context.reason),
         )

@@ -18,6 +18,7 @@ from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.keys.rules import API_KEY_PATTERN, check_secret, decoded_encryption_key
 from tokensvc.limits.settings import LimitSettings
+from tokensvc.sessions.settings import SessionSettings
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
 
@@ -212,6 +213,7 @@ class Settings(BaseModel):
     )
     user_ids: UserIdSettings = UserIdSettings()
     token: TokenSettings = TokenSettings()
+    sessions: SessionSettings = SessionSettings()
     jwks: JwksSettings = JwksSettings()
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()

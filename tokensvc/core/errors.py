@@ -60,6 +60,16 @@ class Code(StrEnum):
     """Wait for `Retry-After` seconds, then retry."""
 
 
+class OAuthError(StrEnum):
+    """Error code of RFC 6749 section 5.2."""
+
+    INVALID_REQUEST = "invalid_request"
+    INVALID_CLIENT = "invalid_client"
+    INVALID_GRANT = "invalid_grant"
+    UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+    INVALID_SCOPE = "invalid_scope"
+
+
 class Refusal(Exception):
     """
     A request is refused.
@@ -73,6 +83,7 @@ class Refusal(Exception):
         max_age: Maximum seconds since the sign-in, for the challenge (RFC 9470 section 3).
         status: HTTP status, if it differs from the usual one of the code.
         owner: Key of the user or client whose genuine credential is refused, for rate limits.
+        oauth_error: Error code of OAuth routes, if it does not follow from `code`.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class Refusal(Exception):
         max_age: int | None = None,
         status: int | None = None,
         owner: str | None = None,
+        oauth_error: OAuthError | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.code = code
@@ -96,6 +108,7 @@ class Refusal(Exception):
         self.max_age = max_age
         self.status = status
         self.owner = owner
+        self.oauth_error = oauth_error
 
     @property
     def operator_text(self) -> str:

@@ -3,10 +3,11 @@ Re-encryption of every secret with the first encryption key, so that the others 
 
 It runs next to traffic and actions, in several processes, and can be stopped and started again:
 each row is changed only if it still contains the ciphertext that was read, and a changed row is not
-found again. The ring version stays the same, since the secrets do.
+found again. The versions of the rings stay the same, since the secrets do.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tokensvc.audit.rules import Action
@@ -14,8 +15,7 @@ from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.keys import store
-from tokensvc.keys.store import StoredKey
+from tokensvc.database.wrapped_secrets import WrappedSecret, WrappedSecrets
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.standing import store as standings
 
@@ -46,42 +46,62 @@ class Reencryption:
 
     Args:
         clock: Clock of the database.
+        tables: Secrets of each table.
     """
 
-    def __init__(self, database: Database, clock: DatabaseClock, vault: Vault) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        vault: Vault,
+        tables: Sequence[WrappedSecrets],
+    ) -> None:
         self._database = database
         self._clock = clock
         self._vault = vault
+        self._tables = tables
 
     def run(self, context: ActionContext) -> Iterator[Progress]:
         """Re-encrypt all secrets in batches, and yield the progress after each batch."""
-        progress, after = Progress(), ""
-        while True:
-            with self._database.read() as connection:
-                keys = store.under_other_keys(
-                    connection, self._vault.wrapped_by, after=after, limit=_BATCH
-                )
-            if not keys:
-                return
-            after = keys[-1].info.id
-            progress = self._run_batch(keys, progress, context)
-            yield progress
+        progress = Progress()
+        for table in self._tables:
+            for batch in self._batches(table):
+                progress = self._run_batch(table, batch, progress, context)
+                yield progress
 
     def remaining(self) -> dict[str, int]:
         """Return the number of rows under other keys, by the fingerprint of the key."""
+        counts: Counter[str] = Counter()
         with self._database.read() as connection:
-            counts = store.count_by_encryption_key(connection)
-        return {key: count for key, count in counts.items() if key != self._vault.wrapped_by}
+            for table in self._tables:
+                counts.update(table.count_under_other_keys(connection, self._vault.wrapped_by))
+        return dict(counts)
+
+    def _batches(self, table: WrappedSecrets) -> Iterator[list[WrappedSecret]]:
+        after = ""
+        while True:
+            with self._database.read() as connection:
+                batch = table.under_other_keys(
+                    connection, self._vault.wrapped_by, after=after, limit=_BATCH
+                )
+            if not batch:
+                return
+            after = batch[-1].id
+            yield batch
 
     def _run_batch(
-        self, keys: list[StoredKey], before: Progress, context: ActionContext
+        self,
+        table: WrappedSecrets,
+        batch: list[WrappedSecret],
+        before: Progress,
+        context: ActionContext,
     ) -> Progress:
-        rewrapped = [(key, self._rewrap(key)) for key in keys]
-        readable = [(key, wrapped) for key, wrapped in rewrapped if wrapped is not None]
+        rewrapped = [(secret, self._rewrap(secret)) for secret in batch]
+        readable = [(secret, wrapped) for secret, wrapped in rewrapped if wrapped is not None]
         with self._database.write(dry_run=context.dry_run) as tx:
             # Actions change rows in another order: without the lock both could deadlock.
             standings.lock_rings(tx)
-            changed = sum(store.rewrap(tx, key, *wrapped) for key, wrapped in readable)
+            changed = sum(table.rewrap(tx, secret, *wrapped) for secret, wrapped in readable)
             if changed:
                 reason = f"{changed} now under {self._vault.wrapped_by}"
                 if context.reason:
@@ -90,17 +110,17 @@ class Reencryption:
                     tx,
                     replace(context, reason=reason),
                     Action.SECRETS_REENCRYPTED,
-                    "stream_keys",
+                    table.table_name,
                     now=self._clock.read(tx),
                 )
         return Progress(
-            seen=before.seen + len(keys),
+            seen=before.seen + len(batch),
             rewrapped=before.rewrapped + changed,
-            unreadable=before.unreadable + len(keys) - len(readable),
+            unreadable=before.unreadable + len(batch) - len(readable),
         )
 
-    def _rewrap(self, key: StoredKey) -> tuple[str, str] | None:
+    def _rewrap(self, secret: WrappedSecret) -> tuple[str, str] | None:
         try:
-            return self._vault.wrap(self._vault.unwrap(key.ciphertext))
+            return self._vault.wrap(self._vault.unwrap(secret.ciphertext))
         except VaultError:
             return None

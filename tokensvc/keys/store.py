@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import stream_keys, unnamed_mints
 from tokensvc.database.upsert import insert
+from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring, RingVersion
@@ -46,6 +47,8 @@ _column = stream_keys.c
 _info_columns = tuple(_column[name] for name in StreamKeyInfo.__struct_fields__)
 _secret_columns = (_column.secret_ciphertext, _column.wrapped_by)
 _newest_first = (_column.created_at.desc(), _column.id.desc())
+
+STREAM_SECRETS = WrappedSecrets(_column.id, _column.secret_ciphertext, _column.wrapped_by)
 
 
 class StreamKeyStore:
@@ -127,39 +130,9 @@ class StreamKeyStore:
             standings.change_ring_version(tx, Ring.STREAM)
 
 
-def under_other_keys(
-    connection: Connection, wrapped_by: str, *, after: str, limit: int
-) -> list[StoredKey]:
-    """Return keys that another encryption key has wrapped, sorted by ID."""
-    statement = (
-        sa.select(*_secret_columns, *_info_columns)
-        .where(_column.wrapped_by != wrapped_by, _column.id > after)
-        .order_by(_column.id)
-        .limit(limit)
-    )
-    return [_stored_key(row) for row in connection.execute(statement)]
-
-
 def has_table(connection: Connection) -> bool:
     """Return whether the table of the ring exists."""
     return sa.inspect(connection).has_table(stream_keys.name)
-
-
-def count_by_encryption_key(connection: Connection) -> dict[str, int]:
-    """Return the number of rows by the fingerprint of their encryption key."""
-    statement = (
-        sa.select(_column.wrapped_by, sa.func.count())
-        .where(_column.wrapped_by.is_not(None))
-        .group_by(_column.wrapped_by)
-    )
-    return {row[0]: row[1] for row in connection.execute(statement)}
-
-
-def rewrap(tx: Transaction, key: StoredKey, ciphertext: str, wrapped_by: str) -> bool:
-    """Replace the ciphertext of a secret. Return false if the row has changed since it was read."""
-    unchanged = (_column.id == key.info.id) & (_column.secret_ciphertext == key.ciphertext)
-    values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
-    return tx.execute(stream_keys.update().where(unchanged).values(values)).rowcount == 1
 
 
 def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:

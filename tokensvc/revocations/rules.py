@@ -15,6 +15,8 @@ class RevocationKind(StrEnum):
 
     REVOCATION = "revocation"
     SUSPENSION = "suspension"
+    PASSWORD = "password"  # noqa: S105 - the user's password was changed or reset
+    DELETION = "deletion"
 
 
 class HoldsUntil(StrEnum):

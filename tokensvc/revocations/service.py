@@ -6,8 +6,9 @@ Each action is one transaction and is in effect for each request that arrives af
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -26,6 +27,9 @@ from tokensvc.revocations.state import State, UserState, app_state, user_state
 from tokensvc.standing import store as standings
 from tokensvc.standing.store import StoredStanding
 
+CountSessions: TypeAlias = Callable[[Connection, Collection[str]], Mapping[str, int]]
+"""Return the number of live sessions of each user."""
+
 _POLL_SECONDS = 0.05
 _CONFIRMED_TOGETHER = 100
 
@@ -41,6 +45,7 @@ class Revocations:
         sources: Sources of user IDs.
         delivers: Whether states are delivered to Stream; if not, they say `not_sent`.
         wait_slots: Slots for requests that wait for Stream. Each holds a thread that could mint.
+        count_sessions: Function that counts the live sessions of users.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Revocations:
         *,
         delivers: bool,
         wait_slots: threading.Semaphore,
+        count_sessions: CountSessions,
     ) -> None:
         self._database = database
         self._unconfirmed = store.UnconfirmedReader(database, _CONFIRMED_TOGETHER)
@@ -58,6 +64,7 @@ class Revocations:
         self._sources = sources
         self._delivers = delivers
         self._wait_slots = wait_slots
+        self._count_sessions = count_sessions
 
     def revoke(self, target: Target, context: ActionContext) -> State:
         """Revoke all sign-ins. Only a new sign-in can mint tokens."""
@@ -68,7 +75,18 @@ class Revocations:
             record(tx, context, action, target.subject, now=now)
             if context.dry_run:
                 return self._state(tx, target)
-        return self._confirm(target)
+        return self.confirm(target)
+
+    def revoke_within(
+        self, tx: Transaction, user_id: str, kind: RevocationKind, context: ActionContext
+    ) -> None:
+        """
+        Revoke all sign-ins of a user in the transaction of another action, which has its own event.
+
+        Call `confirm` after the commit and before the response.
+        """
+        target = Target(user_id)
+        self._add(tx, target, standings.lock(tx, target), kind, context)
 
     def suspend(self, user_id: str, context: ActionContext) -> State:
         """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
@@ -82,7 +100,7 @@ class Revocations:
                 return self._state(tx, target)
         # Also for a user who was suspended before: the process of that request may have stopped
         # between its commit and this line.
-        return self._confirm(target)
+        return self.confirm(target)
 
     def reinstate(self, user_id: str, context: ActionContext) -> State:
         """End a suspension. The cut-off stays, so the user must sign in again."""
@@ -120,6 +138,27 @@ class Revocations:
                 record(tx, context, action, target.subject, now=now)
             return self._state(tx, target)
 
+    def confirm(self, target: Target) -> State:
+        """
+        Confirm the revocations of a target: if a cut-off passed before its commit, move it.
+
+        A request that read the standing before the commit can mint a token until the commit, with
+        that time as `iat`. Such a token must be older than the cut-off. So read the clock after the
+        commit, and move a cut-off that is not in the future.
+        """
+        with self._database.write() as tx:
+            standing = standings.lock(tx, target)
+            now = self._clock.read(tx)
+            for revocation in store.revocations_of(tx, target):
+                if revocation.confirmed or revocation.undone:
+                    continue
+                cut_off = revocation.tokens_valid_after
+                if rules.has_passed(cut_off, now):
+                    cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
+                    _set_cut_off(tx, target, standing, cut_off, now)
+                store.confirm_revocation(tx, revocation.id, cut_off)
+            return self._state(tx, target)
+
     def confirm_left(self) -> bool:
         """
         Confirm actions whose process ended between their commit and their confirmation.
@@ -132,7 +171,7 @@ class Revocations:
         """
         targets = self._unconfirmed.read()
         for target in targets:
-            self._confirm(target)
+            self.confirm(target)
         return len(targets) == self._unconfirmed.limit
 
     def state(self, target: Target) -> State:
@@ -155,8 +194,15 @@ class Revocations:
             ids = list(page)
             revocations = store.revocations_by_user(connection, ids)
             statuses = deliveries.statuses(connection, "user", ids) if self._delivers else {}
+            sessions = self._count_sessions(connection, ids)
         return [
-            user_state(user_id, standing, revocations[user_id], statuses.get(user_id, NOT_SENT))
+            user_state(
+                user_id,
+                standing,
+                revocations[user_id],
+                statuses.get(user_id, NOT_SENT),
+                sessions=sessions[user_id],
+            )
             for user_id, standing in page.items()
         ]
 
@@ -198,7 +244,7 @@ class Revocations:
         kind: RevocationKind,
         context: ActionContext,
     ) -> float:
-        """Add a revocation, move the cut-off, and return the time of both."""
+        """Add a revocation, move the cut-off, end all sessions, and return the time of that."""
         # Read the clock after the lock: during the wait for it, other requests can mint tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
@@ -209,34 +255,15 @@ class Revocations:
         _set_cut_off(tx, target, standing, cut_off, now)
         return now
 
-    def _confirm(self, target: Target) -> State:
-        """
-        Confirm the revocations of a target: if a cut-off passed before its commit, move it.
-
-        A request that read the standing before the commit can mint a token until the commit, with
-        that time as `iat`. Such a token must be older than the cut-off. So read the clock after the
-        commit, and move a cut-off that is not in the future.
-        """
-        with self._database.write() as tx:
-            standing = standings.lock(tx, target)
-            now = self._clock.read(tx)
-            for revocation in store.revocations_of(tx, target):
-                if revocation.confirmed or revocation.undone:
-                    continue
-                cut_off = revocation.tokens_valid_after
-                if rules.has_passed(cut_off, now):
-                    cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-                    _set_cut_off(tx, target, standing, cut_off, now)
-                store.confirm_revocation(tx, revocation.id, cut_off)
-            return self._state(tx, target)
-
     def _state(self, connection: Connection, target: Target) -> State:
         standing = standings.read(connection, target)
         revocations = store.revocations_of(connection, target)
         delivery = self._delivery(connection, target)
         if target.user_id is None:
             return app_state(standing, revocations, delivery)
-        return user_state(target.user_id, standing, revocations, delivery)
+        user_id = target.user_id
+        sessions = self._count_sessions(connection, [user_id])[user_id]
+        return user_state(user_id, standing, revocations, delivery, sessions=sessions)
 
     def _delivery(self, connection: Connection, target: Target) -> StreamStatus:
         if not self._delivers:

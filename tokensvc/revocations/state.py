@@ -98,6 +98,8 @@ def user_state(
     standing: StoredStanding,
     revocations: Sequence[StoredRevocation],
     stream: StreamStatus,
+    *,
+    sessions: int,
 ) -> UserState:
     """
     Return the state of a user.
@@ -105,12 +107,13 @@ def user_state(
     Args:
         revocations: All revocations of the user that are in effect; others are ignored.
         stream: Status of the delivery to Stream.
+        sessions: Number of live sessions.
     """
     return UserState(
         user_id=user_id,
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
-        sessions=0,
+        sessions=sessions,
         **_shared(standing, revocations, stream),
     )
 

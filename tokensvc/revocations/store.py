@@ -15,6 +15,8 @@ from tokensvc.database.tables import revocations
 from tokensvc.revocations.rules import RevocationKind, StoredRevocation
 
 _columns = revocations.c
+_CAUSES = (RevocationKind.PASSWORD, RevocationKind.DELETION)
+"""Kinds in the column `cause`. To the previous release they are plain revocations."""
 _is_unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
 """The same text as in the index, because SQLite compares texts."""
 
@@ -83,7 +85,8 @@ def add_revocation(
         revocations.insert().values(
             id=sortable_id("rev", previous, now, secrets.token_hex(4)),
             user_id=target.user_id,
-            kind=kind,
+            kind=RevocationKind.REVOCATION if kind in _CAUSES else kind,
+            cause=kind if kind in _CAUSES else None,
             tokens_valid_after=cut_off,
             created_at=int(now),
             actor=context.actor,
@@ -121,7 +124,7 @@ def _stored(row: Any) -> StoredRevocation:
         id=row.id,
         created_at=row.created_at,
         tokens_valid_after=row.tokens_valid_after,
-        kind=RevocationKind(row.kind),
+        kind=RevocationKind(row.cause or row.kind),
         confirmed=row.confirmed,
         undone=row.undone_at is not None,
         reason=row.reason,

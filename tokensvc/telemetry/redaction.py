@@ -29,6 +29,7 @@ _SHAPES = (
     # A JWT begins with the base64url of `{"`. Everything after a dot belongs to it.
     (b"eyj", re.compile(rb"eyJ[\w-]{4,}(?:\.[\w-]*)*"), b"[redacted]"),
     (b"tks_", re.compile(rb"tks_[\w-]+"), b"tks_[redacted]"),
+    (b"tsr_", re.compile(rb"tsr_[\w-]+"), b"tsr_[redacted]"),
     (
         b"bearer",
         re.compile(rb"(bearer)(?:\s|%20|\+)+[\w.~+/=-]{12,}", re.IGNORECASE),

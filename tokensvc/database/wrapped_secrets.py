@@ -1,0 +1,75 @@
+"""A column of secrets that the keys of a vault have encrypted, in whatever table."""
+
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from tokensvc.database.engine import Connection, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedSecret:
+    """
+    One secret.
+
+    Attributes:
+        id: ID of the row.
+        ciphertext: Encrypted secret.
+    """
+
+    id: str
+    ciphertext: str = field(repr=False)
+
+
+class WrappedSecrets:
+    """
+    The secrets of one table, for their re-encryption. The store that owns the table creates this.
+
+    Args:
+        row_id: Primary key.
+        ciphertext: Column with the encrypted secret.
+        wrapped_by: Column with the fingerprint of the encryption key; null without a secret.
+
+    Attributes:
+        table_name: Name of the table.
+    """
+
+    def __init__(
+        self,
+        row_id: sa.Column[str],
+        ciphertext: sa.Column[str],
+        wrapped_by: sa.Column[str],
+    ) -> None:
+        self._table: sa.Table = row_id.table
+        self._id = row_id
+        self._ciphertext = ciphertext
+        self._wrapped_by = wrapped_by
+        self.table_name = self._table.name
+
+    def under_other_keys(
+        self, connection: Connection, wrapped_by: str, *, after: str, limit: int
+    ) -> list[WrappedSecret]:
+        """Return secrets that another encryption key has wrapped, sorted by ID."""
+        statement = (
+            sa.select(self._id, self._ciphertext)
+            .where(self._wrapped_by != wrapped_by, self._id > after)
+            .order_by(self._id)
+            .limit(limit)
+        )
+        return [WrappedSecret(*row) for row in connection.execute(statement)]
+
+    def count_under_other_keys(self, connection: Connection, wrapped_by: str) -> dict[str, int]:
+        """Return the number of secrets by the fingerprint of their encryption key."""
+        # In this form the condition uses an index: usually no row is left.
+        is_other = (self._wrapped_by < wrapped_by) | (self._wrapped_by > wrapped_by)
+        statement = sa.select(self._wrapped_by, sa.func.count()).where(is_other)
+        rows = connection.execute(statement.group_by(self._wrapped_by))
+        return {row[0]: row[1] for row in rows}
+
+    def rewrap(
+        self, tx: Transaction, secret: WrappedSecret, ciphertext: str, wrapped_by: str
+    ) -> bool:
+        """Replace a ciphertext. Return false if the row has changed since it was read."""
+        unchanged = (self._id == secret.id) & (self._ciphertext == secret.ciphertext)
+        values = {self._ciphertext: ciphertext, self._wrapped_by: wrapped_by}
+        return tx.execute(self._table.update().where(unchanged).values(values)).rowcount == 1

@@ -1,0 +1,170 @@
+"""The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.database.engine import Connection, Transaction
+from tokensvc.database.tables import sessions
+from tokensvc.database.wrapped_secrets import WrappedSecrets
+from tokensvc.sessions.rules import Family
+from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Epochs
+
+_columns = sessions.c
+_has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)
+
+FAMILY_KEYS = WrappedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.wrapped_by)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFamily:
+    """
+    A family with its encrypted key.
+
+    Attributes:
+        key_ciphertext: Encrypted family key.
+        wrapped_by: Fingerprint of the encryption key.
+    """
+
+    family: Family
+    key_ciphertext: str = field(repr=False)
+    wrapped_by: str
+
+
+def stored_family(row: Any) -> StoredFamily:
+    """Return the family in a row of `sessions`."""
+    family = Family(
+        id=row.id,
+        user_id=row.user_id,
+        client_id=row.client_id,
+        counter=row.counter,
+        rotated_at=row.rotated_at,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        epochs=Epochs(user=row.user_epoch, app=row.app_epoch),
+        ended_at=row.ended_at,
+    )
+    return StoredFamily(family, row.family_key_ciphertext, row.wrapped_by)
+
+
+def insert(tx: Transaction, stored: StoredFamily) -> None:
+    """Insert a new family."""
+    family = stored.family
+    tx.execute(
+        sessions.insert().values(
+            id=family.id,
+            user_id=family.user_id,
+            client_id=family.client_id,
+            counter=family.counter,
+            rotated_at=family.rotated_at,
+            created_at=family.created_at,
+            last_used_at=family.last_used_at,
+            user_epoch=family.epochs.user,
+            app_epoch=family.epochs.app,
+            ended_at=family.ended_at,
+            family_key_ciphertext=stored.key_ciphertext,
+            wrapped_by=stored.wrapped_by,
+        )
+    )
+
+
+def replace_unchanged(tx: Transaction, seen: Family, new: Family) -> bool:
+    """
+    Store the new state of a family.
+
+    Returns:
+        False if the family was rotated, ended or revoked since it was read: nothing is stored.
+    """
+    unchanged = (
+        (_columns.id == seen.id)
+        & (_columns.counter == seen.counter)
+        & _columns.ended_at.is_(None)
+        & _has_epochs
+    )
+    values = {
+        "counter": new.counter,
+        "rotated_at": new.rotated_at,
+        "last_used_at": new.last_used_at,
+        "ended_at": new.ended_at,
+    }
+    return tx.execute(sessions.update().where(unchanged).values(values)).rowcount == 1
+
+
+def end(tx: Transaction, user_id: str, session_id: str, now: float) -> bool:
+    """End a session of a user. Return false if there is none that is not ended."""
+    is_open = (
+        (_columns.id == session_id) & (_columns.user_id == user_id) & _columns.ended_at.is_(None)
+    )
+    return tx.execute(sessions.update().where(is_open).values(ended_at=now)).rowcount == 1
+
+
+def page(
+    connection: Connection,
+    user_id: str,
+    settings: SessionSettings,
+    *,
+    now: float,
+    after: str | None,
+    limit: int,
+) -> list[Family]:
+    """
+    Return live sessions of a user, newest first.
+
+    Args:
+        now: Epoch seconds.
+        after: ID of the last session of the previous page.
+    """
+    is_live = (_columns.user_id == user_id) & _is_live(settings, now)
+    newest_first = (_columns.created_at.desc(), _columns.id.desc())
+    statement = sa.select(sessions).where(is_live).order_by(*newest_first).limit(limit)
+    if after is not None:
+        last = sa.select(_columns.created_at, _columns.id).where(_columns.id == after)
+        position = sa.tuple_(_columns.created_at, _columns.id)
+        statement = statement.where(position < last.scalar_subquery())
+    return [stored_family(row).family for row in connection.execute(statement)]
+
+
+def count_live(
+    connection: Connection, user_ids: Collection[str], settings: SessionSettings, *, now: float
+) -> dict[str, int]:
+    """Return the number of live sessions of each user at a time in epoch seconds."""
+    is_live = _columns.user_id.in_(user_ids) & _is_live(settings, now)
+    statement = sa.select(_columns.user_id, sa.func.count()).where(is_live)
+    rows = connection.execute(statement.group_by(_columns.user_id))
+    return dict.fromkeys(user_ids, 0) | {row[0]: row[1] for row in rows}
+
+
+def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int) -> int:
+    """
+    Delete at most `limit` sessions that are ended, idle or expired, and return their number.
+
+    An expired session is found when it was not used for the shorter lifetime: one index finds both.
+    A session of an earlier epoch is deleted then too.
+    """
+    unused_since = now - min(settings.idle_ttl, settings.absolute_ttl)
+    purged = _delete(tx, _columns.ended_at.is_not(None), _columns.ended_at, limit)
+    is_unused = _columns.last_used_at <= unused_since
+    return purged + _delete(tx, is_unused, _columns.last_used_at, limit - purged)
+
+
+def _delete(
+    tx: Transaction, condition: sa.ColumnElement[bool], order: sa.Column[float], limit: int
+) -> int:
+    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
+    doomed = sa.select(_columns.id).where(condition).order_by(order).limit(limit)
+    doomed = doomed.with_for_update(skip_locked=True)
+    return tx.execute(sessions.delete().where(_columns.id.in_(doomed))).rowcount
+
+
+def _is_live(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:
+    """Return the condition that `rules.why_dead` finds no cause."""
+    return (
+        _columns.ended_at.is_(None)
+        & (_columns.created_at + settings.absolute_ttl > now)
+        & (_columns.last_used_at + settings.idle_ttl > now)
+        & _has_epochs
+    )
