@@ -1,0 +1,91 @@
+"""Sessions on either database, whose time a test moves."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import sqlalchemy as sa
+
+from testing.sessions import sessions_on
+from tokensvc.core.errors import OAuthError, Refusal
+from tokensvc.core.targets import Target
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.tables import audit_events
+from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.standing import store as standings
+
+_TIMES = ("created_at", "last_used_at", "rotated_at", "ended_at")
+
+
+@dataclass
+class World:
+    """
+    A database with sessions.
+
+    Attributes:
+        sessions: Sessions with the default settings.
+        clock: Clock that SQLite uses.
+    """
+
+    database: object
+    clock: object
+
+    def __post_init__(self):
+        self.sessions = sessions_on(self.database, self.clock)
+
+    def sign_in(self, user_id="ada", client_id="app", epochs=None):
+        """Open a session as a sign-in does that has just checked a password."""
+        with self.database.write() as tx:
+            epochs = epochs or standings.read_epochs(tx, user_id)
+            now = DatabaseClock(self.database, self.clock).read(tx)
+            return self.sessions.open(tx, user_id, client_id, epochs, now)
+
+    def raise_epoch(self, user_id="ada"):
+        """End all sessions of a user as an action does."""
+        target = Target(user_id)
+        with self.database.write() as tx:
+            standing = standings.lock(tx, target)
+            standings.write(tx, target, replace(standing, epoch=standing.epoch + 1))
+
+    def pass_time(self, seconds):
+        """Advance the clock. PostgreSQL has its own: with it, all sessions become older instead."""
+        self.clock.now += seconds
+        if self.database.dialect == "postgresql":
+            columns = {name: sessions_table.c[name] - seconds for name in _TIMES}
+            with self.database.write() as tx:
+                tx.execute(sessions_table.update().values(columns))
+
+    def rows(self):
+        """Return all rows by session ID."""
+        with self.database.read() as connection:
+            return {row.id: row for row in connection.execute(sa.select(sessions_table))}
+
+    def row(self, grant):
+        return self.rows()[grant.family.id]
+
+    def events(self):
+        """Return (actor, action, subject, outcome, reason) of all events, oldest first."""
+        columns = audit_events.c
+        query = sa.select(
+            columns.actor, columns.action, columns.subject, columns.outcome, columns.reason
+        )
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(query.order_by(columns.id))]
+
+    def actions(self):
+        """Return the actions of all events, oldest first."""
+        return [event[1] for event in self.events()]
+
+    def refusal(self, token, client_id="app"):
+        """Return the internal reason for which a token is refused with `invalid_grant`."""
+        with pytest.raises(Refusal) as refused:
+            self.sessions.refresh(token, client_id)
+        assert refused.value.oauth_error is OAuthError.INVALID_GRANT
+        assert refused.value.detail == (
+            "The refresh token is invalid, expired or revoked. Sign the user in again."
+        )
+        return refused.value.reason
+
+
+@pytest.fixture
+def world(database, clock):
+    return World(database, clock)

@@ -1,0 +1,187 @@
+"""Sessions on SQLite and PostgreSQL: each result of a refresh is stored, and each end lasts."""
+
+import pytest
+
+from testing.sessions import VAULT, sessions_on
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.keys.vault import Vault
+from tokensvc.sessions import refresh_tokens
+from tokensvc.sessions.settings import SessionSettings
+
+GRACE = SessionSettings().reuse_grace
+JUNK = ["", "tsr_", "tsr_" + "A" * 56, "tks_" + "A" * 56, "eyJhbGciOiJub25lIn0.e30."]
+
+
+def test_refresh_rotates_the_token_and_is_audited(world):
+    first = world.sign_in()
+    second = world.sessions.refresh(first.refresh_token, "app")
+    assert second.family.id == first.family.id
+    assert second.refresh_token != first.refresh_token
+    row = world.row(first)
+    assert (row.counter, row.last_used_at) == (1, row.rotated_at)
+    assert second.family.rotated_at == row.rotated_at == second.now
+    assert world.events() == [
+        ("ada", "session:refreshed", "ada", "ok", f"session {first.family.id}")
+    ]
+
+
+@pytest.mark.sec(30)
+def test_predecessor_gets_the_current_token_in_a_window_that_never_slides(world):
+    first = world.sign_in()
+    second = world.sessions.refresh(first.refresh_token, "app")
+    before = world.row(first)
+    for _ in range(3):
+        world.pass_time(GRACE / 4)
+        for token in (first.refresh_token, second.refresh_token):
+            assert world.sessions.refresh(token, "app").refresh_token == second.refresh_token
+    assert world.row(first).counter == before.counter
+    assert world.actions() == ["session:refreshed"]
+    world.pass_time(GRACE / 4)
+    assert world.refusal(first.refresh_token) == "replayed_recent"
+
+
+@pytest.mark.sec(27, 28)
+@pytest.mark.parametrize(("rotations", "kind"), [(1, "recent"), (2, "stale")])
+def test_replay_ends_the_session_for_every_process_and_is_audited(world, rotations, kind):
+    """The end is committed, although the request is refused."""
+    first = latest = world.sign_in()
+    for _ in range(rotations):
+        latest = world.sessions.refresh(latest.refresh_token, "app")
+        world.pass_time(GRACE)
+    assert world.refusal(first.refresh_token) == f"replayed_{kind}"
+    assert world.row(first).ended_at is not None
+    world.sessions = sessions_on(world.database, world.clock)
+    assert world.refusal(latest.refresh_token) == "ended"
+    assert world.events()[-1] == (
+        "service:sessions",
+        "session:replayed",
+        "ada",
+        "refused",
+        f"{kind}: session {first.family.id}",
+    )
+    assert world.actions().count("session:replayed") == 1
+
+
+def test_junk_is_refused_without_the_database(world, monkeypatch):
+    """The checksum catches it."""
+    world.database.close()
+    monkeypatch.delattr("tokensvc.database.prepared.PreparedRead.fetch")
+    for text in [*JUNK, world_token(b"k" * 32)[:-1] + "A"]:
+        assert world.refusal(text) == "malformed"
+        world.sessions.revoke(text, "app")
+
+
+def world_token(key, family_id=bytes(16)):
+    return refresh_tokens.make(family_id, 0, key)
+
+
+def test_forged_token_changes_nothing(world):
+    grant = world.sign_in()
+    before = world.rows()
+    forged = world_token(b"k" * 32, bytes.fromhex(grant.family.id))
+    assert world.refusal(forged) == "forged"
+    assert world.refusal(world_token(b"k" * 32)) == "unknown_family"
+    world.sessions.revoke(forged, "app")
+    assert world.rows() == before
+
+
+@pytest.mark.sec(36)
+def test_token_of_another_client_changes_nothing(world):
+    grant = world.sign_in(client_id="web")
+    world.sessions.refresh(grant.refresh_token, "web")
+    world.pass_time(GRACE)
+    before = world.rows()
+    assert world.refusal(grant.refresh_token, "app") == "other_client"
+    world.sessions.revoke(grant.refresh_token, "app")
+    assert world.rows() == before
+
+
+@pytest.mark.sec(31)
+@pytest.mark.parametrize(
+    ("step", "reason"), [(29 * 86400, "expired"), (SessionSettings().idle_ttl, "idle")]
+)
+def test_session_ends_after_its_lifetimes(world, step, reason):
+    """In use after the absolute one, unused after the idle one."""
+    latest = grant = world.sign_in()
+    end = step if reason == "idle" else SessionSettings().absolute_ttl
+    for _ in range(end // step if reason == "expired" else 0):
+        world.pass_time(step)
+        latest = world.sessions.refresh(latest.refresh_token, "app")
+    assert world.sessions.read_live(grant.family.id)
+    world.pass_time(end % step or step)
+    assert world.refusal(latest.refresh_token) == reason
+    assert world.sessions.read_live(grant.family.id) is None
+
+
+def test_live_session_is_read_with_the_standings_of_its_user(world):
+    grant = world.sign_in()
+    found = world.sessions.read_live(grant.family.id)
+    assert (found.session.user_id, found.session.client_id) == ("ada", "app")
+    assert found.epochs == grant.family.epochs
+    assert found.standing.now == int(found.now)
+    assert len(found.signing_ring_version.ring_id) == 32
+    assert found.signing_ring_version != found.standing.ring_version
+    assert world.sessions.read_live("unknown") is None
+
+
+def test_ended_session_is_dead_and_ends_once(world):
+    grant, other = world.sign_in(), world.sign_in("bob")
+    assert not world.sessions.end("bob", grant.family.id)
+    assert world.sessions.end("ada", grant.family.id)
+    assert not world.sessions.end("ada", grant.family.id)
+    assert world.refusal(grant.refresh_token) == "ended"
+    assert world.sessions.read_live(grant.family.id) is None
+    assert world.sessions.read_live(other.family.id)
+    assert world.events() == [("ada", "session:ended", "ada", "ok", f"session {grant.family.id}")]
+
+
+def test_any_token_of_a_session_revokes_it(world):
+    first = world.sign_in()
+    second = world.sessions.refresh(first.refresh_token, "app")
+    world.sessions.revoke(first.refresh_token, "app")
+    assert world.refusal(second.refresh_token) == "ended"
+
+
+def test_live_sessions_are_listed_newest_first_and_counted(world):
+    grants = []
+    for _ in range(5):
+        grants.append(world.sign_in())
+        world.pass_time(1)
+    world.sign_in("bob")
+    world.sessions.end("ada", grants[2].family.id)
+    newest_first = [grant.family.id for grant in grants[::-1] if grant is not grants[2]]
+    listed = world.sessions.page("ada", after=None, limit=3)
+    assert [family.id for family in listed] == newest_first[:3]
+    rest = world.sessions.page("ada", after=listed[-1].id, limit=3)
+    assert [family.id for family in rest] == newest_first[3:]
+    with world.database.read() as connection:
+        counts = world.sessions.count_live(connection, ["ada", "bob", "carl"])
+    assert counts == {"ada": 4, "bob": 1, "carl": 0}
+
+
+@pytest.mark.parametrize("action", ["refresh", "revoke"])
+def test_unreadable_family_key_is_an_outage(world, action):
+    """A client that gets `invalid_grant` would sign its user out."""
+    grant = world.sign_in()
+    before = world.rows()
+    foreign = sessions_on(world.database, world.clock, vault=Vault([Vault.generate_key()]))
+    with pytest.raises(Refusal) as refused:
+        getattr(foreign, action)(grant.refresh_token, "app")
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.value.oauth_error is None
+    assert VAULT.wrapped_by in refused.value.reason
+    assert world.rows() == before
+    assert world.sessions.refresh(grant.refresh_token, "app")
+
+
+@pytest.mark.sec(26)
+def test_nothing_stored_or_shown_is_a_usable_token(world):
+    """The row contains the encrypted key only; objects and events show no token."""
+    grant = world.sign_in()
+    latest = world.sessions.refresh(grant.refresh_token, "app")
+    stored = repr((world.rows(), world.events()))
+    shown = repr((grant, latest))
+    for token in (grant.refresh_token, latest.refresh_token):
+        assert token.startswith("tsr_")
+        assert token not in stored + shown
+    assert VAULT.unwrap(world.row(grant).family_key_ciphertext).hex() not in stored
