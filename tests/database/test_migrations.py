@@ -93,7 +93,7 @@ def test_previous_release_changes_the_version_of_a_key_ring_that_has_an_id(migra
 
 def test_previous_release_writes_after_the_migration_to_sessions(migrated_to):
     """New columns of the tables that it writes have defaults; its rows have epoch 0."""
-    database = migrated_to("0006")
+    database = migrated_to("0007")
     with database.write() as tx:
         tx.exec_driver_sql("INSERT INTO user_standings (user_id) VALUES ('ada')")
     schema.migrate(database)

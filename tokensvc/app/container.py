@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokensvc.app.background import BackgroundLoop, other_loops
-from tokensvc.app.key_files import KeyFiles
+from tokensvc.app.key_files import SECRETS, KeyFiles
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
@@ -25,7 +25,6 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
@@ -36,7 +35,6 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.service import Sessions
-from tokensvc.sessions.store import FAMILY_KEYS
 from tokensvc.standing.session_read import SessionReads
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
@@ -166,7 +164,7 @@ def build(
         sessions=sessions,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
-        reencryption=Reencryption(database, clock, vault, [STREAM_SECRETS, FAMILY_KEYS]),
+        reencryption=Reencryption(database, clock, vault, SECRETS),
         audit=audit,
         readiness=readiness,
         other_loops=other_loops(

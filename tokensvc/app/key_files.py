@@ -9,7 +9,12 @@ from tokensvc.database.engine import Database
 from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.keys.key_file import load_key_file, load_or_make_key_file
+from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.vault import Vault
+from tokensvc.sessions.store import FAMILY_KEYS
+
+SECRETS = (STREAM_SECRETS, FAMILY_KEYS)
+"""The secrets of every table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class KeyFiles:
             StartupError: A file cannot be used, or is missing and needed.
             Refusal: `temporarily_unavailable`.
         """
-        return cls._read(settings, lambda path: load_key_file(path, database))
+        return cls._read(settings, lambda path: load_key_file(path, database, SECRETS))
 
     @classmethod
     def read_or_create(cls, settings: Settings) -> "KeyFiles":

@@ -1,18 +1,22 @@
 """The encryption key in a file next to a SQLite database."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
 from tokensvc.database.files import read_or_create
-from tokensvc.keys import store
+from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.keys.rules import decoded_encryption_key
 from tokensvc.keys.vault import Vault, WrappingKeyMissingError
 
 
-def load_key_file(path: Path, database: Database) -> str:
+def load_key_file(path: Path, database: Database, tables: Iterable[WrappedSecrets]) -> str:
     """
     Return the key in the file. Create a missing file only if no stored secret needs the old key.
+
+    Args:
+        tables: Secrets of each table.
 
     Raises:
         WrappingKeyMissingError: The file is missing, and the database has secrets.
@@ -21,10 +25,7 @@ def load_key_file(path: Path, database: Database) -> str:
     """
     # First, since another process may create the file and store the first secret meanwhile.
     with database.read() as connection:
-        # Before the first start, as in `gunicorn --check-config`, there are no tables.
-        fingerprints = (
-            store.count_by_encryption_key(connection) if store.has_table(connection) else {}
-        )
+        fingerprints = {key for table in tables for key in table.wrapped_by_keys(connection)}
     if fingerprints and not path.exists():
         raise WrappingKeyMissingError(fingerprints, f"The encryption key file {path} is missing.")
     return load_or_make_key_file(path)

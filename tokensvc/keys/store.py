@@ -130,11 +130,6 @@ class StreamKeyStore:
             standings.change_ring_version(tx, Ring.STREAM)
 
 
-def has_table(connection: Connection) -> bool:
-    """Return whether the table of the ring exists."""
-    return sa.inspect(connection).has_table(stream_keys.name)
-
-
 def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
     """
     Add to the count of mints that named no Stream key.
