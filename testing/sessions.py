@@ -8,7 +8,8 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.session_read import SessionReads
 
-VAULT = Vault([Vault.generate_key()])
+ENCRYPTION_KEY = Vault.generate_key()
+VAULT = Vault([ENCRYPTION_KEY])
 
 
 def sessions_on(

@@ -265,9 +265,9 @@ def machine(migrated_sqlite_url, monkeypatch):
     monkeypatch.setattr(Interleavings, "database", database, raising=False)
     apply = service.Sessions._apply
 
-    def apply_after_hook(sessions, seen, decision):
+    def apply_after_hook(*arguments):
         Interleavings.hooks.pop(threading.current_thread(), lambda: None)()
-        return apply(sessions, seen, decision)
+        return apply(*arguments)
 
     monkeypatch.setattr(service.Sessions, "_apply", apply_after_hook)
     yield Interleavings
@@ -277,5 +277,5 @@ def machine(migrated_sqlite_url, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.sec(27, 29, 30, 31)
 def test_database_follows_the_model_in_random_interleavings(machine):
-    many = hypothesis_settings(max_examples=120, stateful_step_count=30)
+    many = hypothesis_settings(max_examples=80, stateful_step_count=30)
     run_state_machine_as_test(machine, settings=many)

@@ -93,10 +93,10 @@ def before_the_write(world, monkeypatch, interruption):
     apply = service.Sessions._apply
     left = [interruption]
 
-    def interrupted(self, seen, decision):
+    def interrupted(*arguments):
         if left:
             left.pop()()
-        return apply(self, seen, decision)
+        return apply(*arguments)
 
     monkeypatch.setattr(service.Sessions, "_apply", interrupted)
 

@@ -250,19 +250,19 @@ class Sessions:
         )
         if isinstance(decision, Reject):
             raise _invalid_grant(decision.cause)
-        if not isinstance(decision, ReturnCurrent) and not self._apply(family, decision):
+        if not isinstance(decision, ReturnCurrent) and not self._apply(family, decision, found.now):
             return None
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
             raise _invalid_grant(f"replayed_{decision.cause}")
         return _grant(decision.family, key, found.now)
 
-    def _apply(self, seen: Family, decision: Advance | EndReplayed) -> bool:
+    def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
         """Store a decision with its event. Return false if the family has changed."""
         with self._database.write() as tx:
             is_stored = store.replace_unchanged(tx, seen, decision.family)
             if is_stored:
-                _record(tx, decision, self._clock.read(tx))
+                _record(tx, decision, now)
         return is_stored
 
 

@@ -1,0 +1,113 @@
+"""Sessions that give no access are deleted in batches, next to requests."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from testing.sessions import sessions_on
+from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.sessions import service
+from tokensvc.sessions.settings import SessionSettings
+
+SETTINGS = SessionSettings()
+
+
+def test_only_sessions_without_access_are_purged(world):
+    """A revoked one stays until it would be idle: no action rewrites rows."""
+    idle = world.sign_in()
+    world.pass_time(1000)
+    revoked = world.sign_in("bob")
+    world.raise_epoch("bob")
+    live, ended = world.sign_in(), world.sign_in()
+    world.sessions.end("ada", ended.family.id)
+    world.pass_time(SETTINGS.idle_ttl - 1000)
+    assert world.sessions.purge() is False
+    assert set(world.rows()) == {live.family.id, revoked.family.id}
+    assert world.refusal(idle.refresh_token) == "unknown_family"
+    assert world.sessions.refresh(live.refresh_token, "app")
+    world.pass_time(1000)
+    world.sessions.purge()
+    assert set(world.rows()) == {live.family.id}
+
+
+def test_expired_session_is_purged_although_it_was_used(world):
+    """With an idle lifetime that is the longer one."""
+    settings = SessionSettings(absolute_ttl=1000, idle_ttl=5000)
+    world.sessions = sessions_on(world.database, world.clock, settings)
+    grant = world.sign_in()
+    world.pass_time(990)
+    world.sessions.refresh(grant.refresh_token, "app")
+    world.pass_time(1000)
+    world.sessions.purge()
+    assert world.rows() == {}
+
+
+def test_purge_runs_in_batches_with_pauses(world, monkeypatch):
+    monkeypatch.setattr(service, "_PURGED_TOGETHER", 2)
+    pauses = []
+    world.sessions._pause = pauses.append
+    for number in range(5):
+        grant = world.sign_in()
+        if number % 2:
+            world.sessions.end("ada", grant.family.id)
+    world.pass_time(SETTINGS.idle_ttl)
+    left = []
+    while world.sessions.purge():
+        left.append(len(world.rows()))
+    assert left == [3, 1]
+    assert world.rows() == {}
+    assert len(pauses) == 2
+
+
+def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world, monkeypatch):
+    """Two processes purge; every live session advances once."""
+    monkeypatch.setattr(service, "_PURGED_TOGETHER", 5)
+    live = [world.sign_in() for _ in range(10)]
+    for _ in range(40):
+        world.sessions.end("ada", world.sign_in().family.id)
+
+    def purge(_):
+        while world.sessions.purge():
+            pass
+
+    with ThreadPoolExecutor(4) as pool:
+        purges = [pool.submit(purge, None) for _ in range(2)]
+        grants = list(
+            pool.map(lambda grant: world.sessions.refresh(grant.refresh_token, "app"), live)
+        )
+        for done in purges:
+            done.result()
+    assert {grant.family.counter for grant in grants} == {1}
+    assert set(world.rows()) == {grant.family.id for grant in live}
+
+
+@pytest.mark.parametrize("condition", ["ended_at IS NOT NULL", "last_used_at <= 5"])
+def test_purge_uses_an_index(world, condition):
+    """It reads the rows to delete, and no others."""
+    rows = [
+        {
+            "id": f"s{number}",
+            "user_id": "ada",
+            "client_id": "app",
+            "created_at": 0,
+            "last_used_at": number,
+            "user_epoch": 0,
+            "app_epoch": 0,
+            "ended_at": 1 if number == 7 else None,
+            "family_key_ciphertext": "x" * 200,
+            "wrapped_by": "f",
+        }
+        for number in range(2_000)
+    ]
+    on_sqlite = world.database.dialect == "sqlite"
+    column = condition.split()[0]
+    sql = f"SELECT id FROM sessions WHERE {condition} ORDER BY {column} LIMIT 500"
+    with world.database.write() as tx:
+        tx.execute(sessions_table.insert(), rows)
+        if not on_sqlite:
+            tx.exec_driver_sql("ANALYZE sessions")
+        explain = "EXPLAIN QUERY PLAN" if on_sqlite else "EXPLAIN"
+        plan = " ".join(str(row) for row in tx.execute(sa.text(f"{explain} {sql}")))
+    index = "sessions_ended" if column == "ended_at" else "sessions_by_last_use"
+    assert index in plan
