@@ -18,7 +18,8 @@ from tokensvc.database.tables import deliveries, revocations, user_standings
 from tokensvc.delivery import store
 from tokensvc.delivery.sender import Sender
 from tokensvc.delivery.service import Deliveries
-from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState
 from tokensvc.revocations.service import Revocations
 from tokensvc.stream.api import StreamApi, rfc3339
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
-from tokensvc.keys.rules import KeyState, StreamKey, fingerprint
+from tokensvc.keys.rules import StreamKey
+from tokensvc.keys.states import KeyState, fingerprint
 
 ROUTE = "PATCH /users"
 NEW_SECRET = "another-secret-of-the-first-key-012345"

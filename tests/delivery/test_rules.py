@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tokensvc.delivery import rules
 from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
-from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse
 

@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import audit_events, stream_keys
 from tokensvc.keys.rotation import StreamKeyRotation
-from tokensvc.keys.rules import KeyState, StreamKeyInfo, fingerprint
+from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
 from tokensvc.standing import store as standings

@@ -24,7 +24,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import stream_keys
 from tokensvc.keys import store
-from tokensvc.keys.rules import KeyState, fingerprint
+from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.keys.vault import Vault
 
 CONTEXT = ActionContext("svc.ops", "yearly")

@@ -22,7 +22,7 @@ from tests.keys.ring import (
 from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.keys.rules import KeyState
+from tokensvc.keys.states import KeyState
 from tokensvc.stream.api import AppIdentity, KeyCheck
 
 CONTEXT = ActionContext("svc.ops")

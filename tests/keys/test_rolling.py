@@ -123,7 +123,7 @@ def test_encryption_keys_are_changed_without_a_gap(fleet):
         instance.reload(NEW)
         fleet.add(instance)
         assert fleet.works()
-        assert not {"settings_reload_failed", "stream_keys_unreadable"} & set(instance.events())
+        assert not {"settings_reload_failed", "keys_unreadable"} & set(instance.events())
 
 
 def test_hup_without_a_needed_key_is_refused(fleet):
@@ -162,7 +162,7 @@ def test_instance_without_an_encryption_key_is_not_ready_and_signs_with_readable
     assert fleet.mint(one, STREAM_API_KEY).status == 200
     wait_until(lambda: not one.is_ready(), "the next look")
     (line_, *_) = [line for line in one.service.log_lines() if "version" in line]
-    assert (line_["event"], line_["level"]) == ("stream_keys_unreadable", "critical")
+    assert (line_["event"], line_["level"]) == ("keys_unreadable", "critical")
     assert line_["missing_fingerprints"] == sorted(Vault([NEW]).fingerprints)
     (found,) = [
         key["id"]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.standing.rules import RingVersion
 

@@ -145,7 +145,7 @@ def test_running_process_keeps_its_keys_and_is_not_ready(database, keys):
         assert keys.problem()
     assert (ring.version, ring.active) == (version(database), good)
     (line,) = logs
-    assert line["event"] == "stream_keys_unreadable"
+    assert line["event"] == "keys_unreadable"
     assert line["missing_fingerprints"] == [missing]
 
 

@@ -23,8 +23,8 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import stream_keys
-from tokensvc.keys.rules import fingerprint
 from tokensvc.keys.service import StreamKeyConflictError, StreamKeys
+from tokensvc.keys.states import fingerprint
 from tokensvc.keys.store import StreamKeyStore
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stream_chat import StreamChat
 
-from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.standing.rules import RingVersion, Standing
 from tokensvc.tokens.inspection import explain, parse
 

@@ -15,7 +15,8 @@ from stream_chat import StreamChat
 
 import tokensvc
 from tests.vectors import make_stream_tokens
-from tokensvc.keys.rules import KeyState, StreamKey
+from tokensvc.keys.rules import StreamKey
+from tokensvc.keys.states import KeyState
 from tokensvc.tokens import signer
 from tokensvc.tokens.rules import Permit
 

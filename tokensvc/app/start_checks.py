@@ -17,7 +17,8 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
-from tokensvc.keys.rules import KeyState, StreamKeyInfo
+from tokensvc.keys.rules import StreamKeyInfo
+from tokensvc.keys.states import KeyState
 
 NO_ACTIVE_KEY = (
     "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "

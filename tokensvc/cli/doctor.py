@@ -19,7 +19,7 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
-from tokensvc.keys.rules import fingerprint
+from tokensvc.keys.states import fingerprint
 from tokensvc.ops.checks import check_clock_faults, check_delivery
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key

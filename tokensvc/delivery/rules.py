@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-from tokensvc.keys.rules import KeyState, StreamKey, StreamKeyRing
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]

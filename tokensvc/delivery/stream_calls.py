@@ -12,7 +12,8 @@ from tokensvc.delivery import rules
 from tokensvc.delivery.leases import Batch
 from tokensvc.delivery.rules import DeliveryKind, Pace
 from tokensvc.delivery.store import Wanted
-from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import fingerprint
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import CallStatus, KeyPair, StreamResponse
 from tokensvc.telemetry import metrics

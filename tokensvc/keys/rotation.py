@@ -1,8 +1,8 @@
-"""Actions on the key ring: each is one transaction with its event and a new version."""
+"""Actions on the ring of Stream keys."""
 
-import secrets
 import threading
 from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,25 +10,28 @@ from msgspec import UNSET, UnsetType
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.ids import sortable_id
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
-from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition, fingerprint
+from tokensvc.keys.actions import RingActions
+from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.service import check_configured_key
-from tokensvc.keys.store import StoredKey, StreamKeyStore
+from tokensvc.keys.states import (
+    KeyState,
+    Transition,
+    find,
+    fingerprint,
+    keys_unreadable,
+    retirement_steps,
+)
+from tokensvc.keys.store import StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.keys.verification import CheckKeyPair, KeyPairVerifier
 from tokensvc.standing import store as standings
 
 _DAY = 86400
 _SETTINGS = ActionContext("service:settings", "the first key of the ring")
-_ACTIONS = {
-    KeyState.ACTIVE: Action.STREAM_KEY_ACTIVATED,
-    KeyState.RETIRING: Action.STREAM_KEY_RETIRING,
-    KeyState.RETIRED: Action.STREAM_KEY_RETIRED,
-}
-
+_IF_ACTIVE = "This is the active key. Activate another key first."
 _RETIRED = (
     "The service no longer uses this key; Stream accepts it until you remove it in the dashboard."
 )
@@ -52,17 +55,22 @@ class StreamKeyActionResult(StreamKeyInfo, frozen=True, kw_only=True):
     dry_run: bool | UnsetType = UNSET
 
 
-class StreamKeyRotation:
+class StreamKeyRotation(RingActions[StreamKeyInfo]):
     """
-    Adds keys to the ring, activates and retires them.
-
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+    Adds Stream keys to the ring, activates and retires them.
 
     Args:
-        clock: Clock of the database.
         check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
         wait_slots: Limit on requests that wait for other services.
     """
+
+    _id_prefix = "key"
+    _added = Action.STREAM_KEY_ADDED
+    _changed: ClassVar = {
+        KeyState.ACTIVE: Action.STREAM_KEY_ACTIVATED,
+        KeyState.RETIRING: Action.STREAM_KEY_RETIRING,
+        KeyState.RETIRED: Action.STREAM_KEY_RETIRED,
+    }
 
     def __init__(
         self,
@@ -73,26 +81,9 @@ class StreamKeyRotation:
         *,
         wait_slots: threading.Semaphore,
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._vault = vault
-        self._store = StreamKeyStore(database)
-        self._verifier = KeyPairVerifier(self._store, vault, check_key_pair, wait_slots)
-
-    def page(self, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
-        """Return keys including retired ones, newest first."""
-        with self._database.read() as connection:
-            return self._store.page(connection, after=after, limit=limit)
-
-    def one(self, key_id: str) -> StreamKeyInfo:
-        """
-        Return a key.
-
-        Raises:
-            Refusal: `not_found`.
-        """
-        with self._database.read() as connection:
-            return rules.find(self._store.every_key(connection), key_id)
+        store = StreamKeyStore(database)
+        super().__init__(database, clock, vault, store)
+        self._verifier = KeyPairVerifier(store, vault, check_key_pair, wait_slots)
 
     def add(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
@@ -113,9 +104,8 @@ class StreamKeyRotation:
         warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_rings(tx)
-            keys = self._store.every_key(tx)
-            rules.check_pair(keys, api_key, secret)
-            key = self._add(tx, keys, (api_key, secret), KeyState.STANDBY, context)
+            rules.check_pair(self._store.every_key(tx), api_key, secret)
+            key = self._add_pair(tx, (api_key, secret), KeyState.STANDBY, context)
         return _result(key, context, warning)
 
     def restore(
@@ -167,7 +157,7 @@ class StreamKeyRotation:
             now = self._clock.read(tx)
             unnamed_mints = store.unnamed_mints_since(tx, now - _DAY)
             warnings = (rules.warn_of_unnamed(transitions, unnamed_mints), not_checked)
-            result = self._apply(tx, key_id, transitions, context, now=now)
+            result = self._run(tx, key_id, transitions, context, now=now)
         return msgspec.structs.replace(
             result,
             unnamed_mints=unnamed_mints,
@@ -183,8 +173,9 @@ class StreamKeyRotation:
         """
         with self._database.write(dry_run=context.dry_run) as tx:
             standings.lock_rings(tx)
-            transitions = rules.retirement_steps(self._store.every_key(tx), key_id)
-            result = self._apply(tx, key_id, transitions, context, now=self._clock.read(tx))
+            keys = self._store.every_key(tx)
+            transitions = retirement_steps(keys, key_id, if_active=_IF_ACTIVE)
+            result = self._run(tx, key_id, transitions, context, now=self._clock.read(tx))
         return msgspec.structs.replace(result, warning=_RETIRED)
 
     def seed(self, api_key: str, secret: str) -> None:
@@ -199,53 +190,28 @@ class StreamKeyRotation:
             standings.lock_rings(tx)
             keys = self._store.every_key(tx)
             if not keys:
-                self._add(tx, keys, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
+                self._add_pair(tx, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
         if keys:
             check_configured_key((api_key, fingerprint(raw)), keys)
 
-    def _add(
-        self,
-        tx: Transaction,
-        keys: Sequence[StreamKeyInfo],
-        pair: tuple[str, bytes],
-        state: KeyState,
-        context: ActionContext,
+    def _add_pair(
+        self, tx: Transaction, pair: tuple[str, bytes], state: KeyState, context: ActionContext
     ) -> StreamKeyInfo:
         api_key, secret = pair
-        newest = keys[0] if keys else None
-        now = self._clock.read(tx)
-        created_at = max(int(now), newest.created_at if newest is not None else 0)
-        info = StreamKeyInfo(
-            id=sortable_id("key", newest.id if newest else None, now, secrets.token_hex(4)),
-            api_key=api_key,
-            state=state,
-            fingerprint=fingerprint(secret),
-            created_at=created_at,
-            activated_at=created_at if state is KeyState.ACTIVE else None,
-            retired_at=None,
-        )
-        self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
-        record(tx, context, Action.STREAM_KEY_ADDED, info.id, now=now)
-        return info
+        return self._add(tx, StreamKeyInfo, secret, state, context, api_key=api_key)
 
-    def _apply(
+    def _run(
         self,
         tx: Transaction,
         key_id: str,
-        transitions: Sequence[Transition],
+        transitions: Sequence[Transition[StreamKeyInfo]],
         context: ActionContext,
         *,
         now: float,
     ) -> StreamKeyActionResult:
-        self._store.apply(tx, transitions, int(now))
-        for transition in transitions:
-            record(tx, context, _ACTIONS[transition.to], transition.key.id, now=now)
-        keys = self._store.every_key(tx)
-        others = {transition.key.id for transition in transitions} - {key_id}
-        return msgspec.structs.replace(
-            _result(rules.find(keys, key_id), context),
-            also_changed=[key for key in keys if key.id in others],
-        )
+        self._apply(tx, transitions, context, now=now)
+        key, others = self._after(tx, key_id, transitions)
+        return msgspec.structs.replace(_result(key, context), also_changed=others)
 
     def _verify_activation(self, key_id: str, *, check: bool) -> str | None:
         """Verify a key that is not active yet. Return a warning if it was not verified."""
@@ -253,12 +219,12 @@ class StreamKeyRotation:
             keys = self._store.every_key(connection)
             if not rules.activation_steps(keys, key_id):
                 return None
-            key = rules.find(keys, key_id)
+            key = find(keys, key_id)
             ciphertext = self._store.ciphertext_of(connection, key_id) or ""
         try:
             secret = self._vault.unwrap(ciphertext, key.fingerprint)
         except VaultError as error:
-            raise rules.keys_unreadable(
+            raise keys_unreadable(
                 f"The secret of {key.id} cannot be decrypted: restore it with "
                 f"`tokensvc stream-keys add {key.api_key} --without-lost-keys`."
             ) from error
@@ -270,8 +236,7 @@ class StreamKeyRotation:
         """Return the key of a pair that is not retired, if its secret cannot be unwrapped."""
         for key in self._store.every_key(connection):
             if key.is_live and key.pair == pair:
-                ciphertext = self._store.ciphertext_of(connection, key.id) or ""
-                return None if self._vault.can_unwrap(ciphertext, key.fingerprint) else key
+                return None if self._is_readable(connection, key) else key
         return None
 
 

@@ -1,16 +1,20 @@
-"""The states of a key, which key signs for a client, and the transitions of the key ring. Pure."""
+"""Which Stream key signs for a client, and the transitions of the ring of Stream keys. Pure."""
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-
-import msgspec
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.keys.states import (
+    KeyInfo,
+    KeyState,
+    Transition,
+    find,
+    fingerprint,
+    keys_unreadable,
+)
 from tokensvc.standing.rules import RingVersion
 
 MIN_SECRET_BYTES = 32
@@ -21,52 +25,22 @@ API_KEY_PATTERN = r"^[!-~]{1,255}$"
 _ENCRYPTION_KEY_BYTES = 32
 
 
-class KeyState(StrEnum):
-    """
-    State of a key.
-
-    `standby` and `retiring` keys sign for clients that name them. The `active` key also signs for
-    clients that name none. A `retired` key signs for no client, and its secret is erased: this
-    state is final.
-    """
-
-    STANDBY = "standby"
-    ACTIVE = "active"
-    RETIRING = "retiring"
-    RETIRED = "retired"
-
-
-class StreamKeyInfo(msgspec.Struct, frozen=True):
+class StreamKeyInfo(KeyInfo, frozen=True):
     """
     A Stream key without its secret.
 
     Attributes:
         id: ID of the row. The same pair gets a new ID if it is added again.
         api_key: Public API key, which clients are built with.
-        state: State of the key.
         fingerprint: Fingerprint of the secret. With `api_key` it identifies the pair.
-        created_at: Time at which the key was added, in epoch seconds.
-        activated_at: Time of the latest activation, in epoch seconds.
-        retired_at: Time at which the secret was erased, in epoch seconds.
     """
 
-    id: str
     api_key: str
-    state: KeyState
-    fingerprint: str
-    created_at: int
-    activated_at: int | None
-    retired_at: int | None
 
     @property
     def pair(self) -> tuple[str, str]:
         """API key and fingerprint, which identify the key."""
         return self.api_key, self.fingerprint
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it is not retired."""
-        return self.state is not KeyState.RETIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +57,6 @@ class StreamKey:
     api_key: str
     secret: bytes = field(repr=False)
     state: KeyState
-
-
-def fingerprint(secret: bytes) -> str:
-    """Return a 16-digit hexadecimal fingerprint that does not reveal the secret."""
-    return hashlib.sha256(b"tokensvc key fingerprint\x00" + secret).hexdigest()[:16]
 
 
 def decoded_encryption_key(text: str) -> bytes:
@@ -148,14 +117,6 @@ class StreamKeyRing:
         return self._by_api_key.get(api_key)
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """The change of a key to another state."""
-
-    key: StreamKeyInfo
-    to: KeyState
-
-
 def check_secret(secret: str) -> None:
     """
     Check that a Stream secret is long enough for HS256, and has no white space around it.
@@ -193,7 +154,9 @@ def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> No
         raise pair_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
 
 
-def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
+def activation_steps(
+    keys: Sequence[StreamKeyInfo], key_id: str
+) -> tuple[Transition[StreamKeyInfo], ...]:
     """
     Return the transitions that activate a key, in an order that never has two active keys.
 
@@ -230,24 +193,9 @@ def activation_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transi
     )
 
 
-def retirement_steps(keys: Sequence[StreamKeyInfo], key_id: str) -> tuple[Transition, ...]:
-    """
-    Return the transitions that retire a key; empty if it is retired.
-
-    Args:
-        keys: All keys of the ring, newest first.
-        key_id: ID of the key to retire.
-
-    Raises:
-        Refusal: `not_found`; `conflict` when the key is active.
-    """
-    key = find(keys, key_id)
-    if key.state is KeyState.ACTIVE:
-        raise Refusal(Code.CONFLICT, "This is the active key. Activate another key first.")
-    return (Transition(key, KeyState.RETIRED),) if key.is_live else ()
-
-
-def warn_of_unnamed(transitions: Iterable[Transition], unnamed_mints: int) -> str | None:
+def warn_of_unnamed(
+    transitions: Iterable[Transition[StreamKeyInfo]], unnamed_mints: int
+) -> str | None:
     """
     Return a warning if an activation would break clients that name no API key.
 
@@ -270,29 +218,6 @@ def warn_of_unnamed(transitions: Iterable[Transition], unnamed_mints: int) -> st
     )
 
 
-def find(keys: Iterable[StreamKeyInfo], key_id: str) -> StreamKeyInfo:
-    """
-    Return the key with an ID.
-
-    Raises:
-        Refusal: `not_found`.
-    """
-    for key in keys:
-        if key.id == key_id:
-            return key
-    raise Refusal(Code.NOT_FOUND, "This Stream key does not exist.")
-
-
 def pair_invalid(detail: str, reason: str = "") -> Refusal:
     """Return the refusal of a pair. The reason is for operators only."""
     return Refusal(Code.STREAM_KEY_INVALID, detail, reason=reason)
-
-
-def keys_unreadable(reason: str) -> Refusal:
-    """Return the refusal of a process that cannot read its keys."""
-    return Refusal(
-        Code.TEMPORARILY_UNAVAILABLE,
-        "The service cannot read its Stream keys. Contact the operator.",
-        reason=reason,
-        retry_after=30,
-    )

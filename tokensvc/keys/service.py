@@ -1,138 +1,39 @@
-"""The decrypted key ring of a process."""
+"""The ring of Stream keys of a process."""
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from tokensvc.core import deadline
 from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
-from tokensvc.database.failures import unavailable_because
-from tokensvc.keys.rules import (
-    StreamKey,
-    StreamKeyInfo,
-    StreamKeyRing,
-    fingerprint,
-    keys_unreadable,
-)
-from tokensvc.keys.store import StoredRing, StreamKeyStore
-from tokensvc.keys.vault import Vault, VaultError, WrappingKeyMissingError
+from tokensvc.keys.ring import DecryptedRing
+from tokensvc.keys.rules import StreamKey, StreamKeyInfo, StreamKeyRing
+from tokensvc.keys.states import fingerprint
+from tokensvc.keys.store import StreamKeyStore
+from tokensvc.keys.vault import Vault
 from tokensvc.standing.rules import RingVersion
 
-_KEY_MISSING = "An encryption key is missing."
-
 _log = structlog.get_logger(__name__)
-
-_RELOAD_SECONDS = 3.0
-"""Longest wait for another thread's reload of the ring."""
 
 
 class StreamKeyConflictError(StartupError):
     """The settings contain another secret of an API key of the ring."""
 
 
-class StreamKeys:
-    """
-    The key ring, decrypted once for each version.
+class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
+    """The keys that sign Stream user tokens."""
 
-    If a secret cannot be unwrapped, the process is not ready. If it unwrapped that secret before,
-    it still uses it. Otherwise it refuses requests for that key.
-    """
+    _secrets_name = "Stream secrets"
+    _none_active = "No Stream key is active."
 
     def __init__(self, database: Database, vault: Vault) -> None:
+        super().__init__(vault, StreamKeyStore(database))
         self._database = database
-        self._vault = vault
-        self._store = StreamKeyStore(database)
-        self._reload = threading.Lock()
-        self._ring: StreamKeyRing | None = None
-        self._secrets: dict[tuple[str, str], bytes] = {}
-        self._unreadable: frozenset[str] = frozenset()
-
-    def ring_at(self, version: RingVersion) -> StreamKeyRing:
-        """
-        Return the ring of a version that was just read, or a later one.
-
-        Any other version than that of the loaded ring causes a reload, a lower one too: a database
-        that was set back decides which keys sign.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        ring = self._ring
-        if ring is not None and ring.version == version:
-            return ring
-        # The thread that reloads may wait for a database that does not respond.
-        if not self._reload.acquire(timeout=deadline.remaining(_RELOAD_SECONDS)):
-            raise unavailable_because("another thread is reading the key ring")
-        try:
-            ring = self._ring
-            if ring is None or ring.version != version:
-                ring = self._load()
-        finally:
-            self._reload.release()
-        if ring.version.counter < version.counter:
-            raise keys_unreadable("the ring is older than its version: is this a lagging replica?")
-        return ring
-
-    def current_ring(self) -> StreamKeyRing:
-        """
-        Load the ring.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        with self._reload:
-            return self._load()
 
     @property
     def active(self) -> StreamKey | None:
         """The active key of the ring that was loaded last."""
         return None if self._ring is None else self._ring.active
-
-    def problem(self) -> str:
-        """
-        Return what prevents this process from signing with every key; empty if nothing does.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        stored = self._store.read()
-        missing = self._missing_encryption_keys(stored)
-        if missing:
-            return str(WrappingKeyMissingError(missing, _KEY_MISSING))
-        if self._unreadable:
-            self.current_ring()  # re-encryption changes rows without a new version
-        ring = self.ring_at(stored.version)
-        if self._unreadable:
-            return f"Damaged secrets: {', '.join(sorted(self._unreadable))}. See `tokensvc doctor`."
-        return "" if ring.active is not None else "No Stream key is active."
-
-    def check_encryption_keys(self) -> None:
-        """
-        Check that this process has every encryption key that the stored secrets need.
-
-        Raises:
-            WrappingKeyMissingError: A key is missing. The text has its fingerprint.
-            Refusal: `temporarily_unavailable`.
-        """
-        missing = self._missing_encryption_keys(self._store.read())
-        if missing:
-            raise WrappingKeyMissingError(missing, _KEY_MISSING)
-
-    def damaged(self) -> list[StreamKeyInfo]:
-        """
-        Return the keys whose secret this process has the encryption key of, but cannot unwrap.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        return [
-            key.info
-            for key in self._store.read().keys
-            if key.wrapped_by in self._vault.fingerprints
-            and not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
-        ]
 
     def would_seed(self, api_key: str, secret: str) -> bool:
         """
@@ -148,39 +49,18 @@ class StreamKeys:
             check_configured_key((api_key, fingerprint(secret.encode("utf-8"))), keys)
         return not keys
 
-    def _load(self) -> StreamKeyRing:
-        stored = self._store.read()
-        secrets, unreadable = {}, set()
-        for key in stored.keys:
-            try:
-                secrets[key.info.pair] = self._vault.unwrap(key.ciphertext, key.info.fingerprint)
-            except VaultError:
-                unreadable.add(key.info.id)
-                if key.info.pair in self._secrets:
-                    secrets[key.info.pair] = self._secrets[key.info.pair]
-        if unreadable - self._unreadable:
-            _log.critical(
-                "stream_keys_unreadable",
-                version=stored.version,
-                keys=sorted(unreadable),
-                missing_fingerprints=sorted(self._missing_encryption_keys(stored)),
-            )
-        self._secrets, self._unreadable = secrets, frozenset(unreadable)
-        infos = [key.info for key in stored.keys]
-        self._ring = StreamKeyRing(
-            stored.version,
+    def _build(
+        self, version: RingVersion, keys: Sequence[StreamKeyInfo], secrets: Mapping[str, bytes]
+    ) -> StreamKeyRing:
+        return StreamKeyRing(
+            version,
             (
-                StreamKey(info.api_key, secrets[info.pair], info.state)
-                for info in infos
-                if info.pair in secrets
+                StreamKey(key.api_key, secrets[key.fingerprint], key.state)
+                for key in keys
+                if key.fingerprint in secrets
             ),
-            unreadable=(info.api_key for info in infos if info.pair not in secrets),
+            unreadable=(key.api_key for key in keys if key.fingerprint not in secrets),
         )
-        return self._ring
-
-    def _missing_encryption_keys(self, stored: StoredRing) -> set[str]:
-        wrapped_by = {key.wrapped_by for key in stored.keys}
-        return wrapped_by - self._vault.fingerprints
 
 
 def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:

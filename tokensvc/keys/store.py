@@ -1,16 +1,19 @@
-"""The rows of the key ring, which contain ciphertexts only, and of unnamed mints."""
+"""The rows of both key rings, whose secrets are encrypted, and of unnamed mints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
+import msgspec
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.database.tables import stream_keys, unnamed_mints
+from tokensvc.database.tables import signing_keys, stream_keys, unnamed_mints
 from tokensvc.database.upsert import insert
 from tokensvc.database.wrapped_secrets import WrappedSecrets
-from tokensvc.keys.rules import KeyState, StreamKeyInfo, Transition
+from tokensvc.keys.rules import StreamKeyInfo
+from tokensvc.keys.signing_rules import SigningKeyInfo
+from tokensvc.keys.states import InfoT, KeyState, Transition
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring, RingVersion
 
@@ -19,9 +22,16 @@ HOUR = 3600
 
 _KEPT_HOURS = 7 * 24
 
+_TIMES = {
+    KeyState.ACTIVE: "activated_at",
+    KeyState.RETIRING: "retiring_at",
+    KeyState.RETIRED: "retired_at",
+}
+"""Column with the time of the latest change to a state, if the table has it."""
+
 
 @dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(Generic[InfoT]):
     """
     A key with its encrypted secret.
 
@@ -30,40 +40,54 @@ class StoredKey:
         wrapped_by: Fingerprint of the encryption key.
     """
 
-    info: StreamKeyInfo
+    info: InfoT
     ciphertext: str = field(repr=False)
     wrapped_by: str
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRing:
+class StoredRing(Generic[InfoT]):
     """The keys that are not retired, newest first, and the version of the key ring."""
 
     version: RingVersion
-    keys: tuple[StoredKey, ...]
+    keys: tuple[StoredKey[InfoT], ...]
 
 
-_column = stream_keys.c
-_info_columns = tuple(_column[name] for name in StreamKeyInfo.__struct_fields__)
-_secret_columns = (_column.secret_ciphertext, _column.wrapped_by)
-_newest_first = (_column.created_at.desc(), _column.id.desc())
-
-STREAM_SECRETS = WrappedSecrets(_column.id, _column.secret_ciphertext, _column.wrapped_by)
+def _secrets_of(table: sa.Table) -> WrappedSecrets:
+    return WrappedSecrets(table.c.id, table.c.secret_ciphertext, table.c.wrapped_by)
 
 
-class StreamKeyStore:
-    """Reads and writes the ring. Every change writes a new version in the same transaction."""
+STREAM_SECRETS = _secrets_of(stream_keys)
+SIGNING_SECRETS = _secrets_of(signing_keys)
 
-    def __init__(self, database: Database) -> None:
-        live = _column.state != sa.literal_column(f"'{KeyState.RETIRED}'")
+
+class RingStore(Generic[InfoT]):
+    """
+    Reads and writes a ring. Every change writes a new version in the same transaction.
+
+    Args:
+        table: Table of the ring.
+        info_type: Struct with the columns that are not secret.
+    """
+
+    def __init__(
+        self, database: Database, ring: Ring, table: sa.Table, info_type: type[InfoT]
+    ) -> None:
+        self._ring = ring
+        self._table = table
+        self._info_type = info_type
+        self._columns = [table.c[name] for name in info_type.__struct_fields__]
+        self._newest_first = (table.c.created_at.desc(), table.c.id.desc())
+        live = table.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
+        columns = (table.c.secret_ciphertext, table.c.wrapped_by, *self._columns)
         # One statement, so that keys and version belong together.
         self._read = database.prepare(
-            standings.select_with_ring_version(
-                Ring.STREAM, stream_keys, live, (*_secret_columns, *_info_columns)
-            ).order_by(*_newest_first)
+            standings.select_with_ring_version(ring, table, live, columns).order_by(
+                *self._newest_first
+            )
         )
 
-    def read(self) -> StoredRing:
+    def read(self) -> StoredRing[InfoT]:
         """
         Read the ring in its current state.
 
@@ -74,60 +98,80 @@ class StreamKeyStore:
         if not rows:
             raise standings.incomplete_database()
         # A ring without keys is one row with a version and nulls.
-        keys = (_stored_key(row[2:]) for row in rows if row[2] is not None)
+        keys = (
+            StoredKey(self._info(info), ciphertext, wrapped_by)
+            for _, _, ciphertext, wrapped_by, *info in rows
+            if ciphertext is not None
+        )
         return StoredRing(RingVersion(*rows[0][:2]), tuple(keys))
 
-    def every_key(self, connection: Connection) -> list[StreamKeyInfo]:
+    def every_key(self, connection: Connection) -> list[InfoT]:
         """Return all keys including retired ones, newest first."""
-        rows = connection.execute(sa.select(*_info_columns).order_by(*_newest_first))
-        return [_info(row) for row in rows]
+        rows = connection.execute(sa.select(*self._columns).order_by(*self._newest_first))
+        return [self._info(row) for row in rows]
 
-    def page(self, connection: Connection, *, after: str | None, limit: int) -> list[StreamKeyInfo]:
+    def page(self, connection: Connection, *, after: str | None, limit: int) -> list[InfoT]:
         """
         Return keys, newest first.
 
         Args:
             after: ID of the last key of the previous page.
         """
-        statement = sa.select(*_info_columns).order_by(*_newest_first).limit(limit)
+        statement = sa.select(*self._columns).order_by(*self._newest_first).limit(limit)
         if after is not None:
-            last = sa.select(_column.created_at, _column.id).where(_column.id == after)
-            position = sa.tuple_(_column.created_at, _column.id)
+            position = sa.tuple_(self._table.c.created_at, self._table.c.id)
+            last = sa.select(*position.clauses).where(self._table.c.id == after)
             statement = statement.where(position < last.scalar_subquery())
-        return [_info(row) for row in connection.execute(statement)]
+        return [self._info(row) for row in connection.execute(statement)]
 
     def ciphertext_of(self, connection: Connection, key_id: str) -> str | None:
         """Return the encrypted secret of a key; `None` if it is retired."""
-        return connection.scalar(sa.select(_column.secret_ciphertext).where(_column.id == key_id))
+        ciphertext = sa.select(self._table.c.secret_ciphertext)
+        return connection.scalar(ciphertext.where(self._table.c.id == key_id))
 
-    def add(self, tx: Transaction, key: StoredKey) -> None:
+    def add(self, tx: Transaction, key: StoredKey[InfoT]) -> None:
         """Add a key."""
-        info = {name: getattr(key.info, name) for name in StreamKeyInfo.__struct_fields__}
-        tx.execute(
-            stream_keys.insert().values(
-                **info, secret_ciphertext=key.ciphertext, wrapped_by=key.wrapped_by
-            )
-        )
-        standings.change_ring_version(tx, Ring.STREAM)
+        secret = {"secret_ciphertext": key.ciphertext, "wrapped_by": key.wrapped_by}
+        tx.execute(self._table.insert().values(**msgspec.structs.asdict(key.info), **secret))
+        standings.change_ring_version(tx, self._ring)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
         """Store the secret of a key again."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
-        tx.execute(stream_keys.update().where(_column.id == key_id).values(values))
-        standings.change_ring_version(tx, Ring.STREAM)
+        tx.execute(self._table.update().where(self._table.c.id == key_id).values(values))
+        standings.change_ring_version(tx, self._ring)
 
-    def apply(self, tx: Transaction, transitions: Sequence[Transition], now: int) -> None:
+    def apply(self, tx: Transaction, transitions: Sequence[Transition[InfoT]], now: int) -> None:
         """Apply transitions in their order. A retired key loses its secret."""
         for transition in transitions:
             values: dict[str, Any] = {"state": transition.to}
-            if transition.to is KeyState.ACTIVE:
-                values["activated_at"] = now
-            elif transition.to is KeyState.RETIRED:
-                values |= {"retired_at": now, "secret_ciphertext": None, "wrapped_by": None}
-            is_key = _column.id == transition.key.id
-            tx.execute(stream_keys.update().where(is_key).values(values))
+            changed_at = _TIMES.get(transition.to)
+            if changed_at in self._info_type.__struct_fields__:
+                values[changed_at] = now
+            if transition.to is KeyState.RETIRED:
+                values |= {"secret_ciphertext": None, "wrapped_by": None}
+            is_key = self._table.c.id == transition.key.id
+            tx.execute(self._table.update().where(is_key).values(values))
         if transitions:
-            standings.change_ring_version(tx, Ring.STREAM)
+            standings.change_ring_version(tx, self._ring)
+
+    def _info(self, row: Iterable[Any]) -> InfoT:
+        values = dict(zip(self._info_type.__struct_fields__, row, strict=True))
+        return self._info_type(**values | {"state": KeyState(values["state"])})
+
+
+class StreamKeyStore(RingStore[StreamKeyInfo]):
+    """The ring of Stream keys."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, Ring.STREAM, stream_keys, StreamKeyInfo)
+
+
+class SigningKeyStore(RingStore[SigningKeyInfo]):
+    """The ring of the keys that sign access tokens."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, Ring.SIGNING, signing_keys, SigningKeyInfo)
 
 
 def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:
@@ -155,13 +199,3 @@ def unnamed_mints_since(connection: Connection, time: float) -> int:
     """
     counts = sa.select(sa.func.coalesce(sa.func.sum(unnamed_mints.c.count), 0))
     return int(connection.scalar(counts.where(unnamed_mints.c.hour > time - HOUR)) or 0)
-
-
-def _info(row: Any) -> StreamKeyInfo:
-    key_id, api_key, state, *rest = row
-    return StreamKeyInfo(key_id, api_key, KeyState(state), *rest)
-
-
-def _stored_key(row: Any) -> StoredKey:
-    ciphertext, wrapped_by, *info = row
-    return StoredKey(_info(info), ciphertext, wrapped_by)

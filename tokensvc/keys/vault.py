@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.rules import decoded_encryption_key, fingerprint
+from tokensvc.keys.rules import decoded_encryption_key
+from tokensvc.keys.states import fingerprint
 
 
 class VaultError(Exception):
@@ -28,7 +29,8 @@ class WrappingKeyMissingError(StartupError):
             f"{', '.join(sorted(fingerprints))} (fingerprint). Restore the key: add it to "
             "TOKENSVC_ENCRYPTION_KEYS, or on SQLite put the file next to the database back. Or "
             "declare it lost: store the Stream secrets again with `tokensvc stream-keys add "
-            "API_KEY --without-lost-keys`."
+            "API_KEY --without-lost-keys`, and with built-in accounts replace the signing keys "
+            "with `tokensvc signing-keys rotate --without-lost-keys`."
         )
 
 

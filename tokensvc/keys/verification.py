@@ -10,7 +10,8 @@ import structlog
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys import rules
-from tokensvc.keys.rules import KeyState
+from tokensvc.keys.rules import StreamKeyInfo
+from tokensvc.keys.states import KeyState
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
@@ -118,7 +119,9 @@ class KeyPairVerifier:
                 f"by Stream. Verify in the dashboard that the app is the same, then {_SKIP}."
             )
 
-    def _app_of(self, check_key_pair: CheckKeyPair, key: StoredKey) -> AppIdentity | None:
+    def _app_of(
+        self, check_key_pair: CheckKeyPair, key: StoredKey[StreamKeyInfo]
+    ) -> AppIdentity | None:
         """Return the app of a key of the ring, if it is readable and Stream accepts it."""
         try:
             secret = self._vault.unwrap(key.ciphertext, key.info.fingerprint)

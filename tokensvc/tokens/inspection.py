@@ -11,7 +11,8 @@ from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokensvc.keys.rules import StreamKey, StreamKeyRing, fingerprint
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import fingerprint
 from tokensvc.standing.rules import Standing
 
 MAX_LENGTH = 8192

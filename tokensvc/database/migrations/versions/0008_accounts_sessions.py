@@ -122,7 +122,7 @@ def _signing_keys() -> None:
         "signing_keys",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("public_jwk", sa.Text, nullable=False),
+        sa.Column("fingerprint", sa.Text, nullable=False),
         sa.Column("secret_ciphertext", sa.Text),
         sa.Column("wrapped_by", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False),
