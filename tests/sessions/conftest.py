@@ -6,9 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from testing.sessions import sessions_on
+from tests.sessions.access import AccessWorld
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.standing import store as standings
@@ -89,3 +91,13 @@ class World:
 @pytest.fixture
 def world(database, clock):
     return World(database, clock)
+
+
+@pytest.fixture(scope="session")
+def sqlite_access_world(tmp_path_factory, migrated_sqlite_file):
+    """Return one world for all examples of a property."""
+    path = tmp_path_factory.mktemp("tokens") / "tokensvc.db"
+    path.write_bytes(migrated_sqlite_file.read_bytes())
+    database = Database.open(f"sqlite:///{path}", pool_size=2)
+    yield AccessWorld(database)
+    database.close()
