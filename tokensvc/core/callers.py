@@ -6,21 +6,37 @@ from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRef:
+    """
+    The session of a user who signed in here.
+
+    Attributes:
+        id: ID of the session, `sid` in its access tokens.
+        client_id: OAuth client that signed in.
+    """
+
+    id: str
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserCaller:
     """
-    A signed-in user of the app, authenticated by a token of an identity provider.
+    A signed-in user, authenticated by a token of an identity provider or by an access token.
 
     Attributes:
         user_id: User ID on Stream, mapped from the provider's subject.
         issuer: Configured name of the issuer.
         signed_in_at: Time of the sign-in, epoch seconds on the issuer's clock.
         clock_ahead: Seconds by which the issuer's clock may be ahead.
+        session: The session of a built-in account; `None` for a user of an identity provider.
     """
 
     user_id: str
     issuer: str
     signed_in_at: int
     clock_ahead: int
+    session: SessionRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
