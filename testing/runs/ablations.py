@@ -264,7 +264,7 @@ ABLATIONS = (
     ),
     Ablation(
         "any other version of the ring",
-        "tokensvc/keys/service.py",
+        "tokensvc/keys/ring.py",
         "ring is not None and ring.version == version:",
         "ring is not None and ring.version >= version:",
         "tests/keys/test_database_set_back.py::test_only_keys_of_the_restored_database_sign",
@@ -272,8 +272,8 @@ ABLATIONS = (
     Ablation(
         "a version never repeats",
         "tokensvc/standing/store.py",
-        "ring_id = secrets.token_hex(16)",
-        'ring_id = ""',
+        "ring_id: secrets.token_hex(16)",
+        'ring_id: ""',
         "tests/keys/test_stream_key_ring.py"
         "::test_equal_counter_of_a_database_that_was_set_back_reloads_the_ring",
     ),

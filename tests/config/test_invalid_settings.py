@@ -224,6 +224,59 @@ def test_issuer_with_repeated_name_or_iss_or_illegal_prefix_is_refused(
     assert list(invalid(environ)) == [setting]
 
 
+ACCOUNTS = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
+
+
+def one_issuer(**members: Any) -> dict[str, str]:
+    issuer = {
+        "name": "acme",
+        "issuer": "https://id.acme.example",
+        "audience": "chat",
+        "jwks_uri": "https://id.acme.example/jwks",
+        "user_id_prefix": "acme-",
+        **members,
+    }
+    return {**BASE, **ACCOUNTS, "TOKENSVC_ISSUERS": json.dumps([issuer])}
+
+
+def test_accounts_and_an_issuer_need_prefixes_of_their_own() -> None:
+    (message,) = invalid(one_issuer()).values()
+    assert "acme and accounts can produce the same user ID for two people" in message
+    assert load({**one_issuer(), "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "local-"})
+    assert load({**one_issuer(), "TOKENSVC_SHARED_USER_IDS": "true"})
+    assert load({**one_issuer(), "TOKENSVC_ACCOUNTS__ENABLED": "false"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "setting"),
+    [
+        (one_issuer(issuer=BASE["TOKENSVC_PUBLIC_URL"]), "TOKENSVC_ISSUERS[0].issuer"),
+        ({**BASE, **ACCOUNTS}, "TOKENSVC_ACCOUNTS__USER_ID_PREFIX"),
+    ],
+)
+def test_issuer_that_could_be_taken_for_the_accounts_or_illegal_prefix_is_refused(
+    environ: Mapping[str, str], setting: str
+) -> None:
+    environ = {**environ, "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "local-"}
+    if setting == "TOKENSVC_ACCOUNTS__USER_ID_PREFIX":
+        environ[setting] = "Local-"
+    assert list(invalid(environ)) == [setting]
+    assert load({**environ, "TOKENSVC_ACCOUNTS__ENABLED": "false"})
+
+
+def test_open_sign_up_with_shared_user_ids_is_refused() -> None:
+    """Anyone could sign up with the user ID of a user of the issuer."""
+    environ = {
+        **one_issuer(),
+        "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "local-",
+        "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
+    }
+    assert load(environ)
+    shared = {**environ, "TOKENSVC_SHARED_USER_IDS": "true"}
+    assert list(invalid(shared)) == ["TOKENSVC_ACCOUNTS__SIGN_UP"]
+    assert load({**shared, "TOKENSVC_ACCOUNTS__SIGN_UP": "invitation"})
+
+
 def test_extended_alphabet_allows_capitals_in_prefixes() -> None:
     environ = two_issuers(user_id_prefix="B-")
     environ |= {"TOKENSVC_SHARED_USER_IDS": "1", "TOKENSVC_USER_IDS__ALPHABET": "extended"}

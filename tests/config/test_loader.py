@@ -171,3 +171,20 @@ def test_variables_have_prefixed_or_sdk_names() -> None:
         if variable.name != "TOKENSVC_" + "__".join(variable.path).upper()
     }
     assert others == {"STREAM_API_KEY", "STREAM_API_SECRET", "STREAM_BASE_URL"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, False),
+        ({"TOKENSVC_ACCOUNTS__ENABLED": "true"}, True),
+        ({"TOKENSVC_ENVIRONMENT": "development"}, True),
+        ({"TOKENSVC_ENVIRONMENT": "development", "TOKENSVC_ACCOUNTS__ENABLED": "false"}, False),
+    ],
+)
+def test_accounts_are_on_if_enabled_and_in_development_without_issuers(
+    toml, environ: dict[str, str], expected: bool
+) -> None:
+    assert load({**BASE, **environ}).has_accounts is expected
+    if environ.keys() == {"TOKENSVC_ENVIRONMENT"}:
+        assert load({**BASE, **environ, **toml(ISSUER)}).has_accounts is False

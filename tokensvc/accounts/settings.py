@@ -4,16 +4,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ACCOUNTS = "accounts"
+"""Name of the built-in accounts where other users have the name of their issuer."""
+
 
 class AccountSettings(BaseModel):
     """Users who sign up and sign in here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = Field(
-        default=False,
-        description="Whether users can have an account here; in development also the default if "
-        "no issuer is configured.",
+    enabled: bool | None = Field(
+        default=None,
+        description="Whether users can have an account here. In development the default is `true` "
+        "if no issuer is configured.",
+        json_schema_extra={"default": False},
     )
     sign_up: Literal["closed", "invitation", "open"] = Field(
         default="closed",

@@ -11,6 +11,7 @@ from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
+from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
@@ -24,6 +25,9 @@ _ISSUER_KEYS_INTERVAL = 1.0
 
 _USAGE_INTERVAL = 60.0
 """Seconds between two writes of usage, which a crash loses."""
+
+_SIGNING_KEYS_INTERVAL = 1.0
+"""Seconds between two checks whether a signing key is to be made, activated or retired."""
 
 _CONFIRM_INTERVAL = 5.0
 """Seconds between two checks for actions that a crash left unconfirmed."""
@@ -117,8 +121,14 @@ def other_loops(
     readiness: ReadinessLook,
     active_key_check: ActiveKeyCheck,
     sessions: Sessions,
+    signing: SigningKeyRotation | None,
 ) -> tuple[BackgroundLoop, ...]:
-    """Return the loops that every process with requests runs, in the order in which they stop."""
+    """
+    Return the loops that every process with requests runs, in the order in which they stop.
+
+    Args:
+        signing: Rotation of the signing keys; `None` without built-in accounts.
+    """
     return (
         BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
@@ -126,6 +136,11 @@ def other_loops(
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
         BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
         BackgroundLoop("session_purge", sessions.purge, _PURGE_INTERVAL),
+        *(
+            [BackgroundLoop("signing_keys", signing.step, _SIGNING_KEYS_INTERVAL)]
+            if signing is not None
+            else []
+        ),
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -25,6 +25,9 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.keys.signing_rotation import SigningKeyRotation
+from tokensvc.keys.signing_rules import SigningPeriods
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
@@ -34,22 +37,37 @@ from tokensvc.ops.health import ReadinessLook
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.session_read import SessionReads
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 9
-"""Threads that use the database and serve no request: nine loops."""
+_BACKGROUND_THREADS = 10
+"""Threads that use the database and serve no request: ten loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
 
 
 @dataclass(frozen=True, slots=True)
+class AccountServices:
+    """What only built-in accounts need."""
+
+    signing_keys: SigningKeys
+    signing_rotation: SigningKeyRotation
+    access_tokens: AccessTokens
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
-    """The objects that routes and commands call."""
+    """
+    The objects that routes and commands call.
+
+    Attributes:
+        accounts: `None` if built-in accounts are off.
+    """
 
     settings: Settings
     database: Database
@@ -65,6 +83,7 @@ class Services:
     deliveries: Deliveries
     sender: Sender
     sessions: Sessions
+    accounts: AccountServices | None
     delivery_loop: BackgroundLoop
     rotation: StreamKeyRotation
     reencryption: Reencryption
@@ -125,6 +144,7 @@ def build(
     vault = Vault(key_files.encryption_keys)
     session_reads = SessionReads(database, system_clock)
     sessions = Sessions(database, clock, session_reads, vault, settings.sessions)
+    accounts = _accounts(settings, database, clock, vault)
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
@@ -143,7 +163,13 @@ def build(
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
     readiness = ReadinessLook(
         checks(
-            database, keys, issuers, deliveries, clock_faults, active_key_check=active_key_check
+            database=database,
+            keys=keys,
+            signing_keys=accounts.signing_keys if accounts is not None else None,
+            issuers=issuers,
+            deliveries=deliveries,
+            clock_faults=clock_faults,
+            active_key_check=active_key_check,
         ),
         time.monotonic,
     )
@@ -162,6 +188,7 @@ def build(
         deliveries=deliveries,
         sender=sender,
         sessions=sessions,
+        accounts=accounts,
         delivery_loop=BackgroundLoop("delivery", sender.step, _DELIVERY_INTERVAL),
         rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
         reencryption=Reencryption(database, clock, vault, SECRETS),
@@ -176,6 +203,7 @@ def build(
             readiness=readiness,
             active_key_check=active_key_check,
             sessions=sessions,
+            signing=accounts.signing_rotation if accounts is not None else None,
         ),
     )
 
@@ -207,6 +235,25 @@ def _issuers(
         system_clock,
         key_files=key_files.issuer_keys,
         wait_slots=wait_slots,
+    )
+
+
+def _accounts(
+    settings: Settings, database: Database, clock: DatabaseClock, vault: Vault
+) -> AccountServices | None:
+    if not settings.has_accounts:
+        return None
+    sessions = settings.sessions
+    periods = SigningPeriods(
+        rotation=sessions.key_rotation,
+        publication=sessions.jwks_max_age,
+        verification=sessions.access_ttl,
+    )
+    signing_keys = SigningKeys(database, vault)
+    return AccountServices(
+        signing_keys=signing_keys,
+        signing_rotation=SigningKeyRotation(database, clock, vault, periods),
+        access_tokens=AccessTokens(signing_keys, settings.public_url, sessions),
     )
 
 

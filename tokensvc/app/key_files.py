@@ -9,11 +9,11 @@ from tokensvc.database.engine import Database
 from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.keys.key_file import load_key_file, load_or_make_key_file
-from tokensvc.keys.store import STREAM_SECRETS
+from tokensvc.keys.store import SIGNING_SECRETS, STREAM_SECRETS
 from tokensvc.keys.vault import Vault
 from tokensvc.sessions.store import FAMILY_KEYS
 
-SECRETS = (STREAM_SECRETS, FAMILY_KEYS)
+SECRETS = (STREAM_SECRETS, SIGNING_SECRETS, FAMILY_KEYS)
 """The secrets of every table."""
 
 

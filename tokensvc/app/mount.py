@@ -8,11 +8,11 @@ from tokensvc.app.container import Services
 from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
-from tokensvc.core.callers import ServiceCaller, UserCaller
+from tokensvc.core.callers import Authorize, ServiceCaller, UserCaller
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.keys import routes as stream_key_routes
+from tokensvc.keys import routes as key_routes
 from tokensvc.ops import routes as ops_routes
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.telemetry.settings import port_of
@@ -33,6 +33,19 @@ def build_app(services: Services) -> ServiceApp:
     return make_app(config, _blueprints(services))
 
 
+def _account_blueprints(services: Services, authorize: Authorize) -> Sequence[Blueprint]:
+    """Return the routes that exist only with built-in accounts."""
+    accounts = services.accounts
+    if accounts is None:
+        return []
+    return key_routes.signing_key_routes(
+        accounts.signing_rotation,
+        accounts.signing_keys,
+        services.settings.sessions.jwks_max_age,
+        authorize,
+    )
+
+
 def _blueprints(services: Services) -> Sequence[Blueprint]:
     token = services.settings.metrics.token
     callers = services.callers
@@ -50,7 +63,8 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
             services.revocations, services.settings.user_ids.alphabet, authorize, signed_in
         ),
         delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
-        stream_key_routes.routes(services.rotation, authorize),
+        key_routes.stream_key_routes(services.rotation, authorize),
+        *_account_blueprints(services, authorize),
         *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(

@@ -19,6 +19,7 @@ from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.states import KeyState
+from tokensvc.keys.vault import WrappingKeyMissingError
 
 NO_ACTIVE_KEY = (
     "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "
@@ -30,6 +31,11 @@ _DAMAGED_KEY = (
     "The secret of the Stream key {id} ({api_key}, {state}) is damaged in the database. Restore it "
     "with `tokensvc stream-keys add {api_key} --without-lost-keys`; or activate another key, then "
     "retire it with `tokensvc stream-keys retire {id}`."
+)
+
+_DAMAGED_SIGNING_KEY = (
+    "The secret of the signing key {id} ({state}) is damaged in the database. Replace the key with "
+    "`tokensvc signing-keys rotate --without-lost-keys`: no session ends."
 )
 
 _PLACEHOLDER_KEY = (
@@ -125,9 +131,11 @@ def key_name(api_key: str, state: KeyState, fingerprint: str) -> str:
 
 
 def _encryption_keys(services: Services) -> Iterator[Fault]:
-    try:
-        services.keys.check_encryption_keys()
-    except StartupError as error:
+    missing = services.keys.missing_encryption_keys()
+    if services.accounts is not None:
+        missing |= services.accounts.signing_keys.missing_encryption_keys()
+    if missing:
+        error = WrappingKeyMissingError(missing, "An encryption key is missing.")
         yield Fault("encryption keys", str(error))
 
 
@@ -148,6 +156,13 @@ def _stream_keys(services: Services) -> Iterator[Fault]:
     has_active = any(key.state is KeyState.ACTIVE for key in _ring(services))
     if not (has_active or will_add or damaged):
         yield Fault("Stream keys", NO_ACTIVE_KEY)
+
+
+def _signing_keys(services: Services) -> Iterator[Fault]:
+    if services.accounts is not None:
+        for key in services.accounts.signing_keys.damaged():
+            detail = _DAMAGED_SIGNING_KEY.format(id=key.id, state=key.state)
+            yield Fault(f"signing key {key.id}", detail)
 
 
 def _placeholder_key(services: Services) -> Iterator[Fault]:
@@ -180,6 +195,7 @@ _Check: TypeAlias = Callable[[Services], Iterator[Fault]]
 _CHECKS: tuple[_Check, ...] = (
     _encryption_keys,
     _stream_keys,
+    _signing_keys,
     _placeholder_key,
     _development_clients,
 )

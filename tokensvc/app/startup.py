@@ -157,7 +157,7 @@ def prepare(settings: Settings) -> KeyFiles:
         services = container.build(settings, key_files)
         try:
             start_checks.check_services(services)
-            _add_first_key(services)
+            _add_first_keys(services)
         finally:
             services.close()
         record_environment(database, settings.environment)
@@ -226,8 +226,10 @@ def _prepared_database(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def _add_first_key(services: container.Services) -> None:
-    """Add the Stream key of the settings to an empty key ring."""
+def _add_first_keys(services: container.Services) -> None:
+    """Add the Stream key of the settings, and the first signing key, to an empty key ring."""
+    if services.accounts is not None:
+        services.accounts.signing_rotation.step()
     stream = services.settings.stream
     if stream.api_key is None or stream.api_secret is None:
         return

@@ -18,6 +18,7 @@ from tokensvc.cli.keys import keys
 from tokensvc.cli.migrate import migrate
 from tokensvc.cli.openapi import openapi
 from tokensvc.cli.serve import serve
+from tokensvc.cli.signing_keys import signing_keys
 from tokensvc.cli.stream_keys import stream_keys
 from tokensvc.cli.token import token
 from tokensvc.cli.user_id import user_id
@@ -66,6 +67,7 @@ for _command in (
     clients,
     openapi,
     stream_keys,
+    signing_keys,
     keys,
 ):
     main.add_command(_command)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from tokensvc.accounts.settings import ACCOUNTS
 from tokensvc.config.model import PLACEHOLDER_API_KEY, Settings
 from tokensvc.config.sources import Location
 from tokensvc.core import user_ids
@@ -77,19 +78,37 @@ def _check_development_issuer(settings: Settings) -> Conflicts:
             yield ("issuers", index, "issuer"), "accepts any user, for development only: remove it"
 
 
+def _check_accounts(settings: Settings) -> Conflicts:
+    """Check that no user of an issuer can be taken for one of the built-in accounts."""
+    if not settings.has_accounts:
+        return
+    for index, issuer in enumerate(settings.issuers):
+        if issuer.issuer == settings.public_url:
+            message = "is `public_url`, the issuer of the built-in accounts"
+            yield ("issuers", index, "issuer"), message
+    if settings.shared_user_ids and settings.accounts.sign_up == "open" and settings.issuers:
+        message = (
+            "must not be `open` with shared_user_ids: anyone could sign up with the user ID of "
+            "another person"
+        )
+        yield ("accounts", "sign_up"), message
+
+
 def _check_user_id_prefixes(settings: Settings) -> Conflicts:
     alphabet = settings.user_ids.alphabet
-    for index, issuer in enumerate(settings.issuers):
-        prefix = issuer.user_id_prefix
+    sources: list[tuple[str, str, Location]] = [
+        (issuer.name, issuer.user_id_prefix, ("issuers", index, "user_id_prefix"))
+        for index, issuer in enumerate(settings.issuers)
+    ]
+    if settings.has_accounts:
+        prefix = settings.accounts.user_id_prefix
+        sources.append((ACCOUNTS, prefix, ("accounts", "user_id_prefix")))
+    for _, prefix, location in sources:
         if prefix and not user_ids.is_legal(prefix, alphabet):
-            yield (
-                ("issuers", index, "user_id_prefix"),
-                f"is not legal, use {alphabet.rule}",
-            )
+            yield location, f"is not legal, use {alphabet.rule}"
     if settings.shared_user_ids:
         return
-    prefixes = [(issuer.name, issuer.user_id_prefix) for issuer in settings.issuers]
-    for name, other in overlapping_prefixes(prefixes):
+    for name, other in overlapping_prefixes([source[:2] for source in sources]):
         message = (
             f"{name} and {other} can produce the same user ID for two people: set user_id_prefix "
             "of both, so that neither begins with the other, or set shared_user_ids if the people "
@@ -111,7 +130,14 @@ _CROSS_FIELD_CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Conflicts]
     (frozenset({"database_url", "encryption_keys"}), _check_encryption_keys),
     (frozenset({"issuers"}), _check_unique_issuers),
     (frozenset({"environment", "issuers"}), _check_development_issuer),
-    (frozenset({"issuers", "shared_user_ids", "user_ids"}), _check_user_id_prefixes),
+    (
+        frozenset({"accounts", "environment", "issuers", "public_url", "shared_user_ids"}),
+        _check_accounts,
+    ),
+    (
+        frozenset({"accounts", "environment", "issuers", "shared_user_ids", "user_ids"}),
+        _check_user_id_prefixes,
+    ),
     (frozenset({"bind", "metrics"}), _check_metrics_port),
 )
 """Checks, each with the top-level fields that it uses."""

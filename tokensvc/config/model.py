@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
 from tokensvc.delivery.settings import WorkerSettings
@@ -213,6 +214,7 @@ class Settings(BaseModel):
     )
     user_ids: UserIdSettings = UserIdSettings()
     token: TokenSettings = TokenSettings()
+    accounts: AccountSettings = AccountSettings()
     sessions: SessionSettings = SessionSettings()
     jwks: JwksSettings = JwksSettings()
     stream: StreamSettings = StreamSettings()
@@ -224,6 +226,13 @@ class Settings(BaseModel):
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
     worker: WorkerSettings = WorkerSettings()
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether users can have an account here."""
+        if self.accounts.enabled is None:
+            return self.environment == "development" and not self.issuers
+        return self.accounts.enabled
 
     @property
     def sqlite_path(self) -> Path | None:

@@ -65,9 +65,11 @@ class Response:
         return ()
 
 
-def json_response(content: Any, status: int = 200, headers: Headers = ()) -> Response:
+def json_response(
+    content: Any, status: int = 200, headers: Headers = (), *, caching: Headers = NO_STORE
+) -> Response:
     """Return a struct, a mapping or a list as JSON."""
-    return Response(status, _encode(content), JSON, headers)
+    return Response(status, _encode(content), JSON, headers, caching=caching)
 
 
 def text_response(text: str) -> Response:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import structlog
 
-from tokensvc.keys.rules import StreamKey, fingerprint
+from tokensvc.keys.rules import StreamKey
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.states import fingerprint
 from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError
 from tokensvc.telemetry import metrics

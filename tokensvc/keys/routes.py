@@ -1,4 +1,10 @@
-"""`/v1/stream-keys…`: parse, call, render. No response contains a secret."""
+"""
+`/v1/stream-keys…`, `/v1/signing-keys…` and the published keys: parse, call, render.
+
+No response contains a secret.
+"""
+
+from collections.abc import Sequence
 
 from flask import Blueprint
 
@@ -11,8 +17,12 @@ from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.request_log import note
 from tokensvc.http.respond import Response, json_response
 from tokensvc.keys.rotation import StreamKeyRotation
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.keys.signing_rotation import SigningKeyRotation
 
 PATH = "/v1/stream-keys"
+SIGNING_PATH = "/v1/signing-keys"
+JWKS_PATH = "/.well-known/jwks.json"
 
 
 class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,17 +57,70 @@ class ActivateStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields
     check: bool = True
 
 
-def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
+def stream_key_routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
     """
-    Return the routes of the key ring.
+    Return the routes of the ring of Stream keys.
 
     Args:
         authorize: Function that returns the calling service if it has the scope.
     """
     blueprint = Blueprint("stream_keys", __name__, url_prefix=PATH)
 
-    def context_of(query: ActionQuery, body: ActionRequest) -> ActionContext:
-        return ActionContext(authorize(Scope.KEYS_WRITE).client_id, body.reason, query.dry_run)
+    _add_ring_routes(blueprint, rotation, authorize)
+
+    @blueprint.post("")
+    def add_key() -> Response:
+        query, body = parse_both(ActionQuery, AddStreamKeyRequest)
+        context = _context_of(authorize, query, body)
+        secret = body.secret.encode("utf-8")
+        key = rotation.add(body.api_key, secret, context, check=body.check)
+        note(api_key=key.api_key)  # not before: key and secret may be swapped
+        if context.dry_run:
+            return json_response(key)
+        return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
+
+    @blueprint.post("/<key_id>/activate")
+    def activate_key(key_id: str) -> Response:
+        query, body = parse_both(ActionQuery, ActivateStreamKeyRequest)
+        context = _context_of(authorize, query, body)
+        return json_response(rotation.activate(key_id, context, check=body.check))
+
+    return blueprint
+
+
+def signing_key_routes(
+    rotation: SigningKeyRotation, keys: SigningKeys, max_age: int, authorize: Authorize
+) -> Sequence[Blueprint]:
+    """
+    Return the routes of the ring of signing keys, and of its public keys.
+
+    Args:
+        max_age: Seconds for which verifiers may cache the public keys.
+        authorize: Function that returns the calling service if it has the scope.
+    """
+    actions = Blueprint("signing_keys", __name__, url_prefix=SIGNING_PATH)
+    _add_ring_routes(actions, rotation, authorize)
+
+    @actions.post("/rotate")
+    def rotate() -> Response:
+        query, body = parse_both(ActionQuery, ActionRequest)
+        return json_response(rotation.rotate(_context_of(authorize, query, body)))
+
+    published = Blueprint("published_keys", __name__)
+    caching = (("Cache-Control", f"public, max-age={max_age}"),)
+
+    @published.get(JWKS_PATH)
+    def get_public_keys() -> Response:
+        parse_query(NoParameters)
+        return json_response(keys.up_to_date_ring().jwks, caching=caching)
+
+    return actions, published
+
+
+def _add_ring_routes(
+    blueprint: Blueprint, rotation: StreamKeyRotation | SigningKeyRotation, authorize: Authorize
+) -> None:
+    """Add the routes that both rings have."""
 
     @blueprint.get("")
     def get_keys() -> Response:
@@ -72,27 +135,11 @@ def routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blueprint:
         authorize(Scope.KEYS_WRITE)
         return json_response(rotation.one(key_id))
 
-    @blueprint.post("")
-    def add_key() -> Response:
-        query, body = parse_both(ActionQuery, AddStreamKeyRequest)
-        context = context_of(query, body)
-        secret = body.secret.encode("utf-8")
-        key = rotation.add(body.api_key, secret, context, check=body.check)
-        note(api_key=key.api_key)  # not before: key and secret may be swapped
-        if context.dry_run:
-            return json_response(key)
-        return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
-
-    @blueprint.post("/<key_id>/activate")
-    def activate_key(key_id: str) -> Response:
-        query, body = parse_both(ActionQuery, ActivateStreamKeyRequest)
-        context = context_of(query, body)
-        return json_response(rotation.activate(key_id, context, check=body.check))
-
     @blueprint.post("/<key_id>/retire")
     def retire_key(key_id: str) -> Response:
         query, body = parse_both(ActionQuery, ActionRequest)
-        context = context_of(query, body)
-        return json_response(rotation.retire(key_id, context))
+        return json_response(rotation.retire(key_id, _context_of(authorize, query, body)))
 
-    return blueprint
+
+def _context_of(authorize: Authorize, query: ActionQuery, body: ActionRequest) -> ActionContext:
+    return ActionContext(authorize(Scope.KEYS_WRITE).client_id, body.reason, query.dry_run)

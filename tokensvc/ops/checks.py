@@ -1,5 +1,5 @@
 """
-The checks of `/readyz`: the database, its schema, an active Stream key.
+The checks of `/readyz`: the database, its schema, an active key of each ring.
 
 Failing issuers and deliveries only degrade the service: most users get tokens without them. So does
 an active key that Stream refuses, because Stream may be wrong.
@@ -14,21 +14,28 @@ from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.health import Check, CheckResult, State
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.telemetry import metrics
 
 
 def checks(
+    *,
     database: Database,
     keys: StreamKeys,
+    signing_keys: SigningKeys | None,
     issuers: Issuers,
     deliveries: Deliveries,
     clock_faults: ClockFaults,
-    *,
     active_key_check: ActiveKeyCheck,
 ) -> Sequence[Check]:
-    """Return the checks of `/readyz`."""
+    """
+    Return the checks of `/readyz`.
+
+    Args:
+        signing_keys: Keys of access tokens; `None` without built-in accounts.
+    """
     schema_status = schema.StatusReader(database)
 
     def check_database() -> CheckResult:
@@ -41,14 +48,15 @@ def checks(
         return CheckResult("database", State.FAILED if detail else State.OK, detail)
 
     def check_stream_keys() -> CheckResult:
-        try:
-            problem = keys.problem()
-        except Refusal as refusal:
-            problem = refusal.reason
+        problem = _problem(keys)
         if problem:
             return CheckResult("stream_keys", State.FAILED, problem)
         rejection = active_key_check.rejection()
         return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
+
+    def check_signing_keys() -> CheckResult:
+        problem = _problem(signing_keys) if signing_keys is not None else ""
+        return CheckResult("signing_keys", State.FAILED if problem else State.OK, problem)
 
     def check_issuers() -> CheckResult:
         unhealthy = [
@@ -66,7 +74,21 @@ def checks(
         # Only degraded: revocations still work, and another instance would not be better.
         return check_clock_faults(clock_faults, State.DEGRADED)
 
-    return [check_database, check_stream_keys, check_issuers, check_deliveries, check_cut_offs]
+    return [
+        check_database,
+        check_stream_keys,
+        *([check_signing_keys] if signing_keys is not None else []),
+        check_issuers,
+        check_deliveries,
+        check_cut_offs,
+    ]
+
+
+def _problem(keys: StreamKeys | SigningKeys) -> str:
+    try:
+        return keys.problem()
+    except Refusal as refusal:
+        return refusal.reason
 
 
 def _schema_fault(schema_status: schema.StatusReader) -> str:

@@ -1,0 +1,71 @@
+"""Several threads and processes rotate at the same moment: the result is that of one."""
+
+import multiprocessing
+import threading
+
+import pytest
+
+from tests.keys.ring import ENCRYPTION_KEY, events
+from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SetClock, SigningWorld
+from tokensvc.database.engine import Database
+from tokensvc.keys.signing_rotation import SigningKeyRotation
+from tokensvc.keys.vault import Vault
+
+PROCESSES = 3
+THREADS = 4
+
+
+def url_of(database):
+    url = database._engine.url.render_as_string(hide_password=False)
+    return url.replace("+psycopg", "")
+
+
+def step_repeatedly(url, encryption_key, times, barrier, failures):
+    """Rotate in several threads of a process, once at each of the times."""
+    database = Database.open(url, pool_size=THREADS)
+    clock = SetClock()
+    rotation = SigningKeyRotation(database, clock, Vault([encryption_key]), PERIODS)
+
+    def run():
+        try:
+            for now in times:
+                barrier.wait(60)
+                clock.now = now
+                rotation.step()
+                rotation.rotate(CONTEXT)
+        except BaseException as error:
+            barrier.abort()
+            failures.put(repr(error))
+            raise
+
+    threads = [threading.Thread(target=run) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database.close()
+
+
+@pytest.mark.sec(37)
+def test_simultaneous_rotations_make_activate_and_retire_each_key_once(database):
+    world = SigningWorld(database)
+    start = world.clock.now
+    # First key; its successor becomes active and gets one; the first key is retired.
+    times = [start, start + UNTIL_ACTIVE, start + 2 * UNTIL_ACTIVE + UNTIL_RETIRED]
+    spawn = multiprocessing.get_context("spawn")
+    barrier, failures = spawn.Barrier(PROCESSES * THREADS), spawn.Queue()
+    processes = [
+        spawn.Process(
+            target=step_repeatedly,
+            args=(url_of(database), ENCRYPTION_KEY, times, barrier, failures),
+        )
+        for _ in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert failures.empty(), failures.get()
+    assert world.states() == ["retired", "retiring", "active", "standby"]
+    actions = [action.removeprefix("signing_key:") for _, action, _ in events(database)]
+    assert sorted(actions) == sorted(["added"] * 4 + ["activated", "retiring"] * 2 + ["retired"])

@@ -1,0 +1,128 @@
+"""`tokensvc signing-keys`: the keys that sign access tokens."""
+
+import click
+import msgspec
+
+from tokensvc.app.container import AccountServices, Services
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
+from tokensvc.cli.session import opened_key_services, opened_services
+from tokensvc.core.actions import ActionContext
+from tokensvc.keys.signing_rotation import SigningKeyActionResult
+from tokensvc.keys.signing_rules import SigningKeyInfo
+from tokensvc.keys.states import KeyState
+
+_ALL = 10_000
+_DRY_RUN = "Dry run, nothing changed. Result:"
+_NEXT = (
+    "A running service activates it `sessions.jwks_max_age` seconds after it was made, when every "
+    "verifier knows it."
+)
+
+
+@click.group("signing-keys")
+def signing_keys() -> None:
+    """
+    List, rotate and retire the keys that sign access tokens.
+
+    The service rotates them by itself (`sessions.key_rotation`). If a key has leaked: rotate, wait
+    until the new key is active, and retire the leaked one.
+    """
+
+
+def _accounts_of(services: Services) -> AccountServices:
+    if services.accounts is None:
+        raise click.ClickException(
+            "Built-in accounts are off, so there are no signing keys: see `accounts.enabled`."
+        )
+    return services.accounts
+
+
+@signing_keys.command("list")
+@json_option
+def list_keys(*, as_json: bool) -> None:
+    """List all keys without their secrets, newest first."""
+    with opened_services(with_keys=False) as services:
+        found = _accounts_of(services).signing_rotation.page(after=None, limit=_ALL)
+    if as_json:
+        write_json(msgspec.to_builtins(found))
+    elif found:
+        write_table(
+            ("ID", "STATE", "FINGERPRINT", "ADDED", "ACTIVATED", "RETIRING", "RETIRED"),
+            [
+                (
+                    key.id,
+                    key.state,
+                    key.fingerprint,
+                    format_time(key.created_at),
+                    format_time(key.activated_at),
+                    format_time(key.retiring_at),
+                    format_time(key.retired_at),
+                )
+                for key in found
+            ],
+        )
+    else:
+        click.echo("No key yet: the first start makes it.")
+
+
+@signing_keys.command("rotate")
+@click.option(
+    "--without-lost-keys",
+    is_flag=True,
+    help="Replace keys that are unreadable: their encryption key is lost, or they are damaged.",
+)
+@action_options
+@json_option
+def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) -> None:
+    """
+    Make the key that will sign next, or print it if it exists.
+
+    A running service activates it when every verifier knows it. The previous key verifies until its
+    last token has expired.
+
+    With --without-lost-keys, unreadable keys are retired, and a new key is active immediately: a
+    verifier with a cached key set refuses its tokens for up to `sessions.jwks_max_age` seconds.
+    """
+    with opened_key_services(keys_lost=without_lost_keys) as services:
+        accounts = _accounts_of(services)
+        if without_lost_keys:
+            result = accounts.signing_rotation.replace_unreadable(context)
+        else:
+            accounts.signing_keys.check_encryption_keys()
+            result = accounts.signing_rotation.rotate(context)
+    _print_result(result, as_json=as_json)
+    if result.state is KeyState.STANDBY and not as_json:
+        click.echo(_NEXT)
+
+
+@signing_keys.command("retire")
+@click.argument("key_id")
+@action_options
+@json_option
+def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
+    """
+    Retire KEY_ID and erase its secret. This cannot be undone.
+
+    Its access tokens are refused immediately; clients refresh them. An app that verifies tokens by
+    the published keys accepts them until its cached copy is `sessions.jwks_max_age` seconds old.
+    """
+    with opened_services(with_keys=False) as services:
+        result = _accounts_of(services).signing_rotation.retire(key_id, context)
+    _print_result(result, as_json=as_json)
+
+
+def _print_result(result: SigningKeyActionResult, *, as_json: bool) -> None:
+    if as_json:
+        write_json(msgspec.to_builtins(result))
+        return
+    if result.dry_run:
+        click.echo(_DRY_RUN)
+    _print_key(result)
+    for other in result.also_changed or []:
+        click.echo("Also changed:")
+        _print_key(other)
+
+
+def _print_key(key: SigningKeyInfo) -> None:
+    write_facts([("id", key.id), ("state", key.state), ("fingerprint", key.fingerprint)])
