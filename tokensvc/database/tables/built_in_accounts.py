@@ -1,0 +1,95 @@
+"""Built-in accounts, their codes, sign-ins and sessions."""
+
+import sqlalchemy as sa
+
+from tokensvc.database.tables.database import metadata
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("password_hash", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("deleted_at", sa.BigInteger),
+    sa.CheckConstraint(
+        "deleted_at IS NULL OR password_hash IS NULL", name="account_erased_when_deleted"
+    ),
+)
+"""
+Built-in accounts. The row of a deleted one stays, so that its ID never passes to another person.
+
+An account without a hash has no password until a reset.
+"""
+
+account_codes = sa.Table(
+    "account_codes",
+    metadata,
+    sa.Column("code_hash", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+    sa.CheckConstraint("kind IN ('invitation', 'reset')", name="account_code_kind"),
+    sa.CheckConstraint(
+        "kind = 'invitation' OR user_id IS NOT NULL", name="account_code_of_reset_has_user"
+    ),
+    sa.Index("account_codes_by_user", "user_id"),
+    sa.Index("account_codes_by_expiry", "expires_at"),
+)
+"""Codes that can be used once. An invitation without `user_id` is for any ID."""
+
+sign_in_failures = sa.Table(
+    "sign_in_failures",
+    metadata,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("axis", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("last_failed_at", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("axis IN ('known', 'unknown')", name="sign_in_failure_axis"),
+    sa.Index("sign_in_failures_by_time", "last_failed_at"),
+)
+"""
+Consecutive failures, counted apart for known and unknown addresses.
+
+`subject` is the keyed hash of a user ID, of an account or not.
+"""
+
+known_addresses = sa.Table(
+    "known_addresses",
+    metadata,
+    sa.Column("user_id", sa.Text, primary_key=True),
+    sa.Column("address_hash", sa.Text, primary_key=True),
+    sa.Column("last_signed_in_at", sa.BigInteger, nullable=False),
+    sa.Index("known_addresses_by_time", "last_signed_in_at"),
+)
+"""Addresses that signed an account in, as keyed hashes."""
+
+_is_ended = sa.text("ended_at IS NOT NULL")
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("client_id", sa.Text, nullable=False),
+    sa.Column("counter", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rotated_at", sa.Double),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("last_used_at", sa.Double, nullable=False),
+    sa.Column("user_epoch", sa.Integer, nullable=False),
+    sa.Column("app_epoch", sa.Integer, nullable=False),
+    sa.Column("ended_at", sa.Double),
+    sa.Column("family_key_ciphertext", sa.Text, nullable=False),
+    sa.Column("wrapped_by", sa.Text, nullable=False),
+    sa.CheckConstraint("counter >= 0", name="session_counter"),
+    sa.Index("sessions_by_user", "user_id"),
+    sa.Index("sessions_by_wrapped_by", "wrapped_by"),
+    sa.Index("sessions_by_last_use", "last_used_at"),
+    sa.Index("sessions_ended", "ended_at", sqlite_where=_is_ended, postgresql_where=_is_ended),
+)
+"""
+Refresh families. Their tokens are not stored: the wrapped family key proves them.
+
+A session lives only while both epochs are those of the standings; no action rewrites rows.
+"""
