@@ -7,6 +7,8 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.vault import Vault
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Ring
 
 GRACE = SessionSettings().reuse_grace
 JUNK = ["", "tsr_", "tsr_" + "A" * 56, "tks_" + "A" * 56, "eyJhbGciOiJub25lIn0.e30."]
@@ -20,6 +22,9 @@ def test_refresh_rotates_the_token_and_is_audited(world):
     row = world.row(first)
     assert (row.counter, row.last_used_at) == (1, row.rotated_at)
     assert second.family.rotated_at == row.rotated_at == second.now
+    with world.database.read() as connection:
+        ring_version = standings.ring_version(connection, Ring.SIGNING)
+    assert first.ring_version == second.ring_version == ring_version
     assert world.events() == [
         ("ada", "session:refreshed", "ada", "ok", f"session {first.family.id}")
     ]

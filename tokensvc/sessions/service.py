@@ -27,7 +27,8 @@ from tokensvc.sessions.rules import (
 )
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.store import StoredFamily, stored_family
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
 
 _PURGED_TOGETHER: Final = 500
@@ -42,11 +43,13 @@ class Grant:
 
     Attributes:
         now: Time of the request in epoch seconds of the database's clock.
+        ring_version: Version of the ring of signing keys at that time.
     """
 
     family: Family
     refresh_token: str = field(repr=False)
     now: float
+    ring_version: RingVersion
 
 
 class Sessions:
@@ -103,7 +106,7 @@ class Sessions:
             ended_at=None,
         )
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
-        return _grant(family, key, now)
+        return _grant(family, key, now, standings.ring_version(tx, Ring.SIGNING))
 
     def refresh(self, unverified: str, client_id: str) -> Grant:
         """
@@ -124,9 +127,8 @@ class Sessions:
             # Another request has changed the family since the read. This token was presented
             # before that: a rotation has to give it the new token, even if the lock took long.
             found = self._find(presented)
-            grant = self._attempt(
-                presented, client_id, found, found.session.rotated_at or found.now
-            )
+            rotated_at = found.session.rotated_at or found.now
+            grant = self._attempt(presented, client_id, found, rotated_at)
         if grant is None:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
@@ -255,7 +257,7 @@ class Sessions:
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
             raise _invalid_grant(f"replayed_{decision.cause}")
-        return _grant(decision.family, key, found.now)
+        return _grant(decision.family, key, found.now, found.signing_ring_version)
 
     def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
         """Store a decision with its event. Return false if the family has changed."""
@@ -278,9 +280,9 @@ def _record(tx: Transaction, decision: Advance | EndReplayed, now: float) -> Non
         record(tx, context, action, family.user_id, now=now, outcome=REFUSED)
 
 
-def _grant(family: Family, key: bytes, now: float) -> Grant:
+def _grant(family: Family, key: bytes, now: float, ring_version: RingVersion) -> Grant:
     token = refresh_tokens.make(bytes.fromhex(family.id), family.counter, key)
-    return Grant(family, token, now)
+    return Grant(family, token, now, ring_version)
 
 
 def _parse(unverified: str) -> PresentedToken:

@@ -155,9 +155,10 @@ def _delete(
     tx: Transaction, condition: sa.ColumnElement[bool], order: sa.Column[float], limit: int
 ) -> int:
     # Rows that another transaction has locked are left for the next purge: no lock is waited for.
+    # In one statement PostgreSQL may run the selection once for each row of the table.
     doomed = sa.select(_columns.id).where(condition).order_by(order).limit(limit)
-    doomed = doomed.with_for_update(skip_locked=True)
-    return tx.execute(sessions.delete().where(_columns.id.in_(doomed))).rowcount
+    ids = tx.scalars(doomed.with_for_update(skip_locked=True)).all()
+    return tx.execute(sessions.delete().where(_columns.id.in_(ids))).rowcount
 
 
 def _is_live(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:
