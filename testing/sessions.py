@@ -1,15 +1,24 @@
 """The sessions of a database without a running service."""
 
+import threading
+from collections.abc import Sequence
+
 from tokensvc.core.clock import Clock
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.keys.vault import Vault
-from tokensvc.sessions.service import Sessions
+from tokensvc.revocations.rules import Source
+from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing import store as standings
 from tokensvc.standing.session_read import SessionReads
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])
+
+_TIMES = ("created_at", "last_used_at", "rotated_at", "ended_at")
 
 
 def sessions_on(
@@ -24,3 +33,27 @@ def sessions_on(
         settings or SessionSettings(),
         pause=lambda _seconds: None,
     )
+
+
+def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] = ()) -> Revocations:
+    """Return the actions that end sessions; SQLite uses the clock."""
+    return Revocations(
+        database,
+        DatabaseClock(database, clock),
+        sources,
+        delivers=True,
+        wait_slots=threading.Semaphore(1),
+        count_sessions=sessions_on(database, clock).count_live,
+    )
+
+
+def open_session(tx: Transaction, sessions: Sessions, user_id: str, now: float) -> Grant:
+    """Open a session as a sign-in does that has just checked a password."""
+    return sessions.open(tx, user_id, "app", standings.read_epochs(tx, user_id), now)
+
+
+def make_older(database: Database, seconds: float) -> None:
+    """Move all times of all sessions back, instead of waiting."""
+    with database.write() as tx:
+        columns = {name: sessions_table.c[name] - seconds for name in _TIMES}
+        tx.execute(sessions_table.update().values(columns))

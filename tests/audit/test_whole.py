@@ -10,6 +10,7 @@ from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import app_standing, stream_keys
 from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.vault import Vault
 
 CONTEXT = ActionContext("svc.ops")
@@ -39,7 +40,7 @@ def test_action_on_keys_without_its_event_changes_nothing(database, clock, actio
     another = Vault([Vault.generate_key(), ENCRYPTION_KEY])
     parts = (
         rotation_of(database, clock),
-        Reencryption(database, DatabaseClock(database, clock), another),
+        Reencryption(database, DatabaseClock(database, clock), another, [STREAM_SECRETS]),
     )
     before = contents(database)
     refuse_writes(database, "audit_events")

@@ -5,7 +5,9 @@ import json
 import pytest
 import sqlalchemy as sa
 
+from testing.sessions import open_session, sessions_on
 from tests.cli.conftest import Tokensvc
+from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import signing_keys
 from tokensvc.keys.vault import Vault
@@ -100,3 +102,27 @@ def test_reencryption_covers_signing_keys(tokensvc):
     }
     assert tokensvc("token", "mint", "john", **encrypted_with(SECOND)).code == 0
     assert list(listed(tokensvc, **encrypted_with(SECOND)).values()) == ["active"]
+
+
+def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc, tmp_path):
+    """Their refreshes would get 503 until the sessions are idle."""
+    lost = Vault([Vault.generate_key()])
+    database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
+    with database.write() as tx:
+        for user_id, vault in (("ada", lost), ("ada", lost), ("bob", Vault([FIRST]))):
+            sessions = sessions_on(database, system_clock, vault=vault)
+            open_session(tx, sessions, user_id, system_clock())
+    settings = encrypted_with(FIRST)
+    for command in (("token", "mint", "john"), ("doctor",)):
+        ended = tokensvc(*command, **settings)
+        assert ended.code == 1
+        assert lost.wrapped_by in ended.out + ended.err
+    rotate = ("signing-keys", "rotate", "--without-lost-keys", "--json")
+    assert tokensvc(*rotate, "--dry-run", **settings).json["deleted_sessions"] == 2
+    assert tokensvc(*rotate, "--reason", "fire", **settings).json["deleted_sessions"] == 2
+    assert tokensvc("token", "mint", "john", **settings).code == 0
+    with database.read() as connection:
+        assert sessions.count_live(connection, ["ada", "bob"]) == {"ada": 0, "bob": 1}
+    database.close()
+    events = tokensvc("audit", "--json", **settings).out
+    assert f"2 under the lost encryption key {lost.wrapped_by}: fire" in events

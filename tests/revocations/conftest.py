@@ -1,14 +1,10 @@
 """The actions on either database, and a running service."""
 
-import threading
-
 import pytest
 
-from testing.sessions import sessions_on
+from testing.sessions import revocations_on, sessions_on
 from testing.world import running_world
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import Source
-from tokensvc.revocations.service import Revocations
 from tokensvc.standing.store import StandingStore
 
 SOURCES = [
@@ -18,16 +14,9 @@ SOURCES = [
 
 
 @pytest.fixture
-def revocations(database, clock, sessions):
+def revocations(database, clock):
     """Return the actions on either database; SQLite uses the clock of the test."""
-    return Revocations(
-        database,
-        DatabaseClock(database, clock),
-        SOURCES,
-        delivers=True,
-        wait_slots=threading.Semaphore(1),
-        count_sessions=sessions.count_live,
-    )
+    return revocations_on(database, clock, SOURCES)
 
 
 @pytest.fixture

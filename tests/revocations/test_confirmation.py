@@ -27,7 +27,7 @@ def leave(revocations, monkeypatch):
 
     def revoke_and_die(target):
         with monkeypatch.context() as patched, pytest.raises(Died):
-            patched.setattr(revocations, "_confirm", die)
+            patched.setattr(revocations, "confirm", die)
             revocations.revoke(target, CONTEXT)
         return revocations.state(target).tokens_valid_after
 

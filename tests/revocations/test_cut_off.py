@@ -160,13 +160,13 @@ def test_later_action_confirms_earlier_revocations(database):
 
 def before_confirmation(service: Revocations, function: Callable[[], object]) -> None:
     """Run a function after the commit of the next action and before its confirmation."""
-    confirm = service._confirm
+    confirm = service.confirm
 
     def run_then_confirm(target):
         function()
         return confirm(target)
 
-    service._confirm = run_then_confirm
+    service.confirm = run_then_confirm
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)

@@ -48,9 +48,10 @@ class Actions:
         assert found is not None
         return False
 
-    def change_password(self):
+    def end_by_user(self, kind):
+        """End the sessions of a user as a change of the password or a deletion does."""
         with self.database.write() as tx:
-            self.revocations.revoke_within(tx, "john", RevocationKind.PASSWORD, CONTEXT)
+            self.revocations.revoke_within(tx, "john", kind, CONTEXT)
         return self.revocations.confirm(JOHN)
 
 
@@ -63,11 +64,13 @@ ENDING: dict[str, Callable[[Actions], object]] = {
     "revocation": lambda actions: actions.revocations.revoke(JOHN, CONTEXT),
     "suspension": lambda actions: actions.revocations.suspend("john", CONTEXT),
     "revocation of all users": lambda actions: actions.revocations.revoke(APP, CONTEXT),
-    "password change": Actions.change_password,
+    "password change": lambda actions: actions.end_by_user(RevocationKind.PASSWORD),
+    "deletion": lambda actions: actions.end_by_user(RevocationKind.DELETION),
 }
 ending = pytest.mark.parametrize("name", ENDING)
 
 
+@pytest.mark.sec(33)
 @ending
 def test_action_ends_the_sessions_of_its_users_only(actions, name):
     """A sign-in after the action begins a session that lives."""
@@ -123,9 +126,7 @@ def test_state_counts_live_sessions(actions):
 @pytest.mark.parametrize("kind", [RevocationKind.PASSWORD, RevocationKind.DELETION])
 def test_state_shows_the_user_s_own_action(actions, standings, kind):
     """It moves the cut-off like a revocation, and is confirmed like one."""
-    with actions.database.write() as tx:
-        actions.revocations.revoke_within(tx, "john", kind, ActionContext("john"))
-    state = actions.revocations.confirm(JOHN)
+    state = actions.end_by_user(kind)
     assert state.revocation.kind == kind
     assert standings.read("john").tokens_valid_after == state.revocation.tokens_valid_after
     assert actions.revocations.confirm(JOHN) == state

@@ -38,6 +38,7 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.session_read import SessionReads
 from tokensvc.standing.store import StandingStore
@@ -58,6 +59,7 @@ class AccountServices:
     signing_keys: SigningKeys
     signing_rotation: SigningKeyRotation
     access_tokens: AccessTokens
+    lost_family_keys: LostFamilyKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ def _accounts(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(database, clock, vault, periods),
         access_tokens=AccessTokens(signing_keys, settings.public_url, sessions),
+        lost_family_keys=LostFamilyKeys(database, clock, vault),
     )
 
 

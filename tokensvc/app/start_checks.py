@@ -134,6 +134,7 @@ def _encryption_keys(services: Services) -> Iterator[Fault]:
     missing = services.keys.missing_encryption_keys()
     if services.accounts is not None:
         missing |= services.accounts.signing_keys.missing_encryption_keys()
+        missing |= services.accounts.lost_family_keys.missing_encryption_keys()
     if missing:
         error = WrappingKeyMissingError(missing, "An encryption key is missing.")
         yield Fault("encryption keys", str(error))

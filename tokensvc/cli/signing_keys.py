@@ -83,15 +83,18 @@ def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) ->
 
     With --without-lost-keys, unreadable keys are retired, and a new key is active immediately: a
     verifier with a cached key set refuses its tokens for up to `sessions.jwks_max_age` seconds.
+    Sessions under a lost encryption key are deleted: their users sign in again.
     """
+    deleted = None
     with opened_key_services(keys_lost=without_lost_keys) as services:
         accounts = _accounts_of(services)
         if without_lost_keys:
             result = accounts.signing_rotation.replace_unreadable(context)
+            deleted = accounts.lost_family_keys.delete_sessions(context)
         else:
             accounts.signing_keys.check_encryption_keys()
             result = accounts.signing_rotation.rotate(context)
-    _print_result(result, as_json=as_json)
+    _print_result(result, as_json=as_json, deleted_sessions=deleted)
     if result.state is KeyState.STANDBY and not as_json:
         click.echo(_NEXT)
 
@@ -112,9 +115,12 @@ def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     _print_result(result, as_json=as_json)
 
 
-def _print_result(result: SigningKeyActionResult, *, as_json: bool) -> None:
+def _print_result(
+    result: SigningKeyActionResult, *, as_json: bool, deleted_sessions: int | None = None
+) -> None:
+    deleted = {} if deleted_sessions is None else {"deleted_sessions": deleted_sessions}
     if as_json:
-        write_json(msgspec.to_builtins(result))
+        write_json(msgspec.to_builtins(result) | deleted)
         return
     if result.dry_run:
         click.echo(_DRY_RUN)
@@ -122,6 +128,8 @@ def _print_result(result: SigningKeyActionResult, *, as_json: bool) -> None:
     for other in result.also_changed or []:
         click.echo("Also changed:")
         _print_key(other)
+    if deleted_sessions is not None:
+        click.echo(f"Sessions deleted, whose encryption key is lost: {deleted_sessions}")
 
 
 def _print_key(key: SigningKeyInfo) -> None:

@@ -151,8 +151,13 @@ def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int)
     return purged + _delete(tx, is_unused, _columns.last_used_at, limit - purged)
 
 
+def delete_wrapped_by(tx: Transaction, wrapped_by: str, *, limit: int) -> int:
+    """Delete at most `limit` sessions under an encryption key, and return their number."""
+    return _delete(tx, _columns.wrapped_by == wrapped_by, _columns.id, limit)
+
+
 def _delete(
-    tx: Transaction, condition: sa.ColumnElement[bool], order: sa.Column[float], limit: int
+    tx: Transaction, condition: sa.ColumnElement[bool], order: sa.Column[Any], limit: int
 ) -> int:
     # Rows that another transaction has locked are left for the next purge: no lock is waited for.
     # In one statement PostgreSQL may run the selection once for each row of the table.

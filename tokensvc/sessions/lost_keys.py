@@ -1,0 +1,67 @@
+"""Sessions whose key is encrypted with an encryption key that this process does not have."""
+
+from dataclasses import replace
+from typing import Final
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.keys.vault import Vault
+from tokensvc.sessions import store
+
+_DELETED_TOGETHER: Final = 500
+
+
+class LostFamilyKeys:
+    """
+    Finds sessions that cannot be refreshed here, and deletes them.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: Clock of the database.
+    """
+
+    def __init__(self, database: Database, clock: DatabaseClock, vault: Vault) -> None:
+        self._database = database
+        self._clock = clock
+        self._vault = vault
+
+    def missing_encryption_keys(self) -> set[str]:
+        """Return the fingerprints of keys that stored sessions need and this process lacks."""
+        with self._database.read() as connection:
+            return store.FAMILY_KEYS.wrapped_by_keys(connection) - self._vault.fingerprints
+
+    def delete_sessions(self, context: ActionContext) -> int:
+        """
+        Delete the sessions under keys that this process lacks: their users sign in again.
+
+        Returns:
+            Number of sessions that were deleted, or would be in a dry run.
+        """
+        missing = self.missing_encryption_keys()
+        if not context.dry_run:
+            return sum(self._delete(key, context) for key in missing)
+        with self._database.read() as connection:
+            counts = store.FAMILY_KEYS.count_under_other_keys(connection, self._vault.wrapped_by)
+        return sum(count for key, count in counts.items() if key in missing)
+
+    def _delete(self, wrapped_by: str, context: ActionContext) -> int:
+        deleted = 0
+        while batch := self._delete_batch(wrapped_by, context):
+            deleted += batch
+        return deleted
+
+    def _delete_batch(self, wrapped_by: str, context: ActionContext) -> int:
+        with self._database.write() as tx:
+            deleted = store.delete_wrapped_by(tx, wrapped_by, limit=_DELETED_TOGETHER)
+            if deleted:
+                reason = f"{deleted} under the lost encryption key {wrapped_by}"
+                if context.reason:
+                    reason += f": {context.reason}"
+                event = replace(context, reason=reason)
+                now = self._clock.read(tx)
+                record(tx, event, Action.SESSION_ENDED, store.FAMILY_KEYS.table_name, now=now)
+        return deleted
