@@ -11,6 +11,8 @@ PROOFS = {
     "clocks": "different clocks and slow commits leak no token",
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
+    "session_races": "a session has one next token, whoever presents one at the same moment",
+    "purge": "the purge of ended sessions does not delay mints",
     "slow_clients": "slow clients do not delay others",
     "stuck": "a part outside that hangs or fails delays no response and no return",
     "ablation": "a test fails without each line that keeps a promise",

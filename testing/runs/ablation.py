@@ -12,9 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from testing.runs.ablations import Ablation
 from testing.service import ROOT
 
 PASSED, FAILED = 0, 1
@@ -25,6 +25,26 @@ _NOT_COPIED = shutil.ignore_patterns(
 )
 _TIMEOUT = 900
 """Maximum seconds of a run of tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """
+    A change that breaks a promise.
+
+    Attributes:
+        name: Name of the removed line, as in `docs/security-model.md`.
+        file: Path of the changed file.
+        old: Text that the file contains once.
+        new: Text that replaces it.
+        test: ID of the test that fails then.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
 
 
 def is_noticed(tree: Path, ablation: Ablation) -> bool:

@@ -1,27 +1,7 @@
 """The lines that keep the promises, how each is removed, and the test that fails without it."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """
-    A change that breaks a promise.
-
-    Attributes:
-        name: Name of the removed line, as in `docs/security-model.md`.
-        file: Path of the changed file.
-        old: Text that the file contains once.
-        new: Text that replaces it.
-        test: ID of the test that fails then.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    test: str
-
+from testing.runs.ablation import Ablation
+from testing.runs.session_ablations import SESSION_ABLATIONS
 
 _READ = 'row = self._read.fetch({"user_id": user_id})'
 _REMEMBERED = (
@@ -291,4 +271,5 @@ ABLATIONS = (
         "rights=client.rights)",
         "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
     ),
+    *SESSION_ABLATIONS,
 )

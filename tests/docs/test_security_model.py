@@ -6,7 +6,8 @@ import re
 import pytest
 
 from testing.runs import PROOFS, ablation
-from testing.runs.ablations import ABLATIONS, Ablation
+from testing.runs.ablation import Ablation
+from testing.runs.ablations import ABLATIONS
 from testing.service import ROOT
 
 PAGE = (ROOT / "docs/security-model.md").read_text()

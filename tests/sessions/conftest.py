@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 import sqlalchemy as sa
 
-from testing.sessions import sessions_on
+from testing.sessions import make_older, sessions_on
 from tests.sessions.access import AccessWorld
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
@@ -14,8 +14,6 @@ from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.standing import store as standings
-
-_TIMES = ("created_at", "last_used_at", "rotated_at", "ended_at")
 
 
 @dataclass
@@ -52,9 +50,7 @@ class World:
         """Advance the clock. PostgreSQL has its own: with it, all sessions become older instead."""
         self.clock.now += seconds
         if self.database.dialect == "postgresql":
-            columns = {name: sessions_table.c[name] - seconds for name in _TIMES}
-            with self.database.write() as tx:
-                tx.execute(sessions_table.update().values(columns))
+            make_older(self.database, seconds)
 
     def rows(self):
         """Return all rows by session ID."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from testing.runs import purge
 from testing.sessions import sessions_on
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.sessions import service
@@ -111,3 +112,24 @@ def test_purge_uses_an_index(world, condition):
         plan = " ".join(str(row) for row in tx.execute(sa.text(f"{explain} {sql}")))
     index = "sessions_ended" if column == "ended_at" else "sessions_by_last_use"
     assert index in plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_running_service_purges_next_to_mints(database):
+    """The short form of `python -m proofs.purge`, without its comparison of times."""
+    figures = purge.prove(database, sessions=1_200, seconds=0.5)
+    assert figures.works, "\n".join(figures.lines())
+
+
+def test_delayed_failed_or_missing_mints_fail_the_proof():
+    figures = purge.Figures("sqlite", 1, purged=1)
+    figures.before.minted(0.01, repeated=False)
+    assert not figures.holds
+    figures.during.minted(0.02, repeated=False)
+    assert figures.holds
+    figures.during.minted(0.03, repeated=False)
+    assert figures.works
+    assert not figures.holds
+    figures.during.failed("503")
+    assert not figures.works

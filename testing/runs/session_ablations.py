@@ -1,0 +1,114 @@
+"""The lines that keep the promises about sessions and access tokens. See `ablations.py`."""
+
+from testing.runs.ablation import Ablation
+
+SESSION_ABLATIONS = (
+    Ablation(
+        "compare-and-swap: the counter",
+        "tokensvc/sessions/store.py",
+        "        & (_columns.counter == seen.counter)\n",
+        "",
+        "tests/sessions/test_processes.py"
+        "::test_session_has_one_next_token_whoever_presents_one_at_the_same_moment[postgresql]",
+    ),
+    Ablation(
+        "compare-and-swap: the epochs",
+        "tokensvc/sessions/store.py",
+        "        & _has_epochs\n    )\n    values",
+        "    )\n    values",
+        "tests/sessions/test_races.py::test_refresh_that_an_action_overtakes_is_refused[sqlite-revocation]",
+    ),
+    Ablation(
+        "compare-and-swap: the end",
+        "tokensvc/sessions/store.py",
+        "        & _columns.ended_at.is_(None)\n        & _has_epochs\n    )\n    values",
+        "        & _has_epochs\n    )\n    values",
+        "tests/sessions/test_races.py::test_refresh_that_an_action_overtakes_is_refused[sqlite-end]",
+    ),
+    Ablation(
+        "fixed window",
+        "tokensvc/sessions/rules.py",
+        "        return ReturnCurrent(family)\n",
+        "        return Advance(replace(family, rotated_at=now))\n",
+        "tests/sessions/test_processes.py"
+        "::test_window_is_over_however_often_the_predecessor_was_presented[sqlite]",
+    ),
+    Ablation(
+        "immediate predecessor only",
+        "tokensvc/sessions/rules.py",
+        "if behind <= 1 and in_window:",
+        "if in_window:",
+        "tests/sessions/test_processes.py"
+        "::test_replay_ends_the_session_at_the_process_that_has_just_refreshed_it[sqlite]",
+    ),
+    Ablation(
+        "the end of a replayed session before the refusal",
+        "tokensvc/sessions/service.py",
+        "                _record(tx, decision, now)\n",
+        "                _record(tx, decision, now)\n"
+        "                if isinstance(decision, EndReplayed):\n"
+        '                    raise _invalid_grant("replayed")\n',
+        "tests/sessions/test_processes.py"
+        "::test_end_of_a_replayed_session_survives_a_crash_before_the_response[sqlite]",
+    ),
+    Ablation(
+        "both lifetimes",
+        "tokensvc/sessions/rules.py",
+        "    if now >= family.created_at + settings.absolute_ttl:\n        return Cause.EXPIRED\n",
+        "",
+        "tests/sessions/test_service.py::test_session_ends_after_its_lifetimes"
+        f"[sqlite-{29 * 86400}-expired]",
+    ),
+    Ablation(
+        "the client of a session",
+        "tokensvc/sessions/rules.py",
+        "if client_id != family.client_id:",
+        "if False:",
+        "tests/sessions/test_service.py::test_token_of_another_client_changes_nothing[sqlite]",
+    ),
+    Ablation(
+        "every action raises the epoch",
+        "tokensvc/revocations/service.py",
+        "epoch=standing.epoch + 1",
+        "epoch=standing.epoch",
+        "tests/sessions/test_processes.py"
+        "::test_no_refresh_succeeds_after_the_response_to_an_action[sqlite-password change]",
+    ),
+    Ablation(
+        "the MAC",
+        "tokensvc/sessions/service.py",
+        "if not refresh_tokens.verify(presented, key):",
+        "if False:",
+        "tests/sessions/test_service.py::test_forged_token_changes_nothing[sqlite]",
+    ),
+    Ablation(
+        "verified again after a change of the ring",
+        "tokensvc/sessions/access_tokens.py",
+        "if token.ring_version != ring_version:",
+        "if False:",
+        "tests/sessions/test_access_tokens.py"
+        "::test_token_is_refused_after_the_response_to_the_retirement_of_its_key[sqlite]",
+    ),
+    Ablation(
+        "published before it signs",
+        "tokensvc/keys/signing_rules.py",
+        "periods.publication + MARGIN_SECONDS, now",
+        "0, now",
+        "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
+    ),
+    Ablation(
+        "published until its last token has expired",
+        "tokensvc/keys/signing_rules.py",
+        "periods.verification + MARGIN_SECONDS, now",
+        "0, now",
+        "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
+    ),
+    Ablation(
+        "one rotation at a time",
+        "tokensvc/keys/signing_rotation.py",
+        "        with self._database.write() as tx:\n            standings.lock_rings(tx)\n",
+        "        with self._database.write() as tx:\n",
+        "tests/keys/test_signing_races.py"
+        "::test_simultaneous_rotations_make_activate_and_retire_each_key_once[postgresql]",
+    ),
+)
