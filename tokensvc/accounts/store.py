@@ -1,0 +1,191 @@
+"""The rows of accounts and of the codes that invite users or reset passwords."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.database.engine import Connection, Transaction
+from tokensvc.database.tables import account_codes, accounts
+from tokensvc.database.upsert import insert as insert_into
+
+_columns = accounts.c
+_codes = account_codes.c
+
+
+class CodeKind(StrEnum):
+    """What a code permits."""
+
+    INVITATION = "invitation"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    An account, or what is left of a deleted one.
+
+    Attributes:
+        user_id: ID of the user on Stream.
+        password_hash: Hash of the password; `None` for no password until a reset, and if deleted.
+        created_at: Time of the sign-up, in epoch seconds.
+        deleted_at: Time of the deletion, in epoch seconds; `None` if not deleted.
+    """
+
+    user_id: str
+    password_hash: str | None = field(repr=False)
+    created_at: int
+    deleted_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCode:
+    """
+    A code, of which only the hash is stored.
+
+    Attributes:
+        code_hash: Hash of the code.
+        kind: What the code permits.
+        user_id: The only user who can use it; `None` for an invitation of any user.
+        created_at: Time of its creation, in epoch seconds.
+        expires_at: Time from which on it is refused, in epoch seconds.
+    """
+
+    code_hash: str
+    kind: CodeKind
+    user_id: str | None
+    created_at: int
+    expires_at: int
+
+
+def find(connection: Connection, user_id: str) -> Account | None:
+    """Return the account of a user ID, also a deleted one."""
+    row = connection.execute(sa.select(accounts).where(_columns.user_id == user_id)).one_or_none()
+    return None if row is None else _account(row)
+
+
+def insert(tx: Transaction, account: Account) -> bool:
+    """Insert an account. Return false, without a change, if the ID was ever assigned."""
+    return insert_many(tx, [account]) == {account.user_id}
+
+
+def insert_many(tx: Transaction, new: Sequence[Account]) -> set[str]:
+    """Insert accounts whose IDs were never assigned, and return these IDs."""
+    rows = [
+        {
+            "user_id": account.user_id,
+            "password_hash": account.password_hash,
+            "created_at": account.created_at,
+            "deleted_at": account.deleted_at,
+        }
+        for account in new
+    ]
+    statement = insert_into(tx, accounts).values(rows).on_conflict_do_nothing()
+    return set(tx.scalars(statement.returning(_columns.user_id)))
+
+
+def replace_hash(tx: Transaction, user_id: str, seen_hash: str | None, new_hash: str) -> bool:
+    """
+    Store a new password hash.
+
+    Args:
+        seen_hash: Hash that the account had when the decision was made.
+
+    Returns:
+        False if the account has another hash by now, or is deleted: nothing is stored.
+    """
+    is_unchanged = (
+        (_columns.user_id == user_id)
+        & _columns.password_hash.is_not_distinct_from(seen_hash)
+        & _columns.deleted_at.is_(None)
+    )
+    statement = accounts.update().where(is_unchanged).values(password_hash=new_hash)
+    return tx.execute(statement).rowcount == 1
+
+
+def mark_deleted(tx: Transaction, user_id: str, now: float) -> bool:
+    """Erase the password of an account and mark it as deleted. Return false if there is none."""
+    is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
+    values = {"password_hash": None, "deleted_at": int(now)}
+    return tx.execute(accounts.update().where(is_live).values(values)).rowcount == 1
+
+
+def find_many(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
+    """Return the accounts of some user IDs, deleted ones too."""
+    statement = sa.select(accounts).where(_columns.user_id.in_(user_ids))
+    return {row.user_id: _account(row) for row in connection.execute(statement)}
+
+
+def page(connection: Connection, *, after: str | None, limit: int) -> list[Account]:
+    """
+    Return accounts that are not deleted, in the order of their IDs.
+
+    Args:
+        after: ID of the last account of the previous page.
+    """
+    statement = sa.select(accounts).where(_columns.deleted_at.is_(None))
+    if after is not None:
+        statement = statement.where(_columns.user_id > after)
+    rows = connection.execute(statement.order_by(_columns.user_id).limit(limit))
+    return [_account(row) for row in rows]
+
+
+def insert_code(tx: Transaction, code: StoredCode) -> None:
+    """Insert a code."""
+    tx.execute(
+        account_codes.insert().values(
+            code_hash=code.code_hash,
+            kind=code.kind,
+            user_id=code.user_id,
+            created_at=code.created_at,
+            expires_at=code.expires_at,
+        )
+    )
+
+
+def find_code(
+    connection: Connection, kind: CodeKind, code_hash: str, now: float
+) -> StoredCode | None:
+    """Return a code of a kind that was neither used nor has expired."""
+    row = connection.execute(
+        sa.select(account_codes).where(_is_usable(kind, code_hash, now))
+    ).one_or_none()
+    if row is None:
+        return None
+    return StoredCode(row.code_hash, kind, row.user_id, row.created_at, row.expires_at)
+
+
+def use_code(tx: Transaction, kind: CodeKind, code_hash: str, now: float) -> bool:
+    """Mark a code as used. Return false if it was used or has expired: only one request wins."""
+    statement = account_codes.update().where(_is_usable(kind, code_hash, now))
+    return tx.execute(statement.values(used_at=int(now))).rowcount == 1
+
+
+def end_reset_codes(tx: Transaction, user_id: str, now: float) -> None:
+    """Mark all reset codes of a user as used."""
+    is_open = (
+        (_codes.user_id == user_id) & (_codes.kind == CodeKind.RESET) & _codes.used_at.is_(None)
+    )
+    tx.execute(account_codes.update().where(is_open).values(used_at=int(now)))
+
+
+def purge_codes(tx: Transaction, now: float, limit: int) -> int:
+    """Delete at most `limit` codes that have expired, and return their number."""
+    expired = sa.select(_codes.code_hash).where(_codes.expires_at <= int(now))
+    expired = expired.order_by(_codes.expires_at).limit(limit).with_for_update(skip_locked=True)
+    return tx.execute(account_codes.delete().where(_codes.code_hash.in_(expired))).rowcount
+
+
+def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[bool]:
+    return (
+        (_codes.code_hash == code_hash)
+        & (_codes.kind == kind)
+        & _codes.used_at.is_(None)
+        & (_codes.expires_at > int(now))
+    )
+
+
+def _account(row: Any) -> Account:
+    return Account(row.user_id, row.password_hash, row.created_at, row.deleted_at)
