@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tokensvc.core.errors import Code, Refusal
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRef:
@@ -64,3 +66,18 @@ Authorize: TypeAlias = Callable[[str], ServiceCaller]
 
 SignedIn: TypeAlias = Callable[[], UserCaller]
 """Returns the user of the current request unless their standing refuses them."""
+
+
+def require_session(caller: UserCaller) -> SessionRef:
+    """
+    Return the session of a user who signed in here.
+
+    Raises:
+        Refusal: `insufficient_scope` for a user of an identity provider.
+    """
+    if caller.session is None:
+        raise Refusal(
+            Code.INSUFFICIENT_SCOPE,
+            "This route is only for built-in accounts: use the identity provider instead.",
+        )
+    return caller.session

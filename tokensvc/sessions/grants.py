@@ -1,0 +1,69 @@
+"""The token response of a sign-in and of `/oauth/token`."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from tokensvc.sessions.access_tokens import AccessTokens, MintedAccessToken
+from tokensvc.sessions.service import Grant
+from tokensvc.standing.rules import RingVersion
+
+
+class TokenResponse(msgspec.Struct, frozen=True):
+    """
+    Tokens of a client (RFC 6749 section 5.1).
+
+    Attributes:
+        access_token: Token that the client sends as `Authorization: Bearer`.
+        token_type: Always `Bearer`.
+        expires_in: Seconds for which the access token is valid.
+        refresh_token: Token for the next refresh. It replaces the previous one. Only for a user.
+        scope: Scopes of the access token, separated by spaces. Only for a service.
+    """
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    refresh_token: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+
+    def __repr__(self) -> str:
+        """Leave out the tokens."""
+        return f"{type(self).__name__}(expires_in={self.expires_in!r}, scope={self.scope!r})"
+
+
+def grant_response(
+    grant: Grant, access_tokens: AccessTokens, ring_version: RingVersion
+) -> TokenResponse:
+    """
+    Return the tokens of a session, with a new access token.
+
+    Args:
+        ring_version: Version of the ring of signing keys, as just read.
+
+    Raises:
+        Refusal: `temporarily_unavailable`: this process has no key to sign with.
+    """
+    minted = access_tokens.mint_for_user(grant.family, now=grant.now, ring_version=ring_version)
+    return _response(minted, refresh_token=grant.refresh_token)
+
+
+def service_response(minted: MintedAccessToken, scopes: frozenset[str]) -> TokenResponse:
+    """Return the access token of a service, which has no refresh token (RFC 6749 4.4.3)."""
+    return _response(minted, scope=" ".join(sorted(scopes)))
+
+
+def _response(
+    minted: MintedAccessToken,
+    *,
+    refresh_token: str | UnsetType = UNSET,
+    scope: str | UnsetType = UNSET,
+) -> TokenResponse:
+    return TokenResponse(
+        access_token=minted.token,
+        token_type="Bearer",  # noqa: S106 - the type of tokens, not a token
+        expires_in=minted.expires_in,
+        refresh_token=refresh_token,
+        scope=scope,
+    )
