@@ -34,6 +34,9 @@ class Problem(msgspec.Struct, frozen=True):
         request_id: ID of the request, as in the log.
         sign_in_after: Earliest accepted sign-in time in epoch seconds, or `null` if no sign-in time
             is too early. Only with `sign_in_required`.
+        reasons: Machine-readable reasons why a password is rejected: `too_short`, `too_long`,
+            `invalid_characters`, `too_common`, `like_user_id`, `like_service_name`. Only with
+            `password_rejected`.
     """
 
     type: str
@@ -43,12 +46,14 @@ class Problem(msgspec.Struct, frozen=True):
     code: Code
     request_id: str
     sign_in_after: int | UnsetType | None = UNSET
+    reasons: list[str] | UnsetType = UNSET
 
 
 STATUS_AND_TITLE: Mapping[Code, tuple[int, str]] = {
     Code.MALFORMED_REQUEST: (400, "Malformed request"),
     Code.API_KEY_UNKNOWN: (400, "Unknown API key"),
     Code.API_KEY_REQUIRED: (400, "API key required"),
+    Code.CODE_INVALID: (400, "Invalid code"),
     Code.CREDENTIALS_MISSING: (401, "Missing credentials"),
     Code.CREDENTIALS_INVALID: (401, "Invalid credentials"),
     Code.CREDENTIALS_EXPIRED: (401, "Expired credentials"),
@@ -56,8 +61,11 @@ STATUS_AND_TITLE: Mapping[Code, tuple[int, str]] = {
     Code.USER_SUSPENDED: (403, "User suspended"),
     Code.USER_ID_MISMATCH: (403, "User ID mismatch"),
     Code.INSUFFICIENT_SCOPE: (403, "Insufficient scope"),
+    Code.SIGN_UP_CLOSED: (403, "Sign-up closed"),
+    Code.INVITATION_INVALID: (403, "Invalid invitation"),
     Code.CONFLICT: (409, "Conflict with current state"),
     Code.SUPERSEDED: (409, "Superseded by a later revocation"),
+    Code.USER_ID_TAKEN: (409, "User ID taken"),
     Code.NOT_FOUND: (404, "Not found"),
     Code.METHOD_NOT_ALLOWED: (405, "Method not allowed"),
     Code.NOT_ACCEPTABLE: (406, "Not acceptable"),
@@ -65,6 +73,7 @@ STATUS_AND_TITLE: Mapping[Code, tuple[int, str]] = {
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type"),
     Code.USER_ID_INVALID: (422, "Invalid user ID"),
     Code.USER_INVALID: (422, "Invalid user object"),
+    Code.PASSWORD_REJECTED: (422, "Password rejected"),
     Code.STREAM_KEY_INVALID: (422, "Invalid Stream key"),
     Code.RATE_LIMITED: (429, "Rate limit exceeded"),
     Code.INTERNAL_ERROR: (500, "Internal error"),

@@ -1,0 +1,43 @@
+"""The check of a new password against the settings of this service."""
+
+from urllib.parse import urlsplit
+
+from tokensvc.accounts.passwords import check_password
+from tokensvc.core.errors import Code, Refusal
+
+_SERVICE = "tokensvc"
+
+
+class PasswordPolicy:
+    """
+    Accepts or refuses new passwords.
+
+    Args:
+        min_length: Minimum number of characters.
+        public_url: URL of the service; the labels of its host are words that are easy to guess.
+    """
+
+    def __init__(self, min_length: int, public_url: str) -> None:
+        self._min_length = min_length
+        host = urlsplit(public_url).hostname or ""
+        self._service_words = (_SERVICE, *host.split("."))
+
+    def check(self, password: str, user_id: str) -> None:
+        """
+        Refuse a new password that is easy to guess or not usable.
+
+        Raises:
+            Refusal: `password_rejected`, with all reasons.
+        """
+        reasons = check_password(
+            password,
+            user_id=user_id,
+            service_words=self._service_words,
+            min_length=self._min_length,
+        )
+        if reasons:
+            raise Refusal(
+                Code.PASSWORD_REJECTED,
+                " ".join(reason.text for reason in reasons),
+                members={"reasons": [reason.code.value for reason in reasons]},
+            )
