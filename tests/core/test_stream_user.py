@@ -70,6 +70,12 @@ def test_server_only_member_is_refused_by_name(member):
     assert member in refusal.detail
 
 
+@pytest.mark.parametrize("member", ["Role", "TEAMS", "role.x"])
+def test_server_only_member_is_refused_in_each_spelling(member):
+    """Stream ignores case, and reads `role.x` as a path into `role`."""
+    assert refusal_of({**BENDER, member: "admin"}).code is Code.USER_INVALID
+
+
 def test_all_server_only_members_are_named_together():
     refusal = refusal_of({**BENDER, "teams": ["red"], "role": "admin"})
     assert "role, teams" in refusal.detail

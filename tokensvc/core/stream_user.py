@@ -70,11 +70,7 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
             Code.USER_ID_MISMATCH,
             "`user.id` differs from the user ID of the token: make them equal.",
         )
-    forbidden = (
-        _members_among(user, SET_BY_REVOCATIONS)
-        if by_server
-        else sorted(SERVER_ONLY.intersection(user))
-    )
+    forbidden = _members_among(user, SET_BY_REVOCATIONS if by_server else SERVER_ONLY)
     if forbidden:
         who = "Only a revocation" if by_server else "Only a server"
         raise Refusal(

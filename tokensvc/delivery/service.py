@@ -11,7 +11,7 @@ from tokensvc.audit.store import record
 from tokensvc.core import stream_user
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Connection, Database
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
@@ -75,18 +75,52 @@ class Deliveries:
         Raises:
             Refusal: `user_id_mismatch` or `user_invalid`.
         """
+        with self._database.write() as tx:
+            return self.set_profile_within(tx, user_id, user, actor)
+
+    def set_profile_within(
+        self, tx: Transaction, user_id: str, user: Mapping[str, Any], actor: str
+    ) -> ProfileState:
+        """
+        Store a user object for delivery to Stream in the transaction of another action.
+
+        Raises:
+            Refusal: `user_id_mismatch` or `user_invalid`.
+        """
         stream_user.check(user, user_id, by_server=True)
         members = {name: value for name, value in user.items() if name != "id"}
+        previous = profile_store.lock(tx, user_id)
+        profile = Profile(members, _removed_members(previous, members))
+        return self._replace(tx, user_id, previous, profile, actor)
+
+    def change_own_profile(self, user_id: str, changes: Mapping[str, Any]) -> ProfileState:
+        """
+        Change members of a profile at the request of its user (RFC 7396, for the top level).
+
+        Other members stay, those that only a server may set too.
+
+        Args:
+            changes: User object with the new members. `null` removes a member.
+
+        Raises:
+            Refusal: `user_id_mismatch` or `user_invalid`, also if the new profile is too large.
+        """
+        stream_user.check(changes, user_id)
         with self._database.write() as tx:
             previous = profile_store.lock(tx, user_id)
-            if previous is None or _text(previous.set) != _text(members):
-                now = self._clock.read(tx)
-                profile = Profile(members, _removed_members(previous, members))
-                profile_store.write(tx, user_id, profile, now)
-                store.mark_pending(tx, "profile", user_id, now)
-                record(tx, ActionContext(actor), Action.PROFILE_SET, user_id, now=now)
-            stream = self._status(tx, "profile", user_id)
-        return ProfileState(user_id, {"id": user_id, **members}, stream)
+            user = {**(previous.set if previous is not None else {}), **changes}
+            erased = {name for name, value in changes.items() if value is None}
+            members = {name: user[name] for name in user.keys() - erased - {"id"}}
+            stream_user.check({"id": user_id, **members}, user_id, by_server=True)
+            removed = sorted({*_removed_members(previous, members), *erased})
+            return self._replace(tx, user_id, previous, Profile(members, removed), user_id)
+
+    def profiles(
+        self, connection: Connection, user_ids: Collection[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return the user objects that Stream must hold, by user ID."""
+        found = profile_store.read(connection, user_ids)
+        return {user_id: {"id": user_id, **profile.set} for user_id, profile in found}
 
     def listed(
         self, *, kind: DeliveryKind | None, states: Collection[DeliveryState], limit: int
@@ -143,6 +177,23 @@ class Deliveries:
             found.append(f"due for {waiting} s: is Stream reachable, is `tokensvc worker` running?")
         return found
 
+    def _replace(
+        self,
+        tx: Transaction,
+        user_id: str,
+        previous: Profile | None,
+        profile: Profile,
+        actor: str,
+    ) -> ProfileState:
+        """Store a profile whose row is locked, unless it is the previous one."""
+        if previous is None or _text(previous) != _text(profile):
+            now = self._clock.read(tx)
+            profile_store.write(tx, user_id, profile, now)
+            store.mark_pending(tx, "profile", user_id, now)
+            record(tx, ActionContext(actor), Action.PROFILE_SET, user_id, now=now)
+        stream = self._status(tx, "profile", user_id)
+        return ProfileState(user_id, {"id": user_id, **profile.set}, stream)
+
     def _status(self, connection: Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
         return store.status(connection, kind, subject) if self.delivers else NOT_SENT
 
@@ -161,6 +212,6 @@ def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> li
     return sorted(names)
 
 
-def _text(members: Mapping[str, Any]) -> str:
+def _text(profile: Profile) -> str:
     """Return a text to compare: in Python, 1 and true are equal."""
-    return json.dumps(members, sort_keys=True)
+    return json.dumps([profile.set, profile.unset], sort_keys=True)
