@@ -38,6 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Yield a service with low limits. Each test uses its own users, clients and addresses."""
     settings = {f"TOKENSVC_LIMITS__{name}": rate for name, rate in RATES.items()}
     settings["TOKENSVC_PROXIES__TRUSTED"] = '["127.0.0.1/32"]'
+    settings["TOKENSVC_ACCOUNTS__ENABLED"] = "true"  # for their routes
     with running_world(tmp_path_factory.mktemp("limits"), **settings) as running:
         yield running
 

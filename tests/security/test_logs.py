@@ -41,6 +41,8 @@ in_texts = st.one_of(
     jwts.map(lambda token: (f"Authorization: Bearer {token}", token)),
     random_texts.map(lambda text: (f"tks_{text}", text)),
     random_texts.map(lambda text: (f"tsr_{text}", text)),
+    random_texts.map(lambda text: (f"tsi_{text}", text)),
+    random_texts.map(lambda text: (f"tsp_{text}", text)),
     random_texts.map(lambda text: (f"upstream said: bearer {text}", text)),
     random_texts.map(lambda text: (f"Authorization: Digest {text}", text)),
     st.tuples(ids, random_texts).map(

@@ -36,6 +36,14 @@ class Action(StrEnum):
     CLIENT_DELETED = "client:deleted"
     CLIENT_SECRET_ADDED = "client_secret:added"  # noqa: S105 - the name of an event
     CLIENT_SECRET_DELETED = "client_secret:deleted"  # noqa: S105 - the name of an event
+    ACCOUNT_CREATED = "account:created"
+    ACCOUNT_IMPORTED = "account:imported"
+    ACCOUNTS_EXPORTED = "accounts:exported"
+    ACCOUNT_DELETED = "account:deleted"
+    ACCOUNT_UNLOCKED = "account:unlocked"
+    INVITATION_CREATED = "invitation:created"
+    RESET_CODE_CREATED = "reset_code:created"
+    PASSWORD_RESET = "password:reset"  # noqa: S105 - the name of an event
     SESSION_REFRESHED = "session:refreshed"
     SESSION_REPLAYED = "session:replayed"
     SESSION_ENDED = "session:ended"

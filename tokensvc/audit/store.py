@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,18 +34,34 @@ def record(
         now: Epoch seconds with fractions, which order the IDs.
         outcome: Result of the action.
     """
-    tx.execute(
-        audit_events.insert().values(
-            id=event_id(now, next(_serials), secrets.token_hex(4)),
-            time=int(now),
-            actor=context.actor,
-            action=action,
-            subject=subject,
-            outcome=outcome,
-            request_id=request_id.get(),
-            reason=masked_reason(context.reason),
-        )
-    )
+    record_each(tx, context, action, [subject], now=now, outcome=outcome)
+
+
+def record_each(
+    tx: sa.Connection,
+    context: ActionContext,
+    action: Action,
+    subjects: Iterable[str],
+    *,
+    now: float,
+    outcome: str = DONE,
+) -> None:
+    """Write one event for each subject of an action, as `record` does for one."""
+    rows = [
+        {
+            "id": event_id(now, next(_serials), secrets.token_hex(4)),
+            "time": int(now),
+            "actor": context.actor,
+            "action": action,
+            "subject": subject,
+            "outcome": outcome,
+            "request_id": request_id.get(),
+            "reason": masked_reason(context.reason),
+        }
+        for subject in subjects
+    ]
+    if rows:
+        tx.execute(audit_events.insert(), rows)
 
 
 def masked_reason(reason: str | None) -> str | None:

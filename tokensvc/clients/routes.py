@@ -13,7 +13,7 @@ from tokensvc.clients.rules import Rights, service
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Authorize
 from tokensvc.core.scopes import Scope
-from tokensvc.http.actions import ActionRequest, Reason
+from tokensvc.http.actions import ActionRequest, DeleteQuery
 from tokensvc.http.body import NoParameters, parse_body, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
@@ -68,12 +68,6 @@ class AddClientSecretRequest(ActionRequest, frozen=True, forbid_unknown_fields=T
     """
 
     expires_at: Expiry | UnsetType | None = UNSET
-
-
-class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Query of a deletion. DELETE has no body."""
-
-    reason: Reason | None = None
 
 
 def routes(

@@ -24,3 +24,9 @@ class ActionQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Query of an action."""
 
     dry_run: bool = False
+
+
+class DeleteQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Query of a deletion. DELETE has no body."""
+
+    reason: Reason | None = None

@@ -10,7 +10,16 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-Policy: TypeAlias = Literal["mint", "service", "manage", "sign_out", "expired", "failures"]
+Policy: TypeAlias = Literal[
+    "mint",
+    "service",
+    "manage",
+    "sign_out",
+    "expired",
+    "failures",
+    "sign_up",
+    "codes",
+]
 """Name of a limit, as in the settings. `callers.policies` says what each one counts."""
 
 MICROSECONDS = 1_000_000

@@ -63,3 +63,10 @@ class LimitSettings(BaseModel):
         description="Requests with an invalid credential from one address (IPv6: one /64 network). "
         "Requests with a valid one are not refused.",
     )
+    sign_up: RateText = Field(
+        default="10/hour", description="Sign-ups from one address (IPv6: one /64 network)."
+    )
+    codes: RateText = Field(
+        default="10/minute",
+        description="Invalid reset codes from one address (IPv6: one /64 network).",
+    )

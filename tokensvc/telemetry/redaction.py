@@ -30,6 +30,8 @@ _SHAPES = (
     (b"eyj", re.compile(rb"eyJ[\w-]{4,}(?:\.[\w-]*)*"), b"[redacted]"),
     (b"tks_", re.compile(rb"tks_[\w-]+"), b"tks_[redacted]"),
     (b"tsr_", re.compile(rb"tsr_[\w-]+"), b"tsr_[redacted]"),
+    (b"tsi_", re.compile(rb"tsi_[\w-]+"), b"tsi_[redacted]"),
+    (b"tsp_", re.compile(rb"tsp_[\w-]+"), b"tsp_[redacted]"),
     (
         b"bearer",
         re.compile(rb"(bearer)(?:\s|%20|\+)+[\w.~+/=-]{12,}", re.IGNORECASE),

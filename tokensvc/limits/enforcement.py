@@ -1,0 +1,30 @@
+"""Refuse a request beyond a limit, and show the state of the limit in its response."""
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http.request_log import set_rate_limit_fields
+from tokensvc.limits.rules import LimitState, Policy
+from tokensvc.telemetry import metrics
+
+_DETAILS: dict[Policy, str] = {
+    "sign_up": "Too many sign-ups from this address: wait, then retry.",
+    "codes": "Too many invalid codes from this address: wait, then send a valid one.",
+}
+
+
+def check(state: LimitState) -> None:
+    """
+    Refuse a request beyond a limit.
+
+    Raises:
+        Refusal: `rate_limited`.
+    """
+    set_rate_limit_fields(*state.fields())
+    if state.allowed:
+        return
+    metrics.count_limit_hit(state.policy)
+    raise Refusal(
+        Code.RATE_LIMITED,
+        _DETAILS[state.policy],
+        reason=f"limits.{state.policy}",
+        retry_after=state.reset_after,
+    )
