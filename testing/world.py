@@ -148,9 +148,9 @@ class World:
         """Return the lines of the service's log with this event."""
         return [line for line in self.service.log_lines() if line["event"] == event]
 
-    def command(self, *arguments: str) -> Ended:
+    def command(self, *arguments: str, stdin: str = "") -> Ended:
         """Run a command with the settings of the service."""
-        return run_command(self.folder, self.environ, *arguments)
+        return run_command(self.folder, self.environ, *arguments, stdin=stdin)
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:

@@ -2,24 +2,17 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.accounts.rules import CodeKind
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import account_codes, accounts
 from tokensvc.database.upsert import insert as insert_into
 
 _columns = accounts.c
 _codes = account_codes.c
-
-
-class CodeKind(StrEnum):
-    """What a code permits."""
-
-    INVITATION = "invitation"
-    RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,13 @@ class StoredCode:
 def find(connection: Connection, user_id: str) -> Account | None:
     """Return the account of a user ID, also a deleted one."""
     row = connection.execute(sa.select(accounts).where(_columns.user_id == user_id)).one_or_none()
+    return None if row is None else _account(row)
+
+
+def lock(tx: Transaction, user_id: str) -> Account | None:
+    """Return an account that is not deleted, locked until the transaction ends."""
+    is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
+    row = tx.execute(sa.select(accounts).where(is_live).with_for_update()).one_or_none()
     return None if row is None else _account(row)
 
 

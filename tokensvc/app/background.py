@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from tokensvc.accounts.codes import AccountCodes
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
@@ -36,7 +37,7 @@ _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether another key is active, or the hourly check is due."""
 
 _PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the audit trail, and of sessions."""
+"""Seconds between two purges of the audit trail, of sessions, and of codes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -121,12 +122,14 @@ def other_loops(
     readiness: ReadinessLook,
     active_key_check: ActiveKeyCheck,
     sessions: Sessions,
+    codes: AccountCodes | None,
     signing: SigningKeyRotation | None,
 ) -> tuple[BackgroundLoop, ...]:
     """
     Return the loops that every process with requests runs, in the order in which they stop.
 
     Args:
+        codes: Codes of accounts; `None` without built-in accounts.
         signing: Rotation of the signing keys; `None` without built-in accounts.
     """
     return (
@@ -136,6 +139,11 @@ def other_loops(
         BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
         BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
         BackgroundLoop("session_purge", sessions.purge, _PURGE_INTERVAL),
+        *(
+            [BackgroundLoop("code_purge", codes.purge, _PURGE_INTERVAL)]
+            if codes is not None
+            else []
+        ),
         *(
             [BackgroundLoop("signing_keys", signing.step, _SIGNING_KEYS_INTERVAL)]
             if signing is not None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tokensvc.app.accounts import AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.key_files import SECRETS, KeyFiles
 from tokensvc.audit.service import AuditTrail
@@ -25,9 +26,6 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.rotation import StreamKeyRotation
 from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.signing_rotation import SigningKeyRotation
-from tokensvc.keys.signing_rules import SigningPeriods
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.keys.vault import Vault
 from tokensvc.keys.verification import CheckKeyPair
@@ -37,29 +35,17 @@ from tokensvc.ops.health import ReadinessLook
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.access_tokens import AccessTokens
-from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.session_read import SessionReads
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 10
-"""Threads that use the database and serve no request: ten loops."""
+_BACKGROUND_THREADS = 11
+"""Threads that use the database and serve no request: eleven loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountServices:
-    """What only built-in accounts need."""
-
-    signing_keys: SigningKeys
-    signing_rotation: SigningKeyRotation
-    access_tokens: AccessTokens
-    lost_family_keys: LostFamilyKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +64,7 @@ class Services:
     clients: Clients
     client_administration: ClientAdministration
     issuers: Issuers
+    limiter: Limiter
     callers: Callers
     tokens: TokenService
     revocations: Revocations
@@ -111,6 +98,8 @@ class Services:
     def close(self) -> None:
         """Stop the background loops and close the database connections."""
         self.stop()
+        if self.accounts is not None:
+            self.accounts.hashing_pool.close()
         self.database.close()
 
 
@@ -146,7 +135,6 @@ def build(
     vault = Vault(key_files.encryption_keys)
     session_reads = SessionReads(database, system_clock)
     sessions = Sessions(database, clock, session_reads, vault, settings.sessions)
-    accounts = _accounts(settings, database, clock, vault)
     keys = StreamKeys(database, vault)
     standings = StandingStore(database, system_clock)
     clients = Clients(database, system_clock)
@@ -155,12 +143,23 @@ def build(
     issuers = _issuers(settings, key_files, issuer_keys(database), wait_slots)
     secret_usage = SecretUsage(database, system_clock)
     unnamed_mints = UnnamedMints(database, system_clock)
-    callers = _callers(settings, issuers, clients, standings, secret_usage)
+    limiter = Limiter(settings.limits, settings.redis_url)
+    callers = _callers(limiter, issuers, clients, standings, secret_usage)
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
     revocations = _revocations(settings, database, clock, wait_slots, sessions)
     clock_faults = ClockFaults(database, clock)
     deliveries = Deliveries(database, clock, sender.refused_keys, delivers=delivers)
+    accounts = build_accounts(
+        settings,
+        database=database,
+        clock=clock,
+        vault=vault,
+        keys=keys,
+        wait_slots=wait_slots,
+        deliveries=deliveries,
+        revocations=revocations,
+    )
     check_key_pair = _check_key_pair(settings)
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
     readiness = ReadinessLook(
@@ -183,6 +182,7 @@ def build(
         clients=clients,
         client_administration=ClientAdministration(database, system_clock),
         issuers=issuers,
+        limiter=limiter,
         callers=callers,
         tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
         revocations=revocations,
@@ -205,13 +205,14 @@ def build(
             readiness=readiness,
             active_key_check=active_key_check,
             sessions=sessions,
+            codes=accounts.codes if accounts is not None else None,
             signing=accounts.signing_rotation if accounts is not None else None,
         ),
     )
 
 
 def _callers(
-    settings: Settings,
+    limiter: Limiter,
     issuers: Issuers,
     clients: Clients,
     standings: StandingStore,
@@ -221,7 +222,7 @@ def _callers(
         issuers=issuers,
         clients=clients,
         standings=standings,
-        limiter=Limiter(settings.limits, settings.redis_url),
+        limiter=limiter,
         secret_usage=secret_usage,
     )
 
@@ -237,26 +238,6 @@ def _issuers(
         system_clock,
         key_files=key_files.issuer_keys,
         wait_slots=wait_slots,
-    )
-
-
-def _accounts(
-    settings: Settings, database: Database, clock: DatabaseClock, vault: Vault
-) -> AccountServices | None:
-    if not settings.has_accounts:
-        return None
-    sessions = settings.sessions
-    periods = SigningPeriods(
-        rotation=sessions.key_rotation,
-        publication=sessions.jwks_max_age,
-        verification=sessions.access_ttl,
-    )
-    signing_keys = SigningKeys(database, vault)
-    return AccountServices(
-        signing_keys=signing_keys,
-        signing_rotation=SigningKeyRotation(database, clock, vault, periods),
-        access_tokens=AccessTokens(signing_keys, settings.public_url, sessions),
-        lost_family_keys=LostFamilyKeys(database, clock, vault),
     )
 
 

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 from flask import Blueprint
 
+from tokensvc.accounts.routes import AccountRoutes
 from tokensvc.app.container import Services
 from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
-from tokensvc.core.callers import Authorize, ServiceCaller, UserCaller
+from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.keys import routes as key_routes
+from tokensvc.limits import enforcement
+from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.telemetry.settings import port_of
@@ -33,17 +36,35 @@ def build_app(services: Services) -> ServiceApp:
     return make_app(config, _blueprints(services))
 
 
-def _account_blueprints(services: Services, authorize: Authorize) -> Sequence[Blueprint]:
+def _account_blueprints(
+    services: Services, authorize: Authorize, signed_in: SignedIn
+) -> Sequence[Blueprint]:
     """Return the routes that exist only with built-in accounts."""
     accounts = services.accounts
     if accounts is None:
         return []
-    return key_routes.signing_key_routes(
-        accounts.signing_rotation,
-        accounts.signing_keys,
-        services.settings.sessions.jwks_max_age,
-        authorize,
+
+    def count_address(policy: Policy) -> None:
+        enforcement.check(services.limiter.hit(policy, client_address()))
+
+    account_routes = AccountRoutes(
+        accounts=accounts.accounts,
+        codes=accounts.codes,
+        deliveries=services.deliveries,
+        alphabet=services.settings.user_ids.alphabet,
+        authorize=authorize,
+        signed_in=signed_in,
+        count_address=count_address,
     )
+    return [
+        *key_routes.signing_key_routes(
+            accounts.signing_rotation,
+            accounts.signing_keys,
+            services.settings.sessions.jwks_max_age,
+            authorize,
+        ),
+        *account_routes.blueprints(),
+    ]
 
 
 def _blueprints(services: Services) -> Sequence[Blueprint]:
@@ -53,18 +74,21 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
     def authorize(scope: str) -> ServiceCaller:
         return callers.service_with(scope, unverified_credential(), client_address())
 
-    def signed_in() -> UserCaller:
+    def signing_out() -> UserCaller:
         return callers.signed_in_user(unverified_credential(), client_address(), "sign_out")[0]
+
+    def signed_in() -> UserCaller:
+        return callers.signed_in_user(unverified_credential(), client_address(), "other")[0]
 
     return [
         token_routes.routes(services.tokens),
         caller_routes.routes(callers, services.keys),
         *revocation_routes.routes(
-            services.revocations, services.settings.user_ids.alphabet, authorize, signed_in
+            services.revocations, services.settings.user_ids.alphabet, authorize, signing_out
         ),
         delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
         key_routes.stream_key_routes(services.rotation, authorize),
-        *_account_blueprints(services, authorize),
+        *_account_blueprints(services, authorize, signed_in),
         *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(

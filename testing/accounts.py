@@ -1,0 +1,114 @@
+"""The accounts of a database without a running service."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from testing.sessions import sessions_on
+from tokensvc.accounts import store
+from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.foreign_hashes import verify_hash
+from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.service import Accounts, SignUp
+from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.store import Account
+from tokensvc.accounts.stream_users import StreamUsers
+from tokensvc.accounts.transfer import AccountTransfer
+from tokensvc.core.clock import Clock
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import audit_events
+from tokensvc.delivery.service import Deliveries
+from tokensvc.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.keys.states import KeyState
+from tokensvc.revocations.service import Revocations
+from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.api import StreamApi
+
+PASSWORD = "copper lantern drifts home"
+NEW_PASSWORD = "quiet harbour sings twice"
+STREAM_KEYS = {"k1": "secret-of-the-stream-app-0123456789abcdef"}
+
+
+@dataclass
+class AccountParts:
+    """
+    The services of accounts as a process has them.
+
+    Args:
+        clock: Clock that SQLite uses.
+        stream_url: URL of Stream; `None` if delivery is off.
+        hasher: Hasher of passwords.
+    """
+
+    database: Database
+    clock: Clock
+    settings: AccountSettings = field(default_factory=lambda: AccountSettings(sign_up="open"))
+    stream_url: str | None = None
+    hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(HashingPool(2, 8)))
+
+    def __post_init__(self) -> None:
+        now = DatabaseClock(self.database, self.clock)
+        delivers = self.stream_url is not None
+        self.sessions = sessions_on(self.database, self.clock)
+        self.wait_slots = threading.BoundedSemaphore(1)
+        self.revocations = Revocations(
+            self.database,
+            now,
+            [],
+            delivers=delivers,
+            wait_slots=self.wait_slots,
+            count_sessions=self.sessions.count_live,
+        )
+        self.deliveries = Deliveries(self.database, now, dict, delivers=delivers)
+        policy = PasswordPolicy(self.settings.min_password, "https://tokens.example")
+        common: dict[str, Any] = {
+            "database": self.database,
+            "clock": now,
+            "settings": self.settings,
+            "alphabet": Alphabet.DOCUMENTED,
+        }
+        hashing = {"policy": policy, "hasher": self.hasher, "revocations": self.revocations}
+        self.accounts = Accounts(
+            **common,
+            **hashing,
+            deliveries=self.deliveries,
+            stream_users=self._stream_users(),
+        )
+        self.codes = AccountCodes(**common, **hashing)
+        self.transfer = AccountTransfer(**common, deliveries=self.deliveries)
+
+    def _stream_users(self) -> StreamUsers | None:
+        if self.stream_url is None:
+            return None
+        ((api_key, secret),) = STREAM_KEYS.items()
+        key = StreamKey(api_key, secret.encode(), KeyState.ACTIVE)
+        ring = StreamKeyRing(RingVersion(1, ""), [key])
+        api = StreamApi(self.stream_url, time.time)
+        return StreamUsers(api, lambda: ring, self.wait_slots)
+
+    def sign_up(self, user_id: str = "ada", password: str = PASSWORD, **more: Any) -> Any:
+        """Sign a user up; nothing counts the attempt."""
+        return self.accounts.sign_up(SignUp(user_id, password, **more), lambda: None)
+
+    def account(self, user_id: str = "ada") -> Account | None:
+        with self.database.read() as connection:
+            return store.find(connection, user_id)
+
+    def has_password(self, password: str, user_id: str = "ada") -> bool:
+        """Return whether an account has this password."""
+        account = self.account(user_id)
+        stored = None if account is None else account.password_hash
+        return stored is not None and verify_hash(stored, password)
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """Return (actor, action, subject) of all audit events, oldest first."""
+        columns = audit_events.c
+        query = sa.select(columns.actor, columns.action, columns.subject).order_by(columns.id)
+        with self.database.read() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]

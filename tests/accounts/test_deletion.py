@@ -1,0 +1,89 @@
+"""Deletion of accounts: by a service, by an operator, and by the user."""
+
+import pytest
+import sqlalchemy as sa
+
+from testing.accounts import PASSWORD, AccountParts
+from testing.refused_writes import refuse_writes
+from testing.service_clients import refusal_of
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.delivery.store import status
+from tokensvc.standing import store as standings
+
+CONTEXT = ActionContext("svc.backend", "left the company")
+
+
+def opened_session(parts, user_id="ada"):
+    """Open a session as a sign-in does."""
+    with parts.database.write() as tx:
+        now = DatabaseClock(parts.database, parts.clock).read(tx)
+        epochs = standings.read_epochs(tx, user_id)
+        return parts.sessions.open(tx, user_id, "app", epochs, now)
+
+
+@pytest.mark.sec(33, 59)
+def test_deletion_ends_the_sessions_and_erases_the_password(database, clock, stream):
+    """It is a sign-out everywhere, which Stream gets too; the user stays at Stream."""
+    parts = AccountParts(database, clock, stream_url=stream.url)
+    parts.sign_up(user={"id": "ada", "name": "Ada"})
+    grant = opened_session(parts)
+    parts.accounts.delete("ada", CONTEXT)
+    account = parts.account()
+    assert account.password_hash is None
+    assert account.deleted_at is not None
+    assert parts.sessions.read_live(grant.family.id) is None
+    assert parts.revocations.state(Target("ada")).revocation.kind == "deletion"
+    with database.read() as connection:
+        assert status(connection, "user", "ada").state == "pending"
+    assert parts.events()[-1] == ("svc.backend", "account:deleted", "ada")
+    assert refusal_of(parts.accounts.delete, "ada", CONTEXT).code is Code.NOT_FOUND
+
+
+def test_deletion_is_confirmed_before_the_response(parts):
+    """A request that read the standing before the commit may mint until the commit."""
+    parts.sign_up()
+    parts.accounts.delete("ada", CONTEXT)
+    assert parts.revocations._unconfirmed.read() == []
+
+
+@pytest.mark.parametrize("table", ["audit_events", "revocations"])
+def test_deletion_is_atomic(parts, table):
+    """If the event or the revocation cannot be written, the account stays."""
+    parts.sign_up()
+    refuse_writes(parts.database, table)
+    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+        parts.accounts.delete("ada", CONTEXT)
+    assert parts.has_password(PASSWORD)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_user_deletes_the_account_only_after_a_recent_sign_in(parts, clock):
+    """A refresh does not make the sign-in recent."""
+    parts.sign_up()
+    old = int(clock.now) - 301
+    refused = refusal_of(parts.accounts.delete_own, "ada", old)
+    assert (refused.code, refused.max_age) == (Code.SIGN_IN_REQUIRED, 300)
+    assert refused.members == {"sign_in_after": old + 1}
+    assert parts.has_password(PASSWORD)
+    parts.accounts.delete_own("ada", old + 1)
+    assert parts.events()[-1] == ("ada", "account:deleted", "ada")
+
+
+def test_service_needs_the_scope_to_delete(closed_world):
+    world = closed_world
+    assert world.command("accounts", "create", "chat-zoe", stdin=PASSWORD).code == 0
+    without = world.client_with("minter", "tokens:mint", "users:write")
+    path = "/v1/accounts/chat-zoe"
+    assert without.request("DELETE", path).code == "insufficient_scope"
+    admin = world.client_with("deleter", "accounts:write")
+    assert admin.request("DELETE", path, query={"reason": "left"}).status == 204
+    assert admin.request("DELETE", path).status == 404
+    (event,) = world.operator.get("/v1/audit", query={"action": "account:deleted"}).json["items"]
+    assert (event["actor"], event["subject"], event["reason"]) == (
+        "svc.deleter",
+        "chat-zoe",
+        "left",
+    )

@@ -1,0 +1,189 @@
+"""Codes: invitations to sign up, and the reset of a forgotten password."""
+
+import secrets
+from collections.abc import Callable
+
+import msgspec
+
+from tokensvc.accounts import rules, store
+from tokensvc.accounts.hashing import PasswordHasher
+from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.rules import CodeKind
+from tokensvc.accounts.service import no_account
+from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.store import StoredCode
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.revocations.rules import RevocationKind
+from tokensvc.revocations.service import Revocations
+
+_ANY_USER = "invitation:any"
+"""Subject of the audit event of an invitation without a user ID, which has no colon."""
+_BATCH = 1000
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """
+    A new invitation. It can be used once.
+
+    Attributes:
+        invitation: Secret for the sign-up, shown only here. The app sends it to the user.
+        expires_at: Time from which on it is refused, in epoch seconds.
+    """
+
+    invitation: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        """Leave out the secret."""
+        return f"{type(self).__name__}(expires_at={self.expires_at!r})"
+
+
+class ResetCode(msgspec.Struct, frozen=True):
+    """
+    A new reset code. It can be used once.
+
+    Attributes:
+        code: Secret that permits a new password, shown only here. The app sends it to the user.
+        expires_at: Time from which on it is refused, in epoch seconds.
+    """
+
+    code: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        """Leave out the secret."""
+        return f"{type(self).__name__}(expires_at={self.expires_at!r})"
+
+
+class AccountCodes:
+    """
+    The codes of accounts, of which only hashes are stored.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: The database's clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: DatabaseClock,
+        settings: AccountSettings,
+        alphabet: Alphabet,
+        policy: PasswordPolicy,
+        hasher: PasswordHasher,
+        revocations: Revocations,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._settings = settings
+        self._alphabet = alphabet
+        self._policy = policy
+        self._hasher = hasher
+        self._revocations = revocations
+
+    def invite(self, user_id: str | None, context: ActionContext) -> Invitation:
+        """
+        Create an invitation.
+
+        Args:
+            user_id: The only ID that it is for; `None` for any.
+
+        Raises:
+            Refusal: `user_id_invalid`; `user_id_taken`.
+        """
+        if user_id is not None:
+            rules.check_user_id(user_id, self._settings.user_id_prefix, self._alphabet)
+        ttl = self._settings.invitation_ttl
+        with self._database.write() as tx:
+            if user_id is not None and store.find(tx, user_id) is not None:
+                raise Refusal(
+                    Code.USER_ID_TAKEN, "This user ID has an account already, or had one."
+                )
+            code, expires_at = self._add(tx, CodeKind.INVITATION, user_id, ttl)
+            subject = _ANY_USER if user_id is None else user_id
+            record(tx, context, Action.INVITATION_CREATED, subject, now=self._clock.read(tx))
+        return Invitation(code, expires_at)
+
+    def create_reset_code(self, user_id: str, context: ActionContext) -> ResetCode:
+        """
+        Create a code with which a user can set a new password.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        with self._database.write() as tx:
+            if store.lock(tx, user_id) is None:
+                raise no_account()
+            code, expires_at = self._add(tx, CodeKind.RESET, user_id, rules.RESET_CODE_TTL)
+            record(tx, context, Action.RESET_CODE_CREATED, user_id, now=self._clock.read(tx))
+        return ResetCode(code, expires_at)
+
+    def reset_password(
+        self, user_id: str, code: str, new_password: str, count_failure: Callable[[], None]
+    ) -> None:
+        """
+        Set a new password and sign the user out everywhere.
+
+        Args:
+            code: Reset code of the user.
+            count_failure: Function that counts an invalid code and may refuse the request.
+
+        Raises:
+            Refusal: `code_invalid`; `password_rejected`, after which the code can still be used;
+                what `count_failure` raises.
+        """
+        code_hash, now = rules.hash_code(code), self._clock()
+        with self._database.read() as connection:
+            found = store.find_code(connection, CodeKind.RESET, code_hash, now)
+        if found is None or found.user_id != user_id:
+            count_failure()
+            raise _code_invalid()
+        self._policy.check(new_password, user_id)
+        new_hash = self._hasher.hash(new_password)
+        with self._database.write() as tx:
+            self._redeem(tx, user_id, code_hash, new_hash)
+        self._revocations.confirm(Target(user_id))
+
+    def purge(self) -> bool:
+        """Delete a batch of expired codes, and return whether more may be left."""
+        with self._database.write() as tx:
+            return store.purge_codes(tx, self._clock.read(tx), _BATCH) == _BATCH
+
+    def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
+        # The account first: two codes of one user would otherwise wait for each other.
+        account = store.lock(tx, user_id)
+        now = self._clock.read(tx)
+        if account is None or not store.use_code(tx, CodeKind.RESET, code_hash, now):
+            raise _code_invalid()
+        store.replace_hash(tx, user_id, account.password_hash, new_hash)
+        store.end_reset_codes(tx, user_id, now)
+        context = ActionContext(user_id)
+        record(tx, context, Action.PASSWORD_RESET, user_id, now=now)
+        self._revocations.revoke_within(tx, user_id, RevocationKind.PASSWORD, context)
+
+    def _add(
+        self, tx: Transaction, kind: CodeKind, user_id: str | None, ttl: int
+    ) -> tuple[str, int]:
+        """Store a new code, and return it with the time from which on it is refused."""
+        code = rules.make_code(kind, secrets.token_bytes(rules.CODE_BYTES))
+        created_at = int(self._clock.read(tx))
+        stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)
+        store.insert_code(tx, stored)
+        return code, stored.expires_at
+
+
+def _code_invalid() -> Refusal:
+    return Refusal(
+        Code.CODE_INVALID,
+        "The code is wrong, used, expired or of another user. Request a new one from the app.",
+    )

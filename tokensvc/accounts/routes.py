@@ -1,0 +1,193 @@
+"""`/v1/accounts…`, `/v1/invitations`, and the own account at `/v1/me`: parse, call, render."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+from flask import Blueprint
+
+from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.service import Accounts, SignUp
+from tokensvc.core import user_ids
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.callers import Authorize, SignedIn, require_session
+from tokensvc.core.scopes import Scope
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.delivery.service import Deliveries
+from tokensvc.http.actions import ActionRequest, DeleteQuery
+from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.request_log import note
+from tokensvc.http.respond import Response, json_response
+from tokensvc.limits.rules import Policy
+
+PATH = "/v1/accounts"
+
+CountAddress: TypeAlias = Callable[[Policy], None]
+"""Counts a request of the client's address under a policy; raises `rate_limited` beyond it."""
+
+
+class SignUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A new account.
+
+    Attributes:
+        user_id: ID of the user, here and on Stream. It begins with `accounts.user_id_prefix`.
+        password: Password, 15 (`accounts.min_password`) to 256 characters.
+        user: User object for Stream, checked like `user` at `/v1/token`.
+        invitation: Invitation from the app. It is required if `accounts.sign_up` is `invitation`.
+    """
+
+    user_id: str
+    password: str
+    user: dict[str, Any] | None = None
+    invitation: str | None = None
+
+    def __repr__(self) -> str:
+        """Leave out the secrets."""
+        return f"{type(self).__name__}(user_id={self.user_id!r})"
+
+
+class InvitationRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A new invitation.
+
+    Attributes:
+        user_id: The only user ID that the invitation is for; `null` for any.
+    """
+
+    user_id: str | None = None
+
+
+class ResetPasswordRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A new password with a reset code.
+
+    Attributes:
+        code: Reset code from the app.
+        new_password: New password, 15 (`accounts.min_password`) to 256 characters.
+    """
+
+    code: str
+    new_password: str
+
+    def __repr__(self) -> str:
+        """Leave out the secrets."""
+        return f"{type(self).__name__}()"
+
+
+class ChangeMeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Change of the signed-in user's profile.
+
+    Attributes:
+        user: User object with `id` and the members to change; `null` removes a member. It is
+            checked like `user` at `/v1/token`.
+    """
+
+    user: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRoutes:
+    """
+    The routes of built-in accounts.
+
+    Attributes:
+        authorize: Function that returns the calling service if it has a scope, else refuses.
+        signed_in: Function that returns the signed-in user, else refuses.
+        count_address: Function that counts a request of the client's address.
+    """
+
+    accounts: Accounts
+    codes: AccountCodes
+    deliveries: Deliveries
+    alphabet: Alphabet
+    authorize: Authorize
+    signed_in: SignedIn
+    count_address: CountAddress
+
+    def blueprints(self) -> Sequence[Blueprint]:
+        """Return the blueprints."""
+        return [self._user_routes(), self._service_routes(), self._own_routes()]
+
+    def _user_routes(self) -> Blueprint:
+        """Return the routes of users who are not signed in."""
+        blueprint = Blueprint("accounts", __name__)
+
+        @blueprint.post(PATH)
+        def sign_up() -> Response:
+            body = parse_body(SignUpRequest)
+            wanted = SignUp(body.user_id, body.password, body.user, body.invitation)
+            created = self.accounts.sign_up(wanted, lambda: self.count_address("sign_up"))
+            note(user_id=created.user_id)
+            return json_response(created, 201, [_location(created.user_id)])
+
+        @blueprint.post(f"{PATH}/<user_id>/password")
+        def reset_password(user_id: str) -> Response:
+            body = parse_body(ResetPasswordRequest)
+            user_ids.check(user_id, self.alphabet)
+            self.codes.reset_password(
+                user_id, body.code, body.new_password, lambda: self.count_address("codes")
+            )
+            note(user_id=user_id)
+            return Response(204)
+
+        return blueprint
+
+    def _service_routes(self) -> Blueprint:
+        """Return the routes of the app's backend."""
+        blueprint = Blueprint("account_actions", __name__)
+
+        def context_of(user_id: str | None, reason: str | None) -> ActionContext:
+            service = self.authorize(Scope.ACCOUNTS_WRITE)
+            if user_id is not None:
+                note(user_id=user_ids.check(user_id, self.alphabet))
+            return ActionContext(service.client_id, reason)
+
+        @blueprint.post("/v1/invitations")
+        def invite() -> Response:
+            body = parse_body(InvitationRequest)
+            context = context_of(body.user_id, body.reason)
+            created = self.codes.invite(body.user_id, context)
+            # An invitation has no route of its own: it is used at this one.
+            return json_response(created, 201, [("Location", PATH)])
+
+        @blueprint.post(f"{PATH}/<user_id>/reset-codes")
+        def create_reset_code(user_id: str) -> Response:
+            context = context_of(user_id, parse_body(ActionRequest).reason)
+            created = self.codes.create_reset_code(user_id, context)
+            return json_response(created, 201, [_location(user_id)])
+
+        @blueprint.delete(f"{PATH}/<user_id>")
+        def delete_account(user_id: str) -> Response:
+            context = context_of(user_id, parse_query(DeleteQuery).reason)
+            self.accounts.delete(user_id, context)
+            return Response(204)
+
+        return blueprint
+
+    def _own_routes(self) -> Blueprint:
+        """Return the routes of a signed-in user's own account."""
+        blueprint = Blueprint("own_account", __name__, url_prefix="/v1/me")
+
+        @blueprint.patch("")
+        def change_me() -> Response:
+            body = parse_body(ChangeMeRequest)
+            caller = self.signed_in()
+            require_session(caller)
+            return json_response(self.deliveries.change_own_profile(caller.user_id, body.user))
+
+        @blueprint.delete("")
+        def delete_me() -> Response:
+            parse_query(NoParameters)
+            caller = self.signed_in()
+            require_session(caller)
+            self.accounts.delete_own(caller.user_id, caller.signed_in_at)
+            return Response(204)
+
+        return blueprint
+
+
+def _location(user_id: str) -> tuple[str, str]:
+    return "Location", f"{PATH}/{user_id}"

@@ -1,0 +1,234 @@
+"""Accounts: sign-up, creation by an operator, deletion, and the removal of a lock."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from tokensvc.accounts import rules, store
+from tokensvc.accounts.hashing import PasswordHasher
+from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.rules import CodeKind
+from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.store import Account
+from tokensvc.accounts.stream_users import StreamUsers
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core import stream_user
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.delivery.service import Deliveries
+from tokensvc.revocations.rules import RevocationKind
+from tokensvc.revocations.service import Revocations
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """
+    A requested account.
+
+    Attributes:
+        user: User object for Stream; `None` to deliver none.
+        invitation: Invitation of the user; `None` without one.
+    """
+
+    user_id: str
+    password: str = field(repr=False)
+    user: Mapping[str, Any] | None = None
+    invitation: str | None = field(default=None, repr=False)
+
+
+class NewAccount(msgspec.Struct, frozen=True):
+    """
+    A new account.
+
+    Attributes:
+        user_id: ID of the user, here and on Stream.
+        created_at: Time of the sign-up, in epoch seconds.
+    """
+
+    user_id: str
+    created_at: int
+
+
+class Accounts:
+    """
+    The accounts of this service.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: The database's clock.
+        stream_users: Users that Stream already has; `None` if delivery to Stream is off.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: DatabaseClock,
+        settings: AccountSettings,
+        alphabet: Alphabet,
+        policy: PasswordPolicy,
+        hasher: PasswordHasher,
+        deliveries: Deliveries,
+        revocations: Revocations,
+        stream_users: StreamUsers | None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._settings = settings
+        self._alphabet = alphabet
+        self._policy = policy
+        self._hasher = hasher
+        self._deliveries = deliveries
+        self._revocations = revocations
+        self._stream_users = stream_users
+
+    def sign_up(self, wanted: SignUp, count: Callable[[], None]) -> NewAccount:
+        """
+        Create the account of a user who signs up.
+
+        Args:
+            count: Function that counts the attempt and may refuse it. A request that is refused for
+                its content does not count.
+
+        Raises:
+            Refusal: `sign_up_closed`; `user_id_invalid`; `user_id_mismatch` or `user_invalid`;
+                `password_rejected`; `invitation_invalid`; `user_id_taken`; what `count` raises;
+                `temporarily_unavailable` if no thread is free for the password, or Stream is
+                unreachable.
+        """
+        mode = self._settings.sign_up
+        check_mode(mode, wanted.invitation)
+        self._check(wanted)
+        if wanted.user is not None:
+            stream_user.check(wanted.user, wanted.user_id)
+        count()
+        names_user = self._check_invitation(wanted)
+        self._check_not_taken(wanted.user_id)
+        # An invitation for one ID says whose ID it is. Nothing else does.
+        stream_users = None if names_user else self._stream_users
+        if stream_users is not None and stream_users.has(wanted.user_id):
+            raise _taken()
+        return self._create(wanted, ActionContext(wanted.user_id))
+
+    def create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
+        """
+        Create an account for a user, as an operator, whoever may sign up.
+
+        Raises:
+            Refusal: `user_id_invalid`; `user_id_mismatch` or `user_invalid`; `password_rejected`;
+                `user_id_taken`.
+        """
+        self._check(wanted)
+        self._check_not_taken(wanted.user_id)
+        return self._create(wanted, context)
+
+    def delete(self, user_id: str, context: ActionContext) -> None:
+        """
+        Delete an account and sign its user out everywhere. The ID is never assigned again.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        with self._database.write() as tx:
+            if store.lock(tx, user_id) is None:
+                raise no_account()
+            now = self._clock.read(tx)
+            store.mark_deleted(tx, user_id, now)
+            record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now)
+            self._revocations.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+        self._revocations.confirm(Target(user_id))
+
+    def delete_own(self, user_id: str, signed_in_at: int) -> None:
+        """
+        Delete the account of a signed-in user.
+
+        Args:
+            signed_in_at: Time of the sign-in, in epoch seconds.
+
+        Raises:
+            Refusal: `sign_in_required` unless the sign-in is recent.
+        """
+        rules.check_recent_sign_in(signed_in_at, self._clock())
+        self.delete(user_id, ActionContext(user_id))
+
+    def _check(self, wanted: SignUp) -> None:
+        rules.check_user_id(wanted.user_id, self._settings.user_id_prefix, self._alphabet)
+        self._policy.check(wanted.password, wanted.user_id)
+
+    def _check_invitation(self, wanted: SignUp) -> bool:
+        """Check the invitation, if there is one, and return whether it names the user."""
+        if wanted.invitation is None:
+            return False
+        code_hash, now = rules.hash_code(wanted.invitation), self._clock()
+        with self._database.read() as connection:
+            found = store.find_code(connection, CodeKind.INVITATION, code_hash, now)
+        if found is None or found.user_id not in {None, wanted.user_id}:
+            raise _invitation_invalid()
+        return found.user_id is not None
+
+    def _check_not_taken(self, user_id: str) -> None:
+        """Check before the work of hashing. The insertion decides."""
+        with self._database.read() as connection:
+            if store.find(connection, user_id) is not None:
+                raise _taken()
+
+    def _create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
+        password_hash = self._hasher.hash(wanted.password)
+        with self._database.write() as tx:
+            now = self._clock.read(tx)
+            account = Account(wanted.user_id, password_hash, int(now))
+            if not store.insert(tx, account):
+                raise _taken()
+            self._use_invitation(tx, wanted, now)
+            record(tx, context, Action.ACCOUNT_CREATED, wanted.user_id, now=now)
+            if wanted.user is not None:
+                user = wanted.user
+                self._deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
+        return NewAccount(account.user_id, account.created_at)
+
+    def _use_invitation(self, tx: Transaction, wanted: SignUp, now: float) -> None:
+        if wanted.invitation is not None and not store.use_code(
+            tx, CodeKind.INVITATION, rules.hash_code(wanted.invitation), now
+        ):
+            raise _invitation_invalid()
+
+
+def check_mode(mode: Literal["closed", "invitation", "open"], invitation: str | None) -> None:
+    """
+    Refuse a sign-up that the settings do not allow.
+
+    Raises:
+        Refusal: `sign_up_closed`, or `invitation_invalid` without one.
+    """
+    if mode == "closed":
+        raise Refusal(
+            Code.SIGN_UP_CLOSED, "Users cannot sign up here: the app's operator creates accounts."
+        )
+    if mode == "invitation" and invitation is None:
+        raise Refusal(Code.INVITATION_INVALID, "Send the `invitation` that the app gave the user.")
+
+
+def no_account() -> Refusal:
+    """Return the refusal for a user ID without an account."""
+    return Refusal(Code.NOT_FOUND, "This user has no account here, or it was deleted.")
+
+
+def _taken() -> Refusal:
+    return Refusal(
+        Code.USER_ID_TAKEN, "This user ID belongs to a user already, or did. Choose another one."
+    )
+
+
+def _invitation_invalid() -> Refusal:
+    return Refusal(
+        Code.INVITATION_INVALID,
+        "The invitation is wrong, used, expired or for another user ID. Ask the app for a new one.",
+    )

@@ -1,0 +1,65 @@
+"""Whether Stream already has a user whom a sign-up would take over."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from tokensvc.core import deadline
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.keys.rules import StreamKeyRing
+from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, user_ids_in
+
+_RETRY_AFTER = 10
+
+
+class StreamUsers:
+    """
+    Users of the Stream app.
+
+    Args:
+        current_ring: Function that loads the key ring.
+        wait_slots: Slots for requests that wait for other services. Each holds a thread.
+    """
+
+    def __init__(
+        self,
+        api: StreamApi,
+        current_ring: Callable[[], StreamKeyRing],
+        wait_slots: threading.Semaphore,
+    ) -> None:
+        self._api = api
+        self._current_ring = current_ring
+        self._wait_slots = wait_slots
+
+    def has(self, user_id: str) -> bool:
+        """
+        Return whether Stream has a user. No transaction may be open: the call can take seconds.
+
+        Raises:
+            Refusal: `temporarily_unavailable`: Stream is unreachable or refuses the call, or too
+                many requests wait.
+        """
+        key = self._current_ring().active
+        if key is None:
+            raise _unknown("no Stream key is active")
+        if not self._wait_slots.acquire(blocking=False):
+            raise _unknown("too many requests wait for Stream or for issuers")
+        began_at = time.monotonic()
+        try:
+            response = self._api.find_users(KeyPair(key.api_key, key.secret), [user_id])
+        finally:
+            self._wait_slots.release()
+            # Stream's time is not the database's: a slow check must still be followed by a sign-up.
+            deadline.extend(time.monotonic() - began_at)
+        if response.status is not CallStatus.DONE:
+            raise _unknown(f"{response.status}: {response.error}")
+        return user_id in user_ids_in(response)
+
+
+def _unknown(reason: str) -> Refusal:
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "Cannot find out whether Stream already has this user. Retry after `Retry-After` seconds.",
+        reason=reason,
+        retry_after=_RETRY_AFTER,
+    )
