@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import tokensvc
+from tokensvc.cli.accounts import accounts
 from tokensvc.cli.app import app
 from tokensvc.cli.audit import audit
 from tokensvc.cli.clients import clients
@@ -65,6 +66,7 @@ for _command in (
     app,
     audit,
     clients,
+    accounts,
     openapi,
     stream_keys,
     signing_keys,

@@ -48,9 +48,17 @@ def write_facts(facts: Iterable[tuple[str, str]]) -> None:
         click.echo(f"  {name.ljust(width)}  {value}")
 
 
-def with_progress(items: Iterable[_Item], noun: str) -> Iterator[_Item]:
-    """Yield items and show their number on a terminal, unless that shows the output itself."""
-    shown = sys.stderr.isatty() and not sys.stdout.isatty()
+def with_progress(
+    items: Iterable[_Item], noun: str, *, are_printed: bool = True
+) -> Iterator[_Item]:
+    """
+    Yield items and show their number on a terminal, unless that shows the items themselves.
+
+    Args:
+        noun: Name of the items.
+        are_printed: Whether the command prints something for each item on standard output.
+    """
+    shown = sys.stderr.isatty() and not (are_printed and sys.stdout.isatty())
     number = 0
     for number, item in enumerate(items, start=1):
         yield item

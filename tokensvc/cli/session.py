@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import click
 
 from tokensvc.app import container, startup
+from tokensvc.app.accounts import AccountServices
 from tokensvc.app.container import Services
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.config.loader import Settings
@@ -69,6 +70,18 @@ def opened_key_services(*, keys_lost: bool = False) -> Iterator[Services]:
         yield services
 
 
+def account_services(services: Services) -> AccountServices:
+    """
+    Return the services of built-in accounts.
+
+    Raises:
+        ClickException: Built-in accounts are off.
+    """
+    if services.accounts is None:
+        raise click.ClickException("Built-in accounts are off: see the setting `accounts.enabled`.")
+    return services.accounts
+
+
 @contextmanager
 def _built(settings: Settings, key_files: KeyFiles) -> Iterator[Services]:
     services = container.build(settings, key_files)
@@ -87,9 +100,24 @@ def read_secret(what: str) -> str:
     Raises:
         UsageError: The input is empty or not UTF-8.
     """
+    return _read(what, confirm=False).strip()
+
+
+def read_new_password() -> str:
+    """
+    Read a new password: twice on a terminal, else as the first line of standard input.
+
+    Raises:
+        UsageError: The input is empty or not UTF-8.
+    """
+    # White space is a part of it, except the end of the line.
+    return _read("password", confirm=True).partition("\n")[0].removesuffix("\r")
+
+
+def _read(what: str, *, confirm: bool) -> str:
     try:
         if sys.stdin.isatty():
-            text: str = click.prompt(what, hide_input=True, err=True)
+            text: str = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
         else:
             text = sys.stdin.read()
         text.encode("utf-8")
@@ -97,7 +125,7 @@ def read_secret(what: str) -> str:
         raise click.UsageError(f"The {what} on standard input is not UTF-8 text.") from error
     if not text.strip():
         raise click.UsageError(f"Standard input contains no {what}.")
-    return text.strip()
+    return text
 
 
 def given_or_stdin(argument: str, what: str) -> str:

@@ -3,10 +3,9 @@
 import click
 import msgspec
 
-from tokensvc.app.container import AccountServices, Services
 from tokensvc.cli.actions import action_options
 from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
-from tokensvc.cli.session import opened_key_services, opened_services
+from tokensvc.cli.session import account_services, opened_key_services, opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.signing_rotation import SigningKeyActionResult
 from tokensvc.keys.signing_rules import SigningKeyInfo
@@ -30,20 +29,12 @@ def signing_keys() -> None:
     """
 
 
-def _accounts_of(services: Services) -> AccountServices:
-    if services.accounts is None:
-        raise click.ClickException(
-            "Built-in accounts are off, so there are no signing keys: see `accounts.enabled`."
-        )
-    return services.accounts
-
-
 @signing_keys.command("list")
 @json_option
 def list_keys(*, as_json: bool) -> None:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = _accounts_of(services).signing_rotation.page(after=None, limit=_ALL)
+        found = account_services(services).signing_rotation.page(after=None, limit=_ALL)
     if as_json:
         write_json(msgspec.to_builtins(found))
     elif found:
@@ -87,7 +78,7 @@ def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) ->
     """
     deleted = None
     with opened_key_services(keys_lost=without_lost_keys) as services:
-        accounts = _accounts_of(services)
+        accounts = account_services(services)
         if without_lost_keys:
             result = accounts.signing_rotation.replace_unreadable(context)
             deleted = accounts.lost_family_keys.delete_sessions(context)
@@ -111,7 +102,7 @@ def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     the published keys accepts them until its cached copy is `sessions.jwks_max_age` seconds old.
     """
     with opened_services(with_keys=False) as services:
-        result = _accounts_of(services).signing_rotation.retire(key_id, context)
+        result = account_services(services).signing_rotation.retire(key_id, context)
     _print_result(result, as_json=as_json)
 
 

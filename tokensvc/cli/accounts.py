@@ -1,0 +1,196 @@
+"""`tokensvc accounts`: built-in accounts, their codes, import and export."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+import click
+import msgspec
+
+from tokensvc.accounts.service import SignUp
+from tokensvc.accounts.transfer import BadRow
+from tokensvc.app.accounts import AccountServices
+from tokensvc.cli.actions import operator, reason_option
+from tokensvc.cli.output import (
+    format_time,
+    json_option,
+    printable,
+    with_progress,
+    write_facts,
+    write_json,
+)
+from tokensvc.cli.session import STDIN, account_services, opened_services, read_new_password
+from tokensvc.core import user_ids
+from tokensvc.core.actions import ActionContext
+
+_OWNER_ONLY = 0o600
+
+
+@click.group("accounts")
+def accounts() -> None:
+    """Create, delete, invite, import, export, unlock and reset built-in accounts."""
+
+
+@accounts.command("create", short_help="Create an account.")
+@click.argument("user_id")
+@reason_option
+@json_option
+def create(user_id: str, *, reason: str | None, as_json: bool) -> None:
+    """
+    Create an account for USER_ID, whoever may sign up.
+
+    The password is read twice from the terminal, or is the first line of standard input.
+    """
+    password = read_new_password()
+    with _opened() as services:
+        context = ActionContext(operator(), reason)
+        created = services.accounts.create(SignUp(user_id, password), context)
+    if as_json:
+        write_json(msgspec.to_builtins(created))
+    else:
+        click.echo(f"Created the account {created.user_id}.")
+
+
+@accounts.command("delete", short_help="Delete an account.")
+@click.argument("user_id")
+@reason_option
+@json_option
+def delete(user_id: str, *, reason: str | None, as_json: bool) -> None:
+    """
+    Delete the account of USER_ID and sign the user out everywhere.
+
+    The ID is never assigned again. Stream keeps the user and the messages.
+    """
+    with _opened(user_id) as services:
+        services.accounts.delete(user_id, ActionContext(operator(), reason))
+    if as_json:
+        write_json({"deleted": user_id})
+    else:
+        click.echo(f"Deleted the account {user_id}. Stream keeps the user and the messages.")
+
+
+@accounts.command("invite", short_help="Create an invitation.")
+@click.argument("user_id", required=False)
+@reason_option
+@json_option
+def invite(user_id: str | None, *, reason: str | None, as_json: bool) -> None:
+    """Print an invitation for USER_ID, or for any user ID. It can be used once."""
+    with _opened() as services:
+        created = services.codes.invite(user_id, ActionContext(operator(), reason))
+    if as_json:
+        write_json(msgspec.to_builtins(created))
+        return
+    click.echo("Created an invitation; it is shown once:")
+    facts = [("invitation", created.invitation), ("expires", format_time(created.expires_at))]
+    write_facts(facts)
+
+
+@accounts.command("reset-code", short_help="Create a code for a new password.")
+@click.argument("user_id")
+@reason_option
+@json_option
+def reset_code(user_id: str, *, reason: str | None, as_json: bool) -> None:
+    """Print a code with which USER_ID can set a new password. It can be used once."""
+    with _opened(user_id) as services:
+        created = services.codes.create_reset_code(user_id, ActionContext(operator(), reason))
+    if as_json:
+        write_json(msgspec.to_builtins(created))
+        return
+    click.echo(f"Created a reset code for {user_id}; it is shown once:")
+    write_facts([("code", created.code), ("expires", format_time(created.expires_at))])
+
+
+@accounts.command("import", short_help="Import accounts with their password hashes.")
+@click.argument("file")
+@reason_option
+@json_option
+def import_accounts(file: str, *, reason: str | None, as_json: bool) -> None:
+    """
+    Import accounts from FILE, or from standard input if FILE is `-`.
+
+    Each line is a JSON object: {"user_id", "password_hash", "user", "created_at"}, the last two
+    optional. Hashes are argon2 or scrypt as PHC strings, or bcrypt. An account that exists stays
+    unchanged, so an import can be repeated.
+
+    A line that cannot be imported is reported with its number on standard error, all others are
+    imported, and the exit status is 1.
+    """
+    bad: list[BadRow] = []
+
+    def report(row: BadRow) -> None:
+        bad.append(row)
+        click.echo(f"Line {row.line}: {printable(row.detail)}", err=True)
+
+    with _opened() as services, _input(file) as lines:
+        context = ActionContext(operator(), reason)
+        rows = with_progress(lines, "rows", are_printed=False)
+        result = services.transfer.load(rows, context, report)
+    if as_json:
+        rows_json = [msgspec.to_builtins(row) for row in bad]
+        write_json({**msgspec.to_builtins(result), "bad_rows": rows_json})
+    else:
+        click.echo(f"Created {result.created}, unchanged {result.unchanged}, bad {result.bad}.")
+    if bad:
+        raise click.ClickException(f"{result.bad} lines were not imported.")
+
+
+@accounts.command("export", short_help="Export all accounts with their password hashes.")
+@click.argument("file")
+@reason_option
+def export_accounts(file: str, *, reason: str | None) -> None:
+    """
+    Export all accounts to the new file FILE, or to standard output if FILE is `-`.
+
+    The lines are those that `import` reads. Only the owner can read the file: keep it so.
+    """
+    with _opened() as services, _output(file) as output:
+        lines = services.transfer.dump(ActionContext(operator(), reason))
+        for line in with_progress(lines, "accounts", are_printed=file == STDIN):
+            output.write(f"{line}\n")
+
+
+@contextmanager
+def _opened(user_id: str | None = None) -> Iterator[AccountServices]:
+    """Yield the services of accounts, even if the Stream keys are unreadable."""
+    with opened_services(with_keys=False) as services:
+        if user_id is not None:
+            user_ids.check(user_id, services.settings.user_ids.alphabet)
+        yield account_services(services)
+
+
+@contextmanager
+def _input(file: str) -> Iterator[BinaryIO]:
+    if file == STDIN:
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(file).open("rb") as lines:
+            yield lines
+    except OSError as error:
+        raise click.ClickException(f"Cannot read {printable(file)}: {error.strerror}.") from error
+
+
+@contextmanager
+def _output(file: str) -> Iterator[TextIO]:
+    if file == STDIN:
+        yield sys.stdout
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        with _removed_on_failure(file), os.fdopen(descriptor, "w", encoding="utf-8") as output:
+            yield output
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {printable(file)}: {error.strerror}.") from error
+
+
+@contextmanager
+def _removed_on_failure(file: str) -> Iterator[None]:
+    """Remove an incomplete file: it would look like all accounts."""
+    try:
+        yield
+    except BaseException:
+        Path(file).unlink()
+        raise
