@@ -202,3 +202,18 @@ def test_disconnection_before_commit_is_refused(server, database):
         assert server.cut_connections() >= 1
     with database.read() as connection:
         assert connection.execute(sa.select(user_standings.c.user_id)).all() == []
+
+
+def test_missing_right_is_an_outage_that_names_the_remedy(server):
+    """As after a migration by another role."""
+    url = server.fresh_url()
+    owner = Database.open(url, pool_size=1)
+    schema.migrate(owner)
+    owner.close()
+    with server.connection() as connection:
+        connection.execute("CREATE ROLE stranger LOGIN")
+    stranger = Database.open(url.replace("postgres@", "stranger@"), pool_size=1)
+    with pytest.raises(Refusal, match="grant the role of `database_url`") as refused:
+        stranger.prepare(sa.select(app_standing.c.floor)).fetch({})
+    stranger.close()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE

@@ -19,6 +19,8 @@ _PROGRAMMING_ERRORS = frozenset(
 _INCOMPLETE_SCHEMA = frozenset({"42P01", "42703"})
 """SQLSTATE of a missing table and a missing column (PostgreSQL, appendix A)."""
 _INCOMPLETE_ON_SQLITE = re.compile(r"no such (?:table|column): |table \S+ has no column named ")
+_NO_ACCESS = "42501"
+"""SQLSTATE of a missing right (PostgreSQL, appendix A)."""
 
 # The driver reports no SQLSTATE for a failed connection. The second forms are PgBouncer's.
 _WRONG_DATABASE = re.compile(r'database "(.+?)" does not exist|no such database: (\S+)')
@@ -39,16 +41,23 @@ class OverrunError(Exception):
 
 def is_unavailability(error: Exception) -> bool:
     """Return whether the database failed, and not a constraint or a statement."""
-    return lacks_migration(error) or not any(
+    return _remedy(error) is not None or not any(
         kind.__name__ in _PROGRAMMING_ERRORS for kind in type(error).__mro__
     )
 
 
-def lacks_migration(error: Exception) -> bool:
-    """Return whether a table or a column is missing."""
+def _remedy(error: Exception) -> tuple[str, str] | None:
+    """Return what is wrong and what the operator must do; `None` if only time can help."""
     cause = cause_of(error)
-    is_missing = getattr(cause, "sqlstate", None) in _INCOMPLETE_SCHEMA
-    return is_missing or _INCOMPLETE_ON_SQLITE.match(str(cause)) is not None
+    state = getattr(cause, "sqlstate", None)
+    if state in _INCOMPLETE_SCHEMA or _INCOMPLETE_ON_SQLITE.match(str(cause)):
+        return "The service's database is incomplete", "run `tokensvc migrate`"
+    if state == _NO_ACCESS:
+        return (
+            "The service may not use a table of its database",
+            "grant the role of `database_url` all rights on all tables",
+        )
+    return None
 
 
 def cause_of(error: Exception) -> BaseException:
@@ -65,12 +74,14 @@ def reason_of(error: Exception) -> str:
 
 def unavailable(error: Exception) -> Refusal:
     """Return the refusal for a failed database."""
-    if not lacks_migration(error):
+    remedy = _remedy(error)
+    if remedy is None:
         return unavailable_because(reason_of(error))
+    fault, command = remedy
     return Refusal(
         Code.TEMPORARILY_UNAVAILABLE,
-        "The service's database is incomplete: its operator must run `tokensvc migrate`.",
-        reason=f"{reason_of(error)}, run `tokensvc migrate`",
+        f"{fault}: its operator must {command}.",
+        reason=f"{reason_of(error)}, {command}",
         retry_after=RETRY_AFTER,
     )
 
