@@ -1,6 +1,7 @@
 """The lines that keep the promises, how each is removed, and the test that fails without it."""
 
 from testing.runs.ablation import Ablation
+from testing.runs.account_ablations import ACCOUNT_ABLATIONS
 from testing.runs.session_ablations import SESSION_ABLATIONS
 
 _READ = 'row = self._read.fetch({"user_id": user_id})'
@@ -272,4 +273,5 @@ ABLATIONS = (
         "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
     ),
     *SESSION_ABLATIONS,
+    *ACCOUNT_ABLATIONS,
 )
