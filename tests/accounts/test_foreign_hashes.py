@@ -143,6 +143,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.sec(41)
 @pytest.mark.parametrize(("stored", "reason"), REFUSED)
 def test_other_hash_is_refused_with_the_reason(stored, reason):
     with pytest.raises(ValueError, match=re.escape(reason)) as refused:

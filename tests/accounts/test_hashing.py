@@ -53,6 +53,7 @@ class Blocked:
         self.pool.close()
 
 
+@pytest.mark.sec(41)
 def test_password_is_verified_against_its_hash(hasher):
     stored = hasher.hash(PASSWORD)
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -64,12 +65,14 @@ def test_two_hashes_of_one_password_differ(hasher):
     assert hasher.hash(PASSWORD) != hasher.hash(PASSWORD)
 
 
+@pytest.mark.sec(39)
 def test_every_form_of_the_password_is_the_same_password(hasher):
     stored = hasher.hash("Cafe\u0301 au lait")
     assert hasher.verify(stored, "Café au lait")
     assert hasher.verify(stored, "Cafe\u0301 au lait")
 
 
+@pytest.mark.sec(39)
 def test_end_of_a_long_password_counts(hasher):
     stored = hasher.hash("x" * 256)
     assert not hasher.verify(stored, "x" * 255)
@@ -88,6 +91,7 @@ def compared(monkeypatch):
     return hashes
 
 
+@pytest.mark.sec(38)
 @pytest.mark.parametrize("stored", [None, "", "broken", "$argon2id$v=19$m=9999999,t=2,p=1$c2$c2"])
 def test_unknown_user_is_compared_with_a_hash_of_the_same_cost(hasher, compared, stored):
     """Also a stored hash that is too expensive, which only a change of the database can cause."""
@@ -105,6 +109,7 @@ def test_no_password_is_that_of_an_unknown_user(hasher):
     assert not hasher.verify(None, "")
 
 
+@pytest.mark.sec(41)
 def test_only_other_parameters_need_a_new_hash(hasher):
     own = hasher.hash(PASSWORD)
     other = hash_secret(b"x", b"saltsaltsalt", 3, 19456, 1, 32, Type.ID).decode()
@@ -113,6 +118,7 @@ def test_only_other_parameters_need_a_new_hash(hasher):
     assert needs_rehash("$2b$10$" + "." * 53)
 
 
+@pytest.mark.sec(43)
 def test_never_more_hashes_at_the_same_time_than_threads():
     """So the memory stays the same under any number of sign-ins."""
     pool = HashingPool(2, max_waiting=200, max_wait=LONG)
@@ -142,6 +148,7 @@ def assert_busy(refused):
     assert refused.retry_after == 2
 
 
+@pytest.mark.sec(43)
 def test_request_without_a_place_in_the_queue_is_refused_immediately():
     with Blocked(max_waiting=1, max_wait=LONG) as blocked:
         waiting = blocked.clients.submit(blocked.pool.run, lambda: "done")
@@ -153,6 +160,7 @@ def test_request_without_a_place_in_the_queue_is_refused_immediately():
         assert waiting.result() == "done"
 
 
+@pytest.mark.sec(43)
 def test_request_that_gets_no_thread_in_time_is_refused_and_never_runs():
     ran = []
     with Blocked(max_waiting=1, max_wait=0.01) as blocked:

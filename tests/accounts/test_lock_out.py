@@ -11,55 +11,79 @@ from tokensvc.accounts.lock_out import (
     MAX_DELAY,
     STOP_AT,
     STOPPED,
-    is_known_address,
+    Axis,
+    Counter,
+    KeyedHashes,
+    axis_of,
     seconds_to_wait,
 )
 
 NOW = 1_800_000_000.0
+AXES = st.sampled_from(Axis)
+
+
+def wait(failures, now=NOW, axis=Axis.UNKNOWN):
+    return seconds_to_wait(Counter(axis, failures, NOW), now)
 
 
 @pytest.mark.parametrize(
     ("failures", "seconds"),
-    [(0, 0), (4, 0), (5, 1), (6, 2), (7, 4), (14, 512), (15, 900), (99, 900)],
+    [(0, 0), (4, 0), (5, 1), (6, 2), (7, 4), (14, 512), (15, 900), (79, 900)],
 )
 def test_delay_rises_from_five_failures(failures, seconds):
-    assert seconds_to_wait(failures, NOW, NOW) == seconds
+    assert wait(failures) == seconds
 
 
-@pytest.mark.parametrize("failures", [100, 101, 10**6])
-def test_hundred_failures_stop_the_account_permanently(failures):
-    assert seconds_to_wait(failures, NOW, NOW + 10 * 365 * 86400) == STOPPED
+@pytest.mark.parametrize(
+    ("axis", "failures"),
+    [(Axis.UNKNOWN, 80), (Axis.UNKNOWN, 10**6), (Axis.KNOWN, 20), (Axis.KNOWN, 21)],
+)
+def test_last_failure_stops_the_attempts_permanently(axis, failures):
+    assert wait(failures, NOW + 10 * 365 * 86400, axis) == STOPPED
 
 
-def test_account_without_failures_has_no_delay():
-    assert seconds_to_wait(0, None, NOW) == 0
+@pytest.mark.sec(42)
+def test_account_has_at_most_a_hundred_failures_from_all_addresses():
+    assert sum(STOP_AT[axis] for axis in Axis) == 100
 
 
-@given(st.integers(0, STOP_AT - 1), st.floats(0, 2 * MAX_DELAY))
-def test_attempt_is_possible_exactly_after_the_delay(failures, elapsed):
-    delay = seconds_to_wait(failures, NOW, NOW)
-    remaining = seconds_to_wait(failures, NOW, NOW + elapsed)
+@given(AXES, st.data(), st.floats(0, 2 * MAX_DELAY))
+def test_attempt_is_possible_exactly_after_the_delay(axis, data, elapsed):
+    failures = data.draw(st.integers(0, STOP_AT[axis] - 1))
+    delay = wait(failures, axis=axis)
+    remaining = wait(failures, NOW + elapsed, axis)
     assert remaining == max(0, math.ceil(NOW + delay - (NOW + elapsed)))
-    assert seconds_to_wait(failures, NOW, NOW + elapsed + remaining) == 0
+    assert wait(failures, NOW + elapsed + remaining, axis) == 0
 
 
-@given(st.integers(0, STOP_AT - 1), st.floats(0, 10 * 365 * 86400))
+@given(st.integers(0, STOP_AT[Axis.UNKNOWN] - 1), st.floats(0, 10 * 365 * 86400))
 def test_clock_that_was_set_back_does_not_extend_the_delay(failures, seconds):
-    assert seconds_to_wait(failures, NOW, NOW - seconds) == seconds_to_wait(failures, NOW, NOW)
+    assert wait(failures, NOW - seconds) == wait(failures)
 
 
-@given(st.integers(0, STOP_AT))
-def test_delay_never_falls(failures):
-    assert seconds_to_wait(failures, NOW, NOW) <= seconds_to_wait(failures + 1, NOW, NOW)
+@given(AXES, st.integers(0, 100))
+def test_delay_never_falls(axis, failures):
+    assert wait(failures, axis=axis) <= wait(failures + 1, axis=axis)
 
 
 def test_guessing_until_the_stop_takes_most_of_a_day():
-    assert sum(seconds_to_wait(failures, NOW, NOW) for failures in range(STOP_AT)) > 20 * 3600
-    assert math.isinf(STOPPED)
+    assert sum(wait(failures) for failures in range(STOP_AT[Axis.UNKNOWN])) > 16 * 3600
 
 
 def test_address_is_known_for_thirty_days_after_a_sign_in():
-    assert not is_known_address(None, NOW)
-    assert is_known_address(NOW, NOW)
-    assert is_known_address(NOW, NOW + KNOWN_ADDRESS_SECONDS - 1)
-    assert not is_known_address(NOW, NOW + KNOWN_ADDRESS_SECONDS)
+    assert axis_of(None, NOW) is Axis.UNKNOWN
+    assert axis_of(NOW, NOW) is Axis.KNOWN
+    assert axis_of(NOW, NOW + KNOWN_ADDRESS_SECONDS - 1) is Axis.KNOWN
+    assert axis_of(NOW, NOW + KNOWN_ADDRESS_SECONDS) is Axis.UNKNOWN
+
+
+def test_hash_depends_on_the_text_its_kind_and_the_secret():
+    hashes = KeyedHashes("one secret")
+    found = {
+        hashes.of_user_id("ada"),
+        hashes.of_user_id("ben"),
+        hashes.of_address("ada"),
+        KeyedHashes("another secret").of_user_id("ada"),
+    }
+    assert len(found) == 4
+    assert hashes.of_user_id("ada") == KeyedHashes("one secret").of_user_id("ada")

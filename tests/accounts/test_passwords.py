@@ -27,6 +27,7 @@ def reasons(password, *, user_id="ada", service_words=("tokensvc", "chat.example
     ]
 
 
+@pytest.mark.sec(39)
 @pytest.mark.parametrize(
     "password",
     [
@@ -47,6 +48,7 @@ def test_password_that_is_hard_to_guess_is_accepted(password):
     assert reasons(password) == []
 
 
+@pytest.mark.sec(40)
 @pytest.mark.parametrize(
     "password",
     [
@@ -76,6 +78,7 @@ def test_common_words_sequences_and_repetitions_are_refused(password):
     assert reasons(password) == [ReasonCode.TOO_COMMON]
 
 
+@pytest.mark.sec(40)
 @pytest.mark.parametrize(
     ("user_id", "password"),
     [
@@ -95,12 +98,14 @@ def test_password_that_only_contains_the_user_id_is_accepted():
     assert reasons("ozymandias eats 17 shoes", user_id="ozymandias") == []
 
 
+@pytest.mark.sec(40)
 @pytest.mark.parametrize("password", ["tokensvctokensvc", "chatexample12345", "Tokensvc!2026!!"])
 def test_password_made_of_the_service_name_is_refused(password):
     assert reasons(password, service_words=()) == []
     assert reasons(password) == [ReasonCode.LIKE_SERVICE_NAME]
 
 
+@pytest.mark.sec(39)
 def test_length_is_counted_in_characters_after_normalization():
     """`\u0065\u0301` is typed as two characters on some keyboards, and as one on others."""
     composed, decomposed = "é", "e\u0301"
@@ -164,6 +169,7 @@ def test_common_password_and_its_repetitions_are_refused(word, times):
     assert ReasonCode.TOO_COMMON in reasons((word * times).upper()[:MAX_LENGTH], min_length=8)
 
 
+@pytest.mark.sec(40)
 def test_list_of_common_passwords_has_ten_thousand_entries():
     assert len(common_passwords()) == 10_000
     assert all(word == normalize(word).casefold() for word in common_passwords())

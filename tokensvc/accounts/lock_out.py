@@ -7,49 +7,109 @@ has a counter of its own: failures from elsewhere neither delay nor stop the use
 success resets only the counter of its address. The same rules apply to IDs without an account, so
 that a response does not reveal whether one exists.
 
-Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures.
+Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures of an account. Both
+counters share them, since neither may stop the attempts of the other.
 """
 
+import hashlib
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 
 DELAY_FROM = 5
 """Consecutive failures from which on the next attempt is delayed."""
-STOP_AT = 100
-"""Consecutive failures after which no attempt is possible."""
 MAX_DELAY = 900
-"""Seconds of the longest delay: 100 guesses need almost a day."""
+"""Seconds of the longest delay: the failures that a stranger has need most of a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
 """Seconds for which an address is known after it signed the account in."""
+FORGET_SECONDS = 30 * 86400
+"""Seconds after the last failure when a counter is deleted, unless it has stopped the attempts."""
 
 STOPPED = math.inf
 """Wait of an account that is stopped until an unlock or a reset."""
 
+_DIGEST_BYTES = 16
 
-def seconds_to_wait(failures: int, last_failure_at: float | None, now: float) -> float:
+
+class Axis(StrEnum):
+    """The counter of an attempt: of addresses that are known to the account, or of all others."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+
+
+STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.KNOWN: 20, Axis.UNKNOWN: 80})
+"""Consecutive failures after which no attempt is possible; together 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """
+    Consecutive failures of a user ID.
+
+    Attributes:
+        last_failed_at: Time of the last one, in epoch seconds.
+    """
+
+    axis: Axis
+    failures: int
+    last_failed_at: int
+
+
+def seconds_to_wait(counter: Counter, now: float) -> float:
     """
     Return the seconds until the next attempt is possible: whole ones, or `STOPPED`.
 
     Args:
-        failures: Consecutive failures that the counter of the address has.
-        last_failure_at: Time of the last one in epoch seconds; `None` without failures.
         now: Epoch seconds.
     """
-    if failures >= STOP_AT:
+    if counter.failures >= STOP_AT[counter.axis]:
         return STOPPED
-    if last_failure_at is None or failures < DELAY_FROM:
+    if counter.failures < DELAY_FROM:
         return 0
-    delay = min(1 << (failures - DELAY_FROM), MAX_DELAY)
+    delay = min(1 << (counter.failures - DELAY_FROM), MAX_DELAY)
     # A clock that was set back does not extend the delay.
-    return max(0, min(delay, math.ceil(last_failure_at + delay - now)))
+    return max(0, min(delay, math.ceil(counter.last_failed_at + delay - now)))
 
 
-def is_known_address(last_sign_in_at: float | None, now: float) -> bool:
+def axis_of(last_sign_in_at: float | None, now: float) -> Axis:
     """
-    Return whether an address has the counter of known addresses.
+    Return the counter of an attempt.
 
     Args:
         last_sign_in_at: Time of the last sign-in of this account from the address, in epoch
             seconds; `None` if there was none.
         now: Epoch seconds.
     """
-    return last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS
+    is_known = last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS
+    return Axis.KNOWN if is_known else Axis.UNKNOWN
+
+
+class KeyedHashes:
+    """
+    Hashes of user IDs and addresses that the database and the audit trail can have.
+
+    A user types a password instead of an ID, or an ID of another service: nobody who reads the
+    database can find it without the key.
+
+    Args:
+        secret: Secret that every process has, and the database has not.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self._key = hashlib.blake2b(secret.encode("utf-8"), person=b"tokensvc sign-in").digest()
+
+    def of_user_id(self, user_id: str) -> str:
+        """Return the hash of a user ID, of an account or not."""
+        return self._hash(user_id, b"user_id")
+
+    def of_address(self, address: str) -> str:
+        """Return the hash of an address."""
+        return self._hash(address, b"address")
+
+    def _hash(self, text: str, purpose: bytes) -> str:
+        return hashlib.blake2b(
+            text.encode("utf-8"), digest_size=_DIGEST_BYTES, key=self._key, person=purpose
+        ).hexdigest()

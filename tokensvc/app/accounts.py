@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.service import Accounts
+from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.config.loader import Settings
@@ -20,9 +22,12 @@ from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.signing_rules import SigningPeriods
 from tokensvc.keys.vault import Vault
+from tokensvc.limits.service import Limiter
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
+from tokensvc.sessions.service import Sessions
+from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.stream.api import StreamApi
 
 
@@ -38,6 +43,8 @@ class AccountServices:
     accounts: Accounts
     codes: AccountCodes
     transfer: AccountTransfer
+    sign_ins: SignIns
+    password_sessions: PasswordSessions
 
 
 def build_accounts(
@@ -50,6 +57,9 @@ def build_accounts(
     wait_slots: threading.Semaphore,
     deliveries: Deliveries,
     revocations: Revocations,
+    sessions: Sessions,
+    limiter: Limiter,
+    sign_in_secret: str,
 ) -> AccountServices | None:
     """
     Build the services of built-in accounts.
@@ -57,21 +67,24 @@ def build_accounts(
     Args:
         clock: Clock of the database.
         wait_slots: Slots for requests that wait for other services.
+        sign_in_secret: Secret of all processes, for hashes of user IDs and addresses.
 
     Returns:
         `None` if built-in accounts are off.
     """
     if not settings.has_accounts:
         return None
-    alphabet, sessions = settings.user_ids.alphabet, settings.sessions
+    alphabet = settings.user_ids.alphabet
     signing_keys = SigningKeys(database, vault)
     pool = _hashing_pool(settings)
     hasher = PasswordHasher(pool)
     policy = PasswordPolicy(settings.accounts.min_password, settings.public_url)
+    access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
+    sign_ins = SignIns(database, clock, hasher, KeyedHashes(sign_in_secret))
     return AccountServices(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(database, clock, vault, _signing_periods(settings)),
-        access_tokens=AccessTokens(signing_keys, settings.public_url, sessions),
+        access_tokens=access_tokens,
         lost_family_keys=LostFamilyKeys(database, clock, vault),
         hashing_pool=pool,
         accounts=Accounts(
@@ -100,6 +113,15 @@ def build_accounts(
             settings=settings.accounts,
             alphabet=alphabet,
             deliveries=deliveries,
+        ),
+        sign_ins=sign_ins,
+        password_sessions=PasswordSessions(
+            database=database,
+            clock=clock,
+            sign_ins=sign_ins,
+            sessions=sessions,
+            access_tokens=access_tokens,
+            limiter=limiter,
         ),
     )
 

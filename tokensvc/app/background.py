@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.sign_in import SignIns
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
@@ -37,7 +38,8 @@ _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether another key is active, or the hourly check is due."""
 
 _PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the audit trail, of sessions, and of codes."""
+"""Seconds between two purges of the audit trail, of sessions, of codes, and of failed
+sign-ins."""
 
 _log = structlog.get_logger(__name__)
 
@@ -123,6 +125,7 @@ def other_loops(
     active_key_check: ActiveKeyCheck,
     sessions: Sessions,
     codes: AccountCodes | None,
+    sign_ins: SignIns | None,
     signing: SigningKeyRotation | None,
 ) -> tuple[BackgroundLoop, ...]:
     """
@@ -130,6 +133,7 @@ def other_loops(
 
     Args:
         codes: Codes of accounts; `None` without built-in accounts.
+        sign_ins: Failures and known addresses; `None` without built-in accounts.
         signing: Rotation of the signing keys; `None` without built-in accounts.
     """
     return (
@@ -142,6 +146,11 @@ def other_loops(
         *(
             [BackgroundLoop("code_purge", codes.purge, _PURGE_INTERVAL)]
             if codes is not None
+            else []
+        ),
+        *(
+            [BackgroundLoop("sign_in_purge", sign_ins.purge, _PURGE_INTERVAL)]
+            if sign_ins is not None
             else []
         ),
         *(

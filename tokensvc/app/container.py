@@ -41,8 +41,8 @@ from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
-_BACKGROUND_THREADS = 11
-"""Threads that use the database and serve no request: eleven loops."""
+_BACKGROUND_THREADS = 12
+"""Threads that use the database and serve no request: twelve loops."""
 
 _DELIVERY_INTERVAL = 0.2
 """Seconds between two checks for due deliveries: the maximum delay of a revocation."""
@@ -159,6 +159,9 @@ def build(
         wait_slots=wait_slots,
         deliveries=deliveries,
         revocations=revocations,
+        sessions=sessions,
+        limiter=limiter,
+        sign_in_secret=key_files.encryption_keys[0],
     )
     check_key_pair = _check_key_pair(settings)
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
@@ -206,6 +209,7 @@ def build(
             active_key_check=active_key_check,
             sessions=sessions,
             codes=accounts.codes if accounts is not None else None,
+            sign_ins=accounts.sign_ins if accounts is not None else None,
             signing=accounts.signing_rotation if accounts is not None else None,
         ),
     )

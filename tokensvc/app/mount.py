@@ -18,6 +18,7 @@ from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
 from tokensvc.revocations import routes as revocation_routes
+from tokensvc.sessions import routes as session_routes
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
 
@@ -64,6 +65,7 @@ def _account_blueprints(
             authorize,
         ),
         *account_routes.blueprints(),
+        session_routes.routes(accounts.password_sessions),
     ]
 
 

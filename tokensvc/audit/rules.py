@@ -6,7 +6,10 @@ import msgspec
 
 DONE = "ok"
 REFUSED = "refused"
-"""Outcome of a replayed refresh token. Other refused requests are in the log only."""
+"""
+Outcome of a failed sign-in and of a replayed refresh token. Other refused requests are in the log
+only.
+"""
 
 
 class Action(StrEnum):
@@ -44,6 +47,8 @@ class Action(StrEnum):
     INVITATION_CREATED = "invitation:created"
     RESET_CODE_CREATED = "reset_code:created"
     PASSWORD_RESET = "password:reset"  # noqa: S105 - the name of an event
+    ACCOUNT_SIGNED_IN = "account:signed_in"
+    ACCOUNT_LOCKED = "account:locked"
     SESSION_REFRESHED = "session:refreshed"
     SESSION_REPLAYED = "session:replayed"
     SESSION_ENDED = "session:ended"
@@ -79,8 +84,10 @@ class AuditEvent(msgspec.Struct, frozen=True):
             of this service. White space and control characters are escaped.
         action: Machine name of the action, such as `user:suspended`.
         subject: ID of the user, client, secret or key that was changed, `app` for all users, or a
-            fixed name such as `audit` or `delivery:due`.
-        outcome: Result of the action: `ok`, or `refused` for a replayed refresh token.
+            fixed name such as `audit` or `delivery:due`. For a sign-in with an unknown user ID,
+            `unknown:` and a keyed hash of the ID.
+        outcome: Result of the action: `ok`, or `refused` for a failed sign-in or a replayed refresh
+            token.
         request_id: ID of the request, or `null` for a command.
         reason: Reason in the actor's words.
     """

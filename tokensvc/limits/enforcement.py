@@ -6,6 +6,7 @@ from tokensvc.limits.rules import LimitState, Policy
 from tokensvc.telemetry import metrics
 
 _DETAILS: dict[Policy, str] = {
+    "sign_in": "Too many failed sign-ins from this address: wait, then retry.",
     "sign_up": "Too many sign-ups from this address: wait, then retry.",
     "codes": "Too many invalid codes from this address: wait, then send a valid one.",
 }

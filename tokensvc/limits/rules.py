@@ -17,6 +17,7 @@ Policy: TypeAlias = Literal[
     "sign_out",
     "expired",
     "failures",
+    "sign_in",
     "sign_up",
     "codes",
 ]

@@ -70,3 +70,8 @@ class LimitSettings(BaseModel):
         default="10/minute",
         description="Invalid reset codes from one address (IPv6: one /64 network).",
     )
+    sign_in: RateText = Field(
+        default="60/minute",
+        description="Failed sign-ins from one address (IPv6: one /64 network). Beyond it, no "
+        "password from there is checked.",
+    )

@@ -52,6 +52,7 @@ MINTS = Counter(
 )
 REFUSALS = Counter("tokensvc_refusals", "Refused requests by problem code.", ["code"])
 AUTH_FAILURES = Counter("tokensvc_auth_failures", "Refused credentials by kind.", ["credential"])
+SIGN_INS = Counter("tokensvc_sign_ins", "Sign-ins with a password, by result.", ["result"])
 LIMITS_HIT = Counter("tokensvc_limits_hit", "Requests beyond a rate limit, by policy.", ["policy"])
 JWKS_FETCHES = Counter(
     "tokensvc_jwks_fetches",
@@ -133,6 +134,7 @@ _request_seconds = _Bound(REQUEST_SECONDS.labels)
 _mints = _Bound(MINTS.labels)
 _refusals = _Bound(REFUSALS.labels)
 _auth_failures = _Bound(AUTH_FAILURES.labels)
+_sign_ins = _Bound(SIGN_INS.labels)
 _limits_hit = _Bound(LIMITS_HIT.labels)
 _jwks_fetches = _Bound(JWKS_FETCHES.labels)
 _stream_calls = _Bound(STREAM_CALLS.labels)
@@ -172,6 +174,11 @@ def count_refusal(code: str) -> None:
 def count_auth_failure(credential: str) -> None:
     """Count a refused credential: `bearer` or `basic`."""
     _auth_failures[(credential,)].inc()
+
+
+def count_sign_in(result: str) -> None:
+    """Count a sign-in with a password: `ok`, `refused`, `delayed` or `unavailable`."""
+    _sign_ins[(result,)].inc()
 
 
 def count_limit_hit(policy: str) -> None:

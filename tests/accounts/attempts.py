@@ -1,0 +1,132 @@
+"""Attempts to sign in on a database, at a time that a test sets, without the cost of hashes."""
+
+import sqlalchemy as sa
+
+from tests.keys.signing import SetClock
+from tokensvc.accounts import hashing, store
+from tokensvc.accounts.lock_out import KeyedHashes
+from tokensvc.accounts.sign_in import SignIns, sign_in_refused
+from tokensvc.accounts.store import Account
+from tokensvc.core.errors import Refusal
+from tokensvc.database.tables import (
+    accounts,
+    audit_events,
+    known_addresses,
+    sign_in_failures,
+)
+
+PASSWORD = "correct horse battery staple"
+HASHES = KeyedHashes("the secret of a test")
+HOME, CAFE = "192.0.2.1", "198.51.100.7"
+
+
+class FakeHasher:
+    """
+    Hashes that anyone can read, with the parameters of this service.
+
+    Attributes:
+        verified: The stored hash of each check.
+        meanwhile: Function that runs while a password is hashed.
+        is_busy: Whether no thread is free.
+    """
+
+    def __init__(self):
+        self.verified = []
+        self.meanwhile = lambda: None
+        self.is_busy = False
+
+    def hash(self, password):
+        if self.is_busy:
+            raise hashing._busy()
+        return f"{hashing._PREFIX}{password}"
+
+    def verify(self, stored, password):
+        if self.is_busy:
+            raise hashing._busy()
+        self.verified.append(stored)
+        self.meanwhile()
+        return stored is not None and stored.endswith(f"${password}")
+
+
+class Attempts:
+    """A database with accounts, and the attempts to sign in of one process."""
+
+    def __init__(self, database):
+        self.database = database
+        self.clock = SetClock()
+        self.hasher = FakeHasher()
+        self.pauses = []
+        self.sign_ins = SignIns(database, self.clock, self.hasher, HASHES, pause=self.pauses.append)
+
+    def create(self, user_id="ada", **members):
+        """Create an account, by default with `PASSWORD`."""
+        members = {"password_hash": self.hasher.hash(PASSWORD), "created_at": 0, **members}
+        with self.database.write() as tx:
+            assert store.insert(tx, Account(user_id, **members))
+
+    def sign_in(self, user_id="ada", password=PASSWORD, address=CAFE):
+        """Sign in, and return the attempt. Raise the refusal of one that fails."""
+        attempt = self.sign_ins.check(user_id, password, address)
+        with self.database.write() as tx:
+            is_complete = self.sign_ins.complete(tx, attempt, self.clock())
+        if not is_complete:
+            raise sign_in_refused("revoked")
+        return attempt
+
+    def outcome(self, user_id="ada", password="wrong", address=CAFE):
+        """Return the code and the `Retry-After` of an attempt, and whether it was hashed."""
+        before = len(self.hasher.verified)
+        try:
+            self.sign_in(user_id, password, address)
+        except Refusal as refusal:
+            result = (refusal.code.value, refusal.retry_after)
+        else:
+            result = ("ok", None)
+        return (*result, len(self.hasher.verified) > before)
+
+    def fail(self, times, user_id="ada", address=CAFE):
+        """Fail to sign in, with the delays in between."""
+        for _ in range(times):
+            assert self.outcome(user_id, address=address) == REFUSED
+            self.clock.now += 1000
+
+    def set_failures(self, failures, user_id="ada", axis="unknown"):
+        """Write a counter whose last failure is too old for a delay."""
+        with self.database.write() as tx:
+            subject = HASHES.of_user_id(user_id)
+            tx.execute(sa.delete(sign_in_failures).filter_by(subject=subject, axis=axis))
+            row = {"failures": failures, "last_failed_at": int(self.clock.now) - 1000}
+            tx.execute(sa.insert(sign_in_failures).values(subject=subject, axis=axis, **row))
+
+    def failures(self, user_id="ada"):
+        """Return the failures of a user ID by axis."""
+        query = sa.select(sign_in_failures).filter_by(subject=HASHES.of_user_id(user_id))
+        with self.database.read() as connection:
+            return {row.axis: row.failures for row in connection.execute(query)}
+
+    def count(self, table):
+        with self.database.read() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(table))
+
+    def counts(self):
+        """Return the number of counters and of addresses."""
+        return self.count(sign_in_failures), self.count(known_addresses)
+
+    def stored_hash(self, user_id="ada"):
+        with self.database.read() as connection:
+            return connection.scalar(sa.select(accounts.c.password_hash).filter_by(user_id=user_id))
+
+    def events(self):
+        """Return (action, subject, outcome, reason) of all events, oldest first."""
+        columns = audit_events.c
+        query = sa.select(columns.action, columns.subject, columns.outcome, columns.reason)
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(query.order_by(columns.id))]
+
+
+REFUSED = ("credentials_invalid", None, True)
+
+
+def delayed(seconds):
+    """Return the outcome of an attempt that was not hashed."""
+    return ("rate_limited", seconds, False)

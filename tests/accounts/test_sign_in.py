@@ -1,0 +1,307 @@
+"""The check of a password: lock-out, what one attempt changes, and what happens in between."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import bcrypt
+import pytest
+import sqlalchemy as sa
+
+from testing.waiting import wait_until
+from tests.accounts.attempts import (
+    CAFE,
+    HASHES,
+    HOME,
+    PASSWORD,
+    REFUSED,
+    Attempts,
+    delayed,
+)
+from tokensvc.accounts import sign_in
+from tokensvc.accounts import store as accounts
+from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.lock_out import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
+from tokensvc.core.errors import Refusal
+from tokensvc.core.targets import Target
+from tokensvc.database.tables import known_addresses, sign_in_failures
+from tokensvc.standing import store as standings
+
+
+@pytest.fixture
+def world(database):
+    """Return attempts of the account `ada`."""
+    world = Attempts(database)
+    world.create()
+    return world
+
+
+either_id = pytest.mark.parametrize("user_id", ["ada", "nobody"])
+
+
+@pytest.mark.sec(42)
+@either_id
+def test_failures_delay_the_next_attempt_which_is_not_hashed(world, user_id):
+    """The same for an ID without an account."""
+    for _ in range(5):
+        assert world.outcome(user_id) == REFUSED
+    assert world.outcome(user_id) == delayed(1)
+    assert world.outcome(user_id, PASSWORD) == delayed(1)
+    world.clock.now += 1
+    assert world.outcome(user_id) == REFUSED
+    assert world.outcome(user_id) == delayed(2)
+    world.clock.now += 1
+    assert world.outcome(user_id) == delayed(1)
+    assert world.failures(user_id) == {"unknown": 6}
+
+
+@pytest.mark.sec(42)
+@either_id
+def test_last_possible_failure_stops_the_attempts_until_an_unlock(world, user_id):
+    world.set_failures(20, user_id, axis="known")
+    world.set_failures(79, user_id)
+    assert world.outcome(user_id) == REFUSED
+    world.clock.now += 10 * 365 * 86400
+    assert world.outcome(user_id, PASSWORD) == delayed(900)
+    with world.database.write() as tx:
+        assert world.sign_ins.unlock(tx, user_id)
+        assert not world.sign_ins.unlock(tx, user_id)
+    assert world.outcome(user_id) == REFUSED
+    assert world.failures(user_id) == {"unknown": 1}
+
+
+@pytest.mark.sec(59)
+@either_id
+def test_stop_leaves_one_event(world, user_id):
+    world.set_failures(78, user_id)
+    world.fail(2, user_id)
+    assert world.outcome(user_id) == delayed(900)
+    subject = "ada" if user_id == "ada" else f"unknown:{HASHES.of_user_id(user_id)}"
+    assert world.events()[1:] == [
+        ("account:signed_in", subject, "refused", world.events()[0][3]),
+        ("account:locked", subject, "ok", "failures from unknown addresses"),
+    ]
+
+
+@pytest.mark.sec(42)
+def test_failures_from_elsewhere_neither_delay_nor_stop_the_user(world):
+    world.sign_in(address=HOME)
+    for failures in (5, 80):
+        world.set_failures(failures)
+        assert world.outcome(password=PASSWORD, address=HOME) == ("ok", None, True)
+    assert world.outcome(password=PASSWORD, address=CAFE) == delayed(900)
+
+
+@pytest.mark.sec(42)
+def test_success_resets_only_the_counter_of_its_address(world):
+    world.sign_in(address=HOME)
+    world.fail(3, address=CAFE)
+    world.fail(2, address=HOME)
+    assert world.failures() == {"unknown": 3, "known": 2}
+    world.sign_in(address=HOME)
+    assert world.failures() == {"unknown": 3}
+    world.sign_in(address=CAFE)
+    assert world.failures() == {}
+
+
+def test_known_address_is_one_of_this_account(world):
+    """An attacker who has an account does not get the counter of another one."""
+    world.create("mallory")
+    world.sign_in("mallory", address=CAFE)
+    world.fail(1, "ada", CAFE)
+    assert world.failures("ada") == {"unknown": 1}
+
+
+def test_address_that_was_not_used_for_thirty_days_is_unknown(world):
+    world.sign_in(address=HOME)
+    world.clock.now += KNOWN_ADDRESS_SECONDS - 1
+    world.sign_in(address=HOME)  # known from now on, again
+    world.clock.now += KNOWN_ADDRESS_SECONDS - 1
+    world.fail(1, address=HOME)
+    world.clock.now += 1
+    world.fail(1, address=HOME)
+    assert world.failures() == {"known": 1, "unknown": 1}
+
+
+@pytest.mark.sec(42)
+@either_id
+def test_attempts_at_the_same_moment_do_not_pass_the_delay(world, user_id):
+    """Each counts before it is hashed: only five get that far."""
+    all_refused = threading.Barrier(6)
+    world.hasher.meanwhile = all_refused.wait
+    with ThreadPoolExecutor(12) as clients:
+        attempts = [clients.submit(world.outcome, user_id) for _ in range(12)]
+        wait_until(lambda: sum(attempt.done() for attempt in attempts) == 7, "seven are refused")
+        all_refused.wait()
+    results = [attempt.result()[0] for attempt in attempts]
+    assert sorted(results) == ["credentials_invalid"] * 5 + ["rate_limited"] * 7
+    assert len(world.hasher.verified) == 5
+
+
+def test_right_passwords_at_the_same_moment_leave_no_failure(world):
+    """A success deletes the counter for which another attempt waits."""
+    with ThreadPoolExecutor(4) as clients:
+        results = list(clients.map(lambda _: world.outcome(password=PASSWORD), range(100)))
+    assert {result[0] for result in results} == {"ok"}
+    assert world.failures() == {}
+
+
+def test_attempt_that_no_thread_could_hash_is_no_failure(world):
+    world.set_failures(4)
+    world.hasher.is_busy = True
+    for _ in range(3):
+        assert world.outcome() == ("temporarily_unavailable", 2, False)
+    assert world.failures() == {"unknown": 4}
+    assert world.events() == []
+
+
+@pytest.mark.sec(59)
+def test_failed_sign_in_leaves_an_event_without_an_unknown_id(world):
+    world.create("gone", password_hash=None, deleted_at=1)
+    world.create("locked", password_hash=None)
+    for user_id in ("ada", "gone", "locked", "my secret password"):
+        assert world.outcome(user_id) == REFUSED
+    unknown = f"unknown:{HASHES.of_user_id('my secret password')}"
+    assert world.events() == [
+        ("account:signed_in", "ada", "refused", "wrong password"),
+        ("account:signed_in", "gone", "refused", "deleted account"),
+        ("account:signed_in", "locked", "refused", "no password"),
+        ("account:signed_in", unknown, "refused", "unknown user"),
+    ]
+
+
+def suspend(world, user_id="ada"):
+    with world.database.write() as tx:
+        standing = standings.lock(tx, Target(user_id))
+        standings.write(tx, Target(user_id), replace(standing, suspended_at=1))
+
+
+@pytest.mark.sec(38)
+def test_suspended_user_is_refused_as_with_a_wrong_password(world):
+    suspend(world)
+    with pytest.raises(Refusal) as right:
+        world.sign_in()
+    with pytest.raises(Refusal) as wrong:
+        world.sign_in("nobody", "wrong")
+    assert (right.value.code, right.value.detail) == (wrong.value.code, wrong.value.detail)
+    assert (right.value.reason, wrong.value.reason) == ("suspended", "unknown user")
+    assert world.failures() == {"unknown": 1}
+
+
+def raise_epoch(world, target):
+    with world.database.write() as tx:
+        standing = standings.lock(tx, target)
+        standings.write(tx, target, replace(standing, epoch=standing.epoch + 1))
+
+
+@pytest.mark.sec(33)
+@pytest.mark.parametrize("target", [Target("ada"), Target(None)], ids=["user", "everyone"])
+def test_action_while_the_password_is_hashed_refuses_the_sign_in(world, target):
+    world.hasher.meanwhile = lambda: raise_epoch(world, target)
+    assert world.outcome(password=PASSWORD) == REFUSED
+    assert world.events() == [("account:signed_in", "ada", "refused", "revoked")]
+    assert world.counts() == (1, 0)
+
+
+@pytest.mark.sec(33)
+def test_epochs_are_read_before_the_password_hash(world, monkeypatch):
+    """A password that is changed in between must not get the epochs of the new one."""
+    find = accounts.find
+
+    def find_after_a_change(connection, user_id):
+        account = find(connection, user_id)
+        standing = standings.read(connection, Target(user_id))
+        if not standing.epoch:
+            standings.lock(connection, Target(user_id))
+            standings.write(connection, Target(user_id), replace(standing, epoch=1))
+        return account
+
+    monkeypatch.setattr(sign_in.accounts, "find", find_after_a_change)
+    assert world.outcome(password=PASSWORD) == REFUSED
+
+
+def foreign(password=PASSWORD):
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+
+@pytest.fixture
+def real_world(database):
+    """Return attempts that hash."""
+    world = Attempts(database)
+    pool = HashingPool(1, max_waiting=8)
+    world.sign_ins._hasher = PasswordHasher(pool)
+    yield world
+    pool.close()
+
+
+@pytest.mark.sec(41)
+def test_hash_of_another_system_is_replaced_at_the_sign_in(real_world):
+    world = real_world
+    world.create(password_hash=foreign())
+    with pytest.raises(Refusal):
+        world.sign_in(password="wrong")
+    assert world.stored_hash().startswith("$2b$04$")
+    assert world.sign_in().stored_hash == world.stored_hash()
+    assert world.stored_hash().startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    own = world.stored_hash()
+    world.sign_in()
+    assert world.stored_hash() == own
+
+
+@pytest.mark.sec(41)
+def test_replaced_hash_never_overwrites_a_new_password(world, monkeypatch):
+    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
+
+    def change():
+        with world.database.write() as tx:
+            tx.execute(sa.text("UPDATE accounts SET password_hash = 'new password'"))
+
+    world.hasher.meanwhile = change
+    world.sign_in()
+    assert world.stored_hash() == "new password"
+
+
+def test_sign_in_succeeds_although_no_thread_replaces_its_hash(world, monkeypatch):
+    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
+    stored = world.stored_hash()
+
+    def become_busy():
+        world.hasher.is_busy = True
+
+    world.hasher.meanwhile = become_busy
+    assert world.sign_in().stored_hash == stored
+
+
+@pytest.mark.sec(42)
+def test_purge_deletes_old_failures_and_addresses_but_no_stop(world):
+    world.sign_in(address=HOME)
+    world.set_failures(79, "old")
+    world.set_failures(80, "stopped")
+    world.set_failures(19, "old", axis="known")
+    world.set_failures(20, "stopped", axis="known")
+    world.clock.now += max(FORGET_SECONDS, KNOWN_ADDRESS_SECONDS) - 1000
+    world.fail(2, "recent")
+    world.create("ben")
+    world.sign_in("ben", address=HOME)
+    assert not world.sign_ins.purge()
+    assert world.counts() == (3, 1)
+    assert world.failures("stopped") == {"unknown": 80, "known": 20}
+    assert world.failures("recent") == {"unknown": 2}
+
+
+def test_purge_deletes_in_batches_with_pauses(world, monkeypatch):
+    monkeypatch.setattr(sign_in, "_PURGED_TOGETHER", 2)
+    for number in range(5):
+        world.set_failures(1, f"user-{number}")
+    with world.database.write() as tx:
+        for number in range(3):
+            tx.execute(
+                sa.insert(known_addresses).values(
+                    user_id="ada", address_hash=str(number), last_signed_in_at=0
+                )
+            )
+    world.clock.now += 2 * FORGET_SECONDS
+    assert [world.sign_ins.purge() for _ in range(3)] == [True, True, False]
+    assert world.counts() == (0, 0)
+    assert len(world.pauses) == 2
+    assert world.count(sign_in_failures) == 0

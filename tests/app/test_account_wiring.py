@@ -1,0 +1,53 @@
+"""How the services of built-in accounts are built and run."""
+
+import os
+
+import pytest
+import sqlalchemy as sa
+
+from testing.service import settings_environ
+from testing.waiting import wait_until
+from tokensvc.app import container, startup
+from tokensvc.config.loader import load
+from tokensvc.database.tables import sign_in_failures
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Yield a function that builds services with accounts."""
+    built = []
+
+    def build(**settings):
+        environ = settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings)
+        settings = load(environ)
+        startup.prepare(settings)
+        built.append(container.build(settings))
+        return built[-1]
+
+    yield build
+    for services in built:
+        services.close()
+
+
+@pytest.mark.sec(43)
+@pytest.mark.parametrize("workers", [1, 64])
+def test_workers_share_one_hashing_thread_per_core(build, workers):
+    services = build(TOKENSVC_WORKERS=str(workers), TOKENSVC_THREADS="8")
+    pool = services.accounts.hashing_pool
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    assert pool._executor._max_workers == threads
+    assert pool._slots._value == threads + 4  # half of the threads may wait
+
+
+def test_start_purges_old_failures(build):
+    services = build()
+    with services.database.write() as tx:
+        row = {"subject": "old", "axis": "unknown", "failures": 1, "last_failed_at": 0}
+        tx.execute(sa.insert(sign_in_failures).values(row))
+    services.start()
+
+    def is_purged():
+        with services.database.read() as connection:
+            return connection.execute(sa.select(sign_in_failures)).first() is None
+
+    wait_until(is_purged, "the old failures are deleted")

@@ -1,0 +1,64 @@
+"""Sessions that begin with a password, on a database and at a time that a test sets."""
+
+import sqlalchemy as sa
+
+from testing.sessions import VAULT
+from tests.accounts.attempts import CAFE, HASHES, PASSWORD, Attempts
+from tests.keys.signing import PERIODS
+from tokensvc.accounts.sign_in import SignIns
+from tokensvc.core.errors import Refusal
+from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.keys.signing_rotation import SigningKeyRotation
+from tokensvc.limits.service import Limiter
+from tokensvc.limits.settings import LimitSettings
+from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.service import Sessions
+from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.sign_in import PasswordSessions
+from tokensvc.standing.session_read import SessionReads
+
+URL = "https://tokens.example"
+
+
+class PasswordWorld(Attempts):
+    """A database with the account `ada`, whose password opens sessions."""
+
+    def __init__(self, database, hasher=None, sign_in_limit="1000/minute"):
+        super().__init__(database)
+        self.sign_ins = SignIns(database, self.clock, hasher or self.hasher, HASHES)
+        self.limiter = Limiter(LimitSettings(sign_in=sign_in_limit), clock=self.clock)
+        settings = SessionSettings()
+        self.sessions = Sessions(
+            database, self.clock, SessionReads(database, self.clock), VAULT, settings
+        )
+        SigningKeyRotation(database, self.clock, VAULT, PERIODS).step()
+        self.passwords = PasswordSessions(
+            database=database,
+            clock=self.clock,
+            sign_ins=self.sign_ins,
+            sessions=self.sessions,
+            access_tokens=AccessTokens(SigningKeys(database, VAULT), URL, settings),
+            limiter=self.limiter,
+        )
+
+    def open(self, user_id="ada", password=PASSWORD, address=CAFE, client_id="app"):
+        """Sign in, and return the response."""
+        return self.passwords.sign_in(user_id, password, client_id=client_id, address=address)
+
+    def outcome(self, user_id="ada", password="wrong", address=CAFE):
+        """Return the code of a sign-in, and whether its password was hashed."""
+        before = len(self.hasher.verified)
+        try:
+            self.open(user_id, password, address)
+        except Refusal as refusal:
+            result = refusal.code.value
+        else:
+            result = "ok"
+        return result, len(self.hasher.verified) > before
+
+    def rows(self):
+        """Return all sessions, oldest first."""
+        query = sa.select(sessions_table).order_by(sessions_table.c.created_at)
+        with self.database.read() as connection:
+            return connection.execute(query).all()

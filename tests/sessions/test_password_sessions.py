@@ -1,0 +1,148 @@
+"""Sign-in, on either database."""
+
+from dataclasses import replace
+
+import jwt
+import pytest
+import sqlalchemy as sa
+
+from tests.accounts.attempts import CAFE, HOME, PASSWORD
+from tests.sessions.passwords import PasswordWorld
+from tokensvc.accounts import hashing
+from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.core.errors import Refusal
+from tokensvc.core.targets import Target
+from tokensvc.standing import store as standings
+
+REFUSED = ("credentials_invalid", True)
+NOT_HASHED = ("rate_limited", False)
+
+
+@pytest.fixture
+def world(database):
+    world = PasswordWorld(database)
+    world.create()
+    return world
+
+
+def test_sign_in_opens_a_session_of_the_client(world):
+    response = world.open(client_id="web")
+    (row,) = world.rows()
+    assert (row.user_id, row.client_id, row.counter) == ("ada", "web", 0)
+    claims = jwt.decode(response.access_token, options={"verify_signature": False})
+    assert (claims["sub"], claims["sid"], claims["client_id"]) == ("ada", row.id, "web")
+    assert (response.token_type, response.expires_in) == ("Bearer", 600)
+    assert world.sessions.refresh(response.refresh_token, "web").family.id == row.id
+
+
+@pytest.mark.sec(59)
+def test_sign_in_leaves_an_event_with_its_session(world):
+    world.open()
+    (row,) = world.rows()
+    assert world.events()[-1] == ("account:signed_in", "ada", "ok", f"session {row.id}")
+
+
+def suspend(world, user_id):
+    with world.database.write() as tx:
+        standing = standings.lock(tx, Target(user_id))
+        standings.write(tx, Target(user_id), replace(standing, suspended_at=1))
+
+
+class Calls:
+    """What requests do: statements, hashes with their parameters, and steps of the limiter."""
+
+    def __init__(self, world, monkeypatch):
+        self._calls = []
+        engine = world.database._engine
+        sa.event.listen(engine, "before_cursor_execute", self._record_statement)
+        sa.event.listen(engine, "commit", lambda _: self._calls.append("COMMIT"))
+        verify, check = hashing.verify_hash, world.limiter._check
+
+        def verify_and_record(stored, password):
+            self._calls.append(("hash", stored.split("$")[1:4], len(stored)))
+            return verify(stored, password)
+
+        def check_and_record(policy, key, *, count):
+            self._calls.append((policy, key, count))
+            return check(policy, key, count=count)
+
+        monkeypatch.setattr(hashing, "verify_hash", verify_and_record)
+        monkeypatch.setattr(world.limiter, "_check", check_and_record)
+
+    def _record_statement(self, _connection, _cursor, statement, *_):
+        self._calls.append(statement)
+
+    def of(self, call):
+        """Return the calls of a sign-in that is refused, and its refusal."""
+        self._calls.clear()
+        with pytest.raises(Refusal) as refused:
+            call()
+        refusal = refused.value
+        return list(self._calls), (refusal.code, refusal.detail, refusal.members, refusal.status)
+
+
+@pytest.mark.sec(38)
+def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
+    pool = HashingPool(1, max_waiting=1)
+    hasher = PasswordHasher(pool)
+    world = PasswordWorld(database, hasher)
+    own = hasher.hash(PASSWORD)
+    for user_id in ("ada", "suspended"):
+        world.create(user_id, password_hash=own)
+    world.create("deleted", password_hash=None, deleted_at=1)
+    world.create("without", password_hash=None)
+    suspend(world, "suspended")
+    with pytest.raises(Refusal):  # opens the connections
+        world.open("ada", "wrong")
+    calls = Calls(world, monkeypatch)
+    wrong = calls.of(lambda: world.open("ada", "wrong"))
+    for user_id in ("nobody", "suspended", "deleted", "without"):
+        assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
+    pool.close()
+    made = wrong[0]
+    assert [call[0] for call in made if isinstance(call, tuple)] == ["sign_in", "hash", "sign_in"]
+    assert made.count("COMMIT") == 2
+    assert len([call for call in made if "INSERT INTO audit_events" in call]) == 1
+
+
+@pytest.mark.sec(42)
+def test_failures_of_an_address_stop_its_next_sign_in_before_the_hash(database):
+    world = PasswordWorld(database, sign_in_limit="3/minute")
+    world.create()
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+    for user_id in ("ada", "ben", "eve"):
+        assert world.outcome(user_id) == REFUSED
+    assert world.outcome(password=PASSWORD) == NOT_HASHED
+    assert world.outcome(password=PASSWORD, address=HOME) == ("ok", True)
+    world.clock.now += 60
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(42)
+def test_attempts_on_a_locked_account_count_for_their_address(database):
+    world = PasswordWorld(database, sign_in_limit="2/minute")
+    world.create()
+    world.set_failures(80)
+    for _ in range(2):
+        assert world.outcome() == NOT_HASHED
+    with pytest.raises(Refusal) as refused:
+        world.open("ben")
+    assert refused.value.reason == "limits.sign_in"
+
+
+def test_busy_threads_count_for_no_limit(database):
+    world = PasswordWorld(database, sign_in_limit="1/minute")
+    world.create()
+    world.hasher.is_busy = True
+    for _ in range(3):
+        assert world.outcome() == ("temporarily_unavailable", False)
+    world.hasher.is_busy = False
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+def test_responses_and_attempts_do_not_show_their_secrets(world):
+    response = world.open()
+    attempt = world.sign_ins.check("ada", PASSWORD, CAFE)
+    shown = repr(response) + repr(attempt)
+    for secret in (response.access_token, response.refresh_token, PASSWORD, attempt.stored_hash):
+        assert secret not in shown

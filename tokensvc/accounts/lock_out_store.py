@@ -1,0 +1,116 @@
+"""The rows of failed sign-ins, and of the addresses that signed an account in."""
+
+import sqlalchemy as sa
+
+from tokensvc.accounts.lock_out import STOP_AT, Axis, Counter
+from tokensvc.database.engine import Connection, Transaction
+from tokensvc.database.tables import known_addresses, sign_in_failures
+from tokensvc.database.upsert import insert
+
+_failures = sign_in_failures.c
+_addresses = known_addresses.c
+
+
+def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
+    """
+    Return a counter, locked until the transaction ends.
+
+    Args:
+        subject: Keyed hash of the user ID.
+    """
+    # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
+    # changes nothing: with it, the statement locks and returns a row that exists.
+    row = insert(tx, sign_in_failures).values(
+        subject=subject, axis=axis, failures=0, last_failed_at=0
+    )
+    locked = row.on_conflict_do_update(
+        index_elements=[_failures.subject, _failures.axis], set_={"failures": _failures.failures}
+    )
+    failures, last_failed_at = tx.execute(
+        locked.returning(_failures.failures, _failures.last_failed_at)
+    ).one()
+    return Counter(axis, failures, last_failed_at)
+
+
+def write(tx: Transaction, subject: str, counter: Counter) -> None:
+    """Write a counter that `lock` returned with other values."""
+    values = {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
+    tx.execute(sign_in_failures.update().where(_is(subject, counter.axis)).values(values))
+
+
+def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
+    """Count a failure less: the password was not checked."""
+    counted = _is(subject, axis) & (_failures.failures > 0)
+    tx.execute(sign_in_failures.update().where(counted).values(failures=_failures.failures - 1))
+
+
+def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
+    """Delete a counter. Return whether it had a failure."""
+    statement = sign_in_failures.delete().where(_is(subject, axis)).returning(_failures.failures)
+    return bool(tx.scalar(statement))
+
+
+def last_sign_in(connection: Connection, user_id: str, address_hash: str) -> int | None:
+    """Return when an address last signed an account in, in epoch seconds."""
+    statement = sa.select(_addresses.last_signed_in_at).where(
+        (_addresses.user_id == user_id) & (_addresses.address_hash == address_hash)
+    )
+    found: int | None = connection.scalar(statement)
+    return found
+
+
+def remember_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
+    """Store that an address has signed an account in."""
+    row = insert(tx, known_addresses).values(
+        user_id=user_id, address_hash=address_hash, last_signed_in_at=int(now)
+    )
+    tx.execute(
+        row.on_conflict_do_update(
+            index_elements=[_addresses.user_id, _addresses.address_hash],
+            set_={"last_signed_in_at": int(now)},
+        )
+    )
+
+
+def purge_failures(tx: Transaction, before: float, limit: int) -> int:
+    """
+    Delete at most `limit` counters without a failure since a time, and return their number.
+
+    Those that have stopped the attempts stay.
+    """
+    is_old = _failures.last_failed_at < int(before)
+    is_open = sa.or_(
+        *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
+    )
+    key = (_failures.subject, _failures.axis)
+    order = _failures.last_failed_at
+    return _delete(tx, sign_in_failures, key, is_old & is_open, order=order, limit=limit)
+
+
+def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
+    """Delete at most `limit` addresses without a sign-in since a time, and return their number."""
+    is_old = _addresses.last_signed_in_at < int(before)
+    key = (_addresses.user_id, _addresses.address_hash)
+    order = _addresses.last_signed_in_at
+    return _delete(tx, known_addresses, key, is_old, order=order, limit=limit)
+
+
+def _delete(
+    tx: Transaction,
+    table: sa.Table,
+    key: tuple[sa.Column[str], sa.Column[str]],
+    condition: sa.ColumnElement[bool],
+    *,
+    order: sa.Column[int],
+    limit: int,
+) -> int:
+    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
+    # In one statement PostgreSQL may run the selection once for each row of the table.
+    doomed = sa.select(*key).where(condition).order_by(order).limit(limit)
+    rows = tx.execute(doomed.with_for_update(skip_locked=True)).all()
+    doomed_keys = sa.tuple_(*key).in_([tuple(row) for row in rows])
+    return tx.execute(table.delete().where(doomed_keys)).rowcount
+
+
+def _is(subject: str, axis: Axis) -> sa.ColumnElement[bool]:
+    return (_failures.subject == subject) & (_failures.axis == axis)

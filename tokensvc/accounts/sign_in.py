@@ -1,0 +1,275 @@
+"""
+Check the password of an account without revealing whether the account exists.
+
+An unknown user, a wrong password and a suspended user take the same steps: one transaction that
+reads and counts, one hash, and one transaction with one audit event. The attempt counts as a
+failure before the hash: attempts that run at the same time would otherwise all pass before the
+first of them has failed.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tokensvc.accounts import lock_out_store as lock_outs
+from tokensvc.accounts import store as accounts
+from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
+from tokensvc.accounts.lock_out import (
+    FORGET_SECONDS,
+    KNOWN_ADDRESS_SECONDS,
+    MAX_DELAY,
+    STOP_AT,
+    STOPPED,
+    Axis,
+    Counter,
+    KeyedHashes,
+    axis_of,
+    seconds_to_wait,
+)
+from tokensvc.accounts.store import Account
+from tokensvc.audit.rules import REFUSED, Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import APP, Target
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.http.request_log import note
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Epochs
+
+_ACTOR: Final = "service:sign_in"
+_PURGED_TOGETHER: Final = 500
+_PURGE_PAUSE: Final = 0.05
+"""Seconds between two full batches of a purge, for the requests that write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    An attempt to sign in that counts as a failure until its success.
+
+    Attributes:
+        subject: Keyed hash of the user ID.
+        address_hash: Keyed hash of the address.
+        counter: Counter of the address, this attempt included.
+        epochs: Epochs from before the password hash was read.
+        suspended: Whether the user is suspended.
+        account: Account of the ID, also a deleted one; `None` for an unknown ID.
+    """
+
+    user_id: str
+    subject: str
+    address_hash: str
+    counter: Counter
+    epochs: Epochs
+    suspended: bool
+    account: Account | None
+
+    @property
+    def audit_subject(self) -> str:
+        """Subject of audit events. An unknown ID may be a password that a user typed there."""
+        return f"unknown:{self.subject}" if self.account is None else self.user_id
+
+    @property
+    def stored_hash(self) -> str | None:
+        """Password hash of the account, if it has one."""
+        return None if self.account is None else self.account.password_hash
+
+
+class SignIns:
+    """
+    The check of passwords, and the lock-out of accounts.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: Clock of the database.
+        pause: Function that waits for a number of seconds, between two batches of a purge.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        hasher: PasswordHasher,
+        hashes: KeyedHashes,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._hasher = hasher
+        self._hashes = hashes
+        self._pause = pause
+
+    def check(self, user_id: str, password: str, address: str) -> Attempt:
+        """
+        Check a password, and replace a hash with other parameters than those of this service.
+
+        The caller completes the attempt with `complete`.
+
+        Args:
+            address: Client address, for the counter of failures.
+
+        Raises:
+            Refusal: `credentials_invalid` for a wrong password, an unknown or a suspended user;
+                `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
+                is free to hash.
+        """
+        attempt = self._begin(user_id, address)
+        try:
+            is_right = self._hasher.verify(attempt.stored_hash, password)
+        except Refusal:
+            self._take_back(attempt)
+            raise
+        reason = _why_refused(attempt, is_right=is_right)
+        if reason is not None:
+            raise self._refuse(attempt, reason)
+        return self._with_current_hash(attempt, password)
+
+    def complete(self, tx: Transaction, attempt: Attempt, now: float) -> bool:
+        """
+        Complete an attempt in the transaction of what the user gets.
+
+        Returns:
+            False if the user's sessions were ended since the password was read, for example by a
+            change of the password: the user gets nothing. Commit that, and raise `sign_in_refused`.
+        """
+        if standings.read_epochs(tx, attempt.user_id) != attempt.epochs:
+            _record_refusal(tx, attempt, "revoked", now)
+            return False
+        lock_outs.clear(tx, attempt.subject, attempt.counter.axis)
+        lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
+        return True
+
+    def unlock(self, tx: Transaction, user_id: str) -> bool:
+        """Forget the failures of a user ID. Return whether it had any."""
+        subject = self._hashes.of_user_id(user_id)
+        cleared = [lock_outs.clear(tx, subject, axis) for axis in Axis]
+        return any(cleared)
+
+    def purge(self) -> bool:
+        """
+        Delete one batch of old failures, and one of old addresses.
+
+        Returns:
+            Whether more may be left.
+        """
+        with self._database.write() as tx:
+            now = self._clock.read(tx)
+            purged = (
+                lock_outs.purge_failures(tx, now - FORGET_SECONDS, _PURGED_TOGETHER),
+                lock_outs.purge_addresses(tx, now - KNOWN_ADDRESS_SECONDS, _PURGED_TOGETHER),
+            )
+        if max(purged) < _PURGED_TOGETHER:
+            return False
+        self._pause(_PURGE_PAUSE)
+        return True
+
+    def _begin(self, user_id: str, address: str) -> Attempt:
+        """
+        Count an attempt as a failure, and read what its result depends on.
+
+        Raises:
+            Refusal: `rate_limited`; the attempt does not count.
+        """
+        subject = self._hashes.of_user_id(user_id)
+        address_hash = self._hashes.of_address(address)
+        with self._database.write() as tx:
+            last = lock_outs.last_sign_in(tx, user_id, address_hash)
+            counter = lock_outs.lock(tx, subject, axis_of(last, self._clock.read(tx)))
+            # Read again after the lock: the wait for it can take as long as a delay.
+            now = self._clock.read(tx)
+            # The epochs first: whatever changes the password afterwards also raises them.
+            user, app = standings.read(tx, Target(user_id)), standings.read(tx, APP)
+            attempt = Attempt(
+                user_id=user_id,
+                subject=subject,
+                address_hash=address_hash,
+                counter=replace(counter, failures=counter.failures + 1, last_failed_at=int(now)),
+                epochs=Epochs(user=user.epoch, app=app.epoch),
+                suspended=user.suspended_at is not None,
+                account=accounts.find(tx, user_id),
+            )
+            note(user_id=attempt.audit_subject)
+            _check_lock_out(counter, now)
+            lock_outs.write(tx, subject, attempt.counter)
+        return attempt
+
+    def _take_back(self, attempt: Attempt) -> None:
+        with self._database.write() as tx:
+            lock_outs.take_back(tx, attempt.subject, attempt.counter.axis)
+
+    def _refuse(self, attempt: Attempt, reason: str) -> Refusal:
+        with self._database.write() as tx:
+            _record_refusal(tx, attempt, reason, self._clock.read(tx))
+        return sign_in_refused(reason)
+
+    def _with_current_hash(self, attempt: Attempt, password: str) -> Attempt:
+        """Replace the stored hash if it needs it, unless it has changed or no thread is free."""
+        account, seen = attempt.account, attempt.stored_hash
+        if account is None or seen is None or not needs_rehash(seen):
+            return attempt
+        try:
+            new = self._hasher.hash(password)
+        except Refusal:
+            return attempt  # the next sign-in replaces it
+        with self._database.write() as tx:
+            is_replaced = accounts.replace_hash(tx, attempt.user_id, seen, new)
+        if not is_replaced:
+            return attempt
+        return replace(attempt, account=replace(account, password_hash=new))
+
+
+def sign_in_refused(reason: str) -> Refusal:
+    """
+    Return the one refusal of every sign-in that fails.
+
+    Args:
+        reason: Reason for the log; the client learns none.
+    """
+    return Refusal(Code.CREDENTIALS_INVALID, "The user ID or the password is wrong.", reason=reason)
+
+
+def _why_refused(attempt: Attempt, *, is_right: bool) -> str | None:
+    """Return why an attempt is refused, for the log and the audit trail; `None` if it is not."""
+    if attempt.account is None:
+        return "unknown user"
+    if attempt.account.deleted_at is not None:
+        return "deleted account"
+    if attempt.account.password_hash is None:
+        return "no password"
+    if not is_right:
+        return "wrong password"
+    return "suspended" if attempt.suspended else None
+
+
+def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) -> None:
+    """Write the event of a failed attempt, and that of the lock with the last possible one."""
+    context = ActionContext(_ACTOR, reason)
+    subject, counter = attempt.audit_subject, attempt.counter
+    record(tx, context, Action.ACCOUNT_SIGNED_IN, subject, now=now, outcome=REFUSED)
+    if counter.failures == STOP_AT[counter.axis]:
+        context = ActionContext(_ACTOR, f"failures from {counter.axis} addresses")
+        record(tx, context, Action.ACCOUNT_LOCKED, subject, now=now)
+
+
+def _check_lock_out(counter: Counter, now: float) -> None:
+    """
+    Refuse an attempt after too many failures.
+
+    Raises:
+        Refusal: `rate_limited`, the same for an account and for an unknown ID.
+    """
+    wait = seconds_to_wait(counter, now)
+    if not wait:
+        return
+    raise Refusal(
+        Code.RATE_LIMITED,
+        "Too many failed sign-ins of this user. Retry after `Retry-After` seconds. If that never "
+        "succeeds, the password must be reset, or the account unlocked by the operator.",
+        reason=f"locked out, {counter.axis} address",
+        retry_after=MAX_DELAY if wait == STOPPED else int(wait),
+    )

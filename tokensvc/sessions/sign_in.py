@@ -1,0 +1,122 @@
+"""
+Sessions that begin with a password.
+
+`accounts` checks the password. The session is opened in the transaction that completes the check,
+so that none begins after an action has ended all sessions.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from tokensvc.accounts.sign_in import Attempt, SignIns, sign_in_refused
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.http.request_log import note, set_rate_limit_fields
+from tokensvc.limits import enforcement
+from tokensvc.limits.service import Limiter
+from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.grants import TokenResponse, grant_response
+from tokensvc.sessions.service import Grant, Sessions
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Ring
+from tokensvc.telemetry import metrics
+
+_RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
+"""Labels of the metric for failed sign-ins; all other failures are `unavailable`."""
+
+
+class PasswordSessions:
+    """
+    Opens sessions for users who send their password.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: Clock of the database.
+        limiter: Limits on failed sign-ins per address.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: DatabaseClock,
+        sign_ins: SignIns,
+        sessions: Sessions,
+        access_tokens: AccessTokens,
+        limiter: Limiter,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._sign_ins = sign_ins
+        self._sessions = sessions
+        self._access_tokens = access_tokens
+        self._limiter = limiter
+
+    def sign_in(
+        self, user_id: str, password: str, *, client_id: str, address: str
+    ) -> TokenResponse:
+        """
+        Open a session for a user who sends the right password.
+
+        Args:
+            client_id: OAuth client, to which the session is bound.
+            address: Client address, for the limits on failures.
+
+        Raises:
+            Refusal: `credentials_invalid`; `rate_limited` after too many failures of the address or
+                the user; `temporarily_unavailable`.
+        """
+        try:
+            with self._limited(address):
+                attempt = self._sign_ins.check(user_id, password, address)
+                grant = self._open(attempt, client_id)
+        except Refusal as refusal:
+            metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
+            raise
+        metrics.count_sign_in("ok")
+        return self._respond(grant)
+
+    @contextmanager
+    def _limited(self, address: str) -> Iterator[None]:
+        """Refuse an address with too many failures before its next password is hashed."""
+        enforcement.check(self._limiter.peek("sign_in", address))
+        try:
+            yield
+        except Refusal as refusal:
+            if refusal.code in _RESULTS:
+                set_rate_limit_fields(*self._limiter.hit("sign_in", address).fields())
+            raise
+
+    def _open(self, attempt: Attempt, client_id: str) -> Grant:
+        with self._database.write() as tx:
+            now = self._clock.read(tx)
+            grant = None
+            if self._sign_ins.complete(tx, attempt, now):
+                grant = self._sessions.open(tx, attempt.user_id, client_id, attempt.epochs, now)
+                context = ActionContext(attempt.user_id, f"session {grant.family.id}")
+                record(tx, context, Action.ACCOUNT_SIGNED_IN, attempt.user_id, now=now)
+        return _committed(grant)
+
+    def _respond(self, grant: Grant) -> TokenResponse:
+        note(client_id=grant.family.client_id)
+        with self._database.read() as connection:
+            ring_version = standings.ring_version(connection, Ring.SIGNING)
+        return grant_response(grant, self._access_tokens, ring_version)
+
+
+def _committed(grant: Grant | None) -> Grant:
+    """
+    Return the session of a transaction that is committed.
+
+    Raises:
+        Refusal: `credentials_invalid`; none was opened. Its event survives the refusal.
+    """
+    if grant is None:
+        raise sign_in_refused("revoked")
+    return grant
