@@ -12,9 +12,11 @@ from tokensvc.accounts import store
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.foreign_hashes import verify_hash
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.service import Accounts, SignUp
 from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
@@ -73,7 +75,13 @@ class AccountParts:
             "settings": self.settings,
             "alphabet": Alphabet.DOCUMENTED,
         }
-        hashing = {"policy": policy, "hasher": self.hasher, "revocations": self.revocations}
+        self.sign_ins = SignIns(self.database, now, self.hasher, KeyedHashes("secret of a test"))
+        hashing = {
+            "policy": policy,
+            "hasher": self.hasher,
+            "revocations": self.revocations,
+            "sign_ins": self.sign_ins,
+        }
         self.accounts = Accounts(
             **common,
             **hashing,

@@ -11,6 +11,7 @@ from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.service import no_account
 from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import StoredCode
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -82,6 +83,7 @@ class AccountCodes:
         policy: PasswordPolicy,
         hasher: PasswordHasher,
         revocations: Revocations,
+        sign_ins: SignIns,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -90,6 +92,7 @@ class AccountCodes:
         self._policy = policy
         self._hasher = hasher
         self._revocations = revocations
+        self._sign_ins = sign_ins
 
     def invite(self, user_id: str | None, context: ActionContext) -> Invitation:
         """
@@ -132,7 +135,7 @@ class AccountCodes:
         self, user_id: str, code: str, new_password: str, count_failure: Callable[[], None]
     ) -> None:
         """
-        Set a new password and sign the user out everywhere.
+        Set a new password, sign the user out everywhere, and forget failed sign-ins.
 
         Args:
             code: Reset code of the user.
@@ -167,6 +170,7 @@ class AccountCodes:
             raise _code_invalid()
         store.replace_hash(tx, user_id, account.password_hash, new_hash)
         store.end_reset_codes(tx, user_id, now)
+        self._sign_ins.unlock(tx, user_id)
         context = ActionContext(user_id)
         record(tx, context, Action.PASSWORD_RESET, user_id, now=now)
         self._revocations.revoke_within(tx, user_id, RevocationKind.PASSWORD, context)

@@ -159,6 +159,12 @@ class AccountRoutes:
             created = self.codes.create_reset_code(user_id, context)
             return json_response(created, 201, [_location(user_id)])
 
+        @blueprint.delete(f"{PATH}/<user_id>/lock")
+        def unlock(user_id: str) -> Response:
+            context = context_of(user_id, parse_query(DeleteQuery).reason)
+            self.accounts.unlock(user_id, context)
+            return Response(204)
+
         @blueprint.delete(f"{PATH}/<user_id>")
         def delete_account(user_id: str) -> Response:
             context = context_of(user_id, parse_query(DeleteQuery).reason)

@@ -11,6 +11,7 @@ from tokensvc.accounts.hashing import PasswordHasher
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.audit.rules import Action
@@ -78,6 +79,7 @@ class Accounts:
         hasher: PasswordHasher,
         deliveries: Deliveries,
         revocations: Revocations,
+        sign_ins: SignIns,
         stream_users: StreamUsers | None,
     ) -> None:
         self._database = database
@@ -88,6 +90,7 @@ class Accounts:
         self._hasher = hasher
         self._deliveries = deliveries
         self._revocations = revocations
+        self._sign_ins = sign_ins
         self._stream_users = stream_users
 
     def sign_up(self, wanted: SignUp, count: Callable[[], None]) -> NewAccount:
@@ -145,6 +148,20 @@ class Accounts:
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now)
             self._revocations.revoke_within(tx, user_id, RevocationKind.DELETION, context)
         self._revocations.confirm(Target(user_id))
+
+    def unlock(self, user_id: str, context: ActionContext) -> None:
+        """
+        Forget the failed sign-ins of an account. Without any, nothing changes.
+
+        Raises:
+            Refusal: `not_found`.
+        """
+        with self._database.write() as tx:
+            if store.lock(tx, user_id) is None:
+                raise no_account()
+            if self._sign_ins.unlock(tx, user_id):
+                now = self._clock.read(tx)
+                record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 
     def delete_own(self, user_id: str, signed_in_at: int) -> None:
         """

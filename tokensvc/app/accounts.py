@@ -2,7 +2,7 @@
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
@@ -47,82 +47,98 @@ class AccountServices:
     password_sessions: PasswordSessions
 
 
-def build_accounts(
-    settings: Settings,
-    *,
-    database: Database,
-    clock: DatabaseClock,
-    vault: Vault,
-    keys: StreamKeys,
-    wait_slots: threading.Semaphore,
-    deliveries: Deliveries,
-    revocations: Revocations,
-    sessions: Sessions,
-    limiter: Limiter,
-    sign_in_secret: str,
-) -> AccountServices | None:
+@dataclass(frozen=True, slots=True)
+class AccountDependencies:
     """
-    Build the services of built-in accounts.
+    What the services of built-in accounts use.
 
-    Args:
+    Attributes:
         clock: Clock of the database.
         wait_slots: Slots for requests that wait for other services.
         sign_in_secret: Secret of all processes, for hashes of user IDs and addresses.
-
-    Returns:
-        `None` if built-in accounts are off.
     """
+
+    settings: Settings
+    database: Database
+    clock: DatabaseClock
+    vault: Vault
+    keys: StreamKeys
+    wait_slots: threading.Semaphore
+    deliveries: Deliveries
+    revocations: Revocations
+    sessions: Sessions
+    limiter: Limiter
+    sign_in_secret: str = field(repr=False)
+
+
+def build_accounts(uses: AccountDependencies) -> AccountServices | None:
+    """Build the services of built-in accounts; `None` if these are off."""
+    settings, database, clock = uses.settings, uses.database, uses.clock
     if not settings.has_accounts:
         return None
-    alphabet = settings.user_ids.alphabet
-    signing_keys = SigningKeys(database, vault)
+    signing_keys = SigningKeys(database, uses.vault)
+    access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     pool = _hashing_pool(settings)
     hasher = PasswordHasher(pool)
     policy = PasswordPolicy(settings.accounts.min_password, settings.public_url)
-    access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
-    sign_ins = SignIns(database, clock, hasher, KeyedHashes(sign_in_secret))
+    sign_ins = SignIns(database, clock, hasher, KeyedHashes(uses.sign_in_secret))
+    periods = _signing_periods(settings)
     return AccountServices(
         signing_keys=signing_keys,
-        signing_rotation=SigningKeyRotation(database, clock, vault, _signing_periods(settings)),
+        signing_rotation=SigningKeyRotation(database, clock, uses.vault, periods),
         access_tokens=access_tokens,
-        lost_family_keys=LostFamilyKeys(database, clock, vault),
+        lost_family_keys=LostFamilyKeys(database, clock, uses.vault),
         hashing_pool=pool,
-        accounts=Accounts(
-            database=database,
-            clock=clock,
-            settings=settings.accounts,
-            alphabet=alphabet,
-            policy=policy,
-            hasher=hasher,
-            deliveries=deliveries,
-            revocations=revocations,
-            stream_users=_stream_users(settings, keys, wait_slots),
-        ),
-        codes=AccountCodes(
-            database=database,
-            clock=clock,
-            settings=settings.accounts,
-            alphabet=alphabet,
-            policy=policy,
-            hasher=hasher,
-            revocations=revocations,
-        ),
+        accounts=_accounts(uses, policy, hasher, sign_ins),
+        codes=_codes(uses, policy, hasher, sign_ins),
         transfer=AccountTransfer(
             database=database,
             clock=clock,
             settings=settings.accounts,
-            alphabet=alphabet,
-            deliveries=deliveries,
+            alphabet=settings.user_ids.alphabet,
+            deliveries=uses.deliveries,
         ),
         sign_ins=sign_ins,
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,
             sign_ins=sign_ins,
-            sessions=sessions,
+            sessions=uses.sessions,
             access_tokens=access_tokens,
-            limiter=limiter,
+            limiter=uses.limiter,
         ),
+    )
+
+
+def _accounts(
+    uses: AccountDependencies, policy: PasswordPolicy, hasher: PasswordHasher, sign_ins: SignIns
+) -> Accounts:
+    return Accounts(
+        database=uses.database,
+        clock=uses.clock,
+        settings=uses.settings.accounts,
+        alphabet=uses.settings.user_ids.alphabet,
+        policy=policy,
+        hasher=hasher,
+        deliveries=uses.deliveries,
+        revocations=uses.revocations,
+        sign_ins=sign_ins,
+        stream_users=_stream_users(uses),
+    )
+
+
+def _codes(
+    uses: AccountDependencies, policy: PasswordPolicy, hasher: PasswordHasher, sign_ins: SignIns
+) -> AccountCodes:
+    return AccountCodes(
+        database=uses.database,
+        clock=uses.clock,
+        settings=uses.settings.accounts,
+        alphabet=uses.settings.user_ids.alphabet,
+        policy=policy,
+        hasher=hasher,
+        revocations=uses.revocations,
+        sign_ins=sign_ins,
     )
 
 
@@ -142,10 +158,9 @@ def _hashing_pool(settings: Settings) -> HashingPool:
     return HashingPool(max(1, cores // settings.workers), max_waiting=settings.threads // 2)
 
 
-def _stream_users(
-    settings: Settings, keys: StreamKeys, wait_slots: threading.Semaphore
-) -> StreamUsers | None:
-    if not settings.stream.delivers:
+def _stream_users(uses: AccountDependencies) -> StreamUsers | None:
+    stream = uses.settings.stream
+    if not stream.delivers:
         return None
-    api = StreamApi(settings.stream.base_url, system_clock)
-    return StreamUsers(api, keys.current_ring, wait_slots)
+    api = StreamApi(stream.base_url, system_clock)
+    return StreamUsers(api, uses.keys.current_ring, uses.wait_slots)

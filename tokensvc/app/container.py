@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokensvc.app.accounts import AccountServices, build_accounts
+from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.key_files import SECRETS, KeyFiles
 from tokensvc.audit.service import AuditTrail
@@ -151,17 +151,19 @@ def build(
     clock_faults = ClockFaults(database, clock)
     deliveries = Deliveries(database, clock, sender.refused_keys, delivers=delivers)
     accounts = build_accounts(
-        settings,
-        database=database,
-        clock=clock,
-        vault=vault,
-        keys=keys,
-        wait_slots=wait_slots,
-        deliveries=deliveries,
-        revocations=revocations,
-        sessions=sessions,
-        limiter=limiter,
-        sign_in_secret=key_files.encryption_keys[0],
+        AccountDependencies(
+            settings=settings,
+            database=database,
+            clock=clock,
+            vault=vault,
+            keys=keys,
+            wait_slots=wait_slots,
+            deliveries=deliveries,
+            revocations=revocations,
+            sessions=sessions,
+            limiter=limiter,
+            sign_in_secret=key_files.encryption_keys[0],
+        )
     )
     check_key_pair = _check_key_pair(settings)
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)

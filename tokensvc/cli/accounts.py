@@ -103,6 +103,20 @@ def reset_code(user_id: str, *, reason: str | None, as_json: bool) -> None:
     write_facts([("code", created.code), ("expires", format_time(created.expires_at))])
 
 
+@accounts.command("unlock", short_help="Forget failed sign-ins.")
+@click.argument("user_id")
+@reason_option
+@json_option
+def unlock(user_id: str, *, reason: str | None, as_json: bool) -> None:
+    """Forget the failed sign-ins of USER_ID, who can then sign in without a wait."""
+    with _opened(user_id) as services:
+        services.accounts.unlock(user_id, ActionContext(operator(), reason))
+    if as_json:
+        write_json({"unlocked": user_id})
+    else:
+        click.echo(f"Unlocked the account {user_id}.")
+
+
 @accounts.command("import", short_help="Import accounts with their password hashes.")
 @click.argument("file")
 @reason_option
