@@ -44,7 +44,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
             folder,
             STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
-            TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
+            TOKENSVC_ISSUERS=json.dumps([issuer.config(user_id_prefix="acme-")]),
+            TOKENSVC_ACCOUNTS__ENABLED="true",  # for their routes
+            TOKENSVC_ACCOUNTS__USER_ID_PREFIX="local-",
             **NO_LIMITS,
         ) as service,
     ):

@@ -49,7 +49,7 @@ def test_routes_equal_the_paths_of_the_contract(tmp_path: Path) -> None:
     finally:
         services.close()
     mapped = {
-        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method)
+        (re.sub(r"<(?:[^:]+:)?(\w+)>", r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

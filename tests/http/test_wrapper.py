@@ -39,7 +39,8 @@ def _allowed(path: str) -> str:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Return a client of the application with all its routes."""
-    environ = settings_environ(tmp_path_factory.mktemp("service"))
+    accounts = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}  # for their routes
+    environ = settings_environ(tmp_path_factory.mktemp("service"), **accounts)
     settings = load(environ)
     startup.prepare(settings)
     services = container.build(settings)

@@ -20,7 +20,7 @@ from flask import Blueprint, Flask, Request
 from flask.ctx import RequestContext
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import Map, MapAdapter, Rule, UnicodeConverter
 
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
@@ -97,6 +97,14 @@ class _Context(RequestContext):
         self.request.url_rule, self.request.view_args = self._rule, self._arguments
 
 
+class _OtherThan(UnicodeConverter):
+    """A segment that is none of the names of actions, which have methods of their own."""
+
+    def __init__(self, url_map: Map, *names: str) -> None:
+        super().__init__(url_map)
+        self.regex = rf"(?!(?:{'|'.join(names)})$)[^/]+"
+
+
 class ServiceApp(Flask):
     """The WSGI application."""
 
@@ -106,6 +114,7 @@ class ServiceApp(Flask):
         super().__init__("tokensvc", static_folder=None)
         self.problems = Problems(config.public_url)
         self.url_map.merge_slashes = False
+        self.url_map.converters["other_than"] = _OtherThan
         self._adapter: MapAdapter = self.url_map.bind("")
         # Bounded, because clients choose the keys.
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))

@@ -129,7 +129,7 @@ def _add_ring_routes(
         found = rotation.page(after=query.after, limit=query.limit + 1)
         return json_response(page_of(found, query.limit, lambda key: key.id))
 
-    @blueprint.get("/<key_id>")
+    @blueprint.get("/<other_than(rotate):key_id>")
     def get_key(key_id: str) -> Response:
         parse_query(NoParameters)
         authorize(Scope.KEYS_WRITE)
