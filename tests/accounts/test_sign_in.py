@@ -22,7 +22,7 @@ from tokensvc.accounts import sign_in
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
-from tokensvc.core.errors import Refusal
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.standing import store as standings
@@ -270,6 +270,15 @@ def test_sign_in_succeeds_although_no_thread_replaces_its_hash(world, monkeypatc
 
     world.hasher.meanwhile = become_busy
     assert world.sign_in().stored_hash == stored
+
+
+def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world):
+    attempt = world.sign_ins.check("ada", PASSWORD, CAFE)
+    world.hasher.is_busy = True
+    with pytest.raises(Refusal) as refused:
+        world.sign_ins.hash_new(attempt, "another passphrase")
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert world.failures() == {"unknown": 0}
 
 
 @pytest.mark.sec(42)

@@ -9,7 +9,7 @@ from testing.service import settings_environ
 from testing.waiting import wait_until
 from tokensvc.app import container, startup
 from tokensvc.config.loader import load
-from tokensvc.database.tables import sign_in_failures
+from tokensvc.database.tables import accounts, service_clients, sign_in_failures
 
 
 @pytest.fixture
@@ -37,6 +37,14 @@ def test_workers_share_one_hashing_thread_per_core(build, workers):
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
     assert pool._executor._max_workers == threads
     assert pool._slots._value == threads + 4  # half of the threads may wait
+
+
+@pytest.mark.sec(46)
+def test_new_database_has_no_account_and_no_client(build):
+    services = build(TOKENSVC_ACCOUNTS__SIGN_UP="open")
+    with services.database.read() as connection:
+        for table in (accounts, service_clients):
+            assert connection.execute(sa.select(table)).all() == []
 
 
 def test_start_purges_old_failures(build):

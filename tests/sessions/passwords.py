@@ -1,17 +1,22 @@
 """Sessions that begin with a password, on a database and at a time that a test sets."""
 
+import threading
+
 import sqlalchemy as sa
 
 from testing.sessions import VAULT
 from tests.accounts.attempts import CAFE, HASHES, PASSWORD, Attempts
 from tests.keys.signing import PERIODS
+from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.sign_in import SignIns
 from tokensvc.core.errors import Refusal
+from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
+from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
@@ -19,6 +24,7 @@ from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.standing.session_read import SessionReads
 
 URL = "https://tokens.example"
+NEW_PASSWORD = "staple battery horse correct"
 
 
 class PasswordWorld(Attempts):
@@ -32,6 +38,14 @@ class PasswordWorld(Attempts):
         self.sessions = Sessions(
             database, self.clock, SessionReads(database, self.clock), VAULT, settings
         )
+        self.revocations = Revocations(
+            database,
+            self.clock,
+            [],
+            delivers=False,
+            wait_slots=threading.Semaphore(1),
+            count_sessions=self.sessions.count_live,
+        )
         SigningKeyRotation(database, self.clock, VAULT, PERIODS).step()
         self.passwords = PasswordSessions(
             database=database,
@@ -39,7 +53,9 @@ class PasswordWorld(Attempts):
             sign_ins=self.sign_ins,
             sessions=self.sessions,
             access_tokens=AccessTokens(SigningKeys(database, VAULT), URL, settings),
+            revocations=self.revocations,
             limiter=self.limiter,
+            policy=PasswordPolicy(15, URL),
         )
 
     def open(self, user_id="ada", password=PASSWORD, address=CAFE, client_id="app"):
@@ -57,8 +73,27 @@ class PasswordWorld(Attempts):
             result = "ok"
         return result, len(self.hasher.verified) > before
 
+    def change(self, current=PASSWORD, new=NEW_PASSWORD, address=CAFE):
+        """Change the password of `ada`, and return the response."""
+        return self.passwords.change_password("ada", current, new, client_id="app", address=address)
+
     def rows(self):
         """Return all sessions, oldest first."""
         query = sa.select(sessions_table).order_by(sessions_table.c.created_at)
         with self.database.read() as connection:
             return connection.execute(query).all()
+
+    def live(self, response):
+        """Return whether the refresh token of a response still gives access."""
+        try:
+            self.sessions.refresh(response.refresh_token, "app")
+        except Refusal:
+            return False
+        return True
+
+    def unconfirmed(self):
+        """Return the number of revocations that were not confirmed after their commit."""
+        rows = revocations_table
+        query = sa.select(sa.func.count()).select_from(rows).where(~rows.c.confirmed)
+        with self.database.read() as connection:
+            return connection.scalar(query)

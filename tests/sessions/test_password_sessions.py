@@ -1,4 +1,4 @@
-"""Sign-in, on either database."""
+"""Sign-in and change of the password, on either database."""
 
 from dataclasses import replace
 
@@ -7,13 +7,15 @@ import pytest
 import sqlalchemy as sa
 
 from tests.accounts.attempts import CAFE, HOME, PASSWORD
-from tests.sessions.passwords import PasswordWorld
+from tests.sessions.passwords import NEW_PASSWORD, PasswordWorld
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.core.errors import Refusal
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import APP, Target
 from tokensvc.standing import store as standings
 
+OPERATOR = ActionContext("svc.backend")
 REFUSED = ("credentials_invalid", True)
 NOT_HASHED = ("rate_limited", False)
 
@@ -137,6 +139,98 @@ def test_busy_threads_count_for_no_limit(database):
     for _ in range(3):
         assert world.outcome() == ("temporarily_unavailable", False)
     world.hasher.is_busy = False
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(33, 44)
+def test_password_change_ends_all_sessions_and_opens_one(world):
+    before = [world.open(), world.open(address=HOME)]
+    response = world.change()
+    assert [world.live(session) for session in before] == [False, False]
+    assert world.live(response)
+    assert world.unconfirmed() == 0
+    assert world.outcome(password=PASSWORD) == REFUSED
+    assert world.outcome(password=NEW_PASSWORD) == ("ok", True)
+    assert ("password:changed", "ada", "ok", None) in world.events()
+
+
+@pytest.mark.sec(44)
+def test_wrong_current_password_changes_nothing_and_counts_as_a_failure(world):
+    session = world.open()
+    stored = world.stored_hash()
+    with pytest.raises(Refusal) as refused:
+        world.change(current="wrong")
+    assert refused.value.code is Code.CREDENTIALS_INVALID
+    assert world.stored_hash() == stored
+    assert world.failures() == {"known": 1}
+    assert world.limiter.peek("sign_in", CAFE).remaining == 999
+    assert world.live(session)
+
+
+@pytest.mark.sec(42)
+def test_locked_account_cannot_try_current_passwords(world):
+    session = world.open()
+    world.set_failures(20, axis="known")
+    with pytest.raises(Refusal) as refused:
+        world.change()
+    assert refused.value.code is Code.RATE_LIMITED
+    assert world.live(session)
+
+
+@pytest.mark.sec(40)
+def test_rejected_new_password_has_its_reasons_and_is_not_tried(world):
+    with pytest.raises(Refusal) as refused:
+        world.change(new="password")
+    assert refused.value.code is Code.PASSWORD_REJECTED
+    assert refused.value.members == {"reasons": ["too_short", "too_common"]}
+    assert world.hasher.verified == []
+
+
+@pytest.mark.sec(33)
+def test_password_change_during_a_sign_in_refuses_the_old_password(world):
+    """The old password was right when it was hashed."""
+    changed = []
+
+    def change_once():
+        world.hasher.meanwhile = lambda: None
+        changed.append(world.change())
+
+    world.hasher.meanwhile = change_once
+    assert world.outcome(password=PASSWORD) == REFUSED
+    assert len(world.rows()) == 1
+    assert world.live(changed[0])
+
+
+@pytest.mark.sec(33)
+def test_one_of_two_password_changes_at_the_same_moment_wins(world):
+    winner = []
+
+    def change_first():
+        world.hasher.meanwhile = lambda: None
+        winner.append(world.change(new="first of two new passwords"))
+
+    world.hasher.meanwhile = change_first
+    with pytest.raises(Refusal) as refused:
+        world.change(new="second of two new passwords")
+    assert refused.value.code is Code.CREDENTIALS_INVALID
+    assert world.live(winner[0])
+    assert world.outcome(password="first of two new passwords") == ("ok", True)
+
+
+@pytest.mark.sec(33)
+@pytest.mark.parametrize("target", [Target("ada"), APP], ids=["user", "everyone"])
+def test_action_during_a_password_change_refuses_it(world, target):
+    """Otherwise its new session would survive, for example, a suspension."""
+
+    def act_once():
+        world.hasher.meanwhile = lambda: None
+        world.revocations.revoke(target, OPERATOR)
+
+    world.hasher.meanwhile = act_once
+    with pytest.raises(Refusal) as refused:
+        world.change()
+    assert refused.value.code is Code.CREDENTIALS_INVALID
+    assert world.rows() == []
     assert world.outcome(password=PASSWORD) == ("ok", True)
 
 

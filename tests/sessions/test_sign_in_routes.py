@@ -9,36 +9,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from testing.world import METRICS_TOKEN, World, running_world
-from tokensvc.accounts import store
-from tokensvc.accounts.hashing import _hash
-from tokensvc.accounts.store import Account
-
-PASSWORD = "correct horse battery staple"
-STORED = _hash(PASSWORD.encode())
-METRICS = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
-
-
-class AccountsWorld(World):
-    """A service with built-in accounts."""
-
-    def create(self, user_id):
-        with self.database.write() as tx:
-            assert store.insert(tx, Account(user_id, STORED, 0))
-
-    def sign_in(self, user_id, password=PASSWORD, **options):
-        body = {"user_id": user_id, "password": password}
-        return self.anonymous.post("/v1/sessions", json=body, **options)
-
-    def metric(self, result):
-        text = self.anonymous.get("/metrics", headers=METRICS).text
-        found = re.search(rf'tokensvc_sign_ins_total{{result="{result}"}} (\d+)', text)
-        return float(found[1]) if found else 0
-
-    def events(self, subject):
-        query = {"subject": subject, "action": "account:signed_in"}
-        return self.operator.get("/v1/audit", query=query).json["items"]
+from testing.world import running_world
+from tests.sessions.passwords_over_http import ON, PASSWORD, AccountsWorld
 
 
 @pytest.fixture(scope="module")

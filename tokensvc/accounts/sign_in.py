@@ -144,6 +144,33 @@ class SignIns:
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
         return True
 
+    def hash_new(self, attempt: Attempt, password: str) -> str:
+        """
+        Return the hash of a new password for the user of a successful attempt.
+
+        Raises:
+            Refusal: `temporarily_unavailable`; then the attempt no longer counts as a failure.
+        """
+        try:
+            return self._hasher.hash(password)
+        except Refusal:
+            self._take_back(attempt)
+            raise
+
+    def replace_password(self, tx: Transaction, attempt: Attempt, new_hash: str) -> bool:
+        """
+        Complete an attempt, and store a new password hash. The caller ends the sessions.
+
+        Returns:
+            False as `complete`.
+        """
+        account = accounts.lock(tx, attempt.user_id)
+        # Until the commit, no other action can end the sessions, nor suspend the user.
+        standings.lock(tx, Target(attempt.user_id))
+        if not self.complete(tx, attempt, self._clock.read(tx)) or account is None:
+            return False
+        return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
+
     def unlock(self, tx: Transaction, user_id: str) -> bool:
         """Forget the failures of a user ID. Return whether it had any."""
         subject = self._hashes.of_user_id(user_id)

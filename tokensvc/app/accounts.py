@@ -105,7 +105,9 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
             sign_ins=sign_ins,
             sessions=uses.sessions,
             access_tokens=access_tokens,
+            revocations=uses.revocations,
             limiter=uses.limiter,
+            policy=policy,
         ),
     )
 

@@ -65,7 +65,7 @@ def _account_blueprints(
             authorize,
         ),
         *account_routes.blueprints(),
-        session_routes.routes(accounts.password_sessions),
+        *session_routes.routes(services.sessions, accounts.password_sessions, signed_in),
     ]
 
 

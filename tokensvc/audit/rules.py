@@ -49,6 +49,7 @@ class Action(StrEnum):
     PASSWORD_RESET = "password:reset"  # noqa: S105 - the name of an event
     ACCOUNT_SIGNED_IN = "account:signed_in"
     ACCOUNT_LOCKED = "account:locked"
+    PASSWORD_CHANGED = "password:changed"  # noqa: S105 - the name of an event
     SESSION_REFRESHED = "session:refreshed"
     SESSION_REPLAYED = "session:replayed"
     SESSION_ENDED = "session:ended"

@@ -1,5 +1,5 @@
 """
-Sessions that begin with a password.
+Sessions that begin with a password: sign-in, and change of the password.
 
 `accounts` checks the password. The session is opened in the transaction that completes the check,
 so that none begins after an action has ended all sessions.
@@ -9,21 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.sign_in import Attempt, SignIns, sign_in_refused
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.limits import enforcement
 from tokensvc.limits.service import Limiter
+from tokensvc.revocations.rules import RevocationKind
+from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import TokenResponse, grant_response
 from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Ring
+from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
@@ -39,6 +43,7 @@ class PasswordSessions:
     Args:
         clock: Clock of the database.
         limiter: Limits on failed sign-ins per address.
+        policy: Policy for new passwords.
     """
 
     def __init__(
@@ -49,14 +54,18 @@ class PasswordSessions:
         sign_ins: SignIns,
         sessions: Sessions,
         access_tokens: AccessTokens,
+        revocations: Revocations,
         limiter: Limiter,
+        policy: PasswordPolicy,
     ) -> None:
         self._database = database
         self._clock = clock
         self._sign_ins = sign_ins
         self._sessions = sessions
         self._access_tokens = access_tokens
+        self._revocations = revocations
         self._limiter = limiter
+        self._policy = policy
 
     def sign_in(
         self, user_id: str, password: str, *, client_id: str, address: str
@@ -82,6 +91,22 @@ class PasswordSessions:
         metrics.count_sign_in("ok")
         return self._respond(grant)
 
+    def change_password(
+        self, user_id: str, current: str, new: str, *, client_id: str, address: str
+    ) -> TokenResponse:
+        """
+        Change the password of a signed-in user, end all their sessions, and open a new one.
+
+        Raises:
+            Refusal: `password_rejected` for the new password; all of `sign_in` for the current one.
+        """
+        self._policy.check(new, user_id)
+        with self._limited(address):
+            attempt = self._sign_ins.check(user_id, current, address)
+            grant = self._replace(attempt, self._sign_ins.hash_new(attempt, new), client_id)
+        self._revocations.confirm(Target(user_id))
+        return self._respond(grant)
+
     @contextmanager
     def _limited(self, address: str) -> Iterator[None]:
         """Refuse an address with too many failures before its next password is hashed."""
@@ -102,6 +127,24 @@ class PasswordSessions:
                 context = ActionContext(attempt.user_id, f"session {grant.family.id}")
                 record(tx, context, Action.ACCOUNT_SIGNED_IN, attempt.user_id, now=now)
         return _committed(grant)
+
+    def _replace(self, attempt: Attempt, new_hash: str, client_id: str) -> Grant:
+        with self._database.write() as tx:
+            grant = None
+            if self._sign_ins.replace_password(tx, attempt, new_hash):
+                grant = self._end_all_and_open(tx, attempt, client_id)
+        return _committed(grant)
+
+    def _end_all_and_open(self, tx: Transaction, attempt: Attempt, client_id: str) -> Grant:
+        user_id = attempt.user_id
+        context = ActionContext(user_id)
+        self._revocations.revoke_within(tx, user_id, RevocationKind.PASSWORD, context)
+        now = self._clock.read(tx)
+        record(tx, context, Action.PASSWORD_CHANGED, user_id, now=now)
+        # The app's epoch is the one from before the check: an action on all users ends this too.
+        raised = standings.read_epochs(tx, user_id).user
+        epochs = Epochs(user=raised, app=attempt.epochs.app)
+        return self._sessions.open(tx, user_id, client_id, epochs, now)
 
     def _respond(self, grant: Grant) -> TokenResponse:
         note(client_id=grant.family.client_id)
