@@ -3,6 +3,7 @@
 from testing.runs.ablation import Ablation
 from testing.runs.account_ablations import ACCOUNT_ABLATIONS
 from testing.runs.session_ablations import SESSION_ABLATIONS
+from testing.runs.sign_in_ablations import SIGN_IN_ABLATIONS
 
 _READ = 'row = self._read.fetch({"user_id": user_id})'
 _REMEMBERED = (
@@ -274,4 +275,5 @@ ABLATIONS = (
     ),
     *SESSION_ABLATIONS,
     *ACCOUNT_ABLATIONS,
+    *SIGN_IN_ABLATIONS,
 )

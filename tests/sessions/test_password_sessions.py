@@ -1,5 +1,6 @@
 """Sign-in and change of the password, on either database."""
 
+import threading
 from dataclasses import replace
 
 import jwt
@@ -232,6 +233,24 @@ def test_action_during_a_password_change_refuses_it(world, target):
     assert refused.value.code is Code.CREDENTIALS_INVALID
     assert world.rows() == []
     assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(33)
+def test_suspension_after_the_comparison_of_the_epochs_ends_the_new_session(world, monkeypatch):
+    """It waits for the change. Otherwise the change would raise the epoch once more, and open."""
+    suspension = threading.Thread(target=world.revocations.suspend, args=("ada", OPERATOR))
+    complete = world.sign_ins.complete
+
+    def complete_and_suspend(*arguments):
+        is_complete = complete(*arguments)
+        suspension.start()
+        suspension.join(0.5)  # as long as a suspension takes that need not wait
+        return is_complete
+
+    monkeypatch.setattr(world.sign_ins, "complete", complete_and_suspend)
+    response = world.change()
+    suspension.join()
+    assert not world.live(response)
 
 
 def test_responses_and_attempts_do_not_show_their_secrets(world):

@@ -1,0 +1,46 @@
+"""The lines that keep the promises about sign-ins with a password. See `ablations.py`."""
+
+from testing.runs.ablation import Ablation
+
+SIGN_IN_ABLATIONS = (
+    Ablation(
+        "failure counted before the hash",
+        "tokensvc/accounts/sign_in.py",
+        "            lock_outs.write(tx, subject, attempt.counter)\n",
+        "",
+        "tests/accounts/test_sign_in.py"
+        "::test_failures_delay_the_next_attempt_which_is_not_hashed[sqlite-ada]",
+    ),
+    Ablation(
+        "counter of known addresses",
+        "tokensvc/accounts/lock_out.py",
+        "return Axis.KNOWN if is_known else Axis.UNKNOWN",
+        "return Axis.UNKNOWN",
+        "tests/accounts/test_sign_in.py"
+        "::test_failures_from_elsewhere_neither_delay_nor_stop_the_user[sqlite]",
+    ),
+    Ablation(
+        "hash for an unknown user",
+        "tokensvc/accounts/hashing.py",
+        "return self._pool.run(partial(verify_hash, usable, password))",
+        "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
+        "tests/sessions/test_password_sessions.py"
+        "::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
+    ),
+    Ablation(
+        "epochs from before the password",
+        "tokensvc/accounts/sign_in.py",
+        "if standings.read_epochs(tx, attempt.user_id) != attempt.epochs:",
+        "if False:",
+        "tests/accounts/test_sign_in.py"
+        "::test_action_while_the_password_is_hashed_refuses_the_sign_in[sqlite-user]",
+    ),
+    Ablation(
+        "lock during a password change",
+        "tokensvc/accounts/sign_in.py",
+        "        standings.lock(tx, Target(attempt.user_id))\n",
+        "",
+        "tests/sessions/test_password_sessions.py"
+        "::test_suspension_after_the_comparison_of_the_epochs_ends_the_new_session[postgresql]",
+    ),
+)
