@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import jsonschema
 import yaml
 
 from testing.response import PROBLEM, Response
 from tokensvc.ops.contract import contract, resolve
+
+FORM = "application/x-www-form-urlencoded"
 
 TRANSPORT_HEADERS = frozenset(
     {"connection", "content-length", "content-type", "date", "keep-alive", "server"}
@@ -55,7 +57,8 @@ def check_request(
     content = operation["requestBody"]["content"]
     assert media_type in content, f"the media type {media_type} is not in the contract"
     assert isinstance(body, bytes), "a chunked body is not checked: declare the request invalid"
-    check(json.loads(body), content[media_type]["schema"], "the body")
+    value = dict(parse_qsl(body.decode())) if media_type == FORM else json.loads(body)
+    check(value, content[media_type]["schema"], "the body")
 
 
 def check_response(method: str, path: str, response: Response) -> None:

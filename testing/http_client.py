@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlencode
 import urllib3
 from flask import Flask
 
-from testing.contract_checks import check_request, check_response, split_target
+from testing.contract_checks import FORM, check_request, check_response, split_target
 from testing.response import PROBLEM, Response
 from testing.service import POOLS
 
@@ -68,6 +68,7 @@ class Client:
         query: Mapping[str, Any] | str | None = None,
         headers: Mapping[str, str] | None = None,
         json: Any = None,
+        form: Mapping[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
         valid: bool = True,
     ) -> Response:
@@ -80,6 +81,7 @@ class Client:
             query: Query parameters, or the encoded query.
             headers: Headers in addition to those of the client.
             json: JSON body.
+            form: Form-encoded body.
             body: Body that is sent unchanged; chunked if it is not bytes.
             valid: Whether the contract must allow the request.
         """
@@ -87,6 +89,9 @@ class Client:
         if json is not None:
             body = json_module.dumps(json).encode()
             sent.setdefault("Content-Type", "application/json")
+        elif form is not None:
+            body = urlencode(form).encode()
+            sent.setdefault("Content-Type", FORM)
         if valid:
             check_request(method, path, query, sent, body)
         if query:

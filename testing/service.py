@@ -25,6 +25,8 @@ STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
 NO_LIMITS = {f"TOKENSVC_LIMITS__{name.upper()}": "1000000/minute" for name in get_args(Policy)}
 """Settings with limits that no test reaches; every request is counted."""
+EVERYTHING = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
+"""Settings with which every route exists."""
 POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
 """Pools of clients. An open connection would delay a stop by two seconds."""
 

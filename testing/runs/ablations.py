@@ -260,6 +260,27 @@ ABLATIONS = (
         "::test_equal_counter_of_a_database_that_was_set_back_reloads_the_ring",
     ),
     Ablation(
+        "the ring that verified",
+        "tokensvc/callers/access_tokens.py",
+        "self._tokens.verify_again(caller.access_token, found.signing_ring_version)",
+        "pass",
+        "tests/callers/test_access_tokens.py::test_retired_key_verifies_nothing_at_any_worker",
+    ),
+    Ablation(
+        "the user of the session",
+        "tokensvc/callers/access_tokens.py",
+        "found is not None and found.session.user_id == caller.user_id:",
+        "found is not None:",
+        "tests/callers/test_access_tokens.py::test_token_for_the_session_of_another_user_is_refused",
+    ),
+    Ablation(
+        "scopes that the client still has",
+        "tokensvc/clients/service.py",
+        "scopes=caller.scopes & scopes, limited_to=scopes)",
+        "scopes=scopes, limited_to=scopes)",
+        "tests/callers/test_access_tokens.py::test_token_of_a_service_loses_what_its_client_loses",
+    ),
+    Ablation(
         "only weaker clients are changed",
         "tokensvc/clients/administration.py",
         "rules.check_holds(found[client_id].rights, grantor)",
@@ -269,8 +290,8 @@ ABLATIONS = (
     Ablation(
         "no secret outlives its creator's",
         "tokensvc/clients/administration.py",
-        "rights=client.rights, expires_at=secret.expires_at)",
-        "rights=client.rights)",
+        "rights=rights, expires_at=secret.expires_at)",
+        "rights=rights)",
         "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
     ),
     *SESSION_ABLATIONS,

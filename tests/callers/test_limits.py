@@ -9,6 +9,7 @@ import pytest
 
 from testing.http_client import Client
 from testing.response import Response
+from testing.service import EVERYTHING
 from testing.service_clients import OPERATOR, basic, make_client
 from testing.world import METRICS_TOKEN, World, running_world
 from tokensvc.clients.administration import ClientAdministration
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.sec(60)
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Yield a service with low limits. Each test uses its own users, clients and addresses."""
     settings = {f"TOKENSVC_LIMITS__{name}": rate for name, rate in RATES.items()}
+    settings |= EVERYTHING
     settings["TOKENSVC_PROXIES__TRUSTED"] = '["127.0.0.1/32"]'
     settings["TOKENSVC_ACCOUNTS__ENABLED"] = "true"  # for their routes
     with running_world(tmp_path_factory.mktemp("limits"), **settings) as running:

@@ -11,7 +11,14 @@ import pytest
 
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
-from testing.service import NO_LIMITS, STREAM_API_KEY, STREAM_API_SECRET, Service, running_service
+from testing.service import (
+    EVERYTHING,
+    NO_LIMITS,
+    STREAM_API_KEY,
+    STREAM_API_SECRET,
+    Service,
+    running_service,
+)
 from testing.service_clients import basic, make_client
 from tokensvc.core.scopes import SCOPES
 from tokensvc.database.engine import Database
@@ -45,8 +52,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
             STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
             TOKENSVC_ISSUERS=json.dumps([issuer.config(user_id_prefix="acme-")]),
-            TOKENSVC_ACCOUNTS__ENABLED="true",  # for their routes
             TOKENSVC_ACCOUNTS__USER_ID_PREFIX="local-",
+            **EVERYTHING,
             **NO_LIMITS,
         ) as service,
     ):

@@ -11,7 +11,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import ROOT, free_port
 from testing.shell import make_run, run_shell
 from tokensvc.config.loader import load
-from tokensvc.core.errors import Code
+from tokensvc.core.errors import Code, OAuthError
 from tokensvc.http.problems import STATUS_AND_TITLE
 
 pytestmark = pytest.mark.slow
@@ -126,6 +126,12 @@ def test_table_of_codes_equals_the_code():
         (status, code) for code, (status, _) in STATUS_AND_TITLE.items()
     ]
     assert all(advice.endswith(".") for _, _, advice in rows)
+
+
+def test_table_of_oauth_errors_equals_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| \d{3}(?:, \d{3})* \| (.+) \|$", README, re.MULTILINE)
+    assert [error for error, _ in rows] == list(OAuthError)
+    assert all(advice.endswith(".") for _, advice in rows)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,7 +12,7 @@ import pytest
 import tokensvc
 from testing.contract import generated
 from testing.contract_checks import check, resolve
-from testing.service import settings_environ
+from testing.service import EVERYTHING, settings_environ
 from tokensvc.app import container, mount
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader as settings
@@ -23,9 +23,6 @@ from tokensvc.ops.contract import contract, contract_path
 
 MIN_LITERAL = 12
 """Characters outside the braces of an f-string; shorter ones would match any text."""
-
-EVERYTHING = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
-"""Settings with which every route exists."""
 
 NARROWER = {(Code.USER_SUSPENDED, 409), (Code.MALFORMED_REQUEST, 414)}
 """Statuses that a code has in addition to its usual one."""
@@ -102,7 +99,7 @@ def _examples(media: dict[str, Any]) -> Iterator[Any]:
 
 
 def test_texts_of_examples_are_texts_of_the_code() -> None:
-    """Each `detail` and each `warning` of an example is a text that the service sends."""
+    """Each error text and each `warning` of an example is a text that the service sends."""
     sent = list(_texts_of_the_code())
     shown = {
         example[member]
@@ -110,7 +107,7 @@ def test_texts_of_examples_are_texts_of_the_code() -> None:
         for response in operation["responses"].values()
         for media in resolve(response).get("content", {}).values()
         for example in _examples(media)
-        for member in {"detail", "warning"}.intersection(example)
+        for member in {"detail", "error_description", "warning"}.intersection(example)
     }
     assert [text for text in shown if not any(p.fullmatch(text) for p in sent)] == []
 

@@ -13,7 +13,7 @@ from flask import Blueprint, request
 
 from testing.contract_checks import operations_at
 from testing.http_client import Client
-from testing.service import settings_environ
+from testing.service import EVERYTHING, settings_environ
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
@@ -39,8 +39,7 @@ def _allowed(path: str) -> str:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Return a client of the application with all its routes."""
-    accounts = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}  # for their routes
-    environ = settings_environ(tmp_path_factory.mktemp("service"), **accounts)
+    environ = settings_environ(tmp_path_factory.mktemp("service"), **EVERYTHING)
     settings = load(environ)
     startup.prepare(settings)
     services = container.build(settings)

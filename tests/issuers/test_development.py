@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
+from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.development import DevelopmentIssuer
 
@@ -22,8 +23,8 @@ def test_issued_token_is_accepted(
     issuer = development(tmp_path)
     public_key = tmp_path / "var" / "development-issuer.key.pub"
     assert b"PRIVATE" not in public_key.read_bytes()
-    caller = make_issuers(issuer.issuer_settings()).authenticate(
-        issuer.issue("demo-user", int(clock.now), 3600)
+    caller = authenticate(
+        make_issuers(issuer.issuer_settings()), issuer.issue("demo-user", int(clock.now), 3600)
     )
     assert (caller.user_id, caller.issuer) == ("demo-user", "development")
     assert caller.signed_in_at == int(clock.now)
@@ -37,5 +38,5 @@ def test_issued_token_expires(
     issuers = make_issuers(issuer.issuer_settings())
     clock.now += 60 + 10
     with pytest.raises(Refusal) as caught:
-        issuers.authenticate(token)
+        authenticate(issuers, token)
     assert caught.value.code is Code.CREDENTIALS_EXPIRED

@@ -5,6 +5,7 @@ import trustme
 
 from testing.doubles.issuer import IssuerDouble
 from tests.issuers.conftest import MakeIssuers
+from tests.issuers.refusals import authenticate
 from tests.net.conftest import NAME, secure_double
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers import discovery
@@ -16,7 +17,7 @@ def discovered(idp: IssuerDouble, make_issuers: MakeIssuers):
 
 def test_keys_are_found_through_the_metadata(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     """`discovery = true` needs no `jwks_uri`."""
-    assert discovered(idp, make_issuers).authenticate(idp.token()).user_id == "john"
+    assert authenticate(discovered(idp, make_issuers), idp.token()).user_id == "john"
     assert idp.hits("/.well-known/openid-configuration") == 1
 
 
@@ -29,7 +30,7 @@ def test_metadata_of_another_issuer_is_refused(
     idp.metadata["issuer"] = other.format(idp.issuer) if isinstance(other, str) else other
     issuers = discovered(idp, make_issuers)
     with pytest.raises(Refusal) as caught:
-        issuers.authenticate(idp.token())
+        authenticate(issuers, idp.token())
     assert caught.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert "another issuer" in issuers.health()["acme"].last_error
     assert idp.hits() == 0
@@ -46,7 +47,7 @@ def test_key_url_of_metadata_is_checked(
     idp.metadata["jwks_uri"] = jwks_uri
     issuers = discovered(idp, make_issuers)
     with pytest.raises(Refusal) as caught:
-        issuers.authenticate(idp.token())
+        authenticate(issuers, idp.token())
     assert caught.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert issuers.health()["acme"].keys == 0
 

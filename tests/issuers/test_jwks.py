@@ -9,7 +9,7 @@ import pytest
 from testing.doubles.issuer import IssuerDouble
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
-from tests.issuers.refusals import refused
+from tests.issuers.refusals import authenticate, refused
 from tokensvc.core.errors import Code, Refusal
 
 DAY = 86400
@@ -20,12 +20,12 @@ def test_known_keys_do_not_wait_for_a_slow_provider(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     idp.gate = threading.Event()
     clock.now += 300
     issuers.refresh_due()
     idp.wait_for_hits(2)
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
     idp.gate.set()
     issuers.refresh()
 
@@ -35,7 +35,7 @@ def test_unknown_keys_cause_one_fetch_per_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     for cool_downs in (1, 2, 3):
         for number in range(50):
             forged = idp.sign(idp.claims(), header={"kid": f"made-up-{number}"})
@@ -57,7 +57,7 @@ def test_threads_at_a_cold_start_share_one_fetch(
     def sign_in(number: int) -> str | Refusal:
         together.wait()
         try:
-            return issuers.authenticate(idp.token(sub=f"user-{number}")).user_id
+            return authenticate(issuers, idp.token(sub=f"user-{number}")).user_id
         except Refusal as refusal:
             return refusal
 
@@ -82,10 +82,10 @@ def test_first_token_with_a_new_key_is_accepted(
     """Tokens of the old key stay valid."""
     issuers = make_issuers(idp.settings())
     old = idp.token()
-    issuers.authenticate(old)
+    authenticate(issuers, old)
     idp.rotate()
-    assert issuers.authenticate(idp.token(sub="jane")).user_id == "jane"
-    assert issuers.authenticate(old).user_id == "john"
+    assert authenticate(issuers, idp.token(sub="jane")).user_id == "jane"
+    assert authenticate(issuers, old).user_id == "john"
     assert idp.hits() == 2
 
 
@@ -94,19 +94,19 @@ def test_new_key_is_found_after_the_cool_down_of_a_flood(
 ) -> None:
     """An attacker who keeps the cool-down running delays a rotation by at most one cool-down."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     refused(issuers, idp.sign(idp.claims(), header={"kid": "made-up"}))
     idp.rotate()
     assert refused(issuers, idp.token()).code is Code.CREDENTIALS_INVALID
     clock.now += COOLDOWN
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
 
 
 def test_withdrawn_key_is_dropped_immediately(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     """It verifies nothing, also after a restart."""
     issuers = make_issuers(idp.settings())
     stolen = idp.kids[0]
-    issuers.authenticate(idp.token(kid=stolen))
+    authenticate(issuers, idp.token(kid=stolen))
     idp.rotate()
     idp.withdraw(stolen)
     issuers.refresh()
@@ -120,7 +120,7 @@ def test_expired_token_with_an_unknown_key_causes_no_fetch(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     now = int(idp.clock())
     expired = idp.sign(idp.claims(iat=now - 100, exp=now - 50), header={"kid": "gone"})
     assert refused(issuers, expired).code is Code.CREDENTIALS_INVALID
@@ -151,11 +151,11 @@ def test_clock_set_back_does_not_extend_the_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     refused(issuers, idp.sign(idp.claims(), header={"kid": "made-up"}))
     clock.now -= 365 * DAY
     idp.rotate()
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
 
 
 def test_each_issuer_has_its_own_keys(make_issuers: MakeIssuers, clock: ManualClock) -> None:
@@ -168,6 +168,6 @@ def test_each_issuer_has_its_own_keys(make_issuers: MakeIssuers, clock: ManualCl
         )
         dead.close()
         assert refused(issuers, dead.token()).code is Code.TEMPORARILY_UNAVAILABLE
-        assert issuers.authenticate(alive.token()).issuer == "alive"
+        assert authenticate(issuers, alive.token()).issuer == "alive"
         crossed = dead.sign(alive.claims(), header={"kid": alive.kids[-1]})
         assert refused(issuers, crossed).code is Code.CREDENTIALS_INVALID

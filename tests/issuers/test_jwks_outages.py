@@ -5,7 +5,7 @@ import pytest
 from testing.doubles.issuer import IssuerDouble, hang_up, redirect, respond_with, send
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
-from tests.issuers.refusals import refused
+from tests.issuers.refusals import authenticate, refused
 from tokensvc.core.errors import Code
 from tokensvc.database.engine import Database
 from tokensvc.issuers.keyset import MAX_KEYS
@@ -51,10 +51,10 @@ def test_failed_fetch_leaves_the_old_keys_in_use(
 ) -> None:
     """Only the health changes, and shows the reason."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     idp.fault, why = MISBEHAVIOURS[name]
     issuers.refresh()
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
     health = issuers.health()["acme"]
     assert (health.state, health.keys) == ("stale", 1)
     assert why in health.last_error
@@ -85,11 +85,11 @@ def test_old_keys_are_used_until_max_stale(
 ) -> None:
     """To the second; after that, tokens get 503, not 401."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     idp.close()
     clock.now += DAY
     issuers.refresh()
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
     clock.now += 1
     assert refused(issuers, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
     assert issuers.health()["acme"].state == "unavailable"
@@ -100,12 +100,12 @@ def test_restart_during_an_outage_loads_the_stored_keys(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     """Their age counts from the time of the fetch."""
-    make_issuers(idp.settings()).authenticate(idp.token())
+    authenticate(make_issuers(idp.settings()), idp.token())
     idp.close()
     clock.now += DAY
     restarted = make_issuers(idp.settings())
     restarted.prepare()
-    assert restarted.authenticate(idp.token()).user_id == "john"
+    assert authenticate(restarted, idp.token()).user_id == "john"
     clock.now += 1
     assert refused(restarted, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
 
@@ -114,7 +114,7 @@ def test_stored_keys_of_another_url_are_not_used(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
     """After a change of `jwks_uri`, the keys of the previous URL are not trusted."""
-    make_issuers(idp.settings()).authenticate(idp.token())
+    authenticate(make_issuers(idp.settings()), idp.token())
     moved = make_issuers(idp.settings(jwks_uri=f"{idp.url}/moved"))
     moved.load_stored_keys()
     assert refused(moved, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
@@ -127,7 +127,7 @@ def test_damaged_stored_set_is_ignored(
     store.save(idp.issuer, StoredKeys(idp.jwks_uri, "damaged", 1))
     issuers = make_issuers(idp.settings())
     issuers.load_stored_keys()
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
 
 
 def test_unavailable_database_stops_neither_start_nor_use(
@@ -137,7 +137,7 @@ def test_unavailable_database_stops_neither_start_nor_use(
     unreachable = Database.open("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
     issuers = make_issuers(idp.settings(), store=IssuerKeyStore(unreachable))
     issuers.prepare()
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
 
 
 def test_unreachable_issuer_does_not_stop_the_start(
@@ -156,7 +156,7 @@ def test_unknown_key_during_an_outage_gets_503(
 ) -> None:
     """Without a fetch it is unknown whether the key is new: not 401."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     idp.rotate()
     idp.fault = hang_up
     assert refused(issuers, idp.token()).code is Code.TEMPORARILY_UNAVAILABLE
@@ -170,7 +170,7 @@ def test_set_without_a_usable_key_replaces_the_old_keys(
     """Tokens of the provider get 503."""
     issuers = make_issuers(idp.settings())
     kid = idp.kids[0]
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     idp.withdraw(kid)
     issuers.refresh()
     assert refused(issuers, idp.token(kid=kid)).code is Code.TEMPORARILY_UNAVAILABLE

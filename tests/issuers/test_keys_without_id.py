@@ -5,7 +5,7 @@ import pytest
 from testing.doubles.issuer import IssuerDouble, hang_up, public_jwk, respond_with
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
-from tests.issuers.refusals import refused
+from tests.issuers.refusals import authenticate, refused
 from tokensvc.core.errors import Code
 
 COOLDOWN = 30
@@ -24,9 +24,9 @@ def unnamed_token(idp: IssuerDouble) -> str:
 def test_token_without_id_finds_a_new_key(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     """If no known key of the algorithm verifies it, the keys are fetched."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(unnamed_token(idp))
+    authenticate(issuers, unnamed_token(idp))
     rotate(idp)
-    assert issuers.authenticate(unnamed_token(idp)).user_id == "john"
+    assert authenticate(issuers, unnamed_token(idp)).user_id == "john"
     assert idp.hits() == 2
 
 
@@ -34,10 +34,10 @@ def test_new_key_without_id_is_found(idp: IssuerDouble, make_issuers: MakeIssuer
     """Also by a token with a `kid`, because a key without one may have signed it."""
     issuers = make_issuers(idp.settings())
     idp.fault = respond_with({"keys": [public_jwk(idp.key())]})
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     rotate(idp)
     idp.fault = respond_with({"keys": [public_jwk(idp.key())]})
-    assert issuers.authenticate(idp.token()).user_id == "john"
+    assert authenticate(issuers, idp.token()).user_id == "john"
     assert idp.hits() == 2
 
 
@@ -46,7 +46,7 @@ def test_forged_tokens_without_id_cause_one_fetch_per_cool_down(
     idp: IssuerDouble, make_issuers: MakeIssuers, clock: ManualClock
 ) -> None:
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     forged = unnamed_token(idp)[:-8] + "AAAAAAAA"
     for cool_downs in (1, 2):
         for _ in range(5):
@@ -60,7 +60,7 @@ def test_known_key_that_does_not_verify_causes_no_fetch(
 ) -> None:
     """The key that the token names is known, so the token is forged; an expired one is refused."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(idp.token())
+    authenticate(issuers, idp.token())
     forged = idp.token()[:-8] + "AAAAAAAA"
     assert refused(issuers, forged).code is Code.CREDENTIALS_INVALID
     rotate(idp)
@@ -76,7 +76,7 @@ def test_token_without_id_gets_503_during_an_outage(
 ) -> None:
     """Without a fetch it is unknown whether the key is new: not 401."""
     issuers = make_issuers(idp.settings())
-    issuers.authenticate(unnamed_token(idp))
+    authenticate(issuers, unnamed_token(idp))
     rotate(idp)
     idp.fault = hang_up
     assert refused(issuers, unnamed_token(idp)).code is Code.TEMPORARILY_UNAVAILABLE

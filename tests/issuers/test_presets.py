@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
+from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.presets import expand
 from tokensvc.issuers.settings import IssuerSettings
@@ -38,7 +39,7 @@ def issuers_of(make_issuers: MakeIssuers, store: IssuerKeyStore, clock: ManualCl
 def test_token_of_the_provider_is_accepted(name: str, issuers_of) -> None:
     """Preset and audience suffice."""
     vector = VECTORS[name]
-    caller = issuers_of(vector).authenticate(vector["token"])
+    caller = authenticate(issuers_of(vector), vector["token"])
     assert caller.user_id == vector["user_id"]
     assert caller.signed_in_at == vector["signed_in_at"]
     assert caller.issuer == vector["preset"].partition(":")[0]
@@ -49,7 +50,7 @@ def test_token_for_another_audience_is_refused(name: str, issuers_of) -> None:
     """The audience is compared for every provider, in the claim of its preset."""
     vector = VECTORS[name]
     with pytest.raises(Refusal) as caught:
-        issuers_of(vector, audience="another").authenticate(vector["token"])
+        authenticate(issuers_of(vector, audience="another"), vector["token"])
     assert caught.value.code is Code.CREDENTIALS_INVALID
 
 

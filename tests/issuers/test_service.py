@@ -9,6 +9,7 @@ import structlog
 from testing.doubles.issuer import IssuerDouble, hang_up
 from tests.conftest import ManualClock
 from tests.issuers.conftest import MakeIssuers
+from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers.explain import Finding
@@ -22,13 +23,13 @@ def failures(findings: list[Finding]) -> dict[str, str]:
 
 def test_prefix_in_extended_alphabet_is_used(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     issuers = make_issuers(idp.settings(user_id_prefix="Acme-"), alphabet=Alphabet.EXTENDED)
-    assert issuers.authenticate(idp.token()).user_id == "Acme-john"
+    assert authenticate(issuers, idp.token()).user_id == "Acme-john"
 
 
 def test_user_id_is_prefix_and_mapped_claim(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
     """The prefix is not escaped."""
     issuers = make_issuers(idp.settings(user_id_mapping="escape", user_id_prefix="a_-"))
-    assert issuers.authenticate(idp.token(sub="John|1")).user_id == "a_-_4aohn_7c1"
+    assert authenticate(issuers, idp.token(sub="John|1")).user_id == "a_-_4aohn_7c1"
 
 
 def test_health_shows_state_keys_age_and_error(
@@ -114,7 +115,7 @@ def test_explanation_of_a_refused_token_names_the_setting(
     issuers = make_issuers(idp.settings(**wrong.settings))
     token = idp.token(**wrong.claims)
     with pytest.raises(Refusal) as caught:
-        issuers.authenticate(token)
+        authenticate(issuers, token)
     found = failures(issuers.explain(token))
     assert list(found) == [wrong.check]
     assert caught.value.reason == wrong.cause
@@ -157,7 +158,7 @@ def test_refusal_reveals_no_setting_and_no_value_of_the_token(
     issuers = make_issuers(idp.settings(audience="secret-audience"))
     for token in (idp.token(aud="x" * 20), idp.token(iss="https://x.example")):
         with pytest.raises(Refusal) as caught:
-            issuers.authenticate(token)
+            authenticate(issuers, token)
         assert caught.value.code is Code.CREDENTIALS_INVALID
         for word in ("secret-audience", "xxxx", "x.example", idp.issuer):
             assert word not in caught.value.detail + caught.value.reason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testing.doubles.issuer import IssuerDouble
-from tests.issuers.refusals import refused
+from tests.issuers.refusals import authenticate, refused
 from tests.security.conftest import NOW
 from tests.security.idp_tokens import assert_invalid, with_payload
 from tokensvc.core.errors import Code
@@ -65,7 +65,7 @@ def test_time_of_2_to_the_53_is_refused_with_any_setting(
     make_issuers: MakeIssuers, idp: IssuerDouble
 ) -> None:
     issuers = make_issuers(max_lifetime=2**60)
-    assert issuers.authenticate(idp.token(exp=2**53 - 1))
+    assert authenticate(issuers, idp.token(exp=2**53 - 1))
     assert_invalid(issuers, idp.token(exp=2**53))
 
 
@@ -75,10 +75,10 @@ def test_token_beyond_the_maximum_lifetime_is_refused(
 ) -> None:
     """24 hours by default, to the second."""
     day = NOW + 86400
-    assert issuers.authenticate(idp.token(exp=day))
+    assert authenticate(issuers, idp.token(exp=day))
     assert_invalid(issuers, idp.token(exp=day + 1))
     assert_invalid(issuers, idp.token(exp=NOW + 365 * 86400))
-    assert make_issuers(max_lifetime=31 * 86400).authenticate(idp.token(exp=NOW + 31 * 86400))
+    assert authenticate(make_issuers(max_lifetime=31 * 86400), idp.token(exp=NOW + 31 * 86400))
 
 
 @pytest.mark.sec(9)
@@ -130,7 +130,7 @@ def test_token_for_another_audience_is_refused(
 def test_one_of_several_audiences_suffices(issuers: Issuers, idp: IssuerDouble) -> None:
     """`azp` is compared only if a setting names it."""
     token = idp.token(aud=["other", "chat"], azp="some-client")
-    assert issuers.authenticate(token).user_id == "john"
+    assert authenticate(issuers, token).user_id == "john"
 
 
 @pytest.mark.sec(9)
@@ -138,7 +138,7 @@ def test_configured_azp_is_compared_exactly(make_issuers: MakeIssuers, idp: Issu
     """As the audience, or as a required claim."""
     for members in ({"audience_claim": "azp"}, {"required_claims": {"azp": "chat"}}):
         issuers = make_issuers(**members)
-        assert issuers.authenticate(idp.token(azp="chat"))
+        assert authenticate(issuers, idp.token(azp="chat"))
         for azp in ("other", ["chat"], None, 1):
             assert_invalid(issuers, idp.token(azp=azp))
 
@@ -162,7 +162,7 @@ def test_required_claim_is_compared_with_its_type(
 ) -> None:
     """In Python `True == 1`; here it is not."""
     issuers = make_issuers(required_claims={"token_use": required})
-    assert issuers.authenticate(idp.token(token_use=required))
+    assert authenticate(issuers, idp.token(token_use=required))
     assert_invalid(issuers, idp.token(token_use=held))
 
 
@@ -190,7 +190,7 @@ def test_token_of_another_type_is_refused(
     """Such as a logout token; a token without a type passes."""
     token = idp.sign(idp.claims(), header={"typ": typ})
     if accepted:
-        assert issuers.authenticate(token).user_id == "john"
+        assert authenticate(issuers, token).user_id == "john"
     else:
         assert_invalid(issuers, token)
 
@@ -203,10 +203,10 @@ def test_leeway_is_exact_to_the_second(
     """It applies to `exp`, `nbf` and `iat`."""
     issuers = make_issuers(clock_leeway=leeway)
     for claim in ("iat", "nbf"):
-        assert issuers.authenticate(idp.token(**{claim: NOW + leeway}))
+        assert authenticate(issuers, idp.token(**{claim: NOW + leeway}))
         assert_invalid(issuers, idp.token(**{claim: NOW + leeway + 1}))
     issued = NOW - 100
-    assert issuers.authenticate(idp.token(iat=issued, exp=NOW - leeway + 1))
+    assert authenticate(issuers, idp.token(iat=issued, exp=NOW - leeway + 1))
     assert refused(issuers, idp.token(iat=issued, exp=NOW - leeway)).code is (
         Code.CREDENTIALS_EXPIRED
     )
@@ -226,7 +226,7 @@ def test_unverified_email_is_refused(make_issuers: MakeIssuers, idp: IssuerDoubl
     """Otherwise a user could enter another person's address at the provider and become them."""
     issuers = make_issuers(user_id_claim="email", user_id_mapping="escape")
     address = "jane@example.com"
-    caller = issuers.authenticate(idp.token(email=address, email_verified=True))
+    caller = authenticate(issuers, idp.token(email=address, email_verified=True))
     assert caller.user_id == "jane@example_2ecom"
     for verified in (False, None, "true", 1, "false"):
         refusal = refused(issuers, idp.token(email=address, email_verified=verified))
@@ -240,9 +240,9 @@ def test_same_subject_of_two_issuers_is_two_users(
 ) -> None:
     """The prefixes differ, with every mapping."""
     ids = {
-        make_issuers(user_id_mapping=mapping, user_id_prefix=prefix)
-        .authenticate(idp.token())
-        .user_id
+        authenticate(
+            make_issuers(user_id_mapping=mapping, user_id_prefix=prefix), idp.token()
+        ).user_id
         for prefix in ("a-", "b-")
     }
     assert len(ids) == 2

@@ -26,6 +26,7 @@ from tokensvc.limits.service import Limiter
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
+from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.stream.api import StreamApi
@@ -45,6 +46,7 @@ class AccountServices:
     transfer: AccountTransfer
     sign_ins: SignIns
     password_sessions: PasswordSessions
+    oauth: OAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,13 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
             revocations=uses.revocations,
             limiter=uses.limiter,
             policy=policy,
+        ),
+        oauth=OAuth(
+            database=database,
+            clock=clock,
+            sessions=uses.sessions,
+            access_tokens=access_tokens,
+            limiter=uses.limiter,
         ),
     )
 

@@ -10,6 +10,7 @@ from tokensvc.app.accounts import AccountDependencies, AccountServices, build_ac
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.key_files import SECRETS, KeyFiles
 from tokensvc.audit.service import AuditTrail
+from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
@@ -144,7 +145,6 @@ def build(
     secret_usage = SecretUsage(database, system_clock)
     unnamed_mints = UnnamedMints(database, system_clock)
     limiter = Limiter(settings.limits, settings.redis_url)
-    callers = _callers(limiter, issuers, clients, standings, secret_usage)
     sender, delivers = _sender(settings, database, clock, keys), settings.stream.delivers
     audit = AuditTrail(database, clock, settings.audit.retention)
     revocations = _revocations(settings, database, clock, wait_slots, sessions)
@@ -164,6 +164,14 @@ def build(
             limiter=limiter,
             sign_in_secret=key_files.encryption_keys[0],
         )
+    )
+    callers = Callers(
+        issuers=issuers,
+        clients=clients,
+        standings=standings,
+        limiter=limiter,
+        secret_usage=secret_usage,
+        access_tokens=_access_token_callers(accounts, sessions, clients, standings),
     )
     check_key_pair = _check_key_pair(settings)
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
@@ -189,7 +197,7 @@ def build(
         issuers=issuers,
         limiter=limiter,
         callers=callers,
-        tokens=_tokens(settings, callers, standings, keys, unnamed_mints),
+        tokens=_tokens(settings, callers, keys, unnamed_mints),
         revocations=revocations,
         clock_faults=clock_faults,
         deliveries=deliveries,
@@ -217,19 +225,21 @@ def build(
     )
 
 
-def _callers(
-    limiter: Limiter,
-    issuers: Issuers,
+def _access_token_callers(
+    accounts: AccountServices | None,
+    sessions: Sessions,
     clients: Clients,
     standings: StandingStore,
-    secret_usage: SecretUsage,
-) -> Callers:
-    return Callers(
-        issuers=issuers,
+) -> AccessTokenCallers | None:
+    if accounts is None:
+        return None
+    return AccessTokenCallers(
+        tokens=accounts.access_tokens,
+        keys=accounts.signing_keys,
+        sessions=sessions,
         clients=clients,
         standings=standings,
-        limiter=limiter,
-        secret_usage=secret_usage,
+        clock=system_clock,
     )
 
 
@@ -250,13 +260,11 @@ def _issuers(
 def _tokens(
     settings: Settings,
     callers: Callers,
-    standings: StandingStore,
     keys: StreamKeys,
     unnamed_mints: UnnamedMints,
 ) -> TokenService:
     return TokenService(
         callers=callers,
-        standings=standings,
         keys=keys,
         unnamed_mints=unnamed_mints,
         settings=settings.token,

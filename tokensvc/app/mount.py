@@ -12,12 +12,13 @@ from tokensvc.clients import routes as client_routes
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
-from tokensvc.http.credentials import client_address, unverified_credential
+from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
 from tokensvc.keys import routes as key_routes
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
 from tokensvc.revocations import routes as revocation_routes
+from tokensvc.sessions import oauth_routes
 from tokensvc.sessions import routes as session_routes
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
@@ -57,6 +58,10 @@ def _account_blueprints(
         signed_in=signed_in,
         count_address=count_address,
     )
+
+    def authenticate(credential: BasicCredential) -> ServiceCaller:
+        return services.callers.service_client(credential, client_address())
+
     return [
         *key_routes.signing_key_routes(
             accounts.signing_rotation,
@@ -66,6 +71,7 @@ def _account_blueprints(
         ),
         *account_routes.blueprints(),
         *session_routes.routes(services.sessions, accounts.password_sessions, signed_in),
+        oauth_routes.routes(accounts.oauth, services.settings.public_url, authenticate),
     ]
 
 

@@ -1,5 +1,5 @@
 """
-Under which rate limits a request counts, and the refusal beyond one. Pure.
+Under which rate limits a request counts. Pure.
 
 Every request with a genuine credential counts for its caller, also if it is refused later. Only a
 request whose credential is invalid counts for its address.
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.limits.rules import LimitState, Policy
+from tokensvc.limits.rules import Policy
 
 RouteKind: TypeAlias = Literal["token", "sign_out", "other"]
 """`/v1/token`, `POST /v1/me/revocations`, and every other route."""
@@ -21,18 +21,6 @@ _REFUSED_CREDENTIALS: dict[Code, Policy] = {
     Code.CREDENTIALS_INVALID: "failures",
     Code.CREDENTIALS_EXPIRED: "expired",
     Code.USER_ID_INVALID: "mint",
-}
-
-_DETAILS: dict[Policy, str] = {
-    "mint": "Too many requests for this user: wait, and keep a token until shortly before it "
-    "expires.",
-    "service": "Too many token requests of this client: wait, and keep tokens until shortly before "
-    "they expire.",
-    "manage": "Too many requests of this client: wait, then retry.",
-    "sign_out": "Too many sign-outs of this user: wait, then retry.",
-    "expired": "Too many requests with an expired credential: renew it, then retry.",
-    "failures": "Too many failed authentications from this address: wait, then send a valid "
-    "credential.",
 }
 
 
@@ -62,13 +50,3 @@ def limit_of_refused(refusal: Refusal, address: str) -> Limit | None:
     """
     policy = _REFUSED_CREDENTIALS.get(refusal.code)
     return None if policy is None else (policy, refusal.owner or address)
-
-
-def too_many_requests(state: LimitState) -> Refusal:
-    """Return the refusal of a request beyond a limit."""
-    return Refusal(
-        Code.RATE_LIMITED,
-        _DETAILS[state.policy],
-        reason=f"limits.{state.policy}",
-        retry_after=state.reset_after,
-    )

@@ -17,7 +17,7 @@ class Me(msgspec.Struct, frozen=True):
     Attributes:
         user_id: ID of the user on Stream, for `connectUser`.
         api_key: Stream API key to build the client with, or `null` if no key is active.
-        issuer: Configured name of the identity provider.
+        issuer: Configured name of the identity provider; `accounts` for a built-in account.
     """
 
     user_id: str

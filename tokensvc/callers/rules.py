@@ -1,6 +1,6 @@
 """Refusals because of the standing, the same on every route. Pure."""
 
-from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
+from tokensvc.core.callers import Caller, ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.rules import check_sign_in_time
 from tokensvc.standing import rules as standing_rules
@@ -23,10 +23,10 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         Refusal: `credentials_invalid` or `malformed_request`, then `user_suspended`, then
             `sign_in_required`.
     """
-    if isinstance(caller, UserCaller):
-        check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
-    else:
+    if isinstance(caller, ServiceCaller):
         check_auth_time(auth_time, standing.now)
+    elif caller.session is None:
+        check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
     if standing.suspended:
         raise Refusal(
             Code.USER_SUSPENDED, "This user is suspended. Sign the user out; do not retry."
@@ -35,8 +35,19 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         if caller.vouches:
             return
         _check_sign_in_time(standing, auth_time, AUTH_TIME_AHEAD)
-    else:
+    elif caller.session is None:  # a session ends by its epochs, not by a time
         _check_sign_in_time(standing, caller.signed_in_at, caller.clock_ahead)
+
+
+def session_ended() -> Refusal:
+    """Return the refusal of an access token whose session has ended: any new sign-in will do."""
+    return Refusal(
+        Code.SIGN_IN_REQUIRED,
+        "The session has ended: sign the user in again.",
+        reason="session ended",
+        members={"sign_in_after": None},
+        max_age=0,
+    )
 
 
 def check_auth_time(auth_time: int | None, now: float) -> None:

@@ -1,15 +1,17 @@
 """Authenticate the caller, limit their requests, and read a signed-in user's standing."""
 
-from tokensvc.callers.policies import RouteKind, limit_of_refused, limits_of, too_many_requests
+from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
+from tokensvc.callers.policies import RouteKind, limit_of_refused, limits_of
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
-from tokensvc.http.request_log import note, set_rate_limit_fields
+from tokensvc.http.request_log import note
 from tokensvc.issuers.service import Issuers
-from tokensvc.limits.rules import LimitState
+from tokensvc.issuers.verify import parse
+from tokensvc.limits.enforcement import check
 from tokensvc.limits.service import Limiter
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
@@ -17,7 +19,13 @@ from tokensvc.telemetry import metrics
 
 
 class Callers:
-    """Authenticates all kinds of caller."""
+    """
+    Authenticates all kinds of caller.
+
+    Args:
+        access_tokens: Callers with an access token of this service; `None` without built-in
+            accounts.
+    """
 
     def __init__(
         self,
@@ -27,12 +35,14 @@ class Callers:
         standings: StandingStore,
         limiter: Limiter,
         secret_usage: SecretUsage,
+        access_tokens: AccessTokenCallers | None,
     ) -> None:
         self._issuers = issuers
         self._clients = clients
         self._standings = standings
         self._limiter = limiter
         self._secret_usage = secret_usage
+        self._access_tokens = access_tokens
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
@@ -53,7 +63,7 @@ class Callers:
                 metrics.count_auth_failure(kind)
             limit = limit_of_refused(refusal, address)
             if limit is not None:
-                self._check(self._limiter.hit(*limit))
+                check(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
             note(issuer=caller.issuer, user_id=caller.user_id)
@@ -76,9 +86,9 @@ class Callers:
         own, *others = limits_of(caller, route, user_id)
         if others:
             # Counted last: what a user's limit refuses must not use up the service's.
-            self._check(self._limiter.peek(*own))
+            check(self._limiter.peek(*own))
         for limit in (*others, own):
-            self._check(self._limiter.hit(*limit))
+            check(self._limiter.hit(*limit))
 
     def signed_in_user(
         self, credential: Credential, address: str, route: RouteKind
@@ -92,8 +102,8 @@ class Callers:
             route: Kind of route.
 
         Raises:
-            Refusal: As `authenticate`; `rate_limited`; `insufficient_scope` for a service;
-                `user_suspended`, `sign_in_required`.
+            Refusal: As `authenticate` and `read_standing`; `rate_limited`; `insufficient_scope`
+                for a service; `user_suspended`, `sign_in_required`.
         """
         caller = self.authenticate(credential, address)
         self.check_limit(caller, route)
@@ -101,9 +111,37 @@ class Callers:
             raise Refusal(
                 Code.INSUFFICIENT_SCOPE, "This route is for signed-in users, not for services."
             )
-        standing = self._standings.read(caller.user_id)
+        standing = self.read_standing(caller, caller.user_id)
         check_standing(caller, standing)
         return caller, standing
+
+    def read_standing(self, caller: Caller, user_id: str) -> Standing:
+        """
+        Read the standing of a user in one statement, for an access token with its session.
+
+        Args:
+            caller: Authenticated caller.
+            user_id: ID of the user whom the request is about.
+
+        Raises:
+            Refusal: `temporarily_unavailable`. For an access token also `credentials_invalid`,
+                `user_suspended` or `sign_in_required`: see `AccessTokenCallers.read_standing`.
+        """
+        if isinstance(caller, AccountCaller) and self._access_tokens is not None:
+            return self._access_tokens.read_standing(caller)
+        return self._standings.read(user_id)
+
+    def service_client(self, credential: BasicCredential, address: str) -> ServiceCaller:
+        """
+        Authenticate a service by its secret, and count the request.
+
+        Raises:
+            Refusal: As `authenticate`; `rate_limited`.
+        """
+        caller = self.authenticate(credential, address)
+        self.check_limit(caller, "other")
+        assert isinstance(caller, ServiceCaller)  # noqa: S101 - for the type checker
+        return caller
 
     def service_with(self, scope: str, credential: Credential, address: str) -> ServiceCaller:
         """
@@ -124,15 +162,16 @@ class Callers:
     def _verify(self, credential: Credential) -> Caller:
         match credential:
             case BearerCredential():
-                return self._issuers.authenticate(credential.token)
+                caller = self._verify_token(credential.token)
             case BasicCredential():
-                service = self._clients.authenticate(credential.client_id, credential.secret)
-                if service.secret_id is not None:
-                    self._secret_usage.record(service.secret_id)
-                return service
+                caller = self._clients.authenticate(credential.client_id, *credential.secrets)
+        if isinstance(caller, ServiceCaller) and caller.secret_id is not None:
+            self._secret_usage.record(caller.secret_id)
+        return caller
 
-    def _check(self, state: LimitState) -> None:
-        set_rate_limit_fields(*state.fields())
-        if not state.allowed:
-            metrics.count_limit_hit(state.policy)
-            raise too_many_requests(state)
+    def _verify_token(self, unverified_token: str) -> Caller:
+        unverified = parse(unverified_token)
+        own = self._access_tokens
+        if own is not None and unverified.issuer == own.issuer:
+            return own.authenticate(unverified)
+        return self._issuers.authenticate(unverified)

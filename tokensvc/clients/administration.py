@@ -260,8 +260,11 @@ class ClientAdministration:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
         if not secret.is_live(self._clock()):
             raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
-        rules.check_may_manage_clients(client.rights)
-        return replace(grantor, rights=client.rights, expires_at=secret.expires_at)
+        rights = client.rights
+        if grantor.limited_to is not None:
+            rights = replace(rights, scopes=rights.scopes & grantor.limited_to)
+        rules.check_may_manage_clients(rights)
+        return replace(grantor, rights=rights, expires_at=secret.expires_at)
 
     def _delete_secret(
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor

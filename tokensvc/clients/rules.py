@@ -52,6 +52,7 @@ class Grantor:
             all, even those that only a newer release knows.
         reason: Reason that it gave.
         client_id: ID of a service; `None` for an operator.
+        limited_to: Scopes of its access token; `None` if it sent its secret.
         secret_id: Secret that the service authenticated with.
         expires_at: Time at which that secret expires, in epoch seconds; `None`: never.
     """
@@ -60,6 +61,7 @@ class Grantor:
     rights: Rights | None
     reason: str | None = None
     client_id: str | None = None
+    limited_to: frozenset[str] | None = None
     secret_id: str | None = None
     expires_at: int | None = None
 
@@ -76,6 +78,7 @@ def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
         Rights(caller.scopes, caller.vouches),
         reason,
         client_id=caller.client_id,
+        limited_to=caller.limited_to,
         secret_id=caller.secret_id,
     )
 

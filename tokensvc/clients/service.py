@@ -2,11 +2,12 @@
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS
 from tokensvc.clients.state import ClientSecret, ServiceClient
-from tokensvc.clients.store import ClientStore
+from tokensvc.clients.store import ClientStore, HashedClient
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
@@ -34,29 +35,60 @@ class Clients:
         self._clock = clock
         self._store = ClientStore(database)
 
-    def authenticate(self, client_id: str, secret: str) -> ServiceCaller:
+    def authenticate(self, client_id: str, *presented: str) -> ServiceCaller:
         """
         Verify client credentials (RFC 6749 section 2.3.1).
 
-        An unknown ID costs the same and gets the same response as a wrong secret: one query, one
-        hash and `MAX_SECRETS` comparisons.
+        An unknown ID costs the same and gets the same response as a wrong secret: one query, and
+        for each text one hash and `MAX_SECRETS` comparisons.
+
+        Args:
+            presented: Texts of which one must be a secret of the client.
 
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`.
         """
-        presented = hash_secret(secret)
-        found = self._store.find(client_id if is_id(client_id) else _UNUSED_ID)
-        matching = matching_secret(found.hashes if found is not None else {}, presented)
-        if found is None or matching is None:
+        found = self._find(client_id)
+        hashes = found.hashes if found is not None else {}
+        matching = [matching_secret(hashes, hash_secret(text)) for text in presented]
+        secret = next((secret for secret in matching if secret is not None), None)
+        if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
-        if not matching.is_live(self._clock()):
+        return self._caller(found.client, secret)
+
+    def authenticate_token(
+        self, client_id: str, secret_id: str, scopes: frozenset[str]
+    ) -> ServiceCaller:
+        """
+        Return the service of a verified access token, with the rights that it still has.
+
+        Args:
+            secret_id: ID of the secret for which the token was issued.
+            scopes: Scopes of the token.
+
+        Raises:
+            Refusal: `credentials_invalid`, `credentials_expired`.
+        """
+        found = self._find(client_id)
+        secrets = found.client.secrets if found is not None else []
+        secret = next((secret for secret in secrets if secret.id == secret_id), None)
+        if found is None or secret is None:
+            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
+        caller = self._caller(found.client, secret)
+        return replace(caller, scopes=caller.scopes & scopes, limited_to=scopes)
+
+    def _find(self, client_id: str) -> HashedClient | None:
+        return self._store.find(client_id if is_id(client_id) else _UNUSED_ID)
+
+    def _caller(self, client: ServiceClient, secret: ClientSecret) -> ServiceCaller:
+        if not secret.is_live(self._clock()):
             raise Refusal(
                 Code.CREDENTIALS_EXPIRED,
                 "This secret has expired: use the client's newer one.",
-                owner=client_id,
+                owner=client.id,
             )
-        rights = found.client.rights
-        return ServiceCaller(client_id, rights.scopes, rights.vouches, matching.id)
+        rights = client.rights
+        return ServiceCaller(client.id, rights.scopes, rights.vouches, secret.id, secret.expires_at)
 
     def page(self, *, after: str | None = None, limit: int | None = None) -> list[ServiceClient]:
         """

@@ -51,12 +51,16 @@ class ServiceCaller:
         scopes: Scopes of the client.
         vouches: Whether it confirms sign-ins itself: each of its mints counts as a new sign-in.
         secret_id: ID of the secret that it used; `None` for an operator at the command line.
+        secret_expires_at: Time when that secret expires, in epoch seconds; `None`: never.
+        limited_to: Scopes of the access token that it sent; `None` if it sent its secret.
     """
 
     client_id: str
     scopes: frozenset[str]
     vouches: bool
     secret_id: str | None = None
+    secret_expires_at: int | None = None
+    limited_to: frozenset[str] | None = None
 
 
 Caller: TypeAlias = UserCaller | ServiceCaller

@@ -71,13 +71,24 @@ class Code(StrEnum):
 
 
 class OAuthError(StrEnum):
-    """Error code of RFC 6749 section 5.2."""
+    """Machine-readable reason of a refusal of an OAuth route (RFC 6749 section 5.2)."""
 
     INVALID_REQUEST = "invalid_request"
+    """The request cannot be parsed. Change it as `error_description` says."""
     INVALID_CLIENT = "invalid_client"
+    """The client's ID or secret is not valid."""
     INVALID_GRANT = "invalid_grant"
+    """The refresh token is not valid for this client, or its session has ended. Sign in again."""
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+    """The grant type is not one of `refresh_token` and `client_credentials`."""
     INVALID_SCOPE = "invalid_scope"
+    """The client does not have a scope that it requested."""
+    UNSUPPORTED_TOKEN_TYPE = "unsupported_token_type"  # noqa: S105 - a code, not a token
+    """The token belongs to a service, and ends with its secret (RFC 7009 section 2.2.1)."""
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    """Wait for `Retry-After` seconds, then retry. Also the response beyond a rate limit."""
+    SERVER_ERROR = "server_error"
+    """Internal error. Retry; if it persists, report `X-Request-Id`."""
 
 
 class Refusal(Exception):

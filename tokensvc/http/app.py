@@ -24,7 +24,7 @@ from werkzeug.routing import Map, MapAdapter, Rule, UnicodeConverter
 
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, current_request, hosts, proxies
+from tokensvc.http import cors, current_request, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
@@ -113,6 +113,7 @@ class ServiceApp(Flask):
     def __init__(self, config: HttpConfig) -> None:
         super().__init__("tokensvc", static_folder=None)
         self.problems = Problems(config.public_url)
+        self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
         self.url_map.merge_slashes = False
         self.url_map.converters["other_than"] = _OtherThan
         self._adapter: MapAdapter = self.url_map.bind("")
@@ -180,14 +181,18 @@ class ServiceApp(Flask):
             request.notes["code"] = refusal.code
             if refusal.reason:
                 request.notes["reason"] = refusal.reason
-            return self.problems.from_refusal(refusal, request.request_id)
+            return self._errors_of(request).from_refusal(refusal, request.request_id)
         except MethodNotAllowed as error:
             request.notes["code"] = Code.METHOD_NOT_ALLOWED
             return self.problems.method_not_allowed(error.valid_methods or (), request.request_id)
         except Exception as error:  # noqa: BLE001 - no internal detail may reach the client
             request.notes["code"] = Code.INTERNAL_ERROR
             request.error = error
-            return self.problems.internal_error(request.request_id)
+            return self._errors_of(request).internal_error(request.request_id)
+
+    def _errors_of(self, request: CurrentRequest) -> Problems:
+        is_oauth = request.environ["PATH_INFO"] in oauth_errors.PATHS
+        return self._oauth_errors if is_oauth else self.problems
 
     def _admit(self, request: CurrentRequest) -> None:
         """Refuse a request that names another host, or that the operators' port does not serve."""

@@ -1,5 +1,6 @@
 """
-Problem documents (RFC 9457): the only place that translates a `Refusal` to HTTP.
+Problem documents (RFC 9457): the only place that translates a `Refusal` to HTTP, together with
+`oauth_errors.py`, which has the form that OAuth clients need.
 
 Problem documents are public: a refusal's `reason` and an exception's text are only logged.
 """
@@ -101,12 +102,10 @@ class Problems:
 
     def from_refusal(self, refusal: Refusal, request_id: str) -> Response:
         """Return the public part of a refusal."""
-        headers = []
-        status = refusal.status or STATUS_AND_TITLE[refusal.code][0]
+        status = status_of(refusal)
+        headers = waiting_fields(refusal, status)
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", _challenge(refusal)))
-        if refusal.retry_after is not None or status in _RETRYABLE:
-            headers.append(("Retry-After", str(refusal.retry_after or RETRY_AFTER)))
         return self.response(
             refusal.code,
             refusal.detail,
@@ -155,6 +154,18 @@ class Problems:
             **(members or {}),
         )
         return Response(problem.status, msgspec.json.encode(problem), PROBLEM_JSON, headers)
+
+
+def status_of(refusal: Refusal) -> int:
+    """Return the HTTP status of a refusal."""
+    return refusal.status or STATUS_AND_TITLE[refusal.code][0]
+
+
+def waiting_fields(refusal: Refusal, status: int) -> list[tuple[str, str]]:
+    """Return the field that says when to retry, if the same request may succeed later."""
+    if refusal.retry_after is None and status not in _RETRYABLE:
+        return []
+    return [("Retry-After", str(refusal.retry_after or RETRY_AFTER))]
 
 
 def _challenge(refusal: Refusal) -> str:

@@ -1,4 +1,4 @@
-"""All configured identity providers: a bearer token becomes a `UserCaller`."""
+"""All configured identity providers: a token becomes a `UserCaller`."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from tokensvc.issuers.jwks import KeyHealth
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.issuers.verify import UnverifiedToken, parse
+from tokensvc.issuers.verify import UnverifiedToken
 from tokensvc.net.fetch import Fetcher
 
 _log = structlog.get_logger()
@@ -59,16 +59,15 @@ class Issuers:
             self._by_name[issuer_settings.name] = issuer
             self._by_issuer[issuer_settings.issuer] = issuer
 
-    def authenticate(self, unverified_token: str) -> UserCaller:
+    def authenticate(self, unverified: UnverifiedToken) -> UserCaller:
         """
-        Verify a provider's token and return its user.
+        Verify a provider's parsed token and return its user.
 
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`, `user_id_invalid` or
                 `temporarily_unavailable`.
         """
         now = self._clock()
-        unverified = parse(unverified_token)
         issuer = self._claimed_issuer(unverified)
         try:
             return issuer.authenticate(unverified, now)

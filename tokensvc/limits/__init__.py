@@ -2,5 +2,6 @@
 Rate limits: how many requests of a user, a service or an address may pass.
 
 Owns the counting (GCRA, in Redis for all instances or in this process) and the values of the
-RateLimit fields. `callers` decides which request counts under which policy, and raises the refusal.
+RateLimit fields, and the refusal beyond a limit (`enforcement.py`). `callers` decides which request
+counts under which policy.
 """

@@ -6,6 +6,17 @@ from tokensvc.limits.rules import LimitState, Policy
 from tokensvc.telemetry import metrics
 
 _DETAILS: dict[Policy, str] = {
+    "mint": "Too many requests for this user: wait, and keep a token until shortly before it "
+    "expires.",
+    "service": "Too many token requests of this client: wait, and keep tokens until shortly before "
+    "they expire.",
+    "manage": "Too many requests of this client: wait, then retry.",
+    "sign_out": "Too many sign-outs of this user: wait, then retry.",
+    "expired": "Too many requests with an expired credential: renew it, then retry.",
+    "failures": "Too many failed authentications from this address: wait, then send a valid "
+    "credential.",
+    "refresh": "Too many refreshes of this session: wait, and keep an access token until shortly "
+    "before it expires.",
     "sign_in": "Too many failed sign-ins from this address: wait, then retry.",
     "sign_up": "Too many sign-ups from this address: wait, then retry.",
     "codes": "Too many invalid codes from this address: wait, then send a valid one.",

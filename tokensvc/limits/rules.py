@@ -20,6 +20,7 @@ Policy: TypeAlias = Literal[
     "sign_in",
     "sign_up",
     "codes",
+    "refresh",
 ]
 """Name of a limit, as in the settings. `callers.policies` says what each one counts."""
 

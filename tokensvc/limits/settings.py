@@ -75,3 +75,6 @@ class LimitSettings(BaseModel):
         description="Failed sign-ins from one address (IPv6: one /64 network). Beyond it, no "
         "password from there is checked.",
     )
+    refresh: RateText = Field(
+        default="60/minute", description="Refreshes of one session of a built-in account."
+    )

@@ -212,6 +212,7 @@ class AccessTokens:
                 Code.CREDENTIALS_EXPIRED,
                 "The access token has expired: refresh it.",
                 reason="expired",
+                owner=claims.sub,
             )
         return AccessToken(claims, ring.version, unverified)
 

@@ -7,7 +7,6 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.sessions.access_tokens import AccessTokens, MintedAccessToken
 from tokensvc.sessions.service import Grant
-from tokensvc.standing.rules import RingVersion
 
 
 class TokenResponse(msgspec.Struct, frozen=True):
@@ -33,19 +32,16 @@ class TokenResponse(msgspec.Struct, frozen=True):
         return f"{type(self).__name__}(expires_in={self.expires_in!r}, scope={self.scope!r})"
 
 
-def grant_response(
-    grant: Grant, access_tokens: AccessTokens, ring_version: RingVersion
-) -> TokenResponse:
+def grant_response(grant: Grant, access_tokens: AccessTokens) -> TokenResponse:
     """
     Return the tokens of a session, with a new access token.
-
-    Args:
-        ring_version: Version of the ring of signing keys, as just read.
 
     Raises:
         Refusal: `temporarily_unavailable`: this process has no key to sign with.
     """
-    minted = access_tokens.mint_for_user(grant.family, now=grant.now, ring_version=ring_version)
+    minted = access_tokens.mint_for_user(
+        grant.family, now=grant.now, ring_version=grant.ring_version
+    )
     return _response(minted, refresh_token=grant.refresh_token)
 
 

@@ -27,7 +27,7 @@ from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import TokenResponse, grant_response
 from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs, Ring
+from tokensvc.standing.rules import Epochs
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
@@ -148,9 +148,7 @@ class PasswordSessions:
 
     def _respond(self, grant: Grant) -> TokenResponse:
         note(client_id=grant.family.client_id)
-        with self._database.read() as connection:
-            ring_version = standings.ring_version(connection, Ring.SIGNING)
-        return grant_response(grant, self._access_tokens, ring_version)
+        return grant_response(grant, self._access_tokens)
 
 
 def _committed(grant: Grant | None) -> Grant:

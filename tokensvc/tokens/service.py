@@ -12,7 +12,6 @@ from tokensvc.http.credentials import Credential
 from tokensvc.http.request_log import note
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.unnamed_mints import UnnamedMints
-from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import metrics
 from tokensvc.tokens import rules, signer
 from tokensvc.tokens.rules import TokenRequest
@@ -33,7 +32,6 @@ class TokenService:
         self,
         *,
         callers: Callers,
-        standings: StandingStore,
         keys: StreamKeys,
         unnamed_mints: UnnamedMints,
         settings: TokenSettings,
@@ -42,7 +40,6 @@ class TokenService:
         random: Callable[[], float],
     ) -> None:
         self._callers = callers
-        self._standings = standings
         self._keys = keys
         self._unnamed_mints = unnamed_mints
         self._settings = settings
@@ -87,8 +84,9 @@ class TokenService:
         return self._mint(caller, request, rules.token_user_id(request, caller, self._alphabet))
 
     def _mint(self, caller: Caller, request: TokenRequest, user_id: str) -> MintedToken:
-        # 4 read the standing in one statement; the key ring has at least the version it returns.
-        standing = self._standings.read(user_id)
+        # 4 read the standing, for an access token with its session, in one statement; the key ring
+        # has at least the version it returns.
+        standing = self._callers.read_standing(caller, user_id)
         ring = self._keys.ring_at(standing.ring_version)
         # 5 authorize.
         permit = rules.authorize(

@@ -1,0 +1,104 @@
+"""How often a request reads the database: once for each fact that it depends on."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from testing.doubles.issuer import IssuerDouble
+from testing.service import EVERYTHING, settings_environ
+from testing.service_clients import make_client
+from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
+from tokensvc.app import container, startup
+from tokensvc.app.container import Services
+from tokensvc.config import loader
+from tokensvc.core.clock import system_clock
+from tokensvc.database.prepared import PreparedRead
+from tokensvc.http.credentials import BasicCredential, BearerCredential
+from tokensvc.sessions.grants import grant_response
+from tokensvc.tokens.rules import TokenRequest
+
+ADDRESS = "203.0.113.1"
+USER = TokenRequest()
+SERVICE = TokenRequest(user_id="ada", auth_time=1)
+
+
+@pytest.fixture(scope="module")
+def idp() -> Iterator[IssuerDouble]:
+    with IssuerDouble() as double:
+        yield double
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Iterator[Services]:
+    """Yield the services of a process that has its keys in memory."""
+    more = {
+        **EVERYTHING,
+        "TOKENSVC_ISSUERS": json.dumps([idp.config()]),
+        "TOKENSVC_SHARED_USER_IDS": "true",
+        "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
+    }
+    settings = loader.load(settings_environ(tmp_path_factory.mktemp("reads"), **more))
+    startup.prepare(settings)
+    services = container.build(settings)
+    assert services.accounts is not None
+    services.accounts.signing_rotation.step()
+    yield services
+    services.close()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the parameters of each read of this thread from now on."""
+    found: list[str] = []
+    thread, fetch_all = threading.get_ident(), PreparedRead.fetch_all
+
+    def counted(self: PreparedRead, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        if threading.get_ident() == thread:
+            found.extend(params)
+        return fetch_all(self, params)
+
+    monkeypatch.setattr(PreparedRead, "fetch_all", counted)
+    return found
+
+
+def access_token(services: Services) -> str:
+    """Return an access token of a new session."""
+    assert services.accounts is not None
+    sessions = sessions_on(services.database, system_clock)
+    with services.database.write() as tx:
+        grant = open_session(tx, sessions, "ada", system_clock())
+    return grant_response(grant, services.accounts.access_tokens).access_token
+
+
+def test_mint_with_a_providers_token_reads_only_the_standing(
+    services: Services, idp: IssuerDouble, reads: list[str]
+) -> None:
+    credential = BearerCredential(idp.token())
+    services.tokens.mint_token(USER, credential, ADDRESS)
+    reads.clear()
+    services.tokens.mint_token(USER, credential, ADDRESS)
+    assert reads == ["user_id"]
+
+
+def test_mint_with_an_access_token_reads_standing_and_session_together(
+    services: Services, reads: list[str]
+) -> None:
+    credential = BearerCredential(access_token(services))
+    services.tokens.mint_token(USER, credential, ADDRESS)
+    reads.clear()
+    services.tokens.mint_token(USER, credential, ADDRESS)
+    assert reads == ["session_id"]
+
+
+def test_mint_of_a_service_reads_its_client_and_the_standing(
+    services: Services, reads: list[str]
+) -> None:
+    client = make_client(services.database, "reading", "tokens:mint")
+    credential = BasicCredential(client.id, client.secret)
+    services.tokens.mint_token(SERVICE, credential, ADDRESS)
+    reads.clear()
+    services.tokens.mint_token(SERVICE, credential, ADDRESS)
+    assert reads == ["client_id", "user_id"]

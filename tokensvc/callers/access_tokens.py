@@ -1,0 +1,108 @@
+"""Callers with an access token of this service: users of built-in accounts, and services."""
+
+from dataclasses import dataclass, field
+
+from tokensvc.accounts.settings import ACCOUNTS
+from tokensvc.callers.rules import check_standing, session_ended
+from tokensvc.clients.service import Clients
+from tokensvc.core.callers import Caller, SessionRef, UserCaller, require_session
+from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Refusal
+from tokensvc.http.request_log import note
+from tokensvc.issuers.verify import UnverifiedToken
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens import AccessToken, AccessTokens, ServiceClaims
+from tokensvc.sessions.service import Sessions
+from tokensvc.standing.rules import Standing
+from tokensvc.standing.store import StandingStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountCaller(UserCaller):
+    """
+    A user of a built-in account, whose session is not read yet.
+
+    Attributes:
+        access_token: Verified token, to verify it again if the key ring has changed since.
+    """
+
+    access_token: AccessToken = field(repr=False)
+
+
+class AccessTokenCallers:
+    """
+    Verifies access tokens, and reads the session or the client behind them.
+
+    Args:
+        keys: Keys of access tokens.
+        clock: Epoch seconds.
+
+    Attributes:
+        issuer: The `iss` of access tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: AccessTokens,
+        keys: SigningKeys,
+        sessions: Sessions,
+        clients: Clients,
+        standings: StandingStore,
+        clock: Clock,
+    ) -> None:
+        self.issuer = tokens.issuer
+        self._tokens = tokens
+        self._keys = keys
+        self._sessions = sessions
+        self._clients = clients
+        self._standings = standings
+        self._clock = clock
+
+    def authenticate(self, unverified: UnverifiedToken) -> Caller:
+        """
+        Verify a token and return its user or service.
+
+        Raises:
+            Refusal: `credentials_invalid`, `credentials_expired`, `temporarily_unavailable`.
+        """
+        try:
+            return self._authenticate(unverified)
+        except Refusal:
+            note(issuer=ACCOUNTS)
+            raise
+
+    def read_standing(self, caller: AccountCaller) -> Standing:
+        """
+        Return the standing of a user whose session is live. One statement reads both.
+
+        Raises:
+            Refusal: `credentials_invalid` if the token's key was retired; `user_suspended`;
+                `sign_in_required` if the session has ended; `temporarily_unavailable`.
+        """
+        found = self._sessions.read_live(require_session(caller).id)
+        if found is not None and found.session.user_id == caller.user_id:
+            self._tokens.verify_again(caller.access_token, found.signing_ring_version)
+            return found.standing
+        # Only now, since most sessions are live: why there is none.
+        self._verify_again(caller.access_token)
+        check_standing(caller, self._standings.read(caller.user_id))
+        raise session_ended()
+
+    def _authenticate(self, unverified: UnverifiedToken) -> Caller:
+        token = self._tokens.verify(unverified, self._clock())
+        claims = token.claims
+        if isinstance(claims, ServiceClaims):
+            self._verify_again(token)
+            return self._clients.authenticate_token(claims.sub, claims.secret_id, claims.scopes)
+        return AccountCaller(
+            user_id=claims.sub,
+            issuer=ACCOUNTS,
+            signed_in_at=claims.auth_time,
+            clock_ahead=0,
+            session=SessionRef(claims.sid, claims.client_id),
+            access_token=token,
+        )
+
+    def _verify_again(self, token: AccessToken) -> None:
+        self._tokens.verify_again(token, self._keys.up_to_date_ring().version)

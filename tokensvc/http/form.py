@@ -1,0 +1,69 @@
+"""Form-encoded bodies of OAuth clients, parsed once into frozen structs."""
+
+import re
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import credentials, current_request
+from tokensvc.http.body import MAX_PARAMETERS
+
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
+
+_CONTENT_TYPE = re.compile(
+    r'application/x-www-form-urlencoded[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?;?',
+    re.IGNORECASE,
+)
+
+
+def parse_form(struct: type[_Struct]) -> _Struct:
+    """
+    Parse a body of the type `application/x-www-form-urlencoded`.
+
+    Unknown parameters are ignored, and one without a value counts as absent (RFC 6749 section 3.2).
+
+    Args:
+        struct: Struct whose members are all texts, by default empty.
+
+    Raises:
+        Refusal: `malformed_request`, also for a repeated parameter and if the request has a query.
+    """
+    request = current_request.get()
+    query = request.environ.get("QUERY_STRING", "")
+    if query:
+        credentials.check_query(query)
+        raise _malformed("This route has no query parameters. Send them in the body.")
+    if not _CONTENT_TYPE.fullmatch(request.environ.get("CONTENT_TYPE", "")):
+        raise _malformed(
+            "Send the parameters as Content-Type: application/x-www-form-urlencoded, not as JSON."
+        )
+    if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise _malformed("Send the body without Content-Encoding.")
+    pairs = _pairs(request.body)
+    parameters = dict(pairs)
+    if len(parameters) < len(pairs):
+        raise _malformed("A parameter is repeated: send each one once.")
+    return msgspec.convert(parameters, struct)
+
+
+def _pairs(body: bytes) -> list[tuple[str, str]]:
+    if not body:
+        return []
+    try:
+        return parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except ValueError as error:
+        raise _malformed(
+            "The body is malformed. Write name=value&name=value in percent-encoded UTF-8."
+        ) from error
+
+
+def _malformed(detail: str) -> Refusal:
+    return Refusal(Code.MALFORMED_REQUEST, detail)

@@ -1,0 +1,77 @@
+"""Refusals of OAuth routes (RFC 6749 section 5.2)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from tokensvc.core.errors import Code, OAuthError, Refusal
+from tokensvc.http import current_request
+from tokensvc.http.problems import REALM, Problems, status_of, waiting_fields
+from tokensvc.http.respond import JSON, Response
+
+PATHS = frozenset({"/oauth/token", "/oauth/revoke"})
+"""Paths whose refusals have the form of RFC 6749."""
+
+
+class OAuthErrorResponse(msgspec.Struct, frozen=True):
+    """
+    Reason of a refused request of an OAuth client.
+
+    Attributes:
+        error: Machine-readable reason.
+        error_description: Cause and next step, for developers. The text may change.
+    """
+
+    error: OAuthError
+    error_description: str
+
+
+_ERRORS: Mapping[Code, OAuthError] = {
+    Code.MALFORMED_REQUEST: OAuthError.INVALID_REQUEST,
+    Code.PAYLOAD_TOO_LARGE: OAuthError.INVALID_REQUEST,
+    Code.CREDENTIALS_INVALID: OAuthError.INVALID_CLIENT,
+    Code.CREDENTIALS_EXPIRED: OAuthError.INVALID_CLIENT,
+    Code.RATE_LIMITED: OAuthError.TEMPORARILY_UNAVAILABLE,
+    Code.TEMPORARILY_UNAVAILABLE: OAuthError.TEMPORARILY_UNAVAILABLE,
+    Code.INTERNAL_ERROR: OAuthError.SERVER_ERROR,
+}
+"""Error of each code that an OAuth route can have; a refusal may name another one."""
+
+_TO_ALLOWED = str.maketrans({'"': "'", "\\": "/"})
+"""Characters that RFC 6749 excludes from a description."""
+
+
+class OAuthErrors(Problems):
+    """Writer of the refusals of OAuth routes. A path that does not exist gets a problem."""
+
+    def from_refusal(self, refusal: Refusal, request_id: str) -> Response:
+        """Return the public part of a refusal."""
+        error = refusal.oauth_error or _ERRORS.get(refusal.code)
+        if error is None:
+            return super().from_refusal(refusal, request_id)
+        description = refusal.detail.translate(_TO_ALLOWED).encode("ascii", "replace").decode()
+        body = OAuthErrorResponse(error, description)
+        status = _status(error, refusal)
+        headers = [*_challenge(error), *waiting_fields(refusal, status)]
+        return Response(status, msgspec.json.encode(body), JSON, headers)
+
+    def internal_error(self, request_id: str) -> Response:
+        """Return the refusal for an unexpected exception, without any detail of it."""
+        detail = "Internal error. Retry; if it persists, report `X-Request-Id`."
+        return self.from_refusal(Refusal(Code.INTERNAL_ERROR, detail), request_id)
+
+
+def _status(error: OAuthError, refusal: Refusal) -> int:
+    if error is OAuthError.INVALID_CLIENT:
+        return HTTPStatus.UNAUTHORIZED
+    status = status_of(refusal)
+    return HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNAUTHORIZED else status
+
+
+def _challenge(error: OAuthError) -> list[tuple[str, str]]:
+    """Return the challenge for a client that has used `Authorization`."""
+    used = "HTTP_AUTHORIZATION" in current_request.get().environ
+    if error is not OAuthError.INVALID_CLIENT or not used:
+        return []
+    return [("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"')]

@@ -1,0 +1,64 @@
+"""
+OAuth clients: apps, which are public (RFC 6749 section 2.1), and services, which have a secret.
+
+Pure. The ID of a service has a dot, so no session belongs to a service.
+"""
+
+import re
+
+from tokensvc.core.errors import Code, OAuthError, Refusal
+
+DEFAULT_CLIENT_ID = "app"
+"""Client of an app that does not name one."""
+
+_PUBLIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SERVICE_PREFIX = "svc."
+
+
+def public_client_id(client_id: str) -> str:
+    """
+    Return the ID of an app that sent no secret.
+
+    Args:
+        client_id: ID that it sent, "" if none.
+
+    Raises:
+        Refusal: `malformed_request`; `credentials_invalid` for the ID of a service.
+    """
+    if not client_id:
+        return DEFAULT_CLIENT_ID
+    if client_id.startswith(_SERVICE_PREFIX):
+        raise Refusal(
+            Code.CREDENTIALS_INVALID,
+            "A service authenticates with its secret: send it as `Authorization: Basic` or in "
+            "`client_secret`.",
+        )
+    if not _PUBLIC_ID.fullmatch(client_id):
+        raise Refusal(
+            Code.MALFORMED_REQUEST, "`client_id` of an app is 1 to 64 of A-Z a-z 0-9 _ -."
+        )
+    return client_id
+
+
+def narrowed(held: frozenset[str], scope: str) -> frozenset[str]:
+    """
+    Return the scopes of a new access token.
+
+    Args:
+        held: Scopes of the client.
+        scope: Requested scopes, separated by spaces; "": all.
+
+    Raises:
+        Refusal: `malformed_request` with the OAuth error `invalid_scope`: the client lacks one.
+    """
+    if not scope:
+        return held
+    wanted = frozenset(scope.split())
+    if not wanted or not wanted <= held:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "`scope` can only narrow the scopes of the client: write some of them, separated by "
+            "spaces.",
+            oauth_error=OAuthError.INVALID_SCOPE,
+        )
+    return wanted

@@ -1,0 +1,141 @@
+"""OAuth grants and revocation: refresh a session, issue a service's token, end a session."""
+
+from tokensvc.core.callers import ServiceCaller
+from tokensvc.core.errors import Code, OAuthError, Refusal
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.http.request_log import note, set_rate_limit_fields
+from tokensvc.issuers.verify import parse
+from tokensvc.limits.enforcement import check
+from tokensvc.limits.service import Limiter
+from tokensvc.sessions import refresh_tokens
+from tokensvc.sessions.access_tokens import AccessClaims, AccessTokens, ServiceClaims
+from tokensvc.sessions.clients import narrowed
+from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
+from tokensvc.sessions.service import Sessions
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Ring, RingVersion
+from tokensvc.telemetry import metrics
+
+
+class OAuth:
+    """
+    Grants and revocation for OAuth clients.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: Clock of the database.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: DatabaseClock,
+        sessions: Sessions,
+        access_tokens: AccessTokens,
+        limiter: Limiter,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._sessions = sessions
+        self._access_tokens = access_tokens
+        self._limiter = limiter
+
+    def refresh(self, refresh_token: str, client_id: str, address: str) -> TokenResponse:
+        """
+        Refresh a session (RFC 6749 section 6).
+
+        Args:
+            refresh_token: Refresh token as the client sent it.
+            client_id: Client that sent it.
+            address: Client address, for the limit on failures.
+
+        Raises:
+            Refusal: `credentials_invalid` with the OAuth error `invalid_grant`; `rate_limited`.
+        """
+        presented = refresh_tokens.parse(refresh_token)
+        if presented is not None:
+            # Counted later, since the token is not verified yet: a forged one must not count.
+            check(self._limiter.peek("refresh", presented.family_id.hex()))
+        try:
+            grant = self._sessions.refresh(refresh_token, client_id)
+        except Refusal as refusal:
+            if refusal.oauth_error is OAuthError.INVALID_GRANT:
+                metrics.count_auth_failure("refresh")
+                check(self._limiter.hit("failures", address))
+            raise
+        # Never refused here: the session has been refreshed.
+        set_rate_limit_fields(*self._limiter.hit("refresh", grant.family.id).fields())
+        return grant_response(grant, self._access_tokens)
+
+    def issue(self, service: ServiceCaller, scope: str) -> TokenResponse:
+        """
+        Issue an access token to a service (RFC 6749 section 4.4).
+
+        Args:
+            service: Service, just authenticated with its secret.
+            scope: Requested scopes, separated by spaces; "": all that it has.
+
+        Raises:
+            Refusal: `malformed_request` with the OAuth error `invalid_scope`.
+        """
+        scopes = narrowed(service.scopes, scope)
+        now, ring_version = self._now_and_ring_version()
+        minted = self._access_tokens.mint_for_service(
+            service.client_id,
+            service.secret_id or "",
+            scopes,
+            ends_at=service.secret_expires_at,
+            now=now,
+            ring_version=ring_version,
+        )
+        return service_response(minted, scopes)
+
+    def revoke(self, token: str, client_id: str) -> None:
+        """
+        End the session of any of its tokens (RFC 7009).
+
+        A token that is not valid, or of another client, changes nothing.
+
+        Args:
+            client_id: Client that sent the token.
+
+        Raises:
+            Refusal: `malformed_request` with the OAuth error `unsupported_token_type` for a token
+                of the service that sends it.
+        """
+        if token.startswith(refresh_tokens.PREFIX):
+            self._sessions.revoke(token, client_id)
+            return
+        claims = self._claims_of(token)
+        if claims is None or claims.client_id != client_id:
+            return
+        if isinstance(claims, ServiceClaims):
+            raise Refusal(
+                Code.MALFORMED_REQUEST,
+                "The access token of a service cannot be revoked: delete its secret, or wait until "
+                "the token expires.",
+                oauth_error=OAuthError.UNSUPPORTED_TOKEN_TYPE,
+            )
+        note(user_id=claims.sub, client_id=client_id)
+        self._sessions.end(claims.sub, claims.sid)
+
+    def _claims_of(self, unverified_token: str) -> AccessClaims | None:
+        """Return the claims of an access token, also of an expired one; `None` if it is invalid."""
+        ring_version = self._now_and_ring_version()[1]
+        try:
+            # At the time 0 no token has expired: an expired one still names its session.
+            token = self._access_tokens.verify(parse(unverified_token), now=0)
+            self._access_tokens.verify_again(token, ring_version)
+        except Refusal as refusal:
+            if refusal.code is Code.CREDENTIALS_INVALID:
+                return None
+            raise
+        return token.claims
+
+    def _now_and_ring_version(self) -> tuple[float, RingVersion]:
+        """Return the time in epoch seconds and the version of the ring of signing keys."""
+        with self._database.read() as connection:
+            return self._clock.read(connection), standings.ring_version(connection, Ring.SIGNING)
