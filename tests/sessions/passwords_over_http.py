@@ -2,7 +2,8 @@
 
 import re
 
-from testing.world import METRICS_TOKEN, World
+from testing.account_world import AccountWorld
+from testing.world import METRICS_TOKEN
 from tokensvc.accounts import store
 from tokensvc.accounts.hashing import _hash
 from tokensvc.accounts.store import Account
@@ -10,11 +11,10 @@ from tokensvc.accounts.store import Account
 PASSWORD = "correct horse battery staple"
 STORED = _hash(PASSWORD.encode())
 METRICS = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
 
 
-class AccountsWorld(World):
-    """A service with built-in accounts."""
+class PasswordsWorld(AccountWorld):
+    """A service with built-in accounts that have a password."""
 
     def create(self, user_id):
         with self.database.write() as tx:
@@ -24,11 +24,16 @@ class AccountsWorld(World):
         body = {"user_id": user_id, "password": password}
         return self.anonymous.post("/v1/sessions", json=body, **options)
 
+    def user(self, user_id):
+        """Return a user who signs in now."""
+        return self.with_token(self.sign_in(user_id).json["access_token"])
+
     def metric(self, result):
         text = self.anonymous.get("/metrics", headers=METRICS).text
         found = re.search(rf'tokensvc_sign_ins_total{{result="{result}"}} (\d+)', text)
         return float(found[1]) if found else 0
 
-    def events(self, subject):
-        query = {"subject": subject, "action": "account:signed_in"}
+    def events(self, subject, action="account:signed_in"):
+        """Return the events of a user, newest first."""
+        query = {"subject": subject, "action": action}
         return self.operator.get("/v1/audit", query=query).json["items"]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from testing.world import running_world
-from tests.sessions.passwords_over_http import ON, PASSWORD, AccountsWorld
+from testing.account_world import running_account_world
+from testing.world import minted
+from tests.sessions.passwords_over_http import PASSWORD, PasswordsWorld
 
 NEW_PASSWORD = "staple battery horse correct"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
@@ -18,7 +19,7 @@ ROUTES = [
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Yield one service. Each test uses its own users."""
-    with running_world(tmp_path_factory.mktemp("service"), AccountsWorld, **ON) as world:
+    with running_account_world(tmp_path_factory.mktemp("service"), PasswordsWorld) as world:
         yield world
 
 
@@ -28,3 +29,82 @@ def test_other_callers_are_refused(world, method, path, options):
     for caller in (world.signed_in("paul"), world.operator):
         assert caller.request(method, path, **options).code == "insufficient_scope"
     assert world.anonymous.request(method, path, **options).code == "credentials_missing"
+
+
+def listed(user):
+    return user.get("/v1/me/sessions").json["items"]
+
+
+def test_sessions_are_listed_newest_first_with_the_current_one(world):
+    world.create("ada")
+    first = world.user("ada")
+    body = {"user_id": "ada", "password": PASSWORD, "client_id": "web"}
+    assert world.anonymous.post("/v1/sessions", json=body).status == 200
+    newest, oldest = listed(first)
+    assert (newest["client_id"], newest["current"]) == ("web", False)
+    assert (oldest["client_id"], oldest["current"]) == ("app", True)
+    assert newest["created_at"] == newest["last_used_at"] >= oldest["created_at"]
+    pages = first.pages("/v1/me/sessions", limit=1)
+    assert [item for page in pages for item in page] == [newest, oldest]
+
+
+@pytest.mark.sec(33)
+def test_sign_out_ends_the_session_of_the_token_only(world):
+    world.create("ben")
+    grant = world.sign_in("ben").json
+    user, other = world.with_token(grant["access_token"]), world.user("ben")
+    assert user.request("DELETE", "/v1/sessions/current").status == 204
+    assert user.get("/v1/me").code == "sign_in_required"
+    assert world.refresh(grant["refresh_token"]).json["error"] == "invalid_grant"
+    assert other.get("/v1/me").status == 200
+    (event,) = world.events("ben", "session:ended")
+    assert event["actor"] == "ben"
+
+
+@pytest.mark.sec(33)
+def test_user_ends_another_session_of_their_own_but_of_no_other_user(world):
+    world.create("kim")
+    world.create("eve")
+    lost, user, eve = world.user("kim"), world.user("kim"), world.user("eve")
+    (session_id,) = [item["id"] for item in listed(user) if not item["current"]]
+    path = f"/v1/me/sessions/{session_id}"
+    assert eve.request("DELETE", path).code == "not_found"
+    assert lost.get("/v1/me").status == 200
+    assert user.request("DELETE", path).status == 204
+    assert lost.get("/v1/me").code == "sign_in_required"
+    assert user.request("DELETE", path).code == "not_found"
+    assert [item["current"] for item in listed(user)] == [True]
+
+
+@pytest.mark.sec(33, 44)
+def test_password_change_ends_all_sessions_and_returns_one_that_mints(world):
+    world.create("joe")
+    user, other = world.user("joe"), world.user("joe")
+    response = user.post("/v1/me/password", json=CHANGE)
+    assert response.status == 200
+    assert response.json.keys() == world.sign_in("joe", NEW_PASSWORD).json.keys()
+    for earlier in (user, other):
+        assert earlier.post("/v1/token").code == "sign_in_required"
+    assert minted(world.with_token(response.json["access_token"])).json["user_id"] == "joe"
+    assert world.state("joe")["revocation"]["kind"] == "password"
+    assert world.sign_in("joe").status == 401
+
+
+@pytest.mark.sec(44)
+def test_wrong_current_password_leaves_the_session(world):
+    world.create("max")
+    user = world.user("max")
+    response = user.post("/v1/me/password", json={**CHANGE, "current_password": "wrong"})
+    assert response.code == "credentials_invalid"
+    assert user.get("/v1/me").status == 200
+    assert [event["outcome"] for event in world.events("max")] == ["refused", "ok"]
+
+
+@pytest.mark.sec(40)
+def test_new_password_that_is_easy_to_guess_is_rejected_with_reasons(world):
+    world.create("roy")
+    user = world.user("roy")
+    response = user.post("/v1/me/password", json={**CHANGE, "new_password": "password1234567"})
+    assert response.status == 422
+    assert (response.code, response.json["reasons"]) == ("password_rejected", ["too_common"])
+    assert user.get("/v1/me").status == 200

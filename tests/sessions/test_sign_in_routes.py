@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from testing.world import running_world
-from tests.sessions.passwords_over_http import ON, PASSWORD, AccountsWorld
+from testing.account_world import running_account_world
+from tests.sessions.passwords_over_http import PASSWORD, PasswordsWorld
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Yield one service. Each test uses its own users."""
-    with running_world(tmp_path_factory.mktemp("service"), AccountsWorld, **ON) as world:
+    with running_account_world(tmp_path_factory.mktemp("service"), PasswordsWorld) as world:
         yield world
 
 
@@ -142,7 +142,7 @@ def peak_memory(world):
 @pytest.mark.sec(43)
 def test_two_hundred_sign_ins_at_the_same_moment_use_the_memory_of_the_hashing_threads(tmp_path):
     """Each hash needs 19 MiB; 32 requests run at the same time."""
-    with running_world(tmp_path, AccountsWorld, **ON, TOKENSVC_THREADS="32") as world:
+    with running_account_world(tmp_path, PasswordsWorld, TOKENSVC_THREADS="32") as world:
         world.sign_in("nobody", "wrong")
         before = peak_memory(world)
 

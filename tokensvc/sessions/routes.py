@@ -13,11 +13,10 @@ from tokensvc.http.body import NO_NUL, NoParameters, parse_body, parse_query
 from tokensvc.http.credentials import client_address
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
+from tokensvc.sessions.clients import DEFAULT_CLIENT_ID
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
-
-DEFAULT_CLIENT_ID = "app"
 
 UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 # A newline at the end would match `$` alone.
