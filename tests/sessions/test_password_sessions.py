@@ -7,6 +7,7 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from testing.refused_writes import refuse_writes
 from tests.accounts.attempts import CAFE, HOME, PASSWORD
 from tests.sessions.passwords import NEW_PASSWORD, PasswordWorld
 from tokensvc.accounts import hashing
@@ -49,6 +50,17 @@ def suspend(world, user_id):
     with world.database.write() as tx:
         standing = standings.lock(tx, Target(user_id))
         standings.write(tx, Target(user_id), replace(standing, suspended_at=1))
+
+
+@pytest.mark.sec(59)
+@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
+def test_sign_in_without_its_event_opens_no_session(world, password):
+    refuse_writes(world.database, "audit_events")
+    with pytest.raises((Refusal, sa.exc.DBAPIError)) as raised:
+        world.open(password=password)
+    assert getattr(raised.value, "code", None) is not Code.CREDENTIALS_INVALID
+    assert world.rows() == []
+    assert world.failures() == {"unknown": 1}
 
 
 class Calls:
