@@ -96,6 +96,18 @@ def test_sign_up_while_stream_is_unreachable_gets_503(open_world):
     assert sign_up(open_world, "chat-emil").status == 201
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_sign_up_does_not_wait_for_stream_while_too_many_others_do(database, clock, stream):
+    """Each of them holds a thread. A failed call gives its slot back."""
+    parts = AccountParts(database, clock, stream_url=stream.url)
+    with parts.wait_slots:
+        assert refusal_of(parts.sign_up).code is Code.TEMPORARILY_UNAVAILABLE
+    assert stream.calls.all() == []
+    stream.faults.refuse("GET /users")
+    assert refusal_of(parts.sign_up).code is Code.TEMPORARILY_UNAVAILABLE
+    assert parts.sign_up().user_id == "ada"
+
+
 def test_invitation_works_once_and_only_for_its_user(open_world):
     admin = open_world.client_with("host", "accounts:write")
     created = admin.post("/v1/invitations", json={"user_id": "chat-fred", "reason": "new"})
