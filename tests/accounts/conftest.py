@@ -52,6 +52,14 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield running
 
 
+@pytest.fixture(scope="package")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Yield a service with accounts and with users of identity providers."""
+    folder = tmp_path_factory.mktemp("shared")
+    with running_world(folder, TOKENSVC_ACCOUNTS__ENABLED="true") as running:
+        yield running
+
+
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[Callable[..., Client]]:
     """Yield a function that returns a client of an application in this process."""

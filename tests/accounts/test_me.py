@@ -1,0 +1,96 @@
+"""`PATCH` and `DELETE /v1/me`: the own account of a signed-in user, at a running service."""
+
+from urllib.parse import urlencode
+
+import pytest
+
+from testing.accounts import PASSWORD
+from testing.http_client import Client
+from testing.waiting import wait_until
+from tokensvc.database.tables import sessions
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def sign_in(world, user_id):
+    return world.anonymous.post("/v1/sessions", json={"user_id": user_id, "password": PASSWORD})
+
+
+def bearer(world, token):
+    return Client(world.service.base_url, {"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+def signed_up(open_world):
+    """Return a function that signs a user up and in."""
+
+    def signed_up(user_id):
+        body = {"user_id": user_id, "password": PASSWORD}
+        assert open_world.anonymous.post("/v1/accounts", json=body).status == 201
+        return bearer(open_world, sign_in(open_world, user_id).json["access_token"])
+
+    return signed_up
+
+
+def test_user_changes_the_own_profile_at_stream(open_world, signed_up):
+    user = signed_up("chat-iris")
+    changed = user.request("PATCH", "/v1/me", json={"user": {"id": "chat-iris", "name": "Iris"}})
+    assert changed.status == 200
+    assert changed.json["profile"] == {"id": "chat-iris", "name": "Iris"}
+    users = open_world.stream.app.users
+    wait_until(lambda: users.get("chat-iris", {}).get("name") == "Iris", "Stream has the name")
+
+
+@pytest.mark.sec(23)
+def test_user_changes_neither_own_rights_nor_other_users(signed_up):
+    """The service sends the object to Stream as a server."""
+    user = signed_up("chat-jack")
+    for member in ("role", "Role", "teams.red"):
+        body = {"user": {"id": "chat-jack", member: "admin"}}
+        assert user.request("PATCH", "/v1/me", json=body).code == "user_invalid"
+    other = {"user": {"id": "chat-iris", "name": "Jack"}}
+    assert user.request("PATCH", "/v1/me", json=other).code == "user_id_mismatch"
+
+
+@pytest.mark.sec(33)
+def test_user_deletes_the_own_account(open_world, signed_up):
+    """Every token ends with the response, and nobody signs in or up with the ID again."""
+    user = signed_up("chat-kate")
+    refresh_token = sign_in(open_world, "chat-kate").json["refresh_token"]
+    assert user.get("/v1/token").status == 200
+    assert user.request("DELETE", "/v1/me").status == 204
+    assert user.get("/v1/token").code == "sign_in_required"
+    assert refreshed(open_world, refresh_token).json["error"] == "invalid_grant"
+    assert sign_in(open_world, "chat-kate").code == "credentials_invalid"
+
+
+def refreshed(world, refresh_token):
+    body = urlencode({"grant_type": "refresh_token", "refresh_token": refresh_token})
+    return world.anonymous.post("/oauth/token", headers=FORM, body=body.encode())
+
+
+def test_user_signs_in_again_to_delete_the_account(open_world, signed_up):
+    """A refresh, which a thief of the tokens can do too, is no sign-in."""
+    signed_up("chat-liam")
+    tokens = sign_in(open_world, "chat-liam").json
+    with open_world.database.write() as tx:
+        of_user = sessions.update().where(sessions.c.user_id == "chat-liam")
+        tx.execute(of_user.values(created_at=sessions.c.created_at - 301))
+    old = bearer(open_world, refreshed(open_world, tokens["refresh_token"]).json["access_token"])
+    refused = old.request("DELETE", "/v1/me")
+    assert (refused.status, refused.code) == (401, "sign_in_required")
+    assert 'max_age="300"' in refused.headers["WWW-Authenticate"]
+    assert old.get("/v1/token").status == 200
+    again = bearer(open_world, sign_in(open_world, "chat-liam").json["access_token"])
+    assert again.request("DELETE", "/v1/me").status == 204
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_route_of_the_own_account_refuses_services_and_users_of_providers(shared_world, method):
+    body = {"user": {"id": "ada", "name": "Ada"}} if method == "PATCH" else None
+    user = shared_world.signed_in("ada")
+    refused = user.request(method, "/v1/me", json=body)
+    assert (refused.status, refused.code) == (403, "insufficient_scope")
+    assert "identity provider" in refused.json["detail"]
+    service = shared_world.client_with(f"no user {method}", "accounts:write")
+    assert service.request(method, "/v1/me", json=body).code == "insufficient_scope"
