@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from testing.accounts import PASSWORD
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.http_client import Client
 from testing.waiting import wait_until
 from tokensvc.database.tables import sessions
@@ -62,6 +62,19 @@ def test_user_deletes_the_own_account(open_world, signed_up):
     assert user.get("/v1/token").code == "sign_in_required"
     assert refreshed(open_world, refresh_token).json["error"] == "invalid_grant"
     assert sign_in(open_world, "chat-kate").code == "credentials_invalid"
+
+
+@pytest.mark.sec(45)
+def test_change_of_the_password_ends_reset_codes(open_world, signed_up):
+    """Whoever has one could otherwise change the password again."""
+    user = signed_up("chat-mike")
+    support = open_world.client_with("support", "accounts:write")
+    code = support.post("/v1/accounts/chat-mike/reset-codes").json["code"]
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert user.post("/v1/me/password", json=body).status == 200
+    body = {"code": code, "new_password": PASSWORD}
+    reset = open_world.anonymous.post("/v1/accounts/chat-mike/password", json=body)
+    assert reset.code == "code_invalid"
 
 
 def refreshed(world, refresh_token):

@@ -159,7 +159,9 @@ class SignIns:
 
     def replace_password(self, tx: Transaction, attempt: Attempt, new_hash: str) -> bool:
         """
-        Complete an attempt, and store a new password hash. The caller ends the sessions.
+        Complete an attempt, store a new password hash, and end the reset codes.
+
+        The caller ends the sessions.
 
         Returns:
             False as `complete`.
@@ -167,8 +169,10 @@ class SignIns:
         account = accounts.lock(tx, attempt.user_id)
         # Until the commit, no other action can end the sessions, nor suspend the user.
         standings.lock(tx, Target(attempt.user_id))
-        if not self.complete(tx, attempt, self._clock.read(tx)) or account is None:
+        now = self._clock.read(tx)
+        if not self.complete(tx, attempt, now) or account is None:
             return False
+        accounts.end_reset_codes(tx, attempt.user_id, now)
         return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
 
     def unlock(self, tx: Transaction, user_id: str) -> bool:
