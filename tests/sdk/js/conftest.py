@@ -9,6 +9,7 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
+from testing.world import World, running_world
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.endpoint import TOKEN
@@ -40,3 +41,16 @@ def endpoint() -> Iterator[HttpDouble]:
     """Yield a service that responds with a token. A test plans its failures."""
     with HttpDouble(lambda _: Response(200, {"token": TOKEN}), clock=time.time) as double:
         yield double
+
+
+@pytest.fixture(scope="package")
+def account_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Yield a service where all users can sign up. Each test has its own user."""
+    settings = {
+        "TOKENSVC_ACCOUNTS__ENABLED": "true",
+        "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
+        "TOKENSVC_ISSUERS": "[]",
+        "TOKENSVC_SHARED_USER_IDS": "false",
+    }
+    with running_world(tmp_path_factory.mktemp("accounts"), **settings) as running:
+        yield running

@@ -10,11 +10,11 @@ import pytest
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
-from testing.response import Response
 from testing.service import ROOT
+from testing.world import World
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.conftest import run_npm
-from tests.sdk.js.endpoint import TOKEN, grant
+from tests.sdk.js.endpoint import TOKEN
 
 CLIENT = ROOT / "clients" / "js"
 TESTS = ROOT / "tests" / "sdk" / "js"
@@ -113,27 +113,14 @@ def test_example_connects_and_switches_the_user(
 
 
 def test_example_signs_up_and_out(
-    node: Path, app_project: Path, app: ChatApp, stream: StreamDouble
+    node: Path, app_project: Path, account_world: World, stream: StreamDouble
 ) -> None:
-    """With a service that has built-in accounts, for browsers and for React Native."""
-    bearer = {"authorization": f"Bearer {app.sign_in('john')}"}
-
-    def respond(call: Any) -> Response:
-        if call.path in ("/v1/me", "/v1/token"):  # with the access token of the service
-            assert call.headers["authorization"] == "Bearer access-1"
-            call.headers.update(bearer)
-            return app.respond(call)
-        return {
-            "POST /v1/accounts": Response(201, {"user_id": "john", "created_at": 1}),
-            "POST /v1/sessions": grant(1),
-            "POST /oauth/revoke": Response(200, {}),
-        }[call.route]
-
-    with HttpDouble(respond, clock=lambda: 0.0) as service:
-        result = run_node(node, app_project, "accounts.mjs", service.url, stream.url)
+    """With a built-in account, for browsers and for React Native."""
+    service = account_world.service.base_url
+    result = run_node(node, app_project, "accounts.mjs", service, stream.url)
     assert result["connected"] == "john"
-    assert result["stored"] == ["refresh-1", None]
-    assert result["native"] == ["refresh-1", None]
+    assert [token is None for token in result["stored"]] == [False, True]
+    assert [token is None for token in result["native"]] == [False, True]
     assert result["explained"] == [
         "The password is too weak. It is in the list of common passwords.",
         "Please try again in 7 s.",
