@@ -40,7 +40,7 @@ Future<Map<String, dynamic>> send(Uri url, {String? credential, Object? body}) a
   throw ServiceException(
     response.statusCode,
     json['code'] ?? json['error'] ?? '',
-    json['detail'] ?? '$url responded with status ${response.statusCode}',
+    json['detail'] ?? json['error_description'] ?? '$url: status ${response.statusCode}',
     Duration(seconds: int.tryParse(response.headers['retry-after'] ?? '') ?? 0),
   );
 }

@@ -77,7 +77,7 @@ public final class TokenService {
             throw new ServiceException(
                     status,
                     json.optString("code", json.optString("error")),
-                    json.optString("detail", url + " responded with status " + status),
+                    json.optString("detail", json.optString("error_description", url + ": status " + status)),
                     retryAfter != null && retryAfter.matches("\\d{1,9}") ? Long.parseLong(retryAfter) : 0);
         } finally {
             connection.disconnect();

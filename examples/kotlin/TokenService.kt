@@ -52,7 +52,7 @@ fun send(
         throw ServiceException(
             status,
             json.optString("code", json.optString("error")),
-            json.optString("detail", "$url responded with status $status"),
+            json.optString("detail", json.optString("error_description", "$url: status $status")),
             connection.getHeaderField("Retry-After")?.toLongOrNull() ?: 0,
         )
     } finally {

@@ -36,7 +36,8 @@ func send(
     throw ServiceError(
         status: http.statusCode,
         code: json["code"] as? String ?? json["error"] as? String ?? "",
-        detail: json["detail"] as? String ?? "\(url) responded with status \(http.statusCode)",
+        detail: json["detail"] as? String ?? json["error_description"] as? String
+            ?? "\(url) responded with status \(http.statusCode)",
         retryAfter: Double(http.value(forHTTPHeaderField: "Retry-After") ?? "") ?? 0
     )
 }

@@ -62,7 +62,8 @@ namespace Example.Chat
                 throw new ServiceException(
                     request.responseCode,
                     (string)problem["code"] ?? (string)problem["error"],
-                    (string)problem["detail"] ?? $"{request.url}: {request.error}",
+                    (string)problem["detail"] ?? (string)problem["error_description"]
+                        ?? $"{request.url}: {request.error}",
                     retryAfter);
             }
         }
