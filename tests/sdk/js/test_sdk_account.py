@@ -15,8 +15,15 @@ from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.sdk_driver import Driver, SdkError
 from tests.sessions.access import unverified
 
-ACCESS_TTL = 10
-"""Seconds. The session of `clients/js` renews an access token half a minute before its end."""
+ADA = {"userId": "ada", "password": "copper lantern drifts home"}
+SETTINGS = {
+    "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
+    "TOKENSVC_ISSUERS": "[]",
+    "TOKENSVC_SHARED_USER_IDS": "false",
+    "TOKENSVC_SESSIONS__ACCESS_TTL": "10",
+    "TOKENSVC_TOKEN__JITTER": "0",
+}
+"""The session of `clients/js` renews an access token half a minute before its end."""
 
 
 class AccountApp(AccountWorld, ChatApp):
@@ -25,19 +32,17 @@ class AccountApp(AccountWorld, ChatApp):
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[AccountApp]:
-    settings = {"TOKENSVC_TOKEN__JITTER": "0", "TOKENSVC_SESSIONS__ACCESS_TTL": str(ACCESS_TTL)}
-    with running_account_world(tmp_path, AccountApp, **settings) as running:
+    with running_account_world(tmp_path, AccountApp, **SETTINGS) as running:
         yield running
         running.service.stop()
 
 
 @pytest.fixture
-def chat(
-    app: AccountApp, driver: Driver, stream: StreamDouble, tokens: HttpDouble
-) -> Iterator[Driver]:
-    """Yield the SDK and the package of `clients/js`, with the session of a user."""
-    session = app.open_session("ada")
-    driver.call("makeSession", url=tokens.url, refreshToken=session.refresh_token)
+def chat(driver: Driver, stream: StreamDouble, tokens: HttpDouble) -> Driver:
+    """Return the SDK and the package of `clients/js`, with a user who has signed up and in."""
+    driver.call("makeSession", url=tokens.url)
+    driver.call("signUp", **ADA)
+    driver.call("signIn", **ADA)
     url = f"{tokens.url}/v1/token"
     driver.call("makeProvider", url=url, apiKey=STREAM_API_KEY, ofSession=True)
     driver.call("makeClient", apiKey=STREAM_API_KEY, baseURL=stream.url, options={})
@@ -61,7 +66,8 @@ def test_chat_goes_on_over_an_expired_access_token_and_a_restart(
     stream.clock.frozen_at = claims["exp"]  # Stream refuses the user's token with code 40
     assert chat.call("queryUsers", times=1) == [["ada"]]
     calls = [(call.path, call.status) for call in tokens.calls.all()]
-    assert calls == [("/oauth/token", 200), ("/v1/token", 200)] * 2
+    minting = [("/oauth/token", 200), ("/v1/token", 200)]
+    assert calls == [("/v1/accounts", 201), ("/v1/sessions", 200), *minting, *minting]
     assert chat.call("seen")["sessionEnds"] == []
 
 
