@@ -60,6 +60,14 @@ SESSION_ABLATIONS = (
         f"[sqlite-{29 * 86400}-expired]",
     ),
     Ablation(
+        "both lifetimes, while it is not used",
+        "tokensvc/sessions/rules.py",
+        "    if now >= family.last_used_at + settings.idle_ttl:\n        return Cause.IDLE\n",
+        "",
+        "tests/sessions/test_service.py::test_session_ends_after_its_lifetimes"
+        f"[sqlite-{30 * 86400}-idle]",
+    ),
+    Ablation(
         "the client of a session",
         "tokensvc/sessions/rules.py",
         "if client_id != family.client_id:",

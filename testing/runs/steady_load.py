@@ -53,6 +53,12 @@ class Ledger:
             self.repeats += repeated
             self.latencies.append(seconds)
 
+    def forget_latencies(self) -> None:
+        """Begin to measure; failures are kept."""
+        with self._lock:
+            self.requests = len(self.failures)
+            self.latencies.clear()
+
     def failed(self, why: str) -> None:
         with self._lock:
             self.requests += 1
