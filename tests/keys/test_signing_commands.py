@@ -93,15 +93,22 @@ def test_start_names_a_damaged_signing_key_and_its_replacement(tokensvc, tmp_pat
     assert tokensvc("token", "mint", "john", **settings).code == 0
 
 
-def test_reencryption_covers_signing_keys(tokensvc):
+def test_reencryption_covers_both_rings_and_sessions(tokensvc, tmp_path):
+    database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
+    with database.write() as tx:
+        sessions = sessions_on(database, system_clock, vault=Vault([FIRST]))
+        grant = open_session(tx, sessions, "ada", system_clock())
     assert tokensvc("keys", "reencrypt", "--json", **encrypted_with(SECOND, FIRST)).json == {
-        "rewrapped": 2,
+        "rewrapped": 3,
         "unreadable": 0,
         "remaining": {},
         "dry_run": False,
     }
     assert tokensvc("token", "mint", "john", **encrypted_with(SECOND)).code == 0
     assert list(listed(tokensvc, **encrypted_with(SECOND)).values()) == ["active"]
+    rewrapped = sessions_on(database, system_clock, vault=Vault([SECOND]))
+    assert rewrapped.refresh(grant.refresh_token, "app").family.counter == 1
+    database.close()
 
 
 def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc, tmp_path):
