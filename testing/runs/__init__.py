@@ -7,6 +7,7 @@ the promise, `lines()` yields them as text.
 
 PROOFS = {
     "leak": "no token is minted after the response to a revocation",
+    "sessions": "an ended session gives access to nothing",
     "second": "a sign-in directly after a revocation works, at any time of a second",
     "clocks": "different clocks and slow commits leak no token",
     "crash": "actions survive crashes, in the database and at Stream",

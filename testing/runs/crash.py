@@ -4,10 +4,12 @@ Actions survive crashes, in the database and at Stream.
 Backends revoke, undo, suspend, reinstate and set profiles continuously. Meanwhile the service is
 killed at random moments, and Stream fails one call in three: it refuses the call, does not respond,
 cuts off the response, or applies the call much later. After each restart every action that got a
-response must be in effect, and at the end Stream must have the right state of each user.
+response must be in effect, for tokens and for sessions. At the end Stream must have the right state
+of each user.
 """
 
 import contextlib
+import json
 import random
 
 from testing.doubles.faults import RandomFaults
@@ -16,6 +18,7 @@ from testing.runs.crash_figures import Figures
 from testing.runs.crash_run import LATEST, CrashRun
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.service import NO_LIMITS, STREAM_API_KEY, STREAM_API_SECRET
+from testing.sessions import ENCRYPTION_KEY
 
 _SHARE = 1 / 3
 """Fraction of the calls to Stream that fail."""
@@ -41,8 +44,10 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
             "STREAM_BASE_URL": stream.url,
             "TOKENSVC_STREAM__DELIVERY": "on",
             "TOKENSVC_WORKERS": "2",
+            "TOKENSVC_ACCOUNTS__ENABLED": "true",
             **NO_LIMITS,
             **database_settings(stack, folder, database),
+            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
         }
         crash_run = CrashRun(folder, stream, settings, seed=seed, hurry=hurry)
         stack.callback(crash_run.close)

@@ -12,6 +12,21 @@ from urllib3.exceptions import HTTPError
 
 Standing = tuple[int | None, bool, str | None]
 """Cut-off, whether suspended, and ID of the revocation in effect."""
+ENDING = {"revoke", "suspend"}
+"""The actions that end sessions."""
+
+
+@dataclass
+class Session:
+    """
+    A session of a user.
+
+    Attributes:
+        endings: Number of actions of the user and of the app that ended sessions before it.
+    """
+
+    refresh_token: str
+    endings: int
 
 
 @dataclass
@@ -27,6 +42,7 @@ class Subject:
             one, and those of later lost responses.
         done: Actions with a response, in order.
         paused: Whether no actor acts on it, so that its state can reach Stream.
+        session: A session, opened after a restart.
     """
 
     user_id: str | None
@@ -35,6 +51,12 @@ class Subject:
     names: set[str | None] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     paused: bool = False
+    session: Session | None = None
+
+    @property
+    def endings(self) -> int:
+        """Number of actions with a response that ended sessions."""
+        return sum(action in ENDING for action in self.done)
 
     @property
     def path(self) -> str:

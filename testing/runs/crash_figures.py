@@ -22,6 +22,7 @@ class Figures:
         in_flight: Number of requests at the time of a kill.
         lost: Number of actions without a response, by whether they were done.
         checks: Number of states and refused mints that were compared after a restart.
+        sessions: Number of sessions that were refreshed after a restart, by result.
         calls: Number of calls to Stream.
         faults: Number of failed calls to Stream, by kind.
         compared: Number of states that were compared with Stream at the end.
@@ -39,6 +40,7 @@ class Figures:
     in_flight: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     checks: int = 0
+    sessions: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     compared: int = 0
@@ -53,7 +55,8 @@ class Figures:
         if self.wrong_here or self.wrong_at_stream or self.failures:
             return False
         happened = (self.actions.total(), self.in_flight, *(self.pairs[pair] for pair in PAIRS))
-        checked = (self.checks, self.compared, self.applied, self.faults.total())
+        used = (self.sessions["live"], self.sessions["ended"])
+        checked = (self.checks, *used, self.compared, self.applied, self.faults.total())
         return self.kills == self.wanted > 0 and min(*happened, *checked) > 0
 
     def lines(self) -> Iterator[str]:
@@ -65,6 +68,7 @@ class Figures:
         share = 100 * self.faults.total() / max(1, self.calls)
         yield f"{self.calls} calls to Stream, {share:.0f} % failed: {_counted(self.faults)}"
         yield f"{self.checks} checks after restarts, {len(self.wrong_here)} wrong"
+        yield f"sessions refreshed after restarts: {_counted(self.sessions)}"
         yield (
             f"at Stream: {self.compared} states at the end and {self.applied} `applied` states "
             f"before, {len(self.wrong_at_stream)} wrong"

@@ -11,11 +11,13 @@ import urllib3
 
 from testing.doubles.faults import RandomFaults
 from testing.doubles.stream import StreamDouble
-from testing.runs.crash_actors import Actor, Subject, read_state
+from testing.runs.crash_actors import ENDING, Actor, Session, Subject, read_state
 from testing.runs.crash_figures import ACTION_THEN_UNDO, UNDO_THEN_ACTION, Figures
 from testing.service import start_service
 from testing.service_clients import basic, make_client
+from testing.sessions import open_session, sessions_on
 from testing.waiting import wait_until
+from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import rules, store
@@ -23,6 +25,8 @@ from tokensvc.delivery.rules import DeliveryState
 from tokensvc.stream.api import rfc3339
 
 ACTORS, USERS_OF_EACH = 4, 10
+SESSION_OF_EACH = 4
+"""One of so many users has a session."""
 PHASES = 9
 LONGEST_LIFE = 2.5
 """Maximum seconds from a start to the kill."""
@@ -131,6 +135,7 @@ class CrashRun:
 
     def _compare_after_restart(self) -> None:
         """Compare the states after the restart with the responses before the kill."""
+        self._use_sessions()
         for subject in self._subjects:
             state = self._get(subject.path)
             self.figures.checks += 1
@@ -149,6 +154,39 @@ class CrashRun:
             if self._is_applied(subject):
                 self.figures.applied += 1
                 self._compare(subject)
+        self._open_sessions()
+
+    def _use_sessions(self) -> None:
+        """Refresh the sessions from before the kill: an action ends them, and nothing else does."""
+        app = self._actors[0].subjects[-1]
+        for subject in self._subjects[::SESSION_OF_EACH]:
+            session = subject.session
+            if session is not None and not {subject.uncertain, app.uncertain} & ENDING:
+                self.figures.checks += 1
+                is_live = self._refresh(session)
+                if is_live != (session.endings == subject.endings + app.endings):
+                    self.figures.wrong_here.append(f"{subject.path}: session live: {is_live}")
+                self.figures.sessions["live" if is_live else "ended"] += 1
+
+    def _refresh(self, session: Session) -> bool:
+        response = self._http.request(
+            "POST",
+            f"{self._service.base_url}/oauth/token",
+            fields={"grant_type": "refresh_token", "refresh_token": session.refresh_token},
+            encode_multipart=False,
+        )
+        assert response.status in {200, 400}, response.data
+        return response.status == 200
+
+    def _open_sessions(self) -> None:
+        """Open a session of each of these users, unless they are suspended."""
+        sessions, app = sessions_on(self._database, system_clock), self._actors[0].subjects[-1]
+        for subject in self._subjects[::SESSION_OF_EACH]:
+            subject.session = None
+            if subject.user_id is not None and not subject.known[1]:
+                with self._database.write() as tx:
+                    grant = open_session(tx, sessions, subject.user_id, time.time())
+                subject.session = Session(grant.refresh_token, subject.endings + app.endings)
 
     def _is_applied(self, subject: Subject) -> bool:
         """Return whether all deliveries of a subject are `applied`."""

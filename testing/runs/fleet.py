@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from urllib3 import HTTPHeaderDict
 
@@ -25,7 +26,9 @@ from testing.service import (
     running_service,
 )
 from testing.service_clients import basic, make_client
+from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
 from testing.waiting import wait_until
+from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.stream.api import rfc3339
 
@@ -59,10 +62,14 @@ class Connection:
         self.local_port: int = self._socket.getsockname()[1]
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Self:
-        content = json.dumps(body).encode() if body is not None else b""
+        """Send a request. The body of an OAuth endpoint is a form, of all others JSON."""
+        is_form = path.startswith("/oauth/")
+        text = "" if body is None else urlencode(body) if is_form else json.dumps(body)
+        content = text.encode()
         fields = {"Host": "localhost", "Content-Length": str(len(content)), **headers}
         if content:
-            fields["Content-Type"] = "application/json"
+            kind = "x-www-form-urlencoded" if is_form else "json"
+            fields["Content-Type"] = f"application/{kind}"
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
         self._socket.sendall("\r\n".join((*lines, "", "")).encode() + content)
         return self
@@ -88,12 +95,14 @@ class Fleet:
     Instances that share a database.
 
     Attributes:
+        database: That database.
         operator: Header of a client that can revoke.
         vouching_client: Header of a client that mints and confirms sign-ins itself.
         connections: Connections to each worker, one for each activity at the same time.
     """
 
     services: list[Service]
+    database: Database
     stream: StreamDouble
     issuer: IssuerDouble
     operator: dict[str, str]
@@ -107,6 +116,15 @@ class Fleet:
         signed_in_at = int(time.time()) - 3600 if at is None else at
         token = self.issuer.token(sub=user_id, auth_time=signed_in_at, iss=provider)
         return {"Authorization": f"Bearer {token}"}
+
+    def sign_in_here(self, user_id: str, connection: Connection) -> dict[str, str]:
+        """Open a session of a built-in account. Return the header with its access token."""
+        sessions = sessions_on(self.database, system_clock)
+        with self.database.write() as tx:
+            grant = open_session(tx, sessions, user_id, time.time())
+        form = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
+        refreshed = connection.request("POST", "/oauth/token", {}, form)
+        return {"Authorization": f"Bearer {refreshed.json['access_token']}"}
 
     def create_stream_user(self, user_id: str) -> None:
         self.stream.app.users[user_id] = {"id": user_id}
@@ -152,8 +170,10 @@ def running_fleet(
             "TOKENSVC_WORKERS": str(workers),
             "TOKENSVC_ISSUERS": json.dumps(_issuers(issuer.jwks_uri)),
             "TOKENSVC_SHARED_USER_IDS": "true",
+            "TOKENSVC_ACCOUNTS__ENABLED": "true",
             **NO_LIMITS,
             **database_settings(stack, folder, database),
+            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
             **settings,
         }
         shared = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
@@ -166,7 +186,7 @@ def running_fleet(
         vouching = basic(make_client(shared, "vouching", "tokens:mint", vouches=True))
         opened = [to_worker for item in services for to_worker in _open(item, connections, workers)]
         stack.callback(lambda: [item.close() for to_worker in opened for item in to_worker])
-        yield Fleet(services, stream, issuer, operator, vouching, opened)
+        yield Fleet(services, shared, stream, issuer, operator, vouching, opened)
 
 
 def _issuers(jwks_uri: str) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """
 Rotation under load fails no request.
 
-Apps and a backend mint and connect at a constant rate. Meanwhile the Stream key, the backend's
-secret and the encryption keys are rotated repeatedly, each with the steps of the documentation. No
+Apps and a backend mint and connect at a constant rate; one of the apps has a session, which it
+refreshes before each mint. Meanwhile the Stream key, the backend's secret, the encryption keys and
+the keys of access tokens are rotated repeatedly, each with the steps of the documentation. No
 request may fail, and Stream must not refuse a token.
 """
 
@@ -12,6 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import urllib3
 
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream_calls import connects
@@ -87,9 +90,11 @@ def prove(seconds: float, *, database: str = "postgresql") -> Figures:
             client.start()
         start = time.monotonic()
         while time.monotonic() < start + seconds or not any(fleet.rotations.values()):
+            signing_key = fleet.add_signing_key()
             fleet.rotate_stream_key()
             fleet.rotate_client_secret()
             fleet.rotate_encryption_key()
+            fleet.wait_for_signing_key(signing_key)
         for client in fleet.clients:
             client.stop()
         for client in fleet.clients:
@@ -98,8 +103,41 @@ def prove(seconds: float, *, database: str = "postgresql") -> Figures:
     return Figures(elapsed, ledger, fleet.rotations)
 
 
+class _Session:
+    """
+    An app with a session of a built-in account.
+
+    Args:
+        base_url: URL of its instance.
+        refresh_token: First refresh token.
+    """
+
+    def __init__(self, base_url: str, refresh_token: str) -> None:
+        self._url = f"{base_url}/oauth/token"
+        self._refresh_token = refresh_token
+        self._http = urllib3.PoolManager(retries=False, timeout=30.0)
+
+    def request(self, credentials: Credentials, _number: int) -> tuple[str, dict[str, Any]]:
+        """Refresh the session, and return the next request for a token."""
+        response = self._http.request(
+            "POST",
+            self._url,
+            headers={"Connection": "close"},
+            fields={"grant_type": "refresh_token", "refresh_token": self._refresh_token},
+            encode_multipart=False,
+        )
+        assert response.status == 200, response.data
+        granted = response.json()
+        self._refresh_token = granted["refresh_token"]
+        return f"Bearer {granted['access_token']}", {"api_key": credentials.api_key}
+
+
 def _clients(fleet: RotationFleet, bearers: list[str], ledger: Ledger) -> Iterator[SteadyClient]:
-    """Yield three apps and a backend for each instance. One of the apps names no key."""
+    """
+    Yield four apps and a backend for each instance.
+
+    One of the apps names no key, and one has a session.
+    """
 
     def app(credentials: Credentials, number: int) -> tuple[str, dict[str, Any]]:
         return bearers[number % USERS], {"api_key": credentials.api_key}
@@ -111,8 +149,9 @@ def _clients(fleet: RotationFleet, bearers: list[str], ledger: Ledger) -> Iterat
         user_id = f"user{number % USERS}"
         return credentials.basic, {"user_id": user_id, "api_key": credentials.api_key}
 
-    for service in fleet.services:
-        for request in (app, app, app_without_key, backend):
+    for number, service in enumerate(fleet.services):
+        session = _Session(service.base_url, fleet.open_session(f"account{number}"))
+        for request in (app, app, app_without_key, backend, session.request):
             yield SteadyClient(
                 service.base_url,
                 request,

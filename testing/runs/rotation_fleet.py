@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,10 +24,18 @@ from testing.service import (
     running_service,
 )
 from testing.service_clients import basic_header
+from testing.sessions import open_session, sessions_on
 from testing.waiting import wait_until
+from tokensvc.core.clock import system_clock
+from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
 
-STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY = "Stream key", "client secret", "encryption key"
+STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY, SIGNING_KEY = KINDS = (
+    "Stream key",
+    "client secret",
+    "encryption key",
+    "signing key",
+)
 _OPERATOR = ("keys:write", "clients:write", "tokens:mint")
 
 
@@ -54,9 +63,7 @@ class RotationFleet:
     encryption_keys: list[str]
     credentials: Credentials
     clients: list[SteadyClient] = field(default_factory=list)
-    rotations: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys((STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY), 0)
-    )
+    rotations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
     def roll_out(self, **changes: str) -> None:
         """Change the credentials of all clients. Wait until no client uses the previous ones."""
@@ -111,6 +118,28 @@ class RotationFleet:
         self.encryption_keys = [new]
         self.rotations[ENCRYPTION_KEY] += 1
 
+    def add_signing_key(self) -> str:
+        """Make the next key of access tokens, which becomes active by itself. Return its ID."""
+        key_id: str = self.operator("POST", "signing-keys/rotate")["id"]
+        return key_id
+
+    def wait_for_signing_key(self, key_id: str) -> None:
+        """Wait until a key signs access tokens."""
+        wait_until(
+            lambda: self.operator("GET", f"signing-keys/{key_id}")["state"] == "active",
+            "the next signing key is active",
+        )
+        self.rotations[SIGNING_KEY] += 1
+
+    def open_session(self, user_id: str) -> str:
+        """Open a session of a built-in account, and return its refresh token."""
+        database = Database.open(self.settings["TOKENSVC_DATABASE_URL"], pool_size=1)
+        sessions = sessions_on(database, system_clock, vault=Vault(self.encryption_keys))
+        with database.write() as tx:
+            token = open_session(tx, sessions, user_id, time.time()).refresh_token
+        database.close()
+        return token
+
     def _reload_all(self, keys: list[str]) -> None:
         for service, file in zip(self.services, self.key_files, strict=True):
             file.write_text("\n".join(keys))
@@ -128,6 +157,10 @@ def start_fleet(stack: contextlib.ExitStack, database: str, issuer: IssuerDouble
         "TOKENSVC_STREAM__DELIVERY": "on",  # otherwise pairs are not checked
         "TOKENSVC_WORKERS": "2",
         "TOKENSVC_ISSUERS": json.dumps([issuer.config()]),
+        "TOKENSVC_SHARED_USER_IDS": "true",
+        "TOKENSVC_ACCOUNTS__ENABLED": "true",
+        "TOKENSVC_SESSIONS__JWKS_MAX_AGE": "1",
+        "TOKENSVC_SESSIONS__REUSE_GRACE": "1",
         **NO_LIMITS,
         **database_settings(stack, folder, database),
     }

@@ -3,9 +3,10 @@ A sign-in directly after a revocation works, at any time of a second.
 
 At many offsets within a second, users who have a token are revoked and immediately sign in again,
 as often as the service asks them to. They sign in with a provider whose clock may be ahead, with
-one whose clock may not, and with a backend that confirms sign-ins itself. Stream must accept the
-new token immediately. Until then only 503 with `Retry-After` is allowed, or `sign_in_required`
-while the sign-in is not after the cut-off. This must end, and Stream must refuse the old token.
+one whose clock may not, with a backend that confirms sign-ins itself, and with an account of the
+service. Stream must accept the new token immediately. Until then only 503 with `Retry-After` is
+allowed, or `sign_in_required` while the sign-in is not after the cut-off. This must end, and Stream
+must refuse the old token.
 """
 
 import math
@@ -30,8 +31,8 @@ from testing.runs.fleet import (
 )
 
 OFFSETS = 100
-BACKEND = "backend"
-SIGN_INS = (PROVIDER, EXACT_PROVIDER, BACKEND)
+BACKEND, ACCOUNT = "backend", "account"
+SIGN_INS = (PROVIDER, EXACT_PROVIDER, BACKEND, ACCOUNT)
 """The kinds of sign-in."""
 _CONCURRENT = 10
 """Number of offsets at the same time, evenly distributed over the second."""
@@ -181,7 +182,9 @@ class _Trial:
 
     def _mint(self, signed_in_at: int) -> Response:
         headers, body = self.fleet.vouching_client, {"user_id": self._user_id}
-        if self.kind != BACKEND:
+        if self.kind == ACCOUNT:
+            headers, body = self.fleet.sign_in_here(self._user_id, self.connection), None
+        elif self.kind != BACKEND:
             headers, body = self.fleet.sign_in(self._user_id, signed_in_at, self.kind), None
         return self.connection.request("POST", "/v1/token", headers, body)
 
