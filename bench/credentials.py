@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -47,6 +48,13 @@ def make_key_pair() -> KeyPair:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         ),
     )
+
+
+class CredentialSource(Protocol):
+    """Credentials, each for one request."""
+
+    def take(self, count: int) -> list[Credential]:
+        """Return `count` credentials that were not returned before."""
 
 
 class Credentials:

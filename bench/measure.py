@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.credentials import Credential, Credentials
+from bench.credentials import Credential, CredentialSource
 from bench.load import Connections, LoadError, Responses
 from bench.processes import Snapshot, on_cores, serving_processes, voluntary_switches
 from bench.systems import STREAM_API_KEY, STREAM_API_SECRET, Running
@@ -56,7 +56,7 @@ class Meter:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: CredentialSource,
         cores: Collection[int] | None = None,
         repeats: int = 0,
         repeat_until: float = float("inf"),
@@ -97,7 +97,7 @@ class Measured:
         self,
         running: Running,
         connections: Connections,
-        credentials: Credentials,
+        credentials: CredentialSource,
         cores: Collection[int],
         may_repeat: Callable[[int], bool],
     ) -> None:

