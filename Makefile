@@ -19,7 +19,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@touch $@
 
 run: install ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines
-	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND)
+	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND) $(if $(ISSUER),--issuer)
 
 test: install ## Run all tests (starts its own PostgreSQL, Redis and Node)
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder

@@ -50,11 +50,11 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
 
 @contextmanager
 def make_run(
-    folder: Path, bind: str, **environ: str
+    folder: Path, bind: str, *options: str, **environ: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Yield the process and its output, as soon as the output is complete."""
     with subprocess.Popen(
-        [*DEVELOPMENT, "--bind", bind],
+        [*DEVELOPMENT, "--bind", bind, *options],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), **_THIS_CHECKOUT, **environ},
         stdout=subprocess.PIPE,

@@ -42,29 +42,53 @@ def development(tmp_path_factory):
         )
 
 
-def test_each_printed_command_works_unchanged(development, tmp_path):
-    # In another folder, as in a second terminal.
-    ended = [run_shell(line, tmp_path) for line in curl_lines(development.printed)]
-    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 6
-    minted, text, me, service_minted, suspended, reinstated = (one.stdout for one in ended)
-    assert json.loads(minted)["user_id"] == "demo-user"
-    assert json.loads(minted)["api_key"] == PLACEHOLDER_API_KEY
-    assert jwt.decode(text, options={"verify_signature": False})["user_id"] == "demo-user"
-    assert json.loads(me) == {
-        "user_id": "demo-user",
-        "api_key": PLACEHOLDER_API_KEY,
-        "issuer": "development",
-    }
-    assert json.loads(service_minted)["user_id"] == "john"
-    assert [json.loads(state)["suspended"] for state in (suspended, reinstated)] == [True, False]
+@pytest.fixture(scope="module")
+def with_issuer(tmp_path_factory):
+    """Start `make run ISSUER=1`."""
+    folder = tmp_path_factory.mktemp("issuer")
+    with make_run(folder, f"127.0.0.1:{free_port()}", "--issuer") as (_, printed):
+        yield SimpleNamespace(folder=folder, printed=printed)
+
+
+def responses(printed, folder):
+    """Run the printed lines, as in a second terminal, and return what each printed."""
+    ended = [run_shell(line, folder) for line in curl_lines(printed)]
+    assert {(one.returncode, one.stderr) for one in ended} == {(0, "")}
+    return [one.stdout for one in ended]
+
+
+def test_printed_commands_of_an_account_work_unchanged(development, tmp_path):
+    """The whole life of a session: its mints and its end are tested by what the lines print."""
+    printed = responses(development.printed, tmp_path)
+    assert [line for line in printed if not line] == [""] * 3  # into the file, and no content
+    ada, minted, me, revoked, bob, john, suspended, reinstated = map(
+        json.loads, filter(None, printed)
+    )
+    assert (ada["user_id"], bob["user_id"], john["user_id"]) == ("ada", "bob", "john")
+    assert (minted["user_id"], minted["api_key"]) == ("ada", PLACEHOLDER_API_KEY)
+    assert me == {"user_id": "ada", "api_key": PLACEHOLDER_API_KEY, "issuer": "accounts"}
+    assert revoked["revocation"] is not None
+    assert [suspended["suspended"], reinstated["suspended"]] == [True, False]
     assert "Stream will not accept these tokens" in development.printed
+    # The session has ended.
+    (mint,) = [
+        line for line in curl_lines(development.printed) if "Bearer" in line and "/token" in line
+    ]
+    assert json.loads(run_shell(mint, tmp_path).stdout)["code"] == "sign_in_required"
+
+
+def test_printed_commands_of_the_development_issuer_work_unchanged(with_issuer, tmp_path):
+    minted, text, me, *_ = responses(with_issuer.printed, tmp_path)
+    assert json.loads(minted)["user_id"] == "demo-user"
+    assert jwt.decode(text, options={"verify_signature": False})["user_id"] == "demo-user"
+    assert json.loads(me)["issuer"] == "development"
 
 
 @pytest.mark.sec(25)
 def test_files_have_mode_0600_and_no_credential_is_printed(development):
     for path in files_of(development.folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
-        if path.name in {"client-secret", "user-token"}:
+        if path.name in {"client-secret", "ada-session"}:
             assert path.read_text() not in development.printed
 
 
@@ -109,14 +133,14 @@ def failed_start(folder, bind, **environ):
 
 
 @pytest.mark.sec(61)
-def test_development_issuer_is_refused_in_production(development, tokensvc):
+def test_development_issuer_is_refused_in_production(with_issuer, tokensvc):
     production = {"TOKENSVC_ENVIRONMENT": "production"}
-    config = str(development.folder / "var/development/settings.toml")
+    config = str(with_issuer.folder / "var/development/settings.toml")
     ended = tokensvc.process("serve", TOKENSVC_CONFIG=config, **production)
     assert ended.code != 0
     assert "for development only" in ended.err
     bind = f"127.0.0.1:{free_port()}"
-    assert "for development only" in failed_start(development.folder, bind, **production)
+    assert "placeholder key" in failed_start(with_issuer.folder, bind, **production)
 
 
 @pytest.mark.sec(61)
@@ -179,7 +203,7 @@ def files_of(folder):
 
 
 def kept_files(folder):
-    names = ("settings.toml", "client-secret", "issuer.pem")
+    names = ("settings.toml", "client-secret")
     return [folder / "var/development" / name for name in names]
 
 
@@ -190,14 +214,14 @@ def backend_token(printed, folder):
 
 def test_make_run_starts_this_module_with_bind():
     shown = subprocess.run(
-        ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123"],
+        ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123", "ISSUER=1"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     last = shown.stdout.splitlines()[-1]
-    assert last == ".venv/bin/python -m tokensvc.cli.development --bind 0.0.0.0:8123"
+    assert last == ".venv/bin/python -m tokensvc.cli.development --bind 0.0.0.0:8123 --issuer"
 
 
 @pytest.mark.parametrize(

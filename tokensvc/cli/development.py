@@ -1,11 +1,11 @@
 """
 `make run`: the service with development settings, and commands to copy.
 
-Creates its files once, under `var/development/`, with mode 0600: the key of a development issuer
-that signs in a demo user, the secret of a demo backend, and for each Stream key a folder with its
-settings and its database, because one service has one Stream app. `settings.toml` always is a link
-to the settings of the latest start, so that commands to copy work with every Stream key. The
-service refuses these settings and databases in production.
+Its users have built-in accounts, with `--issuer` accounts at a development issuer. Creates its
+files once, under `var/development/`, with mode 0600: the secret of a demo backend, and for each
+Stream key and kind of account a folder with settings and a database, because one service has one
+Stream app. `settings.toml` always is a link to the settings of the latest start, so that commands
+to copy work with every Stream key. The service refuses these settings and databases in production.
 """
 
 import json
@@ -26,7 +26,7 @@ import click
 import urllib3
 
 from tokensvc.cli import development_guide
-from tokensvc.cli.development_guide import EMULATOR, Guide
+from tokensvc.cli.development_guide import EMULATOR, AccountLines, Guide, IssuerLines
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
@@ -43,6 +43,7 @@ FOLDER = Path("var/development")
 SETTINGS_LINK = FOLDER / "settings.toml"
 USER_TOKEN_FILE = FOLDER / "user-token"
 CLIENT_SECRET_FILE = FOLDER / "client-secret"
+SESSION_FILE = FOLDER / "ada-session"
 DEMO_USER = "demo-user"
 DEMO_CLIENT = "demo"
 DEMO_SCOPES = frozenset({Scope.TOKENS_MINT, Scope.USERS_READ, Scope.REVOCATIONS_WRITE})
@@ -52,24 +53,21 @@ START_SECONDS = 30.0
 
 @click.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
-def main(bind: str) -> None:
+@click.option("--issuer", "with_issuer", is_flag=True, help="Use a development identity provider.")
+def main(bind: str, *, with_issuer: bool) -> None:
     """Run the service for development, and print commands that work unchanged."""
     host, port = development_guide.split_bind(bind)
     development_guide.check_port_free(host, port)
     addresses = development_guide.addresses(host)
-    issuer = DevelopmentIssuer(
-        FOLDER / "issuer.pem",
-        issuer_url=DEVELOPMENT_ISSUER,
-        audience="development",
-    )
+    issuer = _development_issuer() if with_issuer else None
+    url = development_guide.local_url(host, port)
     try:
-        settings_file = _configure(bind, addresses, issuer)
+        settings_file = _configure(bind, url, addresses, issuer)
         guide = Guide(
-            url=development_guide.local_url(host, port),
+            url=url,
             settings_file=settings_file,
             addresses=addresses,
-            user_id=DEMO_USER,
-            user_token_file=_sign_in(issuer),
+            users=_account_lines() if issuer is None else _issuer_lines(issuer),
             client_id=_demo_client(CLIENT_SECRET_FILE),
             client_secret_file=CLIENT_SECRET_FILE,
             is_placeholder=_stream_key() == PLACEHOLDER_API_KEY,
@@ -79,14 +77,22 @@ def main(bind: str) -> None:
     raise SystemExit(_serve(guide))
 
 
-def _configure(bind: str, addresses: list[str], issuer: DevelopmentIssuer) -> Path:
+def _development_issuer() -> DevelopmentIssuer:
+    return DevelopmentIssuer(
+        FOLDER / "issuer.pem", issuer_url=DEVELOPMENT_ISSUER, audience="development"
+    )
+
+
+def _configure(bind: str, url: str, addresses: list[str], issuer: DevelopmentIssuer | None) -> Path:
     """Write the settings file of the Stream key once, and set the variables of this start."""
-    folder = FOLDER / re.sub(r"[^A-Za-z0-9]", "_", _stream_key())
+    name = re.sub(r"[^A-Za-z0-9]", "_", _stream_key())
+    folder = FOLDER / (name if issuer is None else f"{name}-issuer")
     settings_file = folder / "settings.toml"
     read_or_create(settings_file, lambda: _settings_text(folder / "tokensvc.db", issuer))
     _link(SETTINGS_LINK, settings_file)
     os.environ["TOKENSVC_CONFIG"] = str(settings_file)
     os.environ["TOKENSVC_BIND"] = bind
+    os.environ["TOKENSVC_PUBLIC_URL"] = url
     if addresses:
         settings = tomllib.loads(settings_file.read_text("utf-8"))
         hosts = [*settings["hosts"]["allowed"], *addresses]
@@ -106,8 +112,7 @@ def _stream_key() -> str:
     return os.environ.get("STREAM_API_KEY") or PLACEHOLDER_API_KEY
 
 
-def _settings_text(database: Path, issuer: DevelopmentIssuer) -> str:
-    accepted = issuer.issuer_settings()
+def _settings_text(database: Path, issuer: DevelopmentIssuer | None) -> str:
     names = ["localhost", "127.0.0.1", EMULATOR]
     lines = [
         "# Created by `make run`, for development only. You can change or delete it.",
@@ -120,11 +125,7 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer) -> str:
         "[hosts]",
         f"allowed = {json.dumps([*names, '[::1]'])}",
         "",
-        "[[issuers]]",
-        f"name = {json.dumps(accepted.name)}",
-        f"issuer = {json.dumps(accepted.issuer)}",
-        f"audience = {json.dumps(accepted.audience)}",
-        f"public_keys_file = {json.dumps(str(accepted.public_keys_file))}",
+        *_user_settings(issuer),
     ]
     if _stream_key() == PLACEHOLDER_API_KEY:
         lines += [
@@ -138,12 +139,31 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sign_in(issuer: DevelopmentIssuer) -> Path:
-    """Issue a token for the demo user, and return the path of its file."""
+def _user_settings(issuer: DevelopmentIssuer | None) -> list[str]:
+    if issuer is None:
+        return ["[accounts]", "enabled = true", 'sign_up = "open"']
+    accepted = issuer.issuer_settings()
+    return [
+        "[[issuers]]",
+        f"name = {json.dumps(accepted.name)}",
+        f"issuer = {json.dumps(accepted.issuer)}",
+        f"audience = {json.dumps(accepted.audience)}",
+        f"public_keys_file = {json.dumps(str(accepted.public_keys_file))}",
+    ]
+
+
+def _account_lines() -> AccountLines:
+    """Create the file that the commands write the session to, which nobody else may read."""
+    read_or_create(SESSION_FILE, str)
+    return AccountLines(SESSION_FILE)
+
+
+def _issuer_lines(issuer: DevelopmentIssuer) -> IssuerLines:
+    """Issue a token for the demo user."""
     USER_TOKEN_FILE.unlink(missing_ok=True)
     now = int(system_clock())
     read_or_create(USER_TOKEN_FILE, lambda: issuer.issue(DEMO_USER, now, SIGNED_IN_SECONDS))
-    return USER_TOKEN_FILE
+    return IssuerLines(DEMO_USER, USER_TOKEN_FILE)
 
 
 def _demo_client(secret_file: Path) -> str:

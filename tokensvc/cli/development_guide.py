@@ -14,24 +14,14 @@ from tokensvc.server.ports import listen_briefly
 EMULATOR = "10.0.2.2"
 """Address of the host machine in Android's emulator."""
 
+_JSON = "-H 'Content-Type: application/json'"
+
 _EVERY_INTERFACE = {"0.0.0.0", "[::]"}  # noqa: S104 - compared, not listened on
 _MAX_PORT = 65535
 
 _TEXT = """
 tokensvc is running at {url} with {settings_file}, for development.
-
-Mint a Stream token for {user_id}, signed in by the development issuer for one day:
-
-  curl -sS -X POST {bearer} {url}/v1/token
-
-Only the token, for SDKs that use the body unchanged:
-
-  curl -sS -H 'Accept: text/plain' {bearer} {url}/v1/token
-
-Show the caller:
-
-  curl -sS {bearer} {url}/v1/me
-
+{users}
 Mint as your backend, for a user that it has signed in itself:
 
   curl -sS -u "{client}" {json} -d '{{"user_id": "john"}}' {url}/v1/token
@@ -45,6 +35,45 @@ API reference: {url}/docs
 Commands:      TOKENSVC_CONFIG={settings_file} .venv/bin/tokensvc --help
 Ctrl-C stops the service.
 """
+_ACCOUNTS = """
+Sign Ada up, and sign her in:
+
+  curl -sS {json} -d '{ada}' {url}/v1/accounts
+  curl -sS {json} -d '{ada}' -o {session} {url}/v1/sessions
+
+Mint a Stream token for her, and show who she is:
+
+  curl -sS -X POST -H "Authorization: Bearer {access}" {url}/v1/token
+  curl -sS -H "Authorization: Bearer {access}" {url}/v1/me
+
+Refresh her session:
+
+  curl -sS -d grant_type=refresh_token -d "refresh_token={refresh}" -o {session} {url}/oauth/token
+
+Sign her out here, or as your backend on all devices:
+
+  curl -sS -X DELETE -H "Authorization: Bearer {access}" {url}/v1/sessions/current
+  curl -sS -X POST -u "{client}" {url}/v1/users/ada/revocations
+
+A chat needs two. Sign Bob up:
+
+  curl -sS {json} -d '{bob}' {url}/v1/accounts
+
+If an identity provider signs your users in: make run ISSUER=1
+"""
+_ISSUER = """
+Mint a Stream token for {user_id}, signed in by the development issuer for one day:
+
+  curl -sS -X POST {bearer} {url}/v1/token
+
+Only the token, for SDKs that use the body unchanged:
+
+  curl -sS -H 'Accept: text/plain' {bearer} {url}/v1/token
+
+Show the caller:
+
+  curl -sS {bearer} {url}/v1/me
+"""
 _PLACEHOLDER = """
 Stream will not accept these tokens: they are signed with a placeholder key. Set STREAM_API_KEY and
 STREAM_API_SECRET to the values in Stream's dashboard, then start again.
@@ -56,6 +85,51 @@ From Android's emulator:      {emulator}
 
 
 @dataclass(frozen=True, slots=True)
+class AccountLines:
+    """
+    The commands of a user with a built-in account.
+
+    Attributes:
+        session_file: File for the response of the sign-in, which later commands read.
+    """
+
+    session_file: Path
+
+    def text(self, url: str, client: str) -> str:
+        """Return the text."""
+        path = shlex.quote(str(self.session_file.resolve()))
+        return _ACCOUNTS.format(
+            url=url,
+            client=client,
+            json=_JSON,
+            session=path,
+            ada=_credentials("ada"),
+            bob=_credentials("bob"),
+            access=f"$({_member('access_token')} {path})",
+            refresh=f"$({_member('refresh_token')} {path})",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerLines:
+    """
+    The commands of a user of the development issuer.
+
+    Attributes:
+        user_token_file: File with the issuer's token for `user_id`. The commands name the file, so
+            that they are short and the terminal shows no credential.
+    """
+
+    user_id: str
+    user_token_file: Path
+
+    def text(self, url: str, _client: str) -> str:
+        """Return the text."""
+        bearer = f'-H "Authorization: Bearer {_content(self.user_token_file)}"'
+        return _ISSUER.format(url=url, user_id=self.user_id, bearer=bearer)
+
+
+@dataclass(frozen=True, slots=True)
 class Guide:
     """
     The commands to copy.
@@ -63,8 +137,7 @@ class Guide:
     Attributes:
         url: URL of the service on this machine.
         addresses: Addresses at which other machines reach it; empty if none can.
-        user_token_file: File with the development issuer's token for `user_id`. The commands name
-            the file, so that they are short and the terminal shows no credential.
+        users: The commands of users.
         client_id: ID of a service client that may mint for and suspend any user.
         client_secret_file: File with the secret of that client.
         is_placeholder: Whether the Stream key is the placeholder.
@@ -73,8 +146,7 @@ class Guide:
     url: str
     settings_file: Path
     addresses: list[str]
-    user_id: str
-    user_token_file: Path
+    users: AccountLines | IssuerLines
     client_id: str
     client_secret_file: Path
     is_placeholder: bool
@@ -84,16 +156,26 @@ class Guide:
         port = self.url.rpartition(":")[2]
         phones = "  ".join(f"http://{address}:{port}" for address in self.addresses)
         emulator = f"http://{EMULATOR}:{port}"
+        client = f"{self.client_id}:{_content(self.client_secret_file)}"
         return _TEXT.format(
             url=self.url,
             settings_file=self.settings_file,
-            user_id=self.user_id,
-            bearer=f'-H "Authorization: Bearer {_content(self.user_token_file)}"',
-            client=f"{self.client_id}:{_content(self.client_secret_file)}",
-            json="-H 'Content-Type: application/json'",
+            users=self.users.text(self.url, client),
+            client=client,
+            json=_JSON,
             placeholder=_PLACEHOLDER if self.is_placeholder else "",
             addresses=_ADDRESSES.format(phones=phones, emulator=emulator) if phones else "",
         )
+
+
+def _credentials(user_id: str) -> str:
+    """Return the body of a sign-up and a sign-in."""
+    return f'{{"user_id": "{user_id}", "password": "seven green bicycles"}}'
+
+
+def _member(name: str) -> str:
+    """Return a shell command that prints a text member of a JSON file."""
+    return f'sed \'s/.*"{name}":"\\([^"]*\\).*/\\1/\''
 
 
 def _content(path: Path) -> str:
