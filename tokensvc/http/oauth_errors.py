@@ -1,5 +1,6 @@
 """Refusals of OAuth routes (RFC 6749 section 5.2)."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -38,7 +39,7 @@ _ERRORS: Mapping[Code, OAuthError] = {
 }
 """Error of each code that an OAuth route can have; a refusal may name another one."""
 
-_TO_ALLOWED = str.maketrans({'"': "'", "\\": "/"})
+_EXCLUDED = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")
 """Characters that RFC 6749 excludes from a description."""
 
 
@@ -50,7 +51,7 @@ class OAuthErrors(Problems):
         error = refusal.oauth_error or _ERRORS.get(refusal.code)
         if error is None:
             return super().from_refusal(refusal, request_id)
-        description = refusal.detail.translate(_TO_ALLOWED).encode("ascii", "replace").decode()
+        description = _EXCLUDED.sub("?", refusal.detail.replace('"', "'"))
         body = OAuthErrorResponse(error, description)
         status = _status(error, refusal)
         headers = [*_challenge(error), *waiting_fields(refusal, status)]

@@ -172,7 +172,7 @@ def count_refusal(code: str) -> None:
 
 
 def count_auth_failure(credential: str) -> None:
-    """Count a refused credential: `bearer` or `basic`."""
+    """Count a refused credential: `bearer`, `basic` or `refresh`."""
     _auth_failures[(credential,)].inc()
 
 
