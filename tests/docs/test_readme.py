@@ -116,7 +116,8 @@ def test_settings_block_loads(tmp_path, block):
         environ["TOKENSVC_PUBLIC_URL"] = given["public_url"]
     if "[stream]" in block:
         environ["STREAM_API_SECRET"] = given["STREAM_API_SECRET"]
-    assert len(load(environ).issuers) == 1
+    settings = load(environ)
+    assert settings.issuers or settings.has_accounts
 
 
 def test_table_of_codes_equals_the_code():
