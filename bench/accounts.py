@@ -173,7 +173,7 @@ def _run(function: Callable[[], bytes]) -> bytes:
 
 
 def _mints_during_sign_ins(running: Running, meter: Meter) -> tuple[Round, Round]:
-    """Mint without, then during many sign-ins at once."""
+    """Mint without sign-ins, then during many simultaneous ones."""
     requests = [_sign_in(running.port, f"person-{number}") for number in range(_SIGN_INS_AT_ONCE)]
     with meter.connected(running, _CONNECTIONS) as measured:
         measured.mint(_MINTS)

@@ -1,4 +1,4 @@
-"""Prove at length that a session has one next token, whoever presents one at the same moment."""
+"""Prove at length that simultaneous refreshes give a session one next token."""
 
 import sys
 

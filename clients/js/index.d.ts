@@ -52,7 +52,7 @@ export interface TokenProviderOptions extends Limits {
 /**
  * Create the token provider of one signed-in user.
  *
- * Stream's SDK waits for a provider without a limit, calls it several times at once, and does not
+ * Stream's SDK waits for a provider without a limit, calls it several times in parallel, and does not
  * recover after a provider has failed. This one limits each attempt in time, sends one request for all
  * callers, and retries what can be retried.
  */

@@ -12,7 +12,7 @@ PROOFS = {
     "clocks": "different clocks and slow commits leak no token",
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
-    "session_races": "a session has one next token, whoever presents one at the same moment",
+    "session_races": "simultaneous refreshes give a session one next token",
     "purge": "the purge of ended sessions does not delay mints",
     "slow_clients": "slow clients do not delay others",
     "stuck": "a part outside that hangs or fails delays no response and no return",

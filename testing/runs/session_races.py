@@ -1,5 +1,5 @@
 """
-Whoever presents a refresh token at the same moment, a session has one next token.
+Simultaneous refreshes give a session one next token.
 
 Threads of several processes present tokens simultaneously, as two tabs do, as a thief and the user
 do after the reuse window, and while an action ends the session.

@@ -61,7 +61,7 @@ def check_hash(stored: str) -> None:
 
 def verify_hash(stored: str, password: str) -> bool:
     """
-    Return whether a password is the one of a supported hash (`check_hash`).
+    Return whether a password matches a hash that `check_hash` accepts.
 
     This service hashes the NFKC form. Other systems hash what the user typed, so that is compared
     too, if it differs.

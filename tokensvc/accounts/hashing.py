@@ -86,7 +86,7 @@ class PasswordHasher:
 
     def __init__(self, pool: HashingPool) -> None:
         self._pool = pool
-        self._nobody = _PREFIX + "$".join(
+        self._unmatched = _PREFIX + "$".join(
             b64encode(os.urandom(size)).rstrip(b"=").decode("ascii")
             for size in (_SALT_BYTES, _HASH_BYTES)
         )
@@ -110,7 +110,7 @@ class PasswordHasher:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        usable = stored if stored is not None and _is_usable(stored) else self._nobody
+        usable = stored if stored is not None and _is_usable(stored) else self._unmatched
         return self._pool.run(partial(verify_hash, usable, password))
 
 

@@ -21,7 +21,7 @@ from types import MappingProxyType
 DELAY_FROM = 5
 """Consecutive failures from which on the next attempt is delayed."""
 MAX_DELAY = 900
-"""Seconds of the longest delay: the failures that a stranger has need most of a day."""
+"""Maximum delay in seconds: the 80 failures of unknown addresses take most of a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
 """Seconds for which an address is known after it signed the account in."""
 FORGET_SECONDS = 30 * 86400
@@ -89,10 +89,10 @@ def axis_of(last_sign_in_at: float | None, now: float) -> Axis:
 
 class KeyedHashes:
     """
-    Hashes of user IDs and addresses that the database and the audit trail can have.
+    Keyed hashes of user IDs and addresses, for the database and the audit trail.
 
-    A user types a password instead of an ID, or an ID of another service: nobody who reads the
-    database can find it without the key.
+    Users type passwords, or IDs of other services, into the field of the ID. A reader of the
+    database cannot guess them without the key.
 
     Args:
         secret: Secret that every process has, and the database has not.

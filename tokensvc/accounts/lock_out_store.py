@@ -39,7 +39,7 @@ def write(tx: Transaction, subject: str, counter: Counter) -> None:
 
 
 def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
-    """Count a failure less: the password was not checked."""
+    """Subtract a failure: the password was not checked."""
     counted = _is(subject, axis) & (_failures.failures > 0)
     tx.execute(sign_in_failures.update().where(counted).values(failures=_failures.failures - 1))
 

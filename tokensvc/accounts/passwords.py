@@ -84,8 +84,8 @@ def check_password(
     Return why a new password is refused; an empty list if it is accepted.
 
     Args:
-        password: As the user sent it.
-        user_id: Of the account.
+        password: Password as the user sent it.
+        user_id: ID of the account.
         service_words: Names of the app and the service, such as the labels of its host name.
         min_length: Minimum number of characters after normalization.
     """

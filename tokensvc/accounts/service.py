@@ -123,7 +123,7 @@ class Accounts:
 
     def create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
         """
-        Create an account for a user, as an operator, whoever may sign up.
+        Create an account as an operator, whatever `accounts.sign_up` is.
 
         Raises:
             Refusal: `user_id_invalid`; `user_id_mismatch` or `user_invalid`; `password_rejected`;

@@ -106,7 +106,7 @@ def replace_hash(tx: Transaction, user_id: str, seen_hash: str | None, new_hash:
 
 
 def mark_deleted(tx: Transaction, user_id: str, now: float) -> bool:
-    """Erase the password of an account and mark it as deleted. Return false if there is none."""
+    """Erase the password of an account and mark it as deleted. Return false if it already was."""
     is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
     values = {"password_hash": None, "deleted_at": int(now)}
     return tx.execute(accounts.update().where(is_live).values(values)).rowcount == 1

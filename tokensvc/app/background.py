@@ -1,4 +1,4 @@
-"""The one kind of background thread, which calls a step again and again, and where it is used."""
+"""Background loops: the one kind of thread that repeats a step, and the list of all loops."""
 
 import threading
 from collections.abc import Callable
@@ -38,8 +38,7 @@ _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether another key is active, or the hourly check is due."""
 
 _PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the audit trail, of sessions, of codes, and of failed
-sign-ins."""
+"""Seconds between two purges of the same rows."""
 
 _log = structlog.get_logger(__name__)
 

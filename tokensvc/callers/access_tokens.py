@@ -84,7 +84,7 @@ class AccessTokenCallers:
         if found is not None and found.session.user_id == caller.user_id:
             self._tokens.verify_again(caller.access_token, found.signing_ring_version)
             return found.standing
-        # Only now, since most sessions are live: why there is none.
+        # The reason is read only for a session that is not live: most are.
         self._verify_again(caller.access_token)
         check_standing(caller, self._standings.read(caller.user_id))
         raise session_ended()

@@ -40,7 +40,7 @@ def accounts() -> None:
 @json_option
 def create(user_id: str, *, reason: str | None, as_json: bool) -> None:
     """
-    Create an account for USER_ID, whoever may sign up.
+    Create an account for USER_ID, whatever `accounts.sign_up` is.
 
     The password is read twice from the terminal, or is the first line of standard input.
     """

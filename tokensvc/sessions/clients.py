@@ -11,7 +11,9 @@ from tokensvc.core.errors import Code, OAuthError, Refusal
 DEFAULT_CLIENT_ID = "app"
 """Client of an app that does not name one."""
 
-_PUBLIC_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+PUBLIC_ID = r"[A-Za-z0-9_-]{1,64}"
+"""Pattern of the ID of an app."""
+
 _SERVICE_PREFIX = "svc."
 
 
@@ -33,7 +35,7 @@ def public_client_id(client_id: str) -> str:
             "A service authenticates with its secret: send it as `Authorization: Basic` or in "
             "`client_secret`.",
         )
-    if not _PUBLIC_ID.fullmatch(client_id):
+    if not re.fullmatch(PUBLIC_ID, client_id):
         raise Refusal(
             Code.MALFORMED_REQUEST, "`client_id` of an app is 1 to 64 of A-Z a-z 0-9 _ -."
         )

@@ -13,14 +13,14 @@ from tokensvc.http.body import NO_NUL, NoParameters, parse_body, parse_query
 from tokensvc.http.credentials import client_address
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
-from tokensvc.sessions.clients import DEFAULT_CLIENT_ID
+from tokensvc.sessions.clients import DEFAULT_CLIENT_ID, PUBLIC_ID
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
 
 UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 # A newline at the end would match `$` alone.
-ClientId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$")]
+ClientId = Annotated[str, msgspec.Meta(pattern=rf"^{PUBLIC_ID}(?!\n)$")]
 
 
 class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -60,7 +60,7 @@ class Sessions:
 
     Args:
         clock: Clock of the database.
-        random_bytes: Function that returns a number of bytes that nobody can guess.
+        random_bytes: Function that returns a number of cryptographically random bytes.
         pause: Function that waits for a number of seconds, between two batches of a purge.
     """
 

@@ -95,7 +95,7 @@ def replace_unchanged(tx: Transaction, seen: Family, new: Family) -> bool:
 
 
 def end(tx: Transaction, user_id: str, session_id: str, now: float) -> bool:
-    """End a session of a user. Return false if there is none that is not ended."""
+    """End a session of a user. Return false if it was ended or does not exist."""
     is_open = (
         (_columns.id == session_id) & (_columns.user_id == user_id) & _columns.ended_at.is_(None)
     )
