@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from testing.http_client import Client
 from testing.response import Response
 from testing.service import EVERYTHING
-from testing.sessions import ENCRYPTION_KEY, VAULT, sessions_on
+from testing.sessions import ENCRYPTION_KEY, VAULT, open_session, sessions_on
 from testing.waiting import wait_until
 from testing.world import World, running_world
 from tokensvc.core.clock import system_clock
@@ -33,8 +33,7 @@ class AccountWorld(World):
         clock = DatabaseClock(self.database, system_clock)
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
-            epochs = standings.read_epochs(tx, user_id)
-            return sessions.open(tx, user_id, client_id, epochs, clock.read(tx))
+            return open_session(tx, sessions, user_id, clock.read(tx), client_id)
 
     def oauth(self, form: dict[str, str], **options: Any) -> Response:
         """Send a request of an OAuth client for tokens."""

@@ -47,9 +47,11 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
     )
 
 
-def open_session(tx: Transaction, sessions: Sessions, user_id: str, now: float) -> Grant:
+def open_session(
+    tx: Transaction, sessions: Sessions, user_id: str, now: float, client_id: str = "app"
+) -> Grant:
     """Open a session as a sign-in does that has just checked a password."""
-    return sessions.open(tx, user_id, "app", standings.read_epochs(tx, user_id), now)
+    return sessions.open(tx, user_id, client_id, standings.read_epochs(tx, user_id), now)
 
 
 def make_older(database: Database, seconds: float) -> None:

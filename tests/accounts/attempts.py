@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from testing.accounts import PASSWORD
 from tests.keys.signing import SetClock
 from tokensvc.accounts import hashing, store
 from tokensvc.accounts.lock_out import KeyedHashes
@@ -15,7 +16,6 @@ from tokensvc.database.tables import (
     sign_in_failures,
 )
 
-PASSWORD = "correct horse battery staple"
 HASHES = KeyedHashes("the secret of a test")
 HOME, CAFE = "192.0.2.1", "198.51.100.7"
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from argon2.low_level import Type, hash_secret
 
+from testing.accounts import PASSWORD
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher, needs_rehash
 from tokensvc.core import blocking
 from tokensvc.core.errors import Code, Refusal
 
-PASSWORD = "correct horse battery staple"
 LONG = 3600.0
 """A wait that no test reaches."""
 

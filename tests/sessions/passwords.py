@@ -4,8 +4,9 @@ import threading
 
 import sqlalchemy as sa
 
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import VAULT
-from tests.accounts.attempts import CAFE, HASHES, PASSWORD, Attempts
+from tests.accounts.attempts import CAFE, HASHES, Attempts
 from tests.keys.signing import PERIODS
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.sign_in import SignIns
@@ -24,7 +25,6 @@ from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.standing.session_read import SessionReads
 
 URL = "https://tokens.example"
-NEW_PASSWORD = "staple battery horse correct"
 
 
 class PasswordWorld(Attempts):

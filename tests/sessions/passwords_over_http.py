@@ -3,17 +3,17 @@
 import re
 
 from testing.account_world import AccountWorld
+from testing.accounts import PASSWORD
 from testing.world import METRICS_TOKEN
 from tokensvc.accounts import store
 from tokensvc.accounts.hashing import _hash
 from tokensvc.accounts.store import Account
 
-PASSWORD = "correct horse battery staple"
 STORED = _hash(PASSWORD.encode())
 METRICS = {"Authorization": f"Bearer {METRICS_TOKEN}"}
 
 
-class PasswordsWorld(AccountWorld):
+class PasswordServiceWorld(AccountWorld):
     """A service with built-in accounts that have a password."""
 
     def create(self, user_id):

@@ -3,10 +3,10 @@
 import pytest
 
 from testing.account_world import running_account_world
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.world import minted
-from tests.sessions.passwords_over_http import PASSWORD, PasswordsWorld
+from tests.sessions.passwords_over_http import PasswordServiceWorld
 
-NEW_PASSWORD = "staple battery horse correct"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 ROUTES = [
     ("DELETE", "/v1/sessions/current", {}),
@@ -19,7 +19,7 @@ ROUTES = [
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Yield one service. Each test uses its own users."""
-    with running_account_world(tmp_path_factory.mktemp("service"), PasswordsWorld) as world:
+    with running_account_world(tmp_path_factory.mktemp("service"), PasswordServiceWorld) as world:
         yield world
 
 

@@ -7,9 +7,10 @@ import jwt
 import pytest
 import sqlalchemy as sa
 
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.refused_writes import refuse_writes
-from tests.accounts.attempts import CAFE, HOME, PASSWORD
-from tests.sessions.passwords import NEW_PASSWORD, PasswordWorld
+from tests.accounts.attempts import CAFE, HOME
+from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.actions import ActionContext

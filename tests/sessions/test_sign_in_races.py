@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from testing.account_world import running_account_world
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.http_client import Client
-from tests.sessions.passwords_over_http import PASSWORD, PasswordsWorld
+from tests.sessions.passwords_over_http import PasswordServiceWorld
 
 pytestmark = pytest.mark.slow
 
-NEW_PASSWORD = "staple battery horse correct"
 ROUNDS, SIGN_INS = 6, 3
 """With more sign-ins in a round, their failures would be delayed."""
 
@@ -22,7 +22,7 @@ def world(request, database_kind, tmp_path):
     settings = {"TOKENSVC_WORKERS": "2", "TOKENSVC_THREADS": "8"}
     if database_kind == "postgresql":
         settings["TOKENSVC_DATABASE_URL"] = request.getfixturevalue("migrated_postgres_url")
-    with running_account_world(tmp_path, PasswordsWorld, **settings) as world:
+    with running_account_world(tmp_path, PasswordServiceWorld, **settings) as world:
         yield world
 
 

@@ -10,13 +10,14 @@ import pytest
 import urllib3
 
 from testing.account_world import running_account_world
-from tests.sessions.passwords_over_http import PASSWORD, PasswordsWorld
+from testing.accounts import PASSWORD
+from tests.sessions.passwords_over_http import PasswordServiceWorld
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Yield one service. Each test uses its own users."""
-    with running_account_world(tmp_path_factory.mktemp("service"), PasswordsWorld) as world:
+    with running_account_world(tmp_path_factory.mktemp("service"), PasswordServiceWorld) as world:
         yield world
 
 
@@ -142,7 +143,7 @@ def peak_memory(world):
 @pytest.mark.sec(43)
 def test_two_hundred_sign_ins_at_the_same_moment_use_the_memory_of_the_hashing_threads(tmp_path):
     """Each hash needs 19 MiB; 32 requests run at the same time."""
-    with running_account_world(tmp_path, PasswordsWorld, TOKENSVC_THREADS="32") as world:
+    with running_account_world(tmp_path, PasswordServiceWorld, TOKENSVC_THREADS="32") as world:
         world.sign_in("nobody", "wrong")
         before = peak_memory(world)
 
