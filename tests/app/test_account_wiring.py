@@ -30,13 +30,17 @@ def build(tmp_path):
 
 
 @pytest.mark.sec(43)
-@pytest.mark.parametrize("workers", [1, 64])
-def test_workers_share_one_hashing_thread_per_core(build, workers):
-    services = build(TOKENSVC_WORKERS=str(workers), TOKENSVC_THREADS="8")
-    pool = services.accounts.hashing_pool
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
-    assert pool._executor._max_workers == threads
-    assert pool._slots._value == threads + 4  # half of the threads may wait
+@pytest.mark.parametrize(
+    ("cores", "workers", "hashing"), [(2, 1, 2), (2, 2, 1), (2, 64, 1), (8, 2, 4), (64, 2, 4)]
+)
+def test_sign_ins_hold_half_of_the_threads_on_any_machine(
+    build, monkeypatch, cores, workers, hashing
+):
+    """The workers share one hashing thread per core."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    pool = build(TOKENSVC_WORKERS=str(workers), TOKENSVC_THREADS="8").accounts.hashing_pool
+    assert pool._executor._max_workers == hashing
+    assert pool._slots._value == 4
 
 
 @pytest.mark.sec(46)

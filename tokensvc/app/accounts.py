@@ -163,10 +163,16 @@ def _signing_periods(settings: Settings) -> SigningPeriods:
 
 
 def _hashing_pool(settings: Settings) -> HashingPool:
-    """Return the pool of this worker: together the workers have one thread per core."""
+    """
+    Return the pool of this worker: together the workers have one thread per core.
+
+    A sign-in that hashes or waits for it holds a thread that could mint. All together hold at most
+    half of them.
+    """
+    sign_ins = max(1, settings.threads // 2)
     cores = len(os.sched_getaffinity(0))
-    # A waiting sign-in holds a thread that could mint: they hold at most half of them.
-    return HashingPool(max(1, cores // settings.workers), max_waiting=settings.threads // 2)
+    threads = min(sign_ins, max(1, cores // settings.workers))
+    return HashingPool(threads, max_waiting=sign_ins - threads)
 
 
 def _stream_users(uses: AccountDependencies) -> StreamUsers | None:

@@ -168,7 +168,7 @@ class Settings(BaseModel):
     )
     workers: int = Field(default=2, ge=1, le=64, description="Number of worker processes.")
     threads: int = Field(
-        default=4, ge=1, le=64, description="Number of simultaneous requests per worker process."
+        default=8, ge=1, le=64, description="Number of simultaneous requests per worker process."
     )
     max_connections: int = Field(
         default=1000,
