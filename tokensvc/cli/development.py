@@ -1,7 +1,7 @@
 """
 `make run`: the service with development settings, and commands to copy.
 
-Its users have built-in accounts, with `--issuer` accounts at a development issuer. Creates its
+Its users have built-in accounts, or with `--issuer` accounts at a development issuer. Creates its
 files once, under `var/development/`, with mode 0600: the secret of a demo backend, and for each
 Stream key and kind of account a folder with settings and a database, because one service has one
 Stream app. `settings.toml` always is a link to the settings of the latest start, so that commands

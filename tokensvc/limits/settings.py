@@ -42,8 +42,8 @@ class LimitSettings(BaseModel):
 
     mint: RateText = Field(
         default="60/minute",
-        description="Requests of one user to `/v1/token` and `/v1/me`, and a service's requests "
-        "for tokens of that user.",
+        description="Requests of one user to all routes except `POST /v1/me/revocations`, and a "
+        "service's requests for tokens of that user.",
     )
     service: RateText = Field(
         default="6000/minute", description="Requests of one service client to `/v1/token`."
