@@ -17,6 +17,7 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
+from tokensvc.keys.ring import KEY_MISSING
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.states import KeyState
 from tokensvc.keys.vault import WrappingKeyMissingError
@@ -136,7 +137,7 @@ def _encryption_keys(services: Services) -> Iterator[Fault]:
         missing |= services.accounts.signing_keys.missing_encryption_keys()
         missing |= services.accounts.lost_family_keys.missing_encryption_keys()
     if missing:
-        error = WrappingKeyMissingError(missing, "An encryption key is missing.")
+        error = WrappingKeyMissingError(missing, KEY_MISSING)
         yield Fault("encryption keys", str(error))
 
 
