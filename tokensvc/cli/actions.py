@@ -11,6 +11,9 @@ import click
 from tokensvc.cli.output import printable
 from tokensvc.core.actions import ActionContext
 
+DRY_RUN = "Dry run, nothing changed. Result:"
+"""What the result of a dry run begins with."""
+
 _MAX_REASON = 500
 
 

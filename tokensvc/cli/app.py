@@ -5,7 +5,7 @@ import sys
 import click
 
 from tokensvc.app.container import Services
-from tokensvc.cli.actions import action_options
+from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.revocations import print_action, print_state
 from tokensvc.cli.session import opened_services
@@ -81,7 +81,7 @@ def lower_floor(*, context: ActionContext, as_json: bool) -> None:
         write_json({"app": APP in targets, "users": users, **dry_run})
         return
     if context.dry_run:
-        click.echo("Dry run, nothing changed. Result:")
+        click.echo(DRY_RUN)
     click.echo(f"  cut-off for all users  {'lowered' if APP in targets else 'not in the future'}")
     click.echo(f"  users lowered          {', '.join(users) or 'none'}")
 

@@ -2,7 +2,7 @@
 
 import click
 
-from tokensvc.cli.actions import action_options
+from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
@@ -54,7 +54,7 @@ def reencrypt(*, context: ActionContext, as_json: bool) -> None:
 
 def _print_result(progress: Progress, remaining: dict[str, int], context: ActionContext) -> None:
     if context.dry_run:
-        click.echo(f"Dry run, nothing changed. Result: {progress.rewrapped} rows re-encrypted.")
+        click.echo(f"{DRY_RUN} {progress.rewrapped} rows re-encrypted.")
         if progress.unreadable:
             click.echo(
                 f"{progress.unreadable} rows would remain, under one of {', '.join(remaining)}: "

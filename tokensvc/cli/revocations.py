@@ -40,7 +40,7 @@ def print_action(
         write_json(msgspec.to_builtins(result))
         return
     if context.dry_run:
-        click.echo("Dry run, nothing changed. Result:")
+        click.echo(DRY_RUN)
     write_facts(_facts(state))
     if holds_until is not None:
         subject = "The user is" if isinstance(result, UserActionResult) else "All users are"

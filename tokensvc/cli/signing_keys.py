@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from tokensvc.cli.actions import action_options
+from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import account_services, opened_key_services, opened_services
 from tokensvc.core.actions import ActionContext
@@ -12,7 +12,6 @@ from tokensvc.keys.signing_rules import SigningKeyInfo
 from tokensvc.keys.states import KeyState
 
 _ALL = 10_000
-_DRY_RUN = "Dry run, nothing changed. Result:"
 _NEXT = (
     "A running service activates it `sessions.jwks_max_age` seconds after it was made, when every "
     "verifier knows it."
@@ -114,7 +113,7 @@ def _print_result(
         write_json(msgspec.to_builtins(result) | deleted)
         return
     if result.dry_run:
-        click.echo(_DRY_RUN)
+        click.echo(DRY_RUN)
     _print_key(result)
     for other in result.also_changed or []:
         click.echo("Also changed:")

@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from tokensvc.cli.actions import action_options
+from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
 from tokensvc.cli.session import opened_key_services, opened_services, read_secret
 from tokensvc.core.actions import ActionContext
@@ -11,7 +11,6 @@ from tokensvc.keys.rotation import StreamKeyActionResult
 from tokensvc.keys.rules import StreamKeyInfo
 
 _ALL = 10_000
-_DRY_RUN = "Dry run, nothing changed. Result:"
 
 
 @click.group("stream-keys")
@@ -100,7 +99,7 @@ def add(
         write_json(msgspec.to_builtins(key))
         return
     action = "Restored key" if restored is not None else "Added key"
-    click.echo(_DRY_RUN if context.dry_run else f"{action}:")
+    click.echo(DRY_RUN if context.dry_run else f"{action}:")
     _print_key(key)
     _print_warning(key)
     if restored is None and not context.dry_run:
@@ -145,7 +144,7 @@ def _print_result(result: StreamKeyActionResult, *, as_json: bool) -> None:
         write_json(msgspec.to_builtins(result))
         return
     if result.dry_run:
-        click.echo(_DRY_RUN)
+        click.echo(DRY_RUN)
     _print_key(result)
     for other in result.also_changed or []:
         click.echo("Also changed:")
