@@ -3,6 +3,7 @@
 import click
 import msgspec
 
+from tokensvc.cli.actions import DRY_RUN
 from tokensvc.cli.output import format_time, printable, write_facts, write_json
 from tokensvc.core.actions import ActionContext
 from tokensvc.revocations.rules import HoldsUntil
