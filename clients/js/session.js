@@ -18,9 +18,17 @@ export function makeSession({
   let ended;
   let number = 0; // of the session: a refresh that ends after a sign-out or another sign-in is dropped
 
+  /** @type {string | null | undefined} The refresh token that this tab read or stored last. */
+  let known;
+
   /** @param {any} grant */
-  async function keep(grant) {
-    await storage.set(grant.refresh_token); // first: if it fails, the next call refreshes once more
+  async function store(grant) {
+    known = grant.refresh_token;
+    await storage.set(grant.refresh_token);
+  }
+
+  /** @param {any} grant */
+  function use(grant) {
     access = { token: grant.access_token, renewAt: Date.now() + grant.expires_in * 1000 - RENEW_EARLY };
   }
 
@@ -60,13 +68,14 @@ export function makeSession({
   /** @returns {Promise<string>} */
   async function refreshSession() {
     const started = number;
-    const refreshToken = await storage.get(); // another tab may have replaced it
+    const refreshToken = (known = await storage.get()); // another tab may have replaced it
     if (!refreshToken) throw signedOut();
     const fields = { grant_type: "refresh_token", refresh_token: refreshToken };
     try {
       const grant = await postForm("/oauth/token", fields);
       if (number !== started) return getCredential();
-      await keep(grant);
+      await store(grant); // first: if it fails, the next call refreshes once more
+      use(grant);
       return grant.access_token;
     } catch (error) {
       if (number !== started) return getCredential();
@@ -91,7 +100,8 @@ export function makeSession({
     if (ended) return;
     end(error);
     onSignedOut?.(error);
-    await storage.set(null);
+    // In another tab a user may have signed in since.
+    if ((await storage.get()) === known) await storage.set(null);
   }
 
   return {
@@ -106,7 +116,8 @@ export function makeSession({
       const grant = await post("/v1/sessions", { user_id: userId, password, client_id: clientId });
       end(signedOut());
       ended = undefined;
-      await keep(grant);
+      use(grant); // first: nobody may refresh the session of the previous user meanwhile
+      await store(grant);
     },
 
     async signOut() {

@@ -2,7 +2,7 @@
 import { getMe, makeSession, makeTokenProvider } from "../../../clients/js/index.js";
 
 export const seen = {
-  events: [], refreshes: [], signedOut: [], sessionEnds: [], stored: [], unhandled: [], providerCalls: 0,
+  events: [], refreshes: [], signedOut: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
 };
 let provider, session, stored;
 
@@ -49,11 +49,17 @@ export const clientCommands = {
   getMe: ({ credentials, ...options }) =>
     getMe({ ...options, getCredential: credentialsInOrder(credentials) }),
 
-  makeSession({ refreshToken = null, ...options }) {
+  makeSession({ refreshToken = null, asksWhileStoring = false, ...options }) {
     stored = refreshToken;
     session = makeSession({
       ...options,
-      storage: { get: async () => stored, set: async (token) => void seen.stored.push((stored = token)) },
+      storage: {
+        get: async () => stored,
+        async set(token) {
+          if (asksWhileStoring) seen.credentials.push(await session.getCredential());
+          seen.stored.push((stored = token));
+        },
+      },
       onSignedOut: (error) => seen.sessionEnds.push(error.code),
     });
   },
@@ -61,6 +67,8 @@ export const clientCommands = {
   signUp: (account) => session.signUp(account),
   signIn: (credentials) => session.signIn(credentials),
   signOut: () => session.signOut(),
+  forget: () => session.forget(new Error("refused")),
+  storeInOtherTab: ({ token }) => void (stored = token),
 
   async getCredential({ times = 1, refresh }) {
     return Promise.all(Array.from({ length: times }, () => session.getCredential(refresh)));

@@ -178,3 +178,19 @@ def test_refresh_of_the_previous_user_is_dropped(package: Driver, endpoint: Http
     hanging.release()
     assert asking.result(timeout=60) == ["access-7"]
     assert package.call("seen")["stored"] == ["refresh-1", "refresh-7"]
+
+
+def test_new_session_is_used_while_it_is_stored(package: Driver, endpoint: HttpDouble) -> None:
+    """Nobody refreshes the session of the previous user in between."""
+    make_session(package, endpoint, refreshToken="refresh-of-bob", asksWhileStoring=True)
+    endpoint.faults.respond(grant(1), "POST /v1/sessions")
+    package.call("signIn", **JOHN)
+    assert package.call("seen")["credentials"] == ["access-1"]
+    assert package.call("seen")["stored"] == ["refresh-1"]
+
+
+def test_end_of_a_session_keeps_that_of_another_tab(package: Driver, endpoint: HttpDouble) -> None:
+    sign_in(package, endpoint)
+    package.call("storeInOtherTab", token="refresh-9")
+    package.call("forget")
+    assert package.call("seen")["stored"] == ["refresh-1"]
