@@ -172,8 +172,9 @@ class AccountCodes:
         store.end_reset_codes(tx, user_id, now)
         self._sign_ins.unlock(tx, user_id)
         context = ActionContext(user_id)
-        record(tx, context, Action.PASSWORD_RESET, user_id, now=now)
-        self._revocations.revoke_within(tx, user_id, RevocationKind.PASSWORD, context)
+        kind = RevocationKind.PASSWORD
+        details = self._revocations.revoke_within(tx, user_id, kind, context)
+        record(tx, context, Action.PASSWORD_RESET, user_id, now=now, details=details)
 
     def _add(
         self, tx: Transaction, kind: CodeKind, user_id: str | None, ttl: int

@@ -1,8 +1,12 @@
 """The members of an audit event. It never contains a token or a secret."""
 
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
+
+Details: TypeAlias = dict[str, str | int | bool | list[str]]
+"""What an event tells of its action in addition: IDs, times and rights."""
 
 DONE = "ok"
 REFUSED = "refused"
@@ -44,6 +48,7 @@ class Action(StrEnum):
     ACCOUNTS_EXPORTED = "accounts:exported"
     ACCOUNT_DELETED = "account:deleted"
     ACCOUNT_UNLOCKED = "account:unlocked"
+    SIGN_UP_REOPENED = "sign_up:reopened"
     INVITATION_CREATED = "invitation:created"
     RESET_CODE_CREATED = "reset_code:created"
     PASSWORD_RESET = "password:reset"  # noqa: S105 - the name of an event
@@ -55,6 +60,7 @@ class Action(StrEnum):
     SESSION_ENDED = "session:ended"
     TOKEN_MINTED = "token:minted"  # noqa: S105 - the name of an event
     AUDIT_PURGED = "audit:purged"
+    DATABASE_RESTORED = "database:restored"
 
 
 def event_id(now: float, serial: int, random_hex: str) -> str:
@@ -91,6 +97,8 @@ class AuditEvent(msgspec.Struct, frozen=True):
             token.
         request_id: ID of the request, or `null` for a command.
         reason: Reason in the actor's words.
+        details: Facts that a restore from a backup needs to apply the action again, such as the
+            cut-off and the ID of a revocation; `null` if it needs none.
     """
 
     id: str
@@ -101,3 +109,4 @@ class AuditEvent(msgspec.Struct, frozen=True):
     outcome: str
     request_id: str | None
     reason: str | None
+    details: Details | None

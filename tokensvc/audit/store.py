@@ -1,13 +1,14 @@
 """The rows of the audit trail."""
 
 import itertools
+import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.rules import DONE, Action, AuditEvent, event_id
+from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
@@ -25,6 +26,7 @@ def record(
     *,
     now: float,
     outcome: str = DONE,
+    details: Details | None = None,
 ) -> None:
     """
     Write an event in the transaction of the action, so that neither is kept without the other.
@@ -33,8 +35,9 @@ def record(
         subject: ID of what was changed; see `AuditEvent.subject`.
         now: Epoch seconds with fractions, which order the IDs.
         outcome: Result of the action.
+        details: Facts that a replay of the action needs.
     """
-    record_each(tx, context, action, [subject], now=now, outcome=outcome)
+    record_each(tx, context, action, [subject], now=now, outcome=outcome, details=details)
 
 
 def record_each(
@@ -45,6 +48,7 @@ def record_each(
     *,
     now: float,
     outcome: str = DONE,
+    details: Details | None = None,
 ) -> None:
     """Write one event for each subject of an action, as `record` does for one."""
     rows = [
@@ -57,6 +61,7 @@ def record_each(
             "outcome": outcome,
             "request_id": request_id.get(),
             "reason": masked_reason(context.reason),
+            "details": _encoded(details),
         }
         for subject in subjects
     ]
@@ -92,6 +97,26 @@ def since(connection: sa.Connection, first: str, filters: Mapping[str, str]) -> 
     return [_event(row) for row in connection.execute(statement.order_by(_columns.id))]
 
 
+def last(connection: sa.Connection) -> AuditEvent | None:
+    """Return the last event."""
+    return next(iter(page(connection, after=None, limit=1, filters={})), None)
+
+
+def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
+    """
+    Insert the events of an export that the trail does not have, and return them.
+
+    Those from before the last purge are left out: the trail had them.
+    """
+    purged_before = tx.scalar(sa.select(audit_purge.c.purged_before)) or 0
+    known = set(tx.scalars(sa.select(_columns.id).where(_columns.id.in_([e.id for e in events]))))
+    missing = [e for e in events if e.id not in known and e.time >= purged_before]
+    rows = [{**_members(event), "details": _encoded(event.details)} for event in missing]
+    if rows:
+        tx.execute(audit_events.insert(), rows)
+    return missing
+
+
 def purge(tx: sa.Connection, before: int, limit: int) -> int:
     """Delete at most `limit` events from before a time, and return their number."""
     tx.execute(audit_purge.update().values(purged_before=before))
@@ -108,4 +133,14 @@ def _filtered(filters: Mapping[str, str]) -> sa.Select[Any]:
 
 
 def _event(row: Any) -> AuditEvent:
-    return AuditEvent(**row._mapping)  # noqa: SLF001 - the public way to a row's names
+    values = dict(row._mapping)  # noqa: SLF001 - the public way to a row's names
+    details = values.pop("details")
+    return AuditEvent(**values, details=None if details is None else json.loads(details))
+
+
+def _encoded(details: Details | None) -> str | None:
+    return None if details is None else json.dumps(details)
+
+
+def _members(event: AuditEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in AuditEvent.__struct_fields__}

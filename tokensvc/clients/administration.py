@@ -12,7 +12,7 @@ from dataclasses import replace
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.clients import rules
 from tokensvc.clients.creation import new_client, new_secret, with_another_id
@@ -131,7 +131,8 @@ class ClientAdministration:
                 return client
             self._store.change(tx, client_id, after)
             facts = rules.describe_change(before, after)
-            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts)
+            details = rules.rights_details(after)
+            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts, details=details)
         return msgspec.structs.replace(client, scopes=sorted(after.scopes), vouches=after.vouches)
 
     def add_secret(
@@ -176,7 +177,8 @@ class ClientAdministration:
                     self._delete_secret(tx, client_id, stored.id, grantor)
             self._store.add_secret(tx, client_id, created, hash_secret(created.secret))
             facts = rules.describe_secret(created.id, expiry)
-            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts)
+            details: Details = {"secret": created.id}
+            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts, details=details)
         return created
 
     def delete(self, client_id: str, *, grantor: Grantor) -> None:
@@ -226,7 +228,8 @@ class ClientAdministration:
             *rules.describe_rights(created.rights),
             *rules.describe_secret(first.id, first.expires_at),
         ]
-        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts)
+        details = rules.rights_details(created.rights) | {"secret": first.id}
+        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts, details=details)
         return created
 
     def _lock(
@@ -271,7 +274,8 @@ class ClientAdministration:
     ) -> None:
         self._store.delete_secret(tx, secret_id)
         facts = [f"secret: {secret_id}"]
-        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts)
+        details: Details = {"secret": secret_id}
+        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts, details=details)
 
     def _audit(
         self,
@@ -280,9 +284,12 @@ class ClientAdministration:
         client_id: str,
         grantor: Grantor,
         facts: Iterable[str],
+        *,
+        details: Details | None = None,
     ) -> None:
         context = ActionContext(grantor.actor, rules.audit_reason(facts, grantor.reason))
-        record(tx, context, action, client_id, now=self._audit_clock.read(tx))
+        now = self._audit_clock.read(tx)
+        record(tx, context, action, client_id, now=now, details=details)
 
 
 def _conflict(detail: str) -> Refusal:

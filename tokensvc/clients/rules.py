@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET, UnsetType
 
+from tokensvc.audit.rules import Details
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.scopes import Scope
@@ -161,6 +162,11 @@ def describe_change(before: Rights, after: Rights) -> Iterator[str]:
         yield f"scopes: {' '.join(granted + withdrawn)}"
     if before.vouches is not after.vouches:
         yield _vouches(after)
+
+
+def rights_details(rights: Rights) -> Details:
+    """Return the rights of a client for the details of an event."""
+    return {"scopes": sorted(rights.scopes), "vouches": rights.vouches}
 
 
 def describe_secret(secret_id: str, expires_at: int | None) -> Iterator[str]:

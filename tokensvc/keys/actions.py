@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.ids import sortable_id
@@ -89,7 +89,8 @@ class RingActions(Generic[InfoT]):
             **members,
         )
         self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
-        record(tx, context, self._added, info.id, now=now)
+        details: Details = {name: value for name, value in members.items() if value is not None}
+        record(tx, context, self._added, info.id, now=now, details=details or None)
         return info
 
     def _apply(

@@ -93,7 +93,7 @@ class ClockFaults:
             standings.write(tx, target, lowered)
             store.lower_cut_offs(tx, target, floor)
             deliveries.mark_pending(tx, *delivery_of(target), now)
-            record(tx, context, action, target.subject, now=now)
+            record(tx, context, action, target.subject, now=now, details={"floor": floor})
 
     def restart_deliveries(self) -> None:
         """Make deliveries due that the same clock has postponed or leased into the future."""

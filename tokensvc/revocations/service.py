@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
@@ -71,22 +71,26 @@ class Revocations:
         action = Action.APP_REVOKED if target == APP else Action.USER_REVOKED
         with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
-            now = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
-            record(tx, context, action, target.subject, now=now)
+            now, details = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
+            record(tx, context, action, target.subject, now=now, details=details)
             if context.dry_run:
                 return self._state(tx, target)
         return self.confirm(target)
 
     def revoke_within(
         self, tx: Transaction, user_id: str, kind: RevocationKind, context: ActionContext
-    ) -> None:
+    ) -> Details:
         """
         Revoke all sign-ins of a user in the transaction of another action, which has its own event.
 
         Call `confirm` after the commit and before the response.
+
+        Returns:
+            The details of that event.
         """
         target = Target(user_id)
-        self._add(tx, target, standings.lock(tx, target), kind, context)
+        _, details = self._add(tx, target, standings.lock(tx, target), kind, context)
+        return details
 
     def suspend(self, user_id: str, context: ActionContext) -> State:
         """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
@@ -94,8 +98,8 @@ class Revocations:
         with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
             if standing.suspended_at is None:
-                now = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
-                record(tx, context, Action.USER_SUSPENDED, user_id, now=now)
+                now, details = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
+                record(tx, context, Action.USER_SUSPENDED, user_id, now=now, details=details)
             if context.dry_run:
                 return self._state(tx, target)
         # Also for a user who was suspended before: the process of that request may have stopped
@@ -135,7 +139,8 @@ class Revocations:
                 # The floor stays: Stream may still have the cut-off that is undone.
                 standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
                 deliveries.mark_pending(tx, *delivery_of(target), now)
-                record(tx, context, action, target.subject, now=now)
+                details: Details = {"revocation": undone.id}
+                record(tx, context, action, target.subject, now=now, details=details)
             return self._state(tx, target)
 
     def confirm(self, target: Target) -> State:
@@ -243,17 +248,17 @@ class Revocations:
         standing: StoredStanding,
         kind: RevocationKind,
         context: ActionContext,
-    ) -> float:
-        """Add a revocation, move the cut-off, end all sessions, and return the time of that."""
+    ) -> tuple[float, Details]:
+        """Add a revocation, and return the time of that and the details of its event."""
         # Read the clock after the lock: during the wait for it, other requests can mint tokens.
         now = self._clock.read(tx)
         cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
-        store.add_revocation(tx, target, kind, context, cut_off=cut_off, now=now)
+        details = store.add_revocation(tx, target, kind, context, cut_off=cut_off, now=now)
         standing = replace(standing, epoch=standing.epoch + 1)
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, target, standing, cut_off, now)
-        return now
+        return now, details
 
     def _state(self, connection: Connection, target: Target) -> State:
         standing = standings.read(connection, target)

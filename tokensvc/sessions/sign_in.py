@@ -138,9 +138,10 @@ class PasswordSessions:
     def _end_all_and_open(self, tx: Transaction, attempt: Attempt, client_id: str) -> Grant:
         user_id = attempt.user_id
         context = ActionContext(user_id)
-        self._revocations.revoke_within(tx, user_id, RevocationKind.PASSWORD, context)
+        kind = RevocationKind.PASSWORD
+        details = self._revocations.revoke_within(tx, user_id, kind, context)
         now = self._clock.read(tx)
-        record(tx, context, Action.PASSWORD_CHANGED, user_id, now=now)
+        record(tx, context, Action.PASSWORD_CHANGED, user_id, now=now, details=details)
         # The app's epoch is the one from before the check: an action on all users ends this too.
         raised = standings.read_epochs(tx, user_id).user
         epochs = Epochs(user=raised, app=attempt.epochs.app)

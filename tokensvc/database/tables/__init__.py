@@ -23,6 +23,7 @@ from tokensvc.database.tables.clients import (
 )
 from tokensvc.database.tables.database import (
     database_environment,
+    live_database,
     metadata,
 )
 from tokensvc.database.tables.keys import (
@@ -51,6 +52,7 @@ __all__ = [
     "deliveries",
     "issuer_keys",
     "known_addresses",
+    "live_database",
     "metadata",
     "profiles",
     "revocations",

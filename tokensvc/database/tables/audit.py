@@ -15,12 +15,17 @@ audit_events = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("request_id", sa.Text),
     sa.Column("reason", sa.Text),
+    sa.Column("details", sa.Text),
     sa.Index("audit_events_by_time", "time"),
     sa.Index("audit_events_by_subject", "subject", "id"),
     sa.Index("audit_events_by_actor", "actor", "id"),
     sqlite_with_rowid=False,
 )
-"""Append-only by triggers: no update, and only rows that `audit_purge` covers can be deleted."""
+"""
+Append-only by triggers: no update, and only rows that `audit_purge` covers can be deleted.
+
+`details` is a JSON object.
+"""
 
 audit_purge = sa.Table(
     "audit_purge",

@@ -1,4 +1,4 @@
-"""What contains all tables, and the environment that made the database."""
+"""What contains all tables, the environment that made the database, and the marker."""
 
 import sqlalchemy as sa
 
@@ -14,3 +14,17 @@ database_environment = sa.Table(
 )
 """At most one row: the environment that made the database. A database of an earlier release has
 none until its next start."""
+
+live_database = sa.Table(
+    "live_database",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sign_up_closed", sa.Boolean, nullable=False),
+    sa.CheckConstraint("id = 1", name="live_database_single_row"),
+)
+"""
+The marker of the live database: one row, which no backup contains.
+
+`sign_up_closed` says that nobody may sign up although the settings allow it: a restored database
+does not know the accounts that were created after the backup.
+"""
