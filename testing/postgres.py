@@ -38,6 +38,12 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return f"postgresql://postgres@/{name}?host={self._folder / 'd'}"
 
+    @property
+    def programs(self) -> Path:
+        """Folder of `pg_dump` and `pg_restore` of the server's version."""
+        folder: Path = self._server.bin_path
+        return folder
+
     def connection(self) -> psycopg.Connection[Any]:
         """Connect as an administrator, without tokensvc."""
         return psycopg.connect(self._server.get_uri(), autocommit=True)
