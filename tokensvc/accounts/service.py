@@ -23,6 +23,7 @@ from tokensvc.core.targets import Target
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.live import is_sign_up_closed, mark_live
 from tokensvc.delivery.service import Deliveries
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
@@ -109,6 +110,8 @@ class Accounts:
         """
         mode = self._settings.sign_up
         check_mode(mode, wanted.invitation)
+        if mode == "open":
+            self._check_not_closed()
         self._check(wanted)
         if wanted.user is not None:
             stream_user.check(wanted.user, wanted.user_id)
@@ -145,8 +148,8 @@ class Accounts:
                 raise no_account()
             now = self._clock.read(tx)
             store.mark_deleted(tx, user_id, now)
-            record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now)
-            self._revocations.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+            details = self._revocations.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+            record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
         self._revocations.confirm(Target(user_id))
 
     def unlock(self, user_id: str, context: ActionContext) -> None:
@@ -190,6 +193,24 @@ class Accounts:
         if found is None or found.user_id not in {None, wanted.user_id}:
             raise _invitation_invalid()
         return found.user_id is not None
+
+    def _check_not_closed(self) -> None:
+        """Check that sign-up is not closed since a restore, which lost accounts."""
+        with self._database.read() as connection:
+            if is_sign_up_closed(connection):
+                raise Refusal(
+                    Code.SIGN_UP_CLOSED,
+                    "Users cannot sign up at the moment: the database was restored.",
+                    reason="restored without an audit export: `tokensvc accounts reopen-sign-up`",
+                )
+
+    def reopen_sign_up(self, context: ActionContext) -> None:
+        """Allow open sign-up again, which a restore without an audit export has closed."""
+        with self._database.write() as tx:
+            if is_sign_up_closed(tx):
+                mark_live(tx, sign_up_closed=False)
+                now = self._clock.read(tx)
+                record(tx, context, Action.SIGN_UP_REOPENED, "accounts", now=now)
 
     def _check_not_taken(self, user_id: str) -> None:
         """Check before the work of hashing. The insertion decides."""

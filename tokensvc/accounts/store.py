@@ -112,6 +112,12 @@ def mark_deleted(tx: Transaction, user_id: str, now: float) -> bool:
     return tx.execute(accounts.update().where(is_live).values(values)).rowcount == 1
 
 
+def disable_password(tx: Transaction, user_id: str) -> None:
+    """Erase the password of an account, so that only a reset gives it one."""
+    statement = accounts.update().where(_columns.user_id == user_id)
+    tx.execute(statement.values(password_hash=None))
+
+
 def find_many(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
     """Return the accounts of some user IDs, deleted ones too."""
     statement = sa.select(accounts).where(_columns.user_id.in_(user_ids))
@@ -168,6 +174,12 @@ def end_reset_codes(tx: Transaction, user_id: str, now: float) -> None:
     is_open = (
         (_codes.user_id == user_id) & (_codes.kind == CodeKind.RESET) & _codes.used_at.is_(None)
     )
+    tx.execute(account_codes.update().where(is_open).values(used_at=int(now)))
+
+
+def end_all_codes(tx: Transaction, now: float) -> None:
+    """Mark all codes as used."""
+    is_open = _codes.used_at.is_(None)
     tx.execute(account_codes.update().where(is_open).values(used_at=int(now)))
 
 

@@ -33,6 +33,7 @@ from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.limits.service import Limiter
 from tokensvc.ops.checks import checks
 from tokensvc.ops.health import ReadinessLook
+from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
@@ -78,6 +79,7 @@ class Services:
     rotation: StreamKeyRotation
     reencryption: Reencryption
     audit: AuditTrail
+    recovery: Recovery
     readiness: ReadinessLook
     other_loops: tuple[BackgroundLoop, ...]
 
@@ -208,6 +210,7 @@ def build(
         rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
         reencryption=Reencryption(database, clock, vault, SECRETS),
         audit=audit,
+        recovery=Recovery(database, clock, revocations),
         readiness=readiness,
         other_loops=other_loops(
             issuers=issuers,

@@ -17,6 +17,7 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
+from tokensvc.database.live import is_live
 from tokensvc.keys.ring import KEY_MISSING
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.states import KeyState
@@ -48,6 +49,12 @@ _PLACEHOLDER_KEY = (
 _DEVELOPMENT_CLIENT = (
     "`make run` created the client {id}, which may act for any user. Delete it with `tokensvc "
     "clients delete {id}`, or set `database_url` to another database."
+)
+
+_RESTORED_DATABASE = (
+    "The database was restored from a backup and does not know what happened since: it would "
+    "accept revoked sign-ins, deleted clients and retired keys. Run `tokensvc after-restore "
+    "--replay AUDIT.jsonl` with an export of the audit trail, or without one (docs/backup.md)."
 )
 
 _ALL = 10_000
@@ -167,6 +174,11 @@ def _signing_keys(services: Services) -> Iterator[Fault]:
             yield Fault(f"signing key {key.id}", detail)
 
 
+def _restored_database(services: Services) -> Iterator[Fault]:
+    if not (services.settings.unsafe_restored or is_live(services.database)):
+        yield Fault("restored database", _RESTORED_DATABASE)
+
+
 def _placeholder_key(services: Services) -> Iterator[Fault]:
     if services.settings.environment == "production":
         for key in _ring(services):
@@ -195,6 +207,7 @@ def _ring(services: Services) -> list[StreamKeyInfo]:
 
 _Check: TypeAlias = Callable[[Services], Iterator[Fault]]
 _CHECKS: tuple[_Check, ...] = (
+    _restored_database,
     _encryption_keys,
     _stream_keys,
     _signing_keys,

@@ -18,6 +18,7 @@ from tokensvc.cli.doctor import doctor
 from tokensvc.cli.keys import keys
 from tokensvc.cli.migrate import migrate
 from tokensvc.cli.openapi import openapi
+from tokensvc.cli.recovery import after_restore, backup, restore
 from tokensvc.cli.serve import serve
 from tokensvc.cli.signing_keys import signing_keys
 from tokensvc.cli.stream_keys import stream_keys
@@ -59,6 +60,9 @@ for _command in (
     worker,
     migrate,
     doctor,
+    backup,
+    restore,
+    after_restore,
     delivery,
     token,
     user_id,

@@ -29,7 +29,7 @@ from tokensvc.core.actions import ActionContext
 _OWNER_ONLY = 0o600
 
 
-@click.group("accounts")
+@click.group("accounts", short_help="Manage built-in accounts and their codes.")
 def accounts() -> None:
     """Create, delete, invite, import, export, unlock and reset built-in accounts."""
 
@@ -115,6 +115,20 @@ def unlock(user_id: str, *, reason: str | None, as_json: bool) -> None:
         write_json({"unlocked": user_id})
     else:
         click.echo(f"Unlocked the account {user_id}.")
+
+
+@accounts.command("reopen-sign-up", short_help="Allow open sign-up after a restore.")
+@reason_option
+def reopen_sign_up(*, reason: str | None) -> None:
+    """
+    Allow sign-up again that `tokensvc after-restore` closed, if `accounts.sign_up` is `open`.
+
+    Without an export of the audit trail the IDs of accounts that were created after the backup are
+    free: anyone can sign up with them. Import these accounts first.
+    """
+    with _opened() as services:
+        services.accounts.reopen_sign_up(ActionContext(operator(), reason))
+    click.echo("Sign-up is as `accounts.sign_up` says.")
 
 
 @accounts.command("import", short_help="Import accounts with their password hashes.")

@@ -11,7 +11,12 @@ GUNICORN = ("-m", "gunicorn", "-c", "python:tokensvc.gunicorn_conf", "tokensvc.w
 
 @click.command("serve")
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on, instead of `bind`.")
-def serve(bind: str | None) -> None:
+@click.option(
+    "--unsafe-restored",
+    is_flag=True,
+    help="Start on a restored database without `after-restore`; only in development.",
+)
+def serve(bind: str | None, *, unsafe_restored: bool) -> None:
     """
     Run the service until SIGTERM or Ctrl-C.
 
@@ -19,5 +24,7 @@ def serve(bind: str | None) -> None:
     """
     if bind is not None:
         os.environ["TOKENSVC_BIND"] = bind
+    if unsafe_restored:
+        os.environ["TOKENSVC_UNSAFE_RESTORED"] = "true"
     # Gunicorn replaces this process, so that signals reach its master, also as PID 1.
     os.execv(sys.executable, (sys.executable, *GUNICORN))  # noqa: S606 - no shell, no user input

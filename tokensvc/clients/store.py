@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from tokensvc.clients.rules import Rights
 from tokensvc.clients.state import ClientSecret, ServiceClient
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.database.tables import client_secrets, service_clients
+from tokensvc.database.tables import client_ids, client_secrets, service_clients
+from tokensvc.database.upsert import insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,25 @@ class ClientStore:
     def delete_secret(self, tx: Transaction, secret_id: str) -> None:
         """Delete a secret of a client that is locked."""
         tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
+
+
+def reserve_id(tx: Transaction, client_id: str) -> None:
+    """Prevent that a new client gets an ID that belonged to a client."""
+    tx.execute(insert(tx, client_ids).values(id=client_id).on_conflict_do_nothing())
+
+
+def end_secrets(tx: Transaction, now: float, *, created_until: float) -> int:
+    """
+    Let the secrets of all clients expire now, and return the number of those that ended.
+
+    Args:
+        now: Epoch seconds.
+        created_until: Time of the latest secret that ends, in epoch seconds.
+    """
+    is_live = _secrets.expires_at.is_(None) | (_secrets.expires_at > int(now))
+    is_old = _secrets.created_at <= int(created_until)
+    ended = client_secrets.update().where(is_live, is_old)
+    return tx.execute(ended.values(expires_at=int(now))).rowcount
 
 
 def note_uses(tx: Transaction, uses: Mapping[str, int]) -> None:

@@ -55,6 +55,12 @@ def _check_placeholder_key(settings: Settings) -> Conflicts:
         yield ("stream", "api_key"), message
 
 
+def _check_unsafe_restored(settings: Settings) -> Conflicts:
+    if settings.unsafe_restored and settings.environment == "production":
+        message = "is for development only: remove it and run `tokensvc after-restore`"
+        yield ("unsafe_restored",), message
+
+
 def _check_encryption_keys(settings: Settings) -> Conflicts:
     if settings.sqlite_path is None and not settings.encryption_keys:
         yield ("encryption_keys",), "is missing: PostgreSQL needs at least one"
@@ -127,6 +133,7 @@ _CROSS_FIELD_CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Conflicts]
     (frozenset({"environment", "public_url"}), _check_public_url),
     (frozenset({"stream"}), _check_stream),
     (frozenset({"environment", "stream"}), _check_placeholder_key),
+    (frozenset({"environment", "unsafe_restored"}), _check_unsafe_restored),
     (frozenset({"database_url", "encryption_keys"}), _check_encryption_keys),
     (frozenset({"issuers"}), _check_unique_issuers),
     (frozenset({"environment", "issuers"}), _check_development_issuer),

@@ -195,6 +195,11 @@ class Settings(BaseModel):
         description="`sqlite:///path` for one host, `postgresql://…` for several.",
         json_schema_extra={"default": "sqlite:///var/tokensvc.db"},
     )
+    unsafe_restored: bool = Field(
+        default=False,
+        description="Start on a restored database without `tokensvc after-restore`; only in "
+        "development.",
+    )
     redis_url: RedisUrl | None = Field(
         default=None,
         description="URL of a Redis or Valkey server that counts rate limits for all instances; "

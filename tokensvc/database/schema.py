@@ -39,7 +39,7 @@ def status(database: Database) -> Status:
         Refusal: `temporarily_unavailable`.
     """
     with database.read() as connection:
-        return _status(_revision(connection))
+        return _status(revision(connection))
 
 
 class StatusReader:
@@ -57,6 +57,14 @@ class StatusReader:
         """
         row = self._read.fetch({})
         return _status(row[0] if row else None)
+
+
+def revision(connection: sa.Connection) -> str | None:
+    """Return the revision of the database; `None` if it is empty."""
+    if not sa.inspect(connection).has_table(_applied.name):
+        return None
+    found: str | None = connection.scalar(sa.select(_applied.c.version_num))
+    return found
 
 
 def require_current(database: Database) -> None:
@@ -85,11 +93,11 @@ def migrate(database: Database) -> list[str]:
         Refusal: `temporarily_unavailable`.
     """
     with database.migration() as transaction:
-        before = _revision(transaction)
+        before = revision(transaction)
         if _status(before) in ("current", "ahead"):
             return []
         _upgrade(transaction)
-    return [revision for revision in _REVISIONS if before is None or revision > before]
+    return [each for each in _REVISIONS if before is None or each > before]
 
 
 def _upgrade(transaction: sa.Connection) -> None:
@@ -103,16 +111,9 @@ def _upgrade(transaction: sa.Connection) -> None:
     command.upgrade(config, head())
 
 
-def _revision(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table(_applied.name):
-        return None
-    revision: str | None = connection.scalar(sa.select(_applied.c.version_num))
-    return revision
-
-
-def _status(revision: str | None) -> Status:
-    if revision is None:
+def _status(found: str | None) -> Status:
+    if found is None:
         return "empty"
-    if revision == head():
+    if found == head():
         return "current"
-    return "behind" if revision in _REVISIONS else "ahead"
+    return "behind" if found in _REVISIONS else "ahead"

@@ -50,14 +50,25 @@ def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) 
     A lease stays: what its sender is sending is no longer the current version, so that the state
     is sent again.
     """
-    first = insert(tx, deliveries).values(
-        kind=kind,
-        subject=subject,
-        version=1,
-        state=DeliveryState.PENDING,
-        due_at=int(now),
-        updated_at=int(now),
-    )
+    mark_each_pending(tx, kind, [subject], now)
+
+
+def mark_each_pending(
+    tx: Transaction, kind: DeliveryKind, subjects: Collection[str], now: float
+) -> None:
+    """Mark states as changed, as `mark_pending` does with one."""
+    rows = [
+        {
+            "kind": kind,
+            "subject": subject,
+            "version": 1,
+            "state": DeliveryState.PENDING,
+            "due_at": int(now),
+            "updated_at": int(now),
+        }
+        for subject in subjects
+    ]
+    first = insert(tx, deliveries).values(rows)
     again = {
         "version": _columns.version + 1,
         "state": DeliveryState.PENDING,

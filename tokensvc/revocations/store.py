@@ -6,13 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.audit.rules import Details
 from tokensvc.audit.store import masked_reason
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import revocations
-from tokensvc.revocations.rules import RevocationKind, StoredRevocation
+from tokensvc.database.upsert import insert
+from tokensvc.revocations.rules import Revocation, RevocationKind, StoredRevocation
 
 _columns = revocations.c
 _CAUSES = (RevocationKind.PASSWORD, RevocationKind.DELETION)
@@ -71,7 +73,7 @@ def add_revocation(
     *,
     cut_off: int,
     now: float,
-) -> None:
+) -> Details:
     """
     Insert a revocation of a target whose standing is locked.
 
@@ -79,11 +81,15 @@ def add_revocation(
         context: Actor and reason. Secrets in the reason are masked.
         cut_off: Epoch seconds.
         now: Epoch seconds.
+
+    Returns:
+        The details of its audit event.
     """
     previous = tx.scalar(sa.select(sa.func.max(_columns.id)).where(_is_of(target)))
+    revocation_id = sortable_id("rev", previous, now, secrets.token_hex(4))
     tx.execute(
         revocations.insert().values(
-            id=sortable_id("rev", previous, now, secrets.token_hex(4)),
+            id=revocation_id,
             user_id=target.user_id,
             kind=RevocationKind.REVOCATION if kind in _CAUSES else kind,
             cause=kind if kind in _CAUSES else None,
@@ -93,6 +99,28 @@ def add_revocation(
             reason=masked_reason(context.reason),
         )
     )
+    return {"revocation": revocation_id, "tokens_valid_after": cut_off}
+
+
+def restore_revocation(tx: Transaction, target: Target, added: Revocation, actor: str) -> None:
+    """
+    Insert a revocation that the database lost, under its ID, if it does not have it.
+
+    It is confirmed: its cut-off is in the past.
+    """
+    kind = added.kind
+    row = insert(tx, revocations).values(
+        id=added.id,
+        user_id=target.user_id,
+        kind=RevocationKind.REVOCATION if kind in _CAUSES else kind,
+        cause=kind if kind in _CAUSES else None,
+        tokens_valid_after=added.tokens_valid_after,
+        created_at=added.created_at,
+        confirmed=True,
+        actor=actor,
+        reason=None,
+    )
+    tx.execute(row.on_conflict_do_nothing())
 
 
 def confirm_revocation(tx: Transaction, revocation_id: str, cut_off: int) -> None:

@@ -1,0 +1,210 @@
+"""`tokensvc after-restore`: what it replays, and what it does about events that may be missing."""
+
+import json
+
+import pytest
+
+from testing.service_clients import basic_header
+from tokensvc.core.errors import StartupError
+from tokensvc.recovery.export import parse
+
+
+@pytest.fixture
+def lost(scene):
+    """Return a function that acts, exports the events and restores the backup from before."""
+
+    def lose(*commands):
+        scene.back_up()
+        for command in commands:
+            scene.json(*command)
+        export = scene.folder / "audit.jsonl"
+        export.write_text(scene.command("audit", "--json", "--limit", "1000").out)
+        scene.lose_database()
+        scene.restore()
+        return export
+
+    return lose
+
+
+def replay(scene, export, *options):
+    return scene.json("after-restore", "--replay", str(export), *options)
+
+
+def state(scene, user_id="user-ada"):
+    return scene.json("users", "show", user_id)
+
+
+SUSPEND = ("users", "suspend", "user-ada")
+REINSTATE = ("users", "reinstate", "user-ada")
+
+
+@pytest.mark.sec(66)
+def test_complete_export_signs_out_only_those_it_names(scene, lost):
+    scene.json("users", "suspend", "user-eve")
+    result = replay(scene, lost(SUSPEND), "--complete")
+    assert result["applied"] == {"user:suspended": 1}
+    assert (result["cut_off"], result["secrets_disabled"]) == (None, 0)
+    assert state(scene)["suspended"] is True
+    assert scene.json("app", "show")["tokens_valid_after"] is None
+
+
+@pytest.mark.sec(66)
+def test_export_that_may_be_incomplete_signs_everyone_out(scene, lost):
+    scene.json("users", "suspend", "user-eve")
+    result = replay(scene, lost(SUSPEND))
+    assert result["cut_off"] == scene.json("app", "show")["tokens_valid_after"] is not None
+
+
+def test_export_that_lacks_the_last_event_of_the_backup_is_not_complete(scene, lost):
+    """Between the backup and the first event of the export, others may be missing."""
+    scene.json("users", "suspend", "user-eve")
+    export = lost(SUSPEND)
+    newest = export.read_text().splitlines()[0]
+    export.write_text(f"{newest}\n")
+    result = replay(scene, export, "--complete")
+    assert "lacks the last event of the backup" in result["cut_off_because"]
+    assert state(scene)["suspended"] is True
+
+
+def test_export_whose_last_line_is_cut_is_not_complete(scene, lost):
+    scene.json("users", "suspend", "user-eve")
+    export = lost(SUSPEND)
+    lines = export.read_text().splitlines(keepends=True)[::-1]  # as --follow writes them
+    export.write_text("".join(lines) + '{"id": "evt_0')
+    result = replay(scene, export, "--complete")
+    assert "incomplete" in result["cut_off_because"]
+    assert result["applied"] == {"user:suspended": 1}
+
+
+def test_line_that_is_no_event_is_refused_with_its_number(scene, lost):
+    export = lost(SUSPEND)
+    export.write_text("nonsense\n" + export.read_text())
+    ended = scene.command("after-restore", "--replay", str(export))
+    assert ended.code == 1
+    assert "Line 1 of the export is not an audit event" in ended.err
+    assert state(scene)["suspended"] is False
+    assert "after-restore" in scene.command("token", "mint", "user-ada").err
+
+
+@pytest.mark.sec(66)
+def test_suspension_after_the_restore_survives_an_older_reinstatement(scene, lost):
+    scene.json(*SUSPEND)
+    export = lost(REINSTATE)
+    scene.json("after-restore")
+    lines = export.read_text().splitlines()
+    reinstated = json.loads(lines[0])
+    reinstated["time"] = state(scene)["suspended_at"] - 1
+    export.write_text("\n".join([json.dumps(reinstated), *lines[1:]]) + "\n")
+    replay(scene, export)
+    assert state(scene)["suspended"] is True
+
+
+@pytest.mark.sec(66)
+def test_replayed_events_are_in_the_audit_trail(scene, lost):
+    export = lost(SUSPEND)
+    replay(scene, export, "--complete")
+    printed = scene.command("audit", "--json").out.splitlines()
+    assert set(export.read_text().splitlines()) <= set(printed)
+    assert json.loads(printed[0])["action"] == "database:restored"
+
+
+@pytest.mark.sec(66)
+def test_withdrawn_rights_are_withdrawn_again_and_granted_ones_are_not(scene, lost):
+    client = scene.json(
+        "clients", "create", "one", "--scope", "tokens:mint", "--scope", "keys:write"
+    )
+    change = ("--remove-scope", "keys:write", "--add-scope", "users:read")
+    replay(scene, lost(("clients", "update", client["id"], *change)), "--complete")
+    (found,) = scene.json("clients", "list")
+    assert found["scopes"] == ["tokens:mint"]
+
+
+@pytest.mark.sec(66)
+def test_id_of_a_client_that_was_created_since_is_not_used_again(scene, lost):
+    scene.json("clients", "create", "other", "--scope", "tokens:mint")
+    create = ("clients", "create", "one", "--scope", "tokens:mint")
+    result = replay(scene, lost(create), "--complete")
+    assert result["lost"] == [["client:created", "svc.one"]]
+    assert scene.json(*create)["id"] != "svc.one"
+
+
+def test_used_invitation_cannot_be_used_again(scene, lost):
+    """The export does not tell which one a sign-up used."""
+    scene.settings["TOKENSVC_ACCOUNTS__SIGN_UP"] = "invitation"
+    invitation = scene.json("accounts", "invite")["invitation"]
+    replay(scene, lost(), "--complete")
+    with scene.running():
+        body = {"user_id": "own-x", "password": "copper lantern drifts", "invitation": invitation}
+        response = scene.client().post("/v1/accounts", json=body)
+        assert response.json["code"] == "invitation_invalid"
+
+
+def test_retired_active_key_needs_another_one(scene, lost):
+    """The export has no secret: the key that followed is lost."""
+    scene.json("clients", "create", "one", "--scope", "tokens:mint")
+    (key,) = scene.json("stream-keys", "list")
+    scene.back_up()
+    added = scene.json(
+        "stream-keys", "add", "other-api-key", stdin="other-stream-secret-of-more-than-32-bytes"
+    )
+    scene.json("stream-keys", "activate", added["id"])
+    scene.json("stream-keys", "retire", key["id"])
+    export = scene.folder / "audit.jsonl"
+    export.write_text(scene.command("audit", "--json").out)
+    scene.lose_database()
+    scene.restore()
+    ended = scene.command("after-restore", "--replay", str(export), "--complete")
+    assert "Lost, create it again: other-api-key (stream_key:added)" in ended.out
+    assert "No Stream key is active" in ended.out
+    assert "No Stream key is active" in scene.command("token", "mint", "user-ada").err
+
+
+def test_secrets_and_sign_up_stay_if_the_operator_says_so(scene, lost):
+    client = scene.json("clients", "create", "one", "--scope", "users:read")
+    lost()
+    result = scene.json("after-restore", "--keep-clients", "--keep-sign-up")
+    assert (result["secrets_disabled"], result["sign_up_closed"]) == (0, False)
+    with scene.running():
+        reader = scene.client(basic_header(client))
+        assert reader.get("/v1/users/user-ada").status == 200
+        assert scene.sign_up("own-ada").status == 201
+
+
+def test_operator_opens_sign_up_again(scene, lost):
+    lost()
+    assert scene.json("after-restore")["sign_up_closed"] is True
+    with scene.running():
+        assert scene.sign_up("own-ada").json["code"] == "sign_up_closed"
+        assert scene.command("accounts", "reopen-sign-up").code == 0
+        assert scene.sign_up("own-ada").status == 201
+
+
+@pytest.mark.sec(66)
+def test_secrets_that_a_restore_disabled_stay_disabled_after_the_next_one(scene, lost):
+    """The replay of an earlier restore ends the secrets that were valid then."""
+    scene.json("clients", "create", "one", "--scope", "tokens:mint")
+    export = lost(("after-restore",))
+    replay(scene, export, "--complete")
+    (client,) = scene.json("clients", "list")
+    assert client["secrets"][0]["expires_at"] is not None
+
+
+def test_complete_without_an_export_is_refused(scene):
+    assert scene.command("after-restore", "--complete").code == 2
+
+
+@pytest.mark.sec(61)
+def test_restored_database_does_not_start(scene, lost):
+    lost()
+    refused = scene.command("token", "mint", "user-ada")
+    assert refused.code == 1
+    assert "was restored from a backup" in refused.err
+    assert "FAIL" in scene.command("doctor").out
+    scene.settings["TOKENSVC_UNSAFE_RESTORED"] = "true"
+    assert "is for development only" in scene.command("token", "mint", "user-ada").err
+
+
+@pytest.mark.parametrize("line", [b"[]\n", b"{}\n", b"\xff\n", b'{"id": 7}\n'])
+def test_line_of_another_form_is_no_event(line):
+    with pytest.raises(StartupError, match="Line 1"):
+        parse([line])

@@ -1,0 +1,207 @@
+"""`tokensvc backup`, `restore` and `after-restore`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import msgspec
+
+from tokensvc.app.key_files import SECRETS
+from tokensvc.app.start_checks import check_files
+from tokensvc.cli.actions import operator, reason_option
+from tokensvc.cli.output import (
+    format_time,
+    json_option,
+    printable,
+    with_progress,
+    write_facts,
+    write_json,
+)
+from tokensvc.cli.session import command_settings, opened_services
+from tokensvc.config.loader import Settings
+from tokensvc.config.model import split_url
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import StartupError
+from tokensvc.database.lock import hold_process_lock
+from tokensvc.recovery import backup as backups
+from tokensvc.recovery import manifest, postgresql
+from tokensvc.recovery.export import Export, parse
+from tokensvc.recovery.manifest import Manifest
+from tokensvc.recovery.service import Choices, RecoveryResult
+
+_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command("backup", short_help="Back the database up.")
+@_file
+@json_option
+def backup(file: Path, *, as_json: bool) -> None:
+    """
+    Back the database up to the new FILE, and write FILE.manifest.json next to it.
+
+    The service may run. SQLite is copied. For PostgreSQL the command prints the `pg_dump` line: run
+    it, then run this command again, which checks the dump.
+
+    The encryption keys are not in it: keep them, apart from the backup.
+    """
+    with opened_services(with_keys=False) as services:
+        settings = services.settings
+        described = backups.describe(
+            services.database,
+            services.clock_faults.clock,
+            SECRETS,
+            environment=settings.environment,
+        )
+    if settings.sqlite_path is not None:
+        _print_backup(backups.back_up_sqlite(described, settings.sqlite_path, file), file, as_json)
+    elif file.exists():
+        _print_backup(backups.complete_postgresql(file), file, as_json)
+    else:
+        manifest.write(described, file)
+        line = postgresql.dump_line(file, _url_without_password(settings))
+        if as_json:
+            write_json({"command": line})
+        else:
+            click.echo(f"Run this, then run `tokensvc backup {file}` again:\n{line}")
+
+
+@click.command("restore", short_help="Put a backup in the place of the database.")
+@_file
+def restore(file: Path) -> None:
+    """
+    Put the backup FILE in the place of the database. Its FILE.manifest.json must be next to it.
+
+    Stop the service first. The previous database is kept under another name. For PostgreSQL the
+    command checks FILE and prints the `pg_restore` line. Then run `tokensvc after-restore`.
+    """
+    settings = command_settings()
+    check_files(settings)
+    path = settings.sqlite_path
+    if path is None:
+        described = manifest.read(file)
+        manifest.check(described, file, database="postgresql", environment=settings.environment)
+        line = postgresql.restore_line(file, _url_without_password(settings))
+        click.echo(
+            f"The backup is whole. Stop the service, create an empty database, run this:\n{line}\n"
+            "Then run `tokensvc migrate` and `tokensvc after-restore`."
+        )
+        return
+    with _alone(settings):
+        aside = backups.restore_sqlite(
+            file, path, environment=settings.environment, now=system_clock()
+        )
+    if aside is not None:
+        click.echo(f"The previous database is now {aside}.")
+    click.echo(f"Restored {path}. Now run `tokensvc after-restore`: without it, no start succeeds.")
+
+
+@click.command("after-restore", short_help="Make a restored database safe to use.")
+@click.option(
+    "--replay",
+    "replayed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="AUDIT.jsonl",
+    help="Export of the audit trail, from `tokensvc audit --json`.",
+)
+@click.option("--complete", is_flag=True, help="The export has every event until the end.")
+@click.option("--keep-clients", is_flag=True, help="Without --replay: keep all client secrets.")
+@click.option("--keep-sign-up", is_flag=True, help="Without --replay: keep sign-up open.")
+@reason_option
+@json_option
+def after_restore(
+    *,
+    replayed: Path | None,
+    complete: bool,
+    keep_clients: bool,
+    keep_sign_up: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Refuse again, here and at Stream, what was refused after the backup; then a start succeeds.
+
+    With --replay the actions of the export are applied again. Unless it is --complete, all users
+    must sign in again.
+
+    Without --replay all users must sign in again, every client secret is disabled, and open sign-up
+    is closed.
+
+    It can be run again, also with another export.
+    """
+    if complete and replayed is None:
+        raise click.UsageError("--complete says that the export has everything: give --replay too.")
+    choices = Choices(complete, keep_clients, keep_sign_up)
+    export = _read_export(replayed) if replayed is not None else None
+    with _alone(command_settings()), opened_services(with_keys=False) as services:
+        result = services.recovery.run(export, choices, ActionContext(operator(), reason))
+    if as_json:
+        write_json(msgspec.to_builtins(result))
+    else:
+        _print_result(result)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the service on its SQLite file. PostgreSQL has none."""
+    if settings.sqlite_path is None:
+        yield
+        return
+    lock = hold_process_lock(settings.sqlite_path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read_export(file: Path) -> Export:
+    try:
+        with file.open("rb") as lines:
+            return parse(with_progress(lines, "events", are_printed=False))
+    except OSError as error:
+        raise StartupError(f"Cannot read {printable(str(file))}: {error.strerror}.") from error
+
+
+def _url_without_password(settings: Settings) -> str:
+    parts = split_url(settings.database_url)
+    host = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username}@" if parts.username else ""
+    return parts._replace(scheme="postgresql", netloc=f"{user}{host}").geturl()
+
+
+def _print_backup(complete: Manifest, file: Path, as_json: bool) -> None:
+    if as_json:
+        write_json(msgspec.to_builtins(complete))
+        return
+    click.echo(f"The backup {file} is complete.")
+    write_facts(
+        [
+            ("manifest", str(manifest.path_of(file))),
+            ("schema", complete.schema),
+            ("last audit event", complete.last_event or "none"),
+            ("encryption keys", ", ".join(complete.encryption_keys) or "none"),
+        ]
+    )
+
+
+def _print_result(result: RecoveryResult) -> None:
+    facts = [(f"replayed {action}", str(count)) for action, count in result.applied.items()]
+    facts.append(("last event of the export", format_time(result.last_event_at)))
+    if result.cut_off is not None:
+        facts.append(("all users must sign in again", f"because {result.cut_off_because}"))
+    facts += [
+        ("client secrets disabled", str(result.secrets_disabled)),
+        ("open sign-up", "closed" if result.sign_up_closed else "as configured"),
+    ]
+    click.echo("The database is ready for a start.")
+    write_facts(facts)
+    for action, subject in result.lost:
+        click.echo(f"Lost, create it again: {printable(subject)} ({action})")
+    if result.sign_up_closed:
+        click.echo("To open sign-up again: `tokensvc accounts reopen-sign-up`.")
+    if not result.has_active_stream_key:
+        click.echo(
+            "No Stream key is active: add the current one with `tokensvc stream-keys add`, and "
+            "activate it."
+        )

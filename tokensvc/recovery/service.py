@@ -1,0 +1,210 @@
+"""What makes a restored database safe to use, in one transaction."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import msgspec
+
+from tokensvc.accounts import store as accounts
+from tokensvc.audit import store as audit
+from tokensvc.audit.rules import Action, AuditEvent, Details
+from tokensvc.clients import store as clients
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import APP
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.live import mark_live
+from tokensvc.delivery import store as deliveries
+from tokensvc.recovery.export import Export
+from tokensvc.recovery.replay import SECRETS_DISABLED, Replay
+from tokensvc.revocations import store as revocations
+from tokensvc.revocations.rules import RevocationKind, next_cut_off
+from tokensvc.revocations.service import Revocations, delivery_of
+from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Ring
+
+_BATCH = 500
+_LAST_EVENT = "backup_event"
+"""Member of the details of a restore: the last event that the backup had."""
+
+_LOST = frozenset({Action.CLIENT_CREATED, Action.CLIENT_SECRET_ADDED, Action.STREAM_KEY_ADDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """
+    What an operator says about a restore.
+
+    Attributes:
+        is_complete: Whether the export has every event until the database was lost.
+        keeps_clients: Whether client secrets stay valid without an export.
+        keeps_sign_up: Whether open sign-up stays open without an export.
+    """
+
+    is_complete: bool = False
+    keeps_clients: bool = False
+    keeps_sign_up: bool = False
+
+
+class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Result of `after-restore`. Times are epoch seconds.
+
+    Attributes:
+        applied: Number of replayed events by action.
+        last_event_at: Time of the last event of the export; `None` without one.
+        cut_off: Cut-off that was set for all users; `None` if none was needed.
+        cut_off_because: Reason for it.
+        secrets_disabled: Number of client secrets that were disabled.
+        sign_up_closed: Whether open sign-up is closed now.
+        lost: Actions that created something that is lost, with their subjects.
+        has_active_stream_key: Whether a Stream key is active.
+    """
+
+    applied: dict[str, int]
+    last_event_at: int | None
+    cut_off: int | None
+    cut_off_because: str | None
+    secrets_disabled: int
+    sign_up_closed: bool
+    lost: list[tuple[str, str]]
+    has_active_stream_key: bool
+
+
+class Recovery:
+    """
+    Makes a restored database safe to use.
+
+    Args:
+        clock: Clock of the database.
+    """
+
+    def __init__(self, database: Database, clock: DatabaseClock, revocations: Revocations) -> None:
+        self._database = database
+        self._clock = clock
+        self._revocations = revocations
+
+    def run(
+        self, export: Export | None, choices: Choices, context: ActionContext
+    ) -> RecoveryResult:
+        """
+        Replay an export, sign users out and write the marker of the live database.
+
+        All of it is one transaction: if it is interrupted, nothing has changed. It can be run
+        again, also with another export.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._database.migration() as tx:  # no other one, and without timeouts
+            standings.lock_rings(tx)
+            result = self._recover(tx, export, choices, context)
+        if result.cut_off is not None:
+            self._revocations.confirm(APP)
+        return result
+
+    def _recover(
+        self, tx: Transaction, export: Export | None, choices: Choices, context: ActionContext
+    ) -> RecoveryResult:
+        backup_event = _last_event_of_backup(tx)
+        replay = Replay(self._database, lambda: self._clock.read(tx))
+        events = _lost_events(tx, export) if export is not None else iter(())
+        applied, lost = _replay(tx, replay, events)
+        now = self._clock.read(tx)
+        _end_everything(tx, now)
+        because = _why_cut_off(export, choices, backup_event)
+        cut_off = _revoke_app(tx, context, now) if because is not None else None
+        disables = export is None and not choices.keeps_clients
+        disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
+        closes = export is None and not choices.keeps_sign_up
+        mark_live(tx, sign_up_closed=closes)
+        details: Details = {SECRETS_DISABLED: disables, _LAST_EVENT: backup_event or ""}
+        now = self._clock.read(tx)  # the last event, so that a repetition finds it
+        audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)
+        return RecoveryResult(
+            applied=dict(applied),
+            last_event_at=export.events[-1].time if export and export.events else None,
+            cut_off=cut_off,
+            cut_off_because=because,
+            secrets_disabled=disabled,
+            sign_up_closed=closes,
+            lost=lost,
+            has_active_stream_key=replay.has_active_stream_key(tx),
+        )
+
+
+def _lost_events(tx: Transaction, export: Export) -> Iterator[AuditEvent]:
+    """Insert the events that the database lost into its audit trail, and yield them."""
+    events = iter(export.events)
+    while batch := list(islice(events, _BATCH)):
+        yield from audit.insert_missing(tx, batch)
+
+
+def _replay(
+    tx: Transaction, replay: Replay, events: Iterator[AuditEvent]
+) -> tuple[Counter[str], list[tuple[str, str]]]:
+    """Apply events. Return their numbers by action, and what was created by the others."""
+    applied: Counter[str] = Counter()
+    lost = []
+    for event in events:
+        if replay.apply(tx, event):
+            applied[event.action] += 1
+        if event.action in _LOST:
+            lost.append((event.action, str((event.details or {}).get("api_key", event.subject))))
+    return applied, lost
+
+
+def _end_everything(tx: Transaction, now: float) -> None:
+    """
+    End what the database may wrongly hold for valid or delivered, whatever the export says.
+
+    A restored session would accept refresh tokens that were used since, and a restored code a
+    second use. Stream is notified of every cut-off again.
+    """
+    standing = standings.lock(tx, APP)
+    standings.write(tx, APP, replace(standing, epoch=standing.epoch + 1))
+    for ring in Ring:
+        standings.change_ring_version(tx, ring)
+    accounts.end_all_codes(tx, now)
+    deliveries.mark_pending(tx, *delivery_of(APP), now)
+    after = None
+    while page := standings.page_of_users(tx, suspended=None, after=after, limit=_BATCH):
+        deliveries.mark_each_pending(tx, "user", list(page), now)
+        after = list(page)[-1]
+
+
+def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
+    standing = standings.lock(tx, APP)
+    cut_off = next_cut_off(standing.tokens_valid_after, now)
+    details = revocations.add_revocation(
+        tx, APP, RevocationKind.REVOCATION, context, cut_off=cut_off, now=now
+    )
+    floor = max(standing.floor, cut_off)
+    standings.write(tx, APP, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    audit.record(tx, context, Action.APP_REVOKED, APP.subject, now=now, details=details)
+    return cut_off
+
+
+def _why_cut_off(export: Export | None, choices: Choices, backup_event: str | None) -> str | None:
+    """Return why all users must sign in again; `None` if the export tells of everything."""
+    if export is None:
+        return "there is no export of the audit trail"
+    if not choices.is_complete:
+        return "the export may lack the last events (--complete says that it does not)"
+    if export.is_cut:
+        return "the last line of the export is incomplete"
+    if backup_event is not None and all(event.id != backup_event for event in export.events):
+        return f"the export lacks the last event of the backup ({backup_event})"
+    return None
+
+
+def _last_event_of_backup(tx: Transaction) -> str | None:
+    """Return the last event that the backup had, also if this is run again."""
+    last = audit.last(tx)
+    if last is None:
+        return None
+    if last.action == Action.DATABASE_RESTORED:
+        return str((last.details or {}).get(_LAST_EVENT, "")) or None
+    return last.id

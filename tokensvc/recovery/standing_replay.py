@@ -1,0 +1,97 @@
+"""Apply exported events of revocations, suspensions, undos and lowered cut-offs again."""
+
+from dataclasses import replace
+
+from tokensvc.audit.rules import AuditEvent
+from tokensvc.core.ids import sortable_id
+from tokensvc.core.targets import APP, Target
+from tokensvc.database.engine import Transaction
+from tokensvc.revocations import store
+from tokensvc.revocations.rules import Revocation, RevocationKind, cut_off_of, latest
+from tokensvc.standing import store as standings
+
+_LONGEST_ACTION = 60
+"""Seconds. Until the commit of its action, a token with a later time than the event's could be
+minted. The confirmation moved the cut-off then, and no event tells of that."""
+
+
+def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float) -> None:
+    """
+    Add a revocation that the database lost, and move the cut-off.
+
+    Args:
+        now: Epoch seconds.
+    """
+    target = _target_of(event)
+    standings.lock(tx, target)
+    details = event.details or {}
+    cut_off = int(str(details.get("tokens_valid_after", event.time + 1))) + _LONGEST_ACTION
+    added = Revocation(
+        id=str(details.get("revocation") or sortable_id("rev", None, event.time, event.id[-8:])),
+        created_at=event.time,
+        tokens_valid_after=min(cut_off, int(now) + 1),
+        kind=kind,
+    )
+    store.restore_revocation(tx, target, added, event.actor)
+    _write_cut_off(tx, target)
+
+
+def suspend(tx: Transaction, event: AuditEvent, now: float) -> None:
+    """
+    Suspend a user again.
+
+    Args:
+        now: Epoch seconds.
+    """
+    revoke(tx, event, RevocationKind.SUSPENSION, now)
+    target = _target_of(event)
+    standing = standings.lock(tx, target)
+    if standing.suspended_at is None:
+        standings.write(tx, target, replace(standing, suspended_at=event.time))
+
+
+def reinstate(tx: Transaction, event: AuditEvent) -> None:
+    """End a suspension again, unless it is later than the event."""
+    target = _target_of(event)
+    standing = standings.lock(tx, target)
+    if standing.suspended_at is not None and standing.suspended_at <= event.time:
+        standings.write(tx, target, replace(standing, suspended_at=None))
+
+
+def undo(tx: Transaction, event: AuditEvent) -> None:
+    """Undo a revocation again, unless a later one is in effect or the event does not name it."""
+    target = _target_of(event)
+    standing = standings.lock(tx, target)
+    found = latest(store.revocations_of(tx, target))
+    if (
+        found is not None
+        and standing.suspended_at is None
+        and event.details is not None
+        and found.id == event.details.get("revocation")
+    ):
+        store.mark_undone(tx, found.id, event.time)
+        _write_cut_off(tx, target)
+
+
+def lower_floor(tx: Transaction, event: AuditEvent) -> None:
+    """Lower cut-offs again that a wrong clock had set in the future."""
+    floor = (event.details or {}).get("floor")
+    if not isinstance(floor, int):
+        return
+    target = _target_of(event)
+    standing = standings.lock(tx, target)
+    store.lower_cut_offs(tx, target, floor)
+    standings.write(tx, target, replace(standing, tokens_valid_after=None, floor=0))
+    _write_cut_off(tx, target, at_least=min(standing.floor, floor))
+
+
+def _write_cut_off(tx: Transaction, target: Target, *, at_least: int = 0) -> None:
+    """Write the cut-off of the revocations in effect. The floor only rises."""
+    standing = standings.lock(tx, target)
+    cut_off = cut_off_of(store.revocations_of(tx, target))
+    floor = max(standing.floor, cut_off or 0, at_least)
+    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
+
+
+def _target_of(event: AuditEvent) -> Target:
+    return APP if event.action.startswith("app:") else Target(event.subject)
