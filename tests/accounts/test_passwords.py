@@ -1,7 +1,9 @@
 """Which passwords are accepted, and the reasons why others are refused."""
 
 import random
+import re
 import string
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,8 @@ from tokensvc.accounts.passwords import (
     normalize,
 )
 
+LONG_SEQUENCES = (string.ascii_lowercase, "0123456789012345", "qwertyuiop", "1qaz2wsx3edc4rfv")
+LOOK_ALIKES = (str.maketrans("@430$517!", "aaeossiti"), str.maketrans("@430$517!", "aaeosslti"))
 GOOD = "vR8#kQ2m!zL0pWx"
 
 
@@ -180,3 +184,77 @@ def test_text_of_a_reason_does_not_contain_the_password(password):
     found = check_password(password, user_id="ada", service_words=(), min_length=15)
     assert found
     assert all(password not in reason.text for reason in found)
+
+
+def test_count_is_the_lowest_of_all_divisions_into_parts():
+    """The check scans once. This compares it with a search of all parts, on a sample."""
+    generator, words = random.Random(2), sorted(common_passwords())
+    results = set()
+    for _ in range(200):
+        text = sample(generator, words)
+        is_refused = ReasonCode.TOO_COMMON in reasons(text, min_length=8, service_words=())
+        assert is_refused == (lowest_count(text) < min(8, len(text))), text
+        results.add(is_refused)
+    assert results == {True, False}
+
+
+def sample(generator, words):
+    """Return a text of words, sequences, years, other characters and copies."""
+    text = ""
+    while len(text) < generator.choice([8, 16, 40]):
+        position = generator.randrange(len(text) + 1)
+        other = "".join(generator.choices("ab1@$!" + string.ascii_lowercase, k=2))
+        copy = text[position : position + generator.randint(1, 12)]
+        sequence = generator.choice(LONG_SEQUENCES)[:: generator.choice([1, -1])]
+        text += generator.choice(
+            [generator.choice(words), sequence[position : position + 6], "1999", other, copy, copy]
+        )
+    return text
+
+
+def lowest_count(text):
+    """Return the lowest count, from the definition: each part of the text is looked at."""
+    counts = list(range(len(text) + 1))
+    for start in range(len(text)):
+        counts[start + 1] = min(counts[start + 1], counts[start] + 1)
+        for end in range(start + 3, len(text) + 1):
+            counts[end] = min(counts[end], counts[start] + part_count(text, start, end))
+    return counts[-1]
+
+
+def part_count(text, start, end):
+    part, readings = text[start:end], (text, *map(text.translate, LOOK_ALIKES))
+    if part in text[: end - 1]:
+        return 1
+    is_sequence = any(part in row or part in row[::-1] for row in LONG_SEQUENCES)
+    if re.fullmatch("(19|20)[0-9]{2}", part) or (len(part) >= 4 and is_sequence):
+        return 2
+    is_word = any(reading[start:end] in common_passwords() for reading in readings)
+    return 3 if is_word else len(part)
+
+
+@pytest.mark.sec(40)
+@pytest.mark.parametrize("unit", ["a", "mari", "p@55", "12345678", "ozymandias"])
+def test_work_grows_linearly_with_the_length(unit):
+    """A new password is checked before the limit on sign-ups, so it must not cost CPU time."""
+    shorter, longer = (lines_run((unit * length)[:length] + GOOD) for length in (100, 200))
+    assert longer < 2.5 * shorter
+
+
+def lines_run(password):
+    """Return how many lines of Python run to check a password."""
+    count = 0
+
+    def trace(_frame, event, _argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    reasons(password)  # reads the list
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        reasons(password, user_id="ozymandias")
+    finally:
+        sys.settrace(before)
+    return count
