@@ -30,10 +30,11 @@ URL = "https://tokens.example"
 class PasswordWorld(Attempts):
     """A database with the account `ada`, whose password opens sessions."""
 
-    def __init__(self, database, hasher=None, sign_in_limit="1000/minute"):
+    def __init__(self, database, hasher=None, sign_in_limit="1000/minute", mint_limit="60/minute"):
         super().__init__(database)
         self.sign_ins = SignIns(database, self.clock, hasher or self.hasher, HASHES)
-        self.limiter = Limiter(LimitSettings(sign_in=sign_in_limit), clock=self.clock)
+        limits = LimitSettings(sign_in=sign_in_limit, mint=mint_limit)
+        self.limiter = Limiter(limits, clock=self.clock)
         settings = SessionSettings()
         self.sessions = Sessions(
             database, self.clock, SessionReads(database, self.clock), VAULT, settings

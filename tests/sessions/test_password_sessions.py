@@ -79,7 +79,7 @@ class Calls:
             return verify(stored, password)
 
         def check_and_record(policy, key, *, count):
-            self._calls.append((policy, key, count))
+            self._calls.append((policy, count))
             return check(policy, key, count=count)
 
         monkeypatch.setattr(hashing, "verify_hash", verify_and_record)
@@ -116,7 +116,8 @@ def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
         assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
     pool.close()
     made = wrong[0]
-    assert [call[0] for call in made if isinstance(call, tuple)] == ["sign_in", "hash", "sign_in"]
+    expected = ["mint", "sign_in", "hash", "sign_in"]
+    assert [call[0] for call in made if isinstance(call, tuple)] == expected
     assert made.count("COMMIT") == 2
     assert len([call for call in made if "INSERT INTO audit_events" in call]) == 1
 
@@ -131,6 +132,28 @@ def test_failures_of_an_address_stop_its_next_sign_in_before_the_hash(database):
     assert world.outcome(password=PASSWORD) == NOT_HASHED
     assert world.outcome(password=PASSWORD, address=HOME) == ("ok", True)
     world.clock.now += 60
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(42)
+def test_sign_ins_of_a_user_beyond_the_limit_are_refused_before_the_hash(database):
+    world = PasswordWorld(database, mint_limit="2/minute")
+    for user_id in ("ada", "ben"):
+        world.create(user_id)
+    for _ in range(2):
+        assert world.outcome(password=PASSWORD) == ("ok", True)
+    assert world.outcome(password=PASSWORD) == NOT_HASHED
+    assert world.outcome("ben", PASSWORD) == ("ok", True)
+    world.clock.now += 30
+    assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(42)
+def test_failed_sign_ins_use_up_no_limit_of_the_user(database):
+    world = PasswordWorld(database, mint_limit="2/minute")
+    world.create()
+    for _ in range(4):
+        assert world.outcome() == REFUSED
     assert world.outcome(password=PASSWORD) == ("ok", True)
 
 

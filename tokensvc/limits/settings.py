@@ -42,8 +42,8 @@ class LimitSettings(BaseModel):
 
     mint: RateText = Field(
         default="60/minute",
-        description="Requests of one user to all routes except `POST /v1/me/revocations`, and a "
-        "service's requests for tokens of that user.",
+        description="Requests of one user to all routes except `POST /v1/me/revocations`, their "
+        "sign-ins with a password, and a service's requests for tokens of that user.",
     )
     service: RateText = Field(
         default="6000/minute", description="Requests of one service client to `/v1/token`."

@@ -42,7 +42,7 @@ class PasswordSessions:
 
     Args:
         clock: Clock of the database.
-        limiter: Limits on failed sign-ins per address.
+        limiter: Limits on failed sign-ins per address, and on sign-ins per user.
         policy: Policy for new passwords.
     """
 
@@ -79,9 +79,10 @@ class PasswordSessions:
 
         Raises:
             Refusal: `credentials_invalid`; `rate_limited` after too many failures of the address or
-                the user; `temporarily_unavailable`.
+                the user, or too many requests of the user; `temporarily_unavailable`.
         """
         try:
+            self._check_limit_of_user(user_id)
             with self._limited(address):
                 attempt = self._sign_ins.check(user_id, password, address)
                 grant = self._open(attempt, client_id)
@@ -89,6 +90,7 @@ class PasswordSessions:
             metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
             raise
         metrics.count_sign_in("ok")
+        set_rate_limit_fields(*self._limiter.hit("mint", user_id).fields())
         return self._respond(grant)
 
     def change_password(
@@ -117,6 +119,13 @@ class PasswordSessions:
             if refusal.code in _RESULTS:
                 set_rate_limit_fields(*self._limiter.hit("sign_in", address).fields())
             raise
+
+    def _check_limit_of_user(self, user_id: str) -> None:
+        """Refuse a user whose own requests, also sign-ins, have used up their limit."""
+        state = self._limiter.peek("mint", user_id)
+        # What remains stays secret: it would show whether a user is active.
+        if not state.allowed:
+            enforcement.check(state)
 
     def _open(self, attempt: Attempt, client_id: str) -> Grant:
         with self._database.write() as tx:
