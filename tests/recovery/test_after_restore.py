@@ -1,6 +1,9 @@
 """`tokensvc after-restore`: what it replays, and what it does about events that may be missing."""
 
 import json
+import sqlite3
+import time
+from contextlib import closing
 
 import pytest
 
@@ -187,6 +190,64 @@ def test_secrets_that_a_restore_disabled_stay_disabled_after_the_next_one(scene,
     replay(scene, export, "--complete")
     (client,) = scene.json("clients", "list")
     assert client["secrets"][0]["expires_at"] is not None
+
+
+@pytest.mark.sec(66)
+def test_secrets_from_after_a_restore_survive_the_replay_of_an_earlier_one(scene, lost):
+    scene.json("clients", "create", "one", "--scope", "tokens:mint")
+    export = lost(("after-restore",))
+    scene.json("after-restore")
+    time.sleep(1)  # the times of secrets are whole seconds
+    created = scene.json("clients", "create", "two", "--scope", "tokens:mint")
+    replay(scene, export, "--complete")
+    (two,) = [one for one in scene.json("clients", "list") if one["id"] == created["id"]]
+    assert two["secrets"][0]["expires_at"] is None
+
+
+@pytest.mark.sec(66)
+def test_replayed_cut_off_covers_the_longest_commit(scene, lost):
+    """The confirmation may have moved the cut-off, and no event tells of that."""
+    export = lost(("users", "revoke", "user-ada"))
+    events = [json.loads(line) for line in export.read_text().splitlines()]
+    (revoked,) = [event for event in events if event["action"] == "user:revoked"]
+    revoked["time"] -= 1000
+    revoked["details"]["tokens_valid_after"] -= 1000
+    export.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    replay(scene, export, "--complete")
+    assert state(scene)["tokens_valid_after"] == revoked["details"]["tokens_valid_after"] + 60
+
+
+@pytest.mark.sec(66)
+def test_event_without_details_is_replayed_by_its_time(scene, lost):
+    """The previous release wrote such events."""
+    client = scene.json("clients", "create", "one", "--scope", "tokens:mint")
+    secret = client["secrets"][0]["id"]
+    revoke = ("users", "revoke", "user-ada")
+    delete = ("clients", "delete", client["id"], "--secret", secret)
+    export = lost(revoke, delete)
+    events = [json.loads(line) for line in export.read_text().splitlines()]
+    for event in events:
+        del event["details"]
+    export.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    replay(scene, export, "--complete")
+    (revoked,) = [event for event in events if event["action"] == "user:revoked"]
+    assert state(scene)["tokens_valid_after"] > revoked["time"]
+    (found,) = scene.json("clients", "list")
+    assert found["secrets"] == []
+
+
+def test_events_that_the_backup_had_purged_are_not_replayed(sqlite_scene):
+    scene = sqlite_scene
+    scene.json("users", "suspend", "user-ada")
+    export = scene.folder / "audit.jsonl"
+    export.write_text(scene.command("audit", "--json").out)
+    scene.json("users", "reinstate", "user-ada")
+    with closing(sqlite3.connect(scene.folder / "tokensvc.db")) as database:
+        database.execute("UPDATE audit_purge SET purged_before = 4000000000")
+        database.execute("DELETE FROM audit_events")
+        database.commit()
+    assert replay(scene, export)["applied"] == {}
+    assert state(scene)["suspended"] is False
 
 
 def test_complete_without_an_export_is_refused(scene):
