@@ -2,6 +2,7 @@
 
 from testing.runs.ablation import Ablation
 from testing.runs.account_ablations import ACCOUNT_ABLATIONS
+from testing.runs.restore_ablations import RESTORE_ABLATIONS
 from testing.runs.session_ablations import SESSION_ABLATIONS
 from testing.runs.sign_in_ablations import SIGN_IN_ABLATIONS
 
@@ -297,4 +298,5 @@ ABLATIONS = (
     *SESSION_ABLATIONS,
     *ACCOUNT_ABLATIONS,
     *SIGN_IN_ABLATIONS,
+    *RESTORE_ABLATIONS,
 )
