@@ -6,7 +6,7 @@ SESSION_ABLATIONS = (
     Ablation(
         "compare-and-swap: the counter",
         "tokensvc/sessions/store.py",
-        "        & (_columns.counter == seen.counter)\n",
+        '        & (_columns.counter == sa.bindparam("seen_counter"))\n',
         "",
         "tests/sessions/test_processes.py"
         "::test_session_has_one_next_token_whoever_presents_one_at_the_same_moment[postgresql]",
@@ -14,15 +14,15 @@ SESSION_ABLATIONS = (
     Ablation(
         "compare-and-swap: the epochs",
         "tokensvc/sessions/store.py",
-        "        & _has_epochs\n    )\n    values",
-        "    )\n    values",
+        "        & _has_epochs\n    )\n    .values(",
+        "    )\n    .values(",
         "tests/sessions/test_races.py::test_refresh_that_an_action_overtakes_is_refused[sqlite-revocation]",
     ),
     Ablation(
         "compare-and-swap: the end",
         "tokensvc/sessions/store.py",
-        "        & _columns.ended_at.is_(None)\n        & _has_epochs\n    )\n    values",
-        "        & _has_epochs\n    )\n    values",
+        "        & _columns.ended_at.is_(None)\n        & _has_epochs\n    )\n    .values(",
+        "        & _has_epochs\n    )\n    .values(",
         "tests/sessions/test_races.py::test_refresh_that_an_action_overtakes_is_refused[sqlite-end]",
     ),
     Ablation(
