@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from testing.accounts import PASSWORD
 from tests.keys.signing import SetClock
 from tokensvc.accounts import hashing, store
-from tokensvc.accounts.lock_out import KeyedHashes
+from tokensvc.accounts.lock_out import Axis, KeyedHashes
 from tokensvc.accounts.sign_in import SignIns, sign_in_refused
 from tokensvc.accounts.store import Account
 from tokensvc.core.errors import Refusal
@@ -18,6 +18,13 @@ from tokensvc.database.tables import (
 
 HASHES = KeyedHashes("the secret of a test")
 HOME, CAFE = "192.0.2.1", "198.51.100.7"
+
+
+def subject_of(user_id, axis, address):
+    """Return the subject of a counter."""
+    if axis == "known":
+        return HASHES.of_known_address(user_id, HASHES.of_address(address))
+    return HASHES.of_user_id(user_id)
 
 
 class FakeHasher:
@@ -90,17 +97,18 @@ class Attempts:
             assert self.outcome(user_id, address=address) == REFUSED
             self.clock.now += 1000
 
-    def set_failures(self, failures, user_id="ada", axis="unknown"):
+    def set_failures(self, failures, user_id="ada", axis="unknown", address=CAFE):
         """Write a counter whose last failure is too old for a delay."""
         with self.database.write() as tx:
-            subject = HASHES.of_user_id(user_id)
+            subject = subject_of(user_id, axis, address)
             tx.execute(sa.delete(sign_in_failures).filter_by(subject=subject, axis=axis))
             row = {"failures": failures, "last_failed_at": int(self.clock.now) - 1000}
             tx.execute(sa.insert(sign_in_failures).values(subject=subject, axis=axis, **row))
 
-    def failures(self, user_id="ada"):
-        """Return the failures of a user ID by axis."""
-        query = sa.select(sign_in_failures).filter_by(subject=HASHES.of_user_id(user_id))
+    def failures(self, user_id="ada", address=HOME):
+        """Return the failures of a user ID from unknown addresses, and from a known one."""
+        subjects = [subject_of(user_id, axis, address) for axis in Axis]
+        query = sa.select(sign_in_failures).where(sign_in_failures.c.subject.in_(subjects))
         with self.database.read() as connection:
             return {row.axis: row.failures for row in connection.execute(query)}
 

@@ -21,7 +21,7 @@ from tests.accounts.attempts import (
 from tokensvc.accounts import sign_in
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.lock_out import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
+from tokensvc.accounts.lock_out import DECAY_SECONDS, FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.tables import known_addresses, sign_in_failures
@@ -58,8 +58,7 @@ def test_failures_delay_the_next_attempt_which_is_not_hashed(world, user_id):
 @pytest.mark.sec(42)
 @either_id
 def test_last_possible_failure_stops_the_attempts_until_an_unlock(world, user_id):
-    world.set_failures(20, user_id, axis="known")
-    world.set_failures(79, user_id)
+    world.set_failures(59, user_id)
     assert world.outcome(user_id) == REFUSED
     world.clock.now += 10 * 365 * 86400
     assert world.outcome(user_id, PASSWORD) == delayed(900)
@@ -73,7 +72,7 @@ def test_last_possible_failure_stops_the_attempts_until_an_unlock(world, user_id
 @pytest.mark.sec(59)
 @either_id
 def test_stop_leaves_one_event(world, user_id):
-    world.set_failures(78, user_id)
+    world.set_failures(58, user_id)
     world.fail(2, user_id)
     assert world.outcome(user_id) == delayed(900)
     subject = "ada" if user_id == "ada" else f"unknown:{HASHES.of_user_id(user_id)}"
@@ -86,10 +85,54 @@ def test_stop_leaves_one_event(world, user_id):
 @pytest.mark.sec(42)
 def test_failures_from_elsewhere_neither_delay_nor_stop_the_user(world):
     world.sign_in(address=HOME)
-    for failures in (5, 80):
+    for failures in (5, 60):
         world.set_failures(failures)
         assert world.outcome(password=PASSWORD, address=HOME) == ("ok", None, True)
     assert world.outcome(password=PASSWORD, address=CAFE) == delayed(900)
+
+
+@pytest.mark.sec(42)
+def test_failures_at_one_known_address_neither_delay_nor_stop_the_user_at_another(world):
+    for address in (HOME, CAFE):
+        world.sign_in(address=address)
+    world.fail(10, address=CAFE)
+    assert world.outcome(password=PASSWORD, address=CAFE) == delayed(900)
+    assert world.outcome(password=PASSWORD, address=HOME) == ("ok", None, True)
+
+
+@pytest.mark.sec(42)
+def test_unlock_forgets_the_failures_of_known_addresses(world):
+    world.sign_in(address=HOME)
+    world.fail(10, address=HOME)
+    with world.database.write() as tx:
+        assert world.sign_ins.unlock(tx, "ada")
+    assert world.outcome(password=PASSWORD, address=HOME) == ("ok", None, True)
+
+
+@pytest.mark.sec(42)
+def test_only_the_addresses_of_the_last_sign_ins_have_their_own_counters(world):
+    """Otherwise the failures of an account would grow with the number of its addresses."""
+    addresses = [f"192.0.2.{number}" for number in range(10, 15)]
+    for address in addresses:
+        world.sign_in(address=address)
+        world.clock.now += 1
+    for address in addresses:
+        world.fail(1, address=address)
+    assert world.failures(address=addresses[0]) == {"unknown": 1}
+    for address in addresses[1:]:
+        assert world.failures(address=address) == {"unknown": 1, "known": 1}
+
+
+@pytest.mark.sec(42)
+def test_sign_in_at_a_known_address_forgets_failures_elsewhere_after_a_day(world):
+    world.sign_in(address=HOME)
+    world.set_failures(60)
+    world.clock.now += DECAY_SECONDS - 1001
+    world.sign_in(address=HOME)
+    assert world.failures() == {"unknown": 60}
+    world.clock.now += 2
+    world.sign_in(address=HOME)
+    assert world.outcome(password=PASSWORD, address=CAFE) == ("ok", None, True)
 
 
 @pytest.mark.sec(42)
@@ -284,17 +327,17 @@ def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world)
 @pytest.mark.sec(42)
 def test_purge_deletes_old_failures_and_addresses_but_no_stop(world):
     world.sign_in(address=HOME)
-    world.set_failures(79, "old")
-    world.set_failures(80, "stopped")
-    world.set_failures(19, "old", axis="known")
-    world.set_failures(20, "stopped", axis="known")
+    world.set_failures(59, "old")
+    world.set_failures(60, "stopped")
+    world.set_failures(9, "old", axis="known")
+    world.set_failures(10, "stopped", axis="known", address=HOME)
     world.clock.now += max(FORGET_SECONDS, KNOWN_ADDRESS_SECONDS) - 1000
     world.fail(2, "recent")
     world.create("ben")
     world.sign_in("ben", address=HOME)
     assert not world.sign_ins.purge()
     assert world.counts() == (3, 1)
-    assert world.failures("stopped") == {"unknown": 80, "known": 20}
+    assert world.failures("stopped") == {"unknown": 60, "known": 10}
     assert world.failures("recent") == {"unknown": 2}
 
 

@@ -25,7 +25,7 @@ def failure_of(parts, password="not the password"):
 def lengthen_delays(database):
     """Let every user with a failure have so many that the next attempt is delayed by minutes."""
     with database.write() as tx:
-        tx.execute(sign_in_failures.update().values(failures=60))
+        tx.execute(sign_in_failures.update().values(failures=50))
 
 
 @pytest.fixture

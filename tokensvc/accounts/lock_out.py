@@ -2,13 +2,15 @@
 How fast the password of one account can be guessed. Pure.
 
 Consecutive failures delay the next attempt, more each time, and finally stop all attempts until an
-operator unlocks the account or its password is reset. An address that signed this account in lately
-has a counter of its own: failures from elsewhere neither delay nor stop the user there, and a
-success resets only the counter of its address. The same rules apply to IDs without an account, so
-that a response does not reveal whether one exists.
+operator unlocks the account or its password is reset. Each of the last addresses that signed this
+account in has a counter of its own: failures from elsewhere neither delay nor stop the user there.
+All other addresses share one. A success resets the counter of its address, and at a known address
+also that of the others if its last failure is a day old: a guesser cannot stop new addresses
+permanently. The same rules apply to IDs without an account, so that a response does not reveal
+whether one exists.
 
-Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures of an account. Both
-counters share them, since neither may stop the attempts of the other.
+Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures of an account. All
+counters share them, since none may stop the attempts of another.
 """
 
 import hashlib
@@ -21,9 +23,15 @@ from types import MappingProxyType
 DELAY_FROM = 5
 """Consecutive failures from which on the next attempt is delayed."""
 MAX_DELAY = 900
-"""Maximum delay in seconds: the 80 failures of unknown addresses take most of a day."""
+"""Maximum delay in seconds: the 60 failures of unknown addresses take half a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
 """Seconds for which an address is known after it signed the account in."""
+KNOWN_ADDRESSES = 4
+"""Addresses of an account that are known at the same time: those of the last sign-ins."""
+DECAY_SECONDS = 86400
+"""
+Seconds after the last failure of unknown addresses when a success at a known one resets them.
+"""
 FORGET_SECONDS = 30 * 86400
 """Seconds after the last failure when a counter is deleted, unless it has stopped the attempts."""
 
@@ -34,14 +42,14 @@ _DIGEST_BYTES = 16
 
 
 class Axis(StrEnum):
-    """The counter of an attempt: of addresses that are known to the account, or of all others."""
+    """The kind of a counter: of one address that is known to the account, or of all others."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
 
 
-STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.KNOWN: 20, Axis.UNKNOWN: 80})
-"""Consecutive failures after which no attempt is possible; together 100."""
+STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.KNOWN: 10, Axis.UNKNOWN: 60})
+"""Consecutive failures after which no attempt is possible; of all counters together 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,10 @@ class KeyedHashes:
     def of_user_id(self, user_id: str) -> str:
         """Return the hash of a user ID, of an account or not."""
         return self._hash(user_id, b"user_id")
+
+    def of_known_address(self, user_id: str, address_hash: str) -> str:
+        """Return the hash of a user ID together with the hash of an address."""
+        return self._hash(f"{address_hash} {user_id}", b"user_id+address")
 
     def of_address(self, address: str) -> str:
         """Return the hash of an address."""

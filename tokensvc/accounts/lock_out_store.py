@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from tokensvc.accounts.lock_out import STOP_AT, Axis, Counter
+from tokensvc.accounts.lock_out import KNOWN_ADDRESSES, STOP_AT, Axis, Counter
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert
@@ -16,7 +16,7 @@ def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     Return a counter, locked until the transaction ends.
 
     Args:
-        subject: Keyed hash of the user ID.
+        subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
     """
     # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
     # changes nothing: with it, the statement locks and returns a row that exists.
@@ -50,13 +50,18 @@ def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
     return bool(tx.scalar(statement))
 
 
-def last_sign_in(connection: Connection, user_id: str, address_hash: str) -> int | None:
-    """Return when an address last signed an account in, in epoch seconds."""
-    statement = sa.select(_addresses.last_signed_in_at).where(
-        (_addresses.user_id == user_id) & (_addresses.address_hash == address_hash)
-    )
-    found: int | None = connection.scalar(statement)
-    return found
+def clear_old(tx: Transaction, subject: str, axis: Axis, before: float) -> None:
+    """Delete a counter without a failure since a time."""
+    is_old = _failures.last_failed_at < int(before)
+    tx.execute(sign_in_failures.delete().where(_is(subject, axis) & is_old))
+
+
+def last_addresses(connection: Connection, user_id: str) -> dict[str, int]:
+    """Return the `KNOWN_ADDRESSES` of the last sign-ins of an account, with their epoch seconds."""
+    statement = sa.select(_addresses.address_hash, _addresses.last_signed_in_at)
+    of_user = statement.where(_addresses.user_id == user_id)
+    latest = of_user.order_by(_addresses.last_signed_in_at.desc(), _addresses.address_hash)
+    return {row[0]: row[1] for row in connection.execute(latest.limit(KNOWN_ADDRESSES))}
 
 
 def remember_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:

@@ -16,6 +16,7 @@ from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
+    DECAY_SECONDS,
     FORGET_SECONDS,
     KNOWN_ADDRESS_SECONDS,
     MAX_DELAY,
@@ -53,6 +54,7 @@ class Attempt:
     Attributes:
         subject: Keyed hash of the user ID.
         address_hash: Keyed hash of the address.
+        counter_subject: Keyed hash that identifies the counter.
         counter: Counter of the address, this attempt included.
         epochs: Epochs from before the password hash was read.
         suspended: Whether the user is suspended.
@@ -62,6 +64,7 @@ class Attempt:
     user_id: str
     subject: str
     address_hash: str
+    counter_subject: str
     counter: Counter
     epochs: Epochs
     suspended: bool
@@ -140,7 +143,9 @@ class SignIns:
         if standings.read_epochs(tx, attempt.user_id) != attempt.epochs:
             _record_refusal(tx, attempt, "revoked", now)
             return False
-        lock_outs.clear(tx, attempt.subject, attempt.counter.axis)
+        lock_outs.clear(tx, attempt.counter_subject, attempt.counter.axis)
+        if attempt.counter.axis is Axis.KNOWN:
+            lock_outs.clear_old(tx, attempt.subject, Axis.UNKNOWN, now - DECAY_SECONDS)
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
         return True
 
@@ -177,8 +182,13 @@ class SignIns:
 
     def unlock(self, tx: Transaction, user_id: str) -> bool:
         """Forget the failures of a user ID. Return whether it had any."""
-        subject = self._hashes.of_user_id(user_id)
-        cleared = [lock_outs.clear(tx, subject, axis) for axis in Axis]
+        counters = [
+            (self._hashes.of_known_address(user_id, address_hash), Axis.KNOWN)
+            for address_hash in lock_outs.last_addresses(tx, user_id)
+        ]
+        # In this order, as a sign-in does: the rows are locked.
+        counters.append((self._hashes.of_user_id(user_id), Axis.UNKNOWN))
+        cleared = [lock_outs.clear(tx, subject, axis) for subject, axis in counters]
         return any(cleared)
 
     def purge(self) -> bool:
@@ -209,8 +219,12 @@ class SignIns:
         subject = self._hashes.of_user_id(user_id)
         address_hash = self._hashes.of_address(address)
         with self._database.write() as tx:
-            last = lock_outs.last_sign_in(tx, user_id, address_hash)
-            counter = lock_outs.lock(tx, subject, axis_of(last, self._clock.read(tx)))
+            last = lock_outs.last_addresses(tx, user_id).get(address_hash)
+            axis = axis_of(last, self._clock.read(tx))
+            counter_subject = subject
+            if axis is Axis.KNOWN:
+                counter_subject = self._hashes.of_known_address(user_id, address_hash)
+            counter = lock_outs.lock(tx, counter_subject, axis)
             # Read again after the lock: the wait for it can take as long as a delay.
             now = self._clock.read(tx)
             # The epochs first: whatever changes the password afterwards also raises them.
@@ -219,6 +233,7 @@ class SignIns:
                 user_id=user_id,
                 subject=subject,
                 address_hash=address_hash,
+                counter_subject=counter_subject,
                 counter=replace(counter, failures=counter.failures + 1, last_failed_at=int(now)),
                 epochs=Epochs(user=user.epoch, app=app.epoch),
                 suspended=user.suspended_at is not None,
@@ -226,12 +241,12 @@ class SignIns:
             )
             note(user_id=attempt.audit_subject)
             _check_lock_out(counter, now)
-            lock_outs.write(tx, subject, attempt.counter)
+            lock_outs.write(tx, counter_subject, attempt.counter)
         return attempt
 
     def _take_back(self, attempt: Attempt) -> None:
         with self._database.write() as tx:
-            lock_outs.take_back(tx, attempt.subject, attempt.counter.axis)
+            lock_outs.take_back(tx, attempt.counter_subject, attempt.counter.axis)
 
     def _refuse(self, attempt: Attempt, reason: str) -> Refusal:
         with self._database.write() as tx:

@@ -50,9 +50,10 @@ sign_in_failures = sa.Table(
     sa.Index("sign_in_failures_by_time", "last_failed_at"),
 )
 """
-Consecutive failures, counted apart for known and unknown addresses.
+Consecutive failures, counted apart for each known address, and for all others together.
 
-`subject` is the keyed hash of a user ID, of an account or not.
+`subject` is the keyed hash of a user ID, of an account or not, for a known address together with
+that of the address.
 """
 
 known_addresses = sa.Table(
