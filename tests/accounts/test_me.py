@@ -52,6 +52,26 @@ def test_user_changes_neither_own_rights_nor_other_users(signed_up):
     assert user.request("PATCH", "/v1/me", json=other).code == "user_id_mismatch"
 
 
+@pytest.mark.parametrize(("members", "length", "accepted"), [(90, 8, 2), (20, 200, 4)])
+def test_profile_does_not_grow_with_the_members_that_its_user_removes(
+    signed_up, members, length, accepted
+):
+    """The names of removed members are stored, because Stream may still have them."""
+    user_id = f"chat-lara-{members}"
+    user = signed_up(user_id)
+
+    def remove(number):
+        names = [f"{number}-{member}-".ljust(length, "x") for member in range(members)]
+        body = {"user": {"id": user_id, **dict.fromkeys(names)}}
+        return user.request("PATCH", "/v1/me", json=body)
+
+    responses = [remove(number) for number in range(accepted + 1)]
+    assert [response.status for response in responses[:-1]] == [200] * accepted
+    assert responses[-1].code == "user_invalid"
+    kept = user.request("PATCH", "/v1/me", json={"user": {"id": user_id, "name": "Lara"}})
+    assert kept.status == 200
+
+
 @pytest.mark.sec(33)
 def test_user_deletes_the_own_account(open_world, signed_up):
     """Every token ends with the response, and nobody signs in or up with the ID again."""

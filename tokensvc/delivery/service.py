@@ -10,6 +10,7 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core import stream_user
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import profile_store, rules, store
@@ -20,6 +21,11 @@ from tokensvc.delivery.stream_calls import KeyName
 
 OVERDUE = 60
 """Seconds for which something may be due before an operator is warned."""
+
+MAX_STORED_NAMES = 200
+"""Members of a profile that its user changes, together with the removed ones."""
+MAX_STORED_BYTES = 16 * 1024
+"""Size of these members as UTF-8 JSON, of the removed ones only the names."""
 
 _MANY = 1000
 
@@ -103,7 +109,8 @@ class Deliveries:
             changes: User object with the new members. `null` removes a member.
 
         Raises:
-            Refusal: `user_id_mismatch` or `user_invalid`, also if the new profile is too large.
+            Refusal: `user_id_mismatch` or `user_invalid`, also if the new profile is too large or
+                its user has removed too many members.
         """
         stream_user.check(changes, user_id)
         with self._database.write() as tx:
@@ -113,7 +120,9 @@ class Deliveries:
             members = {name: user[name] for name in user.keys() - erased - {"id"}}
             stream_user.check({"id": user_id, **members}, user_id, by_server=True)
             removed = sorted({*_removed_members(previous, members), *erased})
-            return self._replace(tx, user_id, previous, Profile(members, removed), user_id)
+            profile = Profile(members, removed)
+            _check_stored_size(profile)
+            return self._replace(tx, user_id, previous, profile, user_id)
 
     def profiles(
         self, connection: Connection, user_ids: Collection[str]
@@ -210,6 +219,23 @@ def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> li
         return []
     names = {*previous.set, *previous.unset} - members.keys() - stream_user.SERVER_ONLY
     return sorted(names)
+
+
+def _check_stored_size(profile: Profile) -> None:
+    """
+    Refuse a profile that keeps the names of too many removed members.
+
+    Raises:
+        Refusal: `user_invalid`.
+    """
+    names = len(profile.set) + len(profile.unset)
+    text = json.dumps([profile.set, profile.unset], ensure_ascii=False, separators=(",", ":"))
+    if names > MAX_STORED_NAMES or len(text.encode("utf-8")) > MAX_STORED_BYTES:
+        raise Refusal(
+            Code.USER_INVALID,
+            f"The profile and its removed members exceed {MAX_STORED_NAMES} names or "
+            f"{MAX_STORED_BYTES} bytes: use the names again that it had before.",
+        )
 
 
 def _text(profile: Profile) -> str:
