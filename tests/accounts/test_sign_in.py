@@ -325,20 +325,37 @@ def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world)
 
 
 @pytest.mark.sec(42)
-def test_purge_deletes_old_failures_and_addresses_but_no_stop(world):
+@pytest.mark.parametrize(
+    ("failures", "axis", "days"),
+    [
+        (4, "unknown", 1),
+        (5, "unknown", 30),
+        (59, "unknown", 30),
+        (60, "unknown", 90),
+        (9, "known", 30),
+        (10, "known", 90),
+    ],
+)
+def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failures, axis, days):
+    world.set_failures(failures, axis=axis)
+    world.clock.now += days * 86400 - 1000
+    assert not world.sign_ins.purge()
+    assert world.counts() == (1, 0)
+    world.clock.now += 1
+    assert not world.sign_ins.purge()
+    assert world.counts() == (0, 0)
+
+
+def test_purge_deletes_old_addresses(world):
     world.sign_in(address=HOME)
-    world.set_failures(59, "old")
-    world.set_failures(60, "stopped")
-    world.set_failures(9, "old", axis="known")
-    world.set_failures(10, "stopped", axis="known", address=HOME)
-    world.clock.now += max(FORGET_SECONDS, KNOWN_ADDRESS_SECONDS) - 1000
-    world.fail(2, "recent")
+    world.clock.now += KNOWN_ADDRESS_SECONDS
     world.create("ben")
     world.sign_in("ben", address=HOME)
     assert not world.sign_ins.purge()
-    assert world.counts() == (3, 1)
-    assert world.failures("stopped") == {"unknown": 60, "known": 10}
-    assert world.failures("recent") == {"unknown": 2}
+    assert world.counts() == (0, 2)
+    world.clock.now += 1
+    assert not world.sign_ins.purge()
+    assert world.counts() == (0, 1)
 
 
 def test_purge_deletes_in_batches_with_pauses(world, monkeypatch):

@@ -32,8 +32,15 @@ DECAY_SECONDS = 86400
 """
 Seconds after the last failure of unknown addresses when a success at a known one resets them.
 """
+FORGET_FEW_SECONDS = 86400
+"""Seconds after the last failure when a counter below `DELAY_FROM` is deleted."""
 FORGET_SECONDS = 30 * 86400
 """Seconds after the last failure when a counter is deleted, unless it has stopped the attempts."""
+FORGET_STOP_SECONDS = 90 * 86400
+"""
+Seconds after the last failure when a counter that has stopped the attempts is deleted: a row does
+not show whether its user ID has an account, and IDs without one would fill the database.
+"""
 
 STOPPED = math.inf
 """Wait of an account that is stopped until an unlock or a reset."""

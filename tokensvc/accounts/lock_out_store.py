@@ -2,7 +2,16 @@
 
 import sqlalchemy as sa
 
-from tokensvc.accounts.lock_out import KNOWN_ADDRESSES, STOP_AT, Axis, Counter
+from tokensvc.accounts.lock_out import (
+    DELAY_FROM,
+    FORGET_FEW_SECONDS,
+    FORGET_SECONDS,
+    FORGET_STOP_SECONDS,
+    KNOWN_ADDRESSES,
+    STOP_AT,
+    Axis,
+    Counter,
+)
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert
@@ -77,19 +86,23 @@ def remember_address(tx: Transaction, user_id: str, address_hash: str, now: floa
     )
 
 
-def purge_failures(tx: Transaction, before: float, limit: int) -> int:
-    """
-    Delete at most `limit` counters without a failure since a time, and return their number.
+def purge_failures(tx: Transaction, now: float, limit: int) -> int:
+    """Delete at most `limit` counters whose last failure is too old, and return their number."""
 
-    Those that have stopped the attempts stay.
-    """
-    is_old = _failures.last_failed_at < int(before)
+    def is_older_than(seconds: int) -> sa.ColumnElement[bool]:
+        return _failures.last_failed_at < int(now) - seconds
+
     is_open = sa.or_(
         *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
     )
+    is_old = sa.or_(
+        is_older_than(FORGET_FEW_SECONDS) & (_failures.failures < DELAY_FROM),
+        is_older_than(FORGET_SECONDS) & is_open,
+        is_older_than(FORGET_STOP_SECONDS),
+    )
     key = (_failures.subject, _failures.axis)
     order = _failures.last_failed_at
-    return _delete(tx, sign_in_failures, key, is_old & is_open, order=order, limit=limit)
+    return _delete(tx, sign_in_failures, key, is_old, order=order, limit=limit)
 
 
 def purge_addresses(tx: Transaction, before: float, limit: int) -> int:

@@ -17,7 +17,6 @@ from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
     DECAY_SECONDS,
-    FORGET_SECONDS,
     KNOWN_ADDRESS_SECONDS,
     MAX_DELAY,
     STOP_AT,
@@ -201,7 +200,7 @@ class SignIns:
         with self._database.write() as tx:
             now = self._clock.read(tx)
             purged = (
-                lock_outs.purge_failures(tx, now - FORGET_SECONDS, _PURGED_TOGETHER),
+                lock_outs.purge_failures(tx, now, _PURGED_TOGETHER),
                 lock_outs.purge_addresses(tx, now - KNOWN_ADDRESS_SECONDS, _PURGED_TOGETHER),
             )
         if max(purged) < _PURGED_TOGETHER:
