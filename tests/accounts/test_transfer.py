@@ -1,8 +1,10 @@
 """Import and export of accounts on both databases."""
 
+import contextlib
 import json
 import shutil
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import scrypt
 
 import bcrypt
@@ -11,7 +13,10 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher as Argon2
 
 from testing.accounts import PASSWORD, AccountParts
+from testing.waiting import wait_until
+from tokensvc.accounts import store
 from tokensvc.accounts.settings import AccountSettings
+from tokensvc.accounts.store import Account
 from tokensvc.accounts.transfer import MAX_LINE, BadRow, ImportResult
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.engine import Database
@@ -56,6 +61,23 @@ def test_imported_user_has_the_password_of_the_other_system(parts, kind):
     assert (result, bad) == (numbers(created=1), [])
     assert parts.has_password(PASSWORD)
     assert parts.account().created_at == 1_500_000_000
+
+
+def test_imports_of_the_same_users_in_different_orders_do_not_deadlock(
+    migrated_postgres_url, clock
+):
+    """The first user of another import is the last line of this one."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+    with contextlib.closing(Database.open(migrated_postgres_url, pool_size=4)) as database:
+        parts = AccountParts(database, clock)
+        with ThreadPoolExecutor(1) as executor:
+            with database.write() as other:
+                store.insert(other, Account("ada", HASH, 0))
+                importing = executor.submit(load, parts, line("bob"), line("ada"))
+                with database.read() as connection:
+                    wait_until(lambda: connection.scalar(sa.text(waiting)), "the import waits")
+                store.insert(other, Account("bob", HASH, 0))
+            assert importing.result() == (numbers(unchanged=2), [])
 
 
 def test_import_delivers_users_and_writes_an_event_for_each(database, clock, stream):

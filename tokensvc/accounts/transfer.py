@@ -201,6 +201,8 @@ class AccountTransfer:
         self, batch: list[NumberedRow], context: ActionContext
     ) -> tuple[set[str], set[str]]:
         """Create the accounts that never existed. Return their IDs, and those of deleted ones."""
+        # Two imports lock the IDs in the same order.
+        rows = sorted((row for _, row in batch), key=lambda row: row.user_id)
         with self._database.write() as tx:
             now = self._clock.read(tx)
             new = [
@@ -209,14 +211,14 @@ class AccountTransfer:
                     row.password_hash,
                     int(now) if row.created_at is None else row.created_at,
                 )
-                for _, row in batch
+                for row in rows
             ]
             created = store.insert_many(tx, new)
             record_each(tx, context, Action.ACCOUNT_IMPORTED, sorted(created), now=now)
-            for _, row in batch:
+            for row in rows:
                 if row.user is not None and row.user_id in created:
                     self._deliveries.set_profile_within(tx, row.user_id, row.user, context.actor)
-            others = store.find_many(tx, {row.user_id for _, row in batch} - created)
+            others = store.find_many(tx, {row.user_id for row in rows} - created)
         deleted = {one.user_id for one in others.values() if one.deleted_at is not None}
         return created, deleted
 
