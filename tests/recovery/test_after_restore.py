@@ -2,11 +2,14 @@
 
 import json
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 
 import pytest
 
+from testing.command_line import SCRIPT
+from testing.service import free_port, wait_until_ready
 from testing.service_clients import basic_header
 from tokensvc.core.errors import StartupError
 from tokensvc.recovery.export import parse
@@ -269,3 +272,20 @@ def test_restored_database_does_not_start(scene, lost):
 def test_line_of_another_form_is_no_event(line):
     with pytest.raises(StartupError, match="Line 1"):
         parse([line])
+
+
+def test_restored_database_starts_in_development_if_asked(sqlite_scene):
+    scene = sqlite_scene
+    scene.settings["TOKENSVC_ENVIRONMENT"] = "development"
+    scene.back_up()
+    scene.lose_database()
+    scene.restore()
+    bind = f"127.0.0.1:{free_port()}"
+    command = [SCRIPT, "serve", "--bind", bind, "--unsafe-restored"]
+    with (scene.folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=scene.folder, env=scene.environ, stderr=log)
+    try:
+        wait_until_ready(process, f"http://{bind}/healthz")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
