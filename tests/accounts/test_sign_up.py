@@ -14,6 +14,7 @@ from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.targets import Target
 from tokensvc.database.tables import accounts as accounts_table
 
 CONTEXT = ActionContext("svc.backend")
@@ -86,6 +87,23 @@ def test_user_of_stream_is_not_taken_over(open_world):
     assert sign_up(open_world, "chat-dora", invitation=any_id).code == "user_id_taken"
     for_dora = admin.post("/v1/invitations", json={"user_id": "chat-dora"}).json["invitation"]
     assert sign_up(open_world, "chat-dora", invitation=for_dora).status == 201
+
+
+@pytest.mark.parametrize("action", ["profile", "suspension", "revocation"])
+def test_user_whom_this_service_knows_is_not_taken_over(database, clock, action):
+    """Also without delivery to Stream. An invitation that names the user permits it."""
+    parts = AccountParts(database, clock)
+    if action == "profile":
+        parts.deliveries.set_profile("ada", {"id": "ada", "name": "Ada"}, "svc.backend")
+    elif action == "suspension":
+        parts.revocations.suspend("ada", CONTEXT)
+    else:
+        parts.revocations.revoke(Target("ada"), CONTEXT)
+    assert refusal_of(parts.sign_up).code is Code.USER_ID_TAKEN
+    invitation = parts.codes.invite(None, CONTEXT).invitation
+    assert refusal_of(parts.sign_up, invitation=invitation).code is Code.USER_ID_TAKEN
+    parts.sign_up("bob")
+    parts.sign_up(invitation=parts.codes.invite("ada", CONTEXT).invitation)
 
 
 def test_sign_up_while_stream_is_unreachable_gets_503(open_world):

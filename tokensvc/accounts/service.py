@@ -27,6 +27,7 @@ from tokensvc.database.live import is_sign_up_closed, mark_live
 from tokensvc.delivery.service import Deliveries
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
+from tokensvc.standing import store as standings
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,8 @@ class Accounts:
         names_user = self._check_invitation(wanted)
         self._check_not_taken(wanted.user_id)
         # An invitation for one ID says whose ID it is. Nothing else does.
-        stream_users = None if names_user else self._stream_users
-        if stream_users is not None and stream_users.has(wanted.user_id):
-            raise _taken()
+        if not names_user:
+            self._check_unknown(wanted.user_id)
         return self._create(wanted, ActionContext(wanted.user_id))
 
     def create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
@@ -217,6 +217,21 @@ class Accounts:
         with self._database.read() as connection:
             if store.find(connection, user_id) is not None:
                 raise _taken()
+
+    def _check_unknown(self, user_id: str) -> None:
+        """
+        Refuse a user ID that already belongs to a user without an account.
+
+        Raises:
+            Refusal: `user_id_taken`; `temporarily_unavailable` if Stream is unreachable.
+        """
+        with self._database.read() as connection:
+            standing = standings.read(connection, Target(user_id))
+            has_profile = self._deliveries.profiles(connection, [user_id])
+        if has_profile or standing.suspended_at or standing.tokens_valid_after:
+            raise _taken()
+        if self._stream_users is not None and self._stream_users.has(user_id):
+            raise _taken()
 
     def _create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
         password_hash = self._hasher.hash(wanted.password)
