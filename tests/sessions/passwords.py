@@ -30,7 +30,14 @@ URL = "https://tokens.example"
 class PasswordWorld(Attempts):
     """A database with the account `ada`, whose password opens sessions."""
 
-    def __init__(self, database, hasher=None, sign_in_limit="1000/minute", mint_limit="60/minute"):
+    def __init__(
+        self,
+        database,
+        hasher=None,
+        sign_in_limit="1000/minute",
+        mint_limit="60/minute",
+        signing_vault=VAULT,
+    ):
         super().__init__(database)
         self.sign_ins = SignIns(database, self.clock, hasher or self.hasher, HASHES)
         limits = LimitSettings(sign_in=sign_in_limit, mint=mint_limit)
@@ -53,7 +60,7 @@ class PasswordWorld(Attempts):
             clock=self.clock,
             sign_ins=self.sign_ins,
             sessions=self.sessions,
-            access_tokens=AccessTokens(SigningKeys(database, VAULT), URL, settings),
+            access_tokens=AccessTokens(SigningKeys(database, signing_vault), URL, settings),
             revocations=self.revocations,
             limiter=self.limiter,
             policy=PasswordPolicy(15, URL),

@@ -130,6 +130,18 @@ class AccessTokens:
         self._keys = keys
         self._settings = settings
 
+    def check_can_sign(self, ring_version: RingVersion) -> None:
+        """
+        Check that this process can sign, before a change that needs a token in its response.
+
+        Args:
+            ring_version: Version of the ring of signing keys, as just read.
+
+        Raises:
+            Refusal: `temporarily_unavailable`: this process has no key to sign with.
+        """
+        self._keys.signing_key(ring_version)
+
     def mint_for_user(
         self, family: Family, *, now: float, ring_version: RingVersion
     ) -> MintedAccessToken:

@@ -53,14 +53,17 @@ class OAuth:
             address: Client address, for the limit on failures.
 
         Raises:
-            Refusal: `credentials_invalid` with the OAuth error `invalid_grant`; `rate_limited`.
+            Refusal: `credentials_invalid` with the OAuth error `invalid_grant`; `rate_limited`;
+                `temporarily_unavailable`, without a rotation, if no access token can be signed.
         """
         presented = refresh_tokens.parse(refresh_token)
         if presented is not None:
             # Counted later, since the token is not verified yet: a forged one must not count.
             check(self._limiter.peek("refresh", presented.family_id.hex()))
         try:
-            grant = self._sessions.refresh(refresh_token, client_id)
+            grant = self._sessions.refresh(
+                refresh_token, client_id, self._access_tokens.check_can_sign
+            )
         except Refusal as refusal:
             if refusal.oauth_error is OAuthError.INVALID_GRANT:
                 metrics.count_auth_failure("refresh")

@@ -108,27 +108,35 @@ class Sessions:
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
         return _grant(family, key, now, standings.ring_version(tx, Ring.SIGNING))
 
-    def refresh(self, unverified: str, client_id: str) -> Grant:
+    def refresh(
+        self,
+        unverified: str,
+        client_id: str,
+        check_can_sign: Callable[[RingVersion], None] = lambda _version: None,
+    ) -> Grant:
         """
         Return the current refresh token of a session, after a rotation if one is due.
 
         Args:
             unverified: Refresh token as the client sent it.
             client_id: Client that sent it.
+            check_can_sign: Function that refuses before a rotation if no access token can be
+                signed with the ring of signing keys of a version.
 
         Raises:
             Refusal: `credentials_invalid` with the OAuth error `invalid_grant`: the token gives no
                 access. `temporarily_unavailable` also if this process cannot read the family key.
+                What `check_can_sign` raises.
         """
         presented = _parse(unverified)
         found = self._find(presented)
-        grant = self._attempt(presented, client_id, found, found.now)
+        grant = self._attempt(presented, client_id, found, found.now, check_can_sign)
         if grant is None:
             # Another request has changed the family since the read. This token was presented
             # before that: a rotation has to give it the new token, even if the lock took long.
             found = self._find(presented)
             rotated_at = found.session.rotated_at or found.now
-            grant = self._attempt(presented, client_id, found, rotated_at)
+            grant = self._attempt(presented, client_id, found, rotated_at, check_can_sign)
         if grant is None:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
@@ -232,7 +240,12 @@ class Sessions:
         return stored.family, key
 
     def _attempt(
-        self, presented: PresentedToken, client_id: str, found: SessionStanding, at: float
+        self,
+        presented: PresentedToken,
+        client_id: str,
+        found: SessionStanding,
+        at: float,
+        check_can_sign: Callable[[RingVersion], None],
     ) -> Grant | None:
         """
         Decide about a token as of a time, and apply the decision.
@@ -252,6 +265,9 @@ class Sessions:
         )
         if isinstance(decision, Reject):
             raise _invalid_grant(decision.cause)
+        if isinstance(decision, Advance):
+            # A client that gets no response after a rotation may retry too late, as a replay.
+            check_can_sign(found.signing_ring_version)
         if not isinstance(decision, ReturnCurrent) and not self._apply(family, decision, found.now):
             return None
         # Only now, after the commit: the end of a replayed family must survive the refusal.

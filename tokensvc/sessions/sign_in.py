@@ -27,7 +27,7 @@ from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import TokenResponse, grant_response
 from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
@@ -84,6 +84,7 @@ class PasswordSessions:
         try:
             self._check_limit_of_user(user_id)
             with self._limited(address):
+                self._check_can_sign()
                 attempt = self._sign_ins.check(user_id, password, address)
                 grant = self._open(attempt, client_id)
         except Refusal as refusal:
@@ -104,6 +105,7 @@ class PasswordSessions:
         """
         self._policy.check(new, user_id)
         with self._limited(address):
+            self._check_can_sign()
             attempt = self._sign_ins.check(user_id, current, address)
             grant = self._replace(attempt, self._sign_ins.hash_new(attempt, new), client_id)
         self._revocations.confirm(Target(user_id))
@@ -126,6 +128,12 @@ class PasswordSessions:
         # What remains stays secret: it would show whether a user is active.
         if not state.allowed:
             enforcement.check(state)
+
+    def _check_can_sign(self) -> None:
+        """Refuse before the password is hashed, so that the refusal counts as no failure."""
+        with self._database.read() as connection:
+            ring_version = standings.ring_version(connection, Ring.SIGNING)
+        self._access_tokens.check_can_sign(ring_version)
 
     def _open(self, attempt: Attempt, client_id: str) -> Grant:
         with self._database.write() as tx:

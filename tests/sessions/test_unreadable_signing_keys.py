@@ -1,0 +1,46 @@
+"""A process that cannot sign access tokens changes no session: its clients can retry."""
+
+import pytest
+
+from tests.sessions.passwords import PasswordWorld
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.keys.vault import Vault
+from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.oauth import OAuth
+from tokensvc.sessions.settings import SessionSettings
+
+URL = "https://tokens.example"
+OTHER_VAULT = Vault([Vault.generate_key()])
+
+
+@pytest.mark.parametrize("action", ["open", "change"])
+def test_unreadable_keys_refuse_a_password_before_it_is_hashed(database, action):
+    """So no session is opened or ended, no password changed, and no failure counted."""
+    world = PasswordWorld(database, signing_vault=OTHER_VAULT)
+    world.create()
+    stored = world.stored_hash()
+    with pytest.raises(Refusal) as refused:
+        getattr(world, action)()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert (world.rows(), world.failures(), world.stored_hash()) == ([], {}, stored)
+    assert world.hasher.verified == []
+
+
+def test_unreadable_keys_refuse_a_refresh_without_a_rotation(database):
+    """After `Retry-After`, the token would be a replay that ends the session."""
+    world = PasswordWorld(database)
+    world.create()
+    session = world.open()
+    before = world.rows()
+    oauth = OAuth(
+        database=database,
+        clock=world.clock,
+        sessions=world.sessions,
+        access_tokens=AccessTokens(SigningKeys(database, OTHER_VAULT), URL, SessionSettings()),
+        limiter=world.limiter,
+    )
+    with pytest.raises(Refusal) as refused:
+        oauth.refresh(session.refresh_token, "app", "192.0.2.1")
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert world.rows() == before
