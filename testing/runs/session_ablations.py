@@ -36,8 +36,8 @@ SESSION_ABLATIONS = (
     Ablation(
         "immediate predecessor only",
         "tokensvc/sessions/rules.py",
-        "if behind <= 1 and in_window:",
-        "if in_window:",
+        "(behind <= 1 and in_window)",
+        "in_window",
         "tests/sessions/test_processes.py"
         "::test_replay_ends_the_session_at_the_process_that_has_just_refreshed_it[sqlite]",
     ),

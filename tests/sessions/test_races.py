@@ -42,6 +42,33 @@ def test_refresh_that_stalls_before_its_write_gets_the_token_of_the_winner(
     assert world.row(grant).counter == 1
 
 
+def test_refresh_that_two_rotations_overtake_gets_the_current_token(world, monkeypatch):
+    """With a short `reuse_grace`, both can happen while it waits for a lock."""
+    grant = world.sign_in()
+    won = [grant]
+
+    def lose():
+        for _ in range(2):
+            won.append(world.sessions.refresh(won[-1].refresh_token, "app"))
+            world.pass_time(GRACE)
+
+    before_the_write(world, monkeypatch, lose)
+    stalled = world.sessions.refresh(grant.refresh_token, "app")
+    assert stalled.refresh_token == won[-1].refresh_token
+    assert (world.row(grant).counter, world.row(grant).ended_at) == (2, None)
+
+
+def test_replay_that_a_rotation_overtakes_ends_the_session(world, monkeypatch):
+    grant = world.sign_in()
+    latest = world.sessions.refresh(grant.refresh_token, "app")
+    world.pass_time(GRACE)
+    before_the_write(
+        world, monkeypatch, lambda: world.sessions.refresh(latest.refresh_token, "app")
+    )
+    assert world.refusal(grant.refresh_token) == "replayed_stale"
+    assert world.row(grant).ended_at is not None
+
+
 @pytest.mark.parametrize("event", ["end", "revocation"])
 def test_refresh_that_an_action_overtakes_is_refused(world, monkeypatch, event):
     grant = world.sign_in()

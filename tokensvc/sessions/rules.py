@@ -100,6 +100,7 @@ def decide_refresh(
     standing: Epochs,
     now: float,
     settings: SessionSettings,
+    was_current: bool = False,
 ) -> RefreshDecision:
     """
     Decide about a verified refresh token.
@@ -109,6 +110,8 @@ def decide_refresh(
         client_id: Client that presents it.
         standing: Epochs in effect, read in the same statement as the family.
         now: Epoch seconds of the database's clock.
+        was_current: Whether the token was the current one when the request came, and the family
+            has changed since. It gets the current token, however long the request has waited.
     """
     if client_id != family.client_id:
         return Reject(Cause.OTHER_CLIENT)
@@ -119,7 +122,7 @@ def decide_refresh(
     if behind < 0:
         return Reject(Cause.UNKNOWN_COUNTER)
     in_window = _is_in_window(family, now, settings.reuse_grace)
-    if behind <= 1 and in_window:
+    if (behind <= 1 and in_window) or (behind > 0 and was_current):
         return ReturnCurrent(family)
     if behind == 0:
         return Advance(

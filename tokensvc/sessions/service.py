@@ -130,13 +130,14 @@ class Sessions:
         """
         presented = _parse(unverified)
         found = self._find(presented)
-        grant = self._attempt(presented, client_id, found, found.now, check_can_sign)
+        grant = self._attempt(presented, client_id, found, check_can_sign)
         if grant is None:
-            # Another request has changed the family since the read. This token was presented
-            # before that: a rotation has to give it the new token, even if the lock took long.
+            # Another request has changed the family since the read.
+            was_current = presented.counter == found.session.counter
             found = self._find(presented)
-            rotated_at = found.session.rotated_at or found.now
-            grant = self._attempt(presented, client_id, found, rotated_at, check_can_sign)
+            grant = self._attempt(
+                presented, client_id, found, check_can_sign, was_current=was_current
+            )
         if grant is None:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
@@ -244,11 +245,12 @@ class Sessions:
         presented: PresentedToken,
         client_id: str,
         found: SessionStanding,
-        at: float,
         check_can_sign: Callable[[RingVersion], None],
+        *,
+        was_current: bool = False,
     ) -> Grant | None:
         """
-        Decide about a token as of a time, and apply the decision.
+        Decide about a token, and apply the decision.
 
         Returns:
             `None` if the family has changed since it was read.
@@ -260,8 +262,9 @@ class Sessions:
             presented_counter=presented.counter,
             client_id=client_id,
             standing=found.epochs,
-            now=at,
+            now=found.now,
             settings=self._settings,
+            was_current=was_current,
         )
         if isinstance(decision, Reject):
             raise _invalid_grant(decision.cause)
