@@ -76,6 +76,15 @@ def test_user_ends_another_session_of_their_own_but_of_no_other_user(world):
     assert [item["current"] for item in listed(user)] == [True]
 
 
+def test_text_that_is_no_session_id_is_not_found(migrated_postgres_url, tmp_path):
+    """PostgreSQL refuses a NUL."""
+    settings = {"TOKENSVC_DATABASE_URL": migrated_postgres_url}
+    with running_account_world(tmp_path, **settings) as world:
+        user = world.signed_in_here("ann")
+        for text in ("%00", "0" * 31 + "%00", "A" * 32, "%F0%9F%98%80"):
+            assert user.request("DELETE", f"/v1/me/sessions/{text}").code == "not_found"
+
+
 @pytest.mark.sec(33, 44)
 def test_password_change_ends_all_sessions_and_returns_one_that_mints(world):
     world.create("joe")

@@ -1,5 +1,6 @@
 """Routes `/v1/sessions…`, `/v1/me/sessions…` and `POST /v1/me/password`."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from tokensvc.sessions.sign_in import PasswordSessions
 UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=NO_NUL)]
 # A newline at the end would match `$` alone.
 ClientId = Annotated[str, msgspec.Meta(pattern=rf"^{PUBLIC_ID}(?!\n)$")]
+_SESSION_ID = re.compile(r"[0-9a-f]{32}")
+"""Form of an ID. PostgreSQL refuses some other texts, for example those with a NUL."""
 
 
 class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,7 +139,8 @@ def _own_session_routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
         parse_query(NoParameters)
         caller = signed_in()
         require_session(caller)
-        if not sessions.end(caller.user_id, session_id):
+        is_id = _SESSION_ID.fullmatch(session_id)
+        if not is_id or not sessions.end(caller.user_id, session_id):
             raise Refusal(Code.NOT_FOUND, "The user has no live session with this ID.")
         return Response(204)
 
