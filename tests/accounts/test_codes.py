@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD, AccountParts
 from testing.service_clients import refusal_of
-from tokensvc.accounts import store
+from tokensvc.accounts import codes, store
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
@@ -225,6 +225,20 @@ def test_invalid_codes_of_an_address_are_limited(application):
         "rate_limited",
     ]
     assert responses[-1].headers["RateLimit-Policy"] == '"codes";q=2;w=3600'
+
+
+def test_purge_deletes_used_codes_in_batches(parts, monkeypatch):
+    parts.sign_up()
+    for _ in range(2):
+        parts.codes.create_reset_code("ada", CONTEXT)
+    reset_in(parts, parts.codes.create_reset_code("ada", CONTEXT).code)
+    kept = parts.codes.create_reset_code("ada", CONTEXT)
+    monkeypatch.setattr(codes, "_BATCH", 2)
+    assert parts.codes.purge() is True
+    assert len(codes_in(parts.database)) == 2
+    assert parts.codes.purge() is False
+    assert [*codes_in(parts.database).values()] == [False]
+    reset_in(parts, kept.code)
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

@@ -158,7 +158,7 @@ class AccountCodes:
         self._revocations.confirm(Target(user_id))
 
     def purge(self) -> bool:
-        """Delete a batch of expired codes, and return whether more may be left."""
+        """Delete a batch of used or expired codes, and return whether more may be left."""
         with self._database.write() as tx:
             return store.purge_codes(tx, self._clock.read(tx), _BATCH) == _BATCH
 

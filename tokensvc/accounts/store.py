@@ -184,10 +184,13 @@ def end_all_codes(tx: Transaction, now: float) -> None:
 
 
 def purge_codes(tx: Transaction, now: float, limit: int) -> int:
-    """Delete at most `limit` codes that have expired, and return their number."""
-    expired = sa.select(_codes.code_hash).where(_codes.expires_at <= int(now))
-    expired = expired.order_by(_codes.expires_at).limit(limit).with_for_update(skip_locked=True)
-    return tx.execute(account_codes.delete().where(_codes.code_hash.in_(expired))).rowcount
+    """Delete at most `limit` codes that were used or have expired, and return their number."""
+    useless = (_codes.expires_at <= int(now)) | _codes.used_at.is_not(None)
+    doomed = sa.select(_codes.code_hash).where(useless).order_by(_codes.expires_at).limit(limit)
+    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
+    # In one statement PostgreSQL may run the selection once for each row of the table.
+    hashes = tx.scalars(doomed.with_for_update(skip_locked=True)).all()
+    return tx.execute(account_codes.delete().where(_codes.code_hash.in_(hashes))).rowcount
 
 
 def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[bool]:
