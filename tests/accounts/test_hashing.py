@@ -1,5 +1,7 @@
 """Hashes in a fixed number of threads: bounded in parallelism, in the queue and in waiting."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -200,3 +202,28 @@ def test_wait_is_announced_before_it_begins(pool):
 
 def test_default_wait_is_two_seconds():
     assert hashing.MAX_WAIT == 2
+
+
+WITHOUT_MEMORY = """
+import resource
+from tokensvc.accounts.foreign_hashes import verify_hash
+from tokensvc.accounts.hashing import _hash
+from tokensvc.core.errors import Refusal
+
+stored = _hash(b"x")
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + 8 * 1024 * 1024
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for compute in (lambda: verify_hash(stored, "x"), lambda: _hash(b"x")):
+    try:
+        compute()
+    except Refusal as refusal:
+        print(refusal.code.value, refusal.retry_after)
+"""
+
+
+def test_hash_without_memory_is_an_outage():
+    """Neither an internal error nor a wrong password."""
+    process = [sys.executable, "-c", WITHOUT_MEMORY]
+    ended = subprocess.run(process, capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["temporarily_unavailable 2"] * 2, ended.stderr

@@ -11,10 +11,11 @@ import re
 from base64 import b64decode, b64encode
 
 import bcrypt
-from argon2.exceptions import VerifyMismatchError
+from argon2.exceptions import VerificationError, VerifyMismatchError
 from argon2.low_level import Type, verify_secret
 
 from tokensvc.accounts.passwords import normalize
+from tokensvc.core.errors import Code, Refusal
 
 MAX_MEMORY = 256 * 1024
 """KiB of memory for one hash."""
@@ -65,9 +66,23 @@ def verify_hash(stored: str, password: str) -> bool:
 
     This service hashes the NFKC form. Other systems hash what the user typed, so that is compared
     too, if it differs.
+
+    Raises:
+        Refusal: `temporarily_unavailable`: the hash could not be computed, for example without
+            memory.
     """
     typed = dict.fromkeys((normalize(password), password))
     return any(_verify(stored, text.encode("utf-8", "surrogatepass")) for text in typed)
+
+
+def not_computed(error: Exception) -> Refusal:
+    """Return the refusal for a hash that could not be computed, for example without memory."""
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The password cannot be checked at the moment. Retry after `Retry-After` seconds.",
+        reason=f"hashing: {error}",
+        retry_after=2,
+    )
 
 
 def _verify(stored: str, password: bytes) -> bool:
@@ -76,6 +91,8 @@ def _verify(stored: str, password: bytes) -> bool:
             return verify_secret(stored.encode("ascii"), password, Type[argon2[1].upper()])
         except VerifyMismatchError:
             return False
+        except VerificationError as error:
+            raise not_computed(error) from error
     if scrypt := _SCRYPT.fullmatch(stored):
         ln, r, p = (int(number) for number in scrypt.groups()[:3])
         expected = _decode("hash", scrypt[5])

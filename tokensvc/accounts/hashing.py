@@ -15,9 +15,10 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from argon2.exceptions import HashingError
 from argon2.low_level import Type, hash_secret
 
-from tokensvc.accounts.foreign_hashes import check_hash, verify_hash
+from tokensvc.accounts.foreign_hashes import check_hash, not_computed, verify_hash
 from tokensvc.accounts.passwords import normalize
 from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import Code, Refusal
@@ -120,15 +121,19 @@ def needs_rehash(stored: str) -> bool:
 
 
 def _hash(password: bytes) -> str:
-    return hash_secret(
-        password,
-        os.urandom(_SALT_BYTES),
-        time_cost=_PASSES,
-        memory_cost=_MEMORY_KIB,
-        parallelism=_PARALLELISM,
-        hash_len=_HASH_BYTES,
-        type=Type.ID,
-    ).decode("ascii")
+    try:
+        made = hash_secret(
+            password,
+            os.urandom(_SALT_BYTES),
+            time_cost=_PASSES,
+            memory_cost=_MEMORY_KIB,
+            parallelism=_PARALLELISM,
+            hash_len=_HASH_BYTES,
+            type=Type.ID,
+        )
+    except HashingError as error:
+        raise not_computed(error) from error
+    return made.decode("ascii")
 
 
 def _is_usable(stored: str) -> bool:
