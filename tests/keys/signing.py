@@ -63,7 +63,7 @@ class SigningWorld:
         return [key.state for key in self.listed()]
 
     def published(self):
-        return [key.kid for key in self.keys.up_to_date_ring().jwks.keys]
+        return [key.kid for key in self.keys.public_keys().keys]
 
     def signs_with(self):
         return self.keys.signing_key(self.version()).kid

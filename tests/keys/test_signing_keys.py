@@ -190,6 +190,15 @@ def test_process_without_the_encryption_key_keeps_its_ring_and_rotates_nothing(w
     assert world.version() == before
 
 
+def test_set_without_an_unreadable_key_is_not_published(world):
+    """Verifiers would cache it, and refuse the tokens of that key when it signs."""
+    assert len(world.published()) == 1
+    world.rotation_of(OTHER_VAULT).rotate(CONTEXT)
+    with pytest.raises(Refusal) as refused:
+        world.published()
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+
+
 def test_unreadable_keys_are_replaced_immediately(world):
     """Their encryption key is lost: sign-ins need a key now."""
     lost = [*world.listed(), world.rotation.rotate(CONTEXT)]

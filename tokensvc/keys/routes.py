@@ -112,7 +112,7 @@ def signing_key_routes(
     @published.get(JWKS_PATH)
     def get_public_keys() -> Response:
         parse_query(NoParameters)
-        return json_response(keys.up_to_date_ring().jwks, caching=caching)
+        return json_response(keys.public_keys(), caching=caching)
 
     return actions, published
 

@@ -94,17 +94,21 @@ class SigningKeyRing:
 
     Args:
         version: Version of the ring that has these keys.
-        keys: Keys that are not retired, newest first.
+        keys: Keys that are not retired and that this process can read, newest first.
+        is_complete: Whether these are all keys that are not retired.
 
     Attributes:
         active: Key that signs, if this process can read it.
         jwks: Public keys.
     """
 
-    __slots__ = ("_by_kid", "active", "jwks", "version")
+    __slots__ = ("_by_kid", "active", "is_complete", "jwks", "version")
 
-    def __init__(self, version: RingVersion, keys: Iterable[SigningKey]) -> None:
+    def __init__(
+        self, version: RingVersion, keys: Iterable[SigningKey], *, is_complete: bool = True
+    ) -> None:
         self.version = version
+        self.is_complete = is_complete
         self._by_kid = {key.kid: key for key in keys}
         self.active = next(
             (key for key in self._by_kid.values() if key.state is KeyState.ACTIVE), None
@@ -161,6 +165,19 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
         """
         return self.ring_at(self._store.read().version)
 
+    def public_keys(self) -> JsonWebKeySet:
+        """
+        Return the public keys to publish.
+
+        Raises:
+            Refusal: `temporarily_unavailable`, also if this process cannot read one of the keys:
+                verifiers cache the set, and would refuse the tokens of that key.
+        """
+        ring = self.up_to_date_ring()
+        if not ring.is_complete:
+            raise keys_unreadable("a signing key cannot be unwrapped")
+        return ring.jwks
+
     def _build(
         self, version: RingVersion, keys: Sequence[SigningKeyInfo], secrets: Mapping[str, bytes]
     ) -> SigningKeyRing:
@@ -171,6 +188,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
                 for key in keys
                 if key.fingerprint in secrets
             ),
+            is_complete=all(key.fingerprint in secrets for key in keys),
         )
 
 
