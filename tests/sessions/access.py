@@ -61,7 +61,9 @@ class AccessWorld(SigningWorld):
         return minted.token
 
     def verify(self, token, now=NOW):
-        return self.tokens.verify(parse(token), now)
+        verified = self.tokens.verify(parse(token))
+        verified.check_not_expired(now)
+        return verified
 
     def refusal(self, token, now=NOW):
         with pytest.raises(Refusal) as refused:

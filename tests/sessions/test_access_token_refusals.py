@@ -6,13 +6,20 @@ import json
 import jwt
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from testing.sessions import sessions_on
 from tests.keys.signing import CONTEXT
 from tests.sessions.access import NOW, URL, AccessWorld, unverified
+from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.limits.service import Limiter
+from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.access_tokens import ServiceClaims
+from tokensvc.sessions.oauth import OAuth
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
 VALUES = st.one_of(
@@ -24,6 +31,13 @@ VALUES = st.one_of(
     st.text(),
     st.lists(st.text()),
 )
+
+
+def encoded(header, iss=URL):
+    """Return a token of this form that another key has signed."""
+    key = generate_private_key(SECP256R1())
+    claims = {"iss": iss, "aud": URL, "sub": "ada", "exp": int(NOW) + 60, "iat": int(NOW)}
+    return jwt.encode(claims, key, "ES256", headers=header)
 
 
 @pytest.fixture
@@ -122,6 +136,29 @@ def test_token_of_a_service_is_never_taken_for_a_user(world):
     assert world.refusal(world.signed(user | {"token_use": "service"})).reason == "claims"
     for token_use in (..., "", None, "admin", ["user"]):
         assert world.refusal(world.signed(user | {"token_use": token_use})).reason == "claims"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "junk",
+        "a.b.c",
+        encoded({"typ": "JWT"}),
+        encoded({"typ": "at+jwt", "kid": "sig_unknown"}, iss="https://other.example"),
+    ],
+)
+def test_revocation_of_a_text_that_is_no_token_does_not_use_the_database(world, monkeypatch, token):
+    clock = DatabaseClock(world.database, system_clock)
+    oauth = OAuth(
+        database=world.database,
+        clock=clock,
+        sessions=sessions_on(world.database, system_clock),
+        access_tokens=world.tokens,
+        limiter=Limiter(LimitSettings()),
+    )
+    monkeypatch.delattr("tokensvc.database.engine.Database.read")
+    monkeypatch.delattr("tokensvc.database.prepared.PreparedRead.fetch")
+    oauth.revoke(token, "app")
 
 
 @pytest.mark.sec(24)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
@@ -38,8 +39,9 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.service import Sessions
+from tokensvc.standing.rules import RingVersion
 from tokensvc.standing.session_read import SessionReads
-from tokensvc.standing.store import StandingStore
+from tokensvc.standing.store import StandingStore, signing_ring_now
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.tokens.service import TokenService
 
@@ -173,7 +175,9 @@ def build(
         standings=standings,
         limiter=limiter,
         secret_usage=secret_usage,
-        access_tokens=_access_token_callers(accounts, sessions, clients, standings),
+        access_tokens=_access_token_callers(
+            accounts, sessions, clients, standings, partial(signing_ring_now, database, clock)
+        ),
     )
     check_key_pair = _check_key_pair(settings)
     active_key_check = ActiveKeyCheck(keys, check_key_pair, time.monotonic)
@@ -233,16 +237,17 @@ def _access_token_callers(
     sessions: Sessions,
     clients: Clients,
     standings: StandingStore,
+    signing_ring_now: Callable[[], tuple[float, RingVersion]],
 ) -> AccessTokenCallers | None:
     if accounts is None:
         return None
     return AccessTokenCallers(
         tokens=accounts.access_tokens,
-        keys=accounts.signing_keys,
         sessions=sessions,
         clients=clients,
         standings=standings,
-        clock=system_clock,
+        signing_ring_now=signing_ring_now,
+        host_clock=system_clock,
     )
 
 

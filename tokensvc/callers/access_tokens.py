@@ -1,5 +1,6 @@
 """Callers with an access token of this service: users of built-in accounts, and services."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tokensvc.accounts.settings import ACCOUNTS
@@ -10,10 +11,9 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Refusal
 from tokensvc.http.request_log import note
 from tokensvc.issuers.verify import UnverifiedToken
-from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens import AccessToken, AccessTokens, ServiceClaims
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing.rules import Standing
+from tokensvc.standing.rules import RingVersion, Standing
 from tokensvc.standing.store import StandingStore
 
 
@@ -34,8 +34,9 @@ class AccessTokenCallers:
     Verifies access tokens, and reads the session or the client behind them.
 
     Args:
-        keys: Keys of access tokens.
-        clock: Epoch seconds.
+        signing_ring_now: Function that returns the time of the database's clock, which has dated
+            the tokens, in epoch seconds, and the version of the ring of their keys.
+        host_clock: Clock of this host.
 
     Attributes:
         issuer: The `iss` of access tokens.
@@ -45,23 +46,25 @@ class AccessTokenCallers:
         self,
         *,
         tokens: AccessTokens,
-        keys: SigningKeys,
         sessions: Sessions,
         clients: Clients,
         standings: StandingStore,
-        clock: Clock,
+        signing_ring_now: Callable[[], tuple[float, RingVersion]],
+        host_clock: Clock,
     ) -> None:
         self.issuer = tokens.issuer
         self._tokens = tokens
-        self._keys = keys
         self._sessions = sessions
         self._clients = clients
         self._standings = standings
-        self._clock = clock
+        self._signing_ring_now = signing_ring_now
+        self._host_clock = host_clock
 
     def authenticate(self, unverified: UnverifiedToken) -> Caller:
         """
         Verify a token and return its user or service.
+
+        A user's token may have expired by the database's clock: `read_standing` refuses it.
 
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`, `temporarily_unavailable`.
@@ -77,24 +80,28 @@ class AccessTokenCallers:
         Return the standing of a user whose session is live. One statement reads both.
 
         Raises:
-            Refusal: `credentials_invalid` if the token's key was retired; `user_suspended`;
-                `sign_in_required` if the session has ended; `temporarily_unavailable`.
+            Refusal: `credentials_invalid` if the token's key was retired; `credentials_expired`;
+                `user_suspended`; `sign_in_required` if the session has ended;
+                `temporarily_unavailable`.
         """
         found = self._sessions.read_live(require_session(caller).id)
         if found is not None and found.session.user_id == caller.user_id:
             self._tokens.verify_again(caller.access_token, found.signing_ring_version)
+            caller.access_token.check_not_expired(found.now)
             return found.standing
         # The reason is read only for a session that is not live: most are.
-        self._verify_again(caller.access_token)
+        self._check_now(caller.access_token)
         check_standing(caller, self._standings.read(caller.user_id))
         raise session_ended()
 
     def _authenticate(self, unverified: UnverifiedToken) -> Caller:
-        token = self._tokens.verify(unverified, self._clock())
+        token = self._tokens.verify(unverified)
         claims = token.claims
         if isinstance(claims, ServiceClaims):
-            self._verify_again(token)
+            self._check_now(token)
             return self._clients.authenticate_token(claims.sub, claims.secret_id, claims.scopes)
+        if claims.exp <= self._host_clock():
+            self._check_now(token)  # this host's clock may be ahead
         return AccountCaller(
             user_id=claims.sub,
             issuer=ACCOUNTS,
@@ -104,5 +111,7 @@ class AccessTokenCallers:
             access_token=token,
         )
 
-    def _verify_again(self, token: AccessToken) -> None:
-        self._tokens.verify_again(token, self._keys.up_to_date_ring().version)
+    def _check_now(self, token: AccessToken) -> None:
+        now, ring_version = self._signing_ring_now()
+        self._tokens.verify_again(token, ring_version)
+        token.check_not_expired(now)

@@ -111,6 +111,24 @@ class AccessToken:
     ring_version: RingVersion
     _unverified: UnverifiedToken = field(repr=False)
 
+    def check_not_expired(self, now: float) -> None:
+        """
+        Refuse an expired token.
+
+        Args:
+            now: Epoch seconds of the database's clock, which has dated the token.
+
+        Raises:
+            Refusal: `credentials_expired`.
+        """
+        if self.claims.exp <= now:
+            raise Refusal(
+                Code.CREDENTIALS_EXPIRED,
+                "The access token has expired: refresh it.",
+                reason="expired",
+                owner=self.claims.sub,
+            )
+
 
 class AccessTokens:
     """
@@ -203,30 +221,22 @@ class AccessTokens:
         )
         return self._sign(claims, ring_version)
 
-    def verify(self, unverified: UnverifiedToken, now: float) -> AccessToken:
+    def verify(self, unverified: UnverifiedToken) -> AccessToken:
         """
-        Verify a parsed token. A key that is not loaded yet is read from the database.
+        Verify a parsed token, except for its expiry: see `AccessToken.check_not_expired`.
 
-        Args:
-            now: Epoch seconds.
+        A key that is not loaded yet is read from the database. Any other text costs no read.
 
         Raises:
-            Refusal: `credentials_invalid`; `credentials_expired` if nothing else is wrong;
-                `temporarily_unavailable`.
+            Refusal: `credentials_invalid`, `temporarily_unavailable`.
         """
+        if unverified.issuer != self.issuer:
+            raise _invalid("The access token is not for this service.", "issuer")
         if unverified.typ != TYPE or unverified.algorithm != ALGORITHM or unverified.kid is None:
             raise _invalid("The token is not an access token of this service.", "type")
         ring = self._keys.ring_with(unverified.kid)
         _check_signature(unverified, unverified.kid, ring)
-        claims = self._claims(unverified)
-        if claims.exp <= now:
-            raise Refusal(
-                Code.CREDENTIALS_EXPIRED,
-                "The access token has expired: refresh it.",
-                reason="expired",
-                owner=claims.sub,
-            )
-        return AccessToken(claims, ring.version, unverified)
+        return AccessToken(self._claims(unverified), ring.version, unverified)
 
     def verify_again(self, token: AccessToken, ring_version: RingVersion) -> None:
         """
@@ -264,8 +274,8 @@ class AccessTokens:
             claims: AccessClaims = msgspec.convert(unverified.claims, AccessClaims)
         except msgspec.ValidationError:
             raise _invalid("The access token's claims are not complete.", "claims") from None
-        if claims.iss != self.issuer or claims.aud != self.issuer:
-            raise _invalid("The access token is not for this service.", "issuer or audience")
+        if claims.aud != self.issuer:
+            raise _invalid("The access token is not for this service.", "audience")
         return claims
 
 

@@ -14,7 +14,6 @@ from tokensvc.sessions.clients import narrowed
 from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Ring, RingVersion
 from tokensvc.telemetry import metrics
 
 
@@ -85,7 +84,7 @@ class OAuth:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
         scopes = narrowed(service.scopes, scope)
-        now, ring_version = self._now_and_ring_version()
+        now, ring_version = standings.signing_ring_now(self._database, self._clock)
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
@@ -127,18 +126,13 @@ class OAuth:
 
     def _claims_of(self, unverified_token: str) -> AccessClaims | None:
         """Return the claims of an access token, also of an expired one; `None` if it is invalid."""
-        ring_version = self._now_and_ring_version()[1]
         try:
-            # At the time 0 no token has expired: an expired one still names its session.
-            token = self._access_tokens.verify(parse(unverified_token), now=0)
+            token = self._access_tokens.verify(parse(unverified_token))
+            # Not before: a text that is no token costs no connection.
+            ring_version = standings.signing_ring_now(self._database, self._clock)[1]
             self._access_tokens.verify_again(token, ring_version)
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:
                 return None
             raise
         return token.claims
-
-    def _now_and_ring_version(self) -> tuple[float, RingVersion]:
-        """Return the time in epoch seconds and the version of the ring of signing keys."""
-        with self._database.read() as connection:
-            return self._clock.read(connection), standings.ring_version(connection, Ring.SIGNING)

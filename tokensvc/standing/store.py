@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
@@ -238,6 +239,17 @@ def ring_version(connection: sa.Connection, ring: Ring) -> RingVersion:
     if row is None:
         raise incomplete_database()
     return RingVersion(*row)
+
+
+def signing_ring_now(database: Database, clock: DatabaseClock) -> tuple[float, RingVersion]:
+    """
+    Return the time in epoch seconds and the version of the ring of signing keys.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
+    """
+    with database.read() as connection:
+        return clock.read(connection), ring_version(connection, Ring.SIGNING)
 
 
 def change_ring_version(tx: Transaction, ring: Ring) -> None:
