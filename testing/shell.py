@@ -15,6 +15,7 @@ DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
 """Command of `make run`."""
 
 _THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}
+_FAST_PIP = {"PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"), "PIP_NO_COMPILE": "1"}
 _LAST_LINE = "Ctrl-C stops the service.\n"
 _CURL = Path(__file__).parent / "doubles" / "curl.py"
 
@@ -40,7 +41,13 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
     return subprocess.run(
         ["sh", "-eu", "-c", script],
         cwd=folder,
-        env={"HOME": str(folder), **_THIS_CHECKOUT, **environ, "PATH": path_with_curl(folder)},
+        env={
+            "HOME": str(folder),
+            **_THIS_CHECKOUT,
+            **_FAST_PIP,
+            **environ,
+            "PATH": path_with_curl(folder),
+        },
         capture_output=True,
         text=True,
         timeout=300,

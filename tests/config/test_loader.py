@@ -35,7 +35,7 @@ def test_variable_overrides_toml_and_toml_overrides_default(toml) -> None:
         "TOKENSVC_TOKEN__TTL": "900",
     }
     settings = load(environ)
-    assert (settings.bind, settings.workers, settings.threads) == ("127.0.0.1:2", 3, 4)
+    assert (settings.bind, settings.workers, settings.threads) == ("127.0.0.1:2", 3, 8)
     assert (settings.token.ttl, settings.token.skew, settings.token.jitter) == (900, 7, 0.05)
 
 

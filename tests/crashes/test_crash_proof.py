@@ -12,9 +12,9 @@ from testing.runs.crash_figures import PAIRS, Figures
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgresql", 2)])
-def test_actions_survive_crashes(database, seed):
-    figures = crash.prove(4, database=database, seed=seed, hurry=True)
+def test_actions_survive_crashes():
+    """On PostgreSQL only at length: the proof takes most of its time to start services."""
+    figures = crash.prove(4, database="sqlite", seed=1, hurry=True)
     assert figures.holds, "\n".join(figures.lines())
 
 

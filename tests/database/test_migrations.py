@@ -3,12 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
-from tokensvc.audit.rules import Action
-from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
+from tokensvc.audit.rules import DONE, Action
 from tokensvc.database import schema
 from tokensvc.database.tables import (
     app_standing,
+    audit_events,
     client_ids,
     deliveries,
     revocations,
@@ -68,7 +67,10 @@ def test_ids_of_earlier_clients_count_as_used(migrated_to):
             {"id": "svc.kept", "name": "kept", "scopes": "[]", "vouches": False, "created_at": 0},
         )
         for subject in ("svc.kept", "svc.deleted"):
-            record(tx, ActionContext("cli:test"), Action.CLIENT_CREATED, subject, now=1.0)
+            event = {"action": Action.CLIENT_CREATED, "actor": "cli:test", "outcome": DONE}
+            tx.execute(
+                audit_events.insert(), {"id": subject, "time": 1, "subject": subject, **event}
+            )
     assert schema.migrate(database)[-1] == schema.head()
     with database.read() as connection:
         used = connection.scalars(sa.select(client_ids.c.id).order_by(client_ids.c.id)).all()

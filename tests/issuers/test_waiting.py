@@ -15,7 +15,7 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.service import Service, running_service
 
-WAITERS = 2
+WAITERS = 4
 """Half of the default number of threads."""
 FLOOD = 12
 

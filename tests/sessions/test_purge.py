@@ -115,10 +115,9 @@ def test_purge_uses_an_index(world, condition):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_running_service_purges_next_to_mints(database):
+def test_running_service_purges_next_to_mints():
     """The short form of `python -m proofs.purge`, without its comparison of times."""
-    figures = purge.prove(database, sessions=1_200, seconds=0.5)
+    figures = purge.prove("postgresql", sessions=1_200, seconds=0.5)
     assert figures.works, "\n".join(figures.lines())
 
 

@@ -10,7 +10,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database.live import MARKER_TABLE
 
 _TABLE_DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA \S+ (\S+) ", re.MULTILINE)
-_NEEDED = frozenset({"app_standing", "user_standings", "stream_keys", "audit_events"})
+_NEEDED = frozenset({"audit_events", "sessions", "stream_keys"})
 
 
 def dump_line(backup: Path, url: str) -> str:
