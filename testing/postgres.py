@@ -75,10 +75,11 @@ class PostgresServer:
     def remove(self) -> None:
         """Stop the server and delete its data in the background: many databases take a minute."""
         atexit.unregister(self.remove)
-        pid = self._server.get_pid()
-        if pid is not None:
-            os.kill(pid, signal.SIGQUIT)  # an immediate stop
-        wait = f"while kill -0 {pid} 2>&-; do sleep 0.1; done; " if pid is not None else ""
+        wait = ""
+        if (pid := self._server.get_pid()) is not None:
+            with contextlib.suppress(ProcessLookupError):  # a test has stopped it
+                os.kill(pid, signal.SIGQUIT)  # an immediate stop
+            wait = f"while kill -0 {pid} 2>&-; do sleep 0.1; done; "
         script = f'{wait}rm -r "$0"'
         os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", script, str(self._folder))
 
