@@ -14,6 +14,7 @@ from tokensvc.accounts.foreign_hashes import verify_hash
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts, SignUp
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.sign_in import SignIns
@@ -88,6 +89,7 @@ class AccountParts:
             deliveries=self.deliveries,
             stream_users=self._stream_users(),
         )
+        self.purge = AccountPurge(self.database, now)
         self.codes = AccountCodes(**common, **hashing)
         self.transfer = AccountTransfer(**common, deliveries=self.deliveries)
 

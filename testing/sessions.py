@@ -10,6 +10,7 @@ from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.keys.vault import Vault
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
@@ -31,8 +32,14 @@ def sessions_on(
         SessionReads(database, clock),
         vault,
         settings or SessionSettings(),
-        pause=lambda _seconds: None,
     )
+
+
+def session_purge_on(
+    database: Database, clock: Clock, settings: SessionSettings | None = None
+) -> SessionPurge:
+    """Return the purge as another process has it; SQLite uses the clock."""
+    return SessionPurge(database, DatabaseClock(database, clock), settings or SessionSettings())
 
 
 def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] = ()) -> Revocations:

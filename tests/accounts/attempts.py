@@ -6,6 +6,7 @@ from testing.accounts import PASSWORD
 from tests.keys.signing import SetClock
 from tokensvc.accounts import hashing, store
 from tokensvc.accounts.lock_out import Axis, KeyedHashes
+from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.sign_in import SignIns, sign_in_refused
 from tokensvc.accounts.store import Account
 from tokensvc.core.errors import Refusal
@@ -62,8 +63,8 @@ class Attempts:
         self.database = database
         self.clock = SetClock()
         self.hasher = FakeHasher()
-        self.pauses = []
-        self.sign_ins = SignIns(database, self.clock, self.hasher, HASHES, pause=self.pauses.append)
+        self.sign_ins = SignIns(database, self.clock, self.hasher, HASHES)
+        self.purge = AccountPurge(database, self.clock)
 
     def create(self, user_id="ada", **members):
         """Create an account, by default with `PASSWORD`."""

@@ -18,7 +18,7 @@ from tests.accounts.attempts import (
     Attempts,
     delayed,
 )
-from tokensvc.accounts import sign_in
+from tokensvc.accounts import purge, sign_in
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import DECAY_SECONDS, FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
@@ -339,10 +339,10 @@ def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world)
 def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failures, axis, days):
     world.set_failures(failures, axis=axis)
     world.clock.now += days * 86400 - 1000
-    assert not world.sign_ins.purge()
+    assert not world.purge.step()
     assert world.counts() == (1, 0)
     world.clock.now += 1
-    assert not world.sign_ins.purge()
+    assert not world.purge.step()
     assert world.counts() == (0, 0)
 
 
@@ -351,15 +351,15 @@ def test_purge_deletes_old_addresses(world):
     world.clock.now += KNOWN_ADDRESS_SECONDS
     world.create("ben")
     world.sign_in("ben", address=HOME)
-    assert not world.sign_ins.purge()
+    assert not world.purge.step()
     assert world.counts() == (0, 2)
     world.clock.now += 1
-    assert not world.sign_ins.purge()
+    assert not world.purge.step()
     assert world.counts() == (0, 1)
 
 
-def test_purge_deletes_in_batches_with_pauses(world, monkeypatch):
-    monkeypatch.setattr(sign_in, "_PURGED_TOGETHER", 2)
+def test_purge_deletes_in_batches(world, monkeypatch):
+    monkeypatch.setattr(purge, "BATCH", 2)
     for number in range(5):
         world.set_failures(1, f"user-{number}")
     with world.database.write() as tx:
@@ -370,7 +370,6 @@ def test_purge_deletes_in_batches_with_pauses(world, monkeypatch):
                 )
             )
     world.clock.now += 2 * FORGET_SECONDS
-    assert [world.sign_ins.purge() for _ in range(3)] == [True, True, False]
+    assert [world.purge.step() for _ in range(3)] == [True, True, False]
     assert world.counts() == (0, 0)
-    assert len(world.pauses) == 2
     assert world.count(sign_in_failures) == 0

@@ -26,7 +26,7 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def run(*results, interval: float = INTERVAL, steps_on_stop: bool = False):
+def run(*results, interval: float = INTERVAL, pause: float = 0.0, steps_on_stop: bool = False):
     """Run one step for each result, and return the pauses before, between and after them."""
     script = list(results)
 
@@ -36,7 +36,7 @@ def run(*results, interval: float = INTERVAL, steps_on_stop: bool = False):
             raise result
         return result
 
-    loop = BackgroundLoop("test", step, interval, steps_on_stop=steps_on_stop)
+    loop = BackgroundLoop("test", step, interval, pause=pause, steps_on_stop=steps_on_stop)
     loop._stopping = pauses = Pauses(len(results) + (not steps_on_stop))
     loop.start()
     loop._thread.join()
@@ -48,8 +48,9 @@ def test_first_step_runs_immediately():
     assert run(None) == [0, INTERVAL]
 
 
-def test_step_with_more_to_do_is_repeated_immediately():
+def test_step_with_more_to_do_is_repeated_immediately_or_after_its_pause():
     assert run(True, True, False) == [0, 0, 0, INTERVAL]
+    assert run(True, False, pause=0.05) == [0, 0.05, INTERVAL]
 
 
 @pytest.mark.parametrize(("interval", "pause"), [(0.2, 2), (60, 60)])

@@ -1,7 +1,6 @@
 """The container: what its background loops do when they start and stop."""
 
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -51,12 +50,12 @@ class _Recorder:
         self.stopped.append(self.name)
 
 
-def test_stop_ends_calls_to_stream_before_it_waits_for_loops(services):
+def test_stop_ends_calls_to_stream_before_it_waits_for_loops(services, monkeypatch):
     stopped = []
-    replace(
-        services,
-        sender=_Recorder("sender", stopped),
-        delivery_loop=_Recorder("delivery", stopped),
-        other_loops=tuple(_Recorder(name, stopped) for name in ("usage", "keys")),
-    ).stop()
+    with monkeypatch.context() as patched:
+        patched.setattr(services, "sender", _Recorder("sender", stopped))
+        patched.setattr(services, "delivery_loop", _Recorder("delivery", stopped))
+        others = tuple(_Recorder(name, stopped) for name in ("usage", "keys"))
+        patched.setattr(services, "other_loops", others)
+        services.stop()
     assert stopped == ["sender", "delivery", "usage", "keys"]

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from testing.sessions import VAULT, sessions_on
+from testing.sessions import VAULT, session_purge_on, sessions_on
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
@@ -100,6 +100,7 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_800_000_000.0
         self.sessions = sessions_on(self.database, lambda: self.now, SETTINGS)
+        self.session_purge = session_purge_on(self.database, lambda: self.now, SETTINGS)
         self.families, self.keys = {}, {}
         self.sign_ins, self.paused = [], []
         with self.database.write() as tx:
@@ -180,7 +181,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def purge(self):
-        assert not self.sessions.purge()
+        assert not self.session_purge.step()
         oldest = self.now - min(SETTINGS.idle_ttl, SETTINGS.absolute_ttl)
         self.families = {
             session_id: family

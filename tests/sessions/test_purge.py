@@ -6,12 +6,17 @@ import pytest
 import sqlalchemy as sa
 
 from testing.runs import purge
-from testing.sessions import sessions_on
+from testing.sessions import session_purge_on, sessions_on
 from tokensvc.database.tables import sessions as sessions_table
-from tokensvc.sessions import service
+from tokensvc.sessions import purge as session_purge
 from tokensvc.sessions.settings import SessionSettings
 
 SETTINGS = SessionSettings()
+
+
+def purge_batch(world, settings=SETTINGS):
+    """Delete a batch, and return whether more may be left."""
+    return session_purge_on(world.database, world.clock, settings).step()
 
 
 def test_only_sessions_without_access_are_purged(world):
@@ -23,12 +28,12 @@ def test_only_sessions_without_access_are_purged(world):
     live, ended = world.sign_in(), world.sign_in()
     world.sessions.end("ada", ended.family.id)
     world.pass_time(SETTINGS.idle_ttl - 1000)
-    assert world.sessions.purge() is False
+    assert purge_batch(world) is False
     assert set(world.rows()) == {live.family.id, revoked.family.id}
     assert world.refusal(idle.refresh_token) == "unknown_family"
     assert world.sessions.refresh(live.refresh_token, "app")
     world.pass_time(1000)
-    world.sessions.purge()
+    purge_batch(world)
     assert set(world.rows()) == {live.family.id}
 
 
@@ -40,40 +45,37 @@ def test_expired_session_is_purged_although_it_was_used(world):
     world.pass_time(990)
     world.sessions.refresh(grant.refresh_token, "app")
     world.pass_time(1000)
-    world.sessions.purge()
+    purge_batch(world, settings)
     assert world.rows() == {}
 
 
-def test_purge_runs_in_batches_with_pauses(world, monkeypatch):
-    monkeypatch.setattr(service, "_PURGED_TOGETHER", 2)
-    pauses = []
-    world.sessions._pause = pauses.append
+def test_purge_runs_in_batches(world, monkeypatch):
+    monkeypatch.setattr(session_purge, "BATCH", 2)
     for number in range(5):
         grant = world.sign_in()
         if number % 2:
             world.sessions.end("ada", grant.family.id)
     world.pass_time(SETTINGS.idle_ttl)
     left = []
-    while world.sessions.purge():
+    while purge_batch(world):
         left.append(len(world.rows()))
     assert left == [3, 1]
     assert world.rows() == {}
-    assert len(pauses) == 2
 
 
 def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world, monkeypatch):
     """Two processes purge; every live session advances once."""
-    monkeypatch.setattr(service, "_PURGED_TOGETHER", 5)
+    monkeypatch.setattr(session_purge, "BATCH", 5)
     live = [world.sign_in() for _ in range(10)]
     for _ in range(40):
         world.sessions.end("ada", world.sign_in().family.id)
 
-    def purge(_):
-        while world.sessions.purge():
+    def purge_all(_):
+        while purge_batch(world):
             pass
 
     with ThreadPoolExecutor(4) as pool:
-        purges = [pool.submit(purge, None) for _ in range(2)]
+        purges = [pool.submit(purge_all, None) for _ in range(2)]
         grants = list(
             pool.map(lambda grant: world.sessions.refresh(grant.refresh_token, "app"), live)
         )

@@ -26,7 +26,6 @@ from tokensvc.revocations.service import Revocations
 
 _ANY_USER = "invitation:any"
 """Subject of the audit event of an invitation without a user ID, which has no colon."""
-_BATCH = 1000
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -156,11 +155,6 @@ class AccountCodes:
         with self._database.write() as tx:
             self._redeem(tx, user_id, code_hash, new_hash)
         self._revocations.confirm(Target(user_id))
-
-    def purge(self) -> bool:
-        """Delete a batch of used or expired codes, and return whether more may be left."""
-        with self._database.write() as tx:
-            return store.purge_codes(tx, self._clock.read(tx), _BATCH) == _BATCH
 
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
         # The account first: two codes of one user would otherwise wait for each other.

@@ -7,8 +7,6 @@ failure before the hash: attempts that run at the same time would otherwise all 
 first of them has failed.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +15,6 @@ from tokensvc.accounts import store as accounts
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
     DECAY_SECONDS,
-    KNOWN_ADDRESS_SECONDS,
     MAX_DELAY,
     STOP_AT,
     STOPPED,
@@ -40,9 +37,6 @@ from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs
 
 _ACTOR: Final = "service:sign_in"
-_PURGED_TOGETHER: Final = 500
-_PURGE_PAUSE: Final = 0.05
-"""Seconds between two full batches of a purge, for the requests that write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,6 @@ class SignIns:
 
     Args:
         clock: Clock of the database.
-        pause: Function that waits for a number of seconds, between two batches of a purge.
     """
 
     def __init__(
@@ -97,14 +90,11 @@ class SignIns:
         clock: DatabaseClock,
         hasher: PasswordHasher,
         hashes: KeyedHashes,
-        *,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._database = database
         self._clock = clock
         self._hasher = hasher
         self._hashes = hashes
-        self._pause = pause
 
     def check(self, user_id: str, password: str, address: str) -> Attempt:
         """
@@ -189,24 +179,6 @@ class SignIns:
         counters.append((self._hashes.of_user_id(user_id), Axis.UNKNOWN))
         cleared = [lock_outs.clear(tx, subject, axis) for subject, axis in counters]
         return any(cleared)
-
-    def purge(self) -> bool:
-        """
-        Delete one batch of old failures, and one of old addresses.
-
-        Returns:
-            Whether more may be left.
-        """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            purged = (
-                lock_outs.purge_failures(tx, now, _PURGED_TOGETHER),
-                lock_outs.purge_addresses(tx, now - KNOWN_ADDRESS_SECONDS, _PURGED_TOGETHER),
-            )
-        if max(purged) < _PURGED_TOGETHER:
-            return False
-        self._pause(_PURGE_PAUSE)
-        return True
 
     def _begin(self, user_id: str, address: str) -> Attempt:
         """

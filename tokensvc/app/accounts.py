@@ -2,16 +2,19 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
+from tokensvc.app.background import BackgroundLoop, purge_loop
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
@@ -31,6 +34,9 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.stream.api import StreamApi
 
+_SIGNING_KEYS_INTERVAL = 1.0
+"""Seconds between two checks whether a signing key is to be made, activated or retired."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccountServices:
@@ -47,6 +53,14 @@ class AccountServices:
     sign_ins: SignIns
     password_sessions: PasswordSessions
     oauth: OAuth
+    purge: AccountPurge
+
+    def loops(self) -> Sequence[BackgroundLoop]:
+        """Return the background loops of built-in accounts."""
+        return (
+            purge_loop("account_purge", self.purge.step),
+            BackgroundLoop("signing_keys", self.signing_rotation.step, _SIGNING_KEYS_INTERVAL),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +115,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
             deliveries=uses.deliveries,
         ),
         sign_ins=sign_ins,
+        purge=AccountPurge(database, clock),
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,

@@ -1,23 +1,20 @@
 """Background loops: the one kind of thread that repeats a step, and the list of all loops."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
-from tokensvc.accounts.codes import AccountCodes
-from tokensvc.accounts.sign_in import SignIns
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
-from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.service import Sessions
+from tokensvc.sessions.purge import SessionPurge
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next."""
@@ -28,9 +25,6 @@ _ISSUER_KEYS_INTERVAL = 1.0
 _USAGE_INTERVAL = 60.0
 """Seconds between two writes of usage, which a crash loses."""
 
-_SIGNING_KEYS_INTERVAL = 1.0
-"""Seconds between two checks whether a signing key is to be made, activated or retired."""
-
 _CONFIRM_INTERVAL = 5.0
 """Seconds between two checks for actions that a crash left unconfirmed."""
 
@@ -39,6 +33,9 @@ _ACTIVE_KEY_INTERVAL = 60.0
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the same rows."""
+
+_PURGE_PAUSE = 0.05
+"""Seconds between two full batches of a purge, for the requests that write."""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +48,7 @@ class BackgroundLoop:
         name: Name of the thread, and of the loop in the log.
         step: Function to call. It returns true if there is more to do immediately.
         interval: Seconds between two steps.
+        pause: Seconds before the next step if there is more to do.
         steps_on_stop: Whether `stop` runs the step once more.
     """
 
@@ -60,11 +58,13 @@ class BackgroundLoop:
         step: Callable[[], bool | None],
         interval: float,
         *,
+        pause: float = 0.0,
         steps_on_stop: bool = False,
     ) -> None:
         self._name = name
         self._step = step
         self._interval = interval
+        self._pause = pause
         self._steps_on_stop = steps_on_stop
         self._is_failing = False
         self._stopping = threading.Event()
@@ -98,7 +98,7 @@ class BackgroundLoop:
             _log.exception("background_step_failed", loop=self._name)
         else:
             self._is_failing = False
-            return 0.0 if has_more else self._interval
+            return self._pause if has_more else self._interval
         return max(self._interval, FAILURE_PAUSE)
 
     def _log_refusal(self, refusal: Refusal) -> None:
@@ -113,6 +113,16 @@ class BackgroundLoop:
             )
 
 
+def purge_loop(name: str, step: Callable[[], bool]) -> BackgroundLoop:
+    """
+    Return the loop of a purge.
+
+    Args:
+        step: Function that deletes one batch, and returns whether more may be left.
+    """
+    return BackgroundLoop(name, step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
+
+
 def other_loops(
     *,
     issuers: Issuers,
@@ -122,41 +132,23 @@ def other_loops(
     revocations: Revocations,
     readiness: ReadinessLook,
     active_key_check: ActiveKeyCheck,
-    sessions: Sessions,
-    codes: AccountCodes | None,
-    sign_ins: SignIns | None,
-    signing: SigningKeyRotation | None,
+    session_purge: SessionPurge,
+    of_accounts: Sequence[BackgroundLoop],
 ) -> tuple[BackgroundLoop, ...]:
     """
     Return the loops that every process with requests runs, in the order in which they stop.
 
     Args:
-        codes: Codes of accounts; `None` without built-in accounts.
-        sign_ins: Failures and known addresses; `None` without built-in accounts.
-        signing: Rotation of the signing keys; `None` without built-in accounts.
+        of_accounts: Loops of built-in accounts.
     """
     return (
         BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
-        BackgroundLoop("audit_purge", lambda: audit.purge() > 0, _PURGE_INTERVAL),
+        purge_loop("audit_purge", lambda: audit.purge() > 0),
         BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
-        BackgroundLoop("session_purge", sessions.purge, _PURGE_INTERVAL),
-        *(
-            [BackgroundLoop("code_purge", codes.purge, _PURGE_INTERVAL)]
-            if codes is not None
-            else []
-        ),
-        *(
-            [BackgroundLoop("sign_in_purge", sign_ins.purge, _PURGE_INTERVAL)]
-            if sign_ins is not None
-            else []
-        ),
-        *(
-            [BackgroundLoop("signing_keys", signing.step, _SIGNING_KEYS_INTERVAL)]
-            if signing is not None
-            else []
-        ),
+        purge_loop("session_purge", session_purge.step),
+        *of_accounts,
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tokensvc.app import container
+from tokensvc.app import foundation
 from tokensvc.app.container import Services
 from tokensvc.audit.rules import Action
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR
@@ -98,7 +98,7 @@ def check_database(settings: Settings) -> schema.Status:
     path = settings.sqlite_path
     if path is not None and not path.exists():
         return "empty"
-    database = container.open_database(settings)
+    database = foundation.open_database(settings)
     try:
         check_environment(database, settings.environment)
         if database.dialect == "postgresql":

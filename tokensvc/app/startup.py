@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from tokensvc.app import container, start_checks
+from tokensvc.app import container, foundation, start_checks
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
@@ -215,7 +215,7 @@ def migrate(database: Database, environment: str) -> list[str]:
 def _prepared_database(settings: Settings) -> Iterator[Database]:
     """Migrate SQLite. Only `tokensvc migrate` migrates PostgreSQL, which other hosts may use."""
     start_checks.check_database(settings)
-    database = container.open_database(settings)
+    database = foundation.open_database(settings)
     try:
         if database.dialect == "sqlite":
             migrate(database, settings.environment)

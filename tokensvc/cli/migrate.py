@@ -2,7 +2,7 @@
 
 import click
 
-from tokensvc.app import container, start_checks, startup
+from tokensvc.app import foundation, start_checks, startup
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import command_settings
 from tokensvc.database import schema
@@ -19,7 +19,7 @@ def migrate(*, as_json: bool) -> None:
     """
     settings = command_settings()
     start_checks.check_files(settings)
-    database = container.open_database(settings)
+    database = foundation.open_database(settings)
     try:
         applied = startup.migrate(database, settings.environment)
         status = schema.status(database)

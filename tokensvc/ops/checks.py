@@ -6,6 +6,7 @@ an active key that Stream refuses, because Stream may be wrong.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from tokensvc.core.errors import Refusal
 from tokensvc.database import schema
@@ -36,52 +37,50 @@ def checks(
     Args:
         signing_keys: Keys of access tokens; `None` without built-in accounts.
     """
-    schema_status = schema.StatusReader(database)
-
-    def check_database() -> CheckResult:
-        detail = _schema_fault(schema_status)
-        metrics.set_database(
-            up=not detail,
-            breaker_open=database.is_breaker_open,
-            connections_in_use=database.connections_in_use(),
-        )
-        return CheckResult("database", State.FAILED if detail else State.OK, detail)
-
-    def check_stream_keys() -> CheckResult:
-        problem = _problem(keys)
-        if problem:
-            return CheckResult("stream_keys", State.FAILED, problem)
-        rejection = active_key_check.rejection()
-        return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
-
-    def check_signing_keys() -> CheckResult:
-        problem = _problem(signing_keys) if signing_keys is not None else ""
-        return CheckResult("signing_keys", State.FAILED if problem else State.OK, problem)
-
-    def check_issuers() -> CheckResult:
-        unhealthy = [
-            f"{name} {health.state} ({health.last_error or 'no keys yet'})"
-            for name, health in issuers.health().items()
-            if health.state != "ok"
-        ]
-        state = State.DEGRADED if unhealthy else State.OK
-        return CheckResult("issuers", state, "; ".join(unhealthy))
-
-    def check_deliveries() -> CheckResult:
-        return check_delivery(deliveries)
-
-    def check_cut_offs() -> CheckResult:
-        # Only degraded: revocations still work, and another instance would not be better.
-        return check_clock_faults(clock_faults, State.DEGRADED)
-
+    check_keys: list[Check] = [partial(_check_stream_keys, keys, active_key_check)]
+    if signing_keys is not None:
+        check_keys.append(partial(_check_signing_keys, signing_keys))
     return [
-        check_database,
-        check_stream_keys,
-        *([check_signing_keys] if signing_keys is not None else []),
-        check_issuers,
-        check_deliveries,
-        check_cut_offs,
+        partial(_check_database, database, schema.StatusReader(database)),
+        *check_keys,
+        partial(_check_issuers, issuers),
+        partial(check_delivery, deliveries),
+        # Only degraded: revocations still work, and another instance would not be better.
+        partial(check_clock_faults, clock_faults, State.DEGRADED),
     ]
+
+
+def _check_database(database: Database, schema_status: schema.StatusReader) -> CheckResult:
+    detail = _schema_fault(schema_status)
+    metrics.set_database(
+        up=not detail,
+        breaker_open=database.is_breaker_open,
+        connections_in_use=database.connections_in_use(),
+    )
+    return CheckResult("database", State.FAILED if detail else State.OK, detail)
+
+
+def _check_stream_keys(keys: StreamKeys, active_key_check: ActiveKeyCheck) -> CheckResult:
+    problem = _problem(keys)
+    if problem:
+        return CheckResult("stream_keys", State.FAILED, problem)
+    rejection = active_key_check.rejection()
+    return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
+
+
+def _check_signing_keys(keys: SigningKeys) -> CheckResult:
+    problem = _problem(keys)
+    return CheckResult("signing_keys", State.FAILED if problem else State.OK, problem)
+
+
+def _check_issuers(issuers: Issuers) -> CheckResult:
+    unhealthy = [
+        f"{name} {health.state} ({health.last_error or 'no keys yet'})"
+        for name, health in issuers.health().items()
+        if health.state != "ok"
+    ]
+    state = State.DEGRADED if unhealthy else State.OK
+    return CheckResult("issuers", state, "; ".join(unhealthy))
 
 
 def _problem(keys: StreamKeys | SigningKeys) -> str:

@@ -1,10 +1,8 @@
-"""Open, refresh, list, end and purge sessions."""
+"""Open, refresh, list and end sessions."""
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
@@ -30,10 +28,6 @@ from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
-
-_PURGED_TOGETHER: Final = 500
-_PURGE_PAUSE: Final = 0.05
-"""Seconds between two full batches of a purge, for the requests that write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,6 @@ class Sessions:
     Args:
         clock: Clock of the database.
         random_bytes: Function that returns a number of cryptographically random bytes.
-        pause: Function that waits for a number of seconds, between two batches of a purge.
     """
 
     def __init__(
@@ -73,7 +66,6 @@ class Sessions:
         settings: SessionSettings,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -81,7 +73,6 @@ class Sessions:
         self._vault = vault
         self._settings = settings
         self._random_bytes = random_bytes
-        self._pause = pause
 
     def open(
         self, tx: Transaction, user_id: str, client_id: str, epochs: Epochs, now: float
@@ -202,21 +193,6 @@ class Sessions:
         """Return the number of live sessions of each user."""
         now = self._clock.read(connection)
         return store.count_live(connection, user_ids, self._settings, now=now)
-
-    def purge(self) -> bool:
-        """
-        Delete one batch of sessions that give no access.
-
-        Returns:
-            Whether more may be left.
-        """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            purged = store.purge(tx, self._settings, now=now, limit=_PURGED_TOGETHER)
-        if purged < _PURGED_TOGETHER:
-            return False
-        self._pause(_PURGE_PAUSE)
-        return True
 
     def _find(self, presented: PresentedToken) -> SessionStanding:
         found = self._reads.read(presented.family_id.hex())

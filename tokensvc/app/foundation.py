@@ -1,0 +1,183 @@
+"""The objects that the others use: database, keys, clients, issuers, limits, deliveries."""
+
+import random
+import threading
+import time
+from functools import cached_property
+
+from tokensvc.app.key_files import SECRETS, KeyFiles
+from tokensvc.audit.service import AuditTrail
+from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.service import Clients
+from tokensvc.clients.usage import SecretUsage
+from tokensvc.config.loader import Settings
+from tokensvc.core.clock import system_clock
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.delivery.sender import Sender
+from tokensvc.delivery.service import Deliveries
+from tokensvc.issuers.service import Issuers
+from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys.active_key_check import ActiveKeyCheck
+from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.rotation import StreamKeyRotation
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.keys.vault import Vault
+from tokensvc.keys.verification import CheckKeyPair
+from tokensvc.limits.service import Limiter
+from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.standing.store import StandingStore
+from tokensvc.stream.api import KeyCheck, StreamApi, check_key
+
+_BACKGROUND_THREADS = 11
+"""Threads that use the database and serve no request: eleven loops."""
+
+
+class Foundation:
+    """
+    Objects that use neither sessions nor accounts. Each is built once, with those that it uses.
+
+    Attributes:
+        settings: All settings.
+        database: The database, open.
+        key_files: Keys in files.
+        clock: Clock of the database.
+        vault: Encryption of stored secrets.
+        wait_slots: Slots for requests that wait for other services.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        key_files: KeyFiles,
+        issuer_keys: IssuerKeyStore,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.key_files = key_files
+        self._issuer_keys = issuer_keys
+        self.clock = DatabaseClock(database, system_clock)
+        self.vault = Vault(key_files.encryption_keys)
+        # Requests that wait for other services use at most half of the threads.
+        self.wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
+
+    @cached_property
+    def standings(self) -> StandingStore:
+        """The reads of the users' and the app's standing."""
+        return StandingStore(self.database, system_clock)
+
+    @cached_property
+    def keys(self) -> StreamKeys:
+        """The ring of Stream keys."""
+        return StreamKeys(self.database, self.vault)
+
+    @cached_property
+    def rotation(self) -> StreamKeyRotation:
+        """The actions on Stream keys."""
+        return StreamKeyRotation(
+            self.database,
+            self.clock,
+            self.vault,
+            self.check_key_pair,
+            wait_slots=self.wait_slots,
+        )
+
+    @cached_property
+    def reencryption(self) -> Reencryption:
+        """The change of the encryption key of all wrapped secrets."""
+        return Reencryption(self.database, self.clock, self.vault, SECRETS)
+
+    @cached_property
+    def check_key_pair(self) -> CheckKeyPair | None:
+        """Function that asks Stream about a key pair; `None` if nothing is delivered."""
+        base_url = self.settings.stream.base_url
+
+        def check(api_key: str, secret: bytes) -> KeyCheck:
+            return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
+
+        return check if self.settings.stream.delivers else None
+
+    @cached_property
+    def active_key_check(self) -> ActiveKeyCheck:
+        """The background check of the active Stream key."""
+        return ActiveKeyCheck(self.keys, self.check_key_pair, time.monotonic)
+
+    @cached_property
+    def clients(self) -> Clients:
+        """The authentication of service clients."""
+        return Clients(self.database, system_clock)
+
+    @cached_property
+    def client_administration(self) -> ClientAdministration:
+        """The actions on service clients."""
+        return ClientAdministration(self.database, system_clock)
+
+    @cached_property
+    def secret_usage(self) -> SecretUsage:
+        """The times at which client secrets were used."""
+        return SecretUsage(self.database, system_clock)
+
+    @cached_property
+    def unnamed_mints(self) -> UnnamedMints:
+        """The number of mints that named no key."""
+        return UnnamedMints(self.database, system_clock)
+
+    @cached_property
+    def issuers(self) -> Issuers:
+        """The identity providers."""
+        return Issuers(
+            self.settings.issuers,
+            self.settings.jwks,
+            self.settings.user_ids.alphabet,
+            self._issuer_keys,
+            system_clock,
+            key_files=self.key_files.issuer_keys,
+            wait_slots=self.wait_slots,
+        )
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """The rate limits."""
+        return Limiter(self.settings.limits, self.settings.redis_url)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
+        return AuditTrail(self.database, self.clock, self.settings.audit.retention)
+
+    @cached_property
+    def clock_faults(self) -> ClockFaults:
+        """The check for cut-offs in the future."""
+        return ClockFaults(self.database, self.clock)
+
+    @cached_property
+    def sender(self) -> Sender:
+        """The sender of deliveries to Stream."""
+        return Sender(
+            database=self.database,
+            clock=self.clock,
+            ring_at=self.keys.ring_at,
+            api=StreamApi(self.settings.stream.base_url, system_clock),
+            host_clock=system_clock,
+            random_fraction=random.SystemRandom().random,
+            monotonic=time.monotonic,
+        )
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """The deliveries to Stream."""
+        return Deliveries(
+            self.database,
+            self.clock,
+            self.sender.refused_keys,
+            delivers=self.settings.stream.delivers,
+        )
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database with one connection per thread."""
+    return Database.open(
+        settings.database_url.get_secret_value(), pool_size=settings.threads + _BACKGROUND_THREADS
+    )
