@@ -35,7 +35,7 @@ from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.keys.vault import Vault
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 _SETTINGS = {
@@ -235,7 +235,7 @@ class _AccessTokenSource:
     def take(self, count: int) -> list[Credential]:
         """Return `count` access tokens that were not returned before."""
         with self._database.read() as connection:
-            version = standings.ring_version(connection, Ring.SIGNING)
+            version = ring_versions.read(connection, Ring.SIGNING)
         first, self._count, now = self._count, self._count + count, time.time()
         with self._database.write() as tx:
             families = [

@@ -19,7 +19,7 @@ from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.service import Grant
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 PUBLIC_URL = "https://tokens.example"
@@ -57,7 +57,7 @@ class AccountWorld(World):
         url = self.settings.get("TOKENSVC_PUBLIC_URL", PUBLIC_URL)
         tokens = AccessTokens(SigningKeys(self.database, VAULT), url, SessionSettings())
         with self.database.read() as connection:
-            version = standings.ring_version(connection, Ring.SIGNING)
+            version = ring_versions.read(connection, Ring.SIGNING)
         minted = tokens.mint_for_user(grant.family, now=time.time() - age, ring_version=version)
         return minted.token
 

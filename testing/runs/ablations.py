@@ -254,7 +254,7 @@ ABLATIONS = (
     ),
     Ablation(
         "a version never repeats",
-        "tokensvc/standing/store.py",
+        "tokensvc/standing/ring_versions.py",
         "ring_id: secrets.token_hex(16)",
         'ring_id: ""',
         "tests/keys/test_stream_key_ring.py"

@@ -114,7 +114,7 @@ SESSION_ABLATIONS = (
     Ablation(
         "one rotation at a time",
         "tokensvc/keys/signing_rotation.py",
-        "        with self._database.write() as tx:\n            standings.lock_rings(tx)\n",
+        "        with self._database.write() as tx:\n            ring_versions.lock(tx)\n",
         "        with self._database.write() as tx:\n",
         "tests/keys/test_signing_races.py"
         "::test_simultaneous_rotations_make_activate_and_retire_each_key_once[postgresql]",

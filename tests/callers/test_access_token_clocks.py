@@ -14,7 +14,8 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.issuers.verify import parse
-from tokensvc.standing.store import StandingStore, signing_ring_now
+from tokensvc.standing.ring_versions import signing_ring_now
+from tokensvc.standing.store import StandingStore
 
 FAR = 660
 """Seconds: longer than the life of a token."""

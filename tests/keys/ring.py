@@ -12,7 +12,7 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.keys.store import StoredKey, StreamKeyStore
 from tokensvc.keys.vault import Vault
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -55,7 +55,7 @@ def rows(database):
 def version(database):
     """Return the version of the ring."""
     with database.read() as connection:
-        return standings.ring_version(connection, Ring.STREAM)
+        return ring_versions.read(connection, Ring.STREAM)
 
 
 def changes(database):
@@ -83,7 +83,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
         retired_at=now if state == "retired" else None,
     )
     with database.write() as tx:
-        standings.lock_rings(tx)
+        ring_versions.lock(tx)
         StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
     return key_id
 
@@ -93,6 +93,6 @@ def change(database, api_key, **columns):
     if columns.get("state") == "retired":
         columns |= {"secret_ciphertext": None, "wrapped_by": None}
     with database.write() as tx:
-        standings.lock_rings(tx)
+        ring_versions.lock(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)
-        standings.change_ring_version(tx, Ring.STREAM)
+        ring_versions.change(tx, Ring.STREAM)

@@ -5,7 +5,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.signing_rules import MARGIN_SECONDS, SigningPeriods
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 CONTEXT = ActionContext("svc.ops", "yearly")
@@ -53,7 +53,7 @@ class SigningWorld:
 
     def version(self):
         with self.database.read() as connection:
-            return standings.ring_version(connection, Ring.SIGNING)
+            return ring_versions.read(connection, Ring.SIGNING)
 
     def listed(self):
         """Return all keys, oldest first."""

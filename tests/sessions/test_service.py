@@ -7,7 +7,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.keys.vault import Vault
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 GRACE = SessionSettings().reuse_grace
@@ -23,7 +23,7 @@ def test_refresh_rotates_the_token_and_is_audited(world):
     assert (row.counter, row.last_used_at) == (1, row.rotated_at)
     assert second.family.rotated_at == row.rotated_at == second.now
     with world.database.read() as connection:
-        ring_version = standings.ring_version(connection, Ring.SIGNING)
+        ring_version = ring_versions.read(connection, Ring.SIGNING)
     assert first.ring_version == second.ring_version == ring_version
     assert world.events() == [
         ("ada", "session:refreshed", "ada", "ok", f"session {first.family.id}")

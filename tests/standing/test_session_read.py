@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, sessions, user_standings
-from tokensvc.standing import store
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionRow
 
@@ -38,8 +38,8 @@ def test_session_is_read_with_the_standings_and_both_ring_versions(database, rea
         user = {"user_id": "ada", "tokens_valid_after": 7, "floor": 8, "epoch": 4}
         tx.execute(user_standings.insert().values(user))
         tx.execute(user_standings.insert().values(user_id="bob", floor=99, epoch=99))
-        store.change_ring_version(tx, Ring.SIGNING)
-        stream, signing = (store.ring_version(tx, ring) for ring in Ring)
+        ring_versions.change(tx, Ring.SIGNING)
+        stream, signing = (ring_versions.read(tx, ring) for ring in Ring)
     found = reads.read("s1")
     assert found.session == ROW
     assert (found.standing.tokens_valid_after, found.standing.floor) == (7, 9)

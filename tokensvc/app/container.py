@@ -22,8 +22,8 @@ from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
+from tokensvc.standing.ring_versions import signing_ring_now
 from tokensvc.standing.session_read import SessionReads
-from tokensvc.standing.store import signing_ring_now
 from tokensvc.tokens.service import TokenService
 
 _DELIVERY_INTERVAL = 0.2

@@ -10,7 +10,7 @@ from tokensvc.database.engine import Database
 from tokensvc.delivery import rules, store
 from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.store import Queue, Wanted
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
@@ -87,7 +87,7 @@ class Leases:
                 rows=rows,
                 wanted=store.wanted(tx, queue.kind, list(rows)) if rows else {},
                 call_before=call_before,
-                ring_version=standings.ring_version(tx, Ring.STREAM),
+                ring_version=ring_versions.read(tx, Ring.STREAM),
             )
 
     def finish(self, batch: Batch, responses: Mapping[str, StreamResponse]) -> None:

@@ -17,7 +17,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.wrapped_secrets import WrappedSecret, WrappedSecrets
 from tokensvc.keys.vault import Vault, VaultError
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 
 _BATCH = 100
 
@@ -100,7 +100,7 @@ class Reencryption:
         readable = [(secret, wrapped) for secret, wrapped in rewrapped if wrapped is not None]
         with self._database.write(dry_run=context.dry_run) as tx:
             # Actions change rows in another order: without the lock both could deadlock.
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             changed = sum(table.rewrap(tx, secret, *wrapped) for secret, wrapped in readable)
             if changed:
                 reason = f"{changed} now under {self._vault.wrapped_by}"

@@ -27,7 +27,7 @@ from tokensvc.keys.states import (
 from tokensvc.keys.store import StreamKeyStore
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.keys.verification import CheckKeyPair, KeyPairVerifier
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 
 _DAY = 86400
 _SETTINGS = ActionContext("service:settings", "the first key of the ring")
@@ -103,7 +103,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         # Without a transaction: it may take seconds.
         warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             rules.check_pair(self._store.every_key(tx), api_key, secret)
             key = self._add_pair(tx, (api_key, secret), KeyState.STANDBY, context)
         return _result(key, context, warning)
@@ -129,7 +129,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
                 return None
         warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             key = self._unreadable_key(tx, pair)
             if key is None:
                 return None
@@ -151,7 +151,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         """
         not_checked = self._verify_activation(key_id, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             transitions = rules.activation_steps(keys, key_id)
             now = self._clock.read(tx)
@@ -172,7 +172,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
             Refusal: `not_found`, `conflict`.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             transitions = retirement_steps(keys, key_id, if_active=_IF_ACTIVE)
             result = self._run(tx, key_id, transitions, context, now=self._clock.read(tx))
@@ -187,7 +187,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         """
         raw = secret.encode("utf-8")
         with self._database.write() as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             if not keys:
                 self._add_pair(tx, (api_key, raw), KeyState.ACTIVE, _SETTINGS)

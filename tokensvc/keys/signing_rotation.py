@@ -15,7 +15,7 @@ from tokensvc.keys.signing_rules import SigningKeyInfo, SigningPeriods, due_chan
 from tokensvc.keys.states import KeyState, Transition, in_state, keys_unreadable, retirement_steps
 from tokensvc.keys.store import SigningKeyStore
 from tokensvc.keys.vault import Vault
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 
 _ROTATION = ActionContext("service:rotation")
 _IF_ACTIVE = (
@@ -66,7 +66,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
         Without an active key the new key is active immediately.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             has_active = in_state(keys, KeyState.ACTIVE) is not None
             state = KeyState.STANDBY if has_active else KeyState.ACTIVE
@@ -81,7 +81,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
             Refusal: `not_found`; `conflict` when the key is active.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             transitions = retirement_steps(keys, key_id, if_active=_IF_ACTIVE)
             self._apply(tx, transitions, context, now=self._clock.read(tx))
@@ -98,7 +98,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
             Refusal: `temporarily_unavailable`.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             lost = tuple(
                 Transition(key, KeyState.RETIRED)
                 for key in self._store.every_key(tx)
@@ -126,7 +126,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
             if not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint):
                 return
         with self._database.write() as tx:
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             self._run_due_changes(tx, _ROTATION)
 
     def _run_due_changes(self, tx: Transaction, context: ActionContext) -> None:

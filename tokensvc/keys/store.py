@@ -14,7 +14,7 @@ from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.signing_rules import SigningKeyInfo
 from tokensvc.keys.states import InfoT, KeyState, Transition
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
 
 HOUR = 3600
@@ -82,9 +82,7 @@ class RingStore(Generic[InfoT]):
         columns = (table.c.secret_ciphertext, table.c.wrapped_by, *self._columns)
         # One statement, so that keys and version belong together.
         self._read = database.prepare(
-            standings.select_with_ring_version(ring, table, live, columns).order_by(
-                *self._newest_first
-            )
+            ring_versions.select_with_rows(ring, table, live, columns).order_by(*self._newest_first)
         )
 
     def read(self) -> StoredRing[InfoT]:
@@ -96,7 +94,7 @@ class RingStore(Generic[InfoT]):
         """
         rows = self._read.fetch_all({})
         if not rows:
-            raise standings.incomplete_database()
+            raise ring_versions.incomplete_database()
         # A ring without keys is one row with a version and nulls.
         keys = (
             StoredKey(self._info(info), ciphertext, wrapped_by)
@@ -133,13 +131,13 @@ class RingStore(Generic[InfoT]):
         """Add a key."""
         secret = {"secret_ciphertext": key.ciphertext, "wrapped_by": key.wrapped_by}
         tx.execute(self._table.insert().values(**msgspec.structs.asdict(key.info), **secret))
-        standings.change_ring_version(tx, self._ring)
+        ring_versions.change(tx, self._ring)
 
     def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
         """Store the secret of a key again."""
         values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
         tx.execute(self._table.update().where(self._table.c.id == key_id).values(values))
-        standings.change_ring_version(tx, self._ring)
+        ring_versions.change(tx, self._ring)
 
     def apply(self, tx: Transaction, transitions: Sequence[Transition[InfoT]], now: int) -> None:
         """Apply transitions in their order. A retired key loses its secret."""
@@ -153,7 +151,7 @@ class RingStore(Generic[InfoT]):
             is_key = self._table.c.id == transition.key.id
             tx.execute(self._table.update().where(is_key).values(values))
         if transitions:
-            standings.change_ring_version(tx, self._ring)
+            ring_versions.change(tx, self._ring)
 
     def _info(self, row: Iterable[Any]) -> InfoT:
         values = dict(zip(self._info_type.__struct_fields__, row, strict=True))

@@ -13,7 +13,7 @@ from tokensvc.database.engine import Database
 from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.manifest import Manifest
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
 
@@ -45,7 +45,7 @@ def describe(
             database=database.dialect,
             schema=schema.revision(connection) or "",
             environment=environment,
-            ring_version=standings.ring_version(connection, Ring.STREAM),
+            ring_version=ring_versions.read(connection, Ring.STREAM),
             last_event=last.id if last is not None else None,
             encryption_keys=sorted(keys),
         )

@@ -22,6 +22,7 @@ from tokensvc.recovery.replay import SECRETS_DISABLED, Replay
 from tokensvc.revocations import store as revocations
 from tokensvc.revocations.rules import RevocationKind, next_cut_off
 from tokensvc.revocations.service import Revocations, delivery_of
+from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring
 
@@ -99,7 +100,7 @@ class Recovery:
             Refusal: `temporarily_unavailable`.
         """
         with self._database.migration() as tx:  # no other one, and without timeouts
-            standings.lock_rings(tx)
+            ring_versions.lock(tx)
             result = self._recover(tx, export, choices, context)
         if result.cut_off is not None:
             self._revocations.confirm(APP)
@@ -166,7 +167,7 @@ def _end_everything(tx: Transaction, now: float) -> None:
     standing = standings.lock(tx, APP)
     standings.write(tx, APP, replace(standing, epoch=standing.epoch + 1))
     for ring in Ring:
-        standings.change_ring_version(tx, ring)
+        ring_versions.change(tx, ring)
     accounts.end_all_codes(tx, now)
     deliveries.mark_pending(tx, *delivery_of(APP), now)
     after = None

@@ -13,7 +13,7 @@ from tokensvc.sessions.access_tokens import AccessClaims, AccessTokens, ServiceC
 from tokensvc.sessions.clients import narrowed
 from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.telemetry import metrics
 
 
@@ -84,7 +84,7 @@ class OAuth:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
         scopes = narrowed(service.scopes, scope)
-        now, ring_version = standings.signing_ring_now(self._database, self._clock)
+        now, ring_version = ring_versions.signing_ring_now(self._database, self._clock)
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
@@ -129,7 +129,7 @@ class OAuth:
         try:
             token = self._access_tokens.verify(parse(unverified_token))
             # Not before: a text that is no token costs no connection.
-            ring_version = standings.signing_ring_now(self._database, self._clock)[1]
+            ring_version = ring_versions.signing_ring_now(self._database, self._clock)[1]
             self._access_tokens.verify_again(token, ring_version)
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:

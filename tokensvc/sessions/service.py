@@ -25,7 +25,7 @@ from tokensvc.sessions.rules import (
 )
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.store import StoredFamily, stored_family
-from tokensvc.standing import store as standings
+from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
 
@@ -97,7 +97,7 @@ class Sessions:
             ended_at=None,
         )
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
-        return _grant(family, key, now, standings.ring_version(tx, Ring.SIGNING))
+        return _grant(family, key, now, ring_versions.read(tx, Ring.SIGNING))
 
     def refresh(
         self,

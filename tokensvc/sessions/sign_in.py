@@ -26,6 +26,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import TokenResponse, grant_response
 from tokensvc.sessions.service import Grant, Sessions
+from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.telemetry import metrics
@@ -132,7 +133,7 @@ class PasswordSessions:
     def _check_can_sign(self) -> None:
         """Refuse before the password is hashed, so that the refusal counts as no failure."""
         with self._database.read() as connection:
-            ring_version = standings.ring_version(connection, Ring.SIGNING)
+            ring_version = ring_versions.read(connection, Ring.SIGNING)
         self._access_tokens.check_can_sign(ring_version)
 
     def _open(self, attempt: Attempt, client_id: str) -> Grant:

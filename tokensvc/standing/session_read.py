@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, sessions, user_standings
-from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
-from tokensvc.standing.store import RING_VERSIONS, incomplete_database
+from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
+from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing
+from tokensvc.standing.store import STANDING_COLUMNS, standing_of
 
 _app = app_standing.c
 _users = user_standings.c
@@ -79,36 +80,29 @@ class SessionReads:
         row = self._read.fetch({"session_id": session_id})
         if row is None:
             raise incomplete_database()
-        session = row[_FIRST_OF_SESSION : _FIRST_OF_SESSION + len(SessionRow._fields)]
+        columns, rest = row[: len(STANDING_COLUMNS)], row[len(STANDING_COLUMNS) :]
+        user_epoch, app_epoch, counter, ring_id, *session = rest
+        if self._has_clock:
+            now = session.pop()
         if session[0] is None:
             return None
-        if self._has_clock:
-            now = row[-1]
         return SessionStanding(
             session=SessionRow(*session),
-            standing=combine(int(now), RingVersion(*row[7:9]), row[:2], row[2:5]),
-            epochs=Epochs(user=row[5] or 0, app=row[6]),
-            signing_ring_version=RingVersion(*row[9:11]),
+            standing=standing_of(columns, int(now)),
+            epochs=Epochs(user=user_epoch or 0, app=app_epoch),
+            signing_ring_version=RingVersion(counter, ring_id),
             now=now,
         )
 
 
-_standing_columns: tuple[sa.ColumnElement[Any], ...] = (
-    _app.tokens_valid_after,
-    _app.floor,
-    _users.tokens_valid_after,
-    _users.floor,
-    _users.suspended_at,
-    _users.epoch,
-    _app.epoch,
-    *RING_VERSIONS[Ring.STREAM],
-    *RING_VERSIONS[Ring.SIGNING],
-)
-_FIRST_OF_SESSION = len(_standing_columns)
-
-
 def _statement(*, with_clock: bool) -> sa.Select[Any]:
-    columns = [*_standing_columns, *(sessions.c[name] for name in SessionRow._fields)]
+    columns = [
+        *STANDING_COLUMNS,
+        _users.epoch,
+        _app.epoch,
+        *RING_VERSIONS[Ring.SIGNING],
+        *(sessions.c[name] for name in SessionRow._fields),
+    ]
     if with_clock:
         columns.append(sa.cast(sa.extract("epoch", sa.func.now()), sa.Double))
     is_session = sessions.c.id == sa.bindparam("session_id")

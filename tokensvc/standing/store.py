@@ -1,34 +1,32 @@
-"""
-The rows of both standing tables. No other package reads, locks or writes them.
+"""The rows of both standing tables. No other package reads, locks or writes them."""
 
-The app's row also has the versions of both key rings; its lock orders their changes.
-"""
-
-import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
+from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
 from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
 
 _app = app_standing.c
 _users = user_standings.c
 _EPOCH = sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
 """Clock of PostgreSQL."""
-RING_VERSIONS = {
-    Ring.STREAM: (_app.stream_ring_version, _app.ring_id),
-    Ring.SIGNING: (_app.signing_ring_version, _app.signing_ring_id),
-}
-"""Counter and random ID of each ring's version."""
+STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
+    _app.tokens_valid_after,
+    _app.floor,
+    *RING_VERSIONS[Ring.STREAM],
+    _users.tokens_valid_after,
+    _users.floor,
+    _users.suspended_at,
+)
+"""Columns of which `standing_of` makes a standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,24 @@ class StandingStore:
         row = self._read.fetch({"user_id": user_id})
         if row is None:
             raise incomplete_database()
-        return combine(
-            row[7] if self._has_clock else now, RingVersion(*row[2:4]), row[:2], row[4:7]
-        )
+        columns = row[: len(STANDING_COLUMNS)]
+        return standing_of(columns, row[-1] if self._has_clock else now)
+
+
+def standing_of(columns: Sequence[Any], now: int) -> Standing:
+    """
+    Return the combined standing in the values of `STANDING_COLUMNS`.
+
+    Args:
+        now: Epoch seconds.
+    """
+    app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at = columns
+    return combine(
+        now,
+        RingVersion(counter, ring_id),
+        (app_cut_off, app_floor),
+        (cut_off, floor, suspended_at),
+    )
 
 
 class FloorReader:
@@ -223,80 +236,8 @@ def has_epochs(
     return (sa.func.coalesce(of_user, 0) == user) & (of_app == app)
 
 
-def lock_rings(tx: Transaction) -> None:
-    """Prevent other transactions from changing a key ring until this one ends."""
-    tx.execute(sa.select(_app.id).with_for_update())
-
-
-def ring_version(connection: sa.Connection, ring: Ring) -> RingVersion:
-    """
-    Return the version of a key ring.
-
-    Raises:
-        Refusal: `temporarily_unavailable` if the app's row is missing.
-    """
-    row = connection.execute(sa.select(*RING_VERSIONS[ring])).first()
-    if row is None:
-        raise incomplete_database()
-    return RingVersion(*row)
-
-
-def signing_ring_now(database: Database, clock: DatabaseClock) -> tuple[float, RingVersion]:
-    """
-    Return the time in epoch seconds and the version of the ring of signing keys.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
-    """
-    with database.read() as connection:
-        return clock.read(connection), ring_version(connection, Ring.SIGNING)
-
-
-def change_ring_version(tx: Transaction, ring: Ring) -> None:
-    """Write a version that never existed before, so that every process reloads the key ring."""
-    counter, ring_id = RING_VERSIONS[ring]
-    values = {counter: counter + 1, ring_id: secrets.token_hex(16)}
-    tx.execute(app_standing.update().values(values))
-
-
-def select_with_ring_version(
-    ring: Ring,
-    table: sa.Table,
-    condition: sa.ColumnElement[bool],
-    columns: Iterable[sa.ColumnElement[Any]],
-) -> sa.Select[Any]:
-    """
-    Return a statement that reads the version of a ring and its rows together.
-
-    Returns:
-        A statement whose rows start with the members of the version. One row with nulls if no row
-        fits.
-    """
-    joined = app_standing.outerjoin(table, condition)
-    return sa.select(*RING_VERSIONS[ring], *columns).select_from(joined)
-
-
-def incomplete_database() -> Refusal:
-    """Return the refusal for a database without the app's row."""
-    return Refusal(
-        Code.TEMPORARILY_UNAVAILABLE,
-        "The service's database is incomplete. Contact the operator.",
-        reason="app_standing has no row",
-        retry_after=30,
-    )
-
-
 def _statement(*, with_clock: bool) -> sa.Select[Any]:
-    columns: list[sa.ColumnElement[Any]] = [
-        _app.tokens_valid_after,
-        _app.floor,
-        *RING_VERSIONS[Ring.STREAM],
-        _users.tokens_valid_after,
-        _users.floor,
-        _users.suspended_at,
-    ]
-    if with_clock:
-        columns.append(_EPOCH)
+    columns = [*STANDING_COLUMNS, *([_EPOCH] if with_clock else [])]
     is_user = _users.user_id == sa.bindparam("user_id")
     return (
         sa.select(*columns)

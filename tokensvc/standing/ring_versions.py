@@ -1,0 +1,87 @@
+"""
+The versions of both key rings.
+
+They are in the app's row, whose lock orders the changes of the rings.
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.tables import app_standing
+from tokensvc.standing.rules import Ring, RingVersion
+
+_app = app_standing.c
+RING_VERSIONS = {
+    Ring.STREAM: (_app.stream_ring_version, _app.ring_id),
+    Ring.SIGNING: (_app.signing_ring_version, _app.signing_ring_id),
+}
+"""Counter and random ID of each ring's version."""
+
+
+def lock(tx: Transaction) -> None:
+    """Prevent other transactions from changing a key ring until this one ends."""
+    tx.execute(sa.select(_app.id).with_for_update())
+
+
+def read(connection: sa.Connection, ring: Ring) -> RingVersion:
+    """
+    Return the version of a key ring.
+
+    Raises:
+        Refusal: `temporarily_unavailable` if the app's row is missing.
+    """
+    row = connection.execute(sa.select(*RING_VERSIONS[ring])).first()
+    if row is None:
+        raise incomplete_database()
+    return RingVersion(*row)
+
+
+def signing_ring_now(database: Database, clock: DatabaseClock) -> tuple[float, RingVersion]:
+    """
+    Return the time in epoch seconds and the version of the ring of signing keys.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
+    """
+    with database.read() as connection:
+        return clock.read(connection), read(connection, Ring.SIGNING)
+
+
+def change(tx: Transaction, ring: Ring) -> None:
+    """Write a version that never existed before, so that every process reloads the key ring."""
+    counter, ring_id = RING_VERSIONS[ring]
+    values = {counter: counter + 1, ring_id: secrets.token_hex(16)}
+    tx.execute(app_standing.update().values(values))
+
+
+def select_with_rows(
+    ring: Ring,
+    table: sa.Table,
+    condition: sa.ColumnElement[bool],
+    columns: Iterable[sa.ColumnElement[Any]],
+) -> sa.Select[Any]:
+    """
+    Return a statement that reads the version of a ring and its rows together.
+
+    Returns:
+        A statement whose rows start with the members of the version. One row with nulls if no row
+        fits.
+    """
+    joined = app_standing.outerjoin(table, condition)
+    return sa.select(*RING_VERSIONS[ring], *columns).select_from(joined)
+
+
+def incomplete_database() -> Refusal:
+    """Return the refusal for a database without the app's row."""
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is incomplete. Contact the operator.",
+        reason="app_standing has no row",
+        retry_after=30,
+    )
