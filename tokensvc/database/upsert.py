@@ -1,15 +1,20 @@
 """INSERT statements that handle a conflict with an existing row."""
 
-from typing import TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.database.engine import Transaction
 
-Insert: TypeAlias = postgresql.Insert | sqlite.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 
-def insert(tx: Transaction, table: sa.Table) -> Insert:
+def insert(tx: Transaction, table: sa.Table) -> "postgresql.Insert | sqlite.Insert":
     """Return an INSERT in the dialect of the transaction, which has `on_conflict_do_…`."""
-    return postgresql.insert(table) if tx.dialect.name == "postgresql" else sqlite.insert(table)
+    # Only this dialect: each takes a part of the start.
+    statement: postgresql.Insert | sqlite.Insert = import_module(
+        f"sqlalchemy.dialects.{tx.dialect.name}"
+    ).insert(table)
+    return statement

@@ -7,7 +7,6 @@ from pydantic import SecretStr
 
 from tokensvc.core.clock import Clock
 from tokensvc.limits.memory import MemoryStore
-from tokensvc.limits.redis import RedisStore
 from tokensvc.limits.rules import LimitState, Policy, Rate, state
 from tokensvc.limits.settings import LimitSettings, parse_rate
 
@@ -37,7 +36,12 @@ class Limiter:
         self._memory = {
             policy: MemoryStore(rate, clock=clock) for policy, rate in self._rates.items()
         }
-        self._redis = None if redis_url is None else RedisStore(redis_url, clock=clock)
+        self._redis = None
+        if redis_url is not None:
+            # Here, because the import takes a tenth of a start, and few deployments use it.
+            from tokensvc.limits.redis import RedisStore  # noqa: PLC0415
+
+            self._redis = RedisStore(redis_url, clock=clock)
 
     def hit(self, policy: Policy, key: str) -> LimitState:
         """Count a hit if it passes. Does not raise: read `allowed`."""
