@@ -44,8 +44,8 @@ lock: install ## Update the lock files from pyproject.toml
 contract: install ## Write the schemas of openapi.yaml from the structs
 	$(BIN)/python -m testing.contract
 
-bench: install ## Measure a mint next to its peers and print the ratios
-	$(BIN)/python -m bench compare
+bench: install ## Measure mints next to their peers, refreshes and sign-ins, and print the ratios
+	$(BIN)/python -m bench compare; compared=$$?; $(BIN)/python -m bench accounts && exit $$compared
 
 budget: install ## Fail if a mint needs 10 % more instructions than recorded (needs valgrind)
 	$(BIN)/python -m bench budget

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         f"- refreshes: {median(refreshes):,.0f} a second\n"
         f"- sign-ins: {median(sign_ins):,.1f} a second; bare argon2 in {_WORKERS} threads: "
         f"{median(floors):,.1f}\n"
-        f"- p99 of a mint: {during[1]:.1f} ms; while {_SIGN_INS_AT_ONCE} users sign in: "
+        f"- p99 of {_MINTS} mints: {during[1]:.1f} ms; while {_SIGN_INS_AT_ONCE} users sign in: "
         f"{during[0]:.1f} ms\n\n"
         "One worker on SQLite, 16 connections:\n\n"
         + report.table(

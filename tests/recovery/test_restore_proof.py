@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.sec(66)
 def test_what_was_refused_is_refused_after_a_restore():
-    """On PostgreSQL each promise has a test of its own."""
+    """On PostgreSQL only at length, as `python -m proofs.restore`."""
     figures = prove("sqlite", kills=2, seed=1)
     assert all(figures.checks.values()), "\n".join(figures.lines())
     assert len(figures.checks) == CHECKS

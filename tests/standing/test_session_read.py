@@ -87,3 +87,17 @@ def test_read_uses_primary_keys(database, reads):
         plan = " ".join(str(row) for row in connection.execute(sa.text(f"{explain} {sql}")))
     for table in ("sessions", "user_standings"):
         assert f"SEARCH {table}" in plan or f"Index Scan using {table}_pkey" in plan
+
+
+def test_clock_is_read_before_the_session_and_its_standings(database, reads):
+    """The statement finds a cut-off that was set after the clock was read: see `Standing.now`."""
+
+    def clock():
+        with database.write() as tx:
+            tx.execute(app_standing.update().values(tokens_valid_after=1_001, floor=1_001))
+        return 1_000.9
+
+    found = SessionReads(database, clock).read("s1")
+    assert found.standing.tokens_valid_after == 1_001
+    if database.dialect == "sqlite":
+        assert found.now == 1_000.9
