@@ -116,7 +116,7 @@ export function makeSession({
       const grant = await post("/v1/sessions", { user_id: userId, password, client_id: clientId });
       end(signedOut());
       ended = undefined;
-      use(grant); // first: nobody may refresh the session of the previous user meanwhile
+      use(grant); // first, so that no refresh uses the session of the previous user
       await store(grant);
     },
 

@@ -169,7 +169,7 @@ void FServiceTokens::HandleResponse(const FServiceResponse& Response, const bool
     {
         bStopped = true;
         UE_LOG(LogTemp, Error, TEXT("No chat token: %s"), *Response.Text(TEXT("detail")));
-        if (Response.IsSignInAgain() || Response.Status == 401)    // there is no valid credential
+        if (Response.IsSignInAgain() || Response.Status == 401)    // the user must sign in again
         {
             OnSignedOut(Response.Text(TEXT("detail")));
         }

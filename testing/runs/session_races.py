@@ -151,7 +151,7 @@ class _Run:
             check(TABS, "no advance", holds=advances[session_id] == counters[session_id] == 1)
 
     def theft(self, count: int) -> None:
-        """Half of the threads present the predecessor, too late: nobody continues."""
+        """Half of the threads present the predecessor, too late: no session continues."""
         stolen = self._open(count)
         current = [self._sessions.refresh(grant.refresh_token, "app") for grant in stolen]
         make_older(self._database, SessionSettings().reuse_grace)

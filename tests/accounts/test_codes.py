@@ -80,7 +80,7 @@ def test_code_of_another_user_is_refused(closed_world, admin):
     first, other = created(closed_world, "chat-bob"), created(closed_world, "chat-carl")
     code = admin.post(f"/v1/accounts/{first}/reset-codes").json["code"]
     assert reset(closed_world, other, code).code == "code_invalid"
-    assert reset(closed_world, "chat-nobody", code).code == "code_invalid"
+    assert reset(closed_world, "chat-unknown", code).code == "code_invalid"
     assert reset(closed_world, first, code).status == 204
 
 
@@ -93,7 +93,7 @@ def test_invitation_sets_no_password(closed_world, admin):
 
 
 def test_user_without_an_account_gets_no_code(closed_world, admin):
-    assert admin.post("/v1/accounts/chat-nobody/reset-codes").status == 404
+    assert admin.post("/v1/accounts/chat-unknown/reset-codes").status == 404
     assert admin.post("/v1/accounts/UPPER/reset-codes").code == "user_id_invalid"
     without = closed_world.client_with("reader", "users:read")
     assert without.post("/v1/accounts/chat-ada/reset-codes").code == "insufficient_scope"

@@ -167,7 +167,7 @@ SALTS_AND_DIGESTS = st.builds(
     SALTS_AND_DIGESTS,
 )
 def test_argon2_hash_that_passes_the_check_can_be_verified(start, m, t, p, end):
-    """An import must not accept a hash with which nobody can sign in."""
+    """An import must not accept a hash with which no user can sign in."""
     assert_not_verified(f"{start}$m={m},t={t},p={p}{end}")
 
 

@@ -101,10 +101,10 @@ def test_unknown_user_is_compared_with_a_hash_of_the_same_cost(hasher, compared,
     own = hasher.hash(PASSWORD)
     assert not hasher.verify(stored, PASSWORD)
     assert not hasher.verify(own, PASSWORD)
-    (nobody, real) = compared
+    (unknown, real) = compared
     assert real == own
-    assert nobody.split("$")[:4] == own.split("$")[:4]
-    assert [len(part) for part in nobody.split("$")] == [len(part) for part in own.split("$")]
+    assert unknown.split("$")[:4] == own.split("$")[:4]
+    assert [len(part) for part in unknown.split("$")] == [len(part) for part in own.split("$")]
 
 
 def test_no_password_is_that_of_an_unknown_user(hasher):

@@ -74,7 +74,7 @@ def test_profile_does_not_grow_with_the_members_that_its_user_removes(
 
 @pytest.mark.sec(33)
 def test_user_deletes_the_own_account(open_world, signed_up):
-    """Every token ends with the response, and nobody signs in or up with the ID again."""
+    """Every token ends with the response, and the ID can neither sign in nor sign up again."""
     user = signed_up("chat-kate")
     refresh_token = sign_in(open_world, "chat-kate").json["refresh_token"]
     assert user.get("/v1/token").status == 200
@@ -103,7 +103,7 @@ def refreshed(world, refresh_token):
 
 
 def test_user_signs_in_again_to_delete_the_account(open_world, signed_up):
-    """A refresh, which a thief of the tokens can do too, is no sign-in."""
+    """A refresh, which a thief of the tokens can do too, is not a sign-in."""
     signed_up("chat-liam")
     tokens = sign_in(open_world, "chat-liam").json
     with open_world.database.write() as tx:

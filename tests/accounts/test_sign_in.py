@@ -36,7 +36,7 @@ def world(database):
     return world
 
 
-either_id = pytest.mark.parametrize("user_id", ["ada", "nobody"])
+either_id = pytest.mark.parametrize("user_id", ["ada", "unknown-user"])
 
 
 @pytest.mark.sec(42)
@@ -225,7 +225,7 @@ def test_suspended_user_is_refused_as_with_a_wrong_password(world):
     with pytest.raises(Refusal) as right:
         world.sign_in()
     with pytest.raises(Refusal) as wrong:
-        world.sign_in("nobody", "wrong")
+        world.sign_in("unknown-user", "wrong")
     assert (right.value.code, right.value.detail) == (wrong.value.code, wrong.value.detail)
     assert (right.value.reason, wrong.value.reason) == ("suspended", "unknown user")
     assert world.failures() == {"unknown": 1}

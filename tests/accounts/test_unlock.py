@@ -61,7 +61,7 @@ def test_service_unlocks_an_account(closed_world, locked):
     for _ in range(2):
         assert support.request("DELETE", path, query={"reason": "called us"}).status == 204
     assert sign_in(world, user_id).status == 200
-    assert support.request("DELETE", "/v1/accounts/chat-nobody/lock").status == 404
+    assert support.request("DELETE", "/v1/accounts/chat-unknown/lock").status == 404
     query = {"action": "account:unlocked", "subject": user_id}
     (event,) = world.operator.get("/v1/audit", query=query).json["items"]
     assert (event["actor"], event["reason"]) == ("svc.support-lock", "called us")
@@ -71,7 +71,7 @@ def test_operator_unlocks_an_account(closed_world, locked):
     world, user_id = closed_world, locked("chat-mona")
     assert world.command("accounts", "unlock", user_id).code == 0
     assert sign_in(world, user_id).status == 200
-    unknown = world.command("accounts", "unlock", "chat-nobody")
+    unknown = world.command("accounts", "unlock", "chat-unknown")
     assert (unknown.code, "no account" in unknown.err) == (1, True)
 
 

@@ -62,7 +62,7 @@ def test_event_must_match_all_filters(world: World) -> None:
     (suspended,) = events(world.operator, subject="ada", action="user:suspended")
     actor = suspended["actor"]
     assert events(world.operator, actor=actor, action="user:suspended", subject="ada")
-    assert not events(world.operator, actor="cli:nobody")
+    assert not events(world.operator, actor="cli:unknown")
     assert not events(world.operator, outcome="failed")
     assert not events(world.operator, subject="' OR 1=1 --")
 

@@ -79,19 +79,19 @@ def test_secret_in_a_reason_is_masked_before_it_is_written(database, trail, secr
 
 
 COLUMNS = "id, time, actor, action, subject, outcome, request_id, reason"
-FORGED = "time, 'nobody', action, subject, outcome, request_id, reason FROM audit_events"
+FORGED = "time, 'forger', action, subject, outcome, request_id, reason FROM audit_events"
 OF_BOTH = {
-    "updated": "UPDATE audit_events SET actor = 'nobody'",
+    "updated": "UPDATE audit_events SET actor = 'forger'",
     "deleted": "DELETE FROM audit_events",
     "picked": "DELETE FROM audit_events WHERE subject = 'ada'",
     "upserted": (
         f"INSERT INTO audit_events ({COLUMNS}) SELECT id, {FORGED} WHERE true"
-        " ON CONFLICT (id) DO UPDATE SET actor = 'nobody'"
+        " ON CONFLICT (id) DO UPDATE SET actor = 'forger'"
     ),
 }
 OF_SQLITE = {
     "replaced": f"INSERT OR REPLACE INTO audit_events ({COLUMNS}) SELECT id, {FORGED}",
-    "updated or replaced": "UPDATE OR REPLACE audit_events SET actor = 'nobody'",
+    "updated or replaced": "UPDATE OR REPLACE audit_events SET actor = 'forger'",
 }
 OF_POSTGRESQL = {
     "emptied": "TRUNCATE audit_events",

@@ -81,7 +81,7 @@ def test_invitation_and_reset_code_are_printed_once(tokensvc, tmp_path):
     for file in tmp_path.glob("tokensvc.db*"):
         content = file.read_bytes()
         assert not [code for code in (*codes, invited["invitation"]) if code.encode() in content]
-    unknown = tokensvc("accounts", "reset-code", "nobody")
+    unknown = tokensvc("accounts", "reset-code", "unknown-user")
     assert (unknown.code, "no account" in unknown.err) == (1, True)
 
 

@@ -39,7 +39,7 @@ def test_events_are_printed_filtered_and_by_page(audited: Tokensvc) -> None:
     assert reasons(audited) == ["four", "three", "two", "one"]
     assert reasons(audited, "--subject", "ada") == ["three", "one"]
     assert reasons(audited, "--subject", "ada", "--limit", "1") == ["three"]
-    assert reasons(audited, "--actor", "cli:nobody") == []
+    assert reasons(audited, "--actor", "cli:unknown") == []
     page = audited("audit", "--json", "--limit", "2")
     last = json.loads(page.out.splitlines()[-1])["id"]
     assert f"--after {last}" in page.err

@@ -42,8 +42,8 @@ def wrong_name(_folder, postgres_url):
 
 def wrong_role(_folder, postgres_url):
     return Case(
-        postgres_url.replace("postgres@", "nobody:hush@"),
-        "PostgreSQL rejected role nobody or its password. Correct `database_url`.",
+        postgres_url.replace("postgres@", "unknown:hush@"),
+        "PostgreSQL rejected role unknown or its password. Correct `database_url`.",
     )
 
 

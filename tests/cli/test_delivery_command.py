@@ -84,7 +84,7 @@ def test_retry_makes_failed_and_pending_deliveries_due(tokensvc, database):
 
 def test_retry_of_named_users_sends_their_states_again(tokensvc, database):
     """Applied states too, and the app's."""
-    ended = tokensvc("delivery", "retry", "applied", "obsolete", "nobody", "--app")
+    ended = tokensvc("delivery", "retry", "applied", "obsolete", "unknown-user", "--app")
     assert ended.out == "3 due now.\n"
     for subject in ("applied", "obsolete"):
         (row,) = rows(database, subject=subject)
@@ -105,7 +105,7 @@ def test_retry_of_named_users_is_audited(tokensvc, database):
     with database.write() as tx:
         store.mark_pending(tx, "user", "ada", time.time())
         store.mark_pending(tx, "profile", "ada", time.time())
-    tokensvc("delivery", "retry", "ada", "obsolete", "nobody", "--app", "--reason", "by hand")
+    tokensvc("delivery", "retry", "ada", "obsolete", "unknown-user", "--app", "--reason", "by hand")
     assert events(database) == [
         (operator(), subject, "by hand") for subject in ("delivery:app", "ada", "obsolete")
     ]

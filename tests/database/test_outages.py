@@ -141,7 +141,7 @@ def test_silent_server_is_waited_for_once(server, database, read, impatient, use
 
 @pytest.mark.sec(65)
 def test_silent_server_opens_the_breaker(server, database, read, impatient):
-    """On idle connections and on new ones. From then on nobody waits for it."""
+    """On idle connections and on new ones. From then on no request waits for it."""
     fill_pool(database)
     with frozen(server):
         reasons = [

@@ -257,7 +257,7 @@ def test_resend_restores_a_state_that_was_changed_at_stream(world, kind):
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     held[CUT_OFF] = None
-    world.deliveries.resend(["ada", "nobody"], CONTEXT, app=kind == "app")
+    world.deliveries.resend(["ada", "unknown-user"], CONTEXT, app=kind == "app")
     world.deliver()
     held = world.stream.app.users["ada"] if kind == "user" else world.stream.app.settings
     assert held[CUT_OFF] == cut_off

@@ -134,7 +134,7 @@ def test_unavailable_database_stops_neither_start_nor_use(
     idp: IssuerDouble, make_issuers: MakeIssuers
 ) -> None:
     """Keys are used although they can be neither loaded nor stored."""
-    unreachable = Database.open("postgresql://nobody@127.0.0.1:1/none", pool_size=1)
+    unreachable = Database.open("postgresql://unknown@127.0.0.1:1/none", pool_size=1)
     issuers = make_issuers(idp.settings(), store=IssuerKeyStore(unreachable))
     issuers.prepare()
     assert authenticate(issuers, idp.token()).user_id == "john"

@@ -60,7 +60,7 @@ def test_revocation_returns_the_new_state(world: World) -> None:
 
 
 def test_unknown_user_has_a_clean_state(world: World) -> None:
-    for user_id in ("nobody", "a-b_c@9", "x" * 255):
+    for user_id in ("unknown-user", "a-b_c@9", "x" * 255):
         assert world.state(user_id) == {"user_id": user_id, **CLEAN}
 
 

@@ -56,7 +56,7 @@ def failures(credential: str) -> float:
 @pytest.mark.parametrize(
     ("credential", "kind"),
     [
-        (BasicCredential("svc.nobody", "tks_wrong"), "basic"),
+        (BasicCredential("svc.unknown", "tks_wrong"), "basic"),
         (BearerCredential("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"), "bearer"),
     ],
 )

@@ -247,7 +247,7 @@ def test_scope_that_the_client_lacks_is_refused(world, shop, scope):
 @pytest.mark.sec(47)
 def test_wrong_secret_gets_a_challenge_only_after_basic(world, shop):
     """Also the ID of no client, with the same response."""
-    for client_id in (shop.id, "svc.nobody", "app"):
+    for client_id in (shop.id, "svc.unknown", "app"):
         in_body = {"client_id": client_id, "client_secret": "wrong"}
         response = world.oauth({**SERVICE, **in_body})
         assert refused(response, 401) == "invalid_client"

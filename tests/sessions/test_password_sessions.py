@@ -112,7 +112,7 @@ def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
         world.open("ada", "wrong")
     calls = Calls(world, monkeypatch)
     wrong = calls.of(lambda: world.open("ada", "wrong"))
-    for user_id in ("nobody", "suspended", "deleted", "without"):
+    for user_id in ("unknown-user", "suspended", "deleted", "without"):
         assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
     pool.close()
     made = wrong[0]

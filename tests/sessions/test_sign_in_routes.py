@@ -41,14 +41,14 @@ def test_sign_in_returns_the_tokens_of_a_session(world):
 @pytest.mark.sec(38)
 def test_unknown_user_and_wrong_password_get_the_same_response(world):
     world.create("ben")
-    of_user, of_nobody = world.sign_in("ben", "wrong"), world.sign_in("nobody", "wrong")
+    of_user, of_unknown = world.sign_in("ben", "wrong"), world.sign_in("unknown-user", "wrong")
     assert (of_user.status, of_user.code) == (401, "credentials_invalid")
-    assert of_nobody.status == 401
-    assert body_of(of_user) == body_of(of_nobody)
+    assert of_unknown.status == 401
+    assert body_of(of_user) == body_of(of_unknown)
     varying = {"X-Request-Id", "RateLimit", "Date"}
-    assert {*of_user.headers.items()} ^ {*of_nobody.headers.items()} <= {
+    assert {*of_user.headers.items()} ^ {*of_unknown.headers.items()} <= {
         (name, value)
-        for response in (of_user, of_nobody)
+        for response in (of_user, of_unknown)
         for name, value in response.headers.items()
         if name in varying
     }
@@ -144,11 +144,11 @@ def peak_memory(world):
 def test_two_hundred_sign_ins_at_the_same_moment_use_the_memory_of_the_hashing_threads(tmp_path):
     """Each hash needs 19 MiB; 32 requests run at the same time."""
     with running_account_world(tmp_path, PasswordServiceWorld, TOKENSVC_THREADS="32") as world:
-        world.sign_in("nobody", "wrong")
+        world.sign_in("unknown-user", "wrong")
         before = peak_memory(world)
 
         def sign_in(number):
-            body = {"user_id": f"nobody-{number}", "password": "wrong"}
+            body = {"user_id": f"unknown-{number}", "password": "wrong"}
             url = f"{world.service.base_url}/v1/sessions"
             return urllib3.request("POST", url, json=body, retries=False, timeout=60).status
 

@@ -153,7 +153,7 @@ def _user_settings(issuer: DevelopmentIssuer | None) -> list[str]:
 
 
 def _account_lines() -> AccountLines:
-    """Create the file that the commands write the session to, which nobody else may read."""
+    """Create the file that the commands write the session to, which no other user may read."""
     read_or_create(SESSION_FILE, str)
     return AccountLines(SESSION_FILE)
 

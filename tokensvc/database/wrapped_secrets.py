@@ -49,7 +49,7 @@ class WrappedSecrets:
     def wrapped_by_keys(self, connection: Connection) -> set[str]:
         """Return the fingerprints of the encryption keys of all secrets."""
         found: set[str] = set()
-        # Before the first start, as in `gunicorn --check-config`, there is no table.
+        # Before the first start, as in `gunicorn --check-config`, the table does not exist.
         if not sa.inspect(connection).has_table(self.table_name):
             return found
         # One step in the index for each key: DISTINCT would read every row.

@@ -79,8 +79,8 @@ _SHARED_SECONDS = 1.0
 """
 Age until which callers share a look-up.
 
-So a name server that does not respond costs one thread a second, and once it responds again nobody
-waits for the old look-ups: the system repeats an unanswered question only after 5 seconds.
+So a name server that does not respond costs one thread a second, and once it responds again no
+caller waits for the old look-ups: the system repeats an unanswered question only after 5 seconds.
 """
 
 

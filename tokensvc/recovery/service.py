@@ -191,7 +191,7 @@ def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
 def _why_cut_off(export: Export | None, choices: Choices, backup_event: str | None) -> str | None:
     """Return why all users must sign in again; `None` if the export tells of everything."""
     if export is None:
-        return "there is no export of the audit trail"
+        return "no export of the audit trail was given"
     if not choices.is_complete:
         return "the export may lack the last events (--complete says that it does not)"
     if export.is_cut:

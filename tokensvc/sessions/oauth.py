@@ -128,7 +128,7 @@ class OAuth:
         """Return the claims of an access token, also of an expired one; `None` if it is invalid."""
         try:
             token = self._access_tokens.verify(parse(unverified_token))
-            # Not before: a text that is no token costs no connection.
+            # Not before: a text that is not a token costs no connection.
             ring_version = ring_versions.signing_ring_now(self._database, self._clock)[1]
             self._access_tokens.verify_again(token, ring_version)
         except Refusal as refusal:

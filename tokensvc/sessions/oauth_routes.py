@@ -86,7 +86,7 @@ class OAuthMetadata(msgspec.Struct, frozen=True):
         revocation_endpoint: URL to revoke a token.
         jwks_uri: URL of the public keys.
         scopes_supported: Scopes that a service can have.
-        response_types_supported: Empty, because there is no authorization endpoint.
+        response_types_supported: Empty, because the service has no authorization endpoint.
         grant_types_supported: Supported grant types.
         token_endpoint_auth_methods_supported: How a client authenticates at the token endpoint.
         revocation_endpoint_auth_methods_supported: How a client authenticates to revoke a token.

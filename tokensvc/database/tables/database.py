@@ -25,6 +25,6 @@ live_database = sa.Table(
 """
 The marker of the live database: one row, which no backup contains.
 
-`sign_up_closed` says that nobody may sign up although the settings allow it: a restored database
+`sign_up_closed` says that users cannot sign up although the settings allow it: a restored database
 does not know the accounts that were created after the backup.
 """
