@@ -1,0 +1,159 @@
+"""The lines that keep the promises about cut-offs and suspensions. See `ablations.py`."""
+
+from testing.runs.ablation import Ablation
+
+_READ = 'row = self._read.fetch({"user_id": user_id})'
+_REMEMBERED = (
+    'known = self.__dict__.setdefault("known", {})\n'
+    "        if user_id not in known:\n"
+    '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
+    "        row = known[user_id]"
+)
+
+REVOCATION_ABLATIONS = (
+    Ablation(
+        "strict read",
+        "tokensvc/standing/store.py",
+        _READ,
+        _REMEMBERED,
+        "tests/standing/test_store.py::test_next_read_sees_each_commit",
+    ),
+    Ablation(
+        "strict read, in a running fleet",
+        "tokensvc/standing/store.py",
+        _READ,
+        _REMEMBERED,
+        "tests/revocations/test_proofs.py::test_no_mint_succeeds_after_the_response_to_a_revocation[sqlite]",
+    ),
+    Ablation(
+        "fail closed",
+        "tokensvc/standing/store.py",
+        _READ,
+        "try:\n"
+        '            row = self._read.fetch({"user_id": user_id})\n'
+        "        except Exception:\n"
+        '            row = self.__dict__["last"]\n'
+        '        self.__dict__["last"] = row',
+        "tests/revocations/test_outage.py::test_request_without_the_database_gets_503",
+    ),
+    Ablation(
+        "now before the read",
+        "tokensvc/standing/store.py",
+        "now = int(self._clock())\n        row = self._read.fetch",
+        "row = self._read.fetch",
+        "tests/standing/test_store.py::test_clock_is_read_before_the_standing[sqlite]",
+    ),
+    Ablation(
+        "floor",
+        "tokensvc/standing/rules.py",
+        "return max(standing.now - skew, standing.floor)",
+        "return standing.now - skew",
+        "tests/revocations/test_rules.py::test_token_of_a_read_after_the_commit_is_accepted_by_stream",
+    ),
+    Ablation(
+        "floor, in a running fleet",
+        "tokensvc/standing/rules.py",
+        "return max(standing.now - skew, standing.floor)",
+        "return standing.now - skew",
+        "tests/revocations/test_proofs.py"
+        "::test_new_sign_in_works_at_each_tenth_of_a_second[sqlite]",
+    ),
+    Ablation(
+        "no token from the future",
+        "tokensvc/standing/rules.py",
+        "if standing.floor > standing.now:",
+        "if standing.floor > standing.now + 60:",
+        "tests/standing/test_rules.py::test_token_is_never_from_the_future_or_before_the_floor",
+    ),
+    Ablation(
+        "floor survives an undo",
+        "tokensvc/revocations/service.py",
+        "replace(standing, tokens_valid_after=cut_off))",
+        "replace(standing, tokens_valid_after=cut_off, floor=cut_off or 0))",
+        "tests/revocations/test_service.py::test_undo_lowers_the_cut_off_and_keeps_the_floor",
+    ),
+    Ablation(
+        "next whole second",
+        "tokensvc/revocations/rules.py",
+        "return max(current or 0, int(now) + 1)",
+        "return max(current or 0, int(now))",
+        "tests/revocations/test_rules.py::test_token_of_a_read_before_the_commit_is_below_the_cut_off",
+    ),
+    Ablation(
+        "clock after the lock",
+        "tokensvc/database/clock.py",
+        "sa.func.clock_timestamp()",
+        "sa.func.now()",
+        "tests/revocations/test_cut_off.py"
+        "::test_clock_is_read_after_the_wait_for_the_lock[postgresql-ada]",
+    ),
+    Ablation(
+        "the lock",
+        "tokensvc/standing/store.py",
+        "_row_of(target).with_for_update()",
+        "_row_of(target)",
+        "tests/revocations/test_cut_off.py"
+        "::test_clock_is_read_after_the_wait_for_the_lock[postgresql-None]",
+    ),
+    Ablation(
+        "clock after the commit",
+        "tokensvc/revocations/service.py",
+        "if rules.has_passed(cut_off, now):",
+        "if rules.has_passed(cut_off, revocation.created_at):",
+        "tests/revocations/test_cut_off.py::test_token_of_a_read_during_a_slow_commit_is_below_the_cut_off",
+    ),
+    Ablation(
+        "same transaction: the event",
+        "tokensvc/revocations/service.py",
+        "RevocationKind.REVOCATION, context)\n",
+        "RevocationKind.REVOCATION, context)\n"
+        '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-revoke-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of an undo",
+        "tokensvc/revocations/service.py",
+        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n",
+        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of a reinstatement",
+        "tokensvc/revocations/service.py",
+        "replace(standing, suspended_at=None))\n",
+        "replace(standing, suspended_at=None))\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-reinstate-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the event, of a profile",
+        "tokensvc/delivery/service.py",
+        'store.mark_pending(tx, "profile", user_id, now)\n',
+        'store.mark_pending(tx, "profile", user_id, now)\n'
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the delivery",
+        "tokensvc/revocations/service.py",
+        "tokens_valid_after=cut_off, floor=floor))\n",
+        'tokens_valid_after=cut_off, floor=floor))\n    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-suspend-deliveries]",
+    ),
+    Ablation(
+        "same transaction: the delivery, of an undo",
+        "tokensvc/revocations/service.py",
+        "tokens_valid_after=cut_off))\n",
+        'tokens_valid_after=cut_off))\n                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-deliveries]",
+    ),
+    Ablation(
+        "same transaction: the delivery, of a profile",
+        "tokensvc/delivery/service.py",
+        "profile_store.write(tx, user_id, profile, now)\n",
+        "profile_store.write(tx, user_id, profile, now)\n"
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
+    ),
+)
