@@ -139,7 +139,7 @@ ABLATIONS = (
     ),
     Ablation(
         "no secret outlives its creator's",
-        "tokensvc/clients/administration.py",
+        "tokensvc/clients/grantors.py",
         "rights=rights, expires_at=secret.expires_at)",
         "rights=rights)",
         "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",

@@ -6,8 +6,7 @@ that a service may grant are read after its row is locked: it must not grant a s
 secret, that it lost while it waited.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +16,7 @@ from tokensvc.audit.store import record
 from tokensvc.clients import rules
 from tokensvc.clients.creation import new_client, new_secret, with_another_id
 from tokensvc.clients.credentials import hash_secret, is_id
+from tokensvc.clients.grantors import current_grantor
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
@@ -243,7 +243,7 @@ class ClientAdministration:
                 lacks.
         """
         found = self._store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
-        grantor = self._current_grantor(grantor, found)
+        grantor = current_grantor(grantor, found, self._clock())
         if client_id not in found:
             raise unknown_client()
         rules.check_holds(found[client_id].rights, grantor)
@@ -251,23 +251,8 @@ class ClientAdministration:
 
     def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
         """Lock the grantor, and return it in its current state."""
-        return self._current_grantor(grantor, self._store.locked(tx, _ids(grantor.client_id)))
-
-    def _current_grantor(self, grantor: Grantor, found: Mapping[str, ServiceClient]) -> Grantor:
-        if grantor.client_id is None:
-            return grantor
-        client = found.get(grantor.client_id)
-        secrets = client.secrets if client is not None else []
-        secret = next((stored for stored in secrets if stored.id == grantor.secret_id), None)
-        if client is None or secret is None:
-            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
-        if not secret.is_live(self._clock()):
-            raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
-        rights = client.rights
-        if grantor.limited_to is not None:
-            rights = replace(rights, scopes=rights.scopes & grantor.limited_to)
-        rules.check_may_manage_clients(rights)
-        return replace(grantor, rights=rights, expires_at=secret.expires_at)
+        found = self._store.locked(tx, _ids(grantor.client_id))
+        return current_grantor(grantor, found, self._clock())
 
     def _delete_secret(
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
