@@ -12,7 +12,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.prepared import PreparedRead
-from tokensvc.database.tables import app_standing, user_standings
+from tokensvc.database.tables import app_standing, client_ids, user_standings
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,30 @@ def test_transaction_has_timeouts_and_durable_commits(database):
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         assert session[name] == "0"
     assert session["application_name"] == "tokensvc"
+
+
+def test_change_has_timeouts_and_a_durable_commit(database):
+    """It is one message, with a transaction of its own."""
+    names = ("statement_timeout", "lock_timeout", "synchronous_commit", "transaction_isolation")
+    found = sa.func.concat_ws(", ", *(sa.func.current_setting(name) for name in names))
+    change = database.prepare_change(app_standing.update().values(ring_id=found), client_ids)
+    assert change({}, {"id": "svc.a"})
+    with database.read() as connection:
+        assert connection.scalar(sa.select(app_standing.c.ring_id)) == "3s, 2s, on, read committed"
+
+
+def test_change_that_waits_too_long_for_a_lock_leaves_nothing_behind(database):
+    update = app_standing.update().where(app_standing.c.floor == sa.bindparam("seen"))
+    change = database.prepare_change(update.values(floor=sa.bindparam("new")), client_ids)
+    with database.write() as tx:
+        tx.execute(sa.select(app_standing).with_for_update())
+        with pytest.raises(Refusal) as refused:
+            change({"seen": 0, "new": 1}, {"id": "svc.a"})
+    assert refused.value.reason == "database: LockNotAvailable"
+    assert change({"seen": 0, "new": 1}, {"id": "svc.b"})
+    assert not change({"seen": 0, "new": 1}, {"id": "svc.c"})
+    with database.read() as connection:
+        assert connection.scalars(sa.select(client_ids.c.id)).all() == ["svc.b"]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_refresh_that_loses_twice_is_retried_by_the_client(world, monkeypatch):
     """Not `invalid_grant`: the token is still good."""
     grant = world.sign_in()
     with monkeypatch.context() as patched:
-        patched.setattr(service.store, "replace_unchanged", lambda *_: False)
+        patched.setattr(service.Sessions, "_apply", lambda *_: False)
         with pytest.raises(Refusal) as refused:
             world.sessions.refresh(grant.refresh_token, "app")
     assert (refused.value.code, refused.value.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 1)

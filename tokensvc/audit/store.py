@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.core.actions import ActionContext
+from tokensvc.database.engine import Change, Database
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
@@ -52,21 +53,39 @@ def record_each(
 ) -> None:
     """Write one event for each subject of an action, as `record` does for one."""
     rows = [
-        {
-            "id": event_id(now, next(_serials), secrets.token_hex(4)),
-            "time": int(now),
-            "actor": context.actor,
-            "action": action,
-            "subject": subject,
-            "outcome": outcome,
-            "request_id": request_id.get(),
-            "reason": masked_reason(context.reason),
-            "details": _encoded(details),
-        }
+        new_row(context, action, subject, now=now, outcome=outcome, details=details)
         for subject in subjects
     ]
     if rows:
         tx.execute(audit_events.insert(), rows)
+
+
+def new_row(
+    context: ActionContext,
+    action: Action,
+    subject: str,
+    *,
+    now: float,
+    outcome: str = DONE,
+    details: Details | None = None,
+) -> dict[str, object]:
+    """Return the row of a new event, for a change of `prepare_audited`; see `record`."""
+    return {
+        "id": event_id(now, next(_serials), secrets.token_hex(4)),
+        "time": int(now),
+        "actor": context.actor,
+        "action": action,
+        "subject": subject,
+        "outcome": outcome,
+        "request_id": request_id.get(),
+        "reason": masked_reason(context.reason),
+        "details": _encoded(details),
+    }
+
+
+def prepare_audited(database: Database, update: sa.Update) -> Change:
+    """Prepare an action that is one update, with its event; see `Database.prepare_change`."""
+    return database.prepare_change(update, audit_events)
 
 
 def masked_reason(reason: str | None) -> str | None:

@@ -6,9 +6,10 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -25,6 +26,9 @@ Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
+
+Change: TypeAlias = Callable[[Mapping[str, object], Mapping[str, object]], bool]
+"""Runs a prepared change with values for the update and the insert; returns whether it changed."""
 
 Begin: TypeAlias = Callable[[sa.Connection], None]
 """Begins a transaction, or at least uses the connection."""
@@ -145,6 +149,43 @@ class Database:
     def prepare(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> PreparedRead:
         """Compile a query once for repeated use."""
         return PreparedRead(self._engine.dialect, self._reads, statement)
+
+    def prepare_change(self, update: sa.Update, table: sa.Table) -> Change:
+        """
+        Compile an update, and an insert that takes place only if the update changes a row.
+
+        The change is a transaction of its own. It may run twice if the connection is cut, so the
+        update must be a compare-and-swap.
+
+        Args:
+            update: Update with named parameters.
+            table: Table of the insert, whose columns are its parameters. No name may be that of a
+                parameter of the update.
+        """
+        if self.dialect == "sqlite":
+            return partial(self._change, update, table.insert())
+        from tokensvc.database import postgresql  # noqa: PLC0415 - as above
+
+        one: sa.ColumnElement[int] = sa.literal_column("1")
+        changed = update.returning(one).cte("changed")
+        row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c))
+        insert = table.insert().from_select(list(table.c), row.select_from(changed)).returning(one)
+        run = postgresql.run_transaction
+        prepared = PreparedRead(self._engine.dialect, self._reads, insert, run)
+        return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
+
+    def _change(
+        self,
+        update: sa.Update,
+        insert: sa.Insert,
+        update_values: Mapping[str, object],
+        row_values: Mapping[str, object],
+    ) -> bool:
+        with self.write() as tx:
+            is_changed = tx.execute(update, update_values).rowcount == 1
+            if is_changed:
+                tx.execute(insert, row_values)
+        return is_changed
 
     @property
     def is_breaker_open(self) -> bool:

@@ -8,7 +8,7 @@ transaction mode would hand them to other clients, or lose them.
 Imported on first use, because the driver takes 10 MB in every worker.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, Self
@@ -210,6 +210,19 @@ def begin(connection: sa.Connection) -> None:
 def begin_snapshot(connection: sa.Connection) -> None:
     """Begin a transaction whose statements all see the same moment."""
     _begin(connection, _BEGIN_SNAPSHOT)
+
+
+def run_transaction(
+    connection: BoundedConnection, sql: str, values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run one statement in a transaction like that of `begin`, and return all its rows."""
+    # One message instead of three: it can have several statements, if the driver inserts the values
+    # as literals. A failure leaves the transaction open, so the caller closes the connection.
+    cursor = psycopg.ClientCursor(connection)
+    cursor.execute(f"{_BEGIN};{sql};COMMIT", values)
+    cursor.nextset()
+    cursor.nextset()
+    return cursor.fetchall()
 
 
 def _begin(connection: sa.Connection, statements: str) -> None:

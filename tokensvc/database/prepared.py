@@ -1,5 +1,5 @@
 """
-Statements compiled once and run on the driver's own connection, for the hot path.
+Statements compiled once and run on the driver's own connection, for the hot paths.
 
 SQLAlchemy's execution and its pool each cost several times as much as the query.
 """
@@ -69,28 +69,37 @@ class ReadConnections:
         self._engine.dispose()
 
 
+def fetch_rows(connection: Any, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    """Run a query on a driver's connection outside any transaction, and return all its rows."""
+    rows: list[tuple[Any, ...]] = connection.execute(sql, values).fetchall()
+    return rows
+
+
 class PreparedRead:
     """
-    A query that runs outside any transaction.
+    A query that runs outside any transaction, unless `run` opens one.
 
     Values are the driver's own, not converted by SQLAlchemy's types.
 
     Args:
         dialect: Dialect of the engine.
         connections: Connections that run the query.
-        statement: Query with named parameters.
+        statement: Query with named parameters. It may run twice if the connection is cut.
+        run: Function that runs SQL on a driver's connection and returns all rows.
     """
 
-    __slots__ = ("_connections", "_constants", "_error", "_sql")
+    __slots__ = ("_connections", "_constants", "_error", "_run_sql", "_sql")
 
     def __init__(
         self,
         dialect: sa.Dialect,
         connections: ReadConnections,
-        statement: sa.Select[Any] | sa.CompoundSelect[Any],
+        statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert,
+        run: Callable[[Any, str, Mapping[str, object]], list[tuple[Any, ...]]] = fetch_rows,
     ) -> None:
         compiled = statement.compile(dialect=dialect)
         self._connections = connections
+        self._run_sql = run
         self._error: type[Exception] = dialect.loaded_dbapi.Error
         self._sql = str(compiled)
         self._constants = {
@@ -133,7 +142,7 @@ class PreparedRead:
         connection = self._connections.take()
         try:
             # Fetch all rows: an open cursor keeps a read transaction open on SQLite.
-            rows: list[tuple[Any, ...]] = connection.execute(self._sql, values).fetchall()
+            rows = self._run_sql(connection, self._sql, values)
         except BaseException as error:
             had_died = self._connections.is_disconnected(connection)
             connection.close()  # its state is unknown

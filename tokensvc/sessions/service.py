@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from tokensvc.audit.rules import REFUSED, Action
-from tokensvc.audit.store import record
+from tokensvc.audit.store import new_row, record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
@@ -70,6 +70,7 @@ class Sessions:
         self._database = database
         self._clock = clock
         self._reads = reads
+        self._replacements = store.Replacements(database)
         self._vault = vault
         self._settings = settings
         self._random_bytes = random_bytes
@@ -256,23 +257,17 @@ class Sessions:
 
     def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
         """Store a decision with its event. Return false if the family has changed."""
-        with self._database.write() as tx:
-            is_stored = store.replace_unchanged(tx, seen, decision.family)
-            if is_stored:
-                _record(tx, decision, now)
-        return is_stored
+        return self._replacements.replace_unchanged(seen, decision.family, _event(decision, now))
 
 
-def _record(tx: Transaction, decision: Advance | EndReplayed, now: float) -> None:
+def _event(decision: Advance | EndReplayed, now: float) -> dict[str, object]:
     family = decision.family
     if isinstance(decision, Advance):
         context = ActionContext(family.user_id, f"session {family.id}")
-        record(tx, context, Action.SESSION_REFRESHED, family.user_id, now=now)
-    else:
-        # The user or a thief has sent the token: the service itself ends the session.
-        context = ActionContext("service:sessions", f"{decision.cause}: session {family.id}")
-        action = Action.SESSION_REPLAYED
-        record(tx, context, action, family.user_id, now=now, outcome=REFUSED)
+        return new_row(context, Action.SESSION_REFRESHED, family.user_id, now=now)
+    # The user or a thief has sent the token: the service itself ends the session.
+    context = ActionContext("service:sessions", f"{decision.cause}: session {family.id}")
+    return new_row(context, Action.SESSION_REPLAYED, family.user_id, now=now, outcome=REFUSED)
 
 
 def _grant(family: Family, key: bytes, now: float, ring_version: RingVersion) -> Grant:

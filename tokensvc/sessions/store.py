@@ -1,12 +1,13 @@
 """The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.database.engine import Connection, Transaction
+from tokensvc.audit.store import prepare_audited
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import sessions
 from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.sessions.rules import Family
@@ -86,22 +87,28 @@ def insert(tx: Transaction, stored: StoredFamily) -> None:
     )
 
 
-def replace_unchanged(tx: Transaction, seen: Family, new: Family) -> bool:
-    """
-    Store the new state of a family.
+class Replacements:
+    """Replaces the states of families, each with its event."""
 
-    Returns:
-        False if the family was rotated, ended or revoked since it was read: nothing is stored.
-    """
-    values = {
-        "seen_id": seen.id,
-        "seen_counter": seen.counter,
-        "counter": new.counter,
-        "rotated_at": new.rotated_at,
-        "last_used_at": new.last_used_at,
-        "ended_at": new.ended_at,
-    }
-    return tx.execute(_REPLACE_UNCHANGED, values).rowcount == 1
+    def __init__(self, database: Database) -> None:
+        self._change = prepare_audited(database, _REPLACE_UNCHANGED)
+
+    def replace_unchanged(self, seen: Family, new: Family, event: Mapping[str, object]) -> bool:
+        """
+        Store the new state of a family and its event, in a transaction of their own.
+
+        Returns:
+            False if the family was rotated, ended or revoked since it was read: nothing is stored.
+        """
+        values = {
+            "seen_id": seen.id,
+            "seen_counter": seen.counter,
+            "counter": new.counter,
+            "rotated_at": new.rotated_at,
+            "last_used_at": new.last_used_at,
+            "ended_at": new.ended_at,
+        }
+        return self._change(values, event)
 
 
 def end(tx: Transaction, user_id: str, session_id: str, now: float) -> bool:
