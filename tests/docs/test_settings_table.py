@@ -1,18 +1,18 @@
 """
-The settings table of README, compared with the settings model.
+The table of `docs/settings.md`, compared with the settings model.
 
 `python -m tests.docs.test_settings_table` prints the table as it must be.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from testing.service import ROOT
 from tokensvc.config.loader import Settings
 from tokensvc.config.sources import variables_of
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+PAGE = ROOT / "docs" / "settings.md"
 HEAD = "| setting | default | meaning |"
 
 
@@ -51,16 +51,16 @@ def default(member: Mapping[str, Any]) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def readme_rows() -> list[str]:
-    lines = README.read_text(encoding="utf-8").splitlines()
-    assert HEAD in lines, f"README has no table of settings: {HEAD}"
+def page_rows() -> list[str]:
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    assert HEAD in lines, f"the page has no table of settings: {HEAD}"
     start = lines.index(HEAD) + 2
     end = next((n for n, line in enumerate(lines[start:], start) if not line.startswith("|")), None)
     return lines[start:end]
 
 
-def test_readme_lists_every_setting_with_its_default_and_description() -> None:
-    assert readme_rows() == expected_rows()
+def test_page_lists_every_setting_with_its_default_and_description() -> None:
+    assert page_rows() == expected_rows()
 
 
 def test_every_setting_has_a_description() -> None:
