@@ -1,7 +1,9 @@
 """`make run`: the printed commands, the created files, and repeated starts."""
 
+import html
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -13,7 +15,7 @@ import pytest
 import urllib3
 
 from testing.command_line import run_command
-from testing.service import ROOT, STREAM_API_KEY, free_port, settings_environ
+from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
 from tokensvc.config.loader import load
@@ -99,6 +101,28 @@ def test_printed_addresses_are_allowed_hosts(development):
     for host in (*hosts, f"10.0.2.2:{development.port}"):
         response = urllib3.request("GET", f"{development.url}/openapi.yaml", headers={"Host": host})
         assert response.status == 200, host
+
+
+def test_root_leads_to_a_page_with_the_printed_commands(development):
+    """It loads nothing, and its links have targets."""
+    pages = [urllib3.request("GET", f"{development.url}{path}") for path in ("/", "/dev")]
+    assert pages[0].data == pages[1].data
+    page = html.unescape(pages[0].data.decode())
+    for line in curl_lines(development.printed):
+        assert line in page
+    assert "default-src 'none'" in pages[0].headers["Content-Security-Policy"]
+    links = re.findall(r'href="([^"]+)"', page)
+    assert "/docs" in links
+    for link in links:
+        assert urllib3.request("GET", f"{development.url}{link}").status == 200
+    assert not re.search(r"<script|<img|<link|\son\w+=|\sstyle=", page)
+
+
+def test_page_without_make_run_says_what_prints_commands(tmp_path):
+    settings = {"TOKENSVC_ENVIRONMENT": "development", "TOKENSVC_PUBLIC_URL": "http://127.0.0.1:1"}
+    with running_service(tmp_path, **settings) as service:
+        page = urllib3.request("GET", service.base_url).data.decode()
+    assert "<code>make run</code> starts the service" in page
 
 
 @pytest.mark.parametrize(

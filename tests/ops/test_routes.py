@@ -107,6 +107,19 @@ def test_docs_page_has_each_operation_and_code(client: Client) -> None:
     assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
 
 
+def test_root_in_production_says_what_the_service_is_and_where_its_contract_is(
+    client: Client,
+) -> None:
+    response = client.get("/", valid=False)
+    assert (response.status, response.code) == (404, "not_found")
+    detail = response.json["detail"]
+    assert "mints Stream Chat tokens" in detail
+    for path in ("/openapi.yaml", "/docs"):
+        assert f"https://tokens.example{path}" in detail
+        assert client.get(path).status == 200
+    assert client.get("/dev/", valid=False).code == "not_found"
+
+
 @pytest.mark.sec(53)
 def test_docs_page_loads_nothing(client: Client) -> None:
     """No script, no other host, and a policy that forbids both."""

@@ -9,6 +9,7 @@ from tokensvc.app.container import Services
 from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
+from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
@@ -103,4 +104,12 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
             services.readiness.last,
             token.get_secret_value() if token is not None else None,
         ),
+        *_development_blueprints(services.settings),
     ]
+
+
+def _development_blueprints(settings: Settings) -> Sequence[Blueprint]:
+    if settings.environment != "development":
+        return []
+    database = settings.sqlite_path
+    return [ops_routes.development_routes(database and database.with_name(ops_routes.GUIDE_NAME))]

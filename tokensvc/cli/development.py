@@ -38,6 +38,7 @@ from tokensvc.core.scopes import Scope
 from tokensvc.database.files import read_or_create
 from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
+from tokensvc.ops.routes import GUIDE_NAME
 
 FOLDER = Path("var/development")
 SETTINGS_LINK = FOLDER / "settings.toml"
@@ -72,6 +73,7 @@ def main(bind: str, *, with_issuer: bool) -> None:
             client_secret_file=CLIENT_SECRET_FILE,
             is_placeholder=_stream_key() == PLACEHOLDER_API_KEY,
         )
+        _write_again(settings_file.with_name(GUIDE_NAME), guide.text())
     except (SettingsError, StartupError) as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(_serve(guide))
@@ -160,10 +162,15 @@ def _account_lines() -> AccountLines:
 
 def _issuer_lines(issuer: DevelopmentIssuer) -> IssuerLines:
     """Issue a token for the demo user."""
-    USER_TOKEN_FILE.unlink(missing_ok=True)
     now = int(system_clock())
-    read_or_create(USER_TOKEN_FILE, lambda: issuer.issue(DEMO_USER, now, SIGNED_IN_SECONDS))
+    _write_again(USER_TOKEN_FILE, issuer.issue(DEMO_USER, now, SIGNED_IN_SECONDS))
     return IssuerLines(DEMO_USER, USER_TOKEN_FILE)
+
+
+def _write_again(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in place of that of an earlier start."""
+    path.unlink(missing_ok=True)
+    read_or_create(path, lambda: text)
 
 
 def _demo_client(secret_file: Path) -> str:

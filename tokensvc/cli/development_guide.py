@@ -31,6 +31,7 @@ Suspend and reinstate that user:
   curl -sS -X PUT -u "{client}" {url}/v1/users/john/suspension
   curl -sS -X DELETE -u "{client}" {url}/v1/users/john/suspension
 {placeholder}{addresses}
+In a browser:  {url}/dev/
 API reference: {url}/docs
 Commands:      TOKENSVC_CONFIG={settings_file} .venv/bin/tokensvc --help
 Ctrl-C stops the service.

@@ -112,6 +112,7 @@ class ServiceApp(Flask):
 
     def __init__(self, config: HttpConfig) -> None:
         super().__init__("tokensvc", static_folder=None)
+        self._public_url = config.public_url
         self.problems = Problems(config.public_url)
         self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
         self.url_map.merge_slashes = False
@@ -228,13 +229,19 @@ class ServiceApp(Flask):
         try:
             rule, arguments = self._match(path, method)
         except NotFound:
-            raise _not_found() from None
+            raise (_not_found() if path != "/" else self._no_page()) from None
         request.route = rule.rule
         with _Context(self, environ, rule, arguments):
             response = self.view_functions[rule.endpoint](**arguments)
         if not isinstance(response, Response):
             raise TypeError(f"the view {rule.endpoint} returned no Response")
         return response
+
+    def _no_page(self) -> Refusal:
+        """Return the refusal of `/`, which people open in a browser."""
+        service = "tokensvc: POST /v1/token mints Stream Chat tokens for users of an app."
+        contract = f"{self._public_url}/openapi.yaml, as a page {self._public_url}/docs"
+        return Refusal(Code.NOT_FOUND, f"{service} Its contract is {contract}.")
 
     def _options(self, request: CurrentRequest, path: str) -> Response:
         """Respond to OPTIONS with the path's methods and, to a preflight, with the CORS fields."""

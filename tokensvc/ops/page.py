@@ -1,9 +1,10 @@
-"""The contract as an HTML page without scripts and without content of other hosts."""
+"""The HTML pages `/docs` and `/dev/`, without scripts and without content of other hosts."""
 
 import base64
 import hashlib
 import json
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,26 @@ CONTENT_SECURITY_POLICY = (
 
 @cache
 def page() -> bytes:
-    """Return the page, rendered once."""
+    """Return the page of the contract, rendered once."""
+    template = _environment().get_template("docs.html")
+    return template.render(contract=contract(), style=_style()).encode()
+
+
+def development_page(guide: str) -> bytes:
+    """
+    Return the page of `/dev/`.
+
+    Args:
+        guide: Text that `make run` printed: paragraphs, and commands that are indented.
+    """
+    parts = [part for part in re.split(r"\n\s*\n", guide.strip("\n")) if part.strip()]
+    blocks = [(part.startswith("  "), textwrap.dedent(part).strip()) for part in parts]
+    template = _environment().get_template("development.html")
+    return template.render(blocks=blocks, style=_style()).encode()
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -36,8 +56,11 @@ def page() -> bytes:
     environment.filters.update(
         prose=_prose, inline=_inline, sample=_sample, kind=_kind, resolve=resolve, last=_last
     )
-    template = environment.get_template("docs.html")
-    return template.render(contract=contract(), style=Markup(_STYLE)).encode()  # noqa: S704 - a file of this package
+    return environment
+
+
+def _style() -> Markup:
+    return Markup(_STYLE)  # noqa: S704 - a file of this package
 
 
 def _prose(text: str) -> Markup:

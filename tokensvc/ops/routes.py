@@ -1,7 +1,8 @@
-"""`/healthz`, `/readyz`, `/metrics`, `/openapi.yaml`, `/docs`."""
+"""`/healthz`, `/readyz`, `/metrics`, `/openapi.yaml`, `/docs`, and in development `/dev/`."""
 
 import hmac
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 from flask import Blueprint
@@ -11,7 +12,7 @@ from tokensvc.http import current_request
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
 from tokensvc.ops.health import Readiness, State
-from tokensvc.ops.page import CONTENT_SECURITY_POLICY, page
+from tokensvc.ops.page import CONTENT_SECURITY_POLICY, development_page, page
 from tokensvc.telemetry import metrics
 
 _CACHED = (("Cache-Control", "public, max-age=300"),)
@@ -19,7 +20,13 @@ _PAGE_FIELDS = (
     ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
     ("Referrer-Policy", "no-referrer"),
 )
+_HTML = "text/html; charset=utf-8"
 _RETRY_AFTER = (("Retry-After", "5"),)
+
+
+NO_GUIDE = "`make run` starts the service for development and prints commands to copy."
+GUIDE_NAME = "guide.txt"
+"""Name of the file with the text that `make run` printed, next to the database."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -71,7 +78,28 @@ def routes(readiness: Callable[[], Readiness], metrics_token: str | None = None)
 
     @blueprint.get("/docs")
     def get_docs() -> Response:
-        return Response(200, page(), "text/html; charset=utf-8", _PAGE_FIELDS, caching=_CACHED)
+        return Response(200, page(), _HTML, _PAGE_FIELDS, caching=_CACHED)
+
+    return blueprint
+
+
+def development_routes(guide: Path | None) -> Blueprint:
+    """
+    Return the routes that exist only in development: `/`, which leads to `/dev/`.
+
+    Args:
+        guide: File with the text that `make run` printed.
+    """
+    blueprint = Blueprint("development", __name__)
+
+    @blueprint.get("/")
+    def get_root() -> Response:
+        return Response(302, headers=(("Location", "/dev/"),))
+
+    @blueprint.get("/dev/", strict_slashes=False)
+    def get_development_page() -> Response:
+        text = guide.read_text("utf-8") if guide and guide.exists() else NO_GUIDE
+        return Response(200, development_page(text), _HTML, _PAGE_FIELDS)
 
     return blueprint
 
