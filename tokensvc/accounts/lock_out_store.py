@@ -12,6 +12,7 @@ from tokensvc.accounts.lock_out import (
     Axis,
     Counter,
 )
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert
@@ -100,34 +101,15 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
         is_older_than(FORGET_SECONDS) & is_open,
         is_older_than(FORGET_STOP_SECONDS),
     )
-    key = (_failures.subject, _failures.axis)
     order = _failures.last_failed_at
-    return _delete(tx, sign_in_failures, key, is_old, order=order, limit=limit)
+    return delete_batch(tx, sign_in_failures, is_old, order=order, limit=limit)
 
 
 def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
     """Delete at most `limit` addresses without a sign-in since a time, and return their number."""
     is_old = _addresses.last_signed_in_at < int(before)
-    key = (_addresses.user_id, _addresses.address_hash)
     order = _addresses.last_signed_in_at
-    return _delete(tx, known_addresses, key, is_old, order=order, limit=limit)
-
-
-def _delete(
-    tx: Transaction,
-    table: sa.Table,
-    key: tuple[sa.Column[str], sa.Column[str]],
-    condition: sa.ColumnElement[bool],
-    *,
-    order: sa.Column[int],
-    limit: int,
-) -> int:
-    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
-    # In one statement PostgreSQL may run the selection once for each row of the table.
-    doomed = sa.select(*key).where(condition).order_by(order).limit(limit)
-    rows = tx.execute(doomed.with_for_update(skip_locked=True)).all()
-    doomed_keys = sa.tuple_(*key).in_([tuple(row) for row in rows])
-    return tx.execute(table.delete().where(doomed_keys)).rowcount
+    return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
 
 
 def _is(subject: str, axis: Axis) -> sa.ColumnElement[bool]:

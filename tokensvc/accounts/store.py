@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.accounts.rules import CodeKind
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import account_codes, accounts
 from tokensvc.database.upsert import insert as insert_into
@@ -186,11 +187,7 @@ def end_all_codes(tx: Transaction, now: float) -> None:
 def purge_codes(tx: Transaction, now: float, limit: int) -> int:
     """Delete at most `limit` codes that were used or have expired, and return their number."""
     useless = (_codes.expires_at <= int(now)) | _codes.used_at.is_not(None)
-    doomed = sa.select(_codes.code_hash).where(useless).order_by(_codes.expires_at).limit(limit)
-    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
-    # In one statement PostgreSQL may run the selection once for each row of the table.
-    hashes = tx.scalars(doomed.with_for_update(skip_locked=True)).all()
-    return tx.execute(account_codes.delete().where(_codes.code_hash.in_(hashes))).rowcount
+    return delete_batch(tx, account_codes, useless, order=_codes.expires_at, limit=limit)
 
 
 def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[bool]:

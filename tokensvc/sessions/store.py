@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.audit.store import prepare_audited
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import sessions
 from tokensvc.database.wrapped_secrets import WrappedSecrets
@@ -163,24 +164,17 @@ def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int)
     A session of an earlier epoch is deleted then too.
     """
     unused_since = now - min(settings.idle_ttl, settings.absolute_ttl)
-    purged = _delete(tx, _columns.ended_at.is_not(None), _columns.ended_at, limit)
+    ended = _columns.ended_at
+    purged = delete_batch(tx, sessions, ended.is_not(None), order=ended, limit=limit)
     is_unused = _columns.last_used_at <= unused_since
-    return purged + _delete(tx, is_unused, _columns.last_used_at, limit - purged)
+    order = _columns.last_used_at
+    return purged + delete_batch(tx, sessions, is_unused, order=order, limit=limit - purged)
 
 
 def delete_wrapped_by(tx: Transaction, wrapped_by: str, *, limit: int) -> int:
     """Delete at most `limit` sessions under an encryption key, and return their number."""
-    return _delete(tx, _columns.wrapped_by == wrapped_by, _columns.id, limit)
-
-
-def _delete(
-    tx: Transaction, condition: sa.ColumnElement[bool], order: sa.Column[Any], limit: int
-) -> int:
-    # Rows that another transaction has locked are left for the next purge: no lock is waited for.
-    # In one statement PostgreSQL may run the selection once for each row of the table.
-    doomed = sa.select(_columns.id).where(condition).order_by(order).limit(limit)
-    ids = tx.scalars(doomed.with_for_update(skip_locked=True)).all()
-    return tx.execute(sessions.delete().where(_columns.id.in_(ids))).rowcount
+    is_wrapped = _columns.wrapped_by == wrapped_by
+    return delete_batch(tx, sessions, is_wrapped, order=_columns.id, limit=limit)
 
 
 def _is_live(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:
