@@ -1,17 +1,15 @@
 """`tokensvc signing-keys`: the keys that sign access tokens."""
 
 import click
-import msgspec
 
-from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.key_output import ALL_KEYS, print_keys, print_result
+from tokensvc.cli.output import json_option
 from tokensvc.cli.session import account_services, opened_key_services, opened_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.signing_rotation import SigningKeyActionResult
-from tokensvc.keys.signing_rules import SigningKeyInfo
 from tokensvc.keys.states import KeyState
 
-_ALL = 10_000
+_FACTS = ("id", "state", "fingerprint")
 _NEXT = (
     "A running service activates it `sessions.jwks_max_age` seconds after it was made, when every "
     "verifier knows it."
@@ -33,27 +31,9 @@ def signing_keys() -> None:
 def list_keys(*, as_json: bool) -> None:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = account_services(services).signing_rotation.page(after=None, limit=_ALL)
-    if as_json:
-        write_json(msgspec.to_builtins(found))
-    elif found:
-        write_table(
-            ("ID", "STATE", "FINGERPRINT", "ADDED", "ACTIVATED", "RETIRING", "RETIRED"),
-            [
-                (
-                    key.id,
-                    key.state,
-                    key.fingerprint,
-                    format_time(key.created_at),
-                    format_time(key.activated_at),
-                    format_time(key.retiring_at),
-                    format_time(key.retired_at),
-                )
-                for key in found
-            ],
-        )
-    else:
-        click.echo("No key yet: the first start makes it.")
+        found = account_services(services).signing_rotation.page(after=None, limit=ALL_KEYS)
+    columns = (*_FACTS, "created_at", "activated_at", "retiring_at", "retired_at")
+    print_keys(found, columns, as_json=as_json, if_empty="No key yet: the first start makes it.")
 
 
 @signing_keys.command("rotate")
@@ -84,7 +64,10 @@ def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) ->
         else:
             accounts.signing_keys.check_encryption_keys()
             result = accounts.signing_rotation.rotate(context)
-    _print_result(result, as_json=as_json, deleted_sessions=deleted)
+    more = {} if deleted is None else {"deleted_sessions": deleted}
+    print_result(result, _FACTS, as_json=as_json, more=more)
+    if deleted is not None and not as_json:
+        click.echo(f"Sessions deleted, whose encryption key is lost: {deleted}")
     if result.state is KeyState.STANDBY and not as_json:
         click.echo(_NEXT)
 
@@ -102,25 +85,4 @@ def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     """
     with opened_services(with_keys=False) as services:
         result = account_services(services).signing_rotation.retire(key_id, context)
-    _print_result(result, as_json=as_json)
-
-
-def _print_result(
-    result: SigningKeyActionResult, *, as_json: bool, deleted_sessions: int | None = None
-) -> None:
-    deleted = {} if deleted_sessions is None else {"deleted_sessions": deleted_sessions}
-    if as_json:
-        write_json(msgspec.to_builtins(result) | deleted)
-        return
-    if result.dry_run:
-        click.echo(DRY_RUN)
-    _print_key(result)
-    for other in result.also_changed or []:
-        click.echo("Also changed:")
-        _print_key(other)
-    if deleted_sessions is not None:
-        click.echo(f"Sessions deleted, whose encryption key is lost: {deleted_sessions}")
-
-
-def _print_key(key: SigningKeyInfo) -> None:
-    write_facts([("id", key.id), ("state", key.state), ("fingerprint", key.fingerprint)])
+    print_result(result, _FACTS, as_json=as_json)

@@ -4,13 +4,13 @@ import click
 import msgspec
 
 from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.output import format_time, json_option, write_facts, write_json, write_table
+from tokensvc.cli.key_output import ALL_KEYS, print_key, print_keys, print_result
+from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import opened_key_services, opened_services, read_secret
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.rotation import StreamKeyActionResult
-from tokensvc.keys.rules import StreamKeyInfo
 
-_ALL = 10_000
+_FACTS = ("id", "api_key", "state", "fingerprint")
 
 
 @click.group("stream-keys")
@@ -44,27 +44,10 @@ _check_option = click.option(
 def list_keys(*, as_json: bool) -> None:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = services.rotation.page(after=None, limit=_ALL)
-    if as_json:
-        write_json(msgspec.to_builtins(found))
-    elif found:
-        write_table(
-            ("ID", "API KEY", "STATE", "FINGERPRINT", "ADDED", "ACTIVATED", "RETIRED"),
-            [
-                (
-                    key.id,
-                    key.api_key,
-                    key.state,
-                    key.fingerprint,
-                    format_time(key.created_at),
-                    format_time(key.activated_at),
-                    format_time(key.retired_at),
-                )
-                for key in found
-            ],
-        )
-    else:
-        click.echo("No key yet: tokensvc stream-keys add API_KEY")
+        found = services.rotation.page(after=None, limit=ALL_KEYS)
+    columns = (*_FACTS, "created_at", "activated_at", "retired_at")
+    if_empty = "No key yet: tokensvc stream-keys add API_KEY"
+    print_keys(found, columns, as_json=as_json, if_empty=if_empty)
 
 
 @stream_keys.command("add")
@@ -100,7 +83,7 @@ def add(
         return
     action = "Restored key" if restored is not None else "Added key"
     click.echo(DRY_RUN if context.dry_run else f"{action}:")
-    _print_key(key)
+    print_key(key, _FACTS)
     _print_warning(key)
     if restored is None and not context.dry_run:
         click.echo(f"To sign for all clients: tokensvc stream-keys activate {key.id}")
@@ -140,29 +123,11 @@ def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
 
 
 def _print_result(result: StreamKeyActionResult, *, as_json: bool) -> None:
-    if as_json:
-        write_json(msgspec.to_builtins(result))
-        return
-    if result.dry_run:
-        click.echo(DRY_RUN)
-    _print_key(result)
-    for other in result.also_changed or []:
-        click.echo("Also changed:")
-        _print_key(other)
-    _print_warning(result)
+    print_result(result, _FACTS, as_json=as_json)
+    if not as_json:
+        _print_warning(result)
 
 
 def _print_warning(result: StreamKeyActionResult) -> None:
     if result.warning:
         click.echo(f"Warning: {result.warning}", err=True)
-
-
-def _print_key(key: StreamKeyInfo) -> None:
-    write_facts(
-        [
-            ("id", key.id),
-            ("api key", key.api_key),
-            ("state", key.state),
-            ("fingerprint", key.fingerprint),
-        ]
-    )
