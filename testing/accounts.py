@@ -15,7 +15,7 @@ from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.purge import AccountPurge
-from tokensvc.accounts.service import Accounts, SignUp
+from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import Account
@@ -104,7 +104,7 @@ class AccountParts:
 
     def sign_up(self, user_id: str = "ada", password: str = PASSWORD, **more: Any) -> Any:
         """Sign a user up; nothing counts the attempt."""
-        return self.accounts.sign_up(SignUp(user_id, password, **more), lambda: None)
+        return self.accounts.sign_up(SignUpRequest(user_id, password, **more), lambda: None)
 
     def account(self, user_id: str = "ada") -> Account | None:
         with self.database.read() as connection:

@@ -8,7 +8,7 @@ import msgspec
 from flask import Blueprint
 
 from tokensvc.accounts.codes import AccountCodes
-from tokensvc.accounts.service import Accounts, SignUp
+from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn, require_session
@@ -25,27 +25,6 @@ PATH = "/v1/accounts"
 
 CountAddress: TypeAlias = Callable[[Policy], None]
 """Counts a request of the client's address under a policy; raises `rate_limited` beyond it."""
-
-
-class SignUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """
-    A new account.
-
-    Attributes:
-        user_id: ID of the user, here and on Stream. It begins with `accounts.user_id_prefix`.
-        password: Password, 15 (`accounts.min_password`) to 256 characters.
-        user: User object for Stream, checked like `user` at `/v1/token`.
-        invitation: Invitation from the app. It is required if `accounts.sign_up` is `invitation`.
-    """
-
-    user_id: str
-    password: str
-    user: dict[str, Any] | None = None
-    invitation: str | None = None
-
-    def __repr__(self) -> str:
-        """Leave out the secrets."""
-        return f"{type(self).__name__}(user_id={self.user_id!r})"
 
 
 class InvitationRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,8 +96,7 @@ class AccountRoutes:
 
         @blueprint.post(PATH)
         def sign_up() -> Response:
-            body = parse_body(SignUpRequest)
-            wanted = SignUp(body.user_id, body.password, body.user, body.invitation)
+            wanted = parse_body(SignUpRequest)
             created = self.accounts.sign_up(wanted, lambda: self.count_address("sign_up"))
             note(user_id=created.user_id)
             return json_response(created, 201, [_location(created.user_id)])

@@ -1,7 +1,6 @@
 """Accounts: sign-up, creation by an operator, deletion, and the removal of a lock."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -30,20 +29,25 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.standing import store as standings
 
 
-@dataclass(frozen=True, slots=True)
-class SignUp:
+class SignUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    A requested account.
+    A new account.
 
     Attributes:
-        user: User object for Stream; `None` to deliver none.
-        invitation: Invitation of the user; `None` without one.
+        user_id: ID of the user, here and on Stream. It begins with `accounts.user_id_prefix`.
+        password: Password, 15 (`accounts.min_password`) to 256 characters.
+        user: User object for Stream, checked like `user` at `/v1/token`.
+        invitation: Invitation from the app. It is required if `accounts.sign_up` is `invitation`.
     """
 
     user_id: str
-    password: str = field(repr=False)
-    user: Mapping[str, Any] | None = None
-    invitation: str | None = field(default=None, repr=False)
+    password: str
+    user: dict[str, Any] | None = None
+    invitation: str | None = None
+
+    def __repr__(self) -> str:
+        """Leave out the secrets."""
+        return f"{type(self).__name__}(user_id={self.user_id!r})"
 
 
 class NewAccount(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ class Accounts:
         self._sign_ins = sign_ins
         self._stream_users = stream_users
 
-    def sign_up(self, wanted: SignUp, count: Callable[[], None]) -> NewAccount:
+    def sign_up(self, wanted: SignUpRequest, count: Callable[[], None]) -> NewAccount:
         """
         Create the account of a user who signs up.
 
@@ -124,7 +128,7 @@ class Accounts:
             self._check_unknown(wanted.user_id)
         return self._create(wanted, ActionContext(wanted.user_id))
 
-    def create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
+    def create(self, wanted: SignUpRequest, context: ActionContext) -> NewAccount:
         """
         Create an account as an operator, whatever `accounts.sign_up` is.
 
@@ -179,11 +183,11 @@ class Accounts:
         rules.check_recent_sign_in(signed_in_at, self._clock())
         self.delete(user_id, ActionContext(user_id))
 
-    def _check(self, wanted: SignUp) -> None:
+    def _check(self, wanted: SignUpRequest) -> None:
         rules.check_user_id(wanted.user_id, self._settings.user_id_prefix, self._alphabet)
         self._policy.check(wanted.password, wanted.user_id)
 
-    def _check_invitation(self, wanted: SignUp) -> bool:
+    def _check_invitation(self, wanted: SignUpRequest) -> bool:
         """Check the invitation, if there is one, and return whether it names the user."""
         if wanted.invitation is None:
             return False
@@ -233,7 +237,7 @@ class Accounts:
         if self._stream_users is not None and self._stream_users.has(user_id):
             raise _taken()
 
-    def _create(self, wanted: SignUp, context: ActionContext) -> NewAccount:
+    def _create(self, wanted: SignUpRequest, context: ActionContext) -> NewAccount:
         password_hash = self._hasher.hash(wanted.password)
         with self._database.write() as tx:
             now = self._clock.read(tx)
@@ -247,7 +251,7 @@ class Accounts:
                 self._deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
         return NewAccount(account.user_id, account.created_at)
 
-    def _use_invitation(self, tx: Transaction, wanted: SignUp, now: float) -> None:
+    def _use_invitation(self, tx: Transaction, wanted: SignUpRequest, now: float) -> None:
         if wanted.invitation is not None and not store.use_code(
             tx, CodeKind.INVITATION, rules.hash_code(wanted.invitation), now
         ):

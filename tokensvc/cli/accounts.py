@@ -10,7 +10,7 @@ from typing import BinaryIO, TextIO
 import click
 import msgspec
 
-from tokensvc.accounts.service import SignUp
+from tokensvc.accounts.service import SignUpRequest
 from tokensvc.accounts.transfer import BadRow
 from tokensvc.app.accounts import AccountServices
 from tokensvc.cli.actions import operator, reason_option
@@ -47,7 +47,7 @@ def create(user_id: str, *, reason: str | None, as_json: bool) -> None:
     password = read_new_password()
     with _opened() as services:
         context = ActionContext(operator(), reason)
-        created = services.accounts.create(SignUp(user_id, password), context)
+        created = services.accounts.create(SignUpRequest(user_id, password), context)
     if as_json:
         write_json(msgspec.to_builtins(created))
     else:
