@@ -6,23 +6,39 @@
 const { CHAT_URL, CHAT_CLIENT_ID, CHAT_CLIENT_SECRET } = process.env;
 const basic = Buffer.from(`${CHAT_CLIENT_ID}:${CHAT_CLIENT_SECRET}`).toString("base64");
 
-export async function chatToken(req, res) {
-  const { userId, signedInAt } = req.session;
-  if (!userId) return res.status(401).json({ code: "sign_in_required", detail: "Sign in first." });
+export const chatToken = [sendToken, refuseBadBody];
 
-  const identity = { user_id: userId, auth_time: signedInAt };
-  const response = await fetch(CHAT_URL, {
-    method: "POST",
-    headers: { Authorization: `Basic ${basic}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ ...req.body, ...identity }), // the client may name its api_key
-    signal: AbortSignal.timeout(4000),
-  });
-  const body = await response.json();
-  if (/^(credentials|insufficient_scope)/.test(body.code)) {
-    return res.status(502).json({}); // a fault between the backends, not of the user
+async function sendToken(req, res) {
+  const { userId, signedInAt } = req.session;
+  if (!userId) return refuse(res, 401, "sign_in_required", "Sign in first.");
+  let response, body;
+  try {
+    response = await fetch(CHAT_URL, {
+      method: "POST",
+      headers: { Authorization: `Basic ${basic}`, "Content-Type": "application/json" },
+      // The client may name its api_key, not the user.
+      body: JSON.stringify({ ...req.body, user_id: userId, auth_time: signedInAt }),
+      signal: AbortSignal.timeout(4000),
+    });
+    body = await response.json();
+  } catch (error) {
+    console.error("No response from the token service:", (error.cause ?? error).message);
+    res.set("Retry-After", "2");
+    return refuse(res, 503, "temporarily_unavailable", "The token service does not respond.");
+  }
+  if (/^(credentials|insufficient_scope)/.test(body.code)) { // of this backend, not of the user
+    console.error("The token service refuses this backend:", body.code, body.detail);
+    return refuse(res, 502, "backend_refused", `The token service refuses this backend: ${body.code}.`);
   }
   for (const name of ["Cache-Control", "Retry-After"]) {
     if (response.headers.has(name)) res.set(name, response.headers.get(name));
   }
   res.status(response.status).json(body);
 }
+
+function refuseBadBody(error, req, res, next) {
+  if (!error.status) return next(error);
+  refuse(res, error.status, "malformed_request", "The body is not JSON.");
+}
+
+const refuse = (res, status, code, detail) => res.status(status).json({ code, detail });

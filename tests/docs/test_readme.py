@@ -102,6 +102,15 @@ def test_shown_response_has_the_members_of_a_real_one(checkout):
     assert list(json.loads(shown)) == list(response)
 
 
+def test_example_with_curl_reaches_its_end(checkout):
+    """`examples/curl.sh` stops at the first response that it does not expect."""
+    folder, bind = checkout
+    ended = run_shell(f"sh {ROOT}/examples/curl.sh", folder, URL=f"http://{bind}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    codes = re.findall(r'"code":"(\w+)"', ended.stdout)
+    assert codes == ["sign_in_required", "user_suspended", "sign_in_required"]
+
+
 @pytest.mark.parametrize("block", blocks("toml"), ids=lambda block: block.splitlines()[0])
 def test_settings_block_loads(tmp_path, block):
     """With the variables that the text requires."""

@@ -27,21 +27,30 @@ def express_command(node: Path, port: int) -> list[str]:
     return [str(node), "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", str(script), str(port)]
 
 
-def django_command(node: Path, port: int) -> list[str]:
-    site = "tests.sdk.python.django_site:application"
-    return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "--threads=4",
-        "--no-control-socket",
-        site,
-    ]
+def django_command(_node: Path, port: int) -> list[str]:
+    return gunicorn_command("tests.sdk.python.django_site:application", port)
 
 
-COMMANDS = {"express": express_command, "django": django_command}
+def flask_command(_node: Path, port: int) -> list[str]:
+    return gunicorn_command("tests.sdk.python.flask_site:app", port)
+
+
+def gunicorn_command(site: str, port: int) -> list[str]:
+    options = ["--bind", f"127.0.0.1:{port}", "--threads=4", "--no-control-socket"]
+    return [sys.executable, "-m", "gunicorn", *options, site]
+
+
+def fastapi_command(_node: Path, port: int) -> list[str]:
+    site = "tests.sdk.python.fastapi_site:app"
+    return [sys.executable, "-m", "uvicorn", "--port", str(port), site]
+
+
+COMMANDS = {
+    "express": express_command,
+    "django": django_command,
+    "flask": flask_command,
+    "fastapi": fastapi_command,
+}
 
 
 @dataclass
@@ -51,10 +60,12 @@ class Backend:
 
     Attributes:
         tokens: Double between the backend and the service.
+        log_file: Standard output and error of the backend.
     """
 
     url: str
     tokens: HttpDouble
+    log_file: Path
     browser: requests.Session = field(default_factory=requests.Session)
 
     def sign_in(self, user: str) -> str:
@@ -66,29 +77,6 @@ class Backend:
         return self.browser.post(f"{self.url}/chat-token", json=body, timeout=TIMEOUT)
 
 
-@contextlib.contextmanager
-def running_backend(
-    kind: str, node: Path, app: ChatApp, folder: Path, secret: str
-) -> Iterator[Backend]:
-    """Run an example backend until the block ends, with the app's client ID and a secret."""
-    port = free_port()
-    with HttpDouble(app.respond, clock=time.time) as tokens:
-        environ = {
-            **os.environ,
-            "DATABASE": str(folder / "django.db"),
-            "CHAT_URL": f"{tokens.url}/v1/token",
-            "CHAT_CLIENT_ID": app.server.id,
-            "CHAT_CLIENT_SECRET": secret,
-        }
-        backend = Backend(f"http://127.0.0.1:{port}", tokens)
-        with subprocess.Popen(COMMANDS[kind](node, port), cwd=ROOT, env=environ) as process:
-            try:
-                wait_until_available(backend, process)
-                yield backend
-            finally:
-                process.terminate()
-
-
 @pytest.fixture(scope="module", params=COMMANDS)
 def one_backend(
     request: pytest.FixtureRequest,
@@ -96,18 +84,36 @@ def one_backend(
     app: ChatApp,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Backend]:
-    """Yield each backend for all tests of this module."""
+    """Run each backend for all tests of this module, with the app's client."""
     assert app.server.secret is not None
     folder = tmp_path_factory.mktemp(request.param)
-    with running_backend(request.param, node, app, folder, app.server.secret) as backend:
-        yield backend
+    port = free_port()
+    with HttpDouble(app.respond, clock=time.time) as tokens:
+        environ = {
+            **os.environ,
+            "DATABASE": str(folder / "django.db"),
+            "CHAT_URL": f"{tokens.url}/v1/token",
+            "CHAT_CLIENT_ID": app.server.id,
+            "CHAT_CLIENT_SECRET": app.server.secret,
+        }
+        backend = Backend(f"http://127.0.0.1:{port}", tokens, folder / "log")
+        command = COMMANDS[request.param](node, port)
+        with (
+            backend.log_file.open("w") as log,
+            subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log) as process,
+        ):
+            try:
+                wait_until_available(backend, process)
+                yield backend
+            finally:
+                process.terminate()
 
 
 @pytest.fixture
 def backend(one_backend: Backend) -> Backend:
     """Return a backend without recorded calls, and a new browser."""
     one_backend.tokens.calls.clear()
-    return Backend(one_backend.url, one_backend.tokens)
+    return Backend(one_backend.url, one_backend.tokens, one_backend.log_file)
 
 
 def wait_until_available(backend: Backend, process: subprocess.Popen[bytes]) -> None:
@@ -117,7 +123,7 @@ def wait_until_available(backend: Backend, process: subprocess.Popen[bytes]) -> 
             backend.request_token()
             return
         time.sleep(0.05)
-    raise AssertionError("the backend did not start")
+    raise AssertionError(backend.log_file.read_text())
 
 
 def test_signed_in_user_gets_a_token(backend: Backend, stream: StreamDouble) -> None:
@@ -167,17 +173,53 @@ def test_unavailable_service_gets_503_with_retry_after(backend: Backend) -> None
     assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
 
 
-@pytest.mark.parametrize("kind", COMMANDS)
-def test_wrong_secret_of_the_backend_gets_502_without_a_reason(
-    kind: str, node: Path, app: ChatApp, tmp_path: Path
+def test_silent_service_gets_503_and_one_log_line(backend: Backend) -> None:
+    backend.sign_in("patient")
+    logged = len(backend.log_file.read_text())
+    backend.tokens.faults.refuse("POST /v1/token")
+    response = backend.request_token()
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert response.json() == {
+        "code": "temporarily_unavailable",
+        "detail": "The token service does not respond.",
+    }
+    log = backend.log_file.read_text()[logged:]
+    assert "No response from the token service" in log
+    assert "Traceback" not in log
+    assert "    at " not in log, "a stack trace of Node"
+
+
+def test_wrong_secret_of_the_backend_gets_502_with_the_reason(
+    backend: Backend, app: ChatApp
 ) -> None:
-    """The user's own sign-in is valid, and the refusal is not for the user."""
-    with running_backend(kind, node, app, tmp_path, secret="wrong") as backend:
-        backend.sign_in("john")
-        response = backend.request_token()
-    assert (response.status_code, response.json()) == (502, {})
+    """The user's own sign-in is valid. An operator finds the reason in the log."""
+    backend.sign_in("john")
+    refusal = requests.post(
+        app.token_url, json={"user_id": "john"}, auth=(app.server.id, "wrong"), timeout=TIMEOUT
+    )
+    backend.tokens.faults.respond(Response(refusal.status_code, refusal.json()), "POST /v1/token")
+    response = backend.request_token()
+    assert response.status_code == 502
+    assert response.json() == {
+        "code": "backend_refused",
+        "detail": "The token service refuses this backend: credentials_invalid.",
+    }
+    log = backend.log_file.read_text()
+    assert f"credentials_invalid {refusal.json()['detail']}" in log
+    assert app.server.secret not in log
 
 
-@pytest.mark.parametrize("example", ["express/chatToken.js", "django/chat.py"])
-def test_example_is_shorter_than_30_lines(example: str) -> None:
-    assert len((ROOT / "examples" / example).read_text().splitlines()) < 30
+@pytest.mark.parametrize("body", ["{", '"text"', "nul"])
+def test_body_that_is_not_a_json_object_gets_400(backend: Backend, body: str) -> None:
+    backend.sign_in("john")
+    headers = {"Content-Type": "application/json"}
+    url = f"{backend.url}/chat-token"
+    response = backend.browser.post(url, data=body, headers=headers, timeout=TIMEOUT)
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
+    assert not backend.tokens.calls.all()
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_example_has_at_most_50_lines(kind: str) -> None:
+    (example,) = (ROOT / "examples" / kind).glob("chat*")
+    assert len(example.read_text().splitlines()) <= 50

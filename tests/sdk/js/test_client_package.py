@@ -1,16 +1,18 @@
 """`clients/js` as an app gets it: the tarball of `npm pack`, installed into an empty project."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
-from testing.service import ROOT
+from testing.service import ROOT, STREAM_API_KEY
 from testing.world import World
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.conftest import run_npm
@@ -39,20 +41,32 @@ def app_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copytree(project, folder, dirs_exist_ok=True)
     for tool in TOOLS:
         (folder / "node_modules" / tool).symlink_to(TESTS / "node_modules" / tool)
-    shutil.copytree(ROOT / "examples" / "javascript", folder / "examples")
+    shutil.copytree(ROOT / "examples" / "javascript", folder / "examples" / "javascript")
+    shutil.copy(ROOT / "examples" / "connect.js", folder / "examples")
     shutil.copytree(CLIENT, folder / "source")
     shutil.copytree(TESTS / "app", folder, dirs_exist_ok=True)
     (folder / "expo-secure-store").rename(folder / "node_modules" / "expo-secure-store")
     return folder
 
 
-def run_node(node: Path, folder: Path, *arguments: str) -> Any:
-    """Run Node, and return the JSON that it prints."""
+def node_output(node: Path, folder: Path, *arguments: str, **environ: str) -> str:
+    """Run Node, and return what it prints."""
     ended = subprocess.run(
-        [node, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [node, *arguments],
+        cwd=folder,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return json.loads(ended.stdout or "null")
+    return ended.stdout
+
+
+def run_node(node: Path, folder: Path, *arguments: str) -> Any:
+    """Run Node, and return the JSON that it prints."""
+    return json.loads(node_output(node, folder, *arguments) or "null")
 
 
 def test_package_has_no_dependency(project: Path) -> None:
@@ -125,3 +139,16 @@ def test_example_signs_up_and_out(
         "The password is too weak. It is in the list of common passwords.",
         "Please try again in 7 s.",
     ]
+
+
+def test_program_signs_in_connects_and_signs_out(
+    node: Path, app_project: Path, account_world: World, stream: StreamDouble
+) -> None:
+    """`examples/connect.js`, unchanged: the SDK reads Stream's host from a variable."""
+    service, password = account_world.service.base_url, "seven green bicycles"
+    account = {"user_id": "program", "password": password}
+    assert requests.post(f"{service}/v1/accounts", json=account, timeout=30).status_code == 201
+    host = stream.url.removeprefix("http://")
+    program = ("examples/connect.js", service, "program", password)
+    printed = node_output(node, app_project, *program, STREAM_LOCAL_TEST_HOST=host)
+    assert printed == f"program is connected with the key {STREAM_API_KEY}.\n"

@@ -1,6 +1,6 @@
 import { ServiceError } from "tokensvc-client";
-import * as reactNative from "./examples/reactNative.ts";
-import { explain, signOut, signUpAndConnect } from "./examples/signIn.js";
+import * as reactNative from "./examples/javascript/reactNative.ts";
+import { explain, signOut, signUpAndConnect } from "./examples/javascript/signIn.js";
 import { stored as native } from "expo-secure-store";
 
 const [service, stream] = process.argv.slice(2);

@@ -2,9 +2,9 @@ import "./dom.mjs";
 import { createElement } from "react";
 import { createRoot } from "react-dom/client";
 import { getMe } from "tokensvc-client";
-import { connectChat, connectForDevelopment, switchUser } from "./examples/connect.js";
-import { firebaseCredential } from "./examples/signIn.js";
-import { useChatClient } from "./examples/useChatClient.ts";
+import { connectChat, connectForDevelopment, switchUser } from "./examples/javascript/connect.js";
+import { firebaseCredential } from "./examples/javascript/signIn.js";
+import { useChatClient } from "./examples/javascript/useChatClient.ts";
 
 const [service, stream, john, jane] = process.argv.slice(2);
 const options = { baseURL: stream, allowServerSideConnect: true };

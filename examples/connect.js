@@ -1,0 +1,20 @@
+// From the sign-in to connectUser, in Node:
+//
+//   node examples/connect.js http://127.0.0.1:8000 ada "seven green bicycles"
+//
+import { makeSession } from "tokensvc-client";
+import { connectChat } from "./javascript/connect.js";
+
+const [service, userId, password] = process.argv.slice(2);
+const onSignedOut = (error) => console.error(`Sign in again: ${error.message}`);
+
+const session = makeSession({ url: service, onSignedOut });
+await session.signIn({ userId, password });
+
+const { getCredential, forget } = session;
+const options = { allowServerSideConnect: true };
+const client = await connectChat({ service, getCredential, onSignedOut: forget, options });
+console.log(`${client.userID} is connected with the key ${client.key}.`);
+
+await client.disconnectUser();
+await session.signOut();

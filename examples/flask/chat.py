@@ -1,0 +1,46 @@
+"""
+Your Flask backend as the token provider: its session identifies the user.
+
+When you sign a user in, store `user_id` and `signed_in_at` (epoch seconds) in the session.
+"""
+
+import json
+import logging
+import os
+
+import requests
+from flask import Blueprint, request, session
+
+CHAT_URL = os.environ["CHAT_URL"]
+CHAT_CLIENT = (os.environ["CHAT_CLIENT_ID"], os.environ["CHAT_CLIENT_SECRET"])
+
+chat = Blueprint("chat", __name__)
+logger = logging.getLogger(__name__)
+
+
+def refuse(status, code, detail, headers=None):
+    return {"code": code, "detail": detail}, status, headers
+
+
+@chat.post("/chat-token")
+def chat_token():
+    if "user_id" not in session:
+        return refuse(401, "sign_in_required", "Sign in first.")
+    identity = {"user_id": session["user_id"], "auth_time": session["signed_in_at"]}
+    try:
+        body = json.loads(request.data or "{}") | identity  # the client may name its api_key
+    except (ValueError, TypeError, RecursionError):
+        return refuse(400, "malformed_request", "The body is not a JSON object.")
+    try:
+        response = requests.post(CHAT_URL, json=body, auth=CHAT_CLIENT, timeout=4)
+        answer = response.json()
+    except requests.RequestException as error:
+        logger.error("No response from the token service: %s", error)
+        detail = "The token service does not respond."
+        return refuse(503, "temporarily_unavailable", detail, {"Retry-After": "2"})
+    code = answer.get("code", "")
+    if code.startswith(("credentials", "insufficient_scope")):  # of this backend, not of the user
+        logger.error("The token service refuses this backend: %s %s", code, answer["detail"])
+        return refuse(502, "backend_refused", f"The token service refuses this backend: {code}.")
+    headers = {k: v for k, v in response.headers.items() if k in ("Cache-Control", "Retry-After")}
+    return answer, response.status_code, headers
