@@ -13,6 +13,7 @@ PROOFS = {
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
     "session_races": "simultaneous refreshes give a session one next token",
+    "session_model": "sessions follow their model in random interleavings",
     "restore": "what was refused before a database was lost is refused after its restore",
     "purge": "the purge of ended sessions does not delay mints",
     "slow_clients": "slow clients do not delay others",
