@@ -156,4 +156,26 @@ REVOCATION_ABLATIONS = (
         '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
     ),
+    Ablation(
+        "purge of undone revocations only",
+        "tokensvc/revocations/store.py",
+        "is_old = _columns.undone_at.is_not(None) & (_columns.undone_at < int(before))",
+        "is_old = _columns.created_at < int(before)",
+        "tests/revocations/test_purge.py::test_purge_changes_no_standing[sqlite]",
+    ),
+    Ablation(
+        "purge of finished deliveries only",
+        "tokensvc/delivery/store.py",
+        "is_old = sa.and_(_is_finished, _columns.updated_at < int(before))",
+        "is_old = _columns.updated_at < int(before)",
+        "tests/revocations/test_purge.py::test_unfinished_delivery_is_never_purged[pending-sqlite]",
+    ),
+    Ablation(
+        "deliveries stay while a token can be valid",
+        "tokensvc/revocations/purge.py",
+        "finished_before = now - max(self._retention, OBSOLETE_AFTER)",
+        "finished_before = now - self._retention",
+        "tests/revocations/test_purge.py"
+        "::test_delivery_stays_while_a_token_from_before_can_be_valid[applied-sqlite]",
+    ),
 )

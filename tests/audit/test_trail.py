@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.audit.conftest import RETENTION
+from tokensvc.audit import purge as audit_purge
 from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
@@ -133,21 +134,23 @@ def test_event_cannot_be_replaced_by_its_row_number(database, trail):
     assert trail.page(limit=EVERYTHING, filters={}) == before
 
 
-def test_purge_deletes_exactly_the_expired_events(database, trail):
+def test_purge_deletes_exactly_the_expired_events(database, trail, purge, monkeypatch):
     """It deletes in batches and is audited; younger events stay protected."""
+    monkeypatch.setattr(audit_purge, "BATCH", 10)
     now, context = time.time(), ActionContext("svc.backend")
     with database.write() as tx:
-        for number in range(2_500):
-            time_of_event = now - RETENTION - 60 + number / 1000
+        for number in range(25):
+            time_of_event = now - RETENTION - 60 + number
             record(tx, context, Action.USER_REVOKED, f"old-{number}", now=time_of_event)
     write(database, "young", at=now - RETENTION + 60)
-    assert trail.purge() == 2_500
+    assert [purge.step() for _ in range(3)] == [True, True, False]
     left = trail.page(limit=EVERYTHING, filters={})
     assert [event.action for event in left] == ["audit:purged"] * 3 + ["user:revoked"]
     assert left[-1].subject == "young"
     assert {(event.actor, event.subject) for event in left[:3]} == {("service:retention", "audit")}
-    assert sum(int(event.reason.partition(" ")[0]) for event in left[:3]) == 2_500
-    assert trail.purge() == 0
+    assert sum(int(event.reason.partition(" ")[0]) for event in left[:3]) == 25
+    assert purge.step() is False
+    assert len(trail.page(limit=EVERYTHING, filters={})) == len(left)
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
         tx.execute(audit_events.delete())
 
@@ -172,7 +175,7 @@ def test_follow_yields_each_event_once(database, trail):
 
 
 def test_follow_after_a_pause_misses_no_event(database, clock):
-    following = AuditTrail(database, clock, RETENTION).follow(0, {})
+    following = AuditTrail(database, clock).follow(0, {})
 
     def come():
         return [event.subject for event in next(following)]

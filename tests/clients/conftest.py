@@ -35,7 +35,7 @@ def administration(database, clock):
 
 @pytest.fixture
 def trail(database, clock):
-    return AuditTrail(database, DatabaseClock(database, clock), 86400)
+    return AuditTrail(database, DatabaseClock(database, clock))
 
 
 @dataclass
@@ -65,7 +65,7 @@ class World:
 
     def events(self) -> list[Any]:
         clock = DatabaseClock(self.database, system_clock)
-        return AuditTrail(self.database, clock, 86400).page(limit=200, filters={})
+        return AuditTrail(self.database, clock).page(limit=200, filters={})
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ class AccountServices:
     def loops(self) -> Sequence[BackgroundLoop]:
         """Return the background loops of built-in accounts."""
         return (
-            purge_loop("account_purge", self.purge.step),
+            purge_loop("account_purge", self.purge),
             BackgroundLoop("signing_keys", self.signing_rotation.step, _SIGNING_KEYS_INTERVAL),
         )
 

@@ -1,12 +1,11 @@
 """Background loops: the one kind of thread that repeats a step, and the list of all loops."""
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 import structlog
 
-from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
@@ -14,7 +13,6 @@ from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.purge import SessionPurge
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next."""
@@ -113,14 +111,16 @@ class BackgroundLoop:
             )
 
 
-def purge_loop(name: str, step: Callable[[], bool]) -> BackgroundLoop:
-    """
-    Return the loop of a purge.
+class Purge(Protocol):
+    """Deletes rows of one kind that are no longer needed."""
 
-    Args:
-        step: Function that deletes one batch, and returns whether more may be left.
-    """
-    return BackgroundLoop(name, step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
+    def step(self) -> bool:
+        """Delete one batch, and return whether more may be left."""
+
+
+def purge_loop(name: str, purge: Purge) -> BackgroundLoop:
+    """Return the loop of a purge."""
+    return BackgroundLoop(name, purge.step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
 
 
 def other_loops(
@@ -128,26 +128,25 @@ def other_loops(
     issuers: Issuers,
     secret_usage: SecretUsage,
     unnamed_mints: UnnamedMints,
-    audit: AuditTrail,
     revocations: Revocations,
     readiness: ReadinessLook,
     active_key_check: ActiveKeyCheck,
-    session_purge: SessionPurge,
+    purges: Mapping[str, Purge],
     of_accounts: Sequence[BackgroundLoop],
 ) -> tuple[BackgroundLoop, ...]:
     """
     Return the loops that every process with requests runs, in the order in which they stop.
 
     Args:
+        purges: Purges by the names of their loops.
         of_accounts: Loops of built-in accounts.
     """
     return (
         BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
-        purge_loop("audit_purge", lambda: audit.purge() > 0),
         BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
-        purge_loop("session_purge", session_purge.step),
+        *(purge_loop(name, purge) for name, purge in purges.items()),
         *of_accounts,
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),

@@ -9,6 +9,7 @@ from tokensvc.app.accounts import AccountDependencies, AccountServices, build_ac
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.foundation import Foundation, open_database
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.audit.purge import AuditPurge
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.config.loader import Settings
@@ -18,6 +19,7 @@ from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.ops.checks import checks
 from tokensvc.ops.health import ReadinessLook
 from tokensvc.recovery.service import Recovery
+from tokensvc.revocations.purge import RevocationPurge
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.purge import SessionPurge
@@ -159,15 +161,19 @@ class Services(Foundation):
     @cached_property
     def other_loops(self) -> tuple[BackgroundLoop, ...]:
         """All other background loops, in the order in which they stop."""
+        retention = self.settings.audit.retention
         return other_loops(
             issuers=self.issuers,
             secret_usage=self.secret_usage,
             unnamed_mints=self.unnamed_mints,
-            audit=self.audit,
             revocations=self.revocations,
             readiness=self.readiness,
             active_key_check=self.active_key_check,
-            session_purge=SessionPurge(self.database, self.clock, self.settings.sessions),
+            purges={
+                "audit_purge": AuditPurge(self.database, self.clock, retention),
+                "revocation_purge": RevocationPurge(self.database, self.clock, retention),
+                "session_purge": SessionPurge(self.database, self.clock, self.settings.sessions),
+            },
             of_accounts=self.accounts.loops() if self.accounts is not None else (),
         )
 

@@ -30,8 +30,8 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 
-_BACKGROUND_THREADS = 11
-"""Threads that use the database and serve no request: eleven loops."""
+_BACKGROUND_THREADS = 12
+"""Threads that use the database and serve no request: twelve loops."""
 
 
 class Foundation:
@@ -145,7 +145,7 @@ class Foundation:
     @cached_property
     def audit(self) -> AuditTrail:
         """The audit trail."""
-        return AuditTrail(self.database, self.clock, self.settings.audit.retention)
+        return AuditTrail(self.database, self.clock)
 
     @cached_property
     def clock_faults(self) -> ClockFaults:

@@ -1,4 +1,4 @@
-"""Read and purge the audit trail, and record actions that have no transaction of their own."""
+"""Read the audit trail, and record actions that have no transaction of their own."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,26 +6,18 @@ from tokensvc.audit import store
 from tokensvc.audit.rules import Action, AuditEvent, first_id_at
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
-
-_BATCH = 1000
+from tokensvc.database.engine import Database
 
 _LONGEST_ACTION = 60
 """Seconds. An event is dated inside its transaction, but visible only after the commit."""
 
 
 class AuditTrail:
-    """
-    The audit events of this service.
+    """The audit events of this service."""
 
-    Args:
-        retention: Seconds for which events are kept.
-    """
-
-    def __init__(self, database: Database, clock: DatabaseClock, retention: int) -> None:
+    def __init__(self, database: Database, clock: DatabaseClock) -> None:
         self._database = database
         self._clock = clock
-        self._retention = retention
 
     def record(self, context: ActionContext, action: Action, subject: str) -> None:
         """
@@ -82,28 +74,3 @@ class AuditTrail:
     def _since(self, time: float, filters: Mapping[str, str]) -> list[AuditEvent]:
         with self._database.read() as connection:
             return store.since(connection, first_id_at(time), filters)
-
-    def purge(self) -> int:
-        """
-        Delete events that are older than the retention, in batches with short locks.
-
-        Returns:
-            The number of deleted events.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        before = int(self._clock()) - self._retention
-        total = 0
-        while True:
-            with self._database.write() as tx:
-                purged = store.purge(tx, before, _BATCH)
-                if purged:
-                    self._record_purge(tx, purged, before)
-            total += purged
-            if purged < _BATCH:
-                return total
-
-    def _record_purge(self, tx: Transaction, purged: int, before: int) -> None:
-        context = ActionContext("service:retention", f"{purged} events from before {before}")
-        store.record(tx, context, Action.AUDIT_PURGED, "audit", now=self._clock.read(tx))

@@ -11,5 +11,6 @@ class AuditSettings(BaseModel):
     retention: int = Field(
         default=365 * 86400,
         ge=86400,
-        description="Seconds for which audit events are kept; older ones are purged.",
+        description="Seconds for which audit events, undone revocations and finished deliveries "
+        "are kept; older ones are purged.",
     )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.core.actions import ActionContext
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Change, Database
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry.logging import request_id
@@ -139,10 +140,8 @@ def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent]) -> list[Audi
 def purge(tx: sa.Connection, before: int, limit: int) -> int:
     """Delete at most `limit` events from before a time, and return their number."""
     tx.execute(audit_purge.update().values(purged_before=before))
-    oldest = (
-        sa.select(_columns.id).where(_columns.time < before).order_by(_columns.time).limit(limit)
-    )
-    return tx.execute(audit_events.delete().where(_columns.id.in_(oldest))).rowcount
+    is_old = _columns.time < before
+    return delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
 
 
 def _filtered(filters: Mapping[str, str]) -> sa.Select[Any]:

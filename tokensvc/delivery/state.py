@@ -15,7 +15,7 @@ class StreamStatus(msgspec.Struct, frozen=True):
             user; it is checked again. `obsolete`: the user never appeared, and every token from
             before the cut-off has expired. `not_sent`: delivery is off (`stream.delivery`).
         updated_at: Time of the last change of `state`, in epoch seconds, or `null` if nothing was
-            ever sent.
+            ever sent, or not for `audit.retention`.
         last_error: Error of the last attempt, if it failed.
     """
 

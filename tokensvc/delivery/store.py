@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tokensvc.core import targets
 from tokensvc.core.clock import Clock
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
@@ -21,7 +22,8 @@ Wanted: TypeAlias = Any
 
 _columns = deliveries.c
 _is_open = sa.text("state NOT IN ('applied', 'obsolete')")
-"""The same text as in the index, because SQLite compares texts."""
+_is_finished = sa.text("state IN ('applied', 'obsolete')")
+"""The same texts as in the indexes, because SQLite compares texts."""
 
 
 class Queue(NamedTuple):
@@ -278,6 +280,12 @@ def make_due(tx: Transaction, now: float) -> int:
     is_late = _columns.attempts > 0
     statement = deliveries.update().where(is_waiting, is_late, _columns.due_at > int(now))
     return tx.execute(statement.values(due_at=int(now))).rowcount
+
+
+def purge_finished(tx: Transaction, before: float, limit: int) -> int:
+    """Delete at most `limit` deliveries finished before a time, and return their number."""
+    is_old = sa.and_(_is_finished, _columns.updated_at < int(before))
+    return delete_batch(tx, deliveries, is_old, order=_columns.updated_at, limit=limit)
 
 
 def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:

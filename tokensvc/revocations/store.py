@@ -11,6 +11,7 @@ from tokensvc.audit.store import masked_reason
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
+from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import revocations
 from tokensvc.database.upsert import insert
@@ -139,6 +140,12 @@ def mark_undone(tx: Transaction, revocation_id: str, now: float) -> None:
     """Record that a revocation is no longer in effect."""
     row = revocations.update().where(_columns.id == revocation_id)
     tx.execute(row.values(undone_at=int(now)))
+
+
+def purge_undone(tx: Transaction, before: float, limit: int) -> int:
+    """Delete at most `limit` revocations undone before a time, and return their number."""
+    is_old = _columns.undone_at.is_not(None) & (_columns.undone_at < int(before))
+    return delete_batch(tx, revocations, is_old, order=_columns.undone_at, limit=limit)
 
 
 def _is_of(target: Target) -> sa.ColumnElement[bool]:

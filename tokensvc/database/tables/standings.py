@@ -41,6 +41,7 @@ columns: a counter, and an ID that is random after each change.
 """
 
 _unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
+_is_undone = sa.text("undone_at IS NOT NULL")
 
 revocations = sa.Table(
     "revocations",
@@ -64,6 +65,9 @@ revocations = sa.Table(
         sqlite_where=_unconfirmed,
         postgresql_where=_unconfirmed,
     ),
+    sa.Index(
+        "revocations_undone", "undone_at", sqlite_where=_is_undone, postgresql_where=_is_undone
+    ),
 )
 """
 Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.
@@ -73,6 +77,7 @@ Revocations and suspensions, in the order of their IDs; those of the app have no
 """
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")
+_finished_deliveries = sa.text("state IN ('applied', 'obsolete')")
 
 deliveries = sa.Table(
     "deliveries",
@@ -100,6 +105,12 @@ deliveries = sa.Table(
         "due_at",
         sqlite_where=_open_deliveries,
         postgresql_where=_open_deliveries,
+    ),
+    sa.Index(
+        "deliveries_finished",
+        "updated_at",
+        sqlite_where=_finished_deliveries,
+        postgresql_where=_finished_deliveries,
     ),
 )
 """The version of each cut-off or profile that Stream must have, and the one it is known to have."""
