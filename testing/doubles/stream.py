@@ -33,6 +33,15 @@ from testing.response import Response
 
 RATE_LIMIT = 10_000
 
+_CORS = {"Access-Control-Allow-Origin": "*"}
+_PREFLIGHT = {
+    **_CORS,
+    "Access-Control-Allow-Methods": "DELETE, GET, PATCH, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Stream-Auth-Type, "
+    "X-Client-Request-Id, X-Stream-Client",
+    "Access-Control-Max-Age": "600",
+}
+
 
 class StreamClock:
     """
@@ -73,7 +82,7 @@ class StreamDouble:
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
         self._http = HttpDouble(
-            self._respond, clock=self.clock, upgrade=self._upgrade, faults=faults
+            self.respond, clock=self.clock, upgrade=self._upgrade, faults=faults
         )
         self.url = self._http.url
         self.faults = self._http.faults
@@ -84,7 +93,7 @@ class StreamDouble:
     ) -> Fault:
         """Plan Stream's error `code` for the next calls of a route."""
         error = StreamError(code, f"planned: {code}")
-        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        headers = _CORS if retry_after is None else {**_CORS, "Retry-After": str(retry_after)}
         return self.faults.respond(Response(error.status, error.body, headers), route, times)
 
     def close(self) -> None:
@@ -97,8 +106,12 @@ class StreamDouble:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _respond(self, call: Call) -> Response:
+    def respond(self, call: Call) -> Response:
+        """Return the response to a call that is no WebSocket, also of a server in front of it."""
+        if call.method == "OPTIONS":
+            return Response(204, headers=_PREFLIGHT)
         headers = {
+            **_CORS,
             "X-RateLimit-Limit": str(RATE_LIMIT),
             "X-RateLimit-Remaining": str(RATE_LIMIT - 1),
             "X-RateLimit-Reset": str(int(self.clock()) // 60 * 60 + 60),

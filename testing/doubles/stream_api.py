@@ -8,6 +8,7 @@ from websockets.sync.connection import Connection
 
 from testing.doubles.http_double import Call
 from testing.doubles.stream_app import StreamApp
+from testing.doubles.stream_channels import Channels
 from testing.doubles.stream_sessions import Session, Sessions
 from testing.doubles.stream_tokens import Claims, StreamError
 
@@ -22,6 +23,7 @@ class StreamApi:
 
     def __init__(self, app: StreamApp, sessions: Sessions, poll_seconds: float) -> None:
         self._app = app
+        self._channels = Channels(app, sessions)
         self._sessions = sessions
         self._poll_seconds = poll_seconds
 
@@ -40,12 +42,11 @@ class StreamApi:
                 return 200, {}
             case "GET", ["longpoll"]:
                 return 200, self._long_poll(call, claims)
-            case "POST", ["channels"]:
-                self._check_watcher(call, claims, _parse(call.body))
-                return 201, {"channels": []}
+            case "POST", ["channels", *path]:
+                return 201, self._channels_call(call, claims, path)
             case "GET", ["users"]:
                 query = _parse(call.query.get("payload", "{}"))
-                self._check_watcher(call, claims, query)
+                self._watcher(call, claims, query)
                 return 200, {"users": app.query_users(query)}
             case "POST", ["users"]:
                 return 201, {"users": app.upsert_users(claims, _parse(call.body).get("users"))}
@@ -90,9 +91,34 @@ class StreamApi:
             return {}
         return {"events": session.poll(self._poll_seconds)}
 
-    def _check_watcher(self, call: Call, claims: Claims, query: Mapping[str, Any]) -> None:
+    def _channels_call(self, call: Call, claims: Claims, path: list[str]) -> dict[str, Any]:
+        body = _parse(call.body)
+        if claims.user_id is None:
+            raise StreamError(4, "only users can use channels here")
+        user_id, channels = claims.user_id, self._channels
+        match path:
+            case []:
+                watcher = self._watcher(call, claims, body)
+                return {"channels": channels.find(user_id, body, watcher)}
+            case [kind, channel_id, "query"]:
+                watcher = self._watcher(call, claims, body)
+                return channels.query(user_id, kind, channel_id, watcher)
+            case [kind, channel_id, "message"]:
+                message = body.get("message")
+                return {"message": channels.send_message(user_id, f"{kind}:{channel_id}", message)}
+            case [kind, channel_id, "event"]:
+                event = body.get("event")
+                return {"event": channels.send_typing(user_id, f"{kind}:{channel_id}", event)}
+            case [kind, channel_id, "read"]:
+                return {"event": channels.mark_read(user_id, f"{kind}:{channel_id}")}
+            case _:
+                raise StreamError(16, f"{call.route} does not exist")
+
+    def _watcher(self, call: Call, claims: Claims, query: Mapping[str, Any]) -> Session | None:
+        """Return the session that watches what it queries, if it does."""
         if query.get("watch") or query.get("presence"):
-            self._session_of(call, claims)
+            return self._session_of(call, claims)
+        return None
 
     def _session_of(self, call: Call, claims: Claims) -> Session:
         session = self._sessions.get(call.query.get("connection_id", ""))

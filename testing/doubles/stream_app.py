@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from testing.doubles.stream_tokens import Claims, StreamError, verify
+from testing.doubles.stream_tokens import EXPIRED, Claims, StreamError, verify
 
 MAX_USERS_PER_CALL = 100
 DEFAULT_LIMIT = 30
@@ -20,6 +20,7 @@ DEFAULT_LIMIT = 30
 _USER_ID = re.compile(r"[A-Za-z0-9@_-]{1,255}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _SERVER_ONLY = {"role", "teams", "teams_role", "banned", "revoke_tokens_issued_before"}
+_PRIVACY = {"typing_indicators", "read_receipts", "delivery_receipts"}
 _CUT_OFF = "revoke_tokens_issued_before"
 
 
@@ -32,6 +33,7 @@ class StreamApp:
         users: Users by ID, as Stream returns them.
         settings: Settings of the app, including its cut-off.
         unchangeable: IDs of users that cannot be changed or created (code 4).
+        expired: Tokens that count as expired before their time (code 40).
     """
 
     def __init__(self, keys: Mapping[str, str], clock: Callable[[], float]) -> None:
@@ -44,6 +46,7 @@ class StreamApp:
             _CUT_OFF: None,
         }
         self.unchangeable: set[str] = set()
+        self.expired: set[str] = set()
         self._clock = clock
         self._lock = threading.RLock()
 
@@ -65,6 +68,8 @@ class StreamApp:
             if auth_type != "jwt":
                 raise StreamError(2, "stream-auth-type missing or invalid")
             claims = verify(token, api_key, self.keys[api_key], self._clock())
+            if token in self.expired:
+                raise StreamError(40, EXPIRED)
             if not claims.server:
                 self._refuse_revoked(claims)
                 self._refuse_gone(claims.user_id)
@@ -81,11 +86,17 @@ class StreamApp:
         details = payload.get("user_details")
         if not isinstance(details, dict) or details.get("id") != claims.user_id:
             raise StreamError(4, "user_details is a required field")
+        _check_privacy(details.get("privacy_settings", {}))
         settable = {name: value for name, value in details.items() if name not in _SERVER_ONLY}
         with self._lock:
             known = self.users.get(details["id"], {})
             user = self._store({**known, **settable})
             return {**user, "online": True, "devices": [], "mutes": [], "unread_count": 0}
+
+    def allows(self, user_id: str, setting: str) -> bool:
+        """Return whether a member of a user's `privacy_settings` is on, as it is by default."""
+        settings = self.users.get(user_id, {}).get("privacy_settings", {})
+        return bool(settings.get(setting, {}).get("enabled", True))
 
     def upsert_users(self, claims: Claims, users: Any) -> dict[str, Any]:
         """Replace whole users. Fields that are not sent are removed."""
@@ -197,6 +208,15 @@ def _check_cut_off(fields: Mapping[str, Any]) -> None:
     cut_off = fields.get(_CUT_OFF)
     if cut_off is not None and not (isinstance(cut_off, str) and _RFC3339.fullmatch(cut_off)):
         raise StreamError(4, f"{_CUT_OFF} is not an RFC 3339 time")
+
+
+def _check_privacy(settings: Any) -> None:
+    valid = isinstance(settings, dict) and all(
+        name in _PRIVACY and isinstance(value, dict) and type(value.get("enabled")) is bool
+        for name, value in settings.items()
+    )
+    if not valid:
+        raise StreamError(4, f'privacy_settings has {sorted(_PRIVACY)}, each {{"enabled": bool}}')
 
 
 def _whole_seconds(rfc3339: str) -> int:

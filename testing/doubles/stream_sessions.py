@@ -4,6 +4,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -20,19 +21,22 @@ class Session:
 
     Attributes:
         transport: `websocket` or `longpoll`.
+        watched: Channels whose events the client receives, as `type:id`.
     """
 
     def __init__(self, user_id: str, websocket: Connection | None = None) -> None:
         self.id = str(uuid4())
         self.user_id = user_id
         self.transport = "websocket" if websocket else "longpoll"
+        self.watched: set[str] = set()
         self._websocket = websocket
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def push(self, event: dict[str, Any]) -> None:
-        """Send an event to the client."""
+        """Send an event to the client. A client that has gone receives nothing."""
         if self._websocket:
-            self._websocket.send(json.dumps(event))
+            with suppress(ConnectionClosed):
+                self._websocket.send(json.dumps(event))
         else:
             self._events.put(event)
 
@@ -86,6 +90,11 @@ class Sessions:
     def of(self, user_id: str) -> list[Session]:
         with self._changed:
             return [session for session in self._by_id.values() if session.user_id == user_id]
+
+    def watching(self, cid: str) -> list[Session]:
+        """Return the sessions that receive the events of a channel."""
+        with self._changed:
+            return [session for session in self._by_id.values() if cid in session.watched]
 
     def wait_for(self, user_id: str, count: int = 1, timeout: float = 20) -> list[Session]:
         """Wait until a user has exactly `count` sessions, and return them."""

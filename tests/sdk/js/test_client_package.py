@@ -12,10 +12,10 @@ import requests
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
+from testing.node import run_npm
 from testing.service import ROOT, STREAM_API_KEY
 from testing.world import World
 from tests.sdk.chat_app import ChatApp
-from tests.sdk.conftest import run_npm
 from tests.sdk.js.endpoint import TOKEN
 
 CLIENT = ROOT / "clients" / "js"
