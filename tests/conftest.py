@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from testing.manual_clock import ManualClock
 from testing.postgres import PostgresServer
 from testing.redis_server import RedisServer
 from tokensvc.database import schema
@@ -23,16 +23,6 @@ hypothesis.settings.load_profile("tokensvc")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slow files first: at the end, a parallel run would wait for them."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-@dataclass
-class ManualClock:
-    """A clock with a time that a test sets."""
-
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

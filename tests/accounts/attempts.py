@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
-from tests.keys.signing import SetClock
+from testing.manual_clock import ManualClock
 from tokensvc.accounts import hashing, store
 from tokensvc.accounts.lock_out import Axis, KeyedHashes
 from tokensvc.accounts.purge import AccountPurge
@@ -61,7 +61,7 @@ class Attempts:
 
     def __init__(self, database):
         self.database = database
-        self.clock = SetClock()
+        self.clock = ManualClock()
         self.hasher = FakeHasher()
         self.sign_ins = SignIns(database, self.clock, self.hasher, HASHES)
         self.purge = AccountPurge(database, self.clock)

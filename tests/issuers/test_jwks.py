@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from testing.doubles.issuer import IssuerDouble
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate, refused
 from tokensvc.core.errors import Code, Refusal

@@ -3,7 +3,7 @@
 import pytest
 
 from testing.doubles.issuer import IssuerDouble, hang_up, public_jwk, respond_with
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate, refused
 from tokensvc.core.errors import Code

@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from testing.doubles.issuer import IssuerDouble, hang_up
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tokensvc.issuers.shared_fetch import SharedFetch
 
 TIMEOUT = 30

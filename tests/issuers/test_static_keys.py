@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from testing.doubles.issuer import IssuerDouble, private_key
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tests.vectors.make_provider_tokens import certificate

@@ -1,5 +1,6 @@
 """The ring of signing keys for tests."""
 
+from testing.manual_clock import ManualClock
 from tests.keys.ring import VAULT
 from tokensvc.core.actions import ActionContext
 from tokensvc.keys.signing_keys import SigningKeys
@@ -15,19 +16,6 @@ UNTIL_ACTIVE = PERIODS.publication + MARGIN_SECONDS
 UNTIL_RETIRED = PERIODS.verification + MARGIN_SECONDS
 
 
-class SetClock:
-    """The clock of a database, with a time that a test sets on PostgreSQL too."""
-
-    def __init__(self, now=1_800_000_000.0):
-        self.now = now
-
-    def read(self, _tx):
-        return self.now
-
-    def __call__(self):
-        return self.now
-
-
 class SigningWorld:
     """
     A database with the rotation of one process.
@@ -38,7 +26,7 @@ class SigningWorld:
 
     def __init__(self, database, vault=VAULT):
         self.database = database
-        self.clock = SetClock()
+        self.clock = ManualClock()
         self.rotation = self.rotation_of(vault)
         self.keys = SigningKeys(database, vault)
 

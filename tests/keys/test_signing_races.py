@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from testing.manual_clock import ManualClock
 from tests.keys.ring import ENCRYPTION_KEY, events
-from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SetClock, SigningWorld
+from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
 from tokensvc.database.engine import Database
 from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.vault import Vault
@@ -23,7 +24,7 @@ def url_of(database):
 def step_repeatedly(url, encryption_key, times, barrier, failures):
     """Rotate in several threads of a process, once at each of the times."""
     database = Database.open(url, pool_size=THREADS)
-    clock = SetClock()
+    clock = ManualClock()
     rotation = SigningKeyRotation(database, clock, Vault([encryption_key]), PERIODS)
 
     def run():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.limits.clocks import ManualClock
+from testing.manual_clock import ManualClock
 from tokensvc.limits.memory import MemoryStore
 from tokensvc.limits.rules import MICROSECONDS, Decision, Rate, gcra, state
 from tokensvc.limits.service import Limiter
@@ -19,7 +19,7 @@ MINUTE = 60
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock()
+    return ManualClock(1000.0)
 
 
 def test_burst_of_twenty_passes_by_default(clock: ManualClock) -> None:
@@ -46,7 +46,7 @@ def test_exactly_the_limit_passes_from_idle(limit: int, window: int) -> None:
 )
 def test_never_more_than_the_limit_and_the_rate_pass(gaps: list[float], limit: int) -> None:
     """In any span of `t` seconds at most `limit + t * limit / window` hits pass."""
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     store = MemoryStore(Rate(limit, MINUTE), clock=clock)
     passed: list[float] = []
     for gap in gaps:

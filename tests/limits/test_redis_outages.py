@@ -10,12 +10,12 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from testing.logs import CaughtLog, caught_log
+from testing.manual_clock import ManualClock
 from testing.names import silent_name_server
 from testing.redis_server import RedisServer
 from testing.service import free_port
 from testing.waiting import wait_until
 from testing.world import World, minted, running_world
-from tests.limits.clocks import ManualClock
 from tokensvc.limits import redis as redis_module
 from tokensvc.limits.redis import PAUSE, RedisStore
 from tokensvc.limits.rules import Rate
@@ -55,7 +55,7 @@ def fallbacks() -> float:
 
 def test_outage_is_counted_in_memory_and_logged_once(redis_url: str, log: CaughtLog) -> None:
     """Limits hold during an outage; Redis gets one call for each pause, until it recovers."""
-    clock = ManualClock()
+    clock = ManualClock(1000.0)
     ours = Limiter(LimitSettings(mint="3/hour"), SecretStr(redis_url), clock=clock)
     with redis.Redis.from_url(redis_url) as server:
         server.flushall()
@@ -84,7 +84,7 @@ def test_one_thread_calls_redis_after_a_pause(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one thread tries again, the others count in memory instead of waiting with it."""
-    store = RedisStore(SecretStr(redis_url), clock=ManualClock())
+    store = RedisStore(SecretStr(redis_url), clock=ManualClock(1000.0))
     store._paused_until = 0.0
     nested = []
     evaluate = store._connections.evaluate

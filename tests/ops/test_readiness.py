@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tokensvc.core import deadline
 from tokensvc.ops import health
 from tokensvc.ops.health import CheckResult, ReadinessLook, State

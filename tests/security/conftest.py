@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testing.doubles.issuer import IssuerDouble, private_key, public_jwk
-from tests.conftest import ManualClock
+from testing.manual_clock import ManualClock
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
