@@ -9,9 +9,10 @@ import pytest
 from testing.accounts import STREAM_KEYS, AccountParts
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
+from testing.manual_clock import ManualClock
 from testing.service import settings_environ
 from testing.world import World, running_world
-from tests.conftest import ManualClock
+from tests.accounts.attempts import Attempts
 from tokensvc.app import container, mount, startup
 from tokensvc.config.loader import load
 from tokensvc.database.engine import Database
@@ -35,6 +36,14 @@ def stream() -> Iterator[StreamDouble]:
 def parts(database: Database, clock: ManualClock) -> AccountParts:
     """Return the services of accounts without Stream."""
     return AccountParts(database, clock)
+
+
+@pytest.fixture
+def world(database: Database) -> Attempts:
+    """Return attempts to sign in, of the account `ada`."""
+    world = Attempts(database)
+    world.create()
+    return world
 
 
 @pytest.fixture(scope="package")

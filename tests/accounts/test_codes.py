@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD, AccountParts
 from testing.service_clients import refusal_of
-from tokensvc.accounts import purge, store
+from tokensvc.accounts import store
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
@@ -225,30 +225,3 @@ def test_invalid_codes_of_an_address_are_limited(application):
         "rate_limited",
     ]
     assert responses[-1].headers["RateLimit-Policy"] == '"codes";q=2;w=3600'
-
-
-def test_purge_deletes_used_codes_in_batches(parts, monkeypatch):
-    parts.sign_up()
-    for _ in range(2):
-        parts.codes.create_reset_code("ada", CONTEXT)
-    reset_in(parts, parts.codes.create_reset_code("ada", CONTEXT).code)
-    kept = parts.codes.create_reset_code("ada", CONTEXT)
-    monkeypatch.setattr(purge, "BATCH", 2)
-    assert parts.purge.step() is True
-    assert len(codes_in(parts.database)) == 2
-    assert parts.purge.step() is False
-    assert [*codes_in(parts.database).values()] == [False]
-    reset_in(parts, kept.code)
-
-
-@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_purge_deletes_expired_codes_only(parts, clock):
-    parts.sign_up()
-    parts.codes.create_reset_code("ada", CONTEXT)
-    invitation = parts.codes.invite(None, CONTEXT)
-    clock.now += RESET_CODE_TTL
-    assert parts.purge.step() is False
-    assert len(codes_in(parts.database)) == 1
-    clock.now = invitation.expires_at
-    parts.purge.step()
-    assert codes_in(parts.database) == {}

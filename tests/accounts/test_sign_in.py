@@ -4,10 +4,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import bcrypt
 import pytest
-import sqlalchemy as sa
 
+from testing.standings import raise_epoch, suspend
 from testing.waiting import wait_until
 from tests.accounts.attempts import (
     CAFE,
@@ -15,26 +14,14 @@ from tests.accounts.attempts import (
     HOME,
     PASSWORD,
     REFUSED,
-    Attempts,
     delayed,
 )
-from tokensvc.accounts import purge, sign_in
+from tokensvc.accounts import sign_in
 from tokensvc.accounts import store as accounts
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.lock_out import DECAY_SECONDS, FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.accounts.lock_out import DECAY_SECONDS, KNOWN_ADDRESS_SECONDS
+from tokensvc.core.errors import Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.standing import store as standings
-
-
-@pytest.fixture
-def world(database):
-    """Return attempts of the account `ada`."""
-    world = Attempts(database)
-    world.create()
-    return world
-
 
 either_id = pytest.mark.parametrize("user_id", ["ada", "unknown-user"])
 
@@ -181,8 +168,9 @@ def test_attempts_at_the_same_moment_do_not_pass_the_delay(world, user_id):
     assert len(world.hasher.verified) == 5
 
 
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_right_passwords_at_the_same_moment_leave_no_failure(world):
-    """A success deletes the counter for which another attempt waits."""
+    """A success deletes the counter for which another attempt waits. SQLite locks no single row."""
     with ThreadPoolExecutor(4) as clients:
         results = list(clients.map(lambda _: world.outcome(password=PASSWORD), range(100)))
     assert {result[0] for result in results} == {"ok"}
@@ -213,15 +201,9 @@ def test_failed_sign_in_leaves_an_event_without_an_unknown_id(world):
     ]
 
 
-def suspend(world, user_id="ada"):
-    with world.database.write() as tx:
-        standing = standings.lock(tx, Target(user_id))
-        standings.write(tx, Target(user_id), replace(standing, suspended_at=1))
-
-
 @pytest.mark.sec(38)
 def test_suspended_user_is_refused_as_with_a_wrong_password(world):
-    suspend(world)
+    suspend(world.database, "ada")
     with pytest.raises(Refusal) as right:
         world.sign_in()
     with pytest.raises(Refusal) as wrong:
@@ -231,16 +213,10 @@ def test_suspended_user_is_refused_as_with_a_wrong_password(world):
     assert world.failures() == {"unknown": 1}
 
 
-def raise_epoch(world, target):
-    with world.database.write() as tx:
-        standing = standings.lock(tx, target)
-        standings.write(tx, target, replace(standing, epoch=standing.epoch + 1))
-
-
 @pytest.mark.sec(33)
 @pytest.mark.parametrize("target", [Target("ada"), Target(None)], ids=["user", "everyone"])
 def test_action_while_the_password_is_hashed_refuses_the_sign_in(world, target):
-    world.hasher.meanwhile = lambda: raise_epoch(world, target)
+    world.hasher.meanwhile = lambda: raise_epoch(world.database, target)
     assert world.outcome(password=PASSWORD) == REFUSED
     assert world.events() == [("account:signed_in", "ada", "refused", "revoked")]
     assert world.counts() == (1, 0)
@@ -261,115 +237,3 @@ def test_epochs_are_read_before_the_password_hash(world, monkeypatch):
 
     monkeypatch.setattr(sign_in.accounts, "find", find_after_a_change)
     assert world.outcome(password=PASSWORD) == REFUSED
-
-
-def foreign(password=PASSWORD):
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
-
-
-@pytest.fixture
-def real_world(database):
-    """Return attempts that hash."""
-    world = Attempts(database)
-    pool = HashingPool(1, max_waiting=8)
-    world.sign_ins._hasher = PasswordHasher(pool)
-    yield world
-    pool.close()
-
-
-@pytest.mark.sec(41)
-def test_hash_of_another_system_is_replaced_at_the_sign_in(real_world):
-    world = real_world
-    world.create(password_hash=foreign())
-    with pytest.raises(Refusal):
-        world.sign_in(password="wrong")
-    assert world.stored_hash().startswith("$2b$04$")
-    assert world.sign_in().stored_hash == world.stored_hash()
-    assert world.stored_hash().startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    own = world.stored_hash()
-    world.sign_in()
-    assert world.stored_hash() == own
-
-
-@pytest.mark.sec(41)
-def test_replaced_hash_never_overwrites_a_new_password(world, monkeypatch):
-    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
-
-    def change():
-        with world.database.write() as tx:
-            tx.execute(sa.text("UPDATE accounts SET password_hash = 'new password'"))
-
-    world.hasher.meanwhile = change
-    world.sign_in()
-    assert world.stored_hash() == "new password"
-
-
-def test_sign_in_succeeds_although_no_thread_replaces_its_hash(world, monkeypatch):
-    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
-    stored = world.stored_hash()
-
-    def become_busy():
-        world.hasher.is_busy = True
-
-    world.hasher.meanwhile = become_busy
-    assert world.sign_in().stored_hash == stored
-
-
-def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world):
-    attempt = world.sign_ins.check("ada", PASSWORD, CAFE)
-    world.hasher.is_busy = True
-    with pytest.raises(Refusal) as refused:
-        world.sign_ins.hash_new(attempt, "another passphrase")
-    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-    assert world.failures() == {"unknown": 0}
-
-
-@pytest.mark.sec(42)
-@pytest.mark.parametrize(
-    ("failures", "axis", "days"),
-    [
-        (4, "unknown", 1),
-        (5, "unknown", 30),
-        (59, "unknown", 30),
-        (60, "unknown", 90),
-        (9, "known", 30),
-        (10, "known", 90),
-    ],
-)
-def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failures, axis, days):
-    world.set_failures(failures, axis=axis)
-    world.clock.now += days * 86400 - 1000
-    assert not world.purge.step()
-    assert world.counts() == (1, 0)
-    world.clock.now += 1
-    assert not world.purge.step()
-    assert world.counts() == (0, 0)
-
-
-def test_purge_deletes_old_addresses(world):
-    world.sign_in(address=HOME)
-    world.clock.now += KNOWN_ADDRESS_SECONDS
-    world.create("ben")
-    world.sign_in("ben", address=HOME)
-    assert not world.purge.step()
-    assert world.counts() == (0, 2)
-    world.clock.now += 1
-    assert not world.purge.step()
-    assert world.counts() == (0, 1)
-
-
-def test_purge_deletes_in_batches(world, monkeypatch):
-    monkeypatch.setattr(purge, "BATCH", 2)
-    for number in range(5):
-        world.set_failures(1, f"user-{number}")
-    with world.database.write() as tx:
-        for number in range(3):
-            tx.execute(
-                sa.insert(known_addresses).values(
-                    user_id="ada", address_hash=str(number), last_signed_in_at=0
-                )
-            )
-    world.clock.now += 2 * FORGET_SECONDS
-    assert [world.purge.step() for _ in range(3)] == [True, True, False]
-    assert world.counts() == (0, 0)
-    assert world.count(sign_in_failures) == 0

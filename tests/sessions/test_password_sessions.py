@@ -1,7 +1,6 @@
 """Sign-in and change of the password, on either database."""
 
 import threading
-from dataclasses import replace
 
 import jwt
 import pytest
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.refused_writes import refuse_writes
+from testing.standings import suspend
 from tests.accounts.attempts import CAFE, HOME
 from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
@@ -16,7 +16,6 @@ from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.standing import store as standings
 
 OPERATOR = ActionContext("svc.backend")
 REFUSED = ("credentials_invalid", True)
@@ -45,12 +44,6 @@ def test_sign_in_leaves_an_event_with_its_session(world):
     world.open()
     (row,) = world.rows()
     assert world.events()[-1] == ("account:signed_in", "ada", "ok", f"session {row.id}")
-
-
-def suspend(world, user_id):
-    with world.database.write() as tx:
-        standing = standings.lock(tx, Target(user_id))
-        standings.write(tx, Target(user_id), replace(standing, suspended_at=1))
 
 
 @pytest.mark.sec(59)
@@ -107,7 +100,7 @@ def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
         world.create(user_id, password_hash=own)
     world.create("deleted", password_hash=None, deleted_at=1)
     world.create("without", password_hash=None)
-    suspend(world, "suspended")
+    suspend(database, "suspended")
     with pytest.raises(Refusal):  # opens the connections
         world.open("ada", "wrong")
     calls = Calls(world, monkeypatch)

@@ -1,4 +1,4 @@
-"""The purge of what accounts leave behind: used codes, old failures and old addresses."""
+"""The purge of what accounts leave behind: expired codes, old failures and old addresses."""
 
 from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store

@@ -185,9 +185,9 @@ def end_all_codes(tx: Transaction, now: float) -> None:
 
 
 def purge_codes(tx: Transaction, now: float, limit: int) -> int:
-    """Delete at most `limit` codes that were used or have expired, and return their number."""
-    useless = (_codes.expires_at <= int(now)) | _codes.used_at.is_not(None)
-    return delete_batch(tx, account_codes, useless, order=_codes.expires_at, limit=limit)
+    """Delete at most `limit` codes that have expired, used or not, and return their number."""
+    has_expired = _codes.expires_at <= int(now)
+    return delete_batch(tx, account_codes, has_expired, order=_codes.expires_at, limit=limit)
 
 
 def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[bool]:

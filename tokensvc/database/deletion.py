@@ -27,6 +27,9 @@ def delete_batch(
     # Rows that another transaction has locked are left for the next batch: no lock is waited for.
     # In one statement PostgreSQL may run the selection once for each row of the table.
     doomed = sa.select(*key).where(condition).order_by(order).limit(limit)
-    rows = tx.execute(doomed.with_for_update(skip_locked=True)).all()
-    doomed_keys = sa.tuple_(*key).in_([tuple(row) for row in rows])
-    return tx.execute(table.delete().where(doomed_keys)).rowcount
+    rows = tx.execute(doomed.with_for_update(skip_locked=True)).mappings().all()
+    if rows:
+        # One key a statement: SQLite reads the whole table to find a list of pairs.
+        is_row = sa.and_(*(column == sa.bindparam(column.name) for column in key))
+        tx.execute(table.delete().where(is_row), [dict(row) for row in rows])
+    return len(rows)

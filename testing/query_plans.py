@@ -1,0 +1,30 @@
+"""The plans of the statements that a store runs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.database.engine import Database
+
+
+@contextlib.contextmanager
+def recorded_plans(database: Database) -> Iterator[list[str]]:
+    """Yield a list that gets the plan of each query and deletion of the block, in their order."""
+    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    plans: list[str] = []
+
+    def record(
+        _: Any, cursor: Any, statement: str, parameters: Any, __: Any, is_repeated: bool
+    ) -> None:
+        if statement.startswith(("SELECT", "DELETE")):
+            first = parameters[0] if is_repeated else parameters
+            rows = cursor.connection.cursor().execute(f"{explain} {statement}", first)
+            plans.append(" ".join(str(row) for row in rows))
+
+    sa.event.listen(database._engine, "before_cursor_execute", record)
+    try:
+        yield plans
+    finally:
+        sa.event.remove(database._engine, "before_cursor_execute", record)
