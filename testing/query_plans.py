@@ -28,3 +28,8 @@ def recorded_plans(database: Database) -> Iterator[list[str]]:
         yield plans
     finally:
         sa.event.remove(database._engine, "before_cursor_execute", record)
+
+
+def reads_all_rows(plan: str) -> bool:
+    """Return whether a statement reads a table, or the whole of an index."""
+    return "Seq Scan" in plan or "SCAN" in plan
