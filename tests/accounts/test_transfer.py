@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher as Argon2
 
 from testing.accounts import PASSWORD, AccountParts
-from testing.waiting import wait_until
+from testing.lock_waits import wait_until_blocked
 from tokensvc.accounts import store
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
@@ -67,15 +67,13 @@ def test_imports_of_the_same_users_in_different_orders_do_not_deadlock(
     migrated_postgres_url, clock
 ):
     """The first user of another import is the last line of this one."""
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
     with contextlib.closing(Database.open(migrated_postgres_url, pool_size=4)) as database:
         parts = AccountParts(database, clock)
         with ThreadPoolExecutor(1) as executor:
             with database.write() as other:
                 store.insert(other, Account("ada", HASH, 0))
                 importing = executor.submit(load, parts, line("bob"), line("ada"))
-                with database.read() as connection:
-                    wait_until(lambda: connection.scalar(sa.text(waiting)), "the import waits")
+                wait_until_blocked(database)
                 store.insert(other, Account("bob", HASH, 0))
             assert importing.result() == (numbers(unchanged=2), [])
 

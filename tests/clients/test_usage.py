@@ -1,11 +1,11 @@
 """Last use of secrets: in memory until it is written."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from testing.http_client import Client
+from testing.lock_waits import wait_until_blocked
 from testing.service import running_service
 from testing.service_clients import OPERATOR, basic, make_client, refusal_of
 from tokensvc.clients import usage as usage_module
@@ -120,17 +120,6 @@ def test_writers_do_not_deadlock(database):
             note_uses(tx, {two: 180})
         second.result()
     assert last_used(database) == {one: 120, two: 180}
-
-
-def wait_until_blocked(database):
-    """Wait until another transaction waits for a lock; on SQLite it cannot even begin."""
-    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype <> 'virtualxid'"
-    for _ in range(1000 if database.dialect == "postgresql" else 0):
-        with database.read() as connection:
-            if connection.exec_driver_sql(blocked).scalar():
-                return
-        time.sleep(0.005)
-    assert database.dialect == "sqlite", "no transaction waits"
 
 
 @pytest.mark.sec(47)

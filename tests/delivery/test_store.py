@@ -5,6 +5,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from testing.lock_waits import wait_until_blocked
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.rules import DeliveryState
@@ -177,7 +178,7 @@ def test_second_writer_of_a_profile_sees_the_first(database):
         assert profile_store.lock(tx, "ada") == first
         other = threading.Thread(target=read)
         other.start()
-        other.join(0.3)
+        wait_until_blocked(database)
         profile_store.write(tx, "ada", second, PAST)
     other.join()
     assert seen == [second]

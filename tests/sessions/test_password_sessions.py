@@ -7,8 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
+from testing.lock_waits import has_blocked_transaction
 from testing.refused_writes import refuse_writes
 from testing.standings import suspend
+from testing.waiting import wait_until
 from tests.accounts.attempts import CAFE, HOME
 from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
@@ -265,15 +267,23 @@ def test_action_during_a_password_change_refuses_it(world, target):
 
 
 @pytest.mark.sec(33)
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 def test_suspension_after_the_comparison_of_the_epochs_ends_the_new_session(world, monkeypatch):
-    """It waits for the change. Otherwise the change would raise the epoch once more, and open."""
+    """
+    It waits for the change. Otherwise the change would raise the epoch once more, and open.
+
+    On SQLite there is one writer at a time.
+    """
     suspension = threading.Thread(target=world.revocations.suspend, args=("ada", OPERATOR))
     complete = world.sign_ins.complete
 
     def complete_and_suspend(*arguments):
         is_complete = complete(*arguments)
         suspension.start()
-        suspension.join(0.5)  # as long as a suspension takes that need not wait
+        wait_until(
+            lambda: not suspension.is_alive() or has_blocked_transaction(world.database),
+            "the suspension waits or has ended",
+        )
         return is_complete
 
     monkeypatch.setattr(world.sign_ins, "complete", complete_and_suspend)

@@ -156,5 +156,5 @@ def test_two_hundred_sign_ins_at_the_same_moment_use_the_memory_of_the_hashing_t
             statuses = list(clients.map(sign_in, range(200)))
         cores = len(os.sched_getaffinity(0))
         assert set(statuses) <= {401, 503}
-        assert statuses.count(401) >= 16
+        assert statuses.count(401) >= cores  # the others may have waited too long for a thread
         assert peak_memory(world) - before < 19 * 1024 * (cores + 2)
