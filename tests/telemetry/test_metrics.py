@@ -78,10 +78,10 @@ def test_metrics_are_rendered_for_prometheus() -> None:
 WORKER = """
 import os, sys
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import gauges, metrics
 for _ in range(int(sys.argv[2])):
     metrics.count_request("/v1/token", "POST", "200", 0.003)
-metrics.set_worker_load(threads_busy=2, connections_open=7)
+gauges.set_worker_load(threads_busy=2, connections_open=7)
 print("counted", flush=True)
 sys.stdin.read()
 """

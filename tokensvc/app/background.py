@@ -7,12 +7,15 @@ from typing import Final, Protocol
 import structlog
 
 from tokensvc.clients.usage import SecretUsage
+from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
+from tokensvc.telemetry import gauges
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next."""
@@ -28,6 +31,9 @@ _CONFIRM_INTERVAL = 5.0
 
 _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether another key is active, or the hourly check is due."""
+
+_FIGURES_INTERVAL = 10.0
+"""Seconds between two reads of the figures for the metrics."""
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the same rows."""
@@ -48,6 +54,7 @@ class BackgroundLoop:
         interval: Seconds between two steps.
         pause: Seconds before the next step if there is more to do.
         steps_on_stop: Whether `stop` runs the step once more.
+        clock: Clock of this host, for the metric of the next step.
     """
 
     def __init__(
@@ -58,12 +65,14 @@ class BackgroundLoop:
         *,
         pause: float = 0.0,
         steps_on_stop: bool = False,
+        clock: Clock = system_clock,
     ) -> None:
         self._name = name
         self._step = step
         self._interval = interval
         self._pause = pause
         self._steps_on_stop = steps_on_stop
+        self._clock = clock
         self._is_failing = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -81,6 +90,7 @@ class BackgroundLoop:
 
     def _run(self) -> None:
         pause = 0.0
+        gauges.set_loop(self._name, due_at=self._clock(), failing=False)
         while not self._stopping.wait(pause):
             pause = self._run_step()
         if self._steps_on_stop:
@@ -88,6 +98,8 @@ class BackgroundLoop:
 
     def _run_step(self) -> float:
         """Run one step and return the seconds until the next."""
+        has_failed = True
+        pause = max(self._interval, FAILURE_PAUSE)
         try:
             has_more = self._step()
         except Refusal as refusal:
@@ -95,9 +107,10 @@ class BackgroundLoop:
         except Exception:  # noqa: BLE001 - the loop must survive every failure
             _log.exception("background_step_failed", loop=self._name)
         else:
-            self._is_failing = False
-            return self._pause if has_more else self._interval
-        return max(self._interval, FAILURE_PAUSE)
+            self._is_failing = has_failed = False
+            pause = self._pause if has_more else self._interval
+        gauges.set_loop(self._name, due_at=self._clock() + pause, failing=has_failed)
+        return pause
 
     def _log_refusal(self, refusal: Refusal) -> None:
         """Log the first of several refusals: during an outage each step is refused."""
@@ -130,6 +143,7 @@ def other_loops(
     unnamed_mints: UnnamedMints,
     revocations: Revocations,
     readiness: ReadinessLook,
+    figures: Figures,
     active_key_check: ActiveKeyCheck,
     purges: Mapping[str, Purge],
     of_accounts: Sequence[BackgroundLoop],
@@ -149,5 +163,13 @@ def other_loops(
         *(purge_loop(name, purge) for name, purge in purges.items()),
         *of_accounts,
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
+        *watch_loops(readiness, figures),
+    )
+
+
+def watch_loops(readiness: ReadinessLook, figures: Figures) -> tuple[BackgroundLoop, ...]:
+    """Return the loops behind `/readyz` and `/metrics`."""
+    return (
+        BackgroundLoop("figures", figures.step, _FIGURES_INTERVAL),
         BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
     )

@@ -16,7 +16,10 @@ from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.checks import checks
+from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import ReadinessLook
 from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.purge import RevocationPurge
@@ -26,6 +29,7 @@ from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.ring_versions import signing_ring_now
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
 
 _DELIVERY_INTERVAL = 0.2
@@ -37,6 +41,7 @@ class Services(Foundation):
 
     def start(self) -> None:
         """Start the background loops of a process that serves requests; first, look once."""
+        gauges.set_build_info()
         self.issuers.prepare()
         self.readiness.look()
         if self.deliveries.delivers and self.settings.worker.embedded:
@@ -154,6 +159,22 @@ class Services(Foundation):
         )
 
     @cached_property
+    def figures(self) -> Figures:
+        """The figures for the metrics."""
+        rings: dict[str, StreamKeys | SigningKeys] = {"stream": self.keys}
+        if self.accounts is not None:
+            rings["signing"] = self.accounts.signing_keys
+        return Figures(
+            issuers=self.issuers,
+            max_stale=self.settings.jwks.max_stale,
+            deliveries=self.deliveries,
+            rings=rings,
+            clients=self.clients,
+            reencryption=self.reencryption,
+            clock=system_clock,
+        )
+
+    @cached_property
     def delivery_loop(self) -> BackgroundLoop:
         """The loop of the sender."""
         return BackgroundLoop("delivery", self.sender.step, _DELIVERY_INTERVAL)
@@ -168,6 +189,7 @@ class Services(Foundation):
             unnamed_mints=self.unnamed_mints,
             revocations=self.revocations,
             readiness=self.readiness,
+            figures=self.figures,
             active_key_check=self.active_key_check,
             purges={
                 "audit_purge": AuditPurge(self.database, self.clock, retention),

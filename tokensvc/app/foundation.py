@@ -30,8 +30,8 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 
-_BACKGROUND_THREADS = 12
-"""Threads that use the database and serve no request: twelve loops."""
+_BACKGROUND_THREADS = 13
+"""Threads that use the database and serve no request: thirteen loops."""
 
 
 class Foundation:

@@ -13,6 +13,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Change, Database
 from tokensvc.database.tables import audit_events, audit_purge
+from tokensvc.telemetry import metrics
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
 
@@ -59,6 +60,8 @@ def record_each(
     ]
     if rows:
         tx.execute(audit_events.insert(), rows)
+        # A dry run, or an action that fails later, is rolled back and not counted.
+        sa.event.listen(tx, "commit", lambda _: _count(rows), once=True)
 
 
 def new_row(
@@ -86,7 +89,15 @@ def new_row(
 
 def prepare_audited(database: Database, update: sa.Update) -> Change:
     """Prepare an action that is one update, with its event; see `Database.prepare_change`."""
-    return database.prepare_change(update, audit_events)
+    change = database.prepare_change(update, audit_events)
+
+    def change_and_count(values: Mapping[str, object], event: Mapping[str, object]) -> bool:
+        is_changed = change(values, event)
+        if is_changed:
+            _count([event])
+        return is_changed
+
+    return change_and_count
 
 
 def masked_reason(reason: str | None) -> str | None:
@@ -142,6 +153,11 @@ def purge(tx: sa.Connection, before: int, limit: int) -> int:
     tx.execute(audit_purge.update().values(purged_before=before))
     is_old = _columns.time < before
     return delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
+
+
+def _count(events: Iterable[Mapping[str, object]]) -> None:
+    for event in events:
+        metrics.count_action(str(event["action"]), str(event["outcome"]))
 
 
 def _filtered(filters: Mapping[str, str]) -> sa.Select[Any]:

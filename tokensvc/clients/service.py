@@ -16,6 +16,9 @@ from tokensvc.database.engine import Database
 _UNUSED_ID = "svc."
 """An ID that no client has; it is looked up for texts that are not IDs."""
 
+_UNUSED_AFTER = 7 * 24 * 3600
+"""Seconds after the end of its last secret when a client counts as unused."""
+
 _UNUSED_HASH = "-" * 64
 """A hash that no secret has."""
 
@@ -55,6 +58,16 @@ class Clients:
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
         return self._caller(found.client, secret)
+
+    def first_end(self) -> int | None:
+        """
+        Return the time at which the first client has no valid secret, in epoch seconds.
+
+        A client whose last secret ended more than a week ago is not in use: it does not count.
+        """
+        after = int(self._clock()) - _UNUSED_AFTER
+        with self._database.read() as connection:
+            return self._store.first_end(connection, after=after)
 
     def authenticate_token(
         self, client_id: str, secret_id: str, scopes: frozenset[str]

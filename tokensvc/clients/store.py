@@ -88,6 +88,20 @@ class ClientStore:
         query = _with_secrets.where(are_wanted).order_by(*_in_order)
         return {found.client.id: found.client for found in _grouped(tx.execute(query))}
 
+    def first_end(self, connection: Connection, *, after: int) -> int | None:
+        """
+        Return the first time at which a client has no valid secret, in epoch seconds.
+
+        Args:
+            after: Time to which earlier ones are left out.
+        """
+        last_end = sa.func.max(_secrets.expires_at)
+        all_end = sa.func.count() == sa.func.count(_secrets.expires_at)
+        ends = sa.select(last_end.label("end")).group_by(_secrets.client_id).having(all_end)
+        rows = ends.having(last_end > after).subquery()
+        found: int | None = connection.scalar(sa.select(sa.func.min(rows.c.end)))
+        return found
+
     def add(self, tx: Transaction, client: ServiceClient) -> bool:
         """
         Add a client without its secrets.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,11 @@ MAX_STORED_BYTES = 16 * 1024
 """Size of these members as UTF-8 JSON, of the removed ones only the names."""
 
 _MANY = 1000
+_COUNTED = 10_000
+"""Deliveries of a kind and state that are counted for the metrics."""
+
+_LATE_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
+"""Not `absent`: Stream does not have the user, so there is nothing to deliver yet."""
 
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
 """Subjects of audit events. A user ID cannot contain a colon."""
@@ -46,6 +51,20 @@ class ProfileState(msgspec.Struct, frozen=True):
     user_id: str
     profile: dict[str, Any]
     stream: StreamStatus
+
+
+class Waiting(NamedTuple):
+    """
+    Deliveries of one kind that are not complete.
+
+    Attributes:
+        numbers: Number by state, counted up to 10,000.
+        oldest_seconds: Time for which the oldest that Stream does not have is pending or failed.
+    """
+
+    kind: DeliveryKind
+    numbers: Mapping[str, int]
+    oldest_seconds: int
 
 
 class Deliveries:
@@ -73,6 +92,7 @@ class Deliveries:
         self._clock = clock
         self._refused_keys = refused_keys
         self._backlog = store.BacklogReader(database, _MANY)
+        self._sizes = store.QueueSizes(database, _COUNTED)
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:
         """
@@ -184,6 +204,20 @@ class Deliveries:
         waiting = int(self._clock()) - since if since is not None else 0
         if waiting > OVERDUE:
             found.append(f"due for {waiting} s: is Stream reachable, is `tokensvc worker` running?")
+        return found
+
+    def waiting(self) -> list[Waiting]:
+        """Return what waits of each kind; nothing if delivery is off."""
+        if not self.delivers:
+            return []
+        sizes, now = self._sizes.read(), int(self._clock())
+        found = []
+        for kind in dict.fromkeys(queue.kind for queue in sizes):
+            of_kind = {queue.state: size for queue, size in sizes.items() if queue.kind == kind}
+            late = [of_kind[state].since for state in _LATE_STATES]
+            since = min((time for time in late if time is not None), default=now)
+            numbers = {str(state): size.number for state, size in of_kind.items()}
+            found.append(Waiting(kind, numbers, max(0, now - since)))
         return found
 
     def _replace(

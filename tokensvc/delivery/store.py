@@ -187,6 +187,47 @@ class BacklogReader:
         return Backlog(sum(failed), next(filter(None, errors), None), due_since)
 
 
+class QueueSize(NamedTuple):
+    """
+    What waits in a queue.
+
+    Attributes:
+        number: Number of deliveries, counted up to the limit.
+        since: Time of the oldest change of a state that Stream does not hold, in epoch seconds.
+    """
+
+    number: int
+    since: int | None
+
+
+class QueueSizes:
+    """
+    Counts what waits in each queue, without a transaction.
+
+    Args:
+        limit: Number of deliveries to count in a queue.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        selects = []
+        for position, queue in enumerate(QUEUES):
+            is_unknown = _columns.applied_version < _columns.version
+            since = sa.case((is_unknown, _columns.updated_at)).label("since")
+            rows = sa.select(since).where(*_is_in(queue)).limit(limit).subquery()
+            place = sa.literal_column(str(position), sa.Integer)
+            selects.append(sa.select(place, sa.func.count(), sa.func.min(rows.c.since)))
+        self._read = database.prepare(sa.union_all(*selects))
+
+    def read(self) -> dict[Queue, QueueSize]:
+        """
+        Return the size of each queue.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        return {QUEUES[place]: QueueSize(*size) for place, *size in self._read.fetch_all({})}
+
+
 def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
     """Lock and return rows that are due and not leased, the longest due first."""
     statement = (

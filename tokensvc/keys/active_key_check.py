@@ -10,7 +10,7 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.states import fingerprint
 from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import gauges
 
 CHECK_SECONDS = 3600.0
 """Seconds between two checks of the same key."""
@@ -68,7 +68,7 @@ class ActiveKeyCheck:
             return
         self._result = _Result(key, check)
         self._due_at = self._monotonic() + CHECK_SECONDS
-        metrics.set_stream_key_accepted(accepted=check.accepted)
+        gauges.set_stream_key_accepted(accepted=check.accepted)
         _report(self._result, previous)
 
     def rejection(self) -> str:

@@ -77,6 +77,14 @@ class Reencryption:
                 counts.update(table.count_under_other_keys(connection, self._vault.wrapped_by))
         return dict(counts)
 
+    def keys_in_use(self) -> dict[str, bool]:
+        """Return the fingerprints of the keys of all secrets, and whether this process has each."""
+        used: set[str] = set()
+        with self._database.read() as connection:
+            for table in self._tables:
+                used |= table.wrapped_by_keys(connection)
+        return {key: key in self._vault.fingerprints for key in used}
+
     def _batches(self, table: WrappedSecrets) -> Iterator[list[WrappedSecret]]:
         after = ""
         while True:

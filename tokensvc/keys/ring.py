@@ -125,6 +125,15 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
             return f"Damaged secrets: {', '.join(sorted(self._unreadable))}. See `tokensvc doctor`."
         return "" if ring.active is not None else self._none_active
 
+    def live_keys(self) -> list[InfoT]:
+        """
+        Return the keys that are not retired, newest first.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        return [key.info for key in self._store.read().keys]
+
     def check_encryption_keys(self) -> None:
         """
         Check that this process has every encryption key that the stored secrets need.

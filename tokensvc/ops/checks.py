@@ -18,7 +18,7 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.health import Check, CheckResult, State
 from tokensvc.revocations.clock_faults import ClockFaults
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import gauges
 
 
 def checks(
@@ -52,7 +52,7 @@ def checks(
 
 def _check_database(database: Database, schema_status: schema.StatusReader) -> CheckResult:
     detail = _schema_fault(schema_status)
-    metrics.set_database(
+    gauges.set_database(
         up=not detail,
         breaker_open=database.is_breaker_open,
         connections_in_use=database.connections_in_use(),

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from tokensvc.core import deadline
+from tokensvc.telemetry import gauges
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks."""
@@ -32,6 +33,9 @@ class State(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     FAILED = "failed"
+
+
+_LEVELS = {State.OK: 0, State.DEGRADED: 1, State.FAILED: 2}
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -95,6 +99,8 @@ class ReadinessLook:
             for result in results:
                 if result.name == before.name and result.state is not before.state:
                     _log_change(result, before.state)
+        for result in results:
+            gauges.set_check(result.name, _LEVELS[result.state])
         states = {result.state for result in results}
         worst = next((s for s in (State.FAILED, State.DEGRADED) if s in states), State.OK)
         self._last = self._monotonic(), Readiness(worst, results)

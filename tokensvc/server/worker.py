@@ -26,7 +26,7 @@ from tokensvc.server.connection import Connection
 from tokensvc.server.lead import Lead, Member, Role
 from tokensvc.server.loop import Loop
 from tokensvc.server.responder import Responder
-from tokensvc.telemetry import metrics
+from tokensvc.telemetry import gauges
 
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
@@ -92,7 +92,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
                     steps = self._loop.steps
                     self.notify()
                     busy = len(threads) - self._lead.waiting()
-                    metrics.set_worker_load(busy, self._loop.connections_open)
+                    gauges.set_worker_load(busy, self._loop.connections_open)
                 if os.getppid() != self.ppid:
                     self.alive = False
             if not self.alive and stop_deadline == float("inf"):

@@ -30,6 +30,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.typing import EventDict
 
 from tokensvc.core.clock import Clock, system_clock
+from tokensvc.telemetry import metrics
 from tokensvc.telemetry.redaction import mask, redact_fields
 from tokensvc.telemetry.settings import LogSettings
 
@@ -131,6 +132,7 @@ class _Writer:
                         self._is_full = True
                         self._has_cut |= len(rest) < len(line)
                         self._dropped += 1
+                        metrics.count_dropped_log_line()
                         return
         self._has_cut = bool(rest) and (self._has_cut or len(rest) < len(line))
         self._is_full = False

@@ -1,5 +1,7 @@
 """
-The service's metrics, counted through functions and rendered for Prometheus.
+The service's counters and histograms, counted through functions, and the rendering of all metrics.
+
+`gauges` has the figures that can also fall.
 
 A label set is bound to its child once and then found by one dictionary look-up, because `labels()`
 costs more than the increment. Labels come from closed sets (routes, configured issuers, codes): a
@@ -18,7 +20,6 @@ from prometheus_client import (
     REGISTRY,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -59,6 +60,14 @@ JWKS_FETCHES = Counter(
     "Fetches of identity providers' keys by issuer and outcome.",
     ["issuer", "outcome"],
 )
+ACTIONS = Counter(
+    "tokensvc_actions",
+    "Audited actions of this process by kind and outcome. Those of commands are not counted.",
+    ["action", "outcome"],
+)
+LOG_LINES_DROPPED = Counter(
+    "tokensvc_log_lines_dropped", "Log lines dropped because nothing reads the log."
+)
 LIMITER_FALLBACK = Counter(
     "tokensvc_limiter_fallbacks", "Rate limits counted in memory because Redis failed."
 )
@@ -68,43 +77,6 @@ STREAM_CALLS = Counter(
     ["kind", "result"],
 )
 
-THREADS_BUSY = Gauge(
-    "tokensvc_threads_busy",
-    "Threads that run a request, by worker, at most one second ago.",
-    ["worker"],
-    multiprocess_mode="livesum",
-)
-CONNECTIONS_OPEN = Gauge(
-    "tokensvc_connections_open",
-    "Open client connections, by worker, at most one second ago.",
-    ["worker"],
-    multiprocess_mode="livesum",
-)
-STREAM_KEY_ACCEPTED = Gauge(
-    "tokensvc_stream_key_accepted",
-    "Whether Stream accepted the active key at the latest check: 1 or 0. Absent before the first.",
-    ["key"],
-    multiprocess_mode="mostrecent",
-)
-
-DATABASE_UP = Gauge(
-    "tokensvc_database_up",
-    "Whether the database was usable, by worker, at most one second ago.",
-    ["worker"],
-    multiprocess_mode="livesum",
-)
-DATABASE_BREAKER_OPEN = Gauge(
-    "tokensvc_database_breaker_open",
-    "Whether requests are refused because the database does not respond, by worker.",
-    ["worker"],
-    multiprocess_mode="livesum",
-)
-DATABASE_CONNECTIONS_IN_USE = Gauge(
-    "tokensvc_database_connections_in_use",
-    "Connections of the pool that are in use, by worker, at most one second ago.",
-    ["worker"],
-    multiprocess_mode="livesum",
-)
 DATABASE_POOL_SECONDS = Histogram(
     "tokensvc_database_pool_seconds",
     "Time to get a connection from the pool, or to open one.",
@@ -138,6 +110,7 @@ _sign_ins = _Bound(SIGN_INS.labels)
 _limits_hit = _Bound(LIMITS_HIT.labels)
 _jwks_fetches = _Bound(JWKS_FETCHES.labels)
 _stream_calls = _Bound(STREAM_CALLS.labels)
+_actions = _Bound(ACTIONS.labels)
 
 
 def count_request(route: str, method: str, status: str, seconds: float) -> None:
@@ -196,10 +169,14 @@ def count_stream_call(kind: str, result: str) -> None:
     _stream_calls[kind, result].inc()
 
 
-def set_stream_key_accepted(*, accepted: bool) -> None:
-    """Record whether Stream accepts the active key."""
-    # With a label, since a metric without one would begin with 0 in each process.
-    STREAM_KEY_ACCEPTED.labels("active").set(int(accepted))
+def count_action(action: str, outcome: str) -> None:
+    """Count an audited action by its name and its outcome, `ok` or `refused`."""
+    _actions[action, outcome].inc()
+
+
+def count_dropped_log_line() -> None:
+    """Count a log line that was dropped because nothing reads the log."""
+    LOG_LINES_DROPPED.inc()
 
 
 def count_limiter_fallback() -> None:
@@ -207,28 +184,14 @@ def count_limiter_fallback() -> None:
     LIMITER_FALLBACK.inc()
 
 
-def set_worker_load(threads_busy: int, connections_open: int) -> None:
-    """Set how many threads of this worker run a request, and its number of connections."""
-    worker = _worker()
-    THREADS_BUSY.labels(worker).set(threads_busy)
-    CONNECTIONS_OPEN.labels(worker).set(connections_open)
-
-
-def set_database(*, up: bool, breaker_open: bool, connections_in_use: int) -> None:
-    """Set what this worker's look at the database has found."""
-    worker = _worker()
-    DATABASE_UP.labels(worker).set(up)
-    DATABASE_BREAKER_OPEN.labels(worker).set(breaker_open)
-    DATABASE_CONNECTIONS_IN_USE.labels(worker).set(connections_in_use)
-
-
 def observe_pool(seconds: float) -> None:
     """Record the time that it took to get a database connection."""
     DATABASE_POOL_SECONDS.observe(seconds)
 
 
-def _worker() -> str:
-    return str(slot()) if DIRECTORY_VARIABLE in os.environ else "0"
+def is_multiprocess() -> bool:
+    """Return whether this process counts in files, as gunicorn's workers do."""
+    return DIRECTORY_VARIABLE in os.environ
 
 
 def render() -> tuple[bytes, str]:

@@ -1,0 +1,96 @@
+"""Figures for the metrics that no request counts: what waits, and how old keys are."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+from tokensvc.clients.service import Clients
+from tokensvc.core.clock import Clock
+from tokensvc.delivery.service import Deliveries
+from tokensvc.issuers.service import Issuers
+from tokensvc.keys.reencryption import Reencryption
+from tokensvc.keys.service import StreamKeys
+from tokensvc.keys.signing_keys import SigningKeys
+from tokensvc.keys.states import KeyState
+from tokensvc.telemetry import gauges
+
+_LIVE_STATES = [state for state in KeyState if state is not KeyState.RETIRED]
+
+
+class Figures:
+    """
+    Reads the figures and sets the gauges.
+
+    Args:
+        issuers: Issuers whose keys this process fetches; `None` if it fetches none.
+        max_stale: Age in seconds from which issuers' keys are not used.
+        rings: Key rings by their name in the metrics.
+        reencryption: Source of the encryption keys that are in use.
+        clock: Clock of this host, in epoch seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuers: Issuers | None,
+        max_stale: float,
+        deliveries: Deliveries,
+        rings: Mapping[str, StreamKeys | SigningKeys],
+        clients: Clients,
+        reencryption: Reencryption,
+        clock: Clock,
+    ) -> None:
+        self._issuers = issuers
+        self._max_stale = max_stale
+        self._deliveries = deliveries
+        self._rings = rings
+        self._clients = clients
+        self._reencryption = reencryption
+        self._clock = clock
+        self._encryption_keys: set[str] = set()
+
+    def step(self) -> None:
+        """
+        Read all figures once.
+
+        Raises:
+            Refusal: `temporarily_unavailable`. Those that need no database are set.
+        """
+        self._set_issuer_keys()
+        for waiting in self._deliveries.waiting():
+            gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)
+        self._set_keys()
+        self._set_encryption_keys()
+        end = self._clients.first_end()
+        left = math.inf if end is None else end - self._clock()
+        gauges.set_client_secret_seconds_left(left)
+
+    def _set_issuer_keys(self) -> None:
+        if self._issuers is None:
+            return
+        for name, health in self._issuers.health().items():
+            fetched_at = health.fetched_at
+            gauges.set_issuer_keys(
+                name,
+                usable=health.state != "unavailable",
+                age_seconds=None if fetched_at is None else max(0, self._clock() - fetched_at),
+                max_stale_seconds=self._max_stale,
+            )
+
+    def _set_keys(self) -> None:
+        now = self._clock()
+        for name, ring in self._rings.items():
+            times: defaultdict[KeyState, list[int]] = defaultdict(list)
+            for key in ring.live_keys():
+                times[key.state].append(key.activated_at or key.created_at)
+            for state in _LIVE_STATES:
+                oldest = min(times[state], default=now)
+                gauges.set_keys(name, state, len(times[state]), max(0, now - oldest))
+
+    def _set_encryption_keys(self) -> None:
+        in_use = self._reencryption.keys_in_use()
+        # One that was replaced stays in the metrics, as not in use.
+        self._encryption_keys |= in_use.keys()
+        for key in self._encryption_keys:
+            is_missing = not in_use.get(key, True)
+            gauges.set_encryption_key(key, in_use=key in in_use, missing=is_missing)
