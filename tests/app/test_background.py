@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 
 from tokensvc.app.background import BackgroundLoop
 from tokensvc.core.errors import Code, Refusal
@@ -76,6 +77,27 @@ def test_refusals_are_logged_once_until_a_step_succeeds():
     with structlog.testing.capture_logs() as lines:
         run(refusal, refusal, None, refusal, refusal)
     assert [line["event"] for line in lines] == ["background_step_failed"] * 2
+
+
+def test_loop_is_shown_as_failing_until_a_step_succeeds():
+    """With the time at which its next step is due."""
+
+    def shown(name):
+        return REGISTRY.get_sample_value(f"tokensvc_loop_{name}", {"loop": "test"})
+
+    seen = []
+
+    def step():
+        seen.append((shown("due_timestamp_seconds"), shown("failing")))
+        if len(seen) == 1:
+            raise ZeroDivisionError
+
+    loop = BackgroundLoop("test", step, INTERVAL, clock=lambda: 1000.0)
+    loop._stopping = Pauses(3)
+    loop.start()
+    loop._thread.join()
+    assert seen == [(1000, 0), (1000 + INTERVAL, 1)]
+    assert shown("failing") == 0
 
 
 def test_stop_runs_a_final_step_where_requested():

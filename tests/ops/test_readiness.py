@@ -4,6 +4,7 @@ import threading
 import time
 
 import structlog
+from prometheus_client import REGISTRY
 
 from testing.manual_clock import ManualClock
 from tokensvc.core import deadline
@@ -92,6 +93,17 @@ def test_waits_of_a_look_are_bounded() -> None:
     ReadinessLook([check], time.monotonic).look()
     assert 0 < seen[0] <= health._LOOK_SECONDS
     assert deadline.remaining(60) == 60
+
+
+def test_each_look_sets_the_level_of_each_check() -> None:
+    parts = Parts(database=State.OK, issuers=State.DEGRADED)
+    look = parts.look()
+    for database in (State.OK, State.FAILED, State.DEGRADED):
+        parts.states["database"] = database
+        look.look()
+        level = ["ok", "degraded", "failed"].index(database)
+        assert REGISTRY.get_sample_value("tokensvc_check", {"check": "database"}) == level
+    assert REGISTRY.get_sample_value("tokensvc_check", {"check": "issuers"}) == 1
 
 
 def test_each_change_of_a_state_is_logged_once() -> None:

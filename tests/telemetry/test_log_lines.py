@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import structlog
+from prometheus_client import REGISTRY
 
 from testing.logs import caught_log
 from tokensvc.telemetry import logging
@@ -117,6 +118,7 @@ def test_closed_or_full_log_fails_no_request() -> None:
 def test_log_that_nothing_reads_stops_no_thread(open_pair: Callable[[], Sequence[int]]) -> None:
     """Lines are dropped, and counted once it is read again; each line stays whole."""
     reader, writer = open_pair()
+    counted = REGISTRY.get_sample_value("tokensvc_log_lines_dropped_total")
     with caught_log():
         logging.configure(LogSettings(format="json"), fd=writer)
         for number in range(100):
@@ -129,6 +131,8 @@ def test_log_that_nothing_reads_stops_no_thread(open_pair: Callable[[], Sequence
     os.close(writer)
     assert last["event"] == "something else"
     assert (dropped["event"], dropped["count"]) == ("log_lines_dropped", 100 - kept)
+    now_counted = REGISTRY.get_sample_value("tokensvc_log_lines_dropped_total")
+    assert now_counted == counted + 100 - kept
     assert 0 < kept < 100
 
 

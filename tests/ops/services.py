@@ -1,0 +1,38 @@
+"""The services of a process in this process, on SQLite."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import REGISTRY
+
+from testing.doubles.issuer import IssuerDouble
+from testing.service import EVERYTHING, NO_LIMITS, settings_environ
+from tokensvc.app import container, startup
+from tokensvc.config.loader import load
+
+
+@contextlib.contextmanager
+def built_services(folder: Path, issuer: IssuerDouble) -> Iterator[container.Services]:
+    """Build the services with built-in accounts, one issuer and delivery to an absent Stream."""
+    settings = load(
+        settings_environ(
+            folder,
+            STREAM_BASE_URL="http://127.0.0.1:9",
+            TOKENSVC_STREAM__DELIVERY="on",
+            TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
+            TOKENSVC_SHARED_USER_IDS="true",
+            **EVERYTHING,
+            **NO_LIMITS,
+        )
+    )
+    startup.prepare(settings)
+    services = container.build(settings)
+    yield services
+    services.close()
+
+
+def figure(name: str, **labels: str) -> float | None:
+    """Return the value of a series of this process; `None` if it does not exist."""
+    return REGISTRY.get_sample_value(name, labels)
