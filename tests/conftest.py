@@ -1,6 +1,8 @@
 """The fixtures that tests share: PostgreSQL, Redis, and a migrated database of each kind."""
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,20 @@ pytest_plugins = ["tests.run_report"]
 
 hypothesis.settings.register_profile("tokensvc", deadline=None)  # the machine may be busy
 hypothesis.settings.load_profile("tokensvc")
+
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 2**30
+"""Bytes of the files that all tests write, with a reserve."""
+
+
+def pytest_configure() -> None:
+    """Write temporary files to memory if there is room: a copied database is 20 times faster."""
+    if "TMPDIR" in os.environ or not _MEMORY.is_dir():
+        return
+    system = os.statvfs(_MEMORY)
+    if system.f_bavail * system.f_frsize >= _ROOM and not system.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
