@@ -119,7 +119,7 @@ def _refreshes(running: Running, database: Database, part: int) -> float:
     sessions = sessions_on(database, system_clock, vault=_VAULT)
     with database.write() as tx:
         grants = [
-            open_session(tx, sessions, f"refresh-{part}-{number}", time.time())
+            open_session(tx, sessions, f"refresh-{part}-{number}")
             for number in range(_CONNECTIONS + _REFRESHES)
         ]
     requests = [
@@ -239,7 +239,7 @@ class _AccessTokenSource:
         first, self._count, now = self._count, self._count + count, time.time()
         with self._database.write() as tx:
             families = [
-                open_session(tx, self._sessions, f"account-{number}", now).family
+                open_session(tx, self._sessions, f"account-{number}").family
                 for number in range(first, self._count)
             ]
         return [

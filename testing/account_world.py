@@ -14,7 +14,6 @@ from testing.sessions import ENCRYPTION_KEY, VAULT, open_session, sessions_on
 from testing.waiting import wait_until
 from testing.world import World, running_world
 from tokensvc.core.clock import system_clock
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.service import Grant
@@ -30,10 +29,9 @@ class AccountWorld(World):
 
     def open_session(self, user_id: str = "ada", client_id: str = "app") -> Grant:
         """Open a session as a sign-in does that has just checked a password."""
-        clock = DatabaseClock(self.database, system_clock)
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
-            return open_session(tx, sessions, user_id, clock.read(tx), client_id)
+            return open_session(tx, sessions, user_id, client_id)
 
     def oauth(self, form: dict[str, str], **options: Any) -> Response:
         """Send a request of an OAuth client for tokens."""

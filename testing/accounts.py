@@ -38,6 +38,25 @@ NEW_PASSWORD = "quiet harbour sings twice"
 STREAM_KEYS = {"k1": "secret-of-the-stream-app-0123456789abcdef"}
 
 
+class MeetingHasher(PasswordHasher):
+    """
+    Hashes when two requests have arrived: both have passed their checks.
+
+    Attributes:
+        meets: Whether it waits for the second request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(HashingPool(2, 2))
+        self.meets = True
+        self._both = threading.Barrier(2, timeout=60)
+
+    def hash(self, password: str) -> str:
+        if self.meets:
+            self._both.wait()
+        return super().hash(password)
+
+
 @dataclass
 class AccountParts:
     """

@@ -3,17 +3,21 @@
 import threading
 from collections.abc import Sequence
 
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
+from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.keys.vault import Vault
-from tokensvc.revocations.rules import Source
+from tokensvc.revocations.rules import RevocationKind, Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.state import State
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Grant, Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import Epochs
 from tokensvc.standing.session_read import SessionReads
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -55,10 +59,29 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
 
 
 def open_session(
-    tx: Transaction, sessions: Sessions, user_id: str, now: float, client_id: str = "app"
+    tx: Transaction,
+    sessions: Sessions,
+    user_id: str = "ada",
+    client_id: str = "app",
+    *,
+    epochs: Epochs | None = None,
 ) -> Grant:
-    """Open a session as a sign-in does that has just checked a password."""
-    return sessions.open(tx, user_id, client_id, standings.read_epochs(tx, user_id), now)
+    """
+    Open a session as a sign-in does that has just checked a password.
+
+    Args:
+        epochs: Epochs from before the check; `None` for those now in effect.
+    """
+    epochs = epochs or standings.read_epochs(tx, user_id)
+    return sessions.open(tx, user_id, client_id, epochs, sessions._clock.read(tx))
+
+
+def end_by_user(revocations: Revocations, target: Target, kind: RevocationKind) -> State:
+    """End the sessions of a user as a change of the password or a deletion does."""
+    assert target.user_id is not None
+    with revocations._database.write() as tx:
+        revocations.revoke_within(tx, target.user_id, kind, ActionContext(target.user_id))
+    return revocations.confirm(target)
 
 
 def make_older(database: Database, seconds: float) -> None:

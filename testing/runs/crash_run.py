@@ -189,7 +189,7 @@ class CrashRun:
             subject.session = None
             if subject.user_id is not None and not subject.known[1]:
                 with self._database.write() as tx:
-                    grant = open_session(tx, sessions, subject.user_id, time.time())
+                    grant = open_session(tx, sessions, subject.user_id)
                 subject.session = Session(grant.refresh_token, subject.endings + app.endings)
 
     def _is_applied(self, subject: Subject) -> bool:

@@ -121,7 +121,7 @@ class Fleet:
         """Open a session of a built-in account. Return the header with its access token."""
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
-            grant = open_session(tx, sessions, user_id, time.time())
+            grant = open_session(tx, sessions, user_id)
         form = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
         refreshed = connection.request("POST", "/oauth/token", {}, form)
         return {"Authorization": f"Bearer {refreshed.json['access_token']}"}

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.http_client import Client
 from testing.runs.restore_scene import (
-    NEW_PASSWORD,
     OTHER_KEY,
     OTHER_SECRET,
-    PASSWORD,
     Scene,
     opened_scene,
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testing.accounts import PASSWORD
 from testing.command_line import SCRIPT, Ended, run_command, run_json
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
@@ -30,8 +31,6 @@ from tokensvc.keys.vault import Vault
 
 CUT_OFF = "revoke_tokens_issued_before"
 OTHER_KEY, OTHER_SECRET = "other-api-key", "other-stream-secret-of-more-than-32-bytes"
-PASSWORD = "copper lantern drifts home"
-NEW_PASSWORD = "quiet harbour sings twice"
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -136,7 +135,7 @@ class RotationFleet:
         database = Database.open(self.settings["TOKENSVC_DATABASE_URL"], pool_size=1)
         sessions = sessions_on(database, system_clock, vault=Vault(self.encryption_keys))
         with database.write() as tx:
-            token = open_session(tx, sessions, user_id, time.time()).refresh_token
+            token = open_session(tx, sessions, user_id).refresh_token
         database.close()
         return token
 

@@ -203,10 +203,9 @@ class _Run:
     def _open(self, count: int) -> list[Grant]:
         """Open sessions of different users."""
         with self._database.write() as tx:
-            now = system_clock()
             users = [f"user-{self._opened + number}" for number in range(count)]
             self._opened += count
-            return [open_session(tx, self._sessions, user_id, now) for user_id in users]
+            return [open_session(tx, self._sessions, user_id) for user_id in users]
 
     def _events(self, action: Action) -> Counter[str]:
         """Return the number of events by session."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.account_world import AccountWorld
 from testing.accounts import STREAM_KEYS, AccountParts
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
@@ -47,10 +48,11 @@ def world(database: Database) -> Attempts:
 
 
 @pytest.fixture(scope="package")
-def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccountWorld]:
     """Yield a service where all users can sign up. Each test uses its own users."""
     folder = tmp_path_factory.mktemp("open")
-    with running_world(folder, **ENABLED, TOKENSVC_ACCOUNTS__SIGN_UP="open") as running:
+    settings = {**ENABLED, "TOKENSVC_ACCOUNTS__SIGN_UP": "open"}
+    with running_world(folder, AccountWorld, **settings) as running:
         yield running
 
 

@@ -1,24 +1,21 @@
 """Reset codes: at a running service, and what a reset does in the database."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from testing.accounts import NEW_PASSWORD, PASSWORD, AccountParts
+from testing.accounts import NEW_PASSWORD, PASSWORD, AccountParts, MeetingHasher
 from testing.lock_waits import has_blocked_transaction
 from testing.service_clients import refusal_of
+from testing.sessions import open_session
 from testing.waiting import wait_until
 from tokensvc.accounts import store
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import account_codes
-from tokensvc.standing import store as standings
 
 CONTEXT = ActionContext("svc.backend", "forgot it")
 
@@ -131,9 +128,7 @@ def test_code_is_random_and_only_its_hash_is_stored(parts):
 def test_reset_ends_sessions_and_other_codes(parts):
     parts.sign_up()
     with parts.database.write() as tx:
-        epochs = standings.read_epochs(tx, "ada")
-        now = DatabaseClock(parts.database, parts.clock).read(tx)
-        grant = parts.sessions.open(tx, "ada", "app", epochs, now)
+        grant = open_session(tx, parts.sessions)
     first, second = (parts.codes.create_reset_code("ada", CONTEXT).code for _ in range(2))
     reset_in(parts, first)
     assert parts.has_password(NEW_PASSWORD)
@@ -151,25 +146,12 @@ def test_reset_of_a_deleted_account_is_refused(parts):
     assert parts.account().password_hash is None
 
 
-class MeetingHasher(PasswordHasher):
-    """Hashes when two requests have arrived: both have found their code valid."""
-
-    def __init__(self):
-        super().__init__(HashingPool(2, 2))
-        self.meets = False
-        self._both = threading.Barrier(2, timeout=60)
-
-    def hash(self, password):
-        if self.meets:
-            self._both.wait()
-        return super().hash(password)
-
-
 @pytest.mark.sec(45)
 @pytest.mark.parametrize("same_code", [True, False])
 def test_two_resets_at_the_same_time_set_one_password(database, clock, same_code):
     """Also with two codes of the user, which do not wait for each other forever."""
     hasher = MeetingHasher()
+    hasher.meets = False
     parts = AccountParts(database, clock, hasher=hasher)
     parts.sign_up()
     code, other = (parts.codes.create_reset_code("ada", CONTEXT).code for _ in range(2))

@@ -6,12 +6,11 @@ import sqlalchemy as sa
 from testing.accounts import PASSWORD, AccountParts
 from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
+from testing.sessions import open_session
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.delivery.store import status
-from tokensvc.standing import store as standings
 
 CONTEXT = ActionContext("svc.backend", "left the company")
 
@@ -19,9 +18,7 @@ CONTEXT = ActionContext("svc.backend", "left the company")
 def opened_session(parts, user_id="ada"):
     """Open a session as a sign-in does."""
     with parts.database.write() as tx:
-        now = DatabaseClock(parts.database, parts.clock).read(tx)
-        epochs = standings.read_epochs(tx, user_id)
-        return parts.sessions.open(tx, user_id, "app", epochs, now)
+        return open_session(tx, parts.sessions, user_id)
 
 
 @pytest.mark.sec(33, 59)

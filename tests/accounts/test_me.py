@@ -1,23 +1,14 @@
 """`PATCH` and `DELETE /v1/me`: the own account of a signed-in user, at a running service."""
 
-from urllib.parse import urlencode
-
 import pytest
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
-from testing.http_client import Client
 from testing.waiting import wait_until
 from tokensvc.database.tables import sessions
-
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def sign_in(world, user_id):
     return world.anonymous.post("/v1/sessions", json={"user_id": user_id, "password": PASSWORD})
-
-
-def bearer(world, token):
-    return Client(world.service.base_url, {"Authorization": f"Bearer {token}"})
 
 
 @pytest.fixture
@@ -27,7 +18,7 @@ def signed_up(open_world):
     def signed_up(user_id):
         body = {"user_id": user_id, "password": PASSWORD}
         assert open_world.anonymous.post("/v1/accounts", json=body).status == 201
-        return bearer(open_world, sign_in(open_world, user_id).json["access_token"])
+        return open_world.with_token(sign_in(open_world, user_id).json["access_token"])
 
     return signed_up
 
@@ -80,7 +71,7 @@ def test_user_deletes_the_own_account(open_world, signed_up):
     assert user.get("/v1/token").status == 200
     assert user.request("DELETE", "/v1/me").status == 204
     assert user.get("/v1/token").code == "sign_in_required"
-    assert refreshed(open_world, refresh_token).json["error"] == "invalid_grant"
+    assert open_world.refresh(refresh_token).json["error"] == "invalid_grant"
     assert sign_in(open_world, "chat-kate").code == "credentials_invalid"
 
 
@@ -97,11 +88,6 @@ def test_change_of_the_password_ends_reset_codes(open_world, signed_up):
     assert reset.code == "code_invalid"
 
 
-def refreshed(world, refresh_token):
-    body = urlencode({"grant_type": "refresh_token", "refresh_token": refresh_token})
-    return world.anonymous.post("/oauth/token", headers=FORM, body=body.encode())
-
-
 def test_user_signs_in_again_to_delete_the_account(open_world, signed_up):
     """A refresh, which a thief of the tokens can do too, is not a sign-in."""
     signed_up("chat-liam")
@@ -109,12 +95,13 @@ def test_user_signs_in_again_to_delete_the_account(open_world, signed_up):
     with open_world.database.write() as tx:
         of_user = sessions.update().where(sessions.c.user_id == "chat-liam")
         tx.execute(of_user.values(created_at=sessions.c.created_at - 301))
-    old = bearer(open_world, refreshed(open_world, tokens["refresh_token"]).json["access_token"])
+    refreshed = open_world.refresh(tokens["refresh_token"])
+    old = open_world.with_token(refreshed.json["access_token"])
     refused = old.request("DELETE", "/v1/me")
     assert (refused.status, refused.code) == (401, "sign_in_required")
     assert 'max_age="300"' in refused.headers["WWW-Authenticate"]
     assert old.get("/v1/token").status == 200
-    again = bearer(open_world, sign_in(open_world, "chat-liam").json["access_token"])
+    again = open_world.with_token(sign_in(open_world, "chat-liam").json["access_token"])
     assert again.request("DELETE", "/v1/me").status == 204
 
 

@@ -1,16 +1,14 @@
 """`POST /v1/accounts` at a running service, and its races on both databases."""
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from testing.accounts import PASSWORD, AccountParts
+from testing.accounts import PASSWORD, AccountParts, MeetingHasher
 from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
 from testing.waiting import wait_until
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
@@ -185,18 +183,6 @@ def test_refused_sign_up_leaves_the_invitation_unused(parts):
         parts.sign_up(invitation=invitation, user={"id": "ada"})
     assert parts.account() is None
     assert parts.sign_up(invitation=invitation)
-
-
-class MeetingHasher(PasswordHasher):
-    """Hashes when two requests have arrived: both have found the user ID free."""
-
-    def __init__(self):
-        super().__init__(HashingPool(2, 2))
-        self._both = threading.Barrier(2, timeout=60)
-
-    def hash(self, password):
-        self._both.wait()
-        return super().hash(password)
 
 
 def test_two_sign_ups_of_one_user_id_create_one_account(database, clock):

@@ -39,7 +39,7 @@ class ClockWorld(AccessWorld):
     def user_token(self, age):
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
-            family = open_session(tx, sessions, "ada", time.time()).family
+            family = open_session(tx, sessions).family
         now = time.time() - age
         return self.tokens.mint_for_user(family, now=now, ring_version=self.version()).token
 

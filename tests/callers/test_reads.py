@@ -69,7 +69,7 @@ def access_token(services: Services) -> str:
     assert services.accounts is not None
     sessions = sessions_on(services.database, system_clock)
     with services.database.write() as tx:
-        grant = open_session(tx, sessions, "ada", system_clock())
+        grant = open_session(tx, sessions)
     return grant_response(grant, services.accounts.access_tokens).access_token
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 import sqlalchemy as sa
 
+from testing.database_url import url_of
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.database import engine
 from tokensvc.database.engine import Database
@@ -208,8 +209,7 @@ def test_invalid_statement_is_not_reported_as_unavailable(database):
 def small(database, monkeypatch):
     """Yield the database with a pool of one connection, for which no transaction waits long."""
     monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
-    url = database._engine.url.render_as_string(hide_password=False)
-    opened = Database.open(url, pool_size=1)
+    opened = Database.open(url_of(database), pool_size=1)
     yield opened
     opened.close()
 

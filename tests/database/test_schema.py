@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from testing.database_url import url_of
 from testing.service import ROOT
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import postgresql, schema
@@ -29,10 +30,6 @@ database = Database.open(sys.argv[1], pool_size=1)
 print(*schema.migrate(database))
 database.close()
 """
-
-
-def url_of(database):
-    return database._engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
 
 
 def start_migrating(url):

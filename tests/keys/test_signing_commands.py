@@ -97,7 +97,7 @@ def test_reencryption_covers_both_rings_and_sessions(tokensvc, tmp_path):
     database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
     with database.write() as tx:
         sessions = sessions_on(database, system_clock, vault=Vault([FIRST]))
-        grant = open_session(tx, sessions, "ada", system_clock())
+        grant = open_session(tx, sessions)
     assert tokensvc("keys", "reencrypt", "--json", **encrypted_with(SECOND, FIRST)).json == {
         "rewrapped": 3,
         "unreadable": 0,
@@ -118,7 +118,7 @@ def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc
     with database.write() as tx:
         for user_id, vault in (("ada", lost), ("ada", lost), ("bob", Vault([FIRST]))):
             sessions = sessions_on(database, system_clock, vault=vault)
-            open_session(tx, sessions, user_id, system_clock())
+            open_session(tx, sessions, user_id)
     settings = encrypted_with(FIRST)
     for command in (("token", "mint", "john"), ("doctor",)):
         ended = tokensvc(*command, **settings)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from testing.database_url import url_of
 from testing.manual_clock import ManualClock
 from tests.keys.ring import ENCRYPTION_KEY, events
 from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
@@ -14,11 +15,6 @@ from tokensvc.keys.vault import Vault
 
 PROCESSES = 3
 THREADS = 4
-
-
-def url_of(database):
-    url = database._engine.url.render_as_string(hide_password=False)
-    return url.replace("+psycopg", "")
 
 
 def step_repeatedly(url, encryption_key, times, barrier, failures):

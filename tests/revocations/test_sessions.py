@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from testing.sessions import end_by_user, open_session
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.standing import store as standing_rows
 
@@ -31,9 +31,7 @@ class Actions:
 
     def sign_in(self, user_id="john", epochs=None):
         with self.database.write() as tx:
-            now = DatabaseClock(self.database, self.clock).read(tx)
-            epochs = epochs or standing_rows.read_epochs(tx, user_id)
-            return self.sessions.open(tx, user_id, "app", epochs, now)
+            return open_session(tx, self.sessions, user_id, epochs=epochs)
 
     def is_refused(self, grant):
         """Return whether a session gives no access: neither by refresh nor to access tokens."""
@@ -49,10 +47,7 @@ class Actions:
         return False
 
     def end_by_user(self, kind):
-        """End the sessions of a user as a change of the password or a deletion does."""
-        with self.database.write() as tx:
-            self.revocations.revoke_within(tx, "john", kind, CONTEXT)
-        return self.revocations.confirm(JOHN)
+        return end_by_user(self.revocations, JOHN, kind)
 
 
 @pytest.fixture

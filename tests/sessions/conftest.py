@@ -1,19 +1,18 @@
 """Sessions on either database, whose time a test moves."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import sqlalchemy as sa
 
-from testing.sessions import make_older, sessions_on
+from testing.sessions import make_older, open_session, sessions_on
+from testing.standings import raise_epoch
 from tests.sessions.access import AccessWorld
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.database.tables import sessions as sessions_table
-from tokensvc.standing import store as standings
 
 
 @dataclass
@@ -35,16 +34,11 @@ class World:
     def sign_in(self, user_id="ada", client_id="app", epochs=None):
         """Open a session as a sign-in does that has just checked a password."""
         with self.database.write() as tx:
-            epochs = epochs or standings.read_epochs(tx, user_id)
-            now = DatabaseClock(self.database, self.clock).read(tx)
-            return self.sessions.open(tx, user_id, client_id, epochs, now)
+            return open_session(tx, self.sessions, user_id, client_id, epochs=epochs)
 
     def raise_epoch(self, user_id="ada"):
         """End all sessions of a user as an action does."""
-        target = Target(user_id)
-        with self.database.write() as tx:
-            standing = standings.lock(tx, target)
-            standings.write(tx, target, replace(standing, epoch=standing.epoch + 1))
+        raise_epoch(self.database, Target(user_id))
 
     def pass_time(self, seconds):
         """Advance the clock. PostgreSQL has its own: with it, all sessions become older instead."""

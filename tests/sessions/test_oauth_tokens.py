@@ -8,13 +8,11 @@ import pytest
 
 from testing.account_world import running_account_world
 from testing.service_clients import OPERATOR, basic, make_client, rights
-from testing.sessions import sessions_on
+from testing.sessions import open_session, sessions_on
 from tests.sessions.access import unverified
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.clock import system_clock
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.keys.vault import Vault
-from tokensvc.standing.rules import Epochs
 
 SERVICE = {"grant_type": "client_credentials"}
 GIVEN_SECRET = "a+b%2Fc/d" * 5
@@ -106,8 +104,7 @@ def test_family_key_that_cannot_be_read_gets_503(world):
     """A lost encryption key is the operator's fault and must not sign users out."""
     sessions = sessions_on(world.database, system_clock, vault=Vault([Vault.generate_key()]))
     with world.database.write() as tx:
-        now = DatabaseClock(world.database, system_clock).read(tx)
-        grant = sessions.open(tx, "unreadable", "app", Epochs(0, 0), now)
+        grant = open_session(tx, sessions, "unreadable")
     response = world.refresh(grant.refresh_token)
     assert refused(response, 503) == "temporarily_unavailable"
     assert int(response.headers["Retry-After"]) > 0

@@ -2,9 +2,10 @@
 
 import pytest
 
+from testing.database_url import url_of
 from testing.runs import session_races
 from testing.session_processes import running_processes
-from testing.sessions import make_older, revocations_on
+from testing.sessions import end_by_user, make_older, revocations_on
 from tests.sessions.conftest import World
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
@@ -26,8 +27,7 @@ class RunningWorld(World):
         super().__init__(database, system_clock)
         self.processes = processes
         self.revocations = revocations_on(database, system_clock)
-        url = database._engine.url.render_as_string(hide_password=False)
-        processes.open(url.replace("+psycopg", ""))
+        processes.open(url_of(database))
 
     def pass_time(self, seconds):
         make_older(self.database, seconds)
@@ -37,10 +37,7 @@ class RunningWorld(World):
         return self.processes.refresh(number, token)
 
     def end_by_user(self, kind):
-        """End the sessions of a user as a change of the password or a deletion does."""
-        with self.database.write() as tx:
-            self.revocations.revoke_within(tx, "ada", kind, CONTEXT)
-        return self.revocations.confirm(ADA)
+        return end_by_user(self.revocations, ADA, kind)
 
 
 @pytest.fixture(scope="module")
