@@ -1,16 +1,19 @@
-"""HUP to `tokensvc worker`: it applies valid settings and ignores invalid ones."""
+"""`tokensvc worker`: what HUP applies and ignores, and its health and metrics."""
 
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
+import urllib3
 
 from testing.command_line import SCRIPT
 from testing.doubles.stream import StreamDouble
-from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port, settings_environ
+from testing.waiting import is_available, wait_until
 from tests.cli.conftest import Tokensvc
 from tokensvc.keys.vault import Vault
 
@@ -133,3 +136,50 @@ def test_invalid_reload_keeps_previous_settings_and_is_logged(worker, stream):
     assert Tokensvc(worker.folder, own)("users", "suspend", "ada").code == 0
     (call,) = stream.calls.wait_for("PATCH", "/users")
     assert call.query["api_key"] == STREAM_API_KEY
+
+
+def get(url):
+    return urllib3.request("GET", url, headers={"Connection": "close"}, retries=False)
+
+
+def checks(url):
+    return {check["name"]: check["state"] for check in get(f"{url}/readyz").json()["checks"]}
+
+
+def test_worker_serves_health_and_metrics_on_metrics_bind(tmp_path, stream):
+    """Also after a reload. It has no other routes, and no issuers to be ready for."""
+    made = Worker(tmp_path, stream)
+    made.settings["TOKENSVC_METRICS__BIND"] = bind = f"127.0.0.1:{free_port()}"
+    url = f"http://{bind}"
+    with made.running():
+        assert get(f"{url}/healthz").json() == {"status": "ok"}
+        ready = dict.fromkeys(("database", "stream_keys", "delivery", "cut_offs"), "ok")
+        assert checks(url) == ready
+        assert get(f"{url}/v1/token").status == 404
+        made.reload()
+        made.wait_for("worker_reloaded")
+        wait_until(lambda: is_available(f"{url}/healthz"), "the reloaded worker serves")
+        operator = Tokensvc(
+            made.folder, {**made.settings, "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
+        )
+        assert operator("users", "suspend", "ada").code == 0
+        stream.calls.wait_for("PATCH", "/users")
+
+        def has_counted():
+            metrics = get(f"{url}/metrics").data.decode()
+            return 'tokensvc_stream_calls_total{kind="user",result="done"} 1.0' in metrics
+
+        wait_until(has_counted, "the delivery is counted")
+        assert 'tokensvc_loop_failing{loop="delivery"} 0.0' in get(f"{url}/metrics").data.decode()
+        made.process.terminate()
+        assert made.process.wait(SECONDS) == 0
+
+
+def test_port_in_use_ends_the_worker_with_the_setting(tmp_path, stream):
+    settings = {"STREAM_BASE_URL": stream.url, "TOKENSVC_STREAM__DELIVERY": "on"}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        ended = Tokensvc(tmp_path, settings).process("worker", TOKENSVC_METRICS__BIND=address)
+    assert ended.code == 1
+    assert f"Cannot listen on {address}: address in use." in ended.err
+    assert "`metrics.bind`" in ended.err

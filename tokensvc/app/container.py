@@ -15,6 +15,7 @@ from tokensvc.callers.service import Callers
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
+from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.signing_keys import SigningKeys
@@ -160,12 +161,21 @@ class Services(Foundation):
 
     @cached_property
     def figures(self) -> Figures:
-        """The figures for the metrics."""
+        """The figures for the metrics of a process that serves requests."""
+        return self.figures_with(self.issuers)
+
+    def figures_with(self, issuers: Issuers | None) -> Figures:
+        """
+        Return the figures for the metrics.
+
+        Args:
+            issuers: Issuers whose keys this process fetches; `None` if it fetches none.
+        """
         rings: dict[str, StreamKeys | SigningKeys] = {"stream": self.keys}
         if self.accounts is not None:
             rings["signing"] = self.accounts.signing_keys
         return Figures(
-            issuers=self.issuers,
+            issuers=issuers,
             max_stale=self.settings.jwks.max_stale,
             deliveries=self.deliveries,
             rings=rings,

@@ -1,6 +1,6 @@
 """Mounts all routes on the application."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flask import Blueprint
 
@@ -18,6 +18,7 @@ from tokensvc.keys import routes as key_routes
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
+from tokensvc.ops.health import Readiness
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.sessions import oauth_routes
 from tokensvc.sessions import routes as session_routes
@@ -27,16 +28,23 @@ from tokensvc.tokens import routes as token_routes
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    settings = services.settings
+    return make_app(_http_config(services.settings), _blueprints(services))
+
+
+def build_metrics_app(settings: Settings, readiness: Callable[[], Readiness]) -> ServiceApp:
+    """Return the application of a process that serves only its metrics port."""
+    return make_app(_http_config(settings), [ops_routes.routes(readiness)])
+
+
+def _http_config(settings: Settings) -> HttpConfig:
     metrics_bind = settings.metrics.bind
-    config = HttpConfig(
+    return HttpConfig(
         public_url=settings.public_url,
         allowed_hosts=settings.hosts.allowed,
         cors_origins=settings.cors.origins,
         trusted_proxies=settings.proxies.trusted,
         metrics_port=port_of(metrics_bind) if metrics_bind else None,
     )
-    return make_app(config, _blueprints(services))
 
 
 def _account_blueprints(

@@ -6,6 +6,7 @@ import click
 import structlog
 
 from tokensvc.app import startup
+from tokensvc.app.delivery_process import DeliveryProcess
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -21,6 +22,9 @@ def worker() -> None:
     any host that can reach the database. A stop waits for the current call to Stream. SIGHUP reads
     the settings again; invalid ones are logged, and the previous ones stay in effect. The worker
     exits if `stream.delivery` is now off.
+
+    `/healthz`, `/readyz` and `/metrics` are on `metrics.bind`. On the host of the service, a worker
+    needs another address: set TOKENSVC_METRICS__BIND for it.
     """
     # Block SIGHUP from the start, because it would end the process; one that arrives waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
@@ -37,10 +41,14 @@ def _deliver_until_signal() -> int:
     try:
         if not services.deliveries.delivers:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
-        # Block the signals first: the thread inherits the mask, and cannot receive them instead.
+        process = DeliveryProcess(services)
+        # Block the signals first: the threads inherit the mask, and cannot receive them instead.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-        services.delivery_loop.start()
-        _log.info("worker_started")
-        return signal.sigwait((*_STOP_SIGNALS, signal.SIGHUP))
+        process.start()
+        try:
+            _log.info("worker_started")
+            return signal.sigwait((*_STOP_SIGNALS, signal.SIGHUP))
+        finally:
+            process.stop()
     finally:
         services.close()

@@ -5,7 +5,7 @@ Failing issuers and deliveries only degrade the service: most users get tokens w
 an active key that Stream refuses, because Stream may be wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tokensvc.core.errors import Refusal
@@ -37,7 +37,7 @@ def checks(
     Args:
         signing_keys: Keys of access tokens; `None` without built-in accounts.
     """
-    check_keys: list[Check] = [partial(_check_stream_keys, keys, active_key_check)]
+    check_keys: list[Check] = [partial(_check_stream_keys, keys, active_key_check.rejection)]
     if signing_keys is not None:
         check_keys.append(partial(_check_signing_keys, signing_keys))
     return [
@@ -46,6 +46,22 @@ def checks(
         partial(_check_issuers, issuers),
         partial(check_delivery, deliveries),
         # Only degraded: revocations still work, and another instance would not be better.
+        partial(check_clock_faults, clock_faults, State.DEGRADED),
+    ]
+
+
+def delivery_checks(
+    *,
+    database: Database,
+    keys: StreamKeys,
+    deliveries: Deliveries,
+    clock_faults: ClockFaults,
+) -> Sequence[Check]:
+    """Return the checks of a process that only delivers: its key is checked with each delivery."""
+    return [
+        partial(_check_database, database, schema.StatusReader(database)),
+        partial(_check_stream_keys, keys, lambda: ""),
+        partial(check_delivery, deliveries),
         partial(check_clock_faults, clock_faults, State.DEGRADED),
     ]
 
@@ -60,11 +76,11 @@ def _check_database(database: Database, schema_status: schema.StatusReader) -> C
     return CheckResult("database", State.FAILED if detail else State.OK, detail)
 
 
-def _check_stream_keys(keys: StreamKeys, active_key_check: ActiveKeyCheck) -> CheckResult:
+def _check_stream_keys(keys: StreamKeys, rejection_of_active: Callable[[], str]) -> CheckResult:
     problem = _problem(keys)
     if problem:
         return CheckResult("stream_keys", State.FAILED, problem)
-    rejection = active_key_check.rejection()
+    rejection = rejection_of_active()
     return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
 
 

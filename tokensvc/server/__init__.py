@@ -7,6 +7,8 @@ each, so that a test shows what a new version of gunicorn changes. Checked with 
 
 GUNICORN_NAMES = {
     "gunicorn.SERVER": None,
+    "gunicorn.config.Config": ("usage", "prog"),
+    "gunicorn.config.Config.set": ("self", "name", "value"),
     "gunicorn.glogging.Logger": ("cfg",),
     "gunicorn.glogging.Logger._set_handler": ("self", "log", "output", "fmt", "stream"),
     "gunicorn.http.body.ChunkedReader": ("req", "unreader"),

@@ -41,8 +41,14 @@ def listen_briefly(address: str) -> None:
     Raises:
         OSError: The address cannot be used, or another process listens on it.
     """
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    family, endpoint = endpoint_of(address)
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host.strip("[]"), int(port)))
+        probe.bind(endpoint)
+
+
+def endpoint_of(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Return the address family of `host:port`, and host and port as a socket needs them."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    return family, (host.strip("[]"), int(port))

@@ -11,29 +11,22 @@ import os
 import resource
 import select
 import sys
-import threading
 import time
 from typing import Any
 
-import structlog
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from tokensvc.core import blocking
 from tokensvc.core.clock import system_clock
 from tokensvc.http.problems import Problems
-from tokensvc.server.connection import Connection
-from tokensvc.server.lead import Lead, Member, Role
-from tokensvc.server.loop import Loop
 from tokensvc.server.responder import Responder
+from tokensvc.server.threads import ServingThreads
 from tokensvc.telemetry import gauges
 
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
 _OTHER_FILES = 200
 """Open files other than client connections."""
-
-_log = structlog.get_logger(__name__)
 
 
 class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
@@ -59,70 +52,41 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
         """Serve until the master stops this worker."""
         problems = getattr(self.wsgi, "problems", None) or Problems("")
         responder = Responder(self.wsgi, self.cfg, problems, system_clock)
-        self._has_failed = False
-        self._this_thread = threading.local()
-        self._lead: Lead[Connection] = Lead(self._wake)
-        self._loop = Loop(
+        serving = ServingThreads(
             self.sockets,
             responder,
-            self._lead,
+            threads=self.cfg.threads,
             max_connections=_raise_file_limit(self.cfg.worker_connections),
             keepalive=self.cfg.keepalive,
             count=self._count,
+            wake=self._wake,
         )
-        blocking.set_hook(self._may_block)
-        # One more than simultaneous requests: one thread leads while the others wait.
-        threads = [
-            threading.Thread(target=self._serve, name=f"serve-{number}", daemon=True)
-            for number in range(self.cfg.threads + 1)
-        ]
-        for thread in threads:
-            thread.start()
-        self._supervise(threads)
+        serving.start()
+        self._supervise(serving)
 
-    def _supervise(self, threads: list[threading.Thread]) -> None:
+    def _supervise(self, serving: ServingThreads) -> None:
         poller = select.poll()
         poller.register(self.PIPE[0], select.POLLIN)
         steps, next_beat, stop_deadline = 0, 0.0, float("inf")
-        while any(thread.is_alive() for thread in threads) and not self._has_failed:
+        while serving.are_alive and not serving.has_failed:
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + _HEARTBEAT_SECONDS / 2
-                if self._loop.steps != steps:
-                    steps = self._loop.steps
+                if serving.steps != steps:
+                    steps = serving.steps
                     self.notify()
-                    busy = len(threads) - self._lead.waiting()
-                    gauges.set_worker_load(busy, self._loop.connections_open)
+                    gauges.set_worker_load(serving.busy, serving.connections_open)
                 if os.getppid() != self.ppid:
                     self.alive = False
             if not self.alive and stop_deadline == float("inf"):
                 stop_deadline = now + self.cfg.graceful_timeout
-                self._loop.stop()
+                serving.stop()
             if now >= stop_deadline:
                 return
-            next_watch = self._lead.watch()
+            next_watch = serving.watch()
             wait = _HEARTBEAT_SECONDS if next_watch is None else next_watch
             if poller.poll(wait * _MILLISECONDS):
                 os.read(self.PIPE[0], 4096)
-
-    def _serve(self) -> None:
-        member = self._this_thread.member = Member[Connection]()
-        try:
-            while (role := self._lead.claim(member)) is not Role.STOP:
-                if role is Role.LEAD:
-                    self._loop.lead(member)
-                elif member.job is not None:
-                    self._loop.run(member.job)
-        except Exception:  # noqa: BLE001 - logged, and the worker ends
-            # Without a leader no client is served: the master must start another worker.
-            _log.exception("worker_thread_failed")
-            self._has_failed = True
-        self._wake()
-
-    def _may_block(self) -> None:
-        member = getattr(self._this_thread, "member", None)
-        if member is not None:
-            self._lead.give_up(member)
 
     def _count(self) -> None:
         self.nr += 1

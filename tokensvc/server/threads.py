@@ -1,0 +1,117 @@
+"""The threads around one loop: one of them leads, the others run requests or wait."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from tokensvc.core import blocking
+from tokensvc.server.connection import Connection
+from tokensvc.server.lead import Lead, Member, Role
+from tokensvc.server.loop import Loop
+from tokensvc.server.responder import Responder
+
+_log = structlog.get_logger(__name__)
+
+
+class ServingThreads:
+    """
+    Threads that serve all connections of some listeners.
+
+    Another thread supervises them: it calls `watch`, and again when `wake` is called.
+
+    Args:
+        listeners: Non-blocking sockets that listen.
+        responder: Makes responses.
+        threads: Number of simultaneous requests.
+        max_connections: Number of connections that are kept open.
+        keepalive: Seconds for which a connection may be idle.
+        count: Is called for each request before it runs.
+        wake: Function that makes the supervisor call `watch` again.
+
+    Attributes:
+        has_failed: Whether a thread has ended with an error.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Any],
+        responder: Responder,
+        *,
+        threads: int,
+        max_connections: int,
+        keepalive: float,
+        count: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self.has_failed = False
+        self._wake = wake
+        self._this_thread = threading.local()
+        self._lead: Lead[Connection] = Lead(wake)
+        self._loop = Loop(
+            listeners,
+            responder,
+            self._lead,
+            max_connections=max_connections,
+            keepalive=keepalive,
+            count=count,
+        )
+        # One more than simultaneous requests: one thread leads while the others wait.
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"serve-{number}", daemon=True)
+            for number in range(threads + 1)
+        ]
+
+    @property
+    def steps(self) -> int:
+        """Number of polls of the loop. It stops growing if the leader hangs."""
+        return self._loop.steps
+
+    @property
+    def connections_open(self) -> int:
+        """Number of connections."""
+        return self._loop.connections_open
+
+    @property
+    def busy(self) -> int:
+        """Number of threads that run a request."""
+        return len(self._threads) - self._lead.waiting()
+
+    @property
+    def are_alive(self) -> bool:
+        """Whether a thread still serves."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def start(self) -> None:
+        """Start the threads."""
+        blocking.set_hook(self._may_block)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting, and let the threads end after the received requests."""
+        self._loop.stop()
+
+    def watch(self) -> float | None:
+        """Pass the lead on if a request has held it for too long; see `Lead.watch`."""
+        return self._lead.watch()
+
+    def _serve(self) -> None:
+        member = self._this_thread.member = Member[Connection]()
+        try:
+            while (role := self._lead.claim(member)) is not Role.STOP:
+                if role is Role.LEAD:
+                    self._loop.lead(member)
+                elif member.job is not None:
+                    self._loop.run(member.job)
+        except Exception:  # noqa: BLE001 - logged, and the worker ends
+            # Without a leader no client is served: the process must be replaced.
+            _log.exception("worker_thread_failed")
+            self.has_failed = True
+        self._wake()
+
+    def _may_block(self) -> None:
+        member = getattr(self._this_thread, "member", None)
+        if member is not None:
+            self._lead.give_up(member)
