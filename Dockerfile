@@ -1,6 +1,6 @@
 # Two stages: the first builds; the second has neither pip nor sources.
 
-FROM python:3.13-slim-bookworm AS build
+FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # Only wheels whose hashes are in the lock files: nothing is compiled or looked up.
@@ -15,7 +15,7 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dis
     && /opt/tokensvc/bin/pip install --no-deps --no-index /opt/dist/*.whl \
     && /opt/tokensvc/bin/pip uninstall --yes pip
 
-FROM python:3.13-slim-bookworm
+FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb
 RUN groupadd --system --gid 10001 tokensvc \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin tokensvc \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/tokensvc

@@ -5,7 +5,7 @@ STAMP  := .venv/.installed
 BIND   ?= 127.0.0.1:8000
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock contract bench budget proofs e2e clean
+.PHONY: help install run test test-fast lint lock contract bench budget proofs e2e dist clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ proofs: install ## Run the long proofs and print their figures
 
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk
+
+dist: install ## Build the wheel and the npm package into dist/ (needs npm)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	npm pack ./clients/js --pack-destination dist
 
 clean: ## Remove generated files (not var/)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist

