@@ -1,0 +1,82 @@
+"""The rules of `deploy/prometheus`: each alert fires when it must, and names real metrics."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from testing.prometheus import program
+from testing.service import ROOT
+from tests.deploy.queries import labels_of, unknown_names
+
+RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+CASES = ROOT / "tests" / "deploy" / "alerts.yml"
+ALERTS = [
+    pytest.param(rule, id=rule["alert"])
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+]
+
+
+def promtool(*arguments):
+    done = subprocess.run(
+        [program("promtool"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_are_valid():
+    promtool("check", "rules", str(RULES))
+
+
+def test_each_alert_is_quiet_first_and_fires_in_its_case():
+    promtool("test", "rules", str(CASES))
+
+
+@pytest.mark.parametrize("rule", ALERTS)
+def test_alert_has_a_case_in_which_it_is_quiet_and_one_in_which_it_fires(rule):
+    numbers = [
+        len(case["exp_alerts"])
+        for test in yaml.safe_load(CASES.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case["alertname"] == rule["alert"]
+    ]
+    assert {0, 1} <= set(numbers)
+
+
+@pytest.mark.parametrize("rule", ALERTS)
+def test_alert_names_only_metrics_and_labels_that_the_service_has(rule):
+    assert unknown_names(rule["expr"]) == []
+
+
+@pytest.mark.parametrize("rule", ALERTS)
+def test_alert_has_a_severity_a_summary_and_a_runbook(rule):
+    """The summary uses only labels that the alert has."""
+    assert set(rule["labels"]) == {"severity"}
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert set(rule["annotations"]) == {"summary", "runbook"}
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+    kept = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([^)]*)\)", rule["expr"]))))
+    if rule["alert"] == "TokensvcDown":
+        kept = {"instance", "job"}
+    used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    assert used <= kept
+
+
+@pytest.mark.parametrize(
+    ("expression", "unknown"),
+    [
+        ('sum by (code) (rate(tokensvc_refusals_total{code="a", instance="b"}[5m]))', []),
+        ("sum by (le) (rate(tokensvc_request_seconds_bucket[5m]))", []),
+        ("tokensvc_refusals", ["tokensvc_refusals"]),
+        ("tokensvc_request_seconds", ["tokensvc_request_seconds"]),
+        ('tokensvc_refusals_total{codes=~"a"}', ["codes"]),
+        ("sum by (kind) (tokensvc_refusals_total)", ["kind"]),
+        ("a unless on (instances) tokensvc_database_up", ["instances"]),
+    ],
+)
+def test_unknown_names_of_a_query_are_found(expression, unknown):
+    """The check itself."""
+    assert unknown_names(expression) == unknown
+    assert labels_of("tokensvc_refusals_total") == {"code", "instance", "job"}
