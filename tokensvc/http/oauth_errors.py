@@ -11,8 +11,10 @@ from tokensvc.http import current_request
 from tokensvc.http.problems import REALM, Problems, status_of, waiting_fields
 from tokensvc.http.respond import JSON, Response
 
-PATHS = frozenset({"/oauth/token", "/oauth/revoke"})
-"""Paths whose refusals have the form of RFC 6749."""
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+REVOCATION_PATH = "/oauth/revoke"
+PATHS = frozenset({TOKEN_PATH, REVOCATION_PATH})
+"""Paths whose refusals have the form of RFC 6749, also if the request does not reach the route."""
 
 
 class OAuthErrorResponse(msgspec.Struct, frozen=True):

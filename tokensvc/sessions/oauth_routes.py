@@ -12,6 +12,7 @@ from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_client
 from tokensvc.http.form import parse_form
+from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
 from tokensvc.keys.routes import JWKS_PATH
 from tokensvc.sessions.clients import public_client_id
@@ -22,8 +23,6 @@ AuthenticateClient: TypeAlias = Callable[[BasicCredential], ServiceCaller]
 """Authenticates a service and counts the request; else raises a refusal."""
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
-TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
-REVOCATION_PATH = "/oauth/revoke"
 
 _GRANT_TYPES = ("refresh_token", "client_credentials")
 _AUTHENTICATION_METHODS = ("none", "client_secret_basic", "client_secret_post")
