@@ -1,12 +1,13 @@
 """The plans of the statements that a store runs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Database
+from tokensvc.database.prepared import PreparedRead
 
 
 @contextlib.contextmanager
@@ -28,6 +29,15 @@ def recorded_plans(database: Database) -> Iterator[list[str]]:
         yield plans
     finally:
         sa.event.remove(database._engine, "before_cursor_execute", record)
+
+
+def plan_of(database: Database, read: PreparedRead, values: Mapping[str, object]) -> str:
+    """Return the plan of a prepared read."""
+    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    with database.read() as connection:
+        cursor = connection.connection.cursor()
+        rows = cursor.execute(f"{explain} {read._sql}", {**read._constants, **values})
+        return " ".join(str(row) for row in rows)
 
 
 def reads_all_rows(plan: str) -> bool:

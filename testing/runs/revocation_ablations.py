@@ -2,12 +2,12 @@
 
 from testing.runs.ablation import Ablation
 
-_READ = 'row = self._read.fetch({"user_id": user_id})'
+_READ = 'row, now = self._read.fetch({"user_id": user_id})'
 _REMEMBERED = (
     'known = self.__dict__.setdefault("known", {})\n'
     "        if user_id not in known:\n"
     '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
-    "        row = known[user_id]"
+    "        row, now = known[user_id]"
 )
 
 REVOCATION_ABLATIONS = (
@@ -30,17 +30,17 @@ REVOCATION_ABLATIONS = (
         "tokensvc/standing/store.py",
         _READ,
         "try:\n"
-        '            row = self._read.fetch({"user_id": user_id})\n'
+        '            row, now = self._read.fetch({"user_id": user_id})\n'
         "        except Exception:\n"
-        '            row = self.__dict__["last"]\n'
-        '        self.__dict__["last"] = row',
+        '            row, now = self.__dict__["last"]\n'
+        '        self.__dict__["last"] = row, now',
         "tests/revocations/test_outage.py::test_request_without_the_database_gets_503",
     ),
     Ablation(
         "now before the read",
-        "tokensvc/standing/store.py",
-        "now = int(self._clock())\n        row = self._read.fetch",
-        "row = self._read.fetch",
+        "tokensvc/standing/clocked_read.py",
+        "now = self._clock()\n        row = self._read.fetch(values)",
+        "row = self._read.fetch(values)\n        now = self._clock()",
         "tests/standing/test_store.py::test_clock_is_read_before_the_standing[sqlite]",
     ),
     Ablation(

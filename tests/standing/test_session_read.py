@@ -1,8 +1,8 @@
 """The one read of a session with the standings of its user, on both databases."""
 
 import pytest
-import sqlalchemy as sa
 
+from testing.query_plans import plan_of
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, sessions, user_standings
 from tokensvc.standing import ring_versions
@@ -81,10 +81,7 @@ def test_read_uses_primary_keys(database, reads):
         tx.execute(user_standings.insert(), [{"user_id": f"u{number}"} for number in range(2_000)])
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE sessions, user_standings")
-    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
-    sql = reads._read._sql.replace(":session_id", "'s1'").replace("%(session_id)s", "'s1'")
-    with database.read() as connection:
-        plan = " ".join(str(row) for row in connection.execute(sa.text(f"{explain} {sql}")))
+    plan = plan_of(database, reads._read._read, {"session_id": "s1"})
     for table in ("sessions", "user_standings"):
         assert f"SEARCH {table}" in plan or f"Index Scan using {table}_pkey" in plan
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 import tokensvc
+from testing.query_plans import plan_of
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.standing.store import StandingStore
@@ -150,10 +150,7 @@ def test_read_uses_the_primary_key(database, standings):
         tx.execute(user_standings.insert(), rows)
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE user_standings")
-    explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
-    sql = standings._read._sql.replace(":user_id", "'u7'").replace("%(user_id)s", "'u7'")
-    with database.read() as connection:
-        plan = " ".join(str(row) for row in connection.execute(sa.text(f"{explain} {sql}")))
+    plan = plan_of(database, standings._read._read, {"user_id": "u7"})
     assert "SEARCH user_standings" in plan or "Index Scan using user_standings_pkey" in plan
     assert standings.read("u7").floor == 7
 

@@ -1,14 +1,15 @@
 """The one read of a session: its row and the standings that its user has at that moment."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, sessions, user_standings
-from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
+from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.ring_versions import RING_VERSIONS
 from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing
 from tokensvc.standing.store import STANDING_COLUMNS, standing_of
 
@@ -53,20 +54,33 @@ class SessionStanding:
     now: float
 
 
+_STATEMENT = (
+    sa.select(
+        *STANDING_COLUMNS,
+        _users.epoch,
+        _app.epoch,
+        *RING_VERSIONS[Ring.SIGNING],
+        *(sessions.c[name] for name in SessionRow._fields),
+    )
+    .select_from(
+        app_standing.outerjoin(sessions, sessions.c.id == sa.bindparam("session_id")).outerjoin(
+            user_standings, _users.user_id == sessions.c.user_id
+        )
+    )
+    .where(_app.id == sa.literal_column("1"))
+)
+
+
 class SessionReads:
     """
     Reads sessions for requests, in one statement.
 
-    Nothing is cached: each read that begins after an action sees it.
-
     Args:
-        clock: Clock of this host, used on SQLite. PostgreSQL's statement reads its own clock.
+        clock: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._clock = clock
-        self._has_clock = database.dialect == "postgresql"
-        self._read = database.prepare(_statement(with_clock=self._has_clock))
+        self._read = ClockedRead(database, clock, _STATEMENT)
 
     def read(self, session_id: str) -> SessionStanding | None:
         """
@@ -75,15 +89,9 @@ class SessionReads:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        # Read the clock before the statement: see `Standing.now`.
-        now = self._clock()
-        row = self._read.fetch({"session_id": session_id})
-        if row is None:
-            raise incomplete_database()
+        row, now = self._read.fetch({"session_id": session_id})
         columns, rest = row[: len(STANDING_COLUMNS)], row[len(STANDING_COLUMNS) :]
         user_epoch, app_epoch, counter, ring_id, *session = rest
-        if self._has_clock:
-            now = session.pop()
         if session[0] is None:
             return None
         return SessionStanding(
@@ -93,24 +101,3 @@ class SessionReads:
             signing_ring_version=RingVersion(counter, ring_id),
             now=now,
         )
-
-
-def _statement(*, with_clock: bool) -> sa.Select[Any]:
-    columns = [
-        *STANDING_COLUMNS,
-        _users.epoch,
-        _app.epoch,
-        *RING_VERSIONS[Ring.SIGNING],
-        *(sessions.c[name] for name in SessionRow._fields),
-    ]
-    if with_clock:
-        columns.append(sa.cast(sa.extract("epoch", sa.func.now()), sa.Double))
-    is_session = sessions.c.id == sa.bindparam("session_id")
-    is_user = _users.user_id == sessions.c.user_id
-    return (
-        sa.select(*columns)
-        .select_from(
-            app_standing.outerjoin(sessions, is_session).outerjoin(user_standings, is_user)
-        )
-        .where(_app.id == sa.literal_column("1"))
-    )

@@ -11,13 +11,12 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
+from tokensvc.standing.clocked_read import ClockedRead
 from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
 from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
 
 _app = app_standing.c
 _users = user_standings.c
-_EPOCH = sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
-"""Clock of PostgreSQL."""
 STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _app.tokens_valid_after,
     _app.floor,
@@ -54,16 +53,18 @@ class StandingStore:
     """
     Reads standings for requests, in one statement.
 
-    Nothing is cached: each read that begins after a revocation sees it.
-
     Args:
-        clock: Clock of this host, used on SQLite. PostgreSQL's statement reads its own clock.
+        clock: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._clock = clock
-        self._has_clock = database.dialect == "postgresql"
-        self._read = database.prepare(_statement(with_clock=self._has_clock))
+        is_user = _users.user_id == sa.bindparam("user_id")
+        statement = (
+            sa.select(*STANDING_COLUMNS)
+            .select_from(app_standing.outerjoin(user_standings, is_user))
+            .where(_app.id == sa.literal_column("1"))
+        )
+        self._read = ClockedRead(database, clock, statement)
 
     def read(self, user_id: str) -> Standing:
         """
@@ -72,13 +73,8 @@ class StandingStore:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        # Read the clock before the statement: see `Standing.now`.
-        now = int(self._clock())
-        row = self._read.fetch({"user_id": user_id})
-        if row is None:
-            raise incomplete_database()
-        columns = row[: len(STANDING_COLUMNS)]
-        return standing_of(columns, row[-1] if self._has_clock else now)
+        row, now = self._read.fetch({"user_id": user_id})
+        return standing_of(row, int(now))
 
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:
@@ -102,15 +98,12 @@ class FloorReader:
     Reads the highest floor of all in one statement: each worker does so every second.
 
     Args:
-        clock: Clock of this host, used on SQLite. PostgreSQL's statement reads its own clock.
+        clock: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._clock = clock
-        self._has_clock = database.dialect == "postgresql"
         of_users = sa.select(sa.func.max(_users.floor)).scalar_subquery()
-        columns = [_app.floor, of_users, *([_EPOCH] if self._has_clock else [])]
-        self._read = database.prepare(sa.select(*columns))
+        self._read = ClockedRead(database, clock, sa.select(_app.floor, of_users))
 
     def seconds_ahead(self) -> int:
         """
@@ -119,11 +112,8 @@ class FloorReader:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        row = self._read.fetch({})
-        if row is None:
-            raise incomplete_database()
-        now = row[2] if self._has_clock else int(self._clock())
-        return int(max(row[0], row[1] or 0) - now)
+        (of_app, of_users), now = self._read.fetch({})
+        return int(max(of_app, of_users or 0)) - int(now)
 
 
 def read(connection: sa.Connection, target: Target) -> StoredStanding:
@@ -234,16 +224,6 @@ def has_epochs(
     of_user = sa.select(_users.epoch).where(_users.user_id == user_id).scalar_subquery()
     of_app = sa.select(_app.epoch).scalar_subquery()
     return (sa.func.coalesce(of_user, 0) == user) & (of_app == app)
-
-
-def _statement(*, with_clock: bool) -> sa.Select[Any]:
-    columns = [*STANDING_COLUMNS, *([_EPOCH] if with_clock else [])]
-    is_user = _users.user_id == sa.bindparam("user_id")
-    return (
-        sa.select(*columns)
-        .select_from(app_standing.outerjoin(user_standings, is_user))
-        .where(_app.id == sa.literal_column("1"))
-    )
 
 
 def _row_of(target: Target) -> sa.Select[Any]:

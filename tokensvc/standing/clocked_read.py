@@ -1,0 +1,45 @@
+"""A read of current rows together with the clock that dates them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from tokensvc.core.clock import Clock
+from tokensvc.database.engine import Database
+from tokensvc.standing.ring_versions import incomplete_database
+
+_NOW = sa.cast(sa.extract("epoch", sa.func.now()), sa.Double)
+"""Clock of PostgreSQL."""
+
+
+class ClockedRead:
+    """
+    Reads the first row of a query, and the time.
+
+    Nothing is cached: each read that begins after an action sees it.
+
+    Args:
+        statement: Query with named parameters that has a row in every complete database.
+        clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's
+            clock.
+    """
+
+    def __init__(self, database: Database, clock: Clock, statement: sa.Select[Any]) -> None:
+        self._clock = clock
+        self._has_clock = database.dialect == "postgresql"
+        self._read = database.prepare(statement.add_columns(_NOW) if self._has_clock else statement)
+
+    def fetch(self, values: Mapping[str, object]) -> tuple[tuple[Any, ...], float]:
+        """
+        Return the row and the time in epoch seconds. No change after that time is in the row.
+
+        Raises:
+            Refusal: `temporarily_unavailable`, also if the database is incomplete.
+        """
+        # Read the clock before the statement: see `Standing.now`.
+        now = self._clock()
+        row = self._read.fetch(values)
+        if row is None:
+            raise incomplete_database()
+        return (row[:-1], row[-1]) if self._has_clock else (row, now)
