@@ -201,6 +201,17 @@ def test_unreachable_issuer_fails(doctor, issuer):
 
 
 @pytest.mark.sec(61)
+@pytest.mark.parametrize(
+    ("accounts", "who"),
+    [("false", "service clients"), ("true", "built-in accounts and service clients")],
+)
+def test_installation_without_issuers_says_who_gets_tokens(doctor, tokensvc, accounts, who):
+    tokensvc.settings |= {"TOKENSVC_ISSUERS": "[]", "TOKENSVC_ACCOUNTS__ENABLED": accounts}
+    ended = doctor("--json")
+    details = {result["check"]: result["detail"] for result in ended.json}
+    assert details["issuers"] == f"none: only {who} get tokens"
+
+
 def test_all_invalid_settings_are_reported(doctor):
     ended = doctor(TOKENSVC_PUBLIC_URL="http://x.example", TOKENSVC_TOKEN__TTL="1", TOKENSVC_X="1")
     assert ended.code == 1

@@ -162,7 +162,8 @@ def _check_issuers(services: Services) -> Iterator[CheckResult]:
         detail = health.last_error or f"{health.keys} keys"
         yield CheckResult(f"issuer {name}", state, detail)
     if not services.issuers.health():
-        yield CheckResult("issuers", State.OK, "none: only service clients get tokens")
+        accounts = "built-in accounts and " if services.settings.has_accounts else ""
+        yield CheckResult("issuers", State.OK, f"none: only {accounts}service clients get tokens")
 
 
 def _check_stream_keys(services: Services) -> Iterator[CheckResult]:

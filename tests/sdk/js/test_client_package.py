@@ -13,6 +13,7 @@ import requests
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.node import run_npm
+from testing.page_snippets import PAGES, snippets
 from testing.service import ROOT, STREAM_API_KEY
 from testing.world import World
 from tests.sdk.chat_app import ChatApp
@@ -106,6 +107,15 @@ def test_types_match_the_code_and_its_uses(node: Path, app_project: Path) -> Non
         check=False,
     )
     assert ended.returncode == 0, ended.stdout
+
+
+def test_every_javascript_block_of_a_page_is_run() -> None:
+    """The programs in the folder `app` import each file that a page shows."""
+    shown = {name for page in PAGES for name, _ in snippets(page.read_text())}
+    programs = "".join(path.read_text() for path in (TESTS / "app").glob("*.mjs"))
+    for name in shown:
+        if name.endswith((".js", ".ts")):
+            assert f'from "./{name}"' in programs, name
 
 
 def test_react_hook_keeps_the_provider_until_the_next_sign_in(
