@@ -44,6 +44,11 @@ class Prometheus:
         """Return the names of the alerts that fire or are pending."""
         return {alert["labels"]["alertname"] for alert in self._data("alerts")["alerts"]}
 
+    def rule_states(self) -> set[str]:
+        """Return the results of the last evaluation of all rules: `ok`, `err` or `unknown`."""
+        groups = self._data("rules")["groups"]
+        return {rule["health"] for group in groups for rule in group["rules"]}
+
     def _data(self, path: str, **fields: str) -> Any:
         response = urllib3.request("GET", f"{self._url}/api/v1/{path}", fields=fields)
         assert response.status == 200, response.data
