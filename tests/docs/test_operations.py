@@ -1,11 +1,18 @@
-"""`docs/operations.md` and the tree agree: its tables of the database are all of them."""
+"""`docs/operations.md` and the tree agree: alerts, tables of the database and named tests."""
 
 import re
 
+import pytest
+import yaml
+
 from testing.service import ROOT
+from tests.docs.test_client_pages import anchors
+from tests.docs.test_security_model import functions
 from tokensvc.database.tables import metadata
 
-PAGE = (ROOT / "docs/operations.md").read_text()
+PATH = ROOT / "docs/operations.md"
+PAGE = PATH.read_text()
+RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 
 
 def section(heading: str) -> str:
@@ -13,11 +20,45 @@ def section(heading: str) -> str:
     return PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0]
 
 
+def table(heading: str) -> list[str]:
+    """Return the rows of the first table of a section."""
+    tables = re.findall(r"^\|.*\n\| ---.*\n((?:\|.*\n)+)", section(heading), re.MULTILINE)
+    return str(tables[0]).splitlines()
+
+
+def test_every_alert_has_a_section_and_every_section_an_alert() -> None:
+    alerts = [rule["alert"] for group in RULES["groups"] for rule in group["rules"]]
+    assert re.findall(r"^### (\w+)$", section("Alerts"), re.MULTILINE) == alerts
+
+
+def test_every_outage_names_a_test() -> None:
+    rows = table("When a part fails")
+    assert {row.split(" | ")[0] for row in rows} >= {
+        f"| {part}" for part in ("PostgreSQL", "SQLite", "Redis", "issuer", "Stream")
+    }
+    assert [row for row in rows if "::test_" not in row.split(" | ")[-1]] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
+)
+def test_named_test_exists(path: str, name: str) -> None:
+    assert name in functions(path)
+
+
 def test_every_table_of_the_database_is_said_to_grow_or_not() -> None:
-    (table,) = re.findall(
-        r"^\| table .*\n\| ---.*\n((?:\|.*\n)+)", section("What grows"), re.MULTILINE
-    )
     named = [
-        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
+        name for row in table("What grows") for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
     ]
     assert sorted(named) == sorted(metadata.tables)
+
+
+@pytest.mark.parametrize(
+    "page", [PATH, *sorted((ROOT / "docs/runbooks").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_of_operators_are_valid(page) -> None:  # type: ignore[no-untyped-def]
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target

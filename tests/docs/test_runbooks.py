@@ -1,0 +1,190 @@
+"""Every command of `docs/runbooks/` and `docs/backup.md` runs, and does what its page says."""
+
+import json
+
+import pytest
+
+from testing.doubles.issuer import hang_up
+from testing.page_commands import PageCommands
+from testing.runs.restore_scene import OTHER_KEY, OTHER_SECRET, PASSWORD, opened_scene
+from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
+from testing.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+DOCS = ROOT / "docs"
+ADA, MALLORY = "user-ada", "user-mallory"
+PAGES = {
+    "client-secret-leaked",
+    "database-restore",
+    "encryption-key-lost",
+    "issuer-outage",
+    "mass-sign-out",
+    "stream-outage",
+    "stream-secret-leaked",
+}
+
+
+@pytest.fixture
+def scene():
+    """Yield a service that has not been started yet, with users of a provider."""
+    with opened_scene("sqlite") as opened:
+        opened.sign_in(ADA, MALLORY)
+        yield opened
+
+
+def page(scene, name):
+    """Return the commands of a page, for that service."""
+    replaced = {
+        "your-stream-key": STREAM_API_KEY,
+        "your-new-stream-key": OTHER_KEY,
+        "/backups/tokensvc-monday": str(scene.backup),
+        "/backups": str(scene.folder),
+        "mallory": MALLORY,
+    }
+    if scene.service is not None:
+        replaced["http://127.0.0.1:8000"] = scene.service.base_url
+    return PageCommands(DOCS / f"{name}.md", scene.folder, scene.environ, replaced)
+
+
+def code(response):
+    return response.code if response.status >= 400 else response.status
+
+
+def test_every_runbook_has_a_test_here():
+    assert {path.stem for path in (DOCS / "runbooks").glob("*.md")} == PAGES
+
+
+def test_stream_secret_leaked(scene):
+    with scene.running(), page(scene, "runbooks/stream-secret-leaked") as commands:
+        (leaked,) = scene.json("stream-keys", "list")
+        (scene.folder / "new-secret").write_text(OTHER_SECRET)
+        commands.run("tokensvc stream-keys add")
+        added = scene.json("stream-keys", "list")[0]
+        commands.run("tokensvc stream-keys activate", NEW_KEY_ID=added["id"])
+        assert scene.mint(ADA).json["api_key"] == OTHER_KEY
+        commands.run("tokensvc stream-keys retire", OLD_KEY_ID=leaked["id"])
+        scene.settings |= {"STREAM_API_KEY": OTHER_KEY, "STREAM_API_SECRET": OTHER_SECRET}
+        commands.environ = scene.environ
+        shown = commands.run("tokensvc stream-keys list")
+        assert shown.count("retired") == shown.count("active ") == 1
+        assert "FAIL" not in shown
+
+
+def test_client_secret_leaked(scene):
+    scopes = ("--scope", "tokens:mint", "--scope", "clients:write")
+    leaked = scene.json("clients", "create", "backend", *scopes)
+    with scene.running(), page(scene, "runbooks/client-secret-leaked") as commands:
+        commands.run("tokensvc clients list")
+        assert "svc.backend" in commands.run("tokensvc clients rotate")
+        secret = leaked["secrets"][0]["id"]
+        commands.run("tokensvc clients delete", LEAKED_SECRET_ID=secret)
+        commands.run("tokensvc users revoke")
+        assert code(scene.mint(MALLORY)) == "sign_in_required"
+        commands.run("tokensvc audit")
+        shown = commands.run("curl", LEAKED_SECRET=leaked["secret"])
+        assert "credentials_invalid" in shown
+        assert secret not in shown
+
+
+def test_encryption_key_lost(scene):
+    with scene.running():
+        scene.sign_up("own-eve")
+        assert scene.sign_in_account("own-eve", PASSWORD).status == 200
+    (scene.folder / "tokensvc.db.key").unlink()
+    with page(scene, "runbooks/encryption-key-lost") as commands:
+        assert "Restore the key" in commands.run("tokensvc doctor", status=1)
+        (scene.folder / "stream-secret").write_text(STREAM_API_SECRET)
+        commands.run("tokensvc stream-keys add")
+        commands.run("tokensvc signing-keys rotate")
+        with scene.running():
+            assert "FAIL" not in commands.run("tokensvc doctor")
+            assert scene.mint(ADA).status == 200
+            assert scene.sign_in_account("own-eve", PASSWORD).status == 200
+
+
+def test_mass_sign_out(scene):
+    with scene.running(), page(scene, "runbooks/mass-sign-out") as commands:
+        commands.run("tokensvc app revoke --dry-run")
+        assert scene.mint(ADA).status == 200
+        commands.run("tokensvc app revoke --reason")
+        assert code(scene.mint(ADA)) == "sign_in_required"
+        wait_until(scene.refuses_app_at_stream, "Stream has the cut-off")
+        commands.run("tokensvc app show")
+        revocation = scene.json("app", "show")["revocation"]["id"]
+        commands.run("tokensvc app show", REVOCATION_ID=revocation)
+        assert scene.mint(ADA).status == 200
+
+
+def test_database_restore(scene):
+    with scene.running():
+        scene.back_up()
+        scene.json("users", "suspend", MALLORY)
+    export = scene.command("audit", "--json", "--limit", "1000").out
+    (scene.folder / "audit.jsonl").write_text(export)
+    scene.lose_database()
+    with page(scene, "runbooks/database-restore") as commands:
+        commands.run("tokensvc restore")
+        assert "user:suspended" in commands.run("tokensvc after-restore")
+        with scene.running():
+            shown = commands.run("tokensvc doctor")
+            assert "FAIL" not in shown
+            assert "database:restored" in shown
+            assert code(scene.mint(MALLORY)) == "user_suspended"
+            assert code(scene.mint(ADA)) == "sign_in_required"
+
+
+def test_issuer_outage(scene):
+    with scene.running(), page(scene, "runbooks/issuer-outage") as commands:
+        assert scene.mint(ADA).status == 200
+        scene.issuer.fault = hang_up
+        assert "warn  issuer" in commands.run("tokensvc doctor")
+        assert scene.mint(ADA).status == 200
+        (scene.folder / "user-token").write_text(scene.tokens[ADA])
+        assert ADA in commands.run("tokensvc doctor --token")
+        commands.run("tokensvc token mint")
+        scene.issuer.fault = None
+        assert "ok    issuer" in commands.run("tokensvc doctor")
+
+
+def test_stream_outage(scene):
+    with scene.running(), page(scene, "runbooks/stream-outage") as commands:
+        scene.stream.faults.refuse(times=None)
+        commands.run("tokensvc delivery list")
+        assert scene.mint(ADA).status == 200
+        commands.run("tokensvc users suspend")
+        assert code(scene.mint(MALLORY)) == "user_suspended"
+        assert not scene.refuses_at_stream(MALLORY)
+        assert [row["subject"] for row in scene.json("delivery", "list")] == [MALLORY]
+        scene.stream.faults.clear()
+        commands.run("tokensvc delivery retry --reason")
+        wait_until(lambda: scene.refuses_at_stream(MALLORY), "Stream has the cut-off")
+        commands.run("tokensvc delivery retry")
+        wait_until(lambda: scene.json("delivery", "list") == [], "Stream has every state")
+        shown = commands.run("tokensvc delivery list")
+        assert "Stream has every state" in shown
+        assert "applied" in shown
+
+
+def test_backup_page(scene):
+    with page(scene, "backup") as commands:
+        with scene.running():
+            commands.run("tokensvc backup")
+            scene.json("users", "suspend", MALLORY)
+        export = scene.command("audit", "--json", "--limit", "1000").out
+        (scene.folder / "audit.jsonl").write_text(export)
+        scene.lose_database()
+        commands.run("tokensvc restore")
+        commands.run("tokensvc after-restore")
+        with scene.running():
+            assert code(scene.mint(MALLORY)) == "user_suspended"
+
+
+def test_export_of_the_backup_page_is_the_documented_command(scene):
+    """Its line is in a table: it runs until it is stopped."""
+    scene.json("users", "suspend", MALLORY)
+    line = "tokensvc audit --json --follow --limit 100000"
+    assert line in (DOCS / "backup.md").read_text()
+    arguments = [word for word in line.split()[1:] if word != "--follow"]
+    (event,) = map(json.loads, scene.command(*arguments).out.splitlines())
+    assert event["subject"] == MALLORY
