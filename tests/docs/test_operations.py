@@ -6,12 +6,10 @@ import pytest
 import yaml
 
 from testing.service import ROOT
-from tests.docs.test_client_pages import anchors
 from tests.docs.test_security_model import functions
 from tokensvc.database.tables import metadata
 
-PATH = ROOT / "docs/operations.md"
-PAGE = PATH.read_text()
+PAGE = (ROOT / "docs/operations.md").read_text()
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 
 
@@ -51,14 +49,3 @@ def test_every_table_of_the_database_is_said_to_grow_or_not() -> None:
         name for row in table("What grows") for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
     ]
     assert sorted(named) == sorted(metadata.tables)
-
-
-@pytest.mark.parametrize(
-    "page", [PATH, *sorted((ROOT / "docs/runbooks").glob("*.md"))], ids=lambda page: page.name
-)
-def test_links_of_operators_are_valid(page) -> None:  # type: ignore[no-untyped-def]
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
-        assert linked.exists(), target
-        assert not anchor or anchor in anchors(linked), target

@@ -1,18 +1,16 @@
-"""Every command of `docs/runbooks/` and `docs/backup.md` runs, and does what its page says."""
-
-import json
+"""Every command of `docs/runbooks/` runs, and does what its page says."""
 
 import pytest
 
 from testing.doubles.issuer import hang_up
-from testing.page_commands import PageCommands
 from testing.runs.restore_scene import OTHER_KEY, OTHER_SECRET, PASSWORD, opened_scene
 from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
 from testing.waiting import wait_until
+from tests.docs.page_commands import PageCommands
 
 pytestmark = pytest.mark.slow
 
-DOCS = ROOT / "docs"
+RUNBOOKS = ROOT / "docs" / "runbooks"
 ADA, MALLORY = "user-ada", "user-mallory"
 PAGES = {
     "client-secret-leaked",
@@ -44,7 +42,7 @@ def page(scene, name):
     }
     if scene.service is not None:
         replaced["http://127.0.0.1:8000"] = scene.service.base_url
-    return PageCommands(DOCS / f"{name}.md", scene.folder, scene.environ, replaced)
+    return PageCommands(RUNBOOKS / f"{name}.md", scene.folder, scene.environ, replaced)
 
 
 def code(response):
@@ -52,11 +50,11 @@ def code(response):
 
 
 def test_every_runbook_has_a_test_here():
-    assert {path.stem for path in (DOCS / "runbooks").glob("*.md")} == PAGES
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == PAGES
 
 
 def test_stream_secret_leaked(scene):
-    with scene.running(), page(scene, "runbooks/stream-secret-leaked") as commands:
+    with scene.running(), page(scene, "stream-secret-leaked") as commands:
         (leaked,) = scene.json("stream-keys", "list")
         (scene.folder / "new-secret").write_text(OTHER_SECRET)
         commands.run("tokensvc stream-keys add")
@@ -74,7 +72,7 @@ def test_stream_secret_leaked(scene):
 def test_client_secret_leaked(scene):
     scopes = ("--scope", "tokens:mint", "--scope", "clients:write")
     leaked = scene.json("clients", "create", "backend", *scopes)
-    with scene.running(), page(scene, "runbooks/client-secret-leaked") as commands:
+    with scene.running(), page(scene, "client-secret-leaked") as commands:
         commands.run("tokensvc clients list")
         assert "svc.backend" in commands.run("tokensvc clients rotate")
         secret = leaked["secrets"][0]["id"]
@@ -92,7 +90,7 @@ def test_encryption_key_lost(scene):
         scene.sign_up("own-eve")
         assert scene.sign_in_account("own-eve", PASSWORD).status == 200
     (scene.folder / "tokensvc.db.key").unlink()
-    with page(scene, "runbooks/encryption-key-lost") as commands:
+    with page(scene, "encryption-key-lost") as commands:
         assert "Restore the key" in commands.run("tokensvc doctor", status=1)
         (scene.folder / "stream-secret").write_text(STREAM_API_SECRET)
         commands.run("tokensvc stream-keys add")
@@ -104,7 +102,7 @@ def test_encryption_key_lost(scene):
 
 
 def test_mass_sign_out(scene):
-    with scene.running(), page(scene, "runbooks/mass-sign-out") as commands:
+    with scene.running(), page(scene, "mass-sign-out") as commands:
         commands.run("tokensvc app revoke --dry-run")
         assert scene.mint(ADA).status == 200
         commands.run("tokensvc app revoke --reason")
@@ -123,7 +121,7 @@ def test_database_restore(scene):
     export = scene.command("audit", "--json", "--limit", "1000").out
     (scene.folder / "audit.jsonl").write_text(export)
     scene.lose_database()
-    with page(scene, "runbooks/database-restore") as commands:
+    with page(scene, "database-restore") as commands:
         commands.run("tokensvc restore")
         assert "user:suspended" in commands.run("tokensvc after-restore")
         with scene.running():
@@ -135,7 +133,7 @@ def test_database_restore(scene):
 
 
 def test_issuer_outage(scene):
-    with scene.running(), page(scene, "runbooks/issuer-outage") as commands:
+    with scene.running(), page(scene, "issuer-outage") as commands:
         assert scene.mint(ADA).status == 200
         scene.issuer.fault = hang_up
         assert "warn  issuer" in commands.run("tokensvc doctor")
@@ -148,7 +146,7 @@ def test_issuer_outage(scene):
 
 
 def test_stream_outage(scene):
-    with scene.running(), page(scene, "runbooks/stream-outage") as commands:
+    with scene.running(), page(scene, "stream-outage") as commands:
         scene.stream.faults.refuse(times=None)
         commands.run("tokensvc delivery list")
         assert scene.mint(ADA).status == 200
@@ -164,27 +162,3 @@ def test_stream_outage(scene):
         shown = commands.run("tokensvc delivery list")
         assert "Stream has every state" in shown
         assert "applied" in shown
-
-
-def test_backup_page(scene):
-    with page(scene, "backup") as commands:
-        with scene.running():
-            commands.run("tokensvc backup")
-            scene.json("users", "suspend", MALLORY)
-        export = scene.command("audit", "--json", "--limit", "1000").out
-        (scene.folder / "audit.jsonl").write_text(export)
-        scene.lose_database()
-        commands.run("tokensvc restore")
-        commands.run("tokensvc after-restore")
-        with scene.running():
-            assert code(scene.mint(MALLORY)) == "user_suspended"
-
-
-def test_export_of_the_backup_page_is_the_documented_command(scene):
-    """Its line is in a table: it runs until it is stopped."""
-    scene.json("users", "suspend", MALLORY)
-    line = "tokensvc audit --json --follow --limit 100000"
-    assert line in (DOCS / "backup.md").read_text()
-    arguments = [word for word in line.split()[1:] if word != "--follow"]
-    (event,) = map(json.loads, scene.command(*arguments).out.splitlines())
-    assert event["subject"] == MALLORY

@@ -7,8 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from testing.shell import run_shell
-
-_BLOCK = re.compile(r"^(?P<indent> *)```sh\n(?P<script>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+from tests.docs.pages import blocks
 
 
 class PageCommands:
@@ -30,7 +29,7 @@ class PageCommands:
         replaced: Mapping[str, str],
     ) -> None:
         self._page = page.name
-        self._blocks = [found["script"] for found in _BLOCK.finditer(page.read_text())]
+        self._blocks = blocks(page, "sh")
         self._folder = folder
         self.environ = environ
         self._replaced = replaced
@@ -45,7 +44,7 @@ class PageCommands:
             names: Values of names in capitals that an operator replaces, such as `KEY_ID`.
         """
         script = self._blocks.pop(0)
-        assert script.lstrip().startswith(first), f"{self._page}: the next block is {script}"
+        assert script.startswith(first), f"{self._page}: the next block is {script}"
         for text, value in {**self._replaced, **names}.items():
             script = re.sub(rf"(?<![\w-]){re.escape(text)}", value, script)
         ended = run_shell(script, self._folder, **self.environ)
