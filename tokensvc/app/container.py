@@ -97,11 +97,12 @@ class Services(Foundation):
             standings=self.standings,
             limiter=self.limiter,
             secret_usage=self.secret_usage,
-            access_tokens=self._access_token_callers,
+            access_tokens=self.access_token_callers,
         )
 
     @cached_property
-    def _access_token_callers(self) -> AccessTokenCallers | None:
+    def access_token_callers(self) -> AccessTokenCallers | None:
+        """The callers with an access token of this service; `None` without built-in accounts."""
         if self.accounts is None:
             return None
         return AccessTokenCallers(

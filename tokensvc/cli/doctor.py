@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tokensvc.app import container, start_checks, startup
 from tokensvc.app.container import Services
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.cli.credential_checks import check_credential
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import command_settings, given_or_stdin
 from tokensvc.config.loader import Settings, SettingsError
@@ -35,7 +36,7 @@ _PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM
     "--token",
     "unverified_token",
     metavar="JWT",
-    help='Only check this token of an identity provider; "-" reads it from standard input.',
+    help='Only check this token of a user, a service or Stream; "-" reads it from standard input.',
 )
 @json_option
 def doctor(unverified_token: str | None, *, as_json: bool) -> None:
@@ -227,11 +228,7 @@ def _check_clock(ahead: float, skew: int) -> CheckResult:
 
 def _check_token(unverified_token: str) -> Iterator[CheckResult]:
     with _read_only_services(command_settings()) as services:
-        services.issuers.load_stored_keys()
-        services.issuers.refresh()
-        findings = services.issuers.explain(unverified_token)
-    for finding in findings:
-        yield CheckResult(finding.check, State.OK if finding.ok else State.FAILED, finding.detail)
+        yield from check_credential(services, unverified_token)
 
 
 def _error_text(error: Exception) -> str:
