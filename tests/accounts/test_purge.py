@@ -5,10 +5,10 @@ import sqlalchemy as sa
 
 from testing.query_plans import reads_all_rows, recorded_plans
 from tests.accounts.attempts import HOME
-from tokensvc.accounts import purge
 from tokensvc.accounts.lock_out import KNOWN_ADDRESS_SECONDS
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
+from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import account_codes, known_addresses, sign_in_failures
 
 CONTEXT = ActionContext("svc.backend")
@@ -85,7 +85,7 @@ def add_old_rows(world, table, count):
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_purge_deletes_in_batches(world, monkeypatch, table):
-    monkeypatch.setattr(purge, "BATCH", 2)
+    monkeypatch.setattr(Purge, "batch", 2)
     add_old_rows(world, table, 5)
     assert [world.purge.step() for _ in range(3)] == [True, True, False]
     assert world.count(table) == 0
@@ -93,7 +93,7 @@ def test_purge_deletes_in_batches(world, monkeypatch, table):
 
 def test_purge_uses_indexes(world, monkeypatch):
     """It reads the rows to delete, and no others."""
-    monkeypatch.setattr(purge, "BATCH", 2)
+    monkeypatch.setattr(Purge, "batch", 2)
     for table in TABLES:
         add_old_rows(world, table, 2_000)
         if world.database.dialect == "postgresql":

@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tokensvc.audit import purge as audit_purge
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.deletion import Purge
 
 
 def purge_all(purge):
@@ -19,7 +19,7 @@ def purge_all(purge):
 
 @pytest.mark.sec(59)
 def test_concurrent_purges_delete_each_expired_event_once(database, trail, purge, monkeypatch):
-    monkeypatch.setattr(audit_purge, "BATCH", 5)
+    monkeypatch.setattr(Purge, "batch", 5)
     now = DatabaseClock(database, system_clock)()
     with database.write() as tx:
         for time in (*range(1000, 1040), now):

@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from tests.audit.conftest import RETENTION
-from tokensvc.audit import purge as audit_purge
 from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
+from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import audit_events
 from tokensvc.telemetry import redaction
 from tokensvc.telemetry.logging import request_id
@@ -136,7 +136,7 @@ def test_event_cannot_be_replaced_by_its_row_number(database, trail):
 
 def test_purge_deletes_exactly_the_expired_events(database, trail, purge, monkeypatch):
     """It deletes in batches and is audited; younger events stay protected."""
-    monkeypatch.setattr(audit_purge, "BATCH", 10)
+    monkeypatch.setattr(Purge, "batch", 10)
     now, context = time.time(), ActionContext("svc.backend")
     with database.write() as tx:
         for number in range(25):

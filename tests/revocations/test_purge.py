@@ -7,11 +7,11 @@ from testing.query_plans import reads_all_rows, recorded_plans
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import deliveries
 from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.delivery import store as delivery_store
 from tokensvc.delivery.rules import OBSOLETE_AFTER
-from tokensvc.revocations import purge as revocation_purge
 from tokensvc.revocations.purge import RevocationPurge
 
 CONTEXT = ActionContext("svc.backend", "why")
@@ -144,7 +144,7 @@ def test_action_after_a_purge_is_delivered(database, revocations, purge, later):
 
 
 def test_purge_runs_in_batches(database, revocations, purge, later, monkeypatch):
-    monkeypatch.setattr(revocation_purge, "BATCH", 2)
+    monkeypatch.setattr(Purge, "batch", 2)
     for number in range(5):
         target = Target(f"user-{number}")
         revocations.revoke(target, CONTEXT)
@@ -173,7 +173,7 @@ def test_purge_does_not_wait_for_a_locked_row(database, revocations, purge, late
 
 def test_purge_uses_indexes(database, purge, later, monkeypatch):
     """It reads the rows to delete, and no others."""
-    monkeypatch.setattr(revocation_purge, "BATCH", 2)
+    monkeypatch.setattr(Purge, "batch", 2)
     with database.write() as tx:
         tx.execute(revocations_table.insert(), [old_revocation(n) for n in range(2_000)])
         tx.execute(deliveries.insert(), [old_delivery(n) for n in range(2_000)])

@@ -7,8 +7,8 @@ import pytest
 from testing.query_plans import reads_all_rows, recorded_plans
 from testing.runs import purge
 from testing.sessions import session_purge_on, sessions_on
+from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import sessions as sessions_table
-from tokensvc.sessions import purge as session_purge
 from tokensvc.sessions.settings import SessionSettings
 
 SETTINGS = SessionSettings()
@@ -50,7 +50,7 @@ def test_expired_session_is_purged_although_it_was_used(world):
 
 
 def test_purge_runs_in_batches(world, monkeypatch):
-    monkeypatch.setattr(session_purge, "BATCH", 2)
+    monkeypatch.setattr(Purge, "batch", 2)
     for number in range(5):
         grant = world.sign_in()
         if number % 2:
@@ -65,7 +65,7 @@ def test_purge_runs_in_batches(world, monkeypatch):
 
 def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world, monkeypatch):
     """Two processes purge; every live session advances once."""
-    monkeypatch.setattr(session_purge, "BATCH", 5)
+    monkeypatch.setattr(Purge, "batch", 5)
     live = [world.sign_in() for _ in range(10)]
     for _ in range(40):
         world.sessions.end("ada", world.sign_in().family.id)

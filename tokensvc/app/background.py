@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
+from tokensvc.database.deletion import Purge
 from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.unnamed_mints import UnnamedMints
@@ -122,13 +123,6 @@ class BackgroundLoop:
                 detail=refusal.detail,
                 reason=refusal.reason,
             )
-
-
-class Purge(Protocol):
-    """Deletes rows of one kind that are no longer needed."""
-
-    def step(self) -> bool:
-        """Delete one batch, and return whether more may be left."""
 
 
 def purge_loop(name: str, purge: Purge) -> BackgroundLoop:

@@ -4,12 +4,11 @@ from tokensvc.audit import store
 from tokensvc.audit.rules import Action
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.deletion import Purge
+from tokensvc.database.engine import Database, Transaction
 
-BATCH = 500
 
-
-class AuditPurge:
+class AuditPurge(Purge):
     """
     Deletes old events, and records how many.
 
@@ -19,27 +18,13 @@ class AuditPurge:
     """
 
     def __init__(self, database: Database, clock: DatabaseClock, retention: int) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._retention = retention
 
-    def step(self) -> bool:
-        """
-        Delete one batch.
-
-        Returns:
-            Whether more may be left.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            before = int(now) - self._retention
-            purged = store.purge(tx, before, BATCH)
-            if purged:
-                context = ActionContext(
-                    "service:retention", f"{purged} events from before {before}"
-                )
-                store.record(tx, context, Action.AUDIT_PURGED, "audit", now=now)
-        return purged == BATCH
+    def _delete(self, tx: Transaction, now: float) -> int:
+        before = int(now) - self._retention
+        purged = store.purge(tx, before, self.batch)
+        if purged:
+            context = ActionContext("service:retention", f"{purged} events from before {before}")
+            store.record(tx, context, Action.AUDIT_PURGED, "audit", now=now)
+        return purged

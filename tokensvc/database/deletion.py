@@ -1,10 +1,47 @@
 """Deletion of rows in batches, so that no transaction holds locks for long."""
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from tokensvc.database.engine import Transaction
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database, Transaction
+
+
+class Purge(ABC):
+    """
+    Deletes rows that are no longer needed.
+
+    Args:
+        clock: Clock of the database.
+
+    Attributes:
+        batch: Maximum number of rows of each kind that a transaction deletes.
+    """
+
+    batch: ClassVar[int] = 500
+
+    def __init__(self, database: Database, clock: DatabaseClock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def step(self) -> bool:
+        """
+        Delete one batch of each kind.
+
+        Returns:
+            Whether more may be left.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._database.write() as tx:
+            return self._delete(tx, self._clock.read(tx)) == self.batch
+
+    @abstractmethod
+    def _delete(self, tx: Transaction, now: float) -> int:
+        """Delete at most `batch` rows of each kind, and return the highest number of a kind."""
 
 
 def delete_batch(

@@ -1,15 +1,14 @@
 """The purge of undone revocations and finished deliveries, which change no standing."""
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.deletion import Purge
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.delivery import store as deliveries
 from tokensvc.delivery.rules import OBSOLETE_AFTER
 from tokensvc.revocations import store
 
-BATCH = 500
 
-
-class RevocationPurge:
+class RevocationPurge(Purge):
     """
     Deletes what tells only of the past.
 
@@ -23,25 +22,12 @@ class RevocationPurge:
     """
 
     def __init__(self, database: Database, clock: DatabaseClock, retention: int) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._retention = retention
 
-    def step(self) -> bool:
-        """
-        Delete one batch of each kind.
-
-        Returns:
-            Whether more may be left.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            finished_before = now - max(self._retention, OBSOLETE_AFTER)
-            purged = (
-                store.purge_undone(tx, now - self._retention, BATCH),
-                deliveries.purge_finished(tx, finished_before, BATCH),
-            )
-        return max(purged) == BATCH
+    def _delete(self, tx: Transaction, now: float) -> int:
+        finished_before = now - max(self._retention, OBSOLETE_AFTER)
+        return max(
+            store.purge_undone(tx, now - self._retention, self.batch),
+            deliveries.purge_finished(tx, finished_before, self.batch),
+        )

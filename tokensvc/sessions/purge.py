@@ -1,14 +1,13 @@
 """The purge of sessions that give no access."""
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.deletion import Purge
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.sessions import store
 from tokensvc.sessions.settings import SessionSettings
 
-BATCH = 500
 
-
-class SessionPurge:
+class SessionPurge(Purge):
     """
     Deletes ended, idle and expired sessions.
 
@@ -17,20 +16,8 @@ class SessionPurge:
     """
 
     def __init__(self, database: Database, clock: DatabaseClock, settings: SessionSettings) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._settings = settings
 
-    def step(self) -> bool:
-        """
-        Delete one batch.
-
-        Returns:
-            Whether more may be left.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
-            return store.purge(tx, self._settings, now=now, limit=BATCH) == BATCH
+    def _delete(self, tx: Transaction, now: float) -> int:
+        return store.purge(tx, self._settings, now=now, limit=self.batch)
