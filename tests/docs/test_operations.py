@@ -1,6 +1,7 @@
-"""`docs/operations.md` and the tree agree: alerts, tables of the database and named tests."""
+"""The pages for operators and the tree agree: alerts, tables, tests, events and metrics."""
 
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,6 +11,12 @@ from tests.docs.test_security_model import functions
 from tokensvc.database.tables import metadata
 
 PAGE = (ROOT / "docs/operations.md").read_text()
+OPERATORS_PAGES = [
+    ROOT / "docs/operations.md",
+    *sorted((ROOT / "docs/runbooks").glob("*.md")),
+]
+SOURCE = "".join(path.read_text() for path in (ROOT / "tokensvc").rglob("*.py"))
+METRICS = (ROOT / "docs/metrics.md").read_text()
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/rules.yml").read_text())
 
 
@@ -49,3 +56,12 @@ def test_every_table_of_the_database_is_said_to_grow_or_not() -> None:
         name for row in table("What grows") for name in re.findall(r"`(\w+)`", row.split(" | ")[0])
     ]
     assert sorted(named) == sorted(metadata.tables)
+
+
+@pytest.mark.parametrize("page", OPERATORS_PAGES, ids=lambda page: page.name)
+def test_named_events_and_metrics_exist(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text())
+    for event in re.findall(r"\blog (?:line|has) `(\w+)`", text):
+        assert f'"{event}"' in SOURCE, event
+    for metric in re.findall(r"`(tokensvc_\w+)", text):
+        assert f"`{metric}`" in METRICS, metric

@@ -114,6 +114,7 @@ def test_mass_sign_out(scene):
         assert scene.mint(ADA).status == 200
 
 
+@pytest.mark.sec(66)
 def test_database_restore(scene):
     with scene.running():
         scene.back_up()

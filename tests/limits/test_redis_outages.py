@@ -80,6 +80,12 @@ def test_outage_is_counted_in_memory_and_logged_once(redis_url: str, log: Caught
     assert events == ["limiter_redis_failed", "limiter_redis_recovered"]
 
 
+def test_redis_that_is_down_is_replaced_by_memory(log: CaughtLog) -> None:
+    ours = limiter(f"redis://127.0.0.1:{free_port()}", mint="3/hour")
+    assert [ours.hit("mint", "john").allowed for _ in range(5)] == [True] * 3 + [False] * 2
+    assert [line["event"] for line in log.lines()] == ["limiter_redis_failed"]
+
+
 def test_one_thread_calls_redis_after_a_pause(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
