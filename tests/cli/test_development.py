@@ -246,6 +246,16 @@ def test_make_run_starts_this_module_with_bind():
     assert last == ".venv/bin/python -m tokensvc.cli.development --bind 0.0.0.0:8123 --issuer"
 
 
+def test_make_run_installs_only_what_the_service_needs(tmp_path):
+    """In a new clone. The tools of the tests are many times larger."""
+    for name in ("Makefile", "pyproject.toml", *(lock.name for lock in ROOT.glob("*.lock"))):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = ["make", "-n", "run"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    installed = re.findall(r"-r (\S+)", shown.stdout)
+    assert installed == ["requirements.lock", "requirements-build.lock"]
+
+
 @pytest.mark.parametrize(
     ("host", "found"),
     [
