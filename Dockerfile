@@ -4,11 +4,13 @@ FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c1
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # Only wheels whose hashes are in the lock files: nothing is compiled or looked up.
-COPY requirements.lock requirements-build.lock ./
+COPY requirements.lock requirements-otel.lock requirements-build.lock ./
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock
+# `--build-arg LOCK=requirements-otel.lock` adds OpenTelemetry for traces.
+ARG LOCK=requirements.lock
 RUN python -m venv /opt/tokensvc \
-    && /opt/tokensvc/bin/pip install --require-hashes --only-binary :all: -r requirements.lock
+    && /opt/tokensvc/bin/pip install --require-hashes --only-binary :all: -r "$LOCK"
 COPY pyproject.toml README.md LICENSE openapi.yaml ./
 COPY tokensvc ./tokensvc
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist . \

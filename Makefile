@@ -45,7 +45,11 @@ lock: install ## Update the lock files from pyproject.toml
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
-		--python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+		--python-version 3.11 --extra dev --extra otel -c requirements.lock pyproject.toml \
+		-o requirements-dev.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
+		--python-version 3.11 --extra otel -c requirements-dev.lock pyproject.toml \
+		-o requirements-otel.lock
 	echo hatchling | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.11 -c requirements-dev.lock - -o requirements-build.lock
 

@@ -67,8 +67,9 @@ def context_files() -> set[Path]:
 
 
 def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
-    """Run the COPY and RUN steps of a stage in the folder `root`."""
+    """Run the COPY and RUN steps of a stage in the folder `root`, with the defaults of its ARG."""
     folder = root
+    environ = {**dict(argument.split("=") for argument in stage.arguments("ARG")), **environ}
     for instruction, argument in stage.steps:
         if instruction == "WORKDIR":
             folder = root / argument.lstrip("/")

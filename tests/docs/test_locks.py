@@ -7,7 +7,8 @@ import pytest
 
 from testing.service import ROOT
 
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+RUN_LOCKS = ("requirements.lock", "requirements-otel.lock")
+LOCKS = (*RUN_LOCKS, "requirements-dev.lock", "requirements-build.lock")
 
 
 def pins(name):
@@ -34,9 +35,14 @@ def test_every_requirement_has_a_version_and_a_hash(name):
 def test_lock_files_have_the_same_versions():
     """The tests run with the versions of the image."""
     tested = pins("requirements-dev.lock")
-    for name in ("requirements.lock", "requirements-build.lock"):
+    for name in (*RUN_LOCKS, "requirements-build.lock"):
         for package, versions in pins(name).items():
             assert versions <= tested[package], package
+
+
+def test_image_with_traces_has_everything_of_the_usual_one():
+    usual, traced = (pins(name) for name in RUN_LOCKS)
+    assert usual.keys() < traced.keys()
 
 
 @pytest.mark.sec(64)

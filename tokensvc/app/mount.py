@@ -1,5 +1,6 @@
 """Mounts all routes on the application."""
 
+import os
 from collections.abc import Callable, Sequence
 
 from flask import Blueprint
@@ -11,6 +12,7 @@ from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
 from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
+from tokensvc.core.clock import system_clock
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
@@ -22,13 +24,15 @@ from tokensvc.ops.health import Readiness
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.sessions import oauth_routes
 from tokensvc.sessions import routes as session_routes
+from tokensvc.telemetry import traces
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
 
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    return make_app(_http_config(services.settings), _blueprints(services))
+    tracer = traces.start(os.environ, system_clock)
+    return make_app(_http_config(services.settings), _blueprints(services), tracer)
 
 
 def build_metrics_app(settings: Settings, readiness: Callable[[], Readiness]) -> ServiceApp:

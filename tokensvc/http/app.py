@@ -28,9 +28,11 @@ from tokensvc.http import cors, current_request, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
+from tokensvc.http.recorder import Recorder
 from tokensvc.http.refused_values import RefusedValues
 from tokensvc.http.respond import Response
-from tokensvc.telemetry import logging, metrics
+from tokensvc.telemetry import logging
+from tokensvc.telemetry.traces import Tracer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -39,7 +41,6 @@ PROBES = frozenset({"/healthz", "/readyz"})
 """Paths that accept any `Host`: load balancers and kubelets use the address."""
 METRICS_PORT_PATHS = PROBES | {"/metrics"}
 
-_UNMATCHED = "unmatched"
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _FORWARDED_FOR_HINT = (
@@ -110,7 +111,7 @@ class ServiceApp(Flask):
 
     session_interface = _NoSessions()
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(self, config: HttpConfig, tracer: Tracer | None = None) -> None:
         super().__init__("tokensvc", static_folder=None)
         self._public_url = config.public_url
         self.problems = Problems(config.public_url)
@@ -128,6 +129,7 @@ class ServiceApp(Flask):
         self._proxies = proxies.Proxies(config.trusted_proxies)
         self._has_warned_of_forwarded_for = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
+        self._recorder = Recorder(tracer, self._proxies)
         self._log = structlog.get_logger().bind()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:  # noqa: ARG002 - Flask's
@@ -152,7 +154,7 @@ class ServiceApp(Flask):
             if request.rate_limit is not None:
                 policy, limit = request.rate_limit
                 response.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
-            self._record(request, response.status, time.monotonic() - started)
+            self._recorder.record(request, response.status, time.monotonic() - started)
             return response(environ, start_response)
         finally:
             deadline.end()
@@ -261,27 +263,6 @@ class ServiceApp(Flask):
             self._refused_origins.log(origin)
         return fields
 
-    def _record(self, request: CurrentRequest, status: int, seconds: float) -> None:
-        """Count the request and log its one line."""
-        environ, notes = request.environ, request.notes
-        route = request.route or _UNMATCHED
-        method = environ["REQUEST_METHOD"]
-        metrics.count_request(route, method, str(status), seconds)
-        if "code" in notes:
-            metrics.count_refusal(notes["code"])
-        if request.route is None:
-            notes["path"] = environ["PATH_INFO"]
-        if request.error is not None:
-            notes["exc_info"] = request.error
-        logging.log_request(
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            client=request.client_address,
-            **notes,
-        )
-
 
 def _names_host(target: str, host: str) -> bool:
     """Return whether an absolute target has this host, ignoring case."""
@@ -292,9 +273,11 @@ def _not_found() -> Refusal:
     return Refusal(Code.NOT_FOUND, "The path does not exist. /docs lists all paths.")
 
 
-def make_app(config: HttpConfig, blueprints: Sequence[Blueprint]) -> ServiceApp:
+def make_app(
+    config: HttpConfig, blueprints: Sequence[Blueprint], tracer: Tracer | None = None
+) -> ServiceApp:
     """Return an application with only these routes."""
-    app = ServiceApp(config)
+    app = ServiceApp(config, tracer)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app

@@ -13,7 +13,7 @@ module, because the metrics decide when they are defined where they count.
 
 import os
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -83,7 +83,8 @@ DATABASE_POOL_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5),
 )
 
-_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+"""Methods that a route has."""
 
 _Child = TypeVar("_Child", Counter, Histogram)
 
@@ -123,7 +124,7 @@ def count_request(route: str, method: str, status: str, seconds: float) -> None:
         status: Three digits.
         seconds: Duration.
     """
-    _requests[route, method if method in _METHODS else "other", status].inc()
+    _requests[route, method if method in METHODS else "other", status].inc()
     _request_seconds[(route,)].observe(seconds)
 
 

@@ -1,0 +1,179 @@
+"""
+Optional traces: one span for each request, for a collector of OpenTelemetry.
+
+They are off unless a standard variable names the collector. Then nothing of OpenTelemetry is
+imported. A span has neither the path nor any header, body or user of its request.
+"""
+
+import logging as standard_logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+import structlog
+
+from tokensvc import __version__
+from tokensvc.core.clock import Clock
+from tokensvc.telemetry.redaction import register_secrets
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_PROTOCOL: Final = "http/protobuf"
+_NANOSECONDS: Final = 1_000_000_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Tracer:
+    """
+    Makes the span of a request when its response is known.
+
+    Args:
+        provider: Provider of OpenTelemetry, which sends the spans.
+        clock: Epoch seconds.
+    """
+
+    def __init__(self, provider: "TracerProvider", clock: Clock) -> None:
+        from opentelemetry import trace  # noqa: PLC0415 - only if traces are on
+        from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - as above
+
+        self._clock = clock
+        self._tracer = provider.get_tracer("tokensvc", __version__)
+        self._parent_of = tracecontext.TraceContextTextMapPropagator().extract
+        self._server = trace.SpanKind.SERVER
+        self._error = trace.StatusCode.ERROR
+
+    def record(
+        self,
+        *,
+        method: str,
+        route: str,
+        status: int,
+        request_id: str,
+        code: str,
+        seconds: float,
+        trace_fields: Mapping[str, str],
+    ) -> None:
+        """
+        Add the span of a request that has just ended.
+
+        Args:
+            method: HTTP method, or `_OTHER`.
+            route: Rule of the URL map, or one word for all other paths.
+            status: HTTP status code.
+            request_id: ID of the request.
+            code: Code of the problem; empty without one.
+            seconds: Duration of the request.
+            trace_fields: `traceparent` and `tracestate` of a trusted proxy, which become the
+                parent of the span.
+        """
+        ended_at = int(self._clock() * _NANOSECONDS)
+        span = self._tracer.start_span(
+            f"{method} {route}",
+            context=self._parent_of(trace_fields),
+            kind=self._server,
+            attributes={
+                "http.request.method": method,
+                "http.route": route,
+                "http.response.status_code": status,
+                "tokensvc.request_id": request_id,
+                **({"tokensvc.code": code} if code else {}),
+            },
+            start_time=ended_at - int(seconds * _NANOSECONDS),
+        )
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            span.set_status(self._error)
+        span.end(end_time=ended_at)
+
+
+def start(environ: Mapping[str, str], clock: Clock) -> Tracer | None:
+    """
+    Start to send spans to the collector that the variables name, in the background.
+
+    Args:
+        environ: Environment of this process. The library reads the same variables from it.
+        clock: Epoch seconds.
+
+    Returns:
+        `None` if traces are off, or not possible: a warning names the reason.
+    """
+    if not _are_wanted(environ):
+        return None
+    protocol = next(filter(None, map(environ.get, _PROTOCOLS)), _PROTOCOL)
+    if protocol != _PROTOCOL:
+        _warn(f"The protocol {protocol} is not supported.", f"Set {_PROTOCOLS[1]}={_PROTOCOL}.")
+        return None
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        hint = f"Install tokensvc[otel], or remove {_ENDPOINTS[1]}."
+        _warn("OpenTelemetry is not installed.", hint)
+        return None
+    register_secrets(_header_values(environ))
+    return Tracer(_provider(), clock)
+
+
+def _are_wanted(environ: Mapping[str, str]) -> bool:
+    is_disabled = environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    return exporter == "otlp" and not is_disabled and any(map(environ.get, _ENDPOINTS))
+
+
+def _warn(detail: str, hint: str) -> None:
+    _log.warning("traces_unavailable", detail=detail, hint=hint)
+
+
+def _header_values(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of the headers for the collector, such as its API key."""
+    pairs = ",".join(environ.get(name, "") for name in _HEADERS).split(",")
+    return [unquote(pair.partition("=")[2].strip()) for pair in pairs if "=" in pair]
+
+
+def _provider() -> "TracerProvider":
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
+
+    resource = Resource.create({"service.version": __version__})
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "tokensvc"}))
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(_reporting(OTLPSpanExporter())))
+    # Otherwise each failed batch has several lines; the exporter below logs each change once.
+    standard_logging.getLogger("opentelemetry").setLevel(standard_logging.CRITICAL)
+    return provider
+
+
+def _reporting(exporter: "SpanExporter") -> "SpanExporter":
+    """Return an exporter that logs when another one begins to fail, and when it has recovered."""
+    from opentelemetry.sdk.trace.export import (  # noqa: PLC0415 - as above
+        SpanExporter,
+        SpanExportResult,
+    )
+
+    class _Reporting(SpanExporter):
+        is_failing = False
+
+        def export(self, spans: "Sequence[ReadableSpan]") -> "SpanExportResult":
+            result = exporter.export(spans)
+            has_failed = result is not SpanExportResult.SUCCESS
+            if has_failed and not self.is_failing:
+                hint = "Is the collector reachable? Its spans are lost meanwhile."
+                _log.warning("traces_export_failed", hint=hint)
+            elif self.is_failing and not has_failed:
+                _log.info("traces_export_recovered")
+            self.is_failing = has_failed
+            return result
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+    return _Reporting()
