@@ -4,9 +4,10 @@ BIN    := .venv/bin
 STAMP  := .venv/.installed
 RUNS   := .venv/.installed-to-run
 BIND   ?= 127.0.0.1:8000
+DEMO_BIND ?= 127.0.0.1:8080
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint lock contract bench budget proofs e2e dist clean
+.PHONY: help install run test test-fast lint lock contract bench budget proofs demo e2e dist clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ budget: install ## Fail if a mint needs 10 % more instructions than recorded (ne
 
 proofs: install ## Run the long proofs and print their figures
 	$(BIN)/python -m proofs
+
+demo: install ## Chat with two people and an operator on a page at 127.0.0.1:8080
+	@$(BIN)/python -m testing.demo --bind $(DEMO_BIND)
 
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk

@@ -20,6 +20,21 @@ DEFAULT_LIMIT = 30
 _USER_ID = re.compile(r"[A-Za-z0-9@_-]{1,255}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _SERVER_ONLY = {"role", "teams", "teams_role", "banned", "revoke_tokens_issued_before"}
+_ME = {
+    "online": True,
+    "banned": False,
+    "invisible": False,
+    "devices": [],
+    "mutes": [],
+    "channel_mutes": [],
+    "unread_count": 0,
+    "total_unread_count": 0,
+    "unread_channels": 0,
+    "unread_threads": 0,
+    "language": "",
+    "teams": [],
+}
+"""What only the user's own connection is told."""
 _PRIVACY = {"typing_indicators", "read_receipts", "delivery_receipts"}
 _CUT_OFF = "revoke_tokens_issued_before"
 
@@ -91,7 +106,7 @@ class StreamApp:
         with self._lock:
             known = self.users.get(details["id"], {})
             user = self._store({**known, **settable})
-            return {**user, "online": True, "devices": [], "mutes": [], "unread_count": 0}
+            return {**user, **_ME}
 
     def allows(self, user_id: str, setting: str) -> bool:
         """Return whether a member of a user's `privacy_settings` is on, as it is by default."""

@@ -1,0 +1,295 @@
+"""
+The demo in a real browser, with the real SDK, the real provider and the real service.
+
+One file, because `make test` gives a file to one process: one demo and one browser are enough.
+"""
+
+import re
+
+import pytest
+import urllib3
+from playwright.sync_api import Browser, Page, expect
+
+from tests.demo.looks import Looks
+from tests.demo.people import Operator, Person, tab_to
+
+LONG_POLLING = "Connected by long polling"
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_people_see_each_others_messages_typing_and_reads(ada: Person, bob: Person) -> None:
+    ada.join()
+    bob.join()
+    ada.pane.get_by_label("Message", exact=True).press_sequentially("hel")
+    bob.shows(f"{ada.user_id} is typing", within=".typing")
+    ada.send("hello")
+    bob.received("hello")
+    ada.shows(f"Read by {bob.user_id}", within=".messages")
+    ada.shows(f"user_id{ada.user_id}", within=".claims")
+    ada.shows(" s left", within=".left")
+
+
+def test_privacy_settings_hide_typing_and_reads(ada: Person, bob: Person) -> None:
+    """The settings are part of `connectUser`, so a change connects again."""
+    ada.join()
+    bob.choose("Show when I type", on=False)
+    bob.choose("Show what I have read", on=False)
+    bob.join()
+    bob.pane.get_by_label("Message", exact=True).press_sequentially("hi")
+    ada.send("read this")
+    bob.received("read this")
+    bob.send("done")
+    ada.received("done")
+    ada.lacks("is typing", within=".typing")
+    ada.lacks("Read by", within=".messages")
+    bob.choose("Show what I have read", on=True)
+    bob.shows("Call 2", within=".calls")
+    bob.is_connected()
+    ada.send("and this")
+    ada.shows(f"Read by {bob.user_id}", within=".messages")
+
+
+def test_expired_token_is_replaced_while_a_message_is_sent(ada: Person) -> None:
+    ada.join()
+    ada.press("Expire it now")
+    ada.send("after the end")
+    ada.received("after the end")
+    ada.shows("Call 2: a token for", within=".calls")
+    ada.has_no_failure()
+
+
+def test_long_polling_carries_the_chat_where_websockets_are_blocked(
+    ada: Person, bob: Person
+) -> None:
+    bob.join()
+    ada.choose("This network blocks WebSockets", on=True)
+    ada.join(LONG_POLLING)
+    ada.send("from a hotel")
+    bob.received("from a hotel")
+    bob.send("welcome")
+    ada.received("welcome")
+    ada.choose("This network blocks WebSockets", on=False)
+    ada.is_connected()
+
+
+def test_second_user_takes_over_after_the_first_has_signed_out(ada: Person, bob: Person) -> None:
+    ada.join()
+    ada.press("Disconnect")
+    ada.shows("Disconnected", within=".connection")
+    ada.press("Connect")
+    ada.is_connected()
+    ada.press("Sign out")
+    ada.shows("Signed out", within=".connection")
+    expect(ada.pane.get_by_label("User ID")).to_be_focused()
+    second = Person(ada.pane, f"{ada.user_id}-carol")
+    second.join()
+    second.shows(second.user_id, within=".claims")
+    bob.join()
+    second.send("it is me")
+    bob.received(second.user_id)
+
+
+@pytest.mark.parametrize(
+    ("button", "account", "text"),
+    [
+        ("Sign in", {"password": "not the right password"}, "sign up first"),
+        ("Sign up", {"user_id": "Ada Lovelace"}, "Use a to z, 0 to 9"),
+        ("Sign up", {"password": "short"}, "use 15 characters or more"),
+    ],
+)
+def test_failed_sign_in_says_what_to_do_next(
+    ada: Person, button: str, account: dict[str, str], text: str
+) -> None:
+    ada.enter(button, **account)
+    ada.failed("wrong", text)
+
+
+def test_keyboard_alone_is_enough(page: Page, ada: Person, operator: Operator) -> None:
+    """From the sign-up to a message, and an action of the operator that keeps the focus."""
+    keyboard = page.keyboard
+    tab_to(page, "userId")
+    keyboard.press("Control+a")
+    keyboard.type(ada.user_id)
+    tab_to(page, "signUp")
+    keyboard.press("Enter")
+    ada.is_connected()
+    expect(ada.pane.get_by_label("Message", exact=True)).to_be_focused()
+    keyboard.type("typed")
+    keyboard.press("Enter")
+    ada.received("typed")
+    operator.sees(ada, "1 session")
+    tab_to(page, "suspend")
+    keyboard.press("Space")
+    operator.sees(ada, "Suspended")
+    expect(operator.row(ada).get_by_role("button", name="Reinstate")).to_be_focused()
+    keyboard.press("Enter")
+    operator.sees(ada, "Not suspended")
+
+
+def test_suspended_user_is_signed_out_and_returns_after_the_reinstatement(
+    ada: Person, operator: Operator
+) -> None:
+    """The open connection stays. The next request ends it."""
+    ada.join()
+    operator.act("Suspend", ada)
+    operator.sees(ada, "Suspended")
+    operator.sees(ada, "Stream knows it")
+    ada.is_connected()
+    ada.write("still there?")
+    ada.failed("sign-in", "you are suspended")
+    ada.shows("Signed out", within=".connection")
+    operator.sees(ada, "Signed out: you are suspended")
+    ada.enter("Sign in")
+    ada.failed("wrong", "A suspended user also sees this")
+    operator.act("Reinstate", ada)
+    operator.sees(ada, "Not suspended")
+    operator.has_sent(f"DELETE /v1/users/{ada.user_id}/suspension: 200")
+    ada.enter("Sign in")
+    ada.is_connected()
+    ada.send("I am back")
+    ada.received("I am back")
+
+
+def test_user_who_was_signed_out_everywhere_signs_in_again(ada: Person, operator: Operator) -> None:
+    ada.join()
+    operator.act("Sign out everywhere", ada)
+    operator.sees(ada, "Stream knows it")
+    ada.write("am I in?")
+    ada.failed("sign-in", "sign in again")
+    ada.enter("Sign in")
+    ada.is_connected()
+    ada.has_no_failure()
+
+
+def test_client_of_a_retired_key_reads_what_is_wrong_and_reconnects(
+    ada: Person, operator: Operator
+) -> None:
+    """Until the first key retires, a client that names it continues."""
+    ada.join()
+    first, second = operator.add_key()
+    operator.turn(second, "Activate", "active")
+    ada.press("Expire it now")
+    ada.send("with the first key")
+    ada.received("with the first key")
+    ada.shows(f"Call 2: a token for 60 s, signed with {first}", within=".calls")
+    operator.turn(first, "Retire", "retired")
+    ada.press("Ask for a token")
+    ada.failed("wrong", "Reconnect it with the active key")
+    ada.press("Reconnect")
+    ada.is_connected()
+    ada.shows(f"signed with {second}", within=".calls")
+    ada.has_no_failure()
+    ada.send("with the second key")
+    ada.received("with the second key")
+
+
+def test_busy_service_is_asked_again_as_it_says(ada: Person) -> None:
+    """503 and 429: the provider waits, and the person sees why."""
+    ada.join()
+    ada.press("Get 503 for 3 s")
+    ada.failed("later", "503 temporarily_unavailable")
+    ada.shows("Call 2: a token for", within=".calls")
+    ada.has_no_failure()
+    ada.press("Ask until 429")
+    ada.failed("later", "429 rate_limited")
+    ada.has_no_failure()
+
+
+def test_service_that_is_down_is_asked_again_until_it_runs(ada: Person, operator: Operator) -> None:
+    ada.join()
+    operator.press("Stop the service")
+    operator.pane.get_by_text("Stopped").wait_for()
+    ada.send("Stream still works")
+    ada.received("Stream still works")
+    ada.press("Ask for a token")
+    ada.failed("later", "no response")
+    operator.press("Start the service")
+    ada.shows("Call 2: a token for", within=".calls")
+    ada.has_no_failure()
+
+
+def test_page_is_accessible_in_each_state_and_look(
+    page: Page, ada: Person, bob: Person, operator: Operator, looks: Looks
+) -> None:
+    """Axe finds nothing, and the page is never wider than the screen."""
+    looks.check("1-start", "light", "phone")
+    ada.join()
+    bob.join()
+    ada.send("Hello Bob!")
+    bob.send("Hi, how are you?")
+    ada.received("how are you?")
+    looks.check("2-chat", "light", "dark", "phone", "phone-dark")
+    operator.act("Suspend", bob)
+    operator.sees(bob, "Stream knows it")
+    bob.write("…")
+    bob.failed("sign-in", "you are suspended")
+    ada.press("Get 503 for 3 s")
+    ada.failed("later", "503")
+    looks.check("3-later-and-suspended", "light", "dark", "phone")
+    bob.enter("Sign in", password="not the right password")
+    bob.failed("wrong", "sign up first")
+    operator.add_key()
+    looks.check("4-wrong", "light", "dark")
+
+
+def get(url: str, **headers: str) -> urllib3.BaseHTTPResponse:
+    return urllib3.request("GET", url, headers=headers, retries=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/operator/v1/stream-keys", {"Host": "attacker.example"}),
+        ("GET", "/operator/v1/stream-keys", {"Origin": "http://attacker.example"}),
+        ("POST", "/operator/v1/stream-keys", {"Origin": "http://attacker.example"}),
+        ("POST", "/operator/v1/stream-keys", {}),
+        ("PUT", "/scene/service", {"Origin": "null"}),
+    ],
+)
+def test_request_of_another_page_is_refused(
+    demo: str, method: str, path: str, headers: dict[str, str]
+) -> None:
+    response = urllib3.request(method, demo + path, headers=headers, retries=False)
+    assert response.status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/operator/v1/clients"),
+        ("GET", "/operator/v1/audit"),
+        ("DELETE", "/operator/v1/users/ada/revocations/x"),
+        ("GET", "/operator/v1/users/ada/../../clients"),
+    ],
+)
+def test_operator_credential_is_used_only_for_the_buttons_of_the_page(
+    demo: str, method: str, path: str
+) -> None:
+    response = urllib3.request(method, demo + path, headers={"Origin": demo}, retries=False)
+    assert response.status == 404
+
+
+def test_policy_allows_only_the_files_of_the_demo_the_service_and_stream(demo: str) -> None:
+    """The page has no inline style or handler, and no credential."""
+    page = get(demo)
+    policy = dict(
+        part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert re.fullmatch(r"'self' 'sha256-[^']+'", policy["script-src"])
+    hosts = {re.sub(r":\d+$", "", source) for source in policy["connect-src"].split()}
+    assert hosts == {"'self'", "http://127.0.0.1", "ws://127.0.0.1"}
+    assert not re.search(r"\sstyle=|\son\w+=|<style", page.data.decode())
+
+
+def test_page_of_another_origin_cannot_read_the_service(browser: Browser, demo: str) -> None:
+    """CORS allows the origin of the demo's page only."""
+    scene = get(f"{demo}/scene").json()
+    read = f"fetch('{scene['service']}/healthz').then((read) => read.status, () => 'blocked')"
+    page = browser.new_page()
+    page.goto(demo)
+    assert page.evaluate(read) == 200
+    page.goto(f"{scene['stream']}/hi")
+    assert page.evaluate(read) == "blocked"
+    page.close()
