@@ -34,7 +34,7 @@ _ME = {
     "language": "",
     "teams": [],
 }
-"""What only the user's own connection is told."""
+"""What a connection also says about its user."""
 _PRIVACY = {"typing_indicators", "read_receipts", "delivery_receipts"}
 _CUT_OFF = "revoke_tokens_issued_before"
 
@@ -106,7 +106,7 @@ class StreamApp:
         with self._lock:
             known = self.users.get(details["id"], {})
             user = self._store({**known, **settable})
-            return {**user, **_ME}
+            return {**_ME, **user}
 
     def allows(self, user_id: str, setting: str) -> bool:
         """Return whether a member of a user's `privacy_settings` is on, as it is by default."""
