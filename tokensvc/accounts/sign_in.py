@@ -29,7 +29,7 @@ from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.http.request_log import note
@@ -199,15 +199,15 @@ class SignIns:
             # Read again after the lock: the wait for it can take as long as a delay.
             now = self._clock.read(tx)
             # The epochs first: whatever changes the password afterwards also raises them.
-            user, app = standings.read(tx, Target(user_id)), standings.read(tx, APP)
+            epochs, is_suspended = standings.read_for_sign_in(tx, user_id)
             attempt = Attempt(
                 user_id=user_id,
                 subject=subject,
                 address_hash=address_hash,
                 counter_subject=counter_subject,
                 counter=replace(counter, failures=counter.failures + 1, last_failed_at=int(now)),
-                epochs=Epochs(user=user.epoch, app=app.epoch),
-                suspended=user.suspended_at is not None,
+                epochs=epochs,
+                suspended=is_suspended,
                 account=accounts.find(tx, user_id),
             )
             note(user_id=attempt.audit_subject)
