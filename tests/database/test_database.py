@@ -1,11 +1,13 @@
 """Transactions, reads and constraints of both databases."""
 
+import sqlite3
 import threading
 import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +17,7 @@ from tokensvc.database import engine
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import (
     app_standing,
+    client_ids,
     client_secrets,
     service_clients,
     stream_keys,
@@ -43,6 +46,20 @@ def test_exception_rolls_back_and_propagates(database, error):
     with database.write() as tx:
         add_user(tx, "ada")
     assert user_ids(database) == {"ada"}
+
+
+def test_change_inserts_only_if_its_update_changes_a_row(database):
+    """A failed insert rolls the update back."""
+    floor, ids = sa.select(app_standing.c.floor), sa.select(client_ids.c.id)
+    update = app_standing.update().where(app_standing.c.floor == sa.bindparam("seen"))
+    change = database.prepare_change(update.values(floor=sa.bindparam("new")), client_ids)
+    assert change({"seen": 0, "new": 1}, {"id": "svc.a"})
+    assert not change({"seen": 0, "new": 2}, {"id": "svc.b"})
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+        change({"seen": 1, "new": 2}, {"id": "svc.a"})
+    with database.read() as connection:
+        assert (connection.scalar(floor), connection.scalars(ids).all()) == (1, ["svc.a"])
+    assert change({"seen": 1, "new": 2}, {"id": "svc.b"})
 
 
 @pytest.mark.parametrize(("block", "seen"), [(Database.read, 1), (Database.snapshot, 0)])

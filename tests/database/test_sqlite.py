@@ -15,7 +15,7 @@ from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing
+from tokensvc.database.tables import app_standing, client_ids
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def test_wait_for_another_writer_ends_with_the_request(database):
     """Reads do not wait."""
     schema.migrate(database)
     read = database.prepare(sa.select(app_standing.c.floor))
+    change = database.prepare_change(app_standing.update().values(floor=1), client_ids)
     busy_timeout = "PRAGMA busy_timeout"
     deadline.begin(time.monotonic(), seconds=0.1)
     try:
@@ -55,10 +56,13 @@ def test_wait_for_another_writer_ends_with_the_request(database):
             assert tx.exec_driver_sql(busy_timeout).scalar() <= 100
             with pytest.raises(Refusal) as refused, database.write():
                 pass
+            with pytest.raises(Refusal) as change_refused:
+                change({}, {"id": "svc.a"})
             assert read.fetch({}) == (0,)
     finally:
         deadline.end()
-    assert refused.value.reason == "database: OperationalError"
+    for refusal in (refused, change_refused):
+        assert refusal.value.reason == "database: OperationalError"
     with database.write() as tx:
         assert tx.exec_driver_sql(busy_timeout).scalar() == 5000
 

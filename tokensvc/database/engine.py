@@ -162,30 +162,17 @@ class Database:
             table: Table of the insert, whose columns are its parameters. No name may be that of a
                 parameter of the update.
         """
+        dialect = self._engine.dialect
         if self.dialect == "sqlite":
-            return partial(self._change, update, table.insert())
-        from tokensvc.database import postgresql  # noqa: PLC0415 - as above
+            insert = str(table.insert().compile(dialect=dialect))
+            run = partial(sqlite.run_change, insert)
+            prepared = PreparedRead(dialect, self._reads, update, run)
+        else:
+            from tokensvc.database import postgresql  # noqa: PLC0415 - as above
 
-        one: sa.ColumnElement[int] = sa.literal_column("1")
-        changed = update.returning(one).cte("changed")
-        row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c))
-        insert = table.insert().from_select(list(table.c), row.select_from(changed)).returning(one)
-        run = postgresql.run_transaction
-        prepared = PreparedRead(self._engine.dialect, self._reads, insert, run)
+            statement = _insert_after(update, table)
+            prepared = PreparedRead(dialect, self._reads, statement, postgresql.run_transaction)
         return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
-
-    def _change(
-        self,
-        update: sa.Update,
-        insert: sa.Insert,
-        update_values: Mapping[str, object],
-        row_values: Mapping[str, object],
-    ) -> bool:
-        with self.write() as tx:
-            is_changed = tx.execute(update, update_values).rowcount == 1
-            if is_changed:
-                tx.execute(insert, row_values)
-        return is_changed
 
     @property
     def is_breaker_open(self) -> bool:
@@ -244,6 +231,14 @@ class Database:
     def _probe(self) -> None:
         with self._begun(_begin_nothing):
             pass
+
+
+def _insert_after(update: sa.Update, table: sa.Table) -> sa.Insert:
+    """Return one statement that updates and, for each changed row, inserts one into a table."""
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    changed = update.returning(one).cte("changed")
+    row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c))
+    return table.insert().from_select(list(table.c), row.select_from(changed)).returning(one)
 
 
 def _begin_nothing(connection: sa.Connection) -> None:

@@ -94,7 +94,7 @@ class PreparedRead:
         self,
         dialect: sa.Dialect,
         connections: ReadConnections,
-        statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert,
+        statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update,
         run: Callable[[Any, str, Mapping[str, object]], list[tuple[Any, ...]]] = fetch_rows,
     ) -> None:
         compiled = statement.compile(dialect=dialect)

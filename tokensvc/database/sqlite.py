@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core import deadline
+from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database.failures import ExplainedError
 
@@ -150,14 +152,38 @@ def begin(connection: sa.Connection) -> None:
 
     It takes the write lock immediately: a deferred transaction that has read cannot wait for it.
     """
-    milliseconds = int(deadline.remaining(_BUSY_SECONDS) * 1000)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={milliseconds}")
+    connection.exec_driver_sql(_limit_of_waits())
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def begin_snapshot(connection: sa.Connection) -> None:
     """Begin a transaction whose statements all see the same moment."""
     connection.exec_driver_sql("BEGIN")
+
+
+def run_change(
+    insert: str, connection: FileConnection, update: str, values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """
+    Run an update and, if it changes a row, an insert, in a transaction like that of `begin`.
+
+    A failure leaves the transaction open, so the caller closes the connection.
+
+    Returns:
+        One row if the update has changed one.
+    """
+    may_block()
+    connection.execute(_limit_of_waits())
+    connection.execute("BEGIN IMMEDIATE")
+    is_changed = connection.execute(update, values).rowcount == 1
+    if is_changed:
+        connection.execute(insert, values)
+    connection.execute("COMMIT")
+    return [(1,)] if is_changed else []
+
+
+def _limit_of_waits() -> str:
+    return f"PRAGMA busy_timeout={int(deadline.remaining(_BUSY_SECONDS) * 1000)}"
 
 
 def is_disconnected(_connection: object) -> bool:

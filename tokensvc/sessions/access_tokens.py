@@ -8,14 +8,14 @@ still exists is decided by the caller, from the database.
 """
 
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-import jwt
 import msgspec
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.issuers.keyset import VerificationKey
+from tokensvc.issuers.keyset import ALGORITHMS, VerificationKey
 from tokensvc.issuers.verify import UnverifiedToken, verify_signature
 from tokensvc.keys.signing_keys import ALGORITHM, SigningKeyRing, SigningKeys
 from tokensvc.sessions.rules import Family, expires_at
@@ -261,13 +261,13 @@ class AccessTokens:
 
     def _sign(self, claims: AccessClaims, ring_version: RingVersion) -> MintedAccessToken:
         key = self._keys.signing_key(ring_version)
-        token = jwt.encode(
-            msgspec.to_builtins(claims),
-            key.private,
-            algorithm=ALGORITHM,
-            headers={"typ": TYPE, "kid": key.kid},
-        )
-        return MintedAccessToken(token, claims.exp - claims.iat)
+        header = {"alg": ALGORITHM, "typ": TYPE, "kid": key.kid}
+        # `jwt.encode` takes longer than the signature itself.
+        signing_input = _segment(msgspec.json.encode(header)) + b"."
+        signing_input += _segment(msgspec.json.encode(claims))
+        signature = ALGORITHMS[ALGORITHM].sign(signing_input, key.private)
+        token = signing_input + b"." + _segment(signature)
+        return MintedAccessToken(token.decode("ascii"), claims.exp - claims.iat)
 
     def _claims(self, unverified: UnverifiedToken) -> AccessClaims:
         try:
@@ -277,6 +277,10 @@ class AccessTokens:
         if claims.aud != self.issuer:
             raise _invalid("The access token is not for this service.", "audience")
         return claims
+
+
+def _segment(data: bytes) -> bytes:
+    return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def _check_signature(unverified: UnverifiedToken, kid: str, ring: SigningKeyRing) -> None:
