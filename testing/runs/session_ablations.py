@@ -30,16 +30,16 @@ SESSION_ABLATIONS = (
         "tokensvc/sessions/rules.py",
         "        return ReturnCurrent(family)\n",
         "        return Advance(replace(family, rotated_at=now))\n",
-        "tests/sessions/test_processes.py"
-        "::test_window_is_over_however_often_the_predecessor_was_presented[sqlite]",
+        "tests/sessions/test_service.py"
+        "::test_predecessor_gets_the_current_token_in_a_window_that_never_slides[sqlite]",
     ),
     Ablation(
         "immediate predecessor only",
         "tokensvc/sessions/rules.py",
         "(behind <= 1 and in_window)",
         "in_window",
-        "tests/sessions/test_processes.py"
-        "::test_replay_ends_the_session_at_the_process_that_has_just_refreshed_it[sqlite]",
+        "tests/sessions/test_service.py"
+        "::test_replay_ends_the_session_for_every_process_and_is_audited[sqlite-2-stale]",
     ),
     Ablation(
         "the end of a replayed session before the refusal",
@@ -94,8 +94,7 @@ SESSION_ABLATIONS = (
         "tokensvc/sessions/access_tokens.py",
         "if token.ring_version != ring_version:",
         "if False:",
-        "tests/sessions/test_access_tokens.py"
-        "::test_token_is_refused_after_the_response_to_the_retirement_of_its_key[sqlite]",
+        "tests/callers/test_access_tokens.py::test_retired_key_verifies_nothing_at_any_worker",
     ),
     Ablation(
         "published before it signs",

@@ -139,6 +139,9 @@ def test_token_of_a_service_is_never_taken_for_a_user(world: AccountWorld) -> No
     user = unverified(world.access_token(world.open_session("ada")))
     as_service = signed(world, user | {"token_use": "service", "sub": client.id})
     assert world.with_token(as_service).get("/v1/app").code == "credentials_invalid"
+    for token_use in ("", None, "admin", ["user"]):
+        other = signed(world, user | {"token_use": token_use})
+        assert world.with_token(other).get("/v1/me").code == "credentials_invalid"
 
 
 @pytest.mark.sec(24)
@@ -231,7 +234,7 @@ def test_requests_of_an_account_have_the_limit_of_users(tmp_path: Any) -> None:
         assert world.with_token(token).get("/v1/me").code == "credentials_expired"
 
 
-@pytest.mark.sec(24)
+@pytest.mark.sec(24, 37)
 def test_retired_key_verifies_nothing_at_any_worker(world: AccountWorld) -> None:
     """With the commit of the retirement: neither of a user nor of a service, nor to revoke."""
     client = make_client(world.database, "rotating", "users:read")

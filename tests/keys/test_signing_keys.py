@@ -107,28 +107,6 @@ def test_dry_run_of_each_action_changes_nothing(world):
     assert (world.version(), actions(world), world.listed()) == before
 
 
-@pytest.mark.sec(37)
-def test_active_key_is_not_retired(world):
-    world.rotation.rotate(CONTEXT)
-    with pytest.raises(Refusal) as refused:
-        world.rotation.retire(world.signs_with(), CONTEXT)
-    assert refused.value.code is Code.CONFLICT
-    assert "Rotate first" in refused.value.detail
-    assert world.states() == ["active", "standby"]
-
-
-def test_leaked_key_is_retired_as_soon_as_the_next_one_signs(world):
-    leaked = world.signs_with()
-    world.rotation.rotate(CONTEXT)
-    world.pass_time(UNTIL_ACTIVE)
-    result = world.rotation.retire(leaked, CONTEXT)
-    assert (result.id, result.state) == (leaked, "retired")
-    assert world.published() == [world.signs_with()]
-    before = world.version(), actions(world)
-    assert world.rotation.retire(leaked, CONTEXT).state == "retired"
-    assert (world.version(), actions(world)) == before
-
-
 def test_retired_standby_key_never_signs(world):
     standby = world.rotation.rotate(CONTEXT)
     world.rotation.retire(standby.id, CONTEXT)

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from testing.sessions import sessions_on
 from tests.keys.signing import CONTEXT
-from tests.sessions.access import NOW, URL, AccessWorld, unverified
+from tests.sessions.access import NOW, URL, AccessWorld
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
-from tokensvc.sessions.access_tokens import ServiceClaims
 from tokensvc.sessions.oauth import OAuth
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
@@ -123,19 +122,6 @@ def test_token_without_kid_or_of_another_key_is_refused(world):
     del members["kid"]
     encoded = base64.urlsafe_b64encode(json.dumps(members).encode()).rstrip(b"=").decode()
     assert world.refusal(f"{encoded}.{payload}.{signature}").reason == "type"
-
-
-@pytest.mark.sec(24)
-def test_token_of_a_service_is_never_taken_for_a_user(world):
-    """`token_use` decides, whatever `sub` says."""
-    service = unverified(world.mint_for_service())
-    named_as_a_user = world.verify(world.signed(service | {"sub": "ada", "client_id": "ada"}))
-    assert isinstance(named_as_a_user.claims, ServiceClaims)
-    assert world.refusal(world.signed(service | {"token_use": "user"})).reason == "claims"
-    user = unverified(world.mint())
-    assert world.refusal(world.signed(user | {"token_use": "service"})).reason == "claims"
-    for token_use in (..., "", None, "admin", ["user"]):
-        assert world.refusal(world.signed(user | {"token_use": token_use})).reason == "claims"
 
 
 @pytest.mark.parametrize(

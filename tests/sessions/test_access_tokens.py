@@ -117,21 +117,6 @@ def test_minted_token_is_verified_as_pyjwt_reads_it(sqlite_access_world, user_id
     assert (verified.claims.sub, verified.claims.client_id) == (user_id, client_id)
 
 
-@pytest.mark.sec(37)
-def test_token_is_refused_after_the_response_to_the_retirement_of_its_key(world):
-    """At a process that has verified it before, and has not read the ring since."""
-    first, token = world.signs_with(), world.mint()
-    world.rotation.rotate(CONTEXT)
-    world.pass_time(UNTIL_ACTIVE)
-    verified = world.verify(token)
-    world.tokens.verify_again(verified, world.version())
-    world.rotation.retire(first, CONTEXT)
-    with pytest.raises(Refusal) as refused:
-        world.tokens.verify_again(verified, world.version())
-    assert (refused.value.code, refused.value.reason) == (Code.CREDENTIALS_INVALID, "kid")
-    assert world.refusal(token).reason == "kid"
-
-
 def test_token_of_a_key_that_this_process_does_not_know_yet_is_accepted(world):
     other = world.tokens_of()
     other.verify(parse(world.mint()))

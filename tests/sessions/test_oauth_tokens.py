@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from testing.account_world import running_account_world
+from testing.account_world import AccountWorld, running_account_world
 from testing.service_clients import OPERATOR, basic, make_client, rights
 from testing.sessions import open_session, sessions_on
 from tests.sessions.access import unverified
@@ -100,12 +100,13 @@ def test_refusal_of_a_token_logs_the_cause_and_not_the_token(world):
     assert token not in world.service.log_path.read_text()
 
 
-def test_family_key_that_cannot_be_read_gets_503(world):
+@pytest.mark.parametrize("send", [AccountWorld.refresh, AccountWorld.revoke_token])
+def test_family_key_that_cannot_be_read_gets_503(world, send):
     """A lost encryption key is the operator's fault and must not sign users out."""
     sessions = sessions_on(world.database, system_clock, vault=Vault([Vault.generate_key()]))
     with world.database.write() as tx:
         grant = open_session(tx, sessions, "unreadable")
-    response = world.refresh(grant.refresh_token)
+    response = send(world, grant.refresh_token)
     assert refused(response, 503) == "temporarily_unavailable"
     assert int(response.headers["Retry-After"]) > 0
 

@@ -96,6 +96,7 @@ def test_password_change_ends_all_sessions_and_returns_one_that_mints(world):
         assert earlier.post("/v1/token").code == "sign_in_required"
     assert minted(world.with_token(response.json["access_token"])).json["user_id"] == "joe"
     assert world.state("joe")["revocation"]["kind"] == "password"
+    assert [event["actor"] for event in world.events("joe", "password:changed")] == ["joe"]
     assert world.sign_in("joe").status == 401
 
 

@@ -98,43 +98,6 @@ def test_reloads_and_a_second_tab_with_the_first_token_stay_signed_in(world):
     assert world.actions() == ["session:refreshed"] * 2
 
 
-@pytest.mark.sec(30)
-def test_window_is_over_however_often_the_predecessor_was_presented(world):
-    grant = world.sign_in()
-    first = grant.refresh_token
-    current = world.refresh_at(0, first)
-    rotated_at = world.row(grant).rotated_at
-    for number in range(6):
-        assert world.refresh_at(number % 2, first) == current
-        world.pass_time(GRACE / 6)
-    assert world.row(grant).rotated_at == pytest.approx(rotated_at - GRACE)
-    assert world.refresh_at(0, first) == "replayed_recent"
-
-
-@pytest.mark.sec(27, 30)
-@pytest.mark.parametrize(("after", "is_signed_in"), [(GRACE - 1, True), (GRACE, False)])
-def test_client_that_lost_a_response_repeats_its_request_within_the_window(
-    world, after, is_signed_in
-):
-    grant = world.sign_in()
-    lost = world.refresh_at(0, grant.refresh_token)
-    world.pass_time(after)
-    repeated = world.refresh_at(1, grant.refresh_token)
-    assert repeated == (lost if is_signed_in else "replayed_recent")
-    assert (world.row(grant).ended_at is None) == is_signed_in
-
-
-@pytest.mark.sec(27, 28)
-def test_replay_ends_the_session_at_the_process_that_has_just_refreshed_it(world):
-    grant = world.sign_in()
-    latest = world.refresh_at(0, grant.refresh_token)
-    world.pass_time(GRACE)
-    latest = world.refresh_at(0, latest)
-    assert world.refresh_at(1, grant.refresh_token) == "replayed_stale"
-    assert world.refresh_at(0, latest) == "ended"
-    assert world.actions()[-1] == "session:replayed"
-
-
 ENDING = {
     "sign-out": lambda world, grant: world.sessions.end("ada", grant.family.id),
     "revocation": lambda world, _: world.revocations.revoke(ADA, CONTEXT),
