@@ -72,11 +72,15 @@ def test_refusal_is_logged_as_warning_and_exception_as_error():
     assert lines[1]["exc_info"]
 
 
-def test_refusals_are_logged_once_until_a_step_succeeds():
-    refusal = Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone")
+@pytest.mark.parametrize(
+    "failure", [Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone"), ZeroDivisionError()]
+)
+def test_failures_are_logged_once_until_a_step_succeeds(failure):
     with structlog.testing.capture_logs() as lines:
-        run(refusal, refusal, None, refusal, refusal)
-    assert [line["event"] for line in lines] == ["background_step_failed"] * 2
+        run(failure, failure, None, None, failure, failure)
+    failed, recovered = "background_step_failed", "background_step_recovered"
+    assert [line["event"] for line in lines] == [failed, recovered, failed]
+    assert lines[1]["log_level"] == "info"
 
 
 def test_loop_is_shown_as_failing_until_a_step_succeeds():

@@ -1,6 +1,7 @@
 """After failed, lost and late calls, Stream ends with the latest state."""
 
 import pytest
+import structlog
 
 from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
@@ -24,6 +25,35 @@ def test_unsent_call_is_not_sent_twice(ada):
     ada.deliver()
     assert ada.at_stream("ada") == ada.cut_off("ada")
     assert ada.state("user", "ada") == "applied"
+
+
+def test_outage_of_stream_is_logged_once_and_so_is_its_end(ada):
+    url = ada.stream.url
+    with structlog.testing.capture_logs() as lines:
+        ada.sender._api._base_url = "http://127.0.0.1:1"
+        ada.revoke("ada")
+        for _ in range(3):
+            ada.deliver()
+            ada.pass_time(60)
+        ada.sender._api._base_url = url
+        ada.deliver()
+    calls = [(one["event"], one["log_level"]) for one in lines if "stream_call" in one["event"]]
+    assert calls == [("stream_call_failed", "warning"), ("stream_call_recovered", "info")]
+    assert ada.state("user", "ada") == "applied"
+
+
+def test_refused_key_is_logged_once_until_stream_accepts_one(ada):
+    key, secret = next(iter(ada.stream.app.keys.items()))
+    with structlog.testing.capture_logs() as lines:
+        ada.revoke("ada")
+        for stored in ("another-secret", "another-secret", secret, "another-secret"):
+            ada.stream.app.keys[key] = stored
+            ada.revoke("ada")
+            ada.deliver()
+            ada.pass_time(120)
+    refused = [one for one in lines if one["event"] == "stream_key_refused"]
+    assert len(refused) == 2
+    assert {one["log_level"] for one in refused} == {"error"}
 
 
 LOST = {

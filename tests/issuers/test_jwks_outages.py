@@ -1,6 +1,7 @@
 """The keys of an issuer whose provider fails."""
 
 import pytest
+import structlog
 
 from testing.doubles.issuer import IssuerDouble, hang_up, redirect, respond_with, send
 from testing.manual_clock import ManualClock
@@ -189,3 +190,18 @@ def test_failed_fetch_is_repeated_sooner(
     clock.now += 5
     issuers.refresh_due()
     idp.wait_for_hits(2)
+
+
+def test_outage_of_an_issuer_is_logged_once_and_so_is_its_end(
+    idp: IssuerDouble, make_issuers: MakeIssuers
+) -> None:
+    issuers = make_issuers(idp.settings())
+    issuers.refresh()
+    with structlog.testing.capture_logs() as lines:
+        for fault in (hang_up, hang_up, hang_up, None, None):
+            idp.fault = fault
+            issuers.refresh()
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("issuer_keys_fetch_failed", "warning"),
+        ("issuer_keys_fetch_recovered", "info"),
+    ]

@@ -74,7 +74,7 @@ class BackgroundLoop:
         self._pause = pause
         self._steps_on_stop = steps_on_stop
         self._clock = clock
-        self._is_failing = False
+        self._failure: type[Exception] | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -99,30 +99,34 @@ class BackgroundLoop:
 
     def _run_step(self) -> float:
         """Run one step and return the seconds until the next."""
-        has_failed = True
         pause = max(self._interval, FAILURE_PAUSE)
         try:
             has_more = self._step()
-        except Refusal as refusal:
-            self._log_refusal(refusal)
-        except Exception:  # noqa: BLE001 - the loop must survive every failure
-            _log.exception("background_step_failed", loop=self._name)
+        except Exception as error:  # noqa: BLE001 - the loop must survive every failure
+            self._log_failure(error)
         else:
-            self._is_failing = has_failed = False
             pause = self._pause if has_more else self._interval
-        gauges.set_loop(self._name, due_at=self._clock() + pause, failing=has_failed)
+            if self._failure is not None:
+                self._failure = None
+                _log.info("background_step_recovered", loop=self._name)
+        is_failing = self._failure is not None
+        gauges.set_loop(self._name, due_at=self._clock() + pause, failing=is_failing)
         return pause
 
-    def _log_refusal(self, refusal: Refusal) -> None:
-        """Log the first of several refusals: during an outage each step is refused."""
-        if not self._is_failing:
-            self._is_failing = True
+    def _log_failure(self, error: Exception) -> None:
+        """Log the first of several failures of a kind: during an outage each step is refused."""
+        if type(error) is self._failure:
+            return
+        self._failure = type(error)
+        if isinstance(error, Refusal):
             _log.warning(
                 "background_step_failed",
                 loop=self._name,
-                detail=refusal.detail,
-                reason=refusal.reason,
+                detail=error.detail,
+                reason=error.reason,
             )
+        else:
+            _log.error("background_step_failed", loop=self._name, exc_info=error)
 
 
 def purge_loop(name: str, purge: Purge) -> BackgroundLoop:

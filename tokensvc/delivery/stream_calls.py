@@ -60,6 +60,7 @@ class StreamCalls:
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
         self._refused_keys: dict[KeyName, str] = {}
+        self._failing: set[DeliveryKind] = set()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -96,7 +97,8 @@ class StreamCalls:
                 break
             name = KeyName.of(key)
             refused[name] = response.error or ""
-            _log.error("stream_key_refused", **name._asdict(), detail=response.error)
+            if name not in self._refused_keys:
+                _log.error("stream_key_refused", **name._asdict(), detail=response.error)
         self._record_call(batch.kind, response, refused)
         return response
 
@@ -106,9 +108,19 @@ class StreamCalls:
         # If the call did not reach Stream, keys that it refused before still count as refused.
         before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}
         self._refused_keys = {**before, **refused}
+        self._log_change(kind, response)
         self._paces[kind] = rules.next_pace(
             self._paces[kind], response, self._monotonic(), self._random_fraction()
         )
         metrics.count_stream_call(kind, response.status)
+
+    def _log_change(self, kind: DeliveryKind, response: StreamResponse) -> None:
+        """Log the first of several failed calls, and the first call that succeeds again."""
+        was_failing = kind in self._failing
         if response.status in _FAILED_CALLS:
-            _log.warning("stream_call_failed", kind=kind, detail=response.error)
+            self._failing.add(kind)
+            if not was_failing:
+                _log.warning("stream_call_failed", kind=kind, detail=response.error)
+        elif was_failing:
+            self._failing.discard(kind)
+            _log.info("stream_call_recovered", kind=kind)

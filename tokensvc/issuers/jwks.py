@@ -265,11 +265,11 @@ class RemoteKeys:
             document = self._download()
             keys = parse_document(document)
         except (FetchError, KeySetError) as error:
-            self._fail(str(error))
-            _log.warning("issuer_keys_fetch_failed", issuer=self._name, reason=str(error))
+            if self._fail(str(error)):
+                _log.warning("issuer_keys_fetch_failed", issuer=self._name, reason=str(error))
         except Exception as error:  # noqa: BLE001 - no error may count as a success
-            self._fail(type(error).__name__)
-            _log.error("issuer_keys_fetch_failed", issuer=self._name, exc_info=error)
+            if self._fail(type(error).__name__):
+                _log.error("issuer_keys_fetch_failed", issuer=self._name, exc_info=error)
         else:
             self._replace(_KeySnapshot(keys, document, started_at))
             metrics.count_jwks_fetch(self._name, "ok")
@@ -278,6 +278,8 @@ class RemoteKeys:
     def _replace(self, fetched: _KeySnapshot) -> None:
         """Replace the whole set: a key that is not in the new one is dropped immediately."""
         previous, self._snapshot = self._snapshot, fetched
+        if self._last_error not in {"", _NOT_YET_TRIED}:
+            _log.info("issuer_keys_fetch_recovered", issuer=self._name)
         self._last_error = ""
         if previous is None or previous.document != fetched.document:
             keys = fetched.keys
@@ -285,9 +287,11 @@ class RemoteKeys:
                 "issuer_keys_changed", issuer=self._name, keys=keys.size, ignored=keys.ignored
             )
 
-    def _fail(self, error: str) -> None:
-        self._last_error = error
+    def _fail(self, error: str) -> bool:
+        """Keep the reason of a failed fetch. Return whether it differs from that of the last."""
+        previous, self._last_error = self._last_error, error
         metrics.count_jwks_fetch(self._name, "failed")
+        return error != previous
 
     def _save(self, document: bytes, fetched_at: int) -> None:
         stored = StoredKeys(self._source, document.decode("utf-8"), fetched_at)
