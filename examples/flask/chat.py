@@ -33,14 +33,14 @@ def chat_token():
         return refuse(400, "malformed_request", "The body is not a JSON object.")
     try:
         response = requests.post(CHAT_URL, json=body, auth=CHAT_CLIENT, timeout=4)
-        answer = response.json()
+        result = response.json()
     except requests.RequestException as error:
         logger.error("No response from the token service: %s", error)
         detail = "The token service does not respond."
         return refuse(503, "temporarily_unavailable", detail, {"Retry-After": "2"})
-    code = answer.get("code", "")
+    code = result.get("code", "")
     if code.startswith(("credentials", "insufficient_scope")):  # of this backend, not of the user
-        logger.error("The token service refuses this backend: %s %s", code, answer["detail"])
+        logger.error("The token service refuses this backend: %s %s", code, result["detail"])
         return refuse(502, "backend_refused", f"The token service refuses this backend: {code}.")
     headers = {k: v for k, v in response.headers.items() if k in ("Cache-Control", "Retry-After")}
-    return answer, response.status_code, headers
+    return result, response.status_code, headers
