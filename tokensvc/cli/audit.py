@@ -20,7 +20,7 @@ _POLL_SECONDS = 1.0
 @click.option("--actor", help="Client ID, user ID or cli:USER, the system user.")
 @click.option("--action", type=click.Choice([action.value for action in Action]))
 @click.option("--subject", help="User ID, app, or ID of a client, secret or key.")
-@click.option("--outcome", help="Result of the action: ok.")
+@click.option("--outcome", help="Result of the action: ok or refused.")
 @click.option("--request-id", help="ID of the request.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000))
 @click.option("--after", metavar="ID", help="Print only events older than this one.")
