@@ -1,6 +1,7 @@
 """Sessions on SQLite and PostgreSQL: each result of a refresh is stored, and each end lasts."""
 
 import pytest
+from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
 from tokensvc.sessions import refresh_tokens
@@ -12,8 +13,14 @@ GRACE = SessionSettings().reuse_grace
 JUNK = ["", "tsr_", "tsr_" + "A" * 56, "tks_" + "A" * 56, "eyJhbGciOiJub25lIn0.e30."]
 
 
-def test_refresh_rotates_the_token_and_is_audited(world):
+def refreshes_counted():
+    labels = {"action": "session:refreshed", "outcome": "ok"}
+    return REGISTRY.get_sample_value("tokensvc_actions_total", labels) or 0
+
+
+def test_refresh_rotates_the_token_and_is_audited_and_counted(world):
     first = world.sign_in()
+    counted = refreshes_counted()
     second = world.sessions.refresh(first.refresh_token, "app")
     assert second.family.id == first.family.id
     assert second.refresh_token != first.refresh_token
@@ -26,6 +33,8 @@ def test_refresh_rotates_the_token_and_is_audited(world):
     assert world.events() == [
         ("ada", "session:refreshed", "ada", "ok", f"session {first.family.id}")
     ]
+    world.sessions.refresh(second.refresh_token, "app")  # without a rotation
+    assert refreshes_counted() == counted + 1
 
 
 @pytest.mark.sec(30)
