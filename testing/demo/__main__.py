@@ -34,9 +34,12 @@ class _Quiet(WSGIRequestHandler):
 def main(bind: str) -> None:
     """Run the demo until Ctrl-C."""
     host, port = split_bind(bind)
+    if host in {"0.0.0.0", "[::]"}:
+        raise click.BadParameter("name one address of this machine, which the page then uses")
     check_port_free(host, port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
+    click.echo("Starting …")
     packages = install_packages()
     url = f"http://{host}:{port}"
     with (

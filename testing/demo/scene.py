@@ -34,21 +34,31 @@ class Scene:
         stream: Double of Stream, which checks tokens as Stream does.
         without_websocket: The same Stream in a network that blocks WebSockets.
         service_url: URL of the service, which stays the same when it is stopped and started.
+
+    Args:
+        stream_url: URL of Stream for the service.
     """
 
     def __init__(
-        self, folder: Path, page_url: str, stream: StreamDouble, without_websocket: HttpDouble
+        self,
+        folder: Path,
+        page_url: str,
+        stream: StreamDouble,
+        without_websocket: HttpDouble,
+        stream_url: str,
     ) -> None:
         self.stream = stream
         self.without_websocket = without_websocket
-        self.service_url = f"http://127.0.0.1:{free_port()}"
+        host, port = urlsplit(page_url).hostname, free_port()
+        self.service_url = f"http://{host}:{port}"
         self._folder = folder
-        (self._first_key, secret), *_ = stream.app.keys.items()
+        (api_key, secret), *_ = stream.app.keys.items()
         self._settings = {
             **NO_LIMITS,
             "TOKENSVC_ENVIRONMENT": "development",
             "TOKENSVC_BIND": urlsplit(self.service_url).netloc,
-            "TOKENSVC_PUBLIC_URL": self.service_url,
+            "TOKENSVC_PUBLIC_URL": f"http://127.0.0.1:{port}",  # http needs a loopback name
+            "TOKENSVC_HOSTS__ALLOWED": f'["{host}"]',
             "TOKENSVC_CORS__ORIGINS": f'["{page_url}"]',
             "TOKENSVC_ACCOUNTS__ENABLED": "true",
             "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
@@ -56,8 +66,8 @@ class Scene:
             "TOKENSVC_TOKEN__TTL": str(TOKEN_SECONDS),
             "TOKENSVC_TOKEN__JITTER": "0",
             "TOKENSVC_STREAM__DELIVERY": "on",
-            "STREAM_BASE_URL": stream.url,
-            "STREAM_API_KEY": self._first_key,
+            "STREAM_BASE_URL": stream_url,
+            "STREAM_API_KEY": api_key,
             "STREAM_API_SECRET": secret,
         }
         self._service: Service | None = None
@@ -135,9 +145,13 @@ def running_scene(folder: Path, page_url: str) -> Iterator[Scene]:
         page_url: Origin of the page, which may read the service's responses.
     """
     with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(StreamDouble({"demo-key-1": secrets.token_hex(32)}))
-        without_websocket = HttpDouble(stream.respond, clock=stream.clock)
-        stack.enter_context(without_websocket)
-        scene = Scene(folder, page_url, stream, without_websocket)
+        host = urlsplit(page_url).hostname or ""
+        keys = {"demo-key-1": secrets.token_hex(32)}
+        stream = stack.enter_context(StreamDouble(keys, host=host))
+        without_websocket, of_service = (
+            stack.enter_context(HttpDouble(stream.respond, clock=stream.clock, host=listening))
+            for listening in (host, "127.0.0.1")  # the service uses http only on this machine
+        )
+        scene = Scene(folder, page_url, stream, without_websocket, of_service.url)
         stack.callback(scene.close)
         yield scene

@@ -108,6 +108,7 @@ class HttpDouble:
         upgrade: Function that takes over the socket of a WebSocket request.
         clock: Clock of the `Date` header, in epoch seconds.
         faults: Failures of calls; by default only those that a test plans.
+        host: Address to listen on.
     """
 
     def __init__(
@@ -117,14 +118,15 @@ class HttpDouble:
         clock: Callable[[], float],
         upgrade: Callable[[Call, socket.socket], None] | None = None,
         faults: Faults | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.faults = faults or Faults()
         self.calls = Record()
         self.respond = respond
         self.upgrade = upgrade
         self.clock = clock
-        self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = _Server(self, host)
+        self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -145,10 +147,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # a call that hangs must not delay the end of a test
     request_queue_size = 128
 
-    def __init__(self, double: HttpDouble) -> None:
+    def __init__(self, double: HttpDouble, host: str) -> None:
         self.double = double
         self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((host, 0), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()

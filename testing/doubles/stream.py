@@ -68,6 +68,7 @@ class StreamDouble:
         keys: Secrets by API key, all of one app.
         poll_seconds: Duration of a long poll without events.
         faults: Failures of calls; by default only those that a test plans.
+        host: Address to listen on.
     """
 
     def __init__(
@@ -76,13 +77,14 @@ class StreamDouble:
         *,
         poll_seconds: float = 20,
         faults: Faults | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.clock = StreamClock()
         self.app = StreamApp(keys, self.clock)
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
         self._http = HttpDouble(
-            self.respond, clock=self.clock, upgrade=self._upgrade, faults=faults
+            self.respond, clock=self.clock, upgrade=self._upgrade, faults=faults, host=host
         )
         self.url = self._http.url
         self.faults = self._http.faults

@@ -16,6 +16,8 @@ from tests.demo.looks import Looks
 from tests.demo.people import TIMEOUT, Operator, Person
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+"""Not the default where another address of this machine exists: phones use another one, too."""
 PICTURES = ROOT / "var" / "pictures"
 
 _users = count(1)
@@ -24,7 +26,7 @@ _users = count(1)
 @pytest.fixture(scope="session")
 def demo() -> Iterator[str]:
     """Yield the URL of the demo, started as `make demo` starts it."""
-    url = f"127.0.0.1:{free_port()}"
+    url = f"{HOST}:{free_port()}"
     with subprocess.Popen(
         [sys.executable, "-m", "testing.demo", "--bind", url],
         cwd=ROOT,

@@ -30,7 +30,7 @@ export function explain(error) {
   if (error.code === "user_suspended") {
     return {
       kind: "sign-in",
-      title: "Signed out: you are suspended",
+      title: "Suspended by the operator",
       text: error.message,
       next: "Signing in does not help until the operator reinstates you.",
     };
@@ -38,7 +38,7 @@ export function explain(error) {
   if (error.kind === "sign_in_again") {
     return {
       kind: "sign-in",
-      title: "Signed out: sign in again",
+      title: "Sign in again",
       text: error.message,
       next: "Enter your password and select “Sign in”.",
     };

@@ -1,10 +1,12 @@
-"""The scripts of the page have the types that they and the packages declare."""
+"""What needs no browser: the scripts of the page, and a start that is refused."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 from testing.demo.site import PAGE
 from testing.node import NODE, install_packages
+from testing.service import ROOT
 
 
 def test_scripts_of_the_page_have_no_type_error() -> None:
@@ -18,3 +20,16 @@ def test_scripts_of_the_page_have_no_type_error() -> None:
 def test_scripts_of_the_page_have_under_300_lines() -> None:
     for script in PAGE.glob("*.js"):
         assert len(script.read_text().splitlines()) < 300, script.name
+
+
+def test_demo_on_every_interface_is_refused() -> None:
+    """The page and the two servers need one address that browsers know."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "testing.demo", "--bind", "0.0.0.0:8080"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "name one address of this machine" in ended.stderr
