@@ -61,9 +61,9 @@ ABLATIONS = (
     ),
     Ablation(
         "lease",
-        "tokensvc/delivery/store.py",
-        "return (*_is_in(queue), _columns.due_at <= now, is_free)",
-        "return (*_is_in(queue), _columns.due_at <= now, is_free | sa.true())",
+        "tokensvc/delivery/queue_store.py",
+        "return (*is_in(queue), _columns.due_at <= now, is_free)",
+        "return (*is_in(queue), _columns.due_at <= now, is_free | sa.true())",
         "tests/delivery/test_store.py::test_due_rows_are_open_and_not_leased",
     ),
     Ablation(

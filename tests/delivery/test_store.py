@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from testing.lock_waits import wait_until_blocked
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import profile_store, rules, store
+from tokensvc.delivery.queue_store import QUEUES, DueQueues, Queue, is_due
 from tokensvc.delivery.rules import DeliveryState
-from tokensvc.delivery.store import QUEUES, DueQueues, Queue
 
 USERS = Queue("user", DeliveryState.PENDING)
 PAST, LATER = 1_000, 9_000_000_000
@@ -147,7 +147,7 @@ def test_due_rows_are_found_by_the_index(database, queue):
         tx.execute(deliveries.insert(), waiting)
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE deliveries")
-    statement = sa.select(deliveries).where(*store._is_due(queue, sa.literal(2_000, sa.BigInteger)))
+    statement = sa.select(deliveries).where(*is_due(queue, sa.literal(2_000, sa.BigInteger)))
     explain = "EXPLAIN QUERY PLAN " if database.dialect == "sqlite" else "EXPLAIN "
     with database.read() as connection:
         sql = statement.compile(connection, compile_kwargs={"literal_binds": True})

@@ -8,8 +8,9 @@ import structlog
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery import rules, store
+from tokensvc.delivery.queue_store import Queue
 from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, Delivery, DeliveryKind, DeliveryState
-from tokensvc.delivery.store import Queue, Wanted
+from tokensvc.delivery.store import Wanted
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
 from tokensvc.stream.responses import CallStatus, StreamResponse

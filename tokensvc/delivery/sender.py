@@ -15,8 +15,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.leases import Batch, Leases
 from tokensvc.delivery.profile_store import Profile
+from tokensvc.delivery.queue_store import QUEUES, DueQueues, Queue
 from tokensvc.delivery.rules import APP_SUBJECT, DeliveryState
-from tokensvc.delivery.store import QUEUES, DueQueues, Queue
 from tokensvc.delivery.stream_calls import Call, KeyName, StreamCalls
 from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.standing.rules import RingVersion

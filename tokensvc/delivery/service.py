@@ -15,6 +15,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import profile_store, rules, store
 from tokensvc.delivery.profile_store import Profile
+from tokensvc.delivery.queue_store import BacklogReader, QueueSizes
 from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOT_SENT, StreamStatus
 from tokensvc.delivery.stream_calls import KeyName
@@ -91,8 +92,8 @@ class Deliveries:
         self._database = database
         self._clock = clock
         self._refused_keys = refused_keys
-        self._backlog = store.BacklogReader(database, _MANY)
-        self._sizes = store.QueueSizes(database, _COUNTED)
+        self._backlog = BacklogReader(database, _MANY)
+        self._sizes = QueueSizes(database, _COUNTED)
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:
         """

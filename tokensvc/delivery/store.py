@@ -1,18 +1,18 @@
 """The rows of deliveries, and the states that Stream must hold."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import asdict
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from tokensvc.core import targets
-from tokensvc.core.clock import Clock
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Transaction
 from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
 from tokensvc.delivery import profile_store, rules
+from tokensvc.delivery.queue_store import IS_OPEN, Queue, is_due
 from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.standing import store as standings
@@ -21,28 +21,8 @@ Wanted: TypeAlias = Any
 """The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
 
 _columns = deliveries.c
-_is_open = sa.text("state NOT IN ('applied', 'obsolete')")
 _is_finished = sa.text("state IN ('applied', 'obsolete')")
-"""The same texts as in the indexes, because SQLite compares texts."""
-
-
-class Queue(NamedTuple):
-    """Deliveries of one kind and state."""
-
-    kind: DeliveryKind
-    state: DeliveryState
-
-
-QUEUES = (
-    Queue("app", DeliveryState.PENDING),
-    Queue("app", DeliveryState.FAILED),
-    Queue("user", DeliveryState.PENDING),
-    Queue("user", DeliveryState.FAILED),
-    Queue("user", DeliveryState.ABSENT),
-    Queue("profile", DeliveryState.PENDING),
-    Queue("profile", DeliveryState.FAILED),
-)
-"""All queues with something to send, the most urgent first."""
+"""The same text as in the index, because SQLite compares texts."""
 
 
 def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
@@ -103,136 +83,11 @@ def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> Strea
     return statuses(connection, kind, [subject])[subject]
 
 
-class DueQueues:
-    """
-    Finds the queues in which something is due, without a transaction: usually nothing is due.
-
-    Args:
-        host_clock: This host's clock, used on SQLite. On PostgreSQL the statement reads the
-            server's clock.
-    """
-
-    def __init__(self, database: Database, host_clock: Clock) -> None:
-        self._host_clock = host_clock
-        self._has_clock = database.dialect == "postgresql"
-        now: sa.ColumnElement[int] = (
-            sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
-            if self._has_clock
-            else sa.bindparam("now", type_=sa.BigInteger)
-        )
-        found: list[sa.ColumnElement[Any]] = [
-            sa.exists().where(*_is_due(queue, now)) for queue in QUEUES
-        ]
-        self._read = database.prepare(sa.select(*found))
-        self._read_one = database.prepare(sa.select(_columns.version).where(_is_open).limit(1))
-
-    def read(self) -> list[Queue]:
-        """
-        Return the queues in which something is due, the most urgent first.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        if self._read_one.fetch({}) is None:
-            return []  # five times a second in each worker, so it must cost little
-        found = self._read.fetch({} if self._has_clock else {"now": int(self._host_clock())})
-        return [queue for queue, is_due in zip(QUEUES, found or (), strict=False) if is_due]
-
-
-class Backlog(NamedTuple):
-    """
-    What waits in all queues.
-
-    Attributes:
-        failed: Number of failed deliveries, counted up to the limit in each queue.
-        last_error: Error of one of them.
-        due_since: Due time of the longest waiting delivery, in epoch seconds.
-    """
-
-    failed: int
-    last_error: str | None
-    due_since: int | None
-
-
-class BacklogReader:
-    """
-    Reads the backlog in one statement, without a transaction: each worker does so every second.
-
-    Args:
-        limit: Number of failed deliveries to count in a queue.
-    """
-
-    def __init__(self, database: Database, limit: int) -> None:
-        selects = []
-        for queue in QUEUES:
-            if queue.state is DeliveryState.FAILED:
-                rows = sa.select(_columns.last_error).where(*_is_in(queue)).limit(limit).subquery()
-                error = sa.func.min(rows.c.last_error)
-                selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
-            elif queue.state is DeliveryState.PENDING:
-                due_since = sa.func.min(_columns.due_at)
-                none = sa.literal_column("0", sa.Integer)
-                selects.append(sa.select(none, sa.null(), due_since).where(*_is_in(queue)))
-        self._read = database.prepare(sa.union_all(*selects))
-
-    def read(self) -> Backlog:
-        """
-        Return the backlog.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        failed, errors, times = zip(*self._read.fetch_all({}), strict=True)
-        due_since = min((time for time in times if time is not None), default=None)
-        return Backlog(sum(failed), next(filter(None, errors), None), due_since)
-
-
-class QueueSize(NamedTuple):
-    """
-    What waits in a queue.
-
-    Attributes:
-        number: Number of deliveries, counted up to the limit.
-        since: Time of the oldest change of a state that Stream does not hold, in epoch seconds.
-    """
-
-    number: int
-    since: int | None
-
-
-class QueueSizes:
-    """
-    Counts what waits in each queue, without a transaction.
-
-    Args:
-        limit: Number of deliveries to count in a queue.
-    """
-
-    def __init__(self, database: Database, limit: int) -> None:
-        selects = []
-        for position, queue in enumerate(QUEUES):
-            is_unknown = _columns.applied_version < _columns.version
-            since = sa.case((is_unknown, _columns.updated_at)).label("since")
-            rows = sa.select(since).where(*_is_in(queue)).limit(limit).subquery()
-            place = sa.literal_column(str(position), sa.Integer)
-            selects.append(sa.select(place, sa.func.count(), sa.func.min(rows.c.since)))
-        self._read = database.prepare(sa.union_all(*selects))
-
-    def read(self) -> dict[Queue, QueueSize]:
-        """
-        Return the size of each queue.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        return {QUEUES[place]: QueueSize(*size) for place, *size in self._read.fetch_all({})}
-
-
 def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
     """Lock and return rows that are due and not leased, the longest due first."""
     statement = (
         sa.select(deliveries)
-        .where(*_is_due(queue, sa.literal(int(now), sa.BigInteger)))
+        .where(*is_due(queue, sa.literal(int(now), sa.BigInteger)))
         .order_by(_columns.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -276,7 +131,7 @@ def restart_from_future(tx: Transaction, now: float) -> None:
         _columns.lease_until > int(now) + rules.LEASE_SECONDS,
         _columns.resend_at > rules.resend_time(now),
     )
-    statement = sa.select(deliveries).where(_is_open, is_too_late)
+    statement = sa.select(deliveries).where(IS_OPEN, is_too_late)
     ordered = statement.order_by(_columns.kind, _columns.subject).with_for_update()
     save(tx, [rules.restart(_delivery(row), now) for row in tx.execute(ordered)])
 
@@ -327,20 +182,6 @@ def purge_finished(tx: Transaction, before: float, limit: int) -> int:
     """Delete at most `limit` deliveries finished before a time, and return their number."""
     is_old = sa.and_(_is_finished, _columns.updated_at < int(before))
     return delete_batch(tx, deliveries, is_old, order=_columns.updated_at, limit=limit)
-
-
-def _is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
-    # Literals: a query planner that does not know the values cannot use the partial index.
-    return (
-        _is_open,  # type: ignore[return-value]
-        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
-        _columns.state == sa.literal_column(f"'{queue.state}'"),
-    )
-
-
-def _is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
-    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
-    return (*_is_in(queue), _columns.due_at <= now, is_free)
 
 
 def _delivery(row: Any) -> Delivery:
