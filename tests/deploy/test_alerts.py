@@ -30,6 +30,14 @@ def test_rules_are_valid():
     promtool("check", "rules", str(RULES))
 
 
+def test_configuration_of_the_page_is_valid_with_the_rules(tmp_path):
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(block)
+    (tmp_path / "rules.yml").write_text(RULES.read_text())
+    promtool("check", "config", str(tmp_path / "prometheus.yml"))
+
+
 def test_each_alert_is_quiet_first_and_fires_in_its_case():
     promtool("test", "rules", str(CASES))
 

@@ -1,4 +1,4 @@
-"""The services of a process in this process, on SQLite."""
+"""The services of a process in this process."""
 
 import contextlib
 import json
@@ -9,12 +9,15 @@ from prometheus_client import REGISTRY
 
 from testing.doubles.issuer import IssuerDouble
 from testing.service import EVERYTHING, NO_LIMITS, settings_environ
+from testing.sessions import ENCRYPTION_KEY
 from tokensvc.app import container, startup
 from tokensvc.config.loader import load
 
 
 @contextlib.contextmanager
-def built_services(folder: Path, issuer: IssuerDouble) -> Iterator[container.Services]:
+def built_services(
+    folder: Path, issuer: IssuerDouble, database_url: str
+) -> Iterator[container.Services]:
     """Build the services with built-in accounts, one issuer and delivery to an absent Stream."""
     settings = load(
         settings_environ(
@@ -23,6 +26,8 @@ def built_services(folder: Path, issuer: IssuerDouble) -> Iterator[container.Ser
             TOKENSVC_STREAM__DELIVERY="on",
             TOKENSVC_ISSUERS=json.dumps([issuer.config()]),
             TOKENSVC_SHARED_USER_IDS="true",
+            TOKENSVC_DATABASE_URL=database_url,
+            TOKENSVC_ENCRYPTION_KEYS=json.dumps([ENCRYPTION_KEY]),
             **EVERYTHING,
             **NO_LIMITS,
         )

@@ -27,8 +27,10 @@ def issuer():
 
 
 @pytest.fixture
-def services(tmp_path, issuer):
-    with built_services(tmp_path, issuer) as built:
+def services(request, tmp_path, issuer, database_kind):
+    kind = "sqlite" if database_kind == "sqlite" else "postgres"
+    url = request.getfixturevalue(f"migrated_{kind}_url")
+    with built_services(tmp_path, issuer, url) as built:
         yield built
 
 

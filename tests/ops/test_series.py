@@ -20,8 +20,8 @@ SECRET = "tss_" + "0" * 43
 
 
 @pytest.fixture
-def services(tmp_path):
-    with IssuerDouble() as issuer, built_services(tmp_path, issuer) as built:
+def services(tmp_path, migrated_sqlite_url):
+    with IssuerDouble() as issuer, built_services(tmp_path, issuer, migrated_sqlite_url) as built:
         built.readiness.look()
         built.figures.step()
         yield built

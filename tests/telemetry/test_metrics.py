@@ -82,6 +82,8 @@ from tokensvc.telemetry import gauges, metrics
 for _ in range(int(sys.argv[2])):
     metrics.count_request("/v1/token", "POST", "200", 0.003)
 gauges.set_worker_load(threads_busy=2, connections_open=7)
+gauges.set_check("database", int(sys.argv[2]))
+gauges.set_loop("delivery", due_at=1000 + int(sys.argv[2]), failing=False)
 print("counted", flush=True)
 sys.stdin.read()
 """
@@ -148,7 +150,8 @@ def test_new_worker_continues_the_files_of_an_ended_one(tmp_path: Path) -> None:
         with worker(tmp_path, 2):
             pass
     names = {path.name for path in tmp_path.glob("*.db")}
-    assert names == {"counter_0.db", "gauge_livesum_0.db", "histogram_0.db"}
+    gauges = {f"gauge_{mode}_0.db" for mode in ("livemax", "livemin", "livesum")}
+    assert names == {"counter_0.db", "histogram_0.db"} | gauges
     assert requests_counted(tmp_path) == 8
 
 
@@ -179,6 +182,15 @@ def test_gauges_of_ended_workers_are_removed(tmp_path: Path) -> None:
     with worker(tmp_path, 1), worker(tmp_path, 1):
         assert 'tokensvc_connections_open{worker="1"} 7.0' in run(SCRAPE, tmp_path)
     assert "tokensvc_connections_open{" not in run(SCRAPE, tmp_path)
+
+
+def test_scrape_has_the_worst_of_what_live_workers_find(tmp_path: Path) -> None:
+    with worker(tmp_path, 1):
+        with worker(tmp_path, 2):
+            scrape = run(SCRAPE, tmp_path)
+            assert 'tokensvc_check{check="database"} 2.0' in scrape
+            assert 'tokensvc_loop_due_timestamp_seconds{loop="delivery"} 1001.0' in scrape
+        assert 'tokensvc_check{check="database"} 1.0' in run(SCRAPE, tmp_path)
 
 
 def test_worker_killed_before_its_first_write_does_not_break_the_scrape(tmp_path: Path) -> None:
