@@ -8,7 +8,7 @@ from tokensvc.database.engine import Transaction
 
 
 class AccountPurge(Purge):
-    """Deletes rows that nothing reads any more."""
+    """Deletes rows that are no longer read."""
 
     def _delete(self, tx: Transaction, now: float) -> int:
         return max(

@@ -144,7 +144,7 @@ def after_restore(
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the lock of the service on its SQLite file. PostgreSQL has none."""
+    """Lock the SQLite file as a running service does. PostgreSQL has none."""
     if settings.sqlite_path is None:
         yield
         return

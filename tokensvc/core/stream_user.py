@@ -113,7 +113,7 @@ def _members_among(user: Mapping[str, Any], names: frozenset[str]) -> list[str]:
     Return which of these names the object has, sorted.
 
     Case is ignored, as by the JSON decoder of Go, in which Stream is written. `role.x` counts as
-    `role`: in a partial update Stream takes it for a path into that member.
+    `role`: in a partial update Stream reads it as a path into that member.
     """
     return sorted(names.intersection(name.partition(".")[0].casefold() for name in user))
 

@@ -18,7 +18,7 @@ _LOOK_SECONDS = 2.0
 """Time for all waits of a look."""
 
 _MAX_AGE = 5.0
-"""Age in seconds from which a look says nothing any more: the next one hangs."""
+"""Age in seconds from which a check is too old to count: the next one hangs."""
 
 _log = structlog.get_logger(__name__)
 

@@ -71,7 +71,7 @@ _MALFORMED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
 
 
 def _refusal_of(error: Exception) -> Refusal | None:
-    """Return what the client is told; None for an internal error."""
+    """Return the refusal that the client gets; `None` for an internal error."""
     if isinstance(error, NoThread):
         detail = "The service is busy. Retry after `Retry-After`."
         return Refusal(Code.TEMPORARILY_UNAVAILABLE, detail, retry_after=1)
