@@ -76,8 +76,8 @@ class Attempts:
         """Sign in, and return the attempt. Raise the refusal of one that fails."""
         attempt = self.sign_ins.check(user_id, password, address)
         with self.database.write() as tx:
-            is_complete = self.sign_ins.complete(tx, attempt, self.clock())
-        if not is_complete:
+            signed_in_at = self.sign_ins.complete(tx, attempt)
+        if signed_in_at is None:
             raise sign_in_refused("revoked")
         return attempt
 

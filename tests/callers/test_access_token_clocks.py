@@ -1,7 +1,6 @@
 """The database's clock decides whether an access token has expired, not the clock of a host."""
 
 import time
-from functools import partial
 
 import pytest
 
@@ -12,9 +11,8 @@ from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.clients.service import Clients
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.issuers.verify import parse
-from tokensvc.standing.ring_versions import signing_ring_now
+from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.standing.store import StandingStore
 
 FAR = 660
@@ -30,9 +28,7 @@ class ClockWorld(AccessWorld):
             sessions=sessions_on(self.database, system_clock),
             clients=Clients(self.database, system_clock),
             standings=StandingStore(self.database, system_clock),
-            signing_ring_now=partial(
-                signing_ring_now, self.database, DatabaseClock(self.database, system_clock)
-            ),
+            signing_ring_now=SigningRingReads(self.database, system_clock).now,
             host_clock=lambda: time.time() + host_ahead,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from testing.doubles.issuer import IssuerDouble
 from testing.service import EVERYTHING, settings_environ
@@ -50,8 +51,8 @@ def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Ite
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the parameters of each read of this thread from now on."""
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Return the parameters of each prepared read, and each other statement, of this thread."""
     found: list[str] = []
     thread, fetch_all = threading.get_ident(), PreparedRead.fetch_all
 
@@ -60,8 +61,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found.extend(params)
         return fetch_all(self, params)
 
+    def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if threading.get_ident() == thread:
+            found.append(statement)
+
     monkeypatch.setattr(PreparedRead, "fetch_all", counted)
-    return found
+    sa.event.listen(sa.Engine, "before_cursor_execute", executed)
+    yield found
+    sa.event.remove(sa.Engine, "before_cursor_execute", executed)
 
 
 def access_token(services: Services) -> str:
@@ -98,6 +105,21 @@ def test_mint_of_a_service_reads_its_client_and_the_standing(
 ) -> None:
     client = make_client(services.database, "reading", "tokens:mint")
     credential = BasicCredential(client.id, client.secret)
+    services.tokens.mint_token(SERVICE, credential, ADDRESS)
+    reads.clear()
+    services.tokens.mint_token(SERVICE, credential, ADDRESS)
+    assert reads == ["client_id", "user_id"]
+
+
+def test_mint_with_the_access_token_of_a_service_reads_its_client_and_the_standing(
+    services: Services, reads: list[str]
+) -> None:
+    """The statement that reads the client also reads the time and the version of the key ring."""
+    assert services.accounts is not None
+    client = make_client(services.database, "reading-tokens", "tokens:mint")
+    basic = BasicCredential(client.id, client.secret)
+    service = services.callers.service_client(basic, ADDRESS)
+    credential = BearerCredential(services.accounts.oauth.issue(service, "").access_token)
     services.tokens.mint_token(SERVICE, credential, ADDRESS)
     reads.clear()
     services.tokens.mint_token(SERVICE, credential, ADDRESS)

@@ -23,6 +23,7 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.standing.signing_ring import SigningRingReads
 
 URL = "https://tokens.example"
 
@@ -58,6 +59,7 @@ class PasswordWorld(Attempts):
         self.passwords = PasswordSessions(
             database=database,
             clock=self.clock,
+            signing_ring=SigningRingReads(database, self.clock),
             sign_ins=self.sign_ins,
             sessions=self.sessions,
             access_tokens=AccessTokens(SigningKeys(database, signing_vault), URL, settings),

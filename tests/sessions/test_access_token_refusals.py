@@ -15,10 +15,10 @@ from tests.keys.signing import CONTEXT
 from tests.sessions.access import NOW, URL, AccessWorld
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.oauth import OAuth
+from tokensvc.standing.signing_ring import SigningRingReads
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
 VALUES = st.one_of(
@@ -134,16 +134,14 @@ def test_token_without_kid_or_of_another_key_is_refused(world):
     ],
 )
 def test_revocation_of_a_text_that_is_no_token_does_not_use_the_database(world, monkeypatch, token):
-    clock = DatabaseClock(world.database, system_clock)
     oauth = OAuth(
-        database=world.database,
-        clock=clock,
+        signing_ring=SigningRingReads(world.database, system_clock),
         sessions=sessions_on(world.database, system_clock),
         access_tokens=world.tokens,
         limiter=Limiter(LimitSettings()),
     )
     monkeypatch.delattr("tokensvc.database.engine.Database.read")
-    monkeypatch.delattr("tokensvc.database.prepared.PreparedRead.fetch")
+    monkeypatch.delattr("tokensvc.database.prepared.PreparedRead.fetch_all")
     oauth.revoke(token, "app")
 
 

@@ -9,6 +9,7 @@ from tokensvc.keys.vault import Vault
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing.signing_ring import SigningRingReads
 
 URL = "https://tokens.example"
 OTHER_VAULT = Vault([Vault.generate_key()])
@@ -34,8 +35,7 @@ def test_unreadable_keys_refuse_a_refresh_without_a_rotation(database):
     session = world.open()
     before = world.rows()
     oauth = OAuth(
-        database=database,
-        clock=world.clock,
+        signing_ring=SigningRingReads(database, world.clock),
         sessions=world.sessions,
         access_tokens=AccessTokens(SigningKeys(database, OTHER_VAULT), URL, SessionSettings()),
         limiter=world.limiter,

@@ -1,4 +1,10 @@
-"""The rows of failed sign-ins, and of the addresses that signed an account in."""
+"""
+The rows of failed sign-ins, and of the addresses that signed an account in.
+
+The statements of a sign-in are built once: building one costs more than the rest of it.
+"""
+
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -15,10 +21,34 @@ from tokensvc.accounts.lock_out import (
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
-from tokensvc.database.upsert import insert
+from tokensvc.database.upsert import insert_in
 
 _failures = sign_in_failures.c
 _addresses = known_addresses.c
+
+_is_counter = (_failures.subject == sa.bindparam("counter_subject")) & (
+    _failures.axis == sa.bindparam("counter_axis")
+)
+_WRITE = (
+    sign_in_failures.update()
+    .where(_is_counter)
+    .values({name: sa.bindparam(name) for name in ("failures", "last_failed_at")})
+)
+_TAKE_BACK = (
+    sign_in_failures.update()
+    .where(_is_counter & (_failures.failures > 0))
+    .values(failures=_failures.failures - 1)
+)
+_CLEAR = sign_in_failures.delete().where(_is_counter).returning(_failures.failures)
+_CLEAR_OLD = sign_in_failures.delete().where(
+    _is_counter & (_failures.last_failed_at < sa.bindparam("before"))
+)
+_LAST_ADDRESSES = (
+    sa.select(_addresses.address_hash, _addresses.last_signed_in_at)
+    .where(_addresses.user_id == sa.bindparam("user_id"))
+    .order_by(_addresses.last_signed_in_at.desc(), _addresses.address_hash)
+    .limit(KNOWN_ADDRESSES)
+)
 
 
 def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
@@ -28,63 +58,42 @@ def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     Args:
         subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
     """
-    # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
-    # changes nothing: with it, the statement locks and returns a row that exists.
-    row = insert(tx, sign_in_failures).values(
-        subject=subject, axis=axis, failures=0, last_failed_at=0
-    )
-    locked = row.on_conflict_do_update(
-        index_elements=[_failures.subject, _failures.axis], set_={"failures": _failures.failures}
-    )
-    failures, last_failed_at = tx.execute(
-        locked.returning(_failures.failures, _failures.last_failed_at)
-    ).one()
+    row = {"subject": subject, "axis": axis, "failures": 0, "last_failed_at": 0}
+    failures, last_failed_at = tx.execute(_lock_in(tx.dialect.name), row).one()
     return Counter(axis, failures, last_failed_at)
 
 
 def write(tx: Transaction, subject: str, counter: Counter) -> None:
     """Write a counter that `lock` returned with other values."""
     values = {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
-    tx.execute(sign_in_failures.update().where(_is(subject, counter.axis)).values(values))
+    tx.execute(_WRITE, {**_key(subject, counter.axis), **values})
 
 
 def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
     """Subtract a failure: the password was not checked."""
-    counted = _is(subject, axis) & (_failures.failures > 0)
-    tx.execute(sign_in_failures.update().where(counted).values(failures=_failures.failures - 1))
+    tx.execute(_TAKE_BACK, _key(subject, axis))
 
 
 def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
     """Delete a counter. Return whether it had a failure."""
-    statement = sign_in_failures.delete().where(_is(subject, axis)).returning(_failures.failures)
-    return bool(tx.scalar(statement))
+    return bool(tx.scalar(_CLEAR, _key(subject, axis)))
 
 
 def clear_old(tx: Transaction, subject: str, axis: Axis, before: float) -> None:
     """Delete a counter without a failure since a time."""
-    is_old = _failures.last_failed_at < int(before)
-    tx.execute(sign_in_failures.delete().where(_is(subject, axis) & is_old))
+    tx.execute(_CLEAR_OLD, {**_key(subject, axis), "before": int(before)})
 
 
 def last_addresses(connection: Connection, user_id: str) -> dict[str, int]:
     """Return the `KNOWN_ADDRESSES` of the last sign-ins of an account, with their epoch seconds."""
-    statement = sa.select(_addresses.address_hash, _addresses.last_signed_in_at)
-    of_user = statement.where(_addresses.user_id == user_id)
-    latest = of_user.order_by(_addresses.last_signed_in_at.desc(), _addresses.address_hash)
-    return {row[0]: row[1] for row in connection.execute(latest.limit(KNOWN_ADDRESSES))}
+    rows = connection.execute(_LAST_ADDRESSES, {"user_id": user_id})
+    return {row[0]: row[1] for row in rows}
 
 
 def remember_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
     """Store that an address has signed an account in."""
-    row = insert(tx, known_addresses).values(
-        user_id=user_id, address_hash=address_hash, last_signed_in_at=int(now)
-    )
-    tx.execute(
-        row.on_conflict_do_update(
-            index_elements=[_addresses.user_id, _addresses.address_hash],
-            set_={"last_signed_in_at": int(now)},
-        )
-    )
+    row = {"user_id": user_id, "address_hash": address_hash, "last_signed_in_at": int(now)}
+    tx.execute(_remember_in(tx.dialect.name), row)
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:
@@ -113,5 +122,24 @@ def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
     return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
 
 
-def _is(subject: str, axis: Axis) -> sa.ColumnElement[bool]:
-    return (_failures.subject == subject) & (_failures.axis == axis)
+def _key(subject: str, axis: Axis) -> dict[str, object]:
+    return {"counter_subject": subject, "counter_axis": axis}
+
+
+@cache
+def _lock_in(dialect: str) -> sa.Insert:
+    # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
+    # changes nothing: with it, the statement locks and returns a row that exists.
+    locked = insert_in(dialect, sign_in_failures).on_conflict_do_update(
+        index_elements=[_failures.subject, _failures.axis], set_={"failures": _failures.failures}
+    )
+    return locked.returning(_failures.failures, _failures.last_failed_at)
+
+
+@cache
+def _remember_in(dialect: str) -> sa.Insert:
+    row = insert_in(dialect, known_addresses)
+    return row.on_conflict_do_update(
+        index_elements=[_addresses.user_id, _addresses.address_hash],
+        set_={"last_signed_in_at": row.excluded.last_signed_in_at},
+    )

@@ -121,22 +121,25 @@ class SignIns:
             raise self._refuse(attempt, reason)
         return self._with_current_hash(attempt, password)
 
-    def complete(self, tx: Transaction, attempt: Attempt, now: float) -> bool:
+    def complete(self, tx: Transaction, attempt: Attempt) -> float | None:
         """
         Complete an attempt in the transaction of what the user gets.
 
         Returns:
-            False if the user's sessions were ended since the password was read, for example by a
-            change of the password: the user gets nothing. Commit that, and raise `sign_in_refused`.
+            Time of the sign-in in epoch seconds. `None` if the user's sessions were ended since the
+            password was read, for example by a change of the password: the user gets nothing.
+            Commit that, and raise `sign_in_refused`.
         """
-        if standings.read_epochs(tx, attempt.user_id) != attempt.epochs:
+        found = standings.read_for_sign_in(tx, self._clock, attempt.user_id)
+        now = found.now
+        if found.epochs != attempt.epochs:
             _record_refusal(tx, attempt, "revoked", now)
-            return False
+            return None
         lock_outs.clear(tx, attempt.counter_subject, attempt.counter.axis)
         if attempt.counter.axis is Axis.KNOWN:
             lock_outs.clear_old(tx, attempt.subject, Axis.UNKNOWN, now - DECAY_SECONDS)
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
-        return True
+        return now
 
     def hash_new(self, attempt: Attempt, password: str) -> str:
         """
@@ -158,13 +161,13 @@ class SignIns:
         The caller ends the sessions.
 
         Returns:
-            False as `complete`.
+            False if `complete` returns `None`.
         """
         account = accounts.lock(tx, attempt.user_id)
         # Until the commit, no other action can end the sessions, nor suspend the user.
         standings.lock(tx, Target(attempt.user_id))
-        now = self._clock.read(tx)
-        if not self.complete(tx, attempt, now) or account is None:
+        now = self.complete(tx, attempt)
+        if now is None or account is None:
             return False
         accounts.end_reset_codes(tx, attempt.user_id, now)
         return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
@@ -196,22 +199,23 @@ class SignIns:
             if axis is Axis.KNOWN:
                 counter_subject = self._hashes.of_known_address(user_id, address_hash)
             counter = lock_outs.lock(tx, counter_subject, axis)
-            # Read again after the lock: the wait for it can take as long as a delay.
-            now = self._clock.read(tx)
-            # The epochs first: whatever changes the password afterwards also raises them.
-            epochs, is_suspended = standings.read_for_sign_in(tx, user_id)
+            # The time again, after the lock: the wait for it can take as long as a delay. And the
+            # epochs before the account: whatever changes the password afterwards raises them.
+            found = standings.read_for_sign_in(tx, self._clock, user_id)
             attempt = Attempt(
                 user_id=user_id,
                 subject=subject,
                 address_hash=address_hash,
                 counter_subject=counter_subject,
-                counter=replace(counter, failures=counter.failures + 1, last_failed_at=int(now)),
-                epochs=epochs,
-                suspended=is_suspended,
+                counter=replace(
+                    counter, failures=counter.failures + 1, last_failed_at=int(found.now)
+                ),
+                epochs=found.epochs,
+                suspended=found.suspended,
                 account=accounts.find(tx, user_id),
             )
             note(user_id=attempt.audit_subject)
-            _check_lock_out(counter, now)
+            _check_lock_out(counter, found.now)
             lock_outs.write(tx, counter_subject, attempt.counter)
         return attempt
 

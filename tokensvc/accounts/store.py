@@ -14,6 +14,7 @@ from tokensvc.database.upsert import insert as insert_into
 
 _columns = accounts.c
 _codes = account_codes.c
+_FIND = sa.select(accounts).where(_columns.user_id == sa.bindparam("user_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class StoredCode:
 
 def find(connection: Connection, user_id: str) -> Account | None:
     """Return the account of a user ID, also a deleted one."""
-    row = connection.execute(sa.select(accounts).where(_columns.user_id == user_id)).one_or_none()
+    row = connection.execute(_FIND, {"user_id": user_id}).one_or_none()
     return None if row is None else _account(row)
 
 

@@ -32,6 +32,7 @@ from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
+from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.stream.api import StreamApi
 
 _SIGNING_KEYS_INTERVAL = 1.0
@@ -98,6 +99,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     hasher = PasswordHasher(pool)
     policy = PasswordPolicy(settings.accounts.min_password, settings.public_url)
     sign_ins = SignIns(database, clock, hasher, KeyedHashes(uses.sign_in_secret))
+    signing_ring = SigningRingReads(database, clock)
     periods = _signing_periods(settings)
     return AccountServices(
         signing_keys=signing_keys,
@@ -119,6 +121,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,
+            signing_ring=signing_ring,
             sign_ins=sign_ins,
             sessions=uses.sessions,
             access_tokens=access_tokens,
@@ -127,8 +130,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
             policy=policy,
         ),
         oauth=OAuth(
-            database=database,
-            clock=clock,
+            signing_ring=signing_ring,
             sessions=uses.sessions,
             access_tokens=access_tokens,
             limiter=uses.limiter,

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 
 from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
@@ -28,8 +28,8 @@ from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing.ring_versions import signing_ring_now
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
 
@@ -110,7 +110,7 @@ class Services(Foundation):
             sessions=self.sessions,
             clients=self.clients,
             standings=self.standings,
-            signing_ring_now=partial(signing_ring_now, self.database, self.clock),
+            signing_ring_now=SigningRingReads(self.database, system_clock).now,
             host_clock=system_clock,
         )
 

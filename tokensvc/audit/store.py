@@ -19,6 +19,7 @@ from tokensvc.telemetry.redaction import mask
 
 _columns = audit_events.c
 _serials = itertools.count()
+_INSERT = audit_events.insert()
 
 
 def record(
@@ -59,7 +60,8 @@ def record_each(
         for subject in subjects
     ]
     if rows:
-        tx.execute(audit_events.insert(), rows)
+        # Not a list of one row: the driver would execute it as many.
+        tx.execute(_INSERT, rows if len(rows) > 1 else rows[0])
         # A dry run, or an action that fails later, is rolled back and not counted.
         sa.event.listen(tx, "commit", lambda _: _count(rows), once=True)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tokensvc.accounts.settings import ACCOUNTS
 from tokensvc.callers.rules import check_standing, session_ended
@@ -98,8 +99,9 @@ class AccessTokenCallers:
         token = self._tokens.verify(unverified)
         claims = token.claims
         if isinstance(claims, ServiceClaims):
-            self._check_now(token)
-            return self._clients.authenticate_token(claims.sub, claims.secret_id, claims.scopes)
+            return self._clients.authenticate_token(
+                claims.sub, claims.secret_id, claims.scopes, partial(self._check, token)
+            )
         if claims.exp <= self._host_clock():
             self._check_now(token)  # this host's clock may be ahead
         return AccountCaller(
@@ -112,6 +114,8 @@ class AccessTokenCallers:
         )
 
     def _check_now(self, token: AccessToken) -> None:
-        now, ring_version = self._signing_ring_now()
+        self._check(token, *self._signing_ring_now())
+
+    def _check(self, token: AccessToken, now: float, ring_version: RingVersion) -> None:
         self._tokens.verify_again(token, ring_version)
         token.check_not_expired(now)

@@ -1,17 +1,18 @@
 """The service clients: authentication, and reading them."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS
 from tokensvc.clients.state import ClientSecret, ServiceClient
-from tokensvc.clients.store import ClientStore, HashedClient
+from tokensvc.clients.store import ClientStore, ClientsWithRing, HashedClient
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
+from tokensvc.standing.rules import RingVersion
 
 _UNUSED_ID = "svc."
 """An ID that no client has; it is looked up for texts that are not IDs."""
@@ -37,6 +38,7 @@ class Clients:
         self._database = database
         self._clock = clock
         self._store = ClientStore(database)
+        self._with_ring = ClientsWithRing(database, clock)
 
     def authenticate(self, client_id: str, *presented: str) -> ServiceCaller:
         """
@@ -70,7 +72,11 @@ class Clients:
             return self._store.first_end(connection, after=after)
 
     def authenticate_token(
-        self, client_id: str, secret_id: str, scopes: frozenset[str]
+        self,
+        client_id: str,
+        secret_id: str,
+        scopes: frozenset[str],
+        check_token: Callable[[float, RingVersion], None],
     ) -> ServiceCaller:
         """
         Return the service of a verified access token, with the rights that it still has.
@@ -78,11 +84,15 @@ class Clients:
         Args:
             secret_id: ID of the secret for which the token was issued.
             scopes: Scopes of the token.
+            check_token: Function that refuses the token at a time, in epoch seconds of the
+                database's clock, and at a version of the ring of signing keys, both read with the
+                client.
 
         Raises:
-            Refusal: `credentials_invalid`, `credentials_expired`.
+            Refusal: `credentials_invalid`, `credentials_expired`; what `check_token` raises.
         """
-        found = self._find(client_id)
+        found, now, ring_version = self._with_ring.find(_id_to_read(client_id))
+        check_token(now, ring_version)
         secrets = found.client.secrets if found is not None else []
         secret = next((secret for secret in secrets if secret.id == secret_id), None)
         if found is None or secret is None:
@@ -91,7 +101,7 @@ class Clients:
         return replace(caller, scopes=caller.scopes & scopes, limited_to=scopes)
 
     def _find(self, client_id: str) -> HashedClient | None:
-        return self._store.find(client_id if is_id(client_id) else _UNUSED_ID)
+        return self._store.find(_id_to_read(client_id))
 
     def _caller(self, client: ServiceClient, secret: ClientSecret) -> ServiceCaller:
         if not secret.is_live(self._clock()):
@@ -144,3 +154,7 @@ def unknown_client() -> Refusal:
         Code.NOT_FOUND,
         "This client does not exist: `tokensvc clients list` and GET /v1/clients list all.",
     )
+
+
+def _id_to_read(unverified: str) -> str:
+    return unverified if is_id(unverified) else _UNUSED_ID

@@ -10,9 +10,13 @@ import sqlalchemy as sa
 
 from tokensvc.clients.rules import Rights
 from tokensvc.clients.state import ClientSecret, ServiceClient
+from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import client_ids, client_secrets, service_clients
 from tokensvc.database.upsert import insert
+from tokensvc.standing import ring_versions
+from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.rules import Ring, RingVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class HashedClient:
 
 
 _clients, _secrets = service_clients.c, client_secrets.c
-_with_secrets = sa.select(
+_joined = service_clients.outerjoin(client_secrets)
+_READ = (
     _clients.id,
     _clients.name,
     _clients.scopes,
@@ -40,17 +45,17 @@ _with_secrets = sa.select(
     _secrets.created_at,
     _secrets.expires_at,
     _secrets.last_used_at,
-).select_from(service_clients.outerjoin(client_secrets))
+)
+_with_secrets = sa.select(*_READ).select_from(_joined)
 _in_order = (_clients.id, _secrets.created_at, _secrets.id)
+_has_id = _clients.id == sa.bindparam("client_id")
 
 
 class ClientStore:
     """Reads and writes clients."""
 
     def __init__(self, database: Database) -> None:
-        self._by_id = database.prepare(
-            _with_secrets.where(_clients.id == sa.bindparam("client_id")).order_by(*_in_order)
-        )
+        self._by_id = database.prepare(_with_secrets.where(_has_id).order_by(*_in_order))
 
     def find(self, client_id: str) -> HashedClient | None:
         """
@@ -147,6 +152,30 @@ class ClientStore:
     def delete_secret(self, tx: Transaction, secret_id: str) -> None:
         """Delete a secret of a client that is locked."""
         tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
+
+
+class ClientsWithRing:
+    """
+    Reads clients with the version of the ring of signing keys, for access tokens.
+
+    Args:
+        clock: Clock of this host, used on SQLite.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        statement = ring_versions.select_with_rows(Ring.SIGNING, _joined, _has_id, _READ)
+        self._by_id = ClockedRead(database, clock, statement.order_by(*_in_order))
+
+    def find(self, client_id: str) -> tuple[HashedClient | None, float, RingVersion]:
+        """
+        Read a client in its current state, the time in epoch seconds, and the version.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        rows, now = self._by_id.fetch_all({"client_id": client_id})
+        found = _first(row[2:] for row in rows if row[2] is not None)
+        return found, now, RingVersion(*rows[0][:2])
 
 
 def reserve_id(tx: Transaction, client_id: str) -> None:

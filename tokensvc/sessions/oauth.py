@@ -2,8 +2,6 @@
 
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, OAuthError, Refusal
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.verify import parse
 from tokensvc.limits.enforcement import check
@@ -13,7 +11,7 @@ from tokensvc.sessions.access_tokens import AccessClaims, AccessTokens, ServiceC
 from tokensvc.sessions.clients import narrowed
 from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing import ring_versions
+from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.telemetry import metrics
 
 
@@ -22,22 +20,17 @@ class OAuth:
     Grants and revocation for OAuth clients.
 
     Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
-    Args:
-        clock: Clock of the database.
     """
 
     def __init__(
         self,
         *,
-        database: Database,
-        clock: DatabaseClock,
+        signing_ring: SigningRingReads,
         sessions: Sessions,
         access_tokens: AccessTokens,
         limiter: Limiter,
     ) -> None:
-        self._database = database
-        self._clock = clock
+        self._signing_ring = signing_ring
         self._sessions = sessions
         self._access_tokens = access_tokens
         self._limiter = limiter
@@ -84,7 +77,7 @@ class OAuth:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
         scopes = narrowed(service.scopes, scope)
-        now, ring_version = ring_versions.signing_ring_now(self._database, self._clock)
+        now, ring_version = self._signing_ring.now()
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
@@ -129,7 +122,7 @@ class OAuth:
         try:
             token = self._access_tokens.verify(parse(unverified_token))
             # Not before: a text that is not a token costs no connection.
-            ring_version = ring_versions.signing_ring_now(self._database, self._clock)[1]
+            _, ring_version = self._signing_ring.now()
             self._access_tokens.verify_again(token, ring_version)
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:

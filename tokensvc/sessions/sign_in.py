@@ -26,9 +26,9 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import TokenResponse, grant_response
 from tokensvc.sessions.service import Grant, Sessions
-from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs, Ring
+from tokensvc.standing.rules import Epochs
+from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
@@ -52,6 +52,7 @@ class PasswordSessions:
         *,
         database: Database,
         clock: DatabaseClock,
+        signing_ring: SigningRingReads,
         sign_ins: SignIns,
         sessions: Sessions,
         access_tokens: AccessTokens,
@@ -61,6 +62,7 @@ class PasswordSessions:
     ) -> None:
         self._database = database
         self._clock = clock
+        self._signing_ring = signing_ring
         self._sign_ins = sign_ins
         self._sessions = sessions
         self._access_tokens = access_tokens
@@ -132,15 +134,14 @@ class PasswordSessions:
 
     def _check_can_sign(self) -> None:
         """Refuse before the password is hashed, so that the refusal counts as no failure."""
-        with self._database.read() as connection:
-            ring_version = ring_versions.read(connection, Ring.SIGNING)
+        _, ring_version = self._signing_ring.now()
         self._access_tokens.check_can_sign(ring_version)
 
     def _open(self, attempt: Attempt, client_id: str) -> Grant:
         with self._database.write() as tx:
-            now = self._clock.read(tx)
             grant = None
-            if self._sign_ins.complete(tx, attempt, now):
+            now = self._sign_ins.complete(tx, attempt)
+            if now is not None:
                 grant = self._sessions.open(tx, attempt.user_id, client_id, attempt.epochs, now)
                 context = ActionContext(attempt.user_id, f"session {grant.family.id}")
                 record(tx, context, Action.ACCOUNT_SIGNED_IN, attempt.user_id, now=now)

@@ -19,7 +19,8 @@ from tokensvc.standing.rules import Epochs
 _columns = sessions.c
 _has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)
 
-# Built once: building it costs more than the rest of a statement.
+# Built once: building them costs more than the rest of a statement.
+_INSERT = sessions.insert()
 _REPLACE_UNCHANGED = (
     sessions.update()
     .where(
@@ -70,22 +71,21 @@ def stored_family(row: Any) -> StoredFamily:
 def insert(tx: Transaction, stored: StoredFamily) -> None:
     """Insert a new family."""
     family = stored.family
-    tx.execute(
-        sessions.insert().values(
-            id=family.id,
-            user_id=family.user_id,
-            client_id=family.client_id,
-            counter=family.counter,
-            rotated_at=family.rotated_at,
-            created_at=family.created_at,
-            last_used_at=family.last_used_at,
-            user_epoch=family.epochs.user,
-            app_epoch=family.epochs.app,
-            ended_at=family.ended_at,
-            family_key_ciphertext=stored.key_ciphertext,
-            wrapped_by=stored.wrapped_by,
-        )
-    )
+    row = {
+        "id": family.id,
+        "user_id": family.user_id,
+        "client_id": family.client_id,
+        "counter": family.counter,
+        "rotated_at": family.rotated_at,
+        "created_at": family.created_at,
+        "last_used_at": family.last_used_at,
+        "user_epoch": family.epochs.user,
+        "app_epoch": family.epochs.app,
+        "ended_at": family.ended_at,
+        "family_key_ciphertext": stored.key_ciphertext,
+        "wrapped_by": stored.wrapped_by,
+    }
+    tx.execute(_INSERT, row)
 
 
 class Replacements:

@@ -15,7 +15,7 @@ _NOW = sa.cast(sa.extract("epoch", sa.func.now()), sa.Double)
 
 class ClockedRead:
     """
-    Reads the first row of a query, and the time.
+    Reads the rows of a query, and the time.
 
     Nothing is cached: each read that begins after an action sees it.
 
@@ -32,14 +32,24 @@ class ClockedRead:
 
     def fetch(self, values: Mapping[str, object]) -> tuple[tuple[Any, ...], float]:
         """
-        Return the row and the time in epoch seconds. No change after that time is in the row.
+        Return the first row and the time, as `fetch_all`.
+
+        Raises:
+            Refusal: As `fetch_all`.
+        """
+        rows, now = self.fetch_all(values)
+        return rows[0], now
+
+    def fetch_all(self, values: Mapping[str, object]) -> tuple[list[tuple[Any, ...]], float]:
+        """
+        Return the rows and the time in epoch seconds. No change after that time is in a row.
 
         Raises:
             Refusal: `temporarily_unavailable`, also if the database is incomplete.
         """
         # Read the clock before the statement: see `Standing.now`.
         now = self._clock()
-        row = self._read.fetch(values)
-        if row is None:
+        rows = self._read.fetch_all(values)
+        if not rows:
             raise incomplete_database()
-        return (row[:-1], row[-1]) if self._has_clock else (row, now)
+        return ([row[:-1] for row in rows], rows[0][-1]) if self._has_clock else (rows, now)

@@ -11,8 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Transaction
 from tokensvc.database.tables import app_standing
 from tokensvc.standing.rules import Ring, RingVersion
 
@@ -22,6 +21,7 @@ RING_VERSIONS = {
     Ring.SIGNING: (_app.signing_ring_version, _app.signing_ring_id),
 }
 """Counter and random ID of each ring's version."""
+_READ = {ring: sa.select(*columns) for ring, columns in RING_VERSIONS.items()}
 
 
 def lock(tx: Transaction) -> None:
@@ -36,21 +36,10 @@ def read(connection: sa.Connection, ring: Ring) -> RingVersion:
     Raises:
         Refusal: `temporarily_unavailable` if the app's row is missing.
     """
-    row = connection.execute(sa.select(*RING_VERSIONS[ring])).first()
+    row = connection.execute(_READ[ring]).first()
     if row is None:
         raise incomplete_database()
     return RingVersion(*row)
-
-
-def signing_ring_now(database: Database, clock: DatabaseClock) -> tuple[float, RingVersion]:
-    """
-    Return the time in epoch seconds and the version of the ring of signing keys.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
-    """
-    with database.read() as connection:
-        return clock.read(connection), read(connection, Ring.SIGNING)
 
 
 def change(tx: Transaction, ring: Ring) -> None:
@@ -62,7 +51,7 @@ def change(tx: Transaction, ring: Ring) -> None:
 
 def select_with_rows(
     ring: Ring,
-    table: sa.Table,
+    table: sa.FromClause,
     condition: sa.ColumnElement[bool],
     columns: Iterable[sa.ColumnElement[Any]],
 ) -> sa.Select[Any]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import APP, Target
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
@@ -30,6 +31,22 @@ _is_user = _users.user_id == sa.bindparam("user_id")
 _FOR_SIGN_IN = sa.select(_users.epoch, _app.epoch, _users.suspended_at).select_from(
     app_standing.outerjoin(user_standings, _is_user)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SignInStanding:
+    """
+    What a sign-in depends on, read in one statement.
+
+    Attributes:
+        now: Epoch seconds of the database's clock at the start of the statement.
+        epochs: Epochs that a session has which begins now.
+        suspended: Whether the user is suspended.
+    """
+
+    now: float
+    epochs: Epochs
+    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +226,18 @@ def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     Raises:
         Refusal: `temporarily_unavailable` if the app's row is missing.
     """
-    epochs, _ = read_for_sign_in(connection, user_id)
-    return epochs
+    return _epochs(connection.execute(_FOR_SIGN_IN, {"user_id": user_id}).first())
 
 
-def read_for_sign_in(connection: sa.Connection, user_id: str) -> tuple[Epochs, bool]:
-    """Return the epochs, as `read_epochs`, and whether the user is suspended, in one statement."""
-    row = connection.execute(_FOR_SIGN_IN, {"user_id": user_id}).first()
-    if row is None:
-        raise incomplete_database()
-    return Epochs(user=row[0] or 0, app=row[1]), row[2] is not None
+def read_for_sign_in(tx: Transaction, clock: DatabaseClock, user_id: str) -> SignInStanding:
+    """
+    Return what a sign-in depends on, in one statement.
+
+    Raises:
+        Refusal: As `read_epochs`.
+    """
+    now, row = clock.read_with(tx, _FOR_SIGN_IN, {"user_id": user_id})
+    return SignInStanding(now, _epochs(row), suspended=row is not None and row[2] is not None)
 
 
 def has_epochs(
@@ -235,6 +254,13 @@ def has_epochs(
     of_user = sa.select(_users.epoch).where(_users.user_id == user_id).scalar_subquery()
     of_app = sa.select(_app.epoch).scalar_subquery()
     return (sa.func.coalesce(of_user, 0) == user) & (of_app == app)
+
+
+def _epochs(row: Any) -> Epochs:
+    """Return the epochs in a row of `_FOR_SIGN_IN`."""
+    if row is None:
+        raise incomplete_database()
+    return Epochs(user=row[0] or 0, app=row[1])
 
 
 def _row_of(target: Target) -> sa.Select[Any]:
