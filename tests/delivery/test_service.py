@@ -198,7 +198,8 @@ def test_role_in_a_profile_needs_the_scope_for_roles(shared, members, named):
     assert (response.status, response.code) == (403, "insufficient_scope")
     assert f"`{named}`".replace(", ", "`, `") in response.json["detail"]
     assert "users:roles" in response.json["detail"]
-    (line,) = shared.service.log_lines()[number:]
+    lines = shared.service.log_lines()[number:]
+    (line,) = [one for one in lines if one.get("request_id") == response.headers["X-Request-Id"]]
     assert line["reason"] == f"scope users:roles is missing for {named}"
     assert "not-in-the-log" not in str(line)
     assert writer.request("PUT", "/v1/users/eve/profile", json={"id": "eve"}).status == 200
