@@ -79,6 +79,7 @@ def test_issuer_keys_have_an_age_once_they_were_fetched(services, issuer):
     assert figure("tokensvc_issuer_keys_usable", issuer="acme") == 1
     assert 0 <= figure("tokensvc_issuer_keys_age_seconds", issuer="acme") < 60
     assert figure("tokensvc_issuer_keys_max_stale_seconds", issuer="acme") == 86400
+    assert figure("tokensvc_issuer_keys_refresh_seconds", issuer="acme") == 300
 
 
 def test_issuer_keys_are_shown_while_the_database_is_down(services, monkeypatch):

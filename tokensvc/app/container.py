@@ -177,7 +177,7 @@ class Services(Foundation):
             rings["signing"] = self.accounts.signing_keys
         return Figures(
             issuers=issuers,
-            max_stale=self.settings.jwks.max_stale,
+            jwks=self.settings.jwks,
             deliveries=self.deliveries,
             rings=rings,
             clients=self.clients,

@@ -8,6 +8,7 @@ from tokensvc.clients.service import Clients
 from tokensvc.core.clock import Clock
 from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
+from tokensvc.issuers.settings import JwksSettings
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.signing_keys import SigningKeys
@@ -23,7 +24,7 @@ class Figures:
 
     Args:
         issuers: Issuers whose keys this process fetches; `None` if it fetches none.
-        max_stale: Age in seconds from which issuers' keys are not used.
+        jwks: Settings of issuers' keys.
         rings: Key rings by their name in the metrics.
         reencryption: Source of the encryption keys that are in use.
         clock: Clock of this host, in epoch seconds.
@@ -33,7 +34,7 @@ class Figures:
         self,
         *,
         issuers: Issuers | None,
-        max_stale: float,
+        jwks: JwksSettings,
         deliveries: Deliveries,
         rings: Mapping[str, StreamKeys | SigningKeys],
         clients: Clients,
@@ -41,7 +42,7 @@ class Figures:
         clock: Clock,
     ) -> None:
         self._issuers = issuers
-        self._max_stale = max_stale
+        self._jwks = jwks
         self._deliveries = deliveries
         self._rings = rings
         self._clients = clients
@@ -74,7 +75,8 @@ class Figures:
                 name,
                 usable=health.state != "unavailable",
                 age_seconds=None if fetched_at is None else max(0, self._clock() - fetched_at),
-                max_stale_seconds=self._max_stale,
+                max_stale_seconds=self._jwks.max_stale,
+                refresh_seconds=self._jwks.refresh,
             )
 
     def _set_keys(self) -> None:

@@ -104,6 +104,12 @@ ISSUER_KEYS_MAX_STALE_SECONDS = Gauge(
     ["issuer"],
     multiprocess_mode=_WORST_IS_HIGHEST,
 )
+ISSUER_KEYS_REFRESH_SECONDS = Gauge(
+    "tokensvc_issuer_keys_refresh_seconds",
+    "Time between two fetches of the keys of an issuer: the setting `jwks.refresh`.",
+    ["issuer"],
+    multiprocess_mode=_WORST_IS_HIGHEST,
+)
 KEYS = Gauge(
     "tokensvc_keys",
     "Keys of the rings `stream` and `signing` by state, without retired ones.",
@@ -193,7 +199,12 @@ def set_deliveries(kind: str, numbers: Mapping[str, int], oldest_seconds: float)
 
 
 def set_issuer_keys(
-    issuer: str, *, usable: bool, age_seconds: float | None, max_stale_seconds: float
+    issuer: str,
+    *,
+    usable: bool,
+    age_seconds: float | None,
+    max_stale_seconds: float,
+    refresh_seconds: float,
 ) -> None:
     """
     Set the state of an issuer's keys.
@@ -203,11 +214,13 @@ def set_issuer_keys(
         usable: Whether tokens can be verified.
         age_seconds: Time since the last fetch; `None` if there was none.
         max_stale_seconds: Age from which keys are not used.
+        refresh_seconds: Time between two fetches.
     """
     ISSUER_KEYS_USABLE.labels(issuer).set(usable)
     if age_seconds is not None:
         ISSUER_KEYS_AGE_SECONDS.labels(issuer).set(age_seconds)
         ISSUER_KEYS_MAX_STALE_SECONDS.labels(issuer).set(max_stale_seconds)
+        ISSUER_KEYS_REFRESH_SECONDS.labels(issuer).set(refresh_seconds)
 
 
 def set_keys(ring: str, state: str, number: int, oldest_seconds: float) -> None:
