@@ -16,7 +16,7 @@ from testing.http_client import Client
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops import routes as ops_routes
-from tokensvc.ops.health import ReadinessLook
+from tokensvc.ops.health import Check, ReadinessLook
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 
@@ -50,7 +50,7 @@ class Probe:
 
     def __init__(self) -> None:
         self.view: Callable[[], Any] = lambda: json_response(TOKEN)
-        self.checks: list[Any] = []
+        self.checks: dict[str, Check] = {}
 
     def app(self, **config: Any) -> ServiceApp:
         """Return an application; `config` as in `HttpConfig`."""

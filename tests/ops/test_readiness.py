@@ -2,16 +2,21 @@
 
 import threading
 import time
+from pathlib import Path
+from typing import Never
 
+import pytest
 import structlog
 from prometheus_client import REGISTRY
 
+from testing.doubles.issuer import IssuerDouble
 from testing.manual_clock import ManualClock
+from tests.ops.services import built_services, figure
 from tokensvc.core import deadline
 from tokensvc.ops import health
-from tokensvc.ops.health import CheckResult, ReadinessLook, State
+from tokensvc.ops.health import Finding, ReadinessLook, State
 
-DATABASE = CheckResult("database", State.OK)
+HEALTHY = {"database": lambda: Finding(State.OK)}
 
 
 class Parts:
@@ -21,47 +26,53 @@ class Parts:
         self.states = states
 
     def look(self) -> ReadinessLook:
-        checks = [lambda name=name: CheckResult(name, self.states[name]) for name in self.states]
+        checks = {name: lambda name=name: Finding(self.states[name]) for name in self.states}
         return ReadinessLook(checks, time.monotonic)
 
 
 def test_no_look_has_failed() -> None:
     """A worker looks once before it accepts clients."""
-    last = ReadinessLook([lambda: DATABASE], time.monotonic).last()
+    last = ReadinessLook(HEALTHY, time.monotonic).last()
     assert last.status is State.FAILED
 
 
-def test_check_that_raises_has_failed() -> None:
-    """By its name, or its type, and without the exception's text."""
+def test_check_that_raises_has_failed_until_it_returns(
+    tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own name, so that the next look replaces it, and without the exception's text."""
 
-    def database() -> CheckResult:
+    def fail() -> Never:
         raise ConnectionError("postgresql://user:s3cret@host")
 
-    class Broken:
-        def __call__(self) -> CheckResult:
-            raise TimeoutError
-
-    look = ReadinessLook([database, Broken()], time.monotonic)
-    look.look()
-    found = look.last()
-    assert found.status is State.FAILED
-    assert found.checks is not None
-    assert [check.name for check in found.checks] == ["database", "Broken"]
-    assert "ConnectionError" in found.checks[0].detail
-    assert "s3cret" not in found.checks[0].detail
+    with (
+        IssuerDouble() as issuer,
+        built_services(tmp_path, issuer, migrated_sqlite_url) as services,
+    ):
+        monkeypatch.setattr(services.deliveries, "warnings", fail)
+        services.readiness.look()
+        found = services.readiness.last()
+        assert found.checks is not None
+        (broken,) = [check for check in found.checks if check.state is State.FAILED]
+        assert broken.name == "delivery"
+        assert "ConnectionError" in broken.detail
+        assert "s3cret" not in broken.detail
+        assert figure("tokensvc_check", check="delivery") == 2
+        monkeypatch.undo()
+        services.readiness.look()
+        assert figure("tokensvc_check", check="delivery") == 0
 
 
 def test_last_look_is_returned_while_another_one_waits() -> None:
     entered, release = threading.Event(), threading.Event()
-    results = [CheckResult("database", State.OK), CheckResult("database", State.FAILED)]
+    results = [Finding(State.OK), Finding(State.FAILED)]
 
-    def check() -> CheckResult:
+    def check() -> Finding:
         if len(results) == 1:
             entered.set()
             release.wait(60)
         return results.pop(0)
 
-    look = ReadinessLook([check], time.monotonic)
+    look = ReadinessLook({"database": check}, time.monotonic)
     look.look()
     thread = threading.Thread(target=look.look)
     thread.start()
@@ -75,7 +86,7 @@ def test_last_look_is_returned_while_another_one_waits() -> None:
 def test_old_look_has_failed() -> None:
     """The next one hangs, or its thread has ended."""
     clock = ManualClock(100.0)
-    look = ReadinessLook([lambda: DATABASE], clock)
+    look = ReadinessLook(HEALTHY, clock)
     look.look()
     clock.now += health._MAX_AGE
     assert look.last().status is State.OK
@@ -86,11 +97,11 @@ def test_old_look_has_failed() -> None:
 def test_waits_of_a_look_are_bounded() -> None:
     seen = []
 
-    def check() -> CheckResult:
+    def check() -> Finding:
         seen.append(deadline.remaining(60))
-        return DATABASE
+        return Finding(State.OK)
 
-    ReadinessLook([check], time.monotonic).look()
+    ReadinessLook({"database": check}, time.monotonic).look()
     assert 0 < seen[0] <= health._LOOK_SECONDS
     assert deadline.remaining(60) == 60
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from testing.http_client import Client, environ_of
 from tests.http.conftest import METRICS_PORT, METRICS_TOKEN, Probe
 from tokensvc.core.errors import Code
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import CheckResult, State
+from tokensvc.ops.health import CheckResult, Finding, State
 
 OPERATOR = {"Authorization": f"Bearer {METRICS_TOKEN}"}
 DATABASE = CheckResult("database", State.OK)
@@ -23,7 +24,7 @@ def on_metrics_port(probe: Probe) -> Client:
 
 
 def test_healthz_is_ok_while_every_check_fails(client: Client, probe: Probe) -> None:
-    probe.checks.append(lambda: KEYS)
+    probe.checks["stream_keys"] = lambda: Finding(State.FAILED)
     assert client.get("/healthz").json == {"status": "ok"}
 
 
@@ -40,7 +41,8 @@ def test_readyz_has_the_worst_state(
     probe: Probe, results: list[CheckResult], state: str, status: int
 ) -> None:
     """Degraded is 200, failed is 503; clients without the token see only the state."""
-    probe.checks += [lambda result=result: result for result in results]
+    for result in results:
+        probe.checks[result.name] = partial(Finding, result.state, result.detail)
     client = Client(probe.app())
     response = client.get("/readyz")
     assert (response.status, response.json) == (status, {"status": state, "checks": None})

@@ -89,8 +89,9 @@ def _check_service() -> Iterator[CheckResult]:
                 yield CheckResult(fault.check, State.FAILED, fault.detail)
             yield from _check_issuers(services)
             yield from _check_stream_keys(services)
-            yield check_delivery(services.deliveries)
-            yield check_clock_faults(services.clock_faults, State.FAILED)
+            yield CheckResult("delivery", *check_delivery(services.deliveries))
+            clock_faults = check_clock_faults(services.clock_faults, State.FAILED)
+            yield CheckResult("cut_offs", *clock_faults)
     except (Refusal, StartupError) as error:
         yield CheckResult("start", State.FAILED, _error_text(error))
 

@@ -5,7 +5,7 @@ Failing issuers and deliveries only degrade the service: most users get tokens w
 an active key that Stream refuses, because Stream may be wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from tokensvc.core.errors import Refusal
@@ -16,7 +16,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.keys.active_key_check import ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
 from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.ops.health import Check, CheckResult, State
+from tokensvc.ops.health import Check, Finding, State
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.telemetry import gauges
 
@@ -30,24 +30,26 @@ def checks(
     deliveries: Deliveries,
     clock_faults: ClockFaults,
     active_key_check: ActiveKeyCheck,
-) -> Sequence[Check]:
+) -> Mapping[str, Check]:
     """
-    Return the checks of `/readyz`.
+    Return the checks of `/readyz` by the names of their parts.
 
     Args:
         signing_keys: Keys of access tokens; `None` without built-in accounts.
     """
-    check_keys: list[Check] = [partial(_check_stream_keys, keys, active_key_check.rejection)]
+    check_keys: dict[str, Check] = {
+        "stream_keys": partial(_check_stream_keys, keys, active_key_check.rejection)
+    }
     if signing_keys is not None:
-        check_keys.append(partial(_check_signing_keys, signing_keys))
-    return [
-        partial(_check_database, database, schema.StatusReader(database)),
-        *check_keys,
-        partial(_check_issuers, issuers),
-        partial(check_delivery, deliveries),
+        check_keys["signing_keys"] = partial(_check_signing_keys, signing_keys)
+    return {
+        "database": partial(_check_database, database, schema.StatusReader(database)),
+        **check_keys,
+        "issuers": partial(_check_issuers, issuers),
+        "delivery": partial(check_delivery, deliveries),
         # Only degraded: revocations still work, and another instance would not be better.
-        partial(check_clock_faults, clock_faults, State.DEGRADED),
-    ]
+        "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
+    }
 
 
 def delivery_checks(
@@ -56,47 +58,47 @@ def delivery_checks(
     keys: StreamKeys,
     deliveries: Deliveries,
     clock_faults: ClockFaults,
-) -> Sequence[Check]:
+) -> Mapping[str, Check]:
     """Return the checks of a process that only delivers: its key is checked with each delivery."""
-    return [
-        partial(_check_database, database, schema.StatusReader(database)),
-        partial(_check_stream_keys, keys, lambda: ""),
-        partial(check_delivery, deliveries),
-        partial(check_clock_faults, clock_faults, State.DEGRADED),
-    ]
+    return {
+        "database": partial(_check_database, database, schema.StatusReader(database)),
+        "stream_keys": partial(_check_stream_keys, keys, lambda: ""),
+        "delivery": partial(check_delivery, deliveries),
+        "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
+    }
 
 
-def _check_database(database: Database, schema_status: schema.StatusReader) -> CheckResult:
+def _check_database(database: Database, schema_status: schema.StatusReader) -> Finding:
     detail = _schema_fault(schema_status)
     gauges.set_database(
         up=not detail,
         breaker_open=database.is_breaker_open,
         connections_in_use=database.connections_in_use(),
     )
-    return CheckResult("database", State.FAILED if detail else State.OK, detail)
+    return Finding(State.FAILED if detail else State.OK, detail)
 
 
-def _check_stream_keys(keys: StreamKeys, rejection_of_active: Callable[[], str]) -> CheckResult:
+def _check_stream_keys(keys: StreamKeys, rejection_of_active: Callable[[], str]) -> Finding:
     problem = _problem(keys)
     if problem:
-        return CheckResult("stream_keys", State.FAILED, problem)
+        return Finding(State.FAILED, problem)
     rejection = rejection_of_active()
-    return CheckResult("stream_keys", State.DEGRADED if rejection else State.OK, rejection)
+    return Finding(State.DEGRADED if rejection else State.OK, rejection)
 
 
-def _check_signing_keys(keys: SigningKeys) -> CheckResult:
+def _check_signing_keys(keys: SigningKeys) -> Finding:
     problem = _problem(keys)
-    return CheckResult("signing_keys", State.FAILED if problem else State.OK, problem)
+    return Finding(State.FAILED if problem else State.OK, problem)
 
 
-def _check_issuers(issuers: Issuers) -> CheckResult:
+def _check_issuers(issuers: Issuers) -> Finding:
     unhealthy = [
         f"{name} {health.state} ({health.last_error or 'no keys yet'})"
         for name, health in issuers.health().items()
         if health.state != "ok"
     ]
     state = State.DEGRADED if unhealthy else State.OK
-    return CheckResult("issuers", state, "; ".join(unhealthy))
+    return Finding(state, "; ".join(unhealthy))
 
 
 def _problem(keys: StreamKeys | SigningKeys) -> str:
@@ -114,24 +116,22 @@ def _schema_fault(schema_status: schema.StatusReader) -> str:
     return f"schema {status}: run `tokensvc migrate`" if status in {"behind", "empty"} else ""
 
 
-def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> CheckResult:
+def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> Finding:
     """Check that no cut-off is in the future, which stops the mints of its users."""
     try:
         warning = clock_faults.warning()
     except Refusal as refusal:
-        return CheckResult("cut_offs", state_of_fault, refusal.reason)
-    return CheckResult("cut_offs", state_of_fault if warning else State.OK, warning)
+        return Finding(state_of_fault, refusal.reason)
+    return Finding(state_of_fault if warning else State.OK, warning)
 
 
-def check_delivery(deliveries: Deliveries) -> CheckResult:
+def check_delivery(deliveries: Deliveries) -> Finding:
     """Check the deliveries to Stream."""
     if not deliveries.delivers:
-        return CheckResult(
-            "delivery", State.OK, "off (stream.delivery): no revocation is delivered to Stream"
-        )
+        return Finding(State.OK, "off (stream.delivery): no revocation is delivered to Stream")
     try:
         warnings = deliveries.warnings()
     except Refusal as refusal:
-        return CheckResult("delivery", State.DEGRADED, refusal.reason)
+        return Finding(State.DEGRADED, refusal.reason)
     detail = "; ".join(warnings) + ": tokensvc delivery list" if warnings else ""
-    return CheckResult("delivery", State.DEGRADED if warnings else State.OK, detail)
+    return Finding(State.DEGRADED if warnings else State.OK, detail)

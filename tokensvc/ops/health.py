@@ -1,9 +1,9 @@
 """Readiness: the worst result of several checks, from a look in the background each second."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import structlog
@@ -53,7 +53,20 @@ class CheckResult(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Check: TypeAlias = Callable[[], CheckResult]
+class Finding(NamedTuple):
+    """
+    What a check has found.
+
+    Attributes:
+        state: State of the checked part.
+        detail: Cause and next step, without secrets.
+    """
+
+    state: State
+    detail: str = ""
+
+
+Check: TypeAlias = Callable[[], Finding]
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -79,11 +92,11 @@ class ReadinessLook:
     The last result of the checks, in memory: `/readyz` responds while everything else waits.
 
     Args:
-        checks: Functions that each check one part. A check that raises has failed.
+        checks: Functions that each check one part, by its name. A check that raises has failed.
         monotonic: Monotonic clock, in seconds.
     """
 
-    def __init__(self, checks: Sequence[Check], monotonic: Callable[[], float]) -> None:
+    def __init__(self, checks: Mapping[str, Check], monotonic: Callable[[], float]) -> None:
         self._checks = checks
         self._monotonic = monotonic
         self._last = (-math.inf, _NO_LOOK)
@@ -92,7 +105,7 @@ class ReadinessLook:
         """Run the checks, and log each change of a state. Only one thread may call this."""
         deadline.begin(self._monotonic(), _LOOK_SECONDS)
         try:
-            results = [_result(check) for check in self._checks]
+            results = [_result(name, check) for name, check in self._checks.items()]
         finally:
             deadline.end()
         for before in self._last[1].checks or []:
@@ -111,11 +124,10 @@ class ReadinessLook:
         return _NO_LOOK if self._monotonic() - looked_at > _MAX_AGE else readiness
 
 
-def _result(check: Check) -> CheckResult:
+def _result(name: str, check: Check) -> CheckResult:
     try:
-        return check()
+        return CheckResult(name, *check())
     except Exception as error:  # noqa: BLE001 - a check that raises has failed
-        name = getattr(check, "__name__", type(check).__name__)
         return CheckResult(name, State.FAILED, f"the check raised {type(error).__name__}")
 
 
