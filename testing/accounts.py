@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from testing.sessions import sessions_on
 from tokensvc.accounts import store
 from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.foreign_hashes import verify_hash
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
@@ -88,29 +89,22 @@ class AccountParts:
             count_sessions=self.sessions.count_live,
         )
         self.deliveries = Deliveries(self.database, now, dict, delivers=delivers)
-        policy = PasswordPolicy(self.settings.min_password, "https://tokens.example")
-        common: dict[str, Any] = {
-            "database": self.database,
-            "clock": now,
-            "settings": self.settings,
-            "alphabet": Alphabet.DOCUMENTED,
-        }
         self.sign_ins = SignIns(self.database, now, self.hasher, KeyedHashes("secret of a test"))
-        hashing = {
-            "policy": policy,
-            "hasher": self.hasher,
-            "revocations": self.revocations,
-            "sign_ins": self.sign_ins,
-        }
-        self.accounts = Accounts(
-            **common,
-            **hashing,
+        shared = Dependencies(
+            database=self.database,
+            clock=now,
+            settings=self.settings,
+            alphabet=Alphabet.DOCUMENTED,
+            policy=PasswordPolicy(self.settings.min_password, "https://tokens.example"),
+            hasher=self.hasher,
             deliveries=self.deliveries,
-            stream_users=self._stream_users(),
+            revocations=self.revocations,
+            sign_ins=self.sign_ins,
         )
+        self.accounts = Accounts(shared, self._stream_users())
         self.purge = AccountPurge(self.database, now)
-        self.codes = AccountCodes(**common, **hashing)
-        self.transfer = AccountTransfer(**common, deliveries=self.deliveries)
+        self.codes = AccountCodes(shared)
+        self.transfer = AccountTransfer(shared)
 
     def _stream_users(self) -> StreamUsers | None:
         if self.stream_url is None:

@@ -6,23 +6,17 @@ from collections.abc import Callable
 import msgspec
 
 from tokensvc.accounts import rules, store
-from tokensvc.accounts.hashing import PasswordHasher
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.service import no_account
-from tokensvc.accounts.settings import AccountSettings
-from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import StoredCode
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.core.user_ids import Alphabet
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Transaction
 from tokensvc.revocations.rules import RevocationKind
-from tokensvc.revocations.service import Revocations
 
 _ANY_USER = "invitation:any"
 """Subject of the audit event of an invitation without a user ID, which has no colon."""
@@ -67,31 +61,10 @@ class AccountCodes:
     The codes of accounts, of which only hashes are stored.
 
     Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
-    Args:
-        clock: The database's clock.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        clock: DatabaseClock,
-        settings: AccountSettings,
-        alphabet: Alphabet,
-        policy: PasswordPolicy,
-        hasher: PasswordHasher,
-        revocations: Revocations,
-        sign_ins: SignIns,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._settings = settings
-        self._alphabet = alphabet
-        self._policy = policy
-        self._hasher = hasher
-        self._revocations = revocations
-        self._sign_ins = sign_ins
+    def __init__(self, uses: Dependencies) -> None:
+        self._uses = uses
 
     def invite(self, user_id: str | None, context: ActionContext) -> Invitation:
         """
@@ -104,16 +77,16 @@ class AccountCodes:
             Refusal: `user_id_invalid`; `user_id_taken`.
         """
         if user_id is not None:
-            rules.check_user_id(user_id, self._settings.user_id_prefix, self._alphabet)
-        ttl = self._settings.invitation_ttl
-        with self._database.write() as tx:
+            rules.check_user_id(user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
+        ttl = self._uses.settings.invitation_ttl
+        with self._uses.database.write() as tx:
             if user_id is not None and store.find(tx, user_id) is not None:
                 raise Refusal(
                     Code.USER_ID_TAKEN, "This user ID has an account already, or had one."
                 )
             code, expires_at = self._add(tx, CodeKind.INVITATION, user_id, ttl)
             subject = _ANY_USER if user_id is None else user_id
-            record(tx, context, Action.INVITATION_CREATED, subject, now=self._clock.read(tx))
+            record(tx, context, Action.INVITATION_CREATED, subject, now=self._uses.clock.read(tx))
         return Invitation(code, expires_at)
 
     def create_reset_code(self, user_id: str, context: ActionContext) -> ResetCode:
@@ -123,11 +96,11 @@ class AccountCodes:
         Raises:
             Refusal: `not_found`.
         """
-        with self._database.write() as tx:
+        with self._uses.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
             code, expires_at = self._add(tx, CodeKind.RESET, user_id, rules.RESET_CODE_TTL)
-            record(tx, context, Action.RESET_CODE_CREATED, user_id, now=self._clock.read(tx))
+            record(tx, context, Action.RESET_CODE_CREATED, user_id, now=self._uses.clock.read(tx))
         return ResetCode(code, expires_at)
 
     def reset_password(
@@ -144,30 +117,30 @@ class AccountCodes:
             Refusal: `code_invalid`; `password_rejected`, after which the code can still be used;
                 what `count_failure` raises.
         """
-        code_hash, now = rules.hash_code(code), self._clock()
-        with self._database.read() as connection:
+        code_hash, now = rules.hash_code(code), self._uses.clock()
+        with self._uses.database.read() as connection:
             found = store.find_code(connection, CodeKind.RESET, code_hash, now)
         if found is None or found.user_id != user_id:
             count_failure()
             raise _code_invalid()
-        self._policy.check(new_password, user_id)
-        new_hash = self._hasher.hash(new_password)
-        with self._database.write() as tx:
+        self._uses.policy.check(new_password, user_id)
+        new_hash = self._uses.hasher.hash(new_password)
+        with self._uses.database.write() as tx:
             self._redeem(tx, user_id, code_hash, new_hash)
-        self._revocations.confirm(Target(user_id))
+        self._uses.revocations.confirm(Target(user_id))
 
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
         # The account first: two codes of one user would otherwise wait for each other.
         account = store.lock(tx, user_id)
-        now = self._clock.read(tx)
+        now = self._uses.clock.read(tx)
         if account is None or not store.use_code(tx, CodeKind.RESET, code_hash, now):
             raise _code_invalid()
         store.replace_hash(tx, user_id, account.password_hash, new_hash)
         store.end_reset_codes(tx, user_id, now)
-        self._sign_ins.unlock(tx, user_id)
+        self._uses.sign_ins.unlock(tx, user_id)
         context = ActionContext(user_id)
         kind = RevocationKind.PASSWORD
-        details = self._revocations.revoke_within(tx, user_id, kind, context)
+        details = self._uses.revocations.revoke_within(tx, user_id, kind, context)
         record(tx, context, Action.PASSWORD_RESET, user_id, now=now, details=details)
 
     def _add(
@@ -175,7 +148,7 @@ class AccountCodes:
     ) -> tuple[str, int]:
         """Store a new code, and return it with the time from which on it is refused."""
         code = rules.make_code(kind, secrets.token_bytes(rules.CODE_BYTES))
-        created_at = int(self._clock.read(tx))
+        created_at = int(self._uses.clock.read(tx))
         stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)
         store.insert_code(tx, stored)
         return code, stored.expires_at

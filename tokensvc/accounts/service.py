@@ -6,11 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 from tokensvc.accounts import rules, store
-from tokensvc.accounts.hashing import PasswordHasher
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.rules import CodeKind
-from tokensvc.accounts.settings import AccountSettings
-from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.audit.rules import Action
@@ -19,13 +16,9 @@ from tokensvc.core import stream_user
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.core.user_ids import Alphabet
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
-from tokensvc.delivery.service import Deliveries
 from tokensvc.revocations.rules import RevocationKind
-from tokensvc.revocations.service import Revocations
 from tokensvc.standing import store as standings
 
 
@@ -70,33 +63,11 @@ class Accounts:
     Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Args:
-        clock: The database's clock.
         stream_users: Users that Stream already has; `None` if delivery to Stream is off.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        clock: DatabaseClock,
-        settings: AccountSettings,
-        alphabet: Alphabet,
-        policy: PasswordPolicy,
-        hasher: PasswordHasher,
-        deliveries: Deliveries,
-        revocations: Revocations,
-        sign_ins: SignIns,
-        stream_users: StreamUsers | None,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._settings = settings
-        self._alphabet = alphabet
-        self._policy = policy
-        self._hasher = hasher
-        self._deliveries = deliveries
-        self._revocations = revocations
-        self._sign_ins = sign_ins
+    def __init__(self, uses: Dependencies, stream_users: StreamUsers | None) -> None:
+        self._uses = uses
         self._stream_users = stream_users
 
     def sign_up(self, wanted: SignUpRequest, count: Callable[[], None]) -> NewAccount:
@@ -113,7 +84,7 @@ class Accounts:
                 `temporarily_unavailable` if no thread is free for the password, or Stream is
                 unreachable.
         """
-        mode = self._settings.sign_up
+        mode = self._uses.settings.sign_up
         check_mode(mode, wanted.invitation)
         if mode == "open":
             self._check_not_closed()
@@ -147,14 +118,16 @@ class Accounts:
         Raises:
             Refusal: `not_found`.
         """
-        with self._database.write() as tx:
+        with self._uses.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            now = self._clock.read(tx)
+            now = self._uses.clock.read(tx)
             store.mark_deleted(tx, user_id, now)
-            details = self._revocations.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+            details = self._uses.revocations.revoke_within(
+                tx, user_id, RevocationKind.DELETION, context
+            )
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
-        self._revocations.confirm(Target(user_id))
+        self._uses.revocations.confirm(Target(user_id))
 
     def unlock(self, user_id: str, context: ActionContext) -> None:
         """
@@ -163,11 +136,11 @@ class Accounts:
         Raises:
             Refusal: `not_found`.
         """
-        with self._database.write() as tx:
+        with self._uses.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            if self._sign_ins.unlock(tx, user_id):
-                now = self._clock.read(tx)
+            if self._uses.sign_ins.unlock(tx, user_id):
+                now = self._uses.clock.read(tx)
                 record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 
     def delete_own(self, user_id: str, signed_in_at: int) -> None:
@@ -180,19 +153,19 @@ class Accounts:
         Raises:
             Refusal: `sign_in_required` unless the sign-in is recent.
         """
-        rules.check_recent_sign_in(signed_in_at, self._clock())
+        rules.check_recent_sign_in(signed_in_at, self._uses.clock())
         self.delete(user_id, ActionContext(user_id))
 
     def _check(self, wanted: SignUpRequest) -> None:
-        rules.check_user_id(wanted.user_id, self._settings.user_id_prefix, self._alphabet)
-        self._policy.check(wanted.password, wanted.user_id)
+        rules.check_user_id(wanted.user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
+        self._uses.policy.check(wanted.password, wanted.user_id)
 
     def _check_invitation(self, wanted: SignUpRequest) -> bool:
         """Check the invitation, if there is one, and return whether it names the user."""
         if wanted.invitation is None:
             return False
-        code_hash, now = rules.hash_code(wanted.invitation), self._clock()
-        with self._database.read() as connection:
+        code_hash, now = rules.hash_code(wanted.invitation), self._uses.clock()
+        with self._uses.database.read() as connection:
             found = store.find_code(connection, CodeKind.INVITATION, code_hash, now)
         if found is None or found.user_id not in {None, wanted.user_id}:
             raise _invitation_invalid()
@@ -200,7 +173,7 @@ class Accounts:
 
     def _check_not_closed(self) -> None:
         """Check that sign-up is not closed since a restore, which lost accounts."""
-        with self._database.read() as connection:
+        with self._uses.database.read() as connection:
             if is_sign_up_closed(connection):
                 raise Refusal(
                     Code.SIGN_UP_CLOSED,
@@ -210,15 +183,15 @@ class Accounts:
 
     def reopen_sign_up(self, context: ActionContext) -> None:
         """Allow open sign-up again, which a restore without an audit export has closed."""
-        with self._database.write() as tx:
+        with self._uses.database.write() as tx:
             if is_sign_up_closed(tx):
                 mark_live(tx, sign_up_closed=False)
-                now = self._clock.read(tx)
+                now = self._uses.clock.read(tx)
                 record(tx, context, Action.SIGN_UP_REOPENED, "accounts", now=now)
 
     def _check_not_taken(self, user_id: str) -> None:
         """Check before the work of hashing. The insertion decides."""
-        with self._database.read() as connection:
+        with self._uses.database.read() as connection:
             if store.find(connection, user_id) is not None:
                 raise _taken()
 
@@ -229,18 +202,18 @@ class Accounts:
         Raises:
             Refusal: `user_id_taken`; `temporarily_unavailable` if Stream is unreachable.
         """
-        with self._database.read() as connection:
+        with self._uses.database.read() as connection:
             standing = standings.read(connection, Target(user_id))
-            has_profile = self._deliveries.profiles(connection, [user_id])
+            has_profile = self._uses.deliveries.profiles(connection, [user_id])
         if has_profile or standing.suspended_at or standing.tokens_valid_after:
             raise _taken()
         if self._stream_users is not None and self._stream_users.has(user_id):
             raise _taken()
 
     def _create(self, wanted: SignUpRequest, context: ActionContext) -> NewAccount:
-        password_hash = self._hasher.hash(wanted.password)
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
+        password_hash = self._uses.hasher.hash(wanted.password)
+        with self._uses.database.write() as tx:
+            now = self._uses.clock.read(tx)
             account = Account(wanted.user_id, password_hash, int(now))
             if not store.insert(tx, account):
                 raise _taken()
@@ -248,7 +221,7 @@ class Accounts:
             record(tx, context, Action.ACCOUNT_CREATED, wanted.user_id, now=now)
             if wanted.user is not None:
                 user = wanted.user
-                self._deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
+                self._uses.deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
         return NewAccount(account.user_id, account.created_at)
 
     def _use_invitation(self, tx: Transaction, wanted: SignUpRequest, now: float) -> None:

@@ -13,18 +13,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tokensvc.accounts import rules, store
+from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.foreign_hashes import check_hash
-from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record, record_each
 from tokensvc.core import stream_user, strict_json
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
-from tokensvc.core.user_ids import Alphabet
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
-from tokensvc.delivery.service import Deliveries
 
 MAX_LINE = 64 * 1024
 """Bytes of a line of an import."""
@@ -93,25 +89,10 @@ class AccountTransfer:
 
     Every method raises `Refusal` `temporarily_unavailable` if the database fails. An import that
     ended so can be repeated.
-
-    Args:
-        clock: The database's clock.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        clock: DatabaseClock,
-        settings: AccountSettings,
-        alphabet: Alphabet,
-        deliveries: Deliveries,
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._settings = settings
-        self._alphabet = alphabet
-        self._deliveries = deliveries
+    def __init__(self, uses: Dependencies) -> None:
+        self._uses = uses
 
     def load(
         self, lines: Iterable[bytes], context: ActionContext, report: Callable[[BadRow], None]
@@ -144,14 +125,16 @@ class AccountTransfer:
 
         The hashes are in them: an audit event comes first.
         """
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
+        with self._uses.database.write() as tx:
+            now = self._uses.clock.read(tx)
             record(tx, context, Action.ACCOUNTS_EXPORTED, _ALL_ACCOUNTS, now=now)
         after = None
         while True:
-            with self._database.read() as connection:
+            with self._uses.database.read() as connection:
                 accounts = store.page(connection, after=after, limit=_BATCH)
-                users = self._deliveries.profiles(connection, [one.user_id for one in accounts])
+                users = self._uses.deliveries.profiles(
+                    connection, [one.user_id for one in accounts]
+                )
             if not accounts:
                 return
             yield from (_line(account, users.get(account.user_id)) for account in accounts)
@@ -161,7 +144,7 @@ class AccountTransfer:
         self, lines: Iterable[bytes], refuse: Callable[[int, str], None]
     ) -> Iterator[NumberedRow]:
         """Yield the rows that can be imported, and refuse the others."""
-        now = self._clock()
+        now = self._uses.clock()
         line_of: dict[str, int] = {}
         for line, text in enumerate(lines, start=1):
             if not text.strip():
@@ -189,7 +172,7 @@ class AccountTransfer:
             Refusal: `user_id_invalid`, `user_id_mismatch` or `user_invalid`.
             ValueError: Another member is not valid.
         """
-        rules.check_user_id(row.user_id, self._settings.user_id_prefix, self._alphabet)
+        rules.check_user_id(row.user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
         if row.password_hash is not None:
             check_hash(row.password_hash)
         if row.user is not None:
@@ -203,8 +186,8 @@ class AccountTransfer:
         """Create the accounts that never existed. Return their IDs, and those of deleted ones."""
         # Two imports lock the IDs in the same order.
         rows = sorted((row for _, row in batch), key=lambda row: row.user_id)
-        with self._database.write() as tx:
-            now = self._clock.read(tx)
+        with self._uses.database.write() as tx:
+            now = self._uses.clock.read(tx)
             new = [
                 Account(
                     row.user_id,
@@ -217,7 +200,9 @@ class AccountTransfer:
             record_each(tx, context, Action.ACCOUNT_IMPORTED, sorted(created), now=now)
             for row in rows:
                 if row.user is not None and row.user_id in created:
-                    self._deliveries.set_profile_within(tx, row.user_id, row.user, context.actor)
+                    self._uses.deliveries.set_profile_within(
+                        tx, row.user_id, row.user, context.actor
+                    )
             others = store.find_many(tx, {row.user_id for row in rows} - created)
         deleted = {one.user_id for one in others.values() if one.deleted_at is not None}
         return created, deleted

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.password_policy import PasswordPolicy
@@ -96,9 +97,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     signing_keys = SigningKeys(database, uses.vault)
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     pool = _hashing_pool(settings)
-    hasher = PasswordHasher(pool)
-    policy = PasswordPolicy(settings.accounts.min_password, settings.public_url)
-    sign_ins = SignIns(database, clock, hasher, KeyedHashes(uses.sign_in_secret))
+    shared = _shared(uses, PasswordHasher(pool))
     signing_ring = SigningRingReads(database, clock)
     periods = _signing_periods(settings)
     return AccountServices(
@@ -107,27 +106,21 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
         access_tokens=access_tokens,
         lost_family_keys=LostFamilyKeys(database, clock, uses.vault),
         hashing_pool=pool,
-        accounts=_accounts(uses, policy, hasher, sign_ins),
-        codes=_codes(uses, policy, hasher, sign_ins),
-        transfer=AccountTransfer(
-            database=database,
-            clock=clock,
-            settings=settings.accounts,
-            alphabet=settings.user_ids.alphabet,
-            deliveries=uses.deliveries,
-        ),
-        sign_ins=sign_ins,
+        accounts=Accounts(shared, _stream_users(uses)),
+        codes=AccountCodes(shared),
+        transfer=AccountTransfer(shared),
+        sign_ins=shared.sign_ins,
         purge=AccountPurge(database, clock),
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,
             signing_ring=signing_ring,
-            sign_ins=sign_ins,
+            sign_ins=shared.sign_ins,
             sessions=uses.sessions,
             access_tokens=access_tokens,
             revocations=uses.revocations,
             limiter=uses.limiter,
-            policy=policy,
+            policy=shared.policy,
         ),
         oauth=OAuth(
             signing_ring=signing_ring,
@@ -138,35 +131,18 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     )
 
 
-def _accounts(
-    uses: AccountDependencies, policy: PasswordPolicy, hasher: PasswordHasher, sign_ins: SignIns
-) -> Accounts:
-    return Accounts(
+def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
+    settings, hashes = uses.settings, KeyedHashes(uses.sign_in_secret)
+    return Dependencies(
         database=uses.database,
         clock=uses.clock,
-        settings=uses.settings.accounts,
-        alphabet=uses.settings.user_ids.alphabet,
-        policy=policy,
+        settings=settings.accounts,
+        alphabet=settings.user_ids.alphabet,
+        policy=PasswordPolicy(settings.accounts.min_password, settings.public_url),
         hasher=hasher,
         deliveries=uses.deliveries,
         revocations=uses.revocations,
-        sign_ins=sign_ins,
-        stream_users=_stream_users(uses),
-    )
-
-
-def _codes(
-    uses: AccountDependencies, policy: PasswordPolicy, hasher: PasswordHasher, sign_ins: SignIns
-) -> AccountCodes:
-    return AccountCodes(
-        database=uses.database,
-        clock=uses.clock,
-        settings=uses.settings.accounts,
-        alphabet=uses.settings.user_ids.alphabet,
-        policy=policy,
-        hasher=hasher,
-        revocations=uses.revocations,
-        sign_ins=sign_ins,
+        sign_ins=SignIns(uses.database, uses.clock, hasher, hashes),
     )
 
 
