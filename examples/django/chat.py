@@ -12,6 +12,8 @@ from django.http import JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 logger = logging.getLogger(__name__)
+JSON = {"Content-Type": "application/json"}
+OF_THE_USER = ("sign_in_required", "user_suspended", "rate_limited")
 
 
 @receiver(user_logged_in)
@@ -23,25 +25,29 @@ def refuse(status, code, detail, headers=None):
     return JsonResponse({"code": code, "detail": detail}, status=status, headers=headers)
 
 
-@csrf_exempt  # changes nothing, and no other origin can read the response
+@csrf_exempt  # changes nothing; needs SameSite cookies, which are Django's default
 def chat_token(request):
     if not request.user.is_authenticated:
         return refuse(401, "sign_in_required", "Sign in first.")
     identity = {"user_id": str(request.user.pk), "auth_time": request.session.get("signed_in_at")}
     try:
-        body = json.loads(request.body or "{}") | identity  # the client may name its api_key
+        asked = json.loads(request.body or "{}") | identity  # the client names its api_key and user
+        payload = json.dumps(asked, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
         return refuse(400, "malformed_request", "The body is not a JSON object.")
     try:
-        response = requests.post(settings.CHAT_URL, json=body, auth=settings.CHAT_CLIENT, timeout=4)
-        result = response.json()
-    except requests.RequestException as error:
+        response = requests.post(
+            settings.CHAT_URL, data=payload, headers=JSON, auth=settings.CHAT_CLIENT, timeout=4
+        )
+        body = response.json()
+        code = str(body.get("code"))
+    except (requests.RequestException, AttributeError) as error:  # no response, or no JSON object
         logger.error("No response from the token service: %s", error)
         detail = "The token service does not respond."
         return refuse(503, "temporarily_unavailable", detail, {"Retry-After": "2"})
-    code = result.get("code", "")
-    if code.startswith(("credentials", "insufficient_scope")):  # of this backend, not of the user
-        logger.error("The token service refuses this backend: %s %s", code, result["detail"])
+    if 400 <= response.status_code < 500 and code not in OF_THE_USER:
+        logger.error("The token service refuses the request: %s %s", code, body.get("detail"))
+    if code.startswith(("credentials", "insufficient_scope")):  # of this backend
         return refuse(502, "backend_refused", f"The token service refuses this backend: {code}.")
     headers = {k: v for k, v in response.headers.items() if k in ("Cache-Control", "Retry-After")}
-    return JsonResponse(result, status=response.status_code, headers=headers)
+    return JsonResponse(body, status=response.status_code, headers=headers)

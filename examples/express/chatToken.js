@@ -5,6 +5,7 @@
 // When you sign a user in, store userId and signedInAt (epoch seconds) in the session.
 const { CHAT_URL, CHAT_CLIENT_ID, CHAT_CLIENT_SECRET } = process.env;
 const basic = Buffer.from(`${CHAT_CLIENT_ID}:${CHAT_CLIENT_SECRET}`).toString("base64");
+const OF_THE_USER = ["sign_in_required", "user_suspended", "rate_limited"];
 
 export const chatToken = [sendToken, refuseBadBody];
 
@@ -21,13 +22,17 @@ async function sendToken(req, res) {
       signal: AbortSignal.timeout(4000),
     });
     body = await response.json();
+    if (typeof body !== "object" || !body || Array.isArray(body)) throw new Error("no JSON object");
   } catch (error) {
     console.error("No response from the token service:", (error.cause ?? error).message);
     res.set("Retry-After", "2");
     return refuse(res, 503, "temporarily_unavailable", "The token service does not respond.");
   }
-  if (/^(credentials|insufficient_scope)/.test(body.code)) { // of this backend, not of the user
-    console.error("The token service refuses this backend:", body.code, body.detail);
+  const isRefused = response.status >= 400 && response.status < 500;
+  if (isRefused && !OF_THE_USER.includes(body.code)) {
+    console.error("The token service refuses the request:", body.code, body.detail);
+  }
+  if (/^(credentials|insufficient_scope)/.test(body.code)) { // of this backend
     return refuse(res, 502, "backend_refused", `The token service refuses this backend: ${body.code}.`);
   }
   for (const name of ["Cache-Control", "Retry-After"]) {
@@ -38,7 +43,7 @@ async function sendToken(req, res) {
 
 function refuseBadBody(error, req, res, next) {
   if (!error.status) return next(error);
-  refuse(res, error.status, "malformed_request", "The body is not JSON.");
+  refuse(res, error.status, "malformed_request", error.status === 400 ? "The body is not JSON." : error.message);
 }
 
 const refuse = (res, status, code, detail) => res.status(status).json({ code, detail });

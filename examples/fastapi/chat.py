@@ -18,6 +18,8 @@ CHAT_CLIENT = (os.environ["CHAT_CLIENT_ID"], os.environ["CHAT_CLIENT_SECRET"])
 
 chat = APIRouter()
 logger = logging.getLogger(__name__)
+JSON = {"Content-Type": "application/json"}
+OF_THE_USER = ("sign_in_required", "user_suspended", "rate_limited")
 
 
 def refuse(status, code, detail, headers=None):
@@ -29,22 +31,26 @@ async def chat_token(request: Request):
     session = request.session
     if "user_id" not in session:
         return refuse(401, "sign_in_required", "Sign in first.")
-    identity = {"user_id": session["user_id"], "auth_time": session["signed_in_at"]}
+    identity = {"user_id": session["user_id"], "auth_time": session.get("signed_in_at")}
     try:
-        body = json.loads(await request.body() or "{}") | identity  # may name its api_key
+        asked = (
+            json.loads(await request.body() or "{}") | identity
+        )  # the client names its api_key and user
+        payload = json.dumps(asked, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
         return refuse(400, "malformed_request", "The body is not a JSON object.")
     try:
-        sent = {"json": body, "auth": CHAT_CLIENT, "timeout": 4}
+        sent = {"data": payload, "headers": JSON, "auth": CHAT_CLIENT, "timeout": 4}
         response = await run_in_threadpool(requests.post, CHAT_URL, **sent)
-        result = response.json()
-    except requests.RequestException as error:
+        body = response.json()
+        code = str(body.get("code"))
+    except (requests.RequestException, AttributeError) as error:  # no response, or no JSON object
         logger.error("No response from the token service: %s", error)
         detail = "The token service does not respond."
         return refuse(503, "temporarily_unavailable", detail, {"Retry-After": "2"})
-    code = result.get("code", "")
-    if code.startswith(("credentials", "insufficient_scope")):  # of this backend, not of the user
-        logger.error("The token service refuses this backend: %s %s", code, result["detail"])
+    if 400 <= response.status_code < 500 and code not in OF_THE_USER:
+        logger.error("The token service refuses the request: %s %s", code, body.get("detail"))
+    if code.startswith(("credentials", "insufficient_scope")):  # of this backend
         return refuse(502, "backend_refused", f"The token service refuses this backend: {code}.")
     headers = {k: v for k, v in response.headers.items() if k in ("Cache-Control", "Retry-After")}
-    return JSONResponse(result, response.status_code, headers)
+    return JSONResponse(body, response.status_code, headers)

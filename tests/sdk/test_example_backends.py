@@ -73,6 +73,10 @@ class Backend:
         user_id: str = self.browser.post(f"{self.url}/sign-in?user={user}").json()["user_id"]
         return user_id
 
+    def leave_sign_in_undated(self, user: str) -> str:
+        """Sign in as before the installation: the session does not have the time."""
+        return self.sign_in(f"{user}&undated")
+
     def request_token(self, **body: Any) -> requests.Response:
         return self.browser.post(f"{self.url}/chat-token", json=body, timeout=TIMEOUT)
 
@@ -159,6 +163,16 @@ def test_session_from_before_a_cut_off_gets_401(backend: Backend, app: ChatApp) 
     assert backend.request_token().status_code == 200
 
 
+def test_session_without_a_sign_in_time_gets_401_after_a_cut_off(
+    backend: Backend, app: ChatApp
+) -> None:
+    """Sessions from before the installation of the example do not have the time."""
+    user_id = backend.leave_sign_in_undated("early")
+    app.set_cut_off(user_id, int(time.time()) - 60)
+    response = backend.request_token()
+    assert (response.status_code, response.json()["code"]) == (401, "sign_in_required")
+
+
 def test_suspended_user_gets_403(backend: Backend, app: ChatApp) -> None:
     app.set_suspended(backend.sign_in("banned"))
     response = backend.request_token()
@@ -173,10 +187,20 @@ def test_unavailable_service_gets_503_with_retry_after(backend: Backend) -> None
     assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
 
 
-def test_silent_service_gets_503_and_one_log_line(backend: Backend) -> None:
+NOT_AN_OBJECT = [b"<html>", b"[]", b'"text"', b"null"]
+
+
+@pytest.mark.parametrize("body", [None, *NOT_AN_OBJECT])
+def test_no_response_or_one_without_a_json_object_gets_503_and_one_log_line(
+    backend: Backend, body: bytes | None
+) -> None:
+    """A proxy between the backend and the service has pages of its own."""
     backend.sign_in("patient")
     logged = len(backend.log_file.read_text())
-    backend.tokens.faults.refuse("POST /v1/token")
+    if body is None:
+        backend.tokens.faults.refuse("POST /v1/token")
+    else:
+        backend.tokens.faults.respond(Response(502, body), "POST /v1/token")
     response = backend.request_token()
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert response.json() == {
@@ -209,6 +233,33 @@ def test_wrong_secret_of_the_backend_gets_502_with_the_reason(
     assert app.server.secret not in log
 
 
+def test_request_that_the_service_does_not_know_is_logged(backend: Backend) -> None:
+    """A wrong `CHAT_URL` concerns the operator. The app's developer reads the `detail`, too."""
+    backend.sign_in("john")
+    refusal = {"code": "not_found", "detail": "This path does not exist."}
+    backend.tokens.faults.respond(Response(404, refusal), "POST /v1/token")
+    response = backend.request_token()
+    assert (response.status_code, response.json()) == (404, refusal)
+    assert "not_found This path does not exist." in backend.log_file.read_text()
+
+
+def test_refusal_of_the_user_is_not_logged(backend: Backend) -> None:
+    backend.sign_in("john")
+    logged = len(backend.log_file.read_text())
+    refusal = {"code": "user_suspended", "detail": "This user is suspended."}
+    backend.tokens.faults.respond(Response(403, refusal), "POST /v1/token")
+    backend.request_token()
+    assert "user_suspended" not in backend.log_file.read_text()[logged:]
+
+
+@pytest.mark.parametrize("one_backend", ["express"], indirect=True)
+def test_body_that_is_too_large_gets_413_with_the_reason(backend: Backend) -> None:
+    """Only Express has a limit by default."""
+    backend.sign_in("john")
+    response = backend.request_token(user={"name": "x" * 200_000})
+    assert (response.status_code, response.json()["detail"]) == (413, "request entity too large")
+
+
 @pytest.mark.parametrize("body", ["{", '"text"', "nul"])
 def test_body_that_is_not_a_json_object_gets_400(backend: Backend, body: str) -> None:
     backend.sign_in("john")
@@ -219,7 +270,18 @@ def test_body_that_is_not_a_json_object_gets_400(backend: Backend, body: str) ->
     assert not backend.tokens.calls.all()
 
 
+@pytest.mark.parametrize("one_backend", ["django", "flask", "fastapi"], indirect=True)
+@pytest.mark.parametrize("number", ["NaN", "1e999"])
+def test_number_that_json_does_not_have_gets_400(backend: Backend, number: str) -> None:
+    """Python's parser accepts it. The service is not called."""
+    backend.sign_in("john")
+    body = f'{{"api_key": {number}}}'
+    response = backend.browser.post(f"{backend.url}/chat-token", data=body, timeout=TIMEOUT)
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
+    assert not backend.tokens.calls.all()
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_example_has_at_most_50_lines(kind: str) -> None:
+def test_example_has_at_most_55_lines(kind: str) -> None:
     (example,) = (ROOT / "examples" / kind).glob("chat*")
-    assert len(example.read_text().splitlines()) <= 50
+    assert len(example.read_text().splitlines()) <= 55

@@ -8,6 +8,7 @@ app.use(session({ secret: "only for tests", resave: false, saveUninitialized: fa
 app.post("/sign-in", (req, res) => {
   const now = Math.floor(Date.now() / 1000);
   Object.assign(req.session, { userId: req.query.user, signedInAt: now });
+  if ("undated" in req.query) delete req.session.signedInAt;
   res.json({ user_id: req.session.userId });
 });
 app.post("/chat-token", express.json(), chatToken);

@@ -39,6 +39,8 @@ from examples.django.chat import chat_token  # noqa: E402
 def sign_in(request: HttpRequest) -> JsonResponse:
     user, _ = get_user_model().objects.get_or_create(username=request.GET["user"])
     login(request, user)
+    if "undated" in request.GET:
+        del request.session["signed_in_at"]
     return JsonResponse({"user_id": str(user.pk)})
 
 

