@@ -31,7 +31,7 @@ def chat_token(request):
         return refuse(401, "sign_in_required", "Sign in first.")
     identity = {"user_id": str(request.user.pk), "auth_time": request.session.get("signed_in_at")}
     try:
-        asked = json.loads(request.body or "{}") | identity  # the client names its api_key and user
+        asked = json.loads(request.body or "{}") | identity  # may name api_key and user
         payload = json.dumps(asked, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
         return refuse(400, "malformed_request", "The body is not a JSON object.")

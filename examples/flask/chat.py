@@ -30,7 +30,7 @@ def chat_token():
         return refuse(401, "sign_in_required", "Sign in first.")
     identity = {"user_id": session["user_id"], "auth_time": session.get("signed_in_at")}
     try:
-        asked = json.loads(request.data or "{}") | identity  # the client names its api_key and user
+        asked = json.loads(request.data or "{}") | identity  # may name api_key and user
         payload = json.dumps(asked, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
         return refuse(400, "malformed_request", "The body is not a JSON object.")
