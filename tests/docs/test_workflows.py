@@ -125,16 +125,42 @@ def run_comparison(folder, tag):
     return ended.returncode
 
 
-def test_tag_must_equal_every_version(tmp_path):
-    for file in ("tokensvc/__init__.py", "clients/js/package.json"):
-        (tmp_path / file).parent.mkdir(parents=True)
+VERSION = json.loads((ROOT / "clients/js/package.json").read_text())["version"]
+
+
+@pytest.fixture
+def release(tmp_path):
+    """Return a folder with the files that name the version, as they must be for a release."""
+    files = ["tokensvc/__init__.py", "clients/js/package.json"]
+    manifests = (ROOT / "deploy" / "k8s").glob("*.yaml")
+    for file in [*files, *(str(path.relative_to(ROOT)) for path in manifests)]:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text((ROOT / file).read_text())
-    package = json.loads((ROOT / "clients/js/package.json").read_text())
-    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {package['version']} - 2027-01-01\n")
-    assert run_comparison(tmp_path, f"v{package['version']}") == 0
-    assert run_comparison(tmp_path, "v9.9.9") != 0
-    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## Unreleased\n")
-    assert run_comparison(tmp_path, f"v{package['version']}") != 0
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {VERSION} - 2027-01-01\n")
+    return tmp_path
+
+
+def test_tag_that_equals_every_version_is_accepted(release):
+    assert run_comparison(release, f"v{VERSION}") == 0
+    assert run_comparison(release, "v9.9.9") != 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("tokensvc/__init__.py", VERSION, "9.9.9"),
+        ("clients/js/package.json", VERSION, "9.9.9"),
+        ("deploy/k8s/migrate.yaml", VERSION, "9.9.9"),
+        ("deploy/k8s/deployment.yaml", VERSION, f"{VERSION}0"),
+        ("CHANGELOG.md", VERSION, "Unreleased"),
+        ("CHANGELOG.md", f"## {VERSION}", f"### {VERSION}"),
+        ("CHANGELOG.md", VERSION, VERSION.replace(".", "-")),
+    ],
+)
+def test_tag_that_differs_from_one_version_is_refused(release, file, old, new):
+    changed = release / file
+    changed.write_text(changed.read_text().replace(old, new))
+    assert run_comparison(release, f"v{VERSION}") != 0
 
 
 def test_every_step_runs_a_target_that_exists():
