@@ -59,6 +59,7 @@ function failure(url, { ok, status, headers }, problem) {
   const code = problem.code ?? problem.error;
   let kind = "refused";
   if (SIGN_IN_AGAIN.has(code)) kind = "sign_in_again";
+  else if (code === "backend_refused") kind = "refused"; // 502 of an example: a retry does not help
   else if (ok || status === 429 || status >= 500) kind = "try_later";
   const message =
     problem.detail ?? problem.error_description ?? code ?? `${url} responded with status ${status}`;

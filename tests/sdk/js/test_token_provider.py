@@ -94,6 +94,7 @@ def test_response_without_a_token_is_rejected(
         (403, "user_id_mismatch"),
         (422, "user_invalid"),
         (404, "not_found"),
+        (502, "backend_refused"),
     ],
 )
 def test_permanent_refusal_is_not_retried(
