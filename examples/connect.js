@@ -1,5 +1,7 @@
-// From the sign-in to connectUser, in Node:
+// From the sign-in to connectUser, in Node 22 or newer. In the folder of the repository, with `make run` and
+// your Stream key in another terminal, after Ada has signed up as in the README:
 //
+//   npm install --no-save --prefix . stream-chat ./clients/js
 //   node examples/connect.js http://127.0.0.1:8000 ada "seven green bicycles"
 //
 import { makeSession } from "tokensvc-client";

@@ -6,7 +6,10 @@ import { getMe, makeTokenProvider } from "tokensvc-client";
 // begin connect
 /** Connect the signed-in user, and return Stream's client. */
 export async function connectChat({ service, getCredential, name, onSignedOut, options }) {
-  const me = await getMe({ url: `${service}/v1/me`, getCredential });
+  const me = await getMe({ url: `${service}/v1/me`, getCredential }).catch((error) => {
+    if (error.kind === "sign_in_again") onSignedOut(error); // suspended, or signed out everywhere
+    throw error;
+  });
   const user = {
     id: me.user_id,
     name,

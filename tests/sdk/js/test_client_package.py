@@ -1,7 +1,7 @@
 """`clients/js` as an app gets it: the tarball of `npm pack`, installed into an empty project."""
 
 import json
-import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +15,7 @@ from testing.doubles.stream import StreamDouble
 from testing.node import run_npm
 from testing.page_snippets import PAGES, snippets
 from testing.service import ROOT, STREAM_API_KEY
+from testing.shell import run_shell
 from testing.world import World
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.endpoint import TOKEN
@@ -43,31 +44,19 @@ def app_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     for tool in TOOLS:
         (folder / "node_modules" / tool).symlink_to(TESTS / "node_modules" / tool)
     shutil.copytree(ROOT / "examples" / "javascript", folder / "examples" / "javascript")
-    shutil.copy(ROOT / "examples" / "connect.js", folder / "examples")
     shutil.copytree(CLIENT, folder / "source")
     shutil.copytree(TESTS / "app", folder, dirs_exist_ok=True)
     (folder / "expo-secure-store").rename(folder / "node_modules" / "expo-secure-store")
     return folder
 
 
-def node_output(node: Path, folder: Path, *arguments: str, **environ: str) -> str:
-    """Run Node, and return what it prints."""
-    ended = subprocess.run(
-        [node, *arguments],
-        cwd=folder,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
-
-
 def run_node(node: Path, folder: Path, *arguments: str) -> Any:
     """Run Node, and return the JSON that it prints."""
-    return json.loads(node_output(node, folder, *arguments) or "null")
+    ended = subprocess.run(
+        [node, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout or "null")
 
 
 def test_package_has_no_dependency(project: Path) -> None:
@@ -130,10 +119,17 @@ def test_react_hook_keeps_the_provider_until_the_next_sign_in(
 def test_example_connects_and_switches_the_user(
     node: Path, app_project: Path, app: ChatApp, tokens: HttpDouble, stream: StreamDouble
 ) -> None:
-    """Of an identity provider, with the React hook too."""
-    credentials = [app.sign_in("john"), app.sign_in("jane")]
+    """Of an identity provider, with the React hook too. A suspended user is signed out."""
+    credentials = [app.sign_in("john"), app.sign_in("jane"), app.sign_in("banned")]
+    app.set_suspended("banned")
     result = run_node(node, app_project, "connect.mjs", tokens.url, stream.url, *credentials)
-    assert result == {"first": "john", "second": "jane", "hook": "john", "development": 43}
+    assert result == {
+        "first": "john",
+        "second": "jane",
+        "hook": "john",
+        "development": 43,
+        "signedOut": ["user_suspended"] * 2,
+    }
 
 
 def test_example_signs_up_and_out(
@@ -151,14 +147,22 @@ def test_example_signs_up_and_out(
     ]
 
 
-def test_program_signs_in_connects_and_signs_out(
-    node: Path, app_project: Path, account_world: World, stream: StreamDouble
+def test_program_runs_in_a_clone_with_the_commands_of_its_header(
+    tmp_path: Path, account_world: World, stream: StreamDouble
 ) -> None:
     """`examples/connect.js`, unchanged: the SDK reads Stream's host from a variable."""
-    service, password = account_world.service.base_url, "seven green bicycles"
-    account = {"user_id": "program", "password": password}
+    for folder in ("examples", "clients"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    program = (ROOT / "examples" / "connect.js").read_text()
+    commands = re.findall(r"^//   (.+)$", program, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["npm", "node"]
+    service = account_world.service.base_url
+    account = {"user_id": "ada", "password": "seven green bicycles"}
     assert requests.post(f"{service}/v1/accounts", json=account, timeout=30).status_code == 201
-    host = stream.url.removeprefix("http://")
-    program = ("examples/connect.js", service, "program", password)
-    printed = node_output(node, app_project, *program, STREAM_LOCAL_TEST_HOST=host)
-    assert printed == f"program is connected with the key {STREAM_API_KEY}.\n"
+    ended = run_shell(
+        "\n".join(commands).replace("http://127.0.0.1:8000", service),
+        tmp_path,
+        STREAM_LOCAL_TEST_HOST=stream.url.removeprefix("http://"),
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.endswith(f"ada is connected with the key {STREAM_API_KEY}.\n")

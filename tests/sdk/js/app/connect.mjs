@@ -6,7 +6,7 @@ import { connectChat, connectForDevelopment, switchUser } from "./examples/javas
 import { firebaseCredential } from "./examples/javascript/signIn.js";
 import { useChatClient } from "./examples/javascript/useChatClient.ts";
 
-const [service, stream, john, jane] = process.argv.slice(2);
+const [service, stream, john, jane, banned] = process.argv.slice(2);
 const options = { baseURL: stream, allowServerSideConnect: true };
 const signedIn = (token) => ({
   service,
@@ -35,5 +35,9 @@ const hook = await new Promise((resolve) => {
 const development = await connectForDevelopment(me.api_key, "john", options).catch(
   (error) => JSON.parse(error.message).code,
 );
-console.log(JSON.stringify({ first, second, hook, development }));
+
+const signedOut = [];
+const onSignedOut = (error) => signedOut.push(error.code);
+await connectChat({ ...signedIn(banned), onSignedOut }).catch((error) => signedOut.push(error.code));
+console.log(JSON.stringify({ first, second, hook, development, signedOut }));
 process.exit();
