@@ -1,6 +1,5 @@
 """PostgreSQL stopped, refusing, read-only, full or locked."""
 
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ import sqlalchemy as sa
 from testing.names import silent_name_server
 from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
-from testing.service import free_port
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
@@ -210,24 +208,6 @@ def test_silent_name_server_is_waited_for_until_the_deadline():
         assert set(held.names) == {"db.example"}
         assert database._breaker.state.failures == 1
     database.close()
-
-
-def test_each_address_of_each_host_is_tried(server, monkeypatch):
-    """The first host refuses, the second is the folder of a socket."""
-    folder = server.fresh_url().partition("host=")[2]
-    url = f"postgresql://postgres@/postgres?host=127.0.0.1:{free_port()}&host={folder}:5432"
-    database = Database.open(url, pool_size=1)
-    assert schema.status(database) == "empty"
-    database.close()
-    found = [(0, 0, 0, "", (address, 0)) for address in ("192.0.2.1", "2001:db8::1")]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    given = {"host": "a,/run/pg,b", "port": "1,2,3", "user": "u"}
-    assert postgresql._with_addresses(given) == {
-        "host": "a,a,/run/pg,b,b",
-        "port": "1,1,2,3,3",
-        "hostaddr": "192.0.2.1,2001:db8::1,,192.0.2.1,2001:db8::1",
-        "user": "u",
-    }
 
 
 def statements_that_wait(server):

@@ -1,5 +1,6 @@
-"""Promises of PostgreSQL only: settings of transactions, and disconnected connections."""
+"""Promises of PostgreSQL only: settings of transactions, addresses of servers, and disconnected connections."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -8,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from testing.postgres import PostgresServer
+from testing.service import free_port
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import schema
+from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
 from tokensvc.database.prepared import PreparedRead
 from tokensvc.database.tables import app_standing, client_ids, user_standings
@@ -241,3 +243,21 @@ def test_missing_right_is_an_outage_that_names_the_remedy(server):
         stranger.prepare(sa.select(app_standing.c.floor)).fetch({})
     stranger.close()
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+
+
+def test_each_address_of_each_host_is_tried(server, monkeypatch):
+    """The first host refuses, the second is the folder of a socket."""
+    folder = server.fresh_url().partition("host=")[2]
+    url = f"postgresql://postgres@/postgres?host=127.0.0.1:{free_port()}&host={folder}:5432"
+    database = Database.open(url, pool_size=1)
+    assert schema.status(database) == "empty"
+    database.close()
+    found = [(0, 0, 0, "", (address, 0)) for address in ("192.0.2.1", "2001:db8::1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    given = {"host": "a,/run/pg,b", "port": "1,2,3", "user": "u"}
+    assert postgresql._with_addresses(given) == {
+        "host": "a,a,/run/pg,b,b",
+        "port": "1,1,2,3,3",
+        "hostaddr": "192.0.2.1,2001:db8::1,,192.0.2.1,2001:db8::1",
+        "user": "u",
+    }
