@@ -1,4 +1,4 @@
-"""Promises of PostgreSQL only: settings of transactions, addresses of servers, and disconnected connections."""
+"""Promises of PostgreSQL only: settings of transactions, addresses, disconnected connections."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
