@@ -1,6 +1,9 @@
 """The people in front of the page: what they do, and what they see."""
 
-from playwright.sync_api import Locator, Page, expect
+import json
+from typing import Any
+
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 TIMEOUT = 30_000
 """Milliseconds until a step fails. The machine may be busy."""
@@ -55,9 +58,6 @@ class Person:
     def shows(self, text: str, *, within: str) -> None:
         expect(self.pane.locator(within)).to_contain_text(text, timeout=TIMEOUT)
 
-    def lacks(self, text: str, *, within: str) -> None:
-        expect(self.pane.locator(within)).not_to_contain_text(text, timeout=TIMEOUT)
-
     def failed(self, kind: str, text: str) -> None:
         """Wait until the person sees a failure of one of the three kinds."""
         box = self.pane.locator(f".failure[data-kind={kind}]")
@@ -105,6 +105,18 @@ class Operator:
         self.press("Add a key")
         expect(keys).to_have_count(number + 1, timeout=TIMEOUT)
         return active, f"demo-key-{number + 1}"
+
+
+def record_events(page: Page, person: Person) -> list[dict[str, Any]]:
+    """Return a list to which the events of a person's next WebSockets are added."""
+    events: list[dict[str, Any]] = []
+
+    def record(socket: WebSocket) -> None:
+        if f"%22{person.user_id}%22" in socket.url:
+            socket.on("framereceived", lambda frame: events.append(json.loads(frame)))
+
+    page.on("websocket", record)
+    return events
 
 
 def tab_to(page: Page, name: str) -> None:
