@@ -91,19 +91,13 @@ def test_second_user_takes_over_after_the_first_has_signed_out(ada: Person, bob:
     bob.received(second.user_id)
 
 
-@pytest.mark.parametrize(
-    ("button", "account", "text"),
-    [
-        ("Sign in", {"password": "not the right password"}, "sign up first"),
-        ("Sign up", {"user_id": "Ada Lovelace"}, "Use a to z, 0 to 9"),
-        ("Sign up", {"password": "short"}, "use 15 characters or more"),
-    ],
-)
-def test_failed_sign_in_says_what_to_do_next(
-    ada: Person, button: str, account: dict[str, str], text: str
-) -> None:
-    ada.enter(button, **account)
-    ada.failed("wrong", text)
+def test_failed_sign_in_says_what_to_do_next(ada: Person) -> None:
+    ada.enter("Sign in", password="not the right password")
+    ada.failed("wrong", "sign up first")
+    ada.enter("Sign up", password="short")
+    ada.failed("wrong", "use 15 characters or more")
+    ada.enter("Sign up", user_id="Ada Lovelace", password="seven green bicycles")
+    ada.failed("wrong", "Use a to z, 0 to 9")
 
 
 def test_keyboard_alone_is_enough(page: Page, ada: Person, operator: Operator) -> None:
@@ -214,20 +208,20 @@ def test_page_is_accessible_in_each_state_and_look(
     page: Page, ada: Person, bob: Person, operator: Operator, looks: Looks
 ) -> None:
     """Axe finds nothing, and the page is never wider than the screen."""
-    looks.check("1-start", "light", "phone")
+    looks.check("1-start", "light")
     ada.join()
     bob.join()
     ada.send("Hello Bob!")
     bob.send("Hi, how are you?")
     ada.received("how are you?")
-    looks.check("2-chat", "light", "dark", "phone", "phone-dark")
+    looks.check("2-chat", "dark", "phone")
     operator.act("Suspend", bob)
     operator.sees(bob, "Stream knows it")
     bob.write("…")
     bob.failed("sign-in", "Suspended by the operator")
     ada.press("Get 503 for 5 s")
     ada.failed("later", "503")
-    looks.check("3-later-and-suspended", "light", "dark", "phone")
+    looks.check("3-later-and-suspended", "light", "dark", "phone", "phone-dark")
     bob.enter("Sign in", password="not the right password")
     bob.failed("wrong", "sign up first")
     operator.add_key()
