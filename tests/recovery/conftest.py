@@ -18,3 +18,30 @@ def sqlite_scene():
     """Yield a scene on SQLite."""
     with opened_scene("sqlite") as opened:
         yield opened
+
+
+@pytest.fixture
+def lost(scene):
+    """Return a function that acts, exports the events and restores the backup from before."""
+
+    def lose(*commands):
+        scene.back_up()
+        for command in commands:
+            scene.json(*command)
+        export = scene.folder / "audit.jsonl"
+        export.write_text(scene.command("audit", "--json", "--limit", "1000").out)
+        scene.lose_database()
+        scene.restore()
+        return export
+
+    return lose
+
+
+@pytest.fixture
+def replay(scene):
+    """Return a function that replays an export."""
+
+    def replay(export, *options):
+        return scene.json("after-restore", "--replay", str(export), *options)
+
+    return replay

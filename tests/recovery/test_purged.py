@@ -11,15 +11,32 @@ from tokensvc.database.engine import Database
 from tokensvc.revocations.purge import RevocationPurge
 
 
-def purge(scene):
+class ClockAhead(DatabaseClock):
+    """A clock that is three days ahead."""
+
+    def read(self, tx):
+        return super().read(tx) + 3 * 86400
+
+
+def purge(scene, *, retention=0, clock=DatabaseClock):
     """Delete all that may be deleted once a second has passed."""
     time.sleep(1.1)
     database = Database.open(scene.environ["TOKENSVC_DATABASE_URL"], pool_size=1)
-    clock = DatabaseClock(database, system_clock)
     for kind in (AuditPurge, RevocationPurge):
-        while kind(database, clock, 0).step():
+        while kind(database, clock(database, system_clock), retention).step():
             pass
     database.close()
+
+
+def events(scene):
+    """Return the lines of an export, oldest first."""
+    return scene.command("audit", "--json", "--limit", "1000").out.splitlines()[::-1]
+
+
+def replay(scene, lines):
+    export = scene.folder / "audit.jsonl"
+    export.write_text("".join(f"{line}\n" for line in lines))
+    return scene.json("after-restore", "--replay", str(export), "--complete")
 
 
 def undo_latest(scene, user_id):
@@ -47,11 +64,10 @@ def test_replay_after_purges_refuses_what_was_refused(scene):
     scene.json("users", "suspend", "user-eve")
     undo_latest(scene, "user-mia")
     refused = standings(scene)
-    export = scene.folder / "audit.jsonl"
-    export.write_text(scene.command("audit", "--json", "--limit", "1000").out)
+    exported = events(scene)
     scene.lose_database()
     scene.restore()
-    result = scene.json("after-restore", "--replay", str(export), "--complete")
+    result = replay(scene, exported)
     assert result["cut_off"] is None
     assert standings(scene) == refused
     purge(scene)
@@ -63,3 +79,32 @@ def test_replay_after_purges_refuses_what_was_refused(scene):
         "user-mia": (False, False),
     }
     assert "This user is suspended" in scene.command("token", "mint", "user-ada").err
+
+
+def test_purged_events_are_not_replayed_after_a_longer_retention(scene):
+    scene.json("users", "suspend", "user-ada")
+    scene.json("users", "reinstate", "user-ada")
+    exported = events(scene)
+    purge(scene)
+    purge(scene, retention=3600)
+    exported += events(scene)
+    scene.back_up()
+    scene.lose_database()
+    scene.restore()
+    result = replay(scene, exported)
+    assert (result["applied"], result["cut_off_because"]) == ({}, None)
+
+
+@pytest.mark.sec(66)
+def test_action_after_a_purge_of_a_clock_that_was_ahead_is_replayed(scene):
+    scene.json("users", "suspend", "user-ada")
+    purge(scene, retention=86400, clock=ClockAhead)
+    scene.back_up()
+    scene.json("users", "suspend", "user-eve")
+    exported = events(scene)
+    scene.lose_database()
+    scene.restore()
+    result = replay(scene, exported)
+    assert result["applied"] == {"user:suspended": 1}
+    assert "a clock was ahead" in result["cut_off_because"]
+    assert scene.json("users", "show", "user-eve")["suspended"] is True

@@ -23,7 +23,7 @@ class AuditPurge(Purge):
 
     def _delete(self, tx: Transaction, now: float) -> int:
         before = int(now) - self._retention
-        purged = store.purge(tx, before, self.batch)
+        purged = store.purge(tx, before, self.batch, now)
         if purged:
             context = ActionContext("service:retention", f"{purged} events from before {before}")
             store.record(tx, context, Action.AUDIT_PURGED, "audit", now=now)

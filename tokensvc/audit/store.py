@@ -135,13 +135,21 @@ def last(connection: sa.Connection) -> AuditEvent | None:
     return next(iter(page(connection, after=None, limit=1, filters={})), None)
 
 
-def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent]) -> list[AuditEvent]:
+def latest_time(connection: sa.Connection) -> int:
+    """Return the latest time of an event or of a purge, in epoch seconds; 0 without any."""
+    event = last(connection)
+    return max(_purged_before(connection) or 0, event.time if event is not None else 0)
+
+
+def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent], now: float) -> list[AuditEvent]:
     """
     Insert the events of an export that the trail does not have, and return them.
 
     Those from before the last purge are left out: the trail had them.
     """
-    purged_before = tx.scalar(sa.select(audit_purge.c.purged_before)) or 0
+    purged_before = _purged_before(tx) or 0
+    if purged_before > now:
+        purged_before = 0  # a clock that was ahead set it: it tells nothing
     known = set(tx.scalars(sa.select(_columns.id).where(_columns.id.in_([e.id for e in events]))))
     missing = [e for e in events if e.id not in known and e.time >= purged_before]
     rows = [{**_members(event), "details": _encoded(event.details)} for event in missing]
@@ -150,11 +158,32 @@ def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent]) -> list[Audi
     return missing
 
 
-def purge(tx: sa.Connection, before: int, limit: int) -> int:
-    """Delete at most `limit` events from before a time, and return their number."""
-    tx.execute(audit_purge.update().values(purged_before=before))
-    is_old = _columns.time < before
+def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
+    """
+    Delete at most `limit` events from before a time, and return their number.
+
+    If another transaction purges, nothing is deleted: no lock is waited for.
+    """
+    purged_before = _purged_before(tx, locked=True)
+    if purged_before is None:
+        return 0
+    oldest = sa.select(_columns.time).where(_columns.time < before).order_by(_columns.time)
+    times = tx.scalars(oldest.limit(limit)).all()
+    # A replay leaves events from before this time out. So it is no later than what was deleted,
+    # however far the clock is ahead, and goes back only if a clock that was ahead had set it.
+    covered = max([min(purged_before, int(now)), *(time + 1 for time in times)])
+    if covered != purged_before:
+        tx.execute(audit_purge.update().values(purged_before=covered))
+    if not times:
+        return 0
+    is_old = _columns.time <= times[-1]
     return delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
+
+
+def _purged_before(connection: sa.Connection, *, locked: bool = False) -> int | None:
+    """Return the time before which events are purged; `None` if another transaction locks it."""
+    statement = sa.select(audit_purge.c.purged_before)
+    return connection.scalar(statement.with_for_update(skip_locked=True) if locked else statement)
 
 
 def _count(events: Iterable[Mapping[str, object]]) -> None:

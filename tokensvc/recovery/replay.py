@@ -47,8 +47,8 @@ class Replay:
             Action.USER_REINSTATED: standing_replay.reinstate,
             Action.USER_REVOCATION_UNDONE: standing_replay.undo,
             Action.APP_REVOCATION_UNDONE: standing_replay.undo,
-            Action.USER_FLOOR_LOWERED: standing_replay.lower_floor,
-            Action.APP_FLOOR_LOWERED: standing_replay.lower_floor,
+            Action.USER_FLOOR_LOWERED: self._lower_floor,
+            Action.APP_FLOOR_LOWERED: self._lower_floor,
             Action.ACCOUNT_CREATED: _reserve_account,
             Action.ACCOUNT_IMPORTED: _reserve_account,
             Action.ACCOUNT_DELETED: self._delete_account,
@@ -84,6 +84,9 @@ class Replay:
 
     def _suspend(self, tx: Transaction, event: AuditEvent) -> None:
         standing_replay.suspend(tx, event, self._clock())
+
+    def _lower_floor(self, tx: Transaction, event: AuditEvent) -> None:
+        standing_replay.lower_floor(tx, event, self._clock())
 
     def _delete_account(self, tx: Transaction, event: AuditEvent) -> None:
         _reserve_account(tx, event)

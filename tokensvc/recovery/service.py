@@ -110,12 +110,14 @@ class Recovery:
         self, tx: Transaction, export: Export | None, choices: Choices, context: ActionContext
     ) -> RecoveryResult:
         backup_event = _last_event_of_backup(tx)
+        started = self._clock.read(tx)
+        was_ahead = audit.latest_time(tx) > started
         replay = Replay(self._database, lambda: self._clock.read(tx))
-        events = _lost_events(tx, export) if export is not None else iter(())
+        events = _lost_events(tx, export, started) if export is not None else iter(())
         applied, lost = _replay(tx, replay, events)
         now = self._clock.read(tx)
         _end_everything(tx, now)
-        because = _why_cut_off(export, choices, backup_event)
+        because = _why_cut_off(export, choices, backup_event, was_ahead=was_ahead)
         cut_off = _revoke_app(tx, context, now) if because is not None else None
         disables = export is None and not choices.keeps_clients
         disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
@@ -136,11 +138,11 @@ class Recovery:
         )
 
 
-def _lost_events(tx: Transaction, export: Export) -> Iterator[AuditEvent]:
+def _lost_events(tx: Transaction, export: Export, now: float) -> Iterator[AuditEvent]:
     """Insert the events that the database lost into its audit trail, and yield them."""
     events = iter(export.events)
     while batch := list(islice(events, _BATCH)):
-        yield from audit.insert_missing(tx, batch)
+        yield from audit.insert_missing(tx, batch, now)
 
 
 def _replay(
@@ -188,8 +190,16 @@ def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
     return cut_off
 
 
-def _why_cut_off(export: Export | None, choices: Choices, backup_event: str | None) -> str | None:
-    """Return why all users must sign in again; `None` if the export tells of everything."""
+def _why_cut_off(
+    export: Export | None, choices: Choices, backup_event: str | None, *, was_ahead: bool
+) -> str | None:
+    """
+    Return why all users must sign in again; `None` if the export tells of everything.
+
+    Args:
+        was_ahead: Whether the backup has a time in the future. Such an event is the last one of
+            almost any export, and such a purge seems to cover events from after the backup.
+    """
     if export is None:
         return "no export of the audit trail was given"
     if not choices.is_complete:
@@ -198,6 +208,8 @@ def _why_cut_off(export: Export | None, choices: Choices, backup_event: str | No
         return "the last line of the export is incomplete"
     if backup_event is not None and all(event.id != backup_event for event in export.events):
         return f"the export lacks the last event of the backup ({backup_event})"
+    if was_ahead:
+        return "a clock was ahead: the audit trail of the backup has times in the future"
     return None
 
 

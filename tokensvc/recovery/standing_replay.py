@@ -7,7 +7,13 @@ from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Transaction
 from tokensvc.revocations import store
-from tokensvc.revocations.rules import Revocation, RevocationKind, cut_off_of, latest
+from tokensvc.revocations.rules import (
+    Revocation,
+    RevocationKind,
+    cut_off_of,
+    latest,
+    next_cut_off,
+)
 from tokensvc.standing import store as standings
 
 _LONGEST_ACTION = 60
@@ -73,16 +79,25 @@ def undo(tx: Transaction, event: AuditEvent) -> None:
         _write_cut_off(tx, target)
 
 
-def lower_floor(tx: Transaction, event: AuditEvent) -> None:
-    """Lower cut-offs again that a wrong clock had set in the future."""
+def lower_floor(tx: Transaction, event: AuditEvent, now: float) -> None:
+    """
+    Lower cut-offs again that a wrong clock had set in the future.
+
+    Those from after the event stay: an earlier replay may have added them.
+
+    Args:
+        now: Epoch seconds.
+    """
     floor = (event.details or {}).get("floor")
     if not isinstance(floor, int):
         return
     target = _target_of(event)
     standing = standings.lock(tx, target)
-    store.lower_cut_offs(tx, target, floor)
+    store.lower_cut_offs_again(tx, target, floor, lowered_at=event.time, now=now)
+    is_in_future = standing.floor > next_cut_off(None, now)
+    at_least = floor if is_in_future else standing.floor
     standings.write(tx, target, replace(standing, tokens_valid_after=None, floor=0))
-    _write_cut_off(tx, target, at_least=min(standing.floor, floor))
+    _write_cut_off(tx, target, at_least=at_least)
 
 
 def _write_cut_off(tx: Transaction, target: Target, *, at_least: int = 0) -> None:

@@ -15,7 +15,12 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import revocations
 from tokensvc.database.upsert import insert
-from tokensvc.revocations.rules import Revocation, RevocationKind, StoredRevocation
+from tokensvc.revocations.rules import (
+    Revocation,
+    RevocationKind,
+    StoredRevocation,
+    next_cut_off,
+)
 
 _columns = revocations.c
 _CAUSES = (RevocationKind.PASSWORD, RevocationKind.DELETION)
@@ -134,6 +139,24 @@ def lower_cut_offs(tx: Transaction, target: Target, cut_off: int) -> None:
     """Lower the cut-offs of a target that are higher, those of undone revocations too."""
     higher = revocations.update().where(_is_of(target), _columns.tokens_valid_after > cut_off)
     tx.execute(higher.values(tokens_valid_after=cut_off))
+
+
+def lower_cut_offs_again(
+    tx: Transaction, target: Target, cut_off: int, *, lowered_at: int, now: float
+) -> None:
+    """
+    Lower the cut-offs that were lowered at an earlier time, or are still in the future.
+
+    Args:
+        lowered_at: Epoch seconds. A revocation from after this time stays.
+        now: Epoch seconds.
+    """
+    is_meant = sa.or_(
+        _columns.created_at <= lowered_at, _columns.tokens_valid_after > next_cut_off(None, now)
+    )
+    higher = _columns.tokens_valid_after > cut_off
+    row = revocations.update().where(_is_of(target), higher, is_meant)
+    tx.execute(row.values(tokens_valid_after=cut_off))
 
 
 def mark_undone(tx: Transaction, revocation_id: str, now: float) -> None:

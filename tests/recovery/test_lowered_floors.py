@@ -1,0 +1,56 @@
+"""A replay lowers the cut-offs of a clock that was ahead again, and no others."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tokensvc.audit.rules import event_id
+
+
+def lowered(time, target="app"):
+    """Return the event of a floor that was lowered to a time."""
+    return {
+        "id": event_id(time, 0, "0" * 8),
+        "time": time,
+        "actor": "cli:operator",
+        "action": f"{target}:floor_lowered",
+        "subject": target,
+        "outcome": "ok",
+        "request_id": None,
+        "reason": None,
+        "details": {"floor": time + 1},
+    }
+
+
+@pytest.mark.sec(66)
+def test_lowered_floor_of_another_export_leaves_later_cut_offs(scene, lost, replay):
+    """The first export lacks it, and has a revocation that was later."""
+    export = lost(("app", "revoke"))
+    (revoked,) = [json.loads(line) for line in export.read_text().splitlines()]
+    revoked["time"] -= 1000
+    revoked["details"]["tokens_valid_after"] -= 1000
+    for events in ([revoked], [revoked, lowered(revoked["time"] - 1000)]):
+        export.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+        replay(export, "--complete")
+    cut_off = scene.json("app", "show")["tokens_valid_after"]
+    assert cut_off == revoked["details"]["tokens_valid_after"] + 60
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_cut_off_in_the_future_is_lowered_again(scene, lost, replay):
+    """The backup has the cut-off of a clock that was ahead, the export its correction."""
+    scene.json("app", "revoke")
+    with closing(sqlite3.connect(scene.folder / "tokensvc.db")) as database:
+        values = "tokens_valid_after = 4000000000"
+        database.execute(f"UPDATE app_standing SET floor = 4000000000, {values}")
+        database.execute(f"UPDATE revocations SET created_at = 3999999999, {values}")
+        database.commit()
+    export = lost(("app", "lower-floor"))
+    replay(export, "--complete")
+    assert scene.json("app", "show")["tokens_valid_after"] <= time.time() + 1
+    with scene.running():
+        scene.sign_in("user-ada")
+        assert scene.mint("user-ada").status == 200
