@@ -11,6 +11,7 @@ from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, running_world
 from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
+from tests.ops.services import figure
 from tokensvc.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
 from tokensvc.stream.api import check_key
@@ -88,9 +89,8 @@ def checked(database, stream):
     return Checked(database, stream)
 
 
-def test_key_is_checked_at_the_start_and_hourly(checked):
-    """A refusal is logged once an hour, and its end once."""
-    checked.stream.app.keys["k1"] = REGENERATED
+def test_accepted_key_is_checked_at_the_start_and_hourly(checked):
+    checked.stream.app.keys["k1"] = SECRET
     with capture_logs() as logs:
         for hour in range(3):
             checked.now = 100.0 + hour * CHECK_SECONDS
@@ -98,15 +98,30 @@ def test_key_is_checked_at_the_start_and_hourly(checked):
             checked.now += CHECK_SECONDS - 1
             checked.check.step()
             assert len(checked.calls()) == hour + 1
+    assert logs == []
+
+
+def test_refused_key_is_checked_at_each_step_and_logged_hourly(checked):
+    """Its end is noticed and logged at the next step, so that the alert ends too."""
+    checked.stream.app.keys["k1"] = REGENERATED
+    with capture_logs() as logs:
+        for hour in range(3):
+            for minute in (0, 1, 59):
+                checked.now = 100.0 + hour * CHECK_SECONDS + minute * 60
+                checked.check.step()
+    assert len(checked.calls()) == 9
     assert [line["event"] for line in logs] == ["stream_key_refused"] * 3
     assert "code 43" in checked.check.rejection()
+    assert figure("tokensvc_stream_key_accepted", key="active") == 0
     checked.stream.app.keys["k1"] = SECRET
     with capture_logs() as logs:
         for _ in range(2):
-            checked.now += CHECK_SECONDS
+            checked.now += 60
             checked.check.step()
+    assert len(checked.calls()) == 10
     assert [line["event"] for line in logs] == ["stream_key_accepted"]
     assert not checked.check.rejection()
+    assert figure("tokensvc_stream_key_accepted", key="active") == 1
 
 
 def test_other_active_key_is_checked_at_the_next_step(database, checked):
@@ -128,7 +143,6 @@ def test_unreachable_stream_is_called_again_at_the_next_step(checked):
     """The previous result counts until then."""
     checked.stream.app.keys["k1"] = REGENERATED
     checked.check.step()
-    checked.now += CHECK_SECONDS
     checked.stream.faults.refuse("GET /app", times=2)
     for _ in range(2):
         checked.check.step()

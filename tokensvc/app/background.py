@@ -31,7 +31,7 @@ _CONFIRM_INTERVAL = 5.0
 """Seconds between two checks for actions that a crash left unconfirmed."""
 
 _ACTIVE_KEY_INTERVAL = 60.0
-"""Seconds between two looks at whether another key is active, or the hourly check is due."""
+"""Seconds between two looks at whether a check of the active key is due."""
 
 _FIGURES_INTERVAL = 10.0
 """Seconds between two reads of the figures for the metrics."""

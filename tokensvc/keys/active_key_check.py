@@ -13,7 +13,7 @@ from tokensvc.stream.api import KeyCheck, StreamUnavailableError
 from tokensvc.telemetry import gauges
 
 CHECK_SECONDS = 3600.0
-"""Seconds between two checks of the same key."""
+"""Seconds between two checks of a key that Stream accepts, and between two logs of a refusal."""
 
 _HINT = "clients cannot connect: add the right pair with `tokensvc stream-keys add` and activate it"
 
@@ -27,7 +27,8 @@ class _Result(NamedTuple):
 
 class ActiveKeyCheck:
     """
-    Checks the active key at the start, hourly, and after it has changed.
+    Checks the active key at the start, hourly, after it has changed, and at each step while Stream
+    refuses it.
 
     Minting goes on with a refused key: Stream may be wrong.
 
@@ -60,16 +61,19 @@ class ActiveKeyCheck:
         key, previous = self._keys.current_ring().active, self._result
         if key is None:
             return
-        if previous and previous.key == key and self._monotonic() < self._due_at:
+        now = self._monotonic()
+        is_due = previous is None or previous.key != key or now >= self._due_at
+        if previous and previous.check.accepted and not is_due:
             return
         try:
             check = self._check_key_pair(key.api_key, key.secret)
         except StreamUnavailableError:
             return
         self._result = _Result(key, check)
-        self._due_at = self._monotonic() + CHECK_SECONDS
         gauges.set_stream_key_accepted(accepted=check.accepted)
-        _report(self._result, previous)
+        if is_due or check.accepted:
+            self._due_at = now + CHECK_SECONDS
+            _report(self._result, previous)
 
     def rejection(self) -> str:
         """Return Stream's message and what to do, if Stream rejects the active key; else empty."""
@@ -81,7 +85,7 @@ class ActiveKeyCheck:
 
 
 def _report(result: _Result, previous: _Result | None) -> None:
-    """Log a refusal after each check, and once that Stream accepts a key again."""
+    """Log that Stream refuses a key, or accepts one again."""
     key, check = result
     name = {"api_key": key.api_key, "fingerprint": fingerprint(key.secret)}
     if not check.accepted:
