@@ -5,6 +5,7 @@ import pytest
 from testing.doubles.issuer import hang_up
 from testing.runs.restore_scene import OTHER_KEY, OTHER_SECRET, PASSWORD, opened_scene
 from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
+from testing.service_clients import basic_header
 from testing.waiting import wait_until
 from tests.docs.page_commands import PageCommands
 
@@ -72,14 +73,19 @@ def test_stream_secret_leaked(scene):
 def test_client_secret_leaked(scene):
     scopes = ("--scope", "tokens:mint", "--scope", "clients:write")
     leaked = scene.json("clients", "create", "backend", *scopes)
+    other = scene.json("clients", "create", "other", "--scope", "tokens:mint")
     with scene.running(), page(scene, "client-secret-leaked") as commands:
+        thief = scene.client(basic_header(leaked))
+        added = thief.post(f"/v1/clients/{other['id']}/secrets", json={})
         commands.run("tokensvc clients list")
         assert "svc.backend" in commands.run("tokensvc clients rotate")
         secret = leaked["secrets"][0]["id"]
         commands.run("tokensvc clients delete", LEAKED_SECRET_ID=secret)
         commands.run("tokensvc users revoke")
         assert code(scene.mint(MALLORY)) == "sign_in_required"
-        commands.run("tokensvc audit")
+        (change,) = commands.run("tokensvc audit").splitlines()
+        assert {"client_secret:added", other["id"]} <= set(change.split())
+        assert added.json["id"] in change
         shown = commands.run("curl", LEAKED_SECRET=leaked["secret"])
         assert "credentials_invalid" in shown
         assert secret not in shown
