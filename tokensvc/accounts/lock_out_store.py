@@ -105,7 +105,7 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
     is_open = sa.or_(
         *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
     )
-    # The shortest of the times stands alone: an index cannot look up an alternative.
+    # The shortest of the times is a condition of its own: an index cannot look up an alternative.
     is_old = is_older_than(FORGET_FEW_SECONDS) & sa.or_(
         _failures.failures < DELAY_FROM,
         is_older_than(FORGET_SECONDS) & is_open,

@@ -63,8 +63,8 @@ def delete_batch(
     key = table.primary_key.columns
     # Rows that another transaction has locked are left for the next batch: no lock is waited for.
     # In one statement PostgreSQL may run the selection once for each row of the table.
-    doomed = sa.select(*key).where(condition).order_by(order).limit(limit)
-    rows = tx.execute(doomed.with_for_update(skip_locked=True)).mappings().all()
+    rows_to_delete = sa.select(*key).where(condition).order_by(order).limit(limit)
+    rows = tx.execute(rows_to_delete.with_for_update(skip_locked=True)).mappings().all()
     if rows:
         # One key a statement: SQLite reads the whole table to find a list of pairs.
         is_row = sa.and_(*(column == sa.bindparam(column.name) for column in key))

@@ -10,7 +10,7 @@ from tokensvc.revocations import store
 
 class RevocationPurge(Purge):
     """
-    Deletes what tells only of the past.
+    Deletes rows that no decision needs.
 
     A revocation in effect stays, however old: an undo of a later one goes back to its cut-off.
     Standings stay too: they contain the cut-off, its floor and the epoch of sessions.
