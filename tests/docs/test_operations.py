@@ -8,6 +8,8 @@ import yaml
 
 from testing.service import ROOT
 from tests.docs.test_security_model import functions
+from tokensvc.audit.rules import Action
+from tokensvc.core.scopes import SCOPES
 from tokensvc.database.tables import metadata
 
 PAGE = (ROOT / "docs/operations.md").read_text()
@@ -63,5 +65,8 @@ def test_named_events_and_metrics_exist(page: Path) -> None:
     text = re.sub(r"\s+", " ", page.read_text())
     for event in re.findall(r"\blog (?:line|has) `(\w+)`", text):
         assert f'"{event}"' in SOURCE, event
+    kinds = {action.partition(":")[0] for action in Action}
+    for kind, verb in re.findall(r"`(\w+):(\w+)`", text):
+        assert kind not in kinds or f"{kind}:{verb}" in {*Action, *SCOPES}, f"{kind}:{verb}"
     for metric in re.findall(r"`(tokensvc_\w+)", text):
         assert f"`{metric}`" in METRICS, metric
