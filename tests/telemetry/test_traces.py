@@ -28,8 +28,8 @@ from tokensvc.app import mount, startup
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 logging.configure(LogSettings(format="json"))
-if "missing" in sys.argv:
-    sys.modules["opentelemetry"] = None
+for missing in sys.argv[1:]:
+    sys.modules[missing] = None
 startup.prepare_process()
 services = startup.process_services()
 app = mount.build_app(services)
@@ -162,8 +162,10 @@ def test_nothing_is_imported_when_traces_are_off(tmp_path):
     assert serve_once(tmp_path).stdout == "200 0\n"
 
 
-def test_missing_package_is_a_warning(tmp_path):
-    done = serve_once(tmp_path, "missing", **{ENDPOINT: "http://127.0.0.1:9"})
+@pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.exporter"])
+def test_missing_package_is_a_warning(tmp_path, missing):
+    """Each of them: the SDK is also a dependency of other packages, without the exporter."""
+    done = serve_once(tmp_path, missing, **{ENDPOINT: "http://127.0.0.1:9"})
     assert done.stdout.startswith("200 ")
     assert '"traces_unavailable"' in done.stderr
     assert "Install tokensvc[otel]" in done.stderr

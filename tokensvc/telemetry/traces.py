@@ -8,7 +8,6 @@ imported. A span has neither the path nor any header, body or user of its reques
 import logging as standard_logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -110,12 +109,13 @@ def start(environ: Mapping[str, str], clock: Clock) -> Tracer | None:
     if protocol != _PROTOCOL:
         _warn(f"The protocol {protocol} is not supported.", f"Set {_PROTOCOLS[1]}={_PROTOCOL}.")
         return None
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
-        hint = f"Install tokensvc[otel], or remove {_ENDPOINTS[1]}."
-        _warn("OpenTelemetry is not installed.", hint)
-        return None
     register_secrets(_header_values(environ))
-    return Tracer(_provider(), clock)
+    try:
+        return Tracer(_provider(), clock)
+    except ImportError as error:
+        hint = f"Install tokensvc[otel], or remove {_ENDPOINTS[1]}."
+        _warn(f"OpenTelemetry is not completely installed ({error}).", hint)
+        return None
 
 
 def _are_wanted(environ: Mapping[str, str]) -> bool:
