@@ -1,5 +1,6 @@
 """A collector of OpenTelemetry that keeps what it receives (OTLP over HTTP, protobuf)."""
 
+import contextlib
 import gzip
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +18,15 @@ class Collector:
         bodies: Received bodies, which contain everything that was sent.
         headers: Header fields of the last request.
         status: Status of the responses.
+        responds: Event without which a request gets no response.
     """
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.headers: dict[str, str] = {}
         self.status = 200
+        self.responds = threading.Event()
+        self.responds.set()
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,9 +38,11 @@ class Collector:
                 collector.headers = dict(self.headers)
                 if collector.status == 200:
                     collector.bodies.append(body)
-                self.send_response(collector.status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                collector.responds.wait()
+                with contextlib.suppress(ConnectionError):
+                    self.send_response(collector.status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -49,6 +55,7 @@ class Collector:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.responds.set()
         self._server.shutdown()
         self._server.server_close()
 

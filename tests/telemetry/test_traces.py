@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -16,6 +17,7 @@ from testing.service import ROOT, STREAM_API_SECRET, settings_environ
 from testing.waiting import wait_until
 from testing.world import running_world
 from tokensvc import __version__
+from tokensvc.database.tables import client_secrets
 from tokensvc.telemetry import traces
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -142,6 +144,27 @@ def test_collector_that_fails_is_logged_once_and_fails_no_request(tmp_path):
         (line,) = world.log("traces_export_failed")
         assert line["level"] == "warning"
         assert SECRET_HEADER not in world.service.log_path.read_text()
+
+
+def test_last_spans_are_sent_at_the_stop(tmp_path):
+    with Collector() as collector:
+        with running_world(tmp_path, **otel(collector, OTEL_BSP_SCHEDULE_DELAY="600000")) as world:
+            last = world.anonymous.get("/docs")
+        assert collector.span_of(last.headers["X-Request-Id"])
+
+
+def test_collector_that_does_not_respond_delays_no_stop(tmp_path):
+    """A worker that does not end in time is killed before it stores the use of secrets."""
+    with Collector() as collector:
+        settings = otel(collector, OTEL_EXPORTER_OTLP_TIMEOUT="600", TOKENSVC_STOP_TIMEOUT="15")
+        with running_world(tmp_path, **settings) as world:
+            collector.responds.clear()
+            minted = world.vouching.post("/v1/token", json={"user_id": "john"})
+            span_of(collector, minted)
+            world.service.stop()
+            with world.database.read() as connection:
+                used = connection.execute(sa.select(client_secrets.c.last_used_at)).scalars()
+                assert any(used)
 
 
 def serve_once(folder, *arguments, **environ):

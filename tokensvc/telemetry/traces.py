@@ -5,7 +5,9 @@ They are off unless a standard variable names the collector. Then nothing of Ope
 imported. A span has neither the path nor any header, body or user of its request.
 """
 
+import atexit
 import logging as standard_logging
+import threading
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -26,6 +28,8 @@ _HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEAD
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL: Final = "http/protobuf"
 _NANOSECONDS: Final = 1_000_000_000
+_STOP_SECONDS: Final = 2.0
+"""Time to send the last spans when the process stops."""
 
 _log = structlog.get_logger(__name__)
 
@@ -145,11 +149,31 @@ def _provider() -> "TracerProvider":
     resource = Resource.create({"service.version": __version__})
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "tokensvc"}))
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_reporting(OTLPSpanExporter())))
     # Otherwise each failed batch has several lines; the exporter below logs each change once.
     standard_logging.getLogger("opentelemetry").setLevel(standard_logging.CRITICAL)
+    _shut_down_at_exit(provider)
     return provider
+
+
+def _shut_down_at_exit(provider: "TracerProvider") -> None:
+    """Send the last spans at exit, without a wait for a collector that does not respond."""
+    is_stopping = threading.Event()
+
+    def shut_down() -> None:
+        is_stopping.wait()
+        provider.shutdown()  # which may wait for 30 s
+
+    # It starts now, because Python starts no thread at exit.
+    thread = threading.Thread(target=shut_down, name="traces_stop", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        is_stopping.set()
+        thread.join(_STOP_SECONDS)
+
+    atexit.register(stop)
 
 
 def _reporting(exporter: "SpanExporter") -> "SpanExporter":
