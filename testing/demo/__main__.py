@@ -36,7 +36,7 @@ def main(bind: str) -> None:
     host, port = split_bind(bind)
     if host in {"0.0.0.0", "[::]"}:
         raise click.BadParameter("name one address of this machine, which the page then uses")
-    check_port_free(host, port)
+    check_port_free(host, port, "make demo DEMO_BIND=")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     click.echo("Starting …")

@@ -58,7 +58,7 @@ START_SECONDS = 30.0
 def main(bind: str, *, with_issuer: bool) -> None:
     """Run the service for development, and print commands that work unchanged."""
     host, port = development_guide.split_bind(bind)
-    development_guide.check_port_free(host, port)
+    development_guide.check_port_free(host, port, "make run BIND=")
     addresses = development_guide.addresses(host)
     issuer = _development_issuer() if with_issuer else None
     url = development_guide.local_url(host, port)

@@ -202,9 +202,12 @@ def local_url(host: str, port: int) -> str:
     return f"http://{'127.0.0.1' if host in _EVERY_INTERFACE else host}:{port}"
 
 
-def check_port_free(host: str, port: int) -> None:
+def check_port_free(host: str, port: int, command: str) -> None:
     """
     Check that nothing else listens on the port, since the commands would reach that instead.
+
+    Args:
+        command: What to type before another address, such as `make run BIND=`.
 
     Raises:
         ClickException: The port is in use. The text suggests another.
@@ -214,7 +217,7 @@ def check_port_free(host: str, port: int) -> None:
     except OSError as error:
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror}. "
-            f"Use another port: make run BIND={host}:{port + 1}"
+            f"Use another port: {command}{host}:{port + 1}"
         ) from error
 
 
