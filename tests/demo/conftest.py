@@ -46,7 +46,8 @@ def browser() -> Iterator[Browser]:
     """Yield Debian's Chromium."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
-        pytest.skip("no browser: install Debian's package `chromium`")
+        end = pytest.fail if os.environ.get("CI") else pytest.skip
+        end("no browser: install Debian's package `chromium`")
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable, args=options)
