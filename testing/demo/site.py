@@ -14,7 +14,7 @@ import urllib3
 from flask import Flask, Response, abort, jsonify, request, send_from_directory
 
 from testing.demo.modules import NAMES, source_of
-from testing.demo.scene import Scene
+from testing.demo.scene import TOKEN_SECONDS, Scene
 from testing.service import ROOT
 
 PAGE = Path(__file__).parent / "page"
@@ -53,7 +53,7 @@ def make_site(scene: Scene, packages: Path, page_url: str) -> Flask:
         origin = request.headers.get("Origin")
         is_read = request.method in {"GET", "HEAD"} and origin is None
         if request.host_url != f"{page_url}/" or not (is_read or origin == page_url):
-            abort(403)
+            abort(403, f"Open {page_url}")
 
     @site.after_request
     def add_fields(response: Response) -> Response:
@@ -123,6 +123,7 @@ def _add_controls(site: Flask, scene: Scene) -> None:
             service=scene.service_url,
             stream=scene.stream.url,
             without_websocket=scene.without_websocket.url,
+            token_seconds=TOKEN_SECONDS,
             running=scene.is_running,
         )
 

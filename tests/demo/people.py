@@ -41,6 +41,10 @@ class Person:
         """Write a message without sending it. The SDK tells Stream that the person types."""
         self.pane.get_by_label("Message", exact=True).fill(text)
 
+    def types(self, text: str) -> None:
+        """Type a message key by key without sending it."""
+        self.pane.get_by_label("Message", exact=True).press_sequentially(text)
+
     def send(self, text: str) -> None:
         self.write(text)
         self.press("Send")

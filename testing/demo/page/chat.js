@@ -9,7 +9,7 @@ const ROOM = "lobby";
 
 /**
  * @typedef {"signed-out" | "connecting" | "connected" | "reconnecting" | "disconnected"} Phase
- * @typedef {{ service: string, stream: string, without_websocket: string }} Scene
+ * @typedef {{ service: string, stream: string, without_websocket: string, token_seconds: number }} Scene
  * @typedef {{ typing: boolean, reads: boolean, blocked: boolean }} Settings
  */
 
@@ -74,6 +74,16 @@ export class Chat {
     });
   }
 
+  /**
+   * Use other settings: connect again, or as soon as the connection that is being made exists.
+   *
+   * @param {Settings} settings
+   */
+  choose(settings) {
+    this.settings = settings;
+    if (this.phase === "connected" || this.phase === "reconnecting") void this.reconnect();
+  }
+
   disconnect() {
     return this.#run(() => this.#leave("disconnected"));
   }
@@ -119,7 +129,7 @@ export class Chat {
 
   async #connect() {
     this.#change({ phase: "connecting", transport: "websocket" });
-    const { service } = this.scene;
+    const { scene: { service }, settings } = this;
     const getCredential = async (/** @type {boolean} */ refresh) => {
       const credential = await this.#session.getCredential(refresh);
       observe(credential, (attempt) => this.#attempted(attempt));
@@ -130,21 +140,23 @@ export class Chat {
     const user = {
       id: me.user_id,
       privacy_settings: {
-        typing_indicators: { enabled: this.settings.typing },
-        read_receipts: { enabled: this.settings.reads },
+        typing_indicators: { enabled: settings.typing },
+        read_receipts: { enabled: settings.reads },
       },
     };
     const tokenProvider = makeTokenProvider({
       url: `${service}/v1/token`, getCredential, apiKey, user, onSignedOut: this.#session.forget,
     });
-    const baseURL = this.settings.blocked ? this.scene.without_websocket : this.scene.stream;
+    const baseURL = settings.blocked ? this.scene.without_websocket : this.scene.stream;
     const client = (this.#client = new StreamChat(apiKey, { baseURL, enableWSFallback: true }));
     client.on((event) => void (client === this.#client && this.#received(event)));
     await client.connectUser(user, () => this.#call(tokenProvider));
     const channel = client.channel("livestream", ROOM);
     await channel.watch();
     await channel.markRead();
-    if (client === this.#client) this.#change({ phase: "connected", channel });
+    if (client !== this.#client) return;
+    this.#change({ phase: "connected", channel });
+    if (settings !== this.settings) await this.reconnect();
   }
 
   /** @param {Phase} phase */
@@ -217,7 +229,8 @@ export class Chat {
     try {
       await action();
       return true;
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
+      if (error.kind === "sign_in_again") await this.#session.forget(error);
       // An error of the SDK after one of the provider, which is shown already, says less.
       const isExplained = this.failure && !(error instanceof ServiceError);
       if (!isExplained) this.#change({ failure: explain(error) });

@@ -37,6 +37,7 @@ export class ClientPane {
       onChange: () => this.render(),
       onCall: (state, text) => addLine(log, state, text),
     });
+    find(this.root, "meter").max = scene.token_seconds;
     this.#fillIn(userId);
     this.#listen();
     setInterval(() => this.#renderToken(), 1000);
@@ -79,8 +80,7 @@ export class ClientPane {
     this.#onClick("flood", () => chat.flood());
     find(root, "fieldset").addEventListener("change", () => {
       const checked = (/** @type {string} */ name) => find(root, `fieldset [name=${name}]`).checked;
-      chat.settings = { typing: checked("typing"), reads: checked("reads"), blocked: checked("blocked") };
-      if (chat.phase === "connected") void chat.reconnect();
+      chat.choose({ typing: checked("typing"), reads: checked("reads"), blocked: checked("blocked") });
     });
   }
 

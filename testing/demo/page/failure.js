@@ -12,7 +12,7 @@
 
 /** @type {Record<string, string>} */
 const REASONS = {
-  too_short: "It is too short: use 15 characters or more.",
+  too_short: "It is too short.",
   too_long: "It is too long.",
   invalid_characters: "It has characters that cannot be used.",
   too_common: "It is on the list of common passwords.",

@@ -68,8 +68,8 @@ export class OperatorPane {
   render() {
     const chats = this.chats().filter((chat) => chat.userId);
     const rows = chats.map((chat) => this.#userRow(chat));
-    const nobody = element("li", { class: "hint" }, "No user has signed in yet.");
-    update(find(this.root, ".users"), rows.length ? rows : [nobody]);
+    const emptyRow = element("li", { class: "hint" }, "No user has signed in yet.");
+    update(find(this.root, ".users"), rows.length ? rows : [emptyRow]);
     update(find(this.root, ".keys"), this.#keys.map(keyRow));
     const [state, text] = this.#running ? /** @type {const} */ (["good", "Running"]) : ["bad", "Stopped"];
     showState(find(this.root, ".service"), /** @type {any} */ (state), text);
@@ -101,7 +101,7 @@ function standing({ suspended, sessions, tokens_valid_after: cutOff, stream }) {
   const parts = [`${sessions} session${sessions === 1 ? "" : "s"}`];
   if (cutOff) {
     parts.push(`sign-ins before ${clock(cutOff)} are refused`);
-    parts.push(stream.state === "applied" ? "Stream knows it" : `at Stream: ${stream.state}`);
+    parts.push(stream.state === "applied" ? "delivered to Stream" : `at Stream: ${stream.state}`);
   }
   return [label(suspended ? "bad" : "good", suspended ? "Suspended" : "Not suspended"), ` ${parts.join(", ")}`];
 }
