@@ -128,7 +128,18 @@ def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Pa
         ({"TOKENSVC_DATABASE_URL": "sqlite:///:memory:"}, "TOKENSVC_DATABASE_URL", "sqlite:///p"),
         ({"TOKENSVC_DATABASE_URL": "sqlite://var/a.db"}, "TOKENSVC_DATABASE_URL", "four slashes"),
         ({"TOKENSVC_DATABASE_URL": "mysql://h/d"}, "TOKENSVC_DATABASE_URL", "postgresql://"),
+        (
+            {"TOKENSVC_DATABASE_URL": "postgresql://u@h/d?sslmode=require&password=hush"},
+            "TOKENSVC_DATABASE_URL",
+            "password",
+        ),
+        (
+            {"TOKENSVC_DATABASE_URL": "postgresql://u@h/d?sslpasswor%64=hush"},
+            "TOKENSVC_DATABASE_URL",
+            "sslpassword",
+        ),
         ({"TOKENSVC_REDIS_URL": "valkey://h"}, "TOKENSVC_REDIS_URL", "also for Valkey"),
+        ({"TOKENSVC_REDIS_URL": "redis://h?password=hush"}, "TOKENSVC_REDIS_URL", "user:password@"),
         ({"TOKENSVC_REDIS_URL": "redis://h:port"}, "TOKENSVC_REDIS_URL", "percent-encode"),
         ({"TOKENSVC_PUBLIC_URL": "tokens.example"}, "TOKENSVC_PUBLIC_URL", "https://"),
         ({"TOKENSVC_PUBLIC_URL": "https://x.example/?a=b"}, "TOKENSVC_PUBLIC_URL", "query"),

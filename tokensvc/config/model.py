@@ -7,7 +7,7 @@ An error text says what would be valid. It never repeats a secret, nor a URL tha
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
@@ -28,6 +28,7 @@ PLACEHOLDER_API_KEY = "placeholder"
 
 _POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 _REDIS = frozenset({"redis", "rediss"})
+_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "ssl_password"})
 
 
 def split_url(url: SecretStr) -> SplitResult:
@@ -67,6 +68,7 @@ def _database_url(url: SecretStr) -> SecretStr:
     parts = split_url(url)
     has_name = parts.path.strip("/") not in {"", ":memory:"}
     if has_name and parts.scheme in _POSTGRESQL:
+        _check_query(parts.query)
         return url
     if has_name and parts.scheme == "sqlite" and not parts.netloc:
         return url
@@ -76,8 +78,24 @@ def _database_url(url: SecretStr) -> SecretStr:
     )
 
 
+def _check_query(query: str) -> None:
+    """
+    Refuse a secret in the query of an address: only a password before the host is redacted.
+
+    Raises:
+        ValueError: The query has a secret. The text does not quote it.
+    """
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name in _SECRET_PARAMETERS:
+            raise ValueError(
+                f"remove the parameter {name}, which would be printed: write a password before the "
+                "host, as in user:password@host, and use a client key without a password"
+            )
+
+
 def _redis_url(url: SecretStr) -> SecretStr:
     parts = split_url(url)
+    _check_query(parts.query)
     if (parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path):
         return url
     raise ValueError("write redis://:password@host:6379/0, or rediss:// for TLS (also for Valkey)")
