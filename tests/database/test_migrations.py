@@ -57,6 +57,13 @@ def test_moot_deliveries_become_obsolete(at_0002):
         tx.execute(deliveries.update().values(state="moot"))
 
 
+def test_deliveries_that_stream_lacks_are_late_since_their_last_change(at_0002):
+    schema.migrate(at_0002)
+    with at_0002.read() as connection:
+        late = sa.select(deliveries.c.late_since).order_by(deliveries.c.subject)
+        assert connection.scalars(late).all() == [90, None, None]
+
+
 @pytest.mark.sec(67)
 def test_ids_of_earlier_clients_count_as_used(migrated_to):
     """Those of deleted clients too, as far as the audit trail still names them."""

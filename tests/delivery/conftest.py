@@ -31,7 +31,7 @@ SECRETS = {
 CONTEXT = ActionContext("svc.backend")
 CUT_OFF = "revoke_tokens_issued_before"
 
-_TIMES = ("due_at", "lease_until", "resend_at", "absent_since", "updated_at")
+_TIMES = ("due_at", "lease_until", "resend_at", "absent_since", "updated_at", "late_since")
 
 
 class World:

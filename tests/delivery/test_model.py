@@ -69,6 +69,7 @@ class History:
             absent_since=None,
             last_error=None,
             updated_at=START,
+            late_since=START,
         )
 
     def run(self, steps: int) -> None:

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 from testing.response import Response
 from tests.delivery.conftest import CONTEXT
+from tokensvc.database.tables import deliveries
+from tokensvc.delivery import service
 from tokensvc.delivery.rules import RESEND_SECONDS
+from tokensvc.delivery.service import Deliveries
 from tokensvc.stream.api import StreamApi
 
 ROUTE = "PATCH /users"
@@ -130,3 +133,39 @@ def test_retry_is_attempted_within_half_a_minute(ada):
     ada.pass_time(30)
     ada.deliver()
     assert ada.at_stream("ada") == ada.cut_off("ada")
+
+
+def oldest_seconds(world):
+    return next(of.oldest_seconds for of in world.deliveries.waiting() if of.kind == "user")
+
+
+def test_age_of_the_oldest_goes_on_when_it_fails_or_changes(ada):
+    """It ends when Stream has the state."""
+    ada.stream.faults.refuse(ROUTE, times=None)
+    ada.revoke("ada")
+    for _ in range(12):
+        ada.deliver()
+        ada.pass_time(61)
+    assert ada.state("user", "ada") == "failed"
+    assert oldest_seconds(ada) >= 12 * 61
+    ada.revoke("ada")
+    assert oldest_seconds(ada) >= 12 * 61
+    ada.stream.faults.clear()
+    ada.pass_time(61)
+    ada.deliver()
+    assert oldest_seconds(ada) == 0
+    ada.revoke("ada")
+    assert oldest_seconds(ada) < 61
+
+
+def test_age_is_of_the_oldest_even_if_not_all_are_counted(world, monkeypatch):
+    """The order of the attempts is another one."""
+    monkeypatch.setattr(service, "_COUNTED", 1)
+    world.deliveries = Deliveries(world.database, world.now, dict, delivers=True)
+    for user_id in ("ada", "bob", "cyd"):
+        world.revoke(user_id)
+    with world.database.write() as tx:
+        bob = deliveries.update().where(deliveries.c.subject == "bob")
+        tx.execute(bob.values(late_since=deliveries.c.late_since - 300))
+        tx.execute(bob.values(due_at=deliveries.c.due_at + 300))
+    assert oldest_seconds(world) >= 300

@@ -6,8 +6,10 @@ import sqlalchemy as sa
 from testing.refused_writes import refuse_writes
 from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events, deliveries, profiles
+from tokensvc.delivery import store
 from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 
 ACTOR = "svc.backend"
@@ -195,3 +197,15 @@ def test_profile_change_is_atomic(world, put, table):
     with pytest.raises((sa.exc.DBAPIError, Refusal)):
         put(name="Lovelace")
     assert contents() == before
+
+
+def test_profile_can_be_sent_again_after_its_delivery_was_purged(world, put):
+    put(name="Ada")
+    world.deliver()
+    with world.database.write() as tx:
+        assert store.purge_finished(tx, world.now.read(tx) + 1, 10) == 1
+    world.stream.app.users.clear()
+    (sent,) = world.deliveries.resend(["ada", "bob"], ActionContext(ACTOR), app=False)
+    assert (sent.kind, sent.subject) == ("profile", "ada")
+    world.deliver()
+    assert world.stream.app.users["ada"]["name"] == "Ada"

@@ -28,6 +28,7 @@ ROW = Delivery(
     absent_since=None,
     last_error=None,
     updated_at=NOW - 10,
+    late_since=NOW - 20,
 )
 
 
@@ -48,6 +49,7 @@ def rows(draw):
         absent_since=draw(st.none() | st.integers(NOW - 1000, NOW)),
         last_error=draw(st.none() | st.just("code 4")),
         updated_at=draw(st.integers(NOW - 1000, NOW)),
+        late_since=draw(st.none() | st.integers(NOW - 1000, NOW)),
     )
 
 

@@ -53,6 +53,7 @@ def test_all_columns_of_one_row_are_saved(database):
         absent_since=5,
         last_error="why",
         updated_at=6,
+        late_since=7,
     )
     with database.write() as tx:
         store.save(tx, [changed])
@@ -60,12 +61,17 @@ def test_all_columns_of_one_row_are_saved(database):
     assert row(database, "bob") == bob
 
 
-def test_mark_pending_equals_the_rule_for_a_change(database):
-    """The statement and the pure function do the same; both keep a lease."""
+@pytest.mark.parametrize("state", ["failed", "applied"])
+@pytest.mark.parametrize("late_since", [None, 40])
+def test_mark_pending_equals_the_rule_for_a_change(database, state, late_since):
+    """
+    The statement and the pure function do the same; both keep a lease.
+
+    The previous release leaves `late_since` as it is.
+    """
     mark_pending(database, "ada")
-    change(
-        database, "ada", state="failed", lease_until=50, resend_at=70, attempts=4, last_error="no"
-    )
+    change(database, "ada", state=state, lease_until=50, resend_at=70, attempts=4, last_error="no")
+    change(database, "ada", late_since=late_since)
     before = row(database)
     mark_pending(database, "ada", now=3_000.7)
     assert row(database) == rules.mark_changed(before, 3_000.7, resend=False)

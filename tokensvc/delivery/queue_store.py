@@ -14,6 +14,9 @@ _columns = deliveries.c
 IS_OPEN = sa.text("state NOT IN ('applied', 'obsolete')")
 """The same text as in the index, because SQLite compares texts."""
 
+_IS_LATE = sa.text("late_since IS NOT NULL")
+"""As above."""
+
 
 class Queue(NamedTuple):
     """Deliveries of one kind and state."""
@@ -140,7 +143,7 @@ class QueueSize(NamedTuple):
 
     Attributes:
         number: Number of deliveries, counted up to the limit.
-        since: Time of the oldest change of a state that Stream does not hold, in epoch seconds.
+        since: Earliest time since which Stream lacks a state, in epoch seconds.
     """
 
     number: int
@@ -158,11 +161,12 @@ class QueueSizes:
     def __init__(self, database: Database, limit: int) -> None:
         selects = []
         for position, queue in enumerate(QUEUES):
+            rows = sa.select(_columns.kind).where(*is_in(queue)).limit(limit).subquery()
             is_unknown = _columns.applied_version < _columns.version
-            since = sa.case((is_unknown, _columns.updated_at)).label("since")
-            rows = sa.select(since).where(*is_in(queue)).limit(limit).subquery()
+            late = sa.select(_columns.late_since).where(*is_in(queue), _IS_LATE, is_unknown)
+            since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
             place = sa.literal_column(str(position), sa.Integer)
-            selects.append(sa.select(place, sa.func.count(), sa.func.min(rows.c.since)))
+            selects.append(sa.select(place, sa.func.count(), since).select_from(rows))
         self._read = database.prepare(sa.union_all(*selects))
 
     def read(self) -> dict[Queue, QueueSize]:

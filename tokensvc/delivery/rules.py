@@ -57,6 +57,9 @@ class DeliveryState(StrEnum):
     OBSOLETE = "obsolete"
 
 
+LATE_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
+"""States of a state that Stream lacks. Not `absent`: there is nothing to deliver yet."""
+
 OPEN_STATES = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
 """States in which there is something left to send."""
 
@@ -77,6 +80,7 @@ class Delivery:
         resend_at: Time at which the state is sent again, even if a call before it succeeds.
         absent_since: Time of the first response that Stream does not have the user.
         updated_at: Time of the last change of `state`.
+        late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
     """
 
     kind: DeliveryKind
@@ -91,6 +95,7 @@ class Delivery:
     absent_since: int | None
     last_error: str | None
     updated_at: int
+    late_since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ def apply_outcome(
     if row.version != leased.version or status is CallStatus.NOT_ATTEMPTED:
         return row  # changed since then, or not sent: it stays due
     after = _next(row, leased, response, now=now, random_fraction=random_fraction, cut_off=cut_off)
+    after = replace(after, late_since=_late_since(after, now))
     return after if after.state is row.state else replace(after, updated_at=int(now))
 
 
@@ -179,6 +185,7 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
         absent_since=None,
         last_error=None,
         updated_at=int(now),
+        late_since=_late_since(row, now) or int(now),
     )
 
 
@@ -188,7 +195,8 @@ def restart(row: Delivery, now: float) -> Delivery:
 
     If a sender does have it, the result of its call changes the version again.
     """
-    return replace(mark_changed(row, now, resend=True), lease_until=None)
+    changed = mark_changed(row, now, resend=True)
+    return replace(changed, lease_until=None, late_since=int(now))
 
 
 def resend_time(now: float) -> int:
@@ -248,6 +256,13 @@ def _next(
         attempts=row.attempts + 1,
         last_error=response.error,
     )
+
+
+def _late_since(row: Delivery, now: float) -> int | None:
+    """Return since when Stream lacks the state; failures and further changes keep the time."""
+    if row.state not in LATE_STATES or row.applied_version == row.version:
+        return None
+    return int(now) if row.late_since is None else row.late_since
 
 
 def _done(row: Delivery, leased: Delivery) -> Delivery:

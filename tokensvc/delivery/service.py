@@ -32,9 +32,6 @@ _MANY = 1000
 _COUNTED = 10_000
 """Deliveries of a kind and state that are counted for the metrics."""
 
-_LATE_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
-"""Not `absent`: Stream does not have the user, so there is nothing to deliver yet."""
-
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
 """Subjects of audit events. A user ID cannot contain a colon."""
 
@@ -60,7 +57,7 @@ class Waiting(NamedTuple):
 
     Attributes:
         numbers: Number by state, counted up to 10,000.
-        oldest_seconds: Time for which the oldest that Stream does not have is pending or failed.
+        oldest_seconds: Time for which Stream has lacked the oldest.
     """
 
     kind: DeliveryKind
@@ -183,10 +180,11 @@ class Deliveries:
         with self._database.write() as tx:
             now = self._clock.read(tx)
             for kind in sorted(subjects):
-                rows = store.lock(tx, kind, subjects[kind])
-                again = [rules.mark_changed(row, now, resend=False) for row in rows]
-                store.save(tx, again)
-                sent += again
+                again = {row.subject for row in store.lock(tx, kind, subjects[kind])}
+                if kind == "profile":  # its delivery may be purged, the user object is not
+                    again |= {user_id for user_id, _ in profile_store.read(tx, user_ids)}
+                store.mark_each_pending(tx, kind, sorted(again), now)
+                sent += store.lock(tx, kind, again)
             for subject in sorted({row.subject for row in sent}):
                 record(tx, context, Action.DELIVERY_RETRIED, subject or _THE_APP, now=now)
         return sent
@@ -215,7 +213,7 @@ class Deliveries:
         found = []
         for kind in dict.fromkeys(queue.kind for queue in sizes):
             of_kind = {queue.state: size for queue, size in sizes.items() if queue.kind == kind}
-            late = [of_kind[state].since for state in _LATE_STATES]
+            late = [of_kind[state].since for state in rules.LATE_STATES]
             since = min((time for time in late if time is not None), default=now)
             numbers = {str(state): size.number for state, size in of_kind.items()}
             found.append(Waiting(kind, numbers, max(0, now - since)))

@@ -21,6 +21,9 @@ Wanted: TypeAlias = Any
 """The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
 
 _columns = deliveries.c
+_is_late = sa.and_(
+    _columns.state.in_(rules.LATE_STATES), _columns.applied_version < _columns.version
+)
 _is_finished = sa.text("state IN ('applied', 'obsolete')")
 """The same text as in the index, because SQLite compares texts."""
 
@@ -39,6 +42,8 @@ def mark_each_pending(
     tx: Transaction, kind: DeliveryKind, subjects: Collection[str], now: float
 ) -> None:
     """Mark states as changed, as `mark_pending` does with one."""
+    if not subjects:
+        return
     rows = [
         {
             "kind": kind,
@@ -47,6 +52,7 @@ def mark_each_pending(
             "state": DeliveryState.PENDING,
             "due_at": int(now),
             "updated_at": int(now),
+            "late_since": int(now),
         }
         for subject in subjects
     ]
@@ -59,6 +65,9 @@ def mark_each_pending(
         "absent_since": None,
         "last_error": None,
         "updated_at": int(now),
+        "late_since": sa.case(
+            (_is_late, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
+        ),
     }
     tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 

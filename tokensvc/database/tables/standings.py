@@ -77,6 +77,7 @@ Revocations and suspensions, in the order of their IDs; those of the app have no
 """
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")
+_late_deliveries = sa.text("late_since IS NOT NULL")
 _finished_deliveries = sa.text("state IN ('applied', 'obsolete')")
 
 deliveries = sa.Table(
@@ -94,6 +95,7 @@ deliveries = sa.Table(
     sa.Column("absent_since", sa.BigInteger),
     sa.Column("last_error", sa.Text),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("late_since", sa.BigInteger),
     sa.CheckConstraint("kind IN ('app', 'user', 'profile')", name="delivery_kind"),
     sa.CheckConstraint(
         "state IN ('pending', 'applied', 'absent', 'failed', 'obsolete')", name="delivery_state"
@@ -111,6 +113,14 @@ deliveries = sa.Table(
         "updated_at",
         sqlite_where=_finished_deliveries,
         postgresql_where=_finished_deliveries,
+    ),
+    sa.Index(
+        "deliveries_late",
+        "kind",
+        "state",
+        "late_since",
+        sqlite_where=_late_deliveries,
+        postgresql_where=_late_deliveries,
     ),
 )
 """The version of each cut-off or profile that Stream must have, and the one it is known to have."""
