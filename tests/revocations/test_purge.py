@@ -5,6 +5,7 @@ import sqlalchemy as sa
 
 from testing.query_plans import reads_all_rows, recorded_plans
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import Purge
@@ -109,6 +110,19 @@ def test_undone_revocation_stays_for_the_retention(database, revocations, purge,
     later.ahead = RETENTION + 60
     purge_all(purge)
     assert rows(database, revocations_table) == []
+
+
+def test_repeated_undo_changes_nothing_until_the_purge_and_is_not_found_later(
+    revocations, purge, later
+):
+    revocation_id = revocations.revoke(Target("ada"), CONTEXT).revocation.id
+    for _ in range(2):
+        assert revocations.undo(Target("ada"), revocation_id, CONTEXT).tokens_valid_after is None
+    later.ahead = RETENTION + 60
+    purge_all(purge)
+    with pytest.raises(Refusal) as refused:
+        revocations.undo(Target("ada"), revocation_id, CONTEXT)
+    assert refused.value.code == Code.NOT_FOUND
 
 
 @pytest.mark.parametrize("state", ["pending", "failed", "absent"])
