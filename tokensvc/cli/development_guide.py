@@ -76,8 +76,8 @@ Show the caller:
   curl -sS {bearer} {url}/v1/me
 """
 _PLACEHOLDER = """
-Stream will not accept these tokens: they are signed with a placeholder key. Set STREAM_API_KEY and
-STREAM_API_SECRET to the values in Stream's dashboard, then start again.
+Stream will not accept these tokens: they are signed with a placeholder key.
+Set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's dashboard, then start again.
 """
 _ADDRESSES = """
 From phones on this network:  {phones}
