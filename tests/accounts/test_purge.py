@@ -58,6 +58,17 @@ def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failu
     assert world.counts() == (0, 0)
 
 
+@pytest.mark.sec(42)
+def test_stopped_account_stays_stopped_after_purges(world):
+    """At most 100 consecutive failures in all, however much time passes."""
+    world.set_failures(59)
+    world.fail(1)
+    world.clock.now += 1000 * 86400
+    assert not world.purge.step()
+    code, _, is_hashed = world.outcome()
+    assert (code, is_hashed) == ("rate_limited", False)
+
+
 def test_purge_deletes_old_addresses(world):
     world.sign_in(address=HOME)
     world.clock.now += KNOWN_ADDRESS_SECONDS

@@ -38,8 +38,9 @@ FORGET_SECONDS = 30 * 86400
 """Seconds after the last failure when a counter is deleted, unless it has stopped the attempts."""
 FORGET_STOP_SECONDS = 90 * 86400
 """
-Seconds after the last failure when a counter that has stopped the attempts is deleted: a row does
-not show whether its user ID has an account, and IDs without one would fill the database.
+Seconds after the last failure when a counter that has stopped the attempts is deleted, if its user
+ID has no account, or it is of a known address, which is no longer known then. IDs without an
+account would fill the database.
 """
 
 STOPPED = math.inf

@@ -63,9 +63,18 @@ def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     return Counter(axis, failures, last_failed_at)
 
 
-def write(tx: Transaction, subject: str, counter: Counter) -> None:
-    """Write a counter that `lock` returned with other values."""
-    values = {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
+def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) -> None:
+    """
+    Write a counter that `lock` returned with other values.
+
+    Args:
+        of_account: Whether the user ID has an account.
+    """
+    values = {
+        "failures": counter.failures,
+        "last_failed_at": counter.last_failed_at,
+        "of_account": of_account,
+    }
     tx.execute(_WRITE, {**_key(subject, counter.axis), **values})
 
 
@@ -105,11 +114,13 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
     is_open = sa.or_(
         *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
     )
+    # The counter of a known address cannot stop for longer: then the address is no longer known.
+    is_stop_of_account = _failures.of_account & (_failures.axis == Axis.UNKNOWN)
     # The shortest of the times is a condition of its own: an index cannot look up an alternative.
     is_old = is_older_than(FORGET_FEW_SECONDS) & sa.or_(
         _failures.failures < DELAY_FROM,
         is_older_than(FORGET_SECONDS) & is_open,
-        is_older_than(FORGET_STOP_SECONDS),
+        is_older_than(FORGET_STOP_SECONDS) & ~is_stop_of_account,
     )
     order = _failures.last_failed_at
     return delete_batch(tx, sign_in_failures, is_old, order=order, limit=limit)

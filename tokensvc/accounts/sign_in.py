@@ -216,7 +216,8 @@ class SignIns:
             )
             note(user_id=attempt.audit_subject)
             _check_lock_out(counter, found.now)
-            lock_outs.write(tx, counter_subject, attempt.counter)
+            of_account = attempt.account is not None
+            lock_outs.write(tx, counter_subject, attempt.counter, of_account=of_account)
         return attempt
 
     def _take_back(self, attempt: Attempt) -> None:

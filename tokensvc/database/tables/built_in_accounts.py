@@ -46,6 +46,7 @@ sign_in_failures = sa.Table(
     sa.Column("axis", sa.Text, primary_key=True),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("last_failed_at", sa.BigInteger, nullable=False),
+    sa.Column("of_account", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("axis IN ('known', 'unknown')", name="sign_in_failure_axis"),
     sa.Index("sign_in_failures_by_time", "last_failed_at"),
 )
@@ -53,7 +54,7 @@ sign_in_failures = sa.Table(
 Consecutive failures, counted apart for each known address, and for all others together.
 
 `subject` is the keyed hash of a user ID, of an account or not, for a known address together with
-that of the address.
+that of the address. `of_account`: whether the user ID had an account at the last failure.
 """
 
 known_addresses = sa.Table(
