@@ -25,18 +25,48 @@ def lowered(time, target="app"):
     }
 
 
+def made_earlier(export):
+    """Return the only event of an export, a revocation, as one of 1000 seconds ago."""
+    (revoked,) = [json.loads(line) for line in export.read_text().splitlines()]
+    revoked["time"] -= 1000
+    revoked["details"]["tokens_valid_after"] -= 1000
+    return revoked
+
+
+def write(export, events):
+    export.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+
 @pytest.mark.sec(66)
 def test_lowered_floor_of_another_export_leaves_later_cut_offs(scene, lost, replay):
     """The first export lacks it, and has a revocation that was later."""
     export = lost(("app", "revoke"))
-    (revoked,) = [json.loads(line) for line in export.read_text().splitlines()]
-    revoked["time"] -= 1000
-    revoked["details"]["tokens_valid_after"] -= 1000
+    revoked = made_earlier(export)
     for events in ([revoked], [revoked, lowered(revoked["time"] - 1000)]):
-        export.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+        write(export, events)
         replay(export, "--complete")
     cut_off = scene.json("app", "show")["tokens_valid_after"]
     assert cut_off == revoked["details"]["tokens_valid_after"] + 60
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_lowered_floor_of_another_export_leaves_the_floor_of_a_later_undone_one(
+    scene, lost, replay
+):
+    export = lost(("app", "revoke"))
+    revoked = made_earlier(export)
+    undone = {
+        **revoked,
+        "id": f"{revoked['id']}0",  # sorted after it
+        "action": "app:revocation_undone",
+    }
+    for events in ([revoked, undone], [revoked, undone, lowered(revoked["time"] - 1000)]):
+        write(export, events)
+        replay(export, "--complete")
+    assert scene.json("app", "show")["tokens_valid_after"] is None
+    with closing(sqlite3.connect(scene.folder / "tokensvc.db")) as database:
+        (floor,) = database.execute("SELECT floor FROM app_standing").fetchone()
+    assert floor == revoked["details"]["tokens_valid_after"] + 60
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
