@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from testing.lock_waits import wait_until_blocked
+from testing.query_plans import plan_of
 from tokensvc.database.tables import deliveries
 from tokensvc.delivery import profile_store, rules, store
-from tokensvc.delivery.queue_store import QUEUES, DueQueues, Queue, is_due
+from tokensvc.delivery.queue_store import QUEUES, DueQueues, Queue, QueueSizes, is_due
 from tokensvc.delivery.rules import DeliveryState
 
 USERS = Queue("user", DeliveryState.PENDING)
@@ -198,3 +199,15 @@ def test_only_users_with_a_delivery_are_marked_for_resend(database):
         assert [found.subject for found in store.lock(tx, "user", ["ada", "bob"])] == ["ada"]
     ada = row(database)
     assert (ada.state, ada.version, ada.resend_at) == ("pending", 2, 5_000 + rules.RESEND_SECONDS)
+
+
+def test_oldest_late_delivery_is_found_by_an_index(database):
+    mark_pending(database, *(f"user-{number}" for number in range(2_000)))
+    with database.write() as tx:
+        tx.execute(deliveries.update().values(applied_version=1, state="applied", late_since=None))
+        if database.dialect == "postgresql":
+            tx.exec_driver_sql("ANALYZE deliveries")
+    mark_pending(database, "ada")
+    plan = plan_of(database, QueueSizes(database, 1)._read, {})
+    assert "deliveries_late" in plan
+    assert "Seq Scan" not in plan
