@@ -12,9 +12,14 @@ from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tokensvc.cli import main
 
+CONTEXT = click.Context(main)
 GROUPS = [
     (),
-    *((name,) for name, command in main.commands.items() if isinstance(command, click.Group)),
+    *(
+        (name,)
+        for name in main.list_commands(CONTEXT)
+        if isinstance(main.get_command(CONTEXT, name), click.Group)
+    ),
 ]
 
 

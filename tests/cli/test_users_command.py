@@ -22,7 +22,7 @@ ISSUERS = [
 def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
     """The events name the operator and the reason."""
     revoked = tokensvc("users", "revoke", "ada", "--reason", "lost phone", "--json").json
-    assert revoked["tokens_valid_after"] == revoked["revocation"]["created_at"] + 1
+    assert revoked["tokens_valid_after"] > revoked["revocation"]["created_at"]
     assert (revoked["reason"], revoked["holds_until"]) == ("lost phone", "next_sign_in")
     revocation_id = revoked["revocation"]["id"]
     shown = tokensvc("users", "show", "ada")

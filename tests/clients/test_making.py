@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -69,7 +70,7 @@ def test_id_is_never_used_again(clients, administration, database, trail, name):
     assert len(ids) == 3
     assert f"svc.{name}" in ids
     with database.write() as tx:
-        purge(tx, 2**40, 100)
+        purge(tx, 2**40, 100, time.time())
     assert trail.page(limit=100, filters={}) == []
     assert administration.create(name, MINT, grantor=OPERATOR).id not in ids
 

@@ -23,14 +23,14 @@ ROUTES = [
 
 def unknown_part(words):
     """Return the first word that is neither a command nor an option of its command."""
-    command: click.Command = main
+    command = main
     for word in words:
         if word in {">>", ">", "|"}:
             return None
         if isinstance(command, click.Group) and not word.startswith("-"):
-            if word not in command.commands:
+            command = command.get_command(click.Context(command), word)
+            if command is None:
                 return word
-            command = command.commands[word]
         elif word.startswith("--"):
             options = {option for parameter in command.params for option in parameter.opts}
             if word not in options | {"--help"}:
