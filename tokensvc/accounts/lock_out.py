@@ -39,7 +39,7 @@ FORGET_SECONDS = 30 * 86400
 FORGET_STOP_SECONDS = 90 * 86400
 """
 Seconds after the last failure when a counter that has stopped the attempts is deleted, if its user
-ID has no account, or it is of a known address, which is no longer known then. IDs without an
+ID has no account, or it is of a known address, which is forgotten then. IDs without an
 account would fill the database.
 """
 

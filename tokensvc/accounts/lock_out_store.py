@@ -114,7 +114,7 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
     is_open = sa.or_(
         *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
     )
-    # The counter of a known address cannot stop for longer: then the address is no longer known.
+    # The counter of a known address cannot stop for longer: then the address is forgotten.
     is_stop_of_account = _failures.of_account & (_failures.axis == Axis.UNKNOWN)
     # The shortest of the times is a condition of its own: an index cannot look up an alternative.
     is_old = is_older_than(FORGET_FEW_SECONDS) & sa.or_(

@@ -8,7 +8,7 @@ from tokensvc.database.engine import Transaction
 
 
 class AccountPurge(Purge):
-    """Deletes rows that are no longer read."""
+    """Deletes rows that nothing reads."""
 
     def _delete(self, tx: Transaction, now: float) -> int:
         return max(

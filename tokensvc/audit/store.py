@@ -169,7 +169,7 @@ def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
         return 0
     oldest = sa.select(_columns.time).where(_columns.time < before).order_by(_columns.time)
     times = tx.scalars(oldest.limit(limit)).all()
-    # A replay leaves events from before this time out. So it is no later than what was deleted,
+    # A replay leaves events from before this time out. So it is never later than what was deleted,
     # however far the clock is ahead, and goes back only if a clock that was ahead had set it.
     covered = max([min(purged_before, int(now)), *(time + 1 for time in times)])
     if covered != purged_before:

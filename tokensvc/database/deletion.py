@@ -11,7 +11,7 @@ from tokensvc.database.engine import Database, Transaction
 
 class Purge(ABC):
     """
-    Deletes rows that are no longer needed.
+    Deletes rows that nothing needs.
 
     Args:
         clock: Clock of the database.

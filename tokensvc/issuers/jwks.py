@@ -265,11 +265,9 @@ class RemoteKeys:
             document = self._download()
             keys = parse_document(document)
         except (FetchError, KeySetError) as error:
-            if self._fail(str(error)):
-                _log.warning("issuer_keys_fetch_failed", issuer=self._name, reason=str(error))
+            self._fail(str(error), _log.warning, reason=str(error))
         except Exception as error:  # noqa: BLE001 - no error may count as a success
-            if self._fail(type(error).__name__):
-                _log.error("issuer_keys_fetch_failed", issuer=self._name, exc_info=error)
+            self._fail(type(error).__name__, _log.error, exc_info=error)
         else:
             self._replace(_KeySnapshot(keys, document, started_at))
             metrics.count_jwks_fetch(self._name, "ok")
@@ -287,15 +285,15 @@ class RemoteKeys:
                 "issuer_keys_changed", issuer=self._name, keys=keys.size, ignored=keys.ignored
             )
 
-    def _fail(self, error: str) -> bool:
-        """Keep the reason of a failed fetch. Return whether it differs from that of the last."""
-        previous, self._last_error = self._last_error, error
+    def _fail(self, error: str, log: Callable[..., object], **details: object) -> None:
+        """Keep the reason of a failed fetch, and log it unless it is that of the last one."""
+        if error != self._last_error:
+            log("issuer_keys_fetch_failed", issuer=self._name, **details)
+        self._last_error = error
         metrics.count_jwks_fetch(self._name, "failed")
-        return error != previous
 
     def _save(self, document: bytes, fetched_at: int) -> None:
-        stored = StoredKeys(self._source, document.decode("utf-8"), fetched_at)
         try:
-            self._store.save(self._issuer, stored)
+            self._store.save(self._issuer, StoredKeys(self._source, document.decode(), fetched_at))
         except Refusal as refusal:
             _log.warning("issuer_keys_save_failed", issuer=self._name, reason=refusal.reason)

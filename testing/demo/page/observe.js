@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{ method: string, path: string, status?: number, code?: string, retryAfter?: number }} Attempt
- * `status` is missing if there was no response.
+ * `status` is missing without a response.
  */
 
 /** @type {Map<string, (attempt: Attempt) => void>} */
