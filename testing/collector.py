@@ -18,6 +18,7 @@ class Collector:
         bodies: Received bodies, which contain everything that was sent.
         headers: Header fields of the last request.
         status: Status of the responses.
+        refused: Number of requests that got another status than 200.
         responds: Event without which a request gets no response.
     """
 
@@ -25,6 +26,7 @@ class Collector:
         self.bodies: list[bytes] = []
         self.headers: dict[str, str] = {}
         self.status = 200
+        self.refused = 0
         self.responds = threading.Event()
         self.responds.set()
         collector = self
@@ -38,6 +40,8 @@ class Collector:
                 collector.headers = dict(self.headers)
                 if collector.status == 200:
                     collector.bodies.append(body)
+                else:
+                    collector.refused += 1
                 collector.responds.wait()
                 with contextlib.suppress(ConnectionError):
                     self.send_response(collector.status)

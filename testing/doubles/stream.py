@@ -109,7 +109,7 @@ class StreamDouble:
         self.close()
 
     def respond(self, call: Call) -> Response:
-        """Return the response to a call that is no WebSocket, also of a server in front of it."""
+        """Return the response to an HTTP call, also of a server in front of it."""
         if call.method == "OPTIONS":
             return Response(204, headers=_PREFLIGHT)
         headers = {

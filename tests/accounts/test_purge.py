@@ -1,4 +1,4 @@
-"""Codes, counters of failures and addresses that nothing reads any more are deleted in batches."""
+"""Codes, counters of failures and addresses that nothing reads are deleted in batches."""
 
 import pytest
 import sqlalchemy as sa

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from testing.purging import purge_all
 from testing.query_plans import reads_all_rows, recorded_plans
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -13,11 +14,6 @@ from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import audit_events, audit_purge
-
-
-def purge_all(purge):
-    while purge.step():
-        pass
 
 
 def record_old(database, number):

@@ -1,8 +1,10 @@
 """How often a request reads the database: once for each fact that it depends on."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,22 +34,28 @@ def idp() -> Iterator[IssuerDouble]:
         yield double
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Iterator[Services]:
+@contextlib.contextmanager
+def built(folder: Path, idp: IssuerDouble, **more: str) -> Iterator[Services]:
     """Yield the services of a process that has its keys in memory."""
-    more = {
+    required = {
         **EVERYTHING,
         "TOKENSVC_ISSUERS": json.dumps([idp.config()]),
         "TOKENSVC_SHARED_USER_IDS": "true",
         "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
     }
-    settings = loader.load(settings_environ(tmp_path_factory.mktemp("reads"), **more))
+    settings = loader.load(settings_environ(folder, **required, **more))
     startup.prepare(settings)
     services = container.build(settings)
     assert services.accounts is not None
     services.accounts.signing_rotation.step()
     yield services
     services.close()
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Iterator[Services]:
+    with built(tmp_path_factory.mktemp("reads"), idp) as services:
+        yield services
 
 
 @pytest.fixture
@@ -124,3 +132,18 @@ def test_mint_with_the_access_token_of_a_service_reads_its_client_and_the_standi
     reads.clear()
     services.tokens.mint_token(SERVICE, credential, ADDRESS)
     assert reads == ["client_id", "user_id"]
+
+
+def test_access_token_of_a_service_on_postgresql_needs_no_statement_for_the_clock(
+    tmp_path: Path, idp: IssuerDouble, migrated_postgres_url: str, reads: list[str]
+) -> None:
+    """The prepared read of the key ring, which has no parameter, also reads the clock."""
+    with built(tmp_path, idp, TOKENSVC_DATABASE_URL=migrated_postgres_url) as services:
+        assert services.accounts is not None
+        client = make_client(services.database, "reading", "tokens:mint")
+        basic = BasicCredential(client.id, client.secret)
+        service = services.callers.service_client(basic, ADDRESS)
+        services.accounts.oauth.issue(service, "")
+        reads.clear()
+        services.accounts.oauth.issue(service, "")
+        assert reads == []

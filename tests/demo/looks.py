@@ -26,7 +26,7 @@ class Looks:
         page.evaluate((install_packages() / "axe-core" / "axe.min.js").read_text())
 
     def check(self, state: str, *looks: str) -> None:
-        """Take a picture of each look; fail if axe finds a fault or the page is too wide."""
+        """Save a picture of each look; fail if axe finds a fault or the page is too wide."""
         page = self._page
         for look in looks:
             width, scheme, rules = _LOOKS[look]

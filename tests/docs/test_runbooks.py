@@ -1,4 +1,4 @@
-"""Every command of `docs/runbooks/` runs, and does what its page says."""
+"""Every block of commands in `docs/runbooks/` runs, and does what its page says."""
 
 import pytest
 

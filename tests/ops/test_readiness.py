@@ -7,7 +7,6 @@ from typing import Never
 
 import pytest
 import structlog
-from prometheus_client import REGISTRY
 
 from testing.doubles.issuer import IssuerDouble
 from testing.manual_clock import ManualClock
@@ -113,8 +112,8 @@ def test_each_look_sets_the_level_of_each_check() -> None:
         parts.states["database"] = database
         look.look()
         level = ["ok", "degraded", "failed"].index(database)
-        assert REGISTRY.get_sample_value("tokensvc_check", {"check": "database"}) == level
-    assert REGISTRY.get_sample_value("tokensvc_check", {"check": "issuers"}) == 1
+        assert figure("tokensvc_check", check="database") == level
+    assert figure("tokensvc_check", check="issuers") == 1
 
 
 def test_each_change_of_a_state_is_logged_once() -> None:

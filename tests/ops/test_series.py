@@ -15,7 +15,7 @@ from tokensvc.database.tables import client_secrets, service_clients
 
 CALLERS = 10_000
 FIRST = 10
-"""Callers after whom every series must exist."""
+"""Number of callers after which every series must exist."""
 SECRET = "tss_" + "0" * 43
 
 

@@ -4,27 +4,21 @@ import time
 
 import pytest
 
+from testing.purging import LaterClock, purge_all
 from tokensvc.audit.purge import AuditPurge
 from tokensvc.core.clock import system_clock
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.revocations.purge import RevocationPurge
 
 
-class ClockAhead(DatabaseClock):
-    """A clock that is three days ahead."""
-
-    def read(self, tx):
-        return super().read(tx) + 3 * 86400
-
-
-def purge(scene, *, retention=0, clock=DatabaseClock):
+def purge(scene, *, retention=0, ahead=0):
     """Delete all that may be deleted once a second has passed."""
     time.sleep(1.1)
     database = Database.open(scene.environ["TOKENSVC_DATABASE_URL"], pool_size=1)
+    clock = LaterClock(database, system_clock)
+    clock.ahead = ahead
     for kind in (AuditPurge, RevocationPurge):
-        while kind(database, clock(database, system_clock), retention).step():
-            pass
+        purge_all(kind(database, clock, retention))
     database.close()
 
 
@@ -98,7 +92,7 @@ def test_purged_events_are_not_replayed_after_a_longer_retention(scene):
 @pytest.mark.sec(66)
 def test_action_after_a_purge_of_a_clock_that_was_ahead_is_replayed(scene):
     scene.json("users", "suspend", "user-ada")
-    purge(scene, retention=86400, clock=ClockAhead)
+    purge(scene, retention=86400, ahead=3 * 86400)
     scene.back_up()
     scene.json("users", "suspend", "user-eve")
     exported = events(scene)

@@ -3,11 +3,11 @@
 import pytest
 import sqlalchemy as sa
 
+from testing.purging import LaterClock, purge_all
 from testing.query_plans import reads_all_rows, recorded_plans
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import deliveries
 from tokensvc.database.tables import revocations as revocations_table
@@ -20,15 +20,6 @@ RETENTION = 30 * 86400
 USERS = ("clean", "revoked", "undone", "once", "suspended", "reinstated")
 
 
-class LaterClock(DatabaseClock):
-    """The clock of the database, and how far it is ahead."""
-
-    ahead = 0.0
-
-    def read(self, tx):
-        return super().read(tx) + self.ahead
-
-
 @pytest.fixture
 def later(database, clock):
     return LaterClock(database, clock)
@@ -37,11 +28,6 @@ def later(database, clock):
 @pytest.fixture
 def purge(database, later):
     return RevocationPurge(database, later, RETENTION)
-
-
-def purge_all(purge):
-    while purge.step():
-        pass
 
 
 def undo_latest(revocations, target):

@@ -17,6 +17,7 @@ from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
 from testing.service import ROOT, STREAM_API_KEY, free_port
+from testing.waiting import wait_until
 from tests.sdk.chat_app import ChatApp
 
 TIMEOUT = 30
@@ -121,13 +122,14 @@ def backend(one_backend: Backend) -> Backend:
 
 
 def wait_until_available(backend: Backend, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while process.poll() is None and time.monotonic() < deadline:
+    def is_available() -> bool:
+        assert process.poll() is None, backend.log_file.read_text()
         with contextlib.suppress(requests.ConnectionError):
             backend.request_token()
-            return
-        time.sleep(0.05)
-    raise AssertionError(backend.log_file.read_text())
+            return True
+        return False
+
+    wait_until(is_available, f"{backend.url} responds", TIMEOUT)
 
 
 def test_signed_in_user_gets_a_token(backend: Backend, stream: StreamDouble) -> None:

@@ -47,6 +47,7 @@ class AccountServices:
     signing_keys: SigningKeys
     signing_rotation: SigningKeyRotation
     access_tokens: AccessTokens
+    signing_ring: SigningRingReads
     lost_family_keys: LostFamilyKeys
     hashing_pool: HashingPool
     accounts: Accounts
@@ -98,12 +99,13 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     pool = _hashing_pool(settings)
     shared = _shared(uses, PasswordHasher(pool))
-    signing_ring = SigningRingReads(database, clock)
+    signing_ring = SigningRingReads(database, system_clock)
     periods = _signing_periods(settings)
     return AccountServices(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(database, clock, uses.vault, periods),
         access_tokens=access_tokens,
+        signing_ring=signing_ring,
         lost_family_keys=LostFamilyKeys(database, clock, uses.vault),
         hashing_pool=pool,
         accounts=Accounts(shared, _stream_users(uses)),

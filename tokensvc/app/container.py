@@ -29,7 +29,6 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.session_read import SessionReads
-from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
 
@@ -110,7 +109,7 @@ class Services(Foundation):
             sessions=self.sessions,
             clients=self.clients,
             standings=self.standings,
-            signing_ring_now=SigningRingReads(self.database, system_clock).now,
+            signing_ring_now=self.accounts.signing_ring.now,
             host_clock=system_clock,
         )
 

@@ -48,8 +48,8 @@ class DeliveryProcess:
 
     def stop(self) -> None:
         """Stop after the current call to Stream."""
-        self._services.sender.stop()
-        for loop in (self._services.delivery_loop, *self._loops):
+        self._services.stop()
+        for loop in self._loops:
             loop.stop()
         if self._server is not None:
             self._server.stop()

@@ -171,7 +171,7 @@ def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
     times = tx.scalars(oldest.limit(limit)).all()
     # A replay leaves events from before this time out. So it is never later than what was deleted,
     # however far the clock is ahead, and goes back only if a clock that was ahead had set it.
-    covered = max([min(purged_before, int(now)), *(time + 1 for time in times)])
+    covered = max(min(purged_before, int(now)), times[-1] + 1 if times else 0)
     if covered != purged_before:
         tx.execute(audit_purge.update().values(purged_before=covered))
     if not times:

@@ -28,7 +28,7 @@ from tokensvc.http import cors, current_request, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
-from tokensvc.http.recorder import Recorder
+from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, Recorder
 from tokensvc.http.refused_values import RefusedValues
 from tokensvc.http.respond import Response
 from tokensvc.telemetry import logging
@@ -36,10 +36,6 @@ from tokensvc.telemetry.traces import Tracer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-PROBES = frozenset({"/healthz", "/readyz"})
-"""Paths that accept any `Host`: load balancers and kubelets use the address."""
-METRICS_PORT_PATHS = PROBES | {"/metrics"}
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")

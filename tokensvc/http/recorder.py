@@ -6,8 +6,10 @@ from tokensvc.telemetry import logging, metrics
 from tokensvc.telemetry.traces import Tracer
 
 _UNMATCHED = "unmatched"
-_UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Requests of monitors, several times a second."""
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Paths that accept any `Host`: load balancers and kubelets use the address."""
+METRICS_PORT_PATHS = PROBES | {"/metrics"}
+"""Requests of monitors, several times a second: they have no spans."""
 _TRACE_FIELDS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 
 
@@ -32,7 +34,7 @@ class Recorder:
         metrics.count_request(route, method, str(status), seconds)
         if "code" in notes:
             metrics.count_refusal(notes["code"])
-        if self._tracer is not None and route not in _UNTRACED:
+        if self._tracer is not None and route not in METRICS_PORT_PATHS:
             self._trace(self._tracer, request, route, status, seconds)
         if request.route is None:
             notes["path"] = environ["PATH_INFO"]

@@ -23,8 +23,7 @@ _PAGE_FIELDS = (
 _HTML = "text/html; charset=utf-8"
 _RETRY_AFTER = (("Retry-After", "5"),)
 
-
-NO_GUIDE = "`make run` starts the service for development and prints commands to copy."
+_NO_GUIDE = "`make run` starts the service for development and prints commands to copy."
 GUIDE_NAME = "guide.txt"
 """Name of the file with the text that `make run` printed, next to the database."""
 
@@ -98,7 +97,7 @@ def development_routes(guide: Path | None) -> Blueprint:
 
     @blueprint.get("/dev/", strict_slashes=False)
     def get_development_page() -> Response:
-        text = guide.read_text("utf-8") if guide and guide.exists() else NO_GUIDE
+        text = guide.read_text("utf-8") if guide and guide.exists() else _NO_GUIDE
         return Response(200, development_page(text), _HTML, _PAGE_FIELDS)
 
     return blueprint

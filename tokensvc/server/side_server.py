@@ -56,12 +56,12 @@ class SideServer:
         self._supervisor.start()
 
     def stop(self) -> None:
-        """Stop to accept, and wait for the end of all connections: 2 seconds if clients idle."""
+        """Stop accepting, and wait until all connections end: 2 seconds if clients are idle."""
         self._serving.stop()
         self._supervisor.join()
 
     def _supervise(self) -> None:
-        while self._serving.are_alive:
+        while self._serving.are_alive and not self._serving.has_failed:
             self._woken.wait(self._serving.watch())
             self._woken.clear()
 
