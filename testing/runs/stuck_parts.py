@@ -1,6 +1,7 @@
 """The parts outside the service that hang in the proof `stuck`, other than a database."""
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ def redis_server() -> Iterator[Part]:
         server.remove()
 
 
-class NamedPart:
+class NamedPart(ABC):
     """
     A server that the service reaches by a name, and its name server.
 
@@ -47,8 +48,9 @@ class NamedPart:
         """Continue after `freeze`."""
         self._names.thaw()
 
+    @abstractmethod
     def _disconnect(self) -> None:
-        raise NotImplementedError
+        """Close the connections that the service has."""
 
 
 class NamedRedis(NamedPart):
