@@ -253,7 +253,7 @@ def test_make_run_installs_only_what_the_service_needs(tmp_path):
     command = ["make", "-n", "run"]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     installed = re.findall(r"-r (\S+)", shown.stdout)
-    assert installed == ["requirements.lock", "requirements-build.lock"]
+    assert installed == ["requirements-pip.lock", "requirements.lock", "requirements-build.lock"]
 
 
 @pytest.mark.parametrize(
