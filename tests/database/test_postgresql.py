@@ -159,9 +159,9 @@ def test_retry_uses_a_new_connection(server, database, read, monkeypatch):
     """Although other disconnected ones are in the pool."""
     run, taken = PreparedRead._run, ExitStack()
 
-    def run_while_others_take_connections(self, values):
+    def run_while_others_take_connections(self, sql, values):
         try:
-            return run(self, values)
+            return run(self, sql, values)
         except Exception:
             taken.enter_context(database.read())
             raise

@@ -79,6 +79,7 @@ class PreparedRead:
     """
     A query that runs outside any transaction, unless `run` opens one.
 
+    It is compiled at its first use: a command uses few of the queries of the services it builds.
     Values are the driver's own, not converted by SQLAlchemy's types.
 
     Args:
@@ -88,7 +89,7 @@ class PreparedRead:
         run: Function that runs SQL on a driver's connection and returns all rows.
     """
 
-    __slots__ = ("_connections", "_constants", "_error", "_run_sql", "_sql")
+    __slots__ = ("_compiled", "_connections", "_dialect", "_error", "_run_sql", "_statement")
 
     def __init__(
         self,
@@ -97,14 +98,19 @@ class PreparedRead:
         statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update,
         run: Callable[[Any, str, Mapping[str, object]], list[tuple[Any, ...]]] = fetch_rows,
     ) -> None:
-        compiled = statement.compile(dialect=dialect)
         self._connections = connections
         self._run_sql = run
         self._error: type[Exception] = dialect.loaded_dbapi.Error
-        self._sql = str(compiled)
-        self._constants = {
-            name: value for name, value in compiled.params.items() if value is not None
-        }
+        self._dialect = dialect
+        self._statement = statement
+        self._compiled: tuple[str, dict[str, object]] | None = None
+
+    def compile(self) -> tuple[str, dict[str, object]]:
+        """Return the SQL and its constants by name. Two threads may compile simultaneously."""
+        compiled = self._statement.compile(dialect=self._dialect)
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._compiled = str(compiled), constants
+        return self._compiled
 
     def fetch(self, params: Mapping[str, object]) -> tuple[Any, ...] | None:
         """
@@ -123,12 +129,13 @@ class PreparedRead:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        values = {**self._constants, **params}
+        sql, constants = self._compiled or self.compile()
+        values = {**constants, **params}
         try:
             try:
-                return self._run(values)
+                return self._run(sql, values)
             except _ConnectionCut:
-                return self._run(values)
+                return self._run(sql, values)
         except (self._error, sa.exc.TimeoutError) as error:
             self._connections.breaker.fail(error)
             if is_unavailability(error):
@@ -138,11 +145,11 @@ class PreparedRead:
             self._connections.breaker.fail(cut.error)
             raise unavailable(cut.error) from cut.error
 
-    def _run(self, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def _run(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
         connection = self._connections.take()
         try:
             # Fetch all rows: an open cursor keeps a read transaction open on SQLite.
-            rows = self._run_sql(connection, self._sql, values)
+            rows = self._run_sql(connection, sql, values)
         except BaseException as error:
             had_died = self._connections.is_disconnected(connection)
             connection.close()  # its state is unknown
