@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from testing.doubles.issuer import IssuerDouble
+from tokensvc.net.http import trusted_authorities
 
 NAME = "id.acme.example"
 """A host name that only the fixture `resolve` resolves."""
@@ -19,7 +20,9 @@ def authority(monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
     ca = trustme.CA()
     with ca.cert_pem.tempfile() as path:
         monkeypatch.setenv("SSL_CERT_FILE", path)
+        trusted_authorities.cache_clear()
         yield ca
+        trusted_authorities.cache_clear()
 
 
 @pytest.fixture

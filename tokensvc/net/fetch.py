@@ -6,7 +6,6 @@ addresses are allowed, status 200 only, no content encoding. `issuers/jwks` deci
 and what a failure means.
 """
 
-import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -33,7 +32,6 @@ class Fetcher:
 
     def __init__(self, allowed_networks: Sequence[Network]) -> None:
         self._allowed_networks = tuple(allowed_networks)
-        self._ssl_context = ssl.create_default_context()
 
     def get(self, url: str, deadline: Deadline, *, loopback_allowed: bool) -> bytes:
         """
@@ -63,7 +61,6 @@ class Fetcher:
                 headers={"Accept": "application/json"},
                 deadline=deadline,
                 max_bytes=MAX_BYTES,
-                ssl_context=self._ssl_context,
                 check_addresses=check_addresses,
             )
         except NoResponseError as error:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,7 +60,6 @@ def send_request(
     body: bytes | None = None,
     deadline: Deadline,
     max_bytes: int,
-    ssl_context: ssl.SSLContext,
     check_addresses: CheckAddresses = lambda _host, addresses: addresses,
 ) -> HttpResponse:
     """
@@ -70,7 +70,6 @@ def send_request(
     Args:
         url: An http or https URL.
         max_bytes: Largest accepted response body.
-        ssl_context: Trusted certificate authorities, for https.
         check_addresses: Filter for the addresses of the host, which raises `NotSentError` if none
             may be used; accepts all by default.
 
@@ -89,7 +88,7 @@ def send_request(
         return watchdog.watch(connect(host, port, deadline, check_addresses))
 
     with watchdog.running():
-        connection = _new_connection(parts.scheme, dial, host, port, ssl_context)
+        connection = _new_connection(parts.scheme, dial, host, port)
         connection.timeout = deadline.timeout()
         try:
             with watchdog.errors(NotSentError, f"cannot connect to {parts.netloc}"):
@@ -132,15 +131,17 @@ class _DialedHttps(_Dialed, HTTPSConnection):
 
 
 def _new_connection(
-    scheme: str,
-    dial: Callable[[], socket.socket],
-    host: str,
-    port: int,
-    ssl_context: ssl.SSLContext,
+    scheme: str, dial: Callable[[], socket.socket], host: str, port: int
 ) -> HTTPConnection:
     if scheme == "http":
         return _DialedHttp(dial, host, port)
-    return _DialedHttps(dial, host, port, ssl_context=ssl_context)
+    return _DialedHttps(dial, host, port, ssl_context=trusted_authorities())
+
+
+@cache
+def trusted_authorities() -> ssl.SSLContext:
+    """Return the certificate authorities of the system. Reading them takes 20 ms."""
+    return ssl.create_default_context()
 
 
 class _Watchdog:

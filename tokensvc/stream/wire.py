@@ -8,11 +8,9 @@ not followed, because the token would go with them.
 
 import hmac
 import json
-import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,13 +70,7 @@ def send(
         body=payload,
         deadline=Deadline(DEADLINE),
         max_bytes=MAX_RESPONSE_BYTES,
-        ssl_context=_ssl_context(),
     )
-
-
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _headers(key: KeyPair, payload: bytes | None) -> dict[str, str]:
