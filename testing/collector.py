@@ -3,11 +3,13 @@
 import contextlib
 import gzip
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from testing.doubles.listener import Listener
 
 
 class Collector:
@@ -51,17 +53,16 @@ class Collector:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = Listener("127.0.0.1", Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self._server.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.responds.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def spans(self) -> list[Span]:
         """Return all spans in the order in which they arrived."""

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from testing.doubles.faults import Fault, FaultKind, Faults
+from testing.doubles.listener import Listener
 from testing.response import Response
 
 
@@ -127,12 +128,11 @@ class HttpDouble:
         self.clock = clock
         self._server = _Server(self, host)
         self.url = f"http://{host}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server.start()
 
     def close(self) -> None:
         self.faults.clear()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self._server.hang_up()
 
     def __enter__(self) -> Self:
@@ -142,15 +142,11 @@ class HttpDouble:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # a call that hangs must not delay the end of a test
-    request_queue_size = 128
-
+class _Server(Listener):
     def __init__(self, double: HttpDouble, host: str) -> None:
         self.double = double
         self._open: set[socket.socket] = set()
-        super().__init__((host, 0), _Handler)
+        super().__init__(host, _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()

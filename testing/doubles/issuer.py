@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
+from testing.doubles.listener import Listener
 from tokensvc.issuers.settings import IssuerSettings
 
 AUDIENCE = "chat"
@@ -108,14 +109,14 @@ class IssuerDouble:
         self._keys: dict[str, Any] = {}
         self._paths: list[str] = []
         self._paths_changed = threading.Condition()
-        self._server = _Server((host, 0), self)
+        self._server = _Server(host, self)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.url = f"{'https' if tls else 'http'}://{name or host}:{self._server.server_port}"
         self.issuer = self.url
         self.jwks_uri = f"{self.url}/jwks.json"
         self.rotate()
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self._server.start()
 
     def config(self, **members: Any) -> dict[str, Any]:
         """Return an entry of `issuers` for this provider. `None` removes a member."""
@@ -198,8 +199,7 @@ class IssuerDouble:
         """Stop listening."""
         if self.gate is not None:
             self.gate.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -224,14 +224,10 @@ class IssuerDouble:
             send(handler, {}, status=404)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # a request that hangs must not delay the end of a test
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], double: IssuerDouble) -> None:
+class _Server(Listener):
+    def __init__(self, host: str, double: IssuerDouble) -> None:
         self.double = double
-        super().__init__(address, _Handler)
+        super().__init__(host, _Handler)
 
     def handle_error(self, *_: object) -> None:
         """Write nothing to standard error: clients disconnect intentionally."""
