@@ -12,6 +12,8 @@ from tests.docs.page_commands import PageCommands
 pytestmark = pytest.mark.slow
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
+RATE_LIMITED = 9
+"""Stream's code."""
 ADA, MALLORY = "user-ada", "user-mallory"
 PAGES = {
     "client-secret-leaked",
@@ -154,7 +156,8 @@ def test_issuer_outage(scene):
 
 def test_stream_outage(scene):
     with scene.running(), page(scene, "stream-outage") as commands:
-        scene.stream.faults.refuse(times=None)
+        # With a lost response, each state would be sent once more after a minute.
+        scene.stream.fail_with(RATE_LIMITED, times=None)
         commands.run("tokensvc delivery list")
         assert scene.mint(ADA).status == 200
         commands.run("tokensvc users suspend")
