@@ -48,6 +48,7 @@ class ServingThreads:
         self.has_failed = False
         self._wake = wake
         self._this_thread = threading.local()
+        self._ended: list[Member[Connection]] = []
         self._lead: Lead[Connection] = Lead(wake)
         self._loop = Loop(
             listeners,
@@ -81,7 +82,7 @@ class ServingThreads:
     @property
     def are_alive(self) -> bool:
         """Whether a thread still serves."""
-        return any(thread.is_alive() for thread in self._threads)
+        return len(self._ended) < len(self._threads)
 
     def start(self) -> None:
         """Start the threads."""
@@ -109,7 +110,10 @@ class ServingThreads:
             # Without a leader no client is served: the process must be replaced.
             _log.exception("worker_thread_failed")
             self.has_failed = True
-        self._wake()
+        finally:
+            # `Thread.is_alive` would still be true: the supervisor would not see the last end.
+            self._ended.append(member)
+            self._wake()
 
     def _may_block(self) -> None:
         member = getattr(self._this_thread, "member", None)
