@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import structlog
 from click.testing import CliRunner
 
 from testing.service import settings_environ
+from testing.warm_start import run_program
 from tokensvc.cli import main
 from tokensvc.telemetry import redaction
 
@@ -54,15 +54,7 @@ def run_process(
     folder: Path, environ: Mapping[str, str], *arguments: str, stdin: str = ""
 ) -> Ended:
     """Run a command through the console script, as an operator does."""
-    ended = subprocess.run(
-        [SCRIPT, *arguments],
-        cwd=folder,
-        env=environ,
-        input=stdin.encode(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_program([SCRIPT, *arguments], cwd=folder, env=environ, stdin=stdin.encode())
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 

@@ -12,6 +12,7 @@ import urllib3
 
 from testing.command_line import SCRIPT
 from testing.service import ROOT, free_port, settings_environ
+from testing.warm_start import run_program
 
 SERVERS = {
     "gthread": ("gunicorn", "-k", "gthread", "-b", "{host}:{port}", "tokensvc.wsgi:app"),
@@ -28,13 +29,8 @@ def running_server(name: str, folder: Path, issuers: list[dict[str, Any]]) -> It
     port = str(free_port())
     environ = settings_environ(folder, TOKENSVC_ISSUERS=json.dumps(issuers))
     # A command prepares the database and the first key, as our configuration of gunicorn does.
-    subprocess.run(
-        [SCRIPT, "clients", "create", "backend", "--scope", "tokens:mint"],
-        cwd=ROOT,
-        env=environ,
-        check=True,
-        capture_output=True,
-    )
+    command = [SCRIPT, "clients", "create", "backend", "--scope", "tokens:mint"]
+    run_program(command, cwd=ROOT, env=environ).check_returncode()
     arguments = [part.format(host="127.0.0.1", port=port) for part in SERVERS[name]]
     process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environ)
     try:

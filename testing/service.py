@@ -17,9 +17,11 @@ from weakref import WeakSet
 import urllib3
 
 from testing.waiting import is_available, wait_until
+from testing.warm_server import ROOT
+from testing.warm_start import Program
+from tokensvc.cli.serve import GUNICORN
 from tokensvc.limits.rules import Policy
 
-ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "test-api-key"
 STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
@@ -29,6 +31,8 @@ EVERYTHING = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
 """Settings with which every route exists."""
 POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
 """Pools of clients. An open connection would delay a stop by two seconds."""
+
+Process = Program | subprocess.Popen[bytes] | subprocess.Popen[str]
 
 
 def free_port() -> int:
@@ -71,7 +75,7 @@ class Service:
     """A running service."""
 
     base_url: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log_path: Path
 
     def log_lines(self) -> list[dict[str, Any]]:
@@ -141,17 +145,13 @@ def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> 
     )
     log_path = folder / f"service-{bind.rpartition(':')[2]}.log"
     with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *prefix,
-                sys.executable,
-                *("-m", "gunicorn", "-c", "python:tokensvc.gunicorn_conf", "tokensvc.wsgi:app"),
-            ],
-            cwd=ROOT,
-            env=environ,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        process: Process
+        if prefix:
+            command = [*prefix, sys.executable, *GUNICORN]
+            process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        else:
+            files = {"stdout": log.fileno(), "stderr": log.fileno()}
+            process = Program(GUNICORN, cwd=ROOT, env=environ, **files)
     service = Service(f"http://{environ['TOKENSVC_BIND']}", process, log_path)
     try:
         wait_until_ready(process, f"{service.base_url}/healthz")
@@ -162,7 +162,7 @@ def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> 
     return service
 
 
-def wait_until_ready(process: subprocess.Popen[Any], url: str) -> None:
+def wait_until_ready(process: Process, url: str) -> None:
     """Wait until a URL of a process responds with 200. Fail if the process ends."""
 
     def is_ready() -> bool:

@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ from testing.service import (
 )
 from testing.service_clients import basic, make_client
 from testing.waiting import wait_until
+from testing.warm_start import Program
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import user_standings
 
@@ -153,17 +151,16 @@ class World:
         return run_command(self.folder, self.environ, *arguments, stdin=stdin)
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self) -> Iterator[Program]:
         """Run `tokensvc worker` until the block ends."""
         with (self.folder / "worker.log").open("wb") as log:
-            process = subprocess.Popen(
-                [SCRIPT, "worker"], cwd=self.folder, env=self.environ, stderr=log
+            process = Program(
+                [SCRIPT, "worker"], cwd=self.folder, env=self.environ, stderr=log.fileno()
             )
         try:
             yield process
         finally:
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGTERM)
+            process.terminate()
             process.wait(timeout=30)
 
 

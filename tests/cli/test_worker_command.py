@@ -4,7 +4,6 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
@@ -14,6 +13,7 @@ from testing.command_line import SCRIPT
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port, settings_environ
 from testing.waiting import is_available, wait_until
+from testing.warm_start import Program
 from tests.cli.conftest import Tokensvc
 from tokensvc.keys.vault import Vault
 
@@ -46,11 +46,11 @@ class Worker:
     def running(self):
         own = {**self.settings, "TOKENSVC_ENCRYPTION_KEYS_FILE": str(self.file)}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = Program(
                 [SCRIPT, "worker"],
                 cwd=self.folder,
                 env=settings_environ(self.folder, **own),
-                stderr=log,
+                stderr=log.fileno(),
             )
         try:
             self.wait_for("worker_started")

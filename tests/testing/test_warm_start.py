@@ -1,0 +1,141 @@
+"""A program of `testing.warm_start` behaves as one that a new interpreter runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from testing.service import ROOT
+from testing.waiting import wait_until
+from testing.warm_start import Program, run_program
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Return a function that runs the source of a script."""
+
+    def run(source: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
+        script = tmp_path / "script.py"
+        script.write_text(source)
+        return run_program([script, *arguments], cwd=tmp_path, env=environ)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "error"),
+    [
+        ("", 0, b""),
+        ("raise SystemExit", 0, b""),
+        ("raise SystemExit(3)", 3, b""),
+        ("raise SystemExit('wrong')", 1, b"wrong\n"),
+        ("1 / 0", 1, b"ZeroDivisionError"),
+        ("import os; os.kill(os.getpid(), 9)", -9, b""),
+    ],
+)
+def test_exit_status_is_that_of_the_program(
+    run: Run, source: str, status: int, error: bytes
+) -> None:
+    ended = run(source)
+    assert (ended.returncode, error in ended.stderr) == (status, True)
+
+
+def test_program_has_only_what_it_was_given(run: Run, tmp_path: Path) -> None:
+    """Not the environment, the folder or the descriptors of the process that forks."""
+    source = (
+        "import json, os, signal, sys, tempfile, threading\n"
+        "print(json.dumps([dict(os.environ), os.getcwd(), sys.argv, sys.path[:2], __name__,\n"
+        "    os.listdir('/proc/self/fd'), tempfile.gettempdir(), threading.active_count()]))"
+    )
+    environ = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    environ_seen, folder, argv, path, name, files, temporary, threads = json.loads(
+        run(source, "word", **environ).stdout
+    )
+    assert environ_seen == environ
+    assert (folder, temporary) == (str(tmp_path), str(tmp_path))
+    assert argv == [str(tmp_path / "script.py"), "word"]
+    assert path == [str(tmp_path), str(ROOT)]
+    assert (name, threads) == ("__main__", 1)
+    assert {*files} - {"3"} == {"0", "1", "2"}  # 3 reads the folder
+
+
+def test_program_ends_its_threads_and_runs_its_exit_handlers(run: Run) -> None:
+    ended = run(
+        "import atexit, threading, time\n"
+        "atexit.register(print, 'handler')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\n"
+    )
+    assert ended.stdout == b"thread\nhandler\n"
+
+
+def test_metrics_are_imported_in_the_environment_of_the_program(run: Run, tmp_path: Path) -> None:
+    """They count in files if a variable says so, also in modules that import them."""
+    source = (
+        "from tokensvc.database.engine import metrics as used\n"
+        "from tokensvc.telemetry import metrics\n"
+        "assert used is metrics\n"
+    )
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    ended = run(source, PYTHONPATH=str(ROOT), PROMETHEUS_MULTIPROC_DIR=str(folder))
+    assert ended.returncode == 0, ended.stderr
+    assert [*folder.glob("counter_*.db")]
+
+
+def test_threads_start_programs_at_the_same_time(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys; sys.exit(int(sys.argv[1]))")
+
+    def status(number: int) -> int:
+        return run_program([script, str(number)], cwd=tmp_path, env={}).returncode
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(status, range(16))] == [*range(16)]
+
+
+def test_programs_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Even if a signal kills it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time\nprint(os.getpid(), os.getppid(), flush=True)\ntime.sleep(99)"
+    )
+    source = (
+        "import pathlib, time\n"
+        "from testing.warm_start import Program\n"
+        f"Program([{str(script)!r}], cwd=pathlib.Path(), env={{}}).wait()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        pids = [int(word) for word in process.stdout.readline().split()]
+        process.kill()
+    wait_until(lambda: not any(map(is_alive, pids)), "the programs have ended")
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs. An ended one may wait for its parent."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_signal_after_the_end_has_no_effect(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import time; time.sleep(99)")
+    program = Program([script], cwd=tmp_path, env={})
+    assert program.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(0.01)
+    os.kill(program.pid, signal.SIGTERM)
+    assert program.wait(30) == -signal.SIGTERM
+    program.kill()
+    assert program.poll() == -signal.SIGTERM
