@@ -1,5 +1,6 @@
 """The fixtures that tests share: PostgreSQL, Redis, and a migrated database of each kind."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -28,7 +29,13 @@ _ROOM = 4 * 2**30
 
 
 def pytest_configure() -> None:
-    """Write temporary files to memory if there is room: a copied database is 20 times faster."""
+    """
+    Collect garbage less often, and write temporary files to memory if there is room.
+
+    Collection of 6,600 tests takes a third longer with Python's thresholds. A copied database is 20
+    times faster in memory.
+    """
+    gc.set_threshold(50_000, 20, 100)
     if "TMPDIR" in os.environ or not _MEMORY.is_dir():
         return
     system = os.statvfs(_MEMORY)
