@@ -72,8 +72,7 @@ def test_app_goes_before_users_and_users_before_profiles(world):
 def test_call_contains_at_most_100_users(world):
     users = [f"u{number}" for number in range(250)]
     world.have(*users)
-    for user_id in users:
-        world.revoke(user_id)
+    world.revoke_each(*users)
     world.deliver()
     calls = world.stream.calls.to("PATCH", "/users")
     assert sorted(len(call.json["users"]) for call in calls) == [50, 100, 100]
@@ -85,10 +84,9 @@ def test_refused_user_fails_alone(world):
     users = [f"u{number}" for number in range(100)]
     world.have(*users)
     world.stream.app.unchangeable = {"u17", "u64"}
-    for user_id in users:
-        world.revoke(user_id)
+    world.revoke_each(*users)
     world.deliver()
-    states = {user_id: world.state("user", user_id) for user_id in users}
+    states = world.states("user", users)
     assert {user_id for user_id in users if states[user_id] == "failed"} == {"u17", "u64"}
     assert set(states.values()) == {"failed", "applied"}
     assert "cannot be changed" in world.row("user", "u17").last_error
@@ -97,14 +95,13 @@ def test_refused_user_fails_alone(world):
 
 def test_batches_grow_again_after_success(world):
     """After a refusal the batches have 1, 2, 4, … users up to 100."""
-    world.have("bad", *(f"u{number}" for number in range(250)))
+    world.have("bad", *(f"u{number}" for number in range(251)))
     world.stream.app.unchangeable = {"bad"}
     for user_id in ("bad", "u0"):
         world.revoke(user_id)
     world.deliver()
     world.stream.calls.clear()
-    for number in range(250):
-        world.revoke(f"u{number}")
+    world.revoke_each(*(f"u{number}" for number in range(1, 251)))
     world.deliver()
     calls = [call.json["users"] for call in world.stream.calls.to("PATCH", "/users")]
     sizes = [len(users) for users in calls if users[0]["id"] != "bad"]
@@ -191,8 +188,7 @@ def test_undo_for_an_absent_user_is_obsolete_immediately(world):
 def test_two_senders_send_each_user_once(world):
     users = [f"u{number}" for number in range(300)]
     world.have(*users)
-    for user_id in users:
-        world.revoke(user_id)
+    world.revoke_each(*users)
     senders = [world.sender, world.another_sender()]
     threads = [threading.Thread(target=world.deliver, args=(sender,)) for sender in senders]
     for thread in threads:
@@ -202,20 +198,19 @@ def test_two_senders_send_each_user_once(world):
     calls = world.stream.calls.to("PATCH", "/users")
     sent = [user["id"] for call in calls for user in call.json["users"]]
     assert sorted(sent) == sorted(users)
-    assert {world.state("user", user_id) for user_id in users} == {"applied"}
+    assert {*world.states("user", users).values()} == {"applied"}
 
 
 def test_long_ids_are_found_in_several_queries(world):
     """A hundred ids of 255 characters do not fit into one URL."""
     users = [f"{number:03}" + "x" * 252 for number in range(100)]
     world.have(*users[::2])
-    for user_id in users:
-        world.revoke(user_id)
+    world.revoke_each(*users)
     for _ in range(3):
         world.deliver()
         world.pass_time(10)
-    assert {world.state("user", user_id) for user_id in users[::2]} == {"applied"}
-    assert {world.state("user", user_id) for user_id in users[1::2]} == {"absent"}
+    assert {*world.states("user", users[::2]).values()} == {"applied"}
+    assert {*world.states("user", users[1::2]).values()} == {"absent"}
     queries = world.stream.calls.to("GET", "/users")
     assert len(queries) > 1
     assert max(len(call.target) for call in queries) < 8000

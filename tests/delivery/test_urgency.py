@@ -5,12 +5,14 @@ import pytest
 from tests.delivery.conftest import CONTEXT
 
 APP, CHANGE, CREATE, FIND = "PATCH /app", "PATCH /users", "POST /users", "GET /users"
-MANY = [f"u{number:02}" for number in range(100)]
+MANY = [f"u{number:02}" for number in range(20)]
 
 
 def set_profiles(world, users):
-    for user_id in users:
-        world.deliveries.set_profile(user_id, {"id": user_id, "name": "N"}, "svc.backend")
+    with world.database.write() as tx:
+        for user_id in users:
+            user = {"id": user_id, "name": "N"}
+            world.deliveries.set_profile_within(tx, user_id, user, "svc.backend")
 
 
 def act_during(world, route, action):
@@ -47,7 +49,7 @@ def test_action_does_not_wait_for_refused_profiles(world):
     assert world.routes() == [FIND, CHANGE, CHANGE]
     assert world.state("user", "eve") == "applied"
     world.deliver()
-    assert {world.state("profile", user_id) for user_id in MANY} == {"failed"}
+    assert {*world.states("profile", MANY).values()} == {"failed"}
 
 
 @pytest.mark.parametrize("refused", [MANY, []])
@@ -55,13 +57,12 @@ def test_app_revocation_does_not_wait_for_refused_users(world, refused):
     """Neither for smaller batches nor for the query of absent users."""
     world.have(*refused)
     world.stream.app.unchangeable = set(refused)
-    for user_id in MANY:
-        world.revoke(user_id)
+    world.revoke_each(*MANY)
     act_during(world, CHANGE, lambda: world.revoke(None))
     world.sender.step()
     assert world.routes() == [CHANGE, APP]
     world.deliver()
-    assert {world.state("user", user_id) for user_id in MANY} == {"failed" if refused else "absent"}
+    assert {*world.states("user", MANY).values()} == {"failed" if refused else "absent"}
 
 
 def test_action_does_not_wait_for_failed_ones_nor_for_profiles(world):
@@ -81,8 +82,7 @@ def test_action_does_not_wait_for_failed_ones_nor_for_profiles(world):
 
 def test_absent_users_do_not_delay_profiles(world):
     """Queues other than those of new actions take turns, even if one is always due."""
-    for user_id in MANY:
-        world.revoke(user_id)
+    world.revoke_each(*MANY)
     world.deliver()
     set_profiles(world, ["ada"])
     for _ in range(3):
@@ -99,8 +99,7 @@ def test_paused_app_revocation_does_not_delay_users(world):
     world.stream.fail_with(9, APP, retry_after=40)
     world.revoke(None)
     world.sender.step()
-    for user_id in MANY[:8]:
-        world.revoke(user_id)
+    world.revoke_each(*MANY[:8])
     world.deliveries.retry(CONTEXT)
     world.deliver()
     states = [world.state("user", user_id) for user_id in MANY[:8]]
@@ -116,8 +115,7 @@ def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, mo
     if kind == "profile":
         set_profiles(world, MANY)
     else:
-        for user_id in MANY:
-            world.revoke(user_id)
+        world.revoke_each(*MANY)
     target, name = world.sender._api, "set_cut_offs"
     if kind == "profile":
         target, name = world.sender, "_change_users"
@@ -131,4 +129,4 @@ def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, mo
     world.deliver()
     assert world.state(kind, "u17") == "failed"
     others = [user_id for user_id in MANY if user_id != "u17"]
-    assert {world.state(kind, user_id) for user_id in others} == {"applied"}
+    assert {*world.states(kind, others).values()} == {"applied"}
