@@ -17,11 +17,11 @@ from weakref import WeakSet
 import urllib3
 
 from testing.waiting import is_available, wait_until
-from testing.warm_server import ROOT
 from testing.warm_start import Program
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.limits.rules import Policy
 
+ROOT = Path(__file__).resolve().parent.parent
 STREAM_API_KEY = "test-api-key"
 STREAM_API_SECRET = "test-stream-secret-of-more-than-32-bytes"
 START_TIMEOUT = 30.0
@@ -150,8 +150,9 @@ def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> 
             command = [*prefix, sys.executable, *GUNICORN]
             process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
         else:
-            files = {"stdout": log.fileno(), "stderr": log.fileno()}
-            process = Program(GUNICORN, cwd=ROOT, env=environ, **files)
+            process = Program(
+                GUNICORN, cwd=ROOT, env=environ, stdout=log.fileno(), stderr=log.fileno()
+            )
     service = Service(f"http://{environ['TOKENSVC_BIND']}", process, log_path)
     try:
         wait_until_ready(process, f"{service.base_url}/healthz")

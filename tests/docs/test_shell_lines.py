@@ -3,12 +3,14 @@
 import re
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
+from testing.command_line import SCRIPT
 from testing.doubles.stream import StreamDouble
 from testing.service import ROOT, free_port
-from testing.shell import make_run, run_shell
+from testing.shell import make_run, run_shell, write_warm_script
 from tests.docs.pages import PAGES, README, all_blocks, blocks, name
 
 pytestmark = pytest.mark.slow
@@ -31,7 +33,13 @@ def make_checkout(folder):
         (folder / file).symlink_to(ROOT / file)
     for lock in ROOT.glob("requirements*.lock"):
         (folder / lock.name).symlink_to(lock)
-    (folder / ".venv").symlink_to(sys.prefix)
+    binaries = folder / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for target in (*Path(sys.prefix).iterdir(), *Path(sys.prefix, "bin").iterdir()):
+        link = folder / ".venv" / target.relative_to(sys.prefix)
+        if target.name not in {"bin", "tokensvc"}:
+            link.symlink_to(target)
+    write_warm_script(binaries / "tokensvc", SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from testing.service import ROOT
+from testing.shell import write_warm_script
 from testing.waiting import wait_until
 from testing.warm_start import Program, run_program
 
@@ -139,3 +140,25 @@ def test_signal_after_the_end_has_no_effect(tmp_path: Path) -> None:
     assert program.wait(30) == -signal.SIGTERM
     program.kill()
     assert program.poll() == -signal.SIGTERM
+
+
+def test_script_for_a_shell_has_the_output_status_and_signals_of_its_program(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, time\n"
+        "print(sys.stdin.read(), *sys.argv[1:], flush=True)\n"
+        "time.sleep(99) if sys.argv[2:] else sys.exit(7)"
+    )
+    script = tmp_path / "script"
+    write_warm_script(script, program, "word")
+    ended = subprocess.run([script], input=b"in", capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (7, b"in word\n")
+    with subprocess.Popen(
+        [script, "wait"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
