@@ -6,16 +6,15 @@ WORKDIR /src
 # Only wheels whose hashes are in the lock files: nothing is compiled or looked up.
 COPY requirements.lock requirements-otel.lock requirements-build.lock ./
 RUN python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock
+    && /opt/build/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock
 # `--build-arg LOCK=requirements-otel.lock` adds OpenTelemetry for traces.
 ARG LOCK=requirements.lock
-RUN python -m venv /opt/tokensvc \
-    && /opt/tokensvc/bin/pip install --require-hashes --only-binary :all: -r "$LOCK"
+RUN python -m venv --without-pip /opt/tokensvc \
+    && /opt/build/bin/pip --python /opt/tokensvc/bin/python install --no-deps --require-hashes --only-binary :all: -r "$LOCK"
 COPY pyproject.toml README.md LICENSE openapi.yaml ./
 COPY tokensvc ./tokensvc
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist . \
-    && /opt/tokensvc/bin/pip install --no-deps --no-index /opt/dist/*.whl \
-    && /opt/tokensvc/bin/pip uninstall --yes pip
+    && /opt/build/bin/pip --python /opt/tokensvc/bin/python install --no-deps --no-index /opt/dist/*.whl
 
 FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c15bbd6055b7371d39c124fb
 RUN groupadd --system --gid 10001 tokensvc \
