@@ -23,7 +23,7 @@ PICTURES = ROOT / "var" / "pictures"
 _users = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo() -> Iterator[str]:
     """Yield the URL of the demo, started as `make demo` starts it."""
     url = f"{HOST}:{free_port()}"
@@ -41,7 +41,7 @@ def demo() -> Iterator[str]:
         assert process.wait(30) == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Yield Debian's Chromium."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
