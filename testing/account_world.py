@@ -16,7 +16,7 @@ from testing.world import World, running_world
 from tokensvc.core.clock import system_clock
 from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens import AccessTokens
-from tokensvc.sessions.service import Grant
+from tokensvc.sessions.grants import Grant
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring

@@ -19,6 +19,7 @@ from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.sign_in import SignIns
+from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
@@ -89,7 +90,8 @@ class AccountParts:
             count_sessions=self.sessions.count_live,
         )
         self.deliveries = Deliveries(self.database, now, dict, delivers=delivers)
-        self.sign_ins = SignIns(self.database, now, self.hasher, KeyedHashes("secret of a test"))
+        reads, hashes = SignInReads(self.database, self.clock), KeyedHashes("secret of a test")
+        self.sign_ins = SignIns(self.database, now, reads, self.hasher, hashes)
         shared = Dependencies(
             database=self.database,
             clock=now,

@@ -3,8 +3,6 @@
 from fractions import Fraction
 from typing import Any
 
-import sqlalchemy as sa
-
 
 class ManualClock:
     """
@@ -25,7 +23,3 @@ class ManualClock:
     def read(self, _tx: object) -> Any:
         """Return the time as a database's clock does in a transaction."""
         return self.now
-
-    def read_with(self, tx: sa.Connection, query: sa.Select[Any], values: Any) -> tuple[Any, Any]:
-        """Return the time and the first row of a query, as a database's clock does."""
-        return self.now, tx.execute(query, values).first()

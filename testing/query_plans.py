@@ -36,7 +36,7 @@ def plan_of(database: Database, read: PreparedRead, values: Mapping[str, object]
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     with database.read() as connection:
         cursor = connection.connection.cursor()
-        sql, constants = read.compile()
+        (sql,), constants = read.compile()
         rows = cursor.execute(f"{explain} {sql}", {**constants, **values})
         return " ".join(str(row) for row in rows)
 

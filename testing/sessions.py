@@ -13,8 +13,9 @@ from tokensvc.keys.vault import Vault
 from tokensvc.revocations.rules import RevocationKind, Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
+from tokensvc.sessions.grants import Grant
 from tokensvc.sessions.purge import SessionPurge
-from tokensvc.sessions.service import Grant, Sessions
+from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs

@@ -23,8 +23,8 @@ from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.sessions.grants import Grant
 from tokensvc.sessions.refresh_tokens import PREFIX
-from tokensvc.sessions.service import Grant
 from tokensvc.sessions.settings import SessionSettings
 
 _TOGETHER = 500

@@ -1,13 +1,17 @@
 """Attempts to sign in on a database, at a time that a test sets, without the cost of hashes."""
 
+from dataclasses import replace
+
 import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
 from testing.manual_clock import ManualClock
 from tokensvc.accounts import hashing, store
 from tokensvc.accounts.lock_out import Axis, KeyedHashes
+from tokensvc.accounts.lock_out_store import success_statements
 from tokensvc.accounts.purge import AccountPurge
-from tokensvc.accounts.sign_in import SignIns, sign_in_refused
+from tokensvc.accounts.sign_in import SignIns
+from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.store import Account
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import (
@@ -56,6 +60,17 @@ class FakeHasher:
         return stored is not None and stored.endswith(f"${password}")
 
 
+class TimedReads(SignInReads):
+    """Reads at the time of a test: that of PostgreSQL cannot be set."""
+
+    def __init__(self, database, clock):
+        super().__init__(database, clock)
+        self._test_clock = clock
+
+    def read(self, user_id, address_hash):
+        return replace(super().read(user_id, address_hash), now=self._test_clock())
+
+
 class Attempts:
     """A database with accounts, and the attempts to sign in of one process."""
 
@@ -63,8 +78,13 @@ class Attempts:
         self.database = database
         self.clock = ManualClock()
         self.hasher = FakeHasher()
-        self.sign_ins = SignIns(database, self.clock, self.hasher, HASHES)
+        self.sign_ins = self.sign_ins_with(self.hasher)
+        self.complete = database.prepare_writes(*success_statements(database.dialect)).fetch_all
         self.purge = AccountPurge(database, self.clock)
+
+    def sign_ins_with(self, hasher):
+        reads = TimedReads(self.database, self.clock)
+        return SignIns(self.database, self.clock, reads, hasher, HASHES)
 
     def create(self, user_id="ada", **members):
         """Create an account, by default with `PASSWORD`."""
@@ -75,10 +95,8 @@ class Attempts:
     def sign_in(self, user_id="ada", password=PASSWORD, address=CAFE):
         """Sign in, and return the attempt. Raise the refusal of one that fails."""
         attempt = self.sign_ins.check(user_id, password, address)
-        with self.database.write() as tx:
-            signed_in_at = self.sign_ins.complete(tx, attempt)
-        if signed_in_at is None:
-            raise sign_in_refused("revoked")
+        found = self.sign_ins.confirm(attempt)
+        self.complete(attempt.success_values(found.now))
         return attempt
 
     def outcome(self, user_id="ada", password="wrong", address=CAFE):

@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
@@ -16,12 +15,9 @@ from tests.accounts.attempts import (
     REFUSED,
     delayed,
 )
-from tokensvc.accounts import sign_in
-from tokensvc.accounts import store as accounts
 from tokensvc.accounts.lock_out import DECAY_SECONDS, KNOWN_ADDRESS_SECONDS
 from tokensvc.core.errors import Refusal
 from tokensvc.core.targets import Target
-from tokensvc.standing import store as standings
 
 either_id = pytest.mark.parametrize("user_id", ["ada", "unknown-user"])
 
@@ -220,20 +216,3 @@ def test_action_while_the_password_is_hashed_refuses_the_sign_in(world, target):
     assert world.outcome(password=PASSWORD) == REFUSED
     assert world.events() == [("account:signed_in", "ada", "refused", "revoked")]
     assert world.counts() == (1, 0)
-
-
-@pytest.mark.sec(33)
-def test_epochs_are_read_before_the_password_hash(world, monkeypatch):
-    """A password that is changed in between must not get the epochs of the new one."""
-    find = accounts.find
-
-    def find_after_a_change(connection, user_id):
-        account = find(connection, user_id)
-        standing = standings.read(connection, Target(user_id))
-        if not standing.epoch:
-            standings.lock(connection, Target(user_id))
-            standings.write(connection, Target(user_id), replace(standing, epoch=1))
-        return account
-
-    monkeypatch.setattr(sign_in.accounts, "find", find_after_a_change)
-    assert world.outcome(password=PASSWORD) == REFUSED

@@ -6,10 +6,9 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import VAULT
-from tests.accounts.attempts import CAFE, HASHES, Attempts
+from tests.accounts.attempts import CAFE, Attempts
 from tests.keys.signing import PERIODS
 from tokensvc.accounts.password_policy import PasswordPolicy
-from tokensvc.accounts.sign_in import SignIns
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.database.tables import sessions as sessions_table
@@ -23,7 +22,6 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.standing.session_read import SessionReads
-from tokensvc.standing.signing_ring import SigningRingReads
 
 URL = "https://tokens.example"
 
@@ -40,7 +38,7 @@ class PasswordWorld(Attempts):
         signing_vault=VAULT,
     ):
         super().__init__(database)
-        self.sign_ins = SignIns(database, self.clock, hasher or self.hasher, HASHES)
+        self.sign_ins = self.sign_ins_with(hasher or self.hasher)
         limits = LimitSettings(sign_in=sign_in_limit, mint=mint_limit)
         self.limiter = Limiter(limits, clock=self.clock)
         settings = SessionSettings()
@@ -59,7 +57,6 @@ class PasswordWorld(Attempts):
         self.passwords = PasswordSessions(
             database=database,
             clock=self.clock,
-            signing_ring=SigningRingReads(database, self.clock),
             sign_ins=self.sign_ins,
             sessions=self.sessions,
             access_tokens=AccessTokens(SigningKeys(database, signing_vault), URL, settings),

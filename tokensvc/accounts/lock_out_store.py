@@ -19,7 +19,7 @@ from tokensvc.accounts.lock_out import (
     Counter,
 )
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Transaction
+from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert_in
 
@@ -40,15 +40,31 @@ _TAKE_BACK = (
     .values(failures=_failures.failures - 1)
 )
 _CLEAR = sign_in_failures.delete().where(_is_counter).returning(_failures.failures)
-_CLEAR_OLD = sign_in_failures.delete().where(
-    _is_counter & (_failures.last_failed_at < sa.bindparam("before"))
+_is_old_counter = (
+    (_failures.subject == sa.bindparam("user_subject"))
+    & (_failures.axis == Axis.UNKNOWN)
+    & (_failures.last_failed_at < sa.bindparam("old_before"))
 )
-_LAST_ADDRESSES = (
-    sa.select(_addresses.address_hash, _addresses.last_signed_in_at)
-    .where(_addresses.user_id == sa.bindparam("user_id"))
-    .order_by(_addresses.last_signed_in_at.desc(), _addresses.address_hash)
-    .limit(KNOWN_ADDRESSES)
-)
+_RESET = sign_in_failures.delete().where(_is_counter | _is_old_counter)
+
+
+class NewCounters:
+    """Inserts counters of users who have none."""
+
+    def __init__(self, database: Database) -> None:
+        new = insert_in(database.dialect, sign_in_failures).on_conflict_do_nothing()
+        self._insert = database.prepare_writes(new.returning(_failures.failures))
+
+    def insert(self, subject: str, counter: Counter, *, of_account: bool) -> bool:
+        """
+        Insert a counter, in a transaction of its own. Return false if there is one.
+
+        Args:
+            subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
+            of_account: Whether the user ID has an account.
+        """
+        key = {"subject": subject, "axis": counter.axis}
+        return self._insert.fetch({**key, **_values(counter, of_account=of_account)}) is not None
 
 
 def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
@@ -70,12 +86,7 @@ def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) 
     Args:
         of_account: Whether the user ID has an account.
     """
-    values = {
-        "failures": counter.failures,
-        "last_failed_at": counter.last_failed_at,
-        "of_account": of_account,
-    }
-    tx.execute(_WRITE, {**_key(subject, counter.axis), **values})
+    tx.execute(_WRITE, {**_key(subject, counter.axis), **_values(counter, of_account=of_account)})
 
 
 def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
@@ -88,21 +99,33 @@ def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
     return bool(tx.scalar(_CLEAR, _key(subject, axis)))
 
 
-def clear_old(tx: Transaction, subject: str, axis: Axis, before: float) -> None:
-    """Delete a counter without a failure since a time."""
-    tx.execute(_CLEAR_OLD, {**_key(subject, axis), "before": int(before)})
+def last_addresses(connection: Connection, user_id: str) -> list[str]:
+    """Return the hashes of the addresses of the last sign-ins of an account."""
+    last = _last_addresses(sa.literal(user_id))
+    return list(connection.scalars(sa.select(last.c.address_hash)))
 
 
-def last_addresses(connection: Connection, user_id: str) -> dict[str, int]:
-    """Return the `KNOWN_ADDRESSES` of the last sign-ins of an account, with their epoch seconds."""
-    rows = connection.execute(_LAST_ADDRESSES, {"user_id": user_id})
-    return {row[0]: row[1] for row in rows}
+def last_sign_in(
+    user_id: sa.ColumnElement[str], address_hash: sa.ColumnElement[str]
+) -> sa.ColumnElement[int]:
+    """Return the time of the last sign-in at an address; null if it is not one of the last ones."""
+    last = _last_addresses(user_id)
+    query = sa.select(last.c.last_signed_in_at).where(last.c.address_hash == address_hash)
+    return query.scalar_subquery()
 
 
-def remember_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
-    """Store that an address has signed an account in."""
-    row = {"user_id": user_id, "address_hash": address_hash, "last_signed_in_at": int(now)}
-    tx.execute(_remember_in(tx.dialect.name), row)
+def success_statements(dialect: str) -> tuple[sa.Delete, sa.Insert]:
+    """
+    Return the statements of a sign-in that succeeds, with the parameters of `success_values`.
+
+    They reset the counters, and store that the address has signed the account in.
+    """
+    row = insert_in(dialect, known_addresses)
+    remember = row.on_conflict_do_update(
+        index_elements=[_addresses.user_id, _addresses.address_hash],
+        set_={"last_signed_in_at": row.excluded.last_signed_in_at},
+    )
+    return _RESET, remember
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:
@@ -147,10 +170,16 @@ def _lock_in(dialect: str) -> sa.Insert:
     return locked.returning(_failures.failures, _failures.last_failed_at)
 
 
-@cache
-def _remember_in(dialect: str) -> sa.Insert:
-    row = insert_in(dialect, known_addresses)
-    return row.on_conflict_do_update(
-        index_elements=[_addresses.user_id, _addresses.address_hash],
-        set_={"last_signed_in_at": row.excluded.last_signed_in_at},
-    )
+def _values(counter: Counter, *, of_account: bool) -> dict[str, object]:
+    return {
+        "failures": counter.failures,
+        "last_failed_at": counter.last_failed_at,
+        "of_account": of_account,
+    }
+
+
+def _last_addresses(user_id: sa.ColumnElement[str]) -> sa.Subquery:
+    columns = (_addresses.address_hash, _addresses.last_signed_in_at)
+    newest_first = (_addresses.last_signed_in_at.desc(), _addresses.address_hash)
+    of_user = sa.select(*columns).where(_addresses.user_id == user_id)
+    return of_user.order_by(*newest_first).limit(KNOWN_ADDRESSES).subquery()

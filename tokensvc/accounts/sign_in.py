@@ -1,20 +1,21 @@
 """
 Check the password of an account without revealing whether the account exists.
 
-An unknown user, a wrong password and a suspended user take the same steps: one transaction that
-reads and counts, one hash, and one transaction with one audit event. The attempt counts as a
+An unknown user, a wrong password and a suspended user take the same steps: one read, one
+transaction that counts, one hash, and one transaction with one audit event. The attempt counts as a
 failure before the hash: attempts that run at the same time would otherwise all pass before the
 first of them has failed.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store as accounts
+from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
-    DECAY_SECONDS,
     MAX_DELAY,
     STOP_AT,
     STOPPED,
@@ -24,7 +25,7 @@ from tokensvc.accounts.lock_out import (
     axis_of,
     seconds_to_wait,
 )
-from tokensvc.accounts.store import Account
+from tokensvc.accounts.sign_in_reads import SignInRead, SignInReads
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -34,44 +35,11 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.http.request_log import note
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.rules import RingVersion
 
 _ACTOR: Final = "service:sign_in"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """
-    An attempt to sign in that counts as a failure until its success.
-
-    Attributes:
-        subject: Keyed hash of the user ID.
-        address_hash: Keyed hash of the address.
-        counter_subject: Keyed hash that identifies the counter.
-        counter: Counter of the address, this attempt included.
-        epochs: Epochs from before the password hash was read.
-        suspended: Whether the user is suspended.
-        account: Account of the ID, also a deleted one; `None` for an unknown ID.
-    """
-
-    user_id: str
-    subject: str
-    address_hash: str
-    counter_subject: str
-    counter: Counter
-    epochs: Epochs
-    suspended: bool
-    account: Account | None
-
-    @property
-    def audit_subject(self) -> str:
-        """Subject of audit events. An unknown ID may be a password that a user typed there."""
-        return f"unknown:{self.subject}" if self.account is None else self.user_id
-
-    @property
-    def stored_hash(self) -> str | None:
-        """Password hash of the account, if it has one."""
-        return None if self.account is None else self.account.password_hash
+_REVOKED: Final = "revoked"
+"""Reason of a refusal: an action has ended the sessions since the password was read."""
 
 
 class SignIns:
@@ -88,29 +56,41 @@ class SignIns:
         self,
         database: Database,
         clock: DatabaseClock,
+        reads: SignInReads,
         hasher: PasswordHasher,
         hashes: KeyedHashes,
     ) -> None:
         self._database = database
         self._clock = clock
+        self._reads = reads
+        self._new_counters = lock_outs.NewCounters(database)
         self._hasher = hasher
         self._hashes = hashes
 
-    def check(self, user_id: str, password: str, address: str) -> Attempt:
+    def check(
+        self,
+        user_id: str,
+        password: str,
+        address: str,
+        check_can_sign: Callable[[RingVersion], None] = lambda _version: None,
+    ) -> Attempt:
         """
         Check a password, and replace a hash with other parameters than those of this service.
 
-        The caller completes the attempt with `complete`.
+        The caller completes the attempt with `confirm` and `success_values`, or with
+        `replace_password`.
 
         Args:
             address: Client address, for the counter of failures.
+            check_can_sign: Function that refuses before the attempt counts if no access token can
+                be signed with the ring of signing keys of a version.
 
         Raises:
             Refusal: `credentials_invalid` for a wrong password, an unknown or a suspended user;
                 `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
-                is free to hash.
+                is free to hash. What `check_can_sign` raises.
         """
-        attempt = self._begin(user_id, address)
+        attempt = self._begin(user_id, address, check_can_sign)
         try:
             is_right = self._hasher.verify(attempt.stored_hash, password)
         except Refusal:
@@ -121,25 +101,18 @@ class SignIns:
             raise self._refuse(attempt, reason)
         return self._with_current_hash(attempt, password)
 
-    def complete(self, tx: Transaction, attempt: Attempt) -> float | None:
+    def confirm(self, attempt: Attempt) -> SignInRead:
         """
-        Complete an attempt in the transaction of what the user gets.
+        Return what the session of a successful attempt depends on, read after the hash.
 
-        Returns:
-            Time of the sign-in in epoch seconds. `None` if the user's sessions were ended since the
-            password was read, for example by a change of the password: the user gets nothing.
-            Commit that, and raise `sign_in_refused`.
+        Raises:
+            Refusal: `credentials_invalid`: the user's sessions were ended since the password was
+                read, for example by a change of the password.
         """
-        found = standings.read_for_sign_in(tx, self._clock, attempt.user_id)
-        now = found.now
+        found = self._reads.read(attempt.user_id, attempt.address_hash)
         if found.epochs != attempt.epochs:
-            _record_refusal(tx, attempt, "revoked", now)
-            return None
-        lock_outs.clear(tx, attempt.counter_subject, attempt.counter.axis)
-        if attempt.counter.axis is Axis.KNOWN:
-            lock_outs.clear_old(tx, attempt.subject, Axis.UNKNOWN, now - DECAY_SECONDS)
-        lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
-        return now
+            raise self._refuse(attempt, _REVOKED)
+        return found
 
     def hash_new(self, attempt: Attempt, password: str) -> str:
         """
@@ -161,14 +134,18 @@ class SignIns:
         The caller ends the sessions.
 
         Returns:
-            False if `complete` returns `None`.
+            False if the user's sessions were ended since the password was read: the user gets
+            nothing. Commit that, and raise `sign_in_refused`.
         """
         account = accounts.lock(tx, attempt.user_id)
         # Until the commit, no other action can end the sessions, nor suspend the user.
         standings.lock(tx, Target(attempt.user_id))
-        now = self.complete(tx, attempt)
-        if now is None or account is None:
+        now = self._clock.read(tx)
+        if standings.read_epochs(tx, attempt.user_id) != attempt.epochs or account is None:
+            _record_refusal(tx, attempt, _REVOKED, now)
             return False
+        for statement in lock_outs.success_statements(tx.dialect.name):
+            tx.execute(statement, attempt.success_values(now))
         accounts.end_reset_codes(tx, attempt.user_id, now)
         return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
 
@@ -183,42 +160,55 @@ class SignIns:
         cleared = [lock_outs.clear(tx, subject, axis) for subject, axis in counters]
         return any(cleared)
 
-    def _begin(self, user_id: str, address: str) -> Attempt:
+    def _begin(
+        self, user_id: str, address: str, check_can_sign: Callable[[RingVersion], None]
+    ) -> Attempt:
         """
-        Count an attempt as a failure, and read what its result depends on.
+        Read what an attempt depends on, and count it as a failure.
 
         Raises:
             Refusal: `rate_limited`; the attempt does not count.
         """
         subject = self._hashes.of_user_id(user_id)
         address_hash = self._hashes.of_address(address)
+        found = self._reads.read(user_id, address_hash)
+        check_can_sign(found.signing_ring_version)
+        axis = axis_of(found.last_signed_in_at, found.now)
+        counter_subject = subject
+        if axis is Axis.KNOWN:
+            counter_subject = self._hashes.of_known_address(user_id, address_hash)
+        attempt = Attempt(
+            user_id=user_id,
+            subject=subject,
+            address_hash=address_hash,
+            counter_subject=counter_subject,
+            counter=Counter(axis, failures=1, last_failed_at=int(found.now)),
+            epochs=found.epochs,
+            suspended=found.suspended,
+            account=found.account,
+        )
+        note(user_id=attempt.audit_subject)
+        return replace(attempt, counter=self._count(attempt))
+
+    def _count(self, attempt: Attempt) -> Counter:
+        """
+        Count an attempt as a failure, and return the counter.
+
+        Raises:
+            Refusal: `rate_limited`; the attempt does not count.
+        """
+        subject, counter = attempt.counter_subject, attempt.counter
+        of_account = attempt.account is not None
+        if self._new_counters.insert(subject, counter, of_account=of_account):
+            return counter
         with self._database.write() as tx:
-            last = lock_outs.last_addresses(tx, user_id).get(address_hash)
-            axis = axis_of(last, self._clock.read(tx))
-            counter_subject = subject
-            if axis is Axis.KNOWN:
-                counter_subject = self._hashes.of_known_address(user_id, address_hash)
-            counter = lock_outs.lock(tx, counter_subject, axis)
-            # The time again, after the lock: the wait for it can take as long as a delay. And the
-            # epochs before the account: whatever changes the password afterwards raises them.
-            found = standings.read_for_sign_in(tx, self._clock, user_id)
-            attempt = Attempt(
-                user_id=user_id,
-                subject=subject,
-                address_hash=address_hash,
-                counter_subject=counter_subject,
-                counter=replace(
-                    counter, failures=counter.failures + 1, last_failed_at=int(found.now)
-                ),
-                epochs=found.epochs,
-                suspended=found.suspended,
-                account=accounts.find(tx, user_id),
-            )
-            note(user_id=attempt.audit_subject)
-            _check_lock_out(counter, found.now)
-            of_account = attempt.account is not None
-            lock_outs.write(tx, counter_subject, attempt.counter, of_account=of_account)
-        return attempt
+            stored = lock_outs.lock(tx, subject, counter.axis)
+            # The time after the lock: the wait for it can take as long as a delay.
+            now = self._clock.read(tx)
+            _check_lock_out(stored, now)
+            counter = replace(stored, failures=stored.failures + 1, last_failed_at=int(now))
+            lock_outs.write(tx, subject, counter, of_account=of_account)
+        return counter
 
     def _take_back(self, attempt: Attempt) -> None:
         with self._database.write() as tx:

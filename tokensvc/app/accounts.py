@@ -13,6 +13,7 @@ from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.sign_in import SignIns
+from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.background import BackgroundLoop, purge_loop
@@ -116,7 +117,6 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,
-            signing_ring=signing_ring,
             sign_ins=shared.sign_ins,
             sessions=uses.sessions,
             access_tokens=access_tokens,
@@ -144,7 +144,9 @@ def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
         hasher=hasher,
         deliveries=uses.deliveries,
         revocations=uses.revocations,
-        sign_ins=SignIns(uses.database, uses.clock, hasher, hashes),
+        sign_ins=SignIns(
+            uses.database, uses.clock, SignInReads(uses.database, system_clock), hasher, hashes
+        ),
     )
 
 

@@ -3,8 +3,8 @@
 import itertools
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -13,9 +13,12 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Change, Database
 from tokensvc.database.tables import audit_events, audit_purge
+from tokensvc.database.upsert import insert_in
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
+
+Writes: TypeAlias = Callable[[Mapping[str, object], Mapping[str, object]], None]
 
 _columns = audit_events.c
 _serials = itertools.count()
@@ -100,6 +103,23 @@ def prepare_audited(database: Database, update: sa.Update) -> Change:
         return is_changed
 
     return change_and_count
+
+
+def prepare_audited_writes(database: Database, *statements: sa.UpdateBase) -> Writes:
+    """
+    Prepare an action of several statements, with its event; see `Database.prepare_writes`.
+
+    Returns:
+        A function of the values of the statements and the row of the event.
+    """
+    event = insert_in(database.dialect, audit_events).on_conflict_do_nothing()
+    prepared = database.prepare_writes(*statements, event)
+
+    def write_and_count(values: Mapping[str, object], event: Mapping[str, object]) -> None:
+        prepared.fetch_all({**values, **event})
+        _count([event])
+
+    return write_and_count
 
 
 def masked_reason(reason: str | None) -> str | None:

@@ -6,10 +6,9 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
-from tokensvc.database.prepared import PreparedRead, ReadConnections
+from tokensvc.database.prepared import PreparedRead, ReadConnections, Run
 from tokensvc.telemetry import metrics
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
@@ -148,7 +147,7 @@ class Database:
 
     def prepare(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> PreparedRead:
         """Compile a query once for repeated use."""
-        return PreparedRead(self._engine.dialect, self._reads, statement)
+        return PreparedRead(self._engine.dialect, self._reads, [statement])
 
     def prepare_change(self, update: sa.Update, table: sa.Table) -> Change:
         """
@@ -162,17 +161,29 @@ class Database:
             table: Table of the insert, whose columns are its parameters. No name may be that of a
                 parameter of the update.
         """
-        dialect = self._engine.dialect
         if self.dialect == "sqlite":
-            insert = str(table.insert().compile(dialect=dialect))
-            run = partial(sqlite.run_change, insert)
-            prepared = PreparedRead(dialect, self._reads, update, run)
+            prepared = self._prepared([update, table.insert()], sqlite.run_change)
         else:
-            from tokensvc.database import postgresql  # noqa: PLC0415 - as above
-
-            statement = _insert_after(update, table)
-            prepared = PreparedRead(dialect, self._reads, statement, postgresql.run_transaction)
+            prepared = self.prepare_writes(_insert_after(update, table))
         return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
+
+    def prepare_writes(self, *statements: sa.UpdateBase) -> PreparedRead:
+        """
+        Compile statements that are a transaction of their own; the result is that of the last.
+
+        They may run twice if the connection is cut: the second time must change nothing more.
+
+        Args:
+            statements: Statements with named parameters, the same value for all that have a name.
+        """
+        if self.dialect == "sqlite":
+            return self._prepared(statements, sqlite.run_writes)
+        from tokensvc.database import postgresql  # noqa: PLC0415 - as above
+
+        return self._prepared(statements, postgresql.run_writes)
+
+    def _prepared(self, statements: Sequence[sa.UpdateBase], run: Run) -> PreparedRead:
+        return PreparedRead(self._engine.dialect, self._reads, statements, run)
 
     @property
     def is_breaker_open(self) -> bool:

@@ -8,7 +8,7 @@ transaction mode would hand them to other clients, or lose them.
 Imported on first use, because the driver takes 10 MB in every worker.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, Self
@@ -212,17 +212,16 @@ def begin_snapshot(connection: sa.Connection) -> None:
     _begin(connection, _BEGIN_SNAPSHOT)
 
 
-def run_transaction(
-    connection: BoundedConnection, sql: str, values: Mapping[str, object]
+def run_writes(
+    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
-    """Run one statement in a transaction like that of `begin`, and return all its rows."""
-    # One message instead of three: it can have several statements, if the driver inserts the values
-    # as literals. A failure leaves the transaction open, so the caller closes the connection.
+    """Run statements in a transaction like that of `begin`, and return all rows of the last."""
+    # One message, which can have several statements if the driver inserts the values as literals.
+    # A failure leaves the transaction open, so the caller closes the connection.
     cursor = psycopg.ClientCursor(connection)
-    cursor.execute(f"{_BEGIN};{sql};COMMIT", values)
-    cursor.nextset()
-    cursor.nextset()
-    return cursor.fetchall()
+    cursor.execute(";".join((_BEGIN, *sqls, "COMMIT")), values)
+    cursor.set_result(-2)
+    return cursor.fetchall() if cursor.description else []
 
 
 def _begin(connection: sa.Connection, statements: str) -> None:

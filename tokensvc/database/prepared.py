@@ -4,9 +4,9 @@ Statements compiled once and run on the driver's own connection, for the hot pat
 SQLAlchemy's execution and its pool each cost several times as much as the query.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -69,47 +69,51 @@ class ReadConnections:
         self._engine.dispose()
 
 
-def fetch_rows(connection: Any, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-    """Run a query on a driver's connection outside any transaction, and return all its rows."""
-    rows: list[tuple[Any, ...]] = connection.execute(sql, values).fetchall()
-    return rows
+Rows: TypeAlias = list[tuple[Any, ...]]
+Run: TypeAlias = Callable[[Any, Sequence[str], Mapping[str, object]], Rows]
+"""Runs SQL statements on a driver's connection, and returns all rows of the last one."""
 
 
 class PreparedRead:
     """
-    A query that runs outside any transaction, unless `run` opens one.
+    A query that runs outside any transaction, or several statements, if `run` opens one.
 
-    It is compiled at its first use: a command uses few of the queries of the services it builds.
-    Values are the driver's own, not converted by SQLAlchemy's types.
+    They are compiled at their first use: a command uses few of the queries of the services it
+    builds. Values are the driver's own, not converted by SQLAlchemy's types.
 
     Args:
         dialect: Dialect of the engine.
         connections: Connections that run the query.
-        statement: Query with named parameters. It may run twice if the connection is cut.
-        run: Function that runs SQL on a driver's connection and returns all rows.
+        statements: Statements with named parameters, the same value for all that have a name. They
+            may run twice if the connection is cut.
+        run: Function that runs them.
     """
 
-    __slots__ = ("_compiled", "_connections", "_dialect", "_error", "_run_sql", "_statement")
+    __slots__ = ("_compiled", "_connections", "_dialect", "_error", "_run_sqls", "_statements")
 
     def __init__(
         self,
         dialect: sa.Dialect,
         connections: ReadConnections,
-        statement: sa.Select[Any] | sa.CompoundSelect[Any] | sa.Insert | sa.Update,
-        run: Callable[[Any, str, Mapping[str, object]], list[tuple[Any, ...]]] = fetch_rows,
+        statements: Sequence[sa.ClauseElement],
+        run: Run,
     ) -> None:
         self._connections = connections
-        self._run_sql = run
+        self._run_sqls = run
         self._error: type[Exception] = dialect.loaded_dbapi.Error
         self._dialect = dialect
-        self._statement = statement
-        self._compiled: tuple[str, dict[str, object]] | None = None
+        self._statements = statements
+        self._compiled: tuple[Sequence[str], dict[str, object]] | None = None
 
-    def compile(self) -> tuple[str, dict[str, object]]:
+    def compile(self) -> tuple[Sequence[str], dict[str, object]]:
         """Return the SQL and its constants by name. Two threads may compile simultaneously."""
-        compiled = self._statement.compile(dialect=self._dialect)
-        constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._compiled = str(compiled), constants
+        compiled = [statement.compile(dialect=self._dialect) for statement in self._statements]
+        constants: dict[str, object] = {}
+        for one in compiled:
+            for name, value in one.params.items():
+                if value is not None and constants.setdefault(name, value) != value:
+                    raise ValueError(f"two statements have different values of {name}")
+        self._compiled = [str(one) for one in compiled], constants
         return self._compiled
 
     def fetch(self, params: Mapping[str, object]) -> tuple[Any, ...] | None:
@@ -122,20 +126,20 @@ class PreparedRead:
         rows = self.fetch_all(params)
         return rows[0] if rows else None
 
-    def fetch_all(self, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def fetch_all(self, params: Mapping[str, object]) -> Rows:
         """
         Return all rows. Retry once on a new connection if the idle one was disconnected.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        sql, constants = self._compiled or self.compile()
+        sqls, constants = self._compiled or self.compile()
         values = {**constants, **params}
         try:
             try:
-                return self._run(sql, values)
+                return self._run(sqls, values)
             except _ConnectionCut:
-                return self._run(sql, values)
+                return self._run(sqls, values)
         except (self._error, sa.exc.TimeoutError) as error:
             self._connections.breaker.fail(error)
             if is_unavailability(error):
@@ -145,11 +149,11 @@ class PreparedRead:
             self._connections.breaker.fail(cut.error)
             raise unavailable(cut.error) from cut.error
 
-    def _run(self, sql: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def _run(self, sqls: Sequence[str], values: Mapping[str, object]) -> Rows:
         connection = self._connections.take()
         try:
             # Fetch all rows: an open cursor keeps a read transaction open on SQLite.
-            rows = self._run_sql(connection, sql, values)
+            rows = self._run_sqls(connection, sqls, values)
         except BaseException as error:
             had_died = self._connections.is_disconnected(connection)
             connection.close()  # its state is unknown

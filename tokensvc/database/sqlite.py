@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,24 +162,41 @@ def begin_snapshot(connection: sa.Connection) -> None:
 
 
 def run_change(
-    insert: str, connection: FileConnection, update: str, values: Mapping[str, object]
+    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
     """
     Run an update and, if it changes a row, an insert, in a transaction like that of `begin`.
 
-    A failure leaves the transaction open, so the caller closes the connection.
-
     Returns:
         One row if the update has changed one.
     """
+    update, insert = sqls
+    with _transaction(connection):
+        is_changed = connection.execute(update, values).rowcount == 1
+        if is_changed:
+            connection.execute(insert, values)
+    return [(1,)] if is_changed else []
+
+
+def run_writes(
+    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run statements in a transaction like that of `begin`, and return all rows of the last."""
+    rows: list[tuple[Any, ...]] = []
+    with _transaction(connection):
+        for sql in sqls:
+            rows = connection.execute(sql, values).fetchall()
+    return rows
+
+
+@contextmanager
+def _transaction(connection: FileConnection) -> Iterator[None]:
+    """Open a transaction. A failure leaves it open, so the caller closes the connection."""
     may_block()
     connection.execute(_limit_of_waits())
     connection.execute("BEGIN IMMEDIATE")
-    is_changed = connection.execute(update, values).rowcount == 1
-    if is_changed:
-        connection.execute(insert, values)
+    yield
     connection.execute("COMMIT")
-    return [(1,)] if is_changed else []
 
 
 def _limit_of_waits() -> str:

@@ -1,12 +1,31 @@
-"""The token response of a sign-in and of `/oauth/token`."""
+"""What a client gets for a session: its tokens, in the response of a sign-in or `/oauth/token`."""
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.access_tokens import AccessTokens, MintedAccessToken
-from tokensvc.sessions.service import Grant
+from tokensvc.sessions.rules import Family
+from tokensvc.standing.rules import RingVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """
+    A session with its current refresh token.
+
+    Attributes:
+        now: Time of the request in epoch seconds of the database's clock.
+        ring_version: Version of the ring of signing keys at that time.
+    """
+
+    family: Family
+    refresh_token: str = field(repr=False)
+    now: float
+    ring_version: RingVersion
 
 
 class TokenResponse(msgspec.Struct, frozen=True):
@@ -30,6 +49,18 @@ class TokenResponse(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Leave out the tokens."""
         return f"{type(self).__name__}(expires_in={self.expires_in!r}, scope={self.scope!r})"
+
+
+def grant_of(family: Family, key: bytes, now: float, ring_version: RingVersion) -> Grant:
+    """
+    Return a session with its current refresh token.
+
+    Args:
+        key: Family key, which proves the token.
+        now: Epoch seconds of the database's clock.
+    """
+    token = refresh_tokens.make(bytes.fromhex(family.id), family.counter, key)
+    return Grant(family, token, now, ring_version)
 
 
 def grant_response(grant: Grant, access_tokens: AccessTokens) -> TokenResponse:

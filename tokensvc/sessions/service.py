@@ -2,8 +2,10 @@
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 
+from tokensvc.accounts.attempt import Attempt
+from tokensvc.accounts.lock_out_store import success_statements
+from tokensvc.accounts.sign_in_reads import SignInRead
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import new_row, record
 from tokensvc.core.actions import ActionContext
@@ -13,6 +15,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.http.request_log import note
 from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.sessions import refresh_tokens, store
+from tokensvc.sessions.grants import Grant, grant_of
 from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import (
     Advance,
@@ -28,22 +31,6 @@ from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """
-    A session with its current refresh token.
-
-    Attributes:
-        now: Time of the request in epoch seconds of the database's clock.
-        ring_version: Version of the ring of signing keys at that time.
-    """
-
-    family: Family
-    refresh_token: str = field(repr=False)
-    now: float
-    ring_version: RingVersion
 
 
 class Sessions:
@@ -71,6 +58,7 @@ class Sessions:
         self._clock = clock
         self._reads = reads
         self._replacements = store.Replacements(database)
+        self._openings = store.Openings(database, success_statements(database.dialect))
         self._vault = vault
         self._settings = settings
         self._random_bytes = random_bytes
@@ -85,20 +73,23 @@ class Sessions:
             epochs: Epochs as read before the password was checked.
             now: Epoch seconds of the database's clock.
         """
-        key = self._random_bytes(FAMILY_KEY_BYTES)
-        family = Family(
-            id=self._random_bytes(FAMILY_ID_BYTES).hex(),
-            user_id=user_id,
-            client_id=client_id,
-            counter=0,
-            rotated_at=None,
-            created_at=now,
-            last_used_at=now,
-            epochs=epochs,
-            ended_at=None,
-        )
+        family, key = self._new(user_id, client_id, epochs, now)
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
-        return _grant(family, key, now, ring_versions.read(tx, Ring.SIGNING))
+        return grant_of(family, key, now, ring_versions.read(tx, Ring.SIGNING))
+
+    def open_confirmed(self, attempt: Attempt, client_id: str, found: SignInRead) -> Grant:
+        """
+        Open a session and complete its sign-in with an audit event, in one transaction.
+
+        Args:
+            found: What was read after the password was checked.
+        """
+        family, key = self._new(attempt.user_id, client_id, attempt.epochs, found.now)
+        context = ActionContext(family.user_id, f"session {family.id}")
+        event = new_row(context, Action.ACCOUNT_SIGNED_IN, family.user_id, now=found.now)
+        stored = StoredFamily(family, *self._vault.wrap(key))
+        self._openings.insert(stored, attempt.success_values(found.now), event)
+        return grant_of(family, key, found.now, found.signing_ring_version)
 
     def refresh(
         self,
@@ -195,10 +186,27 @@ class Sessions:
         now = self._clock.read(connection)
         return store.count_live(connection, user_ids, self._settings, now=now)
 
+    def _new(
+        self, user_id: str, client_id: str, epochs: Epochs, now: float
+    ) -> tuple[Family, bytes]:
+        """Return a new family and its key."""
+        family = Family(
+            id=self._random_bytes(FAMILY_ID_BYTES).hex(),
+            user_id=user_id,
+            client_id=client_id,
+            counter=0,
+            rotated_at=None,
+            created_at=now,
+            last_used_at=now,
+            epochs=epochs,
+            ended_at=None,
+        )
+        return family, self._random_bytes(FAMILY_KEY_BYTES)
+
     def _find(self, presented: PresentedToken) -> SessionStanding:
         found = self._reads.read(presented.family_id.hex())
         if found is None:
-            raise _invalid_grant("unknown_family")
+            raise _invalidgrant_of("unknown_family")
         return found
 
     def _verify(self, presented: PresentedToken, found: SessionStanding) -> tuple[Family, bytes]:
@@ -214,7 +222,7 @@ class Sessions:
                 retry_after=30,
             ) from error
         if not refresh_tokens.verify(presented, key):
-            raise _invalid_grant("forged")
+            raise _invalidgrant_of("forged")
         return stored.family, key
 
     def _attempt(
@@ -244,7 +252,7 @@ class Sessions:
             was_current=was_current,
         )
         if isinstance(decision, Reject):
-            raise _invalid_grant(decision.cause)
+            raise _invalidgrant_of(decision.cause)
         if isinstance(decision, Advance):
             # A client that gets no response after a rotation may retry too late, as a replay.
             check_can_sign(found.signing_ring_version)
@@ -252,8 +260,8 @@ class Sessions:
             return None
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
-            raise _invalid_grant(f"replayed_{decision.cause}")
-        return _grant(decision.family, key, found.now, found.signing_ring_version)
+            raise _invalidgrant_of(f"replayed_{decision.cause}")
+        return grant_of(decision.family, key, found.now, found.signing_ring_version)
 
     def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
         """Store a decision with its event. Return false if the family has changed."""
@@ -270,19 +278,14 @@ def _event(decision: Advance | EndReplayed, now: float) -> dict[str, object]:
     return new_row(context, Action.SESSION_REPLAYED, family.user_id, now=now, outcome=REFUSED)
 
 
-def _grant(family: Family, key: bytes, now: float, ring_version: RingVersion) -> Grant:
-    token = refresh_tokens.make(bytes.fromhex(family.id), family.counter, key)
-    return Grant(family, token, now, ring_version)
-
-
 def _parse(unverified: str) -> PresentedToken:
     presented = refresh_tokens.parse(unverified)
     if presented is None:
-        raise _invalid_grant("malformed")
+        raise _invalidgrant_of("malformed")
     return presented
 
 
-def _invalid_grant(reason: str) -> Refusal:
+def _invalidgrant_of(reason: str) -> Refusal:
     """Return the one refusal for every token without access: the client learns no cause."""
     return Refusal(
         Code.CREDENTIALS_INVALID,

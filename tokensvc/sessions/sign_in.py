@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.password_policy import PasswordPolicy
-from tokensvc.accounts.sign_in import Attempt, SignIns, sign_in_refused
+from tokensvc.accounts.sign_in import SignIns, sign_in_refused
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -24,11 +25,10 @@ from tokensvc.limits.service import Limiter
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
-from tokensvc.sessions.grants import TokenResponse, grant_response
-from tokensvc.sessions.service import Grant, Sessions
+from tokensvc.sessions.grants import Grant, TokenResponse, grant_response
+from tokensvc.sessions.service import Sessions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs
-from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
@@ -52,7 +52,6 @@ class PasswordSessions:
         *,
         database: Database,
         clock: DatabaseClock,
-        signing_ring: SigningRingReads,
         sign_ins: SignIns,
         sessions: Sessions,
         access_tokens: AccessTokens,
@@ -62,7 +61,6 @@ class PasswordSessions:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._signing_ring = signing_ring
         self._sign_ins = sign_ins
         self._sessions = sessions
         self._access_tokens = access_tokens
@@ -87,9 +85,9 @@ class PasswordSessions:
         try:
             self._check_limit_of_user(user_id)
             with self._limited(address):
-                self._check_can_sign()
-                attempt = self._sign_ins.check(user_id, password, address)
-                grant = self._open(attempt, client_id)
+                attempt = self._check(user_id, password, address)
+                found = self._sign_ins.confirm(attempt)
+                grant = self._sessions.open_confirmed(attempt, client_id, found)
         except Refusal as refusal:
             metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
             raise
@@ -108,8 +106,7 @@ class PasswordSessions:
         """
         self._policy.check(new, user_id)
         with self._limited(address):
-            self._check_can_sign()
-            attempt = self._sign_ins.check(user_id, current, address)
+            attempt = self._check(user_id, current, address)
             grant = self._replace(attempt, self._sign_ins.hash_new(attempt, new), client_id)
         self._revocations.confirm(Target(user_id))
         return self._respond(grant)
@@ -132,27 +129,18 @@ class PasswordSessions:
         if not state.allowed:
             enforcement.check(state)
 
-    def _check_can_sign(self) -> None:
-        """Refuse before the password is hashed, so that the refusal counts as no failure."""
-        _, ring_version = self._signing_ring.now()
-        self._access_tokens.check_can_sign(ring_version)
-
-    def _open(self, attempt: Attempt, client_id: str) -> Grant:
-        with self._database.write() as tx:
-            grant = None
-            now = self._sign_ins.complete(tx, attempt)
-            if now is not None:
-                grant = self._sessions.open(tx, attempt.user_id, client_id, attempt.epochs, now)
-                context = ActionContext(attempt.user_id, f"session {grant.family.id}")
-                record(tx, context, Action.ACCOUNT_SIGNED_IN, attempt.user_id, now=now)
-        return _committed(grant)
+    def _check(self, user_id: str, password: str, address: str) -> Attempt:
+        can_sign = self._access_tokens.check_can_sign
+        return self._sign_ins.check(user_id, password, address, can_sign)
 
     def _replace(self, attempt: Attempt, new_hash: str, client_id: str) -> Grant:
         with self._database.write() as tx:
             grant = None
             if self._sign_ins.replace_password(tx, attempt, new_hash):
                 grant = self._end_all_and_open(tx, attempt, client_id)
-        return _committed(grant)
+        if grant is None:
+            raise sign_in_refused("revoked")  # after the commit: its event must survive the refusal
+        return grant
 
     def _end_all_and_open(self, tx: Transaction, attempt: Attempt, client_id: str) -> Grant:
         user_id = attempt.user_id
@@ -169,15 +157,3 @@ class PasswordSessions:
     def _respond(self, grant: Grant) -> TokenResponse:
         note(client_id=grant.family.client_id)
         return grant_response(grant, self._access_tokens)
-
-
-def _committed(grant: Grant | None) -> Grant:
-    """
-    Return the session of a transaction that is committed.
-
-    Raises:
-        Refusal: `credentials_invalid`; none was opened. Its event survives the refusal.
-    """
-    if grant is None:
-        raise sign_in_refused("revoked")
-    return grant

@@ -1,15 +1,17 @@
 """The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.store import prepare_audited
+from tokensvc.audit.store import prepare_audited, prepare_audited_writes
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import sessions
+from tokensvc.database.upsert import insert_in
 from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.settings import SessionSettings
@@ -19,8 +21,11 @@ from tokensvc.standing.rules import Epochs
 _columns = sessions.c
 _has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)
 
-# Built once: building them costs more than the rest of a statement.
-_INSERT = sessions.insert()
+# Built once: building them costs more than the rest of a statement. The parameters of a row have
+# other names than the columns: those of an event are parameters of the same transaction.
+_ROW: dict[str, Any] = {
+    column.name: sa.bindparam(f"session_{column.name}") for column in sessions.c
+}
 _REPLACE_UNCHANGED = (
     sessions.update()
     .where(
@@ -70,22 +75,31 @@ def stored_family(row: Any) -> StoredFamily:
 
 def insert(tx: Transaction, stored: StoredFamily) -> None:
     """Insert a new family."""
-    family = stored.family
-    row = {
-        "id": family.id,
-        "user_id": family.user_id,
-        "client_id": family.client_id,
-        "counter": family.counter,
-        "rotated_at": family.rotated_at,
-        "created_at": family.created_at,
-        "last_used_at": family.last_used_at,
-        "user_epoch": family.epochs.user,
-        "app_epoch": family.epochs.app,
-        "ended_at": family.ended_at,
-        "family_key_ciphertext": stored.key_ciphertext,
-        "wrapped_by": stored.wrapped_by,
-    }
-    tx.execute(_INSERT, row)
+    tx.execute(_insert_in(tx.dialect.name), _row_values(stored))
+
+
+class Openings:
+    """
+    Inserts new families, each with other changes and its event.
+
+    Args:
+        statements: The other changes. Run twice, they must change nothing more.
+    """
+
+    def __init__(self, database: Database, statements: Iterable[sa.UpdateBase]) -> None:
+        insert = _insert_in(database.dialect)
+        self._write = prepare_audited_writes(database, insert, *statements)
+
+    def insert(
+        self, stored: StoredFamily, values: Mapping[str, object], event: Mapping[str, object]
+    ) -> None:
+        """
+        Insert a family, in a transaction of its own.
+
+        Args:
+            values: Parameters of the other changes.
+        """
+        self._write({**_row_values(stored), **values}, event)
 
 
 class Replacements:
@@ -175,6 +189,29 @@ def delete_wrapped_by(tx: Transaction, wrapped_by: str, *, limit: int) -> int:
     """Delete at most `limit` sessions under an encryption key, and return their number."""
     is_wrapped = _columns.wrapped_by == wrapped_by
     return delete_batch(tx, sessions, is_wrapped, order=_columns.id, limit=limit)
+
+
+@cache
+def _insert_in(dialect: str) -> sa.Insert:
+    return insert_in(dialect, sessions).values(_ROW).on_conflict_do_nothing()
+
+
+def _row_values(stored: StoredFamily) -> dict[str, object]:
+    family = stored.family
+    return {
+        "session_id": family.id,
+        "session_user_id": family.user_id,
+        "session_client_id": family.client_id,
+        "session_counter": family.counter,
+        "session_rotated_at": family.rotated_at,
+        "session_created_at": family.created_at,
+        "session_last_used_at": family.last_used_at,
+        "session_user_epoch": family.epochs.user,
+        "session_app_epoch": family.epochs.app,
+        "session_ended_at": family.ended_at,
+        "session_family_key_ciphertext": stored.key_ciphertext,
+        "session_wrapped_by": stored.wrapped_by,
+    }
 
 
 def _is_live(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """The rows of both standing tables. No other package reads, locks or writes them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
@@ -28,25 +27,9 @@ STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
 )
 """Columns of which `standing_of` makes a standing."""
 _is_user = _users.user_id == sa.bindparam("user_id")
-_FOR_SIGN_IN = sa.select(_users.epoch, _app.epoch, _users.suspended_at).select_from(
+_EPOCHS = sa.select(_users.epoch, _app.epoch).select_from(
     app_standing.outerjoin(user_standings, _is_user)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SignInStanding:
-    """
-    What a sign-in depends on, read in one statement.
-
-    Attributes:
-        now: Epoch seconds of the database's clock at the start of the statement.
-        epochs: Epochs that a session has which begins now.
-        suspended: Whether the user is suspended.
-    """
-
-    now: float
-    epochs: Epochs
-    suspended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +209,28 @@ def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     Raises:
         Refusal: `temporarily_unavailable` if the app's row is missing.
     """
-    return _epochs(connection.execute(_FOR_SIGN_IN, {"user_id": user_id}).first())
+    row = connection.execute(_EPOCHS, {"user_id": user_id}).first()
+    if row is None:
+        raise incomplete_database()
+    return Epochs(user=row[0] or 0, app=row[1])
 
 
-def read_for_sign_in(tx: Transaction, clock: DatabaseClock, user_id: str) -> SignInStanding:
+def select_for_sign_in(
+    table: sa.FromClause,
+    condition: sa.ColumnElement[bool],
+    columns: Iterable[sa.ColumnElement[Any]],
+) -> sa.Select[Any]:
     """
-    Return what a sign-in depends on, in one statement.
+    Return a statement that reads the standings that a sign-in depends on, and a row together.
 
-    Raises:
-        Refusal: As `read_epochs`.
+    Returns:
+        A statement with the parameter `user_id`. Its row starts with the epochs of the user and of
+        the app, the time of the suspension, and the version of the ring of signing keys. Then come
+        the columns, with nulls if no row fits.
     """
-    now, row = clock.read_with(tx, _FOR_SIGN_IN, {"user_id": user_id})
-    return SignInStanding(now, _epochs(row), suspended=row is not None and row[2] is not None)
+    standing = (_users.epoch, _app.epoch, _users.suspended_at, *RING_VERSIONS[Ring.SIGNING])
+    joined = app_standing.outerjoin(user_standings, _is_user).outerjoin(table, condition)
+    return sa.select(*standing, *columns).select_from(joined)
 
 
 def has_epochs(
@@ -254,13 +247,6 @@ def has_epochs(
     of_user = sa.select(_users.epoch).where(_users.user_id == user_id).scalar_subquery()
     of_app = sa.select(_app.epoch).scalar_subquery()
     return (sa.func.coalesce(of_user, 0) == user) & (of_app == app)
-
-
-def _epochs(row: Any) -> Epochs:
-    """Return the epochs in a row of `_FOR_SIGN_IN`."""
-    if row is None:
-        raise incomplete_database()
-    return Epochs(user=row[0] or 0, app=row[1])
 
 
 def _row_of(target: Target) -> sa.Select[Any]:
