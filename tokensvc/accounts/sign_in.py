@@ -25,7 +25,7 @@ from tokensvc.accounts.lock_out import (
     axis_of,
     seconds_to_wait,
 )
-from tokensvc.accounts.sign_in_reads import SignInRead, SignInReads
+from tokensvc.accounts.sign_in_reads import SignInReads, SignInStanding
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -101,7 +101,7 @@ class SignIns:
             raise self._refuse(attempt, reason)
         return self._with_current_hash(attempt, password)
 
-    def confirm(self, attempt: Attempt) -> SignInRead:
+    def confirm(self, attempt: Attempt) -> SignInStanding:
         """
         Return what the session of a successful attempt depends on, read after the hash.
 
@@ -109,7 +109,7 @@ class SignIns:
             Refusal: `credentials_invalid`: the user's sessions were ended since the password was
                 read, for example by a change of the password.
         """
-        found = self._reads.read(attempt.user_id, attempt.address_hash)
+        found = self._reads.read_standing(attempt.user_id)
         if found.epochs != attempt.epochs:
             raise self._refuse(attempt, _REVOKED)
         return found
@@ -172,8 +172,9 @@ class SignIns:
         subject = self._hashes.of_user_id(user_id)
         address_hash = self._hashes.of_address(address)
         found = self._reads.read(user_id, address_hash)
-        check_can_sign(found.signing_ring_version)
-        axis = axis_of(found.last_signed_in_at, found.now)
+        standing = found.standing
+        check_can_sign(standing.signing_ring_version)
+        axis = axis_of(found.last_signed_in_at, standing.now)
         counter_subject = subject
         if axis is Axis.KNOWN:
             counter_subject = self._hashes.of_known_address(user_id, address_hash)
@@ -182,9 +183,9 @@ class SignIns:
             subject=subject,
             address_hash=address_hash,
             counter_subject=counter_subject,
-            counter=Counter(axis, failures=1, last_failed_at=int(found.now)),
-            epochs=found.epochs,
-            suspended=found.suspended,
+            counter=Counter(axis, failures=1, last_failed_at=int(standing.now)),
+            epochs=standing.epochs,
+            suspended=standing.suspended,
             account=found.account,
         )
         note(user_id=attempt.audit_subject)

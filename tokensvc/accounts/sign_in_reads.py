@@ -1,6 +1,8 @@
-"""The one read of a sign-in: the account, the address, and the standings at that moment."""
+"""The reads of a sign-in: the account, the address, and the standings at that moment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,63 +16,78 @@ from tokensvc.standing.clocked_read import ClockedRead
 from tokensvc.standing.rules import Epochs, RingVersion
 
 _user_id: sa.BindParameter[str] = sa.bindparam("user_id")
-_STATEMENT = standings.select_for_sign_in(
-    accounts,
-    accounts.c.user_id == _user_id,
-    (*accounts.c, lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash"))),
-)
+_WITH_ACCOUNT = standings.SELECT_FOR_SIGN_IN.add_columns(
+    lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash")), *accounts.c
+).outerjoin(accounts, accounts.c.user_id == _user_id)
 
 
 @dataclass(frozen=True, slots=True)
-class SignInRead:
+class SignInStanding:
     """
-    What a sign-in depends on.
-
-    The password hash is not older than the epochs: whatever changes the password raises them.
+    The standings that a session depends on which begins now.
 
     Attributes:
         now: Epoch seconds of the database's clock.
-        epochs: Epochs of a session that begins now.
+        epochs: Epochs of the session.
         suspended: Whether the user is suspended.
         signing_ring_version: Version of the ring of the keys that sign access tokens.
-        account: Account of the ID, also a deleted one; `None` for an unknown ID.
-        last_signed_in_at: Time of the last sign-in of this account from the address, in epoch
-            seconds; `None` if it is not one of the last addresses.
     """
 
     now: float
     epochs: Epochs
     suspended: bool
     signing_ring_version: RingVersion
-    account: Account | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRead:
+    """
+    What an attempt to sign in depends on.
+
+    Attributes:
+        standing: Standings of the same moment as the account: the epochs are not newer than the
+            password hash.
+        last_signed_in_at: Time of the last sign-in of this account from the address, in epoch
+            seconds; `None` if it is not one of the last addresses.
+        account: Account of the ID, also a deleted one; `None` for an unknown ID.
+    """
+
+    standing: SignInStanding
     last_signed_in_at: int | None
+    account: Account | None
 
 
 class SignInReads:
     """
-    Reads what sign-ins depend on, in one statement.
+    Reads what sign-ins depend on, each time in one statement.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
 
     Args:
         clock: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._read = ClockedRead(database, clock, _STATEMENT)
+        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT)
+        self._standing = ClockedRead(database, clock, standings.SELECT_FOR_SIGN_IN)
 
     def read(self, user_id: str, address_hash: str) -> SignInRead:
-        """
-        Return what a sign-in depends on at this moment.
+        """Return what an attempt depends on at this moment."""
+        values = {"user_id": user_id, "address_hash": address_hash}
+        row, now = self._with_account.fetch(values)
+        *standing, last_signed_in_at = row[:6]
+        account = None if row[6] is None else Account(*row[6:])
+        return SignInRead(self._standing_of(standing, now), last_signed_in_at, account)
 
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        row, now = self._read.fetch({"user_id": user_id, "address_hash": address_hash})
-        user_epoch, app_epoch, suspended_at, counter, ring_id, *account, last_signed_in_at = row
-        return SignInRead(
+    def read_standing(self, user_id: str) -> SignInStanding:
+        """Return the standings at this moment."""
+        return self._standing_of(*self._standing.fetch({"user_id": user_id}))
+
+    def _standing_of(self, columns: Sequence[Any], now: float) -> SignInStanding:
+        user_epoch, app_epoch, suspended_at, counter, ring_id = columns
+        return SignInStanding(
             now=now,
             epochs=Epochs(user=user_epoch or 0, app=app_epoch),
             suspended=suspended_at is not None,
             signing_ring_version=RingVersion(counter, ring_id),
-            account=None if account[0] is None else Account(*account),
-            last_signed_in_at=last_signed_in_at,
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.lock_out_store import success_statements
-from tokensvc.accounts.sign_in_reads import SignInRead
+from tokensvc.accounts.sign_in_reads import SignInStanding
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import new_row, record
 from tokensvc.core.actions import ActionContext
@@ -77,7 +77,7 @@ class Sessions:
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
         return grant_of(family, key, now, ring_versions.read(tx, Ring.SIGNING))
 
-    def open_confirmed(self, attempt: Attempt, client_id: str, found: SignInRead) -> Grant:
+    def open_confirmed(self, attempt: Attempt, client_id: str, found: SignInStanding) -> Grant:
         """
         Open a session and complete its sign-in with an audit event, in one transaction.
 

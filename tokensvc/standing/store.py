@@ -1,6 +1,6 @@
 """The rows of both standing tables. No other package reads, locks or writes them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,15 @@ STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
 )
 """Columns of which `standing_of` makes a standing."""
 _is_user = _users.user_id == sa.bindparam("user_id")
-_EPOCHS = sa.select(_users.epoch, _app.epoch).select_from(
-    app_standing.outerjoin(user_standings, _is_user)
-)
+SELECT_FOR_SIGN_IN: sa.Select[Any] = sa.select(
+    _users.epoch, _app.epoch, _users.suspended_at, *RING_VERSIONS[Ring.SIGNING]
+).select_from(app_standing.outerjoin(user_standings, _is_user))
+"""
+Reads the standings that a sign-in depends on; it has the parameter `user_id`.
+
+Its row: the epochs of the user and of the app, the time of the suspension, and the version of the
+ring of signing keys.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,28 +215,10 @@ def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     Raises:
         Refusal: `temporarily_unavailable` if the app's row is missing.
     """
-    row = connection.execute(_EPOCHS, {"user_id": user_id}).first()
+    row = connection.execute(SELECT_FOR_SIGN_IN, {"user_id": user_id}).first()
     if row is None:
         raise incomplete_database()
     return Epochs(user=row[0] or 0, app=row[1])
-
-
-def select_for_sign_in(
-    table: sa.FromClause,
-    condition: sa.ColumnElement[bool],
-    columns: Iterable[sa.ColumnElement[Any]],
-) -> sa.Select[Any]:
-    """
-    Return a statement that reads the standings that a sign-in depends on, and a row together.
-
-    Returns:
-        A statement with the parameter `user_id`. Its row starts with the epochs of the user and of
-        the app, the time of the suspension, and the version of the ring of signing keys. Then come
-        the columns, with nulls if no row fits.
-    """
-    standing = (_users.epoch, _app.epoch, _users.suspended_at, *RING_VERSIONS[Ring.SIGNING])
-    joined = app_standing.outerjoin(user_standings, _is_user).outerjoin(table, condition)
-    return sa.select(*standing, *columns).select_from(joined)
 
 
 def has_epochs(
