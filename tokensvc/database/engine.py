@@ -48,6 +48,8 @@ class Backend:
         begin_snapshot: Function that begins a transaction that only reads.
         is_disconnected: Function that returns whether a driver's connection was disconnected.
         is_connection_failure: Function that returns whether a driver's error is one.
+        fetch_rows: Function that runs a query outside any transaction.
+        run_writes: Function that runs statements in a transaction of their own.
     """
 
     dialect: Dialect
@@ -55,6 +57,8 @@ class Backend:
     begin_snapshot: Begin
     is_disconnected: Callable[[Any], bool]
     is_connection_failure: Callable[[BaseException], bool]
+    fetch_rows: Run
+    run_writes: Run
 
 
 class Database:
@@ -147,7 +151,7 @@ class Database:
 
     def prepare(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> PreparedRead:
         """Compile a query once for repeated use."""
-        return PreparedRead(self._engine.dialect, self._reads, [statement])
+        return self._prepared([statement], self._backend.fetch_rows)
 
     def prepare_change(self, update: sa.Update, table: sa.Table) -> Change:
         """
@@ -176,13 +180,9 @@ class Database:
         Args:
             statements: Statements with named parameters, the same value for all that have a name.
         """
-        if self.dialect == "sqlite":
-            return self._prepared(statements, sqlite.run_writes)
-        from tokensvc.database import postgresql  # noqa: PLC0415 - as above
+        return self._prepared(statements, self._backend.run_writes)
 
-        return self._prepared(statements, postgresql.run_writes)
-
-    def _prepared(self, statements: Sequence[sa.UpdateBase], run: Run) -> PreparedRead:
+    def _prepared(self, statements: Sequence[sa.ClauseElement], run: Run) -> PreparedRead:
         return PreparedRead(self._engine.dialect, self._reads, statements, run)
 
     @property
@@ -265,6 +265,8 @@ def _backend(dialect: Dialect, module: Any) -> Backend:
         module.begin_snapshot,
         module.is_disconnected,
         module.is_connection_failure,
+        module.fetch_rows,
+        module.run_writes,
     )
 
 

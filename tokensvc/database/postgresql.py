@@ -17,8 +17,10 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.abc import RV, PQGen, PQGenConn
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 
 from tokensvc.core import deadline
+from tokensvc.database import server_statements
 from tokensvc.database.failures import ExplainedError, OverrunError, explain_connection_failure
 from tokensvc.net.connect import Deadline, look_up
 
@@ -57,8 +59,8 @@ SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', true),
        set_config('synchronous_commit', CASE current_setting('synchronous_commit')
            WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)
 """
-_BEGIN = f"BEGIN ISOLATION LEVEL READ COMMITTED;{_TRANSACTION}"
-_BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ;{_TRANSACTION}"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
 
@@ -87,9 +89,16 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
+        prepared: Names of the statements that `server_statements` has prepared; `None` if it
+            cannot.
     """
 
     time_limit: float = _RESPONSE_SECONDS
+    prepared: set[str] | None
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self.prepared = set()
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
@@ -146,7 +155,8 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
         **defaults,
         "autocommit": True,
         "target_session_attrs": "read-write",
-        # Prepared statements belong to a session, which a pooler may change between two statements.
+        # The driver expects its prepared statements in the session, which a pooler may change.
+        # `server_statements` does not.
         "prepare_threshold": None,
     }
 
@@ -212,21 +222,32 @@ def begin_snapshot(connection: sa.Connection) -> None:
     _begin(connection, _BEGIN_SNAPSHOT)
 
 
+def fetch_rows(
+    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run a query outside any transaction, and return all its rows."""
+    return server_statements.execute(connection, sqls, values).fetchall()
+
+
 def run_writes(
     connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
-    """Run statements in a transaction like that of `begin`, and return all rows of the last."""
-    # One message, which can have several statements if the driver inserts the values as literals.
-    # A failure leaves the transaction open, so the caller closes the connection.
-    cursor = psycopg.ClientCursor(connection)
-    cursor.execute(";".join((_BEGIN, *sqls, "COMMIT")), values)
+    """
+    Run statements in a transaction like that of `begin`, and return all rows of the last.
+
+    A failure leaves the transaction open, so the caller closes the connection.
+    """
+    sqls = [_TRANSACTION, *sqls]
+    cursor = server_statements.execute(connection, sqls, values, f"{_BEGIN};{{}};COMMIT")
     cursor.set_result(-2)
     return cursor.fetchall() if cursor.description else []
 
 
-def _begin(connection: sa.Connection, statements: str) -> None:
+def _begin(connection: sa.Connection, statement: str) -> None:
     # Only without parameters can one message have several statements.
-    connection.exec_driver_sql(statements, execution_options={"no_parameters": True})
+    connection.exec_driver_sql(
+        f"{statement};{_TRANSACTION}", execution_options={"no_parameters": True}
+    )
 
 
 def is_disconnected(connection: BoundedConnection) -> bool:

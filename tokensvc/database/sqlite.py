@@ -161,6 +161,13 @@ def begin_snapshot(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def fetch_rows(
+    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run a query outside any transaction, and return all its rows."""
+    return connection.execute(sqls[0], values).fetchall()
+
+
 def run_change(
     connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
