@@ -45,6 +45,9 @@ class FakeHasher:
         self.meanwhile = lambda: None
         self.is_busy = False
 
+    def check_free(self):
+        """Refuse no attempt early: a thread may be taken meanwhile."""
+
     def hash(self, password):
         if self.is_busy:
             raise hashing._busy()

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -181,6 +182,23 @@ def test_busy_threads_count_for_no_limit(database):
         assert world.outcome() == ("temporarily_unavailable", False)
     world.hasher.is_busy = False
     assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(43)
+def test_sign_in_without_a_place_in_the_queue_uses_no_database(database, monkeypatch):
+    """Otherwise many sign-ins at the same moment would delay every other request."""
+    pool = HashingPool(1, max_waiting=0)
+    world = PasswordWorld(database, PasswordHasher(pool))
+    calls, done = Calls(world, monkeypatch), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        hashing_long = other.submit(pool.run, done.wait)
+        wait_until(lambda: not pool._slots._value, "the only thread is taken")
+        made, refusal = calls.of(world.open)
+        done.set()
+        hashing_long.result()
+    pool.close()
+    assert refusal[0] is Code.TEMPORARILY_UNAVAILABLE
+    assert [call[0] for call in made] == ["mint", "sign_in"]  # the limits
 
 
 @pytest.mark.sec(33)

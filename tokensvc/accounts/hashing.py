@@ -50,6 +50,17 @@ class HashingPool:
         self._slots = threading.BoundedSemaphore(threads + max_waiting)
         self._max_wait = max_wait
 
+    def check_free(self) -> None:
+        """
+        Refuse if too many requests wait already, before a request does other work in vain.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        if not self._slots.acquire(blocking=False):
+            raise _busy()
+        self._slots.release()
+
     def run(self, work: Callable[[], T]) -> T:
         """
         Return the result of work done in one of the threads.
@@ -91,6 +102,10 @@ class PasswordHasher:
             b64encode(os.urandom(size)).rstrip(b"=").decode("ascii")
             for size in (_SALT_BYTES, _HASH_BYTES)
         )
+
+    def check_free(self) -> None:
+        """Refuse as `HashingPool.check_free`."""
+        self._pool.check_free()
 
     def hash(self, password: str) -> str:
         """

@@ -90,6 +90,7 @@ class SignIns:
                 `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
                 is free to hash. What `check_can_sign` raises.
         """
+        self._hasher.check_free()  # many sign-ins at once: their counts would delay all requests
         attempt = self._begin(user_id, address, check_can_sign)
         try:
             is_right = self._hasher.verify(attempt.stored_hash, password)
