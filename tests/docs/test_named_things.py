@@ -1,5 +1,6 @@
 """Commands, options, routes and settings that the text of a page names exist."""
 
+import functools
 import re
 import shlex
 
@@ -14,11 +15,12 @@ from tokensvc.config.loader import Settings
 from tokensvc.config.sources import variables_of
 
 WITH_COMMANDS = [*PAGES, ROOT / "SECURITY.md"]
-ROUTES = [
-    (method.upper(), path)
-    for path, methods in yaml.safe_load((ROOT / "openapi.yaml").read_text())["paths"].items()
-    for method in methods
-]
+
+
+@functools.cache
+def routes():
+    paths = yaml.safe_load((ROOT / "openapi.yaml").read_text())["paths"]
+    return [(method.upper(), path) for path, methods in paths.items() for method in methods]
 
 
 def unknown_part(words):
@@ -59,7 +61,7 @@ def exists(method, path):
             segment == part or part.startswith("{")
             for segment, part in zip(segments, known.split("/"), strict=True)
         )
-        for known_method, known in ROUTES
+        for known_method, known in routes()
     )
 
 

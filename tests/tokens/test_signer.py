@@ -1,6 +1,7 @@
 """A minted token has the same bytes as those of Stream's SDK and PyJWT, and needs a permit."""
 
 import ast
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -80,11 +81,16 @@ def test_minted_token_describes_the_claims_and_hides_the_token() -> None:
 
 def functions_that_call(*names: str) -> list[tuple[str, str]]:
     """Return (file, function) of every call in the package by one of these names."""
+    return [(file, function) for file, function, name in all_calls() if name in names]
+
+
+@functools.cache
+def all_calls() -> list[tuple[str, str, str]]:
+    """Return (file, function, name of what it calls) of every call in the package."""
     return [
-        (path.relative_to(SOURCES).as_posix(), function)
+        (path.relative_to(SOURCES).as_posix(), function, ast.unparse(call.func))
         for path in sorted(SOURCES.rglob("*.py"))
         for function, call in calls_in(ast.parse(path.read_text(encoding="utf-8")), "<module>")
-        if ast.unparse(call.func) in names
     ]
 
 
