@@ -13,7 +13,7 @@ from tokensvc.database.engine import Database
 from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.keys.vault import Vault
 
-PROCESSES = 3
+PROCESSES = 2
 THREADS = 4
 
 
