@@ -6,10 +6,10 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from testing.processes import FORK_SERVER
 from testing.sessions import ENCRYPTION_KEY, sessions_on
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import OAuthError, Refusal
@@ -48,10 +48,9 @@ class SessionProcesses:
     """
 
     def __init__(self, count: int = PROCESSES) -> None:
-        context = get_context("spawn")
-        self._barrier = context.Barrier(count * THREADS + 1)
+        self._barrier = FORK_SERVER.Barrier(count * THREADS + 1)
         self._processes = [
-            ProcessPoolExecutor(1, context, initializer=_begin, initargs=(self._barrier,))
+            ProcessPoolExecutor(1, FORK_SERVER, initializer=_begin, initargs=(self._barrier,))
             for _ in range(count)
         ]
 

@@ -1,12 +1,12 @@
 """Several threads and processes rotate at the same moment: the result is that of one."""
 
-import multiprocessing
 import threading
 
 import pytest
 
 from testing.database_url import url_of
 from testing.manual_clock import ManualClock
+from testing.processes import FORK_SERVER
 from tests.keys.ring import ENCRYPTION_KEY, events
 from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
 from tokensvc.database.engine import Database
@@ -49,10 +49,9 @@ def test_simultaneous_rotations_make_activate_and_retire_each_key_once(database)
     start = world.clock.now
     # First key; its successor becomes active and gets one; the first key is retired.
     times = [start, start + UNTIL_ACTIVE, start + 2 * UNTIL_ACTIVE + UNTIL_RETIRED]
-    spawn = multiprocessing.get_context("spawn")
-    barrier, failures = spawn.Barrier(PROCESSES * THREADS), spawn.Queue()
+    barrier, failures = FORK_SERVER.Barrier(PROCESSES * THREADS), FORK_SERVER.Queue()
     processes = [
-        spawn.Process(
+        FORK_SERVER.Process(
             target=step_repeatedly,
             args=(url_of(database), ENCRYPTION_KEY, times, barrier, failures),
         )
