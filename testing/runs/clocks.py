@@ -45,6 +45,8 @@ PROVIDER_AHEAD = 2
 SKEWS = (0, 5)
 SLOW = 3.0
 """Seconds of a slow commit."""
+_PAUSE = 0.02
+"""Seconds between requests during a slow commit."""
 
 _SLOW_COMMIT = (
     """
@@ -175,6 +177,7 @@ def _revoke_slowly(deployment: Deployment, figures: Figures, rounds: int) -> Non
             responses = []
             while not action.done():
                 responses += deployment.mint_everywhere(credential)
+                time.sleep(_PAUSE)
             result = action.result()
             figures.after.update(map(outcome, deployment.mint_everywhere(credential)))
             figures.slow_actions += 1
