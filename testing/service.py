@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 import urllib3
 
-from testing.waiting import is_available, wait_until
+from testing.waiting import has_ended, is_available, wait_until
 from testing.warm_start import Program
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.limits.rules import Policy
@@ -29,7 +29,7 @@ NO_LIMITS = {f"TOKENSVC_LIMITS__{name.upper()}": "1000000/minute" for name in ge
 """Settings with limits that no test reaches; every request is counted."""
 EVERYTHING = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
 """Settings with which every route exists."""
-POOLS: WeakSet[urllib3.PoolManager] = WeakSet()
+POOLS: WeakSet[urllib3.PoolManager] = WeakSet([urllib3._DEFAULT_POOL])
 """Pools of clients. An open connection would delay a stop by two seconds."""
 
 Process = Program | subprocess.Popen[bytes] | subprocess.Popen[str]
@@ -106,18 +106,21 @@ class Service:
 
     def stop(self) -> int:
         """Stop the service gracefully. Return its exit status."""
-        for pool in list(POOLS):
-            pool.clear()
+        for manager in list(POOLS):
+            for key in [*manager.pools.keys()]:
+                manager.pools[key].close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=START_TIMEOUT)
 
     def kill(self) -> None:
         """Kill the master and its workers, as a crash does."""
-        for pid in (self.process.pid, *self.worker_pids()):
+        pids = (self.process.pid, *self.worker_pids())
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=START_TIMEOUT)
+        wait_until(lambda: all(map(has_ended, pids)), "the workers have ended")
 
 
 @contextlib.contextmanager

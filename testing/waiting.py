@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import urllib3
 
@@ -23,6 +24,14 @@ def wait_until(
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout:.0f} s: {what}"
         time.sleep(pause)
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process has ended, also if no parent has waited for it."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def is_available(url: str) -> bool:

@@ -121,7 +121,6 @@ class CrashRun:
         time.sleep(seconds)
 
     def _crash(self) -> None:
-        pids = [self._service.process.pid, *self._service.worker_pids()]
         self.figures.in_flight += sum(not actor.is_idle.is_set() for actor in self._actors)
         self._service.kill()
         self.figures.kills += 1
@@ -129,10 +128,6 @@ class CrashRun:
             actor.may_act.clear()
         for actor in self._actors:
             wait_until(actor.is_idle.is_set, "an actor is idle")
-        wait_until(
-            lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
-            "the processes have ended",
-        )
         self._service = start_service(self._folder, **self._settings)
 
     def _compare_after_restart(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from testing.command_line import run_process
 from testing.service import Service, free_port, running_service, settings_environ, start_service
-from testing.waiting import wait_until
+from testing.waiting import has_ended, wait_until
 from tokensvc.telemetry import multiprocess
 
 
@@ -30,14 +30,6 @@ def start(folder: Path, temporary: Path) -> Service:
 
 def folders(temporary: Path) -> set[str]:
     return {path.name for path in temporary.glob("tokensvc-worker-metrics-*")}
-
-
-def has_ended(pid: int) -> bool:
-    """Return whether a process has ended, also if no parent has waited for it."""
-    try:
-        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return True
 
 
 def test_folder_is_removed_by_the_master_alone(tmp_path: Path, temporary: Path) -> None:

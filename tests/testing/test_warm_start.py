@@ -13,7 +13,7 @@ import pytest
 
 from testing.service import ROOT
 from testing.shell import write_warm_script
-from testing.waiting import wait_until
+from testing.waiting import has_ended, wait_until
 from testing.warm_start import Program, run_program
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -118,15 +118,7 @@ def test_programs_end_with_the_process_that_started_them(tmp_path: Path) -> None
     ) as process:
         pids = [int(word) for word in process.stdout.readline().split()]
         process.kill()
-    wait_until(lambda: not any(map(is_alive, pids)), "the programs have ended")
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether a process runs. An ended one may wait for its parent."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
+    wait_until(lambda: all(map(has_ended, pids)), "the programs have ended")
 
 
 def test_signal_after_the_end_has_no_effect(tmp_path: Path) -> None:
