@@ -1,15 +1,15 @@
 """The encryption key that is created once next to a SQLite file."""
 
 import stat
-import subprocess
-import sys
 
 import pytest
 
-from testing.service import ROOT
+from testing.processes import FORK_SERVER
 from tokensvc.core.errors import StartupError
 from tokensvc.keys.key_file import load_or_make_key_file
 from tokensvc.keys.vault import Vault
+
+PROCESSES = 4
 
 
 @pytest.fixture
@@ -36,29 +36,30 @@ def test_existing_key_file_is_not_overwritten(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
 
 
+def load_with_others(paths, barrier, keys):
+    loaded = []
+    for path in paths:
+        barrier.wait(60)
+        loaded.append(load_or_make_key_file(path))
+    keys.put(loaded)
+
+
 def test_processes_that_start_simultaneously_share_one_key(path):
-    code = (
-        "import sys, pathlib; from tokensvc.keys.key_file import load_or_make_key_file;"
-        "sys.stdin.read(); print(load_or_make_key_file(pathlib.Path(sys.argv[1])))"
-    )
+    paths = [path.with_name(f"{number}.key") for number in range(200)]
+    barrier, found = FORK_SERVER.Barrier(PROCESSES), FORK_SERVER.SimpleQueue()
+    arguments = (paths, barrier, found)
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(path)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
+        FORK_SERVER.Process(target=load_with_others, args=arguments) for _ in range(PROCESSES)
     ]
     for process in processes:
-        process.stdin.close()
-    keys = {process.stdout.read().strip() for process in processes}
+        process.start()
     for process in processes:
-        process.stdout.close()
-        assert process.wait() == 0
-    assert keys == {path.read_text().strip()}
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+        process.join(60)
+        assert process.exitcode == 0
+    assert [found.get() for _ in processes] == [
+        [key.read_text().strip() for key in paths]
+    ] * PROCESSES
+    assert {*path.parent.iterdir()} == {*paths}
 
 
 @pytest.mark.parametrize("spoil", ["folder", "binary", "unwritable"])
