@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import urllib3
@@ -106,12 +107,17 @@ class Service:
 
     def stop(self) -> int:
         """Stop the service gracefully. Return its exit status."""
-        for manager in list(POOLS):
-            for key in [*manager.pools.keys()]:
-                manager.pools[key].close()
+        self._close_connections()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=START_TIMEOUT)
+
+    def _close_connections(self) -> None:
+        for key in [*urllib3._DEFAULT_POOL.pools.keys()]:
+            if key.key_port == urlsplit(self.base_url).port:  # a test may have kept a response
+                urllib3._DEFAULT_POOL.pools[key].close()
+        for manager in list(POOLS):
+            manager.clear()
 
     def kill(self) -> None:
         """Kill the master and its workers, as a crash does."""

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from testing.command_line import run_json
-from testing.service import NO_LIMITS, POOLS, STREAM_API_KEY, running_service
+from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
 from testing.service_clients import basic_header
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -55,7 +55,6 @@ class Hammer:
 
     def _run(self):
         http = urllib3.PoolManager(retries=False, timeout=30.0)
-        POOLS.add(http)
         while not self._stopped.is_set():
             named = self.api_key
             body = {"user_id": "john"} | ({} if named is None else {"api_key": named})
@@ -93,7 +92,6 @@ def test_no_token_is_signed_with_a_key_after_the_response_to_retire(fleet):
     scopes = ("--scope", "keys:write", "--scope", "tokens:mint")
     client = run_json(folder, "clients", "create", "ops", *scopes, "--vouches", **settings)
     http = urllib3.PoolManager(retries=False, timeout=30.0, headers=basic_header(client))
-    POOLS.add(http)
 
     def post(path, **body):
         response = http.request("POST", f"{base_urls[0]}/v1/stream-keys{path}", json=body)
