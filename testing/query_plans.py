@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Database
-from tokensvc.database.prepared import PreparedRead
+from tokensvc.database.prepared import PreparedStatements
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def recorded_plans(database: Database) -> Iterator[list[str]]:
         sa.event.remove(database._engine, "before_cursor_execute", record)
 
 
-def plan_of(database: Database, read: PreparedRead, values: Mapping[str, object]) -> str:
+def plan_of(database: Database, read: PreparedStatements, values: Mapping[str, object]) -> str:
     """Return the plan of a prepared read."""
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
     with database.read() as connection:

@@ -24,7 +24,7 @@ SIGN_IN_ABLATIONS = (
         "tokensvc/accounts/hashing.py",
         "return self._pool.run(partial(verify_hash, usable, password))",
         "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
-        "tests/sessions/test_password_sessions.py"
+        "tests/sessions/test_sign_in_work.py"
         "::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
     ),
     Ablation(

@@ -40,7 +40,7 @@ def test_sign_ins_hold_half_of_the_threads_on_any_machine(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     pool = build(TOKENSVC_WORKERS=str(workers), TOKENSVC_THREADS="8").accounts.hashing_pool
     assert pool._executor._max_workers == hashing
-    assert pool._slots._value == 4
+    assert pool._places == 4
 
 
 @pytest.mark.sec(46)

@@ -18,7 +18,7 @@ from tokensvc.app import container, startup
 from tokensvc.app.container import Services
 from tokensvc.config import loader
 from tokensvc.core.clock import system_clock
-from tokensvc.database.prepared import PreparedRead
+from tokensvc.database.prepared import PreparedStatements
 from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.sessions.grants import grant_response
 from tokensvc.tokens.rules import TokenRequest
@@ -62,9 +62,9 @@ def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Ite
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Return the parameters of each prepared read, and each other statement, of this thread."""
     found: list[str] = []
-    thread, fetch_all = threading.get_ident(), PreparedRead.fetch_all
+    thread, fetch_all = threading.get_ident(), PreparedStatements.fetch_all
 
-    def counted(self: PreparedRead, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def counted(self: PreparedStatements, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
         if threading.get_ident() == thread:
             found.extend(params)
         return fetch_all(self, params)
@@ -73,7 +73,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         if threading.get_ident() == thread:
             found.append(statement)
 
-    monkeypatch.setattr(PreparedRead, "fetch_all", counted)
+    monkeypatch.setattr(PreparedStatements, "fetch_all", counted)
     sa.event.listen(sa.Engine, "before_cursor_execute", executed)
     yield found
     sa.event.remove(sa.Engine, "before_cursor_execute", executed)

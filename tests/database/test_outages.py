@@ -154,16 +154,23 @@ def test_silent_server_opens_the_breaker(server, database, read, impatient):
 def test_wait_for_a_lock_does_not_count_as_silence(database):
     """The server works, also if the request ends before the server's own limit for locks."""
     floor = app_standing.update().values(floor=1)
-    with database.write() as holder:
-        holder.execute(floor)
-        deadline.begin(time.monotonic(), seconds=1.8)
-        try:
-            with pytest.raises(Refusal) as refused, database.write() as waiting:
-                waiting.execute(floor)
-        finally:
-            deadline.end()
-    assert refused.value.reason == "database: RequestOverdueError"
-    assert database._breaker.state.failures == 0
+    in_one_message = database.prepare_writes(floor)
+
+    def in_transaction():
+        with database.write() as waiting:
+            waiting.execute(floor)
+
+    for use in (in_transaction, lambda: in_one_message.fetch_all({})):
+        with database.write() as holder:
+            holder.execute(floor)
+            deadline.begin(time.monotonic(), seconds=1.8)
+            try:
+                with pytest.raises(Refusal) as refused:
+                    use()
+            finally:
+                deadline.end()
+        assert refused.value.reason == "database: RequestOverdueError"
+        assert database._breaker.state.failures == 0
 
 
 @pytest.mark.sec(65)

@@ -14,6 +14,7 @@ from testing.waiting import wait_until
 from testing.world import World, claims, minted, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
+from tokensvc.database.tables import app_standing
 from tokensvc.keys.vault import Vault
 
 pytestmark = pytest.mark.skipif(
@@ -40,13 +41,16 @@ def pooled_database(pooled_url: str) -> Iterator[Database]:
 
 
 def test_prepared_reads_and_transactions_share_sessions(pooled_database: Database) -> None:
-    """No statement that one session has prepared is expected in another."""
+    """A statement that one session has prepared may be missing in another."""
     now = sa.select(sa.literal(1).label("one"), sa.bindparam("two", type_=sa.Integer))
     read = pooled_database.prepare(now)
+    floor = app_standing.update().values(floor=sa.bindparam("new"))
+    write = pooled_database.prepare_writes(floor.returning(app_standing.c.floor))
 
     def work(number: int) -> int:
-        for _ in range(20):  # psycopg would prepare a statement that is repeated
+        for _ in range(20):
             assert read.fetch({"two": number}) == (1, number)
+            assert write.fetch({"new": number}) == (number,)
             with pooled_database.write() as tx:
                 assert tx.scalar(sa.select(sa.literal(number))) == number
         return number

@@ -13,7 +13,7 @@ from testing.service import free_port
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
-from tokensvc.database.prepared import PreparedRead
+from tokensvc.database.prepared import PreparedStatements
 from tokensvc.database.tables import app_standing, client_ids, user_standings
 
 
@@ -90,57 +90,6 @@ def test_change_that_waits_too_long_for_a_lock_leaves_nothing_behind(database):
         assert connection.scalars(sa.select(client_ids.c.id)).all() == ["svc.b"]
 
 
-def prepared_names(connection):
-    """Return the statements that the server keeps for a session."""
-    query = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'tokensvc%'"
-    return {name for (name,) in connection.execute(query)}
-
-
-def driver_connection(database):
-    """Return the connection of the next prepared read."""
-    connection = database._reads.take()
-    database._reads.give_back(connection)
-    return connection
-
-
-def test_server_keeps_repeated_statements_prepared(database, read):
-    change = database.prepare_change(app_standing.update().values(floor=1), client_ids)
-    for number in range(3):
-        assert change({}, {"id": f"svc.{number}"})
-        assert read.fetch({}) == (1,)
-    connection = driver_connection(database)
-    assert prepared_names(connection) == connection.prepared
-    assert len(connection.prepared) == 3  # with the settings of a transaction
-
-
-@pytest.mark.parametrize(
-    "loss",
-    ["DEALLOCATE ALL", "ALTER TABLE app_standing ALTER floor TYPE numeric"],
-    ids=["other session", "migrated"],
-)
-@pytest.mark.parametrize("first", ["read", "change"])
-def test_statement_that_the_session_cannot_execute_runs_as_text(database, read, loss, first):
-    """A pooler has changed the session, or a migration the type of a result: nothing fails."""
-    update = app_standing.update().values(floor=app_standing.c.floor + 1)
-    change = database.prepare_writes(update.returning(app_standing.c.floor))
-    uses = {"read": lambda: read.fetch({}), "change": lambda: change.fetch({})}
-    uses["change"](), uses["read"]()
-    connection = driver_connection(database)
-    connection.execute(loss)
-    assert uses[first]() == ((1,) if first == "read" else (2,))
-    assert driver_connection(database) is connection
-    assert connection.prepared is None
-    assert uses["change"]() == ((2,) if first == "read" else (3,))
-
-
-def test_statement_that_another_client_has_prepared_is_used(database, read):
-    read.fetch({})
-    connection = driver_connection(database)
-    connection.prepared.clear()
-    assert read.fetch({}) == (0,)
-    assert connection.prepared == prepared_names(connection)
-
-
 @pytest.mark.parametrize(
     "name, default, found",
     [
@@ -208,7 +157,7 @@ def test_many_threads_survive_disconnected_connections(server, database, read):
 
 def test_retry_uses_a_new_connection(server, database, read, monkeypatch):
     """Although other disconnected ones are in the pool."""
-    run, taken = PreparedRead._run, ExitStack()
+    run, taken = PreparedStatements._run, ExitStack()
 
     def run_while_others_take_connections(self, sql, values):
         try:
@@ -217,7 +166,7 @@ def test_retry_uses_a_new_connection(server, database, read, monkeypatch):
             taken.enter_context(database.read())
             raise
 
-    monkeypatch.setattr(PreparedRead, "_run", run_while_others_take_connections)
+    monkeypatch.setattr(PreparedStatements, "_run", run_while_others_take_connections)
     fill_pool(database)
     assert server.cut_connections() >= 4
     with taken:
@@ -228,7 +177,7 @@ def read_at_once(read, count):
     """Open so many connections of reads that stay idle, by simultaneous reads."""
     read.fetch({})
     if count > 1:
-        taken = read._connections.take()
+        taken = read._connections.take(writes=False)
         read_at_once(read, count - 1)
         read._connections.give_back(taken)
 

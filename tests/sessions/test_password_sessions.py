@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
@@ -11,17 +10,13 @@ import sqlalchemy as sa
 from testing.accounts import PASSWORD
 from testing.lock_waits import has_blocked_transaction
 from testing.refused_writes import refuse_writes
-from testing.standings import suspend
 from testing.waiting import wait_until
 from tests.accounts.attempts import CAFE, HOME
 from tests.sessions.passwords import PasswordWorld
-from tokensvc.accounts import hashing
 from tokensvc.accounts import store as accounts
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.prepared import PreparedRead
 
 OPERATOR = ActionContext("svc.backend")
 REFUSED = ("credentials_invalid", True)
@@ -61,70 +56,6 @@ def test_sign_in_without_its_event_opens_no_session(world, password):
     assert getattr(raised.value, "code", None) is not Code.CREDENTIALS_INVALID
     assert world.rows() == []
     assert world.failures() == {"unknown": 1}
-
-
-class Calls:
-    """What requests do: statements, hashes with their parameters, and steps of the limiter."""
-
-    def __init__(self, world, monkeypatch):
-        self._calls = []
-        engine = world.database._engine
-        sa.event.listen(engine, "before_cursor_execute", self._record_statement)
-        sa.event.listen(engine, "commit", lambda _: self._calls.append("COMMIT"))
-        verify, check = hashing.verify_hash, world.limiter._check
-        fetch_all = PreparedRead.fetch_all
-
-        def fetch_and_record(prepared, values):
-            self._calls += prepared.compile()[0]
-            return fetch_all(prepared, values)
-
-        def verify_and_record(stored, password):
-            self._calls.append(("hash", stored.split("$")[1:4], len(stored)))
-            return verify(stored, password)
-
-        def check_and_record(policy, key, *, count):
-            self._calls.append((policy, count))
-            return check(policy, key, count=count)
-
-        monkeypatch.setattr(PreparedRead, "fetch_all", fetch_and_record)
-        monkeypatch.setattr(hashing, "verify_hash", verify_and_record)
-        monkeypatch.setattr(world.limiter, "_check", check_and_record)
-
-    def _record_statement(self, _connection, _cursor, statement, *_):
-        self._calls.append(statement)
-
-    def of(self, call):
-        """Return the calls of a sign-in that is refused, and its refusal."""
-        self._calls.clear()
-        with pytest.raises(Refusal) as refused:
-            call()
-        refusal = refused.value
-        return list(self._calls), (refusal.code, refusal.detail, refusal.members, refusal.status)
-
-
-@pytest.mark.sec(38)
-def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
-    pool = HashingPool(1, max_waiting=1)
-    hasher = PasswordHasher(pool)
-    world = PasswordWorld(database, hasher)
-    own = hasher.hash(PASSWORD)
-    for user_id in ("ada", "ben", "suspended"):
-        world.create(user_id, password_hash=own)
-    world.create("deleted", password_hash=None, deleted_at=1)
-    world.create("without", password_hash=None)
-    suspend(database, "suspended")
-    with pytest.raises(Refusal):  # opens the connections
-        world.open("ben", "wrong")
-    calls = Calls(world, monkeypatch)
-    wrong = calls.of(lambda: world.open("ada", "wrong"))
-    for user_id in ("unknown-user", "suspended", "deleted", "without"):
-        assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
-    pool.close()
-    made = wrong[0]
-    expected = ["mint", "sign_in", "hash", "sign_in"]
-    assert [call[0] for call in made if isinstance(call, tuple)] == expected
-    for table in ("sign_in_failures", "audit_events"):
-        assert len([call for call in made if f"INSERT INTO {table}" in call]) == 1
 
 
 @pytest.mark.sec(42)
@@ -182,23 +113,6 @@ def test_busy_threads_count_for_no_limit(database):
         assert world.outcome() == ("temporarily_unavailable", False)
     world.hasher.is_busy = False
     assert world.outcome(password=PASSWORD) == ("ok", True)
-
-
-@pytest.mark.sec(43)
-def test_sign_in_without_a_place_in_the_queue_uses_no_database(database, monkeypatch):
-    """Otherwise many sign-ins at the same moment would delay every other request."""
-    pool = HashingPool(1, max_waiting=0)
-    world = PasswordWorld(database, PasswordHasher(pool))
-    calls, done = Calls(world, monkeypatch), threading.Event()
-    with ThreadPoolExecutor(1) as other:
-        hashing_long = other.submit(pool.run, done.wait)
-        wait_until(lambda: not pool._slots._value, "the only thread is taken")
-        made, refusal = calls.of(world.open)
-        done.set()
-        hashing_long.result()
-    pool.close()
-    assert refusal[0] is Code.TEMPORARILY_UNAVAILABLE
-    assert [call[0] for call in made] == ["mint", "sign_in"]  # the limits
 
 
 @pytest.mark.sec(33)
@@ -281,6 +195,20 @@ def test_action_during_a_password_change_refuses_it(world, target):
     assert refused.value.code is Code.CREDENTIALS_INVALID
     assert world.rows() == []
     assert world.outcome(password=PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(33)
+@pytest.mark.parametrize("target", [Target("ada"), APP], ids=["user", "everyone"])
+def test_session_whose_epochs_an_action_raises_before_it_begins_is_dead(world, monkeypatch, target):
+    confirm = world.sign_ins.confirm
+
+    def confirm_and_revoke(attempt):
+        found = confirm(attempt)
+        world.revocations.revoke(target, OPERATOR)
+        return found
+
+    monkeypatch.setattr(world.sign_ins, "confirm", confirm_and_revoke)
+    assert not world.live(world.open())
 
 
 @pytest.mark.sec(33)

@@ -47,19 +47,19 @@ class HashingPool:
 
     def __init__(self, threads: int, max_waiting: int, *, max_wait: float = MAX_WAIT) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
-        self._slots = threading.BoundedSemaphore(threads + max_waiting)
+        self._places = threads + max_waiting
+        self._changing = threading.Lock()
         self._max_wait = max_wait
 
     def check_free(self) -> None:
         """
-        Refuse if too many requests wait already, before a request does other work in vain.
+        Refuse if too many requests wait already, before a request does work that would be lost.
 
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        if not self._slots.acquire(blocking=False):
+        if not self._places:
             raise _busy()
-        self._slots.release()
 
     def run(self, work: Callable[[], T]) -> T:
         """
@@ -69,8 +69,9 @@ class HashingPool:
             Refusal: `temporarily_unavailable`; no thread was free in time, or too many requests
                 wait already.
         """
-        if not self._slots.acquire(blocking=False):
-            raise _busy()
+        with self._changing:
+            self.check_free()
+            self._places -= 1
         try:
             may_block()
             future = self._executor.submit(work)
@@ -81,7 +82,8 @@ class HashingPool:
                     raise _busy() from None
                 return future.result()  # it has a thread, and ends soon
         finally:
-            self._slots.release()
+            with self._changing:
+                self._places += 1
 
     def close(self) -> None:
         """Stop the threads after their current work."""

@@ -40,12 +40,11 @@ _TAKE_BACK = (
     .values(failures=_failures.failures - 1)
 )
 _CLEAR = sign_in_failures.delete().where(_is_counter).returning(_failures.failures)
-_is_old_counter = (
+_CLEAR_OLD = sign_in_failures.delete().where(
     (_failures.subject == sa.bindparam("user_subject"))
     & (_failures.axis == Axis.UNKNOWN)
     & (_failures.last_failed_at < sa.bindparam("old_before"))
 )
-_RESET = sign_in_failures.delete().where(_is_counter | _is_old_counter)
 
 
 class NewCounters:
@@ -114,18 +113,19 @@ def last_sign_in(
     return query.scalar_subquery()
 
 
-def success_statements(dialect: str) -> tuple[sa.Delete, sa.Insert]:
+def success_statements(dialect: str) -> tuple[sa.UpdateBase, ...]:
     """
     Return the statements of a sign-in that succeeds, with the parameters of `success_values`.
 
-    They reset the counters, and store that the address has signed the account in.
+    They reset the counter, and an old one of other addresses, which `unlock` locks in this order
+    too. And they store that the address has signed the account in.
     """
     row = insert_in(dialect, known_addresses)
     remember = row.on_conflict_do_update(
         index_elements=[_addresses.user_id, _addresses.address_hash],
         set_={"last_signed_in_at": row.excluded.last_signed_in_at},
     )
-    return _RESET, remember
+    return _CLEAR, _CLEAR_OLD, remember
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:

@@ -1,10 +1,10 @@
 """
 Check the password of an account without revealing whether the account exists.
 
-An unknown user, a wrong password and a suspended user take the same steps: one read, one
-transaction that counts, one hash, and one transaction with one audit event. The attempt counts as a
-failure before the hash: attempts that run at the same time would otherwise all pass before the
-first of them has failed.
+An unknown user, a wrong password and a suspended user take the same steps: one read, one count (a
+second transaction if there was a failure before), one hash, and one transaction with one audit
+event. The attempt counts as a failure before the hash: attempts that run at the same time would
+otherwise all pass before the first of them has failed.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RingVersion
 
 _ACTOR: Final = "service:sign_in"
-_REVOKED: Final = "revoked"
+REVOKED: Final = "revoked"
 """Reason of a refusal: an action has ended the sessions since the password was read."""
 
 
@@ -112,7 +112,7 @@ class SignIns:
         """
         found = self._reads.read_standing(attempt.user_id)
         if found.epochs != attempt.epochs:
-            raise self._refuse(attempt, _REVOKED)
+            raise self._refuse(attempt, REVOKED)
         return found
 
     def hash_new(self, attempt: Attempt, password: str) -> str:
@@ -143,7 +143,7 @@ class SignIns:
         standings.lock(tx, Target(attempt.user_id))
         now = self._clock.read(tx)
         if standings.read_epochs(tx, attempt.user_id) != attempt.epochs or account is None:
-            _record_refusal(tx, attempt, _REVOKED, now)
+            _record_refusal(tx, attempt, REVOKED, now)
             return False
         for statement in lock_outs.success_statements(tx.dialect.name):
             tx.execute(statement, attempt.success_values(now))

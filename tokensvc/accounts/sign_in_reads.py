@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.accounts import lock_out_store as lock_outs
-from tokensvc.accounts.store import Account
+from tokensvc.accounts.store import ACCOUNT_COLUMNS, Account, account_of
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import accounts
@@ -17,7 +17,7 @@ from tokensvc.standing.rules import Epochs, RingVersion
 
 _user_id: sa.BindParameter[str] = sa.bindparam("user_id")
 _WITH_ACCOUNT = standings.SELECT_FOR_SIGN_IN.add_columns(
-    lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash")), *accounts.c
+    lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash")), *ACCOUNT_COLUMNS
 ).outerjoin(accounts, accounts.c.user_id == _user_id)
 
 
@@ -68,7 +68,8 @@ class SignInReads:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT)
+        # Private: users type passwords into the field of the ID.
+        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT, private=True)
         self._standing = ClockedRead(database, clock, standings.SELECT_FOR_SIGN_IN)
 
     def read(self, user_id: str, address_hash: str) -> SignInRead:
@@ -76,7 +77,7 @@ class SignInReads:
         values = {"user_id": user_id, "address_hash": address_hash}
         row, now = self._with_account.fetch(values)
         *standing, last_signed_in_at = row[:6]
-        account = None if row[6] is None else Account(*row[6:])
+        account = None if row[6] is None else account_of(row[6:])
         return SignInRead(self._standing_of(standing, now), last_signed_in_at, account)
 
     def read_standing(self, user_id: str) -> SignInStanding:

@@ -14,7 +14,14 @@ from tokensvc.database.upsert import insert as insert_into
 
 _columns = accounts.c
 _codes = account_codes.c
-_FIND = sa.select(accounts).where(_columns.user_id == sa.bindparam("user_id"))
+ACCOUNT_COLUMNS = (
+    _columns.user_id,
+    _columns.password_hash,
+    _columns.created_at,
+    _columns.deleted_at,
+)
+"""Columns of which `account_of` makes an account."""
+_FIND = sa.select(*ACCOUNT_COLUMNS).where(_columns.user_id == sa.bindparam("user_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +65,14 @@ class StoredCode:
 def find(connection: Connection, user_id: str) -> Account | None:
     """Return the account of a user ID, also a deleted one."""
     row = connection.execute(_FIND, {"user_id": user_id}).one_or_none()
-    return None if row is None else _account(row)
+    return None if row is None else account_of(row)
 
 
 def lock(tx: Transaction, user_id: str) -> Account | None:
     """Return an account that is not deleted, locked until the transaction ends."""
     is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
-    row = tx.execute(sa.select(accounts).where(is_live).with_for_update()).one_or_none()
-    return None if row is None else _account(row)
+    row = tx.execute(sa.select(*ACCOUNT_COLUMNS).where(is_live).with_for_update()).one_or_none()
+    return None if row is None else account_of(row)
 
 
 def insert(tx: Transaction, account: Account) -> bool:
@@ -122,8 +129,8 @@ def disable_password(tx: Transaction, user_id: str) -> None:
 
 def find_many(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
     """Return the accounts of some user IDs, deleted ones too."""
-    statement = sa.select(accounts).where(_columns.user_id.in_(user_ids))
-    return {row.user_id: _account(row) for row in connection.execute(statement)}
+    statement = sa.select(*ACCOUNT_COLUMNS).where(_columns.user_id.in_(user_ids))
+    return {row.user_id: account_of(row) for row in connection.execute(statement)}
 
 
 def page(connection: Connection, *, after: str | None, limit: int) -> list[Account]:
@@ -133,11 +140,11 @@ def page(connection: Connection, *, after: str | None, limit: int) -> list[Accou
     Args:
         after: ID of the last account of the previous page.
     """
-    statement = sa.select(accounts).where(_columns.deleted_at.is_(None))
+    statement = sa.select(*ACCOUNT_COLUMNS).where(_columns.deleted_at.is_(None))
     if after is not None:
         statement = statement.where(_columns.user_id > after)
     rows = connection.execute(statement.order_by(_columns.user_id).limit(limit))
-    return [_account(row) for row in rows]
+    return [account_of(row) for row in rows]
 
 
 def insert_code(tx: Transaction, code: StoredCode) -> None:
@@ -200,5 +207,6 @@ def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[b
     )
 
 
-def _account(row: Any) -> Account:
-    return Account(row.user_id, row.password_hash, row.created_at, row.deleted_at)
+def account_of(columns: Sequence[Any]) -> Account:
+    """Return the account in the values of `ACCOUNT_COLUMNS`."""
+    return Account(*columns)

@@ -8,20 +8,24 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
+from tokensvc.database.backend import Backend, Begin
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
-from tokensvc.database.prepared import PreparedRead, ReadConnections, Run
+from tokensvc.database.prepared import (
+    PreparedStatements,
+    Run,
+    StatementConnections,
+    insert_after,
+)
 from tokensvc.telemetry import metrics
 
-Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
@@ -29,36 +33,9 @@ Transaction: TypeAlias = sa.Connection
 Change: TypeAlias = Callable[[Mapping[str, object], Mapping[str, object]], bool]
 """Runs a prepared change with values for the update and the insert; returns whether it changed."""
 
-Begin: TypeAlias = Callable[[sa.Connection], None]
-"""Begins a transaction, or at least uses the connection."""
-
 _POOL_SECONDS = 1.0
 _OVERFLOW = 2
 """Connections beyond the pool, for a worker's background threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """
-    What differs between the kinds of database.
-
-    Attributes:
-        dialect: Name of the dialect.
-        begin: Function that begins a transaction that writes.
-        begin_snapshot: Function that begins a transaction that only reads.
-        is_disconnected: Function that returns whether a driver's connection was disconnected.
-        is_connection_failure: Function that returns whether a driver's error is one.
-        fetch_rows: Function that runs a query outside any transaction.
-        run_writes: Function that runs statements in a transaction of their own.
-    """
-
-    dialect: Dialect
-    begin: Begin
-    begin_snapshot: Begin
-    is_disconnected: Callable[[Any], bool]
-    is_connection_failure: Callable[[BaseException], bool]
-    fetch_rows: Run
-    run_writes: Run
 
 
 class Database:
@@ -76,7 +53,7 @@ class Database:
         self._engine = engine
         self._backend = backend
         self._breaker = Breaker(backend.is_connection_failure, self._probe, self._disconnect)
-        self._reads = ReadConnections(engine, backend.is_disconnected, self._breaker)
+        self._statements = StatementConnections(engine, backend.is_disconnected, self._breaker)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
@@ -102,7 +79,7 @@ class Database:
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
-        return cls(engine, _backend("sqlite", sqlite))
+        return cls(engine, Backend.of("sqlite", sqlite))
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
@@ -110,7 +87,7 @@ class Database:
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
         sa.event.listen(engine, "do_connect", postgresql.connect)
-        return cls(engine, _backend("postgresql", postgresql))
+        return cls(engine, Backend.of("postgresql", postgresql))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -149,9 +126,18 @@ class Database:
             with postgresql.migration_lock(transaction):
                 yield transaction
 
-    def prepare(self, statement: sa.Select[Any] | sa.CompoundSelect[Any]) -> PreparedRead:
-        """Compile a query once for repeated use."""
-        return self._prepared([statement], self._backend.fetch_rows)
+    def prepare(
+        self, statement: sa.Select[Any] | sa.CompoundSelect[Any], *, private: bool = False
+    ) -> PreparedStatements:
+        """
+        Compile a query once for repeated use.
+
+        Args:
+            private: Whether a value may be a secret that a user typed. Then PostgreSQL gets the
+                values apart from the text, which it shows and logs.
+        """
+        run = self._backend.fetch_private_rows if private else self._backend.fetch_rows
+        return self._prepared([statement], run)
 
     def prepare_change(self, update: sa.Update, table: sa.Table) -> Change:
         """
@@ -166,12 +152,12 @@ class Database:
                 parameter of the update.
         """
         if self.dialect == "sqlite":
-            prepared = self._prepared([update, table.insert()], sqlite.run_change)
+            prepared = self._prepared([update, table.insert()], sqlite.run_change, writes=True)
         else:
-            prepared = self.prepare_writes(_insert_after(update, table))
+            prepared = self.prepare_writes(insert_after(update, table))
         return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
 
-    def prepare_writes(self, *statements: sa.UpdateBase) -> PreparedRead:
+    def prepare_writes(self, *statements: sa.UpdateBase) -> PreparedStatements:
         """
         Compile statements that are a transaction of their own; the result is that of the last.
 
@@ -180,10 +166,13 @@ class Database:
         Args:
             statements: Statements with named parameters, the same value for all that have a name.
         """
-        return self._prepared(statements, self._backend.run_writes)
+        return self._prepared(statements, self._backend.run_writes, writes=True)
 
-    def _prepared(self, statements: Sequence[sa.ClauseElement], run: Run) -> PreparedRead:
-        return PreparedRead(self._engine.dialect, self._reads, statements, run)
+    def _prepared(
+        self, statements: Sequence[sa.ClauseElement], run: Run, *, writes: bool = False
+    ) -> PreparedStatements:
+        dialect = self._engine.dialect
+        return PreparedStatements(dialect, self._statements, statements, run, writes=writes)
 
     @property
     def is_breaker_open(self) -> bool:
@@ -191,7 +180,7 @@ class Database:
         return self._breaker.state.is_open
 
     def connections_in_use(self) -> int:
-        """Return the number of connections in use, without those of prepared reads."""
+        """Return the number of connections in use, without those of prepared statements."""
         pool: Any = self._engine.pool
         in_use: int = pool.checkedout()
         return in_use
@@ -199,7 +188,7 @@ class Database:
     def close(self) -> None:
         """Close the idle connections."""
         self._breaker.stop()
-        self._reads.close()
+        self._statements.close()
 
     @contextmanager
     def _connection(self, begin: Begin) -> Iterator[sa.Connection]:
@@ -237,37 +226,16 @@ class Database:
         return connection
 
     def _disconnect(self) -> None:
-        self._reads.close()
+        self._statements.close()
 
     def _probe(self) -> None:
         with self._begun(_begin_nothing):
             pass
 
 
-def _insert_after(update: sa.Update, table: sa.Table) -> sa.Insert:
-    """Return one statement that updates and, for each changed row, inserts one into a table."""
-    one: sa.ColumnElement[int] = sa.literal_column("1")
-    changed = update.returning(one).cte("changed")
-    row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c))
-    return table.insert().from_select(list(table.c), row.select_from(changed)).returning(one)
-
-
 def _begin_nothing(connection: sa.Connection) -> None:
     """Use the connection: the server may have disconnected it while it was idle."""
     connection.exec_driver_sql("SELECT 1")
-
-
-def _backend(dialect: Dialect, module: Any) -> Backend:
-    """Return what a module of this package has for its kind of database."""
-    return Backend(
-        dialect,
-        module.begin,
-        module.begin_snapshot,
-        module.is_disconnected,
-        module.is_connection_failure,
-        module.fetch_rows,
-        module.run_writes,
-    )
 
 
 def _parse(url: str) -> sa.URL:

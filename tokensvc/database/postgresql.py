@@ -89,11 +89,13 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
+        in_message: Whether a message has all statements of a transaction. Each can wait for a lock.
         prepared: Names of the statements that `server_statements` has prepared; `None` if it
             cannot.
     """
 
     time_limit: float = _RESPONSE_SECONDS
+    in_message: bool = False
     prepared: set[str] | None
 
     def __init__(self, pgconn: PGconn) -> None:
@@ -133,7 +135,8 @@ class BoundedConnection(psycopg.Connection[Any]):
                 raise
             self._give_up()
             silence = _STATEMENT_SECONDS if in_transaction else _SILENCE_SECONDS
-            kind = ServerSilentError if limit >= silence else RequestOverdueError
+            is_silent = limit >= silence and not self.in_message
+            kind = ServerSilentError if is_silent else RequestOverdueError
             raise kind(f"no response within {limit:.1f} s") from error
 
     def _give_up(self) -> None:
@@ -229,6 +232,13 @@ def fetch_rows(
     return server_statements.execute(connection, sqls, values).fetchall()
 
 
+def fetch_private_rows(
+    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run a query as `fetch_rows`, with its values apart from the text."""
+    return connection.execute(sqls[0], values).fetchall()
+
+
 def run_writes(
     connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
@@ -238,7 +248,9 @@ def run_writes(
     A failure leaves the transaction open, so the caller closes the connection.
     """
     sqls = [_TRANSACTION, *sqls]
+    connection.in_message = True
     cursor = server_statements.execute(connection, sqls, values, f"{_BEGIN};{{}};COMMIT")
+    connection.in_message = False
     cursor.set_result(-2)
     return cursor.fetchall() if cursor.description else []
 

@@ -16,12 +16,12 @@ from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 
 
-class ReadConnections:
+class StatementConnections:
     """
-    Driver connections for prepared reads, each used by one thread at a time.
+    Driver connections for prepared statements, each used by one thread at a time.
 
-    They stay open between reads, outside the engine's pool, so that they do not take the place of
-    a transaction. Their number is that of threads that have read simultaneously.
+    They stay open between uses, outside the engine's pool, so that they do not take the place of
+    a transaction. Their number is that of threads that have used one simultaneously.
 
     Args:
         engine: Source of the connections, which are in autocommit.
@@ -41,9 +41,14 @@ class ReadConnections:
         self.give_back = self._idle.append
         self.is_disconnected = is_disconnected
 
-    def take(self) -> Any:
-        """Return the connection used last, or a new one. Call `give_back` or close it."""
-        if self._is_remote:
+    def take(self, *, writes: bool) -> Any:
+        """
+        Return the connection used last, or a new one. Call `give_back` or close it.
+
+        Args:
+            writes: Whether its use can wait for another writer.
+        """
+        if self._is_remote or writes:
             self.breaker.admit()
             may_block()
         try:
@@ -74,7 +79,7 @@ Run: TypeAlias = Callable[[Any, Sequence[str], Mapping[str, object]], Rows]
 """Runs SQL statements on a driver's connection, and returns all rows of the last one."""
 
 
-class PreparedRead:
+class PreparedStatements:
     """
     A query that runs outside any transaction, or several statements, if `run` opens one.
 
@@ -87,22 +92,29 @@ class PreparedRead:
         statements: Statements with named parameters, the same value for all that have a name. They
             may run twice if the connection is cut.
         run: Function that runs them.
+        writes: Whether they change rows.
     """
 
-    __slots__ = ("_compiled", "_connections", "_dialect", "_error", "_run_sqls", "_statements")
+    __slots__ = (
+        *("_compiled", "_connections", "_dialect", "_error", "_run_sqls", "_statements"),
+        "_writes",
+    )
 
     def __init__(
         self,
         dialect: sa.Dialect,
-        connections: ReadConnections,
+        connections: StatementConnections,
         statements: Sequence[sa.ClauseElement],
         run: Run,
+        *,
+        writes: bool,
     ) -> None:
         self._connections = connections
         self._run_sqls = run
         self._error: type[Exception] = dialect.loaded_dbapi.Error
         self._dialect = dialect
         self._statements = statements
+        self._writes = writes
         self._compiled: tuple[Sequence[str], dict[str, object]] | None = None
 
     def compile(self) -> tuple[Sequence[str], dict[str, object]]:
@@ -150,7 +162,7 @@ class PreparedRead:
             raise unavailable(cut.error) from cut.error
 
     def _run(self, sqls: Sequence[str], values: Mapping[str, object]) -> Rows:
-        connection = self._connections.take()
+        connection = self._connections.take(writes=self._writes)
         try:
             # Fetch all rows: an open cursor keeps a read transaction open on SQLite.
             rows = self._run_sqls(connection, sqls, values)
@@ -168,8 +180,20 @@ class PreparedRead:
 
 
 class _ConnectionCut(Exception):
-    """The connection was closed before the query reached the server."""
+    """
+    The connection was closed, usually before the statements reached the server.
+
+    It may also have been closed after a commit, whose confirmation is lost then.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
+
+
+def insert_after(update: sa.Update, table: sa.Table) -> sa.Insert:
+    """Return one statement that updates and, for each changed row, inserts one into a table."""
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    changed = update.returning(one).cte("changed")
+    row = sa.select(*(sa.bindparam(column.name, type_=column.type) for column in table.c))
+    return table.insert().from_select(list(table.c), row.select_from(changed)).returning(one)

@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.core import deadline
-from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database.failures import ExplainedError
 
@@ -168,6 +167,9 @@ def fetch_rows(
     return connection.execute(sqls[0], values).fetchall()
 
 
+fetch_private_rows = fetch_rows  # SQLite has no log
+
+
 def run_change(
     connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
@@ -199,7 +201,6 @@ def run_writes(
 @contextmanager
 def _transaction(connection: FileConnection) -> Iterator[None]:
     """Open a transaction. A failure leaves it open, so the caller closes the connection."""
-    may_block()
     connection.execute(_limit_of_waits())
     connection.execute("BEGIN IMMEDIATE")
     yield

@@ -206,7 +206,7 @@ class Sessions:
     def _find(self, presented: PresentedToken) -> SessionStanding:
         found = self._reads.read(presented.family_id.hex())
         if found is None:
-            raise _invalidgrant_of("unknown_family")
+            raise _invalid_grant("unknown_family")
         return found
 
     def _verify(self, presented: PresentedToken, found: SessionStanding) -> tuple[Family, bytes]:
@@ -222,7 +222,7 @@ class Sessions:
                 retry_after=30,
             ) from error
         if not refresh_tokens.verify(presented, key):
-            raise _invalidgrant_of("forged")
+            raise _invalid_grant("forged")
         return stored.family, key
 
     def _attempt(
@@ -252,7 +252,7 @@ class Sessions:
             was_current=was_current,
         )
         if isinstance(decision, Reject):
-            raise _invalidgrant_of(decision.cause)
+            raise _invalid_grant(decision.cause)
         if isinstance(decision, Advance):
             # A client that gets no response after a rotation may retry too late, as a replay.
             check_can_sign(found.signing_ring_version)
@@ -260,7 +260,7 @@ class Sessions:
             return None
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
-            raise _invalidgrant_of(f"replayed_{decision.cause}")
+            raise _invalid_grant(f"replayed_{decision.cause}")
         return grant_of(decision.family, key, found.now, found.signing_ring_version)
 
     def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
@@ -281,11 +281,11 @@ def _event(decision: Advance | EndReplayed, now: float) -> dict[str, object]:
 def _parse(unverified: str) -> PresentedToken:
     presented = refresh_tokens.parse(unverified)
     if presented is None:
-        raise _invalidgrant_of("malformed")
+        raise _invalid_grant("malformed")
     return presented
 
 
-def _invalidgrant_of(reason: str) -> Refusal:
+def _invalid_grant(reason: str) -> Refusal:
     """Return the one refusal for every token without access: the client learns no cause."""
     return Refusal(
         Code.CREDENTIALS_INVALID,

@@ -1,8 +1,8 @@
 """
 Sessions that begin with a password: sign-in, and change of the password.
 
-`accounts` checks the password. The session is opened in the transaction that completes the check,
-so that none begins after an action has ended all sessions.
+`accounts` checks the password. A session has the epochs from before the check, so an action that
+ends all sessions in between ends this one too.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Final
 
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.password_policy import PasswordPolicy
-from tokensvc.accounts.sign_in import SignIns, sign_in_refused
+from tokensvc.accounts.sign_in import REVOKED, SignIns, sign_in_refused
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -139,7 +139,7 @@ class PasswordSessions:
             if self._sign_ins.replace_password(tx, attempt, new_hash):
                 grant = self._end_all_and_open(tx, attempt, client_id)
         if grant is None:
-            raise sign_in_refused("revoked")  # after the commit: its event must survive the refusal
+            raise sign_in_refused(REVOKED)  # after the commit: its event must survive the refusal
         return grant
 
     def _end_all_and_open(self, tx: Transaction, attempt: Attempt, client_id: str) -> Grant:

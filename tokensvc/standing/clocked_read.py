@@ -23,12 +23,16 @@ class ClockedRead:
         statement: Query with named parameters that has a row in every complete database.
         clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's
             clock.
+        private: Whether a value may be a secret that a user typed.
     """
 
-    def __init__(self, database: Database, clock: Clock, statement: sa.Select[Any]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, statement: sa.Select[Any], *, private: bool = False
+    ) -> None:
         self._clock = clock
         self._has_clock = database.dialect == "postgresql"
-        self._read = database.prepare(statement.add_columns(_NOW) if self._has_clock else statement)
+        query = statement.add_columns(_NOW) if self._has_clock else statement
+        self._read = database.prepare(query, private=private)
 
     def fetch(self, values: Mapping[str, object]) -> tuple[tuple[Any, ...], float]:
         """

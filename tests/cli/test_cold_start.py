@@ -1,0 +1,39 @@
+"""
+Commands that import what they need themselves.
+
+Other tests start them from a process that has imported everything, which hides a missing import.
+"""
+
+import subprocess
+
+import pytest
+
+from testing.command_line import SCRIPT
+from testing.service import settings_environ
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor",
+        "token mint ada",
+        "users suspend ada",
+        "clients create backend --scope tokens:mint",
+        "accounts invite ada",
+        "signing-keys rotate",
+        "audit",
+        "backup copy.db",
+    ],
+)
+def test_command_runs_in_a_new_interpreter(tmp_path, command):
+    environ = settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true")
+    ended = subprocess.run(
+        [SCRIPT, *command.split()],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr

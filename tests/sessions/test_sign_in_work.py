@@ -1,0 +1,102 @@
+"""The work of a sign-in that is refused: it must not show whether the account exists."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from testing.accounts import PASSWORD
+from testing.standings import suspend
+from testing.waiting import wait_until
+from tests.sessions.passwords import PasswordWorld
+from tokensvc.accounts import hashing
+from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.database.prepared import PreparedStatements
+
+
+class Calls:
+    """What requests do: statements, hashes with their parameters, and steps of the limiter."""
+
+    def __init__(self, world, monkeypatch):
+        self._calls = []
+        engine = world.database._engine
+        sa.event.listen(engine, "before_cursor_execute", self._record_statement)
+        sa.event.listen(engine, "commit", lambda _: self._calls.append("COMMIT"))
+        verify, check = hashing.verify_hash, world.limiter._check
+        fetch_all = PreparedStatements.fetch_all
+
+        def fetch_and_record(prepared, values):
+            self._calls += prepared.compile()[0]
+            return fetch_all(prepared, values)
+
+        def verify_and_record(stored, password):
+            self._calls.append(("hash", stored.split("$")[1:4], len(stored)))
+            return verify(stored, password)
+
+        def check_and_record(policy, key, *, count):
+            self._calls.append((policy, count))
+            return check(policy, key, count=count)
+
+        monkeypatch.setattr(PreparedStatements, "fetch_all", fetch_and_record)
+        monkeypatch.setattr(hashing, "verify_hash", verify_and_record)
+        monkeypatch.setattr(world.limiter, "_check", check_and_record)
+
+    def _record_statement(self, _connection, _cursor, statement, *_):
+        self._calls.append(statement)
+
+    def of(self, call):
+        """Return the calls of a sign-in that is refused, and its refusal."""
+        self._calls.clear()
+        with pytest.raises(Refusal) as refused:
+            call()
+        refusal = refused.value
+        return list(self._calls), (refusal.code, refusal.detail, refusal.members, refusal.status)
+
+
+@pytest.mark.sec(38)
+def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
+    pool = HashingPool(1, max_waiting=1)
+    hasher = PasswordHasher(pool)
+    world = PasswordWorld(database, hasher)
+    own = hasher.hash(PASSWORD)
+    for user_id in ("ada", "ben", "suspended"):
+        world.create(user_id, password_hash=own)
+    world.create("deleted", password_hash=None, deleted_at=1)
+    world.create("without", password_hash=None)
+    suspend(database, "suspended")
+    with pytest.raises(Refusal):  # opens the connections
+        world.open("ben", "wrong")
+    calls = Calls(world, monkeypatch)
+    first, second = [calls.of(lambda: world.open("ada", "wrong")) for _ in range(2)]
+    for user_id in ("unknown-user", "suspended", "deleted", "without"):
+        for wrong in (first, second):
+            assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
+    pool.close()
+    made = first[0]
+    expected = ["mint", "sign_in", "hash", "sign_in"]
+    assert [call[0] for call in made if isinstance(call, tuple)] == expected
+    before_hash = made[: next(i for i, call in enumerate(made) if call[0] == "hash")]
+    # The epochs in the same statement as the hash: a password that is changed in between must not
+    # get those of the new one.
+    assert ["password_hash" in call for call in before_hash if "epoch" in call] == [True]
+    for table in ("sign_in_failures", "audit_events"):
+        assert len([call for call in made if f"INSERT INTO {table}" in call]) == 1
+
+
+@pytest.mark.sec(43)
+def test_sign_in_without_a_place_in_the_queue_uses_no_database(database, monkeypatch):
+    """Otherwise many sign-ins at the same moment would delay every other request."""
+    pool = HashingPool(1, max_waiting=0)
+    world = PasswordWorld(database, PasswordHasher(pool))
+    calls, done = Calls(world, monkeypatch), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        hashing_long = other.submit(pool.run, done.wait)
+        wait_until(lambda: not pool._places, "the only thread is taken")
+        made, refusal = calls.of(world.open)
+        done.set()
+        hashing_long.result()
+    pool.close()
+    assert refusal[0] is Code.TEMPORARILY_UNAVAILABLE
+    assert [call[0] for call in made] == ["mint", "sign_in"]  # the limits
