@@ -241,6 +241,7 @@ def test_page_is_accessible_in_each_state_and_look(
     bob.send("Hi, how are you?")
     ada.received("how are you?")
     looks.check("2-chat", "dark", "phone")
+    ada.sees_no_typing()  # a request of Bob's SDK after the suspension would sign him out
     operator.act("Suspend", bob)
     operator.sees(bob, "delivered to Stream")
     bob.write("…")
