@@ -19,8 +19,10 @@ from testing.doubles.issuer import IssuerDouble
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.runs.steady_load import Credentials, Ledger, SteadyClient
 from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
+from testing.waiting import wait_until
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.issuers.store import IssuerKeyStore
 
 CLIENTS = 16
 INTERVAL = 0.1
@@ -123,6 +125,7 @@ def prove(database: str, *, sessions: int, seconds: float) -> Figures:
         }
         opened = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
         stack.callback(opened.close)
+        _store_issuer_keys(folder, settings, opened, issuer)
         with _loaded_service(folder, settings, issuer, figures.before):
             time.sleep(seconds)
         _insert(opened, sessions)
@@ -135,6 +138,15 @@ def prove(database: str, *, sessions: int, seconds: float) -> Figures:
             time.sleep(max(0.0, is_warm + seconds - time.monotonic()))
         figures.purged = sessions - left
     return figures
+
+
+def _store_issuer_keys(
+    folder: Path, settings: dict[str, str], database: Database, issuer: IssuerDouble
+) -> None:
+    """Run the service until it has stored the keys, without which few requests may wait."""
+    store = IssuerKeyStore(database)
+    with running_service(folder, **settings):
+        wait_until(lambda: store.load(issuer.issuer) is not None, "the keys are stored")
 
 
 @contextlib.contextmanager
