@@ -38,7 +38,7 @@ run: $(RUNS) ## Start the service on 127.0.0.1:8000 with SQLite and print curl l
 	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND) $(if $(ISSUER),--issuer)
 
 test: install ## Run all tests (starts its own PostgreSQL, Redis and Node)
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-fast: install ## Run the rules and HTTP tests on SQLite only
 	$(BIN)/python -m pytest tests/core tests/config tests/tokens tests/http

@@ -16,12 +16,8 @@ from testing.service import settings_environ
     "command",
     [
         "doctor",
-        "token mint ada",
-        "users suspend ada",
         "clients create backend --scope tokens:mint",
         "accounts invite ada",
-        "signing-keys rotate",
-        "audit",
         "backup copy.db",
     ],
 )
