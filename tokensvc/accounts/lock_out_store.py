@@ -52,7 +52,9 @@ class NewCounters:
 
     def __init__(self, database: Database) -> None:
         new = insert_in(database.dialect, sign_in_failures).on_conflict_do_nothing()
-        self._insert = database.prepare_writes(new.returning(_failures.failures))
+        # Not durable by itself: every attempt that gets a response commits once more after its
+        # hash. Only attempts whose result nobody has learnt can be lost.
+        self._insert = database.prepare_writes(new.returning(_failures.failures), durable=False)
 
     def insert(self, subject: str, counter: Counter, *, of_account: bool) -> bool:
         """

@@ -27,6 +27,7 @@ class Backend:
         fetch_rows: Function that runs a query outside any transaction.
         fetch_private_rows: Function that does so with values that no log may contain.
         run_writes: Function that runs statements in a transaction of their own.
+        run_early_writes: Function that does so without a wait for the disk.
     """
 
     dialect: Dialect
@@ -37,17 +38,24 @@ class Backend:
     fetch_rows: Run
     fetch_private_rows: Run
     run_writes: Run
+    run_early_writes: Run
 
     @classmethod
-    def of(cls, dialect: Dialect, module: Any) -> Self:
-        """Return what a module of this package has for its kind of database."""
+    def of(cls, dialect: Dialect, module: Any, statements: Any) -> Self:
+        """
+        Return what two modules of this package have for their kind of database.
+
+        Args:
+            statements: Module of the functions that run prepared statements.
+        """
         return cls(
             dialect,
             module.begin,
             module.begin_snapshot,
             module.is_disconnected,
             module.is_connection_failure,
-            module.fetch_rows,
-            module.fetch_private_rows,
-            module.run_writes,
+            statements.fetch_rows,
+            statements.fetch_private_rows,
+            statements.run_writes,
+            statements.run_early_writes,
         )

@@ -79,15 +79,16 @@ class Database:
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
-        return cls(engine, Backend.of("sqlite", sqlite))
+        return cls(engine, Backend.of("sqlite", sqlite, sqlite))
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
-        from tokensvc.database import postgresql  # noqa: PLC0415 - SQLite needs no driver of 10 MB
+        # SQLite needs no driver of 10 MB.
+        from tokensvc.database import postgresql, server_statements  # noqa: PLC0415
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
         sa.event.listen(engine, "do_connect", postgresql.connect)
-        return cls(engine, Backend.of("postgresql", postgresql))
+        return cls(engine, Backend.of("postgresql", postgresql, server_statements))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -157,7 +158,9 @@ class Database:
             prepared = self.prepare_writes(insert_after(update, table))
         return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
 
-    def prepare_writes(self, *statements: sa.UpdateBase) -> PreparedStatements:
+    def prepare_writes(
+        self, *statements: sa.UpdateBase, durable: bool = True
+    ) -> PreparedStatements:
         """
         Compile statements that are a transaction of their own; the result is that of the last.
 
@@ -165,8 +168,11 @@ class Database:
 
         Args:
             statements: Statements with named parameters, the same value for all that have a name.
+            durable: Whether a commit waits for the disk. One that does not is there with the next
+                one that does; a crash of the server before that loses it.
         """
-        return self._prepared(statements, self._backend.run_writes, writes=True)
+        run = self._backend.run_writes if durable else self._backend.run_early_writes
+        return self._prepared(statements, run, writes=True)
 
     def _prepared(
         self, statements: Sequence[sa.ClauseElement], run: Run, *, writes: bool = False

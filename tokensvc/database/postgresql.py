@@ -8,7 +8,7 @@ transaction mode would hand them to other clients, or lose them.
 Imported on first use, because the driver takes 10 MB in every worker.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any, Self
@@ -26,14 +26,12 @@ from tokensvc.net.connect import Deadline, look_up
 
 _CONNECT_SECONDS = 2
 """For each address of the server. psycopg accepts no less."""
-_STATEMENT_SECONDS = 3
-_LOCK_SECONDS = 2
 _RESPONSE_SECONDS = 3.5
 """Longer than the server's own limit, so that a server that works names the cause."""
 _SILENCE_SECONDS = 1.5
 """
 A wait that ended earlier, with its request, does not show that the server is silent. In a
-transaction only `_STATEMENT_SECONDS` do: a server that works can wait for a lock until then.
+transaction only the limit of a statement does: a server that works can wait for a lock until then.
 """
 _CANCEL_SECONDS = 0.25
 
@@ -50,17 +48,6 @@ _CONNECT_ARGS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
 }
-
-# Sent with BEGIN, so in one round trip. Not in the start-up packet, which poolers refuse.
-_TRANSACTION = f"""
-SELECT set_config('statement_timeout', '{_STATEMENT_SECONDS}s', true),
-       set_config('lock_timeout', '{_LOCK_SECONDS}s', true),
-       set_config('idle_in_transaction_session_timeout', '10s', true),
-       set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-           WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)
-"""
-_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
 
@@ -134,7 +121,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self._give_up()
-            silence = _STATEMENT_SECONDS if in_transaction else _SILENCE_SECONDS
+            silence = server_statements.STATEMENT_SECONDS if in_transaction else _SILENCE_SECONDS
             is_silent = limit >= silence and not self.in_message
             kind = ServerSilentError if is_silent else RequestOverdueError
             raise kind(f"no response within {limit:.1f} s") from error
@@ -217,49 +204,18 @@ def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
 
 def begin(connection: sa.Connection) -> None:
     """Begin a transaction that writes, with timeouts and a durable commit."""
-    _begin(connection, _BEGIN)
+    _begin(connection, server_statements.BEGIN)
 
 
 def begin_snapshot(connection: sa.Connection) -> None:
     """Begin a transaction whose statements all see the same moment."""
-    _begin(connection, _BEGIN_SNAPSHOT)
-
-
-def fetch_rows(
-    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """Run a query outside any transaction, and return all its rows."""
-    return server_statements.execute(connection, sqls, values).fetchall()
-
-
-def fetch_private_rows(
-    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """Run a query as `fetch_rows`, with its values apart from the text."""
-    return connection.execute(sqls[0], values).fetchall()
-
-
-def run_writes(
-    connection: BoundedConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """
-    Run statements in a transaction like that of `begin`, and return all rows of the last.
-
-    A failure leaves the transaction open, so the caller closes the connection.
-    """
-    sqls = [_TRANSACTION, *sqls]
-    connection.in_message = True
-    cursor = server_statements.execute(connection, sqls, values, f"{_BEGIN};{{}};COMMIT")
-    connection.in_message = False
-    cursor.set_result(-2)
-    return cursor.fetchall() if cursor.description else []
+    _begin(connection, server_statements.BEGIN_SNAPSHOT)
 
 
 def _begin(connection: sa.Connection, statement: str) -> None:
     # Only without parameters can one message have several statements.
-    connection.exec_driver_sql(
-        f"{statement};{_TRANSACTION}", execution_options={"no_parameters": True}
-    )
+    text = f"{statement};{server_statements.settings()}"
+    connection.exec_driver_sql(text, execution_options={"no_parameters": True})
 
 
 def is_disconnected(connection: BoundedConnection) -> bool:

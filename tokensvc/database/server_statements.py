@@ -13,13 +13,25 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, generators
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
 
 if TYPE_CHECKING:
     from tokensvc.database.postgresql import BoundedConnection
+
+STATEMENT_SECONDS = 3
+_LOCK_SECONDS = 2
+BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+_DURABLE = """
+CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END
+"""
+
+Rows: TypeAlias = list[tuple[Any, ...]]
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _UNUSABLE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
@@ -27,14 +39,86 @@ _UNUSABLE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
 
 
 class _Prepared(NamedTuple):
-    """The texts that prepare and execute a statement."""
+    """
+    The texts that prepare and execute a statement.
+
+    Attributes:
+        names: Names of the parameters, in their order.
+    """
 
     name: str
+    names: Sequence[str]
     prepare: str
     execute: str
 
 
-def execute(
+def settings(*, durable: bool = True) -> str:
+    """
+    Return the statement that sets the timeouts and the commit of a transaction.
+
+    Send it with BEGIN, so in one round trip. Not in the start-up packet, which poolers refuse.
+
+    Args:
+        durable: Whether the commit waits for the disk.
+    """
+    return f"""
+SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true),
+       set_config('lock_timeout', '{_LOCK_SECONDS}s', true),
+       set_config('idle_in_transaction_session_timeout', '10s', true),
+       set_config('synchronous_commit', {_DURABLE if durable else "'off'"}, true)
+"""
+
+
+def fetch_rows(
+    connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
+) -> Rows:
+    """Run a query outside any transaction, and return all its rows."""
+    return _execute(connection, sqls, values).fetchall()
+
+
+def fetch_private_rows(
+    connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
+) -> Rows:
+    """Run a query as `fetch_rows`, with its values apart from the text."""
+    (sql,) = sqls
+    if connection.prepared is not None:
+        try:
+            _prepare_in(connection.prepared, connection, sql)
+            return _fetch_bound(connection, _prepared(sql), values)
+        except _UNUSABLE:
+            connection.prepared = None
+    return connection.execute(sql, values).fetchall()
+
+
+def run_writes(
+    connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
+) -> Rows:
+    """
+    Run statements in a transaction like that of `Database.write`; return all rows of the last.
+
+    A failure leaves the transaction open, so the caller closes the connection.
+    """
+    return _run_writes(connection, [settings(), *sqls], values)
+
+
+def run_early_writes(
+    connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
+) -> Rows:
+    """Run statements as `run_writes`; the commit is on disk with the next one that waits for it."""
+    return _run_writes(connection, [settings(durable=False), *sqls], values)
+
+
+def _run_writes(
+    connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
+) -> Rows:
+    connection.in_message = True
+    cursor = _execute(connection, sqls, values, f"{BEGIN};{{}};COMMIT")
+    connection.in_message = False
+    cursor.set_result(-2)
+    return cursor.fetchall() if cursor.description else []
+
+
+def _execute(
     connection: "BoundedConnection",
     sqls: Sequence[str],
     values: Mapping[str, object],
@@ -50,7 +134,9 @@ def execute(
     cursor = psycopg.ClientCursor(connection)
     if connection.prepared is not None:
         try:
-            texts = [_prepared_in(connection.prepared, connection, sql) for sql in sqls]
+            for sql in sqls:
+                _prepare_in(connection.prepared, connection, sql)
+            texts = [_prepared(sql).execute for sql in sqls]
             return cursor.execute(frame.format(";".join(texts)), values)
         except _UNUSABLE:
             connection.prepared = None
@@ -58,15 +144,28 @@ def execute(
     return cursor.execute(frame.format(";".join(sqls)), values)
 
 
-def _prepared_in(prepared: set[str], connection: "BoundedConnection", sql: str) -> str:
-    """Return the text that executes a statement, after its first use in a session prepared it."""
+def _fetch_bound(
+    connection: "BoundedConnection", prepared: _Prepared, values: Mapping[str, object]
+) -> Rows:
+    """Execute a prepared query; the driver has no function for one that it has not prepared."""
+    parameters = [str(values[name]).encode() for name in prepared.names]
+    connection.pgconn.send_query_prepared(prepared.name.encode(), parameters)
+    (result,) = connection.wait(generators.execute(connection.pgconn))
+    if result.status != ExecStatus.TUPLES_OK:
+        raise errors.error_from_result(result)
+    transformer = Transformer(connection)
+    transformer.set_pgresult(result)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+def _prepare_in(prepared: set[str], connection: "BoundedConnection", sql: str) -> None:
+    """Prepare a statement at its first use in a session."""
     texts = _prepared(sql)
     if texts.name not in prepared:
         # Another client of a pooler may have used the session.
         with suppress(errors.DuplicatePreparedStatement):
             connection.execute(texts.prepare)
         prepared.add(texts.name)
-    return texts.execute
 
 
 @cache
@@ -75,4 +174,4 @@ def _prepared(sql: str) -> _Prepared:
     numbered = sql % {name: f"${number}" for number, name in enumerate(names, 1)}
     name = f"tokensvc_{hashlib.sha256(sql.encode()).hexdigest()[:32]}"
     arguments = f"({', '.join(f'%({name})s' for name in names)})" if names else ""
-    return _Prepared(name, f"PREPARE {name} AS {numbered}", f"EXECUTE {name}{arguments}")
+    return _Prepared(name, names, f"PREPARE {name} AS {numbered}", f"EXECUTE {name}{arguments}")

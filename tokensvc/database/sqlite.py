@@ -198,6 +198,9 @@ def run_writes(
     return rows
 
 
+run_early_writes = run_writes  # SQLite has one kind of commit
+
+
 @contextmanager
 def _transaction(connection: FileConnection) -> Iterator[None]:
     """Open a transaction. A failure leaves it open, so the caller closes the connection."""
