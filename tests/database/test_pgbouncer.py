@@ -44,12 +44,14 @@ def test_prepared_reads_and_transactions_share_sessions(pooled_database: Databas
     """A statement that one session has prepared may be missing in another."""
     now = sa.select(sa.literal(1).label("one"), sa.bindparam("two", type_=sa.Integer))
     read = pooled_database.prepare(now)
+    private = pooled_database.prepare(now, private=True)
     floor = app_standing.update().values(floor=sa.bindparam("new"))
     write = pooled_database.prepare_writes(floor.returning(app_standing.c.floor))
 
     def work(number: int) -> int:
         for _ in range(20):
             assert read.fetch({"two": number}) == (1, number)
+            assert private.fetch({"two": number}) == (1, number)
             assert write.fetch({"new": number}) == (number,)
             with pooled_database.write() as tx:
                 assert tx.scalar(sa.select(sa.literal(number))) == number

@@ -47,19 +47,24 @@ def test_server_keeps_repeated_statements_prepared(database, read):
     ["DEALLOCATE ALL", "ALTER TABLE app_standing ALTER floor TYPE numeric"],
     ids=["other session", "migrated"],
 )
-@pytest.mark.parametrize("first", ["read", "change"])
+@pytest.mark.parametrize("first", ["read", "private read", "change"])
 def test_statement_that_the_session_cannot_execute_runs_as_text(database, read, loss, first):
     """A pooler has changed the session, or a migration the type of a result: nothing fails."""
     update = app_standing.update().values(floor=app_standing.c.floor + 1)
     change = database.prepare_writes(update.returning(app_standing.c.floor))
-    uses = {"read": lambda: read.fetch({}), "change": lambda: change.fetch({})}
+    private = database.prepare(sa.select(app_standing.c.floor), private=True)
+    uses = {
+        "read": lambda: read.fetch({}),
+        "private read": lambda: private.fetch({}),
+        "change": lambda: change.fetch({}),
+    }
     uses["change"](), uses["read"]()
     connection = driver_connection(database)
     connection.execute(loss)
-    assert uses[first]() == ((1,) if first == "read" else (2,))
+    assert uses[first]() == ((2,) if first == "change" else (1,))
     assert driver_connection(database) is connection
     assert connection.prepared is None
-    assert uses["change"]() == ((2,) if first == "read" else (3,))
+    assert uses["change"]() == ((3,) if first == "change" else (2,))
 
 
 def test_statement_that_another_client_has_prepared_is_used(database, read):
