@@ -5,14 +5,18 @@ Each has what a revocation leaves behind: a standing, the revocation, and a deli
 """
 
 import sqlite3
+import time
 from pathlib import Path
 
 import psycopg
 
 from bench.credentials import USER_ID_FORMAT, USER_IDS
 
-_CUT_OFF = 1_000_000_000
-"""Time long before the sign-ins of the load, which therefore pass."""
+_AGE = 86400
+"""
+Seconds since the cut-offs: they are before the sign-ins of the load, which therefore pass, and not
+so old that their deliveries are purged.
+"""
 
 _TABLES = {
     "user_standings": (
@@ -68,7 +72,7 @@ def _statements(users: str, count: int) -> list[str]:
     values = {
         "count": count,
         "step": USER_IDS // count,
-        "cut_off": _CUT_OFF,
+        "cut_off": int(time.time()) - _AGE,
         "user_id": USER_ID_FORMAT,
     }
     return [
