@@ -169,7 +169,6 @@ def _end(status: int) -> NoReturn:
 
 def main(path: str) -> None:
     """Listen at a path, and say so when programs can be started."""
-    sys.path.append(sys.path.pop(0))  # as where the environment was installed from this checkout
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would ignore it
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(path)

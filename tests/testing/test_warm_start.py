@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.runs.ablation import copied_tree
 from testing.service import ROOT
 from testing.shell import write_warm_script
 from testing.waiting import has_ended, wait_until
@@ -89,6 +90,28 @@ def test_metrics_are_imported_in_the_environment_of_the_program(run: Run, tmp_pa
     ended = run(source, PYTHONPATH=str(ROOT), PROMETHEUS_MULTIPROC_DIR=str(folder))
     assert ended.returncode == 0, ended.stderr
     assert [*folder.glob("counter_*.db")]
+
+
+def test_program_has_the_service_of_the_checkout_whose_tests_start_it() -> None:
+    """Wherever the environment was installed from: a proof changes lines of a copy."""
+    show = "import tokensvc.cli; print(tokensvc.cli.__file__)"
+    start = (
+        "from pathlib import Path; from testing.warm_start import run_program\n"
+        "folder = Path.cwd()\n"
+        "ended = run_program([folder / 'show.py'], cwd=folder, env={})\n"
+        "print(ended.stdout.decode(), ended.stderr.decode())"
+    )
+    with copied_tree() as tree:
+        (tree / "show.py").write_text(show)
+        shown = subprocess.run(
+            [sys.executable, "-c", start],
+            cwd=tree,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(tree)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.strip() == str(tree / "tokensvc" / "cli" / "__init__.py")
 
 
 def test_threads_start_programs_at_the_same_time(tmp_path: Path) -> None:
