@@ -132,6 +132,12 @@ class ServiceApp(Flask):
         """Return the only adapter: routes do not depend on the host."""
         return self._adapter
 
+    def do_teardown_request(self, *_: object) -> None:
+        """Do nothing: no function waits for the end of a request, nor for its signals."""
+
+    def do_teardown_appcontext(self, *_: object) -> None:
+        """Do nothing, as `do_teardown_request`."""
+
     def wsgi_app(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:

@@ -23,6 +23,7 @@ GUNICORN_NAMES = {
     "gunicorn.http.errors.ParseException": None,
     "gunicorn.http.errors.UnsupportedTransferCoding": ("hdr",),
     "gunicorn.http.message.Request": ("cfg", "unreader", "peer_addr", "req_number"),
+    "gunicorn.http.message.Request._peer_trusted_for_forwarded": ("self",),
     "gunicorn.http.message.Request.should_close": ("self",),
     "gunicorn.http.unreader.Unreader": (),
     "gunicorn.http.unreader.Unreader.chunk": ("self", "size_hint"),

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from gunicorn.http.body import ChunkedReader
 from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
 from tokensvc.http.body_reader import MAX_BODY
@@ -34,6 +35,13 @@ class ParserSettings:
         value = getattr(self._settings, name)
         setattr(self, name, value)
         return value
+
+
+class ParsedRequest(Request):  # type: ignore[misc]  # gunicorn is untyped
+    """A request of a peer whose forwarded fields mean nothing: the application reads its own."""
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []  # without parsing the peer's address for each request
 
 
 class RequestBytes(Unreader):  # type: ignore[misc]  # gunicorn is untyped

@@ -23,13 +23,19 @@ from gunicorn.http.errors import (
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.http.message import Request
 from gunicorn.http.wsgi import base_environ
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import Problems
-from tokensvc.server.parsing import Environ, ParserSettings, RequestBytes, body_of, environ_of
+from tokensvc.server.parsing import (
+    Environ,
+    ParsedRequest,
+    ParserSettings,
+    RequestBytes,
+    body_of,
+    environ_of,
+)
 from tokensvc.telemetry import logging, metrics
 
 _SERVER_FIELDS = frozenset(
@@ -108,7 +114,7 @@ class Responder:
         """
         data = RequestBytes(request)
         try:
-            message = Request(self._settings, data, client)
+            message = ParsedRequest(self._settings, data, client)
             body = body_of(message, data, whole=whole)
             environ = environ_of(self._environ, message, body, client, server)
             keep = keep and whole and isinstance(body, BytesIO) and not message.should_close()
@@ -121,7 +127,7 @@ class Responder:
     def refuse_head(self, head: bytes, client: Any) -> ResponseBytes | None:
         """Refuse a head whose body has not been sent; None if it is well-formed."""
         try:
-            Request(self._settings, RequestBytes(head), client)
+            ParsedRequest(self._settings, RequestBytes(head), client)
         except ParseException as error:
             return self.refuse(error, head, client)
         return None
