@@ -130,7 +130,7 @@ REVOCATION_ABLATIONS = (
         "tokensvc/delivery/service.py",
         'store.mark_pending(tx, "profile", user_id, now)\n',
         'store.mark_pending(tx, "profile", user_id, now)\n'
-        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-audit_events]",
     ),
     Ablation(
@@ -152,7 +152,7 @@ REVOCATION_ABLATIONS = (
         "tokensvc/delivery/service.py",
         "profile_store.write(tx, user_id, profile, now)\n",
         "profile_store.write(tx, user_id, profile, now)\n"
-        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
     ),
     Ablation(
