@@ -105,7 +105,7 @@ class World:
         return rfc3339(state.tokens_valid_after)
 
     def revoke_each(self, *user_ids: str) -> None:
-        """Give users what a revocation gives the sender, in one transaction instead of many."""
+        """Write the cut-offs and deliveries of revocations, in one transaction instead of many."""
         with self.database.write() as tx:
             now = self.now.read(tx)
             cut_off = {"tokens_valid_after": int(now), "floor": int(now)}

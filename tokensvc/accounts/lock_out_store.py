@@ -53,7 +53,7 @@ class NewCounters:
     def __init__(self, database: Database) -> None:
         new = insert_in(database.dialect, sign_in_failures).on_conflict_do_nothing()
         # Not durable by itself: every attempt that gets a response commits once more after its
-        # hash. Only attempts whose result nobody has learnt can be lost.
+        # hash. Only attempts without a response can be lost.
         self._insert = database.prepare_writes(new.returning(_failures.failures), durable=False)
 
     def insert(self, subject: str, counter: Counter, *, of_account: bool) -> bool:
@@ -115,6 +115,7 @@ def last_sign_in(
     return query.scalar_subquery()
 
 
+@cache
 def success_statements(dialect: str) -> tuple[sa.UpdateBase, ...]:
     """
     Return the statements of a sign-in that succeeds, with the parameters of `success_values`.

@@ -112,8 +112,8 @@ def prepare_audited_writes(database: Database, *statements: sa.UpdateBase) -> Wr
     Returns:
         A function of the values of the statements and the row of the event.
     """
-    event = insert_in(database.dialect, audit_events).on_conflict_do_nothing()
-    prepared = database.prepare_writes(*statements, event)
+    insert = insert_in(database.dialect, audit_events).on_conflict_do_nothing()
+    prepared = database.prepare_writes(*statements, insert)
 
     def write_and_count(values: Mapping[str, object], event: Mapping[str, object]) -> None:
         prepared.fetch_all({**values, **event})

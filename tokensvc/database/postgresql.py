@@ -214,7 +214,7 @@ def begin_snapshot(connection: sa.Connection) -> None:
 
 def _begin(connection: sa.Connection, statement: str) -> None:
     # Only without parameters can one message have several statements.
-    text = f"{statement};{server_statements.settings()}"
+    text = f"{statement};{server_statements.SETTINGS}"
     connection.exec_driver_sql(text, execution_options={"no_parameters": True})
 
 

@@ -2,8 +2,8 @@
 Statements that PostgreSQL keeps prepared in a session: planning one takes longer than running it.
 
 A pooler may use another session for each message. So the name of a statement is the hash of its
-text: in every session it is the same statement, whoever prepared it. A connection in whose session
-it is missing sends the text itself from then on.
+text: in every session it is the same statement, also if another client prepared it. A connection in
+whose session it is missing sends the text itself from then on.
 
 Imported on first use, like the driver.
 """
@@ -13,12 +13,14 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import errors, generators
 from psycopg.adapt import Transformer
 from psycopg.pq import ExecStatus
+
+from tokensvc.database.prepared import Rows
 
 if TYPE_CHECKING:
     from tokensvc.database.postgresql import BoundedConnection
@@ -27,12 +29,6 @@ STATEMENT_SECONDS = 3
 _LOCK_SECONDS = 2
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ"
-_DURABLE = """
-CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END
-"""
-
-Rows: TypeAlias = list[tuple[Any, ...]]
-
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _UNUSABLE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
 """The session has no such statement, or a migration has changed the type of its result."""
@@ -52,21 +48,27 @@ class _Prepared(NamedTuple):
     execute: str
 
 
-def settings(*, durable: bool = True) -> str:
+def _settings(commit: str) -> str:
     """
     Return the statement that sets the timeouts and the commit of a transaction.
 
-    Send it with BEGIN, so in one round trip. Not in the start-up packet, which poolers refuse.
-
     Args:
-        durable: Whether the commit waits for the disk.
+        commit: SQL expression of `synchronous_commit`.
     """
     return f"""
 SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', true),
        set_config('lock_timeout', '{_LOCK_SECONDS}s', true),
        set_config('idle_in_transaction_session_timeout', '10s', true),
-       set_config('synchronous_commit', {_DURABLE if durable else "'off'"}, true)
+       set_config('synchronous_commit', {commit}, true)
 """
+
+
+# Sent with BEGIN, so in one round trip. Not in the start-up packet, which poolers refuse.
+SETTINGS = _settings(
+    "CASE current_setting('synchronous_commit') "
+    "WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END"
+)
+_EARLY_SETTINGS = _settings("'off'")
 
 
 def fetch_rows(
@@ -83,8 +85,8 @@ def fetch_private_rows(
     (sql,) = sqls
     if connection.prepared is not None:
         try:
-            _prepare_in(connection.prepared, connection, sql)
-            return _fetch_bound(connection, _prepared(sql), values)
+            prepared = _prepared_in(connection.prepared, connection, sql)
+            return _fetch_bound(connection, prepared, values)
         except _UNUSABLE:
             connection.prepared = None
     return connection.execute(sql, values).fetchall()
@@ -98,14 +100,14 @@ def run_writes(
 
     A failure leaves the transaction open, so the caller closes the connection.
     """
-    return _run_writes(connection, [settings(), *sqls], values)
+    return _run_writes(connection, [SETTINGS, *sqls], values)
 
 
 def run_early_writes(
     connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
 ) -> Rows:
     """Run statements as `run_writes`; the commit is on disk with the next one that waits for it."""
-    return _run_writes(connection, [settings(durable=False), *sqls], values)
+    return _run_writes(connection, [_EARLY_SETTINGS, *sqls], values)
 
 
 def _run_writes(
@@ -134,9 +136,7 @@ def _execute(
     cursor = psycopg.ClientCursor(connection)
     if connection.prepared is not None:
         try:
-            for sql in sqls:
-                _prepare_in(connection.prepared, connection, sql)
-            texts = [_prepared(sql).execute for sql in sqls]
+            texts = [_prepared_in(connection.prepared, connection, sql).execute for sql in sqls]
             return cursor.execute(frame.format(";".join(texts)), values)
         except _UNUSABLE:
             connection.prepared = None
@@ -158,14 +158,15 @@ def _fetch_bound(
     return transformer.load_rows(0, result.ntuples, tuple)
 
 
-def _prepare_in(prepared: set[str], connection: "BoundedConnection", sql: str) -> None:
-    """Prepare a statement at its first use in a session."""
+def _prepared_in(prepared: set[str], connection: "BoundedConnection", sql: str) -> _Prepared:
+    """Return the texts of a statement, prepared in the session at its first use."""
     texts = _prepared(sql)
     if texts.name not in prepared:
         # Another client of a pooler may have used the session.
         with suppress(errors.DuplicatePreparedStatement):
             connection.execute(texts.prepare)
         prepared.add(texts.name)
+    return texts
 
 
 @cache

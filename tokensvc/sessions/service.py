@@ -67,7 +67,7 @@ class Sessions:
         self, tx: Transaction, user_id: str, client_id: str, epochs: Epochs, now: float
     ) -> Grant:
         """
-        Open a session in the transaction of a sign-in, which also writes its audit event.
+        Open a session in the transaction of a password change, which also writes its audit event.
 
         Args:
             epochs: Epochs as read before the password was checked.
