@@ -31,6 +31,8 @@ def test_supervisor_that_the_last_thread_wakes_sees_its_end():
             wake=wake,
         )
         serving.start()
-        serving.stop()
-        assert seen_end.wait(20)
-        blocking.set_hook(lambda: None)
+        try:
+            serving.stop()
+            assert seen_end.wait(20)
+        finally:
+            blocking.set_hook(lambda: None)
