@@ -102,9 +102,10 @@ class Recovery:
         with self._database.migration() as tx:  # no other one, and without timeouts
             ring_versions.lock(tx)
             result = self._recover(tx, export, choices, context)
-        if result.cut_off is not None:
-            self._revocations.confirm(APP)
-        return result
+        if result.cut_off is None:
+            return result
+        confirmed = self._revocations.confirm(APP)  # moves the cut-off if the commit took long
+        return msgspec.structs.replace(result, cut_off=confirmed.tokens_valid_after)
 
     def _recover(
         self, tx: Transaction, export: Export | None, choices: Choices, context: ActionContext
