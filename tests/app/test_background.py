@@ -1,6 +1,7 @@
 """The background loop: the order of steps and pauses, and what it logs."""
 
 import threading
+import time
 
 import pytest
 import structlog
@@ -13,22 +14,30 @@ INTERVAL = 60.0
 
 
 class Pauses(threading.Event):
-    """An event that records each wait, and is set by the last one."""
+    """An event that records each wait; during the last one, its loop is stopped."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.seconds = []
         self.count = count
+        self.loop = None
 
     def wait(self, timeout=None) -> bool:
         self.seconds.append(timeout)
         if len(self.seconds) == self.count:
-            self.set()
+            self.loop._is_stopping = True
         return self.is_set()
 
 
+def run_with(pauses: Pauses, step, **options) -> None:
+    """Run a loop until it has paused `pauses.count` times."""
+    pauses.loop = BackgroundLoop("test", step, wake_up=pauses, **options)
+    pauses.loop.start()
+    pauses.loop._thread.join()
+
+
 def run(*results, interval: float = INTERVAL, pause: float = 0.0, steps_on_stop: bool = False):
-    """Run one step for each result, and return the pauses before, between and after them."""
+    """Run one step for each result, and return the pauses after them."""
     script = list(results)
 
     def step():
@@ -37,28 +46,26 @@ def run(*results, interval: float = INTERVAL, pause: float = 0.0, steps_on_stop:
             raise result
         return result
 
-    loop = BackgroundLoop("test", step, interval, pause=pause, steps_on_stop=steps_on_stop)
-    loop._stopping = pauses = Pauses(len(results) + (not steps_on_stop))
-    loop.start()
-    loop._thread.join()
+    pauses = Pauses(len(results) - steps_on_stop)
+    run_with(pauses, step, interval=interval, pause=pause, steps_on_stop=steps_on_stop)
     assert script == []
     return pauses.seconds
 
 
 def test_first_step_runs_immediately():
-    assert run(None) == [0, INTERVAL]
+    assert run(None) == [INTERVAL]
 
 
 def test_step_with_more_to_do_is_repeated_immediately_or_after_its_pause():
-    assert run(True, True, False) == [0, 0, 0, INTERVAL]
-    assert run(True, False, pause=0.05) == [0, 0.05, INTERVAL]
+    assert run(True, True, False) == [0, 0, INTERVAL]
+    assert run(True, False, pause=0.05) == [0.05, INTERVAL]
 
 
 @pytest.mark.parametrize(("interval", "pause"), [(0.2, 2), (60, 60)])
 def test_failed_step_is_repeated_after_a_pause(interval, pause):
     refusal = Refusal(Code.TEMPORARILY_UNAVAILABLE, "gone")
     failures = (refusal, ZeroDivisionError())
-    assert run(*failures, True, interval=interval) == [0, pause, pause, 0]
+    assert run(*failures, True, interval=interval) == [pause, pause, 0]
 
 
 def test_refusal_is_logged_as_warning_and_exception_as_error():
@@ -96,16 +103,13 @@ def test_loop_is_shown_as_failing_until_a_step_succeeds():
         if len(seen) == 1:
             raise ZeroDivisionError
 
-    loop = BackgroundLoop("test", step, INTERVAL, clock=lambda: 1000.0)
-    loop._stopping = Pauses(3)
-    loop.start()
-    loop._thread.join()
+    run_with(Pauses(2), step, interval=INTERVAL, clock=lambda: 1000.0)
     assert seen == [(1000, 0), (1000 + INTERVAL, 1)]
     assert shown("failing") == 0
 
 
 def test_stop_runs_a_final_step_where_requested():
-    assert run(None, None, steps_on_stop=True) == [0, INTERVAL]
+    assert run(None, None, steps_on_stop=True) == [INTERVAL]
 
 
 def test_stop_waits_for_the_current_step_and_starts_no_other():
@@ -124,10 +128,30 @@ def test_stop_waits_for_the_current_step_and_starts_no_other():
     begun.wait()
     stopping = threading.Thread(target=loop.stop)
     stopping.start()
-    loop._stopping.wait()
+    loop._wake_up.wait()
     may_end.set()
     stopping.join()
     assert steps == ["begun", "ended"]
+
+
+def test_wake_up_ends_a_pause():
+    """Also one that comes during the step, which may not see what it announces."""
+    wake_up, steps, third = threading.Event(), [], threading.Event()
+
+    def step():
+        steps.append("step")
+        if len(steps) == 1:
+            wake_up.set()
+        if len(steps) == 3:
+            third.set()
+
+    loop = BackgroundLoop("test", step, INTERVAL, wake_up=wake_up)
+    loop.start()
+    while len(steps) < 2:
+        time.sleep(0.001)
+    wake_up.set()
+    assert third.wait(INTERVAL / 2)
+    loop.stop()
 
 
 def test_stop_without_start_returns():

@@ -3,19 +3,38 @@
 import time
 
 import pytest
+from prometheus_client import REGISTRY
 
-from testing.service import settings_environ
+from testing.doubles.stream import StreamDouble
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
+from testing.waiting import wait_until
 from tokensvc.app import container, startup
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.config.loader import load
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import Target
+from tokensvc.delivery.rules import DeliveryState
 from tokensvc.ops.health import State
+
+CONTEXT = ActionContext("cli:test")
 
 
 @pytest.fixture
 def services(tmp_path):
-    settings = load(settings_environ(tmp_path))
+    yield from built(tmp_path)
+
+
+@pytest.fixture
+def delivering(tmp_path, monkeypatch):
+    """Return services whose sender looks for the changes of others only each hour."""
+    monkeypatch.setattr(container, "_DELIVERY_INTERVAL", 3600.0)
+    with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
+        yield from built(tmp_path, STREAM_BASE_URL=stream.url, TOKENSVC_STREAM__DELIVERY="on")
+
+
+def built(folder, **environ):
+    settings = load(settings_environ(folder) | environ)
     startup.prepare(settings)
     services = container.build(settings)
     yield services
@@ -25,7 +44,7 @@ def services(tmp_path):
 @pytest.mark.sec(59)
 def test_start_purges_expired_audit_events(services):
     with services.database.write() as tx:
-        record(tx, ActionContext("cli:test"), Action.USER_REVOKED, "john", now=1000)
+        record(tx, CONTEXT, Action.USER_REVOKED, "john", now=1000)
     services.start()
     deadline = time.monotonic() + 60
     while services.audit.page(limit=1, filters={"subject": "john"}):
@@ -59,3 +78,26 @@ def test_stop_ends_calls_to_stream_before_it_waits_for_loops(services, monkeypat
         patched.setattr(services, "other_loops", others)
         services.stop()
     assert stopped == ["sender", "delivery", "usage", "keys"]
+
+
+def test_changes_of_this_process_are_sent_without_waiting_for_a_look(delivering):
+    def pending():
+        return delivering.deliveries.listed(kind=None, states=[DeliveryState.PENDING], limit=1)
+
+    delivering.start()
+    due_at = {"loop": "delivery"}
+    wait_until(
+        lambda: (
+            REGISTRY.get_sample_value("tokensvc_loop_due_timestamp_seconds", due_at)
+            > time.time() + 1800
+        ),
+        "the first look",
+    )
+    revoked = delivering.revocations.revoke(Target("john"), CONTEXT)
+    wait_until(lambda: not pending(), "a revocation is sent")
+    delivering.revocations.undo(Target("john"), revoked.revocation.id, CONTEXT)
+    wait_until(lambda: not pending(), "an undone revocation is sent")
+    delivering.deliveries.set_profile("john", {"id": "john", "name": "John"}, "svc.app")
+    wait_until(lambda: not pending(), "a profile is sent")
+    delivering.deliveries.change_own_profile("john", {"id": "john", "name": "Johnny"})
+    wait_until(lambda: not pending(), "the change of a profile is sent")

@@ -33,7 +33,7 @@ _CONFIRM_INTERVAL = 5.0
 _ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether a check of the active key is due."""
 
-_FIGURES_INTERVAL = 10.0
+_FIGURES_INTERVAL = 15.0
 """Seconds between two reads of the figures for the metrics."""
 
 _PURGE_INTERVAL = 3600.0
@@ -55,6 +55,7 @@ class BackgroundLoop:
         interval: Seconds between two steps.
         pause: Seconds before the next step if there is more to do.
         steps_on_stop: Whether `stop` runs the step once more.
+        wake_up: Event that ends a pause.
         clock: Clock of this host, for the metric of the next step.
     """
 
@@ -66,6 +67,7 @@ class BackgroundLoop:
         *,
         pause: float = 0.0,
         steps_on_stop: bool = False,
+        wake_up: threading.Event | None = None,
         clock: Clock = system_clock,
     ) -> None:
         self._name = name
@@ -75,7 +77,8 @@ class BackgroundLoop:
         self._steps_on_stop = steps_on_stop
         self._clock = clock
         self._failure: type[Exception] | None = None
-        self._stopping = threading.Event()
+        self._wake_up = wake_up or threading.Event()
+        self._is_stopping = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -85,15 +88,18 @@ class BackgroundLoop:
 
     def stop(self) -> None:
         """Wait for the current step and end the thread."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._wake_up.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
         pause = 0.0
         gauges.set_loop(self._name, due_at=self._clock(), failing=False)
-        while not self._stopping.wait(pause):
+        while not self._is_stopping:
             pause = self._run_step()
+            self._wake_up.wait(pause)
+            self._wake_up.clear()  # before the step, which may miss what a later one announces
         if self._steps_on_stop:
             self._run_step()
 

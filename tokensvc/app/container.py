@@ -15,6 +15,7 @@ from tokensvc.callers.service import Callers
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
+from tokensvc.delivery import wake_up
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.keys.service import StreamKeys
@@ -32,8 +33,13 @@ from tokensvc.standing.session_read import SessionReads
 from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
 
-_DELIVERY_INTERVAL = 0.2
-"""Seconds between two checks for due deliveries: the maximum delay of a revocation."""
+_DELIVERY_INTERVAL = 1.0
+"""
+Seconds between two looks for due deliveries, for the changes of commands. What a process changes
+itself, it sends without a look.
+"""
+_SEPARATE_DELIVERY_INTERVAL = 0.2
+"""Seconds between two looks if only `tokensvc worker` sends: the maximum delay of a revocation."""
 
 
 class Services(Foundation):
@@ -187,7 +193,9 @@ class Services(Foundation):
     @cached_property
     def delivery_loop(self) -> BackgroundLoop:
         """The loop of the sender."""
-        return BackgroundLoop("delivery", self.sender.step, _DELIVERY_INTERVAL)
+        is_embedded = self.settings.worker.embedded
+        interval = _DELIVERY_INTERVAL if is_embedded else _SEPARATE_DELIVERY_INTERVAL
+        return BackgroundLoop("delivery", self.sender.step, interval, wake_up=wake_up.DUE)
 
     @cached_property
     def other_loops(self) -> tuple[BackgroundLoop, ...]:

@@ -13,7 +13,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.delivery import profile_store, rules, store
+from tokensvc.delivery import profile_store, rules, store, wake_up
 from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.queue_store import BacklogReader, QueueSizes
 from tokensvc.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
@@ -100,7 +100,9 @@ class Deliveries:
             Refusal: `user_id_mismatch` or `user_invalid`.
         """
         with self._database.write() as tx:
-            return self.set_profile_within(tx, user_id, user, actor)
+            state = self.set_profile_within(tx, user_id, user, actor)
+        wake_up.DUE.set()
+        return state
 
     def set_profile_within(
         self, tx: Transaction, user_id: str, user: Mapping[str, Any], actor: str
@@ -140,7 +142,9 @@ class Deliveries:
             removed = sorted({*_removed_members(previous, members), *erased})
             profile = Profile(members, removed)
             _check_stored_size(profile)
-            return self._replace(tx, user_id, previous, profile, user_id)
+            state = self._replace(tx, user_id, previous, profile, user_id)
+        wake_up.DUE.set()
+        return state
 
     def profiles(
         self, connection: Connection, user_ids: Collection[str]

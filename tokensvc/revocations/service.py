@@ -19,6 +19,7 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
+from tokensvc.delivery import wake_up
 from tokensvc.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
 from tokensvc.delivery.state import NOT_SENT, StreamStatus
 from tokensvc.revocations import rules, store
@@ -141,7 +142,9 @@ class Revocations:
                 deliveries.mark_pending(tx, *delivery_of(target), now)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
-            return self._state(tx, target)
+            state = self._state(tx, target)
+        wake_up.DUE.set()
+        return state
 
     def confirm(self, target: Target) -> State:
         """
@@ -162,7 +165,9 @@ class Revocations:
                     cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
                     _set_cut_off(tx, target, standing, cut_off, now)
                 store.confirm_revocation(tx, revocation.id, cut_off)
-            return self._state(tx, target)
+            state = self._state(tx, target)
+        wake_up.DUE.set()
+        return state
 
     def confirm_left(self) -> bool:
         """
