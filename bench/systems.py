@@ -63,7 +63,7 @@ class System:
 
 def service(name: str = "tokensvc", revoked_users: int = 1_000, database_url: str = "") -> System:
     """Return the service as it is deployed."""
-    command = _gunicorn("tokensvc.gunicorn_conf", "tokensvc.wsgi:app")
+    command = (str(Path(sys.executable).with_name("tokensvc")), "serve")
     return System(name, command, {}, revoked_users, database_url)
 
 

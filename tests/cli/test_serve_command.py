@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import click
 import pytest
@@ -24,12 +25,24 @@ GROUPS = [
 
 
 def test_serve_listens_on_bind_and_exits_with_0_on_sigterm(tmp_path):
-    bind = f"127.0.0.1:{free_port()}"
-    environ = settings_environ(tmp_path, TOKENSVC_WORKERS="1", TOKENSVC_BIND="127.0.0.1:1")
-    command = [SCRIPT, "serve", "--bind", bind]
-    with running(command, f"http://{bind}", tmp_path, **environ) as service:
+    with serving(tmp_path) as service:
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
+
+
+@pytest.mark.parametrize("own", [{}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"}])
+def test_serve_sets_one_heap_of_huge_pages_unless_the_operator_chose(tmp_path, own):
+    with serving(tmp_path, **own) as service:
+        # glibc 2.36 replaces the colons by NUL, in place.
+        environ = Path(f"/proc/{service.pid}/environ").read_text().replace("\0", ":")
+    wanted = own.get("GLIBC_TUNABLES", "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1")
+    assert f"GLIBC_TUNABLES={wanted}:" in environ
+
+
+def serving(folder, **environ):
+    bind = f"127.0.0.1:{free_port()}"
+    environ |= settings_environ(folder, TOKENSVC_WORKERS="1", TOKENSVC_BIND="127.0.0.1:1")
+    return running([SCRIPT, "serve", "--bind", bind], f"http://{bind}", folder, **environ)
 
 
 @pytest.mark.parametrize("setting", ["bind", "metrics.bind"])

@@ -72,9 +72,9 @@ def shell_lines(pages):
 def check_succeed(lines, folder, bind, stream):
     """Run blocks in one shell."""
     script = "\n".join(lines).replace("127.0.0.1:8000", bind)
-    # gunicorn would run until it is stopped. With this option it only loads the application.
-    script = re.sub(r"^(.*/gunicorn .*)$", r"\1 --check-config", script, flags=re.MULTILINE)
-    ended = run_shell(script, folder, STREAM_BASE_URL=stream.url)
+    # `serve` would run until it is stopped. With this option gunicorn only loads the application.
+    options = {"GUNICORN_CMD_ARGS": "--check-config"}
+    ended = run_shell(script, folder, STREAM_BASE_URL=stream.url, **options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "FAIL" not in ended.stdout
     assert "request_id" not in ended.stdout, "a response is a problem"

@@ -8,6 +8,13 @@ import click
 GUNICORN = ("-m", "gunicorn", "-c", "python:tokensvc.gunicorn_conf", "tokensvc.wsgi:app")
 """Arguments for Python to start the service."""
 
+_HEAP = {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1"}
+"""
+One heap for all threads, in huge pages if the kernel has them for programs that ask (glibc 2.35).
+
+A password hash reads 19 MiB in random order: with small pages it takes a tenth longer.
+"""
+
 
 @click.command("serve")
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on, instead of `bind`.")
@@ -27,4 +34,5 @@ def serve(bind: str | None, *, unsafe_restored: bool) -> None:
     if unsafe_restored:
         os.environ["TOKENSVC_UNSAFE_RESTORED"] = "true"
     # Gunicorn replaces this process, so that signals reach its master, also as PID 1.
-    os.execv(sys.executable, (sys.executable, *GUNICORN))  # noqa: S606 - no shell, no user input
+    command = (sys.executable, *GUNICORN)
+    os.execve(command[0], command, {**_HEAP, **os.environ})  # noqa: S606 - no shell, no user input
