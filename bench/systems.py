@@ -131,7 +131,7 @@ class Running:
 
 class Stage:
     """
-    Starts systems, all with the same environment.
+    Starts systems, all with the same environment; `tokensvc serve` sets its heap itself.
 
     Args:
         folder: Folder of their databases and logs.

@@ -1,7 +1,6 @@
 """The background loop: the order of steps and pauses, and what it logs."""
 
 import threading
-import time
 
 import pytest
 import structlog
@@ -27,6 +26,19 @@ class Pauses(threading.Event):
         if len(self.seconds) == self.count:
             self.loop._is_stopping = True
         return self.is_set()
+
+
+class WakeUp(threading.Event):
+    """An event that shows that a loop pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_awaited = threading.Event()
+
+    def wait(self, timeout=None) -> bool:
+        if not self.is_set():
+            self.is_awaited.set()
+        return super().wait(timeout)
 
 
 def run_with(pauses: Pauses, step, **options) -> None:
@@ -136,21 +148,21 @@ def test_stop_waits_for_the_current_step_and_starts_no_other():
 
 def test_wake_up_ends_a_pause():
     """Also one that comes during the step, which may not see what it announces."""
-    wake_up, steps, third = threading.Event(), [], threading.Event()
+    wake_up, ended = WakeUp(), [threading.Event() for _ in range(3)]
+    steps = iter(ended)
 
     def step():
-        steps.append("step")
-        if len(steps) == 1:
+        event = next(steps)
+        if event is ended[0]:
             wake_up.set()
-        if len(steps) == 3:
-            third.set()
+        event.set()
 
     loop = BackgroundLoop("test", step, INTERVAL, wake_up=wake_up)
     loop.start()
-    while len(steps) < 2:
-        time.sleep(0.001)
+    assert ended[1].wait(INTERVAL / 2)
+    assert wake_up.is_awaited.wait(INTERVAL / 2)
     wake_up.set()
-    assert third.wait(INTERVAL / 2)
+    assert ended[2].wait(INTERVAL / 2)
     loop.stop()
 
 

@@ -1,6 +1,7 @@
 """The container: what its background loops do when they start and stop."""
 
 import time
+from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
@@ -8,6 +9,7 @@ from prometheus_client import REGISTRY
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
 from testing.waiting import wait_until
+from tokensvc.accounts.service import SignUpRequest
 from tokensvc.app import container, startup
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -27,10 +29,16 @@ def services(tmp_path):
 
 @pytest.fixture
 def delivering(tmp_path, monkeypatch):
-    """Return services whose sender looks for the changes of others only each hour."""
+    """Yield services whose sender looks for the changes of other processes each hour."""
     monkeypatch.setattr(container, "_DELIVERY_INTERVAL", 3600.0)
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
-        yield from built(tmp_path, STREAM_BASE_URL=stream.url, TOKENSVC_STREAM__DELIVERY="on")
+        yield from built(
+            tmp_path,
+            STREAM_BASE_URL=stream.url,
+            TOKENSVC_STREAM__DELIVERY="on",
+            TOKENSVC_ACCOUNTS__ENABLED="true",
+            TOKENSVC_SHARED_USER_IDS="true",
+        )
 
 
 def built(folder, **environ):
@@ -81,23 +89,30 @@ def test_stop_ends_calls_to_stream_before_it_waits_for_loops(services, monkeypat
 
 
 def test_changes_of_this_process_are_sent_without_waiting_for_a_look(delivering):
-    def pending():
-        return delivering.deliveries.listed(kind=None, states=[DeliveryState.PENDING], limit=1)
+    john = {"id": "john", "name": "John"}
+
+    def is_pausing():
+        due_at = REGISTRY.get_sample_value(
+            "tokensvc_loop_due_timestamp_seconds", {"loop": "delivery"}
+        )
+        return due_at > time.time() + 1800
+
+    def is_sent():
+        pending = [DeliveryState.PENDING]
+        return not delivering.deliveries.listed(kind=None, states=pending, limit=1)
+
+    def check_sent(change):
+        wait_until(is_pausing, "the sender pauses")
+        result = change()
+        wait_until(is_sent, "the change is sent")
+        return result
 
     delivering.start()
-    due_at = {"loop": "delivery"}
-    wait_until(
-        lambda: (
-            REGISTRY.get_sample_value("tokensvc_loop_due_timestamp_seconds", due_at)
-            > time.time() + 1800
-        ),
-        "the first look",
-    )
-    revoked = delivering.revocations.revoke(Target("john"), CONTEXT)
-    wait_until(lambda: not pending(), "a revocation is sent")
-    delivering.revocations.undo(Target("john"), revoked.revocation.id, CONTEXT)
-    wait_until(lambda: not pending(), "an undone revocation is sent")
-    delivering.deliveries.set_profile("john", {"id": "john", "name": "John"}, "svc.app")
-    wait_until(lambda: not pending(), "a profile is sent")
-    delivering.deliveries.change_own_profile("john", {"id": "john", "name": "Johnny"})
-    wait_until(lambda: not pending(), "the change of a profile is sent")
+    revoked = check_sent(lambda: delivering.revocations.revoke(Target("john"), CONTEXT))
+    undo = partial(delivering.revocations.undo, Target("john"), revoked.revocation.id, CONTEXT)
+    check_sent(undo)
+    check_sent(lambda: delivering.deliveries.set_profile("john", john, "svc.app"))
+    changed = john | {"name": "Johnny"}
+    check_sent(lambda: delivering.deliveries.change_own_profile("john", changed))
+    wanted = SignUpRequest("jane", "seven green bicycles", {"id": "jane", "name": "Jane"})
+    check_sent(lambda: delivering.accounts.accounts.create(wanted, CONTEXT))

@@ -18,6 +18,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
+from tokensvc.delivery import wake_up
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.standing import store as standings
 
@@ -222,6 +223,7 @@ class Accounts:
             if wanted.user is not None:
                 user = wanted.user
                 self._uses.deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
+        wake_up.DUE.set()
         return NewAccount(account.user_id, account.created_at)
 
     def _use_invitation(self, tx: Transaction, wanted: SignUpRequest, now: float) -> None:

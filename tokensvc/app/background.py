@@ -19,7 +19,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.telemetry import gauges
 
 FAILURE_PAUSE: Final = 2.0
-"""Minimum seconds between a failed step and the next."""
+"""Minimum seconds between a failed step and the next, unless a wake-up ends the pause."""
 
 _ISSUER_KEYS_INTERVAL = 1.0
 """Seconds between two checks for due fetches; short, since a clock can be set or a host sleep."""
@@ -55,7 +55,7 @@ class BackgroundLoop:
         interval: Seconds between two steps.
         pause: Seconds before the next step if there is more to do.
         steps_on_stop: Whether `stop` runs the step once more.
-        wake_up: Event that ends a pause.
+        wake_up: Event that ends a pause; of one running loop only.
         clock: Clock of this host, for the metric of the next step.
     """
 
@@ -89,17 +89,16 @@ class BackgroundLoop:
     def stop(self) -> None:
         """Wait for the current step and end the thread."""
         self._is_stopping = True
-        self._wake_up.set()
         if self._thread is not None:
+            self._wake_up.set()
             self._thread.join()
 
     def _run(self) -> None:
-        pause = 0.0
         gauges.set_loop(self._name, due_at=self._clock(), failing=False)
         while not self._is_stopping:
             pause = self._run_step()
             self._wake_up.wait(pause)
-            self._wake_up.clear()  # before the step, which may miss what a later one announces
+            self._wake_up.clear()  # before the step: a change during the step sets it again
         if self._steps_on_stop:
             self._run_step()
 

@@ -35,11 +35,9 @@ from tokensvc.tokens.service import TokenService
 
 _DELIVERY_INTERVAL = 1.0
 """
-Seconds between two looks for due deliveries, for the changes of commands. What a process changes
-itself, it sends without a look.
+Seconds between two looks for due deliveries, for the changes of other processes. What a process
+changes itself, it sends without a look.
 """
-_SEPARATE_DELIVERY_INTERVAL = 0.2
-"""Seconds between two looks if only `tokensvc worker` sends: the maximum delay of a revocation."""
 
 
 class Services(Foundation):
@@ -192,10 +190,8 @@ class Services(Foundation):
 
     @cached_property
     def delivery_loop(self) -> BackgroundLoop:
-        """The loop of the sender."""
-        is_embedded = self.settings.worker.embedded
-        interval = _DELIVERY_INTERVAL if is_embedded else _SEPARATE_DELIVERY_INTERVAL
-        return BackgroundLoop("delivery", self.sender.step, interval, wake_up=wake_up.DUE)
+        """The loop of the sender in a process that also serves requests."""
+        return BackgroundLoop("delivery", self.sender.step, _DELIVERY_INTERVAL, wake_up=wake_up.DUE)
 
     @cached_property
     def other_loops(self) -> tuple[BackgroundLoop, ...]:

@@ -2,13 +2,16 @@
 
 import time
 
-from tokensvc.app.background import watch_loops
+from tokensvc.app.background import BackgroundLoop, watch_loops
 from tokensvc.app.container import Services
 from tokensvc.app.mount import build_metrics_app
 from tokensvc.ops.checks import delivery_checks
 from tokensvc.ops.health import ReadinessLook
 from tokensvc.server.side_server import SideServer
 from tokensvc.telemetry import gauges
+
+_DELIVERY_INTERVAL = 0.2
+"""Seconds between two looks for due deliveries, all of which other processes make."""
 
 
 class DeliveryProcess:
@@ -30,7 +33,10 @@ class DeliveryProcess:
             ),
             time.monotonic,
         )
-        self._loops = watch_loops(self._readiness, services.figures_with(issuers=None))
+        self._loops = (
+            BackgroundLoop("delivery", services.sender.step, _DELIVERY_INTERVAL),
+            *watch_loops(self._readiness, services.figures_with(issuers=None)),
+        )
         bind = services.settings.metrics.bind
         self._server: SideServer | None = None
         if bind is not None:
@@ -41,7 +47,7 @@ class DeliveryProcess:
         """Start to deliver and to serve."""
         gauges.set_build_info()
         self._readiness.look()
-        for loop in (self._services.delivery_loop, *self._loops):
+        for loop in self._loops:
             loop.start()
         if self._server is not None:
             self._server.start()

@@ -18,6 +18,8 @@ One heap for all threads, in huge pages if the kernel has them for programs that
 A password hash reads 19 MiB in random order: with small pages it takes a tenth longer. The
 thresholds, in bytes, keep the memory of a hash for the next one.
 """
+_MALLOC_SETTINGS = ("GLIBC_TUNABLES", "MALLOC_")
+"""Starts of the variables with which an operator sets the heap; then `_HEAP` is not used."""
 
 
 @click.command("serve")
@@ -39,4 +41,6 @@ def serve(bind: str | None, *, unsafe_restored: bool) -> None:
         os.environ["TOKENSVC_UNSAFE_RESTORED"] = "true"
     # Gunicorn replaces this process, so that signals reach its master, also as PID 1.
     command = (sys.executable, *GUNICORN)
-    os.execve(command[0], command, {"GLIBC_TUNABLES": _HEAP, **os.environ})  # noqa: S606 - no shell, no user input
+    if not any(name.startswith(_MALLOC_SETTINGS) for name in os.environ):
+        os.environ["GLIBC_TUNABLES"] = _HEAP
+    os.execv(command[0], command)  # noqa: S606 - no shell, no user input

@@ -20,7 +20,7 @@ class Purge(ABC):
         batch: Maximum number of rows of each kind that a transaction deletes.
     """
 
-    batch: ClassVar[int] = 500
+    batch: ClassVar[int] = 100
 
     def __init__(self, database: Database, clock: DatabaseClock) -> None:
         self._database = database

@@ -84,7 +84,7 @@ class DueQueues:
             Refusal: `temporarily_unavailable`.
         """
         if self._read_one.fetch({}) is None:
-            return []  # each second in each worker, so it must cost little
+            return []  # each second or more often, so it must cost little
         found = self._read.fetch({} if self._has_clock else {"now": int(self._host_clock())})
         return [queue for queue, has_due in zip(QUEUES, found or (), strict=False) if has_due]
 

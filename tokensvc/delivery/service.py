@@ -110,6 +110,8 @@ class Deliveries:
         """
         Store a user object for delivery to Stream in the transaction of another action.
 
+        The caller sets `wake_up.DUE` after the commit.
+
         Raises:
             Refusal: `user_id_mismatch` or `user_invalid`.
         """
