@@ -31,6 +31,7 @@ class Clients:
         self.reconnects = True
         self.responses = 0
         self.failures: list[str] = []
+        self._served: set[int] = set()
         self._threads = [threading.Thread(target=self._send) for _ in range(count)]
 
     def _send(self) -> None:
@@ -44,6 +45,7 @@ class Clients:
                 self.failures.append(repr(error))
                 break
             self.responses += 1
+            self._served.add(threading.get_ident())
             if response.will_close and not self.reconnects:
                 break
         connection.close()
@@ -53,7 +55,8 @@ class Clients:
         for thread in self._threads:
             thread.start()
         try:
-            wait_until(lambda: self.responses > 20)
+            # Each has its connection: one that connects after a stop would be refused.
+            wait_until(lambda: len(self._served) == len(self._threads))
             yield self
             wait_until(lambda before=self.responses: self.has_ended() or self.responses > before)
         finally:
