@@ -58,6 +58,9 @@ lock: install ## Update the lock files from pyproject.toml
 	$(BIN)/uv pip compile --universal --generate-hashes --no-header --no-emit-index-url \
 		--python-version 3.11 --extra otel -c requirements-dev.lock pyproject.toml \
 		-o requirements-otel.lock
+	printf 'cmake\nninja\nscikit-build-core\nsetuptools-scm\n' | $(BIN)/uv pip compile --universal \
+		--generate-hashes --no-header --no-emit-index-url --python-version 3.11 -c requirements-dev.lock \
+		- -o requirements-argon2.lock
 	echo pip | $(BIN)/uv pip compile --universal --generate-hashes --no-header \
 		--no-emit-index-url --python-version 3.11 - -o requirements-pip.lock
 	echo hatchling | $(BIN)/uv pip compile --universal --generate-hashes --no-header \

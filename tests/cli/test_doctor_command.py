@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import time
 
@@ -62,6 +63,14 @@ def test_every_check_passes_on_a_valid_installation(doctor, tokensvc):
     }
     assert ended.code == 0
     assert STREAM_API_SECRET not in ended.out + ended.err
+
+
+def test_doctor_says_what_a_password_hash_takes_and_which_build_makes_it(doctor, tokensvc):
+    tokensvc("migrate")
+    tokensvc.settings |= {"TOKENSVC_ACCOUNTS__ENABLED": "true", "TOKENSVC_ISSUERS": "[]"}
+    lines = doctor().out.splitlines()
+    (hashing,) = (line for line in lines if "password hashing: " in line)
+    assert re.search(r"ok +password hashing: [0-9]+ ms a hash with (the|a) .*build", hashing)
 
 
 def test_missing_database_is_a_warning_and_is_not_created(doctor, tmp_path):

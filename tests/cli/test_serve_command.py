@@ -2,7 +2,6 @@
 
 import signal
 import socket
-from pathlib import Path
 
 import click
 import pytest
@@ -12,7 +11,6 @@ from testing.command_line import SCRIPT
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tokensvc.cli import main
-from tokensvc.cli.serve import _HEAP
 
 CONTEXT = click.Context(main)
 GROUPS = [
@@ -29,25 +27,6 @@ def test_serve_listens_on_bind_and_exits_with_0_on_sigterm(tmp_path):
     with serving(tmp_path) as service:
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
-
-
-@pytest.mark.parametrize(
-    ("own", "expected"),
-    [
-        ({}, f"GLIBC_TUNABLES={_HEAP}:"),
-        (
-            {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"},
-            "GLIBC_TUNABLES=glibc.malloc.arena_max=2:",
-        ),
-        ({"MALLOC_ARENA_MAX": "2"}, None),
-    ],
-)
-def test_serve_sets_one_heap_of_huge_pages_unless_the_operator_chose(tmp_path, own, expected):
-    with serving(tmp_path, **own) as service:
-        # glibc 2.36 replaces the colons by NUL, in place.
-        environ = Path(f"/proc/{service.pid}/environ").read_text().replace("\0", ":")
-    assert ("GLIBC_TUNABLES" in environ) is (expected is not None)
-    assert expected is None or expected in environ
 
 
 def serving(folder, **environ):

@@ -78,7 +78,7 @@ def run_stage(stage: Stage, root: Path, environ: Mapping[str, str]) -> None:
             *sources, _ = argument.split()
             for source in sources:
                 _copy(source, folder)
-        elif instruction == "RUN":
+        elif instruction == "RUN" and not argument.startswith("apt-get"):  # it needs root
             command = argument.replace("/opt/", f"{root}/opt/")
             subprocess.run(["sh", "-eu", "-c", command], cwd=folder, env=environ, check=True)
 
@@ -89,4 +89,5 @@ def _copy(source: str, folder: Path) -> None:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / source, folder / source, ignore=ignored)
     else:
+        (folder / source).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / source, folder / source)

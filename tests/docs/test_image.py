@@ -15,6 +15,7 @@ import pytest
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
+from tokensvc.accounts import argon2_build
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +59,10 @@ def test_layers_contain_no_secret(image):
         for name in (
             "LICENSE",
             "README.md",
+            "deploy/compile-argon2",
             "openapi.yaml",
             "pyproject.toml",
+            "requirements-argon2.lock",
             "requirements-build.lock",
             "requirements-otel.lock",
             "requirements.lock",
@@ -119,5 +122,13 @@ def serve_and_check(root, stage):
         assert service.wait(30) == 0
     stopped = subprocess.run(check, cwd="/", env=environ, capture_output=True, check=False)
     assert stopped.returncode != 0
+    build = [
+        binaries / "python",
+        "-c",
+        f"from {argon2_build.__name__} import *; print(describe_build())",
+    ]
+    used = subprocess.run(build, capture_output=True, text=True, check=True)
+    runs_v3 = argon2_build.can_run_v3(Path("/proc/cpuinfo").read_text())
+    assert ("x86-64-v3" in used.stdout) is runs_v3
     shown = subprocess.run([binaries / "tokensvc", "openapi"], capture_output=True, check=True)
     assert shown.stdout == (ROOT / "openapi.yaml").read_bytes()

@@ -8,7 +8,12 @@ import pytest
 from testing.service import ROOT
 
 RUN_LOCKS = ("requirements.lock", "requirements-otel.lock")
-LOCKS = (*RUN_LOCKS, "requirements-dev.lock", "requirements-build.lock")
+LOCKS = (
+    *RUN_LOCKS,
+    "requirements-dev.lock",
+    "requirements-build.lock",
+    "requirements-argon2.lock",
+)
 
 
 def pins(name):

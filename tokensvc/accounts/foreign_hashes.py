@@ -11,9 +11,8 @@ import re
 from base64 import b64decode, b64encode
 
 import bcrypt
-from argon2.exceptions import VerificationError, VerifyMismatchError
-from argon2.low_level import Type, verify_secret
 
+from tokensvc.accounts.argon2_build import exceptions, low_level
 from tokensvc.accounts.passwords import normalize
 from tokensvc.core.errors import Code, Refusal
 
@@ -88,10 +87,12 @@ def not_computed(error: Exception) -> Refusal:
 def _verify(stored: str, password: bytes) -> bool:
     if argon2 := _ARGON2.fullmatch(stored):
         try:
-            return verify_secret(stored.encode("ascii"), password, Type[argon2[1].upper()])
-        except VerifyMismatchError:
+            return low_level.verify_secret(
+                stored.encode("ascii"), password, low_level.Type[argon2[1].upper()]
+            )
+        except exceptions.VerifyMismatchError:
             return False
-        except VerificationError as error:
+        except exceptions.VerificationError as error:
             raise not_computed(error) from error
     if scrypt := _SCRYPT.fullmatch(stored):
         ln, r, p = (int(number) for number in scrypt.groups()[:3])

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
+from tokensvc.accounts.argon2_build import describe_build
+from tokensvc.accounts.hashing import milliseconds_per_hash
 from tokensvc.app import container, start_checks, startup
 from tokensvc.app.container import Services
 from tokensvc.app.key_files import KeyFiles
@@ -92,6 +94,8 @@ def _check_service() -> Iterator[CheckResult]:
             yield CheckResult("delivery", *check_delivery(services.deliveries))
             clock_faults = check_clock_faults(services.clock_faults, State.FAILED)
             yield CheckResult("cut_offs", *clock_faults)
+        if settings.has_accounts:
+            yield _describe_hashing()
     except (Refusal, StartupError) as error:
         yield CheckResult("start", State.FAILED, _error_text(error))
 
@@ -225,6 +229,11 @@ def _check_clock(ahead: float, skew: int) -> CheckResult:
         detail += f"; Stream rejects new tokens (code 42) because token.skew is only {skew} s"
         return CheckResult("clock", State.FAILED, detail)
     return CheckResult("clock", State.DEGRADED, detail)
+
+
+def _describe_hashing() -> CheckResult:
+    detail = f"{milliseconds_per_hash():.0f} ms a hash with {describe_build()}"
+    return CheckResult("password hashing", State.OK, detail)
 
 
 def _check_token(unverified_token: str) -> Iterator[CheckResult]:
