@@ -7,7 +7,9 @@ After that the commit of an action takes 3 s, while every instance is asked for 
 After the response no instance may mint for what the action covers. Every token from before the
 response, also during the commit, must be older than the cut-off.
 
-The instances run in this process. Each is built as a worker builds itself, with its own clock.
+The instances run in this process. Each is built as a worker builds itself, with its own clock. That
+this clock reaches what dates tokens is shown first: on SQLite, where the host's clock dates them,
+each instance mints for a user of the provider, and `iat` must be the time of its clock.
 """
 
 import contextlib
@@ -15,12 +17,11 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import jwt
 import structlog
@@ -67,6 +68,7 @@ class Figures:
     Figures of a run.
 
     Attributes:
+        dated: Offsets of the clocks that dated a token on SQLite.
         after: Responses to covered credentials after an action, by code.
         before: Number of tokens from before the response to an action.
         in_flight: Number of these tokens that were minted during a slow commit.
@@ -75,6 +77,7 @@ class Figures:
         shifts: Seconds from the beginning of each slow action to its cut-off.
     """
 
+    dated: set[float] = field(default_factory=set)
     after: Counter[str] = field(default_factory=Counter)
     before: int = 0
     in_flight: int = 0
@@ -84,9 +87,10 @@ class Figures:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing leaked, and the slow commits were slow."""
+        """Whether nothing leaked, each clock was in effect, and the slow commits were slow."""
         return (
-            set(self.after) <= {"sign_in_required", "user_suspended"}
+            self.dated == set(OFFSETS)
+            and set(self.after) <= {"sign_in_required", "user_suspended"}
             and self.after.total() > 0
             and not self.too_new
             and self.before > self.in_flight > 0
@@ -98,6 +102,8 @@ class Figures:
         """Yield the figures as text."""
         offsets = ", ".join(f"{offset:+.0f} s" for offset in OFFSETS)
         yield f"clocks of the instances at {offsets}; the provider {PROVIDER_AHEAD} s ahead"
+        dated = ", ".join(f"{offset:+.0f} s" for offset in sorted(self.dated))
+        yield f"clocks that dated a token on SQLite: {dated}"
         codes = ", ".join(f"{code} {count}" for code, count in sorted(self.after.items()))
         yield f"responses after the actions: {codes}"
         yield (
@@ -141,11 +147,25 @@ def prove(rounds: int) -> Figures:
         rounds: Number of actions at each instance, and number of slow actions.
     """
     figures = Figures()
+    for offset in OFFSETS:
+        with _running("sqlite", 0, [offset]) as deployment:
+            _mint_with_clock(deployment, figures, offset)
     for skew in SKEWS:
-        with _running(skew) as deployment:
+        with _running("postgresql", skew, OFFSETS) as deployment:
             _revoke_everywhere(deployment, figures, rounds)
             _revoke_slowly(deployment, figures, rounds)
     return figures
+
+
+def _mint_with_clock(deployment: Deployment, figures: Figures, offset: float) -> None:
+    """Mint for a user who has signed in an hour ago, and record whether this clock dates it."""
+    before = int(_time_with(offset))
+    token = deployment.issuer.token(sub="ada", auth_time=before - 3600)
+    responses = deployment.mint_everywhere({"Authorization": f"Bearer {token}"})
+    latest = int(_time_with(offset))
+    claims = _claims(_minted(responses))
+    if claims and all(before <= claim["iat"] <= latest for claim in claims):
+        figures.dated.add(offset)
 
 
 def _revoke_everywhere(deployment: Deployment, figures: Figures, rounds: int) -> None:
@@ -193,13 +213,17 @@ def _minted(responses: list[Response]) -> list[str]:
 
 
 def _compare(figures: Figures, tokens: list[str], cut_off: int) -> None:
-    claims = [jwt.decode(token, STREAM_API_SECRET, ["HS256"], _IGNORE_IAT) for token in tokens]
+    claims = _claims(tokens)
     figures.before += len(claims)
     figures.too_new += sum(claim["iat"] >= cut_off for claim in claims)
 
 
+def _claims(tokens: list[str]) -> list[dict[str, Any]]:
+    return [jwt.decode(token, STREAM_API_SECRET, ["HS256"], _IGNORE_IAT) for token in tokens]
+
+
 @contextlib.contextmanager
-def _running(skew: int) -> Iterator[Deployment]:
+def _running(kind: str, skew: int, offsets: Sequence[float]) -> Iterator[Deployment]:
     with contextlib.ExitStack() as stack:
         folder = temporary_folder(stack)
         issuer = stack.enter_context(IssuerDouble(clock=partial(_time_with, PROVIDER_AHEAD)))
@@ -224,13 +248,13 @@ def _running(skew: int) -> Iterator[Deployment]:
             TOKENSVC_ISSUERS=json.dumps([entry]),
             **NO_LIMITS,
             TOKENSVC_TOKEN__SKEW=str(skew),
-            **database_settings(stack, folder, "postgresql"),
+            **database_settings(stack, folder, kind),
         )
         settings = load(environ)
         logging.configure(LogSettings(level="error"))
         stack.callback(structlog.reset_defaults)
         startup.prepare(settings)
-        clocks = [partial(_time_with, offset) for offset in OFFSETS]
+        clocks = [partial(_time_with, offset) for offset in offsets]
         instances = [stack.enter_context(_instance(settings, clock)) for clock in clocks]
         database = Database.open(environ["TOKENSVC_DATABASE_URL"], pool_size=1)
         stack.callback(database.close)
@@ -241,8 +265,7 @@ def _running(skew: int) -> Iterator[Deployment]:
 @contextlib.contextmanager
 def _instance(settings: Any, clock: Callable[[], float]) -> Iterator[Any]:
     """Yield the application of an instance on a host with this clock."""
-    with mock.patch.object(container, "system_clock", clock):
-        services = container.build(settings)
+    services = container.build(settings, clock=clock)
     try:
         yield mount.build_app(services)
     finally:

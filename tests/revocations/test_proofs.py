@@ -58,7 +58,12 @@ def test_no_mint_succeeds_with_different_clocks_and_slow_commits():
 
 
 CLOCKS = clocks.Figures(
-    after=Counter(sign_in_required=1), before=2, in_flight=1, slow_actions=1, shifts=[4]
+    dated=set(clocks.OFFSETS),
+    after=Counter(sign_in_required=1),
+    before=2,
+    in_flight=1,
+    slow_actions=1,
+    shifts=[4],
 )
 LEAK = leak.Figures(
     "sqlite",
@@ -72,6 +77,7 @@ LEAK = leak.Figures(
 @pytest.mark.parametrize(
     ("proved", "missing"),
     [
+        (CLOCKS, {"dated": {0.0}}),
         (CLOCKS, {"after": Counter()}),
         (CLOCKS, {"after": Counter(minted=1)}),
         (CLOCKS, {"before": 1}),

@@ -18,7 +18,7 @@ from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.background import BackgroundLoop, purge_loop
 from tokensvc.config.loader import Settings
-from tokensvc.core.clock import system_clock
+from tokensvc.core.clock import Clock
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.service import Deliveries
@@ -74,6 +74,7 @@ class AccountDependencies:
 
     Attributes:
         clock: Clock of the database.
+        host_clock: Clock of this host.
         wait_slots: Slots for requests that wait for other services.
         sign_in_secret: Secret of all processes, for hashes of user IDs and addresses.
     """
@@ -81,6 +82,7 @@ class AccountDependencies:
     settings: Settings
     database: Database
     clock: DatabaseClock
+    host_clock: Clock
     vault: Vault
     keys: StreamKeys
     wait_slots: threading.Semaphore
@@ -100,7 +102,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     pool = _hashing_pool(settings)
     shared = _shared(uses, PasswordHasher(pool))
-    signing_ring = SigningRingReads(database, system_clock)
+    signing_ring = SigningRingReads(database, uses.host_clock)
     periods = _signing_periods(settings)
     return AccountServices(
         signing_keys=signing_keys,
@@ -145,7 +147,7 @@ def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
         deliveries=uses.deliveries,
         revocations=uses.revocations,
         sign_ins=SignIns(
-            uses.database, uses.clock, SignInReads(uses.database, system_clock), hasher, hashes
+            uses.database, uses.clock, SignInReads(uses.database, uses.host_clock), hasher, hashes
         ),
     )
 
@@ -176,5 +178,5 @@ def _stream_users(uses: AccountDependencies) -> StreamUsers | None:
     stream = uses.settings.stream
     if not stream.delivers:
         return None
-    api = StreamApi(stream.base_url, system_clock)
+    api = StreamApi(stream.base_url, uses.host_clock)
     return StreamUsers(api, uses.keys.current_ring, uses.wait_slots)

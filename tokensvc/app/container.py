@@ -13,7 +13,7 @@ from tokensvc.audit.purge import AuditPurge
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.config.loader import Settings
-from tokensvc.core.clock import system_clock
+from tokensvc.core.clock import Clock, system_clock
 from tokensvc.database.engine import Database
 from tokensvc.delivery import wake_up
 from tokensvc.issuers.service import Issuers
@@ -69,7 +69,7 @@ class Services(Foundation):
     @cached_property
     def sessions(self) -> Sessions:
         """The sessions of built-in accounts."""
-        reads = SessionReads(self.database, system_clock)
+        reads = SessionReads(self.database, self.host_clock)
         return Sessions(self.database, self.clock, reads, self.vault, self.settings.sessions)
 
     @cached_property
@@ -80,6 +80,7 @@ class Services(Foundation):
                 settings=self.settings,
                 database=self.database,
                 clock=self.clock,
+                host_clock=self.host_clock,
                 vault=self.vault,
                 keys=self.keys,
                 wait_slots=self.wait_slots,
@@ -114,7 +115,7 @@ class Services(Foundation):
             clients=self.clients,
             standings=self.standings,
             signing_ring_now=self.accounts.signing_ring.now,
-            host_clock=system_clock,
+            host_clock=self.host_clock,
         )
 
     @cached_property
@@ -126,7 +127,7 @@ class Services(Foundation):
             unnamed_mints=self.unnamed_mints,
             settings=self.settings.token,
             alphabet=self.settings.user_ids.alphabet,
-            clock=system_clock,
+            clock=self.host_clock,
             random=random.SystemRandom().random,
         )
 
@@ -185,7 +186,7 @@ class Services(Foundation):
             rings=rings,
             clients=self.clients,
             reencryption=self.reencryption,
-            clock=system_clock,
+            clock=self.host_clock,
         )
 
     @cached_property
@@ -219,6 +220,7 @@ def build(
     key_files: KeyFiles | None = None,
     *,
     issuer_keys: Callable[[Database], IssuerKeyStore] = IssuerKeyStore,
+    clock: Clock = system_clock,
 ) -> Services:
     """
     Build all services.
@@ -229,13 +231,14 @@ def build(
         settings: All settings.
         key_files: Keys that this process or its master has read; `None`: they are read now.
         issuer_keys: Function that returns the store for issuers' keys.
+        clock: Clock of this host.
 
     Raises:
         StartupError: The operator must change something first.
     """
     database = open_database(settings)
     key_files = key_files or KeyFiles.read(settings, database)
-    services = Services(settings, database, key_files, issuer_keys(database))
+    services = Services(settings, database, key_files, issuer_keys(database), clock)
     # All now: what cannot be built must end the start, not a request.
     for name in dir(Services):
         if isinstance(getattr(Services, name), cached_property):

@@ -11,7 +11,7 @@ from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
-from tokensvc.core.clock import system_clock
+from tokensvc.core.clock import Clock
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.sender import Sender
@@ -42,6 +42,7 @@ class Foundation:
         settings: All settings.
         database: The database, open.
         key_files: Keys in files.
+        host_clock: Clock of this host.
         clock: Clock of the database.
         vault: Encryption of stored secrets.
         wait_slots: Slots for requests that wait for other services.
@@ -53,12 +54,14 @@ class Foundation:
         database: Database,
         key_files: KeyFiles,
         issuer_keys: IssuerKeyStore,
+        host_clock: Clock,
     ) -> None:
         self.settings = settings
         self.database = database
         self.key_files = key_files
         self._issuer_keys = issuer_keys
-        self.clock = DatabaseClock(database, system_clock)
+        self.host_clock = host_clock
+        self.clock = DatabaseClock(database, host_clock)
         self.vault = Vault(key_files.encryption_keys)
         # Requests that wait for other services use at most half of the threads.
         self.wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
@@ -66,7 +69,7 @@ class Foundation:
     @cached_property
     def standings(self) -> StandingStore:
         """The reads of the users' and the app's standing."""
-        return StandingStore(self.database, system_clock)
+        return StandingStore(self.database, self.host_clock)
 
     @cached_property
     def keys(self) -> StreamKeys:
@@ -92,10 +95,10 @@ class Foundation:
     @cached_property
     def check_key_pair(self) -> CheckKeyPair | None:
         """Function that asks Stream about a key pair; `None` if nothing is delivered."""
-        base_url = self.settings.stream.base_url
+        base_url, clock = self.settings.stream.base_url, self.host_clock
 
         def check(api_key: str, secret: bytes) -> KeyCheck:
-            return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
+            return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=clock)
 
         return check if self.settings.stream.delivers else None
 
@@ -107,22 +110,22 @@ class Foundation:
     @cached_property
     def clients(self) -> Clients:
         """The authentication of service clients."""
-        return Clients(self.database, system_clock)
+        return Clients(self.database, self.host_clock)
 
     @cached_property
     def client_administration(self) -> ClientAdministration:
         """The actions on service clients."""
-        return ClientAdministration(self.database, system_clock)
+        return ClientAdministration(self.database, self.host_clock)
 
     @cached_property
     def secret_usage(self) -> SecretUsage:
         """The times at which client secrets were used."""
-        return SecretUsage(self.database, system_clock)
+        return SecretUsage(self.database, self.host_clock)
 
     @cached_property
     def unnamed_mints(self) -> UnnamedMints:
         """The number of mints that named no key."""
-        return UnnamedMints(self.database, system_clock)
+        return UnnamedMints(self.database, self.host_clock)
 
     @cached_property
     def issuers(self) -> Issuers:
@@ -132,7 +135,7 @@ class Foundation:
             self.settings.jwks,
             self.settings.user_ids.alphabet,
             self._issuer_keys,
-            system_clock,
+            self.host_clock,
             key_files=self.key_files.issuer_keys,
             wait_slots=self.wait_slots,
         )
@@ -159,8 +162,8 @@ class Foundation:
             database=self.database,
             clock=self.clock,
             ring_at=self.keys.ring_at,
-            api=StreamApi(self.settings.stream.base_url, system_clock),
-            host_clock=system_clock,
+            api=StreamApi(self.settings.stream.base_url, self.host_clock),
+            host_clock=self.host_clock,
             random_fraction=random.SystemRandom().random,
             monotonic=time.monotonic,
         )

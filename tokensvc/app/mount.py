@@ -12,7 +12,6 @@ from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
 from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
-from tokensvc.core.clock import system_clock
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
@@ -31,7 +30,7 @@ from tokensvc.tokens import routes as token_routes
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    tracer = traces.start(os.environ, system_clock)
+    tracer = traces.start(os.environ, services.host_clock)
     return make_app(_http_config(services.settings), _blueprints(services), tracer)
 
 
