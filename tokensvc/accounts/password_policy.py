@@ -14,17 +14,16 @@ class PasswordPolicy:
 
     Args:
         min_length: Minimum number of characters.
-        public_url: URL of the service; the labels of its host are words that are easy to guess.
+        public_url: URL of the service; a password must not contain its host.
     """
 
     def __init__(self, min_length: int, public_url: str) -> None:
         self._min_length = min_length
-        host = urlsplit(public_url).hostname or ""
-        self._service_words = (_SERVICE, *host.split("."))
+        self._service_names = (_SERVICE, urlsplit(public_url).hostname or _SERVICE)
 
     def check(self, password: str, user_id: str) -> None:
         """
-        Refuse a new password that is easy to guess or not usable.
+        Refuse a new password that is common or not usable.
 
         Raises:
             Refusal: `password_rejected`, with all reasons.
@@ -32,7 +31,7 @@ class PasswordPolicy:
         reasons = check_password(
             password,
             user_id=user_id,
-            service_words=self._service_words,
+            service_names=self._service_names,
             min_length=self._min_length,
         )
         if reasons:

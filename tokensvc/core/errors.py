@@ -59,7 +59,7 @@ class Code(StrEnum):
     USER_INVALID = "user_invalid"
     """Stream does not accept the user object. `detail` has the reason."""
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of a code
-    """The new password is too easy to guess or not usable. `reasons` and `detail` say why."""
+    """The new password is common or not usable. `reasons` and `detail` say why."""
     STREAM_KEY_INVALID = "stream_key_invalid"
     """The key pair cannot be used and was not stored. `detail` has the reason."""
     RATE_LIMITED = "rate_limited"

@@ -16,8 +16,8 @@ const REASONS = {
   too_long: "It is too long.",
   invalid_characters: "It has characters that cannot be used.",
   too_common: "It is on the list of common passwords.",
-  like_user_id: "It is like the user ID.",
-  like_service_name: "It is like the name of the service.",
+  like_user_id: "It contains the user ID.",
+  like_service_name: "It contains the name of the service.",
 };
 
 /**
