@@ -1,5 +1,6 @@
 """Access tokens of this service as credentials: of users with their session, and of services."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -256,8 +257,13 @@ def test_retired_key_verifies_nothing_at_any_worker(world: AccountWorld) -> None
     assert codes(world, world.access_token(grant)) == {"accepted"}
 
 
-def test_token_of_another_issuer_url_is_refused(world: AccountWorld) -> None:
-    claims = unverified(world.access_token(world.open_session("ada")))
-    for changed in ({"iss": f"{PUBLIC_URL}/"}, {"aud": "https://other.example"}):
-        user = world.with_token(signed(world, claims | changed))
-        assert user.get("/v1/me").code == "credentials_invalid"
+@pytest.mark.sec(24)
+def test_token_of_another_service_with_the_same_key_is_refused(world: AccountWorld) -> None:
+    client = make_client(world.database, "elsewhere", "users:read")
+    tokens = (world.access_token(world.open_session("ada")), service_token(world, client))
+    for token, path in zip(tokens, ("/v1/me", "/v1/app"), strict=True):
+        claims = unverified(token)
+        assert world.with_token(signed(world, claims)).get(path).status == 200
+        for name, url in itertools.product(("iss", "aud"), (f"{PUBLIC_URL}/", "https://a.example")):
+            other = world.with_token(signed(world, claims | {name: url}))
+            assert other.get(path).code == "credentials_invalid"

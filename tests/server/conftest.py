@@ -36,20 +36,20 @@ class Gate:
     """
     An application with a route that waits.
 
-    `/wait` announces its wait, `/spin` does not; both end when the gate is opened. `remaining` has
-    the seconds that each path had left for waits.
+    `/wait` announces its wait, `/spin` does not; both end when the gate is opened. `deadlines`
+    has the deadline of each path, on the monotonic clock.
     """
 
     is_open: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     paths: list[str] = field(default_factory=list)
-    remaining: dict[str, float] = field(default_factory=dict)
+    deadlines: dict[str, float] = field(default_factory=dict)
     large: bytes = b"x" * 8_000_000
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         path = environ["PATH_INFO"]
         self.paths.append(path)
-        self.remaining[path] = deadline.remaining(60)
+        self.deadlines[path] = time.monotonic() + deadline.remaining(60)
         if path == "/wait":
             blocking.may_block()
         if path in {"/wait", "/spin"}:

@@ -57,6 +57,7 @@ def test_changed_token_is_refused(sqlite_access_world, place, bits):
 @settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(CLAIMS), VALUES, min_size=1, max_size=3))
 @example({"aud": [URL]})
+@example({"aud": URL + "/"})
 @example({"iss": URL + "/"})
 @example({"exp": True})
 @example({"token_use": "service"})
@@ -69,11 +70,12 @@ def test_signed_token_with_other_claims_is_accepted_only_if_each_has_its_type(
     """What is accepted has the meaning that PyJWT reads too."""
     try:
         token = sqlite_access_world.signed(**changed)
+    except (TypeError, UnicodeEncodeError, jwt.PyJWTError):
+        return  # PyJWT cannot write it
+    try:
         verified = sqlite_access_world.verify(token)
-    except (Refusal, TypeError, UnicodeEncodeError, jwt.PyJWTError) as error:
-        if isinstance(error, Refusal):
-            codes = {Code.CREDENTIALS_INVALID, Code.CREDENTIALS_EXPIRED}
-            assert error.code in codes
+    except Refusal as error:
+        assert error.code in {Code.CREDENTIALS_INVALID, Code.CREDENTIALS_EXPIRED}
         return
     oracle = sqlite_access_world.decoded(token)
     assert msgspec.to_builtins(verified.claims) == oracle

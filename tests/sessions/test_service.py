@@ -173,6 +173,19 @@ def test_live_sessions_are_listed_newest_first_and_counted(world):
 
 
 @pytest.mark.sec(26)
+def test_token_made_without_the_random_key_of_the_session_is_refused(world):
+    """A client knows the ID and the counter of a session, and may have another session."""
+    grants = [world.sign_in() for _ in range(32)]
+    keys = [VAULT.unwrap(world.row(grant).family_key_ciphertext) for grant in grants]
+    assert {len(key) for key in keys} == {32}
+    assert min(len(set(values)) for values in zip(*keys, strict=True)) > 1
+    family_id = bytes.fromhex(grants[0].family.id)
+    for key in (bytes(32), b"", family_id * 2, keys[1]):
+        assert world.refusal(refresh_tokens.make(family_id, 0, key)) == "forged"
+    assert world.sessions.refresh(refresh_tokens.make(family_id, 0, keys[0]), "app")
+
+
+@pytest.mark.sec(26)
 def test_nothing_stored_or_shown_is_a_usable_token(world):
     """The row contains the encrypted key only; objects and events show no token."""
     grant = world.sign_in()

@@ -13,7 +13,7 @@ import time
 REQUEST_SECONDS = 5.0
 """Time from the arrival of the whole request to the response."""
 
-_RESPONSE_SECONDS = 0.5
+RESPONSE_SECONDS = 0.5
 """Part of it that follows the last wait, to give up the statement and to write the response."""
 
 
@@ -24,7 +24,7 @@ class _Thread(threading.local):
 _this_thread = _Thread()
 
 
-def begin(since: float, seconds: float = REQUEST_SECONDS - _RESPONSE_SECONDS) -> None:
+def begin(since: float, seconds: float = REQUEST_SECONDS - RESPONSE_SECONDS) -> None:
     """
     Set the deadline of this thread's waits.
 
