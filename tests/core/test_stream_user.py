@@ -70,10 +70,29 @@ def test_server_only_member_is_refused_by_name(member):
     assert member in refusal.detail
 
 
-@pytest.mark.parametrize("member", ["Role", "TEAMS", "role.x"])
-def test_server_only_member_is_refused_in_each_spelling(member):
-    """Stream ignores case, and reads `role.x` as a path into `role`."""
-    assert refusal_of({**BENDER, member: "admin"}).code is Code.USER_INVALID
+@pytest.mark.sec(70)
+@pytest.mark.parametrize("by_server", [False, True])
+@pytest.mark.parametrize(
+    "member",
+    [
+        *("ID", "Id", "i_d", "-id", "\u0131d", "i\u200bd", "id\0", "\uff49\uff44", " id", "id.x"),
+        *("Role", "TEAMS", "team\u017f", "role.x", "teamsrole", "channel-roles", "banned_"),
+        *("Privacy_Settings", "privacySettings", "revokeTokensIssuedBefore", "created_At"),
+        *("", "x" * 65, "favourite drink", "a.b", "$set", "prénom"),
+    ],
+)
+def test_member_that_stream_could_read_as_another_is_refused(member, by_server):
+    """Case, separators, invisible characters, paths; a name of custom data has none of them."""
+    with pytest.raises(Refusal) as refused:
+        stream_user.check({**BENDER, member: "fry"}, "bender", by_server=by_server)
+    assert refused.value.code is Code.USER_INVALID
+    assert "`user`" in refused.value.detail
+    assert refused.value.detail.isascii()
+
+
+@pytest.mark.parametrize("member", ["a", "x" * 64, "favouriteDrink", "is_robot-2", "identity"])
+def test_other_names_are_custom_data(member):
+    stream_user.check({**BENDER, member: "oil"}, "bender")
 
 
 def test_all_server_only_members_are_named_together():

@@ -54,9 +54,9 @@ def test_same_change_again_changes_nothing(world, patch):
     assert patch(name="Countess").stream.state == "pending"
 
 
-@pytest.mark.parametrize("member", ["role", "teams", "Role", "TEAMS", "role.x", "banned"])
+@pytest.mark.parametrize("member", ["role", "teams", "Role", "TEAMS", "role.x", "banned", "ID"])
 def test_member_of_servers_is_refused(patch, member):
-    """Stream ignores case, and reads `role.x` as a path: the service sends it as a server."""
+    """Also in another spelling: the service sends it as a server."""
     assert refusal_of(patch, **{member: "admin"}).code is Code.USER_INVALID
 
 

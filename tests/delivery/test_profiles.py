@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from testing.refused_writes import refuse_writes
 from testing.response import Response
@@ -9,7 +10,8 @@ from tests.delivery.conftest import CUT_OFF
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events, deliveries, profiles
-from tokensvc.delivery import store
+from tokensvc.delivery import profile_store, store
+from tokensvc.delivery.profile_store import Profile
 from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 
 ACTOR = "svc.backend"
@@ -166,6 +168,32 @@ def test_refused_profile_fails_alone(world, put):
     world.deliver()
     assert world.state("profile", "ada") == "failed"
     assert world.state("profile", "bob") == world.state("profile", "eve") == "applied"
+
+
+@pytest.mark.sec(70)
+@pytest.mark.parametrize(
+    ("members", "removed"), [({"ID": "bob"}, []), ({"Role": "admin"}, []), ({}, ["role.x"])]
+)
+def test_profile_stored_before_the_checks_fails_and_is_not_sent(world, put, members, removed):
+    """It is logged as an error, does not stop other profiles, and the next change mends it."""
+    world.have("ada", "bob")
+    put(name="Ada")
+    world.deliveries.set_profile("bob", {"id": "bob", "name": "Bob"}, ACTOR)
+    with world.database.write() as tx:
+        profile_store.write(tx, "ada", Profile({"name": "Ada", **members}, removed), 0)
+    with structlog.testing.capture_logs() as lines:
+        world.deliver()
+    assert world.state("profile", "ada") == "failed"
+    assert world.row("profile", "ada").last_error.startswith("Rename the member ")
+    assert [one["subjects"] for one in lines if one["event"] == "delivery_failed"] == [["ada"]]
+    assert world.state("profile", "bob") == "applied"
+    assert "name" not in world.stream.app.users["ada"]
+    world.deliveries.change_own_profile("ada", {"id": "ada", "name": "Lovelace"})
+    world.deliver()
+    assert world.state("profile", "ada") == "applied"
+    ada = world.stream.app.users["ada"]
+    assert (ada["name"], ada["role"]) == ("Lovelace", "user")
+    assert "ID" not in ada
 
 
 def test_100_profiles_need_four_calls(world):

@@ -159,11 +159,15 @@ def test_profile_is_stored_audited_and_delivered(world):
         ("/v1/users/ada/profile", {"id": "bob"}, 403, "user_id_mismatch"),
         ("/v1/users/ada/profile", {"id": "ada", CUT_OFF: None}, 422, "user_invalid"),
         ("/v1/users/ada/profile", {"id": "ada", CUT_OFF.upper(): None}, 422, "user_invalid"),
+        ("/v1/users/ada/profile", {"id": "ada", "ID": "bob"}, 422, "user_invalid"),
+        ("/v1/users/ada/profile", {"id": "ada", "Role": "admin"}, 422, "user_invalid"),
+        ("/v1/users/ada/profile", {"id": "ada", "teams_role.red": "admin"}, 422, "user_invalid"),
         ("/v1/users/ada/profile", ["ada"], 400, "malformed_request"),
         ("/v1/users/ada/profile?x=1", {"id": "ada"}, 400, "malformed_request"),
         ("/v1/users/a.b/profile", {"id": "a.b"}, 422, "user_id_invalid"),
     ],
 )
+@pytest.mark.sec(70)
 def test_invalid_profile_is_refused(shared, path, user, status, code):
     response = shared.operator.request("PUT", path, json=user, valid=False)
     assert (response.status, response.code) == (status, code)
@@ -184,13 +188,10 @@ def test_profile_needs_its_scope(shared):
         ({"role": "admin"}, "role"),
         ({"teams": ["red"], "channel_roles": {}}, "channel_roles, teams"),
         ({"teams_role": {"red": "admin"}}, "teams_role"),
-        ({"teams_role.red": "admin"}, "teams_role"),
-        ({"ROLE": "admin"}, "role"),
-        ({"team\u017f": ["red"]}, "teams"),
     ],
 )
 def test_role_in_a_profile_needs_the_scope_for_roles(shared, members, named):
-    """Stream ignores case and reads a dot as a path. The log has the reason, and no profile."""
+    """The log has the reason, and no profile."""
     number = len(shared.service.log_lines())
     writer = shared.client_with(f"writer-{number}", "users:write")
     user = {"id": "eve", "name": "not-in-the-log", **members}

@@ -45,6 +45,7 @@ def clean_standings(world: TokenWorld) -> None:
         ({"user": {"name": "John"}}, 422, "user_invalid"),
         ({"user": {"id": "john", "role": "admin"}}, 422, "user_invalid"),
         ({"user": {"id": "john", "teams": ["red"]}}, 422, "user_invalid"),
+        ({"user": {"id": "john", "ID": "jane"}}, 422, "user_invalid"),
         ({"user": {"id": "john", "bio": "x" * 5120}}, 422, "user_invalid"),
         ({"user": {"id": "john", "privacy_settings": {"typing": {}}}}, 422, "user_invalid"),
     ],

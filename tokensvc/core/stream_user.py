@@ -6,6 +6,7 @@ OpenAPI `UserRequest` (server-only members).
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -50,6 +51,16 @@ SET_BY_REVOCATIONS = frozenset({"revoke_tokens_issued_before"})
 _ROLES = frozenset({"channel_roles", "role", "teams", "teams_role"})
 """Members that decide what a user may do at Stream."""
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _letters(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
+
+
+_SPELLINGS = {_letters(name): name for name in {"id", "privacy_settings", *SERVER_ONLY}}
+"""Members with a meaning for Stream or for these checks, by their letters and digits."""
+
 
 def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> None:
     """
@@ -70,7 +81,9 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
             Code.USER_ID_MISMATCH,
             "`user.id` differs from the user ID of the token: make them equal.",
         )
-    forbidden = _members_among(user, SET_BY_REVOCATIONS if by_server else SERVER_ONLY)
+    for name in user:
+        check_name(name)
+    forbidden = sorted(user.keys() & (SET_BY_REVOCATIONS if by_server else SERVER_ONLY))
     if forbidden:
         who = "Only a revocation" if by_server else "Only a server"
         raise Refusal(
@@ -86,6 +99,39 @@ def check(user: Mapping[str, Any], user_id: str, *, by_server: bool = False) -> 
         )
 
 
+def check_name(name: str) -> None:
+    """
+    Refuse the name of a member that Stream could read as another one.
+
+    A decoder that ignores case reads `ID` as `id`, as Go's does, in which Stream is written. In a
+    partial update Stream reads `role.x` as a path into `role`.
+
+    Raises:
+        Refusal: `user_invalid`.
+    """
+    if not _NAME.fullmatch(name):
+        raise Refusal(
+            Code.USER_INVALID,
+            f"Rename the member {json.dumps(name[:64])} of `user`: a name has 1 to 64 of A-Z, a-z, "
+            "0-9, `_` and `-`.",
+        )
+    meant = _SPELLINGS.get(_letters(name), name)
+    if meant != name:
+        raise Refusal(
+            Code.USER_INVALID,
+            f"Rename the member `{name}` of `user`: Stream could read it as `{meant}`.",
+        )
+
+
+def is_name(name: str) -> bool:
+    """Return whether `check_name` accepts a name."""
+    try:
+        check_name(name)
+    except Refusal:
+        return False
+    return True
+
+
 def check_role_scope(user: Mapping[str, Any], scopes: Collection[str]) -> None:
     """
     Refuse a profile with roles or teams from a service that may not set them.
@@ -97,7 +143,7 @@ def check_role_scope(user: Mapping[str, Any], scopes: Collection[str]) -> None:
     Raises:
         Refusal: `insufficient_scope`.
     """
-    found = _members_among(user, _ROLES)
+    found = sorted(user.keys() & _ROLES)
     if found and Scope.USERS_ROLES not in scopes:
         members = ", ".join(f"`{name}`" for name in found)
         raise Refusal(
@@ -106,16 +152,6 @@ def check_role_scope(user: Mapping[str, Any], scopes: Collection[str]) -> None:
             f"{Scope.USERS_WRITE}.",
             reason=f"scope {Scope.USERS_ROLES} is missing for {', '.join(found)}",
         )
-
-
-def _members_among(user: Mapping[str, Any], names: frozenset[str]) -> list[str]:
-    """
-    Return which of these names the object has, sorted.
-
-    Case is ignored, as by the JSON decoder of Go, in which Stream is written. `role.x` counts as
-    `role`: in a partial update Stream reads it as a path into that member.
-    """
-    return sorted(names.intersection(name.partition(".")[0].casefold() for name in user))
 
 
 def _check_privacy_settings(settings: object) -> None:

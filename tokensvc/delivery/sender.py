@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tokensvc.core import stream_user
 from tokensvc.core.clock import Clock
+from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.leases import Batch, Leases
@@ -108,6 +110,10 @@ class Sender:
             return self._send(queue, batch, self._set_app_cut_off)
         if queue.kind == "user" and queue.state is DeliveryState.PENDING:
             return self._send_to_users(queue, batch)
+        if queue.kind == "profile":
+            refused = _refused_profiles(batch)
+            if refused:
+                return refused
         return self._find_and_send(queue, batch)
 
     def _send_to_users(self, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
@@ -167,6 +173,19 @@ class Sender:
     def _change_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
         changes = {user_id: _change(profile) for user_id, profile in wanted.items()}
         return self._api.change_users(key, changes)
+
+
+def _refused_profiles(batch: Batch) -> Mapping[str, StreamResponse]:
+    """Check stored profiles again: the checks may be stricter than when they were stored."""
+    refused = {}
+    for user_id, profile in batch.wanted.items():
+        try:
+            stream_user.check({"id": user_id, **profile.set}, user_id, by_server=True)
+            for name in profile.unset:
+                stream_user.check_name(name)
+        except Refusal as refusal:
+            refused[user_id] = StreamResponse(CallStatus.REFUSED, refusal.detail)
+    return refused
 
 
 def _change(profile: Profile) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Deliveries:
         stream_user.check(changes, user_id)
         with self._database.write() as tx:
             previous = profile_store.lock(tx, user_id)
-            user = {**(previous.set if previous is not None else {}), **changes}
+            user = {**_valid_members(previous), **changes}
             erased = {name for name, value in changes.items() if value is None}
             members = {name: user[name] for name in user.keys() - erased - {"id"}}
             stream_user.check({"id": user_id, **members}, user_id, by_server=True)
@@ -257,7 +257,13 @@ def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> li
     if previous is None:
         return []
     names = {*previous.set, *previous.unset} - members.keys() - stream_user.SERVER_ONLY
-    return sorted(names)
+    return sorted(filter(stream_user.is_name, names))
+
+
+def _valid_members(previous: Profile | None) -> dict[str, Any]:
+    """Return the members of a profile, without names that are refused since it was stored."""
+    members = previous.set if previous is not None else {}
+    return {name: value for name, value in members.items() if stream_user.is_name(name)}
 
 
 def _check_stored_size(profile: Profile) -> None:

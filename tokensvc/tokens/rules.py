@@ -46,7 +46,8 @@ class TokenRequest(TokenQuery, frozen=True, forbid_unknown_fields=True):
     Attributes:
         user: User object for `connectUser`, returned after the checks that Stream would make. `id`
             must be the user's own. At most 5,119 bytes of JSON, without members that only a server
-            may set.
+            may set. A member's name has 1 to 64 of `A-Z a-z 0-9 _ -` and does not differ from
+            another member that has a meaning only in case, `_` or `-`.
     """
 
     user: dict[str, Any] | None = None
