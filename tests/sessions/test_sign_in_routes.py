@@ -54,6 +54,20 @@ def test_unknown_user_and_wrong_password_get_the_same_response(world):
     }
 
 
+@pytest.mark.sec(38)
+def test_suspended_user_gets_403_for_the_right_password_only(world):
+    world.create("ian")
+    world.operator.request("PUT", "/v1/users/ian/suspension")
+    right, wrong = world.sign_in("ian"), world.sign_in("ian", "wrong")
+    assert (right.status, right.code) == (403, "user_suspended")
+    assert (wrong.status, wrong.code) == (401, "credentials_invalid")
+    assert body_of(wrong) == body_of(world.sign_in("unknown-user-2", "wrong"))
+    events = [(event["outcome"], event["reason"]) for event in world.events("ian")]
+    assert events == [("refused", "wrong password"), ("refused", "suspended")]
+    world.operator.request("DELETE", "/v1/users/ian/suspension")
+    assert world.sign_in("ian").status == 200
+
+
 def fail_until_delayed(world, user_id):
     """Return the responses to wrong passwords. A slow machine needs more than six."""
     responses = [world.sign_in(user_id, "wrong")]

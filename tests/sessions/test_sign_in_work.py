@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -71,8 +72,12 @@ def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
     calls = Calls(world, monkeypatch)
     first, second = [calls.of(lambda: world.open("ada", "wrong")) for _ in range(2)]
     for user_id in ("unknown-user", "suspended", "deleted", "without"):
+        password = "wrong" if user_id == "suspended" else PASSWORD
         for wrong in (first, second):
-            assert calls.of(lambda user_id=user_id: world.open(user_id)) == wrong, user_id
+            attempt = partial(world.open, user_id, password)
+            assert calls.of(attempt) == wrong, user_id
+    right = calls.of(lambda: world.open("suspended"))
+    assert (right[0], right[1][0]) == (second[0], Code.USER_SUSPENDED)
     pool.close()
     made = first[0]
     expected = ["mint", "sign_in", "hash", "sign_in"]

@@ -1,7 +1,8 @@
 """
 Check the password of an account without revealing whether the account exists.
 
-An unknown user, a wrong password and a suspended user take the same steps: one read, one count (a
+An unknown user, a wrong password and a suspended user take the same steps. Only a suspended user
+who sends the right password gets another response. The steps: one read, one count (a
 second transaction if there was a failure before), one hash, and one transaction with one audit
 event. The attempt counts as a failure before the hash: attempts that run at the same time would
 otherwise all pass before the first of them has failed.
@@ -40,6 +41,8 @@ from tokensvc.standing.rules import RingVersion
 _ACTOR: Final = "service:sign_in"
 REVOKED: Final = "revoked"
 """Reason of a refusal: an action has ended the sessions since the password was read."""
+SUSPENDED: Final = "suspended"
+"""Reason of a refusal: the password is right, and the user is suspended."""
 
 
 class SignIns:
@@ -86,7 +89,8 @@ class SignIns:
                 be signed with the ring of signing keys of a version.
 
         Raises:
-            Refusal: `credentials_invalid` for a wrong password, an unknown or a suspended user;
+            Refusal: `credentials_invalid` for a wrong password or an unknown user;
+                `user_suspended` for a suspended one with the right password;
                 `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
                 is free to hash. What `check_can_sign` raises.
         """
@@ -239,11 +243,13 @@ class SignIns:
 
 def sign_in_refused(reason: str) -> Refusal:
     """
-    Return the one refusal of every sign-in that fails.
+    Return the refusal of a sign-in that fails, the same for each reason but a suspension.
 
     Args:
-        reason: Reason for the log; the client learns none.
+        reason: Reason for the log.
     """
+    if reason == SUSPENDED:
+        return Refusal(Code.USER_SUSPENDED, "This user is suspended. Do not retry.", reason=reason)
     return Refusal(Code.CREDENTIALS_INVALID, "The user ID or the password is wrong.", reason=reason)
 
 
@@ -257,7 +263,7 @@ def _why_refused(attempt: Attempt, *, is_right: bool) -> str | None:
         return "no password"
     if not is_right:
         return "wrong password"
-    return "suspended" if attempt.suspended else None
+    return SUSPENDED if attempt.suspended else None
 
 
 def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) -> None:

@@ -31,7 +31,11 @@ from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs
 from tokensvc.telemetry import metrics
 
-_RESULTS: Final = {Code.CREDENTIALS_INVALID: "refused", Code.RATE_LIMITED: "delayed"}
+_RESULTS: Final = {
+    Code.CREDENTIALS_INVALID: "refused",
+    Code.USER_SUSPENDED: "refused",
+    Code.RATE_LIMITED: "delayed",
+}
 """Labels of the metric for failed sign-ins; all other failures are `unavailable`."""
 
 
@@ -79,8 +83,9 @@ class PasswordSessions:
             address: Client address, for the limits on failures.
 
         Raises:
-            Refusal: `credentials_invalid`; `rate_limited` after too many failures of the address or
-                the user, or too many requests of the user; `temporarily_unavailable`.
+            Refusal: `credentials_invalid`; `user_suspended`, only for the right password;
+                `rate_limited` after too many failures of the address or the user, or too many
+                requests of the user; `temporarily_unavailable`.
         """
         try:
             self._check_limit_of_user(user_id)

@@ -62,7 +62,7 @@ export function explain(error) {
  */
 function correction(error) {
   const entry = /** @type {Record<string, string>} */ ({
-    credentials_invalid: "Check the user ID and the password. Without an account, sign up first. A suspended user also sees this.",
+    credentials_invalid: "Check the user ID and the password. Without an account, sign up first.",
     user_id_taken: "Select “Sign in” if it is your account, or choose another user ID.",
     user_id_invalid: "Use a to z, 0 to 9, @, _ and -.",
     password_rejected: (error.problem?.reasons ?? [])
