@@ -26,7 +26,7 @@ from testing.waiting import wait_until
 _USERS = ("plain", "banned", "revoked", "reinstated", "undone")
 _LONGEST_KILL = 1.5
 """Seconds, about the duration of a command."""
-_RIGHTS = ("users:read", "accounts:write", "revocations:write", "keys:write")
+_RIGHTS = ("tokens:mint", "users:read", "accounts:write", "revocations:write", "keys:write")
 
 
 @dataclass

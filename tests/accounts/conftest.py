@@ -57,9 +57,9 @@ def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccountWorl
 
 
 @pytest.fixture(scope="package")
-def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccountWorld]:
     """Yield a service where only an operator creates accounts. Each test uses its own users."""
-    with running_world(tmp_path_factory.mktemp("closed"), **ENABLED) as running:
+    with running_world(tmp_path_factory.mktemp("closed"), AccountWorld, **ENABLED) as running:
         yield running
 
 

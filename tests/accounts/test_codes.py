@@ -22,7 +22,7 @@ CONTEXT = ActionContext("svc.backend", "forgot it")
 
 @pytest.fixture(scope="module")
 def admin(closed_world):
-    return closed_world.client_with("support", "accounts:write")
+    return closed_world.client_with("support", "accounts:write", "tokens:mint")
 
 
 def created(world, user_id):
@@ -96,6 +96,26 @@ def test_user_without_an_account_gets_no_code(closed_world, admin):
     without = closed_world.client_with("reader", "users:read")
     assert without.post("/v1/accounts/chat-ada/reset-codes").code == "insufficient_scope"
     assert without.post("/v1/invitations").code == "insufficient_scope"
+
+
+@pytest.mark.sec(67)
+def test_client_that_may_not_mint_gets_no_code_that_opens_a_users_session(closed_world):
+    """Also with an access token that leaves the scope out. It invites new users only."""
+    user_id = created(closed_world, "chat-eve")
+    weak = closed_world.client_with("no mint", "accounts:write")
+    both = closed_world.client_with("both", "accounts:write", "tokens:mint")
+    form = {"grant_type": "client_credentials", "scope": "accounts:write"}
+    token = both.post("/oauth/token", form=form).json["access_token"]
+    for client in (weak, closed_world.with_token(token)):
+        for refused in (
+            client.post(f"/v1/accounts/{user_id}/reset-codes"),
+            client.post("/v1/invitations", json={"user_id": "chat-new"}),
+        ):
+            assert (refused.status, refused.code) == (403, "insufficient_scope")
+            assert "tokens:mint" in refused.json["detail"]
+        assert client.post("/v1/invitations").status == 201
+    assert both.post(f"/v1/accounts/{user_id}/reset-codes").status == 201
+    assert both.post("/v1/invitations", json={"user_id": "chat-new"}).status == 201
 
 
 @pytest.mark.sec(45)

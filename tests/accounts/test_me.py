@@ -43,23 +43,18 @@ def test_user_changes_neither_own_rights_nor_other_users(signed_up):
     assert user.request("PATCH", "/v1/me", json=other).code == "user_id_mismatch"
 
 
-@pytest.mark.parametrize(("members", "length", "accepted"), [(90, 8, 2), (20, 200, 4)])
-def test_profile_does_not_grow_with_the_members_that_its_user_removes(
-    signed_up, members, length, accepted
-):
+def test_profile_does_not_grow_with_the_members_that_its_user_removes(signed_up):
     """The names of removed members are stored, because Stream may still have them."""
-    user_id = f"chat-lara-{members}"
-    user = signed_up(user_id)
+    user = signed_up("chat-lara")
 
     def remove(number):
-        names = [f"{number}-{member}-".ljust(length, "x") for member in range(members)]
-        body = {"user": {"id": user_id, **dict.fromkeys(names)}}
+        names = [f"{number}-{member}" for member in range(90)]
+        body = {"user": {"id": "chat-lara", **dict.fromkeys(names)}}
         return user.request("PATCH", "/v1/me", json=body)
 
-    responses = [remove(number) for number in range(accepted + 1)]
-    assert [response.status for response in responses[:-1]] == [200] * accepted
-    assert responses[-1].code == "user_invalid"
-    kept = user.request("PATCH", "/v1/me", json={"user": {"id": user_id, "name": "Lara"}})
+    assert [remove(number).status for number in range(2)] == [200, 200]
+    assert remove(2).code == "user_invalid"
+    kept = user.request("PATCH", "/v1/me", json={"user": {"id": "chat-lara", "name": "Lara"}})
     assert kept.status == 200
 
 
@@ -79,7 +74,7 @@ def test_user_deletes_the_own_account(open_world, signed_up):
 def test_change_of_the_password_ends_reset_codes(open_world, signed_up):
     """Whoever has one could otherwise change the password again."""
     user = signed_up("chat-mike")
-    support = open_world.client_with("support", "accounts:write")
+    support = open_world.client_with("support", "accounts:write", "tokens:mint")
     code = support.post("/v1/accounts/chat-mike/reset-codes").json["code"]
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     assert user.post("/v1/me/password", json=body).status == 200

@@ -80,7 +80,7 @@ def test_user_of_stream_is_not_taken_over(open_world):
     """Nothing is created; an invitation for this ID permits the sign-up."""
     open_world.make_stream_user("chat-dora")
     assert sign_up(open_world, "chat-dora").code == "user_id_taken"
-    admin = open_world.client_with("inviter", "accounts:write")
+    admin = open_world.client_with("inviter", "accounts:write", "tokens:mint")
     any_id = admin.post("/v1/invitations").json["invitation"]
     assert sign_up(open_world, "chat-dora", invitation=any_id).code == "user_id_taken"
     for_dora = admin.post("/v1/invitations", json={"user_id": "chat-dora"}).json["invitation"]
@@ -125,7 +125,7 @@ def test_sign_up_does_not_wait_for_stream_while_too_many_others_do(database, clo
 
 
 def test_invitation_works_once_and_only_for_its_user(open_world):
-    admin = open_world.client_with("host", "accounts:write")
+    admin = open_world.client_with("host", "accounts:write", "tokens:mint")
     created = admin.post("/v1/invitations", json={"user_id": "chat-fred", "reason": "new"})
     assert (created.status, created.headers["Location"]) == (201, "/v1/accounts")
     invitation = created.json["invitation"]

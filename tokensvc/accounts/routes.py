@@ -11,7 +11,7 @@ from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.callers import Authorize, SignedIn, require_session
+from tokensvc.core.callers import Authorize, SignedIn, require_scope, require_session
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.delivery.service import Deliveries
@@ -117,8 +117,12 @@ class AccountRoutes:
         """Return the routes of the app's backend."""
         blueprint = Blueprint("account_actions", __name__)
 
-        def context_of(user_id: str | None, reason: str | None) -> ActionContext:
+        def context_of(
+            user_id: str | None, reason: str | None, *, gives_session: bool = False
+        ) -> ActionContext:
             service = self.authorize(Scope.ACCOUNTS_WRITE)
+            if gives_session:
+                require_scope(service, Scope.TOKENS_MINT, "A code that opens a user's session")
             if user_id is not None:
                 note(user_id=user_ids.check(user_id, self.alphabet))
             return ActionContext(service.client_id, reason)
@@ -126,14 +130,16 @@ class AccountRoutes:
         @blueprint.post("/v1/invitations")
         def invite() -> Response:
             body = parse_body(InvitationRequest)
-            context = context_of(body.user_id, body.reason)
+            names_user = body.user_id is not None
+            context = context_of(body.user_id, body.reason, gives_session=names_user)
             created = self.codes.invite(body.user_id, context)
             # An invitation has no route of its own: it is used at this one.
             return json_response(created, 201, [("Location", PATH)])
 
         @blueprint.post(f"{PATH}/<user_id>/reset-codes")
         def create_reset_code(user_id: str) -> Response:
-            context = context_of(user_id, parse_body(ActionRequest).reason)
+            reason = parse_body(ActionRequest).reason
+            context = context_of(user_id, reason, gives_session=True)
             created = self.codes.create_reset_code(user_id, context)
             return json_response(created, 201, [_location(user_id)])
 

@@ -72,6 +72,24 @@ SignedIn: TypeAlias = Callable[[], UserCaller]
 """Returns the user of the current request unless their standing refuses them."""
 
 
+def require_scope(service: ServiceCaller, scope: str, purpose: str) -> None:
+    """
+    Refuse a service without a scope that it needs in addition to that of the route.
+
+    Args:
+        purpose: What needs the scope: the beginning of the detail.
+
+    Raises:
+        Refusal: `insufficient_scope`.
+    """
+    if scope not in service.scopes:
+        raise Refusal(
+            Code.INSUFFICIENT_SCOPE,
+            f"{purpose} needs the scope {scope} in addition to the route's.",
+            reason=f"scope {scope} is missing",
+        )
+
+
 def require_session(caller: UserCaller) -> SessionRef:
     """
     Return the session of a user who signed in here.

@@ -10,15 +10,28 @@ class Scope(StrEnum):
     """A permission for one kind of request."""
 
     TOKENS_MINT = "tokens:mint"
+    """Get a token for any user. A client that has it can act as every user."""
     USERS_READ = "users:read"
+    """Read the state of users and of the app, which includes who is suspended and why."""
     USERS_WRITE = "users:write"
+    """Change any user's profile at Stream, such as the name that others see."""
     USERS_ROLES = "users:roles"
+    """Set `role`, `teams` and the like in profiles: make any user an administrator at Stream."""
     ACCOUNTS_WRITE = "accounts:write"
+    """
+    Invite new users, unlock and delete accounts. With `tokens:mint` also invite a user by ID and
+    create reset codes, each of which gives its holder a session of that user.
+    """
     REVOCATIONS_WRITE = "revocations:write"
+    """Sign out, suspend and reinstate any user, and undo revocations."""
     APP_WRITE = "app:write"
+    """Sign out all users, and undo that."""
     KEYS_WRITE = "keys:write"
+    """Add, activate and retire keys: a wrong step stops all mints."""
     CLIENTS_WRITE = "clients:write"
+    """Create, change and delete clients that have no more rights than the caller."""
     AUDIT_READ = "audit:read"
+    """Read the audit trail: who did what to whom."""
 
 
 SCOPES = frozenset(scope.value for scope in Scope)

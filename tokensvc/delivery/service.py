@@ -25,8 +25,6 @@ OVERDUE = 60
 
 MAX_STORED_NAMES = 200
 """Members of a profile that its user changes, together with the removed ones."""
-MAX_STORED_BYTES = 16 * 1024
-"""Size of these members as UTF-8 JSON, of the removed ones only the names."""
 
 _MANY = 1000
 _COUNTED = 10_000
@@ -143,7 +141,7 @@ class Deliveries:
             stream_user.check({"id": user_id, **members}, user_id, by_server=True)
             removed = sorted({*_removed_members(previous, members), *erased})
             profile = Profile(members, removed)
-            _check_stored_size(profile)
+            _check_stored_names(profile)
             state = self._replace(tx, user_id, previous, profile, user_id)
         wake_up.DUE.set()
         return state
@@ -266,20 +264,18 @@ def _valid_members(previous: Profile | None) -> dict[str, Any]:
     return {name: value for name, value in members.items() if stream_user.is_name(name)}
 
 
-def _check_stored_size(profile: Profile) -> None:
+def _check_stored_names(profile: Profile) -> None:
     """
     Refuse a profile that keeps the names of too many removed members.
 
     Raises:
         Refusal: `user_invalid`.
     """
-    names = len(profile.set) + len(profile.unset)
-    text = json.dumps([profile.set, profile.unset], ensure_ascii=False, separators=(",", ":"))
-    if names > MAX_STORED_NAMES or len(text.encode("utf-8")) > MAX_STORED_BYTES:
+    if len(profile.set) + len(profile.unset) > MAX_STORED_NAMES:
         raise Refusal(
             Code.USER_INVALID,
-            f"The profile and its removed members exceed {MAX_STORED_NAMES} names or "
-            f"{MAX_STORED_BYTES} bytes: use the names again that it had before.",
+            f"The profile and its removed members exceed {MAX_STORED_NAMES} names: use the names "
+            "again that it had before.",
         )
 
 
