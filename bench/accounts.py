@@ -5,53 +5,48 @@ import contextlib
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.client import HTTPConnection
 from multiprocessing.synchronize import Event
 from statistics import median
-from urllib.parse import urlencode
 
 from argon2.low_level import Type, hash_secret_raw
 
 from bench import report
+from bench.account_load import (
+    PASSWORD,
+    SETTINGS,
+    USERS,
+    VAULT,
+    AccountLoad,
+    checked,
+    connected,
+    opened,
+    user_of,
+)
 from bench.credentials import Credential
 from bench.interleaved import postgres_server
-from bench.load import Connections, LoadError, Responses
 from bench.measure import Meter, Round
-from bench.processes import serving_processes
 from bench.report import Target
 from bench.scene import scene
-from bench.systems import ENCRYPTION_KEY, PUBLIC_URL, Running, Stage, service
-from testing.service import NO_LIMITS
+from bench.systems import PUBLIC_URL, Running, Stage, service
 from testing.sessions import open_session, sessions_on
-from tokensvc.accounts import store as account_store
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.store import Account
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
-_SETTINGS = {
-    **NO_LIMITS,
-    "TOKENSVC_ACCOUNTS__ENABLED": "true",
-    "TOKENSVC_SHARED_USER_IDS": "true",
-}
-_PASSWORD = "seven green bicycles"
-_VAULT = Vault([ENCRYPTION_KEY])
 _WORKERS = 2
 _CONNECTIONS = 32
 _REFRESHES = 1_000
 _SIGN_INS = 80
 _SIGN_IN_CONNECTIONS = 6
 """Enough for the hashing threads; beyond half of the request threads sign-ins get 503."""
-_SIGN_INS_AT_ONCE = 200
 _MINTS = 400
 
 
@@ -62,22 +57,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure accounts; 1 if a target is missed."""
-    with postgres_server() as postgres, scene() as here:
-        with postgres.connection() as connection:
-            connection.execute("ALTER SYSTEM SET fsync = on")
-            connection.execute("SELECT pg_reload_conf()")
-        stage = Stage(here.folder, here.public_key_file, workers=_WORKERS, settings=_SETTINGS)
+    with postgres_server(fsync=True) as postgres, scene() as here:
+        stage = Stage(here.folder, here.public_key_file, workers=_WORKERS, settings=SETTINGS)
         url = postgres.fresh_url()
-        with stage.running(service(database_url=url)) as running, _opened(url) as database:
+        with stage.running(service(database_url=url)) as running, opened(url) as database:
             meter = Meter(here.credentials)
             meter.first_response(running)
-            refreshes = [_refreshes(running, database, part) for part in range(options.rounds)]
-            sign_ins, floors = _sign_ins(running, database, options.rounds)
+            load = AccountLoad(database, running.port)
+            refreshes = [_refreshes(running, load) for _ in range(options.rounds)]
+            sign_ins, floors = _sign_ins(running, load, options.rounds)
             quiet, busy = _mints_during_sign_ins(running, meter)
-        stage = Stage(here.folder, here.public_key_file, workers=1, settings=_SETTINGS)
+        stage = Stage(here.folder, here.public_key_file, workers=1, settings=SETTINGS)
         with stage.running(service()) as running:
             url = f"sqlite:///{running.log.parent / 'tokensvc.db'}"
-            with _opened(url) as database:
+            with opened(url) as database:
                 provider, account = _mints(running, meter, database, options.rounds)
     shares = [rate / floor for rate, floor in zip(sign_ins, floors, strict=True)]
     during = report.percentile([busy], 0.99), report.percentile([quiet], 0.99)
@@ -87,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         f"- refreshes: {median(refreshes):,.0f} a second\n"
         f"- sign-ins: {median(sign_ins):,.1f} a second; bare argon2 in {_WORKERS} threads of "
         f"a plain Python process, without the heap of `tokensvc serve`: {median(floors):,.1f}\n"
-        f"- p99 of {_MINTS} mints: {during[1]:.1f} ms; while {_SIGN_INS_AT_ONCE} users sign in: "
+        f"- p99 of {_MINTS} mints: {during[1]:.1f} ms; while {USERS} users sign in: "
         f"{during[0]:.1f} ms\n\n"
         "One worker on SQLite, 16 connections:\n\n"
         + report.table(
@@ -105,50 +98,23 @@ def run(options: argparse.Namespace) -> int:
     return report.finish("accounts", text, targets, record=options.record)
 
 
-@contextlib.contextmanager
-def _opened(url: str) -> Iterator[Database]:
-    database = Database.open(url, pool_size=1)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def _refreshes(running: Running, database: Database, part: int) -> float:
+def _refreshes(running: Running, load: AccountLoad) -> float:
     """Refresh new sessions, and return how many a second."""
-    sessions = sessions_on(database, system_clock, vault=_VAULT)
-    with database.write() as tx:
-        grants = [
-            open_session(tx, sessions, f"refresh-{part}-{number}")
-            for number in range(_CONNECTIONS + _REFRESHES)
-        ]
-    requests = [
-        _post(
-            running.port,
-            "/oauth/token",
-            "application/x-www-form-urlencoded",
-            urlencode({"grant_type": "refresh_token", "refresh_token": grant.refresh_token}),
-        )
-        for grant in grants
-    ]
-    with _connected(running, requests[:_CONNECTIONS]) as connections:
-        responses = _checked(connections.run(requests[_CONNECTIONS:]))
+    requests = load.refreshes(_CONNECTIONS + _REFRESHES)
+    with connected(running, requests[:_CONNECTIONS]) as connections:
+        responses = checked(connections.run(requests[_CONNECTIONS:]))
     return _REFRESHES / responses.seconds
 
 
-def _sign_ins(running: Running, database: Database, rounds: int) -> tuple[list[float], list[float]]:
+def _sign_ins(running: Running, load: AccountLoad, rounds: int) -> tuple[list[float], list[float]]:
     """Return sign-ins and bare hashes a second of each round."""
-    users = [f"person-{number}" for number in range(_SIGN_INS_AT_ONCE)]
-    stored = PasswordHasher(HashingPool(1, 0)).hash(_PASSWORD)
-    with database.write() as tx:
-        for user_id in users:
-            account_store.insert(tx, Account(user_id, stored, int(time.time()), None))
-    requests = [_sign_in(running.port, user_id) for user_id in users]
+    load.create_accounts()
+    requests = load.sign_ins(_SIGN_INS)
     sign_ins, floors = [], []
-    with _connected(running, requests[:_SIGN_IN_CONNECTIONS]) as connections:
+    with connected(running, requests[:_SIGN_IN_CONNECTIONS]) as connections:
         for _ in range(rounds):
             floors.append(_bare_hashes())
-            responses = _checked(connections.run(requests[:_SIGN_INS]))
+            responses = checked(connections.run(requests))
             sign_ins.append(_SIGN_INS / responses.seconds)
     return sign_ins, floors
 
@@ -157,7 +123,7 @@ def _bare_hashes() -> float:
     """Hash in one thread for each worker, with nothing else; return the hashes a second."""
     one = partial(
         hash_secret_raw,
-        _PASSWORD.encode(),
+        PASSWORD.encode(),
         b"a salt of 16 byt",
         time_cost=2,
         memory_cost=19 * 1024,
@@ -196,7 +162,7 @@ def _storm(port: int, started: Event, stop: Event) -> None:
     """Sign users in, each again and again, until the mints are done."""
 
     def sign_in(number: int) -> None:
-        body = json.dumps({"user_id": f"person-{number}", "password": _PASSWORD})
+        body = json.dumps({"user_id": user_of(number), "password": PASSWORD})
         while not stop.is_set():
             with contextlib.closing(HTTPConnection("127.0.0.1", port)) as connection:
                 headers = {"Content-Type": "application/json"}
@@ -204,8 +170,8 @@ def _storm(port: int, started: Event, stop: Event) -> None:
                 connection.getresponse().read()
             started.set()
 
-    with ThreadPoolExecutor(_SIGN_INS_AT_ONCE) as pool:
-        list(pool.map(sign_in, range(_SIGN_INS_AT_ONCE)))
+    with ThreadPoolExecutor(USERS) as pool:
+        list(pool.map(sign_in, range(USERS)))
 
 
 def _mints(
@@ -228,8 +194,8 @@ class _AccessTokenSource:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sessions = sessions_on(database, system_clock, vault=_VAULT)
-        self._tokens = AccessTokens(SigningKeys(database, _VAULT), PUBLIC_URL, SessionSettings())
+        self._sessions = sessions_on(database, system_clock, vault=VAULT)
+        self._tokens = AccessTokens(SigningKeys(database, VAULT), PUBLIC_URL, SessionSettings())
         self._count = 0
 
     def take(self, count: int) -> list[Credential]:
@@ -249,28 +215,3 @@ class _AccessTokenSource:
             )
             for family in families
         ]
-
-
-def _connected(running: Running, requests: list[bytes]) -> contextlib.closing[Connections]:
-    """Open connections with one request each."""
-    connections = Connections(running.port, len(requests), serving_processes(running.leader))
-    _checked(connections.open(requests))
-    return contextlib.closing(connections)
-
-
-def _checked(responses: Responses) -> Responses:
-    if responses.refused:
-        raise LoadError(f"refused: {responses.refused[0][:1000]!r}")
-    return responses
-
-
-def _sign_in(port: int, user_id: str) -> bytes:
-    body = json.dumps({"user_id": user_id, "password": _PASSWORD})
-    return _post(port, "/v1/sessions", "application/json", body)
-
-
-def _post(port: int, path: str, kind: str, body: str) -> bytes:
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: bench\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode("ascii")

@@ -23,10 +23,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """Run a PostgreSQL server until the block ends."""
+def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server until the block ends. With `fsync`, a commit is on disk."""
     server = PostgresServer()
     try:
+        if fsync:
+            with server.connection() as connection:
+                connection.execute("ALTER SYSTEM SET fsync = on")
+                connection.execute("SELECT pg_reload_conf()")
         yield server
     finally:
         server.remove()

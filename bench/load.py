@@ -1,5 +1,5 @@
 """
-The load: requests over connections that stay open, in a closed loop.
+The load: requests over connections that stay open, in a closed or in an open loop.
 
 Raw sockets and one epoll loop, so that the load costs a small part of what it measures.
 """
@@ -33,12 +33,14 @@ class Responses:
     Attributes:
         seconds: Time from the first request to the last response.
         latencies: Seconds of each response.
+        numbers: Index of the request of each latency.
         bodies: The body of each response with status 200, by the index of its request.
         refused: Other responses.
     """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     bodies: dict[int, bytes] = field(default_factory=dict)
     refused: list[bytes] = field(default_factory=list)
 
@@ -96,18 +98,13 @@ class Connections:
         waiting = deque(enumerate(requests))
         in_flight = 0
         start = time.perf_counter()
-        with select.epoll() as epoll:
-            for descriptor, connection in self._connections.items():
-                epoll.register(descriptor, select.EPOLLIN)
+        with self._polled() as epoll:
+            for connection in self._connections.values():
                 if waiting:
                     _send(connection, *waiting.popleft())
                     in_flight += 1
             while in_flight:
-                ready = epoll.poll(_STALL)
-                if not ready:
-                    raise LoadError(f"no response within {_STALL:.0f} s")
-                for descriptor, _ in ready:
-                    connection = self._connections[descriptor]
+                for connection in self._ready(epoll, _STALL):
                     if not _receive(connection, responses):
                         continue
                     in_flight -= 1
@@ -116,6 +113,51 @@ class Connections:
                         in_flight += 1
         responses.seconds = time.perf_counter() - start
         return responses
+
+    def arrive(self, requests: Sequence[bytes], times: Sequence[float]) -> Responses:
+        """
+        Send each request at its time, whether or not the earlier ones have a response.
+
+        A request that finds no free connection waits for one. Its latency counts from its time:
+        otherwise a server that stalls would hold back the requests that show it.
+
+        Args:
+            requests: Requests to send.
+            times: Time of each request, in seconds from the start, ascending.
+
+        Raises:
+            LoadError: As `run`.
+        """
+        responses = Responses()
+        waiting = deque(zip(times, enumerate(requests), strict=True))
+        free = deque(self._connections.values())
+        start = time.perf_counter()
+        with self._polled() as epoll:
+            while waiting or len(free) < self._count:
+                while waiting and free and start + waiting[0][0] <= time.perf_counter():
+                    due, numbered = waiting.popleft()
+                    connection = free.popleft()
+                    _send(connection, *numbered)
+                    connection.sent_at = start + due
+                pause = start + waiting[0][0] - time.perf_counter() if waiting and free else _STALL
+                free += [one for one in self._ready(epoll, pause) if _receive(one, responses)]
+        responses.seconds = time.perf_counter() - start
+        return responses
+
+    @contextlib.contextmanager
+    def _polled(self) -> Iterator[select.epoll]:
+        with select.epoll() as epoll:
+            for descriptor in self._connections:
+                epoll.register(descriptor, select.EPOLLIN)
+            yield epoll
+
+    def _ready(self, epoll: select.epoll, pause: float) -> list[_Connection]:
+        """Return the connections with new bytes; wait for some, at most for `pause` seconds."""
+        select.select([epoll], [], [], max(0, pause))  # microseconds; `epoll.poll` has milliseconds
+        ready = epoll.poll(0)
+        if not ready and pause >= _STALL:
+            raise LoadError(f"no response within {_STALL:.0f} s")
+        return [self._connections[descriptor] for descriptor, _ in ready]
 
     def close(self) -> None:
         """Close all connections."""
@@ -162,6 +204,7 @@ def _receive(connection: _Connection, responses: Responses) -> bool:
         if not chunk:
             raise LoadError(f"closed the connection after {received[:1000]!r}")
         return False
+    responses.numbers.append(connection.request)
     responses.latencies.append(time.perf_counter() - connection.sent_at)
     if received.startswith(b"HTTP/1.1 200 "):
         responses.bodies[connection.request] = received[head_end + 4 :]
