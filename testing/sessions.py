@@ -3,18 +3,21 @@
 import threading
 from collections.abc import Sequence
 
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.http.proxies import network_of
 from tokensvc.keys.vault import Vault
 from tokensvc.revocations.rules import RevocationKind, Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
 from tokensvc.sessions.grants import Grant
 from tokensvc.sessions.purge import SessionPurge
+from tokensvc.sessions.rules import Origin
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
@@ -23,6 +26,7 @@ from tokensvc.standing.session_read import SessionReads
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])
+HASHES = KeyedHashes(ENCRYPTION_KEY)
 
 _TIMES = ("created_at", "last_used_at", "rotated_at", "ended_at")
 
@@ -37,6 +41,7 @@ def sessions_on(
         SessionReads(database, clock),
         vault,
         settings or SessionSettings(),
+        hashes=HASHES,
     )
 
 
@@ -59,6 +64,11 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
     )
 
 
+def origin_of(address: str) -> Origin:
+    """Return the origin of a request from an address."""
+    return Origin(HASHES.of_address(address), HASHES.of_network(network_of(address)))
+
+
 def open_session(
     tx: Transaction,
     sessions: Sessions,
@@ -66,15 +76,18 @@ def open_session(
     client_id: str = "app",
     *,
     epochs: Epochs | None = None,
+    address: str = "",
 ) -> Grant:
     """
     Open a session as a sign-in does that has just checked a password.
 
     Args:
         epochs: Epochs from before the check; `None` for those now in effect.
+        address: Client address.
     """
     epochs = epochs or standings.read_epochs(tx, user_id)
-    return sessions.open(tx, user_id, client_id, epochs, sessions._clock.read(tx))
+    now = sessions._clock.read(tx)
+    return sessions.open(tx, user_id, client_id, epochs, now, address=address)
 
 
 def end_by_user(revocations: Revocations, target: Target, kind: RevocationKind) -> State:

@@ -28,25 +28,33 @@ SESSION_ABLATIONS = (
     Ablation(
         "fixed window",
         "tokensvc/sessions/rules.py",
-        "        return ReturnCurrent(family)\n",
-        "        return Advance(replace(family, rotated_at=now))\n",
+        "        return ReturnCurrent(family, from_elsewhere)\n",
+        "        return Advance(replace(family, rotated_at=now), renews_address=False)\n",
         "tests/sessions/test_service.py"
         "::test_predecessor_gets_the_current_token_in_a_window_that_never_slides[sqlite]",
     ),
     Ablation(
         "immediate predecessor only",
         "tokensvc/sessions/rules.py",
-        "(behind <= 1 and in_window)",
-        "in_window",
+        "    if behind > 1:\n",
+        "    if behind > 1 and not in_window:\n",
         "tests/sessions/test_service.py"
         "::test_replay_ends_the_session_for_every_process_and_is_audited[sqlite-2-stale]",
+    ),
+    Ablation(
+        "predecessor from another network",
+        "tokensvc/sessions/rules.py",
+        "elif from_elsewhere and family.confirmed_counter == family.counter:",
+        "elif False:",
+        "tests/sessions/test_networks.py"
+        "::test_predecessor_from_another_network_ends_the_session_once_its_successor_was_used[sqlite]",
     ),
     Ablation(
         "the end of a replayed session before the refusal",
         "tokensvc/sessions/service.py",
         "        return self._replacements.replace_unchanged(",
         "        if isinstance(decision, EndReplayed):\n"
-        '            raise _invalid_grant("replayed")\n'
+        '            raise invalid_grant("replayed")\n'
         "        return self._replacements.replace_unchanged(",
         "tests/sessions/test_processes.py"
         "::test_end_of_a_replayed_session_survives_a_crash_before_the_response[sqlite]",
@@ -84,8 +92,8 @@ SESSION_ABLATIONS = (
     ),
     Ablation(
         "the MAC",
-        "tokensvc/sessions/service.py",
-        "if not refresh_tokens.verify(presented, key):",
+        "tokensvc/sessions/family_reads.py",
+        "if not is_genuine:",
         "if False:",
         "tests/sessions/test_service.py::test_forged_token_changes_nothing[sqlite]",
     ),

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from testing.sessions import VAULT, session_purge_on, sessions_on
+from testing.sessions import VAULT, origin_of, session_purge_on, sessions_on
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
@@ -42,6 +42,7 @@ REFUSED = None
 MANY = 3
 
 any_session = st.integers(0, MANY - 1)
+any_address = st.sampled_from(["192.0.2.1", "192.0.2.1", "192.0.2.9", "198.51.100.7"])
 any_age = st.sampled_from([0, 0, 0, 1, 1, 2, 3, -1])
 """Rotations of the family since a token was current; -1 for one that is not made yet."""
 
@@ -49,9 +50,10 @@ any_age = st.sampled_from([0, 0, 0, 1, 1, 2, 3, -1])
 class PausedRefresh:
     """A refresh in a thread of its own, which stops before its write until `finish`."""
 
-    def __init__(self, machine, session_id, counter):
+    def __init__(self, machine, session_id, counter, address):
         self.session_id = session_id
         self.counter = counter
+        self.address = address
         self.at = machine.now
         self.seen = machine.families[session_id]
         self.result = None
@@ -71,7 +73,9 @@ class PausedRefresh:
 
     def _run(self):
         try:
-            self.result = self._machine.refreshed(self.session_id, self.counter, "app")
+            self.result = self._machine.refreshed(
+                self.session_id, self.counter, "app", self.address
+            )
         finally:
             self._has_stopped.set()
 
@@ -140,19 +144,24 @@ class Interleavings(RuleBasedStateMachine):
         assert grant.refresh_token == self.token(row.id, 0)
 
     @precondition(lambda self: self.families)
-    @rule(number=any_session, age=any_age, client_id=st.sampled_from(["app", "app", "other"]))
-    def refresh(self, number, age, client_id):
+    @rule(
+        number=any_session,
+        age=any_age,
+        client_id=st.sampled_from(["app", "app", "other"]),
+        address=any_address,
+    )
+    def refresh(self, number, age, client_id, address):
         session_id, counter = self.choose(number, age)
-        result = self.refreshed(session_id, counter, client_id)
-        assert result == self.apply(session_id, counter, client_id, self.now)
+        result = self.refreshed(session_id, counter, client_id, address)
+        assert result == self.apply(session_id, counter, client_id, address, self.now)
 
     @precondition(lambda self: self.families and len(self.paused) < MANY)
-    @rule(number=any_session, age=any_age)
-    def begin(self, number, age):
-        """Begin a refresh. If it has nothing to write, it ends immediately."""
+    @rule(number=any_session, age=any_age, address=any_address)
+    def begin(self, number, age, address):
+        """Begin a refresh. If it leaves the family as it is, it ends immediately."""
         session_id, counter = self.choose(number, age)
-        expected, decision = self.decide(session_id, counter, "app", self.now)
-        begun = PausedRefresh(self, session_id, counter)
+        expected, decision = self.decide(session_id, counter, "app", address, self.now)
+        begun = PausedRefresh(self, session_id, counter, address)
         if isinstance(decision, Reject | ReturnCurrent):
             assert begun.finish() == expected
         else:
@@ -168,7 +177,9 @@ class Interleavings(RuleBasedStateMachine):
             at, was_current = self.now, begun.counter == begun.seen.counter
             self.counts["collisions"] += 1
         result = begun.finish()
-        assert result == self.apply(begun.session_id, begun.counter, "app", at, was_current)
+        assert result == self.apply(
+            begun.session_id, begun.counter, "app", begun.address, at, was_current=was_current
+        )
 
     @rule(whose=st.sampled_from([*USERS, APP]))
     def end_all_sessions(self, whose):
@@ -217,16 +228,17 @@ class Interleavings(RuleBasedStateMachine):
 
     def is_unchanged(self, seen):
         is_current = self.epochs_of(seen.user_id) == seen.epochs
-        return is_current and self.families[seen.id] == seen
+        family = self.families[seen.id]
+        return is_current and replace(family, confirmed_counter=seen.confirmed_counter) == seen
 
-    def apply(self, *request):
+    def apply(self, *request, was_current=False):
         """Apply a refresh to the model. Return its result."""
-        result, decision = self.decide(*request)
+        result, decision = self.decide(*request, was_current=was_current)
         if decision is not None and not isinstance(decision, Reject):
             self.families[request[0]] = decision.family
         return result
 
-    def decide(self, session_id, counter, client_id, at, was_current=False):
+    def decide(self, session_id, counter, client_id, address, at, *, was_current=False):
         family = self.families.get(session_id)
         if family is None:
             return REFUSED, None
@@ -234,6 +246,7 @@ class Interleavings(RuleBasedStateMachine):
             family,
             presented_counter=counter,
             client_id=client_id,
+            origin=origin_of(address),
             standing=self.epochs_of(family.user_id),
             now=at,
             settings=SETTINGS,
@@ -243,10 +256,12 @@ class Interleavings(RuleBasedStateMachine):
             return REFUSED, decision
         return self.token(session_id, decision.family.counter), decision
 
-    def refreshed(self, session_id, counter, client_id):
+    def refreshed(self, session_id, counter, client_id, address):
         """Return the new token or `REFUSED`."""
         try:
-            grant = self.sessions.refresh(self.token(session_id, counter), client_id)
+            grant = self.sessions.refresh(
+                self.token(session_id, counter), client_id, address=address
+            )
         except Refusal as refusal:
             assert refusal.oauth_error is OAuthError.INVALID_GRANT
             return REFUSED

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import VAULT
-from tests.accounts.attempts import CAFE, Attempts
+from tests.accounts.attempts import CAFE, HASHES, Attempts
 from tests.keys.signing import PERIODS
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.core.errors import Refusal
@@ -43,7 +43,7 @@ class PasswordWorld(Attempts):
         self.limiter = Limiter(limits, clock=self.clock)
         settings = SessionSettings()
         self.sessions = Sessions(
-            database, self.clock, SessionReads(database, self.clock), VAULT, settings
+            database, self.clock, SessionReads(database, self.clock), VAULT, settings, hashes=HASHES
         )
         self.revocations = Revocations(
             database,

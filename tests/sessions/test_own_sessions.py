@@ -4,6 +4,7 @@ import pytest
 
 from testing.account_world import running_account_world
 from testing.accounts import NEW_PASSWORD, PASSWORD
+from testing.sessions import make_older
 from testing.world import minted
 from tests.sessions.passwords_over_http import PasswordServiceWorld
 
@@ -46,6 +47,23 @@ def test_sessions_are_listed_newest_first_with_the_current_one(world):
     assert newest["created_at"] == newest["last_used_at"] >= oldest["created_at"]
     pages = first.pages("/v1/me/sessions", limit=1)
     assert [item for page in pages for item in page] == [newest, oldest]
+
+
+@pytest.mark.sec(27)
+def test_current_session_does_not_show_when_it_is_refreshed(world):
+    """A thief of its access token would learn when the previous refresh token is accepted."""
+    world.create("amy")
+    grant = world.sign_in("amy").json
+    make_older(world.database, 7 * 86400)
+    user = world.with_token(grant["access_token"])
+
+    def last_used_at():
+        return {item["current"]: item["last_used_at"] for item in listed(user)}[True]
+
+    before = last_used_at()
+    assert world.refresh(grant["refresh_token"]).status == 200
+    assert last_used_at() - before in {0, 60}  # the minute of each request
+    assert before % 60 == 0
 
 
 @pytest.mark.sec(33)

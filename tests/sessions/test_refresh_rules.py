@@ -10,8 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tokensvc.sessions.rules import (
     Advance,
     Cause,
+    Confirm,
     EndReplayed,
     Family,
+    Origin,
     Reject,
     ReturnCurrent,
     decide_refresh,
@@ -24,6 +26,8 @@ from tokensvc.standing.rules import Epochs
 START = 1_800_000_000.0
 SETTINGS = SessionSettings()
 GRACE = SETTINGS.reuse_grace
+HOME, CAFE = Origin("home", "home network"), Origin("cafe", "cafe network")
+OTHER_ROOM = Origin("other room", "home network")
 NEW = Family(
     id="family",
     user_id="ada",
@@ -34,16 +38,21 @@ NEW = Family(
     last_used_at=START,
     epochs=Epochs(user=3, app=1),
     ended_at=None,
+    rotated_from=HOME,
 )
-ROTATED = replace(NEW, counter=5, rotated_at=START + 1000, last_used_at=START + 1000)
+ROTATED = replace(
+    NEW, counter=5, rotated_at=START + 1000, last_used_at=START + 1000, confirmed_counter=4
+)
+CONFIRMED = replace(ROTATED, confirmed_counter=5)
 
 
-def decide(family, counter, *, after=0.0, client_id="app", standing=NEW.epochs):
+def decide(family, counter, *, after=0.0, client_id="app", origin=HOME, standing=NEW.epochs):
     """Decide `after` seconds after the last rotation, or the sign-in."""
     return decide_refresh(
         family,
         presented_counter=counter,
         client_id=client_id,
+        origin=origin,
         standing=standing,
         now=family.last_used_at + after,
         settings=SETTINGS,
@@ -54,14 +63,50 @@ def test_first_refresh_advances_immediately():
     """A sign-in is not a rotation: it opens no window."""
     now = START + 0.5
     assert decide(NEW, 0, after=0.5) == Advance(
-        replace(NEW, counter=1, rotated_at=now, last_used_at=now)
+        replace(NEW, counter=1, rotated_at=now, last_used_at=now), renews_address=False
     )
 
 
-@pytest.mark.parametrize("counter", [5, 4])
 @pytest.mark.parametrize("after", [0, GRACE - 0.001, -GRACE + 0.001])
-def test_current_token_and_predecessor_get_the_current_one_in_the_window(counter, after):
-    assert decide(ROTATED, counter, after=after) == ReturnCurrent(ROTATED)
+def test_current_token_and_predecessor_get_the_current_one_in_the_window(after):
+    """The first use of the current one is stored."""
+    assert decide(ROTATED, 4, after=after) == ReturnCurrent(ROTATED)
+    assert decide(ROTATED, 5, after=after) == Confirm(CONFIRMED)
+    for counter in (4, 5):
+        assert decide(CONFIRMED, counter, after=after) == ReturnCurrent(CONFIRMED)
+
+
+def test_predecessor_from_another_network_is_reported_and_replayed_once_the_successor_was_used():
+    """In the same network a second tab may be late, with another address too."""
+    assert decide(ROTATED, 4, origin=CAFE) == ReturnCurrent(ROTATED, from_elsewhere=True)
+    ended = replace(CONFIRMED, ended_at=CONFIRMED.last_used_at)
+    assert decide(CONFIRMED, 4, origin=CAFE) == EndReplayed(ended, Cause.REPLAYED_ELSEWHERE)
+    assert decide(CONFIRMED, 4, origin=OTHER_ROOM) == ReturnCurrent(CONFIRMED)
+
+
+def test_origin_of_a_rotation_by_the_previous_release_is_unknown():
+    family = replace(CONFIRMED, rotated_from=None)
+    assert decide(family, 4, origin=CAFE) == ReturnCurrent(family)
+
+
+@pytest.mark.parametrize("origin", [HOME, CAFE])
+def test_current_token_advances_in_any_network(origin):
+    decision = decide(CONFIRMED, 5, after=GRACE, origin=origin)
+    assert (decision.family.counter, decision.family.rotated_from) == (6, origin)
+
+
+@pytest.mark.parametrize(
+    ("rotated_from", "origin", "after", "renews"),
+    [
+        (HOME, HOME, GRACE, False),
+        (HOME, HOME, 86400, True),
+        (HOME, OTHER_ROOM, GRACE, True),
+        (None, HOME, GRACE, True),
+    ],
+)
+def test_first_rotation_of_a_day_at_an_address_renews_it(rotated_from, origin, after, renews):
+    family = replace(ROTATED, rotated_from=rotated_from)
+    assert decide(family, 5, after=after, origin=origin).renews_address is renews
 
 
 @pytest.mark.parametrize("after", [GRACE, 86400, -GRACE])
@@ -69,7 +114,8 @@ def test_current_token_advances_after_the_window(after):
     """Also if the clock was set back by more than the window: the session continues."""
     decision = decide(ROTATED, 5, after=after)
     now = ROTATED.last_used_at + after
-    assert decision == Advance(replace(ROTATED, counter=6, rotated_at=now, last_used_at=now))
+    rotated = replace(ROTATED, counter=6, rotated_at=now, last_used_at=now)
+    assert decision == Advance(rotated, renews_address=after == 86400)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +176,9 @@ def test_family_is_dead_from_its_end_on(last_used_after):
     assert why_dead(family, family.epochs, end, SETTINGS) in {Cause.IDLE, Cause.EXPIRED}
 
 
+any_origin = st.sampled_from([HOME, HOME, OTHER_ROOM, CAFE])
+
+
 class History(RuleBasedStateMachine):
     """
     One family, several tabs of one client, a thief, and a clock that only moves on.
@@ -150,16 +199,18 @@ class History(RuleBasedStateMachine):
     def wait(self, seconds):
         self.now += seconds
 
-    @rule(tab=st.integers(0, 2), is_lost=st.booleans())
-    def refresh(self, tab, is_lost):
-        received = self._present(self.tokens[tab])
+    @rule(tab=st.integers(0, 2), is_lost=st.booleans(), origin=any_origin)
+    def refresh(self, tab, is_lost, origin):
+        received = self._present(self.tokens[tab], origin=origin)
         if received is not None and not is_lost:
             self.tokens[tab] = received
 
-    @rule(counter=st.integers(0, 30), client_id=st.sampled_from(["app", "other"]))
-    def replay(self, counter, client_id):
+    @rule(
+        counter=st.integers(0, 30), client_id=st.sampled_from(["app", "other"]), origin=any_origin
+    )
+    def replay(self, counter, client_id, origin):
         """Present any token of the family, or one that is not made yet."""
-        self._present(counter, client_id)
+        self._present(counter, client_id, origin)
 
     @rule()
     def refresh_all_tabs(self):
@@ -174,13 +225,14 @@ class History(RuleBasedStateMachine):
     def revoke(self):
         self.standing = replace(self.standing, user=self.standing.user + 1)
 
-    def _present(self, counter, client_id="app"):
+    def _present(self, counter, client_id="app", origin=HOME):
         """Return the counter of the token in the response; `None` if it is refused."""
         before = self.family
         decision = decide_refresh(
             before,
             presented_counter=counter,
             client_id=client_id,
+            origin=origin,
             standing=self.standing,
             now=self.now,
             settings=SETTINGS,
@@ -188,15 +240,17 @@ class History(RuleBasedStateMachine):
         if isinstance(decision, Reject):
             return None
         self.family = decision.family
-        self._check(before, counter, decision)
+        self._check(before, counter, origin, decision)
         return None if isinstance(decision, EndReplayed) else decision.family.counter
 
-    def _check(self, before, counter, decision):
+    def _check(self, before, counter, origin, decision):
         """Check what holds for every decision that is not a plain refusal."""
         assert before.ended_at is None, "nothing revives an ended family"
         assert before.epochs == self.standing, "nothing revives a revoked family"
         assert self.now < START + SETTINGS.absolute_ttl
         assert self.now < before.last_used_at + SETTINGS.idle_ttl
+        is_elsewhere = origin.network != before.rotated_from.network
+        is_confirmed = before.confirmed_counter == before.counter
         opened_at = self.advances[-1] if self.advances else None
         in_window = opened_at is not None and self.now - opened_at < GRACE
         if isinstance(decision, Advance):
@@ -207,10 +261,18 @@ class History(RuleBasedStateMachine):
         elif isinstance(decision, ReturnCurrent):
             assert in_window, "the window never slides"
             assert counter in {before.counter, before.counter - 1}
+            is_predecessor = counter < before.counter
+            assert decision.from_elsewhere is (is_predecessor and is_elsewhere)
+            assert not (decision.from_elsewhere and is_confirmed)
             assert decision.family == before
+        elif isinstance(decision, Confirm):
+            assert in_window
+            assert counter == before.counter != before.confirmed_counter
+            assert decision.family == replace(before, confirmed_counter=counter)
         else:
             assert counter < before.counter
-            assert counter < before.counter - 1 or not in_window
+            is_late = counter < before.counter - 1 or not in_window
+            assert is_late or (is_elsewhere and is_confirmed)
             assert decision.family == replace(before, ended_at=self.now)
 
     @invariant()
@@ -222,6 +284,7 @@ class History(RuleBasedStateMachine):
             self.family,
             presented_counter=self.family.counter - 2,
             client_id="app",
+            origin=HOME,
             standing=self.standing,
             now=self.now,
             settings=SETTINGS,

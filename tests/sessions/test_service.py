@@ -4,10 +4,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
+from tokensvc.keys.vault import Vault
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
+from tokensvc.standing.session_read import SessionReads
 
 GRACE = SessionSettings().reuse_grace
 JUNK = ["", "tsr_", "tsr_" + "A" * 56, "tks_" + "A" * 56, "eyJhbGciOiJub25lIn0.e30."]
@@ -96,6 +98,29 @@ def test_forged_token_changes_nothing(world):
     assert world.refusal(world_token(b"k" * 32)) == "unknown_family"
     world.sessions.revoke(forged, "app")
     assert world.rows() == before
+
+
+@pytest.mark.sec(26)
+def test_forged_token_takes_the_same_work_whether_its_session_exists(world, monkeypatch):
+    """Otherwise the time of the refusal would show which IDs of sessions exist."""
+    session_id = bytes.fromhex(world.sign_in().family.id)
+    calls = []
+
+    def record(owner, name):
+        call = getattr(owner, name)
+
+        def recorded(*arguments):
+            calls.append(name)
+            return call(*arguments)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for owner, name in ((SessionReads, "read"), (Vault, "unwrap"), (refresh_tokens, "verify")):
+        record(owner, name)
+    for family_id, reason in ((session_id, "forged"), (bytes(16), "unknown_family")):
+        assert world.refusal(world_token(b"k" * 32, family_id)) == reason
+        assert calls == ["read", "unwrap", "verify"]
+        calls.clear()
 
 
 @pytest.mark.sec(36)

@@ -3,7 +3,8 @@ How fast the password of one account can be guessed. Pure.
 
 Consecutive failures delay the next attempt, more each time, and finally stop all attempts until an
 operator unlocks the account or its password is reset. Each of the last addresses that signed this
-account in has a counter of its own: failures from elsewhere neither delay nor stop the user there.
+account in, or refreshed a session of it, has a counter of its own: failures from elsewhere neither
+delay nor stop the user there.
 All other addresses share one. A success resets the counter of its address, and at a known address
 also that of the others if its last failure is a day old: a guesser cannot stop new addresses
 permanently. The same rules apply to IDs without an account, so that a response does not reveal
@@ -25,9 +26,9 @@ DELAY_FROM = 5
 MAX_DELAY = 900
 """Maximum delay in seconds: the 60 failures of unknown addresses take half a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
-"""Seconds for which an address is known after it signed the account in."""
+"""Seconds for which an address is known after its last sign-in or refresh of the account."""
 KNOWN_ADDRESSES = 4
-"""Addresses of an account that are known at the same time: those of the last sign-ins."""
+"""Addresses of an account that are known at the same time: the last ones."""
 DECAY_SECONDS = 86400
 """
 Seconds after the last failure of unknown addresses when a success at a known one resets them.
@@ -95,8 +96,8 @@ def axis_of(last_sign_in_at: float | None, now: float) -> Axis:
     Return the counter of an attempt.
 
     Args:
-        last_sign_in_at: Time of the last sign-in of this account from the address, in epoch
-            seconds; `None` if there was none.
+        last_sign_in_at: Time of the last sign-in or refresh of this account from the address, in
+            epoch seconds; `None` if there was none.
         now: Epoch seconds.
     """
     is_known = last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS
@@ -128,6 +129,10 @@ class KeyedHashes:
     def of_address(self, address: str) -> str:
         """Return the hash of an address."""
         return self._hash(address, b"address")
+
+    def of_network(self, network: str) -> str:
+        """Return the hash of the network of an address."""
+        return self._hash(network, b"network")
 
     def _hash(self, text: str, purpose: bytes) -> str:
         return hashlib.blake2b(

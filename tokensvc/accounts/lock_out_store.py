@@ -5,6 +5,7 @@ The statements of a sign-in are built once: building one costs more than the res
 """
 
 from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,11 +14,13 @@ from tokensvc.accounts.lock_out import (
     FORGET_FEW_SECONDS,
     FORGET_SECONDS,
     FORGET_STOP_SECONDS,
+    KNOWN_ADDRESS_SECONDS,
     KNOWN_ADDRESSES,
     STOP_AT,
     Axis,
     Counter,
 )
+from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import known_addresses, sign_in_failures
@@ -101,7 +104,7 @@ def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
 
 
 def last_addresses(connection: Connection, user_id: str) -> list[str]:
-    """Return the hashes of the addresses of the last sign-ins of an account."""
+    """Return the hashes of the last addresses of an account."""
     last = _last_addresses(sa.literal(user_id))
     return list(connection.scalars(sa.select(last.c.address_hash)))
 
@@ -109,7 +112,7 @@ def last_addresses(connection: Connection, user_id: str) -> list[str]:
 def last_sign_in(
     user_id: sa.ColumnElement[str], address_hash: sa.ColumnElement[str]
 ) -> sa.ColumnElement[int]:
-    """Return the time of the last sign-in at an address; null if it is not one of the last ones."""
+    """Return when an address was last used; null if it is not one of the last ones."""
     last = _last_addresses(user_id)
     query = sa.select(last.c.last_signed_in_at).where(last.c.address_hash == address_hash)
     return query.scalar_subquery()
@@ -123,12 +126,18 @@ def success_statements(dialect: str) -> tuple[sa.UpdateBase, ...]:
     They reset the counter, and an old one of other addresses, which `unlock` locks in this order
     too. And they store that the address has signed the account in.
     """
-    row = insert_in(dialect, known_addresses)
-    remember = row.on_conflict_do_update(
-        index_elements=[_addresses.user_id, _addresses.address_hash],
-        set_={"last_signed_in_at": row.excluded.last_signed_in_at},
-    )
-    return _CLEAR, _CLEAR_OLD, remember
+    return _CLEAR, _CLEAR_OLD, _remember(insert_in(dialect, known_addresses))
+
+
+def renew_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
+    """
+    Store that an address has refreshed a session, unless it has a time of this day.
+
+    A new address takes a free place only: one that a phone has for an hour ends no other.
+    """
+    values = {"user_id": user_id, "address_hash": address_hash, "last_signed_in_at": int(now)}
+    times = {"day": start_of_day(now), "known_since": int(now) - KNOWN_ADDRESS_SECONDS}
+    tx.execute(_renew_in(tx.dialect.name), values | times)
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:
@@ -153,7 +162,7 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
 
 
 def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
-    """Delete at most `limit` addresses without a sign-in since a time, and return their number."""
+    """Delete at most `limit` addresses that were not used since a time, and return their number."""
     is_old = _addresses.last_signed_in_at < int(before)
     order = _addresses.last_signed_in_at
     return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
@@ -171,6 +180,29 @@ def _lock_in(dialect: str) -> sa.Insert:
         index_elements=[_failures.subject, _failures.axis], set_={"failures": _failures.failures}
     )
     return locked.returning(_failures.failures, _failures.last_failed_at)
+
+
+@cache
+def _renew_in(dialect: str) -> sa.Insert:
+    names = ("user_id", "address_hash", "last_signed_in_at")
+    of_user = _addresses.user_id == sa.bindparam("user_id")
+    is_stored = of_user & (_addresses.address_hash == sa.bindparam("address_hash"))
+    is_known = of_user & (_addresses.last_signed_in_at > sa.bindparam("known_since"))
+    known = sa.select(sa.func.count()).where(is_known).scalar_subquery()
+    row = sa.select(*(sa.bindparam(name, type_=_addresses[name].type) for name in names))
+    row = row.where(sa.exists().where(is_stored) | (known < KNOWN_ADDRESSES))
+    renew = insert_in(dialect, known_addresses).from_select(names, row)
+    return _remember(renew, where=_addresses.last_signed_in_at < sa.bindparam("day"))
+
+
+def _remember(row: Any, where: sa.ColumnElement[bool] | None = None) -> sa.Insert:
+    """Return the insert of an address that updates the time of one that is stored."""
+    stored: sa.Insert = row.on_conflict_do_update(
+        index_elements=[_addresses.user_id, _addresses.address_hash],
+        set_={"last_signed_in_at": row.excluded.last_signed_in_at},
+        where=where,
+    )
+    return stored
 
 
 def _values(counter: Counter, *, of_account: bool) -> dict[str, object]:

@@ -47,8 +47,8 @@ class SignInRead:
     Attributes:
         standing: Standings of the same moment as the account: the epochs are not newer than the
             password hash.
-        last_signed_in_at: Time of the last sign-in of this account from the address, in epoch
-            seconds; `None` if it is not one of the last addresses.
+        last_signed_in_at: Time of the last sign-in of this account from the address, or of a
+            refresh on a later day, in epoch seconds; `None` if it is not one of the last addresses.
         account: Account of the ID, also a deleted one; `None` for an unknown ID.
     """
 

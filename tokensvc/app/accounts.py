@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
@@ -76,7 +76,7 @@ class AccountDependencies:
         clock: Clock of the database.
         host_clock: Clock of this host.
         wait_slots: Slots for requests that wait for other services.
-        sign_in_secret: Secret of all processes, for hashes of user IDs and addresses.
+        hashes: Keyed hashes of user IDs and addresses.
     """
 
     settings: Settings
@@ -90,7 +90,7 @@ class AccountDependencies:
     revocations: Revocations
     sessions: Sessions
     limiter: Limiter
-    sign_in_secret: str = field(repr=False)
+    hashes: KeyedHashes
 
 
 def build_accounts(uses: AccountDependencies) -> AccountServices | None:
@@ -136,7 +136,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
 
 
 def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
-    settings, hashes = uses.settings, KeyedHashes(uses.sign_in_secret)
+    settings = uses.settings
     return Dependencies(
         database=uses.database,
         clock=uses.clock,
@@ -147,7 +147,11 @@ def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
         deliveries=uses.deliveries,
         revocations=uses.revocations,
         sign_ins=SignIns(
-            uses.database, uses.clock, SignInReads(uses.database, uses.host_clock), hasher, hashes
+            uses.database,
+            uses.clock,
+            SignInReads(uses.database, uses.host_clock),
+            hasher,
+            uses.hashes,
         ),
     )
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.foundation import Foundation, open_database
@@ -70,7 +71,19 @@ class Services(Foundation):
     def sessions(self) -> Sessions:
         """The sessions of built-in accounts."""
         reads = SessionReads(self.database, self.host_clock)
-        return Sessions(self.database, self.clock, reads, self.vault, self.settings.sessions)
+        return Sessions(
+            self.database,
+            self.clock,
+            reads,
+            self.vault,
+            self.settings.sessions,
+            hashes=self.keyed_hashes,
+        )
+
+    @cached_property
+    def keyed_hashes(self) -> KeyedHashes:
+        """The hashes of user IDs and addresses, with a secret that all processes have."""
+        return KeyedHashes(self.key_files.encryption_keys[0])
 
     @cached_property
     def accounts(self) -> AccountServices | None:
@@ -88,7 +101,7 @@ class Services(Foundation):
                 revocations=self.revocations,
                 sessions=self.sessions,
                 limiter=self.limiter,
-                sign_in_secret=self.key_files.encryption_keys[0],
+                hashes=self.keyed_hashes,
             )
         )
 

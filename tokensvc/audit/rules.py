@@ -56,6 +56,7 @@ class Action(StrEnum):
     ACCOUNT_LOCKED = "account:locked"
     PASSWORD_CHANGED = "password:changed"  # noqa: S105 - the name of an event
     SESSION_REFRESHED = "session:refreshed"
+    SESSION_PREDECESSOR_USED = "session:predecessor_used"
     SESSION_REPLAYED = "session:replayed"
     SESSION_ENDED = "session:ended"
     TOKEN_MINTED = "token:minted"  # noqa: S105 - the name of an event

@@ -16,6 +16,9 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _IPV6_SITE = 64
 """Bits. A household gets a /64, so one client has 2^64 addresses."""
 
+_NETWORK_PREFIX = {4: 24, 6: 48}
+"""Bits that the addresses of one place have in common."""
+
 _SHORTEST_PREFIX = {4: 8, 6: 16}
 """Bits. 10.0.0.0/8 is the widest network of a single operator."""
 
@@ -84,6 +87,16 @@ def rate_limit_key(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))
     return address if parsed is None else str(parsed)
+
+
+@lru_cache(maxsize=4096)
+def network_of(key: str) -> str:
+    """Return the network of a `rate_limit_key`: /24 of IPv4, /48 of IPv6; another text as it is."""
+    try:
+        network = ipaddress.ip_network(key)
+    except ValueError:
+        return key
+    return str(network.supernet(new_prefix=_NETWORK_PREFIX[network.version]))
 
 
 def _parse(text: str) -> Address | None:

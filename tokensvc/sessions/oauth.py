@@ -42,7 +42,7 @@ class OAuth:
         Args:
             refresh_token: Refresh token as the client sent it.
             client_id: Client that sent it.
-            address: Client address, for the limit on failures.
+            address: Client address, also for the limit on failures.
 
         Raises:
             Refusal: `credentials_invalid` with the OAuth error `invalid_grant`; `rate_limited`;
@@ -54,7 +54,7 @@ class OAuth:
             check(self._limiter.peek("refresh", presented.family_id.hex()))
         try:
             grant = self._sessions.refresh(
-                refresh_token, client_id, self._access_tokens.check_can_sign
+                refresh_token, client_id, self._access_tokens.check_can_sign, address=address
             )
         except Refusal as refusal:
             if refusal.oauth_error is OAuthError.INVALID_GRANT:

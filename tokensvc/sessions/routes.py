@@ -70,7 +70,9 @@ class Session(msgspec.Struct, frozen=True):
         id: ID of the session.
         client_id: OAuth client that signed in.
         created_at: Time of the sign-in, in epoch seconds.
-        last_used_at: Time of the sign-in or of the last refresh, in epoch seconds.
+        last_used_at: Time of the sign-in or of the last refresh, in epoch seconds. For the current
+            session the minute of the request, so that it does not show when the session is
+            refreshed.
         current: Whether it is the session of the request.
     """
 
@@ -130,7 +132,9 @@ def _own_session_routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
         query = parse_query(PageQuery)
         caller = signed_in()
         current = require_session(caller).id
-        found = sessions.page(caller.user_id, after=query.after, limit=query.limit + 1)
+        found = sessions.page(
+            caller.user_id, current=current, after=query.after, limit=query.limit + 1
+        )
         listed = [_session(family, current) for family in found]
         return json_response(page_of(listed, query.limit, lambda session: session.id))
 

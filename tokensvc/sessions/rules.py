@@ -6,6 +6,10 @@ window both the current token and its predecessor get the current token, so that
 client that lost a response converge. After it, the current token rotates and any other one ends the
 family: a thief and the user cannot both continue.
 
+A thief could present the predecessor in each window. So its use from another network than that of
+the rotation is reported, and ends the family once a client has used the current token: then no
+response was lost.
+
 The caller has verified the token (`refresh_tokens.verify`), and applies the decision with a
 compare-and-swap on the counter, both epochs and `ended_at`.
 """
@@ -14,8 +18,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from tokensvc.core.clock import start_of_day
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.rules import Epochs
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from: keyed hashes of the client's address and of its network."""
+
+    address: str
+    network: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,9 @@ class Family:
         last_used_at: Time of the sign-in or of the last rotation.
         epochs: Epochs as read before the password was checked.
         ended_at: Time of sign-out, revocation or replay; `None` while the family is not ended.
+        rotated_from: Origin of the last rotation, or of the sign-in; `None` if a release has
+            written the row that does not know it.
+        confirmed_counter: Last counter whose token was presented in its own window; `None` before.
     """
 
     id: str
@@ -43,6 +59,8 @@ class Family:
     last_used_at: float
     epochs: Epochs
     ended_at: float | None
+    rotated_from: Origin | None = None
+    confirmed_counter: int | None = None
 
 
 class Cause(StrEnum):
@@ -58,20 +76,42 @@ class Cause(StrEnum):
     """The predecessor, after the window: a lost response, or a thief."""
     REPLAYED_STALE = "stale"
     """An older token: no client that works correctly still has it."""
+    REPLAYED_ELSEWHERE = "elsewhere"
+    """The predecessor, from another network, although a client has used the current token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnCurrent:
-    """Return the current refresh token. Nothing is written."""
+    """
+    Return the current refresh token. The family stays as it is.
+
+    Attributes:
+        from_elsewhere: Whether to audit that a previous token came from another network than the
+            rotation: from a user who changes networks, or from a thief.
+    """
+
+    family: Family
+    from_elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Store this state of the family: a client has the current token. Return this token."""
 
     family: Family
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Store this state of the family and return the token of its counter."""
+    """
+    Store this state of the family and return the token of its counter.
+
+    Attributes:
+        renews_address: Whether the address may have been stored on an earlier day, or never.
+    """
 
     family: Family
+    renews_address: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +129,7 @@ class Reject:
     cause: Cause
 
 
-RefreshDecision: TypeAlias = ReturnCurrent | Advance | EndReplayed | Reject
+RefreshDecision: TypeAlias = ReturnCurrent | Confirm | Advance | EndReplayed | Reject
 
 
 def decide_refresh(
@@ -97,6 +137,7 @@ def decide_refresh(
     *,
     presented_counter: int,
     client_id: str,
+    origin: Origin,
     standing: Epochs,
     now: float,
     settings: SessionSettings,
@@ -108,6 +149,7 @@ def decide_refresh(
     Args:
         presented_counter: Counter of the token.
         client_id: Client that presents it.
+        origin: Origin of the request.
         standing: Epochs in effect, read in the same statement as the family.
         now: Epoch seconds of the database's clock.
         was_current: Whether the token was the current one when the request came, and the family
@@ -122,14 +164,40 @@ def decide_refresh(
     if behind < 0:
         return Reject(Cause.UNKNOWN_COUNTER)
     in_window = _is_in_window(family, now, settings.reuse_grace)
-    if (behind <= 1 and in_window) or (behind > 0 and was_current):
-        return ReturnCurrent(family)
     if behind == 0:
-        return Advance(
-            replace(family, counter=family.counter + 1, rotated_at=now, last_used_at=now)
-        )
-    cause = Cause.REPLAYED_RECENT if behind == 1 else Cause.REPLAYED_STALE
+        return _confirm(family) if in_window else _advance(family, origin, now)
+    from_elsewhere = family.rotated_from is not None and (
+        origin.network != family.rotated_from.network
+    )
+    if behind > 1:
+        cause = Cause.REPLAYED_STALE
+    elif not in_window:
+        cause = Cause.REPLAYED_RECENT
+    elif from_elsewhere and family.confirmed_counter == family.counter:
+        cause = Cause.REPLAYED_ELSEWHERE
+    if cause is None or was_current:
+        return ReturnCurrent(family, from_elsewhere)
     return EndReplayed(replace(family, ended_at=now), cause)
+
+
+def _confirm(family: Family) -> ReturnCurrent | Confirm:
+    """Return the current token in its window; store at the first time that a client has it."""
+    if family.confirmed_counter == family.counter:
+        return ReturnCurrent(family)
+    return Confirm(replace(family, confirmed_counter=family.counter))
+
+
+def _advance(family: Family, origin: Origin, now: float) -> Advance:
+    """Rotate the current token."""
+    is_known_today = (
+        family.rotated_from is not None
+        and family.rotated_from.address == origin.address
+        and start_of_day(family.last_used_at) == start_of_day(now)
+    )
+    rotated = replace(
+        family, counter=family.counter + 1, rotated_at=now, last_used_at=now, rotated_from=origin
+    )
+    return Advance(rotated, renews_address=not is_known_today)
 
 
 def why_dead(
@@ -150,6 +218,16 @@ def why_dead(
 def expires_at(family: Family, settings: SessionSettings) -> float:
     """Return the time when the family ends unless it rotates, in epoch seconds."""
     return min(family.created_at + settings.absolute_ttl, family.last_used_at + settings.idle_ttl)
+
+
+def seen_by_itself(family: Family, now: float) -> Family:
+    """
+    Return a session as a request with its own access token sees it: used in this minute.
+
+    A thief of that token would learn from the time of the last refresh when its predecessor is
+    accepted.
+    """
+    return replace(family, last_used_at=max(family.created_at, now // 60 * 60))
 
 
 def _is_in_window(family: Family, now: float, reuse_grace: int) -> bool:

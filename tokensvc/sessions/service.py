@@ -3,27 +3,34 @@
 import secrets
 from collections.abc import Callable, Collection, Mapping
 
+from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts.attempt import Attempt
-from tokensvc.accounts.lock_out_store import success_statements
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.sign_in_reads import SignInStanding
-from tokensvc.audit.rules import REFUSED, Action
+from tokensvc.audit.rules import Action
 from tokensvc.audit.store import new_row, record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.http.proxies import network_of
 from tokensvc.http.request_log import note
-from tokensvc.keys.vault import Vault, VaultError
-from tokensvc.sessions import refresh_tokens, store
+from tokensvc.keys.vault import Vault
+from tokensvc.sessions import store
+from tokensvc.sessions.events import event_of, record_predecessor
+from tokensvc.sessions.family_reads import FamilyRead, FamilyReads, invalid_grant, parse
 from tokensvc.sessions.grants import Grant, grant_of
 from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import (
     Advance,
+    Confirm,
     EndReplayed,
     Family,
+    Origin,
     Reject,
     ReturnCurrent,
     decide_refresh,
+    seen_by_itself,
     why_dead,
 )
 from tokensvc.sessions.settings import SessionSettings
@@ -41,6 +48,7 @@ class Sessions:
 
     Args:
         clock: Clock of the database.
+        hashes: Keyed hashes of addresses.
         random_bytes: Function that returns a number of cryptographically random bytes.
     """
 
@@ -52,19 +60,29 @@ class Sessions:
         vault: Vault,
         settings: SessionSettings,
         *,
+        hashes: KeyedHashes,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
         self._clock = clock
         self._reads = reads
+        self._families = FamilyReads(reads, vault, random_bytes)
         self._replacements = store.Replacements(database)
-        self._openings = store.Openings(database, success_statements(database.dialect))
+        self._openings = store.Openings(database, lock_outs.success_statements(database.dialect))
         self._vault = vault
+        self._hashes = hashes
         self._settings = settings
         self._random_bytes = random_bytes
 
     def open(
-        self, tx: Transaction, user_id: str, client_id: str, epochs: Epochs, now: float
+        self,
+        tx: Transaction,
+        user_id: str,
+        client_id: str,
+        epochs: Epochs,
+        now: float,
+        *,
+        address: str = "",
     ) -> Grant:
         """
         Open a session in the transaction of a password change, which also writes its audit event.
@@ -72,30 +90,36 @@ class Sessions:
         Args:
             epochs: Epochs as read before the password was checked.
             now: Epoch seconds of the database's clock.
+            address: Client address; "" if it has none.
         """
-        family, key = self._new(user_id, client_id, epochs, now)
+        family, key = self._new(user_id, client_id, epochs, now, address)
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
         return grant_of(family, key, now, ring_versions.read(tx, Ring.SIGNING))
 
-    def open_confirmed(self, attempt: Attempt, client_id: str, found: SignInStanding) -> Grant:
+    def open_confirmed(
+        self, attempt: Attempt, client_id: str, found: SignInStanding, *, address: str
+    ) -> Grant:
         """
         Open a session and complete its sign-in with an audit event, in one transaction.
 
         Args:
             found: What was read after the password was checked.
         """
-        family, key = self._new(attempt.user_id, client_id, attempt.epochs, found.now)
-        context = ActionContext(family.user_id, f"session {family.id}")
-        event = new_row(context, Action.ACCOUNT_SIGNED_IN, family.user_id, now=found.now)
+        user_id, now = attempt.user_id, found.now
+        family, key = self._new(user_id, client_id, attempt.epochs, now, address)
+        context = ActionContext(user_id, f"session {family.id}")
+        event = new_row(context, Action.ACCOUNT_SIGNED_IN, user_id, now=now)
         stored = StoredFamily(family, *self._vault.wrap(key))
-        self._openings.insert(stored, attempt.success_values(found.now), event)
-        return grant_of(family, key, found.now, found.signing_ring_version)
+        self._openings.insert(stored, attempt.success_values(now), event)
+        return grant_of(family, key, now, found.signing_ring_version)
 
     def refresh(
         self,
         unverified: str,
         client_id: str,
         check_can_sign: Callable[[RingVersion], None] = lambda _version: None,
+        *,
+        address: str = "",
     ) -> Grant:
         """
         Return the current refresh token of a session, after a rotation if one is due.
@@ -105,21 +129,23 @@ class Sessions:
             client_id: Client that sent it.
             check_can_sign: Function that refuses before a rotation if no access token can be
                 signed with the ring of signing keys of a version.
+            address: Client address; "" if it has none.
 
         Raises:
             Refusal: `credentials_invalid` with the OAuth error `invalid_grant`: the token gives no
                 access. `temporarily_unavailable` also if this process cannot read the family key.
                 What `check_can_sign` raises.
         """
-        presented = _parse(unverified)
-        found = self._find(presented)
-        grant = self._attempt(presented, client_id, found, check_can_sign)
+        presented = parse(unverified)
+        origin = self._origin(address)
+        read = self._families.read(presented)
+        grant = self._attempt(presented, client_id, origin, read, check_can_sign)
         if grant is None:
             # Another request has changed the family since the read.
-            was_current = presented.counter == found.session.counter
-            found = self._find(presented)
+            was_current = presented.counter == read.family.counter
+            read = self._families.read(presented)
             grant = self._attempt(
-                presented, client_id, found, check_can_sign, was_current=was_current
+                presented, client_id, origin, read, check_can_sign, was_current=was_current
             )
         if grant is None:
             raise Refusal(
@@ -144,8 +170,7 @@ class Sessions:
         A token that is invalid, or of another client, changes nothing.
         """
         try:
-            presented = _parse(unverified)
-            family, _ = self._verify(presented, self._find(presented))
+            family = self._families.read(parse(unverified)).family
         except Refusal as refusal:
             if refusal.oauth_error is OAuthError.INVALID_GRANT:
                 return
@@ -168,18 +193,22 @@ class Sessions:
                 record(tx, context, Action.SESSION_ENDED, user_id, now=now)
         return is_ended
 
-    def page(self, user_id: str, *, after: str | None, limit: int) -> list[Family]:
+    def page(
+        self, user_id: str, *, current: str = "", after: str | None, limit: int
+    ) -> list[Family]:
         """
         Return the live sessions of a user, newest first.
 
         Args:
+            current: ID of the session of the request.
             after: ID of the last session of the previous page.
         """
         with self._database.read() as connection:
             now = self._clock.read(connection)
-            return store.page(
+            found = store.page(
                 connection, user_id, self._settings, now=now, after=after, limit=limit
             )
+        return [seen_by_itself(family, now) if family.id == current else family for family in found]
 
     def count_live(self, connection: Connection, user_ids: Collection[str]) -> Mapping[str, int]:
         """Return the number of live sessions of each user."""
@@ -187,7 +216,7 @@ class Sessions:
         return store.count_live(connection, user_ids, self._settings, now=now)
 
     def _new(
-        self, user_id: str, client_id: str, epochs: Epochs, now: float
+        self, user_id: str, client_id: str, epochs: Epochs, now: float, address: str
     ) -> tuple[Family, bytes]:
         """Return a new family and its key."""
         family = Family(
@@ -200,36 +229,16 @@ class Sessions:
             last_used_at=now,
             epochs=epochs,
             ended_at=None,
+            rotated_from=self._origin(address),
         )
         return family, self._random_bytes(FAMILY_KEY_BYTES)
-
-    def _find(self, presented: PresentedToken) -> SessionStanding:
-        found = self._reads.read(presented.family_id.hex())
-        if found is None:
-            raise _invalid_grant("unknown_family")
-        return found
-
-    def _verify(self, presented: PresentedToken, found: SessionStanding) -> tuple[Family, bytes]:
-        """Return the family and its key, if the service made the token."""
-        stored = stored_family(found.session)
-        try:
-            key = self._vault.unwrap(stored.key_ciphertext)
-        except VaultError as error:
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "The service cannot read the key of this session. Contact the operator.",
-                reason=f"family key under encryption key {stored.wrapped_by}: {error}",
-                retry_after=30,
-            ) from error
-        if not refresh_tokens.verify(presented, key):
-            raise _invalid_grant("forged")
-        return stored.family, key
 
     def _attempt(
         self,
         presented: PresentedToken,
         client_id: str,
-        found: SessionStanding,
+        origin: Origin,
+        read: FamilyRead,
         check_can_sign: Callable[[RingVersion], None],
         *,
         was_current: bool = False,
@@ -240,56 +249,48 @@ class Sessions:
         Returns:
             `None` if the family has changed since it was read.
         """
-        family, key = self._verify(presented, found)
+        found, family = read.found, read.family
         note(user_id=family.user_id, client_id=family.client_id)
         decision = decide_refresh(
             family,
             presented_counter=presented.counter,
             client_id=client_id,
+            origin=origin,
             standing=found.epochs,
             now=found.now,
             settings=self._settings,
             was_current=was_current,
         )
         if isinstance(decision, Reject):
-            raise _invalid_grant(decision.cause)
+            raise invalid_grant(decision.cause)
         if isinstance(decision, Advance):
             # A client that gets no response after a rotation may retry too late, as a replay.
             check_can_sign(found.signing_ring_version)
-        if not isinstance(decision, ReturnCurrent) and not self._apply(family, decision, found.now):
+        if not self._apply(family, decision, found.now):
             return None
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
-            raise _invalid_grant(f"replayed_{decision.cause}")
-        return grant_of(decision.family, key, found.now, found.signing_ring_version)
+            raise invalid_grant(f"replayed_{decision.cause}")
+        return grant_of(decision.family, read.key, found.now, found.signing_ring_version)
 
-    def _apply(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
+    def _apply(
+        self, seen: Family, decision: ReturnCurrent | Confirm | Advance | EndReplayed, now: float
+    ) -> bool:
         """Store a decision with its event. Return false if the family has changed."""
-        return self._replacements.replace_unchanged(seen, decision.family, _event(decision, now))
+        new = decision.family
+        if isinstance(decision, ReturnCurrent):
+            if decision.from_elsewhere:
+                with self._database.write() as tx:
+                    record_predecessor(tx, new, now)
+            return True
+        if isinstance(decision, Confirm):
+            with self._database.write() as tx:
+                return store.confirm(tx, new)
+        if isinstance(decision, Advance) and decision.renews_address and new.rotated_from:
+            with self._database.write() as tx:
+                lock_outs.renew_address(tx, new.user_id, new.rotated_from.address, now)
+        return self._replacements.replace_unchanged(seen, new, event_of(decision, now))
 
-
-def _event(decision: Advance | EndReplayed, now: float) -> dict[str, object]:
-    family = decision.family
-    if isinstance(decision, Advance):
-        context = ActionContext(family.user_id, f"session {family.id}")
-        return new_row(context, Action.SESSION_REFRESHED, family.user_id, now=now)
-    # The user or a thief has sent the token: the service itself ends the session.
-    context = ActionContext("service:sessions", f"{decision.cause}: session {family.id}")
-    return new_row(context, Action.SESSION_REPLAYED, family.user_id, now=now, outcome=REFUSED)
-
-
-def _parse(unverified: str) -> PresentedToken:
-    presented = refresh_tokens.parse(unverified)
-    if presented is None:
-        raise _invalid_grant("malformed")
-    return presented
-
-
-def _invalid_grant(reason: str) -> Refusal:
-    """Return the one refusal for every token without access: the client learns no cause."""
-    return Refusal(
-        Code.CREDENTIALS_INVALID,
-        "The refresh token is invalid, expired or revoked. Sign the user in again.",
-        reason=reason,
-        oauth_error=OAuthError.INVALID_GRANT,
-    )
+    def _origin(self, address: str) -> Origin:
+        network = self._hashes.of_network(network_of(address))
+        return Origin(self._hashes.of_address(address), network)

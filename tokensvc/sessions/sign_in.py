@@ -92,7 +92,7 @@ class PasswordSessions:
             with self._limited(address):
                 attempt = self._check(user_id, password, address)
                 found = self._sign_ins.confirm(attempt)
-                grant = self._sessions.open_confirmed(attempt, client_id, found)
+                grant = self._sessions.open_confirmed(attempt, client_id, found, address=address)
         except Refusal as refusal:
             metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
             raise
@@ -112,7 +112,8 @@ class PasswordSessions:
         self._policy.check(new, user_id)
         with self._limited(address):
             attempt = self._check(user_id, current, address)
-            grant = self._replace(attempt, self._sign_ins.hash_new(attempt, new), client_id)
+            new_hash = self._sign_ins.hash_new(attempt, new)
+            grant = self._replace(attempt, new_hash, client_id, address)
         self._revocations.confirm(Target(user_id))
         return self._respond(grant)
 
@@ -138,16 +139,18 @@ class PasswordSessions:
         can_sign = self._access_tokens.check_can_sign
         return self._sign_ins.check(user_id, password, address, can_sign)
 
-    def _replace(self, attempt: Attempt, new_hash: str, client_id: str) -> Grant:
+    def _replace(self, attempt: Attempt, new_hash: str, client_id: str, address: str) -> Grant:
         with self._database.write() as tx:
             grant = None
             if self._sign_ins.replace_password(tx, attempt, new_hash):
-                grant = self._end_all_and_open(tx, attempt, client_id)
+                grant = self._end_all_and_open(tx, attempt, client_id, address)
         if grant is None:
             raise sign_in_refused(REVOKED)  # after the commit: its event must survive the refusal
         return grant
 
-    def _end_all_and_open(self, tx: Transaction, attempt: Attempt, client_id: str) -> Grant:
+    def _end_all_and_open(
+        self, tx: Transaction, attempt: Attempt, client_id: str, address: str
+    ) -> Grant:
         user_id = attempt.user_id
         context = ActionContext(user_id)
         kind = RevocationKind.PASSWORD
@@ -157,7 +160,7 @@ class PasswordSessions:
         # The app's epoch is the one from before the check: an action on all users ends this too.
         raised = standings.read_epochs(tx, user_id).user
         epochs = Epochs(user=raised, app=attempt.epochs.app)
-        return self._sessions.open(tx, user_id, client_id, epochs, now)
+        return self._sessions.open(tx, user_id, client_id, epochs, now, address=address)
 
     def _respond(self, grant: Grant) -> TokenResponse:
         note(client_id=grant.family.client_id)

@@ -13,7 +13,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import sessions
 from tokensvc.database.upsert import insert_in
 from tokensvc.database.wrapped_secrets import WrappedSecrets
-from tokensvc.sessions.rules import Family
+from tokensvc.sessions.rules import Family, Origin
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs
@@ -35,7 +35,13 @@ _REPLACE_UNCHANGED = (
         & _has_epochs
     )
     .values(
-        {name: sa.bindparam(name) for name in ("counter", "rotated_at", "last_used_at", "ended_at")}
+        {
+            name: sa.bindparam(name)
+            for name in (
+                *("counter", "rotated_at", "last_used_at", "ended_at"),
+                *("address_hash", "network_hash"),
+            )
+        }
     )
 )
 
@@ -69,6 +75,8 @@ def stored_family(row: Any) -> StoredFamily:
         last_used_at=row.last_used_at,
         epochs=Epochs(user=row.user_epoch, app=row.app_epoch),
         ended_at=row.ended_at,
+        rotated_from=row.network_hash and Origin(row.address_hash, row.network_hash),
+        confirmed_counter=row.confirmed_counter,
     )
     return StoredFamily(family, row.family_key_ciphertext, row.wrapped_by)
 
@@ -122,8 +130,16 @@ class Replacements:
             "rotated_at": new.rotated_at,
             "last_used_at": new.last_used_at,
             "ended_at": new.ended_at,
+            **_origin(new),
         }
         return self._change(values, event)
+
+
+def confirm(tx: Transaction, confirmed: Family) -> bool:
+    """Store that a client has the current token. Return false if the family has changed."""
+    is_current = (_columns.id == confirmed.id) & (_columns.counter == confirmed.counter)
+    update = sessions.update().where(is_current & _columns.ended_at.is_(None) & _has_epochs)
+    return tx.execute(update.values(confirmed_counter=confirmed.counter)).rowcount == 1
 
 
 def end(tx: Transaction, user_id: str, session_id: str, now: float) -> bool:
@@ -211,6 +227,16 @@ def _row_values(stored: StoredFamily) -> dict[str, object]:
         "session_ended_at": family.ended_at,
         "session_family_key_ciphertext": stored.key_ciphertext,
         "session_wrapped_by": stored.wrapped_by,
+        "session_confirmed_counter": family.confirmed_counter,
+        **{f"session_{name}": value for name, value in _origin(family).items()},
+    }
+
+
+def _origin(family: Family) -> dict[str, object]:
+    origin = family.rotated_from
+    return {
+        "address_hash": origin and origin.address,
+        "network_hash": origin and origin.network,
     }
 
 

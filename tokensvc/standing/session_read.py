@@ -32,6 +32,9 @@ class SessionRow(NamedTuple):
     ended_at: float | None
     family_key_ciphertext: str
     wrapped_by: str
+    address_hash: str | None
+    network_hash: str | None
+    confirmed_counter: int | None
 
 
 @dataclass(frozen=True, slots=True)

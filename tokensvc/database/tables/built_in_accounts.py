@@ -65,7 +65,11 @@ known_addresses = sa.Table(
     sa.Column("last_signed_in_at", sa.BigInteger, nullable=False),
     sa.Index("known_addresses_by_time", "last_signed_in_at"),
 )
-"""Addresses that signed an account in, as keyed hashes."""
+"""
+Addresses that signed an account in or refreshed a session of it, as keyed hashes.
+
+`last_signed_in_at` is the time of the last sign-in, or of the first refresh of a later day.
+"""
 
 _is_ended = sa.text("ended_at IS NOT NULL")
 
@@ -84,6 +88,9 @@ sessions = sa.Table(
     sa.Column("ended_at", sa.Double),
     sa.Column("family_key_ciphertext", sa.Text, nullable=False),
     sa.Column("wrapped_by", sa.Text, nullable=False),
+    sa.Column("address_hash", sa.Text),
+    sa.Column("network_hash", sa.Text),
+    sa.Column("confirmed_counter", sa.BigInteger),
     sa.CheckConstraint("counter >= 0", name="session_counter"),
     sa.Index("sessions_by_user", "user_id"),
     sa.Index("sessions_by_wrapped_by", "wrapped_by"),
@@ -94,4 +101,7 @@ sessions = sa.Table(
 Refresh families. Their tokens are not stored: the wrapped family key proves them.
 
 A session lives only while both epochs are those of the standings; no action rewrites rows.
+
+`address_hash` and `network_hash` are keyed hashes of where the last rotation came from.
+`confirmed_counter`: the last counter whose token was presented in its own window.
 """

@@ -1,0 +1,100 @@
+"""Read the session of a refresh token, and verify that the service made the token."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tokensvc.core.errors import Code, OAuthError, Refusal
+from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.sessions import refresh_tokens
+from tokensvc.sessions.refresh_tokens import FAMILY_KEY_BYTES, PresentedToken
+from tokensvc.sessions.rules import Family
+from tokensvc.sessions.store import stored_family
+from tokensvc.standing.session_read import SessionReads, SessionStanding
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRead:
+    """
+    The session of a token that the service made.
+
+    Attributes:
+        found: The row, and the standings at that moment.
+        family: The session in the row.
+        key: Family key.
+    """
+
+    found: SessionStanding
+    family: Family
+    key: bytes = field(repr=False)
+
+
+class FamilyReads:
+    """
+    Reads sessions by their refresh tokens.
+
+    Args:
+        random_bytes: Function that returns a number of cryptographically random bytes.
+    """
+
+    def __init__(
+        self, reads: SessionReads, vault: Vault, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._reads = reads
+        self._vault = vault
+        self._no_family = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
+
+    def read(self, presented: PresentedToken) -> FamilyRead:
+        """
+        Return the session of a verified token, live or not.
+
+        A token of no session takes the same work as a forged one of a session: the time of the
+        refusal does not show which IDs of sessions exist.
+
+        Raises:
+            Refusal: That of `invalid_grant`. `temporarily_unavailable` also if this process cannot
+                read the family key.
+        """
+        found = self._reads.read(presented.family_id.hex())
+        stored = None if found is None else stored_family(found.session)
+        wrapped = self._no_family if stored is None else (stored.key_ciphertext, stored.wrapped_by)
+        key = self._unwrapped(*wrapped)
+        is_genuine = refresh_tokens.verify(presented, key)
+        if found is None or stored is None:
+            raise invalid_grant("unknown_family")
+        if not is_genuine:
+            raise invalid_grant("forged")
+        return FamilyRead(found, stored.family, key)
+
+    def _unwrapped(self, ciphertext: str, wrapped_by: str) -> bytes:
+        try:
+            return self._vault.unwrap(ciphertext)
+        except VaultError as error:
+            raise Refusal(
+                Code.TEMPORARILY_UNAVAILABLE,
+                "The service cannot read the key of this session. Contact the operator.",
+                reason=f"family key under encryption key {wrapped_by}: {error}",
+                retry_after=30,
+            ) from error
+
+
+def parse(unverified: str) -> PresentedToken:
+    """
+    Return the parts of a refresh token.
+
+    Raises:
+        Refusal: That of `invalid_grant`: the text has another form or checksum.
+    """
+    presented = refresh_tokens.parse(unverified)
+    if presented is None:
+        raise invalid_grant("malformed")
+    return presented
+
+
+def invalid_grant(reason: str) -> Refusal:
+    """Return the one refusal for every token without access: the client learns no cause."""
+    return Refusal(
+        Code.CREDENTIALS_INVALID,
+        "The refresh token is invalid, expired or revoked. Sign the user in again.",
+        reason=reason,
+        oauth_error=OAuthError.INVALID_GRANT,
+    )
