@@ -13,6 +13,7 @@ from testing.service import NO_LIMITS
 from testing.sessions import open_session, sessions_on
 from tokensvc.accounts import store as account_store
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.store import Account
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
@@ -41,7 +42,9 @@ class AccountLoad:
     def __init__(self, database: Database, port: int) -> None:
         self._database = database
         self._port = port
-        self._sessions = sessions_on(database, system_clock, vault=VAULT)
+        self._sessions = sessions_on(
+            database, system_clock, vault=VAULT, hashes=KeyedHashes(ENCRYPTION_KEY)
+        )
         self._count = 0
 
     def create_accounts(self) -> None:
@@ -57,7 +60,7 @@ class AccountLoad:
         first, self._count = self._count, self._count + count
         with self._database.write() as tx:
             grants = [
-                open_session(tx, self._sessions, f"refresh-{number}")
+                open_session(tx, self._sessions, f"refresh-{number}", address="127.0.0.1")
                 for number in range(first, self._count)
             ]
         return [

@@ -32,7 +32,11 @@ _TIMES = ("created_at", "last_used_at", "rotated_at", "ended_at")
 
 
 def sessions_on(
-    database: Database, clock: Clock, settings: SessionSettings | None = None, vault: Vault = VAULT
+    database: Database,
+    clock: Clock,
+    settings: SessionSettings | None = None,
+    vault: Vault = VAULT,
+    hashes: KeyedHashes = HASHES,
 ) -> Sessions:
     """Return the sessions as another process has them; SQLite uses the clock."""
     return Sessions(
@@ -41,7 +45,7 @@ def sessions_on(
         SessionReads(database, clock),
         vault,
         settings or SessionSettings(),
-        hashes=HASHES,
+        hashes=hashes,
     )
 
 
