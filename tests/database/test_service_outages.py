@@ -1,13 +1,20 @@
 """The service without its database, or with one that it cannot write."""
 
+import json
 import resource
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
+from testing.postgres import PostgresServer
 from testing.runs import stuck
-from testing.service import STREAM_API_KEY
+from testing.service import EVERYTHING, NO_LIMITS, STREAM_API_KEY
 from testing.waiting import wait_until
-from testing.world import running_world
+from testing.world import minted, running_world
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
+from tokensvc.keys.vault import Vault
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +27,51 @@ def test_mints_without_the_database_get_503_and_work_after_its_return(name: str)
     assert figures.has_expected_states, "\n".join(figures.lines())
     assert figures.logged["database_breaker_opened"] == 1
     assert figures.logged["database_breaker_closed"] == 1
+
+
+@pytest.mark.sec(65)
+def test_mints_go_on_while_the_server_has_no_further_connection() -> None:
+    """They wait for the connections of their process, although more requests arrive together."""
+    (figures,) = stuck.prove(["database has no connection left"])
+    assert figures.has_expected_states, "\n".join(figures.lines())
+    assert {probe.status for probe in figures.readyz} == {200}
+    assert "database_breaker_opened" not in figures.logged
+
+
+@pytest.mark.sec(65, 71)
+def test_locked_table_does_not_open_the_breaker(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Sign-ins without a credential wait for it in vain, and mints go on as long as they do."""
+    url = postgres.fresh_url()
+    database = Database.open(url, pool_size=1)
+    schema.migrate(database)
+    database.close()
+    settings = {
+        "TOKENSVC_DATABASE_URL": url,
+        "TOKENSVC_ENCRYPTION_KEYS": json.dumps([Vault.generate_key()]),
+        **EVERYTHING,
+        **NO_LIMITS,
+    }
+    with running_world(tmp_path_factory.mktemp("locked"), **settings) as world:
+        ada = world.signed_in("ada")
+        assert minted(ada).status == 200
+
+        def sign_in(number: int) -> int:
+            body = {"user_id": f"nobody-{number}", "password": "a wrong passphrase"}
+            return world.anonymous.post("/v1/sessions", json=body).status
+
+        with psycopg.connect(url) as other, ThreadPoolExecutor(8) as strangers:
+            other.execute("LOCK TABLE accounts")
+            sent = [strangers.submit(sign_in, number) for number in range(8)]
+            assert {one.result() for one in sent} == {503}
+            assert minted(ada).status == 200
+            other.execute("LOCK TABLE app_standing")
+            with ThreadPoolExecutor(8) as pool:
+                mints = [pool.submit(ada.post, "/v1/token") for _ in range(8)]
+            assert {mint.result().status for mint in mints} == {503}
+        assert minted(ada).status == 200
+        assert world.log("database_breaker_opened") == []
 
 
 def test_full_disk_fails_only_what_writes(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -17,7 +17,13 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.backend import Backend, Begin
 from tokensvc.database.breaker import Breaker
-from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
+from tokensvc.database.failures import (
+    ExhaustedError,
+    OverrunError,
+    is_unavailability,
+    unavailable,
+)
+from tokensvc.database.patience import connect_patiently
 from tokensvc.database.prepared import (
     PreparedStatements,
     Run,
@@ -87,8 +93,19 @@ class Database:
         from tokensvc.database import postgresql, server_statements  # noqa: PLC0415
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
-        sa.event.listen(engine, "do_connect", postgresql.connect)
-        return cls(engine, Backend.of("postgresql", postgresql, server_statements))
+        database = cls(engine, Backend.of("postgresql", postgresql, server_statements))
+
+        def connect(*arguments: Any) -> Any:
+            try:
+                return postgresql.connect(*arguments)
+            except ExhaustedError:
+                idle = database._statements.pop_idle()
+                if idle is None:
+                    raise
+                return idle
+
+        sa.event.listen(engine, "do_connect", connect)
+        return database
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -218,11 +235,12 @@ class Database:
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated or isinstance(error.orig, OverrunError):
                 raise
+        self._disconnect()  # the cause has probably disconnected all idle connections
         return self._begun(begin)
 
     def _begun(self, begin: Begin) -> sa.Connection:
         start = time.monotonic()
-        connection = self._engine.connect()
+        connection = connect_patiently(self._engine.connect)
         metrics.observe_pool(time.monotonic() - start)
         try:
             begin(connection)
@@ -274,6 +292,6 @@ def _make_engine(
         pool_reset_on_return=None,  # closing a connection has already ended its transaction
         pool_size=pool_size,
         pool_timeout=_POOL_SECONDS,
-        pool_use_lifo=True,
+        pool_use_lifo=False,  # a place without a connection would hide one that is idle
         **options,
     )

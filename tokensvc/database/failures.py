@@ -28,11 +28,19 @@ _WRONG_ROLE = re.compile(
     r'role ".+?" (?:does not exist|is not permitted to log in)'
     r"|(?:password|SASL|Peer) authentication failed|no password supplied|no such user",
 )
+_NO_CONNECTION_LEFT = re.compile(
+    r"too many (?:clients|connections)|remaining connection slots are reserved"
+    r"|no more connections allowed",
+)
 _CAUSE = re.compile(r"(?:.* failed: )?(?:FATAL: +)?(.*)")
 
 
 class ExplainedError(Exception):
     """Base of driver errors whose text is for operators: what is wrong and what to do."""
+
+
+class ExhaustedError(Exception):
+    """The server works, and has no further connection. Those that are open stay usable."""
 
 
 class OverrunError(Exception):
@@ -96,6 +104,11 @@ def unavailable_because(reason: str) -> Refusal:
     )
 
 
+def has_no_connection_left(text: str) -> bool:
+    """Return whether the text of libpq says that a server refuses only further connections."""
+    return _NO_CONNECTION_LEFT.search(text) is not None
+
+
 def explain_connection_failure(text: str, *, host: str, port: str, role: str) -> str:
     """
     Return why a connection to PostgreSQL failed, and what an operator can do.
@@ -112,7 +125,13 @@ def explain_connection_failure(text: str, *, host: str, port: str, role: str) ->
     if _WRONG_ROLE.search(text):
         return f"PostgreSQL rejected role {role} or its password. Correct `database_url`."
     cause = _CAUSE.match(text)
+    reason = cause[1] if cause else "no reason given"
+    if has_no_connection_left(text):
+        return (
+            f"The database server {host}:{port} has no connection left ({reason}). "
+            "Raise its `max_connections`, or lower `threads` or `workers`."
+        )
     return (
-        f"Cannot connect to the database server {host}:{port} "
-        f"({cause[1] if cause else 'no reason given'}). Start it or correct `database_url`."
+        f"Cannot connect to the database server {host}:{port} ({reason}). "
+        "Start it or correct `database_url`."
     )

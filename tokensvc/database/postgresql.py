@@ -9,7 +9,7 @@ Imported on first use, because the driver takes 10 MB in every worker.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import inf
 from typing import Any, Self
 
@@ -21,7 +21,13 @@ from psycopg.pq.abc import PGconn
 
 from tokensvc.core import deadline
 from tokensvc.database import server_statements
-from tokensvc.database.failures import ExplainedError, OverrunError, explain_connection_failure
+from tokensvc.database.failures import (
+    ExhaustedError,
+    ExplainedError,
+    OverrunError,
+    explain_connection_failure,
+    has_no_connection_left,
+)
 from tokensvc.net.connect import Deadline, look_up
 
 _CONNECT_SECONDS = 2
@@ -29,11 +35,9 @@ _CONNECT_SECONDS = 2
 _RESPONSE_SECONDS = 3.5
 """Longer than the server's own limit, so that a server that works names the cause."""
 _SILENCE_SECONDS = 1.5
-"""
-A wait that ended earlier, with its request, does not show that the server is silent. In a
-transaction only the limit of a statement does: a server that works can wait for a lock until then.
-"""
+"""A wait that ended earlier, with its request, does not show that the server is silent."""
 _CANCEL_SECONDS = 0.25
+"""For the request to cancel a statement, and again for the server to end it."""
 
 _PORT = 5432
 _SOCKETS = ("/", "@")
@@ -51,10 +55,11 @@ _CONNECT_ARGS = {
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
 
-_REFUSED_OR_CUT = ("08", "28", "3D000", "53300", "57P", "25006")
+_REFUSED_OR_CUT = ("080", "28", "3D000", "57P", "25006")
 """
 Starts of the SQLSTATEs of connection failures (PostgreSQL, appendix A): connection exceptions, the
-role or database is refused, too many connections, the server stops or starts, it is read-only.
+role or database is refused, the server stops or starts, it is read-only. A violation of the
+protocol (08P01) is none: the values of a request can cause it.
 """
 
 
@@ -63,11 +68,15 @@ class ServerSilentError(psycopg.OperationalError, OverrunError):
 
 
 class RequestOverdueError(psycopg.OperationalError, OverrunError):
-    """The deadline of the request ended a wait too early to say that the server is silent."""
+    """A wait was given up that does not show that the server is silent."""
 
 
 class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
     """No connection could be opened."""
+
+
+class NoConnectionLeftError(ConnectionFailedError, ExhaustedError):
+    """The server works, and refuses a further connection."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -76,13 +85,11 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
-        in_message: Whether a message has all statements of a transaction. Each can wait for a lock.
         prepared: Names of the statements that `server_statements` has prepared; `None` if it
             cannot.
     """
 
     time_limit: float = _RESPONSE_SECONDS
-    in_message: bool = False
     prepared: set[str] | None
 
     def __init__(self, pgconn: PGconn) -> None:
@@ -108,10 +115,10 @@ class BoundedConnection(psycopg.Connection[Any]):
 
         Raises:
             ServerSilentError: No response. The connection is closed.
-            RequestOverdueError: The deadline came too early for that. The connection is closed.
+            RequestOverdueError: The deadline came too early for that, or the server has ended the
+                statement, which waited for a lock or took too long. The connection is closed.
         """
         limit = deadline.remaining(self.time_limit if timeout is None else timeout)
-        in_transaction = self.pgconn.transaction_status == TransactionStatus.INTRANS
         try:
             return super().wait(gen, interval, None if limit == inf else limit)
         except psycopg.errors.ReadOnlySqlTransaction:
@@ -120,18 +127,26 @@ class BoundedConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
-            self._give_up()
-            silence = server_statements.STATEMENT_SECONDS if in_transaction else _SILENCE_SECONDS
-            is_silent = limit >= silence and not self.in_message
+            is_silent = not self._cancel(gen) and limit >= _SILENCE_SECONDS
             kind = ServerSilentError if is_silent else RequestOverdueError
             raise kind(f"no response within {limit:.1f} s") from error
 
-    def _give_up(self) -> None:
-        """Close the connection, and end its statement if the server still works."""
-        with suppress(psycopg.Error):
-            # Otherwise statements that wait for a lock would use up the server's connections.
+    def _cancel(self, gen: PQGen[Any]) -> bool:
+        """
+        Close the connection; return whether the server has ended its statement before.
+
+        Statements that wait for a lock would otherwise use up the server's connections.
+        """
+        try:
             self.cancel_safe(timeout=_CANCEL_SECONDS)
-        self.close()
+            super().wait(gen, timeout=_CANCEL_SECONDS)
+        except psycopg.errors.QueryCanceled:
+            return True
+        except psycopg.Error:
+            return False
+        finally:
+            self.close()
+        return True
 
 
 def connect_args(url: sa.URL) -> dict[str, Any]:
@@ -157,6 +172,7 @@ def connect(_dialect: object, _record: object, args: Any, options: Any) -> Bound
 
     Raises:
         ConnectionFailedError: The server cannot be reached, or rejects the connection.
+        NoConnectionLeftError: It rejects this one, and has others.
         RequestOverdueError: The deadline of the request came first.
     """
     try:
@@ -164,13 +180,14 @@ def connect(_dialect: object, _record: object, args: Any, options: Any) -> Bound
     except (psycopg.OperationalError, OSError) as error:
         if not deadline.remaining(1.0):
             raise RequestOverdueError("connecting takes longer than the request may") from error
+        is_full = has_no_connection_left(str(error))
         text = explain_connection_failure(
             str(error),
             host=options.get("host", "the local socket"),
             port=options.get("port", 5432),
             role=options.get("user", "of this process"),
         )
-        raise ConnectionFailedError(text) from error
+        raise (NoConnectionLeftError if is_full else ConnectionFailedError)(text) from error
 
 
 def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +242,9 @@ def is_disconnected(connection: BoundedConnection) -> bool:
 
 def is_connection_failure(error: BaseException) -> bool:
     """Return whether the server refused, cut or ignored a connection, or is not writable."""
-    if isinstance(error, RequestOverdueError) or not isinstance(error, psycopg.Error):
+    if isinstance(error, RequestOverdueError | NoConnectionLeftError):
+        return False
+    if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)  # the driver's own

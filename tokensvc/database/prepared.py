@@ -14,6 +14,7 @@ from tokensvc.core.blocking import may_block
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
+from tokensvc.database.patience import connect_patiently
 
 
 class StatementConnections:
@@ -54,12 +55,18 @@ class StatementConnections:
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._new()
+            return connect_patiently(self._new)
         if self._is_remote or not sqlite.has_moved(connection):
             return connection
         connection.close()
         self.close()
         return self._new()
+
+    def pop_idle(self) -> Any:
+        """Return an idle connection for a transaction, or `None`."""
+        with suppress(IndexError):
+            return self._idle.pop()
+        return None
 
     def _new(self) -> Any:
         pooled = self._engine.raw_connection()

@@ -113,9 +113,7 @@ def run_early_writes(
 def _run_writes(
     connection: "BoundedConnection", sqls: Sequence[str], values: Mapping[str, object]
 ) -> Rows:
-    connection.in_message = True
     cursor = _execute(connection, sqls, values, f"{BEGIN};{{}};COMMIT")
-    connection.in_message = False
     cursor.set_result(-2)
     return cursor.fetchall() if cursor.description else []
 
