@@ -9,6 +9,7 @@ from testing.accounts import PASSWORD, AccountParts, MeetingHasher
 from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
 from testing.waiting import wait_until
+from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
@@ -102,6 +103,51 @@ def test_user_whom_this_service_knows_is_not_taken_over(database, clock, action)
     assert refusal_of(parts.sign_up, invitation=invitation).code is Code.USER_ID_TAKEN
     parts.sign_up("bob")
     parts.sign_up(invitation=parts.codes.invite("ada", CONTEXT).invitation)
+
+
+@pytest.mark.sec(13)
+def test_service_gets_no_token_for_an_id_that_a_user_could_sign_up_with(open_world):
+    """Services are one more source of user IDs: those with the prefix are for accounts."""
+    backend = open_world.backend
+
+    def mint(user_id):
+        return backend.post("/v1/token", json={"user_id": user_id})
+
+    refused = mint("chat-olga")
+    assert (refused.status, refused.code) == (422, "user_id_invalid")
+    assert "accounts.user_id_prefix" in refused.json["detail"]
+    assert mint("olga").status == mint("chat").status == 200
+    assert sign_up(open_world, "chat-olga").status == 201
+    assert mint("chat-olga").status == 200
+    admin = open_world.client_with("olgas remover", "accounts:write")
+    assert admin.request("DELETE", "/v1/accounts/chat-olga").status == 204
+    vouching = open_world.vouching.post("/v1/token", json={"user_id": "chat-olga"})
+    assert (vouching.status, vouching.code) == (422, "user_id_invalid")
+
+
+@pytest.mark.sec(13)
+@pytest.mark.parametrize("action", ["profile", "suspension"])
+def test_user_who_appears_after_the_question_to_stream_is_not_taken_over(
+    database, clock, stream, action
+):
+    """A service creates the user at Stream while the password is hashed."""
+    parts = AccountParts(database, clock, stream_url=stream.url)
+
+    class Hasher(PasswordHasher):
+        def hash(self, password):
+            assert stream.calls.to("GET", "/users")
+            if action == "profile":
+                parts.deliveries.set_profile("ada", {"id": "ada"}, "svc.backend")
+            else:
+                parts.revocations.suspend("ada", CONTEXT)
+            return super().hash(password)
+
+    meanwhile = AccountParts(
+        database, clock, stream_url=stream.url, hasher=Hasher(HashingPool(1, 1))
+    )
+    assert refusal_of(meanwhile.sign_up).code is Code.USER_ID_TAKEN
+    assert parts.account() is None
+    assert meanwhile.sign_up(invitation=parts.codes.invite("ada", CONTEXT).invitation)
 
 
 def test_sign_up_while_stream_is_unreachable_gets_503(open_world):

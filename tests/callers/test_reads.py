@@ -12,12 +12,15 @@ import sqlalchemy as sa
 
 from testing.doubles.issuer import IssuerDouble
 from testing.service import EVERYTHING, settings_environ
-from testing.service_clients import make_client
+from testing.service_clients import make_client, refusal_of
 from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
+from tokensvc.accounts import store
+from tokensvc.accounts.store import Account
 from tokensvc.app import container, startup
 from tokensvc.app.container import Services
 from tokensvc.config import loader
 from tokensvc.core.clock import system_clock
+from tokensvc.core.errors import Code
 from tokensvc.database.prepared import PreparedStatements
 from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.sessions.grants import grant_response
@@ -42,8 +45,9 @@ def built(folder: Path, idp: IssuerDouble, **more: str) -> Iterator[Services]:
         "TOKENSVC_ISSUERS": json.dumps([idp.config()]),
         "TOKENSVC_SHARED_USER_IDS": "true",
         "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
+        **more,
     }
-    settings = loader.load(settings_environ(folder, **required, **more))
+    settings = loader.load(settings_environ(folder, **required))
     startup.prepare(settings)
     services = container.build(settings)
     assert services.accounts is not None
@@ -117,6 +121,31 @@ def test_mint_of_a_service_reads_its_client_and_the_standing(
     reads.clear()
     services.tokens.mint_token(SERVICE, credential, ADDRESS)
     assert reads == ["client_id", "user_id"]
+
+
+@pytest.mark.parametrize("url", ["sqlite_url", "migrated_postgres_url"])
+def test_mint_of_a_service_for_an_account_reads_standing_and_account_together(
+    tmp_path: Path, idp: IssuerDouble, request: pytest.FixtureRequest, url: str, reads: list[str]
+) -> None:
+    more = {
+        "TOKENSVC_DATABASE_URL": request.getfixturevalue(url),
+        "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "chat-",
+        "TOKENSVC_ISSUERS": "[]",
+        "TOKENSVC_SHARED_USER_IDS": "false",
+    }
+    with built(tmp_path, idp, **more) as services:
+        assert services.accounts is not None
+        client = make_client(services.database, "reading", "tokens:mint")
+        credential = BasicCredential(client.id, client.secret)
+        wanted = TokenRequest(user_id="chat-ada", auth_time=1)
+        assert refusal_of(services.tokens.mint_token, wanted, credential, ADDRESS).code is (
+            Code.USER_ID_INVALID
+        )
+        with services.database.write() as tx:
+            assert store.insert(tx, Account("chat-ada", None, 1))
+        reads.clear()
+        assert services.tokens.mint_token(wanted, credential, ADDRESS).user_id == "chat-ada"
+        assert reads == ["client_id", "user_id"]
 
 
 def test_mint_with_the_access_token_of_a_service_reads_its_client_and_the_standing(

@@ -67,6 +67,30 @@ def test_missing_issuer_key_file_is_refused(tokensvc, tmp_path):
     refused_by_both(tokensvc, text, TOKENSVC_CONFIG=str(toml))
 
 
+@pytest.mark.sec(13)
+def test_open_sign_up_without_a_prefix_and_a_client_that_mints_exclude_each_other(tokensvc):
+    """Whichever comes second is refused; each way out that the message names works."""
+    accounts = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
+    opened = {**accounts, "TOKENSVC_ACCOUNTS__SIGN_UP": "open"}
+    backend = ("clients", "create", "backend", "--scope", "tokens:mint")
+    reader = ("clients", "create", "reader", "--scope", "users:read")
+    change = ("clients", "update", "svc.reader", "--add-scope", "tokens:mint")
+    assert tokensvc(*reader, **opened).code == 0
+    for command in (backend, change):
+        refused = tokensvc(*command, **opened)
+        assert (refused.code, "Set `accounts.user_id_prefix`" in refused.err) == (1, True)
+    assert tokensvc(*backend, **accounts).code == 0
+    refused_by_both(tokensvc, "svc.backend has the scope tokens:mint", **opened)
+    prefixed = {**opened, "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "chat-"}
+    for more in (prefixed, {**accounts, "TOKENSVC_ACCOUNTS__SIGN_UP": "invitation"}):
+        assert tokensvc("clients", "update", "svc.backend", "--vouches", **more).code == 0
+        assert "exclude" not in tokensvc("doctor", **more).out
+    remove = ("clients", "update", "svc.backend", "--add-scope", "users:read")
+    ended = tokensvc(*remove, "--remove-scope", "tokens:mint", **opened)
+    assert (ended.code, ended.err) == (0, "")
+    assert "FAIL  client" not in tokensvc("doctor", **opened).out
+
+
 def test_all_faults_of_the_keys_are_reported_together(tokensvc):
     """Another secret of a key in use, and no active key."""
     assert tokensvc("stream-keys", "add", STREAM_API_KEY, stdin=STREAM_API_SECRET).code == 0

@@ -16,7 +16,7 @@ from tokensvc.core import stream_user
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.engine import Transaction
+from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
 from tokensvc.delivery import wake_up
 from tokensvc.revocations.rules import RevocationKind
@@ -98,7 +98,7 @@ class Accounts:
         # An invitation for one ID says whose ID it is. Nothing else does.
         if not names_user:
             self._check_unknown(wanted.user_id)
-        return self._create(wanted, ActionContext(wanted.user_id))
+        return self._create(wanted, ActionContext(wanted.user_id), must_be_unknown=not names_user)
 
     def create(self, wanted: SignUpRequest, context: ActionContext) -> NewAccount:
         """
@@ -204,20 +204,28 @@ class Accounts:
             Refusal: `user_id_taken`; `temporarily_unavailable` if Stream is unreachable.
         """
         with self._uses.database.read() as connection:
-            standing = standings.read(connection, Target(user_id))
-            has_profile = self._uses.deliveries.profiles(connection, [user_id])
-        if has_profile or standing.suspended_at or standing.tokens_valid_after:
-            raise _taken()
+            self._check_unknown_here(connection, user_id)
         if self._stream_users is not None and self._stream_users.has(user_id):
             raise _taken()
 
-    def _create(self, wanted: SignUpRequest, context: ActionContext) -> NewAccount:
+    def _check_unknown_here(self, connection: Connection, user_id: str) -> None:
+        standing = standings.read(connection, Target(user_id))
+        has_profile = self._uses.deliveries.profiles(connection, [user_id])
+        if has_profile or standing.suspended_at or standing.tokens_valid_after:
+            raise _taken()
+
+    def _create(
+        self, wanted: SignUpRequest, context: ActionContext, *, must_be_unknown: bool = False
+    ) -> NewAccount:
         password_hash = self._uses.hasher.hash(wanted.password)
         with self._uses.database.write() as tx:
             now = self._uses.clock.read(tx)
             account = Account(wanted.user_id, password_hash, int(now))
             if not store.insert(tx, account):
                 raise _taken()
+            if must_be_unknown:
+                # Since the question to Stream, a service may have created the user there.
+                self._check_unknown_here(tx, wanted.user_id)
             self._use_invitation(tx, wanted, now)
             record(tx, context, Action.ACCOUNT_CREATED, wanted.user_id, now=now)
             if wanted.user is not None:

@@ -23,6 +23,13 @@ ACCOUNT_COLUMNS = (
 """Columns of which `account_of` makes an account."""
 _FIND = sa.select(*ACCOUNT_COLUMNS).where(_columns.user_id == sa.bindparam("user_id"))
 
+HAS_ACCOUNT: sa.ColumnElement[bool] = (
+    sa.exists()
+    .where(_columns.user_id == sa.bindparam("user_id"))
+    .where(_columns.deleted_at.is_(None))
+)
+"""Condition that the user of the parameter `user_id` has an account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -115,7 +115,13 @@ class Services(Foundation):
             limiter=self.limiter,
             secret_usage=self.secret_usage,
             access_tokens=self.access_token_callers,
+            account_prefix=self.settings.accounts.user_id_prefix if self._owns_ids else "",
         )
+
+    @property
+    def _owns_ids(self) -> bool:
+        """Whether user IDs with the prefix of accounts are only for users with an account."""
+        return self.settings.has_accounts and not self.settings.shared_user_ids
 
     @cached_property
     def access_token_callers(self) -> AccessTokenCallers | None:

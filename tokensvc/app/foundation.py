@@ -5,6 +5,7 @@ import threading
 import time
 from functools import cached_property
 
+from tokensvc.accounts.store import HAS_ACCOUNT
 from tokensvc.app.key_files import SECRETS, KeyFiles
 from tokensvc.audit.service import AuditTrail
 from tokensvc.clients.administration import ClientAdministration
@@ -69,7 +70,7 @@ class Foundation:
     @cached_property
     def standings(self) -> StandingStore:
         """The reads of the users' and the app's standing."""
-        return StandingStore(self.database, self.host_clock)
+        return StandingStore(self.database, self.host_clock, HAS_ACCOUNT)
 
     @cached_property
     def keys(self) -> StreamKeys:
@@ -115,7 +116,8 @@ class Foundation:
     @cached_property
     def client_administration(self) -> ClientAdministration:
         """The actions on service clients."""
-        return ClientAdministration(self.database, self.host_clock)
+        may_mint = not self.settings.sign_up_takes_any_id
+        return ClientAdministration(self.database, self.host_clock, may_mint=may_mint)
 
     @cached_property
     def secret_usage(self) -> SecretUsage:

@@ -11,10 +11,11 @@ from typing import TypeAlias
 from tokensvc.app import foundation
 from tokensvc.app.container import Services
 from tokensvc.audit.rules import Action
-from tokensvc.clients.rules import DEVELOPMENT_ACTOR
+from tokensvc.clients.rules import DEVELOPMENT_ACTOR, MINTING_CONFLICT
 from tokensvc.config.loader import Settings
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.core.scopes import Scope
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
 from tokensvc.database.live import is_live
@@ -49,6 +50,11 @@ _PLACEHOLDER_KEY = (
 _DEVELOPMENT_CLIENT = (
     "`make run` created the client {id}, which may act for any user. Delete it with `tokensvc "
     "clients delete {id}`, or set `database_url` to another database."
+)
+
+_MINTING_CLIENT = (
+    "The client {id} has the scope tokens:mint. {conflict} For the last: `tokensvc clients update "
+    "{id} --remove-scope tokens:mint`."
 )
 
 _RESTORED_DATABASE = (
@@ -197,6 +203,14 @@ def _development_clients(services: Services) -> Iterator[Fault]:
             yield Fault(f"client {client.id}", _DEVELOPMENT_CLIENT.format(id=client.id))
 
 
+def _minting_clients(services: Services) -> Iterator[Fault]:
+    if services.settings.sign_up_takes_any_id:
+        for client in services.clients.page():
+            if Scope.TOKENS_MINT in client.scopes:
+                detail = _MINTING_CLIENT.format(id=client.id, conflict=MINTING_CONFLICT)
+                yield Fault(f"client {client.id}", detail)
+
+
 def _name(key: StreamKeyInfo) -> str:
     return key_name(key.api_key, key.state, key.fingerprint)
 
@@ -213,4 +227,5 @@ _CHECKS: tuple[_Check, ...] = (
     _signing_keys,
     _placeholder_key,
     _development_clients,
+    _minting_clients,
 )

@@ -25,6 +25,8 @@ class Callers:
     Args:
         access_tokens: Callers with an access token of this service; `None` without built-in
             accounts.
+        account_prefix: Prefix of the user IDs that are only for users with an account; empty if
+            there are none.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Callers:
         limiter: Limiter,
         secret_usage: SecretUsage,
         access_tokens: AccessTokenCallers | None,
+        account_prefix: str,
     ) -> None:
         self._issuers = issuers
         self._clients = clients
@@ -43,6 +46,7 @@ class Callers:
         self._limiter = limiter
         self._secret_usage = secret_usage
         self._access_tokens = access_tokens
+        self._account_prefix = account_prefix
 
     def authenticate(self, credential: Credential, address: str) -> Caller:
         """
@@ -119,6 +123,8 @@ class Callers:
         """
         Read the standing of a user in one statement, for an access token with its session.
 
+        If a service names a user ID that only an account can have, it includes the account.
+
         Args:
             caller: Authenticated caller.
             user_id: ID of the user whom the request is about.
@@ -129,6 +135,9 @@ class Callers:
         """
         if isinstance(caller, AccountCaller) and self._access_tokens is not None:
             return self._access_tokens.read_standing(caller)
+        prefix = self._account_prefix
+        if prefix and isinstance(caller, ServiceCaller) and user_id.startswith(prefix):
+            return self._standings.read_with_account(user_id)
         return self._standings.read(user_id)
 
     def service_client(self, credential: BasicCredential, address: str) -> ServiceCaller:

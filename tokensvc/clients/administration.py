@@ -24,7 +24,7 @@ from tokensvc.clients.store import ClientStore
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.scopes import check_scopes
+from tokensvc.core.scopes import Scope, check_scopes
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
@@ -39,11 +39,13 @@ class ClientAdministration:
 
     Args:
         clock: Clock that decides what has expired.
+        may_mint: Whether a client can get the scope `tokens:mint`.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, may_mint: bool = True) -> None:
         self._database = database
         self._clock = clock
+        self._may_mint = may_mint
         self._audit_clock = DatabaseClock(database, clock)
         self._store = ClientStore(database)
 
@@ -61,7 +63,8 @@ class ClientAdministration:
 
         Raises:
             Refusal: `malformed_request` for an invalid name, scope or secret;
-                `insufficient_scope`; `conflict` if the name is taken.
+                `insufficient_scope`; `conflict` if the name is taken, or the settings permit no
+                client with `tokens:mint`.
         """
         with self._database.write() as tx:
             created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
@@ -113,7 +116,8 @@ class ClientAdministration:
             grantor: Service or operator that has the client's rights, old and new.
 
         Raises:
-            Refusal: `malformed_request`, `not_found`, `insufficient_scope`.
+            Refusal: `malformed_request`, `not_found`, `insufficient_scope`; `conflict` if the
+                settings permit no client with `tokens:mint`.
         """
         wanted = None if scopes is None else check_scopes(scopes)
         added, removed = frozenset(add), frozenset(remove)
@@ -129,6 +133,7 @@ class ClientAdministration:
             rules.check_holds(after, grantor)
             if after == before:
                 return client
+            self._check_minting(after.scopes - before.scopes)
             self._store.change(tx, client_id, after)
             facts = rules.describe_change(before, after)
             details = rules.rights_details(after)
@@ -217,6 +222,7 @@ class ClientAdministration:
         """Add a client with its event. Return `None` if its name is taken."""
         created = new_client(name, rights, secret, grantor.expires_at, int(self._clock()))
         rules.check_holds(rights, grantor)
+        self._check_minting(rights.scopes)
         if not self._store.add(tx, created):
             # Either the name is taken, or the ID belonged to a client that was deleted.
             created = with_another_id(created)
@@ -231,6 +237,10 @@ class ClientAdministration:
         details = rules.rights_details(created.rights) | {"secret": first.id}
         self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts, details=details)
         return created
+
+    def _check_minting(self, granted: Collection[str]) -> None:
+        if Scope.TOKENS_MINT in granted and not self._may_mint:
+            raise _conflict(rules.MINTING_CONFLICT)
 
     def _lock(
         self, tx: Transaction, client_id: str, grantor: Grantor

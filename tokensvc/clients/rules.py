@@ -99,6 +99,14 @@ def check_may_manage_clients(rights: Rights) -> None:
         )
 
 
+MINTING_CONFLICT = (
+    "Anyone can sign up with any free user ID, also with one for which a client with the scope "
+    "tokens:mint mints: two people would be one user. Set `accounts.user_id_prefix`; or set "
+    "`accounts.sign_up` to `invitation` or `closed`; or grant no client tokens:mint."
+)
+"""Why open sign-up without a prefix and a client that mints exclude each other."""
+
+
 def check_holds(rights: Rights, grantor: Grantor) -> None:
     """
     Refuse a change that involves rights which the grantor does not have.

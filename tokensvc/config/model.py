@@ -258,6 +258,13 @@ class Settings(BaseModel):
         return self.accounts.enabled
 
     @property
+    def sign_up_takes_any_id(self) -> bool:
+        """Whether anyone can sign up with a user ID for which a service may mint."""
+        accounts = self.accounts
+        is_open = self.has_accounts and accounts.sign_up == "open" and not accounts.user_id_prefix
+        return is_open and self.environment == "production"
+
+    @property
     def sqlite_path(self) -> Path | None:
         """Path of the SQLite file; `None` with PostgreSQL."""
         parts = split_url(self.database_url)

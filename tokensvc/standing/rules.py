@@ -50,6 +50,7 @@ class Standing:
             none is in effect.
         floor: Highest cut-off ever set for the user or the app. An undo does not lower it.
         ring_version: Version of the ring of Stream keys at that moment.
+        has_account: Whether the user has an account here; `None` if it was not read.
     """
 
     now: int
@@ -57,6 +58,7 @@ class Standing:
     tokens_valid_after: int | None
     floor: int
     ring_version: RingVersion
+    has_account: bool | None = None
 
 
 def combine(

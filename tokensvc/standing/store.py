@@ -1,7 +1,7 @@
 """The rows of both standing tables. No other package reads, locks or writes them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -65,15 +65,24 @@ class StandingStore:
 
     Args:
         clock: Clock of this host, used on SQLite.
+        has_account: Condition that the user of the parameter `user_id` has an account; `None`: no
+            user has one.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        has_account: sa.ColumnElement[bool] | None = None,
+    ) -> None:
         statement = (
             sa.select(*STANDING_COLUMNS)
             .select_from(app_standing.outerjoin(user_standings, _is_user))
             .where(_app.id == sa.literal_column("1"))
         )
         self._read = ClockedRead(database, clock, statement)
+        condition = sa.false() if has_account is None else has_account
+        self._read_both = ClockedRead(database, clock, statement.add_columns(condition))
 
     def read(self, user_id: str) -> Standing:
         """
@@ -84,6 +93,11 @@ class StandingStore:
         """
         row, now = self._read.fetch({"user_id": user_id})
         return standing_of(row, int(now))
+
+    def read_with_account(self, user_id: str) -> Standing:
+        """Return what `read` returns, and whether the user has an account."""
+        (*columns, has_account), now = self._read_both.fetch({"user_id": user_id})
+        return replace(standing_of(columns, int(now)), has_account=bool(has_account))
 
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:

@@ -124,6 +124,13 @@ def authorize(
         Refusal: The first that applies (`docs/life-of-a-token-request.md`).
     """
     check_standing(caller, standing, request.auth_time)
+    if standing.has_account is False:
+        raise Refusal(
+            Code.USER_ID_INVALID,
+            "User IDs with this prefix (`accounts.user_id_prefix`) are for accounts, and this one "
+            "has none: a user could sign up with it. Use an ID without the prefix, or invite the "
+            "user first.",
+        )
     _check_request(request, user_id)
     key = _signing_key(request, ring, settings)
     issued_at = standing_rules.issued_at(standing, settings.skew)

@@ -18,6 +18,7 @@ from tests.sessions.access import unverified
 ADA = {"userId": "ada", "password": "copper lantern drifts home"}
 SETTINGS = {
     "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
+    "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "a",
     "TOKENSVC_ISSUERS": "[]",
     "TOKENSVC_SHARED_USER_IDS": "false",
     "TOKENSVC_SESSIONS__ACCESS_TTL": "10",
