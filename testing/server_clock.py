@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 
 from tokensvc.database.engine import Database
 
@@ -14,6 +16,9 @@ CREATE FUNCTION model.now() RETURNS timestamptz
 CREATE FUNCTION model.clock_timestamp() RETURNS timestamptz
     AS 'SELECT to_timestamp(now) FROM model.clock' LANGUAGE sql
 """
+_SHIFTED = """
+CREATE OR REPLACE FUNCTION model.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+    AS $$SELECT pg_catalog.clock_timestamp()"""
 
 
 def clock_as_parameter(database: Database) -> Callable[[float], None]:
@@ -32,3 +37,19 @@ def clock_as_parameter(database: Database) -> Callable[[float], None]:
             tx.execute(sa.text("UPDATE model.clock SET now = :now"), {"now": now})
 
     return set_time
+
+
+def shift_clock(url: str, seconds: float) -> None:
+    """
+    Set by how much the clock of a PostgreSQL database is ahead of the host's.
+
+    The first call affects only later connections.
+    """
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA IF NOT EXISTS model")
+        admin.execute(f"{_SHIFTED} + interval '{seconds} s'$$")
+        admin.execute(
+            sql.SQL("ALTER DATABASE {} SET search_path = model, pg_catalog, public").format(
+                sql.Identifier(admin.info.dbname)
+            )
+        )

@@ -153,7 +153,8 @@ def test_worker_serves_health_and_metrics_on_metrics_bind(tmp_path, stream):
     url = f"http://{bind}"
     with made.running():
         assert get(f"{url}/healthz").json() == {"status": "ok"}
-        ready = dict.fromkeys(("database", "stream_keys", "delivery", "cut_offs"), "ok")
+        names = ("database", "stream_keys", "delivery", "database_clock", "cut_offs")
+        ready = dict.fromkeys(names, "ok")
         assert checks(url) == ready
         assert get(f"{url}/v1/token").status == 404
         made.reload()

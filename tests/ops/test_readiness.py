@@ -117,7 +117,7 @@ def test_each_look_sets_the_level_of_each_check() -> None:
 
 
 def test_each_change_of_a_state_is_logged_once() -> None:
-    """Worse is a warning, better an information; the first look is no change."""
+    """Worse is a warning, better an information. The first look logs what is not ok."""
     parts = Parts(database=State.OK, issuers=State.DEGRADED)
     look = parts.look()
     with structlog.testing.capture_logs() as lines:
@@ -125,6 +125,7 @@ def test_each_change_of_a_state_is_logged_once() -> None:
             parts.states["database"] = database
             look.look()
     assert [(line["event"], line["log_level"], line["check"], line["state"]) for line in lines] == [
+        ("readiness_changed", "warning", "issuers", "degraded"),
         ("readiness_changed", "warning", "database", "failed"),
         ("readiness_changed", "info", "database", "degraded"),
         ("readiness_changed", "info", "database", "ok"),

@@ -23,7 +23,12 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.keys.states import fingerprint
-from tokensvc.ops.checks import check_clock_faults, check_delivery
+from tokensvc.ops.checks import (
+    CLOCK_TOLERANCE,
+    check_clock_faults,
+    check_delivery,
+    clock_difference,
+)
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 
@@ -190,6 +195,7 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
             clocks_ahead.append(check.clock_ahead)
     for ahead in clocks_ahead[:1]:
         yield _check_clock(ahead, services.settings.token.skew)
+    yield _check_database_clock(services.clock.host_ahead(), *clocks_ahead[:1])
 
 
 def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
@@ -229,6 +235,28 @@ def _check_clock(ahead: float, skew: int) -> CheckResult:
         detail += f"; Stream rejects new tokens (code 42) because token.skew is only {skew} s"
         return CheckResult("clock", State.FAILED, detail)
     return CheckResult("clock", State.DEGRADED, detail)
+
+
+def _check_database_clock(ahead: float, ahead_of_stream: float | None = None) -> CheckResult:
+    """
+    Compare this host's clock with the database's, and say which one differs from Stream's.
+
+    Args:
+        ahead: Seconds by which this host's clock is ahead of the database's.
+        ahead_of_stream: Seconds by which it is ahead of Stream's; `None` if that is not known.
+    """
+    name, difference = "database_clock", clock_difference(ahead)
+    if not difference:
+        return CheckResult(name, State.OK, "within 5 s of this host's")
+    if ahead_of_stream is None:
+        remedy = "Stream was not reached to compare; synchronize both (NTP)"
+    elif abs(ahead_of_stream) <= CLOCK_TOLERANCE:
+        remedy = "the database's differs from Stream's: synchronize its server (NTP)"
+    elif abs(ahead_of_stream - ahead) <= CLOCK_TOLERANCE:
+        remedy = "this host's differs from Stream's: synchronize this host (NTP)"
+    else:
+        remedy = "both differ from Stream's: synchronize both (NTP)"
+    return CheckResult(name, State.FAILED, f"{difference}; {remedy}")
 
 
 def _describe_hashing() -> CheckResult:

@@ -35,6 +35,18 @@ class DatabaseClock:
         """
         return self._host() if self._is_host else float(tx.scalar(_EPOCH) or 0.0)
 
+    def host_ahead(self) -> float:
+        """
+        Return by how many seconds this host's clock is at least ahead of the database's.
+
+        Negative if it is behind; always 0 on SQLite.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        before, now, after = self._host(), self(), self._host()
+        return max(0.0, before - now) + min(0.0, after - now)
+
     def __call__(self) -> float:
         """
         Return the current time in epoch seconds, outside any transaction.

@@ -10,6 +10,7 @@ from functools import partial
 
 from tokensvc.core.errors import Refusal
 from tokensvc.database import schema
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
@@ -19,6 +20,9 @@ from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.health import Check, Finding, State
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.telemetry import gauges
+
+CLOCK_TOLERANCE = 5.0
+"""Seconds by which two clocks may differ."""
 
 
 def checks(
@@ -47,6 +51,7 @@ def checks(
         **check_keys,
         "issuers": partial(_check_issuers, issuers),
         "delivery": partial(check_delivery, deliveries),
+        "database_clock": partial(_check_database_clock, clock_faults.clock),
         # Only degraded: revocations still work, and another instance would not be better.
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
     }
@@ -64,6 +69,7 @@ def delivery_checks(
         "database": partial(_check_database, database, schema.StatusReader(database)),
         "stream_keys": partial(_check_stream_keys, keys, lambda: ""),
         "delivery": partial(check_delivery, deliveries),
+        "database_clock": partial(_check_database_clock, clock_faults.clock),
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
     }
 
@@ -76,6 +82,30 @@ def _check_database(database: Database, schema_status: schema.StatusReader) -> F
         connections_in_use=database.connections_in_use(),
     )
     return Finding(State.FAILED if detail else State.OK, detail)
+
+
+def _check_database_clock(clock: DatabaseClock) -> Finding:
+    """
+    Compare this host's clock with the database's.
+
+    This host's judges the tokens of providers, the database's dates Stream tokens and actions.
+    """
+    try:
+        ahead = clock.host_ahead()
+    except Refusal as refusal:
+        return Finding(State.DEGRADED, refusal.reason)
+    gauges.set_clock_ahead(ahead)
+    difference = clock_difference(ahead)
+    hint = ". `tokensvc doctor` names the clock that differs from Stream's"
+    return Finding(State.DEGRADED, difference + hint) if difference else Finding(State.OK)
+
+
+def clock_difference(ahead: float) -> str:
+    """Return how the clock of this host differs from the database's; empty up to 5 s."""
+    if abs(ahead) <= CLOCK_TOLERANCE:
+        return ""
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f"this host's clock is {abs(ahead):.0f} s {direction} the database's"
 
 
 def _check_stream_keys(keys: StreamKeys, rejection_of_active: Callable[[], str]) -> Finding:

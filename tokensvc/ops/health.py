@@ -102,17 +102,20 @@ class ReadinessLook:
         self._last = (-math.inf, _NO_LOOK)
 
     def look(self) -> None:
-        """Run the checks, and log each change of a state. Only one thread may call this."""
+        """
+        Run the checks, and log each change of a state, at first what is not ok.
+
+        Only one thread may call this.
+        """
         deadline.begin(self._monotonic(), _LOOK_SECONDS)
         try:
             results = [_result(name, check) for name, check in self._checks.items()]
         finally:
             deadline.end()
-        for before in self._last[1].checks or []:
-            for result in results:
-                if result.name == before.name and result.state is not before.state:
-                    _log_change(result, before.state)
+        before = {check.name: check.state for check in self._last[1].checks or []}
         for result in results:
+            if result.state is not before.get(result.name, State.OK):
+                _log_change(result, before.get(result.name, State.OK))
             gauges.set_check(result.name, _LEVELS[result.state])
         states = {result.state for result in results}
         worst = next((s for s in (State.FAILED, State.DEGRADED) if s in states), State.OK)

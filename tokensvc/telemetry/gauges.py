@@ -50,6 +50,11 @@ DATABASE_CONNECTIONS_IN_USE = Gauge(
     ["worker"],
     multiprocess_mode=_SUM,
 )
+CLOCK_AHEAD_SECONDS = Gauge(
+    "tokensvc_clock_ahead_seconds",
+    "Time by which this host's clock is ahead of the database's; negative if it is behind.",
+    multiprocess_mode="mostrecent",
+)
 CHECK = Gauge(
     "tokensvc_check",
     "State of each part of `/readyz`: 0 ok, 1 degraded, 2 failed.",
@@ -161,6 +166,11 @@ def set_database(*, up: bool, breaker_open: bool, connections_in_use: int) -> No
     DATABASE_UP.labels(worker).set(up)
     DATABASE_BREAKER_OPEN.labels(worker).set(breaker_open)
     DATABASE_CONNECTIONS_IN_USE.labels(worker).set(connections_in_use)
+
+
+def set_clock_ahead(seconds: float) -> None:
+    """Set by how many seconds this host's clock is ahead of the database's."""
+    CLOCK_AHEAD_SECONDS.set(seconds)
 
 
 def set_check(name: str, level: int) -> None:
