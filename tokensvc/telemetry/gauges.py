@@ -52,8 +52,9 @@ DATABASE_CONNECTIONS_IN_USE = Gauge(
 )
 CLOCK_AHEAD_SECONDS = Gauge(
     "tokensvc_clock_ahead_seconds",
-    "Time by which this host's clock is ahead of the database's; negative if it is behind.",
-    multiprocess_mode="mostrecent",
+    "Time by which this host's clock is ahead of the database's, negative if behind; by worker.",
+    ["worker"],
+    multiprocess_mode=_SUM,
 )
 CHECK = Gauge(
     "tokensvc_check",
@@ -170,7 +171,7 @@ def set_database(*, up: bool, breaker_open: bool, connections_in_use: int) -> No
 
 def set_clock_ahead(seconds: float) -> None:
     """Set by how many seconds this host's clock is ahead of the database's."""
-    CLOCK_AHEAD_SECONDS.set(seconds)
+    CLOCK_AHEAD_SECONDS.labels(_worker()).set(seconds)
 
 
 def set_check(name: str, level: int) -> None:
