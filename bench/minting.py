@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--samples", type=Path)
     options = parser.parse_args()
     requests = iter(json.loads(options.requests.read_text()))
+    startup.create_database(startup.process_settings())
     startup.prepare_process()
     services = startup.process_services()
     app: Any = mount.build_app(services)

@@ -69,6 +69,7 @@ def on_starting(server: Any) -> None:
         if server.cfg.bind == bind:  # otherwise an option of gunicorn overrides the settings
             for address, setting in zip(bind, ("bind", "metrics.bind"), strict=False):
                 check_can_listen(address, setting)
+        startup.create_database(_settings)
         startup.prepare_process()
     except StartupError as error:
         sys.exit(f"tokensvc cannot start:\n{error}")

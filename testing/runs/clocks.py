@@ -253,6 +253,7 @@ def _running(kind: str, skew: int, offsets: Sequence[float]) -> Iterator[Deploym
         settings = load(environ)
         logging.configure(LogSettings(level="error"))
         stack.callback(structlog.reset_defaults)
+        startup.create_database(settings)
         startup.prepare(settings)
         clocks = [partial(_time_with, offset) for offset in offsets]
         instances = [stack.enter_context(_instance(settings, clock)) for clock in clocks]

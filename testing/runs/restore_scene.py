@@ -196,6 +196,5 @@ def opened_scene(kind: str, server: PostgresServer | None = None) -> Iterator[Sc
             settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
             settings["PATH"] = f"{server.programs}{os.pathsep}{os.environ['PATH']}"
         scene = Scene(folder, settings, stream, issuer, server if kind == "postgresql" else None)
-        if scene.server is not None:
-            assert scene.command("migrate").code == 0
+        assert scene.command("migrate").code == 0
         yield scene

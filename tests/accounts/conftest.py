@@ -78,6 +78,7 @@ def application(tmp_path: Path) -> Iterator[Callable[..., Client]]:
 
         def start(**settings: str) -> Client:
             loaded = load(settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings))
+            startup.create_database(loaded)
             startup.prepare(loaded)
             services = container.build(loaded)
             stack.callback(services.close)

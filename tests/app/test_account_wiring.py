@@ -20,6 +20,7 @@ def build(tmp_path):
     def build(**settings):
         environ = settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings)
         settings = load(environ)
+        startup.create_database(settings)
         startup.prepare(settings)
         built.append(container.build(settings))
         return built[-1]

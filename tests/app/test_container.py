@@ -43,6 +43,7 @@ def delivering(tmp_path, monkeypatch):
 
 def built(folder, **environ):
     settings = load(settings_environ(folder) | environ)
+    startup.create_database(settings)
     startup.prepare(settings)
     services = container.build(settings)
     yield services

@@ -29,9 +29,10 @@ class Tokensvc:
         return run_process(self.folder, self._environ(settings), *arguments)
 
     def _environ(self, settings: dict[str, str]) -> dict[str, str]:
-        return settings_environ(self.folder, **self.settings, **settings)
+        return settings_environ(self.folder, **{**self.settings, **settings})
 
 
 @pytest.fixture
-def tokensvc(tmp_path: Path) -> Tokensvc:
+def tokensvc(tmp_path: Path, migrated_sqlite_url: str) -> Tokensvc:
+    """Return the command in a folder with a migrated database."""
     return Tokensvc(tmp_path)

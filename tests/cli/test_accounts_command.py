@@ -11,15 +11,15 @@ import pytest
 from testing.accounts import PASSWORD
 from testing.command_line import SCRIPT
 from testing.service import settings_environ
-from tests.cli.conftest import Tokensvc
 from tokensvc.cli.actions import operator
 
 ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
 
 
 @pytest.fixture
-def tokensvc(tmp_path):
-    return Tokensvc(tmp_path, ON)
+def tokensvc(tokensvc):
+    tokensvc.settings |= ON
+    return tokensvc
 
 
 def events(tokensvc):
@@ -139,6 +139,6 @@ def test_import_shows_its_progress_on_a_terminal(tokensvc):
     assert "Created 2500" in shown
 
 
-def test_command_without_built_in_accounts_names_the_setting(tmp_path):
-    ended = Tokensvc(tmp_path)("accounts", "invite")
+def test_command_without_built_in_accounts_names_the_setting(tokensvc):
+    ended = tokensvc("accounts", "invite", TOKENSVC_ACCOUNTS__ENABLED="false")
     assert (ended.code, "accounts.enabled" in ended.err) == (1, True)

@@ -21,7 +21,7 @@ from testing.service import settings_environ
         "backup copy.db",
     ],
 )
-def test_command_runs_in_a_new_interpreter(tmp_path, command):
+def test_command_runs_in_a_new_interpreter(migrated_sqlite_url, tmp_path, command):
     environ = settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true")
     ended = subprocess.run(
         [SCRIPT, *command.split()],

@@ -7,7 +7,6 @@ import re
 import signal
 import stat
 import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
@@ -18,7 +17,6 @@ from testing.command_line import run_command
 from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.cli import development_guide
-from tokensvc.config.loader import load
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 pytestmark = pytest.mark.slow
@@ -169,16 +167,14 @@ def test_development_issuer_is_refused_in_production(with_issuer, tokensvc):
 
 @pytest.mark.sec(61)
 def test_production_start_in_the_same_folder_takes_nothing_over(development):
-    """It has a database of its own by default, and refuses that of development."""
+    """It refuses the database of development."""
 
     def production(database, *command):
-        url = {"TOKENSVC_DATABASE_URL": f"sqlite:///var/{database}"}
+        url = {"TOKENSVC_DATABASE_URL": f"sqlite:///{development.folder / 'var' / database}"}
         environ = settings_environ(development.folder, **url)
         return run_command(development.folder, environ, *command)
 
-    assert load({"TOKENSVC_PUBLIC_URL": "https://tokens.example"}).sqlite_path == Path(
-        "var/tokensvc.db"
-    )
+    assert production("tokensvc.db", "migrate").code == 0
     assert production("tokensvc.db", "token", "mint", "john").code == 0
     assert production("tokensvc.db", "clients", "list", "--json").json == []
     keys = production("tokensvc.db", "stream-keys", "list", "--json").json

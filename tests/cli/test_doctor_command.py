@@ -74,14 +74,6 @@ def test_doctor_says_what_a_password_hash_takes_and_which_build_makes_it(doctor,
     assert re.search(r"ok +password hashing: [0-9]+ ms a hash with (the|a) .*build", hashing)
 
 
-def test_missing_database_is_a_warning_and_is_not_created(doctor, tmp_path):
-    ended = doctor("--json")
-    assert states(ended)["database"] == "degraded"
-    assert states(ended)[f"Stream key {STREAM_API_KEY}"] == "ok"
-    assert ended.code == 0
-    assert list(tmp_path.glob("tokensvc.db*")) == []
-
-
 def test_doctor_writes_nothing(doctor, tokensvc, issuer, tmp_path):
     tokensvc("migrate")
     before = contents(tmp_path)
@@ -96,6 +88,7 @@ def test_old_schema_of_sqlite_is_checked_as_the_start_would_migrate_it(
 ):
     with monkeypatch.context() as patched:
         patched.setattr(schema, "head", lambda: "0003")
+        (tmp_path / "tokensvc.db").unlink()
         database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
         schema.migrate(database)
         database.close()
@@ -117,11 +110,10 @@ def test_conflicting_secret_missing_encryption_key_and_missing_stream_key_fail(
     uncovered = doctor()
     assert (uncovered.code, "An encryption key is missing" in uncovered.out) == (1, True)
     assert not (tmp_path / "tokensvc.db.key").exists()
-    nothing = doctor(
-        STREAM_API_KEY="",
-        STREAM_API_SECRET="",
-        TOKENSVC_DATABASE_URL=f"sqlite:///{tmp_path / 'other.db'}",
-    )
+    none = {"STREAM_API_KEY": "", "STREAM_API_SECRET": ""}
+    none["TOKENSVC_DATABASE_URL"] = f"sqlite:///{tmp_path / 'other.db'}"
+    assert tokensvc("migrate", **none).code == 0
+    nothing = doctor(**none)
     assert (nothing.code, "set STREAM_API_KEY" in nothing.out) == (1, True)
 
 

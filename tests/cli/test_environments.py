@@ -58,8 +58,9 @@ def refused_everywhere(tokensvc, text, settings):
 
 
 @pytest.mark.parametrize("made, used", [(DEVELOPMENT, PRODUCTION), (PRODUCTION, DEVELOPMENT)])
-def test_database_of_the_other_environment_is_refused(command, made, used):
+def test_database_of_the_other_environment_is_refused(command, tmp_path, made, used):
     """With the way out. A new database belongs to the environment that migrated it."""
+    (tmp_path / "tokensvc.db").unlink()
     assert command("migrate", **made).code == 0
     recorded = made["TOKENSVC_ENVIRONMENT"]
     text = f"The database was made with `environment` = {recorded}"
@@ -80,6 +81,7 @@ def test_database_of_an_earlier_release_belongs_to_the_next_start(tokensvc, tmp_
 
 
 def test_placeholder_key_in_the_settings_is_refused_in_production(tokensvc, tmp_path):
+    (tmp_path / "tokensvc.db").unlink()
     text = "Stream rejects the placeholder key of `make run`. Set STREAM_API_KEY and"
     refused_everywhere(tokensvc, text, {**PRODUCTION, "STREAM_API_KEY": PLACEHOLDER_API_KEY})
     assert not (tmp_path / "tokensvc.db").exists()

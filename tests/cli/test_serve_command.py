@@ -38,6 +38,7 @@ def serving(folder, **environ):
 @pytest.mark.parametrize("setting", ["bind", "metrics.bind"])
 def test_port_in_use_is_reported_immediately(tokensvc, setting):
     """Before gunicorn, which tries for five seconds, and before the database is made."""
+    (tokensvc.folder / "tokensvc.db").unlink()
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         settings = {"TOKENSVC_BIND": f"127.0.0.1:{free_port()}"}
@@ -67,6 +68,7 @@ def test_serve_reports_all_invalid_settings(tokensvc):
 
 
 def test_migrate_applies_migrations_once(tokensvc):
+    (tokensvc.folder / "tokensvc.db").unlink()
     first = tokensvc("migrate", "--json").json
     assert first["status"] == "current"
     assert first["applied"][-1] == first["schema"]

@@ -83,7 +83,7 @@ def stream():
 
 
 @pytest.fixture
-def worker(tmp_path, stream):
+def worker(migrated_sqlite_url, tmp_path, stream):
     made = Worker(tmp_path, stream)
     with made.running():
         yield made
@@ -146,7 +146,7 @@ def checks(url):
     return {check["name"]: check["state"] for check in get(f"{url}/readyz").json()["checks"]}
 
 
-def test_worker_serves_health_and_metrics_on_metrics_bind(tmp_path, stream):
+def test_worker_serves_health_and_metrics_on_metrics_bind(migrated_sqlite_url, tmp_path, stream):
     """Also after a reload. It has no other routes, and no issuers to be ready for."""
     made = Worker(tmp_path, stream)
     made.settings["TOKENSVC_METRICS__BIND"] = bind = f"127.0.0.1:{free_port()}"
@@ -176,7 +176,7 @@ def test_worker_serves_health_and_metrics_on_metrics_bind(tmp_path, stream):
         assert made.process.wait(SECONDS) == 0
 
 
-def test_port_in_use_ends_the_worker_with_the_setting(tmp_path, stream):
+def test_port_in_use_ends_the_worker_with_the_setting(migrated_sqlite_url, tmp_path, stream):
     settings = {"STREAM_BASE_URL": stream.url, "TOKENSVC_STREAM__DELIVERY": "on"}
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

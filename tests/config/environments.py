@@ -2,7 +2,10 @@
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
-BASE = {"TOKENSVC_PUBLIC_URL": "https://tokens.example"}
+BASE = {
+    "TOKENSVC_PUBLIC_URL": "https://tokens.example",
+    "TOKENSVC_DATABASE_URL": "sqlite:////var/lib/tokensvc/tokensvc.db",
+}
 ISSUER = """
 [[issuers]]
 name = "acme"

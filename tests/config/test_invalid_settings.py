@@ -124,8 +124,8 @@ def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Pa
         ({"TOKENSVC_TOKEN__API_KEY": "no"}, "TOKENSVC_TOKEN__API_KEY", "'optional' or 'required'"),
         ({"TOKENSVC_LOG__LEVEL": "loud"}, "TOKENSVC_LOG__LEVEL", "'debug', 'info'"),
         ({"TOKENSVC_LIMITS__MINT": "60"}, "TOKENSVC_LIMITS__MINT", "60/minute"),
-        ({"TOKENSVC_DATABASE_URL": "sqlite://"}, "TOKENSVC_DATABASE_URL", "sqlite:///path"),
-        ({"TOKENSVC_DATABASE_URL": "sqlite:///:memory:"}, "TOKENSVC_DATABASE_URL", "sqlite:///p"),
+        ({"TOKENSVC_DATABASE_URL": "sqlite://"}, "TOKENSVC_DATABASE_URL", "sqlite:////path"),
+        ({"TOKENSVC_DATABASE_URL": "sqlite:///:memory:"}, "TOKENSVC_DATABASE_URL", "sqlite:////p"),
         ({"TOKENSVC_DATABASE_URL": "sqlite://var/a.db"}, "TOKENSVC_DATABASE_URL", "four slashes"),
         ({"TOKENSVC_DATABASE_URL": "mysql://h/d"}, "TOKENSVC_DATABASE_URL", "postgresql://"),
         (

@@ -12,12 +12,12 @@ from tokensvc.config.sources import variables_of
 from tokensvc.core.user_ids import Alphabet
 
 
-def test_public_url_is_the_only_required_setting() -> None:
-    settings = load(BASE)
+def test_public_url_is_the_only_required_setting_in_a_file(toml, tmp_path: Path) -> None:
+    settings = load(toml('public_url = "https://tokens.example"'))
     assert settings.environment == "production"
     assert settings.bind == "127.0.0.1:8000"
-    assert settings.database_url.get_secret_value() == "sqlite:///var/tokensvc.db"
-    assert settings.sqlite_path == Path("var/tokensvc.db")
+    assert settings.database_url.get_secret_value() == f"sqlite:///{tmp_path}/var/tokensvc.db"
+    assert settings.sqlite_path == tmp_path / "var" / "tokensvc.db"
     assert settings.token.ttl == 3600
     assert settings.redis_url is None
 
@@ -85,7 +85,7 @@ def test_file_variable_reads_each_secret_without_white_space(tmp_path: Path) -> 
         "TOKENSVC_METRICS__TOKEN": "a-token-of-24-characters\n",
         "STREAM_API_SECRET": "s" * 40 + "\r\n",
     }
-    environ = {**BASE, "STREAM_API_KEY": "k1"}
+    environ = {"TOKENSVC_PUBLIC_URL": "https://tokens.example", "STREAM_API_KEY": "k1"}
     for name, text in secrets.items():
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
@@ -151,8 +151,8 @@ def test_variable_of_a_kubernetes_service_is_ignored(variable: str, value: str) 
 @pytest.mark.parametrize(
     ("url", "path"),
     [
-        ("sqlite:///var/tokensvc.db", Path("var/tokensvc.db")),
         ("sqlite:////data/tokensvc.db", Path("/data/tokensvc.db")),
+        ("sqlite:////data/c#/tokensvc.db", Path("/data/c#/tokensvc.db")),
         ("postgresql://h/d", None),
         ("postgresql+psycopg://h/d", None),
         ("postgres:///d?host=/run/postgresql", None),

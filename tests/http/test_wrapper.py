@@ -36,6 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Return a client of the application with all its routes."""
     environ = settings_environ(tmp_path_factory.mktemp("service"), **EVERYTHING)
     settings = load(environ)
+    startup.create_database(settings)
     startup.prepare(settings)
     services = container.build(settings)
     yield Client(mount.build_app(services))

@@ -32,6 +32,7 @@ def built_services(
             **NO_LIMITS,
         )
     )
+    startup.create_database(settings)
     startup.prepare(settings)
     services = container.build(settings)
     yield services

@@ -41,6 +41,7 @@ def test_unreachable_redis_neither_refuses_nor_lifts_limits() -> None:
 def services(tmp_path: Path) -> Iterator[Services]:
     """Yield the services of a process that allows three failures a minute."""
     loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
+    startup.create_database(loaded)
     startup.prepare(loaded)
     services = container.build(loaded)
     yield services

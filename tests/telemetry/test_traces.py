@@ -32,6 +32,7 @@ from tokensvc.telemetry.settings import LogSettings
 logging.configure(LogSettings(format="json"))
 for missing in sys.argv[1:]:
     sys.modules[missing] = None
+startup.create_database(startup.process_settings())
 startup.prepare_process()
 services = startup.process_services()
 app = mount.build_app(services)

@@ -63,6 +63,12 @@ _RESTORED_DATABASE = (
     "--replay AUDIT.jsonl` with an export of the audit trail, or without one (docs/backup.md)."
 )
 
+_NO_DATABASE = (
+    "The database {path} is missing or empty, and this command does not create it. If the service "
+    "uses another one, run the command with the settings of the service (TOKENSVC_CONFIG, "
+    "TOKENSVC_DATABASE_URL). For a new installation, run `tokensvc serve` or `tokensvc migrate`."
+)
+
 _ALL = 10_000
 
 
@@ -95,25 +101,26 @@ def check_database(settings: Settings) -> schema.Status:
     """
     Return the state of the schema, if a start can use the database.
 
-    An SQLite file that does not exist is `empty`: the start creates it.
-
     Raises:
-        StartupError: A start cannot use the database.
+        StartupError: A start cannot use the database, or the SQLite file is missing or empty.
     """
     check_files(settings)
     path = settings.sqlite_path
     if path is not None and not path.exists():
-        return "empty"
+        raise StartupError(_NO_DATABASE.format(path=path))
     database = foundation.open_database(settings)
     try:
         check_environment(database, settings.environment)
         if database.dialect == "postgresql":
             schema.require_current(database)  # other hosts may use it, so no start migrates it
-        return schema.status(database)
+        status = schema.status(database)
     except Refusal as refusal:
         raise StartupError(refusal.operator_text) from refusal
     finally:
         database.close()
+    if status == "empty":
+        raise StartupError(_NO_DATABASE.format(path=path))
+    return status
 
 
 def find_faults(services: Services) -> list[Fault]:

@@ -63,6 +63,22 @@ def process_settings() -> Settings:
     return _Process.settings
 
 
+def create_database(settings: Settings) -> None:
+    """
+    Create the SQLite database if it is missing, for a start of the service.
+
+    Only `migrate` and `restore` do so too. Another command would act on an empty database, and
+    report success for what the service does not see.
+
+    Raises:
+        StartupError: The database cannot be created or used.
+    """
+    start_checks.check_files(settings)
+    if settings.sqlite_path is not None:
+        with _opened_database(settings) as database:
+            migrate(database, settings.environment)
+
+
 def prepare_process() -> None:
     """
     Prepare the database with the settings of this process, and keep the key files for its workers.
@@ -215,10 +231,16 @@ def migrate(database: Database, environment: str) -> list[str]:
 def _prepared_database(settings: Settings) -> Iterator[Database]:
     """Migrate SQLite. Only `tokensvc migrate` migrates PostgreSQL, which other hosts may use."""
     start_checks.check_database(settings)
-    database = foundation.open_database(settings)
-    try:
+    with _opened_database(settings) as database:
         if database.dialect == "sqlite":
             migrate(database, settings.environment)
+        yield database
+
+
+@contextmanager
+def _opened_database(settings: Settings) -> Iterator[Database]:
+    database = foundation.open_database(settings)
+    try:
         yield database
     except Refusal as refusal:
         raise StartupError(refusal.operator_text) from refusal

@@ -25,6 +25,7 @@ from pathlib import Path
 import click
 import urllib3
 
+from tokensvc.app import startup
 from tokensvc.cli import development_guide
 from tokensvc.cli.development_guide import EMULATOR, AccountLines, Guide, IssuerLines
 from tokensvc.cli.serve import GUNICORN
@@ -119,7 +120,7 @@ def _settings_text(database: Path, issuer: DevelopmentIssuer | None) -> str:
     lines = [
         "# Created by `make run`, for development only. You can change or delete it.",
         'environment = "development"',
-        f"database_url = {json.dumps(f'sqlite:///{database}')}",
+        f"database_url = {json.dumps(f'sqlite:///{database.absolute()}')}",
         "",
         "[cors]",
         f"origins = {json.dumps([f'http://{name}:*' for name in names])}",
@@ -177,6 +178,7 @@ def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
     secret = read_or_create(secret_file, lambda: secrets.token_urlsafe(32))
     rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator(DEVELOPMENT_ACTOR)
+    startup.create_database(startup.load_settings())
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")

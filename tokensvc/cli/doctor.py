@@ -118,7 +118,7 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
     Yield the services without changing the database or creating files.
 
     A file created by root would not be writable by the service. If the encryption key does not
-    exist yet, or the start would create or migrate the database, a temporary one takes its place.
+    exist yet, or the start would migrate the database, a temporary one takes its place.
 
     Raises:
         StartupError: The operator must change something first.
@@ -126,7 +126,7 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
     with tempfile.TemporaryDirectory() as folder:
         key_files = KeyFiles.read_existing(settings)
         status, path = start_checks.check_database(settings), settings.sqlite_path
-        if path is not None and status in {"behind", "empty"}:
+        if path is not None and status == "behind":
             settings = _with_migrated_copy(settings, path, Path(folder) / "copy.db")
         services = container.build(settings, key_files, issuer_keys=_ReadOnlyStore)
         try:
@@ -137,32 +137,23 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
 
 def _with_migrated_copy(settings: Settings, path: Path, copy: Path) -> Settings:
     """Return settings with a migrated copy of the SQLite database, as a start would have it."""
-    if path.exists():
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
     settings = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{copy}")})
     startup.prepare_schema(settings)
     return settings
 
 
-def _is_missing(path: Path | None) -> bool:
-    return path is not None and not path.exists()
-
-
 def _check_database(settings: Settings) -> CheckResult:
-    path = settings.sqlite_path
     try:
         status = start_checks.check_database(settings)
     except StartupError as error:
         return CheckResult("database", State.FAILED, str(error))
-    if _is_missing(path):
-        detail = f"{path} does not exist yet; the first start creates it"
+    name = settings.sqlite_path or "postgresql"
+    if status == "behind":
+        detail = f"{name}: the schema is behind; the next start migrates it"
         return CheckResult("database", State.DEGRADED, detail)
-    if status in {"behind", "empty"}:
-        detail = f"the schema is {status}; the next start migrates it"
-        return CheckResult("database", State.DEGRADED, detail)
-    dialect = "postgresql" if path is None else "sqlite"
-    return CheckResult("database", State.OK, f"{dialect}, schema {status}")
+    return CheckResult("database", State.OK, f"{name}, schema {status}")
 
 
 def _check_issuers(services: Services) -> Iterator[CheckResult]:

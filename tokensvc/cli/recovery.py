@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from tokensvc.app.key_files import SECRETS
-from tokensvc.app.start_checks import check_files
+from tokensvc.app.start_checks import check_database, check_files
 from tokensvc.cli.actions import operator, reason_option
 from tokensvc.cli.output import (
     format_time,
@@ -134,7 +134,9 @@ def after_restore(
         raise click.UsageError("--complete says that the export has everything: give --replay too.")
     choices = Choices(complete, keep_clients, keep_sign_up)
     export = _read_export(replayed) if replayed is not None else None
-    with _alone(command_settings()), opened_services(with_keys=False) as services:
+    settings = command_settings()
+    check_database(settings)  # before the lock, which would create its file
+    with _alone(settings), opened_services(with_keys=False) as services:
         result = services.recovery.run(export, choices, ActionContext(operator(), reason))
     if as_json:
         write_json(msgspec.to_builtins(result))

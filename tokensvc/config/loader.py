@@ -5,14 +5,20 @@ Reports every invalid setting together, each under the name that the operator wr
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from tokensvc.config import sources
 from tokensvc.config.checks import conflicts
 from tokensvc.config.model import Settings
 from tokensvc.config.sources import InvalidSetting, Location, SourceValues
+
+_RELATIVE = (
+    "is a relative path without a folder: write an absolute one (sqlite:////path/to/file.db), or "
+    "name the settings file in TOKENSVC_CONFIG, whose folder a relative path counts from"
+)
 
 __all__ = ["InvalidSetting", "Settings", "SettingsError", "load"]
 
@@ -54,11 +60,28 @@ def load(environ: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(valid)
     for location, message in conflicts(settings, fields):
         invalid.append(InvalidSetting(_name_of(location, variables, toml), message))
+    config = environ.get(sources.CONFIG)
+    if not config and fields.isdisjoint({"environment", "database_url"}) and _is_astray(settings):
+        invalid.append(InvalidSetting(_name_of(("database_url",), variables, toml), _RELATIVE))
     if settings.environment == "production" and environ.get("FLASK_DEBUG", "0") not in {"", "0"}:
         invalid.append(InvalidSetting("FLASK_DEBUG", "exposes internals: unset it"))
     if invalid:
         raise SettingsError(invalid)
-    return settings
+    return _with_absolute_path(settings, Path(config).parent if config else Path())
+
+
+def _is_astray(settings: Settings) -> bool:
+    """Return whether the database depends on the current folder, which a command may not share."""
+    path = settings.sqlite_path
+    return settings.environment == "production" and path is not None and not path.is_absolute()
+
+
+def _with_absolute_path(settings: Settings, folder: Path) -> Settings:
+    """Return the settings with the absolute path of the SQLite file."""
+    if settings.sqlite_path is None:
+        return settings
+    path = (folder / settings.sqlite_path).absolute()
+    return settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{path}")})
 
 
 def _causes(error: ValidationError) -> Iterator[ErrorDetails]:

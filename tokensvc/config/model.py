@@ -73,7 +73,7 @@ def _database_url(url: SecretStr) -> SecretStr:
     if has_name and parts.scheme == "sqlite" and not parts.netloc:
         return url
     raise ValueError(
-        "write sqlite:///path/to/file.db (four slashes before an absolute path) or "
+        "write sqlite:////path/to/file.db (four slashes before an absolute path) or "
         "postgresql://user:password@host/database"
     )
 
@@ -210,7 +210,9 @@ class Settings(BaseModel):
     )
     database_url: DatabaseUrl = Field(
         default=SecretStr("sqlite:///var/tokensvc.db"),
-        description="`sqlite:///path` for one host, `postgresql://…` for several.",
+        description="`sqlite:////absolute/path` for one host, `postgresql://…` for several. A "
+        "relative path counts from the folder of the file in `TOKENSVC_CONFIG`; production without "
+        "that file refuses it.",
         json_schema_extra={"default": "sqlite:///var/tokensvc.db"},
     )
     unsafe_restored: bool = Field(
@@ -266,9 +268,9 @@ class Settings(BaseModel):
 
     @property
     def sqlite_path(self) -> Path | None:
-        """Path of the SQLite file; `None` with PostgreSQL."""
-        parts = split_url(self.database_url)
-        return Path(parts.path[1:]) if parts.scheme == "sqlite" else None
+        """Path of the SQLite file, absolute after `load`; `None` with PostgreSQL."""
+        scheme, _, path = self.database_url.get_secret_value().partition(":///")
+        return Path(path) if scheme == "sqlite" else None
 
     def secret_values(self) -> Iterator[str]:
         """Yield every secret, for the log to redact."""

@@ -112,7 +112,7 @@ def make_private_file(url: sa.URL) -> None:
     """
     if not url.database or url.database == ":memory:" or url.query:
         raise StartupError(
-            "database_url: SQLite needs a plain file, as in sqlite:///var/tokensvc.db"
+            "database_url: SQLite needs a plain file, as in sqlite:////path/to/file.db"
         )
     path = Path(url.database)
     with suppress(OSError):
