@@ -39,9 +39,9 @@ def lost(scene):
 
 @pytest.fixture
 def replay(scene):
-    """Return a function that replays an export."""
+    """Return a function that replays an export, also a second time."""
 
     def replay(export, *options):
-        return scene.json("after-restore", "--replay", str(export), *options)
+        return scene.json("after-restore", "--copied", "--replay", str(export), *options)
 
     return replay

@@ -168,7 +168,7 @@ def test_operator_opens_sign_up_again(scene, lost):
 def test_secrets_that_a_restore_disabled_stay_disabled_after_the_next_one(scene, lost, replay):
     """The replay of an earlier restore ends the secrets that were valid then."""
     scene.json("clients", "create", "one", "--scope", "tokens:mint")
-    export = lost(("after-restore",))
+    export = lost(("after-restore", "--copied"))
     replay(export, "--complete")
     (client,) = scene.json("clients", "list")
     assert client["secrets"][0]["expires_at"] is not None
@@ -177,7 +177,7 @@ def test_secrets_that_a_restore_disabled_stay_disabled_after_the_next_one(scene,
 @pytest.mark.sec(66)
 def test_secrets_from_after_a_restore_survive_the_replay_of_an_earlier_one(scene, lost, replay):
     scene.json("clients", "create", "one", "--scope", "tokens:mint")
-    export = lost(("after-restore",))
+    export = lost(("after-restore", "--copied"))
     scene.json("after-restore")
     time.sleep(1)  # the times of secrets are whole seconds
     created = scene.json("clients", "create", "two", "--scope", "tokens:mint")

@@ -30,7 +30,7 @@ def events(scene):
 def replay(scene, lines):
     export = scene.folder / "audit.jsonl"
     export.write_text("".join(f"{line}\n" for line in lines))
-    return scene.json("after-restore", "--replay", str(export), "--complete")
+    return scene.json("after-restore", "--copied", "--replay", str(export), "--complete")
 
 
 def undo_latest(scene, user_id):

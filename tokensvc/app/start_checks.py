@@ -188,8 +188,9 @@ def _signing_keys(services: Services) -> Iterator[Fault]:
 
 
 def _restored_database(services: Services) -> Iterator[Fault]:
-    if not (services.settings.unsafe_restored or is_live(services.database)):
-        yield Fault("restored database", _RESTORED_DATABASE)
+    with services.database.read() as connection:
+        if not (services.settings.unsafe_restored or is_live(connection)):
+            yield Fault("restored database", _RESTORED_DATABASE)
 
 
 def _placeholder_key(services: Services) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ import msgspec
 
 from tokensvc.app.key_files import SECRETS
 from tokensvc.app.start_checks import check_database, check_files
-from tokensvc.cli.actions import operator, reason_option
+from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import (
     format_time,
     json_option,
@@ -108,7 +108,8 @@ def restore(file: Path) -> None:
 @click.option("--complete", is_flag=True, help="The export has every event until the end.")
 @click.option("--keep-clients", is_flag=True, help="Without --replay: keep all client secrets.")
 @click.option("--keep-sign-up", is_flag=True, help="Without --replay: keep sign-up open.")
-@reason_option
+@click.option("--copied", is_flag=True, help="Act on a database with the marker of the live one.")
+@action_options
 @json_option
 def after_restore(
     *,
@@ -116,7 +117,8 @@ def after_restore(
     complete: bool,
     keep_clients: bool,
     keep_sign_up: bool,
-    reason: str | None,
+    copied: bool,
+    context: ActionContext,
     as_json: bool,
 ) -> None:
     """
@@ -128,16 +130,17 @@ def after_restore(
     Without --replay all users must sign in again, every client secret is disabled, and open sign-up
     is closed.
 
-    It can be run again, also with another export.
+    A database that was not restored is refused. A copy that `tokensvc backup` did not make looks
+    like one: add --copied, also to run this again with another export.
     """
     if complete and replayed is None:
         raise click.UsageError("--complete says that the export has everything: give --replay too.")
-    choices = Choices(complete, keep_clients, keep_sign_up)
+    choices = Choices(complete, keep_clients, keep_sign_up, copied)
     export = _read_export(replayed) if replayed is not None else None
     settings = command_settings()
     check_database(settings)  # before the lock, which would create its file
     with _alone(settings), opened_services(with_keys=False) as services:
-        result = services.recovery.run(export, choices, ActionContext(operator(), reason))
+        result = services.recovery.run(export, choices, context)
     if as_json:
         write_json(msgspec.to_builtins(result))
     else:
@@ -196,7 +199,7 @@ def _print_result(result: RecoveryResult) -> None:
         ("client secrets disabled", str(result.secrets_disabled)),
         ("open sign-up", "closed" if result.sign_up_closed else "as configured"),
     ]
-    click.echo("The database is ready for a start.")
+    click.echo(DRY_RUN if result.dry_run else "The database is ready for a start.")
     write_facts(facts)
     for action, subject in result.lost:
         click.echo(f"Lost, create it again: {printable(subject)} ({action})")

@@ -133,9 +133,9 @@ class Database:
                 transaction.commit()  # otherwise closing the connection rolls back
 
     @contextmanager
-    def migration(self) -> Iterator[sa.Connection]:
+    def migration(self, *, dry_run: bool = False) -> Iterator[sa.Connection]:
         """Yield a transaction without timeouts; only one process at a time can have it."""
-        with self.write() as transaction:
+        with self.write(dry_run=dry_run) as transaction:
             if self.dialect == "sqlite":
                 yield transaction
                 return

@@ -7,22 +7,16 @@ would accept again what was refused since.
 
 import sqlalchemy as sa
 
-from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.tables import live_database
 from tokensvc.database.upsert import insert
 
 MARKER_TABLE = live_database.name
 
 
-def is_live(database: Database) -> bool:
-    """
-    Return whether the database has the marker.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
-    """
-    with database.read() as connection:
-        return connection.execute(sa.select(live_database)).first() is not None
+def is_live(connection: Connection) -> bool:
+    """Return whether the database has the marker."""
+    return connection.execute(sa.select(live_database)).first() is not None
 
 
 def is_sign_up_closed(connection: Connection) -> bool:

@@ -12,10 +12,11 @@ from tokensvc.audit import store as audit
 from tokensvc.audit.rules import Action, AuditEvent, Details
 from tokensvc.clients import store as clients
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.live import mark_live
+from tokensvc.database.live import is_live, mark_live
 from tokensvc.delivery import store as deliveries
 from tokensvc.recovery.export import Export
 from tokensvc.recovery.replay import SECRETS_DISABLED, Replay
@@ -30,6 +31,13 @@ _BATCH = 500
 _LAST_EVENT = "backup_event"
 """Member of the details of a restore: the last event that the backup had."""
 
+_NOT_RESTORED = (
+    "This database was not restored from a backup, or `after-restore` has made it live already: "
+    "nothing was changed. On it, the command would sign users out and could disable every client "
+    "secret. If it is a copy that `tokensvc backup` did not make (a snapshot, `cp`, point-in-time "
+    "recovery), or you have another export for it, add --copied."
+)
+
 _LOST = frozenset({Action.CLIENT_CREATED, Action.CLIENT_SECRET_ADDED, Action.STREAM_KEY_ADDED})
 
 
@@ -42,11 +50,13 @@ class Choices:
         is_complete: Whether the export has every event until the database was lost.
         keeps_clients: Whether client secrets stay valid without an export.
         keeps_sign_up: Whether open sign-up stays open without an export.
+        is_copied: Whether the database is a copy that has the marker of the live one.
     """
 
     is_complete: bool = False
     keeps_clients: bool = False
     keeps_sign_up: bool = False
+    is_copied: bool = False
 
 
 class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +72,7 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
         sign_up_closed: Whether open sign-up is closed now.
         lost: Actions that created something that is lost, with their subjects.
         has_active_stream_key: Whether a Stream key is active.
+        dry_run: Whether nothing was changed.
     """
 
     applied: dict[str, int]
@@ -72,6 +83,7 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
     sign_up_closed: bool
     lost: list[tuple[str, str]]
     has_active_stream_key: bool
+    dry_run: bool
 
 
 class Recovery:
@@ -97,12 +109,16 @@ class Recovery:
         again, also with another export.
 
         Raises:
+            StartupError: The database has the marker, and is no copy.
             Refusal: `temporarily_unavailable`.
         """
-        with self._database.migration() as tx:  # no other one, and without timeouts
+        # No other migration, and without timeouts.
+        with self._database.migration(dry_run=context.dry_run) as tx:
+            if is_live(tx) and not choices.is_copied:
+                raise StartupError(_NOT_RESTORED)
             ring_versions.lock(tx)
             result = self._recover(tx, export, choices, context)
-        if result.cut_off is None:
+        if result.cut_off is None or context.dry_run:
             return result
         confirmed = self._revocations.confirm(APP)  # moves the cut-off if the commit took long
         return msgspec.structs.replace(result, cut_off=confirmed.tokens_valid_after)
@@ -136,6 +152,7 @@ class Recovery:
             sign_up_closed=closes,
             lost=lost,
             has_active_stream_key=replay.has_active_stream_key(tx),
+            dry_run=context.dry_run,
         )
 
 
