@@ -28,9 +28,10 @@ def running_server(name: str, folder: Path, issuers: list[dict[str, Any]]) -> It
     """Run a server of `SERVERS` until the block ends, and yield its URL."""
     port = str(free_port())
     environ = settings_environ(folder, TOKENSVC_ISSUERS=json.dumps(issuers))
-    # A command prepares the database and the first key, as our configuration of gunicorn does.
-    command = [SCRIPT, "clients", "create", "backend", "--scope", "tokens:mint"]
-    run_program(command, cwd=ROOT, env=environ).check_returncode()
+    # Commands prepare the database and the first key, as our configuration of gunicorn does.
+    for command in ("migrate", "clients create backend --scope tokens:mint"):
+        ended = run_program([SCRIPT, *command.split()], cwd=ROOT, env=environ)
+        ended.check_returncode()
     arguments = [part.format(host="127.0.0.1", port=port) for part in SERVERS[name]]
     process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environ)
     try:

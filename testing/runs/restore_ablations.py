@@ -21,24 +21,24 @@ RESTORE_ABLATIONS = (
     Ablation(
         "export overlaps the backup",
         "tokensvc/recovery/service.py",
-        "if backup_event is not None and all(",
-        "if backup_event is None and all(",
+        "            backup_event is not None and lacks_last\n",
+        "            backup_event is None and lacks_last\n",
         "tests/recovery/test_after_restore.py"
         "::test_export_that_lacks_the_last_event_of_the_backup_is_not_complete[sqlite]",
     ),
     Ablation(
         "margin of a replayed cut-off",
         "tokensvc/recovery/standing_replay.py",
-        "event.time + 1))) + _LONGEST_ACTION",
-        "event.time + 1)))",
+        "event.time + 1) + _LONGEST_ACTION",
+        "event.time + 1)",
         "tests/recovery/test_after_restore.py"
         "::test_replayed_cut_off_covers_the_longest_commit[sqlite]",
     ),
     Ablation(
         "no reinstatement of a later suspension",
         "tokensvc/recovery/standing_replay.py",
-        "if standing.suspended_at is not None and standing.suspended_at <= event.time:",
-        "if standing.suspended_at is not None:",
+        "ends = standing.suspended_at is not None and standing.suspended_at <= event.time",
+        "ends = standing.suspended_at is not None",
         "tests/recovery/test_after_restore.py"
         "::test_suspension_after_the_restore_survives_an_older_reinstatement[sqlite]",
     ),

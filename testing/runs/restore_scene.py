@@ -27,6 +27,7 @@ from testing.service import (
     running_service,
     settings_environ,
 )
+from tokensvc.keys.key_file import load_or_make_key_file
 from tokensvc.keys.vault import Vault
 
 CUT_OFF = "revoke_tokens_issued_before"
@@ -197,4 +198,6 @@ def opened_scene(kind: str, server: PostgresServer | None = None) -> Iterator[Sc
             settings["PATH"] = f"{server.programs}{os.pathsep}{os.environ['PATH']}"
         scene = Scene(folder, settings, stream, issuer, server if kind == "postgresql" else None)
         assert scene.command("migrate").code == 0
+        if scene.server is None:
+            load_or_make_key_file(folder / "tokensvc.db.key")  # as the first start does
         yield scene

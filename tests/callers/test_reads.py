@@ -48,6 +48,7 @@ def built(folder: Path, idp: IssuerDouble, **more: str) -> Iterator[Services]:
         **more,
     }
     settings = loader.load(settings_environ(folder, **required))
+    startup.create_database(settings)
     startup.prepare(settings)
     services = container.build(settings)
     assert services.accounts is not None

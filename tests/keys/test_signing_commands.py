@@ -21,7 +21,7 @@ def encrypted_with(*keys):
 
 
 @pytest.fixture
-def tokensvc(tmp_path):
+def tokensvc(migrated_sqlite_url, tmp_path):
     """Return the command on a database with the first signing key."""
     run = Tokensvc(tmp_path)
     assert run("token", "mint", "john", **encrypted_with(FIRST)).code == 0

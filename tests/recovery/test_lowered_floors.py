@@ -46,7 +46,7 @@ def test_lowered_floor_of_another_export_leaves_later_cut_offs(scene, lost, repl
     revoked = made_earlier(export)
     for events in ([revoked], [revoked, lowered(revoked["time"] - 1000)]):
         write(export, events)
-        replay(export, "--complete")
+        replay(export, "--complete", "--unverified")
     cut_off = scene.json("app", "show")["tokens_valid_after"]
     assert cut_off == revoked["details"]["tokens_valid_after"] + 60
 
@@ -64,7 +64,7 @@ def test_lowered_floor_of_another_export_leaves_the_floor_of_a_later_undone_one(
     }
     for events in ([revoked, undone], [revoked, undone, lowered(revoked["time"] - 1000)]):
         write(export, events)
-        replay(export, "--complete")
+        replay(export, "--complete", "--unverified")
     assert scene.json("app", "show")["tokens_valid_after"] is None
     with closing(sqlite3.connect(scene.folder / "tokensvc.db")) as database:
         (floor,) = database.execute("SELECT floor FROM app_standing").fetchone()

@@ -32,7 +32,6 @@ from tokensvc.telemetry.settings import LogSettings
 logging.configure(LogSettings(format="json"))
 for missing in sys.argv[1:]:
     sys.modules[missing] = None
-startup.create_database(startup.process_settings())
 startup.prepare_process()
 services = startup.process_services()
 app = mount.build_app(services)
@@ -171,7 +170,7 @@ def test_collector_that_does_not_respond_delays_no_stop(tmp_path):
 def serve_once(folder, *arguments, **environ):
     """Serve one request in a new process; return what it printed and logged."""
     environ = settings_environ(folder, **environ)
-    assert run_command(folder, environ, "users", "show", "ada").code == 0
+    assert run_command(folder, environ, "migrate").code == 0
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         cwd=ROOT,

@@ -28,10 +28,13 @@ class KeyFiles:
     Attributes:
         issuer_keys: Public keys of the issuers that have a key file, by name.
         encryption_keys: Keys of the vault: those of the settings, or the one next to SQLite's file.
+        are_temporary: Whether the encryption key is not that of the service, which has none yet or
+            has lost it.
     """
 
     issuer_keys: Mapping[str, KeySet]
     encryption_keys: tuple[str, ...] = field(repr=False)
+    are_temporary: bool = False
 
     @classmethod
     def read(cls, settings: Settings, database: Database) -> "KeyFiles":
@@ -64,15 +67,23 @@ class KeyFiles:
         Raises:
             StartupError: A file cannot be used.
         """
-        return cls._read(
-            settings,
-            lambda path: load_or_make_key_file(path) if path.exists() else Vault.generate_key(),
-        )
+        path = _key_path(settings)
+        if path is None or path.exists():
+            return cls._read(settings, load_or_make_key_file)
+        return cls(read_key_files(settings.issuers), (Vault.generate_key(),), are_temporary=True)
 
     @classmethod
     def _read(cls, settings: Settings, load: Callable[[Path], str]) -> "KeyFiles":
-        path, keys = settings.sqlite_path, settings.encryption_keys
-        encryption_keys = tuple(key.get_secret_value() for key in keys)
-        if not encryption_keys and path is not None:
-            encryption_keys = (load(path.with_name(f"{path.name}.key")),)
+        encryption_keys = tuple(key.get_secret_value() for key in settings.encryption_keys)
+        path = _key_path(settings)
+        if path is not None:
+            encryption_keys = (load(path),)
         return cls(read_key_files(settings.issuers), encryption_keys)
+
+
+def _key_path(settings: Settings) -> Path | None:
+    """Return the path of the key next to SQLite's file; `None` if the settings have the key."""
+    path = settings.sqlite_path
+    if settings.encryption_keys or path is None:
+        return None
+    return path.with_name(f"{path.name}.key")

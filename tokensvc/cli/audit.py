@@ -4,14 +4,16 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import click
 import msgspec
 
+from tokensvc.app.container import Services
 from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.cli.output import format_time, json_option, quoted
 from tokensvc.cli.session import opened_services
+from tokensvc.recovery.chain import Chain
 
 _POLL_SECONDS = 1.0
 
@@ -33,28 +35,43 @@ def audit(
     Print the audit trail, newest first; with --follow, newest last.
 
     Unusual texts are in quotes. With --json each event is one line. For older events, pass the ID
-    of the last line to --after.
+    of the last line to --after. Without a filter, `chain` of each line has a MAC of this line and
+    the one before it, so that `tokensvc after-restore` refuses a file that was changed.
     """
     if follow and after is not None:
         raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")
     wanted = {name: value for name, value in filters.items() if value is not None}
     with opened_services(with_keys=False) as services:
+        line = _json_writer(services, after, wanted) if as_json else _line
         if not follow:
             events = services.audit.page(after=after, limit=limit + 1, filters=wanted)
-            _write(events[:limit], as_json=as_json)
+            _write(events[:limit], line)
             if len(events) > limit:
                 click.echo(f"For older events: --after {events[limit - 1].id}", err=True)
             return
         with contextlib.suppress(KeyboardInterrupt):
             for events in services.audit.follow(limit, wanted):
-                _write(events, as_json=as_json)
+                _write(events, line)
                 sys.stdout.flush()
                 time.sleep(_POLL_SECONDS)
 
 
-def _write(events: Iterable[AuditEvent], *, as_json: bool) -> None:
+def _write(events: Iterable[AuditEvent], line: Callable[[AuditEvent], str]) -> None:
     for event in events:
-        click.echo(json.dumps(msgspec.to_builtins(event)) if as_json else _line(event))
+        click.echo(line(event))
+
+
+def _json_writer(
+    services: Services, after: str | None, filters: Mapping[str, str]
+) -> Callable[[AuditEvent], str]:
+    """Return a function that returns the next line, with its place in the chain."""
+    if filters:  # it lacks events, so it is no export to replay
+        return lambda event: json.dumps(msgspec.to_builtins(event))
+    if services.key_files.are_temporary:
+        click.echo("The lines have no chain: SQLite's encryption key file is missing.", err=True)
+        return lambda event: json.dumps(msgspec.to_builtins(event))
+    chain = Chain(services.vault, after or "")
+    return lambda event: json.dumps(chain.line(event))
 
 
 def _line(event: AuditEvent) -> str:

@@ -25,6 +25,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import StartupError
 from tokensvc.database.lock import hold_process_lock
+from tokensvc.keys.vault import Vault
 from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.export import Export, parse
@@ -105,6 +106,7 @@ def restore(file: Path) -> None:
     metavar="AUDIT.jsonl",
     help="Export of the audit trail, from `tokensvc audit --json`.",
 )
+@click.option("--unverified", is_flag=True, help="Replay an export whose chain does not fit.")
 @click.option("--complete", is_flag=True, help="The export has every event until the end.")
 @click.option("--keep-clients", is_flag=True, help="Without --replay: keep all client secrets.")
 @click.option("--keep-sign-up", is_flag=True, help="Without --replay: keep sign-up open.")
@@ -114,6 +116,7 @@ def restore(file: Path) -> None:
 def after_restore(
     *,
     replayed: Path | None,
+    unverified: bool,
     complete: bool,
     keep_clients: bool,
     keep_sign_up: bool,
@@ -124,8 +127,9 @@ def after_restore(
     """
     Refuse again, here and at Stream, what was refused after the backup; then a start succeeds.
 
-    With --replay the actions of the export are applied again. Unless it is --complete, all users
-    must sign in again.
+    With --replay the actions of the export are applied again. Its chain shows that no line was
+    added, changed, removed or moved, but not that the end is there: unless it is --complete, all
+    users must sign in again.
 
     Without --replay all users must sign in again, every client secret is disabled, and open sign-up
     is closed.
@@ -133,13 +137,14 @@ def after_restore(
     A database that was not restored is refused. A copy that `tokensvc backup` did not make looks
     like one: add --copied, also to run this again with another export.
     """
-    if complete and replayed is None:
-        raise click.UsageError("--complete says that the export has everything: give --replay too.")
+    if replayed is None and (complete or unverified):
+        raise click.UsageError("--complete and --unverified are about an export: use --replay too.")
     choices = Choices(complete, keep_clients, keep_sign_up, copied)
-    export = _read_export(replayed) if replayed is not None else None
     settings = command_settings()
     check_database(settings)  # before the lock, which would create its file
     with _alone(settings), opened_services(with_keys=False) as services:
+        vault = None if unverified else services.vault
+        export = _read_export(replayed, vault) if replayed is not None else None
         result = services.recovery.run(export, choices, context)
     if as_json:
         write_json(msgspec.to_builtins(result))
@@ -160,10 +165,10 @@ def _alone(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def _read_export(file: Path) -> Export:
+def _read_export(file: Path, vault: Vault | None) -> Export:
     try:
         with file.open("rb") as lines:
-            return parse(with_progress(lines, "events", are_printed=False))
+            return parse(with_progress(lines, "events", are_printed=False), vault)
     except OSError as error:
         raise StartupError(f"Cannot read {printable(str(file))}: {error.strerror}.") from error
 
@@ -192,6 +197,10 @@ def _print_backup(complete: Manifest, file: Path, as_json: bool) -> None:
 
 def _print_result(result: RecoveryResult) -> None:
     facts = [(f"replayed {action}", str(count)) for action, count in result.applied.items()]
+    if result.reinstated:
+        facts.append(("reinstated", ", ".join(map(printable, result.reinstated))))
+    if result.verified is False:
+        facts.append(("export", "not verified: anyone who could write to it may have added lines"))
     facts.append(("last event of the export", format_time(result.last_event_at)))
     if result.cut_off is not None:
         facts.append(("all users must sign in again", f"because {result.cut_off_because}"))

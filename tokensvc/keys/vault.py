@@ -1,6 +1,7 @@
 """Encryption at rest: the database contains wrapped secrets only."""
 
 import base64
+import hmac
 from collections.abc import Iterable, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -8,6 +9,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from tokensvc.core.errors import StartupError
 from tokensvc.keys.rules import decoded_encryption_key
 from tokensvc.keys.states import fingerprint
+
+_MAC_LABEL = b"tokensvc: MAC of the lines of an audit export"
 
 
 class VaultError(Exception):
@@ -56,6 +59,7 @@ class Vault:
         self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in raw])
         self.wrapped_by = fingerprint(raw[0])
         self.fingerprints = frozenset(fingerprint(key) for key in raw)
+        self._mac_keys = {fingerprint(key): hmac.digest(key, _MAC_LABEL, "sha256") for key in raw}
 
     @staticmethod
     def generate_key() -> str:
@@ -83,6 +87,21 @@ class Vault:
         if expected_fingerprint is not None and fingerprint(secret) != expected_fingerprint:
             raise VaultError("it contains another secret")
         return secret
+
+    def mac(self, message: bytes, key: str | None = None) -> str:
+        """
+        Return the MAC of a line of an audit export, with a key derived from an encryption key.
+
+        Args:
+            key: Fingerprint of the encryption key; `None` for the first one.
+
+        Raises:
+            VaultError: This vault does not have the key.
+        """
+        derived = self._mac_keys.get(key or self.wrapped_by)
+        if derived is None:
+            raise VaultError(f"no encryption key of this process has the fingerprint {key}")
+        return hmac.digest(derived, message, "sha256").hex()
 
     def can_unwrap(self, ciphertext: str, expected_fingerprint: str) -> bool:
         """Return whether `unwrap` returns the secret."""

@@ -1,12 +1,26 @@
 """An export of the audit trail: the lines that `tokensvc audit --json` prints."""
 
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated, NoReturn
 
 import msgspec
 
-from tokensvc.audit.rules import AuditEvent
+from tokensvc.audit.rules import AuditEvent, Details
 from tokensvc.core.errors import StartupError
+from tokensvc.keys.vault import Vault, VaultError
+from tokensvc.recovery.chain import Link, mac_of
+
+_Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+"""Text that every database can store."""
+_Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+"""Epoch seconds."""
+
+_UNVERIFIED = (
+    "--unverified replays the export without this check: then anyone who could write to the file "
+    "may have reinstated users."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,43 +30,163 @@ class Export:
 
     Attributes:
         events: Events, oldest first, each once.
+        is_verified: Whether the chain of MACs was verified.
         is_cut: Whether the last line is incomplete, because its writer was interrupted.
+        gap: Number of the first line before which events may be missing, because a run of the
+            export does not overlap the earlier ones; `None` without one.
     """
 
     events: list[AuditEvent]
-    is_cut: bool
+    is_verified: bool = True
+    is_cut: bool = False
+    gap: int | None = None
 
 
-class _ExportedEvent(AuditEvent, frozen=True):
-    """An event of this release, or of one before events had details."""
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    The details of events that a replay uses; see `AuditEvent.details`.
 
-    details: dict[str, str | int | bool | list[str]] | None = None
+    Attributes:
+        secrets_disabled: Whether a restore disabled the secrets of all clients.
+        backup_event: Last event that the backup of a restore had.
+    """
+
+    revocation: _Text | None = None
+    tokens_valid_after: _Time | None = None
+    floor: _Time | None = None
+    scopes: list[str] | None = None
+    vouches: bool = False
+    secret: str | None = None
+    api_key: str | None = None
+    secrets_disabled: bool = False
+    backup_event: str | None = None
 
 
-def parse(lines: Iterable[bytes]) -> Export:
+def facts_of(event: AuditEvent) -> Facts:
+    """
+    Return the details of an event.
+
+    Raises:
+        ValidationError: They have another form.
+    """
+    return msgspec.convert(event.details or {}, Facts)
+
+
+class _Line(AuditEvent, frozen=True):
+    """A line of this release, or of one before events had details or lines a chain."""
+
+    id: Annotated[str, msgspec.Meta(pattern=r"^evt_[0-9a-f]{1,60}\Z")]
+    time: _Time
+    actor: _Text
+    action: _Text
+    subject: _Text
+    outcome: _Text
+    request_id: _Text | None
+    reason: _Text | None
+    details: Details | None = None
+    chain: Link | None = None
+
+    def event(self) -> AuditEvent:
+        """Return the event without the chain."""
+        return AuditEvent(*(getattr(self, name) for name in AuditEvent.__struct_fields__))
+
+
+class _Reader:
+    """
+    Reads lines one after the other.
+
+    Args:
+        vault: Keys that verify the chain; `None`: it is not verified.
+    """
+
+    def __init__(self, vault: Vault | None) -> None:
+        self.events: dict[str, AuditEvent] = {}
+        self._vault = vault
+        self._previous = ""
+        self._run_start = 0
+        self._overlaps = True
+        self._gap: int | None = None
+
+    def add(self, number: int, line: _Line) -> None:
+        """
+        Add the event of a line.
+
+        Raises:
+            StartupError: The line does not fit into the chain.
+        """
+        event = line.event()
+        if self._vault is not None:
+            self._verify(number, line.chain, event, self._vault)
+        self.events[event.id] = event
+
+    def gap(self) -> int | None:
+        """
+        Return the number of the first line before which events may be missing.
+
+        A run has all events of its time. So one that has an event of an earlier run, or continues
+        after one, leaves none out.
+        """
+        return self._gap or (None if self._overlaps else self._run_start)
+
+    def _verify(self, number: int, link: Link | None, event: AuditEvent, vault: Vault) -> None:
+        if link is None:
+            _refuse(number, "has no `chain`: `tokensvc audit --json` of this release writes it")
+        if link.start is not None:
+            self._previous = ""
+        elif not self._previous:
+            _refuse(number, "does not begin a chain: the lines before it were removed")
+        try:
+            mac = mac_of(vault, link.key, self._previous, link.start, event)
+        except VaultError as error:
+            _refuse(
+                number,
+                f"cannot be verified: {error}. Add the key that the service had at the end of "
+                "TOKENSVC_ENCRYPTION_KEYS for this command",
+            )
+        if not hmac.compare_digest(mac.encode(), link.mac.encode()):
+            _refuse(
+                number, "does not continue the chain: lines were added, changed, removed or moved"
+            )
+        self._previous = mac
+        if link.start is not None:
+            self._gap = self.gap()
+            self._run_start = number
+            self._overlaps = not self.events or link.start in self.events
+        self._overlaps |= event.id in self.events
+
+
+def parse(lines: Iterable[bytes], vault: Vault | None) -> Export:
     """
     Parse an export, in whatever order its events are.
 
+    Args:
+        vault: Keys that verify the chain of the lines; `None`: it is not verified.
+
     Raises:
-        StartupError: A line is not an event.
+        StartupError: A line is not an event, or does not fit into the chain.
     """
-    events: dict[str, AuditEvent] = {}
-    decoder = msgspec.json.Decoder(_ExportedEvent)
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    reader = _Reader(vault)
+    decoder = msgspec.json.Decoder(_Line)
+    is_cut = False
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
             continue
         try:
-            event = decoder.decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            if not line.endswith(b"\n"):  # only the last line of a file
-                return Export(_sorted(events), is_cut=True)
+            line = decoder.decode(text)
+            facts_of(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            if not text.endswith(b"\n"):  # only the last line of a file
+                is_cut = True
+                break
             raise StartupError(
                 f"Line {number} of the export is not an audit event: {error}. Export again with "
-                "`tokensvc audit --json`, or remove the line and do not use --complete."
+                "`tokensvc audit --json`. If its writer was interrupted in this line, delete the "
+                "incomplete event, and do not use --complete."
             ) from error
-        events[event.id] = event
-    return Export(_sorted(events), is_cut=False)
+        reader.add(number, line)
+    events = [reader.events[event_id] for event_id in sorted(reader.events)]
+    return Export(events, is_verified=vault is not None, is_cut=is_cut, gap=reader.gap())
 
 
-def _sorted(events: dict[str, AuditEvent]) -> list[AuditEvent]:
-    return [events[event_id] for event_id in sorted(events)]
+def _refuse(number: int, problem: str) -> NoReturn:
+    raise StartupError(f"Line {number} of the export {problem}. {_UNVERIFIED}")

@@ -19,12 +19,10 @@ from tokensvc.database.engine import Database, Transaction
 from tokensvc.keys.states import KeyState, Transition
 from tokensvc.keys.store import RingStore, SigningKeyStore, StreamKeyStore
 from tokensvc.recovery import standing_replay
+from tokensvc.recovery.export import facts_of
 from tokensvc.revocations.rules import RevocationKind
 
 _Apply: TypeAlias = Callable[[Transaction, AuditEvent], object]
-
-SECRETS_DISABLED = "secrets_disabled"
-"""Member of the details of a restore: whether it disabled the secrets of all clients."""
 
 
 class Replay:
@@ -33,9 +31,13 @@ class Replay:
 
     Args:
         clock: Clock that dates what is done now.
+
+    Attributes:
+        reinstated: Users whose suspension has ended.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
+        self.reinstated: set[str] = set()
         self._clock = clock
         self._clients = ClientStore(database)
         self._stream_keys = StreamKeyStore(database)
@@ -44,7 +46,7 @@ class Replay:
             Action.USER_REVOKED: self._revoke,
             Action.APP_REVOKED: self._revoke,
             Action.USER_SUSPENDED: self._suspend,
-            Action.USER_REINSTATED: standing_replay.reinstate,
+            Action.USER_REINSTATED: self._reinstate,
             Action.USER_REVOCATION_UNDONE: standing_replay.undo,
             Action.APP_REVOCATION_UNDONE: standing_replay.undo,
             Action.USER_FLOOR_LOWERED: self._lower_floor,
@@ -84,6 +86,11 @@ class Replay:
 
     def _suspend(self, tx: Transaction, event: AuditEvent) -> None:
         standing_replay.suspend(tx, event, self._clock())
+        self.reinstated.discard(event.subject)
+
+    def _reinstate(self, tx: Transaction, event: AuditEvent) -> None:
+        if standing_replay.reinstate(tx, event):
+            self.reinstated.add(event.subject)
 
     def _lower_floor(self, tx: Transaction, event: AuditEvent) -> None:
         standing_replay.lower_floor(tx, event, self._clock())
@@ -100,11 +107,11 @@ class Replay:
     def _narrow_client(self, tx: Transaction, event: AuditEvent) -> None:
         """Withdraw the rights that the client lost. Those that it got are not granted."""
         client = self._clients.locked(tx, {event.subject}).get(event.subject)
-        scopes = (event.details or {}).get("scopes")
-        if client is None or not isinstance(scopes, list):
+        facts = facts_of(event)
+        if client is None or facts.scopes is None:
             return
-        vouches = client.rights.vouches and (event.details or {}).get("vouches") is True
-        rights = Rights(client.rights.scopes & frozenset(scopes), vouches)
+        vouches = client.rights.vouches and facts.vouches
+        rights = Rights(client.rights.scopes & frozenset(facts.scopes), vouches)
         self._clients.change(tx, event.subject, rights)
 
     def _delete_client(self, tx: Transaction, event: AuditEvent) -> None:
@@ -112,14 +119,14 @@ class Replay:
 
     def _delete_secret(self, tx: Transaction, event: AuditEvent) -> None:
         """Delete the secret, or all of the client if the event does not name it."""
-        named = (event.details or {}).get("secret")
+        named = facts_of(event).secret
         client = self._clients.locked(tx, {event.subject}).get(event.subject)
         for secret in client.secrets if client is not None else []:
             if named in {None, secret.id}:
                 self._clients.delete_secret(tx, secret.id)
 
     def _end_secrets(self, tx: Transaction, event: AuditEvent) -> None:
-        if (event.details or {}).get(SECRETS_DISABLED) is True:
+        if facts_of(event).secrets_disabled:
             clients.end_secrets(tx, self._clock(), created_until=event.time)
 
 

@@ -18,8 +18,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.live import is_live, mark_live
 from tokensvc.delivery import store as deliveries
-from tokensvc.recovery.export import Export
-from tokensvc.recovery.replay import SECRETS_DISABLED, Replay
+from tokensvc.recovery.export import Export, Facts, facts_of
+from tokensvc.recovery.replay import Replay
 from tokensvc.revocations import store as revocations
 from tokensvc.revocations.rules import RevocationKind, next_cut_off
 from tokensvc.revocations.service import Revocations, delivery_of
@@ -28,9 +28,6 @@ from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring
 
 _BATCH = 500
-_LAST_EVENT = "backup_event"
-"""Member of the details of a restore: the last event that the backup had."""
-
 _NOT_RESTORED = (
     "This database was not restored from a backup, or `after-restore` has made it live already: "
     "nothing was changed. On it, the command would sign users out and could disable every client "
@@ -65,6 +62,8 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         applied: Number of replayed events by action.
+        reinstated: Users whose suspension the replay has ended.
+        verified: Whether the chain of the export was verified; `None` without an export.
         last_event_at: Time of the last event of the export; `None` without one.
         cut_off: Cut-off that was set for all users; `None` if none was needed.
         cut_off_because: Reason for it.
@@ -76,6 +75,8 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     applied: dict[str, int]
+    reinstated: list[str]
+    verified: bool | None
     last_event_at: int | None
     cut_off: int | None
     cut_off_because: str | None
@@ -140,11 +141,14 @@ class Recovery:
         disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
         closes = export is None and not choices.keeps_sign_up
         mark_live(tx, sign_up_closed=closes)
-        details: Details = {SECRETS_DISABLED: disables, _LAST_EVENT: backup_event or ""}
+        facts = Facts(secrets_disabled=disables, backup_event=backup_event)
+        details: Details = msgspec.to_builtins(facts)
         now = self._clock.read(tx)  # the last event, so that a repetition finds it
         audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)
         return RecoveryResult(
             applied=dict(applied),
+            reinstated=sorted(replay.reinstated),
+            verified=export.is_verified if export is not None else None,
             last_event_at=export.events[-1].time if export and export.events else None,
             cut_off=cut_off,
             cut_off_because=because,
@@ -173,7 +177,7 @@ def _replay(
         if replay.apply(tx, event):
             applied[event.action] += 1
         if event.action in _LOST:
-            lost.append((event.action, str((event.details or {}).get("api_key", event.subject))))
+            lost.append((event.action, facts_of(event).api_key or event.subject))
     return applied, lost
 
 
@@ -222,13 +226,16 @@ def _why_cut_off(
         return "no export of the audit trail was given"
     if not choices.is_complete:
         return "the export may lack the last events (--complete says that it does not)"
-    if export.is_cut:
-        return "the last line of the export is incomplete"
-    if backup_event is not None and all(event.id != backup_event for event in export.events):
-        return f"the export lacks the last event of the backup ({backup_event})"
-    if was_ahead:
-        return "a clock was ahead: the audit trail of the backup has times in the future"
-    return None
+    lacks_last = all(event.id != backup_event for event in export.events)
+    reasons = {
+        "the last line of the export is incomplete": export.is_cut,
+        f"the export may lack events before its line {export.gap}": export.gap is not None,
+        f"the export lacks the last event of the backup ({backup_event})": (
+            backup_event is not None and lacks_last
+        ),
+        "a clock was ahead: the audit trail of the backup has times in the future": was_ahead,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 def _last_event_of_backup(tx: Transaction) -> str | None:
@@ -237,5 +244,5 @@ def _last_event_of_backup(tx: Transaction) -> str | None:
     if last is None:
         return None
     if last.action == Action.DATABASE_RESTORED:
-        return str((last.details or {}).get(_LAST_EVENT, "")) or None
+        return facts_of(last).backup_event or None
     return last.id

@@ -6,6 +6,7 @@ from tokensvc.audit.rules import AuditEvent
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Transaction
+from tokensvc.recovery.export import facts_of
 from tokensvc.revocations import store
 from tokensvc.revocations.rules import (
     Revocation,
@@ -30,10 +31,10 @@ def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float)
     """
     target = _target_of(event)
     standings.lock(tx, target)
-    details = event.details or {}
-    cut_off = int(str(details.get("tokens_valid_after", event.time + 1))) + _LONGEST_ACTION
+    facts = facts_of(event)
+    cut_off = (facts.tokens_valid_after or event.time + 1) + _LONGEST_ACTION
     added = Revocation(
-        id=str(details.get("revocation") or sortable_id("rev", None, event.time, event.id[-8:])),
+        id=facts.revocation or sortable_id("rev", None, event.time, event.id[-8:]),
         created_at=event.time,
         tokens_valid_after=min(cut_off, int(now) + 1),
         kind=kind,
@@ -56,12 +57,14 @@ def suspend(tx: Transaction, event: AuditEvent, now: float) -> None:
         standings.write(tx, target, replace(standing, suspended_at=event.time))
 
 
-def reinstate(tx: Transaction, event: AuditEvent) -> None:
-    """End a suspension again, unless it is later than the event."""
+def reinstate(tx: Transaction, event: AuditEvent) -> bool:
+    """End a suspension again, unless it is later than the event. Return whether it ended."""
     target = _target_of(event)
     standing = standings.lock(tx, target)
-    if standing.suspended_at is not None and standing.suspended_at <= event.time:
+    ends = standing.suspended_at is not None and standing.suspended_at <= event.time
+    if ends:
         standings.write(tx, target, replace(standing, suspended_at=None))
+    return ends
 
 
 def undo(tx: Transaction, event: AuditEvent) -> None:
@@ -72,8 +75,7 @@ def undo(tx: Transaction, event: AuditEvent) -> None:
     if (
         found is not None
         and standing.suspended_at is None
-        and event.details is not None
-        and found.id == event.details.get("revocation")
+        and found.id == facts_of(event).revocation
     ):
         store.mark_undone(tx, found.id, event.time)
         _write_cut_off(tx, target)
@@ -88,8 +90,8 @@ def lower_floor(tx: Transaction, event: AuditEvent, now: float) -> None:
     Args:
         now: Epoch seconds.
     """
-    floor = (event.details or {}).get("floor")
-    if not isinstance(floor, int):
+    floor = facts_of(event).floor
+    if floor is None:
         return
     target = _target_of(event)
     standing = standings.lock(tx, target)
