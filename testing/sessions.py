@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Sequence
 
+import sqlalchemy as sa
+
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
@@ -37,8 +39,15 @@ def sessions_on(
     settings: SessionSettings | None = None,
     vault: Vault = VAULT,
     hashes: KeyedHashes = HASHES,
+    *,
+    audits_refreshes: bool = True,
 ) -> Sessions:
-    """Return the sessions as another process has them; SQLite uses the clock."""
+    """
+    Return the sessions as another process has them; SQLite uses the clock.
+
+    Args:
+        audits_refreshes: Whether the events count the rotations.
+    """
     return Sessions(
         database,
         DatabaseClock(database, clock),
@@ -46,6 +55,7 @@ def sessions_on(
         vault,
         settings or SessionSettings(),
         hashes=hashes,
+        audits_refreshes=audits_refreshes,
     )
 
 
@@ -106,4 +116,6 @@ def make_older(database: Database, seconds: float) -> None:
     """Move all times of all sessions back, instead of waiting."""
     with database.write() as tx:
         columns = {name: sessions_table.c[name] - seconds for name in _TIMES}
-        tx.execute(sessions_table.update().values(columns))
+        whole = sa.cast(columns["last_used_at"], sa.BigInteger)
+        used_on = whole - whole % 86400
+        tx.execute(sessions_table.update().values(columns | {"used_on": used_on}))

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from testing.sessions import VAULT, origin_of, session_purge_on, sessions_on
+from tokensvc.core.clock import start_of_day
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
@@ -201,11 +202,11 @@ class Interleavings(RuleBasedStateMachine):
     @rule()
     def purge(self):
         assert not self.session_purge.step()
-        oldest = self.now - min(SETTINGS.idle_ttl, SETTINGS.absolute_ttl)
+        oldest = start_of_day(self.now - min(SETTINGS.idle_ttl, SETTINGS.absolute_ttl))
         self.families = {
             session_id: family
             for session_id, family in self.families.items()
-            if family.ended_at is None and family.last_used_at > oldest
+            if family.ended_at is None and start_of_day(family.last_used_at) >= oldest
         }
 
     @invariant()

@@ -43,7 +43,13 @@ class PasswordWorld(Attempts):
         self.limiter = Limiter(limits, clock=self.clock)
         settings = SessionSettings()
         self.sessions = Sessions(
-            database, self.clock, SessionReads(database, self.clock), VAULT, settings, hashes=HASHES
+            database,
+            self.clock,
+            SessionReads(database, self.clock),
+            VAULT,
+            settings,
+            hashes=HASHES,
+            audits_refreshes=False,
         )
         self.revocations = Revocations(
             database,

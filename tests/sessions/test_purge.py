@@ -12,6 +12,7 @@ from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.sessions.settings import SessionSettings
 
 SETTINGS = SessionSettings()
+DAY = 86400
 
 
 def purge_batch(world, settings=SETTINGS):
@@ -20,19 +21,23 @@ def purge_batch(world, settings=SETTINGS):
 
 
 def test_only_sessions_without_access_are_purged(world):
-    """A revoked one stays until it would be idle: no action rewrites rows."""
+    """
+    A revoked one stays until it would be idle: no action rewrites rows.
+
+    Idle ones stay until the next day.
+    """
     idle = world.sign_in()
-    world.pass_time(1000)
+    world.pass_time(2 * DAY)
     revoked = world.sign_in("bob")
     world.raise_epoch("bob")
     live, ended = world.sign_in(), world.sign_in()
     world.sessions.end("ada", ended.family.id)
-    world.pass_time(SETTINGS.idle_ttl - 1000)
+    world.pass_time(SETTINGS.idle_ttl - DAY)
     assert purge_batch(world) is False
     assert set(world.rows()) == {live.family.id, revoked.family.id}
     assert world.refusal(idle.refresh_token) == "unknown_family"
     assert world.sessions.refresh(live.refresh_token, "app")
-    world.pass_time(1000)
+    world.pass_time(2 * DAY)
     purge_batch(world)
     assert set(world.rows()) == {live.family.id}
 
@@ -44,7 +49,7 @@ def test_expired_session_is_purged_although_it_was_used(world):
     grant = world.sign_in()
     world.pass_time(990)
     world.sessions.refresh(grant.refresh_token, "app")
-    world.pass_time(1000)
+    world.pass_time(1000 + DAY)
     purge_batch(world, settings)
     assert world.rows() == {}
 
@@ -55,7 +60,7 @@ def test_purge_runs_in_batches(world, monkeypatch):
         grant = world.sign_in()
         if number % 2:
             world.sessions.end("ada", grant.family.id)
-    world.pass_time(SETTINGS.idle_ttl)
+    world.pass_time(SETTINGS.idle_ttl + DAY)
     left = []
     while purge_batch(world):
         left.append(len(world.rows()))
@@ -91,7 +96,7 @@ def test_purge_uses_indexes(world):
     row = world.row(grant)._asdict()
     rows = [row | {"id": f"s{number}"} for number in range(2_000)]
     rows[7] |= {"ended_at": 1}
-    rows[8] |= {"last_used_at": 1}
+    rows[8] |= {"last_used_at": 1, "used_on": 0}
     with world.database.write() as tx:
         tx.execute(sessions_table.insert(), rows)
         if world.database.dialect == "postgresql":
@@ -100,7 +105,7 @@ def test_purge_uses_indexes(world):
         purge_batch(world)
     assert len(world.rows()) == 1_999
     assert not [plan for plan in plans if reads_all_rows(plan)]
-    for index in ("sessions_ended", "sessions_by_last_use"):
+    for index in ("sessions_ended", "sessions_by_day_of_use"):
         assert [plan for plan in plans if index in plan]
 
 

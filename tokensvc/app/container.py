@@ -78,6 +78,7 @@ class Services(Foundation):
             self.vault,
             self.settings.sessions,
             hashes=self.keyed_hashes,
+            audits_refreshes=self.settings.audit.refreshes == "all",
         )
 
     @cached_property

@@ -1,10 +1,12 @@
 """Settings of the audit trail."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class AuditSettings(BaseModel):
-    """Retention of audit events."""
+    """Retention of audit events, and what is one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -13,4 +15,9 @@ class AuditSettings(BaseModel):
         ge=86400,
         description="Seconds for which audit events, undone revocations and finished deliveries "
         "are kept; older ones are purged.",
+    )
+    refreshes: Literal["irregular", "all"] = Field(
+        default="irregular",
+        description="Which refreshes of sessions are events: `irregular` those with a previous "
+        "refresh token that came too late or from another network, `all` each rotation.",
     )

@@ -12,10 +12,14 @@ _ACTOR: Final = "service:sessions"
 """Actor of what an old token causes: a user or a thief has sent it."""
 
 
-def event_of(decision: Advance | EndReplayed, now: float) -> dict[str, object]:
-    """Return the row of the event of a decision."""
+def event_of(
+    decision: Advance | EndReplayed, now: float, *, audits_refreshes: bool
+) -> dict[str, object] | None:
+    """Return the row of the event of a decision; `None` if it has none."""
     family = decision.family
     if isinstance(decision, Advance):
+        if not audits_refreshes:
+            return None
         context = ActionContext(family.user_id, f"session {family.id}")
         return new_row(context, Action.SESSION_REFRESHED, family.user_id, now=now)
     context = ActionContext(_ACTOR, f"{decision.cause}: session {family.id}")

@@ -7,7 +7,7 @@ from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.sign_in_reads import SignInStanding
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import DONE, Action
 from tokensvc.audit.store import new_row, record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, OAuthError, Refusal
@@ -38,6 +38,7 @@ from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
+from tokensvc.telemetry import metrics
 
 
 class Sessions:
@@ -49,6 +50,7 @@ class Sessions:
     Args:
         clock: Clock of the database.
         hashes: Keyed hashes of addresses.
+        audits_refreshes: Whether each rotation is an audit event.
         random_bytes: Function that returns a number of cryptographically random bytes.
     """
 
@@ -61,6 +63,7 @@ class Sessions:
         settings: SessionSettings,
         *,
         hashes: KeyedHashes,
+        audits_refreshes: bool,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
@@ -71,6 +74,7 @@ class Sessions:
         self._openings = store.Openings(database, lock_outs.success_statements(database.dialect))
         self._vault = vault
         self._hashes = hashes
+        self._audits_refreshes = audits_refreshes
         self._settings = settings
         self._random_bytes = random_bytes
 
@@ -289,7 +293,11 @@ class Sessions:
         if isinstance(decision, Advance) and decision.renews_address and new.rotated_from:
             with self._database.write() as tx:
                 lock_outs.renew_address(tx, new.user_id, new.rotated_from.address, now)
-        return self._replacements.replace_unchanged(seen, new, event_of(decision, now))
+        event = event_of(decision, now, audits_refreshes=self._audits_refreshes)
+        is_stored = self._replacements.replace_unchanged(seen, new, event)
+        if is_stored and event is None:
+            metrics.count_action(Action.SESSION_REFRESHED, DONE)
+        return is_stored
 
     def _origin(self, address: str) -> Origin:
         network = self._hashes.of_network(network_of(address))

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.audit.store import prepare_audited, prepare_audited_writes
+from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import sessions
@@ -39,7 +40,7 @@ _REPLACE_UNCHANGED = (
             name: sa.bindparam(name)
             for name in (
                 *("counter", "rotated_at", "last_used_at", "ended_at"),
-                *("address_hash", "network_hash"),
+                *("address_hash", "network_hash", "used_on"),
             )
         }
     )
@@ -111,14 +112,17 @@ class Openings:
 
 
 class Replacements:
-    """Replaces the states of families, each with its event."""
+    """Replaces the states of families, with an event or without."""
 
     def __init__(self, database: Database) -> None:
-        self._change = prepare_audited(database, _REPLACE_UNCHANGED)
+        self._change_audited = prepare_audited(database, _REPLACE_UNCHANGED)
+        self._change = database.prepare_writes(_REPLACE_UNCHANGED.returning(sa.literal_column("1")))
 
-    def replace_unchanged(self, seen: Family, new: Family, event: Mapping[str, object]) -> bool:
+    def replace_unchanged(
+        self, seen: Family, new: Family, event: Mapping[str, object] | None
+    ) -> bool:
         """
-        Store the new state of a family and its event, in a transaction of their own.
+        Store the new state of a family and its event, if any, in a transaction of their own.
 
         Returns:
             False if the family was rotated, ended or revoked since it was read: nothing is stored.
@@ -130,9 +134,12 @@ class Replacements:
             "rotated_at": new.rotated_at,
             "last_used_at": new.last_used_at,
             "ended_at": new.ended_at,
+            "used_on": start_of_day(new.last_used_at),
             **_origin(new),
         }
-        return self._change(values, event)
+        if event is None:
+            return bool(self._change.fetch_all(values))
+        return self._change_audited(values, event)
 
 
 def confirm(tx: Transaction, confirmed: Family) -> bool:
@@ -190,14 +197,17 @@ def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int)
     """
     Delete at most `limit` sessions that are ended, idle or expired, and return their number.
 
-    An expired session is found when it was not used for the shorter lifetime: one index finds both.
-    A session of an earlier epoch is deleted then too.
+    An expired session is found when it was not used for the shorter lifetime, at the latest a day
+    after that: one index, of days, finds both. A session of an earlier epoch is deleted then too.
     """
     unused_since = now - min(settings.idle_ttl, settings.absolute_ttl)
     ended = _columns.ended_at
     purged = delete_batch(tx, sessions, ended.is_not(None), order=ended, limit=limit)
-    is_unused = _columns.last_used_at <= unused_since
-    order = _columns.last_used_at
+    # The second condition is for rows of the previous release, which writes no day.
+    is_unused = (_columns.used_on < start_of_day(unused_since)) & (
+        _columns.last_used_at <= unused_since
+    )
+    order = _columns.used_on
     return purged + delete_batch(tx, sessions, is_unused, order=order, limit=limit - purged)
 
 
@@ -222,6 +232,7 @@ def _row_values(stored: StoredFamily) -> dict[str, object]:
         "session_rotated_at": family.rotated_at,
         "session_created_at": family.created_at,
         "session_last_used_at": family.last_used_at,
+        "session_used_on": start_of_day(family.last_used_at),
         "session_user_epoch": family.epochs.user,
         "session_app_epoch": family.epochs.app,
         "session_ended_at": family.ended_at,

@@ -62,7 +62,8 @@ JWKS_FETCHES = Counter(
 )
 ACTIONS = Counter(
     "tokensvc_actions",
-    "Audited actions of this process by kind and outcome. Those of commands are not counted.",
+    "Audited actions of this process by kind and outcome, and refreshes that rotate, audited or "
+    "not. Those of commands are not counted.",
     ["action", "outcome"],
 )
 LOG_LINES_DROPPED = Counter(
