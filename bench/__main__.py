@@ -1,15 +1,27 @@
-"""`python -m bench [compare|accounts|open|scale|storm|slow|memory|profile|budget]`."""
+"""`python -m bench [compare|accounts|sessions|open|scale|storm|slow|memory|profile|budget]`."""
 
 import argparse
 import sys
 
-from bench import accounts, budget, compare, memory, open_loop, profile, scale, slow, storm
+from bench import (
+    accounts,
+    budget,
+    compare,
+    memory,
+    open_loop,
+    profile,
+    scale,
+    sessions,
+    slow,
+    storm,
+)
 from bench.load import LoadError
 from bench.systems import StartError
 
 _COMMANDS = {
     "compare": (compare, "CPU time, switches and latency of a mint next to its peers"),
     "accounts": (accounts, "refreshes, sign-ins next to bare argon2, mints with access tokens"),
+    "sessions": (sessions, "refreshes, sign-ins and tokens of services next to their peers"),
     "open": (open_loop, "requests that arrive at random: percentiles at parts of the capacity"),
     "scale": (scale, "1,000,000 revoked users against 1,000, on SQLite and PostgreSQL"),
     "storm": (storm, "every user requests a token once, as fast as they come"),

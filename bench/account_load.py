@@ -57,20 +57,25 @@ class AccountLoad:
 
     def refreshes(self, count: int) -> list[bytes]:
         """Return refreshes of new sessions: each one advances its session."""
-        first, self._count = self._count, self._count + count
-        with self._database.write() as tx:
-            grants = [
-                open_session(tx, self._sessions, f"refresh-{number}", address="127.0.0.1")
-                for number in range(first, self._count)
-            ]
         return [
             form(
                 self._port,
                 "/oauth/token",
-                {"grant_type": "refresh_token", "refresh_token": grant.refresh_token},
+                {"grant_type": "refresh_token", "refresh_token": refresh_token},
             )
-            for grant in grants
+            for refresh_token in self.refresh_tokens(count)
         ]
+
+    def refresh_tokens(self, count: int) -> list[str]:
+        """Return the refresh tokens of new sessions."""
+        first, self._count = self._count, self._count + count
+        with self._database.write() as tx:
+            return [
+                open_session(
+                    tx, self._sessions, f"refresh-{number}", address="127.0.0.1"
+                ).refresh_token
+                for number in range(first, self._count)
+            ]
 
     def sign_ins(self, count: int) -> list[bytes]:
         """Return sign-ins of the accounts, in turn."""

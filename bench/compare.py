@@ -14,11 +14,12 @@ from bench.scene import Scene, scene
 from bench.systems import (
     BARE,
     BY_HAND,
+    EXPRESS_FOLDER,
     PEERS,
     SERVICE,
     Running,
     Stage,
-    install_express,
+    install_packages,
 )
 
 NO_LIMIT = {"TOKENSVC_LIMITS__MINT": "1000000/minute"}
@@ -84,7 +85,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure every row, and return 1 if a target is missed. Each row has a section of its own."""
-    install_express()
+    install_packages(EXPRESS_FOLDER)
     statuses = []
     repeat_until = time.monotonic() + options.minutes * 60
     with scene() as here:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from bench.processes import is_stopped
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 _STALL = 30.0
 
 
@@ -198,16 +199,34 @@ def _receive(connection: _Connection, responses: Responses) -> bool:
     """Read what has arrived, and return whether the response is complete."""
     chunk = connection.socket.recv(65536)
     received = connection.received = connection.received + chunk
-    head_end = received.find(b"\r\n\r\n")
-    length = _LENGTH.search(received, 0, head_end) if head_end > 0 else None
-    if length is None or len(received) < head_end + 4 + int(length[1]):
+    body = _body(received)
+    if body is None:
         if not chunk:
             raise LoadError(f"closed the connection after {received[:1000]!r}")
         return False
     responses.numbers.append(connection.request)
     responses.latencies.append(time.perf_counter() - connection.sent_at)
     if received.startswith(b"HTTP/1.1 200 "):
-        responses.bodies[connection.request] = received[head_end + 4 :]
+        responses.bodies[connection.request] = body
     else:
         responses.refused.append(received)
     return True
+
+
+def _body(received: bytes) -> bytes | None:
+    """Return the body of a response, which may have come in chunks; `None` if it is incomplete."""
+    head_end = received.find(b"\r\n\r\n")
+    if head_end < 0:
+        return None
+    rest = received[head_end + 4 :]
+    length = _LENGTH.search(received, 0, head_end)
+    if length is not None:
+        return rest if len(rest) >= int(length[1]) else None
+    if not rest.endswith(_LAST_CHUNK):
+        return None
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        end = int(size, 16)
+        body, rest = body + rest[:end], rest[end + 2 :]
+    return body

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bench.credentials import Credential, CredentialSource
 from bench.load import Connections, LoadError, Responses
@@ -29,6 +30,7 @@ class Round:
         rate: Requests per second.
         latencies: Seconds of each response.
         foreign: Share of one core that other processes used.
+        others: Microseconds of CPU time per request, of other processes that work for the system.
     """
 
     cpu: float
@@ -36,6 +38,7 @@ class Round:
     rate: float
     latencies: list[float]
     foreign: float
+    others: float
 
     @property
     def is_quiet(self) -> bool:
@@ -131,22 +134,10 @@ class Measured:
 
     def _one_round(self, count: int, extra_processes: Collection[int]) -> Round:
         asked = self._credentials.take(count)
-        requests = self.requests(asked)
         roots = (self.running.leader, *extra_processes)
-        before = Snapshot.take()
-        switches = voluntary_switches(before.descendants(roots))
-        responses = self.run(requests)
-        after = Snapshot.take()
-        server = after.descendants(roots)
-        foreign = after.cpu.keys() - server - after.descendants([os.getpid()])
+        responses, done = measure(partial(self.run, self.requests(asked)), count, roots)
         self.check(responses, asked)
-        return Round(
-            cpu=after.cpu_since(before, server) / count * 1e6,
-            switches=(voluntary_switches(server) - switches) / count,
-            rate=count / responses.seconds,
-            latencies=responses.latencies,
-            foreign=after.cpu_since(before, foreign) / responses.seconds,
-        )
+        return done
 
     def mint(self, count: int) -> None:
         """Mint `count` tokens without measuring."""
@@ -186,6 +177,34 @@ class Measured:
         except (LoadError, OSError) as error:
             log = self.running.log_tail()
             raise LoadError(f"{self.running.system.name}: {error}\n{log}") from error
+
+
+def measure(
+    run: Callable[[], Responses], count: int, roots: Collection[int], others: Collection[int] = ()
+) -> tuple[Responses, Round]:
+    """
+    Return the responses to a load, and what each request cost.
+
+    Args:
+        run: Sends the requests.
+        count: Number of requests.
+        roots: Processes whose CPU time counts, with all that they started.
+        others: Other processes that work for the system.
+    """
+    before = Snapshot.take()
+    switches = voluntary_switches(before.descendants(roots))
+    responses = run()
+    after = Snapshot.take()
+    server, helping = after.descendants(roots), after.descendants(others)
+    foreign = after.cpu.keys() - server - helping - after.descendants([os.getpid()])
+    return responses, Round(
+        cpu=after.cpu_since(before, server) / count * 1e6,
+        switches=(voluntary_switches(server) - switches) / count,
+        rate=count / responses.seconds,
+        latencies=responses.latencies,
+        foreign=after.cpu_since(before, foreign) / responses.seconds,
+        others=after.cpu_since(before, helping) / count * 1e6,
+    )
 
 
 def request(credential: Credential, port: int) -> bytes:

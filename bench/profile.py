@@ -15,7 +15,7 @@ from bench import report
 from bench.measure import Meter
 from bench.mint_process import mint_process
 from bench.scene import Scene, scene
-from bench.systems import EXPRESS_FOLDER, PEERS, Stage, StartError, System, install_express
+from bench.systems import EXPRESS_FOLDER, PEERS, Stage, StartError, System, install_packages
 
 _CONNECTIONS = 16
 _WARM_UP = 2_000
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Profile a mint of the service, and Express on each Node."""
-    install_express()
+    install_packages(EXPRESS_FOLDER)
     systems = [system for system in PEERS if system.name.startswith("Express")]
     with scene() as here:
         parts = [_profile_express(here, system, options.mints) for system in systems]

@@ -67,12 +67,13 @@ def service(name: str = "tokensvc", revoked_users: int = 1_000, database_url: st
     return System(name, command, {}, revoked_users, database_url)
 
 
-def _gunicorn(config: str, app: str) -> tuple[str, ...]:
+def gunicorn(config: str, app: str) -> tuple[str, ...]:
+    """Return the command of an application on gunicorn."""
     return (sys.executable, "-m", "gunicorn", "-c", f"python:{config}", app)
 
 
 def _flask(name: str, app: str, worker: str) -> System:
-    command = _gunicorn("bench.peers.gunicorn_conf", f"bench.peers.{app}:app")
+    command = gunicorn("bench.peers.gunicorn_conf", f"bench.peers.{app}:app")
     return System(name, command, {"BENCH_WORKER_CLASS": worker}, has_real_tokens=app != "bare")
 
 
@@ -229,20 +230,20 @@ class Stage:
         }
 
 
-def install_express() -> None:
+def install_packages(folder: Path) -> None:
     """
-    Install the packages of the Express peer with the npm of the Node wheel.
+    Install the packages of a folder with the npm of the Node wheel.
 
     Raises:
         StartError: npm failed.
     """
-    lock = EXPRESS_FOLDER / "package-lock.json"
-    done = EXPRESS_FOLDER / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
+    done = folder / "node_modules" / ".package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return
     environ = {**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"}
-    if subprocess.run([NODE, _NPM, "ci"], cwd=EXPRESS_FOLDER, env=environ, check=False).returncode:
-        raise StartError("npm cannot install the packages of bench/peers/express")
+    if subprocess.run([NODE, _NPM, "ci"], cwd=folder, env=environ, check=False).returncode:
+        raise StartError(f"npm cannot install the packages of {folder}")
 
 
 def _fill_database(system: System, home: Path, environ: Mapping[str, str]) -> None:
