@@ -41,6 +41,17 @@ def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
     assert {event["request_id"] for event in trail} == {None}
 
 
+def test_user_without_any_action_has_nothing_to_send(tokensvc: Tokensvc) -> None:
+    """A mistyped ID does not look like one that Stream has confirmed."""
+    tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
+    for command in (("users", "show", "nobody"), ("app", "show")):
+        last = tokensvc(*command).out.splitlines()[-1]
+        assert last.split(maxsplit=1) == ["Stream", "nothing to send"]
+        assert tokensvc(*command, "--json").json["stream"]["state"] == "none"
+    assert tokensvc("users", "revoke", "ada").code == 0
+    assert tokensvc("users", "show", "ada", "--json").json["stream"]["state"] == "pending"
+
+
 @pytest.mark.sec(32)
 def test_suspended_user_gets_no_token_until_reinstated(tokensvc: Tokensvc) -> None:
     """An operator cannot mint for the user either."""

@@ -15,7 +15,7 @@ CLEAN = {
     "reason": None,
     "sessions": 0,
     "revocation": None,
-    "stream": {"state": "applied", "updated_at": None, "last_error": None},
+    "stream": {"state": "none", "updated_at": None, "last_error": None},
 }
 
 

@@ -6,6 +6,7 @@ import msgspec
 from tokensvc.cli.actions import DRY_RUN
 from tokensvc.cli.output import format_time, printable, write_facts, write_json
 from tokensvc.core.actions import ActionContext
+from tokensvc.delivery.state import NEVER_SENT
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, UserActionResult, UserState, action_result
@@ -71,6 +72,8 @@ def _facts(state: State) -> list[tuple[str, str]]:
 
 def _stream(state: State) -> str:
     stream = state.stream
+    if stream == NEVER_SENT:
+        return "nothing to send"
     since = f" since {format_time(stream.updated_at)}" if stream.updated_at is not None else ""
     error = f": {printable(stream.last_error)}" if stream.last_error else ""
     return f"{stream.state}{since}{error}"

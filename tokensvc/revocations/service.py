@@ -21,7 +21,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
 from tokensvc.delivery import wake_up
 from tokensvc.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
-from tokensvc.delivery.state import NOT_SENT, StreamStatus
+from tokensvc.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
@@ -268,17 +268,21 @@ class Revocations:
     def _state(self, connection: Connection, target: Target) -> State:
         standing = standings.read(connection, target)
         revocations = store.revocations_of(connection, target)
-        delivery = self._delivery(connection, target)
+        delivery = self._delivery(connection, target, standing)
         if target.user_id is None:
             return app_state(standing, revocations, delivery)
         user_id = target.user_id
         sessions = self._count_sessions(connection, [user_id])[user_id]
         return user_state(user_id, standing, revocations, delivery, sessions=sessions)
 
-    def _delivery(self, connection: Connection, target: Target) -> StreamStatus:
+    def _delivery(
+        self, connection: Connection, target: Target, standing: StoredStanding
+    ) -> StreamStatus:
         if not self._delivers:
             return NOT_SENT
-        return deliveries.status(connection, *delivery_of(target))
+        status = deliveries.status(connection, *delivery_of(target))
+        # The row of a finished delivery is purged, but the floor stays.
+        return NEVER_SENT if status is NOTHING_TO_DELIVER and not standing.floor else status
 
 
 def _set_cut_off(
