@@ -47,7 +47,7 @@ def respond() -> Respond:
         (RuntimeError("secret detail"), 500, "server_error"),
         (Refusal(Code.TEMPORARILY_UNAVAILABLE, "Later."), 503, "temporarily_unavailable"),
         (Refusal(Code.RATE_LIMITED, "Wait.", retry_after=7), 429, "temporarily_unavailable"),
-        (Refusal(Code.CREDENTIALS_EXPIRED, "Use the newer."), 401, "invalid_client"),
+        (Refusal(Code.CREDENTIALS_EXPIRED, "Use the newer."), 400, "invalid_client"),
         (
             Refusal(Code.CREDENTIALS_INVALID, "No.", oauth_error=OAuthError.INVALID_GRANT),
             400,

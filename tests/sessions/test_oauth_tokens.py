@@ -243,12 +243,12 @@ def test_scope_that_the_client_lacks_is_refused(world, shop, scope):
 
 
 @pytest.mark.sec(47)
-def test_wrong_secret_gets_a_challenge_only_after_basic(world, shop):
-    """Also the ID of no client, with the same response."""
+def test_wrong_secret_gets_401_with_a_challenge_only_after_basic(world, shop):
+    """In the body it gets 400: a 401 must have a challenge. Also the ID of no client."""
     for client_id in (shop.id, "svc.unknown", "app"):
         in_body = {"client_id": client_id, "client_secret": "wrong"}
         response = world.oauth({**SERVICE, **in_body})
-        assert refused(response, 401) == "invalid_client"
+        assert refused(response, 400) == "invalid_client"
         assert "WWW-Authenticate" not in response.headers
         pair = b64encode(f"{client_id}:wrong".encode()).decode()
         after_basic = world.oauth(SERVICE, headers={"Authorization": f"Basic {pair}"})
@@ -258,10 +258,9 @@ def test_wrong_secret_gets_a_challenge_only_after_basic(world, shop):
 
 
 def test_service_without_its_secret_is_refused(world, shop):
-    assert refused(world.oauth(SERVICE), 401) == "invalid_client"
-    assert refused(world.oauth({**SERVICE, "client_id": shop.id}), 401) == "invalid_client"
-    refresh = world.refresh("junk", client_id=shop.id)
-    assert refused(refresh, 401) == "invalid_client"
+    assert refused(world.oauth(SERVICE)) == "invalid_client"
+    assert refused(world.oauth({**SERVICE, "client_id": shop.id})) == "invalid_client"
+    assert refused(world.refresh("junk", client_id=shop.id)) == "invalid_client"
 
 
 @pytest.mark.sec(49)
@@ -281,8 +280,9 @@ def test_two_credentials_in_one_request_are_refused(world, shop):
 @pytest.mark.sec(24)
 def test_bearer_token_does_not_authenticate_an_oauth_client(world, shop):
     token = world.oauth(SERVICE, headers=basic(shop)).json["access_token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    assert refused(world.oauth(SERVICE, headers=headers), 401) == "invalid_client"
+    response = world.oauth(SERVICE, headers={"Authorization": f"Bearer {token}"})
+    assert refused(response, 401) == "invalid_client"
+    assert response.headers["WWW-Authenticate"].startswith("Basic ")
 
 
 @pytest.mark.sec(47)

@@ -76,7 +76,10 @@ class OAuthError(StrEnum):
     INVALID_REQUEST = "invalid_request"
     """The request cannot be parsed. Change it as `error_description` says."""
     INVALID_CLIENT = "invalid_client"
-    """The client's ID or secret is not valid."""
+    """
+    The client's ID or secret is not valid: 401 after `Authorization`, 400 after credentials in the
+    body.
+    """
     INVALID_GRANT = "invalid_grant"
     """The refresh token is not valid for this client, or its session has ended. Sign in again."""
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"

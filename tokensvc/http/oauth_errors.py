@@ -56,7 +56,9 @@ class OAuthErrors(Problems):
         description = _EXCLUDED.sub("?", refusal.detail.replace('"', "'"))
         body = OAuthErrorResponse(error, description)
         status = _status(error, refusal)
-        headers = [*_challenge(error), *waiting_fields(refusal, status)]
+        headers = waiting_fields(refusal, status)
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers.append(("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'))
         return Response(status, msgspec.json.encode(body), JSON, headers)
 
     def internal_error(self, request_id: str) -> Response:
@@ -66,15 +68,9 @@ class OAuthErrors(Problems):
 
 
 def _status(error: OAuthError, refusal: Refusal) -> int:
-    if error is OAuthError.INVALID_CLIENT:
+    """Return 401 only for a client that has used `Authorization` (RFC 6749 section 5.2)."""
+    has_used_it = bool(current_request.get().environ.get("HTTP_AUTHORIZATION"))
+    if error is OAuthError.INVALID_CLIENT and has_used_it:
         return HTTPStatus.UNAUTHORIZED
     status = status_of(refusal)
     return HTTPStatus.BAD_REQUEST if status == HTTPStatus.UNAUTHORIZED else status
-
-
-def _challenge(error: OAuthError) -> list[tuple[str, str]]:
-    """Return the challenge for a client that has used `Authorization`."""
-    used = "HTTP_AUTHORIZATION" in current_request.get().environ
-    if error is not OAuthError.INVALID_CLIENT or not used:
-        return []
-    return [("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"')]

@@ -72,5 +72,5 @@ def test_service_gets_a_token(node: Path, world: AccountWorld, in_body: bool) ->
     service = world.with_token(narrowed["value"]["access_token"])
     assert service.get("/v1/app").status == 200
     assert wrong["kind"] == ("ResponseBodyError" if in_body else "WWWAuthenticateChallengeError")
-    assert wrong["status"] == 401
+    assert wrong["status"] == (400 if in_body else 401)
     assert beyond["error"] == "invalid_scope"
