@@ -94,7 +94,7 @@ def test_refusal_is_logged_with_code_and_reason(log: Log, probe: Probe) -> None:
 
     probe.view = view
     Client(probe.app()).get("/v1/token", query={"user_id": "query-value"})
-    (line,) = log.lines
+    (line,) = (line for line in log.lines if line["event"] == "request")
     assert (line["status"], line["code"], line["reason"]) == (
         503,
         "temporarily_unavailable",

@@ -66,6 +66,14 @@ def test_request_without_the_database_gets_503(world: World, server: PostgresSer
     wait_until(lambda: ada.post("/v1/token").status == 200, "mints work again")
     wait_until(lambda: world.readiness()[0] == 200, "the next look")
     assert (gauge(world, "database_up"), gauge(world, "database_breaker_open")) == (1, 0)
+    lines = [line for line in world.log("request") if line["status"] == 503]
+    assert len(lines) > len(refused)
+    assert {line["level"] for line in lines} == {"info"}
+    began = world.log("outage_began")
+    assert {line["level"] for line in began} == {"warning"}
+    causes = [line["cause"] for line in began]
+    assert sorted(set(causes)) == sorted(causes)
+    assert "database" in causes or "Cannot connect" in causes[0]
 
 
 def test_missing_table_gets_503_and_names_the_command(world: World) -> None:

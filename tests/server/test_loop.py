@@ -107,7 +107,7 @@ def test_request_without_a_thread_gets_503(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("request_bytes", "status", "level"),
     [
-        (get(b"/queued"), 503, "error"),
+        (get(b"/queued"), 503, "info"),
         (b"GET /late HTTP/1.1\r\n", 408, "info"),
         (b"GET /long" + b"a" * MAX_HEAD, 414, "info"),
     ],
@@ -115,7 +115,7 @@ def test_request_without_a_thread_gets_503(monkeypatch: pytest.MonkeyPatch) -> N
 def test_refused_head_request_gets_no_body(
     monkeypatch: pytest.MonkeyPatch, request_bytes: bytes, status: int, level: str
 ) -> None:
-    """The length is that of the body that GET gets. A failure of the service is an error."""
+    """The length is that of the body that GET gets. A busy service is no error of a request."""
     monkeypatch.setattr(connections, "QUEUE_SECONDS", 0.2)
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
     with caught_log() as log, running_loop() as server, contextlib.ExitStack() as stack:

@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
+from testing.service import EVERYTHING
 from testing.standings import suspend
 from testing.waiting import wait_until
+from testing.world import running_world
 from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
@@ -88,6 +90,24 @@ def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
     assert ["password_hash" in call for call in before_hash if "epoch" in call] == [True]
     for table in ("sign_in_failures", "audit_events"):
         assert len([call for call in made if f"INSERT INTO {table}" in call]) == 1
+
+
+def test_full_queue_of_hashes_is_one_line_and_no_error(tmp_path_factory):
+    """Anyone can fill it, and must not fill the operators' list of errors."""
+    settings = {**EVERYTHING, "TOKENSVC_THREADS": "8"}
+    with running_world(tmp_path_factory.mktemp("busy"), **settings) as world:
+
+        def sign_in(number):
+            body = {"user_id": f"nobody-{number}", "password": "a wrong passphrase"}
+            return world.anonymous.post("/v1/sessions", json=body).status
+
+        with ThreadPoolExecutor(32) as strangers:
+            assert {*strangers.map(sign_in, range(96))} == {401, 503}
+        lines = [line for line in world.log("request") if line["status"] == 503]
+        assert {(line["level"], line["reason"]) for line in lines} == {("info", "hashing")}
+        assert len(lines) > 1
+        began = [(line["level"], line["cause"]) for line in world.log("outage_began")]
+        assert began == [("warning", "hashing")]
 
 
 @pytest.mark.sec(43)

@@ -31,6 +31,7 @@ from structlog.typing import EventDict
 
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.telemetry import metrics
+from tokensvc.telemetry.outages import Outages
 from tokensvc.telemetry.redaction import mask, redact_fields
 from tokensvc.telemetry.settings import LogSettings
 
@@ -49,6 +50,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]")
 _encode = msgspec.json.Encoder().encode
 _with_traceback = ExceptionRenderer()
 _log = structlog.get_logger()
+_outages = Outages()
 
 
 def configure(settings: LogSettings, *, fd: int = STDERR) -> None:
@@ -78,7 +80,9 @@ def configure(settings: LogSettings, *, fd: int = STDERR) -> None:
 
 def log_request(**fields: Any) -> None:
     """
-    Write the one line of a request, at level `error` if its status is 500 or higher.
+    Write the one line of a request, at level `error` if its failure is internal.
+
+    A 503 is part of an outage, whose begin and end have lines of their own.
 
     It has the same order, redaction and format as every line. It skips structlog's bound logger,
     which costs as much as the rest of the line.
@@ -86,7 +90,10 @@ def log_request(**fields: Any) -> None:
     Args:
         fields: Fields of the line; `status` is the HTTP status code.
     """
-    level = "error" if fields["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR else "info"
+    status: int = fields["status"]
+    is_outage = status == HTTPStatus.SERVICE_UNAVAILABLE
+    level = "error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_outage else "info"
+    _outages.record(status, fields.get("reason", ""))
     config = structlog.get_config()
     line = config["processors"][0]
     if not isinstance(line, _Line):  # not configured: a test of the application alone

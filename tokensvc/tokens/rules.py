@@ -138,7 +138,6 @@ def authorize(
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,
             "A revocation is taking effect: retry in 1 s.",
-            reason="cut-off in the future",
             retry_after=1,
         )
     return Permit(
