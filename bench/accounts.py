@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         f"{options.rounds} rounds. Each session is refreshed once, so each refresh advances.\n\n"
         f"- refreshes: {median(refreshes):,.0f} a second\n"
         f"- sign-ins: {median(sign_ins):,.1f} a second; bare argon2 in {_WORKERS} threads of "
-        f"a plain Python process, without the heap of `tokensvc serve`: {median(floors):,.1f}\n"
+        f"a plain Python process: {median(floors):,.1f}\n"
         f"- p99 of {_MINTS} mints: {during[1]:.1f} ms; while {USERS} users sign in: "
         f"{during[0]:.1f} ms\n\n"
         "One worker on SQLite, 16 connections:\n\n"

@@ -132,7 +132,7 @@ class Running:
 
 class Stage:
     """
-    Starts systems, all with the same environment; `tokensvc serve` sets its heap itself.
+    Starts systems, all with the same environment.
 
     Args:
         folder: Folder of their databases and logs.

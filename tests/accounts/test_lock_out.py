@@ -78,6 +78,7 @@ def test_address_is_known_for_thirty_days_after_a_sign_in():
     assert axis_of(NOW, NOW + KNOWN_ADDRESS_SECONDS) is Axis.UNKNOWN
 
 
+@pytest.mark.sec(42)
 def test_hash_depends_on_the_text_its_kind_and_the_secret():
     hashes = KeyedHashes("one secret")
     found = {

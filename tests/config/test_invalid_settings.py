@@ -211,6 +211,7 @@ def two_issuers(**second: Any) -> dict[str, str]:
     return {**BASE, "TOKENSVC_ISSUERS": json.dumps([first, second_issuer])}
 
 
+@pytest.mark.sec(13)
 def test_overlapping_prefixes_are_refused_unless_user_ids_are_shared() -> None:
     (message,) = invalid(two_issuers(user_id_prefix="b-")).values()
     assert "one and two can produce the same user ID for two people" in message

@@ -130,7 +130,6 @@ def test_message_for_an_unknown_preset_lists_the_known_ones() -> None:
         {"refresh": 0},
         {"cooldown": 0},
         {"timeout": 0},
-        {"timeout": 3.1},
         {"max_stale": 59},
         {"refresh": 600, "max_stale": 300},
         {"allowed_networks": ["10.0.0.0/33"]},
@@ -139,11 +138,27 @@ def test_message_for_an_unknown_preset_lists_the_known_ones() -> None:
     ],
 )
 def test_invalid_settings_of_the_key_cache_are_refused(members: dict[str, Any]) -> None:
-    """A fetch may take at most three seconds; old keys are used longer than a refresh interval."""
+    """Old keys are used longer than a refresh interval."""
     with pytest.raises(ValidationError):
         JwksSettings(**members)
 
 
+@pytest.mark.sec(12)
+def test_leeway_is_ten_seconds_and_at_most_sixty() -> None:
+    assert IssuerSettings(**GOOD).clock_leeway == 10
+    assert IssuerSettings(**GOOD, clock_leeway=60).clock_leeway == 60
+    with pytest.raises(ValidationError):
+        IssuerSettings(**GOOD, clock_leeway=61)
+
+
+@pytest.mark.sec(17)
+def test_fetch_of_keys_takes_at_most_three_seconds() -> None:
+    assert JwksSettings().timeout == 3
+    with pytest.raises(ValidationError):
+        JwksSettings(timeout=3.1)
+
+
+@pytest.mark.sec(13)
 @pytest.mark.parametrize(
     ("sources", "pairs"),
     [

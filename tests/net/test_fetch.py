@@ -13,7 +13,7 @@ from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net import connect
 from tokensvc.net.addresses import Network
 from tokensvc.net.connect import Deadline
-from tokensvc.net.fetch import MAX_BYTES, Fetcher, FetchError
+from tokensvc.net.fetch import Fetcher, FetchError
 
 
 def networks(*cidrs: str) -> tuple[Network, ...]:
@@ -132,10 +132,10 @@ def test_tls_handshake_is_cut_at_the_deadline(authority: trustme.CA) -> None:
 @pytest.mark.sec(17)
 def test_document_is_limited_to_256_kib() -> None:
     with IssuerDouble() as issuer:
-        issuer.fault = respond_with(b" " * MAX_BYTES)
+        issuer.fault = respond_with(b" " * 262_144)
         document = Fetcher(()).get(issuer.jwks_uri, Deadline(60), loopback_allowed=True)
-        assert len(document) == MAX_BYTES
-        issuer.fault = respond_with(b" " * (MAX_BYTES + 1))
+        assert len(document) == 262_144
+        issuer.fault = respond_with(b" " * 262_145)
         assert "256 KiB" in failure(issuer.jwks_uri)
 
 

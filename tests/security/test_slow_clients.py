@@ -160,7 +160,7 @@ def hasty_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]
         yield running
 
 
-@pytest.mark.sec(51)
+@pytest.mark.sec(51, 65)
 @pytest.mark.parametrize(
     ("case", "status"),
     [

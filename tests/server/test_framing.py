@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tokensvc.http.body_reader import MAX_BODY
-from tokensvc.server.framing import MAX_CHUNKED, MAX_HEAD, Framing, Progress
+from tokensvc.server.framing import Framing, Progress
 
+MAX_HEAD, MAX_CHUNKED = 32 * 1024, 48 * 1024
 CONFIG = Config()
 CONFIG.set("limit_request_field_size", 32768)
 WAITING = (Progress.MORE, Progress.CONTINUE)

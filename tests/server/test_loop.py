@@ -44,6 +44,17 @@ def test_slowest_readers_are_dropped_over_the_limit(
 
 
 @pytest.mark.sec(65)
+def test_client_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it alone holds unsent bytes."""
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
+    with running_loop() as server, slow_reader(server, get(b"/large")) as sock:
+        wait_until(lambda: bool(server.gate.paths) and len(server.loop._connections) == 0)
+        with pytest.raises(ConnectionResetError):
+            while True:
+                assert sock.recv(65536)
+
+
+@pytest.mark.sec(65)
 def test_reader_that_is_slow_gets_the_whole_response(server: Server) -> None:
     with server.connect(get(b"/large") + get(b"/healthz", b"Connection: close")) as sock:
         large, small = raw.parse(raw.read_to_end(sock))

@@ -82,6 +82,7 @@ def test_invalid_request_of_a_service_is_refused(
     assert (response.status, response.code) == (status, code)
 
 
+@pytest.mark.sec(23)
 def test_service_without_the_scope_learns_nothing(
     world: TokenWorld, powerless_client: NewServiceClient
 ) -> None:
