@@ -4,6 +4,22 @@ from testing.runs.ablation import Ablation
 
 SESSION_ABLATIONS = (
     Ablation(
+        "random key of a session",
+        "tokensvc/sessions/service.py",
+        "return family, self._random_bytes(FAMILY_KEY_BYTES)",
+        "return family, bytes(FAMILY_KEY_BYTES)",
+        "tests/sessions/test_service.py"
+        "::test_token_made_without_the_random_key_of_the_session_is_refused[sqlite]",
+    ),
+    Ablation(
+        "audience of access tokens",
+        "tokensvc/sessions/access_tokens.py",
+        "if claims.aud != self.issuer:",
+        "if False:",
+        "tests/callers/test_access_tokens.py"
+        "::test_token_of_another_service_with_the_same_key_is_refused",
+    ),
+    Ablation(
         "compare-and-swap: the counter",
         "tokensvc/sessions/store.py",
         '        & (_columns.counter == sa.bindparam("seen_counter"))\n',
