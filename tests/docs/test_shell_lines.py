@@ -29,7 +29,16 @@ NOT_HERE = ("cosign", "docker", "git", "kubectl")
 
 def make_checkout(folder):
     """Put into a folder what a checkout has."""
-    for file in ("LICENSE", "README.md", "clients", "openapi.yaml", "pyproject.toml", "tokensvc"):
+    names = (
+        "LICENSE",
+        "README.md",
+        "clients",
+        "deploy",
+        "openapi.yaml",
+        "pyproject.toml",
+        "tokensvc",
+    )
+    for file in names:
         (folder / file).symlink_to(ROOT / file)
     for lock in ROOT.glob("requirements*.lock"):
         (folder / lock.name).symlink_to(lock)
