@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in transaction mode, in front of a PostgreSQL server."""
+"""PgBouncer in transaction mode, in front of a PostgreSQL server."""
 
 import contextlib
 import os
@@ -14,8 +14,11 @@ import sqlalchemy as sa
 from testing.service import free_port
 from testing.waiting import wait_until
 
-PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-"""Path of the program; `None` if it is not installed (Debian: `apt-get install pgbouncer`)."""
+_PATH = f"{os.environ['PATH']}:/usr/sbin"
+TRACKING = shutil.which("pgbouncer-newer", path=_PATH)
+"""Program that keeps track of prepared statements; `None` without `.ci/newer-pgbouncer`."""
+OTHER = shutil.which("pgbouncer", path=_PATH)
+"""Program that does not (1.18); `None` if it is not installed (Debian: `apt-get install`)."""
 
 _CONFIGURATION = """
 [databases]
@@ -31,15 +34,15 @@ default_pool_size = {connections}
 
 
 @contextlib.contextmanager
-def pooled(url: str, *, connections: int) -> Iterator[str]:
+def pooled(program: str, url: str, *, connections: int) -> Iterator[str]:
     """
     Run a pooler until the block ends. Yield the URL of the database behind it.
 
     Args:
+        program: `TRACKING` or `OTHER`.
         url: URL of a database of `PostgresServer`.
         connections: Maximum number of the pooler's connections, which all clients share.
     """
-    assert PROGRAM is not None
     database = sa.make_url(url)
     socket_folder, port = Path(str(database.query["host"])), free_port()
     folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
@@ -55,7 +58,7 @@ def pooled(url: str, *, connections: int) -> Iterator[str]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [PROGRAM, configuration], user=owner, stdout=output, stderr=subprocess.STDOUT
+            [program, configuration], user=owner, stdout=output, stderr=subprocess.STDOUT
         )
     pooled_url = f"postgresql://postgres@127.0.0.1:{port}/{database.database}"
     try:

@@ -1,13 +1,13 @@
 """The plans of the statements that a store runs."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Database
-from tokensvc.database.prepared import PreparedStatements
 
 
 @contextlib.contextmanager
@@ -31,14 +31,17 @@ def recorded_plans(database: Database) -> Iterator[list[str]]:
         sa.event.remove(database._engine, "before_cursor_execute", record)
 
 
-def plan_of(database: Database, read: PreparedStatements, values: Mapping[str, object]) -> str:
-    """Return the plan of a prepared read."""
+def plan_of(database: Database, use: Callable[[], object]) -> str:
+    """Return the plan of the statement that `Database.fetch` runs in a call."""
     explain = "EXPLAIN QUERY PLAN" if database.dialect == "sqlite" else "EXPLAIN"
+    with mock.patch.object(Database, "fetch", autospec=True, side_effect=Database.fetch) as fetch:
+        use()
+    _, statement, *values = fetch.call_args.args
+    compiled = statement.compile(database._engine)
     with database.read() as connection:
         cursor = connection.connection.cursor()
-        (sql,), constants = read.compile()
-        rows = cursor.execute(f"{explain} {sql}", {**constants, **values})
-        return " ".join(str(row) for row in rows)
+        parameters = compiled.construct_params(*values)
+        return " ".join(str(row) for row in cursor.execute(f"{explain} {compiled}", parameters))
 
 
 def reads_all_rows(plan: str) -> bool:

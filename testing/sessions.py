@@ -22,8 +22,9 @@ from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.rules import Origin
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.standing.session_read import SessionReads
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -100,8 +101,10 @@ def open_session(
         address: Client address.
     """
     epochs = epochs or standings.read_epochs(tx, user_id)
-    now = sessions._clock.read(tx)
-    return sessions.open(tx, user_id, client_id, epochs, now, address=address)
+    now, version = sessions._clock.read(tx), ring_versions.read(tx, Ring.SIGNING)
+    return sessions.open(
+        tx, user_id, client_id, epochs, now=now, signing_ring_version=version, address=address
+    )
 
 
 def end_by_user(revocations: Revocations, target: Target, kind: RevocationKind) -> State:

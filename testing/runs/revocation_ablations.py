@@ -39,8 +39,8 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "now before the read",
         "tokensvc/standing/clocked_read.py",
-        "now = self._clock()\n        rows = self._read.fetch_all(values)",
-        "rows = self._read.fetch_all(values)\n        now = self._clock()",
+        "now = self._clock()\n        rows = self._database.fetch(self._query, values)",
+        "rows = self._database.fetch(self._query, values)\n        now = self._clock()",
         "tests/standing/test_store.py::test_clock_is_read_before_the_standing[sqlite]",
     ),
     Ablation(

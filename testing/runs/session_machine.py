@@ -30,8 +30,9 @@ from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.sessions import refresh_tokens, store
 from tokensvc.sessions.rules import Reject, ReturnCurrent, decide_refresh, why_dead
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.rules import Epochs, Ring
 
 SETTINGS = SessionSettings()
 GRACE = SETTINGS.reuse_grace
@@ -138,7 +139,10 @@ class Interleavings(RuleBasedStateMachine):
     def sign_in(self):
         user_id, epochs = self.sign_ins.pop(0)
         with self.database.write() as tx:
-            grant = self.sessions.open(tx, user_id, "app", epochs, self.now)
+            version = ring_versions.read(tx, Ring.SIGNING)
+            grant = self.sessions.open(
+                tx, user_id, "app", epochs, now=self.now, signing_ring_version=version
+            )
             row = tx.execute(sa.select(sessions_table).filter_by(id=grant.family.id)).one()
         self.families[row.id] = grant.family
         self.keys[row.id] = VAULT.unwrap(row.family_key_ciphertext)

@@ -6,7 +6,6 @@ from testing.accounts import PASSWORD
 from testing.manual_clock import ManualClock
 from tokensvc.accounts import hashing, store
 from tokensvc.accounts.lock_out import Axis, KeyedHashes
-from tokensvc.accounts.lock_out_store import success_statements
 from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.sign_in import SignIns
 from tokensvc.accounts.sign_in_reads import SignInReads
@@ -80,7 +79,6 @@ class Attempts:
         self.clock = ManualClock()
         self.hasher = FakeHasher()
         self.sign_ins = self.sign_ins_with(self.hasher)
-        self.complete = database.prepare_writes(*success_statements(database.dialect)).fetch_all
         self.purge = AccountPurge(database, self.clock)
 
     def sign_ins_with(self, hasher):
@@ -97,7 +95,8 @@ class Attempts:
         """Sign in, and return the attempt. Raise the refusal of one that fails."""
         attempt = self.sign_ins.check(user_id, password, address)
         found = self.sign_ins.confirm(attempt)
-        self.complete(attempt.success_values(found.now))
+        with self.database.write() as tx:
+            self.sign_ins.complete(tx, attempt, found.now)
         return attempt
 
     def outcome(self, user_id="ada", password="wrong", address=CAFE):

@@ -1,5 +1,7 @@
 """Deletion of accounts: by a service, by an operator, and by the user."""
 
+import sqlite3
+
 import pytest
 import sqlalchemy as sa
 
@@ -51,7 +53,7 @@ def test_deletion_is_atomic(parts, table):
     """If the event or the revocation cannot be written, the account stays."""
     parts.sign_up()
     refuse_writes(parts.database, table)
-    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+    with pytest.raises((sa.exc.DBAPIError, sqlite3.DatabaseError, Refusal)):
         parts.accounts.delete("ada", CONTEXT)
     assert parts.has_password(PASSWORD)
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tokensvc.app.container import Services
 from tokensvc.config import loader
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code
-from tokensvc.database.prepared import PreparedStatements
+from tokensvc.database.engine import Database
 from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.sessions.grants import grant_response
 from tokensvc.tokens.rules import TokenRequest
@@ -67,18 +67,18 @@ def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Ite
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Return the parameters of each prepared read, and each other statement, of this thread."""
     found: list[str] = []
-    thread, fetch_all = threading.get_ident(), PreparedStatements.fetch_all
+    thread, fetch = threading.get_ident(), Database.fetch
 
-    def counted(self: PreparedStatements, params: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def counted(self: Database, statement: Any, values: Any = None) -> list[tuple[Any, ...]]:
         if threading.get_ident() == thread:
-            found.extend(params)
-        return fetch_all(self, params)
+            found.extend(values or ())
+        return fetch(self, statement, values or {})
 
     def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if threading.get_ident() == thread:
             found.append(statement)
 
-    monkeypatch.setattr(PreparedStatements, "fetch_all", counted)
+    monkeypatch.setattr(Database, "fetch", counted)
     sa.event.listen(sa.Engine, "before_cursor_execute", executed)
     yield found
     sa.event.remove(sa.Engine, "before_cursor_execute", executed)

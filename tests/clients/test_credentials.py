@@ -12,7 +12,6 @@ from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.database.prepared import PreparedStatements
 
 
 @pytest.fixture
@@ -82,9 +81,7 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
 
         return call
 
-    monkeypatch.setattr(
-        PreparedStatements, "fetch_all", counted("query", PreparedStatements.fetch_all)
-    )
+    monkeypatch.setattr(Database, "fetch", counted("query", Database.fetch))
     monkeypatch.setattr(service, "hash_secret", counted("hash", service.hash_secret))
     monkeypatch.setattr(hmac, "compare_digest", counted("compare", hmac.compare_digest))
     administration.create("two", rights("tokens:mint"), grantor=OPERATOR)

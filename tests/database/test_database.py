@@ -6,8 +6,8 @@ import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -17,7 +17,6 @@ from tokensvc.database import engine
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import (
     app_standing,
-    client_ids,
     client_secrets,
     service_clients,
     stream_keys,
@@ -48,18 +47,18 @@ def test_exception_rolls_back_and_propagates(database, error):
     assert user_ids(database) == {"ada"}
 
 
-def test_change_inserts_only_if_its_update_changes_a_row(database):
-    """A failed insert rolls the update back."""
-    floor, ids = sa.select(app_standing.c.floor), sa.select(client_ids.c.id)
+def test_change_returns_the_rows_that_it_has_changed(database):
+    """Only one of many that compare and swap at the same time has one."""
     update = app_standing.update().where(app_standing.c.floor == sa.bindparam("seen"))
-    change = database.prepare_change(update.values(floor=sa.bindparam("new")), client_ids)
-    assert change({"seen": 0, "new": 1}, {"id": "svc.a"})
-    assert not change({"seen": 0, "new": 2}, {"id": "svc.b"})
-    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
-        change({"seen": 1, "new": 2}, {"id": "svc.a"})
-    with database.read() as connection:
-        assert (connection.scalar(floor), connection.scalars(ids).all()) == (1, ["svc.a"])
-    assert change({"seen": 1, "new": 2}, {"id": "svc.b"})
+    update = update.values(floor=sa.bindparam("new")).returning(app_standing.c.floor)
+
+    def change(new):
+        return database.change(update, {"seen": 0, "new": new})
+
+    with ThreadPoolExecutor(4) as pool:
+        changed = [rows for rows in pool.map(change, range(1, 9)) if rows]
+    assert len(changed) == 1
+    assert database.fetch(sa.select(app_standing.c.floor)) == changed[0]
 
 
 @pytest.mark.parametrize(("block", "seen"), [(Database.read, 1), (Database.snapshot, 0)])
@@ -92,34 +91,32 @@ def test_concurrent_writers_lose_no_update(database):
         assert connection.scalar(sa.select(app_standing.c.floor)) == writers * rounds
 
 
-def test_prepared_read_binds_parameters_by_name(database):
-    """Also the statement's own constants; a missing row is `None`."""
+def test_read_binds_parameters_by_name(database):
+    """Also the statement's own constants."""
     with database.write() as tx:
         for user_id, floor in (("ada", 1), ("bob", 2), ("cyd", 2)):
             add_user(tx, user_id, floor=floor)
     column = user_standings.c
-    read = database.prepare(
+    query = (
         sa.select(column.user_id)
         .where(column.floor == 2, column.user_id >= sa.bindparam("first"))
         .order_by(column.user_id)
     )
-    assert read.fetch_all({"first": "a"}) == [("bob",), ("cyd",)]
-    assert read.fetch({"first": "c"}) == ("cyd",)
-    assert read.fetch({"first": "d"}) is None
-    assert read.fetch_all({"first": "d"}) == []
+    assert database.fetch(query, {"first": "a"}) == [("bob",), ("cyd",)]
+    assert database.fetch(query, {"first": "c"}) == [("cyd",)]
+    assert database.fetch(query, {"first": "d"}) == []
 
 
-def test_prepared_read_is_safe_in_threads(database):
+def test_read_is_safe_in_threads(database):
     with database.write() as tx:
         for number in range(50):
             add_user(tx, f"u{number}", floor=number)
     column = user_standings.c
-    read = database.prepare(
-        sa.select(column.user_id, column.floor).where(column.user_id == sa.bindparam("user_id"))
-    )
+    is_user = column.user_id == sa.bindparam("user_id")
+    query = sa.select(column.user_id, column.floor).where(is_user)
 
     def ask(number):
-        return read.fetch({"user_id": f"u{number}"}) == (f"u{number}", number)
+        return database.fetch(query, {"user_id": f"u{number}"}) == [(f"u{number}", number)]
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(ask, [number % 50 for number in range(600)]))
@@ -217,9 +214,8 @@ def test_failed_statement_has_no_values_in_its_text(database):
 
 def test_invalid_statement_is_not_reported_as_unavailable(database):
     """If the driver distinguishes the two."""
-    read = database.prepare(sa.select(sa.bindparam("missing")))
-    with pytest.raises(database._engine.dialect.loaded_dbapi.ProgrammingError):
-        read.fetch({})
+    with pytest.raises((KeyError, sqlite3.ProgrammingError)):
+        database.fetch(sa.select(sa.bindparam("missing")))
 
 
 @pytest.fixture
@@ -233,17 +229,17 @@ def small(database, monkeypatch):
 
 def test_reads_do_not_use_up_the_pool(small):
     """Their connections are in addition to those of transactions."""
-    read = small.prepare(sa.select(app_standing.c.floor))
-    assert read.fetch({}) == (0,)
+    read = partial(small.fetch, sa.select(app_standing.c.floor))
+    assert read() == [(0,)]
     with ExitStack() as held:
         for _ in range(1 + engine._OVERFLOW):
             held.enter_context(small.read())
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
 
 
 def test_exhausted_pool_refuses(small):
     """With `temporarily_unavailable`."""
-    read = small.prepare(sa.select(app_standing.c.floor))
+    read = partial(small.fetch, sa.select(app_standing.c.floor))
     barrier, release = threading.Barrier(4), threading.Event()
 
     def hold():
@@ -256,14 +252,14 @@ def test_exhausted_pool_refuses(small):
         thread.start()
     barrier.wait()
     with pytest.raises(Refusal) as refused:
-        read.fetch({})
+        read()
     with pytest.raises(Refusal), small.read():
         pass
     release.set()
     for thread in threads:
         thread.join()
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-    assert read.fetch({}) == (0,)
+    assert read() == [(0,)]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import psycopg
 import pytest
@@ -20,6 +21,7 @@ from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, user_standings
 
 OPEN = "database: the breaker is open"
+FLOOR = sa.select(app_standing.c.floor)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def database(url):
 
 @pytest.fixture
 def read(database):
-    return database.prepare(sa.select(app_standing.c.floor))
+    return partial(database.fetch, FLOOR)
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def uses(database, read):
         with database.snapshot():
             pass
 
-    return [lambda: read.fetch({}), in_read, in_write, in_snapshot]
+    return [read, in_read, in_write, in_snapshot]
 
 
 def fill_pool(database):
@@ -154,14 +156,13 @@ def test_silent_server_opens_the_breaker(server, database, read, impatient):
 def test_wait_for_a_lock_does_not_count_as_silence(database, monkeypatch):
     """The server works, also if the request ends before the server's own limit for locks."""
     monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
-    floor = app_standing.update().values(floor=1)
-    in_one_message = database.prepare_writes(floor)
+    floor = app_standing.update().values(floor=1).returning(app_standing.c.floor)
 
     def in_transaction():
         with database.write() as waiting:
             waiting.execute(floor)
 
-    for use in (in_transaction, lambda: in_one_message.fetch_all({})):
+    for use in (in_transaction, lambda: database.change(floor, {})):
         with database.write() as holder:
             holder.execute(floor)
             deadline.begin(time.monotonic(), seconds=1.8)
@@ -177,16 +178,16 @@ def test_wait_for_a_lock_does_not_count_as_silence(database, monkeypatch):
 @pytest.mark.sec(65)
 def test_deadline_of_the_request_ends_a_wait(server, database, read):
     """Such a wait is too short to tell whether the server is silent."""
-    read.fetch({})
+    read()
     with frozen(server):
         try:
-            for use in (lambda: read.fetch({}), *uses(database, read)):
+            for use in (read, *uses(database, read)):
                 deadline.begin(time.monotonic(), seconds=0.2)
                 assert refusal_of(use).reason == "database: RequestOverdueError"
         finally:
             deadline.end()
         assert database._breaker.state.failures == 0
-    read.fetch({})
+    read()
 
 
 @pytest.mark.sec(65)
@@ -231,15 +232,15 @@ def test_table_that_is_locked_does_not_count_as_silence(
 ):
     """Its statements end at the server. Otherwise they would use up the server's connections."""
     monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
-    read.fetch({})
+    read()
     url = database._engine.url.set(drivername="postgresql").render_as_string()
     with psycopg.connect(url) as admin:
         admin.execute("LOCK TABLE app_standing")
         for _ in range(2 * MAX_FAILURES):
-            assert refusal_of(lambda: read.fetch({})).reason == "database: RequestOverdueError"
+            assert refusal_of(read).reason == "database: RequestOverdueError"
         assert database._breaker.state == BreakerState()
         wait_until(lambda: statements_that_wait(server) == [], "the server ends the statements")
-    assert read.fetch({}) == (0,)
+    assert read() == [(0,)]
 
 
 def test_wait_for_a_lock_ends_with_a_refusal(database):
@@ -262,12 +263,12 @@ def exhausted(server):
 
 def test_connections_of_a_process_stay_in_use_while_the_server_has_no_other(server, database, read):
     """Each use waits for one of them."""
-    read.fetch({})
+    read()
     write(database)
 
     def use(number):
         for _ in range(10):
-            assert read.fetch({}) == (0,)
+            assert read() == [(0,)]
             write(database)
         return number
 
@@ -282,7 +283,7 @@ def test_process_without_a_connection_waits_while_the_server_has_no_other(
     """It is refused when its time is over. The breaker stays closed, because the server works."""
     monkeypatch.setattr(patience, "_SECONDS", 0.0)
     late = Database.open(url, pool_size=4)
-    read = late.prepare(sa.select(app_standing.c.floor))
+    read = partial(late.fetch, FLOOR)
     with exhausted(server):
         for use in uses(late, read):
             assert "has no connection left" in refusal_of(use).reason
@@ -324,14 +325,14 @@ def read_only(server):
 
 def test_read_only_server_opens_the_breaker(server, database, read):
     """Connections that are open still read; no new one is accepted."""
-    read.fetch({})
+    read()
     write(database)
     with read_only(server):
         assert refusal_of(lambda: write(database)).reason == "database: ReadOnlySqlTransaction"
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
         for _ in range(MAX_FAILURES):
             assert "read-only" in refusal_of(lambda: write(database)).reason
-        assert refusal_of(lambda: read.fetch({})).reason == OPEN
+        assert refusal_of(read).reason == OPEN
     wait_until_it_works(database, read)
 
 
@@ -342,16 +343,16 @@ def test_full_disk_fails_only_writes(database, read):
         with pytest.raises(Refusal) as refused, database.write() as tx:
             tx.execute(user_standings.insert(), {"user_id": "ada"})
         assert refused.value.reason == "database: DiskFull"
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
     assert database._breaker.state.failures == 0
 
 
 def test_restarted_server_is_not_waited_for_on_old_connections(server, database, read):
     """The breaker closes the idle connections, which could be silent."""
     fill_pool(database)
-    read.fetch({})
+    read()
     with stopped(server):
         for use in uses(database, read)[:MAX_FAILURES]:
             refusal_of(use)
-        wait_until(lambda: read._connections._idle == [], "idle connections are closed")
+        wait_until(lambda: database._statements._idle == [], "idle connections are closed")
     wait_until_it_works(database, read)

@@ -4,31 +4,38 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from testing.pgbouncer import PROGRAM, pooled
+from testing.pgbouncer import OTHER, TRACKING, pooled
 from testing.postgres import PostgresServer
 from testing.waiting import wait_until
 from testing.world import World, claims, minted, running_world
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
+from tokensvc.database import postgresql_statements, schema
+from tokensvc.database.breaker import MAX_FAILURES
+from tokensvc.database.engine import Database, run
 from tokensvc.database.tables import app_standing
 from tokensvc.keys.vault import Vault
-
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None and not os.environ.get("CI"),
-    reason="PgBouncer is not installed (Debian: apt-get install pgbouncer)",
-)
 
 THREADS = 8
 """More than the pooler's connections, so that each thread gets sessions of others."""
 
 
+@pytest.fixture(params=["tracking", "other"])
+def program(request: pytest.FixtureRequest) -> str:
+    """Run a test with a pooler that keeps track of prepared statements, and with another."""
+    found = TRACKING if request.param == "tracking" else OTHER
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("PgBouncer is not installed (see .ci/run)")
+    assert found is not None
+    return found
+
+
 @pytest.fixture
-def pooled_url(postgres: PostgresServer) -> Iterator[str]:
-    with pooled(postgres.fresh_url(), connections=2) as url:
+def pooled_url(program: str, postgres: PostgresServer) -> Iterator[str]:
+    with pooled(program, postgres.fresh_url(), connections=2) as url:
         yield url
 
 
@@ -40,25 +47,45 @@ def pooled_database(pooled_url: str) -> Iterator[Database]:
     database.close()
 
 
-def test_prepared_reads_and_transactions_share_sessions(pooled_database: Database) -> None:
-    """A statement that one session has prepared may be missing in another."""
-    now = sa.select(sa.literal(1).label("one"), sa.bindparam("two", type_=sa.Integer))
-    read = pooled_database.prepare(now)
-    private = pooled_database.prepare(now, private=True)
-    floor = app_standing.update().values(floor=sa.bindparam("new"))
-    write = pooled_database.prepare_writes(floor.returning(app_standing.c.floor))
+def test_reads_changes_and_transactions_share_sessions(
+    program: str, pooled_database: Database
+) -> None:
+    """A statement that one session has prepared may be missing in another: nothing fails."""
+    database = pooled_database
+    read = sa.select(sa.literal(1).label("one"), sa.bindparam("two", type_=sa.Integer))
+    update = app_standing.update().values(floor=sa.bindparam("new"))
+    update = update.returning(app_standing.c.floor)
 
     def work(number: int) -> int:
         for _ in range(20):
-            assert read.fetch({"two": number}) == (1, number)
-            assert private.fetch({"two": number}) == (1, number)
-            assert write.fetch({"new": number}) == (number,)
-            with pooled_database.write() as tx:
+            assert database.fetch(read, {"two": number}) == [(1, number)]
+            assert database.change(update, {"new": number}) == [(number,)]
+            with database.write() as tx:
+                assert run(tx, read, {"two": number}) == [(1, number)]
                 assert tx.scalar(sa.select(sa.literal(number))) == number
         return number
 
     with ThreadPoolExecutor(THREADS) as pool:
         assert sorted(pool.map(work, range(THREADS))) == list(range(THREADS))
+    connection: Any = database._statements._idle[0]
+    assert connection.preparation.is_possible == (program == TRACKING)
+    assert database._breaker.state.failures == 0
+
+
+@pytest.mark.parametrize("program", ["tracking"], indirect=True)
+def test_refused_statement_is_no_failure_of_the_database(pooled_database: Database) -> None:
+    """PgBouncer closes the connection of a client that uses a statement that it does not know."""
+    database, query = pooled_database, sa.select(app_standing.c.floor)
+    for _ in range(MAX_FAILURES + 1):
+        assert database.fetch(query) == [(0,)]
+        connection: Any = database._statements._idle[0]
+        connection.preparation.is_possible = True
+        connection.prepared.add(postgresql_statements._compiled(query).name)
+        connection.execute("DEALLOCATE ALL")
+        assert database.fetch(query) == [(0,)]
+        assert connection.closed
+        assert not connection.preparation.is_possible
+    assert database._breaker.state.failures == 0
 
 
 def test_transaction_leaves_no_setting_in_the_session(pooled_database: Database) -> None:
@@ -92,9 +119,19 @@ def world(
         "TOKENSVC_DATABASE_URL": pooled_url,
         "TOKENSVC_ENCRYPTION_KEYS": json.dumps([Vault.generate_key()]),
         "TOKENSVC_WORKERS": "2",
+        "TOKENSVC_ACCOUNTS__ENABLED": "true",
     }
     with running_world(tmp_path_factory.mktemp("pgbouncer"), **settings) as running:
         yield running
+
+
+def test_sign_ins_of_unknown_users_leave_the_service_usable(world: World) -> None:
+    """As the first requests of a process."""
+    ada = world.signed_in("ada")
+    unknown = {"user_id": "unknown", "password": "a password of nobody"}
+    for _ in range(2 * MAX_FAILURES):
+        assert world.anonymous.post("/v1/sessions", json=unknown).status in {401, 429}
+    assert minted(ada).status == 200
 
 
 def test_service_mints_and_revokes_behind_a_pooler(world: World) -> None:

@@ -3,6 +3,7 @@
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 
 import psycopg
 import pytest
@@ -13,8 +14,10 @@ from testing.service import free_port
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
-from tokensvc.database.prepared import PreparedStatements
-from tokensvc.database.tables import app_standing, client_ids, user_standings
+from tokensvc.database.statements import StatementConnections
+from tokensvc.database.tables import app_standing, user_standings
+
+FLOOR = sa.select(app_standing.c.floor)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def database(server):
 
 @pytest.fixture
 def read(database):
-    return database.prepare(sa.select(app_standing.c.floor))
+    return partial(database.fetch, FLOOR)
 
 
 def fill_pool(database):
@@ -66,28 +69,42 @@ def test_transaction_has_timeouts_and_durable_commits(database):
     assert session["application_name"] == "tokensvc"
 
 
-def test_change_has_timeouts_and_a_durable_commit(database):
-    """It is one message, with a transaction of its own."""
-    names = ("statement_timeout", "lock_timeout", "synchronous_commit", "transaction_isolation")
+def test_change_has_a_limit_for_locks_and_a_durable_commit(database):
+    """It is one statement, with a transaction of its own."""
+    names = ("lock_timeout", "synchronous_commit")
     found = sa.func.concat_ws(", ", *(sa.func.current_setting(name) for name in names))
-    change = database.prepare_change(app_standing.update().values(ring_id=found), client_ids)
-    assert change({}, {"id": "svc.a"})
-    with database.read() as connection:
-        assert connection.scalar(sa.select(app_standing.c.ring_id)) == "3s, 2s, on, read committed"
+    update = app_standing.update().values(ring_id=found).returning(app_standing.c.ring_id)
+    assert database.change(update, {}) == [("2s, on",)]
 
 
-def test_change_that_waits_too_long_for_a_lock_leaves_nothing_behind(database):
+def test_change_is_on_disk_before_it_returns(server):
+    """Also if commits of the database do not wait for that."""
+    url = server.fresh_url()
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {admin.info.dbname} SET synchronous_commit = off")
+        admin.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # it would write early
+        admin.execute("SELECT pg_reload_conf()")
+    database = Database.open(url, pool_size=1)
+    schema.migrate(database)
+    update = app_standing.update().values(floor=app_standing.c.floor + 1)
+    update = update.returning(sa.cast(sa.func.pg_current_wal_insert_lsn(), sa.Text))
+    for _ in range(3):
+        ((written,),) = database.change(update, {})
+        on_disk = sa.text(f"SELECT pg_current_wal_flush_lsn() > '{written}'")
+        assert database.fetch(on_disk) == [(True,)]
+    database.close()
+
+
+def test_change_that_waits_too_long_for_a_lock_changes_nothing(database):
     update = app_standing.update().where(app_standing.c.floor == sa.bindparam("seen"))
-    change = database.prepare_change(update.values(floor=sa.bindparam("new")), client_ids)
+    update = update.values(floor=sa.bindparam("new")).returning(app_standing.c.floor)
     with database.write() as tx:
         tx.execute(sa.select(app_standing).with_for_update())
         with pytest.raises(Refusal) as refused:
-            change({"seen": 0, "new": 1}, {"id": "svc.a"})
+            database.change(update, {"seen": 0, "new": 1})
     assert refused.value.reason == "database: LockNotAvailable"
-    assert change({"seen": 0, "new": 1}, {"id": "svc.b"})
-    assert not change({"seen": 0, "new": 1}, {"id": "svc.c"})
-    with database.read() as connection:
-        assert connection.scalars(sa.select(client_ids.c.id)).all() == ["svc.b"]
+    assert database.change(update, {"seen": 0, "new": 1}) == [(1,)]
+    assert database.change(update, {"seen": 0, "new": 1}) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +152,7 @@ def test_server_restart_fails_no_later_request(server, database, read):
     for _ in range(2):
         fill_pool(database)
         assert server.cut_connections() >= 4
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
         fill_pool(database)
         assert server.cut_connections() >= 4
         with database.read() as connection:
@@ -151,63 +168,65 @@ def test_many_threads_survive_disconnected_connections(server, database, read):
         for _ in range(5):
             fill_pool(database)
             assert server.cut_connections() >= 4
-            rows = [pool.submit(read.fetch, {}) for _ in range(4)]
-            assert [row.result() for row in rows] == [(0,)] * 4
+            rows = [pool.submit(read) for _ in range(4)]
+            assert [row.result() for row in rows] == [[(0,)]] * 4
 
 
 def test_retry_uses_a_new_connection(server, database, read, monkeypatch):
     """Although other disconnected ones are in the pool."""
-    run, taken = PreparedStatements._run, ExitStack()
+    run, taken = StatementConnections._run, ExitStack()
 
-    def run_while_others_take_connections(self, sql, values):
+    def run_while_others_take_connections(self, use, *, writes):
         try:
-            return run(self, sql, values)
+            return run(self, use, writes=writes)
         except Exception:
             taken.enter_context(database.read())
             raise
 
-    monkeypatch.setattr(PreparedStatements, "_run", run_while_others_take_connections)
+    monkeypatch.setattr(StatementConnections, "_run", run_while_others_take_connections)
     fill_pool(database)
     assert server.cut_connections() >= 4
     with taken:
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
 
 
-def read_at_once(read, count):
+def read_at_once(database, count):
     """Open so many connections of reads that stay idle, by simultaneous reads."""
-    read.fetch({})
-    if count > 1:
-        taken = read._connections.take(writes=False)
-        read_at_once(read, count - 1)
-        read._connections.give_back(taken)
+
+    def use(connection):
+        if count > 1:
+            read_at_once(database, count - 1)
+        return connection.fetch(FLOOR, {})
+
+    database._statements.run(use, writes=False)
 
 
-def test_disconnected_connections_of_reads_are_replaced(server, read):
+def test_disconnected_connections_of_reads_are_replaced(server, database, read):
     """All together, like those of the pool."""
     for _ in range(2):
-        read_at_once(read, 4)
+        read_at_once(database, 4)
         assert server.cut_connections() >= 4
-        assert read.fetch({}) == (0,)
-        assert len(read._connections._idle) == 1
+        assert read() == [(0,)]
+        assert len(database._statements._idle) == 1
 
 
 def test_close_closes_the_connections_of_reads(database, read):
     """A later read opens a new one."""
-    read_at_once(read, 2)
-    idle = list(read._connections._idle)
+    read_at_once(database, 2)
+    idle = list(database._statements._idle)
     database.close()
     assert [connection.closed for connection in idle] == [True, True]
-    assert read.fetch({}) == (0,)
+    assert read() == [(0,)]
 
 
 def test_connection_of_a_failed_read_is_not_reused(database):
-    read = database.prepare(sa.select(sa.literal(1) / sa.bindparam("divisor", type_=sa.Integer)))
-    for divisor in (0, object()):
+    query = sa.select(sa.literal(1) / sa.bindparam("divisor", type_=sa.Integer))
+    for divisor in (0, object(), "1\0"):
         with pytest.raises(psycopg.Error):
-            read.fetch({"divisor": divisor})
-        assert read._connections._idle == []
-    assert read.fetch({"divisor": 1}) == (1,)
-    assert len(read._connections._idle) == 1
+            database.fetch(query, {"divisor": divisor})
+        assert database._statements._idle == []
+    assert database.fetch(query, {"divisor": 1}) == [(1,)]
+    assert len(database._statements._idle) == 1
 
 
 def test_disconnected_transaction_is_refused_and_rolled_back(server, database):
@@ -240,7 +259,7 @@ def test_missing_right_is_an_outage_that_names_the_remedy(server):
         connection.execute("CREATE ROLE stranger LOGIN")
     stranger = Database.open(url.replace("postgres@", "stranger@"), pool_size=1)
     with pytest.raises(Refusal, match="grant the role of `database_url`") as refused:
-        stranger.prepare(sa.select(app_standing.c.floor)).fetch({})
+        stranger.fetch(FLOOR)
     stranger.close()
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing, client_ids
+from tokensvc.database.tables import app_standing
 
 
 @pytest.fixture
@@ -36,19 +37,19 @@ def database(path):
 )
 def test_each_connection_is_durable_and_checks_foreign_keys(database, pragma, value):
     """`synchronous=FULL` (2): a confirmed commit survives a power failure."""
-    read = database.prepare(sa.select(sa.literal_column("1")))
+    one = sa.select(sa.literal_column("1"))
     with database.read() as first, database.read() as second:
         for connection in (first, second):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
-    assert read.fetch({}) == (1,)
+    assert database.fetch(one) == [(1,)]
 
 
 @pytest.mark.sec(65)
 def test_wait_for_another_writer_ends_with_the_request(database):
     """Reads do not wait."""
     schema.migrate(database)
-    read = database.prepare(sa.select(app_standing.c.floor))
-    change = database.prepare_change(app_standing.update().values(floor=1), client_ids)
+    read = partial(database.fetch, sa.select(app_standing.c.floor))
+    update = app_standing.update().values(floor=1).returning(app_standing.c.floor)
     busy_timeout = "PRAGMA busy_timeout"
 
     def write():
@@ -64,11 +65,11 @@ def test_wait_for_another_writer_ends_with_the_request(database):
     try:
         with database.write() as tx:
             assert tx.exec_driver_sql(busy_timeout).scalar() <= 100
-            for use in (write, lambda: change({}, {"id": "svc.a"})):
+            for use in (write, lambda: database.change(update, {})):
                 deadline.begin(time.monotonic(), seconds=0.1)
                 assert reason(use) == "database: OperationalError"
                 assert reason(use) == "database: the time of the request is over"
-            assert read.fetch({}) == (0,)
+            assert read() == [(0,)]
     finally:
         deadline.end()
     with database.write() as tx:
@@ -121,11 +122,11 @@ def test_wait_for_the_write_lock_ends_with_a_refusal(path, monkeypatch):
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
     database = Database.open(f"sqlite:///{path}", pool_size=2)
     schema.migrate(database)
-    read = database.prepare(sa.select(app_standing.c.floor))
+    read = partial(database.fetch, sa.select(app_standing.c.floor))
     with database.write():
         with pytest.raises(Refusal) as refused, database.write():
             pass
-        assert read.fetch({}) == (0,)
+        assert read() == [(0,)]
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert refused.value.retry_after == 5
     with database.write() as tx:
@@ -156,19 +157,19 @@ def test_copy_that_replaces_the_file_is_used_from_the_next_read(database, path):
     """Also by writes. It keeps what others have written to it meanwhile."""
     schema.migrate(database)
     floor = sa.select(app_standing.c.floor)
-    read, copy = database.prepare(floor), path.with_name("copy.db")
+    read, copy = partial(database.fetch, floor), path.with_name("copy.db")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     with database.write() as tx:
         tx.execute(app_standing.update().values(floor=7))
-    assert read.fetch({}) == (7,)
+    assert read() == [(7,)]
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink()
     copy.replace(path)
     with closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE app_standing SET floor = 3")
         other.commit()
-        assert read.fetch({}) == (3,)
+        assert read() == [(3,)]
         with database.write() as tx:
             assert tx.scalar(floor) == 3
             tx.execute(app_standing.update().values(floor=4))
@@ -186,9 +187,9 @@ def test_damaged_or_missing_file_refuses(database, path, damage):
         path.write_bytes(b"no database" * 1000)
     else:
         path.parent.rmdir()
-    read = database.prepare(sa.select(app_standing.c.floor))
+    read = partial(database.fetch, sa.select(app_standing.c.floor))
     with pytest.raises(Refusal) as refused:
-        read.fetch({})
+        read()
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
     with pytest.raises(Refusal), database.write():
         pass

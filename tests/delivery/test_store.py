@@ -208,6 +208,6 @@ def test_oldest_late_delivery_is_found_by_an_index(database):
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE deliveries")
     mark_pending(database, "ada")
-    plan = plan_of(database, QueueSizes(database, 1)._read, {})
+    plan = plan_of(database, QueueSizes(database, 1).read)
     assert "deliveries_late" in plan
     assert "Seq Scan" not in plan

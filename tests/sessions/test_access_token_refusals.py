@@ -143,7 +143,7 @@ def test_revocation_of_a_text_that_is_no_token_does_not_use_the_database(world, 
         limiter=Limiter(LimitSettings()),
     )
     monkeypatch.delattr("tokensvc.database.engine.Database.read")
-    monkeypatch.delattr("tokensvc.database.prepared.PreparedStatements.fetch_all")
+    monkeypatch.delattr("tokensvc.database.engine.Database.fetch")
     oauth.revoke(token, "app")
 
 

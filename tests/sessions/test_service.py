@@ -80,7 +80,7 @@ def test_replay_ends_the_session_for_every_process_and_is_audited(world, rotatio
 def test_junk_is_refused_without_the_database(world, monkeypatch):
     """The checksum catches it."""
     world.database.close()
-    monkeypatch.delattr("tokensvc.database.prepared.PreparedStatements.fetch_all")
+    monkeypatch.delattr("tokensvc.database.engine.Database.fetch")
     for text in [*JUNK, world_token(b"k" * 32)[:-1] + "A"]:
         assert world.refusal(text) == "malformed"
         world.sessions.revoke(text, "app")

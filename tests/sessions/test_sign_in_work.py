@@ -16,7 +16,8 @@ from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.prepared import PreparedStatements
+from tokensvc.database.postgresql import BoundedConnection
+from tokensvc.database.sqlite import FileConnection
 
 
 class Calls:
@@ -28,11 +29,12 @@ class Calls:
         sa.event.listen(engine, "before_cursor_execute", self._record_statement)
         sa.event.listen(engine, "commit", lambda _: self._calls.append("COMMIT"))
         verify, check = hashing.verify_hash, world.limiter._check
-        fetch_all = PreparedStatements.fetch_all
+        connection_type = FileConnection if engine.name == "sqlite" else BoundedConnection
+        fetch = connection_type.fetch
 
-        def fetch_and_record(prepared, values):
-            self._calls += prepared.compile()[0]
-            return fetch_all(prepared, values)
+        def fetch_and_record(connection, statement, values):
+            self._calls.append(str(statement.compile(engine)))
+            return fetch(connection, statement, values)
 
         def verify_and_record(stored, password):
             self._calls.append(("hash", stored.split("$")[1:4], len(stored)))
@@ -42,7 +44,7 @@ class Calls:
             self._calls.append((policy, count))
             return check(policy, key, count=count)
 
-        monkeypatch.setattr(PreparedStatements, "fetch_all", fetch_and_record)
+        monkeypatch.setattr(connection_type, "fetch", fetch_and_record)
         monkeypatch.setattr(hashing, "verify_hash", verify_and_record)
         monkeypatch.setattr(world.limiter, "_check", check_and_record)
 

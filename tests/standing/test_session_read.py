@@ -81,7 +81,7 @@ def test_read_uses_primary_keys(database, reads):
         tx.execute(user_standings.insert(), [{"user_id": f"u{number}"} for number in range(2_000)])
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE sessions, user_standings")
-    plan = plan_of(database, reads._read._read, {"session_id": "s1"})
+    plan = plan_of(database, lambda: reads.read("s1"))
     for table in ("sessions", "user_standings"):
         assert f"SEARCH {table}" in plan or f"Index Scan using {table}_pkey" in plan
 

@@ -150,7 +150,7 @@ def test_read_uses_the_primary_key(database, standings):
         tx.execute(user_standings.insert(), rows)
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE user_standings")
-    plan = plan_of(database, standings._read._read, {"user_id": "u7"})
+    plan = plan_of(database, lambda: standings.read("u7"))
     assert "SEARCH user_standings" in plan or "Index Scan using user_standings_pkey" in plan
     assert standings.read("u7").floor == 7
 

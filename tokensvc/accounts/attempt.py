@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokensvc.accounts.lock_out import DECAY_SECONDS, Counter
+from tokensvc.accounts.lock_out import Counter
 from tokensvc.accounts.store import Account
 from tokensvc.standing.rules import Epochs
 
@@ -40,20 +40,3 @@ class Attempt:
     def stored_hash(self) -> str | None:
         """Password hash of the account, if it has one."""
         return None if self.account is None else self.account.password_hash
-
-    def success_values(self, now: float) -> dict[str, object]:
-        """
-        Return the parameters of `lock_out_store.success_statements`.
-
-        Args:
-            now: Time of the success in epoch seconds.
-        """
-        return {
-            "counter_subject": self.counter_subject,
-            "counter_axis": self.counter.axis,
-            "user_subject": self.subject,
-            "old_before": int(now) - DECAY_SECONDS,
-            "user_id": self.user_id,
-            "address_hash": self.address_hash,
-            "last_signed_in_at": int(now),
-        }

@@ -22,7 +22,7 @@ from tokensvc.accounts.lock_out import (
 )
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.engine import Connection, Transaction, run
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert_in
 
@@ -35,7 +35,7 @@ _is_counter = (_failures.subject == sa.bindparam("counter_subject")) & (
 _WRITE = (
     sign_in_failures.update()
     .where(_is_counter)
-    .values({name: sa.bindparam(name) for name in ("failures", "last_failed_at")})
+    .values({name: sa.bindparam(name) for name in ("failures", "last_failed_at", "of_account")})
 )
 _TAKE_BACK = (
     sign_in_failures.update()
@@ -50,27 +50,6 @@ _CLEAR_OLD = sign_in_failures.delete().where(
 )
 
 
-class NewCounters:
-    """Inserts counters of users who have none."""
-
-    def __init__(self, database: Database) -> None:
-        new = insert_in(database.dialect, sign_in_failures).on_conflict_do_nothing()
-        # Not durable by itself: every attempt that gets a response commits once more after its
-        # hash. Only attempts without a response can be lost.
-        self._insert = database.prepare_writes(new.returning(_failures.failures), durable=False)
-
-    def insert(self, subject: str, counter: Counter, *, of_account: bool) -> bool:
-        """
-        Insert a counter, in a transaction of its own. Return false if there is one.
-
-        Args:
-            subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
-            of_account: Whether the user ID has an account.
-        """
-        key = {"subject": subject, "axis": counter.axis}
-        return self._insert.fetch({**key, **_values(counter, of_account=of_account)}) is not None
-
-
 def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     """
     Return a counter, locked until the transaction ends.
@@ -79,7 +58,7 @@ def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
         subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
     """
     row = {"subject": subject, "axis": axis, "failures": 0, "last_failed_at": 0}
-    failures, last_failed_at = tx.execute(_lock_in(tx.dialect.name), row).one()
+    ((failures, last_failed_at),) = run(tx, _lock_in(tx.dialect.name), row)
     return Counter(axis, failures, last_failed_at)
 
 
@@ -90,17 +69,27 @@ def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) 
     Args:
         of_account: Whether the user ID has an account.
     """
-    tx.execute(_WRITE, {**_key(subject, counter.axis), **_values(counter, of_account=of_account)})
+    changed = {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
+    run(tx, _WRITE, {**_key(subject, counter.axis), **changed, "of_account": of_account})
 
 
 def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
     """Subtract a failure: the password was not checked."""
-    tx.execute(_TAKE_BACK, _key(subject, axis))
+    run(tx, _TAKE_BACK, _key(subject, axis))
 
 
 def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
     """Delete a counter. Return whether it had a failure."""
-    return bool(tx.scalar(_CLEAR, _key(subject, axis)))
+    return any(failures for (failures,) in run(tx, _CLEAR, _key(subject, axis)))
+
+
+def clear_old(tx: Transaction, subject: str, *, before: int) -> None:
+    """
+    Delete the counter of a user's other addresses if its last failure is from before a time.
+
+    Call it after `clear`, in the order in which `unlock` locks the rows.
+    """
+    run(tx, _CLEAR_OLD, {"user_subject": subject, "old_before": before})
 
 
 def last_addresses(connection: Connection, user_id: str) -> list[str]:
@@ -118,15 +107,10 @@ def last_sign_in(
     return query.scalar_subquery()
 
 
-@cache
-def success_statements(dialect: str) -> tuple[sa.UpdateBase, ...]:
-    """
-    Return the statements of a sign-in that succeeds, with the parameters of `success_values`.
-
-    They reset the counter, and an old one of other addresses, which `unlock` locks in this order
-    too. And they store that the address has signed the account in.
-    """
-    return _CLEAR, _CLEAR_OLD, _remember(insert_in(dialect, known_addresses))
+def remember_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
+    """Store that an address has signed an account in."""
+    values = {"user_id": user_id, "address_hash": address_hash, "last_signed_in_at": int(now)}
+    run(tx, _remember_in(tx.dialect.name), values)
 
 
 def renew_address(tx: Transaction, user_id: str, address_hash: str, now: float) -> None:
@@ -137,7 +121,7 @@ def renew_address(tx: Transaction, user_id: str, address_hash: str, now: float) 
     """
     values = {"user_id": user_id, "address_hash": address_hash, "last_signed_in_at": int(now)}
     times = {"day": start_of_day(now), "known_since": int(now) - KNOWN_ADDRESS_SECONDS}
-    tx.execute(_renew_in(tx.dialect.name), values | times)
+    run(tx, _renew_in(tx.dialect.name), values | times)
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:
@@ -176,10 +160,23 @@ def _key(subject: str, axis: Axis) -> dict[str, object]:
 def _lock_in(dialect: str) -> sa.Insert:
     # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
     # changes nothing: with it, the statement locks and returns a row that exists.
-    locked = insert_in(dialect, sign_in_failures).on_conflict_do_update(
-        index_elements=[_failures.subject, _failures.axis], set_={"failures": _failures.failures}
+    row: dict[str, Any] = {
+        name: sa.bindparam(name) for name in ("subject", "axis", "failures", "last_failed_at")
+    }
+    locked = (
+        insert_in(dialect, sign_in_failures)
+        .values(row)
+        .on_conflict_do_update(
+            index_elements=[_failures.subject, _failures.axis],
+            set_={"failures": _failures.failures},
+        )
     )
     return locked.returning(_failures.failures, _failures.last_failed_at)
+
+
+@cache
+def _remember_in(dialect: str) -> sa.Insert:
+    return _remember(insert_in(dialect, known_addresses))
 
 
 @cache
@@ -203,14 +200,6 @@ def _remember(row: Any, where: sa.ColumnElement[bool] | None = None) -> sa.Inser
         where=where,
     )
     return stored
-
-
-def _values(counter: Counter, *, of_account: bool) -> dict[str, object]:
-    return {
-        "failures": counter.failures,
-        "last_failed_at": counter.last_failed_at,
-        "of_account": of_account,
-    }
 
 
 def _last_addresses(user_id: sa.ColumnElement[str]) -> sa.Subquery:

@@ -2,10 +2,9 @@
 Check the password of an account without revealing whether the account exists.
 
 An unknown user, a wrong password and a suspended user take the same steps. Only a suspended user
-who sends the right password gets another response. The steps: one read, one count (a
-second transaction if there was a failure before), one hash, and one transaction with one audit
-event. The attempt counts as a failure before the hash: attempts that run at the same time would
-otherwise all pass before the first of them has failed.
+who sends the right password gets another response. The steps: one read, one count, one
+hash, and one transaction with one audit event. The attempt counts as a failure before the hash:
+attempts that run at the same time would otherwise all pass before the first of them has failed.
 """
 
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from tokensvc.accounts import store as accounts
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
+    DECAY_SECONDS,
     MAX_DELAY,
     STOP_AT,
     STOPPED,
@@ -66,7 +66,6 @@ class SignIns:
         self._database = database
         self._clock = clock
         self._reads = reads
-        self._new_counters = lock_outs.NewCounters(database)
         self._hasher = hasher
         self._hashes = hashes
 
@@ -80,8 +79,7 @@ class SignIns:
         """
         Check a password, and replace a hash with other parameters than those of this service.
 
-        The caller completes the attempt with `confirm` and `success_values`, or with
-        `replace_password`.
+        The caller completes the attempt with `confirm` and `complete`, or with `replace_password`.
 
         Args:
             address: Client address, for the counter of failures.
@@ -119,6 +117,12 @@ class SignIns:
             raise self._refuse(attempt, REVOKED)
         return found
 
+    def complete(self, tx: Transaction, attempt: Attempt, now: float) -> None:
+        """Forget the failures before a success, and remember its address."""
+        lock_outs.clear(tx, attempt.counter_subject, attempt.counter.axis)
+        lock_outs.clear_old(tx, attempt.subject, before=int(now) - DECAY_SECONDS)
+        lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
+
     def hash_new(self, attempt: Attempt, password: str) -> str:
         """
         Return the hash of a new password for the user of a successful attempt.
@@ -149,8 +153,7 @@ class SignIns:
         if standings.read_epochs(tx, attempt.user_id) != attempt.epochs or account is None:
             _record_refusal(tx, attempt, REVOKED, now)
             return False
-        for statement in lock_outs.success_statements(tx.dialect.name):
-            tx.execute(statement, attempt.success_values(now))
+        self.complete(tx, attempt, now)
         accounts.end_reset_codes(tx, attempt.user_id, now)
         return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
 
@@ -203,17 +206,14 @@ class SignIns:
         Raises:
             Refusal: `rate_limited`; the attempt does not count.
         """
-        subject, counter = attempt.counter_subject, attempt.counter
-        of_account = attempt.account is not None
-        if self._new_counters.insert(subject, counter, of_account=of_account):
-            return counter
+        subject, axis = attempt.counter_subject, attempt.counter.axis
         with self._database.write() as tx:
-            stored = lock_outs.lock(tx, subject, counter.axis)
+            stored = lock_outs.lock(tx, subject, axis)
             # The time after the lock: the wait for it can take as long as a delay.
             now = self._clock.read(tx)
             _check_lock_out(stored, now)
             counter = replace(stored, failures=stored.failures + 1, last_failed_at=int(now))
-            lock_outs.write(tx, subject, counter, of_account=of_account)
+            lock_outs.write(tx, subject, counter, of_account=attempt.account is not None)
         return counter
 
     def _take_back(self, attempt: Attempt) -> None:

@@ -68,8 +68,7 @@ class SignInReads:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        # Private: users type passwords into the field of the ID.
-        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT, private=True)
+        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT)
         self._standing = ClockedRead(database, clock, standings.SELECT_FOR_SIGN_IN)
 
     def read(self, user_id: str, address_hash: str) -> SignInRead:

@@ -3,22 +3,19 @@
 import itertools
 import json
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Change, Database
+from tokensvc.database.engine import run
 from tokensvc.database.tables import audit_events, audit_purge
-from tokensvc.database.upsert import insert_in
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
-
-Writes: TypeAlias = Callable[[Mapping[str, object], Mapping[str, object]], None]
 
 _columns = audit_events.c
 _serials = itertools.count()
@@ -58,68 +55,25 @@ def record_each(
     details: Details | None = None,
 ) -> None:
     """Write one event for each subject of an action, as `record` does for one."""
-    rows = [
-        new_row(context, action, subject, now=now, outcome=outcome, details=details)
+    rows: list[dict[str, object]] = [
+        {
+            "id": event_id(now, next(_serials), secrets.token_hex(4)),
+            "time": int(now),
+            "actor": context.actor,
+            "action": action,
+            "subject": subject,
+            "outcome": outcome,
+            "request_id": request_id.get(),
+            "reason": masked_reason(context.reason),
+            "details": _encoded(details),
+        }
         for subject in subjects
     ]
+    for row in rows:
+        run(tx, _INSERT, row)
     if rows:
-        # Not a list of one row: the driver would execute it as many.
-        tx.execute(_INSERT, rows if len(rows) > 1 else rows[0])
         # A dry run, or an action that fails later, is rolled back and not counted.
         sa.event.listen(tx, "commit", lambda _: _count(rows), once=True)
-
-
-def new_row(
-    context: ActionContext,
-    action: Action,
-    subject: str,
-    *,
-    now: float,
-    outcome: str = DONE,
-    details: Details | None = None,
-) -> dict[str, object]:
-    """Return the row of a new event, for a change of `prepare_audited`; see `record`."""
-    return {
-        "id": event_id(now, next(_serials), secrets.token_hex(4)),
-        "time": int(now),
-        "actor": context.actor,
-        "action": action,
-        "subject": subject,
-        "outcome": outcome,
-        "request_id": request_id.get(),
-        "reason": masked_reason(context.reason),
-        "details": _encoded(details),
-    }
-
-
-def prepare_audited(database: Database, update: sa.Update) -> Change:
-    """Prepare an action that is one update, with its event; see `Database.prepare_change`."""
-    change = database.prepare_change(update, audit_events)
-
-    def change_and_count(values: Mapping[str, object], event: Mapping[str, object]) -> bool:
-        is_changed = change(values, event)
-        if is_changed:
-            _count([event])
-        return is_changed
-
-    return change_and_count
-
-
-def prepare_audited_writes(database: Database, *statements: sa.UpdateBase) -> Writes:
-    """
-    Prepare an action of several statements, with its event; see `Database.prepare_writes`.
-
-    Returns:
-        A function of the values of the statements and the row of the event.
-    """
-    insert = insert_in(database.dialect, audit_events).on_conflict_do_nothing()
-    prepared = database.prepare_writes(*statements, insert)
-
-    def write_and_count(values: Mapping[str, object], event: Mapping[str, object]) -> None:
-        prepared.fetch_all({**values, **event})
-        _count([event])
-
-    return write_and_count
 
 
 def masked_reason(reason: str | None) -> str | None:

@@ -49,13 +49,14 @@ _READ = (
 _with_secrets = sa.select(*_READ).select_from(_joined)
 _in_order = (_clients.id, _secrets.created_at, _secrets.id)
 _has_id = _clients.id == sa.bindparam("client_id")
+_BY_ID = _with_secrets.where(_has_id).order_by(*_in_order)
 
 
 class ClientStore:
     """Reads and writes clients."""
 
     def __init__(self, database: Database) -> None:
-        self._by_id = database.prepare(_with_secrets.where(_has_id).order_by(*_in_order))
+        self._database = database
 
     def find(self, client_id: str) -> HashedClient | None:
         """
@@ -64,7 +65,7 @@ class ClientStore:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        return _first(self._by_id.fetch_all({"client_id": client_id}))
+        return _first(self._database.fetch(_BY_ID, {"client_id": client_id}))
 
     def page(
         self, connection: Connection, *, after: str | None, limit: int | None

@@ -6,16 +6,15 @@ is opened implicitly: a read inside a forgotten one would see an old standing.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
 from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
-from tokensvc.database.backend import Backend, Begin
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import (
     ExhaustedError,
@@ -24,24 +23,30 @@ from tokensvc.database.failures import (
     unavailable,
 )
 from tokensvc.database.patience import connect_patiently
-from tokensvc.database.prepared import (
-    PreparedStatements,
-    Run,
-    StatementConnections,
-    insert_after,
-)
+from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
 
 Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
 
-Change: TypeAlias = Callable[[Mapping[str, object], Mapping[str, object]], bool]
-"""Runs a prepared change with values for the update and the insert; returns whether it changed."""
-
+_NO_VALUES: Values = {}
 _POOL_SECONDS = 1.0
 _OVERFLOW = 2
 """Connections beyond the pool, for a worker's background threads."""
+
+
+class _Driver(Protocol):
+    """What the module of each kind of database has."""
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction that writes."""
+
+    def begin_snapshot(self, connection: sa.Connection) -> None:
+        """Begin a transaction that only reads."""
+
+    def is_connection_failure(self, error: BaseException) -> bool:
+        """Return whether an error of the driver counts for the breaker."""
 
 
 class Database:
@@ -54,12 +59,15 @@ class Database:
         dialect: Name of the dialect, for stores whose statements differ.
     """
 
-    def __init__(self, engine: sa.Engine, backend: Backend) -> None:
-        self.dialect = backend.dialect
+    def __init__(
+        self, engine: sa.Engine, dialect: Literal["sqlite", "postgresql"], driver: _Driver
+    ) -> None:
+        self.dialect = dialect
         self._engine = engine
-        self._backend = backend
-        self._breaker = Breaker(backend.is_connection_failure, self._probe, self._disconnect)
-        self._statements = StatementConnections(engine, backend.is_disconnected, self._breaker)
+        self._driver = driver
+        self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._breaker = Breaker(driver.is_connection_failure, self._probe, self._disconnect)
+        self._statements = StatementConnections(engine, self._breaker)
 
     @classmethod
     def open(cls, url: str, *, pool_size: int) -> "Database":
@@ -85,19 +93,20 @@ class Database:
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
-        return cls(engine, Backend.of("sqlite", sqlite, sqlite))
+        return cls(engine, "sqlite", sqlite)
 
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
         # SQLite needs no driver of 10 MB.
-        from tokensvc.database import postgresql, server_statements  # noqa: PLC0415
+        from tokensvc.database import postgresql  # noqa: PLC0415
 
         engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
-        database = cls(engine, Backend.of("postgresql", postgresql, server_statements))
+        database = cls(engine, "postgresql", postgresql)
+        connect_new = postgresql.connector()
 
         def connect(*arguments: Any) -> Any:
             try:
-                return postgresql.connect(*arguments)
+                return connect_new(*arguments)
             except ExhaustedError:
                 idle = database._statements.pop_idle()
                 if idle is None:
@@ -116,7 +125,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[sa.Connection]:
         """Yield a read-only connection whose statements all see the same moment."""
-        with self._connection(self._backend.begin_snapshot) as connection:
+        with self._connection(self._driver.begin_snapshot) as connection:
             yield connection
 
     @contextmanager
@@ -127,7 +136,7 @@ class Database:
         Args:
             dry_run: Whether to roll back at the end of the block too.
         """
-        with self._connection(self._backend.begin) as transaction:
+        with self._connection(self._driver.begin) as transaction:
             yield transaction
             if not dry_run:
                 transaction.commit()  # otherwise closing the connection rolls back
@@ -144,58 +153,29 @@ class Database:
             with postgresql.migration_lock(transaction):
                 yield transaction
 
-    def prepare(
-        self, statement: sa.Select[Any] | sa.CompoundSelect[Any], *, private: bool = False
-    ) -> PreparedStatements:
+    def fetch(self, statement: sa.ClauseElement, values: Values = _NO_VALUES) -> Rows:
         """
-        Compile a query once for repeated use.
+        Run a query outside any transaction, and return all its rows.
 
         Args:
-            private: Whether a value may be a secret that a user typed. Then PostgreSQL gets the
-                values apart from the text, which it shows and logs.
+            statement: Constant of a store, because it is compiled once and kept.
         """
-        run = self._backend.fetch_private_rows if private else self._backend.fetch_rows
-        return self._prepared([statement], run)
+        return self._statements.run(
+            lambda connection: connection.fetch(statement, values), writes=False
+        )
 
-    def prepare_change(self, update: sa.Update, table: sa.Table) -> Change:
+    def change(self, update: sa.Update, values: Values) -> Rows:
         """
-        Compile an update, and an insert that takes place only if the update changes a row.
+        Run one update in a durable transaction of its own, and return the rows that it returns.
 
-        The change is a transaction of its own. It may run twice if the connection is cut, so the
-        update must be a compare-and-swap.
+        It may run twice if the connection is cut, so it must be a compare-and-swap.
 
         Args:
-            update: Update with named parameters.
-            table: Table of the insert, whose columns are its parameters. No name may be that of a
-                parameter of the update.
+            update: Constant of a store, as for `fetch`.
         """
-        if self.dialect == "sqlite":
-            prepared = self._prepared([update, table.insert()], sqlite.run_change, writes=True)
-        else:
-            prepared = self.prepare_writes(insert_after(update, table))
-        return lambda values, row_values: bool(prepared.fetch_all({**values, **row_values}))
-
-    def prepare_writes(
-        self, *statements: sa.UpdateBase, durable: bool = True
-    ) -> PreparedStatements:
-        """
-        Compile statements that are a transaction of their own; the result is that of the last.
-
-        They may run twice if the connection is cut: the second time must change nothing more.
-
-        Args:
-            statements: Statements with named parameters, the same value for all that have a name.
-            durable: Whether a commit waits for the disk. One that does not is there with the next
-                one that does; a crash of the server before that loses it.
-        """
-        run = self._backend.run_writes if durable else self._backend.run_early_writes
-        return self._prepared(statements, run, writes=True)
-
-    def _prepared(
-        self, statements: Sequence[sa.ClauseElement], run: Run, *, writes: bool = False
-    ) -> PreparedStatements:
-        dialect = self._engine.dialect
-        return PreparedStatements(dialect, self._statements, statements, run, writes=writes)
+        return self._statements.run(
+            lambda connection: connection.change(update, values), writes=True
+        )
 
     @property
     def is_breaker_open(self) -> bool:
@@ -214,20 +194,20 @@ class Database:
         self._statements.close()
 
     @contextmanager
-    def _connection(self, begin: Begin) -> Iterator[sa.Connection]:
+    def _connection(self, begin: Callable[[sa.Connection], None]) -> Iterator[sa.Connection]:
         try:
             with self._live_connection(begin) as connection:
                 self._breaker.succeed()
                 yield connection
-        except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, self._error) as error:
             self._breaker.fail(error)
             if is_unavailability(error):
                 raise unavailable(error) from error
             raise
 
-    def _live_connection(self, begin: Begin) -> sa.Connection:
+    def _live_connection(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
         """Begin on a connection; retry once if the idle one was disconnected."""
-        if self.dialect == "postgresql" or begin is self._backend.begin:
+        if self.dialect == "postgresql" or begin is self._driver.begin:
             self._breaker.admit()
             may_block()
         try:
@@ -238,7 +218,7 @@ class Database:
         self._disconnect()  # the cause has probably disconnected all idle connections
         return self._begun(begin)
 
-    def _begun(self, begin: Begin) -> sa.Connection:
+    def _begun(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
         start = time.monotonic()
         connection = connect_patiently(self._engine.connect)
         metrics.observe_pool(time.monotonic() - start)
@@ -255,6 +235,22 @@ class Database:
     def _probe(self) -> None:
         with self._begun(_begin_nothing):
             pass
+
+
+def run(connection: Connection, statement: sa.ClauseElement, values: Values = _NO_VALUES) -> Rows:
+    """
+    Run a statement as `Database.fetch` does, on a connection or in a transaction.
+
+    It costs a third of `connection.execute`, which stores use for all else.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    used: DriverConnection = driver
+    try:
+        return used.fetch(statement, values)
+    except Exception as error:
+        if used.is_disconnected():
+            connection.invalidate(error)
+        raise
 
 
 def _begin_nothing(connection: sa.Connection) -> None:

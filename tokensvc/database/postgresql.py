@@ -8,19 +8,21 @@ transaction mode would hand them to other clients, or lose them.
 Imported on first use, because the driver takes 10 MB in every worker.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
+from select import POLLIN, POLLOUT, poll
 from typing import Any, Self
 
 import psycopg
 import sqlalchemy as sa
 from psycopg.abc import RV, PQGen, PQGenConn
-from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGconn
+from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from tokensvc.core import deadline
-from tokensvc.database import server_statements
+from tokensvc.database import postgresql_statements as statements
 from tokensvc.database.failures import (
     ExhaustedError,
     ExplainedError,
@@ -85,16 +87,25 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
-        prepared: Names of the statements that `server_statements` has prepared; `None` if it
-            cannot.
+        preparation: Whether statements may be prepared, for all connections of an engine.
+        prepared: Names of the statements that this connection has prepared.
     """
 
     time_limit: float = _RESPONSE_SECONDS
-    prepared: set[str] | None
+    preparation: statements.Preparation
+    prepared: set[bytes]
 
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
         self.prepared = set()
+        self._loaders: dict[int, Callable[[Any], Any]] = {}
+
+    fetch = statements.fetch
+    change = statements.change
+
+    def is_disconnected(self) -> bool:
+        """Return whether the connection is closed."""
+        return self.closed
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
@@ -127,19 +138,66 @@ class BoundedConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError as error:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
-            is_silent = not self._cancel(gen) and limit >= _SILENCE_SECONDS
-            kind = ServerSilentError if is_silent else RequestOverdueError
-            raise kind(f"no response within {limit:.1f} s") from error
+            wait = super().wait
+            has_ended = self._has_ended(lambda: wait(gen, timeout=_CANCEL_SECONDS))
+            raise _overrun(limit, has_ended=has_ended) from error
 
-    def _cancel(self, gen: PQGen[Any]) -> bool:
+    def result(self) -> PGresult:
         """
-        Close the connection; return whether the server has ended its statement before.
+        Send what `pgconn` has not sent yet, and return the result of the statement.
+
+        Raises:
+            psycopg.Error: The statement failed, or as `wait`.
+        """
+        limit = deadline.remaining(self.time_limit)
+        if not self._await_result(limit):
+            raise _overrun(limit, has_ended=self._has_ended(self._await_end))
+        pgconn = self.pgconn
+        result = pgconn.get_result()
+        while pgconn.get_result() is not None:
+            pass
+        if result is None:
+            raise psycopg.OperationalError("the server sent no result")
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise psycopg.errors.error_from_result(result)
+        return result
+
+    def loader(self, oid: int) -> Callable[[Any], Any]:
+        """Return the driver's function that converts the text of a value of a type."""
+        load = self._loaders.get(oid)
+        if load is None:
+            loader = self.adapters.get_loader(oid, Format.TEXT)
+            if loader is None:
+                raise psycopg.NotSupportedError(f"values of the type {oid} cannot be read")
+            load = self._loaders[oid] = loader(oid, self).load
+        return load
+
+    def _await_result(self, limit: float) -> bool:
+        """Wait for a result. Return false after a number of seconds without one."""
+        pgconn, end, events = self.pgconn, time.monotonic() + limit, 0
+        sockets = poll()
+        while (is_unsent := pgconn.flush()) or pgconn.is_busy():
+            wanted = POLLIN | POLLOUT if is_unsent else POLLIN
+            if wanted != events:
+                sockets.register(pgconn.socket, wanted)
+                events = wanted
+            if not sockets.poll(max(0.0, end - time.monotonic()) * 1000):
+                return False
+            pgconn.consume_input()
+        return True
+
+    def _has_ended(self, await_end: Callable[[], object]) -> bool:
+        """
+        Cancel the statement, and close the connection. Return whether the server has ended it.
 
         Statements that wait for a lock would otherwise use up the server's connections.
+
+        Args:
+            await_end: Function that raises an error if the statement does not end soon.
         """
         try:
             self.cancel_safe(timeout=_CANCEL_SECONDS)
-            super().wait(gen, timeout=_CANCEL_SECONDS)
+            await_end()
         except psycopg.errors.QueryCanceled:
             return True
         except psycopg.Error:
@@ -147,6 +205,17 @@ class BoundedConnection(psycopg.Connection[Any]):
         finally:
             self.close()
         return True
+
+    def _await_end(self) -> None:
+        if not self._await_result(_CANCEL_SECONDS):
+            raise psycopg.OperationalError("the statement does not end")
+
+
+def _overrun(limit: float, *, has_ended: bool) -> psycopg.OperationalError:
+    """Return the error of a wait of a number of seconds."""
+    is_silent = not has_ended and limit >= _SILENCE_SECONDS
+    kind = ServerSilentError if is_silent else RequestOverdueError
+    return kind(f"no response within {limit:.1f} s")
 
 
 def connect_args(url: sa.URL) -> dict[str, Any]:
@@ -160,15 +229,27 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
         **defaults,
         "autocommit": True,
         "target_session_attrs": "read-write",
-        # The driver expects its prepared statements in the session, which a pooler may change.
-        # `server_statements` does not.
+        # The driver numbers the statements that it prepares. Behind a pooler, a number can be the
+        # statement of another client. `postgresql_statements` names them.
         "prepare_threshold": None,
     }
 
 
-def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
+def connector() -> Callable[..., BoundedConnection]:
+    """Return the function that opens the connections of an engine: SQLAlchemy's `do_connect`."""
+    preparation = statements.Preparation()
+
+    def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
+        connection = _connect(args, options)
+        connection.preparation = preparation
+        return connection
+
+    return connect
+
+
+def _connect(args: Any, options: Any) -> BoundedConnection:
     """
-    Open a connection, replacing SQLAlchemy's `do_connect`.
+    Open a connection.
 
     Raises:
         ConnectionFailedError: The server cannot be reached, or rejects the connection.
@@ -221,23 +302,18 @@ def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
 
 def begin(connection: sa.Connection) -> None:
     """Begin a transaction that writes, with timeouts and a durable commit."""
-    _begin(connection, server_statements.BEGIN)
+    _begin(connection, statements.BEGIN)
 
 
 def begin_snapshot(connection: sa.Connection) -> None:
     """Begin a transaction whose statements all see the same moment."""
-    _begin(connection, server_statements.BEGIN_SNAPSHOT)
+    _begin(connection, statements.BEGIN_SNAPSHOT)
 
 
 def _begin(connection: sa.Connection, statement: str) -> None:
     # Only without parameters can one message have several statements.
-    text = f"{statement};{server_statements.SETTINGS}"
+    text = f"{statement};{statements.SETTINGS}"
     connection.exec_driver_sql(text, execution_options={"no_parameters": True})
-
-
-def is_disconnected(connection: BoundedConnection) -> bool:
-    """Return whether the connection is closed."""
-    return connection.closed
 
 
 def is_connection_failure(error: BaseException) -> bool:

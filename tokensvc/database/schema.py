@@ -42,11 +42,14 @@ def status(database: Database) -> Status:
         return _status(revision(connection))
 
 
+_READ = sa.select(_applied.c.version_num)
+
+
 class StatusReader:
     """Compares the database with this release in one statement, for looks that are frequent."""
 
     def __init__(self, database: Database) -> None:
-        self._read = database.prepare(sa.select(_applied.c.version_num))
+        self._database = database
 
     def read(self) -> Status:
         """
@@ -55,8 +58,8 @@ class StatusReader:
         Raises:
             Refusal: `temporarily_unavailable`, also for an empty database.
         """
-        row = self._read.fetch({})
-        return _status(row[0] if row else None)
+        rows = self._database.fetch(_READ)
+        return _status(rows[0][0] if rows else None)
 
 
 def revision(connection: sa.Connection) -> str | None:

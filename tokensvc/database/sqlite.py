@@ -3,18 +3,21 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from tokensvc.core import deadline
 from tokensvc.core.errors import StartupError
 from tokensvc.database.failures import ExplainedError
+from tokensvc.database.statements import Compiled, Rows, Values, compile_for
 
 _BUSY_SECONDS = 5.0
+_DIALECT = SQLiteDialect_pysqlite(paramstyle="named")
 
 
 class NotADatabaseError(ExplainedError, sqlite3.DatabaseError):
@@ -32,6 +35,26 @@ class FileConnection(sqlite3.Connection):
 
     path: str
     file_id: tuple[int, int] | None
+
+    def fetch(self, statement: sa.ClauseElement, values: Values) -> Rows:
+        """Run a statement in the open transaction, or in autocommit. Return all its rows."""
+        sql, _, constants = _compiled(statement)
+        return self.execute(sql, {**constants, **values} if constants else values).fetchall()
+
+    def change(self, update: sa.Update, values: Values) -> Rows:
+        """Run an update, which waits for other writers as `begin` does."""
+        self.execute(_limit_of_waits())
+        return self.fetch(update, values)
+
+    def is_disconnected(self) -> bool:
+        """
+        Return whether a copy of the database has replaced the file.
+
+        The connection would read and write the old file. Closing it does no harm: SQLite
+        checkpoints and removes no WAL of a database that was moved.
+        """
+        file_id = _file_id(self.path)
+        return file_id is not None and file_id != self.file_id
 
 
 def connect_args() -> dict[str, Any]:
@@ -53,17 +76,6 @@ def connect(
     connection.path, connection.file_id = args[0], file_id
     file: FileConnection = connection
     return file
-
-
-def has_moved(connection: FileConnection) -> bool:
-    """
-    Return whether a copy of the database has replaced its file.
-
-    The connection would read and write the old file. Closing it does no harm: SQLite checkpoints
-    and removes no WAL of a database that was moved.
-    """
-    file_id = _file_id(connection.path)
-    return file_id is not None and file_id != connection.file_id
 
 
 def _file_id(path: str) -> tuple[int, int] | None:
@@ -160,63 +172,13 @@ def begin_snapshot(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def fetch_rows(
-    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """Run a query outside any transaction, and return all its rows."""
-    return connection.execute(sqls[0], values).fetchall()
-
-
-fetch_private_rows = fetch_rows  # SQLite has no log
-
-
-def run_change(
-    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """
-    Run an update and, if it changes a row, an insert, in a transaction like that of `begin`.
-
-    Returns:
-        One row if the update has changed one.
-    """
-    update, insert = sqls
-    with _transaction(connection):
-        is_changed = connection.execute(update, values).rowcount == 1
-        if is_changed:
-            connection.execute(insert, values)
-    return [(1,)] if is_changed else []
-
-
-def run_writes(
-    connection: FileConnection, sqls: Sequence[str], values: Mapping[str, object]
-) -> list[tuple[Any, ...]]:
-    """Run statements in a transaction like that of `begin`, and return all rows of the last."""
-    rows: list[tuple[Any, ...]] = []
-    with _transaction(connection):
-        for sql in sqls:
-            rows = connection.execute(sql, values).fetchall()
-    return rows
-
-
-run_early_writes = run_writes  # SQLite has one kind of commit
-
-
-@contextmanager
-def _transaction(connection: FileConnection) -> Iterator[None]:
-    """Open a transaction. A failure leaves it open, so the caller closes the connection."""
-    connection.execute(_limit_of_waits())
-    connection.execute("BEGIN IMMEDIATE")
-    yield
-    connection.execute("COMMIT")
+@cache
+def _compiled(statement: sa.ClauseElement) -> Compiled:
+    return compile_for(_DIALECT, statement)
 
 
 def _limit_of_waits() -> str:
     return f"PRAGMA busy_timeout={int(deadline.remaining(_BUSY_SECONDS) * 1000)}"
-
-
-def is_disconnected(_connection: object) -> bool:
-    """Return false: a connection to a file is never disconnected."""
-    return False
 
 
 def is_connection_failure(_error: object) -> bool:

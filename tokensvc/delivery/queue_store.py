@@ -53,6 +53,9 @@ def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElemen
     return (*is_in(queue), _columns.due_at <= now, is_free)
 
 
+_OPEN = sa.select(_columns.version).where(IS_OPEN).limit(1)
+
+
 class DueQueues:
     """
     Finds the queues in which something is due, without a transaction: usually nothing is due.
@@ -73,8 +76,8 @@ class DueQueues:
         found: list[sa.ColumnElement[Any]] = [
             sa.exists().where(*is_due(queue, now)) for queue in QUEUES
         ]
-        self._read = database.prepare(sa.select(*found))
-        self._read_one = database.prepare(sa.select(_columns.version).where(IS_OPEN).limit(1))
+        self._database = database
+        self._read = sa.select(*found)
 
     def read(self) -> list[Queue]:
         """
@@ -83,10 +86,11 @@ class DueQueues:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        if self._read_one.fetch({}) is None:
+        if not self._database.fetch(_OPEN):
             return []  # each second or more often, so it must cost little
-        found = self._read.fetch({} if self._has_clock else {"now": int(self._host_clock())})
-        return [queue for queue, has_due in zip(QUEUES, found or (), strict=False) if has_due]
+        values = {} if self._has_clock else {"now": int(self._host_clock())}
+        (found,) = self._database.fetch(self._read, values)
+        return [queue for queue, has_due in zip(QUEUES, found, strict=True) if has_due]
 
 
 class Backlog(NamedTuple):
@@ -123,7 +127,8 @@ class BacklogReader:
                 due_since = sa.func.min(_columns.due_at)
                 none = sa.literal_column("0", sa.Integer)
                 selects.append(sa.select(none, sa.null(), due_since).where(*is_in(queue)))
-        self._read = database.prepare(sa.union_all(*selects))
+        self._database = database
+        self._read = sa.union_all(*selects)
 
     def read(self) -> Backlog:
         """
@@ -132,7 +137,7 @@ class BacklogReader:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        failed, errors, times = zip(*self._read.fetch_all({}), strict=True)
+        failed, errors, times = zip(*self._database.fetch(self._read), strict=True)
         due_since = min((time for time in times if time is not None), default=None)
         return Backlog(sum(failed), next(filter(None, errors), None), due_since)
 
@@ -167,7 +172,8 @@ class QueueSizes:
             since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
             place = sa.literal_column(str(position), sa.Integer)
             selects.append(sa.select(place, sa.func.count(), since).select_from(rows))
-        self._read = database.prepare(sa.union_all(*selects))
+        self._database = database
+        self._read = sa.union_all(*selects)
 
     def read(self) -> dict[Queue, QueueSize]:
         """
@@ -176,4 +182,6 @@ class QueueSizes:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        return {QUEUES[place]: QueueSize(*size) for place, *size in self._read.fetch_all({})}
+        return {
+            QUEUES[place]: QueueSize(*size) for place, *size in self._database.fetch(self._read)
+        }

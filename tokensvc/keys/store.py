@@ -81,9 +81,8 @@ class RingStore(Generic[InfoT]):
         live = table.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
         columns = (table.c.secret_ciphertext, table.c.wrapped_by, *self._columns)
         # One statement, so that keys and version belong together.
-        self._read = database.prepare(
-            ring_versions.select_with_rows(ring, table, live, columns).order_by(*self._newest_first)
-        )
+        with_rows = ring_versions.select_with_rows(ring, table, live, columns)
+        self._database, self._read = database, with_rows.order_by(*self._newest_first)
 
     def read(self) -> StoredRing[InfoT]:
         """
@@ -92,7 +91,7 @@ class RingStore(Generic[InfoT]):
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        rows = self._read.fetch_all({})
+        rows = self._database.fetch(self._read)
         if not rows:
             raise ring_versions.incomplete_database()
         # A ring without keys is one row with a version and nulls.

@@ -59,7 +59,7 @@ class UnconfirmedReader:
     def __init__(self, database: Database, limit: int) -> None:
         self.limit = limit
         statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
-        self._read = database.prepare(statement)
+        self._database, self._read = database, statement
 
     def read(self) -> list[Target]:
         """
@@ -68,7 +68,7 @@ class UnconfirmedReader:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        return [Target(user_id) for (user_id,) in self._read.fetch_all({})]
+        return [Target(user_id) for (user_id,) in self._database.fetch(self._read)]
 
 
 def add_revocation(

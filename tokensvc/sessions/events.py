@@ -3,7 +3,7 @@
 from typing import Final
 
 from tokensvc.audit.rules import REFUSED, Action
-from tokensvc.audit.store import new_row, record
+from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.engine import Transaction
 from tokensvc.sessions.rules import Advance, EndReplayed, Family
@@ -12,18 +12,14 @@ _ACTOR: Final = "service:sessions"
 """Actor of what an old token causes: a user or a thief has sent it."""
 
 
-def event_of(
-    decision: Advance | EndReplayed, now: float, *, audits_refreshes: bool
-) -> dict[str, object] | None:
-    """Return the row of the event of a decision; `None` if it has none."""
-    family = decision.family
+def record_replacement(tx: Transaction, decision: Advance | EndReplayed, now: float) -> None:
+    """Write the event of a rotation, or of the end of a session."""
+    user_id, session = decision.family.user_id, f"session {decision.family.id}"
     if isinstance(decision, Advance):
-        if not audits_refreshes:
-            return None
-        context = ActionContext(family.user_id, f"session {family.id}")
-        return new_row(context, Action.SESSION_REFRESHED, family.user_id, now=now)
-    context = ActionContext(_ACTOR, f"{decision.cause}: session {family.id}")
-    return new_row(context, Action.SESSION_REPLAYED, family.user_id, now=now, outcome=REFUSED)
+        record(tx, ActionContext(user_id, session), Action.SESSION_REFRESHED, user_id, now=now)
+        return
+    context = ActionContext(_ACTOR, f"{decision.cause}: {session}")
+    record(tx, context, Action.SESSION_REPLAYED, user_id, now=now, outcome=REFUSED)
 
 
 def record_predecessor(tx: Transaction, family: Family, now: float) -> None:

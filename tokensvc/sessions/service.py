@@ -2,22 +2,21 @@
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from tokensvc.accounts import lock_out_store as lock_outs
-from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.lock_out import KeyedHashes
-from tokensvc.accounts.sign_in_reads import SignInStanding
 from tokensvc.audit.rules import DONE, Action
-from tokensvc.audit.store import new_row, record
+from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.http.proxies import network_of
 from tokensvc.http.request_log import note
 from tokensvc.keys.vault import Vault
 from tokensvc.sessions import store
-from tokensvc.sessions.events import event_of, record_predecessor
+from tokensvc.sessions.events import record_predecessor, record_replacement
 from tokensvc.sessions.family_reads import FamilyRead, FamilyReads, invalid_grant, parse
 from tokensvc.sessions.grants import Grant, grant_of
 from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES, PresentedToken
@@ -35,8 +34,7 @@ from tokensvc.sessions.rules import (
 )
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.store import StoredFamily, stored_family
-from tokensvc.standing import ring_versions
-from tokensvc.standing.rules import Epochs, Ring, RingVersion
+from tokensvc.standing.rules import Epochs, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
 from tokensvc.telemetry import metrics
 
@@ -70,8 +68,6 @@ class Sessions:
         self._clock = clock
         self._reads = reads
         self._families = FamilyReads(reads, vault, random_bytes)
-        self._replacements = store.Replacements(database)
-        self._openings = store.Openings(database, lock_outs.success_statements(database.dialect))
         self._vault = vault
         self._hashes = hashes
         self._audits_refreshes = audits_refreshes
@@ -84,38 +80,23 @@ class Sessions:
         user_id: str,
         client_id: str,
         epochs: Epochs,
-        now: float,
         *,
+        now: float,
+        signing_ring_version: RingVersion,
         address: str = "",
     ) -> Grant:
         """
-        Open a session in the transaction of a password change, which also writes its audit event.
+        Open a session in the transaction of its cause, which also writes the audit event.
 
         Args:
             epochs: Epochs as read before the password was checked.
             now: Epoch seconds of the database's clock.
+            signing_ring_version: Version of the ring of the keys that sign access tokens.
             address: Client address; "" if it has none.
         """
         family, key = self._new(user_id, client_id, epochs, now, address)
         store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
-        return grant_of(family, key, now, ring_versions.read(tx, Ring.SIGNING))
-
-    def open_confirmed(
-        self, attempt: Attempt, client_id: str, found: SignInStanding, *, address: str
-    ) -> Grant:
-        """
-        Open a session and complete its sign-in with an audit event, in one transaction.
-
-        Args:
-            found: What was read after the password was checked.
-        """
-        user_id, now = attempt.user_id, found.now
-        family, key = self._new(user_id, client_id, attempt.epochs, now, address)
-        context = ActionContext(user_id, f"session {family.id}")
-        event = new_row(context, Action.ACCOUNT_SIGNED_IN, user_id, now=now)
-        stored = StoredFamily(family, *self._vault.wrap(key))
-        self._openings.insert(stored, attempt.success_values(now), event)
-        return grant_of(family, key, now, found.signing_ring_version)
+        return grant_of(family, key, now, signing_ring_version)
 
     def refresh(
         self,
@@ -293,10 +274,15 @@ class Sessions:
         if isinstance(decision, Advance) and decision.renews_address and new.rotated_from:
             with self._database.write() as tx:
                 lock_outs.renew_address(tx, new.user_id, new.rotated_from.address, now)
-        event = event_of(decision, now, audits_refreshes=self._audits_refreshes)
-        is_stored = self._replacements.replace_unchanged(seen, new, event)
-        if is_stored and event is None:
-            metrics.count_action(Action.SESSION_REFRESHED, DONE)
+        if isinstance(decision, Advance) and not self._audits_refreshes:
+            is_stored = store.replace_unchanged(self._database.change, seen, new)
+            if is_stored:
+                metrics.count_action(Action.SESSION_REFRESHED, DONE)
+            return is_stored
+        with self._database.write() as tx:
+            is_stored = store.replace_unchanged(partial(run, tx), seen, new)
+            if is_stored:
+                record_replacement(tx, decision, now)
         return is_stored
 
     def _origin(self, address: str) -> Origin:

@@ -12,6 +12,7 @@ from typing import Final
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.accounts.sign_in import REVOKED, SignIns, sign_in_refused
+from tokensvc.accounts.sign_in_reads import SignInStanding
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -27,8 +28,9 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens import AccessTokens
 from tokensvc.sessions.grants import Grant, TokenResponse, grant_response
 from tokensvc.sessions.service import Sessions
+from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {
@@ -92,7 +94,8 @@ class PasswordSessions:
             with self._limited(address):
                 attempt = self._check(user_id, password, address)
                 found = self._sign_ins.confirm(attempt)
-                grant = self._sessions.open_confirmed(attempt, client_id, found, address=address)
+                with self._database.write() as tx:
+                    grant = self._open(tx, attempt, client_id, found, address)
         except Refusal as refusal:
             metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
             raise
@@ -139,6 +142,30 @@ class PasswordSessions:
         can_sign = self._access_tokens.check_can_sign
         return self._sign_ins.check(user_id, password, address, can_sign)
 
+    def _open(
+        self,
+        tx: Transaction,
+        attempt: Attempt,
+        client_id: str,
+        found: SignInStanding,
+        address: str,
+    ) -> Grant:
+        """Open the session of an attempt that succeeds."""
+        user_id, now = attempt.user_id, found.now
+        self._sign_ins.complete(tx, attempt, now)
+        grant = self._sessions.open(
+            tx,
+            user_id,
+            client_id,
+            attempt.epochs,
+            now=now,
+            signing_ring_version=found.signing_ring_version,
+            address=address,
+        )
+        context = ActionContext(user_id, f"session {grant.family.id}")
+        record(tx, context, Action.ACCOUNT_SIGNED_IN, user_id, now=now)
+        return grant
+
     def _replace(self, attempt: Attempt, new_hash: str, client_id: str, address: str) -> Grant:
         with self._database.write() as tx:
             grant = None
@@ -160,7 +187,10 @@ class PasswordSessions:
         # The app's epoch is the one from before the check: an action on all users ends this too.
         raised = standings.read_epochs(tx, user_id).user
         epochs = Epochs(user=raised, app=attempt.epochs.app)
-        return self._sessions.open(tx, user_id, client_id, epochs, now, address=address)
+        version = ring_versions.read(tx, Ring.SIGNING)
+        return self._sessions.open(
+            tx, user_id, client_id, epochs, now=now, signing_ring_version=version, address=address
+        )
 
     def _respond(self, grant: Grant) -> TokenResponse:
         note(client_id=grant.family.client_id)

@@ -1,18 +1,16 @@
 """The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.audit.store import prepare_audited, prepare_audited_writes
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.engine import Connection, Transaction, run
+from tokensvc.database.statements import Rows, Values
 from tokensvc.database.tables import sessions
-from tokensvc.database.upsert import insert_in
 from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.sessions.rules import Family, Origin
 from tokensvc.sessions.settings import SessionSettings
@@ -22,12 +20,9 @@ from tokensvc.standing.rules import Epochs
 _columns = sessions.c
 _has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)
 
-# Built once: building them costs more than the rest of a statement. The parameters of a row have
-# other names than the columns: those of an event are parameters of the same transaction.
-_ROW: dict[str, Any] = {
-    column.name: sa.bindparam(f"session_{column.name}") for column in sessions.c
-}
-_REPLACE_UNCHANGED = (
+# Built once: building one costs more than the rest of a statement.
+_INSERT = sessions.insert()
+_REPLACE_UNCHANGED: sa.Update = (
     sessions.update()
     .where(
         (_columns.id == sa.bindparam("seen_id"))
@@ -44,6 +39,7 @@ _REPLACE_UNCHANGED = (
             )
         }
     )
+    .returning(sa.literal_column("1"))
 )
 
 FAMILY_KEYS = WrappedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.wrapped_by)
@@ -84,62 +80,50 @@ def stored_family(row: Any) -> StoredFamily:
 
 def insert(tx: Transaction, stored: StoredFamily) -> None:
     """Insert a new family."""
-    tx.execute(_insert_in(tx.dialect.name), _row_values(stored))
+    family = stored.family
+    row = {
+        "id": family.id,
+        "user_id": family.user_id,
+        "client_id": family.client_id,
+        "counter": family.counter,
+        "rotated_at": family.rotated_at,
+        "created_at": family.created_at,
+        "last_used_at": family.last_used_at,
+        "used_on": start_of_day(family.last_used_at),
+        "user_epoch": family.epochs.user,
+        "app_epoch": family.epochs.app,
+        "ended_at": family.ended_at,
+        "family_key_ciphertext": stored.key_ciphertext,
+        "wrapped_by": stored.wrapped_by,
+        "confirmed_counter": family.confirmed_counter,
+        **_origin(family),
+    }
+    run(tx, _INSERT, row)
 
 
-class Openings:
+def replace_unchanged(
+    update: Callable[[sa.Update, Values], Rows], seen: Family, new: Family
+) -> bool:
     """
-    Inserts new families, each with other changes and its event.
+    Store the new state of a family.
 
     Args:
-        statements: The other changes. Run twice, they must change nothing more.
+        update: `Database.change`, or `run` in a transaction.
+
+    Returns:
+        False if the family was rotated, ended or revoked since it was read: nothing is stored.
     """
-
-    def __init__(self, database: Database, statements: Iterable[sa.UpdateBase]) -> None:
-        insert = _insert_in(database.dialect)
-        self._write = prepare_audited_writes(database, insert, *statements)
-
-    def insert(
-        self, stored: StoredFamily, values: Mapping[str, object], event: Mapping[str, object]
-    ) -> None:
-        """
-        Insert a family, in a transaction of its own.
-
-        Args:
-            values: Parameters of the other changes.
-        """
-        self._write({**_row_values(stored), **values}, event)
-
-
-class Replacements:
-    """Replaces the states of families, with an event or without."""
-
-    def __init__(self, database: Database) -> None:
-        self._change_audited = prepare_audited(database, _REPLACE_UNCHANGED)
-        self._change = database.prepare_writes(_REPLACE_UNCHANGED.returning(sa.literal_column("1")))
-
-    def replace_unchanged(
-        self, seen: Family, new: Family, event: Mapping[str, object] | None
-    ) -> bool:
-        """
-        Store the new state of a family and its event, if any, in a transaction of their own.
-
-        Returns:
-            False if the family was rotated, ended or revoked since it was read: nothing is stored.
-        """
-        values = {
-            "seen_id": seen.id,
-            "seen_counter": seen.counter,
-            "counter": new.counter,
-            "rotated_at": new.rotated_at,
-            "last_used_at": new.last_used_at,
-            "ended_at": new.ended_at,
-            "used_on": start_of_day(new.last_used_at),
-            **_origin(new),
-        }
-        if event is None:
-            return bool(self._change.fetch_all(values))
-        return self._change_audited(values, event)
+    values = {
+        "seen_id": seen.id,
+        "seen_counter": seen.counter,
+        "counter": new.counter,
+        "rotated_at": new.rotated_at,
+        "last_used_at": new.last_used_at,
+        "ended_at": new.ended_at,
+        "used_on": start_of_day(new.last_used_at),
+        **_origin(new),
+    }
+    return bool(update(_REPLACE_UNCHANGED, values))
 
 
 def confirm(tx: Transaction, confirmed: Family) -> bool:
@@ -215,32 +199,6 @@ def delete_wrapped_by(tx: Transaction, wrapped_by: str, *, limit: int) -> int:
     """Delete at most `limit` sessions under an encryption key, and return their number."""
     is_wrapped = _columns.wrapped_by == wrapped_by
     return delete_batch(tx, sessions, is_wrapped, order=_columns.id, limit=limit)
-
-
-@cache
-def _insert_in(dialect: str) -> sa.Insert:
-    return insert_in(dialect, sessions).values(_ROW).on_conflict_do_nothing()
-
-
-def _row_values(stored: StoredFamily) -> dict[str, object]:
-    family = stored.family
-    return {
-        "session_id": family.id,
-        "session_user_id": family.user_id,
-        "session_client_id": family.client_id,
-        "session_counter": family.counter,
-        "session_rotated_at": family.rotated_at,
-        "session_created_at": family.created_at,
-        "session_last_used_at": family.last_used_at,
-        "session_used_on": start_of_day(family.last_used_at),
-        "session_user_epoch": family.epochs.user,
-        "session_app_epoch": family.epochs.app,
-        "session_ended_at": family.ended_at,
-        "session_family_key_ciphertext": stored.key_ciphertext,
-        "session_wrapped_by": stored.wrapped_by,
-        "session_confirmed_counter": family.confirmed_counter,
-        **{f"session_{name}": value for name, value in _origin(family).items()},
-    }
 
 
 def _origin(family: Family) -> dict[str, object]:

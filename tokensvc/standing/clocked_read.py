@@ -23,16 +23,13 @@ class ClockedRead:
         statement: Query with named parameters that has a row in every complete database.
         clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's
             clock.
-        private: Whether a value may be a secret that a user typed.
     """
 
-    def __init__(
-        self, database: Database, clock: Clock, statement: sa.Select[Any], *, private: bool = False
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, statement: sa.Select[Any]) -> None:
         self._clock = clock
         self._has_clock = database.dialect == "postgresql"
-        query = statement.add_columns(_NOW) if self._has_clock else statement
-        self._read = database.prepare(query, private=private)
+        self._database = database
+        self._query = statement.add_columns(_NOW) if self._has_clock else statement
 
     def fetch(self, values: Mapping[str, object]) -> tuple[tuple[Any, ...], float]:
         """
@@ -53,7 +50,7 @@ class ClockedRead:
         """
         # Read the clock before the statement: see `Standing.now`.
         now = self._clock()
-        rows = self._read.fetch_all(values)
+        rows = self._database.fetch(self._query, values)
         if not rows:
             raise incomplete_database()
         return ([row[:-1] for row in rows], rows[0][-1]) if self._has_clock else (rows, now)

@@ -1,0 +1,96 @@
+"""The statements that a connection to PostgreSQL keeps prepared."""
+
+from functools import partial
+
+import pytest
+import sqlalchemy as sa
+
+from tokensvc.database.engine import run
+from tokensvc.database.tables import app_standing
+
+pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+
+FLOOR = sa.select(app_standing.c.floor)
+RAISE = app_standing.update().values(floor=app_standing.c.floor + 1).returning(sa.text("1"))
+
+
+@pytest.fixture
+def uses(database):
+    """Return each kind of use outside transactions."""
+    return {
+        "read": partial(database.fetch, FLOOR),
+        "change": partial(database.change, RAISE, {}),
+    }
+
+
+def connection_of(database):
+    """Return the connection of the next statement."""
+    (connection,) = database._statements._idle
+    return connection
+
+
+def prepared_names(connection):
+    """Return the statements that the server keeps for a session."""
+    query = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'tokensvc%'"
+    return {name.encode() for (name,) in connection.execute(query)}
+
+
+def test_server_keeps_repeated_statements_prepared(database, uses):
+    for number in range(3):
+        assert uses["change"]()
+        assert uses["read"]() == [(number + 1,)]
+    connection = connection_of(database)
+    assert prepared_names(connection) == connection.prepared
+    assert len(connection.prepared) == 2
+
+
+@pytest.mark.parametrize("use", ["read", "change"])
+def test_statement_that_the_session_does_not_have_runs_as_text(database, uses, use):
+    """A pooler has changed the session. Nothing fails, and the process prepares no more."""
+    uses["change"](), uses["read"]()
+    connection = connection_of(database)
+    connection.execute("DEALLOCATE ALL")
+    assert uses[use]() == [(1,)]
+    assert connection_of(database) is connection
+    assert uses["change"]()
+    assert prepared_names(connection) == set()
+
+
+def test_statement_that_another_client_has_prepared_runs_as_text(database, uses):
+    """Behind a pooler, in the same session."""
+    uses["read"]()
+    connection = connection_of(database)
+    connection.prepared.clear()
+    assert uses["read"]() == [(0,)]
+    assert not connection.preparation.is_possible
+
+
+def test_statement_whose_result_a_migration_has_changed_is_prepared_again(database, uses):
+    uses["change"](), uses["read"]()
+    connection = connection_of(database)
+    with database.write() as tx:
+        tx.exec_driver_sql("ALTER TABLE app_standing ALTER floor TYPE numeric")
+    assert uses["read"]() == [(1,)]
+    renewed = connection_of(database)
+    assert renewed is not connection
+    assert prepared_names(renewed) == renewed.prepared != set()
+
+
+def test_transaction_prepares_nothing(database):
+    """A statement that its session does not have would abort it."""
+    with database.write() as tx:
+        assert run(tx, FLOOR) == [(0,)]
+        driver = tx.connection.dbapi_connection
+        assert prepared_names(driver) == driver.prepared == set()
+
+
+def test_value_is_not_in_the_text(database):
+    """The server shows and logs the text, and users type passwords into the field of the ID."""
+    typed = sa.select(sa.literal("typed"), sa.bindparam("secret", type_=sa.Text))
+    database.fetch(typed, {"secret": "my-password"})
+    with database.write() as tx:
+        run(tx, typed, {"secret": "my-password"})
+        activity = sa.text("SELECT query FROM pg_stat_activity WHERE datname = current_database()")
+        texts = list(tx.scalars(activity))
+    assert [text for text in texts if "typed" in text or "SELECT $1" in text]
+    assert not [text for text in texts if "my-password" in text]
