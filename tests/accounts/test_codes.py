@@ -48,7 +48,7 @@ def codes_in(database):
     return {row.code_hash: row.used_at is not None for row in rows}
 
 
-@pytest.mark.sec(44, 45)
+@pytest.mark.sec(44, 45, 59)
 def test_user_sets_a_new_password_with_a_code_once(closed_world, admin):
     user_id = created(closed_world, "chat-ada")
     made = admin.post(f"/v1/accounts/{user_id}/reset-codes", json={"reason": "forgot it"})

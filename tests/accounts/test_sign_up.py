@@ -25,6 +25,7 @@ def sign_up(world, user_id, password=PASSWORD, **more):
     )
 
 
+@pytest.mark.sec(59)
 def test_sign_up_creates_the_account_and_delivers_the_user(open_world):
     user = {"id": "chat-ada", "name": "Ada"}
     created = sign_up(open_world, "chat-ada", user=user)
@@ -39,6 +40,7 @@ def test_sign_up_creates_the_account_and_delivers_the_user(open_world):
     assert (event["actor"], event["subject"]) == ("chat-ada", "chat-ada")
 
 
+@pytest.mark.sec(13)
 @pytest.mark.parametrize("user_id", ["ada", "chat-", "chat-Ada", "chat-a.b", ""])
 def test_illegal_user_id_or_one_without_the_prefix_is_refused(open_world, user_id):
     assert sign_up(open_world, user_id).code == "user_id_invalid"
@@ -192,6 +194,7 @@ def test_closed_service_refuses_sign_up_with_an_invitation_too(closed_world):
         assert (refused.status, refused.code) == (403, "sign_up_closed")
 
 
+@pytest.mark.sec(59)
 def test_service_by_invitation_needs_one(database, clock):
     settings = AccountSettings(sign_up="invitation")
     parts = AccountParts(database, clock, settings)

@@ -51,6 +51,7 @@ def locked(closed_world):
     return locked
 
 
+@pytest.mark.sec(59)
 def test_service_unlocks_an_account(closed_world, locked):
     """A repetition changes nothing."""
     world, user_id = closed_world, locked("chat-lena")

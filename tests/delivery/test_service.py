@@ -138,6 +138,7 @@ def test_delivery_that_is_off_is_shown(tmp_path):
             world.stream.calls.wait_for("PATCH", "/users")
 
 
+@pytest.mark.sec(59)
 def test_profile_is_stored_audited_and_delivered(world):
     """A repetition leaves no audit event."""
     user = {"id": "ada", "name": "Ada", "role": "moderator"}

@@ -103,7 +103,7 @@ def test_text_that_is_no_session_id_is_not_found(migrated_postgres_url, tmp_path
             assert user.request("DELETE", f"/v1/me/sessions/{text}").code == "not_found"
 
 
-@pytest.mark.sec(33, 44)
+@pytest.mark.sec(33, 44, 59)
 def test_password_change_ends_all_sessions_and_returns_one_that_mints(world):
     world.create("joe")
     user, other = world.user("joe"), world.user("joe")
