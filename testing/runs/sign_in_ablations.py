@@ -6,18 +6,24 @@ SIGN_IN_ABLATIONS = (
     Ablation(
         "failure counted before the hash",
         "tokensvc/accounts/sign_in.py",
-        "lock_outs.write(tx, subject, counter, of_account=attempt.account is not None)",
+        "lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)",
         "pass",
-        "tests/accounts/test_sign_in.py"
-        "::test_failures_delay_the_next_attempt_which_is_not_hashed[sqlite-ada]",
+        "tests/accounts/test_sign_in.py::test_failures_delay_the_next_attempt[sqlite-ada]",
     ),
     Ablation(
-        "counter of known addresses",
-        "tokensvc/accounts/lock_out.py",
-        "return Axis.KNOWN if is_known else Axis.UNKNOWN",
-        "return Axis.UNKNOWN",
+        "attempts at known addresses",
+        "tokensvc/accounts/sign_in.py",
+        "if attempt.wait and not attempt.is_known:",
+        "if attempt.wait:",
         "tests/accounts/test_sign_in.py"
         "::test_failures_from_elsewhere_neither_delay_nor_stop_the_user[sqlite]",
+    ),
+    Ablation(
+        "refusal at other addresses",
+        "tokensvc/accounts/sign_in.py",
+        "if attempt.wait and not attempt.is_known:",
+        "if False:",
+        "tests/accounts/test_sign_in.py::test_known_address_is_one_of_this_account[sqlite]",
     ),
     Ablation(
         "hash for an unknown user",

@@ -25,7 +25,7 @@ HOME, CAFE = "192.0.2.1", "198.51.100.7"
 def subject_of(user_id, axis, address):
     """Return the subject of a counter."""
     if axis == "known":
-        return HASHES.of_known_address(user_id, HASHES.of_address(address))
+        return HASHES.of_user_at(user_id, HASHES.of_address(address))
     return HASHES.of_user_id(user_id)
 
 
@@ -125,7 +125,7 @@ class Attempts:
             tx.execute(sa.insert(sign_in_failures).values(subject=subject, axis=axis, **row))
 
     def failures(self, user_id="ada", address=HOME):
-        """Return the failures of a user ID from unknown addresses, and from a known one."""
+        """Return the failures of a user ID in the shared counter, and in that of an address."""
         subjects = [subject_of(user_id, axis, address) for axis in Axis]
         query = sa.select(sign_in_failures).where(sign_in_failures.c.subject.in_(subjects))
         with self.database.read() as connection:
@@ -154,6 +154,6 @@ class Attempts:
 REFUSED = ("credentials_invalid", None, True)
 
 
-def delayed(seconds):
-    """Return the outcome of an attempt that was not hashed."""
-    return ("rate_limited", seconds, False)
+def delayed(seconds, *, is_hashed=True):
+    """Return the outcome of an attempt that must wait."""
+    return ("rate_limited", seconds, is_hashed)

@@ -15,7 +15,7 @@ from tokensvc.accounts.lock_out import (
     Axis,
     Counter,
     KeyedHashes,
-    axis_of,
+    is_known,
     seconds_to_wait,
 )
 
@@ -23,7 +23,7 @@ NOW = 1_800_000_000.0
 AXES = st.sampled_from(Axis)
 
 
-def wait(failures, now=NOW, axis=Axis.UNKNOWN):
+def wait(failures, now=NOW, axis=Axis.SHARED):
     return seconds_to_wait(Counter(axis, failures, NOW), now)
 
 
@@ -37,7 +37,7 @@ def test_delay_rises_from_five_failures(failures, seconds):
 
 @pytest.mark.parametrize(
     ("axis", "failures"),
-    [(Axis.UNKNOWN, 60), (Axis.UNKNOWN, 10**6), (Axis.KNOWN, 10), (Axis.KNOWN, 11)],
+    [(Axis.SHARED, 60), (Axis.SHARED, 10**6), (Axis.OWN, 10), (Axis.OWN, 11)],
 )
 def test_last_failure_stops_the_attempts_permanently(axis, failures):
     assert wait(failures, NOW + 10 * 365 * 86400, axis) == STOPPED
@@ -45,7 +45,7 @@ def test_last_failure_stops_the_attempts_permanently(axis, failures):
 
 @pytest.mark.sec(42)
 def test_account_has_at_most_a_hundred_failures_from_all_addresses():
-    assert STOP_AT[Axis.UNKNOWN] + KNOWN_ADDRESSES * STOP_AT[Axis.KNOWN] == 100
+    assert STOP_AT[Axis.SHARED] + KNOWN_ADDRESSES * STOP_AT[Axis.OWN] == 100
 
 
 @given(AXES, st.data(), st.floats(0, 2 * MAX_DELAY))
@@ -57,7 +57,7 @@ def test_attempt_is_possible_exactly_after_the_delay(axis, data, elapsed):
     assert wait(failures, NOW + elapsed + remaining, axis) == 0
 
 
-@given(st.integers(0, STOP_AT[Axis.UNKNOWN] - 1), st.floats(0, 10 * 365 * 86400))
+@given(st.integers(0, STOP_AT[Axis.SHARED] - 1), st.floats(0, 10 * 365 * 86400))
 def test_clock_that_was_set_back_does_not_extend_the_delay(failures, seconds):
     assert wait(failures, NOW - seconds) == wait(failures)
 
@@ -68,14 +68,14 @@ def test_delay_never_falls(axis, failures):
 
 
 def test_guessing_until_the_stop_takes_half_a_day():
-    assert sum(wait(failures) for failures in range(STOP_AT[Axis.UNKNOWN])) > 11 * 3600
+    assert sum(wait(failures) for failures in range(STOP_AT[Axis.SHARED])) > 11 * 3600
 
 
 def test_address_is_known_for_thirty_days_after_a_sign_in():
-    assert axis_of(None, NOW) is Axis.UNKNOWN
-    assert axis_of(NOW, NOW) is Axis.KNOWN
-    assert axis_of(NOW, NOW + KNOWN_ADDRESS_SECONDS - 1) is Axis.KNOWN
-    assert axis_of(NOW, NOW + KNOWN_ADDRESS_SECONDS) is Axis.UNKNOWN
+    assert not is_known(None, NOW)
+    assert is_known(NOW, NOW)
+    assert is_known(NOW, NOW + KNOWN_ADDRESS_SECONDS - 1)
+    assert not is_known(NOW, NOW + KNOWN_ADDRESS_SECONDS)
 
 
 @pytest.mark.sec(42)

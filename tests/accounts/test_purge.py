@@ -4,8 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from testing.query_plans import reads_all_rows, recorded_plans
-from tests.accounts.attempts import HOME
-from tokensvc.accounts.lock_out import KNOWN_ADDRESS_SECONDS
+from tests.accounts.attempts import CAFE, HOME, delayed
+from tokensvc.accounts import lock_out_store
+from tokensvc.accounts.lock_out import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import Purge
@@ -37,20 +38,10 @@ def test_purge_deletes_expired_codes_only(parts, clock):
 
 
 @pytest.mark.sec(42)
-@pytest.mark.parametrize(
-    ("failures", "axis", "days"),
-    [
-        (4, "unknown", 1),
-        (5, "unknown", 30),
-        (59, "unknown", 30),
-        (60, "unknown", 90),
-        (9, "known", 30),
-        (10, "known", 90),
-    ],
-)
-def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failures, axis, days):
-    world.set_failures(failures, axis=axis)
-    world.clock.now += days * 86400 - 1000
+@pytest.mark.parametrize("axis", ["unknown", "known"])
+def test_purge_deletes_failures_without_an_account_after_ninety_days(world, axis):
+    world.set_failures(60, "unknown-user", axis)
+    world.clock.now += FORGET_SECONDS - 1000
     assert not world.purge.step()
     assert world.counts() == (1, 0)
     world.clock.now += 1
@@ -59,14 +50,27 @@ def test_purge_deletes_a_counter_the_later_the_more_failures_it_has(world, failu
 
 
 @pytest.mark.sec(42)
-def test_stopped_account_stays_stopped_after_purges(world):
-    """At most 100 consecutive failures in all, however much time passes."""
-    world.set_failures(59)
+def test_purge_keeps_the_last_failures_without_an_account(world, monkeypatch):
+    """Otherwise guesses of many IDs would fill the database. Those of accounts stay."""
+    monkeypatch.setattr(lock_out_store, "MAX_WITHOUT_ACCOUNT", 3)
     world.fail(1)
-    world.clock.now += 1000 * 86400
+    for number in range(5):
+        world.fail(1, f"unknown-{number}")
     assert not world.purge.step()
-    code, _, is_hashed = world.outcome()
-    assert (code, is_hashed) == ("rate_limited", False)
+    kept = [number for number in range(5) if world.failures(f"unknown-{number}")]
+    assert (kept, world.failures("ada")) == ([2, 3, 4], {"unknown": 1})
+
+
+@pytest.mark.sec(42)
+def test_failures_at_an_address_that_the_account_does_not_know_are_purged(world):
+    world.sign_in(address=HOME)
+    world.fail(60)
+    for address in (HOME, CAFE):
+        assert world.outcome(address=address) == delayed(900)
+    world.clock.now += FORGET_SECONDS + 1
+    assert not world.purge.step()
+    assert world.failures(address=HOME) == {"unknown": 60, "known": 1}
+    assert world.failures(address=CAFE) == {"unknown": 60}
 
 
 def test_purge_deletes_old_addresses(world):
@@ -113,5 +117,9 @@ def test_purge_uses_indexes(world, monkeypatch):
     with recorded_plans(world.database) as plans:
         assert world.purge.step()
     assert not [plan for plan in plans if reads_all_rows(plan)]
-    for index in ("account_codes_by_expiry", "sign_in_failures_by_time", "known_addresses_by_time"):
+    for index in (
+        "account_codes_by_expiry",
+        "sign_in_failures_without_account",
+        "known_addresses_by_time",
+    ):
         assert [plan for plan in plans if index in plan]

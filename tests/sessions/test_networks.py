@@ -59,8 +59,8 @@ class NetworkWorld(PasswordServiceWorld):
 
     def stop(self, user_id):
         """Let somebody fail at unknown addresses until the account is stopped."""
-        row = {"subject": HASHES.of_user_id(user_id), "axis": Axis.UNKNOWN, "of_account": True}
-        stop = {"failures": STOP_AT[Axis.UNKNOWN], "last_failed_at": 0}
+        row = {"subject": HASHES.of_user_id(user_id), "axis": Axis.SHARED, "of_account": True}
+        stop = {"failures": STOP_AT[Axis.SHARED], "last_failed_at": 0}
         with self.database.write() as tx:
             tx.execute(sign_in_failures.insert(), row | stop)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokensvc.accounts.lock_out import Counter
+from tokensvc.accounts.lock_out import Axis, Counter
 from tokensvc.accounts.store import Account
 from tokensvc.standing.rules import Epochs
 
@@ -13,10 +13,13 @@ class Attempt:
     An attempt to sign in that counts as a failure until its success.
 
     Attributes:
-        subject: Keyed hash of the user ID.
+        subject: Keyed hash of the user ID, of the shared counter.
         address_hash: Keyed hash of the address.
-        counter_subject: Keyed hash that identifies the counter.
-        counter: Counter of the address, this attempt included.
+        own_subject: Keyed hash of the user ID and the address, of the own counter.
+        is_known: Whether the account knows the address.
+        counter: Counter that has this attempt.
+        wait: Seconds that other addresses must wait; `STOPPED`, or 0 if the shared counter
+            allowed the attempt.
         epochs: Epochs that are not newer than the password hash.
         suspended: Whether the user is suspended.
         account: Account of the ID, also a deleted one; `None` for an unknown ID.
@@ -25,8 +28,10 @@ class Attempt:
     user_id: str
     subject: str
     address_hash: str
-    counter_subject: str
+    own_subject: str
+    is_known: bool
     counter: Counter
+    wait: float
     epochs: Epochs
     suspended: bool
     account: Account | None
@@ -35,6 +40,11 @@ class Attempt:
     def audit_subject(self) -> str:
         """Subject of audit events. An unknown ID may be a password that a user typed there."""
         return f"unknown:{self.subject}" if self.account is None else self.user_id
+
+    @property
+    def counter_subject(self) -> str:
+        """Keyed hash that identifies the counter."""
+        return self.subject if self.counter.axis is Axis.SHARED else self.own_subject
 
     @property
     def stored_hash(self) -> str | None:

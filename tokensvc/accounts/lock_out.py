@@ -1,16 +1,17 @@
 """
 How fast the password of one account can be guessed. Pure.
 
-Consecutive failures delay the next attempt, more each time, and finally stop all attempts until an
-operator unlocks the account or its password is reset. Each of the last addresses that signed this
-account in, or refreshed a session of it, has a counter of its own: failures from elsewhere neither
-delay nor stop the user there.
-All other addresses share one. A success resets the counter of its address, and at a known address
-also that of the others if its last failure is a day old: a guesser cannot stop new addresses
-permanently. The same rules apply to IDs without an account, so that a response does not reveal
-whether one exists.
+Consecutive failures of a user ID delay its next attempt, more each time, and finally stop all
+attempts until an unlock or a reset of the password. All addresses share this counter. It never
+decays, and a success resets it.
 
-Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures of an account. All
+While it delays or stops the ID, each address has a few attempts of its own. Only at a known address
+(one of the last that signed the account in, or refreshed a session of it) can such an attempt
+succeed: failures from elsewhere do not lock the user out there. At all other addresses it is
+counted and checked in the same way, but always refused. So a wrong password gets the same response
+after the same work at every address, for an account and for an ID without one.
+
+Source: NIST SP 800-63B-4 section 3.2.2: at most 100 consecutive failures of an account. The
 counters share them, since none may stop the attempts of another.
 """
 
@@ -24,25 +25,18 @@ from types import MappingProxyType
 DELAY_FROM = 5
 """Consecutive failures from which on the next attempt is delayed."""
 MAX_DELAY = 900
-"""Maximum delay in seconds: the 60 failures of unknown addresses take half a day."""
+"""Maximum delay in seconds: 60 failures take half a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
 """Seconds for which an address is known after its last sign-in or refresh of the account."""
 KNOWN_ADDRESSES = 4
 """Addresses of an account that are known at the same time: the last ones."""
-DECAY_SECONDS = 86400
+FORGET_SECONDS = 90 * 86400
 """
-Seconds after the last failure of unknown addresses when a success at a known one resets them.
+Seconds after the last failure when a counter is deleted that counts no account's failures: of an ID
+without an account, or of an address that the account does not know.
 """
-FORGET_FEW_SECONDS = 86400
-"""Seconds after the last failure when a counter below `DELAY_FROM` is deleted."""
-FORGET_SECONDS = 30 * 86400
-"""Seconds after the last failure when a counter is deleted, unless it has stopped the attempts."""
-FORGET_STOP_SECONDS = 90 * 86400
-"""
-Seconds after the last failure when a counter that has stopped the attempts is deleted, if its user
-ID has no account, or it is of a known address, which is forgotten then. IDs without an
-account would fill the database.
-"""
+MAX_WITHOUT_ACCOUNT = 100_000
+"""Number of these counters that are kept. Otherwise a guesser could fill the database."""
 
 STOPPED = math.inf
 """Wait of an account that is stopped until an unlock or a reset."""
@@ -51,13 +45,15 @@ _DIGEST_BYTES = 16
 
 
 class Axis(StrEnum):
-    """The kind of a counter: of one address that is known to the account, or of all others."""
+    """The kind of a counter."""
 
-    KNOWN = "known"
-    UNKNOWN = "unknown"
+    SHARED = "unknown"
+    """Failures of a user ID, from all addresses."""
+    OWN = "known"
+    """Failures at one address while the shared counter delays or stops the user ID."""
 
 
-STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.KNOWN: 10, Axis.UNKNOWN: 60})
+STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.SHARED: 60, Axis.OWN: 10})
 """Consecutive failures after which no attempt is possible; of all counters together 100."""
 
 
@@ -91,17 +87,16 @@ def seconds_to_wait(counter: Counter, now: float) -> float:
     return max(0, min(delay, math.ceil(counter.last_failed_at + delay - now)))
 
 
-def axis_of(last_sign_in_at: float | None, now: float) -> Axis:
+def is_known(last_sign_in_at: float | None, now: float) -> bool:
     """
-    Return the counter of an attempt.
+    Return whether an account knows an address.
 
     Args:
         last_sign_in_at: Time of the last sign-in or refresh of this account from the address, in
             epoch seconds; `None` if there was none.
         now: Epoch seconds.
     """
-    is_known = last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS
-    return Axis.KNOWN if is_known else Axis.UNKNOWN
+    return last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS
 
 
 class KeyedHashes:
@@ -122,7 +117,7 @@ class KeyedHashes:
         """Return the hash of a user ID, of an account or not."""
         return self._hash(user_id, b"user_id")
 
-    def of_known_address(self, user_id: str, address_hash: str) -> str:
+    def of_user_at(self, user_id: str, address_hash: str) -> str:
         """Return the hash of a user ID together with the hash of an address."""
         return self._hash(f"{address_hash} {user_id}", b"user_id+address")
 

@@ -10,13 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.accounts.lock_out import (
-    DELAY_FROM,
-    FORGET_FEW_SECONDS,
     FORGET_SECONDS,
-    FORGET_STOP_SECONDS,
     KNOWN_ADDRESS_SECONDS,
     KNOWN_ADDRESSES,
-    STOP_AT,
+    MAX_WITHOUT_ACCOUNT,
     Axis,
     Counter,
 )
@@ -43,11 +40,8 @@ _TAKE_BACK = (
     .values(failures=_failures.failures - 1)
 )
 _CLEAR = sign_in_failures.delete().where(_is_counter).returning(_failures.failures)
-_CLEAR_OLD = sign_in_failures.delete().where(
-    (_failures.subject == sa.bindparam("user_subject"))
-    & (_failures.axis == Axis.UNKNOWN)
-    & (_failures.last_failed_at < sa.bindparam("old_before"))
-)
+_WITHOUT_ACCOUNT = sa.text("NOT of_account")
+"""As in the partial index."""
 
 
 def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
@@ -55,7 +49,7 @@ def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     Return a counter, locked until the transaction ends.
 
     Args:
-        subject: Keyed hash of the user ID, for `Axis.KNOWN` together with the address.
+        subject: Keyed hash of the user ID, for `Axis.OWN` together with the address.
     """
     row = {"subject": subject, "axis": axis, "failures": 0, "last_failed_at": 0}
     ((failures, last_failed_at),) = run(tx, _lock_in(tx.dialect.name), row)
@@ -81,15 +75,6 @@ def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
 def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
     """Delete a counter. Return whether it had a failure."""
     return any(failures for (failures,) in run(tx, _CLEAR, _key(subject, axis)))
-
-
-def clear_old(tx: Transaction, subject: str, *, before: int) -> None:
-    """
-    Delete the counter of a user's other addresses if its last failure is from before a time.
-
-    Call it after `clear`, in the order in which `unlock` locks the rows.
-    """
-    run(tx, _CLEAR_OLD, {"user_subject": subject, "old_before": before})
 
 
 def last_addresses(connection: Connection, user_id: str) -> list[str]:
@@ -125,24 +110,19 @@ def renew_address(tx: Transaction, user_id: str, address_hash: str, now: float) 
 
 
 def purge_failures(tx: Transaction, now: float, limit: int) -> int:
-    """Delete at most `limit` counters whose last failure is too old, and return their number."""
+    """
+    Delete counters without an account that are too old or too many.
 
-    def is_older_than(seconds: int) -> sa.ColumnElement[bool]:
-        return _failures.last_failed_at < int(now) - seconds
+    An account's number of failures stays until a success, a reset or an unlock.
 
-    is_open = sa.or_(
-        *((_failures.axis == axis) & (_failures.failures < stop) for axis, stop in STOP_AT.items())
-    )
-    # The counter of a known address cannot stop for longer: then the address is forgotten.
-    is_stop_of_account = _failures.of_account & (_failures.axis == Axis.UNKNOWN)
-    # The shortest of the times is a condition of its own: an index cannot look up an alternative.
-    is_old = is_older_than(FORGET_FEW_SECONDS) & sa.or_(
-        _failures.failures < DELAY_FROM,
-        is_older_than(FORGET_SECONDS) & is_open,
-        is_older_than(FORGET_STOP_SECONDS) & ~is_stop_of_account,
-    )
-    order = _failures.last_failed_at
-    return delete_batch(tx, sign_in_failures, is_old, order=order, limit=limit)
+    Returns:
+        Number of deleted rows, at most `limit`.
+    """
+    time, too_old = _failures.last_failed_at, int(now) - FORGET_SECONDS - 1
+    newest_first = sa.select(time).where(_WITHOUT_ACCOUNT, time > too_old).order_by(time.desc())
+    last_too_many = tx.scalar(newest_first.offset(MAX_WITHOUT_ACCOUNT).limit(1))
+    is_old = sa.and_(_WITHOUT_ACCOUNT, time <= (last_too_many or too_old))
+    return delete_batch(tx, sign_in_failures, is_old, order=time, limit=limit)
 
 
 def purge_addresses(tx: Transaction, before: float, limit: int) -> int:

@@ -16,14 +16,12 @@ from tokensvc.accounts import store as accounts
 from tokensvc.accounts.attempt import Attempt
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
-    DECAY_SECONDS,
     MAX_DELAY,
     STOP_AT,
-    STOPPED,
     Axis,
     Counter,
     KeyedHashes,
-    axis_of,
+    is_known,
     seconds_to_wait,
 )
 from tokensvc.accounts.sign_in_reads import SignInReads, SignInStanding
@@ -119,8 +117,9 @@ class SignIns:
 
     def complete(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """Forget the failures before a success, and remember its address."""
-        lock_outs.clear(tx, attempt.counter_subject, attempt.counter.axis)
-        lock_outs.clear_old(tx, attempt.subject, before=int(now) - DECAY_SECONDS)
+        # In this order, as an attempt and `unlock` do: the rows are locked.
+        lock_outs.clear(tx, attempt.subject, Axis.SHARED)
+        lock_outs.clear(tx, attempt.own_subject, Axis.OWN)
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
 
     def hash_new(self, attempt: Attempt, password: str) -> str:
@@ -159,12 +158,12 @@ class SignIns:
 
     def unlock(self, tx: Transaction, user_id: str) -> bool:
         """Forget the failures of a user ID. Return whether it had any."""
-        counters = [
-            (self._hashes.of_known_address(user_id, address_hash), Axis.KNOWN)
+        # In this order, as an attempt does: the rows are locked.
+        counters = [(self._hashes.of_user_id(user_id), Axis.SHARED)]
+        counters += [
+            (self._hashes.of_user_at(user_id, address_hash), Axis.OWN)
             for address_hash in lock_outs.last_addresses(tx, user_id)
         ]
-        # In this order, as a sign-in does: the rows are locked.
-        counters.append((self._hashes.of_user_id(user_id), Axis.UNKNOWN))
         cleared = [lock_outs.clear(tx, subject, axis) for subject, axis in counters]
         return any(cleared)
 
@@ -177,44 +176,47 @@ class SignIns:
         Raises:
             Refusal: `rate_limited`; the attempt does not count.
         """
-        subject = self._hashes.of_user_id(user_id)
         address_hash = self._hashes.of_address(address)
         found = self._reads.read(user_id, address_hash)
         standing = found.standing
         check_can_sign(standing.signing_ring_version)
-        axis = axis_of(found.last_signed_in_at, standing.now)
-        counter_subject = subject
-        if axis is Axis.KNOWN:
-            counter_subject = self._hashes.of_known_address(user_id, address_hash)
         attempt = Attempt(
             user_id=user_id,
-            subject=subject,
+            subject=self._hashes.of_user_id(user_id),
             address_hash=address_hash,
-            counter_subject=counter_subject,
-            counter=Counter(axis, failures=1, last_failed_at=int(standing.now)),
+            own_subject=self._hashes.of_user_at(user_id, address_hash),
+            is_known=is_known(found.last_signed_in_at, standing.now),
+            counter=Counter(Axis.SHARED, failures=1, last_failed_at=int(standing.now)),
+            wait=0,
             epochs=standing.epochs,
             suspended=standing.suspended,
             account=found.account,
         )
         note(user_id=attempt.audit_subject)
-        return replace(attempt, counter=self._count(attempt))
+        return self._count(attempt)
 
-    def _count(self, attempt: Attempt) -> Counter:
+    def _count(self, attempt: Attempt) -> Attempt:
         """
-        Count an attempt as a failure, and return the counter.
+        Count an attempt as a failure, and return it with its counter.
 
         Raises:
             Refusal: `rate_limited`; the attempt does not count.
         """
-        subject, axis = attempt.counter_subject, attempt.counter.axis
+        has_account = attempt.account is not None
         with self._database.write() as tx:
-            stored = lock_outs.lock(tx, subject, axis)
+            stored = lock_outs.lock(tx, attempt.subject, Axis.SHARED)
             # The time after the lock: the wait for it can take as long as a delay.
             now = self._clock.read(tx)
-            _check_lock_out(stored, now)
+            wait = seconds_to_wait(stored, now)
+            if wait:
+                stored = lock_outs.lock(tx, attempt.own_subject, Axis.OWN)
+                if own_wait := seconds_to_wait(stored, now):
+                    raise _locked_out(max(wait, own_wait), "locked out")
+                has_account = has_account and attempt.is_known
             counter = replace(stored, failures=stored.failures + 1, last_failed_at=int(now))
-            lock_outs.write(tx, subject, counter, of_account=attempt.account is not None)
-        return counter
+            attempt = replace(attempt, counter=counter, wait=wait)
+            lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)
+        return attempt
 
     def _take_back(self, attempt: Attempt) -> None:
         with self._database.write() as tx:
@@ -223,6 +225,8 @@ class SignIns:
     def _refuse(self, attempt: Attempt, reason: str) -> Refusal:
         with self._database.write() as tx:
             _record_refusal(tx, attempt, reason, self._clock.read(tx))
+        if attempt.wait and reason != SUSPENDED:
+            return _locked_out(attempt.wait, reason)
         return sign_in_refused(reason)
 
     def _with_current_hash(self, attempt: Attempt, password: str) -> Attempt:
@@ -263,6 +267,8 @@ def _why_refused(attempt: Attempt, *, is_right: bool) -> str | None:
         return "no password"
     if not is_right:
         return "wrong password"
+    if attempt.wait and not attempt.is_known:
+        return "locked out"
     return SUSPENDED if attempt.suspended else None
 
 
@@ -271,25 +277,25 @@ def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) 
     context = ActionContext(_ACTOR, reason)
     subject, counter = attempt.audit_subject, attempt.counter
     record(tx, context, Action.ACCOUNT_SIGNED_IN, subject, now=now, outcome=REFUSED)
-    if counter.failures == STOP_AT[counter.axis]:
-        context = ActionContext(_ACTOR, f"failures from {counter.axis} addresses")
+    is_shared = counter.axis is Axis.SHARED
+    if counter.failures == STOP_AT[counter.axis] and (is_shared or attempt.is_known):
+        where = "all addresses" if is_shared else "a known address"
+        context = ActionContext(_ACTOR, f"failures from {where}")
         record(tx, context, Action.ACCOUNT_LOCKED, subject, now=now)
 
 
-def _check_lock_out(counter: Counter, now: float) -> None:
+def _locked_out(wait: float, reason: str) -> Refusal:
     """
-    Refuse an attempt after too many failures.
+    Return the refusal after too many failures, the same for an account and for an unknown ID.
 
-    Raises:
-        Refusal: `rate_limited`, the same for an account and for an unknown ID.
+    Args:
+        wait: Seconds to wait, or `STOPPED`.
+        reason: Reason for the log.
     """
-    wait = seconds_to_wait(counter, now)
-    if not wait:
-        return
-    raise Refusal(
+    return Refusal(
         Code.RATE_LIMITED,
         "Too many failed sign-ins of this user. Retry after `Retry-After` seconds. If that never "
         "succeeds, the password must be reset, or the account unlocked by the operator.",
-        reason=f"locked out, {counter.axis} address",
-        retry_after=MAX_DELAY if wait == STOPPED else int(wait),
+        reason=reason,
+        retry_after=int(min(wait, MAX_DELAY)),
     )

@@ -39,6 +39,8 @@ account_codes = sa.Table(
 )
 """Codes that can be used once. An invitation without `user_id` is for any ID."""
 
+_without_account = sa.text("NOT of_account")
+
 sign_in_failures = sa.Table(
     "sign_in_failures",
     metadata,
@@ -48,13 +50,20 @@ sign_in_failures = sa.Table(
     sa.Column("last_failed_at", sa.BigInteger, nullable=False),
     sa.Column("of_account", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("axis IN ('known', 'unknown')", name="sign_in_failure_axis"),
-    sa.Index("sign_in_failures_by_time", "last_failed_at"),
+    sa.Index(
+        "sign_in_failures_without_account",
+        "last_failed_at",
+        sqlite_where=_without_account,
+        postgresql_where=_without_account,
+    ),
 )
 """
-Consecutive failures, counted apart for each known address, and for all others together.
+Consecutive failures of a user ID (axis `unknown`), and those at one address while the first delay
+or stop the user ID (axis `known`).
 
-`subject` is the keyed hash of a user ID, of an account or not, for a known address together with
-that of the address. `of_account`: whether the user ID had an account at the last failure.
+`subject` is the keyed hash of the user ID, for axis `known` together with that of the address.
+`of_account`: whether the user ID had an account at the last failure, for axis `known` one that
+knows the address.
 """
 
 known_addresses = sa.Table(
