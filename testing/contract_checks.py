@@ -98,6 +98,7 @@ def _check_content(
 
 def _parsed(media_type: str, body: bytes) -> Any:
     if media_type.endswith("json"):
+        assert body.rstrip() + b"\n" == body, "a JSON body ends with one newline"
         return json.loads(body)
     return yaml.safe_load(body) if media_type.endswith("yaml") else body.decode()
 

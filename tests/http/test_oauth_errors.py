@@ -61,6 +61,7 @@ def test_error_of_a_route_has_the_form_of_oauth(
 ) -> None:
     response = respond(error)
     assert (response.status, response.json["error"]) == (status, code)
+    assert response.body.endswith(b"}\n")
     assert "secret" not in response.text
     assert ("Retry-After" in response.headers) is (status in {429, 503})
 

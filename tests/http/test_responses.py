@@ -59,6 +59,19 @@ def test_refusal_members_are_in_the_problem(client: Client, probe: Probe) -> Non
     assert response.json["code"] == "sign_in_required"
 
 
+@pytest.mark.parametrize(
+    "view",
+    [lambda: json_response(TOKEN), refuse(Code.USER_SUSPENDED, "No."), lambda: 1 // 0],
+    ids=["a result", "a refusal", "an internal error"],
+)
+def test_json_body_ends_with_one_newline(client: Client, probe: Probe, view: Any) -> None:
+    """The outputs of two `curl` commands do not run together. The length includes it."""
+    probe.view = view
+    response = client.get("/v1/token")
+    assert response.body.rstrip() + b"\n" == response.body
+    assert response.headers["Content-Length"] == str(len(response.body))
+
+
 STEP_UP = 'Bearer realm="tokensvc", error="insufficient_user_authentication", '
 
 

@@ -43,6 +43,7 @@ def check_problem(response: Response) -> None:
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["Cache-Control"] == "no-store"
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-Id"])
+    assert response.body.endswith(b"}\n")
     problem = json.loads(response.body)
     check(problem, {"$ref": "#/components/schemas/Problem"}, "the problem")
     assert problem["status"] == response.status

@@ -9,7 +9,7 @@ import msgspec
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.http import current_request
 from tokensvc.http.problems import REALM, Problems, status_of, waiting_fields
-from tokensvc.http.respond import JSON, Response
+from tokensvc.http.respond import JSON, Response, encode_json
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 REVOCATION_PATH = "/oauth/revoke"
@@ -59,7 +59,7 @@ class OAuthErrors(Problems):
         headers = waiting_fields(refusal, status)
         if status == HTTPStatus.UNAUTHORIZED:
             headers.append(("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'))
-        return Response(status, msgspec.json.encode(body), JSON, headers)
+        return Response(status, encode_json(body), JSON, headers)
 
     def internal_error(self, request_id: str) -> Response:
         """Return the refusal for an unexpected exception, without any detail of it."""

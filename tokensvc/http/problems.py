@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import current_request
-from tokensvc.http.respond import Headers, Response
+from tokensvc.http.respond import Headers, Response, encode_json
 
 PROBLEM_JSON = "application/problem+json"
 REALM = "tokensvc"
@@ -153,7 +153,7 @@ class Problems:
             request_id=request_id,
             **(members or {}),
         )
-        return Response(problem.status, msgspec.json.encode(problem), PROBLEM_JSON, headers)
+        return Response(problem.status, encode_json(problem), PROBLEM_JSON, headers)
 
 
 def status_of(refusal: Refusal) -> int:

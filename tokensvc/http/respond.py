@@ -65,11 +65,16 @@ class Response:
         return ()
 
 
+def encode_json(content: Any) -> bytes:
+    """Return a struct, a mapping or a list as JSON with a newline, for terminals."""
+    return _encode(content) + b"\n"
+
+
 def json_response(
     content: Any, status: int = 200, headers: Headers = (), *, caching: Headers = NO_STORE
 ) -> Response:
     """Return a struct, a mapping or a list as JSON."""
-    return Response(status, _encode(content), JSON, headers, caching=caching)
+    return Response(status, encode_json(content), JSON, headers, caching=caching)
 
 
 def text_response(text: str) -> Response:
