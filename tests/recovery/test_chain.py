@@ -148,6 +148,22 @@ def test_export_that_several_runs_appended_to_is_verified(scene, lost, replay):
     assert result["applied"] == {"user:suspended": 3, "user:reinstated": 1}
 
 
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_pages_of_one_export_have_no_gap_between_them(scene, replay):
+    """The second page has no event of the first one, but says after which it continues."""
+    scene.back_up()
+    for command in users("suspend", *NAMES):
+        scene.json(*command)
+    first = scene.command("audit", "--json", "--limit", "2").out
+    after = json.loads(first.splitlines()[-1])["id"]
+    export = scene.folder / "audit.jsonl"
+    export.write_text(first + scene.command(*EXPORT, "--after", after).out)
+    scene.lose_database()
+    scene.restore()
+    result = replay(export, "--complete")
+    assert (result["cut_off_because"], result["applied"]) == (None, {"user:suspended": 5})
+
+
 def test_gap_between_two_runs_signs_everyone_out(scene, replay):
     """Somebody removed the end of the first run, or the second one was started too late."""
     scene.json("users", "suspend", "user-zoe")
