@@ -1,5 +1,6 @@
 """The deployment examples are restricted and have probes, and their settings load."""
 
+import ipaddress
 import re
 import tomllib
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from testing.service import ROOT
+from tests.docs.dockerfile import stages
 from tokensvc.config.loader import load
 
 DEPLOY = ROOT / "deploy"
@@ -102,7 +104,7 @@ def test_settings_of_the_manifests_load(tmp_path):
     assert tomllib.loads(written)["public_url"] == settings.public_url
 
 
-@pytest.mark.sec(25, 62)
+@pytest.mark.sec(25, 55, 62)
 def test_compose_file_is_restricted_and_its_settings_load(tmp_path):
     """It has one container, one volume and three settings. The secret is a file."""
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
@@ -125,6 +127,14 @@ def test_compose_file_is_restricted_and_its_settings_load(tmp_path):
     }
     assert environ["STREAM_API_SECRET_FILE"] == f"/run/secrets/{secret}"
     environ["STREAM_API_SECRET_FILE"] = str(tmp_path / secret)
-    settings = load(environ)
+    image = stages((ROOT / "Dockerfile").read_text())[-1].environ
+    database = "TOKENSVC_DATABASE_URL"
+    settings = load({**environ, database: image[database]})
     assert settings.public_url == "https://tokens.example.com"
-    assert settings.proxies.trusted
+    (network,) = compose["networks"].values()
+    (addresses,) = network["ipam"]["config"]
+    assert settings.proxies.trusted == (f"{addresses['gateway']}/32",)  # no other container
+    (own,) = service["networks"].values()
+    subnet = ipaddress.ip_network(addresses["subnet"])
+    assert ipaddress.ip_address(own["ipv4_address"]) in subnet
+    assert ipaddress.ip_address(addresses["gateway"]) in subnet

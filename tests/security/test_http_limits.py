@@ -75,6 +75,29 @@ def test_trace_and_connect_are_refused(service: Service, line: bytes, status: in
     assert b"s3cret" not in response.body
 
 
+@pytest.mark.sec(56)
+@pytest.mark.parametrize("path", ["//v1/token", "/v1%2ftoken", "/v1%2Ftoken", "/%2Fv1/token"])
+def test_path_that_a_proxy_could_read_in_another_way_gets_404(service: Service, path: str) -> None:
+    """A rule of the proxy for `/v1/token` would not see it. A query may have encoded slashes."""
+    refused, served = converse(
+        service.base_url,
+        head(f"GET {path} HTTP/1.1".encode())
+        + head(b"GET /healthz?next=a%2Fb HTTP/1.1", b"Connection: close"),
+    )
+    assert (refused.status, served.status) == (404, 200)
+    check_problem(refused)
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_response_states_http_1_1(service: Service, version: bytes) -> None:
+    """The version of the server, not of the request (RFC 9110 section 2.5)."""
+    with connect(service.base_url) as sock:
+        sock.sendall(
+            b"GET /healthz " + version + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        assert read_to_end(sock).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 @pytest.mark.sec(51)
 def test_endless_body_gets_413(service: Service) -> None:
     """20 MB in chunks are refused after 16 KiB, and the client receives the response."""

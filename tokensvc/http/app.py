@@ -225,7 +225,7 @@ class ServiceApp(Flask):
     def _dispatch(self, request: CurrentRequest) -> Response:
         environ = request.environ
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if path[:2] == "//":
+        if path[:2] == "//" or _has_encoded_slash(environ.get("RAW_URI", path)):
             # werkzeug would match it like one slash, but a proxy's path rules may not.
             raise _not_found()
         if method == "OPTIONS":
@@ -269,6 +269,10 @@ class ServiceApp(Flask):
 def _names_host(target: str, host: str) -> bool:
     """Return whether an absolute target has this host, ignoring case."""
     return urlsplit(target).netloc.lower() == host.lower()
+
+
+def _has_encoded_slash(target: str) -> bool:
+    return "%" in target and "%2f" in target.partition("?")[0].lower()
 
 
 def _not_found() -> Refusal:

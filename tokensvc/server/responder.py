@@ -160,8 +160,7 @@ class Responder:
         )
         response.headers += (("X-Request-Id", request_id), ("X-Content-Type-Options", "nosniff"))
         method = "HEAD" if request.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
-        environ = {"REQUEST_METHOD": method, "SERVER_PROTOCOL": "HTTP/1.1"}
-        return self._run(response, environ, keep=False), False
+        return self._run(response, {"REQUEST_METHOD": method}, keep=False), False
 
     def _run(self, application: Application, environ: Environ, *, keep: bool) -> bytes:
         """Return the response of a WSGI application (PEP 3333)."""
@@ -192,7 +191,7 @@ class Responder:
         code = int(status[:3])
         has_body = code not in _NO_BODY and environ["REQUEST_METHOD"] != "HEAD"
         lines = [
-            f"{environ['SERVER_PROTOCOL']} {status}",
+            f"HTTP/1.1 {status}",
             f"Server: {SERVER}",
             f"Date: {_http_date(int(self._clock()))}",
             f"Connection: {'keep-alive' if keep else 'close'}",
