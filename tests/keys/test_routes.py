@@ -9,6 +9,7 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.world import World, running_world
+from tokensvc.core.scopes import Scope
 from tokensvc.keys.routes import AddStreamKeyRequest
 
 KEYS = "/v1/stream-keys"
@@ -205,12 +206,14 @@ def test_unknown_key_gets_404(world, action):
 
 @pytest.mark.sec(37)
 def test_route_without_credential_gets_401_and_without_scope_403(world):
+    """Although the client has every other scope."""
+    other = world.client_with("other", *(set(Scope) - {Scope.KEYS_WRITE}))
     for path in (KEYS, f"{KEYS}/key_unknown"):
-        assert world.backend.get(path).code == "insufficient_scope"
+        assert other.get(path).code == "insufficient_scope"
     add = {"api_key": "k9", "secret": SECRET}
-    assert world.backend.post(KEYS, json=add).code == "insufficient_scope"
+    assert other.post(KEYS, json=add).code == "insufficient_scope"
     for action in ("activate", "retire"):
-        assert world.backend.post(f"{KEYS}/key_unknown/{action}").code == "insufficient_scope"
+        assert other.post(f"{KEYS}/key_unknown/{action}").code == "insufficient_scope"
     anonymous = Client(world.service.base_url)
     assert anonymous.get(KEYS).code == "credentials_missing"
     assert anonymous.post(KEYS, json=add).code == "credentials_missing"

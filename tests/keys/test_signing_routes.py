@@ -8,6 +8,7 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.waiting import wait_until
 from testing.world import World, running_world
+from tokensvc.core.scopes import Scope
 
 KEYS = "/v1/signing-keys"
 JWKS = "/.well-known/jwks.json"
@@ -118,11 +119,13 @@ def test_responses_and_log_contain_no_private_key(world):
 
 @pytest.mark.sec(37)
 def test_route_without_credential_gets_401_and_without_scope_403(world):
+    """Although the client has every other scope."""
+    other = world.client_with("other", *(set(Scope) - {Scope.KEYS_WRITE}))
     for path in (KEYS, f"{KEYS}/sig_unknown"):
-        assert world.backend.get(path).code == "insufficient_scope"
+        assert other.get(path).code == "insufficient_scope"
         assert world.anonymous.get(path).code == "credentials_missing"
     for path in (f"{KEYS}/rotate", f"{KEYS}/sig_unknown/retire"):
-        assert world.backend.post(path).code == "insufficient_scope"
+        assert other.post(path).code == "insufficient_scope"
         assert world.anonymous.post(path).code == "credentials_missing"
 
 
