@@ -181,7 +181,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             if wanted != events:
                 sockets.register(pgconn.socket, wanted)
                 events = wanted
-            if not sockets.poll(max(0.0, end - time.monotonic()) * 1000):
+            # A migration has no limit, which `poll` calls `None`.
+            left = None if end == inf else max(0.0, end - time.monotonic()) * 1000
+            if not sockets.poll(left):
                 return False
             pgconn.consume_input()
         return True
