@@ -31,6 +31,8 @@ OPERATIONS = [
 ]
 """The routes of services, except `/v1/token`."""
 
+JSON = {"Content-Type": "application/json"}
+
 pytestmark = pytest.mark.sec(60)
 
 
@@ -108,6 +110,28 @@ def test_failures_of_an_address_do_not_stop_valid_callers(world: World) -> None:
     wrong = Client(world.service.base_url, {**basic(valid, "x"), "X-Forwarded-For": address})
     assert wrong.get("/v1/app").code == "rate_limited"
     assert bearer(world, "garbage", "203.0.113.3").get("/v1/me").code == "credentials_invalid"
+
+
+def test_malformed_requests_without_a_verified_credential_are_failures(world: World) -> None:
+    """They stop neither well-formed requests of valid callers there, nor requests elsewhere."""
+    address = "203.0.113.7"
+    client, valid = bearer(world, "garbage", address), user(world, "well-formed", address)
+    text = {"Content-Type": "text/plain"}
+    responses = iter(
+        [
+            client.post("/v1/token", body=b"{", headers=JSON, valid=False),
+            client.post("/v1/token", body=b"x", headers=text, valid=False),
+            client.get("/v1/token", query="jwt=a", valid=False),
+            valid.post("/v1/sessions", json={"user": "ada"}, valid=False),
+        ]
+    )
+    passed = beyond(lambda: next(responses), "failures")
+    assert codes(passed) == {"malformed_request", "unsupported_media_type"}
+    form = client.request("POST", "/oauth/token", form={"grant_type": "password"}, valid=False)
+    assert (form.status, form.json["error"]) == (429, "temporarily_unavailable")
+    assert valid.get("/v1/token").status == 200
+    elsewhere = bearer(world, "garbage", "203.0.113.8")
+    assert elsewhere.get("/v1/token", query="jwt=a", valid=False).code == "malformed_request"
 
 
 @pytest.mark.sec(55)

@@ -12,6 +12,7 @@ from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
 from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
+from tokensvc.core.errors import Refusal
 from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
@@ -31,7 +32,12 @@ from tokensvc.tokens import routes as token_routes
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
     tracer = traces.start(os.environ, services.host_clock)
-    return make_app(_http_config(services.settings), _blueprints(services), tracer)
+
+    def limit_refused(refusal: Refusal) -> Refusal:
+        return services.callers.limit_refused(refusal, client_address())
+
+    config = _http_config(services.settings)
+    return make_app(config, _blueprints(services), tracer, limit_refused)
 
 
 def build_metrics_app(settings: Settings, readiness: Callable[[], Readiness]) -> ServiceApp:

@@ -2,7 +2,8 @@
 Under which rate limits a request counts. Pure.
 
 Every request with a genuine credential counts for its caller, also if it is refused later. Only a
-request whose credential is invalid counts for its address.
+request whose credential is invalid, or that is malformed before it is verified, counts for its
+address.
 """
 
 from typing import Literal, TypeAlias
@@ -16,6 +17,10 @@ RouteKind: TypeAlias = Literal["token", "sign_out", "other"]
 
 Limit: TypeAlias = tuple[Policy, str]
 """A policy, and the key that identifies the user, client or address."""
+
+MALFORMED = frozenset({Code.MALFORMED_REQUEST, Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE})
+WITH_CREDENTIALS = ("/v1/", "/oauth/")
+"""Beginnings of the paths of all routes that need a credential or give one."""
 
 _REFUSED_CREDENTIALS: dict[Code, Policy] = {
     Code.CREDENTIALS_INVALID: "failures",

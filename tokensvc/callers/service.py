@@ -1,14 +1,21 @@
 """Authenticate the caller, limit their requests, and read a signed-in user's standing."""
 
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
-from tokensvc.callers.policies import RouteKind, limit_of_refused, limits_of
+from tokensvc.callers.policies import (
+    MALFORMED,
+    WITH_CREDENTIALS,
+    RouteKind,
+    limit_of_refused,
+    limits_of,
+)
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.http import current_request
 from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
-from tokensvc.http.request_log import note
+from tokensvc.http.request_log import note_caller
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import parse
 from tokensvc.limits.enforcement import check
@@ -70,10 +77,30 @@ class Callers:
                 check(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
-            note(issuer=caller.issuer, user_id=caller.user_id)
+            note_caller(issuer=caller.issuer, user_id=caller.user_id)
         else:
-            note(client_id=caller.client_id)
+            note_caller(client_id=caller.client_id)
         return caller
+
+    def limit_refused(self, refusal: Refusal, address: str) -> Refusal:
+        """
+        Count a malformed request without a verified credential as a failure of its address.
+
+        Returns:
+            The refusal of the request, or that of the limit.
+        """
+        request = current_request.get()
+        if (
+            refusal.code not in MALFORMED
+            or request.is_authenticated
+            or not request.environ["PATH_INFO"].startswith(WITH_CREDENTIALS)
+        ):
+            return refusal
+        try:
+            check(self._limiter.hit("failures", address))
+        except Refusal as beyond:
+            return beyond
+        return refusal
 
     def check_limit(self, caller: Caller, route: RouteKind, user_id: str | None = None) -> None:
         """

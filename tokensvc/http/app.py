@@ -9,10 +9,10 @@ context.
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import structlog
@@ -45,6 +45,9 @@ _FORWARDED_FOR_HINT = (
 )
 _HOST_HINT = "If clients use it, add it to `hosts.allowed`."
 _ORIGIN_HINT = "If this is your web app, add it to `cors.origins`."
+
+LimitRefused: TypeAlias = Callable[[Refusal], Refusal]
+"""Returns the refusal of the current request, or that of a limit for refused requests."""
 
 _ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"))
 
@@ -107,8 +110,11 @@ class ServiceApp(Flask):
 
     session_interface = _NoSessions()
 
-    def __init__(self, config: HttpConfig, tracer: Tracer | None = None) -> None:
+    def __init__(
+        self, config: HttpConfig, tracer: Tracer | None, limit_refused: LimitRefused | None
+    ) -> None:
         super().__init__("tokensvc", static_folder=None)
+        self._limit_refused = limit_refused
         self._public_url = config.public_url
         self.problems = Problems(config.public_url)
         self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
@@ -182,7 +188,8 @@ class ServiceApp(Flask):
             self._admit(request)
             request.body = read_body(request.environ)
             return self._dispatch(request)
-        except Refusal as refusal:
+        except Refusal as found:
+            refusal = self._limit_refused(found) if self._limit_refused else found
             request.notes["code"] = refusal.code
             if refusal.reason:
                 request.notes["reason"] = refusal.reason
@@ -280,10 +287,13 @@ def _not_found() -> Refusal:
 
 
 def make_app(
-    config: HttpConfig, blueprints: Sequence[Blueprint], tracer: Tracer | None = None
+    config: HttpConfig,
+    blueprints: Sequence[Blueprint],
+    tracer: Tracer | None = None,
+    limit_refused: LimitRefused | None = None,
 ) -> ServiceApp:
     """Return an application with only these routes."""
-    app = ServiceApp(config, tracer)
+    app = ServiceApp(config, tracer, limit_refused)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app

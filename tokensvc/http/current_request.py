@@ -18,6 +18,7 @@ class CurrentRequest:
         rate_limit: Values of the fields `RateLimit-Policy` and `RateLimit`.
         route: Matching rule of the URL map.
         error: Unexpected exception, for the log.
+        is_authenticated: Whether the credential was verified.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class CurrentRequest:
         "client_address",
         "environ",
         "error",
+        "is_authenticated",
         "notes",
         "on_metrics_port",
         "rate_limit",
@@ -49,6 +51,7 @@ class CurrentRequest:
         self.rate_limit: tuple[str, str] | None = None
         self.route: str | None = None
         self.error: Exception | None = None
+        self.is_authenticated = False
 
 
 _current: ContextVar[CurrentRequest] = ContextVar("tokensvc_current_request")

@@ -13,8 +13,8 @@ _DETAILS: dict[Policy, str] = {
     "manage": "Too many requests of this client: wait, then retry.",
     "sign_out": "Too many sign-outs of this user: wait, then retry.",
     "expired": "Too many requests with an expired credential: renew it, then retry.",
-    "failures": "Too many failed authentications from this address: wait, then send a valid "
-    "credential.",
+    "failures": "Too many failed authentications or malformed requests from this address: wait, "
+    "then send a well-formed request with a valid credential.",
     "refresh": "Too many refreshes of this session: wait, and keep an access token until shortly "
     "before it expires.",
     "sign_in": "Too many failed sign-ins from this address: wait, then retry.",

@@ -60,7 +60,8 @@ class LimitSettings(BaseModel):
     )
     failures: RateText = Field(
         default="60/minute",
-        description="Requests with an invalid credential from one address (IPv6: one /64 network). "
+        description="Requests from one address (IPv6: one /64 network) with an invalid credential, "
+        "or malformed before it is verified. "
         "Requests with a valid one are not refused.",
     )
     sign_up: RateText = Field(
