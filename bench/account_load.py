@@ -16,6 +16,7 @@ from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.accounts.store import Account
 from tokensvc.core.clock import system_clock
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.engine import Database
 from tokensvc.keys.vault import Vault
 
@@ -49,7 +50,7 @@ class AccountLoad:
 
     def create_accounts(self) -> None:
         """Create the accounts for the sign-ins, all with one password."""
-        stored = PasswordHasher(HashingPool(1, 0)).hash(PASSWORD)
+        stored = PasswordHasher(HashingPool(1, WaitSlots(1))).hash(PASSWORD)
         with self._database.write() as tx:
             for number in range(USERS):
                 account = Account(user_of(number), stored, int(time.time()), None)

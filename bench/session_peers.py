@@ -13,6 +13,7 @@ from bench.account_load import PASSWORD, USERS, form, post, user_of
 from bench.systems import NODE, Running, System, gunicorn, service
 from testing.service import ROOT
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.core.waiting import WaitSlots
 
 NODE_FOLDER = ROOT / "bench" / "peers" / "sessions"
 _RESOURCE = "https://api.bench.example"
@@ -47,7 +48,7 @@ def peers(new_database: Callable[[], str]) -> list[Peer]:
     Args:
         new_database: Function that returns the URL of a new PostgreSQL database.
     """
-    hashed = extract_parameters(PasswordHasher(HashingPool(1, 0)).hash(PASSWORD))
+    hashed = extract_parameters(PasswordHasher(HashingPool(1, WaitSlots(1))).hash(PASSWORD))
     environ = {
         "BENCH_CLIENT_ID": CLIENT_ID,
         "BENCH_CLIENT_SECRET": CLIENT_SECRET,

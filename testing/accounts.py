@@ -25,6 +25,7 @@ from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.core.clock import Clock
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
@@ -49,7 +50,7 @@ class MeetingHasher(PasswordHasher):
     """
 
     def __init__(self) -> None:
-        super().__init__(HashingPool(2, 2))
+        super().__init__(HashingPool(2, WaitSlots(4)))
         self.meets = True
         self._both = threading.Barrier(2, timeout=60)
 
@@ -74,13 +75,15 @@ class AccountParts:
     clock: Clock
     settings: AccountSettings = field(default_factory=lambda: AccountSettings(sign_up="open"))
     stream_url: str | None = None
-    hasher: PasswordHasher = field(default_factory=lambda: PasswordHasher(HashingPool(2, 8)))
+    hasher: PasswordHasher = field(
+        default_factory=lambda: PasswordHasher(HashingPool(2, WaitSlots(10)))
+    )
 
     def __post_init__(self) -> None:
         now = DatabaseClock(self.database, self.clock)
         delivers = self.stream_url is not None
         self.sessions = sessions_on(self.database, self.clock)
-        self.wait_slots = threading.BoundedSemaphore(1)
+        self.wait_slots = WaitSlots(1)
         self.revocations = Revocations(
             self.database,
             now,

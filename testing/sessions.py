@@ -1,6 +1,5 @@
 """The sessions of a database without a running service."""
 
-import threading
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -9,6 +8,7 @@ from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import Target
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
@@ -74,7 +74,7 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
         DatabaseClock(database, clock),
         sources,
         delivers=True,
-        wait_slots=threading.Semaphore(1),
+        wait_slots=WaitSlots(1),
         count_sessions=sessions_on(database, clock).count_live,
     )
 

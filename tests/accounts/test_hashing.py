@@ -14,6 +14,7 @@ from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher, needs_rehash
 from tokensvc.core import blocking
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 
 LONG = 3600.0
 """A wait that no test reaches."""
@@ -21,7 +22,7 @@ LONG = 3600.0
 
 @pytest.fixture
 def pool():
-    pool = HashingPool(2, max_waiting=8)
+    pool = HashingPool(2, WaitSlots(10))
     yield pool
     pool.close()
 
@@ -34,8 +35,8 @@ def hasher(pool):
 class Blocked:
     """A pool whose only thread is occupied until `release` is set."""
 
-    def __init__(self, **arguments):
-        self.pool = HashingPool(1, **arguments)
+    def __init__(self, max_waiting, max_wait):
+        self.pool = HashingPool(1, WaitSlots(1 + max_waiting), max_wait=max_wait)
         self.release = threading.Event()
         self.clients = ThreadPoolExecutor()
         started = threading.Event()
@@ -126,7 +127,7 @@ def test_only_other_parameters_need_a_new_hash(hasher):
 @pytest.mark.sec(43)
 def test_never_more_hashes_at_the_same_time_than_threads():
     """So the memory stays the same under any number of sign-ins."""
-    pool = HashingPool(2, max_waiting=200, max_wait=LONG)
+    pool = HashingPool(2, WaitSlots(202), max_wait=LONG)
     lock = threading.Lock()
     running = highest = 0
     both = threading.Barrier(2)

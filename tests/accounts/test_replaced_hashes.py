@@ -9,6 +9,7 @@ from tests.accounts.attempts import CAFE, Attempts
 from tokensvc.accounts import sign_in
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 
 
 def foreign(password=PASSWORD):
@@ -19,7 +20,7 @@ def foreign(password=PASSWORD):
 def real_world(database):
     """Return attempts that hash."""
     world = Attempts(database)
-    pool = HashingPool(1, max_waiting=8)
+    pool = HashingPool(1, WaitSlots(9))
     world.sign_ins._hasher = PasswordHasher(pool)
     yield world
     pool.close()

@@ -1,6 +1,7 @@
 """`POST /v1/accounts` at a running service, and its races on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.tables import accounts as accounts_table
 
 CONTEXT = ActionContext("svc.backend")
@@ -145,7 +147,7 @@ def test_user_who_appears_after_the_question_to_stream_is_not_taken_over(
             return super().hash(password)
 
     meanwhile = AccountParts(
-        database, clock, stream_url=stream.url, hasher=Hasher(HashingPool(1, 1))
+        database, clock, stream_url=stream.url, hasher=Hasher(HashingPool(1, WaitSlots(2)))
     )
     assert refusal_of(meanwhile.sign_up).code is Code.USER_ID_TAKEN
     assert parts.account() is None
@@ -164,7 +166,8 @@ def test_sign_up_while_stream_is_unreachable_gets_503(open_world):
 def test_sign_up_does_not_wait_for_stream_while_too_many_others_do(database, clock, stream):
     """Each of them holds a thread. A failed call gives its slot back."""
     parts = AccountParts(database, clock, stream_url=stream.url)
-    with parts.wait_slots:
+    with ThreadPoolExecutor(1) as other, ExitStack() as held:
+        other.submit(held.enter_context, parts.wait_slots.outside()).result()
         assert refusal_of(parts.sign_up).code is Code.TEMPORARILY_UNAVAILABLE
     assert stream.calls.all() == []
     stream.faults.refuse("GET /users")

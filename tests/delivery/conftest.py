@@ -13,6 +13,7 @@ from testing.doubles.stream import StreamDouble
 from testing.sessions import sessions_on
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import deliveries, revocations, user_standings
 from tokensvc.delivery import store
@@ -49,7 +50,7 @@ class World:
             self.now,
             [],
             delivers=True,
-            wait_slots=threading.Semaphore(1),
+            wait_slots=WaitSlots(1),
             count_sessions=sessions_on(database, clock).count_live,
         )
         self.sender = self.another_sender()

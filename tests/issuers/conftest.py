@@ -1,6 +1,5 @@
 """Fixtures for issuers: a store in a real database, and issuers on it."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from testing.doubles.issuer import IssuerDouble
 from tests.net.conftest import authority, resolve  # noqa: F401 - fixtures
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import issuer_keys
@@ -56,7 +56,7 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
             store,
             clock,
             key_files=read_key_files(settings),
-            wait_slots=threading.Semaphore(waiters),
+            wait_slots=WaitSlots(waiters),
         )
 
     return make

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from testing.manual_clock import ManualClock
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.issuers.shared_fetch import SharedFetch
 
 TIMEOUT = 30
@@ -14,7 +15,7 @@ WAITERS = 2
 def shared_fetch(
     fetch: Callable[[], object],
     clock: ManualClock,
-    wait_slots: threading.Semaphore | None = None,
+    wait_slots: WaitSlots | None = None,
     timeout: float = TIMEOUT * 2,
     cooldown: int = 30,
 ) -> SharedFetch:
@@ -23,7 +24,7 @@ def shared_fetch(
         fetch,
         timeout=timeout,
         cooldown=cooldown,
-        wait_slots=wait_slots or threading.Semaphore(WAITERS),
+        wait_slots=wait_slots or WaitSlots(WAITERS),
         clock=clock,
     )
 
@@ -31,7 +32,7 @@ def shared_fetch(
 def test_all_fetches_share_the_wait_slots(clock: ManualClock) -> None:
     """A request without a slot still starts its fetch."""
     ended, started = threading.Event(), threading.Event()
-    wait_slots = threading.Semaphore(1)
+    wait_slots = WaitSlots(1)
     hanging = shared_fetch(ended.wait, clock, wait_slots)
     other = shared_fetch(started.set, clock, wait_slots)
     with ThreadPoolExecutor(2) as pool:

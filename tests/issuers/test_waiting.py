@@ -15,8 +15,8 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.service import Service, running_service
 
-WAITERS = 4
-"""Half of the default number of threads."""
+WAITERS = 3
+"""Those of the default number of threads that neither mint nor sign in."""
 FLOOD = 12
 
 

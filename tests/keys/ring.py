@@ -1,9 +1,8 @@
 """Rows of the ring for tests, written as the actions of rotation write them."""
 
-import threading
-
 import sqlalchemy as sa
 
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import audit_events, stream_keys
 from tokensvc.keys.rotation import StreamKeyRotation
@@ -29,9 +28,7 @@ def another_process(database, vault=VAULT):
 def rotation_of(database, clock, vault=VAULT, check_key_pair=None):
     """Return the actions; without `check_key_pair` no pair can be checked."""
     clock = DatabaseClock(database, clock)
-    return StreamKeyRotation(
-        database, clock, vault, check_key_pair, wait_slots=threading.Semaphore(1)
-    )
+    return StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=WaitSlots(1))
 
 
 def events(database):

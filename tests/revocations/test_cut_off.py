@@ -16,6 +16,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.core.targets import APP, Target
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
@@ -61,7 +62,7 @@ def service_on(database: Database, clock=system_clock) -> Revocations:
         DatabaseClock(database, clock),
         [],
         delivers=True,
-        wait_slots=threading.Semaphore(1),
+        wait_slots=WaitSlots(1),
         count_sessions=sessions_on(database, clock).count_live,
     )
 

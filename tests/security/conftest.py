@@ -1,6 +1,5 @@
 """An identity provider and issuers with its keys, for the tests of hostile tokens."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from testing.doubles.issuer import IssuerDouble, private_key, public_jwk
 from testing.manual_clock import ManualClock
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
@@ -48,7 +48,7 @@ def make_issuers(
             IssuerKeyStore(database),
             IDP_CLOCK,
             key_files={},
-            wait_slots=threading.Semaphore(2),
+            wait_slots=WaitSlots(2),
         )
         issuers.refresh()
         return issuers

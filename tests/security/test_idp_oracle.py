@@ -1,7 +1,6 @@
 """PyJWT as the oracle: `jwt.decode` accepts every accepted token with the same claims."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from tests.issuers.refusals import authenticate
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.engine import Database
 from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
@@ -72,7 +72,7 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
         store,
         time.time,
         key_files=read_key_files([acme]),
-        wait_slots=threading.Semaphore(1),
+        wait_slots=WaitSlots(1),
     )
     database.close()
 

@@ -1,7 +1,5 @@
 """Sessions that begin with a password, on a database and at a time that a test sets."""
 
-import threading
-
 import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
@@ -10,6 +8,7 @@ from tests.accounts.attempts import CAFE, HASHES, Attempts
 from tests.keys.signing import PERIODS
 from tokensvc.accounts.password_policy import PasswordPolicy
 from tokensvc.core.errors import Refusal
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.keys.signing_keys import SigningKeys
@@ -56,7 +55,7 @@ class PasswordWorld(Attempts):
             self.clock,
             [],
             delivers=False,
-            wait_slots=threading.Semaphore(1),
+            wait_slots=WaitSlots(1),
             count_sessions=self.sessions.count_live,
         )
         SigningKeyRotation(database, self.clock, VAULT, PERIODS).step()

@@ -16,6 +16,7 @@ from tests.sessions.passwords import PasswordWorld
 from tokensvc.accounts import hashing
 from tokensvc.accounts.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.postgresql import BoundedConnection
 from tokensvc.database.sqlite import FileConnection
 
@@ -62,7 +63,7 @@ class Calls:
 
 @pytest.mark.sec(38)
 def test_every_refused_sign_in_makes_the_same_calls(database, monkeypatch):
-    pool = HashingPool(1, max_waiting=1)
+    pool = HashingPool(1, WaitSlots(2))
     hasher = PasswordHasher(pool)
     world = PasswordWorld(database, hasher)
     own = hasher.hash(PASSWORD)
@@ -115,12 +116,12 @@ def test_full_queue_of_hashes_is_one_line_and_no_error(tmp_path_factory):
 @pytest.mark.sec(43)
 def test_sign_in_without_a_place_in_the_queue_uses_no_database(database, monkeypatch):
     """Otherwise many sign-ins at the same moment would delay every other request."""
-    pool = HashingPool(1, max_waiting=0)
+    pool = HashingPool(1, WaitSlots(1))
     world = PasswordWorld(database, PasswordHasher(pool))
     calls, done = Calls(world, monkeypatch), threading.Event()
     with ThreadPoolExecutor(1) as other:
         hashing_long = other.submit(pool.run, done.wait)
-        wait_until(lambda: not pool._places, "the only thread is taken")
+        wait_until(lambda: not pool.wait_slots._free, "the only thread is taken")
         made, refusal = calls.of(world.open)
         done.set()
         hashing_long.result()

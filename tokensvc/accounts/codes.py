@@ -124,9 +124,10 @@ class AccountCodes:
             count_failure()
             raise _code_invalid()
         self._uses.policy.check(new_password, user_id)
-        new_hash = self._uses.hasher.hash(new_password)
-        with self._uses.database.write() as tx:
-            self._redeem(tx, user_id, code_hash, new_hash)
+        with self._uses.hasher.wait_slot():
+            new_hash = self._uses.hasher.hash(new_password)
+            with self._uses.database.write() as tx:
+                self._redeem(tx, user_id, code_hash, new_hash)
         self._uses.revocations.confirm(Target(user_id))
 
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:

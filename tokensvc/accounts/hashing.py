@@ -7,11 +7,11 @@ Password Storage Cheat Sheet.
 """
 
 import os
-import threading
 import timeit
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeVar
 
@@ -20,8 +20,8 @@ import structlog
 from tokensvc.accounts.argon2_build import exceptions, low_level
 from tokensvc.accounts.foreign_hashes import check_hash, not_computed, verify_hash
 from tokensvc.accounts.passwords import normalize
-from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 
 _MEMORY_KIB, _PASSES, _PARALLELISM = 19 * 1024, 2, 1
 _SALT_BYTES, _HASH_BYTES = 16, 32
@@ -41,25 +41,14 @@ class HashingPool:
 
     Args:
         threads: Number of threads; the workers of a host together need one per core.
-        max_waiting: Number of requests that may wait for a thread.
+        wait_slots: Slots for requests that hash or wait for a thread.
         max_wait: Seconds that a request waits for a thread.
     """
 
-    def __init__(self, threads: int, max_waiting: int, *, max_wait: float = MAX_WAIT) -> None:
+    def __init__(self, threads: int, wait_slots: WaitSlots, *, max_wait: float = MAX_WAIT) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
-        self._places = threads + max_waiting
-        self._changing = threading.Lock()
+        self.wait_slots = wait_slots
         self._max_wait = max_wait
-
-    def check_free(self) -> None:
-        """
-        Refuse if too many requests wait already, before a request does work that would be lost.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        if not self._places:
-            raise _busy()
 
     def run(self, work: Callable[[], T]) -> T:
         """
@@ -69,11 +58,7 @@ class HashingPool:
             Refusal: `temporarily_unavailable`; no thread was free in time, or too many requests
                 wait already.
         """
-        with self._changing:
-            self.check_free()
-            self._places -= 1
-        try:
-            may_block()
+        with self.wait_slots.password():
             future = self._executor.submit(work)
             try:
                 return future.result(self._max_wait)
@@ -81,9 +66,6 @@ class HashingPool:
                 if future.cancel():
                     raise _busy() from None
                 return future.result()  # it has a thread, and ends soon
-        finally:
-            with self._changing:
-                self._places += 1
 
     def close(self) -> None:
         """Stop the threads after their current work."""
@@ -105,9 +87,14 @@ class PasswordHasher:
             for size in (_SALT_BYTES, _HASH_BYTES)
         )
 
-    def check_free(self) -> None:
-        """Refuse as `HashingPool.check_free`."""
-        self._pool.check_free()
+    def wait_slot(self) -> AbstractContextManager[None]:
+        """
+        Hold a slot for waiting requests during the whole work that belongs to a hash.
+
+        Raises:
+            NoWaitSlotError: No slot is free.
+        """
+        return self._pool.wait_slots.password()
 
     def hash(self, password: str) -> str:
         """

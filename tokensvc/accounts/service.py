@@ -217,22 +217,31 @@ class Accounts:
     def _create(
         self, wanted: SignUpRequest, context: ActionContext, *, must_be_unknown: bool = False
     ) -> NewAccount:
-        password_hash = self._uses.hasher.hash(wanted.password)
-        with self._uses.database.write() as tx:
-            now = self._uses.clock.read(tx)
-            account = Account(wanted.user_id, password_hash, int(now))
-            if not store.insert(tx, account):
-                raise _taken()
-            if must_be_unknown:
-                # Since the question to Stream, a service may have created the user there.
-                self._check_unknown_here(tx, wanted.user_id)
-            self._use_invitation(tx, wanted, now)
-            record(tx, context, Action.ACCOUNT_CREATED, wanted.user_id, now=now)
-            if wanted.user is not None:
-                user = wanted.user
-                self._uses.deliveries.set_profile_within(tx, wanted.user_id, user, context.actor)
+        with self._uses.hasher.wait_slot():
+            password_hash = self._uses.hasher.hash(wanted.password)
+            with self._uses.database.write() as tx:
+                account = self._add(tx, wanted, password_hash, context)
+                if must_be_unknown:
+                    # Since the question to Stream, a service may have created the user there.
+                    self._check_unknown_here(tx, wanted.user_id)
+                if wanted.user is not None:
+                    user = wanted.user
+                    self._uses.deliveries.set_profile_within(
+                        tx, wanted.user_id, user, context.actor
+                    )
         wake_up.DUE.set()
         return NewAccount(account.user_id, account.created_at)
+
+    def _add(
+        self, tx: Transaction, wanted: SignUpRequest, password_hash: str, context: ActionContext
+    ) -> Account:
+        now = self._uses.clock.read(tx)
+        account = Account(wanted.user_id, password_hash, int(now))
+        if not store.insert(tx, account):
+            raise _taken()
+        self._use_invitation(tx, wanted, now)
+        record(tx, context, Action.ACCOUNT_CREATED, wanted.user_id, now=now)
+        return account
 
     def _use_invitation(self, tx: Transaction, wanted: SignUpRequest, now: float) -> None:
         if wanted.invitation is not None and not store.use_code(

@@ -90,17 +90,17 @@ class SignIns:
                 `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
                 is free to hash. What `check_can_sign` raises.
         """
-        self._hasher.check_free()  # many sign-ins at once: their counts would delay all requests
-        attempt = self._begin(user_id, address, check_can_sign)
-        try:
-            is_right = self._hasher.verify(attempt.stored_hash, password)
-        except Refusal:
-            self._take_back(attempt)
-            raise
-        reason = _why_refused(attempt, is_right=is_right)
-        if reason is not None:
-            raise self._refuse(attempt, reason)
-        return self._with_current_hash(attempt, password)
+        with self._hasher.wait_slot():  # the counts of many sign-ins also hold threads
+            attempt = self._begin(user_id, address, check_can_sign)
+            try:
+                is_right = self._hasher.verify(attempt.stored_hash, password)
+            except Refusal:
+                self._take_back(attempt)
+                raise
+            reason = _why_refused(attempt, is_right=is_right)
+            if reason is not None:
+                raise self._refuse(attempt, reason)
+            return self._with_current_hash(attempt, password)
 
     def confirm(self, attempt: Attempt) -> SignInStanding:
         """

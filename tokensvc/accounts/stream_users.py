@@ -1,11 +1,9 @@
 """Whether Stream already has a user whom a sign-up would take over."""
 
-import threading
-import time
 from collections.abc import Callable
 
-from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, user_ids_in
 
@@ -18,14 +16,14 @@ class StreamUsers:
 
     Args:
         current_ring: Function that loads the key ring.
-        wait_slots: Slots for requests that wait for other services. Each holds a thread.
+        wait_slots: Slots for requests that wait.
     """
 
     def __init__(
         self,
         api: StreamApi,
         current_ring: Callable[[], StreamKeyRing],
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
     ) -> None:
         self._api = api
         self._current_ring = current_ring
@@ -42,15 +40,8 @@ class StreamUsers:
         key = self._current_ring().active
         if key is None:
             raise _unknown("no Stream key is active")
-        if not self._wait_slots.acquire(blocking=False):
-            raise _unknown("too many requests wait for Stream or for issuers")
-        began_at = time.monotonic()
-        try:
+        with self._wait_slots.outside():
             response = self._api.find_users(KeyPair(key.api_key, key.secret), [user_id])
-        finally:
-            self._wait_slots.release()
-            # Stream's time is not the database's: a slow check must still be followed by a sign-up.
-            deadline.extend(time.monotonic() - began_at)
         if response.status is not CallStatus.DONE:
             raise _unknown(f"{response.status}: {response.error}")
         return user_id in user_ids_in(response)

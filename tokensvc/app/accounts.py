@@ -1,7 +1,6 @@
 """Builds the objects that only built-in accounts need."""
 
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.background import BackgroundLoop, purge_loop
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.service import Deliveries
@@ -75,7 +75,7 @@ class AccountDependencies:
     Attributes:
         clock: Clock of the database.
         host_clock: Clock of this host.
-        wait_slots: Slots for requests that wait for other services.
+        wait_slots: Slots for requests that wait.
         hashes: Keyed hashes of user IDs and addresses.
     """
 
@@ -85,7 +85,7 @@ class AccountDependencies:
     host_clock: Clock
     vault: Vault
     keys: StreamKeys
-    wait_slots: threading.Semaphore
+    wait_slots: WaitSlots
     deliveries: Deliveries
     revocations: Revocations
     sessions: Sessions
@@ -100,7 +100,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
         return None
     signing_keys = SigningKeys(database, uses.vault)
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
-    pool = _hashing_pool(settings)
+    pool = _hashing_pool(settings, uses.wait_slots)
     shared = _shared(uses, PasswordHasher(pool))
     signing_ring = SigningRingReads(database, uses.host_clock)
     periods = _signing_periods(settings)
@@ -165,17 +165,10 @@ def _signing_periods(settings: Settings) -> SigningPeriods:
     )
 
 
-def _hashing_pool(settings: Settings) -> HashingPool:
-    """
-    Return the pool of this worker: together the workers have one thread per core.
-
-    A sign-in that hashes or waits for it holds a thread that could mint. All together hold at most
-    half of them.
-    """
-    sign_ins = max(1, settings.threads // 2)
+def _hashing_pool(settings: Settings, wait_slots: WaitSlots) -> HashingPool:
+    """Return the pool of this worker: together the workers have one thread per core."""
     cores = len(os.sched_getaffinity(0))
-    threads = min(sign_ins, max(1, cores // settings.workers))
-    return HashingPool(threads, max_waiting=sign_ins - threads)
+    return HashingPool(max(1, cores // settings.workers), wait_slots)
 
 
 def _stream_users(uses: AccountDependencies) -> StreamUsers | None:

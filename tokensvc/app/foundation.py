@@ -1,7 +1,7 @@
 """The objects that the others use: database, keys, clients, issuers, limits, deliveries."""
 
+import math
 import random
-import threading
 import time
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.delivery.sender import Sender
@@ -46,7 +47,7 @@ class Foundation:
         host_clock: Clock of this host.
         clock: Clock of the database.
         vault: Encryption of stored secrets.
-        wait_slots: Slots for requests that wait for other services.
+        wait_slots: Slots for requests that wait.
     """
 
     def __init__(
@@ -64,8 +65,7 @@ class Foundation:
         self.host_clock = host_clock
         self.clock = DatabaseClock(database, host_clock)
         self.vault = Vault(key_files.encryption_keys)
-        # Requests that wait for other services use at most half of the threads.
-        self.wait_slots = threading.BoundedSemaphore(max(1, settings.threads // 2))
+        self.wait_slots = _wait_slots(settings.threads)
 
     @cached_property
     def standings(self) -> StandingStore:
@@ -179,6 +179,12 @@ class Foundation:
             self.sender.refused_keys,
             delivers=self.settings.stream.delivers,
         )
+
+
+def _wait_slots(threads: int) -> WaitSlots:
+    """Return the slots of a process: a third of its threads, at least one, remains for mints."""
+    number = threads - math.ceil(threads / 3)
+    return WaitSlots(number, for_passwords=number // 2)
 
 
 def open_database(settings: Settings) -> Database:

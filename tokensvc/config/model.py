@@ -186,7 +186,11 @@ class Settings(BaseModel):
     )
     workers: int = Field(default=2, ge=1, le=64, description="Number of worker processes.")
     threads: int = Field(
-        default=8, ge=1, le=64, description="Number of simultaneous requests per worker process."
+        default=8,
+        ge=2,
+        le=64,
+        description="Number of simultaneous requests per worker process. A third of them cannot "
+        "wait for anything but the database.",
     )
     max_connections: int = Field(
         default=1000,

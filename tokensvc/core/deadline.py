@@ -9,6 +9,8 @@ for the rest of the time. A thread without a request has no deadline: only each 
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 REQUEST_SECONDS = 5.0
 """Time from the arrival of the whole request to the response."""
@@ -41,9 +43,15 @@ def ensure(since: float) -> None:
         begin(since)
 
 
-def extend(seconds: float) -> None:
-    """Move the deadline by the time of a wait with a limit of its own, such as for Stream."""
-    _this_thread.deadline += seconds
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Move the deadline by the time of a block that waits with limits of its own."""
+    began_at, due = time.monotonic(), _this_thread.deadline
+    _this_thread.deadline = math.inf
+    try:
+        yield
+    finally:
+        _this_thread.deadline = due + time.monotonic() - began_at
 
 
 def end() -> None:

@@ -1,6 +1,5 @@
 """One configured identity provider: its settings and its keys."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.issuers import discovery, rules
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
 from tokensvc.issuers.keyset import KeySet
@@ -32,7 +32,7 @@ class KeyAccess:
     fetcher: Fetcher
     settings: JwksSettings
     store: IssuerKeyStore
-    wait_slots: threading.Semaphore
+    wait_slots: WaitSlots
     clock: Clock
 
 

@@ -5,7 +5,6 @@ Owns how long old keys are used, and what an unknown key means. PyJWT's client h
 a fetch, so a slow provider blocks every request, and it discards its keys when the provider fails.
 """
 
-import threading
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -14,6 +13,7 @@ import structlog
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.issuers.keyset import KeySet, KeySetError, VerificationKey, parse_document
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.issuers.shared_fetch import SharedFetch
@@ -129,7 +129,7 @@ class RemoteKeys:
         download: Fetches the set; raises `FetchError`.
         store: Stores the last valid set.
         settings: Intervals and time-outs.
-        wait_slots: Number of requests that may wait for keys, of all issuers together.
+        wait_slots: Slots for requests that wait.
         clock: Epoch seconds, for the age of the keys.
     """
 
@@ -142,7 +142,7 @@ class RemoteKeys:
         download: Callable[[], bytes],
         store: IssuerKeyStore,
         settings: JwksSettings,
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
         clock: Clock,
     ) -> None:
         self._name = name

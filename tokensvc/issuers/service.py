@@ -1,6 +1,5 @@
 """All configured identity providers: a token becomes a `UserCaller`."""
 
-import threading
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -9,6 +8,7 @@ from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.http.request_log import note
 from tokensvc.issuers.explain import Finding, findings
 from tokensvc.issuers.issuer import Issuer, KeyAccess
@@ -33,8 +33,7 @@ class Issuers:
         store: Stores the last valid keys.
         clock: Epoch seconds.
         key_files: Keys of the issuers that have a key file, as `read_key_files` returns them.
-        wait_slots: Number of requests that may wait for keys, of all issuers together; other
-            requests get 503 immediately.
+        wait_slots: Slots for requests that wait; requests without one get 503 immediately.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Issuers:
         clock: Clock,
         *,
         key_files: Mapping[str, KeySet],
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
     ) -> None:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
+from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 
 
 class _PendingFetch:
@@ -23,7 +23,6 @@ class _PendingFetch:
 
     def wait(self) -> bool:
         """Wait for the end, at most until the time-out; return whether the fetch has ended."""
-        may_block()
         return self.done.wait(max(0.0, self._deadline - time.monotonic()))
 
 
@@ -36,8 +35,8 @@ class SharedFetch:
         fetch: Fetches; must not raise.
         timeout: Seconds from the start of a fetch for which requests wait for it.
         cooldown: Minimum seconds between two fetches that requests cause.
-        wait_slots: Number of requests that may wait, shared by all fetches of the process: two
-            dead providers must not occupy more threads than one.
+        wait_slots: Slots for requests that wait, shared by all fetches of the process: two dead
+            providers must not occupy more threads than one.
         clock: Epoch seconds, for the cool-down; waiting uses the monotonic clock.
     """
 
@@ -48,7 +47,7 @@ class SharedFetch:
         *,
         timeout: float,
         cooldown: int,
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
         clock: Clock,
     ) -> None:
         self._name = name
@@ -93,12 +92,11 @@ class SharedFetch:
                     return True
                 self._requested_at[cold] = self._clock()
                 pending = self._start()
-        if not self._wait_slots.acquire(blocking=False):
-            return False
         try:
-            return pending.wait()
-        finally:
-            self._wait_slots.release()
+            with self._wait_slots.outside():
+                return pending.wait()
+        except NoWaitSlotError:
+            return False
 
     def retry_after(self) -> int:
         """Return the seconds after which a retry may find new keys."""

@@ -1,6 +1,5 @@
 """Actions on the ring of Stream keys."""
 
-import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.keys import rules, store
@@ -61,7 +61,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
 
     Args:
         check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
-        wait_slots: Limit on requests that wait for other services.
+        wait_slots: Slots for requests that wait.
     """
 
     _id_prefix = "key"
@@ -79,7 +79,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         vault: Vault,
         check_key_pair: CheckKeyPair | None,
         *,
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
     ) -> None:
         store = StreamKeyStore(database)
         super().__init__(database, clock, vault, store)

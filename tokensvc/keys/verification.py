@@ -1,14 +1,12 @@
 """Verification of a pair: Stream accepts it, and it belongs to the same app as the ring."""
 
-import threading
-import time
 from collections.abc import Callable
 from typing import TypeAlias
 
 import structlog
 
-from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.keys import rules
 from tokensvc.keys.rules import StreamKeyInfo
 from tokensvc.keys.states import KeyState
@@ -38,7 +36,7 @@ class KeyPairVerifier:
     Args:
         check_key_pair: Function that may take seconds; no transaction is open when it is called.
             `None`: Stream is not called, because delivery is off.
-        wait_slots: Limit on requests that wait for other services; each one holds a thread.
+        wait_slots: Slots for requests that wait.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class KeyPairVerifier:
         store: StreamKeyStore,
         vault: Vault,
         check_key_pair: CheckKeyPair | None,
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
     ) -> None:
         self._store = store
         self._vault = vault
@@ -73,19 +71,12 @@ class KeyPairVerifier:
             return _NOT_CHECKED
         if self._check_key_pair is None:
             return _DELIVERY_OFF
-        if not self._wait_slots.acquire(blocking=False):
-            problem = "Too many requests wait for Stream or for issuers"
-            raise _not_verified(problem, reason=problem)
-        began_at = time.monotonic()
         try:
-            self._verify(self._check_key_pair, pair, key_id)
+            with self._wait_slots.outside():
+                self._verify(self._check_key_pair, pair, key_id)
         except StreamUnavailableError as error:
             problem = "Stream neither accepts nor rejects the pair"
             raise _not_verified(problem, reason=f"Not checked: {error}") from error
-        finally:
-            self._wait_slots.release()
-            # Stream's time is not the database's: a slow check must still be stored.
-            deadline.extend(time.monotonic() - began_at)
         return None
 
     def _verify(

@@ -4,7 +4,6 @@ Revoke, suspend, reinstate and undo.
 Each action is one transaction and is in effect for each request that arrives after its response.
 """
 
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +11,9 @@ from typing import TypeAlias
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.blocking import may_block
 from tokensvc.core.targets import APP, Target
+from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.delivery import store as deliveries
@@ -45,7 +43,7 @@ class Revocations:
         clock: Clock of the database.
         sources: Sources of user IDs.
         delivers: Whether states are delivered to Stream; if not, they say `not_sent`.
-        wait_slots: Slots for requests that wait for Stream. Each holds a thread that could mint.
+        wait_slots: Slots for requests that wait.
         count_sessions: Function that counts the live sessions of users.
     """
 
@@ -56,7 +54,7 @@ class Revocations:
         sources: Sequence[Source],
         *,
         delivers: bool,
-        wait_slots: threading.Semaphore,
+        wait_slots: WaitSlots,
         count_sessions: CountSessions,
     ) -> None:
         self._database = database
@@ -223,19 +221,16 @@ class Revocations:
         Returns:
             `None` immediately if all slots for waiting requests are in use.
         """
-        if not self._wait_slots.acquire(blocking=False):
-            return None
-        may_block()
-        deadline.extend(seconds)
         try:
-            end = time.monotonic() + seconds
-            state = self.state(target)
-            while state.stream.state == DeliveryState.PENDING and time.monotonic() < end:
-                time.sleep(_POLL_SECONDS)
+            with self._wait_slots.outside():
+                end = time.monotonic() + seconds
                 state = self.state(target)
-            return state
-        finally:
-            self._wait_slots.release()
+                while state.stream.state == DeliveryState.PENDING and time.monotonic() < end:
+                    time.sleep(_POLL_SECONDS)
+                    state = self.state(target)
+                return state
+        except NoWaitSlotError:
+            return None
 
     def holds_until(self, state: State) -> HoldsUntil | None:
         """Return what ends the refusals of a state; `None` if nothing is refused."""

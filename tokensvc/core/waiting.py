@@ -1,0 +1,85 @@
+"""
+The one bound on requests that wait for more than one statement of the database.
+
+Each such request holds a thread that could mint: it signs in or up, or waits for an issuer or for
+Stream.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tokensvc.core import deadline
+from tokensvc.core.blocking import may_block
+from tokensvc.core.errors import Code, Refusal
+
+RETRY_AFTER = 2
+
+
+class NoWaitSlotError(Refusal):
+    """Too many requests wait already."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Code.TEMPORARILY_UNAVAILABLE,
+            "Too many requests wait at the moment. Retry after `Retry-After` seconds.",
+            reason="wait slots",
+            retry_after=RETRY_AFTER,
+        )
+
+
+class WaitSlots:
+    """
+    Slots for requests that wait. A thread that has one gets no second one.
+
+    Args:
+        number: Number of requests that may wait at the same time.
+        for_passwords: Part of them that only requests with a password use, so that users can sign
+            in while a service outside does not respond.
+    """
+
+    def __init__(self, number: int, *, for_passwords: int = 0) -> None:
+        self._free = number
+        self._for_passwords = for_passwords
+        self._mutex = threading.Lock()
+        self._this_thread = threading.local()
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """
+        Hold a slot while the block waits for another service. The request's deadline waits too.
+
+        Raises:
+            NoWaitSlotError: No slot is free.
+        """
+        with self._hold(leaving=self._for_passwords), deadline.suspended():
+            yield
+
+    @contextmanager
+    def password(self) -> Iterator[None]:
+        """
+        Hold a slot while the block hashes a password, and reads and writes what belongs to it.
+
+        Raises:
+            NoWaitSlotError: No slot is free.
+        """
+        with self._hold(leaving=0):
+            yield
+
+    @contextmanager
+    def _hold(self, *, leaving: int) -> Iterator[None]:
+        if getattr(self._this_thread, "has_slot", False):
+            yield
+            return
+        with self._mutex:
+            if self._free <= leaving:
+                raise NoWaitSlotError
+            self._free -= 1
+        self._this_thread.has_slot = True
+        try:
+            may_block()
+            yield
+        finally:
+            self._this_thread.has_slot = False
+            with self._mutex:
+                self._free += 1
