@@ -20,6 +20,7 @@ NEXT = Vault.generate_key()
 def tokensvc(tmp_path):
     """Return the command on a ring with the key of the settings."""
     run = Tokensvc(tmp_path)
+    assert run("migrate").code == 0
     assert run("token", "mint", "john").code == 0
     return run
 
@@ -154,6 +155,7 @@ def test_conflict_with_the_settings_is_resolved_by_the_commands_of_its_error(tok
 def test_start_without_active_key_names_the_command(tmp_path):
     """Keys that were added before the first start are standby."""
     tokensvc = Tokensvc(tmp_path)
+    tokensvc("migrate")
     key_id = put(tokensvc, "k2")
     stopped = tokensvc("token", "mint", "john")
     assert stopped.code == 1
@@ -169,6 +171,7 @@ def test_encryption_keys_are_changed_in_four_steps(tmp_path):
     def with_keys(*keys):
         return {"TOKENSVC_ENCRYPTION_KEYS": "[{}]".format(", ".join(f'"{key}"' for key in keys))}
 
+    assert tokensvc("migrate", **with_keys(FIRST)).code == 0
     assert tokensvc("token", "mint", "john", **with_keys(FIRST)).code == 0
     put(tokensvc, "k2", SECRET, **with_keys(FIRST, NEXT))
     dropped = tokensvc("token", "mint", "john", **with_keys(NEXT))

@@ -32,6 +32,7 @@ class Command(Tokensvc):
 def tokensvc(tmp_path):
     """Return the command on a ring with the key of the settings and a standby key."""
     run = Command(tmp_path)
+    assert run("migrate").code == 0
     assert run("token", "mint", "john").code == 0
     assert run("stream-keys", "add", "k2", stdin=SECRET).code == 0
     run.key = run.key_file.read_text()

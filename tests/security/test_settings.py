@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from tokensvc.config.loader import Settings, SettingsError, load
 
-BASE = {"TOKENSVC_PUBLIC_URL": "https://tokens.example"}
+BASE = {
+    "TOKENSVC_PUBLIC_URL": "https://tokens.example",
+    "TOKENSVC_DATABASE_URL": "sqlite:////var/lib/tokensvc/tokensvc.db",
+}
 ISSUER = {
     "name": "acme",
     "issuer": "https://id.acme.example",

@@ -107,10 +107,10 @@ def test_full_queue_of_hashes_is_one_line_and_no_error(tmp_path_factory):
         with ThreadPoolExecutor(32) as strangers:
             assert {*strangers.map(sign_in, range(96))} == {401, 503}
         lines = [line for line in world.log("request") if line["status"] == 503]
-        assert {(line["level"], line["reason"]) for line in lines} == {("info", "hashing")}
+        assert {(line["level"], line["reason"]) for line in lines} == {("info", "wait slots")}
         assert len(lines) > 1
         began = [(line["level"], line["cause"]) for line in world.log("outage_began")]
-        assert began == [("warning", "hashing")]
+        assert began == [("warning", "wait slots")]
 
 
 @pytest.mark.sec(43)
