@@ -1,5 +1,6 @@
 """PostgreSQL stopped, refusing, read-only, full or locked."""
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from testing.names import silent_name_server
 from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
+from testing.relay import relayed
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
@@ -224,6 +226,21 @@ def statements_that_wait(server):
         return admin.execute(
             "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         ).fetchall()
+
+
+@pytest.mark.sec(65)
+def test_frozen_first_host_is_left_for_the_next_one(url, database):
+    """It accepts connections and never responds."""
+    parsed = sa.make_url(url)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as frozen,
+        relayed(f"{parsed.query['host']}/.s.PGSQL.5432") as port,
+    ):
+        query = {"host": "127.0.0.1,127.0.0.1", "port": f"{frozen.getsockname()[1]},{port}"}
+        two_hosts = Database.open(parsed.set(query=query).render_as_string(), pool_size=1)
+        assert two_hosts.prepare(sa.select(app_standing.c.floor)).fetch({}) == (0,)
+        frozen.accept()[0].close()
+        two_hosts.close()
 
 
 @pytest.mark.sec(65)
