@@ -13,7 +13,7 @@ from tokensvc.audit.store import purge
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import checksum
 from tokensvc.clients.state import NewServiceClient
-from tokensvc.core.errors import Code
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import service_clients
 
 GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
@@ -55,6 +55,39 @@ def test_taken_name_is_refused(clients, administration):
     assert "'backend' already exists" in refusal.detail
     assert [client.scopes for client in clients.page()] == [["tokens:mint"]]
     assert clients.authenticate(first.id, first.secret)
+
+
+@pytest.mark.sec(67)
+@pytest.mark.parametrize(
+    ("first", "second"), [("backend", "BackEnd"), ("Straße", "STRASSE"), ("Магазин", "магазин")]
+)
+def test_name_that_differs_only_by_case_is_refused(clients, administration, first, second):
+    """An operator would mix the two up. `create_if_absent` does not return the other one."""
+    administration.create(first, MINT, grantor=OPERATOR)
+    for create in (administration.create, administration.create_if_absent):
+        refusal = refusal_of(create, second, MINT, grantor=OPERATOR)
+        assert refusal.code is Code.CONFLICT
+        assert repr(first) in refusal.detail
+    assert [client.name for client in clients.page()] == [first]
+
+
+@pytest.mark.sec(67)
+def test_of_two_names_that_differ_only_by_case_one_is_created(database, clock):
+    """Simultaneously, on connections of their own."""
+    names = ["backend", "Backend", "BACKEND", "backEnd"]
+    start = threading.Barrier(len(names))
+
+    def create(name):
+        start.wait(timeout=60)
+        try:
+            made = ClientAdministration(database, clock).create(name, MINT, grantor=OPERATOR)
+        except Refusal as refusal:
+            return refusal.code
+        return made.name
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        results = list(threads.map(create, names))
+    assert results.count(Code.CONFLICT) == len(names) - 1
 
 
 @pytest.mark.sec(67)

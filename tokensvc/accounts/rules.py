@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
+from collections.abc import Iterable
 from enum import StrEnum
 
 from tokensvc.core import user_ids
@@ -57,6 +58,25 @@ def check_user_id(user_id: str, prefix: str, alphabet: Alphabet) -> None:
             Code.USER_ID_INVALID,
             f"The ID of an account begins with {prefix} and has more characters after it.",
         )
+
+
+def check_not_reserved(user_id: str, prefix: str, reserved: Iterable[str]) -> None:
+    """
+    Refuse a user ID that looks like one of the app's own, as a user's own choice.
+
+    Args:
+        prefix: Prefix of the ID of every account.
+        reserved: Reserved IDs without the prefix.
+
+    Raises:
+        Refusal: `user_id_invalid`.
+    """
+    if _letters(user_id.removeprefix(prefix)) in map(_letters, reserved):
+        raise Refusal(Code.USER_ID_INVALID, "This user ID is reserved. Choose another one.")
+
+
+def _letters(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
 
 
 def check_recent_sign_in(signed_in_at: int, now: float) -> None:

@@ -94,6 +94,9 @@ class Accounts:
             stream_user.check(wanted.user, wanted.user_id)
         count()
         names_user = self._check_invitation(wanted)
+        if not names_user:
+            settings = self._uses.settings
+            rules.check_not_reserved(wanted.user_id, settings.user_id_prefix, settings.reserved_ids)
         self._check_not_taken(wanted.user_id)
         # An invitation for one ID says whose ID it is. Nothing else does.
         if not names_user:

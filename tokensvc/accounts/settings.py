@@ -29,6 +29,14 @@ class AccountSettings(BaseModel):
     user_id_prefix: str = Field(
         default="", max_length=64, description="Prefix of the user ID of every account."
     )
+    reserved_ids: tuple[str, ...] = Field(
+        default=(
+            *("admin", "administrator", "bot", "help", "moderator", "official", "operator"),
+            *("owner", "root", "security", "staff", "support", "system", "webmaster"),
+        ),
+        description="User IDs, without the prefix, that no user can choose at a sign-up; `_` and "
+        "`-` in them do not count. `accounts create`, or an invitation that names the user, can.",
+    )
     invitation_ttl: int = Field(
         default=7 * 86400,
         ge=60,

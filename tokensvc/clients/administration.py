@@ -223,6 +223,9 @@ class ClientAdministration:
         created = new_client(name, rights, secret, grantor.expires_at, int(self._clock()))
         rules.check_holds(rights, grantor)
         self._check_minting(rights.scopes)
+        similar = self._store.similar_name(tx, name)
+        if similar is not None:
+            raise _conflict(f"The name differs from that of {similar!r} only by case: use another.")
         if not self._store.add(tx, created):
             # Either the name is taken, or the ID belonged to a client that was deleted.
             created = with_another_id(created)

@@ -108,6 +108,13 @@ class ClientStore:
         found: int | None = connection.scalar(sa.select(sa.func.min(rows.c.end)))
         return found
 
+    def similar_name(self, tx: Transaction, name: str) -> str | None:
+        """Return the name of a client that differs only by case, and let no other one be added."""
+        if tx.dialect.name == "postgresql":
+            tx.execute(sa.text("LOCK TABLE service_clients IN SHARE ROW EXCLUSIVE MODE"))
+        others: Iterable[str] = tx.scalars(sa.select(_clients.name).where(_clients.name != name))
+        return next((one for one in others if one.casefold() == name.casefold()), None)
+
     def add(self, tx: Transaction, client: ServiceClient) -> bool:
         """
         Add a client without its secrets.
