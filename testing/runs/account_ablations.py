@@ -13,8 +13,8 @@ ACCOUNT_ABLATIONS = (
     Ablation(
         "one account per user ID",
         "tokensvc/accounts/service.py",
-        "            if not store.insert(tx, account):\n                raise _taken()\n",
-        "            store.insert(tx, account)\n",
+        "        if not store.insert(tx, account):\n            raise _taken()\n",
+        "        store.insert(tx, account)\n",
         "tests/accounts/test_sign_up.py"
         "::test_two_sign_ups_of_one_user_id_create_one_account[postgresql]",
     ),

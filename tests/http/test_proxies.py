@@ -2,7 +2,7 @@
 
 import pytest
 
-from tokensvc.http.proxies import Proxies, check_network, rate_limit_key
+from tokensvc.http.proxies import Proxies, check_network, rate_limit_key, wider_networks
 
 OURS = Proxies(["10.0.0.0/8", "fd00::/16"])
 CLIENT, SPOOF = "203.0.113.7", "198.51.100.66"
@@ -68,3 +68,9 @@ def test_invalid_or_too_wide_network_is_refused(cidr: str) -> None:
 def test_limit_counts_ipv6_addresses_by_64_bit_network(address: str, key: str) -> None:
     """A client cannot avoid a limit with another address of its own network."""
     assert rate_limit_key(address) == key
+
+
+def test_wider_networks_of_an_ipv6_address_are_its_56_and_48_bit_networks() -> None:
+    key = rate_limit_key("2001:db8:1:2ff::1")
+    assert wider_networks(key) == ("2001:db8:1:200::/56", "2001:db8:1::/48")
+    assert wider_networks("203.0.113.7") == ()

@@ -63,12 +63,32 @@ def test_failures_of_an_address_stop_its_next_sign_in_before_the_hash(database):
     world = PasswordWorld(database, sign_in_limit="3/minute")
     world.create()
     assert world.outcome(password=PASSWORD) == ("ok", True)
+    world.create("ben")
     for user_id in ("ada", "ben", "eve"):
         assert world.outcome(user_id) == REFUSED
-    assert world.outcome(password=PASSWORD) == NOT_HASHED
-    assert world.outcome(password=PASSWORD, address=HOME) == ("ok", True)
+    assert world.outcome("ben", PASSWORD) == NOT_HASHED
+    assert world.outcome("ben", PASSWORD, HOME) == ("ok", True)
     world.clock.now += 60
+    assert world.outcome("ben", PASSWORD) == ("ok", True)
+
+
+@pytest.mark.sec(42, 71)
+def test_failures_of_an_address_do_not_stop_accounts_that_know_it(database):
+    """A wrong password gets the refusal that all others get, within the account's own counters."""
+    world = PasswordWorld(database, sign_in_limit="2/hour")
+    world.create()
+    world.open()
+    for _ in range(2):
+        assert world.outcome("eve") == REFUSED
+    for _ in range(5):
+        with pytest.raises(Refusal) as refused:
+            world.open(password="wrong")
+        assert refused.value.reason == "limits.sign_in"
+    assert world.failures(address=CAFE) == {"unknown": 5}
     assert world.outcome(password=PASSWORD) == ("ok", True)
+    world.set_failures(60)
+    world.set_failures(10, axis="known")
+    assert world.outcome(password=PASSWORD) == NOT_HASHED
 
 
 @pytest.mark.sec(42)

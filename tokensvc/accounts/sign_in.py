@@ -73,6 +73,8 @@ class SignIns:
         password: str,
         address: str,
         check_can_sign: Callable[[RingVersion], None] = lambda _version: None,
+        *,
+        known_only: bool = False,
     ) -> Attempt:
         """
         Check a password, and replace a hash with other parameters than those of this service.
@@ -83,6 +85,8 @@ class SignIns:
             address: Client address, for the counter of failures.
             check_can_sign: Function that refuses before the attempt counts if no access token can
                 be signed with the ring of signing keys of a version.
+            known_only: Whether the address has too many failures, so that only accounts that know
+                it are checked.
 
         Raises:
             Refusal: `credentials_invalid` for a wrong password or an unknown user;
@@ -90,8 +94,11 @@ class SignIns:
                 `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
                 is free to hash. What `check_can_sign` raises.
         """
+        attempt = self._begin(user_id, address, check_can_sign)
+        if known_only and not attempt.is_known:
+            raise Refusal(Code.RATE_LIMITED, "Too many failed sign-ins from this address.")
         with self._hasher.wait_slot():  # the counts of many sign-ins also hold threads
-            attempt = self._begin(user_id, address, check_can_sign)
+            attempt = self._count(attempt)
             try:
                 is_right = self._hasher.verify(attempt.stored_hash, password)
             except Refusal:
@@ -170,12 +177,7 @@ class SignIns:
     def _begin(
         self, user_id: str, address: str, check_can_sign: Callable[[RingVersion], None]
     ) -> Attempt:
-        """
-        Read what an attempt depends on, and count it as a failure.
-
-        Raises:
-            Refusal: `rate_limited`; the attempt does not count.
-        """
+        """Read what an attempt depends on. It does not count yet."""
         address_hash = self._hashes.of_address(address)
         found = self._reads.read(user_id, address_hash)
         standing = found.standing
@@ -193,7 +195,7 @@ class SignIns:
             account=found.account,
         )
         note(user_id=attempt.audit_subject)
-        return self._count(attempt)
+        return attempt
 
     def _count(self, attempt: Attempt) -> Attempt:
         """

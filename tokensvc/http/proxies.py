@@ -19,6 +19,9 @@ _IPV6_SITE = 64
 _NETWORK_PREFIX = {4: 24, 6: 48}
 """Bits that the addresses of one place have in common."""
 
+_WIDER_NETWORKS = (56, 48)
+"""Bits of the networks that providers give to customers (RFC 6177, RIPE-690)."""
+
 _SHORTEST_PREFIX = {4: 8, 6: 16}
 """Bits. 10.0.0.0/8 is the widest network of a single operator."""
 
@@ -97,6 +100,15 @@ def network_of(key: str) -> str:
     except ValueError:
         return key
     return str(network.supernet(new_prefix=_NETWORK_PREFIX[network.version]))
+
+
+@lru_cache(maxsize=4096)
+def wider_networks(key: str) -> tuple[str, ...]:
+    """Return the /56 and the /48 of a `rate_limit_key`: one customer has up to 2^16 of /64."""
+    if "/" not in key:
+        return ()
+    site = ipaddress.ip_network(key)
+    return tuple(str(site.supernet(new_prefix=bits)) for bits in _WIDER_NETWORKS)
 
 
 def _parse(text: str) -> Address | None:

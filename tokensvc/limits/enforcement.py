@@ -18,6 +18,8 @@ _DETAILS: dict[Policy, str] = {
     "refresh": "Too many refreshes of this session: wait, and keep an access token until shortly "
     "before it expires.",
     "sign_in": "Too many failed sign-ins from this address: wait, then retry.",
+    "sign_in_56": "Too many failed sign-ins from this network: wait, then retry.",
+    "sign_in_48": "Too many failed sign-ins from this network: wait, then retry.",
     "sign_up": "Too many sign-ups from this address: wait, then retry.",
     "codes": "Too many invalid codes from this address: wait, then send a valid one.",
 }

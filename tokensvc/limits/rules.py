@@ -18,6 +18,8 @@ Policy: TypeAlias = Literal[
     "expired",
     "failures",
     "sign_in",
+    "sign_in_56",
+    "sign_in_48",
     "sign_up",
     "codes",
     "refresh",

@@ -73,8 +73,14 @@ class LimitSettings(BaseModel):
     )
     sign_in: RateText = Field(
         default="60/minute",
-        description="Failed sign-ins from one address (IPv6: one /64 network). Beyond it, no "
-        "password from there is checked.",
+        description="Failed sign-ins from one address (IPv6: one /64 network). Beyond it, only "
+        "passwords of accounts that know the address are checked.",
+    )
+    sign_in_56: RateText = Field(
+        default="120/minute", description="The same for one /56 network of IPv6 addresses."
+    )
+    sign_in_48: RateText = Field(
+        default="240/minute", description="The same for one /48 network of IPv6 addresses."
     )
     refresh: RateText = Field(
         default="60/minute", description="Refreshes of one session of a built-in account."

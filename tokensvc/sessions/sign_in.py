@@ -20,8 +20,10 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
+from tokensvc.http.proxies import wider_networks
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.limits import enforcement
+from tokensvc.limits.rules import Policy
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
@@ -39,6 +41,8 @@ _RESULTS: Final = {
     Code.RATE_LIMITED: "delayed",
 }
 """Labels of the metric for failed sign-ins; all other failures are `unavailable`."""
+_ADDRESS_LIMITS: Final[tuple[Policy, ...]] = ("sign_in", "sign_in_56", "sign_in_48")
+"""Limits of an address, and of the wider networks of an IPv6 address."""
 
 
 class PasswordSessions:
@@ -91,8 +95,8 @@ class PasswordSessions:
         """
         try:
             self._check_limit_of_user(user_id)
-            with self._limited(address):
-                attempt = self._check(user_id, password, address)
+            with self._limited(address) as known_only:
+                attempt = self._check(user_id, password, address, known_only=known_only)
                 found = self._sign_ins.confirm(attempt)
                 with self._database.write() as tx:
                     grant = self._open(tx, attempt, client_id, found, address)
@@ -113,22 +117,37 @@ class PasswordSessions:
             Refusal: `password_rejected` for the new password; all of `sign_in` for the current one.
         """
         self._policy.check(new, user_id)
-        with self._limited(address):
-            attempt = self._check(user_id, current, address)
+        with self._limited(address) as known_only:
+            attempt = self._check(user_id, current, address, known_only=known_only)
             new_hash = self._sign_ins.hash_new(attempt, new)
             grant = self._replace(attempt, new_hash, client_id, address)
         self._revocations.confirm(Target(user_id))
         return self._respond(grant)
 
     @contextmanager
-    def _limited(self, address: str) -> Iterator[None]:
-        """Refuse an address with too many failures before its next password is hashed."""
-        enforcement.check(self._limiter.peek("sign_in", address))
+    def _limited(self, address: str) -> Iterator[bool]:
+        """
+        Count a failure, and yield whether the address or its network has too many of them.
+
+        Then only accounts that know the address are checked. Their wrong passwords get the refusal
+        that all others get.
+        """
+        keys = (address, *wider_networks(address))
+        limits = list(zip(_ADDRESS_LIMITS, keys, strict=False))
+        states = [self._limiter.peek(*limit) for limit in limits]
+        exceeded = next((state for state in states if not state.allowed), None)
+        set_rate_limit_fields(*states[0].fields())
         try:
-            yield
+            yield exceeded is not None
         except Refusal as refusal:
-            if refusal.code in _RESULTS:
-                set_rate_limit_fields(*self._limiter.hit("sign_in", address).fields())
+            if refusal.code not in _RESULTS:
+                raise
+            if exceeded is None:
+                counted = [self._limiter.hit(*limit) for limit in limits]
+                set_rate_limit_fields(*counted[0].fields())
+            elif refusal.code is not Code.USER_SUSPENDED:
+                # It counts for no wider network: there it would stop others.
+                enforcement.check(exceeded)
             raise
 
     def _check_limit_of_user(self, user_id: str) -> None:
@@ -138,9 +157,9 @@ class PasswordSessions:
         if not state.allowed:
             enforcement.check(state)
 
-    def _check(self, user_id: str, password: str, address: str) -> Attempt:
+    def _check(self, user_id: str, password: str, address: str, *, known_only: bool) -> Attempt:
         can_sign = self._access_tokens.check_can_sign
-        return self._sign_ins.check(user_id, password, address, can_sign)
+        return self._sign_ins.check(user_id, password, address, can_sign, known_only=known_only)
 
     def _open(
         self,
