@@ -238,7 +238,7 @@ def test_frozen_first_host_is_left_for_the_next_one(url, database):
     ):
         query = {"host": "127.0.0.1,127.0.0.1", "port": f"{frozen.getsockname()[1]},{port}"}
         two_hosts = Database.open(parsed.set(query=query).render_as_string(), pool_size=1)
-        assert two_hosts.prepare(sa.select(app_standing.c.floor)).fetch({}) == (0,)
+        assert two_hosts.fetch(FLOOR) == [(0,)]
         frozen.accept()[0].close()
         two_hosts.close()
 
