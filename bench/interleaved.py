@@ -39,7 +39,7 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
 def measure(
     options: argparse.Namespace, here: Scene, systems: Sequence[System], postgres: PostgresServer
 ) -> list[list[Round]]:
-    """Return the rounds of each system. CPU time includes PostgreSQL's if the system uses it."""
+    """Return the rounds of each system. `others` is PostgreSQL, if the system uses it."""
     stage = Stage(here.folder, here.public_key_file, workers=1, settings=NO_LIMIT)
     meter = Meter(here.credentials, repeats=options.repeats)
     with contextlib.ExitStack() as stack:

@@ -134,8 +134,8 @@ class Measured:
 
     def _one_round(self, count: int, extra_processes: Collection[int]) -> Round:
         asked = self._credentials.take(count)
-        roots = (self.running.leader, *extra_processes)
-        responses, done = measure(partial(self.run, self.requests(asked)), count, roots)
+        run = partial(self.run, self.requests(asked))
+        responses, done = measure(run, count, [self.running.leader], extra_processes)
         self.check(responses, asked)
         return done
 

@@ -14,13 +14,12 @@ from testing.service import ROOT
 add_options = interleaved.add_options
 _PATCH = """
 import time
-from tokensvc.standing.store import StandingStore
-read = StandingStore.read
-def slow_read(self, user_id):
-    standing = read(self, user_id)
+from tokensvc.database.postgresql import BoundedConnection
+fetch = BoundedConnection.fetch
+def slow_fetch(self, statement, values):
     time.sleep(0.001)
-    return standing
-StandingStore.read = slow_read
+    return fetch(self, statement, values)
+BoundedConnection.fetch = slow_fetch
 """
 
 
@@ -48,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         (system.name, *report.figures(done)) for system, done in zip(systems, rounds, strict=True)
     ]
     text = (
-        f"PostgreSQL, 1 ms added to every read of a standing, one worker, {CONNECTIONS} "
+        f"PostgreSQL, 1 ms added to every statement, one worker, {CONNECTIONS} "
         f"connections, medians of {options.rounds} interleaved rounds.\n\n"
         + report.table(("system", *report.FIGURES), rows)
     )

@@ -22,6 +22,9 @@ ROW = SessionRow(
     ended_at=None,
     family_key_ciphertext="gAAAA",
     wrapped_by="f" * 16,
+    address_hash="a" * 64,
+    network_hash="b" * 64,
+    confirmed_counter=6,
 )
 
 

@@ -9,6 +9,7 @@ the driver's own, not converted by SQLAlchemy's types.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from tokensvc.core.blocking import may_block
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.patience import connect_patiently
+from tokensvc.database.read_times import ReadTimes
 
 Values: TypeAlias = Mapping[str, object]
 """Values of named parameters."""
@@ -72,7 +74,7 @@ class StatementConnections:
         breaker: Breaker of the database.
     """
 
-    __slots__ = ("_breaker", "_engine", "_error", "_idle", "_is_remote")
+    __slots__ = ("_breaker", "_engine", "_error", "_idle", "_is_remote", "_times")
 
     def __init__(self, engine: sa.Engine, breaker: Breaker) -> None:
         self._breaker = breaker
@@ -80,6 +82,7 @@ class StatementConnections:
         self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._is_remote = engine.dialect.name == "postgresql"
         self._idle: list[DriverConnection] = []
+        self._times = ReadTimes()
 
     def run(self, use: Callable[[DriverConnection], Rows], *, writes: bool) -> Rows:
         """
@@ -114,9 +117,14 @@ class StatementConnections:
         self._engine.dispose()
 
     def _run(self, use: Callable[[DriverConnection], Rows], *, writes: bool) -> Rows:
+        begun_at = None
         if self._is_remote or writes:
             self._breaker.admit()
-            may_block()
+            now = monotonic()
+            if not writes and self._idle and self._times.keeps_lead(now):
+                begun_at = now
+            else:
+                may_block()
         connection = connect_patiently(self._take)
         try:
             # All rows: an open cursor keeps a read transaction open on SQLite.
@@ -129,6 +137,9 @@ class StatementConnections:
             # The cause has probably disconnected all idle connections.
             self.close()
             raise _ConnectionCut(error) from error
+        finally:
+            if begun_at is not None:
+                self._times.record(begun_at, monotonic())
         self._idle.append(connection)
         self._breaker.succeed()
         return rows
