@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         )
     )
     text = (
-        f"One worker, {CONNECTIONS} connections, medians of {options.rounds} interleaved rounds.\n\n"
-        + report.table(("system", *report.FIGURES, "PostgreSQL CPU us"), rows)
+        f"One worker, {CONNECTIONS} connections, medians of {options.rounds} interleaved rounds."
+        "\n\n" + report.table(("system", *report.FIGURES, "PostgreSQL CPU us"), rows)
     )
     return report.finish("scale", text, targets, record=options.record)
