@@ -46,7 +46,7 @@ class FakeHasher:
         self.meanwhile = lambda: None
         self.is_busy = False
 
-    def wait_slot(self):
+    def wait_slot(self, *, known):
         """Refuse no attempt early: a thread may be taken meanwhile."""
         return nullcontext()
 

@@ -1,11 +1,14 @@
 """Failed sign-ins of one network: they stop the next ones there, but no account that knows it."""
 
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
 import pytest
 
 from testing.account_world import running_account_world
 from tests.sessions.passwords_over_http import PasswordServiceWorld
 
 HOME, ELSEWHERE = "192.0.2.7", "198.51.100.1"
+OFFICE, BOTNET = "192.0.2.8", "198.51.100.2"
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,23 @@ def test_failures_of_one_ipv6_customer_are_counted_together(world):
     refused = sign_in(world, "2001:db8:1:200::1")  # the /48 is used up
     assert (refused.code, "this network" in refused.json["detail"]) == ("rate_limited", True)
     fail(world, "2001:db8:2::1")
+
+
+@pytest.mark.sec(43, 71)
+def test_sign_ins_that_wait_leave_a_place_for_addresses_that_the_account_knows(world):
+    """Of 8 threads 5 may wait, one of them only for such a sign-in."""
+    world.create("zoe")
+    assert sign_in(world, OFFICE, "zoe").status == 200
+
+    def sign_in_at(user_id, address):
+        return pool.submit(sign_in, world, address, user_id)
+
+    with ThreadPoolExecutor() as pool:
+        with world.database.write():  # their counts wait for it
+            others = [sign_in_at(f"absent-{number}", BOTNET) for number in range(5)]
+            (refused,), waiting = wait(others, return_when=FIRST_COMPLETED)
+            known, unknown = sign_in_at("zoe", OFFICE), sign_in_at("absent", OFFICE)
+            assert unknown.result().code == "temporarily_unavailable"
+        assert refused.result().code == "temporarily_unavailable"
+        assert known.result().status == 200
+        assert {request.result().code for request in waiting} == {"credentials_invalid"}

@@ -27,7 +27,7 @@ def send(world: AccountWorld, pool: ThreadPoolExecutor, path: str, count: int) -
 
 
 @pytest.mark.sec(71)
-@pytest.mark.parametrize(("threads", "outside", "waiting"), [(2, 1, 1), (3, 1, 2), (8, 3, 5)])
+@pytest.mark.parametrize(("threads", "outside", "waiting"), [(2, 1, 1), (3, 1, 2), (8, 3, 4)])
 def test_sign_ups_and_sign_ins_that_wait_leave_threads_for_mints(
     tmp_path: Path, pool: ThreadPoolExecutor, threads: int, outside: int, waiting: int
 ) -> None:

@@ -87,14 +87,17 @@ class PasswordHasher:
             for size in (_SALT_BYTES, _HASH_BYTES)
         )
 
-    def wait_slot(self) -> AbstractContextManager[None]:
+    def wait_slot(self, *, known: bool = False) -> AbstractContextManager[None]:
         """
         Hold a slot for waiting requests during the whole work that belongs to a hash.
+
+        Args:
+            known: Whether the account of the password knows the address.
 
         Raises:
             NoWaitSlotError: No slot is free.
         """
-        return self._pool.wait_slots.password()
+        return self._pool.wait_slots.password(known=known)
 
     def hash(self, password: str) -> str:
         """

@@ -1,8 +1,7 @@
 """
 Check the password of an account without revealing whether the account exists.
 
-An unknown user, a wrong password and a suspended user take the same steps. Only a suspended user
-who sends the right password gets another response. The steps: one read, one count, one
+An unknown user, a wrong password and a suspended user take the same steps: one read, one count, one
 hash, and one transaction with one audit event. The attempt counts as a failure before the hash:
 attempts that run at the same time would otherwise all pass before the first of them has failed.
 """
@@ -85,8 +84,7 @@ class SignIns:
             address: Client address, for the counter of failures.
             check_can_sign: Function that refuses before the attempt counts if no access token can
                 be signed with the ring of signing keys of a version.
-            known_only: Whether the address has too many failures, so that only accounts that know
-                it are checked.
+            known_only: Whether only an account that knows the address is checked.
 
         Raises:
             Refusal: `credentials_invalid` for a wrong password or an unknown user;
@@ -96,8 +94,8 @@ class SignIns:
         """
         attempt = self._begin(user_id, address, check_can_sign)
         if known_only and not attempt.is_known:
-            raise Refusal(Code.RATE_LIMITED, "Too many failed sign-ins from this address.")
-        with self._hasher.wait_slot():  # the counts of many sign-ins also hold threads
+            raise _locked_out(MAX_DELAY, "address")
+        with self._hasher.wait_slot(known=attempt.is_known):  # counts also hold threads
             attempt = self._count(attempt)
             try:
                 is_right = self._hasher.verify(attempt.stored_hash, password)
@@ -177,7 +175,7 @@ class SignIns:
     def _begin(
         self, user_id: str, address: str, check_can_sign: Callable[[RingVersion], None]
     ) -> Attempt:
-        """Read what an attempt depends on. It does not count yet."""
+        """Read what an attempt depends on."""
         address_hash = self._hashes.of_address(address)
         found = self._reads.read(user_id, address_hash)
         standing = found.standing
@@ -291,8 +289,7 @@ def _locked_out(wait: float, reason: str) -> Refusal:
     Return the refusal after too many failures, the same for an account and for an unknown ID.
 
     Args:
-        wait: Seconds to wait, or `STOPPED`.
-        reason: Reason for the log.
+        wait: Seconds, or `STOPPED`.
     """
     return Refusal(
         Code.RATE_LIMITED,

@@ -184,7 +184,7 @@ class Foundation:
 def _wait_slots(threads: int) -> WaitSlots:
     """Return the slots of a process: a third of its threads, at least one, remains for mints."""
     number = threads - math.ceil(threads / 3)
-    return WaitSlots(number, for_passwords=number // 2)
+    return WaitSlots(number, for_passwords=number // 2, for_known=number // 4)
 
 
 def open_database(settings: Settings) -> Database:

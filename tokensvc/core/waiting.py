@@ -36,11 +36,14 @@ class WaitSlots:
         number: Number of requests that may wait at the same time.
         for_passwords: Part of them that only requests with a password use, so that users can sign
             in while a service outside does not respond.
+        for_known: Part of them that only sign-ins at addresses use that the account knows, so that
+            guesses do not stop users.
     """
 
-    def __init__(self, number: int, *, for_passwords: int = 0) -> None:
+    def __init__(self, number: int, *, for_passwords: int = 0, for_known: int = 0) -> None:
         self._free = number
         self._for_passwords = for_passwords
+        self._for_known = for_known
         self._mutex = threading.Lock()
         self._this_thread = threading.local()
 
@@ -56,14 +59,17 @@ class WaitSlots:
             yield
 
     @contextmanager
-    def password(self) -> Iterator[None]:
+    def password(self, *, known: bool = False) -> Iterator[None]:
         """
         Hold a slot while the block hashes a password, and reads and writes what belongs to it.
+
+        Args:
+            known: Whether the account of the password knows the address.
 
         Raises:
             NoWaitSlotError: No slot is free.
         """
-        with self._hold(leaving=0):
+        with self._hold(leaving=0 if known else self._for_known):
             yield
 
     @contextmanager
