@@ -69,6 +69,7 @@ def test_reads_changes_and_transactions_share_sessions(
         assert sorted(pool.map(work, range(THREADS))) == list(range(THREADS))
     connection: Any = database._statements._idle[0]
     assert connection.preparation.is_possible == (program == TRACKING)
+    assert not connection.is_direct
     assert database._breaker.state.failures == 0
 
 

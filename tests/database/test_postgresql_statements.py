@@ -76,12 +76,16 @@ def test_statement_whose_result_a_migration_has_changed_is_prepared_again(databa
     assert prepared_names(renewed) == renewed.prepared != set()
 
 
-def test_transaction_prepares_nothing(database):
+@pytest.mark.parametrize("is_direct", [True, False])
+def test_transaction_prepares_statements_only_without_a_pooler(database, is_direct):
     """A statement that its session does not have would abort it."""
     with database.write() as tx:
-        assert run(tx, FLOOR) == [(0,)]
         driver = tx.connection.dbapi_connection
-        assert prepared_names(driver) == driver.prepared == set()
+        assert driver.is_direct
+        driver.is_direct = is_direct
+        assert run(tx, FLOOR) == [(0,)]
+        assert prepared_names(driver) == driver.prepared
+        assert bool(driver.prepared) is is_direct
 
 
 def test_value_is_not_in_the_text(database):

@@ -19,7 +19,7 @@ from tokensvc.accounts.lock_out import (
 )
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Transaction, run
+from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert_in
 
@@ -44,6 +44,16 @@ _WITHOUT_ACCOUNT = sa.text("NOT of_account")
 """As in the partial index."""
 
 
+def insert_new(database: Database, subject: str, counter: Counter, *, of_account: bool) -> bool:
+    """
+    Insert a counter in a transaction of its own. Return false if there is one.
+
+    It is durable with the next commit of the attempt.
+    """
+    row = {"subject": subject, "axis": counter.axis, "of_account": of_account, **_values(counter)}
+    return bool(database.change(_insert_new_in(database.dialect), row))
+
+
 def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
     """
     Return a counter, locked until the transaction ends.
@@ -63,8 +73,8 @@ def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) 
     Args:
         of_account: Whether the user ID has an account.
     """
-    changed = {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
-    run(tx, _WRITE, {**_key(subject, counter.axis), **changed, "of_account": of_account})
+    values = {**_key(subject, counter.axis), **_values(counter), "of_account": of_account}
+    run(tx, _WRITE, values)
 
 
 def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
@@ -134,6 +144,16 @@ def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
 
 def _key(subject: str, axis: Axis) -> dict[str, object]:
     return {"counter_subject": subject, "counter_axis": axis}
+
+
+def _values(counter: Counter) -> dict[str, object]:
+    return {"failures": counter.failures, "last_failed_at": counter.last_failed_at}
+
+
+@cache
+def _insert_new_in(dialect: str) -> sa.UpdateBase:
+    new = insert_in(dialect, sign_in_failures).on_conflict_do_nothing()
+    return new.returning(_failures.failures)
 
 
 @cache

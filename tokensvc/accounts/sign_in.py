@@ -203,6 +203,10 @@ class SignIns:
             Refusal: `rate_limited`; the attempt does not count.
         """
         has_account = attempt.account is not None
+        if lock_outs.insert_new(
+            self._database, attempt.subject, attempt.counter, of_account=has_account
+        ):
+            return attempt  # one message instead of five for the usual attempt, the first
         with self._database.write() as tx:
             stored = lock_outs.lock(tx, attempt.subject, Axis.SHARED)
             # The time after the lock: the wait for it can take as long as a delay.

@@ -164,17 +164,18 @@ class Database:
             lambda connection: connection.fetch(statement, values), writes=False
         )
 
-    def change(self, update: sa.Update, values: Values) -> Rows:
+    def change(self, statement: sa.UpdateBase, values: Values) -> Rows:
         """
-        Run one update in a durable transaction of its own, and return the rows that it returns.
+        Run a statement in a transaction of its own, and return the rows that it returns.
 
-        It may run twice if the connection is cut, so it must be a compare-and-swap.
+        It may run twice if the connection is cut: the second time must change nothing more.
 
         Args:
-            update: Constant of a store, as for `fetch`.
+            statement: Constant of a store, as for `fetch`. An update is durable when it returns,
+                another statement when a later commit is.
         """
         return self._statements.run(
-            lambda connection: connection.change(update, values), writes=True
+            lambda connection: connection.change(statement, values), writes=True
         )
 
     @property

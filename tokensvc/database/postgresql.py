@@ -87,11 +87,13 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
+        is_direct: Whether the session is the server's own: a pooler has another key to cancel it.
         preparation: Whether statements may be prepared, for all connections of an engine.
         prepared: Names of the statements that this connection has prepared.
     """
 
     time_limit: float = _RESPONSE_SECONDS
+    is_direct: bool
     preparation: statements.Preparation
     prepared: set[bytes]
 
@@ -244,6 +246,8 @@ def connector() -> Callable[..., BoundedConnection]:
     def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
         connection = _connect(args, options)
         connection.preparation = preparation
+        found = connection.execute("SELECT pg_backend_pid()").fetchone()
+        connection.is_direct = found == (connection.pgconn.backend_pid,)
         return connection
 
     return connect

@@ -7,8 +7,8 @@ that behind a pooler, where another client may have prepared it, a name is never
 
 A pooler in transaction mode may use another session for each statement. PgBouncer 1.21 or later
 with `max_prepared_statements` prepares each statement where it is missing. Behind any other one
-PostgreSQL refuses a statement sooner or later: from then on this process sends their texts. It does
-so in each transaction, which a refused statement would abort.
+PostgreSQL refuses a statement sooner or later: from then on this process sends their texts. Behind
+every pooler it does so in transactions, which a refused statement would abort.
 
 Imported on first use, like the driver.
 """
@@ -76,7 +76,8 @@ def fetch(connection: "BoundedConnection", statement: sa.ClauseElement, values: 
         values = {**compiled.constants, **values}
     parameters = [_encoded(values[name]) for name in compiled.names]
     pgconn = connection.pgconn
-    if connection.preparation.is_possible and pgconn.transaction_status == TransactionStatus.IDLE:
+    can_prepare = connection.is_direct or pgconn.transaction_status == TransactionStatus.IDLE
+    if can_prepare and connection.preparation.is_possible:
         try:
             if compiled.name not in connection.prepared:
                 pgconn.send_prepare(compiled.name, compiled.sql)
@@ -92,15 +93,17 @@ def fetch(connection: "BoundedConnection", statement: sa.ClauseElement, values: 
             if not _is_refused_preparation(error):
                 raise
             connection.preparation.is_possible = False
-            if connection.closed:
-                raise
+            if pgconn.transaction_status != TransactionStatus.IDLE:
+                raise  # the connection is closed, or the transaction aborted
     pgconn.send_query_params(compiled.sql, parameters)
     return _rows(connection, connection.result())
 
 
-def change(connection: "BoundedConnection", update: sa.Update, values: Values) -> Rows:
-    """Run an update as one statement, with a limit for locks and a durable commit."""
-    return fetch(connection, _with_settings(update), values)
+def change(connection: "BoundedConnection", statement: sa.UpdateBase, values: Values) -> Rows:
+    """Run a statement; an update has a limit for locks and a durable commit."""
+    if isinstance(statement, sa.Update):
+        statement = _with_settings(statement)
+    return connection.fetch(statement, values)
 
 
 def _is_refused_preparation(error: BaseException) -> bool:

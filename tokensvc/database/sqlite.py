@@ -41,10 +41,10 @@ class FileConnection(sqlite3.Connection):
         sql, _, constants = _compiled(statement)
         return self.execute(sql, {**constants, **values} if constants else values).fetchall()
 
-    def change(self, update: sa.Update, values: Values) -> Rows:
-        """Run an update, which waits for other writers as `begin` does."""
+    def change(self, statement: sa.UpdateBase, values: Values) -> Rows:
+        """Run a statement, which waits for other writers as `begin` does."""
         self.execute(_limit_of_waits())
-        return self.fetch(update, values)
+        return self.fetch(statement, values)
 
     def is_disconnected(self) -> bool:
         """

@@ -52,8 +52,8 @@ class DriverConnection(Protocol):
     def fetch(self, statement: sa.ClauseElement, values: Values) -> Rows:
         """Run a statement in the open transaction, or in autocommit. Return all its rows."""
 
-    def change(self, update: sa.Update, values: Values) -> Rows:
-        """Run an update as `Database.change`. Return all its rows."""
+    def change(self, statement: sa.UpdateBase, values: Values) -> Rows:
+        """Run a statement as `Database.change`. Return all its rows."""
 
     def is_disconnected(self) -> bool:
         """Return whether the connection has lost its database."""
