@@ -176,6 +176,27 @@ def test_worker_serves_health_and_metrics_on_metrics_bind(migrated_sqlite_url, t
         assert made.process.wait(SECONDS) == 0
 
 
+def test_worker_checks_the_key_that_stream_refuses_immediately(
+    migrated_sqlite_url, tmp_path, stream
+):
+    """The process that delivers learns it first, so its metrics raise the alert."""
+    made = Worker(tmp_path, stream)
+    made.settings["TOKENSVC_METRICS__BIND"] = bind = f"127.0.0.1:{free_port()}"
+
+    def is_accepted(value):
+        line = f'tokensvc_stream_key_accepted{{key="active"}} {value}'
+        return line in get(f"http://{bind}/metrics").data.decode()
+
+    with made.running():
+        wait_until(lambda: is_accepted("1.0"), "the key is checked")
+        stream.app.keys[STREAM_API_KEY] = OTHER_SECRET
+        operator = Tokensvc(
+            made.folder, {**made.settings, "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
+        )
+        assert operator("users", "suspend", "ada").code == 0
+        wait_until(lambda: is_accepted("0.0"), "the refusal is in the metrics")
+
+
 def test_port_in_use_ends_the_worker_with_the_setting(migrated_sqlite_url, tmp_path, stream):
     settings = {"STREAM_BASE_URL": stream.url, "TOKENSVC_STREAM__DELIVERY": "on"}
     with socket.create_server(("127.0.0.1", 0)) as other:

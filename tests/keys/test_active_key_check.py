@@ -5,10 +5,12 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
+from testing.accounts import PASSWORD
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, running_world
+from tests.accounts.conftest import ENABLED
 from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
 from tests.ops.services import figure
@@ -17,6 +19,9 @@ from tokensvc.keys.service import StreamKeys
 from tokensvc.stream.api import check_key
 
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
+
+
+ACCEPTED = "tokensvc_stream_key_accepted"
 
 
 def metric(world, name):
@@ -62,6 +67,28 @@ def test_accepted_key_is_in_the_metrics(tmp_path):
         ]
         assert world.check("stream_keys") == {"name": "stream_keys", "state": "ok", "detail": ""}
         assert not world.log("stream_key_refused")
+
+
+@pytest.mark.parametrize("caller", ["delivery", "pair", "sign_up"])
+def test_call_that_stream_refuses_leads_to_a_check_immediately(tmp_path, caller):
+    """The alert does not wait for the hourly check."""
+    settings = {**ENABLED, "TOKENSVC_ACCOUNTS__SIGN_UP": "open"}
+    with running_world(tmp_path, KeysWorld, **settings) as world:
+        wait_until(lambda: metric(world, ACCEPTED), "the key is checked")
+        assert metric(world, ACCEPTED) == [f'{ACCEPTED}{{key="active"}} 1.0']
+        world.stream.app.keys[STREAM_API_KEY] = REGENERATED
+        if caller == "delivery":
+            assert world.suspend("ada").status == 200
+        elif caller == "pair":
+            assert world.add("k2", OTHER_SECRET).code == "stream_key_invalid"
+        else:
+            body = {"user_id": "chat-ada", "password": PASSWORD}
+            assert world.anonymous.post("/v1/accounts", json=body).status == 503
+        wait_until(
+            lambda: metric(world, ACCEPTED) == [f'{ACCEPTED}{{key="active"}} 0.0'],
+            "the refusal is in the metrics",
+        )
+        assert world.log("stream_key_refused")
 
 
 class Checked:
@@ -150,6 +177,22 @@ def test_unreachable_stream_is_called_again_at_the_next_step(checked):
     checked.stream.app.keys["k1"] = SECRET
     checked.check.step()
     assert not checked.check.rejection()
+
+
+def test_refusals_in_other_calls_lead_to_one_check(checked):
+    """Any number of callers may learn it, also while Stream cannot be reached."""
+    checked.stream.app.keys["k1"] = SECRET
+    checked.check.step()
+    checked.stream.app.keys["k1"] = REGENERATED
+    checked.stream.faults.refuse("GET /app", times=1)
+    with capture_logs() as logs:
+        for is_woken in (True, False, False):
+            checked.check.key_refused()
+            assert checked.check.wake_up.is_set() == is_woken
+            checked.check.wake_up.clear()
+            checked.check.step()
+    assert [line["event"] for line in logs] == ["stream_key_refused"]
+    assert "code 43" in checked.check.rejection()
 
 
 def test_ring_without_an_active_key_is_not_checked(database, checked):

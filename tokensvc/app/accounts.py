@@ -86,6 +86,7 @@ class AccountDependencies:
     vault: Vault
     keys: StreamKeys
     wait_slots: WaitSlots
+    stream_api: StreamApi
     deliveries: Deliveries
     revocations: Revocations
     sessions: Sessions
@@ -172,8 +173,6 @@ def _hashing_pool(settings: Settings, wait_slots: WaitSlots) -> HashingPool:
 
 
 def _stream_users(uses: AccountDependencies) -> StreamUsers | None:
-    stream = uses.settings.stream
-    if not stream.delivers:
+    if not uses.settings.stream.delivers:
         return None
-    api = StreamApi(stream.base_url, uses.host_clock)
-    return StreamUsers(api, uses.keys.current_ring, uses.wait_slots)
+    return StreamUsers(uses.stream_api, uses.keys.current_ring, uses.wait_slots)

@@ -134,6 +134,11 @@ class BackgroundLoop:
             _log.error("background_step_failed", loop=self._name, exc_info=error)
 
 
+def active_key_loop(check: ActiveKeyCheck) -> BackgroundLoop:
+    """Return the loop of the check of the active Stream key."""
+    return BackgroundLoop("active_key", check.step, _ACTIVE_KEY_INTERVAL, wake_up=check.wake_up)
+
+
 def purge_loop(name: str, purge: Purge) -> BackgroundLoop:
     """Return the loop of a purge."""
     return BackgroundLoop(name, purge.step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
@@ -162,7 +167,7 @@ def other_loops(
         BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
         BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
-        BackgroundLoop("active_key", active_key_check.step, _ACTIVE_KEY_INTERVAL),
+        active_key_loop(active_key_check),
         *(purge_loop(name, purge) for name, purge in purges.items()),
         *of_accounts,
         BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),

@@ -98,6 +98,7 @@ class Services(Foundation):
                 vault=self.vault,
                 keys=self.keys,
                 wait_slots=self.wait_slots,
+                stream_api=self.stream_api,
                 deliveries=self.deliveries,
                 revocations=self.revocations,
                 sessions=self.sessions,

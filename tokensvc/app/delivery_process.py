@@ -2,7 +2,7 @@
 
 import time
 
-from tokensvc.app.background import BackgroundLoop, watch_loops
+from tokensvc.app.background import BackgroundLoop, active_key_loop, watch_loops
 from tokensvc.app.container import Services
 from tokensvc.app.mount import build_metrics_app
 from tokensvc.ops.checks import delivery_checks
@@ -35,6 +35,7 @@ class DeliveryProcess:
         )
         self._loops = (
             BackgroundLoop("delivery", services.sender.step, _DELIVERY_INTERVAL),
+            active_key_loop(services.active_key_check),
             *watch_loops(self._readiness, services.figures_with(issuers=None)),
         )
         bind = services.settings.metrics.bind

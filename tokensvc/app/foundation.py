@@ -94,19 +94,37 @@ class Foundation:
         return Reencryption(self.database, self.clock, self.vault, SECRETS)
 
     @cached_property
+    def active_key_check(self) -> ActiveKeyCheck:
+        """The background check of the active Stream key."""
+        delivers = self.settings.stream.delivers
+        return ActiveKeyCheck(self.keys, self._ask_stream if delivers else None, time.monotonic)
+
+    @cached_property
     def check_key_pair(self) -> CheckKeyPair | None:
         """Function that asks Stream about a key pair; `None` if nothing is delivered."""
-        base_url, clock = self.settings.stream.base_url, self.host_clock
 
         def check(api_key: str, secret: bytes) -> KeyCheck:
-            return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=clock)
+            result = self._ask_stream(api_key, secret)
+            if not result.accepted:
+                self.active_key_check.key_refused()
+            return result
 
         return check if self.settings.stream.delivers else None
 
+    def _ask_stream(self, api_key: str, secret: bytes) -> KeyCheck:
+        return check_key(
+            base_url=self.settings.stream.base_url,
+            api_key=api_key,
+            secret=secret,
+            clock=self.host_clock,
+        )
+
     @cached_property
-    def active_key_check(self) -> ActiveKeyCheck:
-        """The background check of the active Stream key."""
-        return ActiveKeyCheck(self.keys, self.check_key_pair, time.monotonic)
+    def stream_api(self) -> StreamApi:
+        """The calls to Stream. The active key is checked after each that refuses a key."""
+        return StreamApi(
+            self.settings.stream.base_url, self.host_clock, self.active_key_check.key_refused
+        )
 
     @cached_property
     def clients(self) -> Clients:
@@ -164,7 +182,7 @@ class Foundation:
             database=self.database,
             clock=self.clock,
             ring_at=self.keys.ring_at,
-            api=StreamApi(self.settings.stream.base_url, self.host_clock),
+            api=self.stream_api,
             host_clock=self.host_clock,
             random_fraction=random.SystemRandom().random,
             monotonic=time.monotonic,

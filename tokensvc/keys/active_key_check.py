@@ -1,5 +1,6 @@
 """Whether Stream accepts the active key, as a background loop finds it."""
 
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,14 +28,17 @@ class _Result(NamedTuple):
 
 class ActiveKeyCheck:
     """
-    Checks the active key at the start, hourly, after it has changed, and at each step while Stream
-    refuses it.
+    Checks the active key at the start, hourly, after it has changed, after Stream has refused a
+    call, and at each step while Stream refuses the key.
 
     Minting goes on with a refused key: Stream may be wrong.
 
     Args:
         check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
         monotonic: Function that returns seconds of a monotonic clock.
+
+    Attributes:
+        wake_up: Event that ends the pause before the next step.
     """
 
     def __init__(
@@ -48,6 +52,15 @@ class ActiveKeyCheck:
         self._monotonic = monotonic
         self._result: _Result | None = None
         self._due_at = 0.0
+        self._was_refused = False
+        self.wake_up = threading.Event()
+
+    def key_refused(self) -> None:
+        """Check the active key now, because Stream has refused a key in another call."""
+        # One check is enough: while it has no result, or a bad one, each step repeats it.
+        if not self._was_refused and not self.rejection():
+            self._was_refused = True
+            self.wake_up.set()
 
     def step(self) -> None:
         """
@@ -62,12 +75,15 @@ class ActiveKeyCheck:
         if key is None:
             return
         now = self._monotonic()
-        is_due = previous is None or previous.key != key or now >= self._due_at
+        was_refused = self._was_refused
+        is_due = was_refused or previous is None or previous.key != key or now >= self._due_at
         if previous and previous.check.accepted and not is_due:
             return
+        self._was_refused = False  # before the call: a refusal during it leads to another check
         try:
             check = self._check_key_pair(key.api_key, key.secret)
         except StreamUnavailableError:
+            self._was_refused |= was_refused
             return
         self._result = _Result(key, check)
         gauges.set_stream_key_accepted(accepted=check.accepted)

@@ -5,7 +5,7 @@ The calls to Stream's server API, one function per call.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -142,11 +142,15 @@ class StreamApi:
     Args:
         base_url: URL of Stream's API, without a path.
         clock: This host's clock, used if a response has no `Date`.
+        key_refused: Function to call after a call whose key pair Stream refuses.
     """
 
-    def __init__(self, base_url: str, clock: Clock) -> None:
+    def __init__(
+        self, base_url: str, clock: Clock, key_refused: Callable[[], None] = lambda: None
+    ) -> None:
         self._base_url = base_url
         self._clock = clock
+        self._key_refused = key_refused
 
     def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> StreamResponse:
         """Refuse all tokens from before a cut-off in epoch seconds; `None` removes it."""
@@ -204,7 +208,10 @@ class StreamApi:
             return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
         except NoResponseError as error:
             return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
-        return read_response(response, self._clock())
+        result = read_response(response, self._clock())
+        if result.status is CallStatus.KEY_REFUSED:
+            self._key_refused()
+        return result
 
 
 def user_ids_in(response: StreamResponse) -> frozenset[str]:
