@@ -4,11 +4,16 @@ import json
 import signal
 import subprocess
 
+import msgspec
 import pytest
 
 from testing.command_line import SCRIPT
 from testing.waiting import wait_until
+from tests.recovery.test_malformed_lines import EVENT
+from tokensvc.audit.rules import AuditEvent
 from tokensvc.keys.vault import Vault
+from tokensvc.recovery.chain import Chain
+from tokensvc.recovery.export import parse
 
 pytestmark = pytest.mark.sec(69)
 
@@ -179,6 +184,19 @@ def test_gap_between_two_runs_signs_everyone_out(scene, replay):
     result = replay(export, "--complete")
     assert "may lack events before its line 2" in result["cut_off_because"]
     assert result["cut_off"] is not None
+
+
+def test_event_that_a_run_repeats_does_not_hide_a_gap():
+    """`--follow` repeats events after the clock was set back."""
+    vault = Vault([Vault.generate_key()])
+
+    def run(*numbers):
+        chain = Chain(vault, "")
+        events = [{**EVENT, "id": f"evt_{number}"} for number in numbers]
+        return [json.dumps(chain.line(msgspec.convert(e, AuditEvent))) for e in events]
+
+    export = parse([f"{line}\n".encode() for line in [*run(1, 2), *run(4, 5, 4)]], vault)
+    assert export.gap == 3
 
 
 @pytest.mark.parametrize("database_kind", ["postgresql"])

@@ -104,6 +104,7 @@ class _Reader:
         self._vault = vault
         self._previous = ""
         self._run_start = 0
+        self._first_runs: dict[str, int] = {}
         self._overlaps = True
         self._gap: int | None = None
 
@@ -150,7 +151,9 @@ class _Reader:
             self._gap = self.gap()
             self._run_start = number
             self._overlaps = not self.events or link.start in self.events
-        self._overlaps |= event.id in self.events
+        # Not in the same run: after a clock was set back, `--follow` repeats events.
+        first_run = self._first_runs.setdefault(event.id, self._run_start)
+        self._overlaps |= first_run != self._run_start
 
 
 def parse(lines: Iterable[bytes], vault: Vault | None) -> Export:
