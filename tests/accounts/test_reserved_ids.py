@@ -10,7 +10,7 @@ def sign_up(world, user_id, **more):
     return world.anonymous.post("/v1/accounts", json=body)
 
 
-@pytest.mark.parametrize("user_id", ["chat-admin", "chat-support", "chat-_ad-min_"])
+@pytest.mark.parametrize("user_id", ["chat-admin", "chat-support", "chat-_ad-min_", "chat-@admin"])
 def test_reserved_user_id_is_not_a_users_choice(open_world, user_id):
     """An invitation for it, or the operator, can give it."""
     refused = sign_up(open_world, user_id)

@@ -76,7 +76,7 @@ def check_not_reserved(user_id: str, prefix: str, reserved: Iterable[str]) -> No
 
 
 def _letters(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def check_recent_sign_in(signed_in_at: int, now: float) -> None:

@@ -34,8 +34,9 @@ class AccountSettings(BaseModel):
             *("admin", "administrator", "bot", "help", "moderator", "official", "operator"),
             *("owner", "root", "security", "staff", "support", "system", "webmaster"),
         ),
-        description="User IDs, without the prefix, that no user can choose at a sign-up; `_` and "
-        "`-` in them do not count. `accounts create`, or an invitation that names the user, can.",
+        description="User IDs, without the prefix, that no user can choose at a sign-up; `@`, `_` "
+        "and `-` in them do not count. `accounts create`, or an invitation that names the user, "
+        "can.",
     )
     invitation_ttl: int = Field(
         default=7 * 86400,
