@@ -18,6 +18,7 @@ from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
+from tokensvc.server.arbiter import ReloadingArbiter  # noqa: E402 - see above
 from tokensvc.server.ports import check_can_listen  # noqa: E402 - see above
 from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above
 
@@ -63,6 +64,7 @@ if Path("/dev/shm").is_dir():  # noqa: S108 - a worker's heartbeat must not wait
 
 def on_starting(server: Any) -> None:
     """Lock the SQLite file, check the addresses and prepare the database."""
+    server.__class__ = ReloadingArbiter  # gunicorn has no setting for the class of its master
     try:
         if _settings.sqlite_path is not None:
             _Master.lock = hold_process_lock(_settings.sqlite_path)

@@ -7,8 +7,16 @@ each, so that a test shows what a new version of gunicorn changes. Checked with 
 
 GUNICORN_NAMES = {
     "gunicorn.SERVER": None,
+    "gunicorn.arbiter.Arbiter": ("app",),
+    "gunicorn.arbiter.Arbiter.kill_worker": ("self", "pid", "sig"),
+    "gunicorn.arbiter.Arbiter.manage_workers": ("self",),
+    "gunicorn.arbiter.Arbiter.reap_workers": ("self",),
+    "gunicorn.arbiter.Arbiter.reload": ("self",),
+    "gunicorn.arbiter.Arbiter.signal": ("self", "sig", "frame"),
+    "gunicorn.arbiter.Arbiter.wait_for_signals": ("self", "timeout"),
     "gunicorn.config.Config": ("usage", "prog"),
     "gunicorn.config.Config.set": ("self", "name", "value"),
+    "gunicorn.errors.HaltServer": ("reason", "exit_status"),
     "gunicorn.glogging.Logger": ("cfg",),
     "gunicorn.glogging.Logger._set_handler": ("self", "log", "output", "fmt", "stream"),
     "gunicorn.http.body.ChunkedReader": ("req", "unreader"),
@@ -32,5 +40,6 @@ GUNICORN_NAMES = {
     "gunicorn.workers.base.Worker": ("age", "ppid", "sockets", "app", "timeout", "cfg", "log"),
     "gunicorn.workers.base.Worker.notify": ("self",),
     "gunicorn.workers.base.Worker.run": ("self",),
+    "gunicorn.workers.workertmp.WorkerTmp.last_update": ("self",),
 }
 """Name and parameters of what is used of gunicorn; None for a constant."""
