@@ -77,10 +77,10 @@ class LimitSettings(BaseModel):
         "passwords of accounts that know the address are checked.",
     )
     sign_in_56: RateText = Field(
-        default="120/minute", description="The same for one /56 network of IPv6 addresses."
+        default="90/minute", description="The same for one /56 network of IPv6 addresses."
     )
     sign_in_48: RateText = Field(
-        default="240/minute", description="The same for one /48 network of IPv6 addresses."
+        default="120/minute", description="The same for one /48 network of IPv6 addresses."
     )
     refresh: RateText = Field(
         default="60/minute", description="Refreshes of one session of a built-in account."
