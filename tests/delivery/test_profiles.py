@@ -1,5 +1,7 @@
 """Profiles are delivered like actions, and never remove a cut-off."""
 
+import sqlite3
+
 import pytest
 import sqlalchemy as sa
 import structlog
@@ -222,7 +224,7 @@ def test_profile_change_is_atomic(world, put, table):
     put(name="Ada")
     before = contents()
     refuse_writes(world.database, table)
-    with pytest.raises((sa.exc.DBAPIError, Refusal)):
+    with pytest.raises((sa.exc.DBAPIError, sqlite3.IntegrityError, Refusal)):
         put(name="Lovelace")
     assert contents() == before
 

@@ -52,3 +52,28 @@ def test_sign_ups_and_sign_ins_that_wait_leave_threads_for_mints(
             assert world.backend.post("/v1/token", json={"user_id": "bob"}).status == 200
             assert [request.done() for request in held | held_here] == [False] * waiting
         hanging.release()
+
+
+@pytest.mark.sec(71)
+def test_sign_ins_leave_a_slot_to_ask_a_service_outside(
+    tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Guesses that wait for the database do not stop a question to Stream or to an issuer."""
+    settings = {
+        "TOKENSVC_ACCOUNTS__ENABLED": "true",
+        "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
+        "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "chat-",
+        "TOKENSVC_ISSUERS": "[]",
+        "TOKENSVC_SHARED_USER_IDS": "false",
+        "TOKENSVC_THREADS": "8",
+    }
+    with running_world(tmp_path, AccountWorld, **settings) as world:
+        with world.database.write():
+            held = send(world, pool, "/v1/sessions", 8)
+            while len([request for request in held if not request.done()]) > 3:
+                wait(
+                    [request for request in held if not request.done()], return_when=FIRST_COMPLETED
+                )
+            asked = send(world, pool, "/v1/accounts", 1)
+            world.stream.calls.wait_for("GET", "/users", 1)
+        wait(held | asked)

@@ -206,7 +206,7 @@ def test_names_of_gunicorn_are_listed_and_unchanged() -> None:
         ((256, resource.RLIM_INFINITY), 1000, 1000 + worker._OTHER_FILES),
         ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 1000, None),
         ((256, worker._OTHER_FILES + 300), 300, worker._OTHER_FILES + 300),
-        ((100, 100), 1, 100),
+        ((100, 100), 25, 100),
     ],
 )
 def test_file_limit_bounds_the_connections(
@@ -221,3 +221,21 @@ def test_file_limit_bounds_the_connections(
     monkeypatch.setattr(worker.resource, "setrlimit", lambda _, new: changes.append(new[0]))
     assert worker._raise_file_limit(1000) == connections
     assert changes == ([] if set_to is None else [set_to])
+
+
+@pytest.mark.sec(65)
+def test_few_file_descriptors_are_reported_at_the_start_and_when_used_up(tmp_path: Path) -> None:
+    """Connections are closed with a warning: one line says how many fit, one that all are used."""
+    limited = ["prlimit", "--nofile=64:64"]
+    with running_service(tmp_path, limited) as service, contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(connect(service.base_url))
+        wait_until(lambda: "connections_full" in service.log_path.read_text())
+        lines = service.log_lines()
+        (started,) = (line for line in lines if line["event"] == "connections_limited")
+        assert (started["level"], started["connections"]) == ("warning", 16)
+        assert started["max_connections"] == 1000
+        assert "LimitNOFILE" in started["hint"]
+        (full,) = (line for line in lines if line["event"] == "connections_full")
+        assert full["level"] == "warning"
+        assert Client(service.base_url).get("/healthz").status == 200

@@ -123,13 +123,15 @@ def test_only_the_signer_signs_user_tokens() -> None:
     """
     Only `sign` makes a user token.
 
-    The other functions with an HMAC verify one, make the server token for Stream, and make the
-    checksum of a refresh token.
+    The other functions with an HMAC verify one, make the server token for Stream, the checksum of a
+    refresh token, and the chain of an audit export with a key of its own.
     """
     assert functions_that_call("MintedToken", "signer.MintedToken") == [
         ("tokens/signer.py", "sign")
     ]
     assert functions_that_call("hmac.digest", "hmac.new", "hmac.HMAC", "digest", "HMAC") == [
+        ("keys/vault.py", "__init__"),
+        ("keys/vault.py", "mac"),
         ("sessions/refresh_tokens.py", "_mac"),
         ("stream/wire.py", "_server_token"),
         ("tokens/inspection.py", "_signed_by"),

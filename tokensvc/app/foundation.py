@@ -202,7 +202,8 @@ class Foundation:
 def _wait_slots(threads: int) -> WaitSlots:
     """Return the slots of a process: a third of its threads, at least one, remains for mints."""
     number = threads - math.ceil(threads / 3)
-    return WaitSlots(number, for_passwords=number // 2, for_known=number // 4)
+    quarter = number // 4
+    return WaitSlots(number, for_passwords=number // 2, for_known=quarter, for_outside=quarter)
 
 
 def open_database(settings: Settings) -> Database:

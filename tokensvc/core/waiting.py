@@ -38,12 +38,18 @@ class WaitSlots:
             in while a service outside does not respond.
         for_known: Part of them that only sign-ins at addresses use that the account knows, so that
             guesses do not stop users.
+        for_outside: Part of them that passwords do not use, so that guesses do not stop the fetch
+            of an issuer's keys.
     """
 
-    def __init__(self, number: int, *, for_passwords: int = 0, for_known: int = 0) -> None:
+    def __init__(
+        self, number: int, *, for_passwords: int = 0, for_known: int = 0, for_outside: int = 0
+    ) -> None:
         self._free = number
-        self._for_passwords = for_passwords
+        self._max_outside = number - for_passwords
+        self._used_outside = 0
         self._for_known = for_known
+        self._for_outside = for_outside
         self._mutex = threading.Lock()
         self._this_thread = threading.local()
 
@@ -55,7 +61,7 @@ class WaitSlots:
         Raises:
             NoWaitSlotError: No slot is free.
         """
-        with self._hold(leaving=self._for_passwords), deadline.suspended():
+        with self._hold(outside=True), deadline.suspended():
             yield
 
     @contextmanager
@@ -73,14 +79,20 @@ class WaitSlots:
             yield
 
     @contextmanager
-    def _hold(self, *, leaving: int) -> Iterator[None]:
+    def _hold(self, *, leaving: int = 0, outside: bool = False) -> Iterator[None]:
         if getattr(self._this_thread, "has_slot", False):
             yield
             return
         with self._mutex:
-            if self._free <= leaving:
+            if outside:
+                is_free = self._free > 0 and self._used_outside < self._max_outside
+            else:
+                unused_outside = max(0, self._for_outside - self._used_outside)
+                is_free = self._free > leaving + unused_outside
+            if not is_free:
                 raise NoWaitSlotError
             self._free -= 1
+            self._used_outside += outside
         self._this_thread.has_slot = True
         try:
             may_block()
@@ -89,3 +101,4 @@ class WaitSlots:
             self._this_thread.has_slot = False
             with self._mutex:
                 self._free += 1
+                self._used_outside -= outside

@@ -13,6 +13,8 @@ import time
 from collections import deque
 from typing import Any
 
+import structlog
+
 from tokensvc.server.connection import Connection, WaitList
 from tokensvc.server.responder import ResponseBytes
 
@@ -28,6 +30,8 @@ LINGER_SECONDS = 2.0
 """Time for a client to close its side after the server has closed its own."""
 MAX_UNSENT = 16 * 1024 * 1024
 """Bytes of responses that clients have not read, in one worker."""
+
+_log = structlog.get_logger(__name__)
 
 
 class Connections:
@@ -61,6 +65,7 @@ class Connections:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll.register(self._wakeup, select.EPOLLIN | select.EPOLLET)  # need not be read
         self._max_connections = max_connections
+        self._is_full = False
         self._by_fd: dict[int, Connection] = {}
 
     def __len__(self) -> int:
@@ -86,7 +91,19 @@ class Connections:
         self.wait(connection, self.idle)
 
     def close_one(self) -> bool:
-        """Close the connection that is of least use; False if all have a request that runs."""
+        """
+        Close the connection that is of least use, because the next one has no room.
+
+        Log once until half of the room is free again. Return false if all have a request that runs.
+        """
+        if not self._is_full:
+            self._is_full = True
+            _log.warning(
+                "connections_full",
+                connections=len(self),
+                hint="the least useful ones are closed: raise max_connections, or the limit of "
+                "open files",
+            )
         receiving = min(self.heads, self.bodies, key=WaitList.deadline)
         for waiting in (self.lingering, self.idle, receiving, self.sending):
             connection = waiting.first()
@@ -100,6 +117,9 @@ class Connections:
         connection.wait_list.pop(connection, None)
         del self._by_fd[connection.fd]
         connection.close(abort=abort)
+        if self._is_full and len(self) <= self._max_connections // 2:
+            self._is_full = False
+            _log.info("connections_free", connections=len(self))
 
     # Wait
 

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+import structlog
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
@@ -27,6 +28,8 @@ _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
 _OTHER_FILES = 200
 """Open files other than client connections."""
+
+_log = structlog.get_logger(__name__)
 
 
 class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
@@ -102,14 +105,25 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
 
 def _raise_file_limit(connections: int) -> int:
     """
-    Allow one open file per connection and some more; return the connections that fit, at least 1.
+    Allow one open file per connection and some more. Log and return the connections that fit.
 
     No limit is -1 (`resource.RLIM_INFINITY`), which must not be compared as a number.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + _OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return connections
-    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(1, soft - _OTHER_FILES)
+    fitting = connections
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        fitting = max(1, soft - _OTHER_FILES, soft // 4)
+    fitting = min(fitting, connections)
+    if fitting < connections:
+        _log.warning(
+            "connections_limited",
+            connections=fitting,
+            max_connections=connections,
+            hint=f"allow this process {needed} open files (ulimit -n, LimitNOFILE)",
+        )
+    else:
+        _log.info("connections_fit", connections=fitting)
+    return fitting
