@@ -36,7 +36,8 @@ def files(tmp_path):
 def service(files, tmp_path):
     path = f"{tmp_path}:{ROOT}"
     with running_service(tmp_path, PYTHONPATH=path, TOKENSVC_WORKERS="2") as running:
-        wait_until(lambda: len(running.worker_pids()) == 2, "both workers have started")
+        log = running.log_path
+        wait_until(lambda: log.read_text().count("connections_fit") == 2, "both workers serve")
         yield running
 
 
