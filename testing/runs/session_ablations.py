@@ -68,10 +68,10 @@ SESSION_ABLATIONS = (
     Ablation(
         "the end of a replayed session before the refusal",
         "tokensvc/sessions/service.py",
-        "            is_stored = store.replace_unchanged(partial(run, tx), seen, new)",
+        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
         "            if isinstance(decision, EndReplayed):\n"
         '                raise invalid_grant("replayed")\n'
-        "            is_stored = store.replace_unchanged(partial(run, tx), seen, new)",
+        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
         "tests/sessions/test_processes.py"
         "::test_end_of_a_replayed_session_survives_a_crash_before_the_response[sqlite]",
     ),

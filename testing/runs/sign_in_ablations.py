@@ -12,7 +12,7 @@ SIGN_IN_ABLATIONS = (
     ),
     Ablation(
         "attempts at known addresses",
-        "tokensvc/accounts/sign_in.py",
+        "tokensvc/accounts/attempt.py",
         "if attempt.wait and not attempt.is_known:",
         "if attempt.wait:",
         "tests/accounts/test_sign_in.py"
@@ -20,7 +20,7 @@ SIGN_IN_ABLATIONS = (
     ),
     Ablation(
         "refusal at other addresses",
-        "tokensvc/accounts/sign_in.py",
+        "tokensvc/accounts/attempt.py",
         "if attempt.wait and not attempt.is_known:",
         "if False:",
         "tests/accounts/test_sign_in.py::test_known_address_is_one_of_this_account[sqlite]",

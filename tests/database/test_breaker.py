@@ -115,10 +115,15 @@ def test_each_change_is_logged_once(server):
             fail(opened, 10 * MAX_FAILURES)
             server.responds.set()
             wait_until(lambda: is_admitted(opened), "a successful probe")
-    assert [(line["event"], line["log_level"]) for line in lines] == [
-        ("database_breaker_opened", "warning"),
-        ("database_breaker_closed", "info"),
-    ] * 2
+    changes = [(line["event"], line["log_level"]) for line in lines if line["log_level"] != "debug"]
+    assert (
+        changes
+        == [
+            ("database_breaker_opened", "warning"),
+            ("database_breaker_closed", "info"),
+        ]
+        * 2
+    )
 
 
 def test_breaker_without_a_thread_for_its_probes_stays_closed(server, monkeypatch):

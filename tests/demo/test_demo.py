@@ -145,7 +145,7 @@ def test_suspended_user_is_signed_out_and_returns_after_the_reinstatement(
     ada.shows("Signed out", within=".connection")
     operator.sees(ada, "Suspended by the operator")
     ada.enter("Sign in")
-    ada.failed("wrong", "A suspended user also sees this")
+    ada.failed("sign-in", "Signing in does not help until the operator reinstates you")
     operator.act("Reinstate", ada)
     operator.sees(ada, "Not suspended")
     operator.has_sent(f"DELETE /v1/users/{ada.user_id}/suspension: 200")

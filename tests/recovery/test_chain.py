@@ -39,7 +39,7 @@ def suspended(scene, name):
 
 
 def forged(line, **members):
-    """Return a line as somebody writes it who can write to the file."""
+    """Return a line of an attacker who can write to the file."""
     return json.dumps({**json.loads(line), **members})
 
 
@@ -170,7 +170,7 @@ def test_pages_of_one_export_have_no_gap_between_them(scene, replay):
 
 
 def test_gap_between_two_runs_signs_everyone_out(scene, replay):
-    """Somebody removed the end of the first run, or the second one was started too late."""
+    """The end of the first run was removed, or the second one was started too late."""
     scene.json("users", "suspend", "user-zoe")
     scene.back_up()
     first = scene.command(*EXPORT).out

@@ -70,7 +70,7 @@ def test_failures_of_one_ipv6_customer_are_counted_together(world):
 
 @pytest.mark.sec(43, 71)
 def test_sign_ins_that_wait_leave_a_place_for_addresses_that_the_account_knows(world):
-    """Of 8 threads 5 may wait, one of them only for such a sign-in."""
+    """Of 8 threads 5 may wait: one only for such a sign-in, one only for services outside."""
     world.create("zoe")
     assert sign_in(world, OFFICE, "zoe").status == 200
 
@@ -79,7 +79,7 @@ def test_sign_ins_that_wait_leave_a_place_for_addresses_that_the_account_knows(w
 
     with ThreadPoolExecutor() as pool:
         with world.database.write():  # their counts wait for it
-            others = [sign_in_at(f"absent-{number}", BOTNET) for number in range(5)]
+            others = [sign_in_at(f"absent-{number}", BOTNET) for number in range(4)]
             (refused,), waiting = wait(others, return_when=FIRST_COMPLETED)
             known, unknown = sign_in_at("zoe", OFFICE), sign_in_at("absent", OFFICE)
             assert unknown.result().code == "temporarily_unavailable"

@@ -1,10 +1,14 @@
 """One attempt to sign in."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tokensvc.accounts.lock_out import Axis, Counter
 from tokensvc.accounts.store import Account
 from tokensvc.standing.rules import Epochs
+
+SUSPENDED: Final = "suspended"
+"""Reason of a refusal: the password is right, and the user is suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +54,18 @@ class Attempt:
     def stored_hash(self) -> str | None:
         """Password hash of the account, if it has one."""
         return None if self.account is None else self.account.password_hash
+
+
+def why_refused(attempt: Attempt, *, is_right: bool) -> str | None:
+    """Return why an attempt is refused, for the log and the audit trail; `None` if it is not."""
+    if attempt.account is None:
+        return "unknown user"
+    if attempt.account.deleted_at is not None:
+        return "deleted account"
+    if attempt.account.password_hash is None:
+        return "no password"
+    if not is_right:
+        return "wrong password"
+    if attempt.wait and not attempt.is_known:
+        return "locked out"
+    return SUSPENDED if attempt.suspended else None

@@ -12,7 +12,7 @@ from typing import Final
 
 from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store as accounts
-from tokensvc.accounts.attempt import Attempt
+from tokensvc.accounts.attempt import SUSPENDED, Attempt, why_refused
 from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
 from tokensvc.accounts.lock_out import (
     MAX_DELAY,
@@ -38,8 +38,6 @@ from tokensvc.standing.rules import RingVersion
 _ACTOR: Final = "service:sign_in"
 REVOKED: Final = "revoked"
 """Reason of a refusal: an action has ended the sessions since the password was read."""
-SUSPENDED: Final = "suspended"
-"""Reason of a refusal: the password is right, and the user is suspended."""
 
 
 class SignIns:
@@ -102,7 +100,7 @@ class SignIns:
             except Refusal:
                 self._take_back(attempt)
                 raise
-            reason = _why_refused(attempt, is_right=is_right)
+            reason = why_refused(attempt, is_right=is_right)
             if reason is not None:
                 raise self._refuse(attempt, reason)
             return self._with_current_hash(attempt, password)
@@ -135,7 +133,8 @@ class SignIns:
             Refusal: `temporarily_unavailable`; then the attempt no longer counts as a failure.
         """
         try:
-            return self._hasher.hash(password)
+            with self._hasher.wait_slot(known=attempt.is_known):
+                return self._hasher.hash(password)
         except Refusal:
             self._take_back(attempt)
             raise
@@ -259,21 +258,6 @@ def sign_in_refused(reason: str) -> Refusal:
     if reason == SUSPENDED:
         return Refusal(Code.USER_SUSPENDED, "This user is suspended. Do not retry.", reason=reason)
     return Refusal(Code.CREDENTIALS_INVALID, "The user ID or the password is wrong.", reason=reason)
-
-
-def _why_refused(attempt: Attempt, *, is_right: bool) -> str | None:
-    """Return why an attempt is refused, for the log and the audit trail; `None` if it is not."""
-    if attempt.account is None:
-        return "unknown user"
-    if attempt.account.deleted_at is not None:
-        return "deleted account"
-    if attempt.account.password_hash is None:
-        return "no password"
-    if not is_right:
-        return "wrong password"
-    if attempt.wait and not attempt.is_known:
-        return "locked out"
-    return SUSPENDED if attempt.suspended else None
 
 
 def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) -> None:

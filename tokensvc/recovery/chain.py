@@ -20,8 +20,8 @@ class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         key: Fingerprint of the encryption key.
         mac: MAC of the line, of `start` and of the MAC of the line before it.
-        start: Set on the first line of a run: ID of the event after which the run was told to
-            continue, or an empty text.
+        start: Set on the first line of a run: ID of the event after which the run continues, or an
+            empty text.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Chain:
     The chain of one run.
 
     Args:
-        after: ID of the event after which the run was told to continue, or an empty text.
+        after: ID of the event after which the run continues, or an empty text.
     """
 
     def __init__(self, vault: Vault, after: str) -> None:

@@ -1,5 +1,7 @@
 """The gunicorn master: on HUP, the previous workers serve until the new ones do."""
 
+import contextlib
+import os
 import signal
 import time
 from typing import Any
@@ -77,11 +79,18 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
         return all(_has_beaten(worker, started) for worker in new.values())
 
     def _drop_new_workers(self, started: float) -> None:
-        """Forget the new workers, so that the previous ones are no surplus, and end them."""
+        """
+        Forget the new workers, so that the previous ones are no surplus, and end them.
+
+        Each that could not boot is reaped here: `reap_workers` would stop the service for it.
+        """
         for pid, worker in self._new_workers().items():
             is_serving = _has_beaten(worker, started)
             self.kill_worker(pid, signal.SIGTERM if is_serving else signal.SIGKILL)
             self.WORKERS.pop(pid, None)
+            if not is_serving:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
 
 def _has_beaten(worker: Any, started: float) -> bool:

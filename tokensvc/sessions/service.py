@@ -271,19 +271,28 @@ class Sessions:
         if isinstance(decision, Confirm):
             with self._database.write() as tx:
                 return store.confirm(tx, new)
-        if isinstance(decision, Advance) and decision.renews_address and new.rotated_from:
-            with self._database.write() as tx:
-                lock_outs.renew_address(tx, new.user_id, new.rotated_from.address, now)
+        is_stored = self._replace(seen, decision, now)
+        if is_stored and isinstance(decision, Advance) and decision.renews_address:
+            self._renew_address(new, now)
+        return is_stored
+
+    def _replace(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
+        """Store a family unless it has changed, with an event if the decision has one."""
         if isinstance(decision, Advance) and not self._audits_refreshes:
-            is_stored = store.replace_unchanged(self._database.change, seen, new)
+            is_stored = store.replace_unchanged(self._database.change, seen, decision.family)
             if is_stored:
                 metrics.count_action(Action.SESSION_REFRESHED, DONE)
             return is_stored
         with self._database.write() as tx:
-            is_stored = store.replace_unchanged(partial(run, tx), seen, new)
+            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)
             if is_stored:
                 record_replacement(tx, decision, now)
         return is_stored
+
+    def _renew_address(self, family: Family, now: float) -> None:
+        if family.rotated_from is not None:
+            with self._database.write() as tx:
+                lock_outs.renew_address(tx, family.user_id, family.rotated_from.address, now)
 
     def _origin(self, address: str) -> Origin:
         network = self._hashes.of_network(network_of(address))
