@@ -111,7 +111,7 @@ def make_run(
             yield program, "".join(printed)
         finally:
             program.send_signal(signal.SIGINT)
-            program.wait(START_TIMEOUT)
+            program.wait(2 * START_TIMEOUT)
 
 
 @contextmanager
