@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from testing.account_world import AccountWorld
 from testing.accounts import PASSWORD
 from testing.response import Response
 from testing.world import running_world
+from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 
 Sent = set[Future[Response]]
 
@@ -55,25 +57,17 @@ def test_sign_ups_and_sign_ins_that_wait_leave_threads_for_mints(
 
 
 @pytest.mark.sec(71)
-def test_sign_ins_leave_a_slot_to_ask_a_service_outside(
-    tmp_path: Path, pool: ThreadPoolExecutor
-) -> None:
-    """Guesses that wait for the database do not stop a question to Stream or to an issuer."""
-    settings = {
-        "TOKENSVC_ACCOUNTS__ENABLED": "true",
-        "TOKENSVC_ACCOUNTS__SIGN_UP": "open",
-        "TOKENSVC_ACCOUNTS__USER_ID_PREFIX": "chat-",
-        "TOKENSVC_ISSUERS": "[]",
-        "TOKENSVC_SHARED_USER_IDS": "false",
-        "TOKENSVC_THREADS": "8",
-    }
-    with running_world(tmp_path, AccountWorld, **settings) as world:
-        with world.database.write():
-            held = send(world, pool, "/v1/sessions", 8)
-            while len([request for request in held if not request.done()]) > 3:
-                wait(
-                    [request for request in held if not request.done()], return_when=FIRST_COMPLETED
-                )
-            asked = send(world, pool, "/v1/accounts", 1)
-            world.stream.calls.wait_for("GET", "/users", 1)
-        wait(held | asked)
+def test_sign_ins_leave_a_slot_to_ask_a_service_outside() -> None:
+    """Guesses do not stop the fetch of an issuer's keys, also from an address that is known."""
+    slots = WaitSlots(5, for_passwords=2, for_known=1, for_outside=1)
+
+    def hold(slot: AbstractContextManager[None]) -> None:
+        with ThreadPoolExecutor(1) as thread:  # a thread gets one slot
+            thread.submit(held.enter_context, slot).result()
+
+    with ExitStack() as held:
+        for _ in range(4):
+            hold(slots.password(known=True))
+        with pytest.raises(NoWaitSlotError):
+            hold(slots.password(known=True))
+        hold(slots.outside())
