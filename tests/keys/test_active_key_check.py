@@ -14,6 +14,7 @@ from tests.accounts.conftest import ENABLED
 from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
 from tests.ops.services import figure
+from tokensvc.app.background import ACTIVE_KEY_INTERVAL
 from tokensvc.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
 from tokensvc.keys.service import StreamKeys
 from tokensvc.stream.api import check_key
@@ -29,6 +30,12 @@ def metric(world, name):
     headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
     lines = world.anonymous.get("/metrics", headers=headers).text.splitlines()
     return [line for line in lines if line.startswith(name)]
+
+
+def loop_due(world):
+    """Return the time of the next step of the check, once it has run."""
+    name = 'tokensvc_loop_due_timestamp_seconds{loop="active_key"'
+    return [float(line.rpartition(" ")[2]) for line in metric(world, name)]
 
 
 def test_refused_key_degrades_the_service_and_minting_goes_on(tmp_path):
@@ -71,11 +78,12 @@ def test_accepted_key_is_in_the_metrics(tmp_path):
 
 @pytest.mark.parametrize("caller", ["delivery", "pair", "sign_up"])
 def test_call_that_stream_refuses_leads_to_a_check_immediately(tmp_path, caller):
-    """The alert does not wait for the hourly check."""
+    """The alert waits neither for the hourly check nor for the loop's next step."""
     settings = {**ENABLED, "TOKENSVC_ACCOUNTS__SIGN_UP": "open"}
     with running_world(tmp_path, KeysWorld, **settings) as world:
         wait_until(lambda: metric(world, ACCEPTED), "the key is checked")
         assert metric(world, ACCEPTED) == [f'{ACCEPTED}{{key="active"}} 1.0']
+        (planned,) = loop_due(world)
         world.stream.app.keys[STREAM_API_KEY] = REGENERATED
         if caller == "delivery":
             assert world.suspend("ada").status == 200
@@ -89,6 +97,9 @@ def test_call_that_stream_refuses_leads_to_a_check_immediately(tmp_path, caller)
             "the refusal is in the metrics",
         )
         assert world.log("stream_key_refused")
+        wait_until(lambda: loop_due(world) != [planned], "the step of the check has ended")
+        (due,) = loop_due(world)
+        assert due < planned + ACTIVE_KEY_INTERVAL, "the check was before the planned step"
 
 
 class Checked:

@@ -30,7 +30,7 @@ _USAGE_INTERVAL = 60.0
 _CONFIRM_INTERVAL = 5.0
 """Seconds between two checks for actions that a crash left unconfirmed."""
 
-_ACTIVE_KEY_INTERVAL = 60.0
+ACTIVE_KEY_INTERVAL = 60.0
 """Seconds between two looks at whether a check of the active key is due."""
 
 _FIGURES_INTERVAL = 15.0
@@ -136,7 +136,7 @@ class BackgroundLoop:
 
 def active_key_loop(check: ActiveKeyCheck) -> BackgroundLoop:
     """Return the loop of the check of the active Stream key."""
-    return BackgroundLoop("active_key", check.step, _ACTIVE_KEY_INTERVAL, wake_up=check.wake_up)
+    return BackgroundLoop("active_key", check.step, ACTIVE_KEY_INTERVAL, wake_up=check.wake_up)
 
 
 def purge_loop(name: str, purge: Purge) -> BackgroundLoop:
