@@ -7,6 +7,7 @@ import re
 import signal
 import stat
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
@@ -20,6 +21,9 @@ from tokensvc.cli import development_guide
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 pytestmark = pytest.mark.slow
+
+ESTABLISHED, LISTENING = "01", "0A"
+"""States in /proc/net/tcp (proc(5))."""
 
 
 def curl_lines(printed: str) -> list[str]:
@@ -46,8 +50,9 @@ def development(tmp_path_factory):
 def with_issuer(tmp_path_factory):
     """Start `make run ISSUER=1`."""
     folder = tmp_path_factory.mktemp("issuer")
-    with make_run(folder, f"127.0.0.1:{free_port()}", "--issuer") as (_, printed):
-        yield SimpleNamespace(folder=folder, printed=printed)
+    port = free_port()
+    with make_run(folder, f"127.0.0.1:{port}", "--issuer") as (_, printed):
+        yield SimpleNamespace(folder=folder, port=port, printed=printed)
 
 
 def responses(printed, folder):
@@ -55,6 +60,14 @@ def responses(printed, folder):
     ended = [run_shell(line, folder) for line in curl_lines(printed)]
     assert {(one.returncode, one.stderr) for one in ended} == {(0, "")}
     return [one.stdout for one in ended]
+
+
+def test_start_leaves_no_connection_open(with_issuer):
+    """A stop would wait two seconds for requests on it."""
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    own = [fields for fields in connections if fields[1].endswith(f":{with_issuer.port:04X}")]
+    assert LISTENING in {fields[3] for fields in own}
+    assert ESTABLISHED not in {fields[3] for fields in own}
 
 
 def test_printed_commands_of_an_account_work_unchanged(development, tmp_path):

@@ -212,9 +212,12 @@ def _serve(guide: Guide) -> int:
 def _is_ready(service: subprocess.Popen[bytes], url: str) -> bool:
     """Wait until the service is ready or has ended, and return whether it is ready."""
     deadline = time.monotonic() + START_SECONDS
+    last = {"Connection": "close"}  # with an open connection, a stop waits for requests on it
     while service.poll() is None and time.monotonic() < deadline:
         with suppress(urllib3.exceptions.HTTPError):
-            response = urllib3.request("GET", f"{url}/readyz", retries=False, timeout=2.0)
+            response = urllib3.request(
+                "GET", f"{url}/readyz", headers=last, retries=False, timeout=2.0
+            )
             if response.status == HTTPStatus.OK:
                 return True
         time.sleep(0.05)
