@@ -90,3 +90,4 @@ def test_stop_does_not_wait_for_new_workers(service, files):
     reload_with_held_workers(service, files[0])
     assert service.stop() == 0
     assert files[0].exists()
+    assert "workers_reload_failed" not in service.log_path.read_text(), "no reload to repeat"

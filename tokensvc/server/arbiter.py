@@ -20,6 +20,10 @@ class _ReloadFailedError(Exception):
     """The new workers do not serve."""
 
 
+class _StoppedError(_ReloadFailedError):
+    """The service stops before the new workers serve."""
+
+
 class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
     """
     Stops the previous workers of a reload when each new worker has sent its first heartbeat.
@@ -35,6 +39,8 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
         self._previous = frozenset(self.WORKERS)
         try:
             super().reload()
+        except _StoppedError:
+            pass  # the stop follows, and says so
         except _ReloadFailedError as error:
             _log.error(
                 "workers_reload_failed",
@@ -58,9 +64,12 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
                 signals = self.wait_for_signals(timeout=_POLL_SECONDS)
                 kept += [number for number in signals if number != signal.SIGCHLD]
                 self.reap_workers()
-        except (HaltServer, _ReloadFailedError) as error:
+        except HaltServer as error:
             self._drop_new_workers(started)
-            raise _ReloadFailedError(str(error) or "a new worker could not start") from error
+            raise _ReloadFailedError("a new worker could not start") from error
+        except _ReloadFailedError:
+            self._drop_new_workers(started)
+            raise
         finally:
             for number in kept:
                 self.signal(number, None)
@@ -70,7 +79,7 @@ class ReloadingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
 
     def _new_workers_serve(self, started: float, signals: list[int]) -> bool:
         if any(number in _STOPS for number in signals):
-            raise _ReloadFailedError("the service stops")
+            raise _StoppedError
         new = self._new_workers()
         if len(new) < self.num_workers:
             raise _ReloadFailedError("a new worker ended")
