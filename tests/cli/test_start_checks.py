@@ -53,7 +53,9 @@ def test_secret_in_quotes_is_refused(tokensvc, quote):
 
 
 def test_missing_issuer_key_file_is_refused(tokensvc, tmp_path):
-    toml = tmp_path / "tokensvc.toml"
+    """Its path counts from the folder of the settings file."""
+    toml = tmp_path / "etc" / "tokensvc.toml"
+    toml.parent.mkdir()
     toml.write_text(
         """
         [[issuers]]
@@ -63,7 +65,9 @@ def test_missing_issuer_key_file_is_refused(tokensvc, tmp_path):
         public_keys_file = "missing.pem"
         """
     )
-    text = "issuers: acme: public_keys_file: missing.pem cannot be read"
+    text = f"issuers: acme: public_keys_file: {toml.parent}/missing.pem cannot be read"
+    refused_by_both(tokensvc, text, TOKENSVC_CONFIG=str(toml))
+    (tmp_path / "missing.pem").touch()  # in the current folder
     refused_by_both(tokensvc, text, TOKENSVC_CONFIG=str(toml))
 
 

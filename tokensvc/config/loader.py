@@ -67,7 +67,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         invalid.append(InvalidSetting("FLASK_DEBUG", "exposes internals: unset it"))
     if invalid:
         raise SettingsError(invalid)
-    return _with_absolute_path(settings, Path(config).parent if config else Path())
+    return _with_absolute_paths(settings, Path(config).parent if config else Path())
 
 
 def _is_astray(settings: Settings) -> bool:
@@ -76,12 +76,19 @@ def _is_astray(settings: Settings) -> bool:
     return settings.environment == "production" and path is not None and not path.is_absolute()
 
 
-def _with_absolute_path(settings: Settings, folder: Path) -> Settings:
-    """Return the settings with the absolute path of the SQLite file."""
-    if settings.sqlite_path is None:
-        return settings
-    path = (folder / settings.sqlite_path).absolute()
-    return settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{path}")})
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
+    """Return the settings with the absolute paths of the SQLite file and of the issuers' keys."""
+    issuers = tuple(
+        issuer.model_copy(update={"public_keys_file": (folder / file).absolute()})
+        if (file := issuer.public_keys_file)
+        else issuer
+        for issuer in settings.issuers
+    )
+    absolute: dict[str, object] = {"issuers": issuers}
+    if settings.sqlite_path is not None:
+        path = (folder / settings.sqlite_path).absolute()
+        absolute["database_url"] = SecretStr(f"sqlite:///{path}")
+    return settings.model_copy(update=absolute)
 
 
 def _causes(error: ValidationError) -> Iterator[ErrorDetails]:

@@ -33,7 +33,7 @@ class DevelopmentIssuer:
     def __init__(self, key_file: Path, issuer_url: str, audience: str) -> None:
         self._issuer_url = issuer_url
         self._audience = audience
-        self._public_key_file = key_file.with_name(f"{key_file.name}.pub")
+        self._public_key_file = key_file.with_name(f"{key_file.name}.pub").absolute()
         self._key = _load_or_create(key_file)
         _replace(self._public_key_file, _public_pem(self._key))
 

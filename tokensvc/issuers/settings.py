@@ -71,7 +71,11 @@ class IssuerSettings(BaseModel):
         default=False, description="Whether to read `jwks_uri` from the issuer's OpenID metadata."
     )
     public_keys_file: Path | None = Field(
-        default=None, description="PEM file with the issuer's public keys, instead of a URL."
+        default=None,
+        description=(
+            "PEM file with the issuer's public keys, instead of a URL. A relative path counts from "
+            "the folder of the file in `TOKENSVC_CONFIG`."
+        ),
     )
     algorithms: tuple[Algorithm, ...] = Field(
         default=("RS256",), min_length=1, description="Signature algorithms, asymmetric only."
