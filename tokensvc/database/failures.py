@@ -22,7 +22,9 @@ _INCOMPLETE_ON_SQLITE = re.compile(r"no such (?:table|column): |table \S+ has no
 _NO_ACCESS = "42501"
 """SQLSTATE of a missing right (PostgreSQL, appendix A)."""
 
-# The driver reports no SQLSTATE for a failed connection. The second forms are PgBouncer's.
+# The driver reports no SQLSTATE for a failed connection, because libpq keeps only the text. So a
+# server whose `lc_messages` is not English, and has no connection left, counts as unreachable. The
+# second forms are PgBouncer's.
 _WRONG_DATABASE = re.compile(r'database "(.+?)" does not exist|no such database: (\S+)')
 _WRONG_ROLE = re.compile(
     r'role ".+?" (?:does not exist|is not permitted to log in)'
