@@ -1,5 +1,7 @@
 """Commands act on the service's own database, or fail: only three of them create an SQLite file."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,9 @@ import jwt
 import pytest
 
 from testing.command_line import STAYING, run_command
+from testing.http_client import Client
 from testing.service import settings_environ, start_service
+from testing.waiting import is_available, wait_until
 from tokensvc.cli import main
 
 TOKEN = jwt.encode({"user_id": "mallory"}, "s" * 32)
@@ -136,5 +140,22 @@ def test_start_creates_the_database_and_a_reload_does_not(tmp_path: Path) -> Non
         assert "tokensvc.db is missing or empty" in refused[0]["detail"]
         ended = run_command(tmp_path, settings_environ(tmp_path), "users", "suspend", "mallory")
         assert (ended.code, "is missing or empty" in ended.err) == (1, True)
+    finally:
+        service.stop()
+
+
+@pytest.mark.sec(68)
+def test_worker_that_starts_after_the_loss_of_the_database_creates_none(tmp_path: Path) -> None:
+    """A new database would not know who is banned, and would hide the loss."""
+    service = start_service(tmp_path)
+    try:
+        for path in tmp_path.glob("tokensvc.db*"):
+            path.unlink()
+        (before,) = service.worker_pids()
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: before not in service.worker_pids(), "the worker is replaced")
+        wait_until(lambda: is_available(f"{service.base_url}/healthz"), "the new worker serves")
+        assert Client(service.base_url).get("/readyz").status == 503
+        assert not list(tmp_path.glob("tokensvc.db"))
     finally:
         service.stop()

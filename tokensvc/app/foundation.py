@@ -206,8 +206,15 @@ def _wait_slots(threads: int) -> WaitSlots:
     return WaitSlots(number, for_passwords=number // 2, for_known=quarter, for_outside=quarter)
 
 
-def open_database(settings: Settings) -> Database:
-    """Open the database with one connection per thread."""
+def open_database(settings: Settings, *, creates: bool = False) -> Database:
+    """
+    Open the database with one connection per thread.
+
+    Args:
+        creates: Whether to create a missing SQLite file, which would not know who is refused.
+    """
     return Database.open(
-        settings.database_url.get_secret_value(), pool_size=settings.threads + _BACKGROUND_THREADS
+        settings.database_url.get_secret_value(),
+        pool_size=settings.threads + _BACKGROUND_THREADS,
+        creates=creates,
     )

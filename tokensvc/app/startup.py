@@ -75,7 +75,7 @@ def create_database(settings: Settings) -> None:
     """
     start_checks.check_files(settings)
     if settings.sqlite_path is not None:
-        with _opened_database(settings) as database:
+        with _opened_database(settings, creates=True) as database:
             migrate(database, settings.environment)
 
 
@@ -238,8 +238,8 @@ def _prepared_database(settings: Settings) -> Iterator[Database]:
 
 
 @contextmanager
-def _opened_database(settings: Settings) -> Iterator[Database]:
-    database = foundation.open_database(settings)
+def _opened_database(settings: Settings, *, creates: bool = False) -> Iterator[Database]:
+    database = foundation.open_database(settings, creates=creates)
     try:
         yield database
     except Refusal as refusal:

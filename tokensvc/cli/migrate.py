@@ -19,7 +19,7 @@ def migrate(*, as_json: bool) -> None:
     """
     settings = command_settings()
     start_checks.check_files(settings)
-    database = foundation.open_database(settings)
+    database = foundation.open_database(settings, creates=True)
     try:
         applied = startup.migrate(database, settings.environment)
         status = schema.status(database)

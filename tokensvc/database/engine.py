@@ -70,26 +70,27 @@ class Database:
         self._statements = StatementConnections(engine, self._breaker)
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int) -> "Database":
+    def open(cls, url: str, *, pool_size: int, creates: bool = True) -> "Database":
         """
         Create the pool. The first use connects.
 
         Args:
-            url: `sqlite:///path`, whose file and folder are created if missing, or
-                `postgresql://…`.
+            url: `sqlite:///path` or `postgresql://…`.
             pool_size: Number of connections, one for each thread that serves requests.
+            creates: Whether to create the SQLite file and its folder if they are missing.
 
         Raises:
             StartupError: The URL is neither, or its file cannot be written.
         """
         parsed = _parse(url)
         if parsed.get_backend_name() == "sqlite":
+            if creates:
+                sqlite.make_private_file(parsed)
             return cls._open_sqlite(parsed, pool_size)
         return cls._open_postgresql(parsed, pool_size)
 
     @classmethod
     def _open_sqlite(cls, url: sa.URL, pool_size: int) -> "Database":
-        sqlite.make_private_file(url)
         engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)

@@ -70,10 +70,12 @@ def connect_args() -> dict[str, Any]:
 def connect(
     dialect: sa.Dialect, _record: object, args: list[Any], parameters: dict[str, Any]
 ) -> FileConnection:
-    """Connect, and note the file."""
-    file_id = _file_id(args[0])  # before connecting: a file that replaces it later is another one
-    connection: Any = dialect.connect(*args, **parameters)
-    connection.path, connection.file_id = args[0], file_id
+    """Connect to an existing file, and note the file."""
+    (path,) = args
+    file_id = _file_id(path)  # before connecting: a file that replaces it later is another one
+    existing = f"{Path(path).absolute().as_uri()}?mode=rw"
+    connection: Any = dialect.connect(existing, uri=True, **parameters)
+    connection.path, connection.file_id = path, file_id
     file: FileConnection = connection
     return file
 
@@ -117,7 +119,7 @@ def make_private_file(url: sa.URL) -> None:
 
     An existing file is not opened, because closing any descriptor of it releases the locks of this
     process's connections (POSIX; sqlite.org/howtocorrupt.html, section 2.2). Without the file the
-    first connection fails: a worker that starts later must not end a running service.
+    first connection fails.
 
     Raises:
         StartupError: The URL names no file.
