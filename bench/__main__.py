@@ -1,4 +1,4 @@
-"""`python -m bench [compare|accounts|sessions|open|scale|storm|slow|memory|profile|budget]`."""
+"""`python -m bench [compare|accounts|sessions|open|scale|storm|parts|memory|profile|budget]`."""
 
 import argparse
 import sys
@@ -9,10 +9,10 @@ from bench import (
     compare,
     memory,
     open_loop,
+    parts,
     profile,
     scale,
     sessions,
-    slow,
     storm,
 )
 from bench.load import LoadError
@@ -25,7 +25,7 @@ _COMMANDS = {
     "open": (open_loop, "requests that arrive at random: percentiles at parts of the capacity"),
     "scale": (scale, "1,000,000 revoked users against 1,000, on SQLite and PostgreSQL"),
     "storm": (storm, "every user requests a token once, as fast as they come"),
-    "slow": (slow, "a database that is 1 ms away, next to gthread"),
+    "parts": (parts, "what each part of our own brings next to the stock part"),
     "memory": (memory, "memory of a worker over 200,000 requests, and CPU time when idle"),
     "profile": (profile, "where a mint and Express spend their CPU time"),
     "budget": (budget, "instructions per mint against the recorded figure"),

@@ -2,9 +2,10 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-from bench.compare import NO_LIMIT
+from bench.compare import NO_LIMIT, split_cores
 from bench.measure import Meter, Round
 from bench.scene import Scene
 from bench.systems import Stage, System
@@ -37,11 +38,24 @@ def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
 
 
 def measure(
-    options: argparse.Namespace, here: Scene, systems: Sequence[System], postgres: PostgresServer
+    options: argparse.Namespace,
+    here: Scene,
+    systems: Sequence[System],
+    postgres: PostgresServer,
+    *,
+    is_pinned: bool = False,
+    next_to: Callable[[int], AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> list[list[Round]]:
-    """Return the rounds of each system. `others` is PostgreSQL, if the system uses it."""
-    stage = Stage(here.folder, here.public_key_file, workers=1, settings=NO_LIMIT)
-    meter = Meter(here.credentials, repeats=options.repeats)
+    """
+    Return the rounds of each system. `others` is PostgreSQL, if the system uses it.
+
+    Args:
+        is_pinned: Whether the systems have one core and the load another.
+        next_to: What else happens to the port of each system during the rounds.
+    """
+    cores, load_cores = split_cores(is_pinned=is_pinned)
+    stage = Stage(here.folder, here.public_key_file, workers=1, cores=cores, settings=NO_LIMIT)
+    meter = Meter(here.credentials, load_cores, repeats=options.repeats)
     with contextlib.ExitStack() as stack:
         connected = []
         for system in systems:
@@ -49,6 +63,7 @@ def measure(
             connected.append(stack.enter_context(meter.connected(running, CONNECTIONS)))
         for measured in connected:
             measured.mint(options.requests)
+            stack.enter_context(next_to(measured.running.port))
         rounds: list[list[Round]] = [[] for _ in systems]
         for _ in range(options.rounds):
             for measured, done in zip(connected, rounds, strict=True):

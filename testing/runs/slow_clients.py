@@ -131,36 +131,35 @@ class _Client:
             self._figures.failures.append(f"{what}: {response.status}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Drip:
-    """Clients that send a start, then byte after byte, and begin again when they are refused."""
+@contextlib.contextmanager
+def dripping(
+    base_url: str, start: bytes, rest: bytes, count: int = _COUNT, pause: float = 0.2
+) -> Iterator[None]:
+    """Run clients that send a start, then byte after byte, and begin again when refused."""
+    is_over = threading.Event()
 
-    start: bytes
-    rest: bytes
-
-    @contextlib.contextmanager
-    def __call__(self, service: Service, seconds: float) -> Iterator[None]:
-        is_over = threading.Event()
-        threads = [
-            threading.Thread(target=self._send, args=(service, is_over)) for _ in range(_COUNT)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            for thread in threads:
-                thread.join()
-
-    def _send(self, service: Service, is_over: threading.Event) -> None:
+    def send() -> None:
         while not is_over.is_set():
-            with contextlib.suppress(OSError), connect(service.base_url) as sock:
-                sock.sendall(self.start)
-                for byte in itertools.cycle(self.rest):
-                    if is_over.wait(0.2):
+            with contextlib.suppress(OSError), connect(base_url) as sock:
+                sock.sendall(start)
+                for byte in itertools.cycle(rest):
+                    if is_over.wait(pause):
                         break
                     sock.sendall(bytes([byte]))
+
+    threads = [threading.Thread(target=send) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def _drip(start: bytes, rest: bytes) -> Attack:
+    return lambda service, _: dripping(service.base_url, start, rest)
 
 
 @contextlib.contextmanager
@@ -216,10 +215,10 @@ def _tool(*options: str) -> Attack:
 
 _EXPECT = _HEAD + b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
 ATTACKS: dict[str, Attack] = {
-    "chunked bodies that drip": _Drip(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n400\r\n", b" "),
-    "Expect without a body": _Drip(_EXPECT, b" "),
+    "chunked bodies that drip": _drip(_HEAD + b"Transfer-Encoding: chunked\r\n\r\n400\r\n", b" "),
+    "Expect without a body": _drip(_EXPECT, b" "),
     "clients that read nothing": _read_nothing,
-    "heads that drip": _Drip(_HEAD + b"X-Slow: ", b"a"),
+    "heads that drip": _drip(_HEAD + b"X-Slow: ", b"a"),
     "idle connections, limit + 1": _Idle(1),
     "idle connections, limit + 30": _Idle(30),
 }

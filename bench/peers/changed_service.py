@@ -1,0 +1,27 @@
+"""The service's gunicorn settings, with the change that BENCH_CHANGE names."""
+
+import os
+import time
+
+from tokensvc.gunicorn_conf import *  # noqa: F403 - gunicorn reads the names of this module
+
+from tokensvc.app.container import Services  # isort: skip - after the settings, as they require
+from tokensvc.database import postgresql_statements
+from tokensvc.database.postgresql import BoundedConnection
+from tokensvc.database.statements import Rows
+
+
+def _fetch_later(*arguments: object) -> Rows:
+    time.sleep(0.001)
+    return postgresql_statements.fetch(*arguments)  # type: ignore[arg-type]
+
+
+def _start_without_a_look(services: Services) -> None:
+    for loop in (services.delivery_loop, *services.other_loops):
+        loop.start()
+
+
+if os.environ["BENCH_CHANGE"] == "delay":
+    BoundedConnection.fetch = _fetch_later  # type: ignore[assignment]
+else:
+    Services.start = _start_without_a_look  # type: ignore[method-assign,assignment]
