@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from tokensvc.core import user_ids
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.stream_user import letters_of
 from tokensvc.core.user_ids import Alphabet
 
 CODE_BYTES = 16
@@ -71,12 +72,8 @@ def check_not_reserved(user_id: str, prefix: str, reserved: Iterable[str]) -> No
     Raises:
         Refusal: `user_id_invalid`.
     """
-    if _letters(user_id.removeprefix(prefix)) in map(_letters, reserved):
+    if letters_of(user_id.removeprefix(prefix)) in map(letters_of, reserved):
         raise Refusal(Code.USER_ID_INVALID, "This user ID is reserved. Choose another one.")
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def check_recent_sign_in(signed_in_at: int, now: float) -> None:

@@ -54,11 +54,12 @@ _ROLES = frozenset({"channel_roles", "role", "teams", "teams_role"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def _letters(name: str) -> str:
-    return name.casefold().replace("_", "").replace("-", "")
+def letters_of(name: str) -> str:
+    """Return the letters and digits of a name, without its case."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
-_SPELLINGS = {_letters(name): name for name in {"id", "privacy_settings", *SERVER_ONLY}}
+_SPELLINGS = {letters_of(name): name for name in {"id", "privacy_settings", *SERVER_ONLY}}
 """Members with a meaning for Stream or for these checks, by their letters and digits."""
 
 
@@ -115,7 +116,7 @@ def check_name(name: str) -> None:
             f"Rename the member {json.dumps(name[:64])} of `user`: a name has 1 to 64 of A-Z, a-z, "
             "0-9, `_` and `-`.",
         )
-    meant = _SPELLINGS.get(_letters(name), name)
+    meant = _SPELLINGS.get(letters_of(name), name)
     if meant != name:
         raise Refusal(
             Code.USER_INVALID,
