@@ -1,14 +1,11 @@
 """What every run creates first: a folder and a database."""
 
 import contextlib
-import json
 import tempfile
 from pathlib import Path
 
+from testing.database_url import migrated_settings
 from testing.postgres import PostgresServer
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 
 
 def temporary_folder(stack: contextlib.ExitStack) -> Path:
@@ -30,10 +27,4 @@ def database_settings(stack: contextlib.ExitStack, folder: Path, kind: str) -> d
         server = PostgresServer()
         stack.callback(server.remove)
         url = server.fresh_url()
-    database = Database.open(url, pool_size=1)
-    try:
-        schema.migrate(database)
-    finally:
-        database.close()
-    keys = [Vault.generate_key()]
-    return {"TOKENSVC_DATABASE_URL": url, "TOKENSVC_ENCRYPTION_KEYS": json.dumps(keys)}
+    return migrated_settings(url)

@@ -21,8 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from cryptography.fernet import Fernet
-
+from testing.database_url import migrated_settings
 from testing.doubles.issuer import IssuerDouble
 from testing.postgres import PostgresServer
 from testing.redis_server import RedisServer
@@ -30,8 +29,6 @@ from testing.runs import stuck_parts
 from testing.runs.stuck_parts import NamedPart
 from testing.service import STREAM_API_KEY, Service, running_service
 from testing.waiting import wait_until
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
 
 CLIENTS = 40
 FIRST, LATER, HEALTHZ, READYZ, RETURN = 5.0, 0.5, 0.5, 1.0, 5.0
@@ -237,12 +234,7 @@ def _worst(responses: list[Result]) -> float:
 def _postgresql() -> Iterator[tuple[PostgresServer, dict[str, str]]]:
     server = PostgresServer()
     try:
-        url = server.fresh_url()
-        database = Database.open(url, pool_size=1)
-        schema.migrate(database)
-        database.close()
-        keys = json.dumps([Fernet.generate_key().decode()])
-        yield server, {"TOKENSVC_DATABASE_URL": url, "TOKENSVC_ENCRYPTION_KEYS": keys}
+        yield server, migrated_settings(server.fresh_url())
     finally:
         server.remove()
 

@@ -73,7 +73,7 @@ def test_common_password_is_refused_in_every_form(password):
     ],
 )
 def test_password_with_the_user_id_as_words_is_refused(user_id, password):
-    assert reasons(password, user_id="somebody") == []
+    assert reasons(password, user_id="another-user") == []
     assert reasons(password, user_id=user_id) == [ReasonCode.LIKE_USER_ID]
 
 

@@ -44,7 +44,7 @@ def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
 def test_user_without_any_action_has_nothing_to_send(tokensvc: Tokensvc) -> None:
     """A mistyped ID does not look like one that Stream has confirmed."""
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
-    for command in (("users", "show", "nobody"), ("app", "show")):
+    for command in (("users", "show", "mistyped"), ("app", "show")):
         last = tokensvc(*command).out.splitlines()[-1]
         assert last.split(maxsplit=1) == ["Stream", "nothing to send"]
         assert tokensvc(*command, "--json").json["stream"]["state"] == "none"

@@ -129,7 +129,7 @@ def world(
 def test_sign_ins_of_unknown_users_leave_the_service_usable(world: World) -> None:
     """As the first requests of a process."""
     ada = world.signed_in("ada")
-    unknown = {"user_id": "unknown", "password": "a password of nobody"}
+    unknown = {"user_id": "unknown", "password": "a wrong passphrase"}
     for _ in range(2 * MAX_FAILURES):
         assert world.anonymous.post("/v1/sessions", json=unknown).status in {401, 429}
     assert minted(ada).status == 200

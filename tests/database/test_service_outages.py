@@ -1,20 +1,17 @@
 """The service without its database, or with one that it cannot write."""
 
-import json
 import resource
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
+from testing.database_url import migrated_settings
 from testing.postgres import PostgresServer
 from testing.runs import stuck
 from testing.service import EVERYTHING, NO_LIMITS, STREAM_API_KEY
 from testing.waiting import wait_until
 from testing.world import minted, running_world
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 
 pytestmark = pytest.mark.slow
 
@@ -44,21 +41,13 @@ def test_locked_table_does_not_open_the_breaker(
 ) -> None:
     """Sign-ins without a credential wait for it in vain, and mints go on as long as they do."""
     url = postgres.fresh_url()
-    database = Database.open(url, pool_size=1)
-    schema.migrate(database)
-    database.close()
-    settings = {
-        "TOKENSVC_DATABASE_URL": url,
-        "TOKENSVC_ENCRYPTION_KEYS": json.dumps([Vault.generate_key()]),
-        **EVERYTHING,
-        **NO_LIMITS,
-    }
+    settings = {**migrated_settings(url), **EVERYTHING, **NO_LIMITS}
     with running_world(tmp_path_factory.mktemp("locked"), **settings) as world:
         ada = world.signed_in("ada")
         assert minted(ada).status == 200
 
         def sign_in(number: int) -> int:
-            body = {"user_id": f"nobody-{number}", "password": "a wrong passphrase"}
+            body = {"user_id": f"unknown-{number}", "password": "a wrong passphrase"}
             return world.anonymous.post("/v1/sessions", json=body).status
 
         with psycopg.connect(url) as other, ThreadPoolExecutor(8) as strangers:

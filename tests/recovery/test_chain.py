@@ -236,7 +236,7 @@ def test_lines_of_another_encryption_key_are_refused(scene, lines):
 
 @pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_export_with_a_filter_or_without_the_key_has_no_chain(scene):
-    """It lacks events, or nobody could verify it."""
+    """It lacks events, or cannot be verified."""
     scene.json("users", "suspend", "user-ada")
     filtered = scene.command("audit", "--json", "--action", "user:suspended").out
     assert json.loads(filtered)["subject"] == "user-ada"

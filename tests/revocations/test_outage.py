@@ -1,18 +1,15 @@
 """A service without its database: no mint and no action succeeds until the database is back."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from testing.database_url import migrated_settings
 from testing.postgres import PostgresServer
 from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, World, minted, running_world
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 
 
 @pytest.fixture
@@ -25,14 +22,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def world(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    url = server.fresh_url()
-    database = Database.open(url, pool_size=1)
-    schema.migrate(database)
-    database.close()
-    settings = {
-        "TOKENSVC_DATABASE_URL": url,
-        "TOKENSVC_ENCRYPTION_KEYS": json.dumps([Vault.generate_key()]),
-    }
+    settings = migrated_settings(server.fresh_url())
     with running_world(tmp_path_factory.mktemp("outage"), **settings) as running:
         yield running
 

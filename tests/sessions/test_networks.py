@@ -58,7 +58,7 @@ class NetworkWorld(PasswordServiceWorld):
         return {row.address_hash: row.last_signed_in_at for row in rows}
 
     def stop(self, user_id):
-        """Let somebody fail at unknown addresses until the account is stopped."""
+        """Stop an account by failures at unknown addresses."""
         row = {"subject": HASHES.of_user_id(user_id), "axis": Axis.SHARED, "of_account": True}
         stop = {"failures": STOP_AT[Axis.SHARED], "last_failed_at": 0}
         with self.database.write() as tx:

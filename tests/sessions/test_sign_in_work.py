@@ -101,7 +101,7 @@ def test_full_queue_of_hashes_is_one_line_and_no_error(tmp_path_factory):
     with running_world(tmp_path_factory.mktemp("busy"), **settings) as world:
 
         def sign_in(number):
-            body = {"user_id": f"nobody-{number}", "password": "a wrong passphrase"}
+            body = {"user_id": f"unknown-{number}", "password": "a wrong passphrase"}
             return world.anonymous.post("/v1/sessions", json=body).status
 
         with ThreadPoolExecutor(32) as strangers:

@@ -181,7 +181,7 @@ def test_refresh_of_the_previous_user_is_dropped(package: Driver, endpoint: Http
 
 
 def test_new_session_is_used_while_it_is_stored(package: Driver, endpoint: HttpDouble) -> None:
-    """Nobody refreshes the session of the previous user in between."""
+    """No call refreshes the session of the previous user in between."""
     make_session(package, endpoint, refreshToken="refresh-of-bob", asksWhileStoring=True)
     endpoint.faults.respond(grant(1), "POST /v1/sessions")
     package.call("signIn", **JOHN)
