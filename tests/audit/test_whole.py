@@ -14,6 +14,7 @@ from tokensvc.database.tables import app_standing, stream_keys
 from tokensvc.keys.reencryption import Reencryption
 from tokensvc.keys.store import STREAM_SECRETS
 from tokensvc.keys.vault import Vault
+from tokensvc.telemetry import metrics
 
 CONTEXT = ActionContext("svc.ops")
 
@@ -36,7 +37,7 @@ def reencrypt(_rotation, reencryption, _standby):
 
 @pytest.mark.sec(37, 59)
 @pytest.mark.parametrize("action", [add_a_key, activate, retire, reencrypt])
-def test_action_on_keys_without_its_event_changes_nothing(database, clock, action):
+def test_action_on_keys_without_its_event_changes_nothing(database, clock, action, monkeypatch):
     add(database, "k1", "active")
     standby = add(database, "k2", "standby", OTHER_SECRET, now=2)
     another = Vault([Vault.generate_key(), ENCRYPTION_KEY])
@@ -44,11 +45,13 @@ def test_action_on_keys_without_its_event_changes_nothing(database, clock, actio
         rotation_of(database, clock),
         Reencryption(database, DatabaseClock(database, clock), another, [STREAM_SECRETS]),
     )
-    before = contents(database)
+    before, counted = contents(database), []
+    monkeypatch.setattr(metrics, "count_action", lambda *action: counted.append(action))
     refuse_writes(database, "audit_events")
     with pytest.raises((sa.exc.DBAPIError, sqlite3.IntegrityError, Refusal)):
         action(*parts, standby)
     assert contents(database) == before
+    assert counted == []
 
 
 def contents(database):

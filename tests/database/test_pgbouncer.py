@@ -55,18 +55,22 @@ def test_reads_changes_and_transactions_share_sessions(
     read = sa.select(sa.literal(1).label("one"), sa.bindparam("two", type_=sa.Integer))
     update = app_standing.update().values(floor=sa.bindparam("new"))
     update = update.returning(app_standing.c.floor)
+    count = app_standing.update().values(epoch=app_standing.c.epoch + 1)
 
     def work(number: int) -> int:
         for _ in range(20):
             assert database.fetch(read, {"two": number}) == [(1, number)]
             assert database.change(update, {"new": number}) == [(number,)]
             with database.write() as tx:
+                run(tx, count)
                 assert run(tx, read, {"two": number}) == [(1, number)]
+                run(tx, count)
                 assert tx.scalar(sa.select(sa.literal(number))) == number
         return number
 
     with ThreadPoolExecutor(THREADS) as pool:
         assert sorted(pool.map(work, range(THREADS))) == list(range(THREADS))
+    assert database.fetch(sa.select(app_standing.c.epoch)) == [(2 * 20 * THREADS,)]
     connection: Any = database._statements._idle[0]
     assert connection.preparation.is_possible == (program == TRACKING)
     assert not connection.is_direct

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -11,7 +12,9 @@ from tokensvc.database.tables import app_standing
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 FLOOR = sa.select(app_standing.c.floor)
-RAISE = app_standing.update().values(floor=app_standing.c.floor + 1).returning(sa.text("1"))
+RAISE_UNSEEN = app_standing.update().values(floor=app_standing.c.floor + 1)
+RAISE = RAISE_UNSEEN.returning(sa.text("1"))
+DUPLICATE = app_standing.insert().values(id=1, floor=0, ring_id="", signing_ring_id="")
 
 
 @pytest.fixture
@@ -86,6 +89,65 @@ def test_transaction_prepares_statements_only_without_a_pooler(database, is_dire
         assert run(tx, FLOOR) == [(0,)]
         assert prepared_names(driver) == driver.prepared
         assert bool(driver.prepared) is is_direct
+
+
+def test_change_without_rows_is_sent_with_the_next_statement(database):
+    """Each message is a wait for the server, so a sign-in sends few of them."""
+    with database.write() as tx:
+        driver = tx.connection.dbapi_connection
+        run(tx, RAISE_UNSEEN)
+        run(tx, RAISE_UNSEEN)
+        assert len(driver.unsent) == 2
+        assert run(tx, FLOOR) == [(2,)]
+        run(tx, RAISE_UNSEEN)
+        with tx.begin_nested() as savepoint:
+            run(tx, RAISE_UNSEEN)
+            assert tx.scalar(FLOOR) == 4
+            run(tx, RAISE_UNSEEN)
+            savepoint.rollback()
+        run(tx, RAISE_UNSEEN)
+    assert database.fetch(FLOOR) == [(4,)]
+    assert driver.unsent == []
+
+
+def test_exception_ends_the_transaction_without_the_waiting_changes(database):
+    with pytest.raises(ZeroDivisionError), database.write() as tx:
+        run(tx, DUPLICATE)
+        _ = 1 / 0
+    assert database.fetch(FLOOR) == [(0,)]
+
+
+def test_dry_run_changes_nothing(database):
+    with database.write(dry_run=True) as tx:
+        run(tx, RAISE_UNSEEN)
+    with database.write() as tx:
+        assert run(tx, FLOOR) == [(0,)]
+
+
+@pytest.mark.parametrize("last", [FLOOR, None])
+def test_change_that_fails_later_rolls_the_transaction_back(database, last):
+    """With the commit, or with the statement whose rows are read."""
+    with pytest.raises((sa.exc.IntegrityError, psycopg.IntegrityError)), database.write() as tx:
+        driver = tx.connection.dbapi_connection
+        for change in (RAISE_UNSEEN, DUPLICATE, RAISE_UNSEEN):
+            run(tx, change)
+        if last is not None:
+            run(tx, last)
+    with database.write() as tx:
+        assert tx.connection.dbapi_connection is driver
+        assert run(tx, FLOOR) == [(0,)]
+
+
+def test_process_prepares_no_more_after_a_change_that_was_refused_with_the_commit(database):
+    with database.write() as tx:
+        driver = tx.connection.dbapi_connection
+        run(tx, RAISE_UNSEEN)
+    driver.execute("DEALLOCATE ALL")
+    with pytest.raises(sa.exc.DBAPIError), database.write() as tx:
+        run(tx, RAISE_UNSEEN)
+    with database.write() as tx:
+        run(tx, RAISE_UNSEEN)
+    assert database.fetch(FLOOR) == [(2,)]
 
 
 def test_value_is_not_in_the_text(database):

@@ -132,3 +132,21 @@ def test_sign_in_without_a_place_in_the_queue_only_reads(database, monkeypatch):
         ("sign_in", False),
     ]
     assert {call.split()[0] for call in made if isinstance(call, str)} == {"SELECT"}
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_sign_in_waits_five_times_for_postgresql(database, tmp_path):
+    """For three statements of their own, for BEGIN, and for all of its transaction."""
+    world = PasswordWorld(database)
+    world.create()
+    world.open()  # opens the connections, and prepares the statements
+    with database.read() as connection:
+        drivers = [connection.connection.dbapi_connection, *database._statements._idle]
+    path = tmp_path / "trace"
+    with path.open("wb") as file:
+        for driver in drivers:
+            driver.pgconn.trace(file.fileno())
+        world.open()
+        for driver in drivers:
+            driver.pgconn.untrace()
+    assert path.read_text().count("ReadyForQuery") == 5

@@ -39,7 +39,7 @@ _TAKE_BACK = (
     .where(_is_counter & (_failures.failures > 0))
     .values(failures=_failures.failures - 1)
 )
-_CLEAR = sign_in_failures.delete().where(_is_counter).returning(_failures.failures)
+_CLEAR = sign_in_failures.delete().where(_is_counter)
 _WITHOUT_ACCOUNT = sa.text("NOT of_account")
 """As in the partial index."""
 
@@ -82,9 +82,9 @@ def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
     run(tx, _TAKE_BACK, _key(subject, axis))
 
 
-def clear(tx: Transaction, subject: str, axis: Axis) -> bool:
-    """Delete a counter. Return whether it had a failure."""
-    return any(failures for (failures,) in run(tx, _CLEAR, _key(subject, axis)))
+def clear(tx: Transaction, subject: str, axis: Axis) -> None:
+    """Delete a counter."""
+    run(tx, _CLEAR, _key(subject, axis))
 
 
 def last_addresses(connection: Connection, user_id: str) -> list[str]:

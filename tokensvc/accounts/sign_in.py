@@ -168,8 +168,10 @@ class SignIns:
             (self._hashes.of_user_at(user_id, address_hash), Axis.OWN)
             for address_hash in lock_outs.last_addresses(tx, user_id)
         ]
-        cleared = [lock_outs.clear(tx, subject, axis) for subject, axis in counters]
-        return any(cleared)
+        failures = [lock_outs.lock(tx, subject, axis).failures for subject, axis in counters]
+        for subject, axis in counters:
+            lock_outs.clear(tx, subject, axis)
+        return any(failures)
 
     def _begin(
         self, user_id: str, address: str, check_can_sign: Callable[[RingVersion], None]
@@ -205,7 +207,7 @@ class SignIns:
         if lock_outs.insert_new(
             self._database, attempt.subject, attempt.counter, of_account=has_account
         ):
-            return attempt  # one message instead of five for the usual attempt, the first
+            return attempt  # one message instead of four for the usual attempt, the first
         with self._database.write() as tx:
             stored = lock_outs.lock(tx, attempt.subject, Axis.SHARED)
             # The time after the lock: the wait for it can take as long as a delay.

@@ -16,12 +16,7 @@ from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
-from tokensvc.database.failures import (
-    ExhaustedError,
-    OverrunError,
-    is_unavailability,
-    unavailable,
-)
+from tokensvc.database.failures import ExhaustedError, OverrunError, is_unavailability, unavailable
 from tokensvc.database.patience import connect_patiently
 from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
@@ -29,6 +24,9 @@ from tokensvc.telemetry import metrics
 Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
+
+AFTER_COMMIT = "tokensvc_after_commit"
+"""Member of a transaction's `info`: functions that `Database.write` calls after the commit."""
 
 _NO_VALUES: Values = {}
 _POOL_SECONDS = 1.0
@@ -138,9 +136,12 @@ class Database:
             dry_run: Whether to roll back at the end of the block too.
         """
         with self._connection(self._driver.begin) as transaction:
+            calls = transaction.info[AFTER_COMMIT] = []
             yield transaction
             if not dry_run:
                 transaction.commit()  # otherwise closing the connection rolls back
+                for call in calls:
+                    call()
 
     @contextmanager
     def migration(self, *, dry_run: bool = False) -> Iterator[sa.Connection]:
@@ -243,7 +244,8 @@ def run(connection: Connection, statement: sa.ClauseElement, values: Values = _N
     """
     Run a statement as `Database.fetch` does, on a connection or in a transaction.
 
-    It costs a third of `connection.execute`, which stores use for all else.
+    It costs a third of `connection.execute`, which stores use for all else. On PostgreSQL a change
+    without `RETURNING` runs with the next statement or the commit, which then raises its error.
     """
     driver: Any = connection.connection.dbapi_connection
     used: DriverConnection = driver

@@ -11,6 +11,7 @@ Imported on first use, because the driver takes 10 MB in every worker.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from select import POLLIN, POLLOUT, poll
 from typing import Any, Self
@@ -90,16 +91,19 @@ class BoundedConnection(psycopg.Connection[Any]):
         is_direct: Whether the session is the server's own: a pooler has another key to cancel it.
         preparation: Whether statements may be prepared, for all connections of an engine.
         prepared: Names of the statements that this connection has prepared.
+        unsent: Functions that send the statements of the transaction that wait for the next one.
     """
 
     time_limit: float = _RESPONSE_SECONDS
     is_direct: bool
     preparation: statements.Preparation
     prepared: set[bytes]
+    unsent: list[Callable[[], None]]
 
     def __init__(self, pgconn: PGconn) -> None:
         super().__init__(pgconn)
         self.prepared = set()
+        self.unsent = []
         self._loaders: dict[int, Callable[[Any], Any]] = {}
 
     fetch = statements.fetch
@@ -131,6 +135,8 @@ class BoundedConnection(psycopg.Connection[Any]):
             RequestOverdueError: The deadline came too early for that, or the server has ended the
                 statement, which waited for a lock or took too long. The connection is closed.
         """
+        if self.unsent:
+            self.send_all()  # before a statement of SQLAlchemy
         limit = deadline.remaining(self.time_limit if timeout is None else timeout)
         try:
             return super().wait(gen, interval, None if limit == inf else limit)
@@ -151,6 +157,42 @@ class BoundedConnection(psycopg.Connection[Any]):
         Raises:
             psycopg.Error: The statement failed, or as `wait`.
         """
+        return self._checked(self._next_result())
+
+    def send_all(self) -> PGresult:
+        """
+        Send the unsent statements together, and return the result of the last one.
+
+        Raises:
+            psycopg.Error: One failed, and the later ones did not run; or as `wait`.
+        """
+        unsent, self.unsent = self.unsent, []
+        pgconn = self.pgconn
+        pgconn.enter_pipeline_mode()
+        for send in unsent:
+            send()
+        pgconn.pipeline_sync()
+        results = [self._next_result() for _ in unsent]
+        self._next_result()  # of the end
+        pgconn.exit_pipeline_mode()
+        return [self._checked(result) for result in results][-1]
+
+    def commit(self) -> None:
+        """Send the unsent statements and the commit together. Roll back if one fails."""
+        self.unsent.append(partial(self.pgconn.send_query_params, b"COMMIT", None))
+        try:
+            self.send_all()
+        except psycopg.Error:
+            if not self.closed:
+                self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        """Roll back, without the unsent statements."""
+        self.unsent.clear()
+        super().rollback()
+
+    def _next_result(self) -> PGresult:
         limit = deadline.remaining(self.time_limit)
         if not self._await_result(limit):
             raise _overrun(limit, has_ended=self._has_ended(self._await_end))
@@ -160,9 +202,14 @@ class BoundedConnection(psycopg.Connection[Any]):
             pass
         if result is None:
             raise psycopg.OperationalError("the server sent no result")
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
-            raise psycopg.errors.error_from_result(result)
         return result
+
+    def _checked(self, result: PGresult) -> PGresult:
+        if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            return result
+        error = psycopg.errors.error_from_result(result)
+        statements.note_failure(self, error)
+        raise error
 
     def loader(self, oid: int) -> Callable[[Any], Any]:
         """Return the driver's function that converts the text of a value of a type."""

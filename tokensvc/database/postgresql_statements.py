@@ -10,12 +10,15 @@ with `max_prepared_statements` prepares each statement where it is missing. Behi
 PostgreSQL refuses a statement sooner or later: from then on this process sends their texts. Behind
 every pooler it does so in transactions, which a refused statement would abort.
 
+A change in a transaction that returns no rows waits for the next statement, or the commit: each
+message costs more than most changes.
+
 Imported on first use, like the driver.
 """
 
 import hashlib
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
@@ -67,6 +70,7 @@ class _Statement(NamedTuple):
     sql: bytes
     names: Sequence[str]
     constants: Values
+    has_rows: bool
 
 
 def fetch(connection: "BoundedConnection", statement: sa.ClauseElement, values: Values) -> Rows:
@@ -83,20 +87,32 @@ def fetch(connection: "BoundedConnection", statement: sa.ClauseElement, values: 
                 pgconn.send_prepare(compiled.name, compiled.sql)
                 connection.result()
                 connection.prepared.add(compiled.name)
-            pgconn.send_query_prepared(compiled.name, parameters)
-            return _rows(connection, connection.result())
-        except errors.FeatureNotSupported:
-            # A migration has changed the type of a result. A new session prepares it again.
-            connection.close()
-            raise
+            send = partial(pgconn.send_query_prepared, compiled.name, parameters)
+            return _run(connection, send, has_rows=compiled.has_rows)
         except psycopg.Error as error:
-            if not _is_refused_preparation(error):
+            # Otherwise the connection is closed, or the transaction aborted.
+            is_usable = pgconn.transaction_status == TransactionStatus.IDLE
+            if not (_is_refused_preparation(error) and is_usable):
                 raise
-            connection.preparation.is_possible = False
-            if pgconn.transaction_status != TransactionStatus.IDLE:
-                raise  # the connection is closed, or the transaction aborted
-    pgconn.send_query_params(compiled.sql, parameters)
-    return _rows(connection, connection.result())
+    send = partial(pgconn.send_query_params, compiled.sql, parameters)
+    return _run(connection, send, has_rows=compiled.has_rows)
+
+
+def _run(connection: "BoundedConnection", send: Callable[[], None], *, has_rows: bool) -> Rows:
+    if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+        send()
+        return _rows(connection, connection.result())
+    connection.unsent.append(send)
+    return _rows(connection, connection.send_all()) if has_rows else []
+
+
+def note_failure(connection: "BoundedConnection", error: BaseException) -> None:
+    """Stop using what a failed statement shows to be unusable."""
+    if isinstance(error, errors.FeatureNotSupported):
+        # A migration has changed the type of a result. A new session prepares it again.
+        connection.close()
+    elif _is_refused_preparation(error):
+        connection.preparation.is_possible = False
 
 
 def change(connection: "BoundedConnection", statement: sa.UpdateBase, values: Values) -> Rows:
@@ -121,7 +137,8 @@ def _is_refused_preparation(error: BaseException) -> bool:
 def _compiled(statement: sa.ClauseElement) -> _Statement:
     sql, names, constants = compile_for(_DIALECT, statement)
     name = f"tokensvc_{hashlib.sha256(sql.encode()).hexdigest()[:32]}"
-    return _Statement(name.encode(), sql.encode(), names, constants)
+    has_rows = not isinstance(statement, sa.UpdateBase) or bool(statement.exported_columns)
+    return _Statement(name.encode(), sql.encode(), names, constants, has_rows)
 
 
 @cache
