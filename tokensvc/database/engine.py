@@ -16,7 +16,7 @@ from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
-from tokensvc.database.failures import ExhaustedError, OverrunError, is_unavailability, unavailable
+from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.patience import connect_patiently
 from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
@@ -97,21 +97,12 @@ class Database:
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
         # SQLite needs no driver of 10 MB.
-        from tokensvc.database import postgresql  # noqa: PLC0415
+        from tokensvc.database import postgresql, postgresql_connect  # noqa: PLC0415
 
-        engine = _make_engine(url, pool_size, postgresql.connect_args(url), use_native_hstore=False)
+        arguments = postgresql_connect.connect_args(url)
+        engine = _make_engine(url, pool_size, arguments, use_native_hstore=False)
         database = cls(engine, "postgresql", postgresql)
-        connect_new = postgresql.connector()
-
-        def connect(*arguments: Any) -> Any:
-            try:
-                return connect_new(*arguments)
-            except ExhaustedError:
-                idle = database._statements.pop_idle()
-                if idle is None:
-                    raise
-                return idle
-
+        connect = postgresql_connect.connector(database._statements.pop_idle)
         sa.event.listen(engine, "do_connect", connect)
         return database
 

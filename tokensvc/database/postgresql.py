@@ -1,5 +1,5 @@
 """
-PostgreSQL: psycopg 3, the primary only, bounded waits.
+PostgreSQL: psycopg 3, bounded waits.
 
 The client ends each wait itself, because a stopped server acknowledges what it receives and
 enforces none of its own timeouts. Those apply to transactions only: set for a session, a pooler in
@@ -24,37 +24,14 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from tokensvc.core import deadline
 from tokensvc.database import postgresql_statements as statements
-from tokensvc.database.failures import (
-    ExhaustedError,
-    ExplainedError,
-    OverrunError,
-    explain_connection_failure,
-    has_no_connection_left,
-)
-from tokensvc.net.connect import Deadline, look_up
+from tokensvc.database.failures import ExhaustedError, OverrunError
 
-_CONNECT_SECONDS = 2
-"""For each address of the server. psycopg accepts no less."""
 _RESPONSE_SECONDS = 3.5
 """Longer than the server's own limit, so that a server that works names the cause."""
 _SILENCE_SECONDS = 1.5
 """A wait that ended earlier, with its request, does not show that the server is silent."""
 _CANCEL_SECONDS = 0.25
 """For the request to cancel a statement, and again for the server to end it."""
-
-_PORT = 5432
-_SOCKETS = ("/", "@")
-"""First characters of a host that is the folder of a Unix socket, or an abstract one."""
-
-_CONNECT_ARGS = {
-    "application_name": "tokensvc",
-    "connect_timeout": _CONNECT_SECONDS,
-    # A peer that acknowledges nothing is dropped after 5 s, also on an idle connection.
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,
-}
 
 _MIGRATION_LOCK = int.from_bytes(b"tokensvc")
 
@@ -72,14 +49,6 @@ class ServerSilentError(psycopg.OperationalError, OverrunError):
 
 class RequestOverdueError(psycopg.OperationalError, OverrunError):
     """A wait was given up that does not show that the server is silent."""
-
-
-class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
-    """No connection could be opened."""
-
-
-class NoConnectionLeftError(ConnectionFailedError, ExhaustedError):
-    """The server works, and refuses a further connection."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -116,6 +85,8 @@ class BoundedConnection(psycopg.Connection[Any]):
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
         """Connect, at most until the deadline: psycopg's own limit is at least 2 seconds."""
+        # A private name of psycopg: its public `connect` has no shorter limit, and `pq` would need
+        # a second form of all that `connect` does for several hosts and their errors.
         attempt = super()._connect_gen(conninfo)
         try:
             wanted = next(attempt)
@@ -269,90 +240,6 @@ def _overrun(limit: float, *, has_ended: bool) -> psycopg.OperationalError:
     return kind(f"no response within {limit:.1f} s")
 
 
-def connect_args(url: sa.URL) -> dict[str, Any]:
-    """
-    Return the arguments of the driver, with autocommit.
-
-    The URL overrides them, except the choice of the primary: a standby may lack a revocation.
-    """
-    defaults = {name: value for name, value in _CONNECT_ARGS.items() if name not in url.query}
-    return {
-        **defaults,
-        "autocommit": True,
-        "target_session_attrs": "read-write",
-        # The driver numbers the statements that it prepares. Behind a pooler, a number can be the
-        # statement of another client. `postgresql_statements` names them.
-        "prepare_threshold": None,
-    }
-
-
-def connector() -> Callable[..., BoundedConnection]:
-    """Return the function that opens the connections of an engine: SQLAlchemy's `do_connect`."""
-    preparation = statements.Preparation()
-
-    def connect(_dialect: object, _record: object, args: Any, options: Any) -> BoundedConnection:
-        connection = _connect(args, options)
-        connection.preparation = preparation
-        found = connection.execute("SELECT pg_backend_pid()").fetchone()
-        connection.is_direct = found == (connection.pgconn.backend_pid,)
-        return connection
-
-    return connect
-
-
-def _connect(args: Any, options: Any) -> BoundedConnection:
-    """
-    Open a connection.
-
-    Raises:
-        ConnectionFailedError: The server cannot be reached, or rejects the connection.
-        NoConnectionLeftError: It rejects this one, and has others.
-        RequestOverdueError: The deadline of the request came first.
-    """
-    try:
-        return BoundedConnection.connect(*args, **_with_addresses(options))
-    except (psycopg.OperationalError, OSError) as error:
-        if not deadline.remaining(1.0):
-            raise RequestOverdueError("connecting takes longer than the request may") from error
-        is_full = has_no_connection_left(str(error))
-        text = explain_connection_failure(
-            str(error),
-            host=options.get("host", "the local socket"),
-            port=options.get("port", 5432),
-            role=options.get("user", "of this process"),
-        )
-        raise (NoConnectionLeftError if is_full else ConnectionFailedError)(text) from error
-
-
-def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
-    """
-    Look up the addresses of the hosts, because the driver would do it without a limit.
-
-    Raises:
-        OSError: No name has an address, or the name server did not respond.
-    """
-    hosts = str(options.get("host", "")).split(",")
-    ports = str(options.get("port", _PORT)).split(",")
-    if len(ports) == 1:
-        ports *= len(hosts)
-    is_name = [host != "" and host[0] not in _SOCKETS for host in hosts]
-    if not any(is_name) or "hostaddr" in options or len(ports) != len(hosts):
-        return options
-    limit = Deadline(deadline.remaining(_CONNECT_SECONDS))
-    reached, failure = [], None
-    for host, port, is_looked_up in zip(hosts, ports, is_name, strict=True):
-        try:
-            addresses = look_up(host, int(port or _PORT), limit) if is_looked_up else [""]
-        except OSError as error:
-            failure = error
-        else:
-            reached += [(host, port, str(address)) for address in addresses]
-    if not reached:
-        raise failure or OSError("no address")
-    host, port, address = (",".join(part) for part in zip(*reached, strict=True))
-    return {**options, "host": host, "port": port, "hostaddr": address}
-
-
 def begin(connection: sa.Connection) -> None:
     """Begin a transaction that writes, with timeouts and a durable commit."""
     _begin(connection, statements.BEGIN)
@@ -371,7 +258,7 @@ def _begin(connection: sa.Connection, statement: str) -> None:
 
 def is_connection_failure(error: BaseException) -> bool:
     """Return whether the server refused, cut or ignored a connection, or is not writable."""
-    if isinstance(error, RequestOverdueError | NoConnectionLeftError):
+    if isinstance(error, RequestOverdueError | ExhaustedError):
         return False
     if not isinstance(error, psycopg.Error):
         return False

@@ -1,0 +1,142 @@
+"""
+Connecting to PostgreSQL: the primary only, within the deadline of the request.
+
+Imported on first use, like the driver.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from tokensvc.core import deadline
+from tokensvc.database.failures import (
+    ExhaustedError,
+    ExplainedError,
+    explain_connection_failure,
+    has_no_connection_left,
+)
+from tokensvc.database.postgresql import BoundedConnection, RequestOverdueError
+from tokensvc.database.postgresql_statements import Preparation
+from tokensvc.database.statements import DriverConnection
+from tokensvc.net.connect import Deadline, look_up
+
+_CONNECT_SECONDS = 2
+"""For each address of the server. psycopg accepts no less."""
+_PORT = 5432
+_SOCKETS = ("/", "@")
+"""First characters of a host that is the folder of a Unix socket, or an abstract one."""
+
+_CONNECT_ARGS = {
+    "application_name": "tokensvc",
+    "connect_timeout": _CONNECT_SECONDS,
+    # A peer that acknowledges nothing is dropped after 5 s, also on an idle connection.
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+
+
+class ConnectionFailedError(ExplainedError, psycopg.OperationalError):
+    """No connection could be opened."""
+
+
+class NoConnectionLeftError(ConnectionFailedError, ExhaustedError):
+    """The server works, and refuses a further connection."""
+
+
+def connect_args(url: sa.URL) -> dict[str, Any]:
+    """
+    Return the arguments of the driver, with autocommit.
+
+    The URL overrides them, except the choice of the primary: a standby may lack a revocation.
+    """
+    defaults = {name: value for name, value in _CONNECT_ARGS.items() if name not in url.query}
+    return {
+        **defaults,
+        "autocommit": True,
+        "target_session_attrs": "read-write",
+        # The driver numbers the statements that it prepares. Behind a pooler, a number can be the
+        # statement of another client. `postgresql_statements` names them.
+        "prepare_threshold": None,
+    }
+
+
+def connector(pop_idle: Callable[[], DriverConnection | None]) -> Callable[..., DriverConnection]:
+    """
+    Return the function that opens the connections of an engine: SQLAlchemy's `do_connect`.
+
+    Args:
+        pop_idle: Function that returns an idle connection to use if the server has no further one.
+    """
+    preparation = Preparation()
+
+    def connect(_dialect: object, _record: object, args: Any, options: Any) -> DriverConnection:
+        try:
+            connection = _connect(args, options)
+        except ExhaustedError:
+            idle = pop_idle()
+            if idle is None:
+                raise
+            return idle
+        connection.preparation = preparation
+        found = connection.execute("SELECT pg_backend_pid()").fetchone()
+        connection.is_direct = found == (connection.pgconn.backend_pid,)
+        return connection
+
+    return connect
+
+
+def _connect(args: Any, options: Any) -> BoundedConnection:
+    """
+    Open a connection.
+
+    Raises:
+        ConnectionFailedError: The server cannot be reached, or rejects the connection.
+        NoConnectionLeftError: It rejects this one, and has others.
+        RequestOverdueError: The deadline of the request came first.
+    """
+    try:
+        return BoundedConnection.connect(*args, **_with_addresses(options))
+    except (psycopg.OperationalError, OSError) as error:
+        if not deadline.remaining(1.0):
+            raise RequestOverdueError("connecting takes longer than the request may") from error
+        is_full = has_no_connection_left(str(error))
+        text = explain_connection_failure(
+            str(error),
+            host=options.get("host", "the local socket"),
+            port=options.get("port", 5432),
+            role=options.get("user", "of this process"),
+        )
+        raise (NoConnectionLeftError if is_full else ConnectionFailedError)(text) from error
+
+
+def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Look up the addresses of the hosts, because the driver would do it without a limit.
+
+    Raises:
+        OSError: No name has an address, or the name server did not respond.
+    """
+    hosts = str(options.get("host", "")).split(",")
+    ports = str(options.get("port", _PORT)).split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    is_name = [host != "" and host[0] not in _SOCKETS for host in hosts]
+    if not any(is_name) or "hostaddr" in options or len(ports) != len(hosts):
+        return options
+    limit = Deadline(deadline.remaining(_CONNECT_SECONDS))
+    reached, failure = [], None
+    for host, port, is_looked_up in zip(hosts, ports, is_name, strict=True):
+        try:
+            addresses = look_up(host, int(port or _PORT), limit) if is_looked_up else [""]
+        except OSError as error:
+            failure = error
+        else:
+            reached += [(host, port, str(address)) for address in addresses]
+    if not reached:
+        raise failure or OSError("no address")
+    host, port, address = (",".join(part) for part in zip(*reached, strict=True))
+    return {**options, "host": host, "port": port, "hostaddr": address}
