@@ -18,7 +18,7 @@ from tokensvc.accounts.store import Account
 from tokensvc.core.clock import system_clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 SETTINGS = {
     **NO_LIMITS,

@@ -35,8 +35,8 @@ from bench.systems import PUBLIC_URL, Running, Stage, service
 from testing.sessions import open_session, sessions_on
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring

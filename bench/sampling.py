@@ -13,7 +13,7 @@ _STEPS = {
     "credential: parse, claims, key": ("tokensvc/issuers/", "tokensvc/callers/"),
     "rate limit": ("tokensvc/limits/",),
     "standing: one read": ("tokensvc/standing/", "tokensvc/database/"),
-    "request and user object, authorize, sign, body": ("tokensvc/tokens/", "tokensvc/keys/"),
+    "request and user object, authorize, sign, body": ("tokensvc/tokens/", "tokensvc/stream/keys/"),
     "metrics": ("tokensvc/telemetry/metrics", "prometheus_client/"),
     "log line": ("tokensvc/telemetry/",),
     "Flask: request context": ("flask/", "werkzeug/"),

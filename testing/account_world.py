@@ -14,8 +14,8 @@ from testing.sessions import ENCRYPTION_KEY, VAULT, open_session, sessions_on
 from testing.waiting import wait_until
 from testing.world import World, running_world
 from tokensvc.core.clock import system_clock
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.grants import Grant
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions

@@ -29,12 +29,12 @@ from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
-from tokensvc.delivery.service import Deliveries
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 
 PASSWORD = "copper lantern drifts home"
 NEW_PASSWORD = "quiet harbour sings twice"

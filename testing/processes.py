@@ -4,6 +4,6 @@ import multiprocessing
 
 FORK_SERVER = multiprocessing.get_context("forkserver")
 FORK_SERVER.set_forkserver_preload(
-    ["pytest", "testing.session_processes", "tokensvc.keys.signing_rotation"]
+    ["pytest", "testing.session_processes", "tokensvc.sessions.access_tokens.rotation"]
 )
 """What a function needs that is not in the list is imported by each process."""

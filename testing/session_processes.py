@@ -14,8 +14,8 @@ from testing.sessions import ENCRYPTION_KEY, sessions_on
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions.service import Sessions
+from tokensvc.vault.vault import Vault
 
 PROCESSES = 2
 THREADS = 8

@@ -13,7 +13,6 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.http.proxies import network_of
-from tokensvc.keys.vault import Vault
 from tokensvc.revocations.rules import RevocationKind, Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
@@ -26,6 +25,7 @@ from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, Ring
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.vault.vault import Vault
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])

@@ -20,10 +20,10 @@ from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import deliveries
-from tokensvc.delivery import rules, store
-from tokensvc.delivery.rules import DeliveryState
 from tokensvc.revocations.store import UnconfirmedReader
 from tokensvc.stream.api import rfc3339
+from tokensvc.stream.delivery import rules, store
+from tokensvc.stream.delivery.rules import DeliveryState
 
 ACTORS, USERS_OF_EACH = 4, 10
 SESSION_OF_EACH = 4

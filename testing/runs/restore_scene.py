@@ -27,8 +27,8 @@ from testing.service import (
     running_service,
     settings_environ,
 )
-from tokensvc.keys.key_file import load_or_make_key_file
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.key_file import load_or_make_key_file
+from tokensvc.vault.vault import Vault
 
 CUT_OFF = "revoke_tokens_issued_before"
 OTHER_KEY, OTHER_SECRET = "other-api-key", "other-stream-secret-of-more-than-32-bytes"

@@ -127,7 +127,7 @@ REVOCATION_ABLATIONS = (
     ),
     Ablation(
         "same transaction: the event, of a profile",
-        "tokensvc/delivery/service.py",
+        "tokensvc/stream/delivery/service.py",
         'store.mark_pending(tx, "profile", user_id, now)\n',
         'store.mark_pending(tx, "profile", user_id, now)\n'
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
@@ -149,7 +149,7 @@ REVOCATION_ABLATIONS = (
     ),
     Ablation(
         "same transaction: the delivery, of a profile",
-        "tokensvc/delivery/service.py",
+        "tokensvc/stream/delivery/service.py",
         "profile_store.write(tx, user_id, profile, now)\n",
         "profile_store.write(tx, user_id, profile, now)\n"
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
@@ -164,7 +164,7 @@ REVOCATION_ABLATIONS = (
     ),
     Ablation(
         "purge, of finished deliveries only",
-        "tokensvc/delivery/store.py",
+        "tokensvc/stream/delivery/store.py",
         "is_old = sa.and_(_is_finished, _columns.updated_at < int(before))",
         "is_old = _columns.updated_at < int(before)",
         "tests/revocations/test_purge.py::test_unfinished_delivery_is_never_purged[sqlite-pending]",

@@ -27,7 +27,7 @@ from testing.sessions import open_session, sessions_on
 from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY, SIGNING_KEY = KINDS = (
     "Stream key",

@@ -13,7 +13,7 @@ SESSION_ABLATIONS = (
     ),
     Ablation(
         "audience of access tokens",
-        "tokensvc/sessions/access_tokens.py",
+        "tokensvc/sessions/access_tokens/tokens.py",
         "if claims.aud != self.issuer:",
         "if False:",
         "tests/callers/test_access_tokens.py"
@@ -115,28 +115,28 @@ SESSION_ABLATIONS = (
     ),
     Ablation(
         "verified again after a change of the ring",
-        "tokensvc/sessions/access_tokens.py",
+        "tokensvc/sessions/access_tokens/tokens.py",
         "if token.ring_version != ring_version:",
         "if False:",
         "tests/callers/test_access_tokens.py::test_retired_key_verifies_nothing_at_any_worker",
     ),
     Ablation(
         "published before it signs",
-        "tokensvc/keys/signing_rules.py",
+        "tokensvc/sessions/access_tokens/rules.py",
         "periods.publication + MARGIN_SECONDS, now",
         "0, now",
         "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
     ),
     Ablation(
         "published until its last token has expired",
-        "tokensvc/keys/signing_rules.py",
+        "tokensvc/sessions/access_tokens/rules.py",
         "periods.verification + MARGIN_SECONDS, now",
         "0, now",
         "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
     ),
     Ablation(
         "one rotation at a time",
-        "tokensvc/keys/signing_rotation.py",
+        "tokensvc/sessions/access_tokens/rotation.py",
         "        with self._database.write() as tx:\n            ring_versions.lock(tx)\n",
         "        with self._database.write() as tx:\n",
         "tests/keys/test_signing_races.py"

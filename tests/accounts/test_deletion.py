@@ -12,7 +12,7 @@ from testing.sessions import open_session
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.delivery.store import status
+from tokensvc.stream.delivery.store import status
 
 CONTEXT = ActionContext("svc.backend", "left the company")
 

@@ -16,8 +16,8 @@ from tokensvc.audit.store import record
 from tokensvc.config.loader import load
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
-from tokensvc.delivery.rules import DeliveryState
 from tokensvc.ops.health import State
+from tokensvc.stream.delivery.rules import DeliveryState
 
 CONTEXT = ActionContext("cli:test")
 

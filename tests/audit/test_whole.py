@@ -11,10 +11,10 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import app_standing, stream_keys
-from tokensvc.keys.reencryption import Reencryption
-from tokensvc.keys.store import STREAM_SECRETS
-from tokensvc.keys.vault import Vault
+from tokensvc.stream.keys.store import STREAM_SECRETS
 from tokensvc.telemetry import metrics
+from tokensvc.vault.reencryption import Reencryption
+from tokensvc.vault.vault import Vault
 
 CONTEXT = ActionContext("svc.ops")
 

@@ -11,7 +11,7 @@ from testing.http_client import Client
 from testing.postgres import PostgresServer
 from testing.service import free_port, running_service
 from tokensvc.database.failures import explain_connection_failure
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 
 @dataclass

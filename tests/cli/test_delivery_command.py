@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from tokensvc.cli.actions import operator
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events, deliveries
-from tokensvc.delivery import store
+from tokensvc.stream.delivery import store
 
 
 @pytest.fixture

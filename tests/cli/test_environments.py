@@ -11,7 +11,7 @@ from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.scopes import Scope
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 DEVELOPMENT = {"TOKENSVC_ENVIRONMENT": "development"}
 PRODUCTION = {"TOKENSVC_ENVIRONMENT": "production"}

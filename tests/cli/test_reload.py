@@ -10,7 +10,7 @@ import pytest
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
 from tokensvc.issuers.development import DevelopmentIssuer
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port, settin
 from testing.waiting import is_available, wait_until
 from testing.warm_start import Program
 from tests.cli.conftest import Tokensvc
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 OLD, NEW = Vault.generate_key(), Vault.generate_key()
 OTHER_SECRET = "another-secret-of-streams-dashboard-0123"

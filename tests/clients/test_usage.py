@@ -15,7 +15,7 @@ from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
-from tokensvc.keys.store import unnamed_mints_since
+from tokensvc.stream.keys.store import unnamed_mints_since
 
 START = 1_800_000_000
 

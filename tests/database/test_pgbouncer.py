@@ -17,7 +17,7 @@ from tokensvc.database import postgresql_statements, schema
 from tokensvc.database.breaker import MAX_FAILURES
 from tokensvc.database.engine import Database, run
 from tokensvc.database.tables import app_standing
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 THREADS = 8
 """More than the pooler's connections, so that each thread gets sessions of others."""

@@ -16,13 +16,13 @@ from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import deliveries, revocations, user_standings
-from tokensvc.delivery import store
-from tokensvc.delivery.sender import Sender
-from tokensvc.delivery.service import Deliveries
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState
 from tokensvc.revocations.service import Revocations
 from tokensvc.stream.api import StreamApi, rfc3339
+from tokensvc.stream.delivery import store
+from tokensvc.stream.delivery.sender import Sender
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 
 KEY, OTHER_KEY = "key-1", "key-2"
 SECRETS = {

@@ -5,8 +5,8 @@ import structlog
 
 from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
-from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 from tokensvc.stream import wire
+from tokensvc.stream.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 
 ROUTE = "PATCH /users"
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from tests.delivery.conftest import KEY, OTHER_KEY, SECRETS
-from tokensvc.keys.rules import StreamKey
-from tokensvc.keys.states import KeyState, fingerprint
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.vault.rules import fingerprint
 
 ROUTE = "PATCH /users"
 NEW_SECRET = "another-secret-of-the-first-key-012345"

@@ -1,7 +1,7 @@
 """A lease is longer than the calls that a sender starts in it."""
 
-from tokensvc.delivery.rules import CALL_WITHIN_SECONDS, LEASE_SECONDS
 from tokensvc.stream import wire
+from tokensvc.stream.delivery.rules import CALL_WITHIN_SECONDS, LEASE_SECONDS
 
 TRUNCATED = 1
 """Seconds: leases are counted in whole ones."""

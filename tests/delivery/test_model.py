@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tokensvc.delivery import rules
-from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryState
+from tokensvc.stream.delivery import rules
+from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 HISTORIES = 6_000

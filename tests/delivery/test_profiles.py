@@ -12,9 +12,9 @@ from tests.delivery.conftest import CUT_OFF
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import audit_events, deliveries, profiles
-from tokensvc.delivery import profile_store, store
-from tokensvc.delivery.profile_store import Profile
-from tokensvc.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
+from tokensvc.stream.delivery import profile_store, store
+from tokensvc.stream.delivery.profile_store import Profile
+from tokensvc.stream.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
 
 ACTOR = "svc.backend"
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensvc.delivery import rules
-from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState
 from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.delivery import rules
+from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 NOW = 1_800_000_000

@@ -8,8 +8,8 @@ from testing.command_line import run_process
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.waiting import wait_until
 from testing.world import CUT_OFF, WAIT, World, running_world
-from tokensvc.delivery import store
 from tokensvc.stream.api import rfc3339
+from tokensvc.stream.delivery import store
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of
 from tokensvc.database.tables import deliveries
-from tokensvc.delivery import profile_store, rules, store
-from tokensvc.delivery.queue_store import QUEUES, DueQueues, Queue, QueueSizes, is_due
-from tokensvc.delivery.rules import DeliveryState
+from tokensvc.stream.delivery import profile_store, rules, store
+from tokensvc.stream.delivery.queue_store import QUEUES, DueQueues, Queue, QueueSizes, is_due
+from tokensvc.stream.delivery.rules import DeliveryState
 
 USERS = Queue("user", DeliveryState.PENDING)
 PAST, LATER = 1_000, 9_000_000_000

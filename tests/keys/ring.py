@@ -5,14 +5,15 @@ import sqlalchemy as sa
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import audit_events, stream_keys
-from tokensvc.keys.rotation import StreamKeyRotation
-from tokensvc.keys.rules import StreamKeyInfo
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.states import KeyState, fingerprint
-from tokensvc.keys.store import StoredKey, StreamKeyStore
-from tokensvc.keys.vault import Vault
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
+from tokensvc.stream.keys.rotation import StreamKeyRotation
+from tokensvc.stream.keys.rules import StreamKeyInfo
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.keys.store import StoredKey, StreamKeyStore
+from tokensvc.vault.rules import fingerprint
+from tokensvc.vault.vault import Vault
 
 ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])

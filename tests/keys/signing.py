@@ -3,9 +3,9 @@
 from testing.manual_clock import ManualClock
 from tests.keys.ring import VAULT
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.signing_rotation import SigningKeyRotation
-from tokensvc.keys.signing_rules import MARGIN_SECONDS, SigningPeriods
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.sessions.access_tokens.rules import MARGIN_SECONDS, SigningPeriods
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.keys.rules import StreamKeyInfo, activation_steps, check_pair, warn_of_unnamed
-from tokensvc.keys.states import KeyState, Transition, find, fingerprint, retirement_steps
+from tokensvc.stream.keys.rules import StreamKeyInfo, activation_steps, check_pair, warn_of_unnamed
+from tokensvc.stream.keys.states import KeyState, Transition, find, retirement_steps
+from tokensvc.vault.rules import fingerprint
 
 SECRET = b"secret-of-the-dashboard-0123456789"
 API_KEYS = ("k1", "k2", "k3")

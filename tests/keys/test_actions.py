@@ -23,9 +23,10 @@ from tests.keys.ring import (
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import stream_keys
-from tokensvc.keys import store
-from tokensvc.keys.states import KeyState, fingerprint
-from tokensvc.keys.vault import Vault
+from tokensvc.stream.keys import store
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.vault.rules import fingerprint
+from tokensvc.vault.vault import Vault
 
 CONTEXT = ActionContext("svc.ops", "yearly")
 DRY_RUN = ActionContext("svc.ops", "yearly", dry_run=True)

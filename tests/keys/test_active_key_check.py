@@ -15,9 +15,9 @@ from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
 from tests.ops.services import figure
 from tokensvc.app.background import ACTIVE_KEY_INTERVAL
-from tokensvc.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
-from tokensvc.keys.service import StreamKeys
 from tokensvc.stream.api import check_key
+from tokensvc.stream.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
+from tokensvc.stream.keys.service import StreamKeys
 
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
 

@@ -9,7 +9,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, running_service
 from tests.cli.conftest import Tokensvc
 from tokensvc.cli.actions import operator
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 SECRET = "another-secret-of-streams-dashboard-0123"
 FIRST = Vault.generate_key()

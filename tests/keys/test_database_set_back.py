@@ -12,7 +12,7 @@ from testing.service import STREAM_API_KEY
 from testing.world import running_world
 from tests.keys.test_routes import KeysWorld
 from tokensvc.database.tables import app_standing, stream_keys
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow
 

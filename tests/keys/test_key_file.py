@@ -6,8 +6,8 @@ import pytest
 
 from testing.processes import FORK_SERVER
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.key_file import load_or_make_key_file
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.key_file import load_or_make_key_file
+from tokensvc.vault.vault import Vault
 
 PROCESSES = 4
 

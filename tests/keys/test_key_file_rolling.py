@@ -8,7 +8,7 @@ from testing.command_line import run_json
 from testing.service import ROOT, running_service
 from testing.service_clients import basic_header
 from tests.keys.test_rolling import Instance
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow
 

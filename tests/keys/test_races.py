@@ -15,7 +15,7 @@ from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
 from testing.service_clients import basic_header
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 ROUNDS = 6
 SECRET = "a-secret-of-round-{:02}-0123456789abcdef"

@@ -6,7 +6,7 @@ import pytest
 
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port
 from tests.cli.conftest import Tokensvc
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 SECRET = "another-secret-of-streams-dashboard-0123"
 LOST = "--without-lost-keys"

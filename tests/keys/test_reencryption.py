@@ -22,12 +22,12 @@ from tests.keys.ring import (
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.tables import stream_keys
-from tokensvc.database.wrapped_secrets import WrappedSecrets
-from tokensvc.keys import reencryption
-from tokensvc.keys.reencryption import Progress, Reencryption
-from tokensvc.keys.store import STREAM_SECRETS
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions.store import FAMILY_KEYS
+from tokensvc.stream.keys.store import STREAM_SECRETS
+from tokensvc.vault import reencryption
+from tokensvc.vault.reencryption import Progress, Reencryption
+from tokensvc.vault.store import WrappedSecrets
+from tokensvc.vault.vault import Vault
 
 NEW_KEY = Vault.generate_key()
 NEW_FIRST = Vault([NEW_KEY, ENCRYPTION_KEY])

@@ -13,7 +13,7 @@ from testing.service_clients import basic_header
 from testing.waiting import wait_until
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.world import World, running_world
 from tokensvc.core.scopes import Scope
-from tokensvc.keys.routes import AddStreamKeyRequest
+from tokensvc.stream.keys.routes import AddStreamKeyRequest
 
 KEYS = "/v1/stream-keys"
 SECRET = "another-secret-of-streams-dashboard-0123"

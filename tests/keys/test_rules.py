@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState, fingerprint
-from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.vault.rules import fingerprint
+from tokensvc.vault.vault import Vault, VaultError
 
 RING_VERSION = RingVersion(1, "a")
 SECRETS = st.binary(min_size=0, max_size=100)

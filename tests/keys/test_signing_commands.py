@@ -10,7 +10,7 @@ from tests.cli.conftest import Tokensvc
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import signing_keys
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
 FIRST, SECOND = Vault.generate_key(), Vault.generate_key()

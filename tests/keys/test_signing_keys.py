@@ -18,8 +18,8 @@ from tests.keys.signing import (
 )
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import signing_keys
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.vault import Vault
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.vault.vault import Vault
 
 OTHER_VAULT = Vault([Vault.generate_key()])
 

@@ -10,8 +10,8 @@ from testing.processes import FORK_SERVER
 from tests.keys.ring import ENCRYPTION_KEY, events
 from tests.keys.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
 from tokensvc.database.engine import Database
-from tokensvc.keys.signing_rotation import SigningKeyRotation
-from tokensvc.keys.vault import Vault
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.vault.vault import Vault
 
 PROCESSES = 2
 THREADS = 4

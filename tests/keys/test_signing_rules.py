@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.keys.signing import PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED
-from tokensvc.keys.signing_rules import SigningKeyInfo, due_changes
-from tokensvc.keys.states import KeyState
+from tokensvc.sessions.access_tokens.rules import SigningKeyInfo, due_changes
+from tokensvc.stream.keys.states import KeyState
 
 NOW = 1_800_000_000
 

@@ -21,9 +21,9 @@ from tests.keys.ring import (
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import app_standing, stream_keys
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.vault import Vault
 from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.vault.vault import Vault
 
 FOREIGN_VAULT = Vault([Vault.generate_key()])
 

@@ -23,9 +23,9 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import stream_keys
-from tokensvc.keys.service import StreamKeyConflictError, StreamKeys
-from tokensvc.keys.states import fingerprint
-from tokensvc.keys.store import StreamKeyStore
+from tokensvc.stream.keys.service import StreamKeyConflictError, StreamKeys
+from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.vault.rules import fingerprint
 
 
 @pytest.fixture

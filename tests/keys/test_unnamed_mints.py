@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tokensvc.database.tables import unnamed_mints
-from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 
 START = 1_800_000_000
 

@@ -10,7 +10,7 @@ from testing.server_clock import shift_clock
 from testing.world import METRICS_TOKEN, World, running_world
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 HOUR = 3600
 

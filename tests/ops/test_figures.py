@@ -14,7 +14,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.tables import client_secrets, deliveries, stream_keys
-from tokensvc.delivery import store
+from tokensvc.stream.delivery import store
 
 WEEK = 7 * 24 * 3600
 OPERATOR = ActionContext("cli:test")

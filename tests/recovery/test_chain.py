@@ -11,9 +11,9 @@ from testing.command_line import SCRIPT
 from testing.waiting import wait_until
 from tests.recovery.test_malformed_lines import EVENT
 from tokensvc.audit.rules import AuditEvent
-from tokensvc.keys.vault import Vault
 from tokensvc.recovery.chain import Chain
 from tokensvc.recovery.export import parse
+from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.sec(69)
 

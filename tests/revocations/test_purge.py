@@ -11,9 +11,9 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import deliveries
 from tokensvc.database.tables import revocations as revocations_table
-from tokensvc.delivery import store as delivery_store
-from tokensvc.delivery.rules import OBSOLETE_AFTER
 from tokensvc.revocations.purge import RevocationPurge
+from tokensvc.stream.delivery import store as delivery_store
+from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
 
 CONTEXT = ActionContext("svc.backend", "why")
 RETENTION = 30 * 86400

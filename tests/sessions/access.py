@@ -8,8 +8,8 @@ from tests.keys.ring import VAULT
 from tests.keys.signing import SigningWorld
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.verify import parse
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.rules import Epochs

@@ -11,12 +11,12 @@ from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.database.tables import sessions as sessions_table
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.signing_rotation import SigningKeyRotation
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.sign_in import PasswordSessions

@@ -12,8 +12,8 @@ from tests.keys.signing import CONTEXT, UNTIL_ACTIVE, SigningWorld
 from tests.sessions.access import NOW, SCOPES, SETTINGS, URL, AccessWorld, family, unverified
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.verify import parse
-from tokensvc.keys.signing_keys import SigningKeyRing
-from tokensvc.sessions.access_tokens import AccessTokens, ServiceClaims, UserClaims
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeyRing
+from tokensvc.sessions.access_tokens.tokens import AccessTokens, ServiceClaims, UserClaims
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from testing.sessions import open_session, sessions_on
 from tests.sessions.access import unverified
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.clock import system_clock
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 SERVICE = {"grant_type": "client_credentials"}
 GIVEN_SECRET = "a+b%2Fc/d" * 5

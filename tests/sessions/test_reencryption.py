@@ -3,11 +3,11 @@
 from testing.sessions import ENCRYPTION_KEY, VAULT, sessions_on
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.keys import reencryption
-from tokensvc.keys.reencryption import Progress, Reencryption
-from tokensvc.keys.store import STREAM_SECRETS
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions.store import FAMILY_KEYS
+from tokensvc.stream.keys.store import STREAM_SECRETS
+from tokensvc.vault import reencryption
+from tokensvc.vault.reencryption import Progress, Reencryption
+from tokensvc.vault.vault import Vault
 
 NEW_KEY = Vault.generate_key()
 CONTEXT = ActionContext("cli:ops")

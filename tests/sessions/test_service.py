@@ -4,12 +4,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.vault.vault import Vault
 
 GRACE = SessionSettings().reuse_grace
 JUNK = ["", "tsr_", "tsr_" + "A" * 56, "tks_" + "A" * 56, "eyJhbGciOiJub25lIn0.e30."]

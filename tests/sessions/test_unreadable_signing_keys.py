@@ -4,12 +4,12 @@ import pytest
 
 from tests.sessions.passwords import PasswordWorld
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.vault import Vault
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.vault.vault import Vault
 
 URL = "https://tokens.example"
 OTHER_VAULT = Vault([Vault.generate_key()])

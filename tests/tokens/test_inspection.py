@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stream_chat import StreamChat
 
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState, fingerprint
 from tokensvc.standing.rules import RingVersion, Standing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.tokens.inspection import explain, parse
+from tokensvc.vault.rules import fingerprint
 
 NOW = 1_800_000_000
 RING_VERSION = RingVersion(1, "a")

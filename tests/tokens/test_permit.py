@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tokensvc.callers.rules import check_auth_time
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import KeyState
 from tokensvc.standing.rules import RingVersion, Standing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.tokens.rules import Permit, TokenRequest, authorize
 from tokensvc.tokens.settings import TokenSettings
 

@@ -16,8 +16,8 @@ from stream_chat import StreamChat
 
 import tokensvc
 from tests.vectors import make_stream_tokens
-from tokensvc.keys.rules import StreamKey
-from tokensvc.keys.states import KeyState
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.tokens import signer
 from tokensvc.tokens.rules import Permit
 
@@ -130,8 +130,8 @@ def test_only_the_signer_signs_user_tokens() -> None:
         ("tokens/signer.py", "sign")
     ]
     assert functions_that_call("hmac.digest", "hmac.new", "hmac.HMAC", "digest", "HMAC") == [
-        ("keys/vault.py", "__init__"),
-        ("keys/vault.py", "mac"),
+        ("vault/vault.py", "__init__"),
+        ("vault/vault.py", "mac"),
         ("sessions/refresh_tokens.py", "_mac"),
         ("stream/wire.py", "_server_token"),
         ("tokens/inspection.py", "_signed_by"),

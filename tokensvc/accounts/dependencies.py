@@ -9,8 +9,8 @@ from tokensvc.accounts.sign_in import SignIns
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.service import Deliveries
 from tokensvc.revocations.service import Revocations
+from tokensvc.stream.delivery.service import Deliveries
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
-from tokensvc.delivery import wake_up
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.standing import store as standings
+from tokensvc.stream.delivery import wake_up
 
 
 class SignUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

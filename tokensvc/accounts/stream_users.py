@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.keys.rules import StreamKeyRing
 from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, user_ids_in
+from tokensvc.stream.keys.rules import StreamKeyRing
 
 _RETRY_AFTER = 10
 

@@ -21,21 +21,21 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.service import Deliveries
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.signing_rotation import SigningKeyRotation
-from tokensvc.keys.signing_rules import SigningPeriods
-from tokensvc.keys.vault import Vault
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.sessions.access_tokens.rules import SigningPeriods
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
 from tokensvc.standing.signing_ring import SigningRingReads
 from tokensvc.stream.api import StreamApi
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.vault.vault import Vault
 
 _SIGNING_KEYS_INTERVAL = 1.0
 """Seconds between two checks whether a signing key is to be made, activated or retired."""

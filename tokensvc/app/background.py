@@ -11,11 +11,11 @@ from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.database.deletion import Purge
 from tokensvc.issuers.service import Issuers
-from tokensvc.keys.active_key_check import ActiveKeyCheck
-from tokensvc.keys.unnamed_mints import UnnamedMints
 from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
 from tokensvc.revocations.service import Revocations
+from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
+from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.telemetry import gauges
 
 FAILURE_PAUSE: Final = 2.0

@@ -16,11 +16,8 @@ from tokensvc.callers.service import Callers
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.database.engine import Database
-from tokensvc.delivery import wake_up
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.checks import checks
 from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import ReadinessLook
@@ -28,9 +25,12 @@ from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.purge import RevocationPurge
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.session_read import SessionReads
+from tokensvc.stream.delivery import wake_up
+from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
 

@@ -16,21 +16,21 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.sender import Sender
-from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.keys.active_key_check import ActiveKeyCheck
-from tokensvc.keys.reencryption import Reencryption
-from tokensvc.keys.rotation import StreamKeyRotation
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.unnamed_mints import UnnamedMints
-from tokensvc.keys.vault import Vault
-from tokensvc.keys.verification import CheckKeyPair
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
+from tokensvc.stream.delivery.sender import Sender
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
+from tokensvc.stream.keys.rotation import StreamKeyRotation
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.unnamed_mints import UnnamedMints
+from tokensvc.stream.keys.verification import CheckKeyPair
+from tokensvc.vault.reencryption import Reencryption
+from tokensvc.vault.vault import Vault
 
 _BACKGROUND_THREADS = 13
 """Threads that use the database and serve no request: thirteen loops."""

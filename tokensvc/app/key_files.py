@@ -8,10 +8,11 @@ from tokensvc.config.loader import Settings
 from tokensvc.database.engine import Database
 from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.keyset import KeySet
-from tokensvc.keys.key_file import load_key_file, load_or_make_key_file
-from tokensvc.keys.store import SIGNING_SECRETS, STREAM_SECRETS
-from tokensvc.keys.vault import Vault
+from tokensvc.sessions.access_tokens.store import SIGNING_SECRETS
 from tokensvc.sessions.store import FAMILY_KEYS
+from tokensvc.stream.keys.store import STREAM_SECRETS
+from tokensvc.vault.key_file import load_key_file, load_or_make_key_file
+from tokensvc.vault.vault import Vault
 
 SECRETS = (STREAM_SECRETS, SIGNING_SECRETS, FAMILY_KEYS)
 """The secrets of every table."""

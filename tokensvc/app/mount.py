@@ -13,10 +13,8 @@ from tokensvc.clients import routes as client_routes
 from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
 from tokensvc.core.errors import Refusal
-from tokensvc.delivery import routes as delivery_routes
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
-from tokensvc.keys import routes as key_routes
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
@@ -24,6 +22,9 @@ from tokensvc.ops.health import Readiness
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.sessions import oauth_routes
 from tokensvc.sessions import routes as session_routes
+from tokensvc.sessions.access_tokens.routes import signing_key_routes
+from tokensvc.stream.delivery import routes as delivery_routes
+from tokensvc.stream.keys import routes as key_routes
 from tokensvc.telemetry import traces
 from tokensvc.telemetry.settings import port_of
 from tokensvc.tokens import routes as token_routes
@@ -81,7 +82,7 @@ def _account_blueprints(
         return services.callers.service_client(credential, client_address())
 
     return [
-        *key_routes.signing_key_routes(
+        *signing_key_routes(
             accounts.signing_rotation,
             accounts.signing_keys,
             services.settings.sessions.jwks_max_age,

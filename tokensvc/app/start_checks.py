@@ -19,10 +19,10 @@ from tokensvc.core.scopes import Scope
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
 from tokensvc.database.live import is_live
-from tokensvc.keys.ring import KEY_MISSING
-from tokensvc.keys.rules import StreamKeyInfo
-from tokensvc.keys.states import KeyState
-from tokensvc.keys.vault import WrappingKeyMissingError
+from tokensvc.stream.keys.ring import KEY_MISSING
+from tokensvc.stream.keys.rules import StreamKeyInfo
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.vault.vault import WrappingKeyMissingError
 
 NO_ACTIVE_KEY = (
     "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "

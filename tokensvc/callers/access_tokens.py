@@ -12,7 +12,7 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Refusal
 from tokensvc.http.request_log import note
 from tokensvc.issuers.verify import UnverifiedToken
-from tokensvc.sessions.access_tokens import AccessToken, AccessTokens, ServiceClaims
+from tokensvc.sessions.access_tokens.tokens import AccessToken, AccessTokens, ServiceClaims
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.rules import RingVersion, Standing
 from tokensvc.standing.store import StandingStore

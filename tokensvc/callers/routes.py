@@ -7,7 +7,7 @@ from tokensvc.callers.service import Callers
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.http.respond import Response, json_response
-from tokensvc.keys.service import StreamKeys
+from tokensvc.stream.keys.service import StreamKeys
 
 
 class Me(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from tokensvc.cli.actions import operator, reason_option
 from tokensvc.cli.output import format_time, json_option, printable, write_json, write_table
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
 
 _KINDS: tuple[DeliveryKind, ...] = ("app", "user", "profile")
 

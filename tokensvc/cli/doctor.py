@@ -22,7 +22,6 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
-from tokensvc.keys.states import fingerprint
 from tokensvc.ops.checks import (
     CLOCK_TOLERANCE,
     check_clock_faults,
@@ -31,6 +30,7 @@ from tokensvc.ops.checks import (
 )
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
+from tokensvc.vault.rules import fingerprint
 
 _LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0

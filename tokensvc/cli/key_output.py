@@ -7,9 +7,9 @@ import msgspec
 
 from tokensvc.cli.actions import DRY_RUN
 from tokensvc.cli.output import format_time, write_facts, write_json, write_table
-from tokensvc.keys.rotation import StreamKeyActionResult
-from tokensvc.keys.signing_rotation import SigningKeyActionResult
-from tokensvc.keys.states import KeyInfo
+from tokensvc.sessions.access_tokens.rotation import SigningKeyActionResult
+from tokensvc.stream.keys.rotation import StreamKeyActionResult
+from tokensvc.stream.keys.states import KeyInfo
 
 ALL_KEYS = 10_000
 """Size of the page that holds all keys of a ring."""

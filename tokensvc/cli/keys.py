@@ -6,7 +6,7 @@ from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.reencryption import Progress
+from tokensvc.vault.reencryption import Progress
 
 _UNREADABLE = "no key of this process unwraps them: restore that key, and run this again."
 

@@ -25,12 +25,12 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import StartupError
 from tokensvc.database.lock import hold_process_lock
-from tokensvc.keys.vault import Vault
 from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.export import Export, parse
 from tokensvc.recovery.manifest import Manifest
 from tokensvc.recovery.service import Choices, RecoveryResult
+from tokensvc.vault.vault import Vault
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 

@@ -6,10 +6,10 @@ import msgspec
 from tokensvc.cli.actions import DRY_RUN
 from tokensvc.cli.output import format_time, printable, write_facts, write_json
 from tokensvc.core.actions import ActionContext
-from tokensvc.delivery.state import NEVER_SENT
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, UserActionResult, UserState, action_result
+from tokensvc.stream.delivery.state import NEVER_SENT
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",

@@ -7,7 +7,7 @@ from tokensvc.cli.key_output import ALL_KEYS, print_keys, print_result
 from tokensvc.cli.output import json_option
 from tokensvc.cli.session import account_services, opened_key_services, opened_services
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.states import KeyState
+from tokensvc.stream.keys.states import KeyState
 
 _FACTS = ("id", "state", "fingerprint")
 _NEXT = (

@@ -8,7 +8,7 @@ from tokensvc.cli.key_output import ALL_KEYS, print_key, print_keys, print_resul
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import opened_key_services, opened_services, read_secret
 from tokensvc.core.actions import ActionContext
-from tokensvc.keys.rotation import StreamKeyActionResult
+from tokensvc.stream.keys.rotation import StreamKeyActionResult
 
 _FACTS = ("id", "api_key", "state", "fingerprint")
 

@@ -14,14 +14,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
-from tokensvc.delivery.settings import WorkerSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
-from tokensvc.keys.rules import API_KEY_PATTERN, check_secret, decoded_encryption_key
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.stream.delivery.settings import WorkerSettings
+from tokensvc.stream.keys.rules import API_KEY_PATTERN, check_secret
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
+from tokensvc.vault.rules import decoded_encryption_key
 
 PLACEHOLDER_API_KEY = "placeholder"
 """Stream key of generated development settings; Stream has no key of this name."""

@@ -12,13 +12,13 @@ from tokensvc.core.errors import Refusal
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
-from tokensvc.keys.active_key_check import ActiveKeyCheck
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.signing_keys import SigningKeys
 from tokensvc.ops.health import Check, Finding, State
 from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
+from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.telemetry import gauges
 
 CLOCK_TOLERANCE = 5.0

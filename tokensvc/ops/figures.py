@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from tokensvc.clients.service import Clients
 from tokensvc.core.clock import Clock
-from tokensvc.delivery.service import Deliveries
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import JwksSettings
-from tokensvc.keys.reencryption import Reencryption
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.signing_keys import SigningKeys
-from tokensvc.keys.states import KeyState
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.telemetry import gauges
+from tokensvc.vault.reencryption import Reencryption
 
 _LIVE_STATES = [state for state in KeyState if state is not KeyState.RETIRED]
 

@@ -10,11 +10,11 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import schema, sqlite_backup
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.manifest import Manifest
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
+from tokensvc.vault.store import WrappedSecrets
 
 
 def describe(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tokensvc.audit.rules import AuditEvent
-from tokensvc.keys.vault import Vault
+from tokensvc.vault.vault import Vault
 
 
 class Link(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,8 +9,8 @@ import msgspec
 
 from tokensvc.audit.rules import AuditEvent, Details
 from tokensvc.core.errors import StartupError
-from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.recovery.chain import Link, mac_of
+from tokensvc.vault.vault import Vault, VaultError
 
 _Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
 """Text that every database can store."""

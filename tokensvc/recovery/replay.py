@@ -16,11 +16,12 @@ from tokensvc.clients.rules import Rights
 from tokensvc.clients.store import ClientStore
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.keys.states import KeyState, Transition
-from tokensvc.keys.store import RingStore, SigningKeyStore, StreamKeyStore
 from tokensvc.recovery import standing_replay
 from tokensvc.recovery.export import facts_of
 from tokensvc.revocations.rules import RevocationKind
+from tokensvc.sessions.access_tokens.store import SigningKeyStore
+from tokensvc.stream.keys.states import KeyState, Transition
+from tokensvc.stream.keys.store import RingStore, StreamKeyStore
 
 _Apply: TypeAlias = Callable[[Transaction, AuditEvent], object]
 

@@ -17,7 +17,6 @@ from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.live import is_live, mark_live
-from tokensvc.delivery import store as deliveries
 from tokensvc.recovery.export import Export, Facts, facts_of
 from tokensvc.recovery.replay import Replay
 from tokensvc.revocations import store as revocations
@@ -26,6 +25,7 @@ from tokensvc.revocations.service import Revocations, delivery_of
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring
+from tokensvc.stream.delivery import store as deliveries
 
 _BATCH = 500
 _NOT_RESTORED = (

@@ -14,10 +14,10 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.delivery import store as deliveries
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.service import delivery_of
 from tokensvc.standing import store as standings
+from tokensvc.stream.delivery import store as deliveries
 
 TOLERANCE = 60
 """Seconds that a floor may be in the future. An action sets it at most one second ahead."""

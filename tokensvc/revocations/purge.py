@@ -3,9 +3,9 @@
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import Purge
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.delivery import store as deliveries
-from tokensvc.delivery.rules import OBSOLETE_AFTER
 from tokensvc.revocations import store
+from tokensvc.stream.delivery import store as deliveries
+from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
 
 
 class RevocationPurge(Purge):

@@ -16,15 +16,15 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.delivery import store as deliveries
-from tokensvc.delivery import wake_up
-from tokensvc.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
-from tokensvc.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
 from tokensvc.standing import store as standings
 from tokensvc.standing.store import StoredStanding
+from tokensvc.stream.delivery import store as deliveries
+from tokensvc.stream.delivery import wake_up
+from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
 
 CountSessions: TypeAlias = Callable[[Connection, Collection[str]], Mapping[str, int]]
 """Return the number of live sessions of each user."""

@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from tokensvc.delivery.state import StreamStatus
 from tokensvc.revocations import rules
 from tokensvc.revocations.rules import HoldsUntil, Revocation, StoredRevocation
 from tokensvc.standing.store import StoredStanding
+from tokensvc.stream.delivery.state import StreamStatus
 
 UNDO_WARNING = (
     "Provider credentials and Stream tokens from before the revocation work again until they "

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tokensvc.core.errors import Code, OAuthError, Refusal
-from tokensvc.keys.vault import Vault, VaultError
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.refresh_tokens import FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.store import stored_family
 from tokensvc.standing.session_read import SessionReads, SessionStanding
+from tokensvc.vault.vault import Vault, VaultError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from tokensvc.sessions import refresh_tokens
-from tokensvc.sessions.access_tokens import AccessTokens, MintedAccessToken
+from tokensvc.sessions.access_tokens.tokens import AccessTokens, MintedAccessToken
 from tokensvc.sessions.rules import Family
 from tokensvc.standing.rules import RingVersion
 

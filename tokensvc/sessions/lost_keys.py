@@ -8,8 +8,8 @@ from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions import store
+from tokensvc.vault.vault import Vault
 
 _DELETED_TOGETHER: Final = 500
 

@@ -14,7 +14,7 @@ from tokensvc.http.credentials import BasicCredential, client_address, unverifie
 from tokensvc.http.form import parse_form
 from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
-from tokensvc.keys.routes import JWKS_PATH
+from tokensvc.sessions.access_tokens.routes import JWKS_PATH
 from tokensvc.sessions.clients import public_client_id
 from tokensvc.sessions.grants import TokenResponse
 from tokensvc.sessions.oauth import OAuth

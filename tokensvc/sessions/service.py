@@ -14,7 +14,6 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.http.proxies import network_of
 from tokensvc.http.request_log import note
-from tokensvc.keys.vault import Vault
 from tokensvc.sessions import store
 from tokensvc.sessions.events import record_predecessor, record_replacement
 from tokensvc.sessions.family_reads import FamilyRead, FamilyReads, invalid_grant, parse
@@ -37,6 +36,7 @@ from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing.rules import Epochs, RingVersion
 from tokensvc.standing.session_read import SessionReads, SessionStanding
 from tokensvc.telemetry import metrics
+from tokensvc.vault.vault import Vault
 
 
 class Sessions:

@@ -27,7 +27,7 @@ from tokensvc.limits.rules import Policy
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
-from tokensvc.sessions.access_tokens import AccessTokens
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.grants import Grant, TokenResponse, grant_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing import ring_versions

@@ -11,11 +11,11 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction, run
 from tokensvc.database.statements import Rows, Values
 from tokensvc.database.tables import sessions
-from tokensvc.database.wrapped_secrets import WrappedSecrets
 from tokensvc.sessions.rules import Family, Origin
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs
+from tokensvc.vault.store import WrappedSecrets
 
 _columns = sessions.c
 _has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)

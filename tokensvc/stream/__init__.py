@@ -1,5 +1,7 @@
 """
-Calls to Stream's server API, with the rights of the app's owner.
+Everything about Stream.
 
-Contains the only caller of Stream and the server token. Is given a key pair and knows no key ring.
+`api.py` is the only caller of Stream's server API, with the rights of the app's owner. It is given
+a key pair and knows no ring. `keys/` has the ring of Stream keys, `delivery/` sends cut-offs and
+profiles.
 """

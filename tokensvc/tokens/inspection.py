@@ -11,9 +11,9 @@ from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.keys.states import fingerprint
 from tokensvc.standing.rules import Standing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.vault.rules import fingerprint
 
 MAX_LENGTH = 8192
 

@@ -14,9 +14,9 @@ from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Caller, UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.scopes import Scope
-from tokensvc.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.standing import rules as standing_rules
 from tokensvc.standing.rules import Standing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.tokens.settings import MIN_TTL, TokenSettings
 
 

@@ -10,8 +10,8 @@ from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.credentials import Credential
 from tokensvc.http.request_log import note
-from tokensvc.keys.service import StreamKeys
-from tokensvc.keys.unnamed_mints import UnnamedMints
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.telemetry import metrics
 from tokensvc.tokens import rules, signer
 from tokensvc.tokens.rules import TokenRequest

@@ -1,0 +1,146 @@
+"""The leases of one sender: which rows it has, and the result of its calls for them."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.standing import ring_versions
+from tokensvc.standing.rules import Ring, RingVersion
+from tokensvc.stream.delivery import rules, store
+from tokensvc.stream.delivery.queue_store import Queue
+from tokensvc.stream.delivery.rules import (
+    CALL_WITHIN_SECONDS,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+)
+from tokensvc.stream.delivery.store import Wanted
+from tokensvc.stream.responses import CallStatus, StreamResponse
+
+_NOT_ATTEMPTED = StreamResponse(CallStatus.NOT_ATTEMPTED)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    Rows that one sender has leased together.
+
+    Attributes:
+        rows: Leased rows by subject.
+        wanted: State that Stream must hold, by subject; consistent with the rows' versions.
+        call_before: Latest start of a call, in seconds of a monotonic clock.
+        ring_version: Version of the key ring; only a key that it has is used.
+    """
+
+    kind: DeliveryKind
+    rows: Mapping[str, Delivery]
+    wanted: Mapping[str, Wanted]
+    call_before: float
+    ring_version: RingVersion
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def only(self, subjects: Collection[str]) -> "Batch":
+        """Return the part of the batch with these subjects."""
+        rows = {subject: row for subject, row in self.rows.items() if subject in subjects}
+        return replace(self, rows=rows, wanted={subject: self.wanted[subject] for subject in rows})
+
+
+class Leases:
+    """
+    Leases rows and applies the results of calls.
+
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+
+    Args:
+        clock: The database's clock, which decides what is due.
+        random_fraction: Function that returns a random number from 0 to 1.
+        monotonic: Function that returns seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        random_fraction: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._random_fraction = random_fraction
+        self._monotonic = monotonic
+
+    def acquire(self, queue: Queue, limit: int) -> Batch:
+        """Lease at most `limit` rows that are due in a queue and that no other sender has."""
+        with self._database.write() as tx:
+            now = self._clock.read(tx)
+            call_before = self._monotonic() + CALL_WITHIN_SECONDS
+            found = store.due(tx, queue, now, limit)
+            rows = {row.subject: rules.lease(row, now) for row in found}
+            store.save(tx, rows.values())
+            if queue.kind == "profile":
+                # The previous sender may have created these users, which removes their cut-offs.
+                lost = [row.subject for row in found if row.lease_until is not None]
+                store.mark_resend(tx, lost, now, resend=True)
+            return Batch(
+                kind=queue.kind,
+                rows=rows,
+                wanted=store.wanted(tx, queue.kind, list(rows)) if rows else {},
+                call_before=call_before,
+                ring_version=ring_versions.read(tx, Ring.STREAM),
+            )
+
+    def finish(self, batch: Batch, responses: Mapping[str, StreamResponse]) -> None:
+        """
+        Apply the results of calls and end the leases.
+
+        Args:
+            responses: Response by subject; rows without one stay as they are and due.
+        """
+        with self._database.write() as tx:
+            before = store.lock(tx, batch.kind, batch.rows)
+            now = self._clock.read(tx)
+            after = [
+                rules.apply_outcome(
+                    row,
+                    batch.rows[row.subject],
+                    responses.get(row.subject, _NOT_ATTEMPTED),
+                    now=now,
+                    random_fraction=self._random_fraction(),
+                    cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
+                )
+                for row in before
+            ]
+            store.save(tx, after)
+            for status in (CallStatus.DONE, CallStatus.UNKNOWN):
+                replaced = [
+                    subject
+                    for subject, response in responses.items()
+                    if response.replaces_users and response.status is status
+                ]
+                store.mark_resend(tx, replaced, now, resend=status is CallStatus.UNKNOWN)
+        _report(before, after)
+
+
+def _report(before: list[Delivery], after: list[Delivery]) -> None:
+    """Log the deliveries that have reached Stream, and those that need an operator."""
+    changed = [new for old, new in zip(before, after, strict=True) if new.state is not old.state]
+    for state, event, log in (
+        (DeliveryState.APPLIED, "delivery_applied", _log.info),
+        (DeliveryState.FAILED, "delivery_failed", _log.error),
+    ):
+        rows = [row for row in changed if row.state is state]
+        if rows:
+            log(
+                event,
+                kind=rows[0].kind,
+                count=len(rows),
+                subjects=[row.subject for row in rows[:5]],
+                detail=rows[0].last_error,
+            )

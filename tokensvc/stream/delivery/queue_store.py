@@ -1,0 +1,187 @@
+"""The queues of deliveries: in which of them something is due, and what waits in them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from tokensvc.core.clock import Clock
+from tokensvc.database.engine import Database
+from tokensvc.database.tables import deliveries
+from tokensvc.stream.delivery.rules import DeliveryKind, DeliveryState
+
+_columns = deliveries.c
+IS_OPEN = sa.text("state NOT IN ('applied', 'obsolete')")
+"""The same text as in the index, because SQLite compares texts."""
+
+_IS_LATE = sa.text("late_since IS NOT NULL")
+"""As above."""
+
+
+class Queue(NamedTuple):
+    """Deliveries of one kind and state."""
+
+    kind: DeliveryKind
+    state: DeliveryState
+
+
+QUEUES = (
+    Queue("app", DeliveryState.PENDING),
+    Queue("app", DeliveryState.FAILED),
+    Queue("user", DeliveryState.PENDING),
+    Queue("user", DeliveryState.FAILED),
+    Queue("user", DeliveryState.ABSENT),
+    Queue("profile", DeliveryState.PENDING),
+    Queue("profile", DeliveryState.FAILED),
+)
+"""All queues with something to send, the most urgent first."""
+
+
+def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions of the rows of a queue."""
+    # Literals: a query planner that does not know the values cannot use the partial index.
+    return (
+        IS_OPEN,  # type: ignore[return-value]
+        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
+        _columns.state == sa.literal_column(f"'{queue.state}'"),
+    )
+
+
+def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions of the rows of a queue that are due and not leased."""
+    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
+    return (*is_in(queue), _columns.due_at <= now, is_free)
+
+
+_OPEN = sa.select(_columns.version).where(IS_OPEN).limit(1)
+
+
+class DueQueues:
+    """
+    Finds the queues in which something is due, without a transaction: usually nothing is due.
+
+    Args:
+        host_clock: This host's clock, used on SQLite. On PostgreSQL the statement reads the
+            server's clock.
+    """
+
+    def __init__(self, database: Database, host_clock: Clock) -> None:
+        self._host_clock = host_clock
+        self._has_clock = database.dialect == "postgresql"
+        now: sa.ColumnElement[int] = (
+            sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
+            if self._has_clock
+            else sa.bindparam("now", type_=sa.BigInteger)
+        )
+        found: list[sa.ColumnElement[Any]] = [
+            sa.exists().where(*is_due(queue, now)) for queue in QUEUES
+        ]
+        self._database = database
+        self._read = sa.select(*found)
+
+    def read(self) -> list[Queue]:
+        """
+        Return the queues in which something is due, the most urgent first.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        if not self._database.fetch(_OPEN):
+            return []  # each second or more often, so it must cost little
+        values = {} if self._has_clock else {"now": int(self._host_clock())}
+        (found,) = self._database.fetch(self._read, values)
+        return [queue for queue, has_due in zip(QUEUES, found, strict=True) if has_due]
+
+
+class Backlog(NamedTuple):
+    """
+    What waits in all queues.
+
+    Attributes:
+        failed: Number of failed deliveries, counted up to the limit in each queue.
+        last_error: Error of one of them.
+        due_since: Due time of the longest waiting delivery, in epoch seconds.
+    """
+
+    failed: int
+    last_error: str | None
+    due_since: int | None
+
+
+class BacklogReader:
+    """
+    Reads the backlog in one statement, without a transaction: each worker does so every second.
+
+    Args:
+        limit: Number of failed deliveries to count in a queue.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        selects = []
+        for queue in QUEUES:
+            if queue.state is DeliveryState.FAILED:
+                rows = sa.select(_columns.last_error).where(*is_in(queue)).limit(limit).subquery()
+                error = sa.func.min(rows.c.last_error)
+                selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
+            elif queue.state is DeliveryState.PENDING:
+                due_since = sa.func.min(_columns.due_at)
+                none = sa.literal_column("0", sa.Integer)
+                selects.append(sa.select(none, sa.null(), due_since).where(*is_in(queue)))
+        self._database = database
+        self._read = sa.union_all(*selects)
+
+    def read(self) -> Backlog:
+        """
+        Return the backlog.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        failed, errors, times = zip(*self._database.fetch(self._read), strict=True)
+        due_since = min((time for time in times if time is not None), default=None)
+        return Backlog(sum(failed), next(filter(None, errors), None), due_since)
+
+
+class QueueSize(NamedTuple):
+    """
+    What waits in a queue.
+
+    Attributes:
+        number: Number of deliveries, counted up to the limit.
+        since: Earliest time since which Stream lacks a state, in epoch seconds.
+    """
+
+    number: int
+    since: int | None
+
+
+class QueueSizes:
+    """
+    Counts what waits in each queue, without a transaction.
+
+    Args:
+        limit: Number of deliveries to count in a queue.
+    """
+
+    def __init__(self, database: Database, limit: int) -> None:
+        selects = []
+        for position, queue in enumerate(QUEUES):
+            rows = sa.select(_columns.kind).where(*is_in(queue)).limit(limit).subquery()
+            is_unknown = _columns.applied_version < _columns.version
+            late = sa.select(_columns.late_since).where(*is_in(queue), _IS_LATE, is_unknown)
+            since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
+            place = sa.literal_column(str(position), sa.Integer)
+            selects.append(sa.select(place, sa.func.count(), since).select_from(rows))
+        self._database = database
+        self._read = sa.union_all(*selects)
+
+    def read(self) -> dict[Queue, QueueSize]:
+        """
+        Return the size of each queue.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        return {
+            QUEUES[place]: QueueSize(*size) for place, *size in self._database.fetch(self._read)
+        }

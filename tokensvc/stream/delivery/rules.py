@@ -1,0 +1,290 @@
+"""
+The states of a delivery: pure functions of its row, the result of a call, time and randomness.
+
+The invariant: `applied` means that Stream holds the current version and that no earlier call can
+change that. A call with an unknown result may take effect up to `RESEND_SECONDS` later, so
+the state is sent again immediately, and once more after that time.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import CallStatus, StreamResponse
+
+DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
+APP_SUBJECT = ""
+"""Subject of the only delivery of kind `app`. A user ID is never empty."""
+
+LEASE_SECONDS = 30
+"""
+Seconds for which a row belongs to one sender.
+
+A lease that expires, for example while a host sleeps, counts as a lost call: it costs one more call
+and a minute.
+"""
+
+CALL_WITHIN_SECONDS = 20
+"""Seconds after the start of a lease in which a call may begin: the rest is enough for one call."""
+
+RESEND_SECONDS = 60
+"""Seconds within which a call whose response was lost takes effect, or never will."""
+
+OBSOLETE_AFTER = 7 * 24 * 3600
+"""Seconds after a cut-off when every earlier token has expired: the longest life of a token."""
+
+FAILED_AFTER = 10
+"""Unsuccessful attempts after which a delivery is `failed`: about four minutes."""
+
+_FIRST_QUERY_INTERVAL, _FIRST_QUERIES_SECONDS, _LATER_QUERY_INTERVAL = 10, 600, 60
+"""Seconds between queries for a user that Stream does not have: 10 in the first 600, then 60."""
+
+LONGEST_WAIT_IF_REFUSED = 3600.0
+_LONGEST_WAIT = 60.0
+_LONGEST_PAUSE = 30.0
+
+
+class DeliveryState(StrEnum):
+    """The progress of a delivery to Stream."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    ABSENT = "absent"
+    FAILED = "failed"
+    OBSOLETE = "obsolete"
+
+
+LATE_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
+"""States of a state that Stream lacks. Not `absent`: there is nothing to deliver yet."""
+
+OPEN_STATES = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
+"""States in which there is something left to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    One state that Stream must hold, and its progress. Times are epoch seconds.
+
+    Attributes:
+        subject: User ID, or `APP_SUBJECT`.
+        version: Version of the state that Stream must hold; every change raises it.
+        applied_version: Latest version that Stream was known to hold.
+        due_at: Time of the next attempt.
+        lease_until: End of the current lease. It also identifies the lease, because no other
+            sender can have the row before that time.
+        attempts: Number of unsuccessful attempts since the last change or success.
+        resend_at: Time at which the state is sent again, even if a call before it succeeds.
+        absent_since: Time of the first response that Stream does not have the user.
+        updated_at: Time of the last change of `state`.
+        late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
+    """
+
+    kind: DeliveryKind
+    subject: str
+    version: int
+    applied_version: int
+    state: DeliveryState
+    due_at: int
+    lease_until: int | None
+    attempts: int
+    resend_at: int | None
+    absent_since: int | None
+    last_error: str | None
+    updated_at: int
+    late_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    The pause before this process' next call for deliveries of one kind.
+
+    Attributes:
+        failures: Number of consecutive unsuccessful calls.
+        not_before: Earliest time of the next call, in seconds of a monotonic clock.
+    """
+
+    failures: int = 0
+    not_before: float = 0.0
+
+
+def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
+    """Return all keys that are not retired, the active one first: Stream may accept another."""
+    return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
+
+
+def lease(row: Delivery, now: float) -> Delivery:
+    """
+    Return a row with a new lease.
+
+    If its previous lease has expired, that sender may have called Stream: the result is unknown.
+    """
+    lost = row.lease_until is not None
+    return replace(
+        row,
+        lease_until=int(now) + LEASE_SECONDS,
+        resend_at=resend_time(now) if lost else row.resend_at,
+    )
+
+
+def apply_outcome(
+    row: Delivery,
+    leased: Delivery,
+    response: StreamResponse,
+    *,
+    now: float,
+    random_fraction: float,
+    cut_off: int | None,
+) -> Delivery:
+    """
+    Return a row as it is after a call.
+
+    Args:
+        row: Current row, locked.
+        leased: Row as the sender leased it, which it has sent.
+        now: Epoch seconds, after the call.
+        random_fraction: Random number from 0 to 1.
+        cut_off: The user's cut-off in epoch seconds, for a user that Stream does not have.
+    """
+    status = response.status
+    if row.lease_until != leased.lease_until:
+        # Another sender has the row now: this call may take effect after that sender's call.
+        return mark_changed(row, now, resend=True) if status.may_have_effect else row
+    row = replace(row, lease_until=None)
+    if status is CallStatus.UNKNOWN:
+        row = replace(row, resend_at=resend_time(now))
+    if status is CallStatus.DONE:
+        row = replace(row, applied_version=leased.version)
+    if row.version != leased.version or status is CallStatus.NOT_ATTEMPTED:
+        return row  # changed since then, or not sent: it stays due
+    after = _next(row, leased, response, now=now, random_fraction=random_fraction, cut_off=cut_off)
+    after = replace(after, late_since=_late_since(after, now))
+    return after if after.state is row.state else replace(after, updated_at=int(now))
+
+
+def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
+    """
+    Return a row whose state Stream may no longer hold.
+
+    A lease stays: its sender sends an older version, so the row is sent again after that.
+
+    Args:
+        resend: Whether the call that caused the change may still take effect later.
+    """
+    return replace(
+        row,
+        version=row.version + 1,
+        state=DeliveryState.PENDING,
+        due_at=int(now),
+        attempts=0,
+        resend_at=resend_time(now) if resend else row.resend_at,
+        absent_since=None,
+        last_error=None,
+        updated_at=int(now),
+        late_since=_late_since(row, now) or int(now),
+    )
+
+
+def restart(row: Delivery, now: float) -> Delivery:
+    """
+    Return a row that is due now and that no sender has, because its times are not to be trusted.
+
+    If a sender does have it, the result of its call changes the version again.
+    """
+    changed = mark_changed(row, now, resend=True)
+    return replace(changed, lease_until=None, late_since=int(now))
+
+
+def resend_time(now: float) -> int:
+    """Return the time after which no earlier call can take effect, in epoch seconds."""
+    return math.ceil(now) + RESEND_SECONDS
+
+
+def next_pace(pace: Pace, response: StreamResponse, now: float, random_fraction: float) -> Pace:
+    """
+    Return the pace after a call.
+
+    Args:
+        now: Seconds of a monotonic clock.
+    """
+    if response.status is CallStatus.DONE or response.status.is_about_content:
+        return Pace(0, now + response.wait)
+    pause = back_off(pace.failures, random_fraction, _LONGEST_PAUSE)
+    return Pace(pace.failures + 1, now + max(pause, response.wait))
+
+
+def back_off(failures: int, random_fraction: float, longest: float) -> float:
+    """Return the seconds until the next attempt: 0, then 1, 2, 4, … minus up to a half."""
+    if failures == 0:
+        return 0.0
+    return min(longest, 2.0 ** min(failures - 1, 16)) * (1 - random_fraction / 2)
+
+
+def _next(
+    row: Delivery,
+    leased: Delivery,
+    response: StreamResponse,
+    *,
+    now: float,
+    random_fraction: float,
+    cut_off: int | None,
+) -> Delivery:
+    """Return the row after a call that sent the current version."""
+    match response.status:
+        case CallStatus.DONE:
+            return _done(row, leased)
+        case CallStatus.ABSENT if row.kind == "user":
+            return _absent(row, now, cut_off)
+        case CallStatus.UNKNOWN | CallStatus.NOT_DELIVERED:
+            state = DeliveryState.FAILED if row.attempts + 1 >= FAILED_AFTER else row.state
+            longest = _LONGEST_WAIT
+        case CallStatus.KEY_REFUSED:
+            state, longest = DeliveryState.FAILED, _LONGEST_WAIT
+        case _:
+            state, longest = DeliveryState.FAILED, LONGEST_WAIT_IF_REFUSED
+    # After an unknown result the first wait is 0: repeat the call immediately.
+    failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
+    wait = max(back_off(failures, random_fraction, longest), response.wait)
+    return replace(
+        row,
+        state=state,
+        due_at=math.ceil(now + wait) if wait else int(now),
+        attempts=row.attempts + 1,
+        last_error=response.error,
+    )
+
+
+def _late_since(row: Delivery, now: float) -> int | None:
+    """Return since when Stream lacks the state; failures and further changes keep the time."""
+    if row.state not in LATE_STATES or row.applied_version == row.version:
+        return None
+    return int(now) if row.late_since is None else row.late_since
+
+
+def _done(row: Delivery, leased: Delivery) -> Delivery:
+    row = replace(row, attempts=0, absent_since=None, last_error=None)
+    leased_at = (leased.lease_until or 0) - LEASE_SECONDS  # the call began at this time or later
+    if row.resend_at is not None and leased_at < row.resend_at:
+        return replace(row, state=DeliveryState.PENDING, due_at=row.resend_at)
+    return replace(row, state=DeliveryState.APPLIED, resend_at=None)
+
+
+def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:
+    """
+    Return the row of a user that Stream does not have; their first connection creates them.
+
+    Wait until every token from before the cut-off has expired; without a cut-off, do not wait.
+    """
+    row = replace(row, attempts=0, last_error=None)
+    obsolete_at = max((cut_off + OBSOLETE_AFTER) if cut_off is not None else 0, row.resend_at or 0)
+    if now >= obsolete_at:
+        return replace(row, state=DeliveryState.OBSOLETE, absent_since=None, resend_at=None)
+    since = int(now) if row.absent_since is None else row.absent_since
+    interval = (
+        _FIRST_QUERY_INTERVAL if now - since < _FIRST_QUERIES_SECONDS else _LATER_QUERY_INTERVAL
+    )
+    return replace(row, state=DeliveryState.ABSENT, absent_since=since, due_at=int(now) + interval)

@@ -1,0 +1,198 @@
+"""The rows of deliveries, and the states that Stream must hold."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+
+from tokensvc.core import targets
+from tokensvc.database.deletion import delete_batch
+from tokensvc.database.engine import Transaction
+from tokensvc.database.tables import deliveries
+from tokensvc.database.upsert import insert
+from tokensvc.standing import store as standings
+from tokensvc.stream.delivery import profile_store, rules
+from tokensvc.stream.delivery.queue_store import IS_OPEN, Queue, is_due
+from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
+
+Wanted: TypeAlias = Any
+"""The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
+
+_columns = deliveries.c
+_is_late = sa.and_(
+    _columns.state.in_(rules.LATE_STATES), _columns.applied_version < _columns.version
+)
+_is_finished = sa.text("state IN ('applied', 'obsolete')")
+"""The same text as in the index, because SQLite compares texts."""
+
+
+def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
+    """
+    Mark a state as changed, in the transaction of the change.
+
+    A lease stays: what its sender is sending is no longer the current version, so that the state
+    is sent again.
+    """
+    mark_each_pending(tx, kind, [subject], now)
+
+
+def mark_each_pending(
+    tx: Transaction, kind: DeliveryKind, subjects: Collection[str], now: float
+) -> None:
+    """Mark states as changed, as `mark_pending` does with one."""
+    if not subjects:
+        return
+    rows = [
+        {
+            "kind": kind,
+            "subject": subject,
+            "version": 1,
+            "state": DeliveryState.PENDING,
+            "due_at": int(now),
+            "updated_at": int(now),
+            "late_since": int(now),
+        }
+        for subject in subjects
+    ]
+    first = insert(tx, deliveries).values(rows)
+    again = {
+        "version": _columns.version + 1,
+        "state": DeliveryState.PENDING,
+        "due_at": int(now),
+        "attempts": 0,
+        "absent_since": None,
+        "last_error": None,
+        "updated_at": int(now),
+        "late_since": sa.case(
+            (_is_late, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
+        ),
+    }
+    tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
+
+
+def statuses(
+    connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
+) -> dict[str, StreamStatus]:
+    """Return the progress of states by subject."""
+    found = dict.fromkeys(subjects, NOTHING_TO_DELIVER)
+    rows = connection.execute(
+        sa.select(_columns.subject, _columns.state, _columns.updated_at, _columns.last_error).where(
+            _columns.kind == kind, _columns.subject.in_(subjects)
+        )
+    )
+    for row in rows:
+        found[row.subject] = StreamStatus(row.state, row.updated_at, row.last_error)
+    return found
+
+
+def status(connection: sa.Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
+    """Return the progress of a state."""
+    return statuses(connection, kind, [subject])[subject]
+
+
+def due(tx: Transaction, queue: Queue, now: float, limit: int) -> list[Delivery]:
+    """Lock and return rows that are due and not leased, the longest due first."""
+    statement = (
+        sa.select(deliveries)
+        .where(*is_due(queue, sa.literal(int(now), sa.BigInteger)))
+        .order_by(_columns.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_delivery(row) for row in tx.execute(statement)]
+
+
+def lock(tx: Transaction, kind: DeliveryKind, subjects: Collection[str]) -> list[Delivery]:
+    """Lock and return rows, always in the same order to prevent deadlocks."""
+    statement = (
+        sa.select(deliveries)
+        .where(_columns.kind == kind, _columns.subject.in_(subjects))
+        .order_by(_columns.subject)
+        .with_for_update()
+    )
+    return [_delivery(row) for row in tx.execute(statement)]
+
+
+def save(tx: Transaction, rows: Collection[Delivery]) -> None:
+    """Write locked rows."""
+    if not rows:
+        return
+    this = (
+        _columns.kind == sa.bindparam("this_kind"),
+        _columns.subject == sa.bindparam("this_subject"),
+    )
+    names = [name for name in Delivery.__slots__ if name not in {"kind", "subject"}]
+    statement = (
+        deliveries.update().where(*this).values({name: sa.bindparam(name) for name in names})
+    )
+    values = [asdict(row) for row in rows]
+    for value in values:
+        value["this_kind"], value["this_subject"] = value.pop("kind"), value.pop("subject")
+    tx.execute(statement, values)
+
+
+def restart_from_future(tx: Transaction, now: float) -> None:
+    """Make rows due whose times are later than this service sets them: a clock was ahead."""
+    is_too_late = sa.or_(
+        _columns.due_at > int(now + rules.LONGEST_WAIT_IF_REFUSED) + 1,
+        _columns.lease_until > int(now) + rules.LEASE_SECONDS,
+        _columns.resend_at > rules.resend_time(now),
+    )
+    statement = sa.select(deliveries).where(IS_OPEN, is_too_late)
+    ordered = statement.order_by(_columns.kind, _columns.subject).with_for_update()
+    save(tx, [rules.restart(_delivery(row), now) for row in tx.execute(ordered)])
+
+
+def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resend: bool) -> None:
+    """Mark the cut-offs of users as changed, because Stream may have lost them."""
+    if not user_ids:
+        return
+    rows = lock(tx, "user", user_ids)
+    save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
+
+
+def wanted(
+    connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
+) -> dict[str, Wanted]:
+    """Return the states that Stream must hold, consistent with the versions of locked rows."""
+    if kind == "app":
+        return {APP_SUBJECT: standings.read(connection, targets.APP).tokens_valid_after}
+    if kind == "profile":
+        return dict(profile_store.read(connection, subjects))
+    return standings.cut_offs(connection, subjects)
+
+
+def listed(
+    connection: sa.Connection,
+    *,
+    kind: DeliveryKind | None,
+    states: Collection[DeliveryState],
+    limit: int,
+) -> list[Delivery]:
+    """Return rows for an operator, the last changed first."""
+    statement = sa.select(deliveries).where(_columns.state.in_(states))
+    if kind is not None:
+        statement = statement.where(_columns.kind == kind)
+    newest = (_columns.updated_at.desc(), _columns.kind, _columns.subject)
+    return [_delivery(row) for row in connection.execute(statement.order_by(*newest).limit(limit))]
+
+
+def make_due(tx: Transaction, now: float) -> int:
+    """Make all rows that wait for another attempt due now, and return their number."""
+    is_waiting = _columns.state.in_([DeliveryState.FAILED, DeliveryState.PENDING])
+    is_late = _columns.attempts > 0
+    statement = deliveries.update().where(is_waiting, is_late, _columns.due_at > int(now))
+    return tx.execute(statement.values(due_at=int(now))).rowcount
+
+
+def purge_finished(tx: Transaction, before: float, limit: int) -> int:
+    """Delete at most `limit` deliveries finished before a time, and return their number."""
+    is_old = sa.and_(_is_finished, _columns.updated_at < int(before))
+    return delete_batch(tx, deliveries, is_old, order=_columns.updated_at, limit=limit)
+
+
+def _delivery(row: Any) -> Delivery:
+    values = dict(row._mapping)  # noqa: SLF001 - public despite its name
+    return Delivery(**{**values, "state": DeliveryState(values["state"])})

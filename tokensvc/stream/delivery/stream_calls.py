@@ -1,0 +1,126 @@
+"""The calls to Stream for a batch: which key signs them, and the pause between them."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias
+
+import structlog
+
+from tokensvc.core.errors import Refusal
+from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.api import CallStatus, KeyPair, StreamResponse
+from tokensvc.stream.delivery import rules
+from tokensvc.stream.delivery.leases import Batch
+from tokensvc.stream.delivery.rules import DeliveryKind, Pace
+from tokensvc.stream.delivery.store import Wanted
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.telemetry import metrics
+from tokensvc.vault.rules import fingerprint
+
+_log = structlog.get_logger(__name__)
+
+Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], StreamResponse]
+
+_KEY_NOT_CHECKED = frozenset({CallStatus.UNKNOWN, CallStatus.NOT_DELIVERED})
+_FAILED_CALLS = _KEY_NOT_CHECKED | {CallStatus.KEY_REFUSED}
+
+
+class KeyName(NamedTuple):
+    """Public identity of a key. One `api_key` can have several secrets, one after another."""
+
+    api_key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, key: StreamKey) -> "KeyName":
+        """Return the name of a key."""
+        return cls(key.api_key, fingerprint(key.secret))
+
+
+class StreamCalls:
+    """
+    Calls Stream with each key that is not retired until it accepts one.
+
+    Args:
+        ring_at: Function that returns the key ring of a version.
+        random_fraction: Function that returns a random number from 0 to 1.
+        monotonic: Function that returns seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        ring_at: Callable[[RingVersion], StreamKeyRing],
+        random_fraction: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._ring_at = ring_at
+        self._random_fraction = random_fraction
+        self._monotonic = monotonic
+        self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
+        self._refused_keys: dict[KeyName, str] = {}
+        self._failing: set[DeliveryKind] = set()
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Start no more calls; the current one ends as usual."""
+        self._stopping.set()
+
+    def refused_keys(self) -> Mapping[KeyName, str]:
+        """Return the keys that Stream refused since it last accepted one, with its messages."""
+        return self._refused_keys
+
+    def may_call(self, kind: DeliveryKind) -> bool:
+        """Return whether a call for deliveries of a kind may begin now."""
+        is_paused = self._paces[kind].not_before > self._monotonic()
+        return not is_paused and not self._stopping.is_set()
+
+    def call(self, batch: Batch, call: Call) -> StreamResponse:
+        """Call with the active key. While Stream refuses the key, call again with the next one."""
+        response = StreamResponse(CallStatus.NOT_DELIVERED, "The service has no Stream key.")
+        refused: dict[KeyName, str] = {}
+        try:
+            keys = rules.keys_to_try(self._ring_at(batch.ring_version))
+        except Refusal as refusal:
+            keys, response = [], StreamResponse(CallStatus.NOT_DELIVERED, refusal.detail)
+        for key in keys:
+            if self._stopping.is_set():
+                return StreamResponse(CallStatus.NOT_ATTEMPTED)
+            if self._monotonic() >= batch.call_before:
+                response = StreamResponse(
+                    CallStatus.NOT_DELIVERED, "The lease has no time left for a call."
+                )
+                break
+            response = call(KeyPair(key.api_key, key.secret), batch.wanted)
+            if response.status is not CallStatus.KEY_REFUSED:
+                break
+            name = KeyName.of(key)
+            refused[name] = response.error or ""
+            if name not in self._refused_keys:
+                _log.error("stream_key_refused", **name._asdict(), detail=response.error)
+        self._record_call(batch.kind, response, refused)
+        return response
+
+    def _record_call(
+        self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[KeyName, str]
+    ) -> None:
+        # If the call did not reach Stream, keys that it refused before still count as refused.
+        before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}
+        self._refused_keys = {**before, **refused}
+        self._log_change(kind, response)
+        self._paces[kind] = rules.next_pace(
+            self._paces[kind], response, self._monotonic(), self._random_fraction()
+        )
+        metrics.count_stream_call(kind, response.status)
+
+    def _log_change(self, kind: DeliveryKind, response: StreamResponse) -> None:
+        """Log the first of several failed calls, and the first call that succeeds again."""
+        was_failing = kind in self._failing
+        if response.status in _FAILED_CALLS:
+            self._failing.add(kind)
+            if not was_failing:
+                _log.warning("stream_call_failed", kind=kind, detail=response.error)
+        elif was_failing:
+            self._failing.discard(kind)
+            _log.info("stream_call_recovered", kind=kind)

@@ -1,0 +1,110 @@
+"""Whether Stream accepts the active key, as a background loop finds it."""
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from tokensvc.stream.api import KeyCheck, StreamUnavailableError
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.verification import CheckKeyPair
+from tokensvc.telemetry import gauges
+from tokensvc.vault.rules import fingerprint
+
+CHECK_SECONDS = 3600.0
+"""Seconds between two checks of a key that Stream accepts, and between two logs of a refusal."""
+
+_HINT = "clients cannot connect: add the right pair with `tokensvc stream-keys add` and activate it"
+
+_log = structlog.get_logger(__name__)
+
+
+class _Result(NamedTuple):
+    key: StreamKey
+    check: KeyCheck
+
+
+class ActiveKeyCheck:
+    """
+    Checks the active key at the start, hourly, after it has changed, after Stream has refused a
+    call, and at each step while Stream refuses the key.
+
+    Minting goes on with a refused key: Stream may be wrong.
+
+    Args:
+        check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
+        monotonic: Function that returns seconds of a monotonic clock.
+
+    Attributes:
+        wake_up: Event that ends the pause before the next step.
+    """
+
+    def __init__(
+        self,
+        keys: StreamKeys,
+        check_key_pair: CheckKeyPair | None,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._keys = keys
+        self._check_key_pair = check_key_pair
+        self._monotonic = monotonic
+        self._result: _Result | None = None
+        self._due_at = 0.0
+        self._was_refused = False
+        self.wake_up = threading.Event()
+
+    def key_refused(self) -> None:
+        """Check the active key now, because Stream has refused a key in another call."""
+        # One check is enough: while it has no result, or a bad one, each step repeats it.
+        if not self._was_refused and not self.rejection():
+            self._was_refused = True
+            self.wake_up.set()
+
+    def step(self) -> None:
+        """
+        Check the active key if that is due. If Stream does not respond, the next step tries again.
+
+        Raises:
+            Refusal: `temporarily_unavailable`.
+        """
+        if self._check_key_pair is None:
+            return
+        key, previous = self._keys.current_ring().active, self._result
+        if key is None:
+            return
+        now = self._monotonic()
+        was_refused = self._was_refused
+        is_due = was_refused or previous is None or previous.key != key or now >= self._due_at
+        if previous and previous.check.accepted and not is_due:
+            return
+        self._was_refused = False  # before the call: a refusal during it leads to another check
+        try:
+            check = self._check_key_pair(key.api_key, key.secret)
+        except StreamUnavailableError:
+            self._was_refused |= was_refused
+            return
+        self._result = _Result(key, check)
+        gauges.set_stream_key_accepted(accepted=check.accepted)
+        if is_due or check.accepted:
+            self._due_at = now + CHECK_SECONDS
+            _report(self._result, previous)
+
+    def rejection(self) -> str:
+        """Return Stream's message and what to do, if Stream rejects the active key; else empty."""
+        result = self._result
+        if result is None or result.check.accepted or result.key != self._keys.active:
+            return ""
+        name, message = result.key.api_key, result.check.detail
+        return f"Stream rejects the active key {name} ({message}): {_HINT}"
+
+
+def _report(result: _Result, previous: _Result | None) -> None:
+    """Log that Stream refuses a key, or accepts one again."""
+    key, check = result
+    name = {"api_key": key.api_key, "fingerprint": fingerprint(key.secret)}
+    if not check.accepted:
+        _log.warning("stream_key_refused", **name, detail=check.detail, hint=_HINT)
+    elif previous is not None and not previous.check.accepted:
+        _log.info("stream_key_accepted", **name)

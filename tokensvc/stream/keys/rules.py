@@ -1,0 +1,194 @@
+"""Which Stream key signs for a client, and the transitions of the ring of Stream keys. Pure."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tokensvc.core.errors import Code, Refusal
+from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.keys.states import KeyInfo, KeyState, Transition, find, keys_unreadable
+from tokensvc.vault.rules import fingerprint
+
+MIN_SECRET_BYTES = 32
+"""RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
+
+API_KEY_PATTERN = r"^[!-~]{1,255}$"
+
+
+class StreamKeyInfo(KeyInfo, frozen=True):
+    """
+    A Stream key without its secret.
+
+    Attributes:
+        id: ID of the row. The same pair gets a new ID if it is added again.
+        api_key: Public API key, which clients are built with.
+        fingerprint: Fingerprint of the secret. With `api_key` it identifies the pair.
+    """
+
+    api_key: str
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """API key and fingerprint, which identify the key."""
+        return self.api_key, self.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKey:
+    """
+    An API key of the Stream app with its secret.
+
+    Attributes:
+        api_key: Public API key, which clients are built with.
+        secret: HMAC key: the UTF-8 bytes of the secret that the dashboard shows.
+        state: State of the key; not `retired`, since a retired key has no secret.
+    """
+
+    api_key: str
+    secret: bytes = field(repr=False)
+    state: KeyState
+
+
+class StreamKeyRing:
+    """
+    The keys that sign, as of one version of the ring.
+
+    Args:
+        version: Version of the ring that has these keys.
+        keys: Keys that are not retired, newest first.
+        unreadable: API keys with a secret that this process cannot unwrap.
+    """
+
+    __slots__ = ("_by_api_key", "active", "keys", "unreadable", "version")
+
+    def __init__(
+        self, version: RingVersion, keys: Iterable[StreamKey], unreadable: Iterable[str] = ()
+    ) -> None:
+        self.version = version
+        self.keys = tuple(keys)
+        self.active: StreamKey | None = None
+        self._by_api_key: dict[str, StreamKey] = {}
+        for key in self.keys:
+            if key.state is KeyState.ACTIVE:
+                self.active = key
+                self._by_api_key[key.api_key] = key
+            else:
+                self._by_api_key.setdefault(key.api_key, key)
+        self.unreadable = frozenset(unreadable).difference(self._by_api_key)
+
+    def named(self, api_key: str) -> StreamKey | None:
+        """
+        Return the key that signs for clients built with `api_key`: active, else the newest.
+
+        Raises:
+            Refusal: `temporarily_unavailable`: this process cannot read the key.
+        """
+        if api_key in self.unreadable:
+            raise keys_unreadable("the named key cannot be unwrapped")
+        return self._by_api_key.get(api_key)
+
+
+def check_secret(secret: str) -> None:
+    """
+    Check that a Stream secret is long enough for HS256, and has no white space around it.
+
+    Raises:
+        ValueError: It is not valid. The text does not contain the secret.
+    """
+    if len(secret.encode("utf-8")) < MIN_SECRET_BYTES:
+        raise ValueError(
+            f"is shorter than {MIN_SECRET_BYTES} bytes (RFC 7518 section 3.2): copy it again from "
+            "Stream's dashboard"
+        )
+    if secret != secret.strip():
+        raise ValueError("has white space around it: copy it again from Stream's dashboard")
+
+
+def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
+    """
+    Refuse a pair that cannot be added to the ring.
+
+    Another secret of a known `api_key` can be added: Stream's dashboard can regenerate it.
+
+    Raises:
+        Refusal: `stream_key_invalid`.
+    """
+    if not re.fullmatch(API_KEY_PATTERN, api_key):
+        raise pair_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
+    try:
+        check_secret(secret.decode("utf-8"))
+    except ValueError as error:
+        raise pair_invalid(f"The secret {error}.") from error
+    pair = api_key, fingerprint(secret)
+    same = next((key for key in keys if key.is_live and key.pair == pair), None)
+    if same is not None:
+        raise pair_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
+
+
+def activation_steps(
+    keys: Sequence[StreamKeyInfo], key_id: str
+) -> tuple[Transition[StreamKeyInfo], ...]:
+    """
+    Return the transitions that activate a key, in an order that never has two active keys.
+
+    The previous active key becomes retiring. Older rows of the same `api_key` are retired: Stream
+    knows one secret, and it is the newer one. A newer row that was not activated yet stays.
+
+    Args:
+        keys: All keys of the ring, newest first.
+        key_id: ID of the key to activate.
+
+    Returns:
+        Transitions; empty if the key is active.
+
+    Raises:
+        Refusal: `not_found`; `conflict` when the key is retired.
+    """
+    key = find(keys, key_id)
+    if key.state is KeyState.ACTIVE:
+        return ()
+    if not key.is_live:
+        raise Refusal(
+            Code.CONFLICT,
+            "The key is retired and its secret erased: add the pair again, then activate that key.",
+        )
+    older = keys[keys.index(key) + 1 :]
+    superseded = [other for other in older if other.is_live and other.api_key == key.api_key]
+    previous = [
+        other for other in keys if other.state is KeyState.ACTIVE and other not in superseded
+    ]
+    return (
+        *(Transition(other, KeyState.RETIRED) for other in superseded),
+        *(Transition(other, KeyState.RETIRING) for other in previous),
+        Transition(key, KeyState.ACTIVE),
+    )
+
+
+def warn_of_unnamed(
+    transitions: Iterable[Transition[StreamKeyInfo]], unnamed_mints: int
+) -> str | None:
+    """
+    Return a warning if an activation would break clients that name no API key.
+
+    A token is valid with its own API key only. Once another key is active, Stream refuses (code 43)
+    a client that was built with the previous key and does not name it.
+
+    Args:
+        transitions: Transitions of the activation.
+        unnamed_mints: Number of mints of the last 24 hours that named no API key.
+    """
+    transitions = tuple(transitions)
+    after = {step.key.api_key for step in transitions if step.to is KeyState.ACTIVE}
+    before = {step.key.api_key for step in transitions if step.key.state is KeyState.ACTIVE}
+    if not unnamed_mints or not before or before == after:
+        return None
+    return (
+        f"In the last 24 hours {unnamed_mints} tokens were minted for clients that named no "
+        "api_key. Stream will refuse those that were built with the previous key and do not use "
+        "the api_key of the response (code 43, from which no SDK recovers)."
+    )
+
+
+def pair_invalid(detail: str, reason: str = "") -> Refusal:
+    """Return the refusal of a pair. The reason is for operators only."""
+    return Refusal(Code.STREAM_KEY_INVALID, detail, reason=reason)

@@ -1,0 +1,99 @@
+"""The ring of Stream keys of a process."""
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from tokensvc.core.errors import StartupError
+from tokensvc.database.engine import Database
+from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.keys.ring import DecryptedRing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo, StreamKeyRing
+from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.vault.rules import fingerprint
+from tokensvc.vault.vault import Vault
+
+_log = structlog.get_logger(__name__)
+
+
+class StreamKeyConflictError(StartupError):
+    """The settings contain another secret of an API key of the ring."""
+
+
+class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
+    """The keys that sign Stream user tokens."""
+
+    _secrets_name = "Stream secrets"
+    _none_active = "No Stream key is active."
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        super().__init__(vault, StreamKeyStore(database))
+        self._database = database
+
+    @property
+    def active(self) -> StreamKey | None:
+        """The active key of the ring that was loaded last."""
+        return None if self._ring is None else self._ring.active
+
+    def would_seed(self, api_key: str, secret: str) -> bool:
+        """
+        Return whether a start would make the pair of the settings the first key; else check it.
+
+        Raises:
+            StreamKeyConflictError: The ring has this API key with another secret.
+            Refusal: `temporarily_unavailable`.
+        """
+        with self._database.read() as connection:
+            keys = self._store.every_key(connection)
+        if keys:
+            check_configured_key((api_key, fingerprint(secret.encode("utf-8"))), keys)
+        return not keys
+
+    def _build(
+        self, version: RingVersion, keys: Sequence[StreamKeyInfo], secrets: Mapping[str, bytes]
+    ) -> StreamKeyRing:
+        return StreamKeyRing(
+            version,
+            (
+                StreamKey(key.api_key, secrets[key.fingerprint], key.state)
+                for key in keys
+                if key.fingerprint in secrets
+            ),
+            unreadable=(key.api_key for key in keys if key.fingerprint not in secrets),
+        )
+
+
+def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
+    """
+    Compare the pair of the settings with a ring. Log a warning if it signs nothing.
+
+    Args:
+        configured: API key and fingerprint of the secret.
+        keys: All keys of the ring, retired ones too.
+
+    Raises:
+        StreamKeyConflictError: The ring has this API key with another secret.
+    """
+    api_key, secret_fingerprint = configured
+    live = [key for key in keys if key.is_live]
+    if any(key.pair == configured for key in live):
+        return
+    # A pair that was retired here is not a new secret: the settings are only outdated.
+    is_known = any(key.pair == configured for key in keys)
+    is_live = any(key.api_key == api_key for key in live)
+    if is_live and not is_known:
+        raise StreamKeyConflictError(
+            f"STREAM_API_SECRET is not the secret that the ring has for {api_key}. If Stream's "
+            "dashboard created a new one, run `tokensvc stream-keys add` and "
+            "`tokensvc stream-keys activate`; else restore the previous secret in the settings."
+        )
+    _log.warning(
+        "stream_key_not_in_ring",
+        api_key=api_key,
+        fingerprint=secret_fingerprint,
+        detail=f"STREAM_API_SECRET is a previous secret of {api_key}: set the new one, or remove "
+        "both settings."
+        if is_live
+        else "STREAM_API_KEY is not in the ring, or retired, and signs nothing: add it with "
+        "`tokensvc stream-keys add`, or remove it from the settings.",
+    )

@@ -1,0 +1,134 @@
+"""
+Re-encryption of every secret with the first encryption key, so that the others can be removed.
+
+It runs next to traffic and actions, in several processes, and can be stopped and started again:
+each row is changed only if it still contains the ciphertext that was read, and a changed row is not
+found again. The versions of the rings stay the same, since the secrets do.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tokensvc.audit.rules import Action
+from tokensvc.audit.store import record
+from tokensvc.core.actions import ActionContext
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.standing import ring_versions
+from tokensvc.vault.store import WrappedSecret, WrappedSecrets
+from tokensvc.vault.vault import Vault, VaultError
+
+_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    Progress of a re-encryption.
+
+    Attributes:
+        seen: Number of rows under other keys that were read.
+        rewrapped: Number of those that are under the first key now.
+        unreadable: Number of those that no key of this process unwraps.
+    """
+
+    seen: int = 0
+    rewrapped: int = 0
+    unreadable: int = 0
+
+
+class Reencryption:
+    """
+    Wraps secrets with the first encryption key.
+
+    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
+
+    Args:
+        clock: Clock of the database.
+        tables: Secrets of each table.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        vault: Vault,
+        tables: Sequence[WrappedSecrets],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._vault = vault
+        self._tables = tables
+
+    def run(self, context: ActionContext) -> Iterator[Progress]:
+        """Re-encrypt all secrets in batches, and yield the progress after each batch."""
+        progress = Progress()
+        for table in self._tables:
+            for batch in self._batches(table):
+                progress = self._run_batch(table, batch, progress, context)
+                yield progress
+
+    def remaining(self) -> dict[str, int]:
+        """Return the number of rows under other keys, by the fingerprint of the key."""
+        counts: Counter[str] = Counter()
+        with self._database.read() as connection:
+            for table in self._tables:
+                counts.update(table.count_under_other_keys(connection, self._vault.wrapped_by))
+        return dict(counts)
+
+    def keys_in_use(self) -> dict[str, bool]:
+        """Return the fingerprints of the keys of all secrets, and whether this process has each."""
+        used: set[str] = set()
+        with self._database.read() as connection:
+            for table in self._tables:
+                used |= table.wrapped_by_keys(connection)
+        return {key: key in self._vault.fingerprints for key in used}
+
+    def _batches(self, table: WrappedSecrets) -> Iterator[list[WrappedSecret]]:
+        after = ""
+        while True:
+            with self._database.read() as connection:
+                batch = table.under_other_keys(
+                    connection, self._vault.wrapped_by, after=after, limit=_BATCH
+                )
+            if not batch:
+                return
+            after = batch[-1].id
+            yield batch
+
+    def _run_batch(
+        self,
+        table: WrappedSecrets,
+        batch: list[WrappedSecret],
+        before: Progress,
+        context: ActionContext,
+    ) -> Progress:
+        rewrapped = [(secret, self._rewrap(secret)) for secret in batch]
+        readable = [(secret, wrapped) for secret, wrapped in rewrapped if wrapped is not None]
+        with self._database.write(dry_run=context.dry_run) as tx:
+            # Actions change rows in another order: without the lock both could deadlock.
+            ring_versions.lock(tx)
+            changed = sum(table.rewrap(tx, secret, *wrapped) for secret, wrapped in readable)
+            if changed:
+                reason = f"{changed} now under {self._vault.wrapped_by}"
+                if context.reason:
+                    reason += f": {context.reason}"
+                record(
+                    tx,
+                    replace(context, reason=reason),
+                    Action.SECRETS_REENCRYPTED,
+                    table.table_name,
+                    now=self._clock.read(tx),
+                )
+        return Progress(
+            seen=before.seen + len(batch),
+            rewrapped=before.rewrapped + changed,
+            unreadable=before.unreadable + len(batch) - len(readable),
+        )
+
+    def _rewrap(self, secret: WrappedSecret) -> tuple[str, str] | None:
+        try:
+            return self._vault.wrap(self._vault.unwrap(secret.ciphertext))
+        except VaultError:
+            return None
