@@ -2,10 +2,9 @@
 
 import json
 
-from tokensvc.keys.vault import Vault
-
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
+from tokensvc.vault.vault import Vault
 
 
 def url_of(database: Database) -> str:
