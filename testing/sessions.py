@@ -1,6 +1,7 @@
 """The sessions of a database without a running service."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -24,7 +25,7 @@ from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, Ring
-from tokensvc.standing.session_read import SessionReads
+from tokensvc.standing.session_read import read_session
 from tokensvc.vault.vault import Vault
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -52,7 +53,7 @@ def sessions_on(
     return Sessions(
         database,
         DatabaseClock(database, clock),
-        SessionReads(database, clock),
+        partial(read_session, database, clock),
         vault,
         settings or SessionSettings(),
         hashes=hashes,

@@ -2,12 +2,13 @@
 
 from testing.runs.ablation import Ablation
 
-_READ = 'row, now = self._read.fetch({"user_id": user_id})'
+_FETCH = "fetch_clocked(self._database, self._clock, _STANDING, values)"
+_READ = f"(row, *_), now = {_FETCH}"
 _REMEMBERED = (
     'known = self.__dict__.setdefault("known", {})\n'
     "        if user_id not in known:\n"
-    '            known[user_id] = self._read.fetch({"user_id": user_id})\n'
-    "        row, now = known[user_id]"
+    f"            known[user_id] = {_FETCH}\n"
+    "        (row, *_), now = known[user_id]"
 )
 
 REVOCATION_ABLATIONS = (
@@ -30,7 +31,7 @@ REVOCATION_ABLATIONS = (
         "tokensvc/standing/store.py",
         _READ,
         "try:\n"
-        '            row, now = self._read.fetch({"user_id": user_id})\n'
+        f"            {_READ}\n"
         "        except Exception:\n"
         '            row, now = self.__dict__["last"]\n'
         '        self.__dict__["last"] = row, now',
@@ -39,8 +40,10 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "now before the read",
         "tokensvc/standing/clocked_read.py",
-        "now = self._clock()\n        rows = self._database.fetch(self._query, values)",
-        "rows = self._database.fetch(self._query, values)\n        now = self._clock()",
+        "now = clock()\n"
+        "    rows = database.fetch(_with_clock(statement) if has_clock else statement, values)",
+        "rows = database.fetch(_with_clock(statement) if has_clock else statement, values)\n"
+        "    now = clock()",
         "tests/standing/test_store.py::test_clock_is_read_before_the_standing[sqlite]",
     ),
     Ablation(

@@ -1,6 +1,7 @@
 """The database's clock decides whether an access token has expired, not the clock of a host."""
 
 import time
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,7 @@ from tokensvc.clients.service import Clients
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.verify import parse
-from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.standing.signing_ring import read_signing_ring
 from tokensvc.standing.store import StandingStore
 
 FAR = 660
@@ -28,7 +29,7 @@ class ClockWorld(AccessWorld):
             sessions=sessions_on(self.database, system_clock),
             clients=Clients(self.database, system_clock),
             standings=StandingStore(self.database, system_clock),
-            signing_ring_now=SigningRingReads(self.database, system_clock).now,
+            signing_ring_now=partial(read_signing_ring, self.database, system_clock),
             host_clock=lambda: time.time() + host_ahead,
         )
 

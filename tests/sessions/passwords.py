@@ -1,5 +1,7 @@
 """Sessions that begin with a password, on a database and at a time that a test sets."""
 
+from functools import partial
+
 import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
@@ -20,7 +22,7 @@ from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.sign_in import PasswordSessions
-from tokensvc.standing.session_read import SessionReads
+from tokensvc.standing.session_read import read_session
 
 URL = "https://tokens.example"
 
@@ -44,7 +46,7 @@ class PasswordWorld(Attempts):
         self.sessions = Sessions(
             database,
             self.clock,
-            SessionReads(database, self.clock),
+            partial(read_session, database, self.clock),
             VAULT,
             settings,
             hashes=HASHES,

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 
 import jwt
 import msgspec
@@ -18,7 +19,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.oauth import OAuth
-from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.standing.signing_ring import read_signing_ring
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
 VALUES = st.one_of(
@@ -137,7 +138,7 @@ def test_token_without_kid_or_of_another_key_is_refused(world):
 )
 def test_revocation_of_a_text_that_is_no_token_does_not_use_the_database(world, monkeypatch, token):
     oauth = OAuth(
-        signing_ring=SigningRingReads(world.database, system_clock),
+        signing_ring_now=partial(read_signing_ring, world.database, system_clock),
         sessions=sessions_on(world.database, system_clock),
         access_tokens=world.tokens,
         limiter=Limiter(LimitSettings()),

@@ -4,11 +4,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
+from tokensvc.database.engine import Database
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
-from tokensvc.standing.session_read import SessionReads
 from tokensvc.vault.vault import Vault
 
 GRACE = SessionSettings().reuse_grace
@@ -115,11 +115,11 @@ def test_forged_token_takes_the_same_work_whether_its_session_exists(world, monk
 
         monkeypatch.setattr(owner, name, recorded)
 
-    for owner, name in ((SessionReads, "read"), (Vault, "unwrap"), (refresh_tokens, "verify")):
+    for owner, name in ((Database, "fetch"), (Vault, "unwrap"), (refresh_tokens, "verify")):
         record(owner, name)
     for family_id, reason in ((session_id, "forged"), (bytes(16), "unknown_family")):
         assert world.refusal(world_token(b"k" * 32, family_id)) == reason
-        assert calls == ["read", "unwrap", "verify"]
+        assert calls == ["fetch", "unwrap", "verify"]
         calls.clear()
 
 

@@ -1,5 +1,7 @@
 """A process that cannot sign access tokens changes no session: its clients can retry."""
 
+from functools import partial
+
 import pytest
 
 from tests.sessions.passwords import PasswordWorld
@@ -8,7 +10,7 @@ from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.standing.signing_ring import read_signing_ring
 from tokensvc.vault.vault import Vault
 
 URL = "https://tokens.example"
@@ -35,7 +37,7 @@ def test_unreadable_keys_refuse_a_refresh_without_a_rotation(database):
     session = world.open()
     before = world.rows()
     oauth = OAuth(
-        signing_ring=SigningRingReads(database, world.clock),
+        signing_ring_now=partial(read_signing_ring, database, world.clock),
         sessions=world.sessions,
         access_tokens=AccessTokens(SigningKeys(database, OTHER_VAULT), URL, SessionSettings()),
         limiter=world.limiter,

@@ -12,7 +12,7 @@ from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import accounts
 from tokensvc.standing import store as standings
-from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.rules import Epochs, RingVersion
 
 _user_id: sa.BindParameter[str] = sa.bindparam("user_id")
@@ -68,20 +68,22 @@ class SignInReads:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        self._with_account = ClockedRead(database, clock, _WITH_ACCOUNT)
-        self._standing = ClockedRead(database, clock, standings.SELECT_FOR_SIGN_IN)
+        self._database = database
+        self._clock = clock
 
     def read(self, user_id: str, address_hash: str) -> SignInRead:
         """Return what an attempt depends on at this moment."""
         values = {"user_id": user_id, "address_hash": address_hash}
-        row, now = self._with_account.fetch(values)
+        (row, *_), now = fetch_clocked(self._database, self._clock, _WITH_ACCOUNT, values)
         *standing, last_signed_in_at = row[:6]
         account = None if row[6] is None else account_of(row[6:])
         return SignInRead(self._standing_of(standing, now), last_signed_in_at, account)
 
     def read_standing(self, user_id: str) -> SignInStanding:
         """Return the standings at this moment."""
-        return self._standing_of(*self._standing.fetch({"user_id": user_id}))
+        values, statement = {"user_id": user_id}, standings.SELECT_FOR_SIGN_IN
+        (row, *_), now = fetch_clocked(self._database, self._clock, statement, values)
+        return self._standing_of(row, now)
 
     def _standing_of(self, columns: Sequence[Any], now: float) -> SignInStanding:
         user_epoch, app_epoch, suspended_at, counter, ring_id = columns

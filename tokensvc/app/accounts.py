@@ -1,8 +1,9 @@
 """Builds the objects that only built-in accounts need."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
@@ -31,7 +32,8 @@ from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.oauth import OAuth
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.sign_in import PasswordSessions
-from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.standing.rules import RingVersion
+from tokensvc.standing.signing_ring import read_signing_ring
 from tokensvc.stream.api import StreamApi
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.service import StreamKeys
@@ -48,7 +50,7 @@ class AccountServices:
     signing_keys: SigningKeys
     signing_rotation: SigningKeyRotation
     access_tokens: AccessTokens
-    signing_ring: SigningRingReads
+    signing_ring_now: Callable[[], tuple[float, RingVersion]]
     lost_family_keys: LostFamilyKeys
     hashing_pool: HashingPool
     accounts: Accounts
@@ -103,13 +105,13 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     pool = _hashing_pool(settings, uses.wait_slots)
     shared = _shared(uses, PasswordHasher(pool))
-    signing_ring = SigningRingReads(database, uses.host_clock)
+    signing_ring_now = partial(read_signing_ring, database, uses.host_clock)
     periods = _signing_periods(settings)
     return AccountServices(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(database, clock, uses.vault, periods),
         access_tokens=access_tokens,
-        signing_ring=signing_ring,
+        signing_ring_now=signing_ring_now,
         lost_family_keys=LostFamilyKeys(database, clock, uses.vault),
         hashing_pool=pool,
         accounts=Accounts(shared, _stream_users(uses)),
@@ -128,7 +130,7 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
             policy=shared.policy,
         ),
         oauth=OAuth(
-            signing_ring=signing_ring,
+            signing_ring_now=signing_ring_now,
             sessions=uses.sessions,
             access_tokens=access_tokens,
             limiter=uses.limiter,

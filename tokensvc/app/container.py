@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
@@ -28,7 +28,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing.session_read import SessionReads
+from tokensvc.standing.session_read import read_session
 from tokensvc.stream.delivery import wake_up
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.telemetry import gauges
@@ -70,11 +70,10 @@ class Services(Foundation):
     @cached_property
     def sessions(self) -> Sessions:
         """The sessions of built-in accounts."""
-        reads = SessionReads(self.database, self.host_clock)
         return Sessions(
             self.database,
             self.clock,
-            reads,
+            partial(read_session, self.database, self.host_clock),
             self.vault,
             self.settings.sessions,
             hashes=self.keyed_hashes,
@@ -135,7 +134,7 @@ class Services(Foundation):
             sessions=self.sessions,
             clients=self.clients,
             standings=self.standings,
-            signing_ring_now=self.accounts.signing_ring.now,
+            signing_ring_now=self.accounts.signing_ring_now,
             host_clock=self.host_clock,
         )
 

@@ -15,7 +15,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.database.tables import client_ids, client_secrets, service_clients
 from tokensvc.database.upsert import insert
 from tokensvc.standing import ring_versions
-from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.rules import Ring, RingVersion
 
 
@@ -162,6 +162,11 @@ class ClientStore:
         tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
 
 
+_WITH_RING = ring_versions.select_with_rows(Ring.SIGNING, _joined, _has_id, _READ).order_by(
+    *_in_order
+)
+
+
 class ClientsWithRing:
     """
     Reads clients with the version of the ring of signing keys, for access tokens.
@@ -171,8 +176,8 @@ class ClientsWithRing:
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
-        statement = ring_versions.select_with_rows(Ring.SIGNING, _joined, _has_id, _READ)
-        self._by_id = ClockedRead(database, clock, statement.order_by(*_in_order))
+        self._database = database
+        self._clock = clock
 
     def find(self, client_id: str) -> tuple[HashedClient | None, float, RingVersion]:
         """
@@ -181,7 +186,8 @@ class ClientsWithRing:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        rows, now = self._by_id.fetch_all({"client_id": client_id})
+        values = {"client_id": client_id}
+        rows, now = fetch_clocked(self._database, self._clock, _WITH_RING, values)
         found = _first(row[2:] for row in rows if row[2] is not None)
         return found, now, RingVersion(*rows[0][:2])
 

@@ -45,21 +45,15 @@ def status(database: Database) -> Status:
 _READ = sa.select(_applied.c.version_num)
 
 
-class StatusReader:
-    """Compares the database with this release in one statement, for looks that are frequent."""
+def read_status(database: Database) -> Status:
+    """
+    Return the status of a database that has been migrated once, in one statement.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def read(self) -> Status:
-        """
-        Return the status of a database that has been migrated once.
-
-        Raises:
-            Refusal: `temporarily_unavailable`, also for an empty database.
-        """
-        rows = self._database.fetch(_READ)
-        return _status(rows[0][0] if rows else None)
+    Raises:
+        Refusal: `temporarily_unavailable`, also for an empty database.
+    """
+    rows = database.fetch(_READ)
+    return _status(rows[0][0] if rows else None)
 
 
 def revision(connection: sa.Connection) -> str | None:

@@ -47,7 +47,7 @@ def checks(
     if signing_keys is not None:
         check_keys["signing_keys"] = partial(_check_signing_keys, signing_keys)
     return {
-        "database": partial(_check_database, database, schema.StatusReader(database)),
+        "database": partial(_check_database, database),
         **check_keys,
         "issuers": partial(_check_issuers, issuers),
         "delivery": partial(check_delivery, deliveries),
@@ -66,7 +66,7 @@ def delivery_checks(
 ) -> Mapping[str, Check]:
     """Return the checks of a process that only delivers: its key is checked with each delivery."""
     return {
-        "database": partial(_check_database, database, schema.StatusReader(database)),
+        "database": partial(_check_database, database),
         "stream_keys": partial(_check_stream_keys, keys, lambda: ""),
         "delivery": partial(check_delivery, deliveries),
         "database_clock": partial(_check_database_clock, clock_faults.clock),
@@ -74,8 +74,8 @@ def delivery_checks(
     }
 
 
-def _check_database(database: Database, schema_status: schema.StatusReader) -> Finding:
-    detail = _schema_fault(schema_status)
+def _check_database(database: Database) -> Finding:
+    detail = _schema_fault(database)
     gauges.set_database(
         up=not detail,
         breaker_open=database.is_breaker_open,
@@ -138,9 +138,9 @@ def _problem(keys: StreamKeys | SigningKeys) -> str:
         return refusal.reason
 
 
-def _schema_fault(schema_status: schema.StatusReader) -> str:
+def _schema_fault(database: Database) -> str:
     try:
-        status = schema_status.read()
+        status = schema.read_status(database)
     except Refusal as refusal:
         return refusal.reason
     return f"schema {status}: run `tokensvc migrate`" if status in {"behind", "empty"} else ""

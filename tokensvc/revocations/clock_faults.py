@@ -38,7 +38,6 @@ class ClockFaults:
     def __init__(self, database: Database, clock: DatabaseClock) -> None:
         self.clock = clock
         self._database = database
-        self._floor = standings.FloorReader(database, clock)
 
     def find(self, limit: int | None = None) -> Sequence[Target]:
         """
@@ -53,7 +52,7 @@ class ClockFaults:
 
     def warning(self) -> str:
         """Return what an operator must do; an empty text if there is no fault."""
-        if self._floor.seconds_ahead() <= TOLERANCE:
+        if standings.floor_seconds_ahead(self._database, self.clock) <= TOLERANCE:
             return ""
         targets = self.find(_MANY)
         if not targets:

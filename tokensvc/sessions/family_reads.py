@@ -8,7 +8,7 @@ from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.refresh_tokens import FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.store import stored_family
-from tokensvc.standing.session_read import SessionReads, SessionStanding
+from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.vault.vault import Vault, VaultError
 
 
@@ -37,9 +37,9 @@ class FamilyReads:
     """
 
     def __init__(
-        self, reads: SessionReads, vault: Vault, random_bytes: Callable[[int], bytes]
+        self, read_session: SessionRead, vault: Vault, random_bytes: Callable[[int], bytes]
     ) -> None:
-        self._reads = reads
+        self._read_session = read_session
         self._vault = vault
         self._no_family = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
 
@@ -54,7 +54,7 @@ class FamilyReads:
             Refusal: That of `invalid_grant`. `temporarily_unavailable` also if this process cannot
                 read the family key.
         """
-        found = self._reads.read(presented.family_id.hex())
+        found = self._read_session(presented.family_id.hex())
         stored = None if found is None else stored_family(found.session)
         wrapped = self._no_family if stored is None else (stored.key_ciphertext, stored.wrapped_by)
         key = self._unwrapped(*wrapped)

@@ -1,5 +1,7 @@
 """OAuth grants and revocation: refresh a session, issue a service's token, end a session."""
 
+from collections.abc import Callable
+
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.http.request_log import note, set_rate_limit_fields
@@ -11,7 +13,7 @@ from tokensvc.sessions.access_tokens.tokens import AccessClaims, AccessTokens, S
 from tokensvc.sessions.clients import narrowed
 from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing.signing_ring import SigningRingReads
+from tokensvc.standing.rules import RingVersion
 from tokensvc.telemetry import metrics
 
 
@@ -25,12 +27,12 @@ class OAuth:
     def __init__(
         self,
         *,
-        signing_ring: SigningRingReads,
+        signing_ring_now: Callable[[], tuple[float, RingVersion]],
         sessions: Sessions,
         access_tokens: AccessTokens,
         limiter: Limiter,
     ) -> None:
-        self._signing_ring = signing_ring
+        self._signing_ring_now = signing_ring_now
         self._sessions = sessions
         self._access_tokens = access_tokens
         self._limiter = limiter
@@ -77,7 +79,7 @@ class OAuth:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
         scopes = narrowed(service.scopes, scope)
-        now, ring_version = self._signing_ring.now()
+        now, ring_version = self._signing_ring_now()
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
@@ -122,7 +124,7 @@ class OAuth:
         try:
             token = self._access_tokens.verify(parse(unverified_token))
             # Not before: a text that is not a token costs no connection.
-            _, ring_version = self._signing_ring.now()
+            _, ring_version = self._signing_ring_now()
             self._access_tokens.verify_again(token, ring_version)
         except Refusal as refusal:
             if refusal.code is Code.CREDENTIALS_INVALID:

@@ -34,7 +34,7 @@ from tokensvc.sessions.rules import (
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing.rules import Epochs, RingVersion
-from tokensvc.standing.session_read import SessionReads, SessionStanding
+from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.telemetry import metrics
 from tokensvc.vault.vault import Vault
 
@@ -56,7 +56,7 @@ class Sessions:
         self,
         database: Database,
         clock: DatabaseClock,
-        reads: SessionReads,
+        read_session: SessionRead,
         vault: Vault,
         settings: SessionSettings,
         *,
@@ -66,8 +66,8 @@ class Sessions:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._reads = reads
-        self._families = FamilyReads(reads, vault, random_bytes)
+        self._read_session = read_session
+        self._families = FamilyReads(read_session, vault, random_bytes)
         self._vault = vault
         self._hashes = hashes
         self._audits_refreshes = audits_refreshes
@@ -142,7 +142,7 @@ class Sessions:
 
     def read_live(self, session_id: str) -> SessionStanding | None:
         """Return a session and the standings that apply to it; `None` unless it is live."""
-        found = self._reads.read(session_id)
+        found = self._read_session(session_id)
         if found is None:
             return None
         family = stored_family(found.session).family

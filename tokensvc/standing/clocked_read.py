@@ -1,6 +1,7 @@
 """A read of current rows together with the clock that dates them."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,44 +14,30 @@ _NOW = sa.cast(sa.extract("epoch", sa.func.now()), sa.Double)
 """Clock of PostgreSQL."""
 
 
-class ClockedRead:
+def fetch_clocked(
+    database: Database, clock: Clock, statement: sa.Select[Any], values: Mapping[str, object]
+) -> tuple[list[tuple[Any, ...]], float]:
     """
-    Reads the rows of a query, and the time.
+    Return the rows of a query, and the time in epoch seconds. No change after it is in a row.
 
     Nothing is cached: each read that begins after an action sees it.
 
     Args:
-        statement: Query with named parameters that has a row in every complete database.
-        clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's
-            clock.
+        clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's.
+        statement: Constant of a store that has a row in every complete database.
+
+    Raises:
+        Refusal: `temporarily_unavailable`, also if the database is incomplete.
     """
+    has_clock = database.dialect == "postgresql"
+    # Read the clock before the statement: see `Standing.now`.
+    now = clock()
+    rows = database.fetch(_with_clock(statement) if has_clock else statement, values)
+    if not rows:
+        raise incomplete_database()
+    return ([row[:-1] for row in rows], rows[0][-1]) if has_clock else (rows, now)
 
-    def __init__(self, database: Database, clock: Clock, statement: sa.Select[Any]) -> None:
-        self._clock = clock
-        self._has_clock = database.dialect == "postgresql"
-        self._database = database
-        self._query = statement.add_columns(_NOW) if self._has_clock else statement
 
-    def fetch(self, values: Mapping[str, object]) -> tuple[tuple[Any, ...], float]:
-        """
-        Return the first row and the time, as `fetch_all`.
-
-        Raises:
-            Refusal: As `fetch_all`.
-        """
-        rows, now = self.fetch_all(values)
-        return rows[0], now
-
-    def fetch_all(self, values: Mapping[str, object]) -> tuple[list[tuple[Any, ...]], float]:
-        """
-        Return the rows and the time in epoch seconds. No change after that time is in a row.
-
-        Raises:
-            Refusal: `temporarily_unavailable`, also if the database is incomplete.
-        """
-        # Read the clock before the statement: see `Standing.now`.
-        now = self._clock()
-        rows = self._database.fetch(self._query, values)
-        if not rows:
-            raise incomplete_database()
-        return ([row[:-1] for row in rows], rows[0][-1]) if self._has_clock else (rows, now)
+@cache
+def _with_clock(statement: sa.Select[Any]) -> sa.Select[Any]:
+    return statement.add_columns(_NOW)

@@ -1,14 +1,15 @@
 """The one read of a session: its row and the standings that its user has at that moment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import app_standing, sessions, user_standings
-from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.ring_versions import RING_VERSIONS
 from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing
 from tokensvc.standing.store import STANDING_COLUMNS, standing_of
@@ -57,6 +58,9 @@ class SessionStanding:
     now: float
 
 
+SessionRead: TypeAlias = Callable[[str], SessionStanding | None]
+"""`read_session` in the database of this process."""
+
 _STATEMENT = (
     sa.select(
         *STANDING_COLUMNS,
@@ -74,33 +78,25 @@ _STATEMENT = (
 )
 
 
-class SessionReads:
+def read_session(database: Database, clock: Clock, session_id: str) -> SessionStanding | None:
     """
-    Reads sessions for requests, in one statement.
+    Return a session, live or not, and the standings, in one statement; `None` without a session.
 
     Args:
         clock: Clock of this host, used on SQLite.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
     """
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._read = ClockedRead(database, clock, _STATEMENT)
-
-    def read(self, session_id: str) -> SessionStanding | None:
-        """
-        Return a session, live or not, and the standings; `None` if it does not exist.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        row, now = self._read.fetch({"session_id": session_id})
-        columns, rest = row[: len(STANDING_COLUMNS)], row[len(STANDING_COLUMNS) :]
-        user_epoch, app_epoch, counter, ring_id, *session = rest
-        if session[0] is None:
-            return None
-        return SessionStanding(
-            session=SessionRow(*session),
-            standing=standing_of(columns, int(now)),
-            epochs=Epochs(user=user_epoch or 0, app=app_epoch),
-            signing_ring_version=RingVersion(counter, ring_id),
-            now=now,
-        )
+    (row, *_), now = fetch_clocked(database, clock, _STATEMENT, {"session_id": session_id})
+    columns, rest = row[: len(STANDING_COLUMNS)], row[len(STANDING_COLUMNS) :]
+    user_epoch, app_epoch, counter, ring_id, *session = rest
+    if session[0] is None:
+        return None
+    return SessionStanding(
+        session=SessionRow(*session),
+        standing=standing_of(columns, int(now)),
+        epochs=Epochs(user=user_epoch or 0, app=app_epoch),
+        signing_ring_version=RingVersion(counter, ring_id),
+        now=now,
+    )

@@ -4,28 +4,22 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
-from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.ring_versions import RING_VERSIONS
 from tokensvc.standing.rules import Ring, RingVersion
 
+_STATEMENT = sa.select(*RING_VERSIONS[Ring.SIGNING])
 
-class SigningRingReads:
+
+def read_signing_ring(database: Database, clock: Clock) -> tuple[float, RingVersion]:
     """
-    Reads the version of the ring of signing keys for requests, in one statement.
+    Return the time in epoch seconds and the version of the ring of signing keys, in one statement.
 
     Args:
         clock: Clock of this host, used on SQLite.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
     """
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._read = ClockedRead(database, clock, sa.select(*RING_VERSIONS[Ring.SIGNING]))
-
-    def now(self) -> tuple[float, RingVersion]:
-        """
-        Return the time in epoch seconds and the version.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        row, now = self._read.fetch({})
-        return now, RingVersion(*row)
+    (row, *_), now = fetch_clocked(database, clock, _STATEMENT, {})
+    return now, RingVersion(*row)

@@ -11,7 +11,7 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
-from tokensvc.standing.clocked_read import ClockedRead
+from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
 from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
 
@@ -59,6 +59,14 @@ class StoredStanding:
 _CLEAN = StoredStanding(None, 0, None, 0)
 
 
+_STANDING = (
+    sa.select(*STANDING_COLUMNS)
+    .select_from(app_standing.outerjoin(user_standings, _is_user))
+    .where(_app.id == sa.literal_column("1"))
+)
+_FLOORS = sa.select(_app.floor, sa.select(sa.func.max(_users.floor)).scalar_subquery())
+
+
 class StandingStore:
     """
     Reads standings for requests, in one statement.
@@ -75,14 +83,10 @@ class StandingStore:
         clock: Clock,
         has_account: sa.ColumnElement[bool] | None = None,
     ) -> None:
-        statement = (
-            sa.select(*STANDING_COLUMNS)
-            .select_from(app_standing.outerjoin(user_standings, _is_user))
-            .where(_app.id == sa.literal_column("1"))
-        )
-        self._read = ClockedRead(database, clock, statement)
+        self._database = database
+        self._clock = clock
         condition = sa.false() if has_account is None else has_account
-        self._read_both = ClockedRead(database, clock, statement.add_columns(condition))
+        self._with_account = _STANDING.add_columns(condition)
 
     def read(self, user_id: str) -> Standing:
         """
@@ -91,12 +95,15 @@ class StandingStore:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        row, now = self._read.fetch({"user_id": user_id})
+        values = {"user_id": user_id}
+        (row, *_), now = fetch_clocked(self._database, self._clock, _STANDING, values)
         return standing_of(row, int(now))
 
     def read_with_account(self, user_id: str) -> Standing:
         """Return what `read` returns, and whether the user has an account."""
-        (*columns, has_account), now = self._read_both.fetch({"user_id": user_id})
+        values = {"user_id": user_id}
+        (row, *_), now = fetch_clocked(self._database, self._clock, self._with_account, values)
+        *columns, has_account = row
         return replace(standing_of(columns, int(now)), has_account=bool(has_account))
 
 
@@ -116,27 +123,20 @@ def standing_of(columns: Sequence[Any], now: int) -> Standing:
     )
 
 
-class FloorReader:
+def floor_seconds_ahead(database: Database, clock: Clock) -> int:
     """
-    Reads the highest floor of all in one statement: each worker does so every second.
+    Return by how much the highest floor of all is in the future; at most 0 if it is not.
+
+    One statement, because each worker runs it every second.
 
     Args:
         clock: Clock of this host, used on SQLite.
+
+    Raises:
+        Refusal: `temporarily_unavailable`.
     """
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        of_users = sa.select(sa.func.max(_users.floor)).scalar_subquery()
-        self._read = ClockedRead(database, clock, sa.select(_app.floor, of_users))
-
-    def seconds_ahead(self) -> int:
-        """
-        Return by how much the highest floor is in the future; at most 0 if it is not.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
-        (of_app, of_users), now = self._read.fetch({})
-        return int(max(of_app, of_users or 0)) - int(now)
+    ((of_app, of_users), *_), now = fetch_clocked(database, clock, _FLOORS, {})
+    return int(max(of_app, of_users or 0)) - int(now)
 
 
 def read(connection: sa.Connection, target: Target) -> StoredStanding:
