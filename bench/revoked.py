@@ -24,7 +24,7 @@ _TABLES = {
         "user_id, {cut_off}, {cut_off}",
     ),
     "revocations": (
-        "id, user_id, kind, tokens_valid_after, created_at, actor, settled",
+        "id, user_id, kind, tokens_valid_after, created_at, actor, confirmed",
         "revocation_id, user_id, 'revocation', {cut_off}, {cut_off}, 'svc.bench', TRUE",
     ),
     "deliveries": (

@@ -193,7 +193,7 @@ def _demo_client(secret_file: Path) -> str:
             for lost in client.secrets:
                 clients.delete_secret(client.id, lost.id, grantor=grantor)
             clients.add_secret(client.id, secret=secret, grantor=grantor)
-        # The client of an earlier release may have fewer scopes.
+        # An older client may have fewer scopes.
         clients.change(client.id, DEMO_SCOPES, grantor=grantor)
     return client.id
 

@@ -20,6 +20,12 @@ _REVISIONS = sorted(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[
 _applied = sa.table("alembic_version", sa.column("version_num", sa.Text))
 
 
+_TOO_OLD = (
+    "The database has schema {before}, of a version that was never released. Migrate it to schema "
+    "{first} with a later one of these versions, or create a new database."
+)
+
+
 class SchemaBehindError(StartupError):
     """The database lacks migrations of this release."""
 
@@ -87,12 +93,15 @@ def migrate(database: Database) -> list[str]:
         Applied revisions, oldest first.
 
     Raises:
+        StartupError: The schema is older than the first release.
         Refusal: `temporarily_unavailable`.
     """
     with database.migration() as transaction:
         before = revision(transaction)
         if _status(before) in ("current", "ahead"):
             return []
+        if before is not None and before < _REVISIONS[0]:
+            raise StartupError(_TOO_OLD.format(before=before, first=_REVISIONS[0]))
         _upgrade(transaction)
     return [each for each in _REVISIONS if before is None or each > before]
 
@@ -113,4 +122,4 @@ def _status(found: str | None) -> Status:
         return "empty"
     if found == head():
         return "current"
-    return "behind" if found in _REVISIONS else "ahead"
+    return "behind" if found < head() else "ahead"

@@ -23,9 +23,7 @@ from tokensvc.revocations.rules import (
 )
 
 _columns = revocations.c
-_CAUSES = (RevocationKind.PASSWORD, RevocationKind.DELETION)
-"""Kinds in the column `cause`. To the previous release they are plain revocations."""
-_is_unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
+_is_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")
 """The same text as in the index, because SQLite compares texts."""
 
 
@@ -97,8 +95,7 @@ def add_revocation(
         revocations.insert().values(
             id=revocation_id,
             user_id=target.user_id,
-            kind=RevocationKind.REVOCATION if kind in _CAUSES else kind,
-            cause=kind if kind in _CAUSES else None,
+            kind=kind,
             tokens_valid_after=cut_off,
             created_at=int(now),
             actor=context.actor,
@@ -114,12 +111,10 @@ def restore_revocation(tx: Transaction, target: Target, added: Revocation, actor
 
     It is confirmed: its cut-off is in the past.
     """
-    kind = added.kind
     row = insert(tx, revocations).values(
         id=added.id,
         user_id=target.user_id,
-        kind=RevocationKind.REVOCATION if kind in _CAUSES else kind,
-        cause=kind if kind in _CAUSES else None,
+        kind=added.kind,
         tokens_valid_after=added.tokens_valid_after,
         created_at=added.created_at,
         confirmed=True,
@@ -182,7 +177,7 @@ def _stored(row: Any) -> StoredRevocation:
         id=row.id,
         created_at=row.created_at,
         tokens_valid_after=row.tokens_valid_after,
-        kind=RevocationKind(row.cause or row.kind),
+        kind=RevocationKind(row.kind),
         confirmed=row.confirmed,
         undone=row.undone_at is not None,
         reason=row.reason,

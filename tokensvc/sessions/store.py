@@ -187,10 +187,7 @@ def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int)
     unused_since = now - min(settings.idle_ttl, settings.absolute_ttl)
     ended = _columns.ended_at
     purged = delete_batch(tx, sessions, ended.is_not(None), order=ended, limit=limit)
-    # The second condition is for rows of the previous release, which writes no day.
-    is_unused = (_columns.used_on < start_of_day(unused_since)) & (
-        _columns.last_used_at <= unused_since
-    )
+    is_unused = _columns.used_on < start_of_day(unused_since)
     order = _columns.used_on
     return purged + delete_batch(tx, sessions, is_unused, order=order, limit=limit - purged)
 

@@ -40,11 +40,11 @@ class CallStatus(StrEnum):
 
     DONE = "done"
     UNKNOWN = "unknown"
-    NOT_DELIVERED = "unreached"
+    NOT_DELIVERED = "not_delivered"
     KEY_REFUSED = "key_refused"
     REFUSED = "refused"
     ABSENT = "absent"
-    NOT_ATTEMPTED = "left"
+    NOT_ATTEMPTED = "not_attempted"
 
     @property
     def may_have_effect(self) -> bool:

@@ -22,7 +22,6 @@ from pathlib import Path
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PREFIX = "tokensvc-worker-metrics-"
-"""Differs from earlier releases, whose folders have no lock and may be in use."""
 
 _taking = threading.Lock()
 _held: tuple[int, int] = (0, 0)

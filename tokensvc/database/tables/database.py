@@ -12,8 +12,7 @@ database_environment = sa.Table(
     sa.CheckConstraint("id = 1", name="environment_single_row"),
     sa.CheckConstraint("environment IN ('production', 'development')", name="environment_value"),
 )
-"""At most one row: the environment that made the database. A database of an earlier release has
-none until its next start."""
+"""At most one row: the environment that made the database."""
 
 live_database = sa.Table(
     "live_database",

@@ -40,7 +40,7 @@ One row, for all users. Its lock orders changes of both key rings. The version o
 columns: a counter, and an ID that is random after each change.
 """
 
-_unconfirmed = sa.text("NOT settled AND undone_at IS NULL")
+_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")
 _is_undone = sa.text("undone_at IS NOT NULL")
 
 revocations = sa.Table(
@@ -51,13 +51,13 @@ revocations = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("tokens_valid_after", sa.BigInteger, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("settled", sa.Boolean, key="confirmed", nullable=False, server_default=sa.false()),
+    sa.Column("confirmed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("undone_at", sa.BigInteger),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
-    sa.Column("cause", sa.Text),
-    sa.CheckConstraint("kind IN ('revocation', 'suspension')", name="revocation_kind"),
-    sa.CheckConstraint("cause IN ('password', 'deletion')", name="revocation_cause"),
+    sa.CheckConstraint(
+        "kind IN ('revocation', 'suspension', 'password', 'deletion')", name="revocation_kind"
+    ),
     sa.Index("revocations_by_user", "user_id", "id"),
     sa.Index(
         "revocations_unconfirmed",
@@ -72,8 +72,7 @@ revocations = sa.Table(
 """
 Revocations and suspensions, in the order of their IDs; those of the app have no `user_id`.
 
-`confirmed` (column `settled`) says that the cut-off was compared with the clock after the commit.
-`cause` is the user's own action that a revocation results from.
+`confirmed` says that the cut-off was compared with the clock after the commit.
 """
 
 _open_deliveries = sa.text("state NOT IN ('applied', 'obsolete')")
