@@ -12,12 +12,12 @@ from bench.systems import ENCRYPTION_KEY, Running
 from testing.service import NO_LIMITS
 from testing.sessions import open_session, sessions_on
 from tokensvc.accounts import store as account_store
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.lock_out import KeyedHashes
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.store import Account
 from tokensvc.core.clock import system_clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.engine import Database
+from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
 
 SETTINGS = {

@@ -12,7 +12,7 @@ from argon2 import extract_parameters
 from bench.account_load import PASSWORD, USERS, form, post, user_of
 from bench.systems import NODE, Running, System, gunicorn, service
 from testing.service import ROOT
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.core.waiting import WaitSlots
 
 NODE_FOLDER = ROOT / "bench" / "peers" / "sessions"

@@ -7,19 +7,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from testing.sessions import sessions_on
+from testing.sessions import HASHES, sessions_on
 from tokensvc.accounts import store
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
-from tokensvc.accounts.foreign_hashes import verify_hash
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.lock_out import KeyedHashes
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.passwords.foreign_hashes import verify_hash
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
-from tokensvc.accounts.sign_in import SignIns
-from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
@@ -30,6 +27,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.revocations.service import Revocations
+from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.store import SignInReads
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
 from tokensvc.stream.delivery.service import Deliveries
@@ -93,8 +92,8 @@ class AccountParts:
             count_sessions=self.sessions.count_live,
         )
         self.deliveries = Deliveries(self.database, now, dict, delivers=delivers)
-        reads, hashes = SignInReads(self.database, self.clock), KeyedHashes("secret of a test")
-        self.sign_ins = SignIns(self.database, now, reads, self.hasher, hashes)
+        reads = SignInReads(self.database, self.clock)
+        self.sign_ins = SignIns(self.database, now, reads, self.hasher, HASHES)
         shared = Dependencies(
             database=self.database,
             clock=now,
@@ -103,8 +102,9 @@ class AccountParts:
             policy=PasswordPolicy(self.settings.min_password, "https://tokens.example"),
             hasher=self.hasher,
             deliveries=self.deliveries,
-            revocations=self.revocations,
-            sign_ins=self.sign_ins,
+            revoke_within=self.revocations.revoke_within,
+            confirm_revocation=self.revocations.confirm,
+            hashes=HASHES,
         )
         self.accounts = Accounts(shared, self._stream_users())
         self.purge = AccountPurge(self.database, now)

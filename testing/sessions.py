@@ -5,7 +5,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from tokensvc.accounts.lock_out import KeyedHashes
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import Target
@@ -14,7 +14,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.http.proxies import network_of
-from tokensvc.revocations.rules import RevocationKind, Source
+from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
 from tokensvc.sessions.grants import Grant
@@ -24,8 +24,9 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs, Ring
+from tokensvc.standing.rules import Epochs, RevocationKind, Ring
 from tokensvc.standing.session_read import read_session
+from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
 
 ENCRYPTION_KEY = Vault.generate_key()
@@ -57,6 +58,7 @@ def sessions_on(
         vault,
         settings or SessionSettings(),
         hashes=hashes,
+        renew_address=lock_outs.renew_address,
         audits_refreshes=audits_refreshes,
     )
 

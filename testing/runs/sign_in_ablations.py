@@ -5,14 +5,14 @@ from testing.runs.ablation import Ablation
 SIGN_IN_ABLATIONS = (
     Ablation(
         "failure counted before the hash",
-        "tokensvc/accounts/sign_in.py",
+        "tokensvc/sign_in/attempts.py",
         "lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)",
         "pass",
         "tests/accounts/test_sign_in.py::test_failures_delay_the_next_attempt[sqlite-ada]",
     ),
     Ablation(
         "attempts at known addresses",
-        "tokensvc/accounts/attempt.py",
+        "tokensvc/sign_in/rules.py",
         "if attempt.wait and not attempt.is_known:",
         "if attempt.wait:",
         "tests/accounts/test_sign_in.py"
@@ -20,14 +20,14 @@ SIGN_IN_ABLATIONS = (
     ),
     Ablation(
         "refusal at other addresses",
-        "tokensvc/accounts/attempt.py",
+        "tokensvc/sign_in/rules.py",
         "if attempt.wait and not attempt.is_known:",
         "if False:",
         "tests/accounts/test_sign_in.py::test_known_address_is_one_of_this_account[sqlite]",
     ),
     Ablation(
         "hash for an unknown user",
-        "tokensvc/accounts/hashing.py",
+        "tokensvc/accounts/passwords/hashing.py",
         "return self._pool.run(partial(verify_hash, usable, password))",
         "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
         "tests/sessions/test_sign_in_work.py"
@@ -35,7 +35,7 @@ SIGN_IN_ABLATIONS = (
     ),
     Ablation(
         "epochs from before the password",
-        "tokensvc/accounts/sign_in.py",
+        "tokensvc/sign_in/attempts.py",
         "if found.epochs != attempt.epochs:",
         "if False:",
         "tests/accounts/test_sign_in.py"
@@ -43,7 +43,7 @@ SIGN_IN_ABLATIONS = (
     ),
     Ablation(
         "lock during a password change",
-        "tokensvc/accounts/sign_in.py",
+        "tokensvc/sign_in/attempts.py",
         "        standings.lock(tx, Target(attempt.user_id))\n",
         "",
         "tests/sessions/test_password_sessions.py"

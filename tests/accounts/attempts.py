@@ -6,11 +6,10 @@ import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
 from testing.manual_clock import ManualClock
-from tokensvc.accounts import hashing, store
-from tokensvc.accounts.lock_out import Axis, KeyedHashes
+from tokensvc.accounts import store
+from tokensvc.accounts.lock_out.rules import Axis
+from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.purge import AccountPurge
-from tokensvc.accounts.sign_in import SignIns
-from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.store import Account
 from tokensvc.core.errors import Refusal
 from tokensvc.database.tables import (
@@ -19,6 +18,9 @@ from tokensvc.database.tables import (
     known_addresses,
     sign_in_failures,
 )
+from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.store import SignInReads
+from tokensvc.vault.hashes import KeyedHashes
 
 HASHES = KeyedHashes("the secret of a test")
 HOME, CAFE = "192.0.2.1", "198.51.100.7"

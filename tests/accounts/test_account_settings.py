@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tokensvc.accounts.passwords import MAX_LENGTH
+from tokensvc.accounts.passwords.rules import MAX_LENGTH
 from tokensvc.accounts.settings import AccountSettings
 
 

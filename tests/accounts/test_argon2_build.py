@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tokensvc.accounts import argon2_build
+from tokensvc.accounts.passwords import argon2_build
 
 HASWELL = """processor\t: 0
 model name\t: A processor of 2013

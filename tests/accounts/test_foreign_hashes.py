@@ -11,7 +11,7 @@ from argon2.low_level import Type, hash_secret
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokensvc.accounts.foreign_hashes import check_hash, verify_hash
+from tokensvc.accounts.passwords.foreign_hashes import check_hash, verify_hash
 
 PASSWORD = "correct horse battery staple"
 

@@ -10,8 +10,8 @@ from argon2.low_level import Type, hash_secret
 
 from testing.accounts import PASSWORD
 from testing.waiting import wait_until
-from tokensvc.accounts import hashing
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher, needs_rehash
+from tokensvc.accounts.passwords import hashing
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher, needs_rehash
 from tokensvc.core import blocking
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
@@ -206,8 +206,8 @@ def test_wait_is_announced_before_it_begins(pool):
 
 WITHOUT_MEMORY = """
 import resource
-from tokensvc.accounts.foreign_hashes import verify_hash
-from tokensvc.accounts.hashing import _hash
+from tokensvc.accounts.passwords.foreign_hashes import verify_hash
+from tokensvc.accounts.passwords.hashing import _hash
 from tokensvc.core.errors import Refusal
 
 stored = _hash(b"x")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensvc.accounts.lock_out import (
+from tokensvc.accounts.lock_out.rules import (
     KNOWN_ADDRESS_SECONDS,
     KNOWN_ADDRESSES,
     MAX_DELAY,
@@ -14,10 +14,10 @@ from tokensvc.accounts.lock_out import (
     STOPPED,
     Axis,
     Counter,
-    KeyedHashes,
     is_known,
     seconds_to_wait,
 )
+from tokensvc.vault.hashes import KeyedHashes
 
 NOW = 1_800_000_000.0
 AXES = st.sampled_from(Axis)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensvc.accounts.passwords import (
+from tokensvc.accounts.passwords.rules import (
     MAX_LENGTH,
     ReasonCode,
     check_password,

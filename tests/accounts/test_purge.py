@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from testing.query_plans import reads_all_rows, recorded_plans
 from tests.accounts.attempts import CAFE, HOME, delayed
-from tokensvc.accounts import lock_out_store
-from tokensvc.accounts.lock_out import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
+from tokensvc.accounts.lock_out import store as lock_out_store
+from tokensvc.accounts.lock_out.rules import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import Purge

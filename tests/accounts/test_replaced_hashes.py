@@ -6,10 +6,10 @@ import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
 from tests.accounts.attempts import CAFE, Attempts
-from tokensvc.accounts import sign_in
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
+from tokensvc.sign_in import attempts as sign_in
 
 
 def foreign(password=PASSWORD):

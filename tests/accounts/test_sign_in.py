@@ -15,7 +15,8 @@ from tests.accounts.attempts import (
     REFUSED,
     delayed,
 )
-from tokensvc.accounts.lock_out import KNOWN_ADDRESS_SECONDS
+from tokensvc.accounts.lock_out import store as lock_outs
+from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESS_SECONDS
 from tokensvc.core.targets import Target
 
 either_id = pytest.mark.parametrize("user_id", ["ada", "unknown-user"])
@@ -70,7 +71,7 @@ def test_wrong_passwords_do_not_show_which_addresses_an_account_knows(world, fai
             outcomes[-1].append(world.outcome(user_id, address=address))
         world.clock.now = before
         with world.database.write() as tx:
-            world.sign_ins.unlock(tx, user_id)
+            lock_outs.unlock(tx, user_id, HASHES)
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert {result[0] for result in outcomes[0]} <= {"credentials_invalid", "rate_limited"}
 
@@ -83,8 +84,8 @@ def test_last_possible_failure_stops_the_attempts_until_an_unlock(world, user_id
     world.clock.now += 10 * 365 * 86400
     assert world.outcome(user_id, PASSWORD) == delayed(900)
     with world.database.write() as tx:
-        assert world.sign_ins.unlock(tx, user_id)
-        assert not world.sign_ins.unlock(tx, user_id)
+        assert lock_outs.unlock(tx, user_id, HASHES)
+        assert not lock_outs.unlock(tx, user_id, HASHES)
     assert world.outcome(user_id) == REFUSED
     assert world.failures(user_id) == {"unknown": 1}
 
@@ -99,7 +100,7 @@ def test_number_of_failures_stays_until_a_success(world):
         assert not world.purge.step()
     assert world.outcome(password=PASSWORD) == delayed(900)
     with world.database.write() as tx:
-        assert world.sign_ins.unlock(tx, "ada")
+        assert lock_outs.unlock(tx, "ada", HASHES)
     world.fail(59)
     assert world.outcome(password=PASSWORD) == ("ok", None, True)
     assert world.failures() == {}
@@ -148,7 +149,7 @@ def test_unlock_forgets_the_failures_of_known_addresses(world):
     world.set_failures(60)
     world.set_failures(10, axis="known", address=HOME)
     with world.database.write() as tx:
-        assert world.sign_ins.unlock(tx, "ada")
+        assert lock_outs.unlock(tx, "ada", HASHES)
     assert world.failures() == {}
 
 

@@ -10,7 +10,7 @@ from testing.accounts import PASSWORD, AccountParts, MeetingHasher
 from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
 from testing.waiting import wait_until
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal

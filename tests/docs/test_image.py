@@ -15,7 +15,7 @@ import pytest
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
-from tokensvc.accounts import argon2_build
+from tokensvc.accounts.passwords import argon2_build
 
 pytestmark = pytest.mark.slow
 

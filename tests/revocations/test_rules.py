@@ -12,7 +12,6 @@ from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.ids import sortable_id
 from tokensvc.revocations.rules import (
-    RevocationKind,
     StoredRevocation,
     cut_off_of,
     has_passed,
@@ -20,7 +19,7 @@ from tokensvc.revocations.rules import (
     next_cut_off,
     revocation_to_undo,
 )
-from tokensvc.standing.rules import RingVersion, Standing, issued_at
+from tokensvc.standing.rules import RevocationKind, RingVersion, Standing, issued_at
 
 RING_VERSION = RingVersion(1, "a")
 TIMES = st.floats(min_value=1_000, max_value=2**33)

@@ -9,8 +9,8 @@ from testing.sessions import end_by_user, open_session
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.revocations.rules import RevocationKind
 from tokensvc.standing import store as standing_rows
+from tokensvc.standing.rules import RevocationKind
 
 CONTEXT = ActionContext("svc.backend", "asked by support")
 JOHN = Target("john")

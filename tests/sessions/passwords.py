@@ -8,7 +8,8 @@ from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import VAULT
 from tests.accounts.attempts import CAFE, HASHES, Attempts
 from tests.keys.signing import PERIODS
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.lock_out import store as lock_outs
+from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.tables import revocations as revocations_table
@@ -21,7 +22,7 @@ from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.sessions.sign_in import PasswordSessions
+from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.standing.session_read import read_session
 
 URL = "https://tokens.example"
@@ -50,6 +51,7 @@ class PasswordWorld(Attempts):
             VAULT,
             settings,
             hashes=HASHES,
+            renew_address=lock_outs.renew_address,
             audits_refreshes=False,
         )
         self.revocations = Revocations(

@@ -6,7 +6,7 @@ from testing.account_world import AccountWorld
 from testing.accounts import PASSWORD
 from testing.world import METRICS_TOKEN
 from tokensvc.accounts import store
-from tokensvc.accounts.hashing import _hash
+from tokensvc.accounts.passwords.hashing import _hash
 from tokensvc.accounts.store import Account
 
 STORED = _hash(PASSWORD.encode())

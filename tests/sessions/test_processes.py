@@ -10,8 +10,8 @@ from tests.sessions.conftest import World
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.targets import APP, Target
-from tokensvc.revocations.rules import RevocationKind
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.standing.rules import RevocationKind
 
 pytestmark = pytest.mark.slow
 

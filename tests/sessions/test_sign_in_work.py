@@ -13,8 +13,8 @@ from testing.standings import suspend
 from testing.waiting import wait_until
 from testing.world import running_world
 from tests.sessions.passwords import PasswordWorld
-from tokensvc.accounts import hashing
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords import hashing
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.postgresql import BoundedConnection

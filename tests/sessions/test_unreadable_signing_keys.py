@@ -8,7 +8,7 @@ from tests.sessions.passwords import PasswordWorld
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
-from tokensvc.sessions.oauth import OAuth
+from tokensvc.sessions.oauth.service import OAuth
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.signing_ring import read_signing_ring
 from tokensvc.vault.vault import Vault

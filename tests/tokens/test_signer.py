@@ -130,12 +130,12 @@ def test_only_the_signer_signs_user_tokens() -> None:
         ("tokens/signer.py", "sign")
     ]
     assert functions_that_call("hmac.digest", "hmac.new", "hmac.HMAC", "digest", "HMAC") == [
-        ("vault/vault.py", "__init__"),
-        ("vault/vault.py", "mac"),
         ("sessions/refresh_tokens.py", "_mac"),
         ("stream/wire.py", "_server_token"),
         ("tokens/inspection.py", "_signed_by"),
         ("tokens/signer.py", "sign"),
+        ("vault/vault.py", "__init__"),
+        ("vault/vault.py", "mac"),
     ]
     (argument,) = signer.sign.__annotations__.keys() - {"return"}
     assert signer.sign.__annotations__[argument] is Permit

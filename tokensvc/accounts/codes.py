@@ -7,6 +7,7 @@ import msgspec
 
 from tokensvc.accounts import rules, store
 from tokensvc.accounts.dependencies import Dependencies
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.service import no_account
 from tokensvc.accounts.store import StoredCode
@@ -16,7 +17,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
-from tokensvc.revocations.rules import RevocationKind
+from tokensvc.standing.rules import RevocationKind
 
 _ANY_USER = "invitation:any"
 """Subject of the audit event of an invitation without a user ID, which has no colon."""
@@ -128,7 +129,7 @@ class AccountCodes:
             new_hash = self._uses.hasher.hash(new_password)
             with self._uses.database.write() as tx:
                 self._redeem(tx, user_id, code_hash, new_hash)
-        self._uses.revocations.confirm(Target(user_id))
+        self._uses.confirm_revocation(Target(user_id))
 
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
         # The account first: two codes of one user would otherwise wait for each other.
@@ -138,10 +139,10 @@ class AccountCodes:
             raise _code_invalid()
         store.replace_hash(tx, user_id, account.password_hash, new_hash)
         store.end_reset_codes(tx, user_id, now)
-        self._uses.sign_ins.unlock(tx, user_id)
+        lock_outs.unlock(tx, user_id, self._uses.hashes)
         context = ActionContext(user_id)
         kind = RevocationKind.PASSWORD
-        details = self._uses.revocations.revoke_within(tx, user_id, kind, context)
+        details = self._uses.revoke_within(tx, user_id, kind, context)
         record(tx, context, Action.PASSWORD_RESET, user_id, now=now, details=details)
 
     def _add(

@@ -1,16 +1,20 @@
 """What the services of accounts have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tokensvc.accounts.hashing import PasswordHasher
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.passwords.hashing import PasswordHasher
+from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.accounts.settings import AccountSettings
-from tokensvc.accounts.sign_in import SignIns
+from tokensvc.audit.rules import Details
+from tokensvc.core.actions import ActionContext
+from tokensvc.core.targets import Target
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
-from tokensvc.revocations.service import Revocations
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.vault.hashes import KeyedHashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,10 @@ class Dependencies:
     Attributes:
         clock: Clock of the database.
         alphabet: Characters of a user ID.
+        revoke_within: Function that revokes all sign-ins of a user in a transaction, and returns
+            the details of its event.
+        confirm_revocation: Function to call after the commit and before the response.
+        hashes: Keyed hashes of user IDs and addresses.
     """
 
     database: Database
@@ -30,5 +38,6 @@ class Dependencies:
     policy: PasswordPolicy
     hasher: PasswordHasher
     deliveries: Deliveries
-    revocations: Revocations
-    sign_ins: SignIns
+    revoke_within: Callable[[Transaction, str, RevocationKind, ActionContext], Details]
+    confirm_revocation: Callable[[Target], object]
+    hashes: KeyedHashes

@@ -1,8 +1,8 @@
 """The purge of what accounts leave behind: expired codes, old failures and old addresses."""
 
-from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store
-from tokensvc.accounts.lock_out import KNOWN_ADDRESS_SECONDS
+from tokensvc.accounts.lock_out import store as lock_outs
+from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESS_SECONDS
 from tokensvc.database.deletion import Purge
 from tokensvc.database.engine import Transaction
 

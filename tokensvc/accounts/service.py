@@ -7,6 +7,7 @@ import msgspec
 
 from tokensvc.accounts import rules, store
 from tokensvc.accounts.dependencies import Dependencies
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
@@ -18,8 +19,8 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
-from tokensvc.revocations.rules import RevocationKind
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.delivery import wake_up
 
 
@@ -127,11 +128,9 @@ class Accounts:
                 raise no_account()
             now = self._uses.clock.read(tx)
             store.mark_deleted(tx, user_id, now)
-            details = self._uses.revocations.revoke_within(
-                tx, user_id, RevocationKind.DELETION, context
-            )
+            details = self._uses.revoke_within(tx, user_id, RevocationKind.DELETION, context)
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
-        self._uses.revocations.confirm(Target(user_id))
+        self._uses.confirm_revocation(Target(user_id))
 
     def unlock(self, user_id: str, context: ActionContext) -> None:
         """
@@ -143,7 +142,7 @@ class Accounts:
         with self._uses.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            if self._uses.sign_ins.unlock(tx, user_id):
+            if lock_outs.unlock(tx, user_id, self._uses.hashes):
                 now = self._uses.clock.read(tx)
                 record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from tokensvc.accounts import rules, store
 from tokensvc.accounts.dependencies import Dependencies
-from tokensvc.accounts.foreign_hashes import check_hash
+from tokensvc.accounts.passwords.foreign_hashes import check_hash
 from tokensvc.accounts.store import Account
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record, record_each

@@ -7,13 +7,10 @@ from functools import partial
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
-from tokensvc.accounts.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.lock_out import KeyedHashes
-from tokensvc.accounts.password_policy import PasswordPolicy
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts
-from tokensvc.accounts.sign_in import SignIns
-from tokensvc.accounts.sign_in_reads import SignInReads
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.background import BackgroundLoop, purge_loop
@@ -29,14 +26,17 @@ from tokensvc.sessions.access_tokens.rules import SigningPeriods
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
-from tokensvc.sessions.oauth import OAuth
+from tokensvc.sessions.oauth.service import OAuth
 from tokensvc.sessions.service import Sessions
-from tokensvc.sessions.sign_in import PasswordSessions
+from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.service import PasswordSessions
+from tokensvc.sign_in.store import SignInReads
 from tokensvc.standing.rules import RingVersion
 from tokensvc.standing.signing_ring import read_signing_ring
 from tokensvc.stream.api import StreamApi
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
 
 _SIGNING_KEYS_INTERVAL = 1.0
@@ -56,7 +56,6 @@ class AccountServices:
     accounts: Accounts
     codes: AccountCodes
     transfer: AccountTransfer
-    sign_ins: SignIns
     password_sessions: PasswordSessions
     oauth: OAuth
     purge: AccountPurge
@@ -117,12 +116,13 @@ def build_accounts(uses: AccountDependencies) -> AccountServices | None:
         accounts=Accounts(shared, _stream_users(uses)),
         codes=AccountCodes(shared),
         transfer=AccountTransfer(shared),
-        sign_ins=shared.sign_ins,
         purge=AccountPurge(database, clock),
         password_sessions=PasswordSessions(
             database=database,
             clock=clock,
-            sign_ins=shared.sign_ins,
+            sign_ins=SignIns(
+                database, clock, SignInReads(database, uses.host_clock), shared.hasher, uses.hashes
+            ),
             sessions=uses.sessions,
             access_tokens=access_tokens,
             revocations=uses.revocations,
@@ -148,14 +148,9 @@ def _shared(uses: AccountDependencies, hasher: PasswordHasher) -> Dependencies:
         policy=PasswordPolicy(settings.accounts.min_password, settings.public_url),
         hasher=hasher,
         deliveries=uses.deliveries,
-        revocations=uses.revocations,
-        sign_ins=SignIns(
-            uses.database,
-            uses.clock,
-            SignInReads(uses.database, uses.host_clock),
-            hasher,
-            uses.hashes,
-        ),
+        revoke_within=uses.revocations.revoke_within,
+        confirm_revocation=uses.revocations.confirm,
+        hashes=uses.hashes,
     )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property, partial
 
-from tokensvc.accounts.lock_out import KeyedHashes
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.app.accounts import AccountDependencies, AccountServices, build_accounts
 from tokensvc.app.background import BackgroundLoop, other_loops
 from tokensvc.app.foundation import Foundation, open_database
@@ -33,6 +33,7 @@ from tokensvc.stream.delivery import wake_up
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.telemetry import gauges
 from tokensvc.tokens.service import TokenService
+from tokensvc.vault.hashes import KeyedHashes
 
 _DELIVERY_INTERVAL = 1.0
 """
@@ -77,6 +78,7 @@ class Services(Foundation):
             self.vault,
             self.settings.sessions,
             hashes=self.keyed_hashes,
+            renew_address=lock_outs.renew_address,
             audits_refreshes=self.settings.audit.refreshes == "all",
         )
 

@@ -20,9 +20,10 @@ from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
 from tokensvc.ops.health import Readiness
 from tokensvc.revocations import routes as revocation_routes
-from tokensvc.sessions import oauth_routes
 from tokensvc.sessions import routes as session_routes
 from tokensvc.sessions.access_tokens.routes import signing_key_routes
+from tokensvc.sessions.oauth import routes as oauth_routes
+from tokensvc.sign_in import routes as sign_in_routes
 from tokensvc.stream.delivery import routes as delivery_routes
 from tokensvc.stream.keys import routes as key_routes
 from tokensvc.telemetry import traces
@@ -89,7 +90,8 @@ def _account_blueprints(
             authorize,
         ),
         *account_routes.blueprints(),
-        *session_routes.routes(services.sessions, accounts.password_sessions, signed_in),
+        sign_in_routes.routes(accounts.password_sessions, signed_in),
+        session_routes.routes(services.sessions, signed_in),
         oauth_routes.routes(accounts.oauth, services.settings.public_url, authenticate),
     ]
 

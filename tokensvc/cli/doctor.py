@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 from pydantic import SecretStr
 
-from tokensvc.accounts.argon2_build import describe_build
-from tokensvc.accounts.hashing import milliseconds_per_hash
+from tokensvc.accounts.passwords.argon2_build import describe_build
+from tokensvc.accounts.passwords.hashing import milliseconds_per_hash
 from tokensvc.app import container, start_checks, startup
 from tokensvc.app.container import Services
 from tokensvc.app.key_files import KeyFiles

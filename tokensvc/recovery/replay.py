@@ -18,8 +18,8 @@ from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.recovery import standing_replay
 from tokensvc.recovery.export import facts_of
-from tokensvc.revocations.rules import RevocationKind
 from tokensvc.sessions.access_tokens.store import SigningKeyStore
+from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.keys.states import KeyState, Transition
 from tokensvc.stream.keys.store import RingStore, StreamKeyStore
 

@@ -20,11 +20,11 @@ from tokensvc.database.live import is_live, mark_live
 from tokensvc.recovery.export import Export, Facts, facts_of
 from tokensvc.recovery.replay import Replay
 from tokensvc.revocations import store as revocations
-from tokensvc.revocations.rules import RevocationKind, next_cut_off
+from tokensvc.revocations.rules import next_cut_off
 from tokensvc.revocations.service import Revocations, delivery_of
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Ring
+from tokensvc.standing.rules import RevocationKind, Ring
 from tokensvc.stream.delivery import store as deliveries
 
 _BATCH = 500

@@ -8,14 +8,9 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Transaction
 from tokensvc.recovery.export import facts_of
 from tokensvc.revocations import store
-from tokensvc.revocations.rules import (
-    Revocation,
-    RevocationKind,
-    cut_off_of,
-    latest,
-    next_cut_off,
-)
+from tokensvc.revocations.rules import Revocation, cut_off_of, latest, next_cut_off
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import RevocationKind
 
 _LONGEST_ACTION = 60
 """Seconds. Until the commit of its action, a token with a later time than the event's could be

@@ -8,15 +8,7 @@ import msgspec
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-
-
-class RevocationKind(StrEnum):
-    """Kind of the action that moved the cut-off."""
-
-    REVOCATION = "revocation"
-    SUSPENSION = "suspension"
-    PASSWORD = "password"  # noqa: S105 - the user's password was changed or reset
-    DELETION = "deletion"
+from tokensvc.standing.rules import RevocationKind
 
 
 class HoldsUntil(StrEnum):

@@ -17,9 +17,10 @@ from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.revocations import rules, store
-from tokensvc.revocations.rules import HoldsUntil, RevocationKind, Source
+from tokensvc.revocations.rules import HoldsUntil, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import RevocationKind
 from tokensvc.standing.store import StoredStanding
 from tokensvc.stream.delivery import store as deliveries
 from tokensvc.stream.delivery import wake_up

@@ -15,12 +15,8 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import revocations
 from tokensvc.database.upsert import insert
-from tokensvc.revocations.rules import (
-    Revocation,
-    RevocationKind,
-    StoredRevocation,
-    next_cut_off,
-)
+from tokensvc.revocations.rules import Revocation, StoredRevocation, next_cut_off
+from tokensvc.standing.rules import RevocationKind
 
 _columns = revocations.c
 _is_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")

@@ -4,8 +4,6 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from tokensvc.accounts import lock_out_store as lock_outs
-from tokensvc.accounts.lock_out import KeyedHashes
 from tokensvc.audit.rules import DONE, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -36,6 +34,7 @@ from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing.rules import Epochs, RingVersion
 from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.telemetry import metrics
+from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
 
 
@@ -48,6 +47,8 @@ class Sessions:
     Args:
         clock: Clock of the database.
         hashes: Keyed hashes of addresses.
+        renew_address: Function that stores that a user refreshed a session at an address, given as
+            its hash.
         audits_refreshes: Whether each rotation is an audit event.
         random_bytes: Function that returns a number of cryptographically random bytes.
     """
@@ -61,6 +62,7 @@ class Sessions:
         settings: SessionSettings,
         *,
         hashes: KeyedHashes,
+        renew_address: Callable[[Transaction, str, str, float], None],
         audits_refreshes: bool,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -70,6 +72,7 @@ class Sessions:
         self._families = FamilyReads(read_session, vault, random_bytes)
         self._vault = vault
         self._hashes = hashes
+        self._renew_address = renew_address
         self._audits_refreshes = audits_refreshes
         self._settings = settings
         self._random_bytes = random_bytes
@@ -273,7 +276,7 @@ class Sessions:
                 return store.confirm(tx, new)
         is_stored = self._replace(seen, decision, now)
         if is_stored and isinstance(decision, Advance) and decision.renews_address:
-            self._renew_address(new, now)
+            self._renew(new, now)
         return is_stored
 
     def _replace(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
@@ -289,10 +292,10 @@ class Sessions:
                 record_replacement(tx, decision, now)
         return is_stored
 
-    def _renew_address(self, family: Family, now: float) -> None:
+    def _renew(self, family: Family, now: float) -> None:
         if family.rotated_from is not None:
             with self._database.write() as tx:
-                lock_outs.renew_address(tx, family.user_id, family.rotated_from.address, now)
+                self._renew_address(tx, family.user_id, family.rotated_from.address, now)
 
     def _origin(self, address: str) -> Origin:
         network = self._hashes.of_network(network_of(address))

@@ -5,6 +5,15 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
+class RevocationKind(StrEnum):
+    """Kind of the action that moved the cut-off."""
+
+    REVOCATION = "revocation"
+    SUSPENSION = "suspension"
+    PASSWORD = "password"  # noqa: S105 - the user's password was changed or reset
+    DELETION = "deletion"
+
+
 class Ring(StrEnum):
     """A key ring: the Stream keys, or the keys that sign access tokens."""
 

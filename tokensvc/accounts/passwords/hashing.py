@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import structlog
 
-from tokensvc.accounts.argon2_build import exceptions, low_level
-from tokensvc.accounts.foreign_hashes import check_hash, not_computed, verify_hash
-from tokensvc.accounts.passwords import normalize
+from tokensvc.accounts.passwords.argon2_build import exceptions, low_level
+from tokensvc.accounts.passwords.foreign_hashes import check_hash, not_computed, verify_hash
+from tokensvc.accounts.passwords.rules import normalize
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tokensvc.accounts.lock_out import Axis, Counter
+from tokensvc.accounts.lock_out.rules import Axis, Counter
 from tokensvc.accounts.store import Account
 from tokensvc.standing.rules import Epochs
 

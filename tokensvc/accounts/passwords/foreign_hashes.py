@@ -12,8 +12,8 @@ from base64 import b64decode, b64encode
 
 import bcrypt
 
-from tokensvc.accounts.argon2_build import exceptions, low_level
-from tokensvc.accounts.passwords import normalize
+from tokensvc.accounts.passwords.argon2_build import exceptions, low_level
+from tokensvc.accounts.passwords.rules import normalize
 from tokensvc.core.errors import Code, Refusal
 
 MAX_MEMORY = 256 * 1024

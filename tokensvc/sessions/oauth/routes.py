@@ -11,13 +11,13 @@ from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import BasicCredential, client_address, unverified_client
-from tokensvc.http.form import parse_form
 from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.access_tokens.routes import JWKS_PATH
-from tokensvc.sessions.clients import public_client_id
+from tokensvc.sessions.client_ids import public_client_id
 from tokensvc.sessions.grants import TokenResponse
-from tokensvc.sessions.oauth import OAuth
+from tokensvc.sessions.oauth.form import parse_form
+from tokensvc.sessions.oauth.service import OAuth
 
 AuthenticateClient: TypeAlias = Callable[[BasicCredential], ServiceCaller]
 """Authenticates a service and counts the request; else raises a refusal."""

@@ -10,7 +10,7 @@ from tokensvc.limits.enforcement import check
 from tokensvc.limits.service import Limiter
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.access_tokens.tokens import AccessClaims, AccessTokens, ServiceClaims
-from tokensvc.sessions.clients import narrowed
+from tokensvc.sessions.client_ids import narrowed
 from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.rules import RingVersion

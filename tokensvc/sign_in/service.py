@@ -9,10 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tokensvc.accounts.attempt import Attempt
-from tokensvc.accounts.password_policy import PasswordPolicy
-from tokensvc.accounts.sign_in import REVOKED, SignIns, sign_in_refused
-from tokensvc.accounts.sign_in_reads import SignInStanding
+from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -25,14 +22,16 @@ from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.limits.service import Limiter
-from tokensvc.revocations.rules import RevocationKind
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.grants import Grant, TokenResponse, grant_response
 from tokensvc.sessions.service import Sessions
+from tokensvc.sign_in.attempts import REVOKED, SignIns, sign_in_refused
+from tokensvc.sign_in.rules import Attempt
+from tokensvc.sign_in.store import SignInStanding
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs, Ring
+from tokensvc.standing.rules import Epochs, RevocationKind, Ring
 from tokensvc.telemetry import metrics
 
 _RESULTS: Final = {

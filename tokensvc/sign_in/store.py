@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.accounts import lock_out_store as lock_outs
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.store import ACCOUNT_COLUMNS, Account, account_of
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database

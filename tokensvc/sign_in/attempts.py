@@ -10,20 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from tokensvc.accounts import lock_out_store as lock_outs
 from tokensvc.accounts import store as accounts
-from tokensvc.accounts.attempt import SUSPENDED, Attempt, why_refused
-from tokensvc.accounts.hashing import PasswordHasher, needs_rehash
-from tokensvc.accounts.lock_out import (
+from tokensvc.accounts.lock_out import store as lock_outs
+from tokensvc.accounts.lock_out.rules import (
     MAX_DELAY,
     STOP_AT,
     Axis,
     Counter,
-    KeyedHashes,
     is_known,
     seconds_to_wait,
 )
-from tokensvc.accounts.sign_in_reads import SignInReads, SignInStanding
+from tokensvc.accounts.passwords.hashing import PasswordHasher, needs_rehash
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -32,8 +29,11 @@ from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.http.request_log import note
+from tokensvc.sign_in.rules import SUSPENDED, Attempt, why_refused
+from tokensvc.sign_in.store import SignInReads, SignInStanding
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RingVersion
+from tokensvc.vault.hashes import KeyedHashes
 
 _ACTOR: Final = "service:sign_in"
 REVOKED: Final = "revoked"
@@ -159,19 +159,6 @@ class SignIns:
         self.complete(tx, attempt, now)
         accounts.end_reset_codes(tx, attempt.user_id, now)
         return accounts.replace_hash(tx, attempt.user_id, account.password_hash, new_hash)
-
-    def unlock(self, tx: Transaction, user_id: str) -> bool:
-        """Forget the failures of a user ID. Return whether it had any."""
-        # In this order, as an attempt does: the rows are locked.
-        counters = [(self._hashes.of_user_id(user_id), Axis.SHARED)]
-        counters += [
-            (self._hashes.of_user_at(user_id, address_hash), Axis.OWN)
-            for address_hash in lock_outs.last_addresses(tx, user_id)
-        ]
-        failures = [lock_outs.lock(tx, subject, axis).failures for subject, axis in counters]
-        for subject, axis in counters:
-            lock_outs.clear(tx, subject, axis)
-        return any(failures)
 
     def _begin(
         self, user_id: str, address: str, check_can_sign: Callable[[RingVersion], None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.accounts.lock_out import (
+from tokensvc.accounts.lock_out.rules import (
     FORGET_SECONDS,
     KNOWN_ADDRESS_SECONDS,
     KNOWN_ADDRESSES,
@@ -22,6 +22,7 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert_in
+from tokensvc.vault.hashes import KeyedHashes
 
 _failures = sign_in_failures.c
 _addresses = known_addresses.c
@@ -85,6 +86,20 @@ def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
 def clear(tx: Transaction, subject: str, axis: Axis) -> None:
     """Delete a counter."""
     run(tx, _CLEAR, _key(subject, axis))
+
+
+def unlock(tx: Transaction, user_id: str, hashes: KeyedHashes) -> bool:
+    """Delete the counters of a user ID. Return whether one had a failure."""
+    # In this order, as an attempt does: the rows are locked.
+    counters = [(hashes.of_user_id(user_id), Axis.SHARED)]
+    counters += [
+        (hashes.of_user_at(user_id, address_hash), Axis.OWN)
+        for address_hash in last_addresses(tx, user_id)
+    ]
+    failures = [lock(tx, subject, axis).failures for subject, axis in counters]
+    for subject, axis in counters:
+        clear(tx, subject, axis)
+    return any(failures)
 
 
 def last_addresses(connection: Connection, user_id: str) -> list[str]:

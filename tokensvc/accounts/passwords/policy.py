@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from tokensvc.accounts.passwords import check_password
+from tokensvc.accounts.passwords.rules import check_password
 from tokensvc.core.errors import Code, Refusal
 
 _SERVICE = "tokensvc"
