@@ -31,7 +31,7 @@ from testing.service_clients import OPERATOR, rights
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.clock import system_clock
 
-KINDS = {"refresh": 16, "sign-in": 4, "client_credentials": 16}
+KINDS = {"refresh": 16, "sign-in": 3, "client_credentials": 16}
 """Connections for each kind of request. More sign-ins at once would get 503."""
 _GRACE = 1
 """Seconds for which the service accepts the previous refresh token: its minimum."""
