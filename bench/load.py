@@ -154,9 +154,12 @@ class Connections:
 
     def _ready(self, epoll: select.epoll, pause: float) -> list[_Connection]:
         """Return the connections with new bytes; wait for some, at most for `pause` seconds."""
-        select.select([epoll], [], [], max(0, pause))  # microseconds; `epoll.poll` has milliseconds
-        ready = epoll.poll(0)
-        if not ready and pause >= _STALL:
+        if pause < _STALL:
+            # Microseconds; `epoll.poll` has milliseconds, and `select` no descriptor above 1023.
+            select.select([epoll], [], [], max(0, pause))
+            pause = 0
+        ready = epoll.poll(pause)
+        if not ready and pause:
             raise LoadError(f"no response within {_STALL:.0f} s")
         return [self._connections[descriptor] for descriptor, _ in ready]
 

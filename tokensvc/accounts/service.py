@@ -21,7 +21,6 @@ from tokensvc.database.engine import Connection, Transaction
 from tokensvc.database.live import is_sign_up_closed, mark_live
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
-from tokensvc.stream.delivery import wake_up
 
 
 class SignUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,7 +230,6 @@ class Accounts:
                     self._uses.deliveries.set_profile_within(
                         tx, wanted.user_id, user, context.actor
                     )
-        wake_up.DUE.set()
         return NewAccount(account.user_id, account.created_at)
 
     def _add(

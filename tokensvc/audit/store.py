@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import AFTER_COMMIT, run
+from tokensvc.database.engine import after_commit, run
 from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.logging import request_id
@@ -74,7 +74,7 @@ def record_each(
         run(tx, _INSERT, row)
     if rows:
         # A dry run, or an action that fails later, is rolled back and not counted.
-        tx.info[AFTER_COMMIT].append(partial(_count, rows))
+        after_commit(tx, partial(_count, rows))
 
 
 def masked_reason(reason: str | None) -> str | None:

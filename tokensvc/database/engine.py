@@ -25,7 +25,7 @@ Connection: TypeAlias = sa.Connection
 Transaction: TypeAlias = sa.Connection
 """Connection of `Database.write`. Stores take it as an argument and never commit."""
 
-AFTER_COMMIT = "tokensvc_after_commit"
+_AFTER_COMMIT = "tokensvc_after_commit"
 """Member of a transaction's `info`: functions that `Database.write` calls after the commit."""
 
 _NO_VALUES: Values = {}
@@ -127,7 +127,7 @@ class Database:
             dry_run: Whether to roll back at the end of the block too.
         """
         with self._connection(self._driver.begin) as transaction:
-            calls = transaction.info[AFTER_COMMIT] = []
+            calls = transaction.info[_AFTER_COMMIT] = []
             yield transaction
             if not dry_run:
                 transaction.commit()  # otherwise closing the connection rolls back
@@ -229,6 +229,12 @@ class Database:
     def _probe(self) -> None:
         with self._begun(_begin_nothing):
             pass
+
+
+def after_commit(tx: Transaction, call: Callable[[], object]) -> None:
+    """Call a function after the commit of a transaction: not of a dry run, nor after a failure."""
+    calls: list[Callable[[], object]] = tx.info[_AFTER_COMMIT]
+    calls.append(call)
 
 
 def run(connection: Connection, statement: sa.ClauseElement, values: Values = _NO_VALUES) -> Rows:

@@ -206,8 +206,7 @@ def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
     details = revocations.add_revocation(
         tx, APP, RevocationKind.REVOCATION, context, cut_off=cut_off, now=now
     )
-    floor = max(standing.floor, cut_off)
-    standings.write(tx, APP, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    standings.set_cut_off(tx, APP, standing, cut_off)
     audit.record(tx, context, Action.APP_REVOKED, APP.subject, now=now, details=details)
     return cut_off
 

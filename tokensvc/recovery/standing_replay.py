@@ -11,6 +11,7 @@ from tokensvc.revocations import store
 from tokensvc.revocations.rules import Revocation, cut_off_of, latest, next_cut_off
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
+from tokensvc.standing.store import StoredStanding
 
 _LONGEST_ACTION = 60
 """Seconds. Until the commit of its action, a token with a later time than the event's could be
@@ -25,7 +26,7 @@ def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float)
         now: Epoch seconds.
     """
     target = _target_of(event)
-    standings.lock(tx, target)
+    standing = standings.lock(tx, target)
     facts = facts_of(event)
     cut_off = (facts.tokens_valid_after or event.time + 1) + _LONGEST_ACTION
     added = Revocation(
@@ -35,7 +36,7 @@ def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float)
         kind=kind,
     )
     store.restore_revocation(tx, target, added, event.actor)
-    _write_cut_off(tx, target)
+    _write_cut_off(tx, target, standing)
 
 
 def suspend(tx: Transaction, event: AuditEvent, now: float) -> None:
@@ -73,7 +74,7 @@ def undo(tx: Transaction, event: AuditEvent) -> None:
         and found.id == facts_of(event).revocation
     ):
         store.mark_undone(tx, found.id, event.time)
-        _write_cut_off(tx, target)
+        _write_cut_off(tx, target, standing)
 
 
 def lower_floor(tx: Transaction, event: AuditEvent, now: float) -> None:
@@ -93,16 +94,13 @@ def lower_floor(tx: Transaction, event: AuditEvent, now: float) -> None:
     store.lower_cut_offs_again(tx, target, floor, lowered_at=event.time, now=now)
     is_in_future = standing.floor > next_cut_off(None, now)
     at_least = floor if is_in_future else standing.floor
-    standings.write(tx, target, replace(standing, tokens_valid_after=None, floor=0))
-    _write_cut_off(tx, target, at_least=at_least)
+    _write_cut_off(tx, target, replace(standing, floor=at_least))
 
 
-def _write_cut_off(tx: Transaction, target: Target, *, at_least: int = 0) -> None:
-    """Write the cut-off of the revocations in effect. The floor only rises."""
-    standing = standings.lock(tx, target)
+def _write_cut_off(tx: Transaction, target: Target, standing: StoredStanding) -> None:
+    """Write the cut-off of the revocations in effect."""
     cut_off = cut_off_of(store.revocations_of(tx, target))
-    floor = max(standing.floor, cut_off or 0, at_least)
-    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    standings.set_cut_off(tx, target, standing, cut_off)
 
 
 def _target_of(event: AuditEvent) -> Target:

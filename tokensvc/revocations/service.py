@@ -23,7 +23,6 @@ from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
 from tokensvc.standing.store import StoredStanding
 from tokensvc.stream.delivery import store as deliveries
-from tokensvc.stream.delivery import wake_up
 from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
 
@@ -137,13 +136,10 @@ class Revocations:
                 store.mark_undone(tx, undone.id, now)
                 cut_off = rules.cut_off_of(row for row in revocations if row is not undone)
                 # The floor stays: Stream may still have the cut-off that is undone.
-                standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
-                deliveries.mark_pending(tx, *delivery_of(target), now)
+                _set_cut_off(tx, target, standing, cut_off, now)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
-            state = self._state(tx, target)
-        wake_up.DUE.set()
-        return state
+            return self._state(tx, target)
 
     def confirm(self, target: Target) -> State:
         """
@@ -164,9 +160,7 @@ class Revocations:
                     cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
                     _set_cut_off(tx, target, standing, cut_off, now)
                 store.confirm_revocation(tx, revocation.id, cut_off)
-            state = self._state(tx, target)
-        wake_up.DUE.set()
-        return state
+            return self._state(tx, target)
 
     def confirm_left(self) -> bool:
         """
@@ -282,10 +276,9 @@ class Revocations:
 
 
 def _set_cut_off(
-    tx: Transaction, target: Target, standing: StoredStanding, cut_off: int, now: float
+    tx: Transaction, target: Target, standing: StoredStanding, cut_off: int | None, now: float
 ) -> None:
-    floor = max(standing.floor, cut_off)
-    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
+    standings.set_cut_off(tx, target, standing, cut_off)
     deliveries.mark_pending(tx, *delivery_of(target), now)
 
 

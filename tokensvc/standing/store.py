@@ -180,6 +180,20 @@ def write(tx: Transaction, target: Target, standing: StoredStanding) -> None:
         tx.execute(user_standings.update().where(_users.user_id == target.user_id).values(values))
 
 
+def set_cut_off(
+    tx: Transaction, target: Target, standing: StoredStanding, cut_off: int | None
+) -> None:
+    """
+    Write the row of a target with another cut-off. The floor rises with it, and never falls.
+
+    Args:
+        standing: Row that `lock` returned, with the other columns to write.
+        cut_off: Epoch seconds; `None` if no revocation is in effect.
+    """
+    floor = max(standing.floor, cut_off or 0)
+    write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
+
+
 def page_of_users(
     connection: sa.Connection, *, suspended: bool | None, after: str | None, limit: int
 ) -> dict[str, StoredStanding]:

@@ -13,7 +13,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.stream.delivery import profile_store, rules, store, wake_up
+from tokensvc.stream.delivery import profile_store, rules, store
 from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.queue_store import BacklogReader, QueueSizes
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
@@ -98,17 +98,13 @@ class Deliveries:
             Refusal: `user_id_mismatch` or `user_invalid`.
         """
         with self._database.write() as tx:
-            state = self.set_profile_within(tx, user_id, user, actor)
-        wake_up.DUE.set()
-        return state
+            return self.set_profile_within(tx, user_id, user, actor)
 
     def set_profile_within(
         self, tx: Transaction, user_id: str, user: Mapping[str, Any], actor: str
     ) -> ProfileState:
         """
         Store a user object for delivery to Stream in the transaction of another action.
-
-        The caller sets `wake_up.DUE` after the commit.
 
         Raises:
             Refusal: `user_id_mismatch` or `user_invalid`.
@@ -142,9 +138,7 @@ class Deliveries:
             removed = sorted({*_removed_members(previous, members), *erased})
             profile = Profile(members, removed)
             _check_stored_names(profile)
-            state = self._replace(tx, user_id, previous, profile, user_id)
-        wake_up.DUE.set()
-        return state
+            return self._replace(tx, user_id, previous, profile, user_id)
 
     def profiles(
         self, connection: Connection, user_ids: Collection[str]

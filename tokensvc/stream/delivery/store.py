@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from tokensvc.core import targets
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Transaction
+from tokensvc.database.engine import Transaction, after_commit
 from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
 from tokensvc.standing import store as standings
-from tokensvc.stream.delivery import profile_store, rules
+from tokensvc.stream.delivery import profile_store, rules, wake_up
 from tokensvc.stream.delivery.queue_store import IS_OPEN, Queue, is_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
@@ -44,6 +44,7 @@ def mark_each_pending(
     """Mark states as changed, as `mark_pending` does with one."""
     if not subjects:
         return
+    after_commit(tx, wake_up.DUE.set)
     rows = [
         {
             "kind": kind,
@@ -149,6 +150,7 @@ def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resen
     """Mark the cut-offs of users as changed, because Stream may have lost them."""
     if not user_ids:
         return
+    after_commit(tx, wake_up.DUE.set)
     rows = lock(tx, "user", user_ids)
     save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
 
