@@ -35,7 +35,7 @@ $(RUNS): requirements-pip.lock requirements.lock requirements-build.lock pyproje
 	@touch $@
 
 run: $(RUNS) ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines
-	@$(BIN)/python -m tokensvc.cli.development --bind $(BIND) $(if $(ISSUER),--issuer)
+	@$(BIN)/python -m development --bind $(BIND) $(if $(ISSUER),--issuer)
 
 test: install ## Run all tests (starts its own PostgreSQL, Redis and Node)
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder

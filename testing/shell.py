@@ -17,7 +17,7 @@ from testing.command_line import SCRIPT
 from testing.service import ROOT, START_TIMEOUT, wait_until_ready
 from testing.warm_start import Program, server_path
 
-DEVELOPMENT = (sys.executable, "-m", "tokensvc.cli.development")
+DEVELOPMENT = (sys.executable, "-m", "development")
 """Command of `make run`."""
 
 _THIS_CHECKOUT = {"PYTHONPATH": str(ROOT)}

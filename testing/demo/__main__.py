@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from development.guide import check_port_free, split_bind
 from testing.demo.scene import running_scene
 from testing.demo.site import make_site
 from testing.node import install_packages
-from tokensvc.cli.development_guide import check_port_free, split_bind
 
 TEXT = """
 The demo is at {url}

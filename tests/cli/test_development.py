@@ -14,10 +14,10 @@ import jwt
 import pytest
 import urllib3
 
+from development import guide
 from testing.command_line import run_command
 from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
-from tokensvc.cli import development_guide
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 pytestmark = pytest.mark.slow
@@ -252,7 +252,7 @@ def test_make_run_starts_this_module_with_bind():
         check=True,
     )
     last = shown.stdout.splitlines()[-1]
-    assert last == ".venv/bin/python -m tokensvc.cli.development --bind 0.0.0.0:8123 --issuer"
+    assert last == ".venv/bin/python -m development --bind 0.0.0.0:8123 --issuer"
 
 
 def test_make_run_installs_only_what_the_service_needs(tmp_path):
@@ -275,4 +275,4 @@ def test_make_run_installs_only_what_the_service_needs(tmp_path):
     ],
 )
 def test_addresses_for_phones_exclude_loopback(host, found):
-    assert development_guide.addresses(host) == found
+    assert guide.addresses(host) == found

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from development.issuer import DevelopmentIssuer
 from testing.http_client import Client
 from testing.service import Service, free_port, running_service
-from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow

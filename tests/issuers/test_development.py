@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from development.issuer import DevelopmentIssuer
 from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.issuers.development import DevelopmentIssuer
 
 URL = "http://127.0.0.1:8000/development-issuer"
 

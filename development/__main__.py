@@ -25,9 +25,18 @@ from pathlib import Path
 import click
 import urllib3
 
+from development.guide import (
+    EMULATOR,
+    AccountLines,
+    Guide,
+    IssuerLines,
+    addresses,
+    check_port_free,
+    local_url,
+    split_bind,
+)
+from development.issuer import DevelopmentIssuer
 from tokensvc.app import startup
-from tokensvc.cli import development_guide
-from tokensvc.cli.development_guide import EMULATOR, AccountLines, Guide, IssuerLines
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
@@ -37,7 +46,6 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.core.scopes import Scope
 from tokensvc.database.files import read_or_create
-from tokensvc.issuers.development import DevelopmentIssuer
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.ops.routes import GUIDE_NAME
 
@@ -58,17 +66,17 @@ START_SECONDS = 30.0
 @click.option("--issuer", "with_issuer", is_flag=True, help="Use a development identity provider.")
 def main(bind: str, *, with_issuer: bool) -> None:
     """Run the service for development, and print commands that work unchanged."""
-    host, port = development_guide.split_bind(bind)
-    development_guide.check_port_free(host, port, "make run BIND=")
-    addresses = development_guide.addresses(host)
+    host, port = split_bind(bind)
+    check_port_free(host, port, "make run BIND=")
+    reachable = addresses(host)
     issuer = _development_issuer() if with_issuer else None
-    url = development_guide.local_url(host, port)
+    url = local_url(host, port)
     try:
-        settings_file = _configure(bind, url, addresses, issuer)
+        settings_file = _configure(bind, url, reachable, issuer)
         guide = Guide(
             url=url,
             settings_file=settings_file,
-            addresses=addresses,
+            addresses=reachable,
             users=_account_lines() if issuer is None else _issuer_lines(issuer),
             client_id=_demo_client(CLIENT_SECRET_FILE),
             client_secret_file=CLIENT_SECRET_FILE,
