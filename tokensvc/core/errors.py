@@ -144,3 +144,13 @@ class Refusal(Exception):
 
 class StartupError(Exception):
     """The process must not start; the message tells the operator what to change."""
+
+
+def malformed(detail: str) -> Refusal:
+    """Return the refusal of a request whose form is wrong."""
+    return Refusal(Code.MALFORMED_REQUEST, detail)
+
+
+def invalid_credential(detail: str, reason: str) -> Refusal:
+    """Return the refusal of a credential that this service does not accept."""
+    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tokensvc.core import strict_json
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.errors import Code, Refusal, malformed
 from tokensvc.http import credentials, current_request
 
 MAX_DEPTH = 32
@@ -53,7 +53,7 @@ def parse_body(struct: type[_Struct]) -> _Struct:
     Raises:
         Refusal: `unsupported_media_type` or `malformed_request`, also if the request has a query.
     """
-    _check_no_query()
+    check_no_query()
     return _convert(_content(), struct, "body")
 
 
@@ -74,18 +74,19 @@ def parse_object() -> dict[str, Any]:
     Raises:
         Refusal: Same as `parse_body`.
     """
-    _check_no_query()
+    check_no_query()
     content = _content()
     if not isinstance(content, dict):
-        raise _malformed("The body must be a JSON object.")
+        raise malformed("The body must be a JSON object.")
     return content
 
 
-def _check_no_query() -> None:
+def check_no_query() -> None:
+    """Refuse a query, first one with a credential."""
     query = current_request.get().environ.get("QUERY_STRING", "")
     if query:
         credentials.check_query(query)
-        raise _malformed("This route has no query parameters. Send them in the body.")
+        raise malformed("This route has no query parameters. Send them in the body.")
 
 
 def _content() -> Any:
@@ -129,16 +130,16 @@ def parse_query(struct: type[_Struct]) -> _Struct:
         )
         parameters: dict[str, Any] = strict_json.unique(pairs)
     except ValueError as error:
-        raise _malformed(
+        raise malformed(
             "The query is malformed. Write name=value, each name once, in percent-encoded UTF-8."
         ) from error
     for name in _integer_fields(struct).intersection(parameters):
         if not _INTEGER.fullmatch(parameters[name]):
-            raise _malformed(f"`{name}` in the query must be an integer.")
+            raise malformed(f"`{name}` in the query must be an integer.")
         parameters[name] = int(parameters[name])
     for name in _boolean_fields(struct).intersection(parameters):
         if parameters[name] not in _BOOLEANS:
-            raise _malformed(f"`{name}` in the query must be true or false.")
+            raise malformed(f"`{name}` in the query must be true or false.")
         parameters[name] = _BOOLEANS[parameters[name]]
     return _convert(parameters, struct, "query")
 
@@ -150,13 +151,13 @@ def _load(body: bytes) -> Any:
         if _SURROGATE.search(body):
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
-        raise _malformed("The body is not UTF-8.") from error
+        raise malformed("The body is not UTF-8.") from error
     except UnicodeEncodeError as error:
-        raise _malformed("The body contains a lone surrogate, which is not a character.") from error
+        raise malformed("The body contains a lone surrogate, which is not a character.") from error
     except RecursionError as error:
         raise _too_deep() from error
     except ValueError as error:
-        raise _malformed(f"The body is not JSON: {_json_error(error)}.") from error
+        raise malformed(f"The body is not JSON: {_json_error(error)}.") from error
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
         raise _too_deep()
     return content
@@ -168,7 +169,7 @@ def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
     try:
         return msgspec.convert(content, struct)
     except msgspec.ValidationError as error:
-        raise _malformed(f"The {where} is invalid: {error}.") from error
+        raise malformed(f"The {where} is invalid: {error}.") from error
 
 
 def _unknown_members(content: dict[str, Any], known: Collection[str], where: str) -> Refusal:
@@ -176,7 +177,7 @@ def _unknown_members(content: dict[str, Any], known: Collection[str], where: str
     messages = [_unknown_member_message(name, known, where) for name in unknown[:_MAX_SHOWN_NAMES]]
     if len(unknown) > _MAX_SHOWN_NAMES:
         messages.append(f"{len(unknown) - _MAX_SHOWN_NAMES} more members are unknown.")
-    return _malformed(" ".join(messages))
+    return malformed(" ".join(messages))
 
 
 def _unknown_member_message(name: str, known: Iterable[str], where: str) -> str:
@@ -253,8 +254,4 @@ def _json_error(error: ValueError) -> str:
 
 
 def _too_deep() -> Refusal:
-    return _malformed(f"The body has more than {MAX_DEPTH} levels of nesting.")
-
-
-def _malformed(detail: str) -> Refusal:
-    return Refusal(Code.MALFORMED_REQUEST, detail)
+    return malformed(f"The body has more than {MAX_DEPTH} levels of nesting.")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.errors import Code, Refusal, invalid_credential
 from tokensvc.core.user_ids import Alphabet, map_subject
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.verify import UnverifiedToken, is_time
@@ -27,7 +27,9 @@ def check_algorithm(issuer: IssuerSettings, token: UnverifiedToken) -> None:
         Refusal: `credentials_invalid`.
     """
     if token.algorithm not in issuer.algorithms:
-        raise _invalid("The token's algorithm is not configured for its issuer.", "algorithm")
+        raise invalid_credential(
+            "The token's algorithm is not configured for its issuer.", "algorithm"
+        )
 
 
 def check_type(issuer: IssuerSettings, token: UnverifiedToken) -> None:
@@ -38,7 +40,7 @@ def check_type(issuer: IssuerSettings, token: UnverifiedToken) -> None:
         Refusal: `credentials_invalid`.
     """
     if token.typ is not None and _media_type(token.typ) not in map(_media_type, issuer.types):
-        raise _invalid("The token's type (`typ`) is not accepted as a sign-in.", "type")
+        raise invalid_credential("The token's type (`typ`) is not accepted as a sign-in.", "type")
 
 
 def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any]) -> int:
@@ -51,7 +53,7 @@ def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any]) -> int:
     name = issuer.sign_in_time
     at = _earliest_sign_in(claims.get(name)) if name == "amr" else claims.get(name)
     if not is_time(at):
-        raise _invalid(
+        raise invalid_credential(
             f"This token of issuer {issuer.name} has no valid `{name}` claim. Add the claim at the "
             "provider, or set `issuers[].sign_in_time` to a claim that its tokens contain "
             "(with `iat` a silent renewal passes a revocation).",
@@ -74,7 +76,7 @@ def check_sign_in_time(signed_in_at: int, clock_ahead: int, now: float) -> None:
         Refusal: `credentials_invalid`.
     """
     if signed_in_at > now + clock_ahead:
-        raise _invalid(
+        raise invalid_credential(
             "The token has a sign-in time in the future: check the provider's clock.",
             "sign-in time in the future: see issuers[].clock_ahead",
         )
@@ -134,17 +136,19 @@ def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, 
 
 def _check_issued(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
     if claims["iat"] > now + issuer.clock_leeway:
-        raise _invalid("The token's `iat` is in the future: check the clocks.", "issued later")
+        raise invalid_credential(
+            "The token's `iat` is in the future: check the clocks.", "issued later"
+        )
 
 
 def _check_not_before(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
     if claims.get("nbf", 0) > now + issuer.clock_leeway:
-        raise _invalid("The token is not valid yet (`nbf`).", "not valid yet")
+        raise invalid_credential("The token is not valid yet (`nbf`).", "not valid yet")
 
 
 def _check_lifetime(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
     if claims["exp"] - claims["iat"] > issuer.max_lifetime:
-        raise _invalid(
+        raise invalid_credential(
             "The token's lifetime (`exp` - `iat`) exceeds the maximum of its issuer.", "lifetime"
         )
 
@@ -158,14 +162,14 @@ def _check_audience(issuer: IssuerSettings, claims: dict[str, Any], _now: float)
         audiences = []
     are_strings = all(isinstance(audience, str) for audience in audiences)
     if not are_strings or set(issuer.audience).isdisjoint(audiences):
-        raise _invalid(f"The token's `{name}` does not contain this service.", "audience")
+        raise invalid_credential(f"The token's `{name}` does not contain this service.", "audience")
 
 
 def _check_required(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
     for name, required in issuer.required_claims.items():
         value = claims.get(name)
         if type(value) is not type(required) or value != required:  # True == 1 in Python
-            raise _invalid(
+            raise invalid_credential(
                 f"The token's `{name}` does not have the required value.", "required claim"
             )
 
@@ -260,7 +264,3 @@ def _earliest_sign_in(amr: object) -> object:
 def _media_type(typ: str) -> str:
     """Normalise a `typ` (RFC 7515 section 4.1.9): no `application/`, lower case."""
     return typ.lower().removeprefix("application/")
-
-
-def _invalid(detail: str, reason: str) -> Refusal:
-    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)

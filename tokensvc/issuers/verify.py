@@ -13,7 +13,7 @@ from typing import Any, NewType, TypeGuard
 import msgspec
 
 from tokensvc.core import strict_json
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.errors import invalid_credential
 from tokensvc.issuers.keyset import VerificationKey
 
 MAX_TOKEN_LENGTH = 8192
@@ -66,10 +66,12 @@ def parse(unverified_token: str) -> UnverifiedToken:
         Refusal: `credentials_invalid`, for the first error.
     """
     if len(unverified_token) > MAX_TOKEN_LENGTH:
-        raise _invalid(f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "too long")
+        raise invalid_credential(
+            f"The token is longer than {MAX_TOKEN_LENGTH} characters.", "too long"
+        )
     token = unverified_token.encode("utf-8", "replace")
     if token.translate(None, _ALPHABET) != b"..":
-        raise _invalid(
+        raise invalid_credential(
             "The token is not a signed JWT: three base64url segments with dots between.",
             "not a JWT",
         )
@@ -79,13 +81,13 @@ def parse(unverified_token: str) -> UnverifiedToken:
     claims = _json_object(_decode(payload), "payload")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
-        raise _invalid("The token's header has no `alg`.", "header")
+        raise invalid_credential("The token's header has no `alg`.", "header")
     for name in ("kid", "typ"):
         if name in header and not isinstance(header[name], str):
-            raise _invalid(f"`{name}` of the token's header is not a string.", "header")
+            raise invalid_credential(f"`{name}` of the token's header is not a string.", "header")
     if "crit" in header or "b64" in header:
         # RFC 7515 section 4.1.11: an unknown critical extension must not be ignored.
-        raise _invalid(
+        raise invalid_credential(
             "The token's header has extensions that this service does not support.", "extensions"
         )
     return UnverifiedToken(
@@ -111,12 +113,12 @@ def verify_signature(
     for key in keys:
         if key.verifies(unverified.algorithm, unverified.signing_input, unverified.signature):
             return VerifiedClaims(unverified.claims)
-    raise _invalid("The token's signature is not valid for its issuer.", "signature")
+    raise invalid_credential("The token's signature is not valid for its issuer.", "signature")
 
 
 def _decode(segment: bytes) -> bytes:
     if not segment or segment[-1] not in _LAST_CHARACTERS[len(segment) % 4]:
-        raise _invalid("A segment of the token is not base64url.", "not a JWT")
+        raise invalid_credential("A segment of the token is not base64url.", "not a JWT")
     return a2b_base64(segment.translate(_TO_STANDARD) + b"==")
 
 
@@ -126,7 +128,7 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise _invalid(
+        raise invalid_credential(
             f"The token's {what} is not a JSON object, or has a duplicate member.", "not a JWT"
         )
     return parsed
@@ -136,24 +138,24 @@ def _check_registered(claims: dict[str, Any]) -> str:
     """Check the types of the registered claims, and return the issuer."""
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
-        raise _invalid("The token's `iss` is missing or not a string.", "registered claims")
+        raise invalid_credential(
+            "The token's `iss` is missing or not a string.", "registered claims"
+        )
     for name in ("exp", "iat"):
         if not is_time(claims.get(name)):
-            raise _invalid(
+            raise invalid_credential(
                 f"The token's `{name}` is missing or not an integer of epoch seconds.",
                 "registered claims",
             )
     if not isinstance(claims.get("jti", ""), str):
-        raise _invalid("The token's `jti` is not a string.", "registered claims")
+        raise invalid_credential("The token's `jti` is not a string.", "registered claims")
     if "nbf" in claims and not is_time(claims["nbf"]):
-        raise _invalid("The token's `nbf` is not an integer of epoch seconds.", "registered claims")
+        raise invalid_credential(
+            "The token's `nbf` is not an integer of epoch seconds.", "registered claims"
+        )
     return issuer
 
 
 def is_time(value: object) -> TypeGuard[int]:
     """Return whether a claim is an integer time; PyJWT also accepts strings and floats."""
     return type(value) is int and 0 <= value <= MAX_TIME
-
-
-def _invalid(detail: str, reason: str) -> Refusal:
-    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.errors import Code, Refusal, invalid_credential
 from tokensvc.issuers.keyset import ALGORITHMS, VerificationKey
 from tokensvc.issuers.verify import UnverifiedToken, verify_signature
 from tokensvc.sessions.access_tokens.signing_keys import ALGORITHM, SigningKeyRing, SigningKeys
@@ -231,9 +231,9 @@ class AccessTokens:
             Refusal: `credentials_invalid`, `temporarily_unavailable`.
         """
         if unverified.issuer != self.issuer:
-            raise _invalid("The access token is not for this service.", "issuer")
+            raise invalid_credential("The access token is not for this service.", "issuer")
         if unverified.typ != TYPE or unverified.algorithm != ALGORITHM or unverified.kid is None:
-            raise _invalid("The token is not an access token of this service.", "type")
+            raise invalid_credential("The token is not an access token of this service.", "type")
         ring = self._keys.ring_with(unverified.kid)
         _check_signature(unverified, unverified.kid, ring)
         return AccessToken(self._claims(unverified), ring.version, unverified)
@@ -273,9 +273,11 @@ class AccessTokens:
         try:
             claims: AccessClaims = msgspec.convert(unverified.claims, AccessClaims)
         except msgspec.ValidationError:
-            raise _invalid("The access token's claims are not complete.", "claims") from None
+            raise invalid_credential(
+                "The access token's claims are not complete.", "claims"
+            ) from None
         if claims.aud != self.issuer:
-            raise _invalid("The access token is not for this service.", "audience")
+            raise invalid_credential("The access token is not for this service.", "audience")
         return claims
 
 
@@ -286,9 +288,7 @@ def _segment(data: bytes) -> bytes:
 def _check_signature(unverified: UnverifiedToken, kid: str, ring: SigningKeyRing) -> None:
     key = ring.find(kid)
     if key is None:
-        raise _invalid("The access token's key is unknown or retired: refresh the token.", "kid")
+        raise invalid_credential(
+            "The access token's key is unknown or retired: refresh the token.", "kid"
+        )
     verify_signature(unverified, [VerificationKey(kid, (ALGORITHM,), key.public)])
-
-
-def _invalid(detail: str, reason: str) -> Refusal:
-    return Refusal(Code.CREDENTIALS_INVALID, detail, reason=reason)

@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import credentials, current_request
-from tokensvc.http.body import MAX_PARAMETERS
+from tokensvc.core.errors import malformed
+from tokensvc.http import current_request
+from tokensvc.http.body import MAX_PARAMETERS, check_no_query
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -31,20 +31,17 @@ def parse_form(struct: type[_Struct]) -> _Struct:
         Refusal: `malformed_request`, also for a repeated parameter and if the request has a query.
     """
     request = current_request.get()
-    query = request.environ.get("QUERY_STRING", "")
-    if query:
-        credentials.check_query(query)
-        raise _malformed("This route has no query parameters. Send them in the body.")
+    check_no_query()
     if not _CONTENT_TYPE.fullmatch(request.environ.get("CONTENT_TYPE", "")):
-        raise _malformed(
+        raise malformed(
             "Send the parameters as Content-Type: application/x-www-form-urlencoded, not as JSON."
         )
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
-        raise _malformed("Send the body without Content-Encoding.")
+        raise malformed("Send the body without Content-Encoding.")
     pairs = _pairs(request.body)
     parameters = dict(pairs)
     if len(parameters) < len(pairs):
-        raise _malformed("A parameter is repeated: send each one once.")
+        raise malformed("A parameter is repeated: send each one once.")
     return msgspec.convert(parameters, struct)
 
 
@@ -60,10 +57,6 @@ def _pairs(body: bytes) -> list[tuple[str, str]]:
             max_num_fields=MAX_PARAMETERS,
         )
     except ValueError as error:
-        raise _malformed(
+        raise malformed(
             "The body is malformed. Write name=value&name=value in percent-encoded UTF-8."
         ) from error
-
-
-def _malformed(detail: str) -> Refusal:
-    return Refusal(Code.MALFORMED_REQUEST, detail)
