@@ -70,7 +70,7 @@ def test_short_reads_keep_the_lead(reads):
 @on_postgresql
 @pytest.mark.parametrize("seconds", [0.001, 0.01, 0.1])
 def test_reads_that_take_longer_give_up_the_lead(reads, clock, seconds):
-    """From then on, only one a second keeps it, to be measured, until reads are short again."""
+    """From then on, only four a second keep it, to be measured, until reads are short again."""
     assert reads.kept(SHORT, count=50) == 50
     assert reads.kept(seconds, count=9) < 6
     clock.now += RETRY_SECONDS

@@ -10,7 +10,7 @@ from typing import Final
 
 SHORT_SECONDS: Final = 0.0005
 """Longest typical read during which a thread keeps the lead."""
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.25
 """Seconds between two reads that keep the lead to be measured, while reads take longer."""
 _SHARE: Final = 1 / 8
 _LONGEST: Final = 4 * SHORT_SECONDS
