@@ -24,7 +24,7 @@ Algorithm = Literal[
 """Asymmetric only: anyone who can verify an HS256 token can also create one."""
 
 DEVELOPMENT_ISSUER = "http://localhost/development-issuer"
-"""`iss` of `development.py`, which signs in any user."""
+"""`iss` of `development/issuer.py`, which signs in any user."""
 
 MAX_LEEWAY = 60
 _KEY_SOURCES = ("jwks_uri", "discovery", "public_keys_file")
