@@ -69,9 +69,9 @@ REVOCATION_ABLATIONS = (
     ),
     Ablation(
         "floor survives an undo",
-        "tokensvc/revocations/service.py",
-        "replace(standing, tokens_valid_after=cut_off))",
-        "replace(standing, tokens_valid_after=cut_off, floor=cut_off or 0))",
+        "tokensvc/standing/store.py",
+        "floor = max(standing.floor, cut_off or 0)",
+        "floor = cut_off or 0",
         "tests/revocations/test_service.py::test_undo_lowers_the_cut_off_and_keeps_the_floor",
     ),
     Ablation(
@@ -115,9 +115,9 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "same transaction: the event, of an undo",
         "tokensvc/revocations/service.py",
-        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n",
-        "                deliveries.mark_pending(tx, *delivery_of(target), now)\n"
-        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        '                details: Details = {"revocation": undone.id}\n',
+        '                tx.commit(), tx.exec_driver_sql("BEGIN")\n'
+        '                details: Details = {"revocation": undone.id}\n',
         "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-audit_events]",
     ),
     Ablation(
@@ -139,15 +139,17 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "same transaction: the delivery",
         "tokensvc/revocations/service.py",
-        "tokens_valid_after=cut_off, floor=floor))\n",
-        'tokens_valid_after=cut_off, floor=floor))\n    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "standings.set_cut_off(tx, target, standing, cut_off)\n",
+        "standings.set_cut_off(tx, target, standing, cut_off)\n"
+        '    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-suspend-deliveries]",
     ),
     Ablation(
         "same transaction: the delivery, of an undo",
         "tokensvc/revocations/service.py",
-        "tokens_valid_after=cut_off))\n",
-        'tokens_valid_after=cut_off))\n                tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "standings.set_cut_off(tx, target, standing, cut_off)\n",
+        "standings.set_cut_off(tx, target, standing, cut_off)\n"
+        '    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-undo-deliveries]",
     ),
     Ablation(

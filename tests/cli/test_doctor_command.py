@@ -87,7 +87,7 @@ def test_old_schema_of_sqlite_is_checked_as_the_start_would_migrate_it(
     doctor, tokensvc, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "head", lambda: "0003")
+        patched.setattr(schema, "head", lambda: "0015")
         (tmp_path / "tokensvc.db").unlink()
         database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
         schema.migrate(database)

@@ -37,7 +37,7 @@ def test_refused_batch_is_left(world):
 
 
 @pytest.mark.parametrize(
-    ("during", "routes", "not_attempted"),
+    ("during", "routes", "left"),
     [(FIND, [FIND], ["ada", "bob"]), (CHANGE, [FIND, CHANGE], ["bob"])],
 )
 def test_unsent_profiles_are_left(world, during, routes, left):
