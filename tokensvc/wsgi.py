@@ -3,11 +3,13 @@
 import atexit
 
 from tokensvc.app import mount, startup
+from tokensvc.app.process import Process
 
 _services = startup.process_services()
-_services.start()
+_process = Process(_services)
+_process.start()
 # Without it, an interrupted call to Stream would be repeated twice, a minute apart, and the usage
 # since the last write would be lost.
-atexit.register(_services.stop)
+atexit.register(_process.stop)
 
 app = mount.build_app(_services)

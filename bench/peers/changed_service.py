@@ -5,7 +5,7 @@ import time
 
 from tokensvc.gunicorn_conf import *  # noqa: F403 - gunicorn reads the names of this module
 
-from tokensvc.app.container import Services  # isort: skip - after the settings, as they require
+from tokensvc.app.process import Process  # isort: skip - after the settings, as they require
 from tokensvc.database import postgresql_statements
 from tokensvc.database.postgresql import BoundedConnection
 from tokensvc.database.statements import Rows
@@ -16,12 +16,12 @@ def _fetch_later(*arguments: object) -> Rows:
     return postgresql_statements.fetch(*arguments)  # type: ignore[arg-type]
 
 
-def _start_without_a_look(services: Services) -> None:
-    for loop in (services.delivery_loop, *services.other_loops):
+def _start_without_a_look(process: Process) -> None:
+    for loop in process.loops:
         loop.start()
 
 
 if os.environ["BENCH_CHANGE"] == "delay":
     BoundedConnection.fetch = _fetch_later  # type: ignore[assignment]
 else:
-    Services.start = _start_without_a_look  # type: ignore[method-assign,assignment]
+    Process.start = _start_without_a_look  # type: ignore[method-assign,assignment]

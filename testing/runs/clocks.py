@@ -34,7 +34,8 @@ from testing.runs.fleet import outcome
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.service import NO_LIMITS, STREAM_API_SECRET, settings_environ
 from testing.service_clients import basic, make_client
-from tokensvc.app import container, mount, startup
+from tokensvc.app import mount, startup
+from tokensvc.app.build import build
 from tokensvc.config.loader import load
 from tokensvc.database.engine import Database
 from tokensvc.telemetry import logging
@@ -266,11 +267,8 @@ def _running(kind: str, skew: int, offsets: Sequence[float]) -> Iterator[Deploym
 @contextlib.contextmanager
 def _instance(settings: Any, clock: Callable[[], float]) -> Iterator[Any]:
     """Yield the application of an instance on a host with this clock."""
-    services = container.build(settings, clock=clock)
-    try:
+    with contextlib.closing(build(settings, clock=clock)) as services:
         yield mount.build_app(services)
-    finally:
-        services.close()
 
 
 def _time_with(offset: float) -> float:

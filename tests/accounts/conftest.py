@@ -14,7 +14,8 @@ from testing.manual_clock import ManualClock
 from testing.service import settings_environ
 from testing.world import World, running_world
 from tests.accounts.attempts import Attempts
-from tokensvc.app import container, mount, startup
+from tokensvc.app import mount, startup
+from tokensvc.app.build import build
 from tokensvc.config.loader import load
 from tokensvc.database.engine import Database
 
@@ -80,7 +81,7 @@ def application(tmp_path: Path) -> Iterator[Callable[..., Client]]:
             loaded = load(settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings))
             startup.create_database(loaded)
             startup.prepare(loaded)
-            services = container.build(loaded)
+            services = build(loaded)
             stack.callback(services.close)
             return Client(mount.build_app(services))
 

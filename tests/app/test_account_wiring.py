@@ -7,7 +7,9 @@ import sqlalchemy as sa
 
 from testing.service import settings_environ
 from testing.waiting import wait_until
-from tokensvc.app import container, startup
+from tokensvc.app import startup
+from tokensvc.app.build import build as build_services
+from tokensvc.app.process import Process
 from tokensvc.config.loader import load
 from tokensvc.database.tables import accounts, service_clients, sign_in_failures
 
@@ -22,7 +24,7 @@ def build(tmp_path):
         settings = load(environ)
         startup.create_database(settings)
         startup.prepare(settings)
-        built.append(container.build(settings))
+        built.append(build_services(settings))
         return built[-1]
 
     yield build
@@ -53,10 +55,12 @@ def test_start_purges_old_failures(build):
     with services.database.write() as tx:
         row = {"subject": "old", "axis": "unknown", "failures": 1, "last_failed_at": 0}
         tx.execute(sa.insert(sign_in_failures).values(row))
-    services.start()
+    process = Process(services)
+    process.start()
 
     def is_purged():
         with services.database.read() as connection:
             return connection.execute(sa.select(sign_in_failures)).first() is None
 
     wait_until(is_purged, "the old failures are deleted")
+    process.stop()

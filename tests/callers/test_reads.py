@@ -16,8 +16,9 @@ from testing.service_clients import make_client, refusal_of
 from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
 from tokensvc.accounts import store
 from tokensvc.accounts.store import Account
-from tokensvc.app import container, startup
-from tokensvc.app.container import Services
+from tokensvc.app import startup
+from tokensvc.app.build import build
+from tokensvc.app.services import Services
 from tokensvc.config import loader
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code
@@ -50,7 +51,7 @@ def built(folder: Path, idp: IssuerDouble, **more: str) -> Iterator[Services]:
     settings = loader.load(settings_environ(folder, **required))
     startup.create_database(settings)
     startup.prepare(settings)
-    services = container.build(settings)
+    services = build(settings)
     assert services.accounts is not None
     services.accounts.signing_rotation.step()
     yield services

@@ -13,7 +13,8 @@ import tokensvc
 from testing.contract import generated
 from testing.contract_checks import check, resolve
 from testing.service import EVERYTHING, settings_environ
-from tokensvc.app import container, mount
+from tokensvc.app import mount
+from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code
@@ -40,7 +41,7 @@ def test_contract_is_valid_openapi() -> None:
 
 def test_routes_equal_the_paths_of_the_contract(tmp_path: Path) -> None:
     loaded = settings.load(settings_environ(tmp_path, **EVERYTHING))
-    services = container.build(loaded, KeyFiles.read_existing(loaded))
+    services = build(loaded, KeyFiles.read_existing(loaded))
     try:
         app = mount.build_app(services)
     finally:

@@ -14,7 +14,8 @@ from testing.contract_checks import operations_at
 from testing.http_client import Client
 from testing.service import EVERYTHING, settings_environ
 from tests.http.conftest import TOKEN, Probe
-from tokensvc.app import container, mount, startup
+from tokensvc.app import mount, startup
+from tokensvc.app.build import build
 from tokensvc.config.loader import load
 from tokensvc.core import deadline
 from tokensvc.http.app import HttpConfig, make_app
@@ -38,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     settings = load(environ)
     startup.create_database(settings)
     startup.prepare(settings)
-    services = container.build(settings)
+    services = build(settings)
     yield Client(mount.build_app(services))
     services.close()
 

@@ -14,7 +14,7 @@ from tests.accounts.conftest import ENABLED
 from tests.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.keys.test_routes import KeysWorld
 from tests.ops.services import figure
-from tokensvc.app.background import ACTIVE_KEY_INTERVAL
+from tokensvc.app.loops import ACTIVE_KEY_INTERVAL
 from tokensvc.stream.api import check_key
 from tokensvc.stream.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
 from tokensvc.stream.keys.service import StreamKeys

@@ -10,14 +10,14 @@ from prometheus_client import REGISTRY
 from testing.doubles.issuer import IssuerDouble
 from testing.service import EVERYTHING, NO_LIMITS, settings_environ
 from testing.sessions import ENCRYPTION_KEY
-from tokensvc.app import container, startup
+from tokensvc.app import startup
+from tokensvc.app.build import build
+from tokensvc.app.services import Services
 from tokensvc.config.loader import load
 
 
 @contextlib.contextmanager
-def built_services(
-    folder: Path, issuer: IssuerDouble, database_url: str
-) -> Iterator[container.Services]:
+def built_services(folder: Path, issuer: IssuerDouble, database_url: str) -> Iterator[Services]:
     """Build the services with built-in accounts, one issuer and delivery to an absent Stream."""
     settings = load(
         settings_environ(
@@ -34,7 +34,7 @@ def built_services(
     )
     startup.create_database(settings)
     startup.prepare(settings)
-    services = container.build(settings)
+    services = build(settings)
     yield services
     services.close()
 

@@ -47,9 +47,9 @@ def test_check_that_raises_has_failed_until_it_returns(
         IssuerDouble() as issuer,
         built_services(tmp_path, issuer, migrated_sqlite_url) as services,
     ):
-        monkeypatch.setattr(services.deliveries, "warnings", fail)
-        services.readiness.look()
-        found = services.readiness.last()
+        monkeypatch.setattr(services.stream.deliveries, "warnings", fail)
+        services.operations.readiness.look()
+        found = services.operations.readiness.last()
         assert found.checks is not None
         (broken,) = [check for check in found.checks if check.state is State.FAILED]
         assert broken.name == "delivery"
@@ -57,7 +57,7 @@ def test_check_that_raises_has_failed_until_it_returns(
         assert "s3cret" not in broken.detail
         assert figure("tokensvc_check", check="delivery") == 2
         monkeypatch.undo()
-        services.readiness.look()
+        services.operations.readiness.look()
         assert figure("tokensvc_check", check="delivery") == 0
 
 

@@ -8,8 +8,9 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from testing.service import free_port, settings_environ
-from tokensvc.app import container, startup
-from tokensvc.app.container import Services
+from tokensvc.app import startup
+from tokensvc.app.build import build
+from tokensvc.app.services import Services
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.credentials import BasicCredential, BearerCredential
@@ -43,7 +44,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
     startup.create_database(loaded)
     startup.prepare(loaded)
-    services = container.build(loaded)
+    services = build(loaded)
     yield services
     services.close()
 

@@ -1,7 +1,8 @@
 """
 Start-up, and the only place that builds objects from settings.
 
-`foundation.py`, `accounts.py` and `container.py` build, `mount.py` mounts the routes, `startup.py`
-prepares the settings and the database, `key_files.py` reads the keys in files, `background.py` has
-the loop of all background threads.
+`build.py` builds the record of `services.py`, with `build_stream.py`, `build_accounts.py` and
+`build_operations.py`; `mount.py` mounts the routes. `loops.py` has the table of the background
+loops, `background.py` the loop itself, and `process.py` starts and stops a process. `startup.py`
+prepares the settings and the database, `key_files.py` reads the keys in files.
 """

@@ -1,46 +1,17 @@
-"""Background loops: the one kind of thread that repeats a step, and the list of all loops."""
+"""The one kind of thread that repeats a step. `loops.py` has the table of all."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
-from tokensvc.database.deletion import Purge
-from tokensvc.issuers.service import Issuers
-from tokensvc.ops.figures import Figures
-from tokensvc.ops.health import LOOK_INTERVAL, ReadinessLook
-from tokensvc.revocations.service import Revocations
-from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
-from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.telemetry import gauges
 
 FAILURE_PAUSE: Final = 2.0
 """Minimum seconds between a failed step and the next, unless a wake-up ends the pause."""
-
-_ISSUER_KEYS_INTERVAL = 1.0
-"""Seconds between two checks for due fetches; short, since a clock can be set or a host sleep."""
-
-_USAGE_INTERVAL = 60.0
-"""Seconds between two writes of usage, which a crash loses."""
-
-_CONFIRM_INTERVAL = 5.0
-"""Seconds between two checks for actions that a crash left unconfirmed."""
-
-ACTIVE_KEY_INTERVAL = 60.0
-"""Seconds between two looks at whether a check of the active key is due."""
-
-_FIGURES_INTERVAL = 15.0
-"""Seconds between two reads of the figures for the metrics."""
-
-_PURGE_INTERVAL = 3600.0
-"""Seconds between two purges of the same rows."""
-
-_PURGE_PAUSE = 0.05
-"""Seconds between two full batches of a purge, for the requests that write."""
 
 _log = structlog.get_logger(__name__)
 
@@ -132,52 +103,3 @@ class BackgroundLoop:
             )
         else:
             _log.error("background_step_failed", loop=self._name, exc_info=error)
-
-
-def active_key_loop(check: ActiveKeyCheck) -> BackgroundLoop:
-    """Return the loop of the check of the active Stream key."""
-    return BackgroundLoop("active_key", check.step, ACTIVE_KEY_INTERVAL, wake_up=check.wake_up)
-
-
-def purge_loop(name: str, purge: Purge) -> BackgroundLoop:
-    """Return the loop of a purge."""
-    return BackgroundLoop(name, purge.step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
-
-
-def other_loops(
-    *,
-    issuers: Issuers,
-    secret_usage: SecretUsage,
-    unnamed_mints: UnnamedMints,
-    revocations: Revocations,
-    readiness: ReadinessLook,
-    figures: Figures,
-    active_key_check: ActiveKeyCheck,
-    purges: Mapping[str, Purge],
-    of_accounts: Sequence[BackgroundLoop],
-) -> tuple[BackgroundLoop, ...]:
-    """
-    Return the loops that every process with requests runs, in the order in which they stop.
-
-    Args:
-        purges: Purges by the names of their loops.
-        of_accounts: Loops of built-in accounts.
-    """
-    return (
-        BackgroundLoop("secret_usage", secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
-        BackgroundLoop("unnamed_mints", unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True),
-        BackgroundLoop("confirmation", revocations.confirm_left, _CONFIRM_INTERVAL),
-        active_key_loop(active_key_check),
-        *(purge_loop(name, purge) for name, purge in purges.items()),
-        *of_accounts,
-        BackgroundLoop("issuer_keys", issuers.refresh_due, _ISSUER_KEYS_INTERVAL),
-        *watch_loops(readiness, figures),
-    )
-
-
-def watch_loops(readiness: ReadinessLook, figures: Figures) -> tuple[BackgroundLoop, ...]:
-    """Return the loops behind `/readyz` and `/metrics`."""
-    return (
-        BackgroundLoop("figures", figures.step, _FIGURES_INTERVAL),
-        BackgroundLoop("readiness", readiness.look, LOOK_INTERVAL),
-    )

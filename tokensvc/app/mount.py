@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint
 
 from tokensvc.accounts.routes import AccountRoutes
-from tokensvc.app.container import Services
+from tokensvc.app.services import Services
 from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
@@ -33,7 +33,7 @@ from tokensvc.tokens import routes as token_routes
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    tracer = traces.start(os.environ, services.host_clock)
+    tracer = traces.start(os.environ, services.clock.host)
 
     def limit_refused(refusal: Refusal) -> Refusal:
         return services.callers.limit_refused(refusal, client_address())
@@ -72,7 +72,7 @@ def _account_blueprints(
     account_routes = AccountRoutes(
         accounts=accounts.accounts,
         codes=accounts.codes,
-        deliveries=services.deliveries,
+        deliveries=services.stream.deliveries,
         alphabet=services.settings.user_ids.alphabet,
         authorize=authorize,
         signed_in=signed_in,
@@ -111,17 +111,19 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
 
     return [
         token_routes.routes(services.tokens),
-        caller_routes.routes(callers, services.keys),
+        caller_routes.routes(callers, services.stream.keys),
         *revocation_routes.routes(
             services.revocations, services.settings.user_ids.alphabet, authorize, signing_out
         ),
-        delivery_routes.routes(services.deliveries, services.settings.user_ids.alphabet, authorize),
-        key_routes.stream_key_routes(services.rotation, authorize),
+        delivery_routes.routes(
+            services.stream.deliveries, services.settings.user_ids.alphabet, authorize
+        ),
+        key_routes.stream_key_routes(services.stream.rotation, authorize),
         *_account_blueprints(services, authorize, signed_in),
         *client_routes.routes(services.clients, services.client_administration, authorize),
         audit_routes.routes(services.audit, authorize),
         ops_routes.routes(
-            services.readiness.last,
+            services.operations.readiness.last,
             token.get_secret_value() if token is not None else None,
         ),
         *_development_blueprints(services.settings),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tokensvc.app import foundation
-from tokensvc.app.container import Services
+from tokensvc.app.build import open_database
+from tokensvc.app.services import Services
 from tokensvc.audit.rules import Action
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, MINTING_CONFLICT
 from tokensvc.config.loader import Settings
@@ -108,7 +108,7 @@ def check_database(settings: Settings) -> schema.Status:
     path = settings.sqlite_path
     if path is not None and not path.exists():
         raise StartupError(_NO_DATABASE.format(path=path))
-    database = foundation.open_database(settings)
+    database = open_database(settings)
     try:
         check_environment(database, settings.environment)
         if database.dialect == "postgresql":
@@ -152,7 +152,7 @@ def key_name(api_key: str, state: KeyState, fingerprint: str) -> str:
 
 
 def _encryption_keys(services: Services) -> Iterator[Fault]:
-    missing = services.keys.missing_encryption_keys()
+    missing = services.stream.keys.missing_encryption_keys()
     if services.accounts is not None:
         missing |= services.accounts.signing_keys.missing_encryption_keys()
         missing |= services.accounts.lost_family_keys.missing_encryption_keys()
@@ -166,12 +166,12 @@ def _stream_keys(services: Services) -> Iterator[Fault]:
     will_add = False
     if stream.api_key is not None and stream.api_secret is not None:
         try:
-            will_add = services.keys.would_seed(
+            will_add = services.stream.keys.would_seed(
                 stream.api_key, stream.api_secret.get_secret_value()
             )
         except StartupError as error:
             yield Fault(f"Stream key {stream.api_key}", str(error))
-    damaged = services.keys.damaged()
+    damaged = services.stream.keys.damaged()
     for key in damaged:
         detail = _DAMAGED_KEY.format(id=key.id, api_key=key.api_key, state=key.state)
         yield Fault(_name(key), detail)
@@ -224,7 +224,7 @@ def _name(key: StreamKeyInfo) -> str:
 
 
 def _ring(services: Services) -> list[StreamKeyInfo]:
-    return services.rotation.page(after=None, limit=_ALL)
+    return services.stream.rotation.page(after=None, limit=_ALL)
 
 
 _Check: TypeAlias = Callable[[Services], Iterator[Fault]]

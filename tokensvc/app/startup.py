@@ -2,7 +2,7 @@
 Prepares a process for its first request: the settings, and a database that can be used.
 
 Commands call `load_settings`. Processes that stay call `process_settings` and `prepare_process`,
-before the fork, then `process_services` and `reload`. `container` builds the objects.
+before the fork, then `process_services` and `reload`. `build` builds the objects.
 """
 
 import os
@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 import structlog
 
-from tokensvc.app import container, foundation, start_checks
+from tokensvc.app import start_checks
+from tokensvc.app.build import build, open_database
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.app.services import Services
 from tokensvc.config import loader
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
@@ -90,7 +92,7 @@ def prepare_process() -> None:
     _Process.key_files = prepare(process_settings())
 
 
-def process_services() -> container.Services:
+def process_services() -> Services:
     """
     Build the services from what this process or its master has read.
 
@@ -98,7 +100,7 @@ def process_services() -> container.Services:
         SettingsError: At least one setting is invalid.
         StartupError: The operator must change something first.
     """
-    return container.build(process_settings(), _Process.key_files)
+    return build(process_settings(), _Process.key_files)
 
 
 def reload() -> bool:
@@ -170,7 +172,7 @@ def prepare(settings: Settings) -> KeyFiles:
     """
     with _prepared_database(settings) as database:
         key_files = KeyFiles.read(settings, database)
-        services = container.build(settings, key_files)
+        services = build(settings, key_files)
         try:
             start_checks.check_services(services)
             _add_first_keys(services)
@@ -239,7 +241,7 @@ def _prepared_database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def _opened_database(settings: Settings, *, creates: bool = False) -> Iterator[Database]:
-    database = foundation.open_database(settings, creates=creates)
+    database = open_database(settings, creates=creates)
     try:
         yield database
     except Refusal as refusal:
@@ -248,12 +250,12 @@ def _opened_database(settings: Settings, *, creates: bool = False) -> Iterator[D
         database.close()
 
 
-def _add_first_keys(services: container.Services) -> None:
+def _add_first_keys(services: Services) -> None:
     """Add the Stream key of the settings, and the first signing key, to an empty key ring."""
     if services.accounts is not None:
         services.accounts.signing_rotation.step()
     stream = services.settings.stream
     if stream.api_key is None or stream.api_secret is None:
         return
-    if not services.rotation.page(after=None, limit=1):
-        services.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())
+    if not services.stream.rotation.page(after=None, limit=1):
+        services.stream.rotation.seed(stream.api_key, stream.api_secret.get_secret_value())

@@ -12,7 +12,7 @@ import msgspec
 
 from tokensvc.accounts.service import SignUpRequest
 from tokensvc.accounts.transfer import BadRow
-from tokensvc.app.accounts import AccountServices
+from tokensvc.app.services import AccountServices
 from tokensvc.cli.actions import operator, reason_option
 from tokensvc.cli.output import (
     format_time,

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from tokensvc.app.container import Services
+from tokensvc.app.services import Services
 from tokensvc.cli.actions import DRY_RUN, action_options
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.revocations import print_action, print_state
@@ -68,7 +68,7 @@ def lower_floor(*, context: ActionContext, as_json: bool) -> None:
     """
     with opened_services(with_keys=False) as services:
         _check_clock(services)
-        faults = services.clock_faults
+        faults = services.operations.clock_faults
         targets = faults.find()
         with click.progressbar(targets, file=sys.stderr) as shown:
             for target in shown:
@@ -96,11 +96,11 @@ def _check_clock(services: Services) -> None:
     Raises:
         StartupError: The clocks differ.
     """
-    key, ahead, reason = services.keys.current_ring().active, None, "no Stream key is active"
-    if not services.deliveries.delivers:
+    key, ahead, reason = services.stream.keys.current_ring().active, None, "no Stream key is active"
+    if not services.stream.deliveries.delivers:
         reason = "stream.delivery is off"
     elif key is not None:
-        base_url, clock = services.settings.stream.base_url, services.clock_faults.clock
+        base_url, clock = services.settings.stream.base_url, services.operations.clock_faults.clock
         try:
             checked = check_key(
                 base_url=base_url, api_key=key.api_key, secret=key.secret, clock=clock

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import click
 import msgspec
 
-from tokensvc.app.container import Services
+from tokensvc.app.services import Services
 from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.cli.output import format_time, json_option, quoted
 from tokensvc.cli.session import opened_services

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tokensvc.app.container import Services
+from tokensvc.app.services import Services
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
 from tokensvc.callers.rules import check_standing
 from tokensvc.core.callers import ServiceCaller

@@ -42,8 +42,8 @@ def list_deliveries(
     """
     chosen = [DeliveryState(state) for state in states] or list(OPEN_STATES)
     with opened_services() as services:
-        found = services.deliveries.listed(kind=kind, states=chosen, limit=limit)
-        delivers = services.deliveries.delivers
+        found = services.stream.deliveries.listed(kind=kind, states=chosen, limit=limit)
+        delivers = services.stream.deliveries.delivers
     if as_json:
         write_json([asdict(row) for row in found])
         return
@@ -76,9 +76,9 @@ def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: 
     context = ActionContext(operator(), reason)
     with opened_services() as services:
         if user_ids or app:
-            number = len(services.deliveries.resend(user_ids, context, app=app))
+            number = len(services.stream.deliveries.resend(user_ids, context, app=app))
         else:
-            number = services.deliveries.retry(context)
+            number = services.stream.deliveries.retry(context)
     if as_json:
         write_json({"due": number})
     else:

@@ -11,9 +11,10 @@ from pydantic import SecretStr
 
 from tokensvc.accounts.passwords.argon2_build import describe_build
 from tokensvc.accounts.passwords.hashing import milliseconds_per_hash
-from tokensvc.app import container, start_checks, startup
-from tokensvc.app.container import Services
+from tokensvc.app import start_checks, startup
+from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.app.services import Services
 from tokensvc.cli.credential_checks import check_credential
 from tokensvc.cli.output import json_option, printable, write_json
 from tokensvc.cli.session import command_settings, given_or_stdin
@@ -96,8 +97,8 @@ def _check_service() -> Iterator[CheckResult]:
                 yield CheckResult(fault.check, State.FAILED, fault.detail)
             yield from _check_issuers(services)
             yield from _check_stream_keys(services)
-            yield CheckResult("delivery", *check_delivery(services.deliveries))
-            clock_faults = check_clock_faults(services.clock_faults, State.FAILED)
+            yield CheckResult("delivery", *check_delivery(services.stream.deliveries))
+            clock_faults = check_clock_faults(services.operations.clock_faults, State.FAILED)
             yield CheckResult("cut_offs", *clock_faults)
         if settings.has_accounts:
             yield _describe_hashing()
@@ -128,11 +129,8 @@ def _read_only_services(settings: Settings) -> Iterator[Services]:
         status, path = start_checks.check_database(settings), settings.sqlite_path
         if path is not None and status == "behind":
             settings = _with_migrated_copy(settings, path, Path(folder) / "copy.db")
-        services = container.build(settings, key_files, issuer_keys=_ReadOnlyStore)
-        try:
+        with closing(build(settings, key_files, issuer_keys=_ReadOnlyStore)) as services:
             yield services
-        finally:
-            services.close()
 
 
 def _with_migrated_copy(settings: Settings, path: Path, copy: Path) -> Settings:
@@ -196,7 +194,7 @@ def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
     If the ring is empty, these are of the key that a start would add.
     """
     stream = services.settings.stream
-    is_empty = not services.rotation.page(after=None, limit=1)
+    is_empty = not services.stream.rotation.page(after=None, limit=1)
     if is_empty and stream.api_key is not None and stream.api_secret is not None:
         secret = stream.api_secret.get_secret_value().encode("utf-8")
         return [(f"Stream key {stream.api_key}", stream.api_key, secret)]
@@ -206,7 +204,7 @@ def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
             key.api_key,
             key.secret,
         )
-        for key in services.keys.current_ring().keys
+        for key in services.stream.keys.current_ring().keys
     ]
 
 

@@ -34,9 +34,9 @@ def reencrypt(*, context: ActionContext, as_json: bool) -> None:
     progress = Progress()
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
     with opened_key_services() as services:
-        for progress in services.reencryption.run(context):
+        for progress in services.operations.reencryption.run(context):
             click.echo(f"{progress.seen} read, {progress.rewrapped} {done}", err=True)
-        remaining = services.reencryption.remaining()
+        remaining = services.operations.reencryption.remaining()
     if as_json:
         write_json(
             {

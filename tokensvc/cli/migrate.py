@@ -2,7 +2,8 @@
 
 import click
 
-from tokensvc.app import foundation, start_checks, startup
+from tokensvc.app import start_checks, startup
+from tokensvc.app.build import open_database
 from tokensvc.cli.output import json_option, write_json
 from tokensvc.cli.session import command_settings
 from tokensvc.database import schema
@@ -19,7 +20,7 @@ def migrate(*, as_json: bool) -> None:
     """
     settings = command_settings()
     start_checks.check_files(settings)
-    database = foundation.open_database(settings, creates=True)
+    database = open_database(settings, creates=True)
     try:
         applied = startup.migrate(database, settings.environment)
         status = schema.status(database)

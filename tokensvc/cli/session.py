@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import click
 
-from tokensvc.app import container, startup
-from tokensvc.app.accounts import AccountServices
-from tokensvc.app.container import Services
+from tokensvc.app import startup
+from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
+from tokensvc.app.services import AccountServices, Services
 from tokensvc.config.loader import Settings
 from tokensvc.telemetry import logging
 
@@ -84,11 +84,8 @@ def account_services(services: Services) -> AccountServices:
 
 @contextmanager
 def _built(settings: Settings, key_files: KeyFiles) -> Iterator[Services]:
-    services = container.build(settings, key_files)
-    try:
+    with closing(build(settings, key_files)) as services:
         yield services
-    finally:
-        services.close()
 
 
 def read_secret(what: str) -> str:

@@ -44,7 +44,7 @@ _check_option = click.option(
 def list_keys(*, as_json: bool) -> None:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = services.rotation.page(after=None, limit=ALL_KEYS)
+        found = services.stream.rotation.page(after=None, limit=ALL_KEYS)
     columns = (*_FACTS, "created_at", "activated_at", "retired_at")
     if_empty = "No key yet: tokensvc stream-keys add API_KEY"
     print_keys(found, columns, as_json=as_json, if_empty=if_empty)
@@ -74,10 +74,10 @@ def add(
     restored = None
     with opened_key_services(keys_lost=without_lost_keys) as services:
         if without_lost_keys:
-            restored = services.rotation.restore(api_key, secret, context, check=check)
+            restored = services.stream.rotation.restore(api_key, secret, context, check=check)
         else:
-            services.keys.check_encryption_keys()
-        key = restored or services.rotation.add(api_key, secret, context, check=check)
+            services.stream.keys.check_encryption_keys()
+        key = restored or services.stream.rotation.add(api_key, secret, context, check=check)
     if as_json:
         write_json(msgspec.to_builtins(key))
         return
@@ -106,8 +106,8 @@ def activate(
     """
     with opened_services(with_keys=False) as services:
         if not without_lost_keys:
-            services.keys.check_encryption_keys()
-        result = services.rotation.activate(key_id, context, check=check)
+            services.stream.keys.check_encryption_keys()
+        result = services.stream.rotation.activate(key_id, context, check=check)
     _print_result(result, as_json=as_json)
 
 
@@ -118,7 +118,7 @@ def activate(
 def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     """Retire KEY_ID and erase its secret. This cannot be undone."""
     with opened_services(with_keys=False) as services:
-        result = services.rotation.retire(key_id, context)
+        result = services.stream.rotation.retire(key_id, context)
     _print_result(result, as_json=as_json)
 
 

@@ -78,7 +78,9 @@ def inspect(unverified_token: str, *, as_json: bool) -> None:
         raise click.ClickException(printable(f"{error}.")) from error
     with opened_services() as services:
         standing = services.standings.read(parsed.user_id or "")
-        found = inspection.explain(parsed, services.keys.ring_at(standing.ring_version), standing)
+        found = inspection.explain(
+            parsed, services.stream.keys.ring_at(standing.ring_version), standing
+        )
     if as_json:
         write_json(asdict(found))
     else:

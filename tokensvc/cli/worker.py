@@ -6,7 +6,8 @@ import click
 import structlog
 
 from tokensvc.app import startup
-from tokensvc.app.delivery_process import DeliveryProcess
+from tokensvc.app.loops import Role
+from tokensvc.app.process import Process
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -39,9 +40,9 @@ def _deliver_until_signal() -> int:
     """Deliver with the current settings until a signal, and return its number."""
     services = startup.process_services()
     try:
-        if not services.deliveries.delivers:
+        if not services.stream.deliveries.delivers:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
-        process = DeliveryProcess(services)
+        process = Process(services, Role.WORKER)
         # Block the signals first: the threads inherit the mask, and cannot receive them instead.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         process.start()

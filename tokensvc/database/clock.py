@@ -17,13 +17,13 @@ class DatabaseClock:
     """
     The clock of a database.
 
-    Args:
+    Attributes:
         host: Clock of this host, used on SQLite.
     """
 
     def __init__(self, database: Database, host: Clock) -> None:
         self._database = database
-        self._host = host
+        self.host = host
         self._is_host = database.dialect == "sqlite"
 
     def read(self, tx: Transaction) -> float:
@@ -33,7 +33,7 @@ class DatabaseClock:
         Call it after the lock is held: `now()` is as old as the transaction, and
         `clock_timestamp()` in a statement that waits for a lock is as old as the wait.
         """
-        return self._host() if self._is_host else float(tx.scalar(_EPOCH) or 0.0)
+        return self.host() if self._is_host else float(tx.scalar(_EPOCH) or 0.0)
 
     def host_ahead(self) -> float:
         """
@@ -44,7 +44,7 @@ class DatabaseClock:
         Raises:
             Refusal: `temporarily_unavailable`.
         """
-        before, now, after = self._host(), self(), self._host()
+        before, now, after = self.host(), self(), self.host()
         return max(0.0, before - now) + min(0.0, after - now)
 
     def __call__(self) -> float:
@@ -55,6 +55,6 @@ class DatabaseClock:
             Refusal: `temporarily_unavailable`.
         """
         if self._is_host:
-            return self._host()
+            return self.host()
         with self._database.read() as connection:
             return self.read(connection)

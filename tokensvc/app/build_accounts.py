@@ -1,0 +1,156 @@
+"""Builds the objects that only built-in accounts need."""
+
+import os
+from functools import partial
+
+from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.dependencies import Dependencies
+from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
+from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.purge import AccountPurge
+from tokensvc.accounts.service import Accounts
+from tokensvc.accounts.stream_users import StreamUsers
+from tokensvc.accounts.transfer import AccountTransfer
+from tokensvc.app.services import AccountServices, StreamServices
+from tokensvc.config.loader import Settings
+from tokensvc.core.waiting import WaitSlots
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.limits.service import Limiter
+from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.sessions.access_tokens.rules import SigningPeriods
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
+from tokensvc.sessions.lost_keys import LostFamilyKeys
+from tokensvc.sessions.oauth.service import OAuth
+from tokensvc.sessions.service import Sessions
+from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.service import PasswordSessions
+from tokensvc.sign_in.store import SignInReads
+from tokensvc.standing.signing_ring import read_signing_ring
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.vault.hashes import KeyedHashes
+from tokensvc.vault.vault import Vault
+
+
+def build_accounts(
+    *,
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    vault: Vault,
+    hashes: KeyedHashes,
+    wait_slots: WaitSlots,
+    limiter: Limiter,
+    stream: StreamServices,
+    sessions: Sessions,
+    revocations: Revocations,
+) -> AccountServices | None:
+    """
+    Build the services of built-in accounts; `None` if these are off.
+
+    Args:
+        wait_slots: Slots for requests that wait.
+        hashes: Keyed hashes of user IDs and addresses.
+    """
+    if not settings.has_accounts:
+        return None
+    signing_keys = SigningKeys(database, vault)
+    access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
+    signing_ring_now = partial(read_signing_ring, database, clock.host)
+    pool = _hashing_pool(settings, wait_slots)
+    hasher = PasswordHasher(pool)
+    shared = _shared(
+        settings, database, clock, hashes, stream.deliveries, hasher=hasher, revocations=revocations
+    )
+    return AccountServices(
+        signing_keys=signing_keys,
+        signing_rotation=SigningKeyRotation(database, clock, vault, _signing_periods(settings)),
+        access_tokens=access_tokens,
+        signing_ring_now=signing_ring_now,
+        lost_family_keys=LostFamilyKeys(database, clock, vault),
+        hashing_pool=pool,
+        accounts=Accounts(shared, _stream_users(settings, stream, wait_slots)),
+        codes=AccountCodes(shared),
+        transfer=AccountTransfer(shared),
+        password_sessions=_password_sessions(
+            shared, sessions, access_tokens, revocations, limiter=limiter
+        ),
+        oauth=OAuth(
+            signing_ring_now=signing_ring_now,
+            sessions=sessions,
+            access_tokens=access_tokens,
+            limiter=limiter,
+        ),
+        purge=AccountPurge(database, clock),
+    )
+
+
+def _shared(
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    hashes: KeyedHashes,
+    deliveries: Deliveries,
+    *,
+    hasher: PasswordHasher,
+    revocations: Revocations,
+) -> Dependencies:
+    return Dependencies(
+        database=database,
+        clock=clock,
+        settings=settings.accounts,
+        alphabet=settings.user_ids.alphabet,
+        policy=PasswordPolicy(settings.accounts.min_password, settings.public_url),
+        hasher=hasher,
+        deliveries=deliveries,
+        revoke_within=revocations.revoke_within,
+        confirm_revocation=revocations.confirm,
+        hashes=hashes,
+    )
+
+
+def _password_sessions(
+    shared: Dependencies,
+    sessions: Sessions,
+    access_tokens: AccessTokens,
+    revocations: Revocations,
+    *,
+    limiter: Limiter,
+) -> PasswordSessions:
+    database, clock = shared.database, shared.clock
+    reads = SignInReads(database, clock.host)
+    return PasswordSessions(
+        database=database,
+        clock=clock,
+        sign_ins=SignIns(database, clock, reads, shared.hasher, shared.hashes),
+        sessions=sessions,
+        access_tokens=access_tokens,
+        revocations=revocations,
+        limiter=limiter,
+        policy=shared.policy,
+    )
+
+
+def _stream_users(
+    settings: Settings, stream: StreamServices, wait_slots: WaitSlots
+) -> StreamUsers | None:
+    if not settings.stream.delivers:
+        return None
+    return StreamUsers(stream.api, stream.keys.current_ring, wait_slots)
+
+
+def _signing_periods(settings: Settings) -> SigningPeriods:
+    sessions = settings.sessions
+    return SigningPeriods(
+        rotation=sessions.key_rotation,
+        publication=sessions.jwks_max_age,
+        verification=sessions.access_ttl,
+    )
+
+
+def _hashing_pool(settings: Settings, wait_slots: WaitSlots) -> HashingPool:
+    """Return the pool of this worker: together the workers have one thread per core."""
+    cores = len(os.sched_getaffinity(0))
+    return HashingPool(max(1, cores // settings.workers), wait_slots)

@@ -1,0 +1,117 @@
+"""Builds what keeps the service healthy: readiness, figures, purges."""
+
+import time
+from dataclasses import replace
+
+from tokensvc.app.key_files import SECRETS
+from tokensvc.app.services import AccountServices, Operations, Services, StreamServices
+from tokensvc.audit.purge import AuditPurge
+from tokensvc.clients.service import Clients
+from tokensvc.config.loader import Settings
+from tokensvc.core.clock import Clock
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.issuers.service import Issuers
+from tokensvc.ops.checks import checks, delivery_checks
+from tokensvc.ops.figures import Figures
+from tokensvc.ops.health import ReadinessLook
+from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.revocations.purge import RevocationPurge
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.purge import SessionPurge
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.vault.reencryption import Reencryption
+from tokensvc.vault.vault import Vault
+
+
+def build_operations(
+    settings: Settings,
+    database: Database,
+    clock: DatabaseClock,
+    vault: Vault,
+    issuers: Issuers,
+    *,
+    clients: Clients,
+    stream: StreamServices,
+    accounts: AccountServices | None,
+) -> Operations:
+    """Build the operations of a process that serves requests."""
+    clock_faults = ClockFaults(database, clock)
+    reencryption = Reencryption(database, clock, vault, SECRETS)
+    retention = settings.audit.retention
+    return Operations(
+        readiness=ReadinessLook(
+            checks(
+                database=database,
+                keys=stream.keys,
+                signing_keys=accounts.signing_keys if accounts is not None else None,
+                issuers=issuers,
+                deliveries=stream.deliveries,
+                clock_faults=clock_faults,
+                active_key_check=stream.active_key_check,
+            ),
+            time.monotonic,
+        ),
+        figures=_figures(
+            settings,
+            stream,
+            accounts,
+            issuers=issuers,
+            clients=clients,
+            reencryption=reencryption,
+            host_clock=clock.host,
+        ),
+        reencryption=reencryption,
+        clock_faults=clock_faults,
+        audit_purge=AuditPurge(database, clock, retention),
+        revocation_purge=RevocationPurge(database, clock, retention),
+        session_purge=SessionPurge(database, clock, settings.sessions),
+    )
+
+
+def for_worker(services: Services) -> Services:
+    """Return the services of a process that only delivers: it needs no issuer to be ready."""
+    stream, operations = services.stream, services.operations
+    readiness = ReadinessLook(
+        delivery_checks(
+            database=services.database,
+            keys=stream.keys,
+            deliveries=stream.deliveries,
+            clock_faults=operations.clock_faults,
+        ),
+        time.monotonic,
+    )
+    figures = _figures(
+        services.settings,
+        stream,
+        services.accounts,
+        issuers=None,
+        clients=services.clients,
+        reencryption=operations.reencryption,
+        host_clock=services.clock.host,
+    )
+    return replace(services, operations=replace(operations, readiness=readiness, figures=figures))
+
+
+def _figures(
+    settings: Settings,
+    stream: StreamServices,
+    accounts: AccountServices | None,
+    *,
+    issuers: Issuers | None,
+    clients: Clients,
+    reencryption: Reencryption,
+    host_clock: Clock,
+) -> Figures:
+    rings: dict[str, StreamKeys | SigningKeys] = {"stream": stream.keys}
+    if accounts is not None:
+        rings["signing"] = accounts.signing_keys
+    return Figures(
+        issuers=issuers,
+        jwks=settings.jwks,
+        deliveries=stream.deliveries,
+        rings=rings,
+        clients=clients,
+        reencryption=reencryption,
+        clock=host_clock,
+    )

@@ -1,0 +1,122 @@
+"""The table of all background loops: what each does, how often, and in which process."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+from tokensvc.app.background import BackgroundLoop
+from tokensvc.app.services import AccountServices, Services
+from tokensvc.ops.health import LOOK_INTERVAL
+from tokensvc.stream.delivery import wake_up
+
+ACTIVE_KEY_INTERVAL: Final = 60.0
+"""Seconds between two looks at whether a check of the active key is due."""
+
+_PURGE_INTERVAL = 3600.0
+"""Seconds between two purges of the same rows."""
+
+_PURGE_PAUSE = 0.05
+"""Seconds between two full batches of a purge, for the requests that write."""
+
+_USAGE_INTERVAL = 60.0
+"""Seconds between two writes of usage, which a crash loses."""
+
+Step: TypeAlias = Callable[[], bool | None]
+
+
+class Role(Enum):
+    """Kind of process: one that serves requests, or `tokensvc worker`, which only delivers."""
+
+    SERVICE = auto()
+    WORKER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """
+    A row of the table.
+
+    Attributes:
+        name: Name of the thread, and of the loop in the log and the metrics.
+        step: Function that returns the step; `None` if these services do not need the loop.
+        interval: Seconds between two steps.
+        pause: Seconds before the next step if there is more to do.
+        steps_on_stop: Whether a stop runs the step once more.
+        wake_up: Function that returns the event that ends a pause.
+        roles: Processes that run the loop.
+    """
+
+    name: str
+    step: Callable[[Services], Step | None]
+    interval: float
+    pause: float = 0.0
+    steps_on_stop: bool = False
+    wake_up: Callable[[Services], threading.Event] | None = None
+    roles: tuple[Role, ...] = (Role.SERVICE,)
+
+    def of(self, services: Services) -> BackgroundLoop | None:
+        """Return the loop with these services; `None` if they do not need it."""
+        step = self.step(services)
+        if step is None:
+            return None
+        return BackgroundLoop(
+            self.name,
+            step,
+            self.interval,
+            pause=self.pause,
+            steps_on_stop=self.steps_on_stop,
+            wake_up=self.wake_up(services) if self.wake_up is not None else None,
+        )
+
+
+def _embedded_delivery(services: Services) -> Step | None:
+    is_embedded = services.stream.deliveries.delivers and services.settings.worker.embedded
+    return services.stream.sender.step if is_embedded else None
+
+
+def _of_accounts(step: Callable[[AccountServices], Step]) -> Callable[[Services], Step | None]:
+    """Return the function of a step that only built-in accounts need."""
+    return lambda services: step(services.accounts) if services.accounts is not None else None
+
+
+def _purge(name: str, step: Callable[[Services], Step | None]) -> Loop:
+    return Loop(name, step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
+
+
+_BOTH = (Role.SERVICE, Role.WORKER)
+
+LOOPS: Final = (
+    # Changes of this process are sent immediately; each second the sender looks for others.
+    Loop("delivery", _embedded_delivery, 1.0, wake_up=lambda _: wake_up.DUE),
+    # Other processes make all changes that a worker sends.
+    Loop("delivery", lambda s: s.stream.sender.step, 0.2, roles=(Role.WORKER,)),
+    Loop("secret_usage", lambda s: s.secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
+    Loop(
+        "unnamed_mints", lambda s: s.stream.unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True
+    ),
+    # For actions that a crash left unconfirmed.
+    Loop("confirmation", lambda s: s.revocations.confirm_left, 5.0),
+    Loop(
+        "active_key",
+        lambda s: s.stream.active_key_check.step,
+        ACTIVE_KEY_INTERVAL,
+        wake_up=lambda s: s.stream.active_key_check.wake_up,
+        roles=_BOTH,
+    ),
+    _purge("audit_purge", lambda s: s.operations.audit_purge.step),
+    _purge("revocation_purge", lambda s: s.operations.revocation_purge.step),
+    _purge("session_purge", lambda s: s.operations.session_purge.step),
+    _purge("account_purge", _of_accounts(lambda accounts: accounts.purge.step)),
+    # Whether a signing key is to be made, activated or retired.
+    Loop("signing_keys", _of_accounts(lambda accounts: accounts.signing_rotation.step), 1.0),
+    # For due fetches; short, since a clock can be set or a host sleep.
+    Loop("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
+    Loop("figures", lambda s: s.operations.figures.step, 15.0, roles=_BOTH),
+    Loop("readiness", lambda s: s.operations.readiness.look, LOOK_INTERVAL, roles=_BOTH),
+)
+"""All loops, in the order in which they start and stop."""
+
+MAX_LOOPS: Final = max(sum(role in loop.roles for loop in LOOPS) for role in Role)
+"""Maximum number of loops in a process. Each needs a database connection."""

@@ -1,0 +1,142 @@
+"""The record of all services of a process. `build` fills it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokensvc.accounts.codes import AccountCodes
+from tokensvc.accounts.passwords.hashing import HashingPool
+from tokensvc.accounts.purge import AccountPurge
+from tokensvc.accounts.service import Accounts
+from tokensvc.accounts.transfer import AccountTransfer
+from tokensvc.app.key_files import KeyFiles
+from tokensvc.audit.purge import AuditPurge
+from tokensvc.audit.service import AuditTrail
+from tokensvc.callers.access_tokens import AccessTokenCallers
+from tokensvc.callers.service import Callers
+from tokensvc.clients.administration import ClientAdministration
+from tokensvc.clients.service import Clients
+from tokensvc.clients.usage import SecretUsage
+from tokensvc.config.loader import Settings
+from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.engine import Database
+from tokensvc.issuers.service import Issuers
+from tokensvc.limits.service import Limiter
+from tokensvc.ops.figures import Figures
+from tokensvc.ops.health import ReadinessLook
+from tokensvc.recovery.service import Recovery
+from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.revocations.purge import RevocationPurge
+from tokensvc.revocations.service import Revocations
+from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
+from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tokens import AccessTokens
+from tokensvc.sessions.lost_keys import LostFamilyKeys
+from tokensvc.sessions.oauth.service import OAuth
+from tokensvc.sessions.purge import SessionPurge
+from tokensvc.sessions.service import Sessions
+from tokensvc.sign_in.service import PasswordSessions
+from tokensvc.standing.rules import RingVersion
+from tokensvc.standing.store import StandingStore
+from tokensvc.stream.api import StreamApi
+from tokensvc.stream.delivery.sender import Sender
+from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
+from tokensvc.stream.keys.rotation import StreamKeyRotation
+from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.unnamed_mints import UnnamedMints
+from tokensvc.tokens.service import TokenService
+from tokensvc.vault.reencryption import Reencryption
+from tokensvc.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class StreamServices:
+    """The key ring of Stream, and what calls Stream."""
+
+    keys: StreamKeys
+    rotation: StreamKeyRotation
+    unnamed_mints: UnnamedMints
+    active_key_check: ActiveKeyCheck
+    api: StreamApi
+    sender: Sender
+    deliveries: Deliveries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class AccountServices:
+    """What only built-in accounts need."""
+
+    signing_keys: SigningKeys
+    signing_rotation: SigningKeyRotation
+    access_tokens: AccessTokens
+    signing_ring_now: Callable[[], tuple[float, RingVersion]]
+    lost_family_keys: LostFamilyKeys
+    hashing_pool: HashingPool
+    accounts: Accounts
+    codes: AccountCodes
+    transfer: AccountTransfer
+    password_sessions: PasswordSessions
+    oauth: OAuth
+    purge: AccountPurge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Operations:
+    """
+    What keeps the service healthy.
+
+    Attributes:
+        readiness: Checks of `/readyz`, and their last result.
+        figures: Figures for the metrics.
+        clock_faults: Check for cut-offs in the future.
+    """
+
+    readiness: ReadinessLook
+    figures: Figures
+    reencryption: Reencryption
+    clock_faults: ClockFaults
+    audit_purge: AuditPurge
+    revocation_purge: RevocationPurge
+    session_purge: SessionPurge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Services:
+    """
+    The objects that routes, commands and background loops call.
+
+    Attributes:
+        clock: Clock of the database, and of this host.
+        vault: Encryption of stored secrets.
+        recovery: Steps after a restore.
+        accounts: Services of built-in accounts; `None` if these are off.
+        access_token_callers: Callers with an access token of this service; `None` without accounts.
+    """
+
+    settings: Settings
+    database: Database
+    key_files: KeyFiles
+    clock: DatabaseClock
+    vault: Vault
+    limiter: Limiter
+    standings: StandingStore
+    audit: AuditTrail
+    issuers: Issuers
+    clients: Clients
+    client_administration: ClientAdministration
+    secret_usage: SecretUsage
+    stream: StreamServices
+    sessions: Sessions
+    revocations: Revocations
+    accounts: AccountServices | None
+    access_token_callers: AccessTokenCallers | None
+    callers: Callers
+    tokens: TokenService
+    recovery: Recovery
+    operations: Operations
+
+    def close(self) -> None:
+        """End the threads that hash, and close the database connections."""
+        if self.accounts is not None:
+            self.accounts.hashing_pool.close()
+        self.database.close()
