@@ -58,11 +58,7 @@ class ResetCode(msgspec.Struct, frozen=True):
 
 
 class AccountCodes:
-    """
-    The codes of accounts, of which only hashes are stored.
-
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-    """
+    """The codes of accounts, of which only hashes are stored."""
 
     def __init__(self, uses: Dependencies) -> None:
         self._uses = uses

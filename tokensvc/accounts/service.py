@@ -61,8 +61,6 @@ class Accounts:
     """
     The accounts of this service.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         stream_users: Users that Stream already has; `None` if delivery to Stream is off.
     """

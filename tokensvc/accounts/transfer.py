@@ -84,12 +84,7 @@ class ImportResult(msgspec.Struct):
 
 
 class AccountTransfer:
-    """
-    Imports and exports accounts.
-
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails. An import that
-    ended so can be repeated.
-    """
+    """Imports and exports accounts. An import that failed can be repeated."""
 
     def __init__(self, uses: Dependencies) -> None:
         self._uses = uses

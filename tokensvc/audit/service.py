@@ -20,12 +20,7 @@ class AuditTrail:
         self._clock = clock
 
     def record(self, context: ActionContext, action: Action, subject: str) -> None:
-        """
-        Write the event of an action that changes nothing else in the database.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Write the event of an action that changes nothing else in the database."""
         with self._database.write() as tx:
             store.record(tx, context, action, subject, now=self._clock.read(tx))
 
@@ -38,9 +33,6 @@ class AuditTrail:
         Args:
             after: ID of the last event of the previous page.
             filters: Members of an event and the values that they must have.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         with self._database.read() as connection:
             return store.page(connection, after=after, limit=limit, filters=filters)
@@ -55,9 +47,6 @@ class AuditTrail:
         Args:
             limit: Maximum number of events of the first step.
             filters: Members of an event and the values that they must have.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         read_at = self._clock()
         seen = {event.id for event in self._since(read_at - _LONGEST_ACTION, filters)}

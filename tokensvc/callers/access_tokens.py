@@ -68,7 +68,7 @@ class AccessTokenCallers:
         A user's token may have expired by the database's clock: `read_standing` refuses it.
 
         Raises:
-            Refusal: `credentials_invalid`, `credentials_expired`, `temporarily_unavailable`.
+            Refusal: `credentials_invalid`, `credentials_expired`.
         """
         try:
             return self._authenticate(unverified)
@@ -82,8 +82,7 @@ class AccessTokenCallers:
 
         Raises:
             Refusal: `credentials_invalid` if the token's key was retired; `credentials_expired`;
-                `user_suspended`; `sign_in_required` if the session has ended;
-                `temporarily_unavailable`.
+                `user_suspended`; `sign_in_required` if the session has ended.
         """
         found = self._sessions.read_live(require_session(caller).id)
         if found is not None and found.session.user_id == caller.user_id:

@@ -64,7 +64,8 @@ class Callers:
 
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired` or `user_id_invalid`, each
-                `rate_limited` beyond its limit; `temporarily_unavailable`.
+                `rate_limited` beyond its limit; `temporarily_unavailable` also if the keys of an
+                issuer are unavailable.
         """
         try:
             caller = self._verify(credential)
@@ -157,8 +158,7 @@ class Callers:
             user_id: ID of the user whom the request is about.
 
         Raises:
-            Refusal: `temporarily_unavailable`. For an access token also `credentials_invalid`,
-                `user_suspended` or `sign_in_required`: see `AccessTokenCallers.read_standing`.
+            Refusal: What `AccessTokenCallers.read_standing` raises, for an access token.
         """
         if isinstance(caller, AccountCaller) and self._access_tokens is not None:
             return self._access_tokens.read_standing(caller)

@@ -33,9 +33,9 @@ class ClientAdministration:
     """
     Creates, changes and deletes clients.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails. If the grantor
-    is a service, every method also raises `credentials_invalid` or `credentials_expired` after the
-    loss of its secret, and `insufficient_scope` after the loss of its scope.
+    If the grantor is a service, every method raises `Refusal` `credentials_invalid` or
+    `credentials_expired` after the loss of its secret, and `insufficient_scope` after the loss of
+    its scope.
 
     Args:
         clock: Clock that decides what has expired.

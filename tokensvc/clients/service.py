@@ -28,8 +28,6 @@ class Clients:
     """
     The service clients.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
-
     Args:
         clock: Clock that decides what has expired.
     """

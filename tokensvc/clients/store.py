@@ -59,12 +59,7 @@ class ClientStore:
         self._database = database
 
     def find(self, client_id: str) -> HashedClient | None:
-        """
-        Read a client in its current state.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Read a client in its current state."""
         return _first(self._database.fetch(_BY_ID, {"client_id": client_id}))
 
     def page(
@@ -180,12 +175,7 @@ class ClientsWithRing:
         self._clock = clock
 
     def find(self, client_id: str) -> tuple[HashedClient | None, float, RingVersion]:
-        """
-        Read a client in its current state, the time in epoch seconds, and the version.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Read a client in its current state, the time in epoch seconds, and the version."""
         values = {"client_id": client_id}
         rows, now = fetch_clocked(self._database, self._clock, _WITH_RING, values)
         found = _first(row[2:] for row in rows if row[2] is not None)

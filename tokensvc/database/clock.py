@@ -40,20 +40,12 @@ class DatabaseClock:
         Return by how many seconds this host's clock is at least ahead of the database's.
 
         Negative if it is behind; always 0 on SQLite.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         before, now, after = self.host(), self(), self.host()
         return max(0.0, before - now) + min(0.0, after - now)
 
     def __call__(self) -> float:
-        """
-        Return the current time in epoch seconds, outside any transaction.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the current time in epoch seconds, outside any transaction."""
         if self._is_host:
             return self.host()
         with self._database.read() as connection:

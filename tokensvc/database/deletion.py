@@ -32,9 +32,6 @@ class Purge(ABC):
 
         Returns:
             Whether more may be left.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         with self._database.write() as tx:
             return self._delete(tx, self._clock.read(tx)) == self.batch

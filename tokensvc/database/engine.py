@@ -51,7 +51,9 @@ class Database:
     """
     The database of this process. Open it after a fork: processes cannot share connections.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
+    Every method raises `Refusal` `temporarily_unavailable` if the database fails. So does every
+    function that uses one, and each read of rows that only an incomplete database lacks: other
+    docstrings name this code only for another cause.
 
     Attributes:
         dialect: Name of the dialect, for stores whose statements differ.

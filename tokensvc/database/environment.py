@@ -22,7 +22,6 @@ def check_environment(database: Database, environment: str) -> None:
 
     Raises:
         OtherEnvironmentError: Another one did.
-        Refusal: `temporarily_unavailable`.
     """
     with database.read() as connection:
         if not sa.inspect(connection).has_table(database_environment.name):
@@ -42,7 +41,6 @@ def record_environment(database: Database, environment: str) -> None:
 
     Raises:
         OtherEnvironmentError: Another process has recorded another one in the meantime.
-        Refusal: `temporarily_unavailable`.
     """
     with database.write() as tx:
         row = insert(tx, database_environment).values(id=1, environment=environment)

@@ -31,9 +31,6 @@ class PendingWrites(ABC, Generic[Key]):
         Write the numbers in one transaction. After a failure they stay for the next call.
 
         If the reply to a commit is lost, its numbers are written twice.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         with self._lock:
             written, self._pending = self._pending, {}

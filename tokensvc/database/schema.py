@@ -40,9 +40,6 @@ def status(database: Database) -> Status:
     Compare the database with this release.
 
     `ahead` is the schema of a newer release, which still supports this one.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
     """
     with database.read() as connection:
         return _status(revision(connection))
@@ -52,12 +49,7 @@ _READ = sa.select(_applied.c.version_num)
 
 
 def read_status(database: Database) -> Status:
-    """
-    Return the status of a database that has been migrated once, in one statement.
-
-    Raises:
-        Refusal: `temporarily_unavailable`, also for an empty database.
-    """
+    """Return the status of a migrated database, in one statement. With an empty one it fails."""
     rows = database.fetch(_READ)
     return _status(rows[0][0] if rows else None)
 
@@ -76,7 +68,6 @@ def require_current(database: Database) -> None:
 
     Raises:
         SchemaBehindError: The schema must be migrated; the text names the command.
-        Refusal: `temporarily_unavailable`.
     """
     found = status(database)
     if found in ("behind", "empty"):
@@ -94,7 +85,6 @@ def migrate(database: Database) -> list[str]:
 
     Raises:
         StartupError: The schema is older than the first release.
-        Refusal: `temporarily_unavailable`.
     """
     with database.migration() as transaction:
         before = revision(transaction)

@@ -91,9 +91,6 @@ class StatementConnections:
         Args:
             use: Function of a connection that runs them, and returns rows.
             writes: Whether they can wait for another writer.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         try:
             try:

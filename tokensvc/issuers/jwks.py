@@ -175,7 +175,7 @@ class RemoteKeys:
             may_fetch: Whether an unknown key causes a fetch.
 
         Raises:
-            Refusal: `temporarily_unavailable`; it is unknown whether the issuer has such a key.
+            Refusal: `temporarily_unavailable` if it is unknown whether the issuer has such a key.
         """
         snapshot = self._usable()
         if snapshot is not None:

@@ -36,12 +36,7 @@ class IssuerKeyStore:
         self._database = database
 
     def load(self, issuer: str) -> StoredKeys | None:
-        """
-        Return the last valid set of an issuer.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the last valid set of an issuer."""
         query = sa.select(_columns.jwks, _columns.fetched_at).where(_columns.issuer == issuer)
         with self._database.read() as connection:
             row = connection.execute(query).first()
@@ -51,12 +46,7 @@ class IssuerKeyStore:
         return StoredKeys(stored["source"], stored["document"], row.fetched_at)
 
     def save(self, issuer: str, keys: StoredKeys) -> None:
-        """
-        Store a set, unless another worker has stored a later one.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Store a set, unless another worker has stored a later one."""
         row = {
             "issuer": issuer,
             "jwks": json.dumps({"source": keys.source, "document": keys.document}),

@@ -51,12 +51,7 @@ class Figures:
         self._encryption_keys: set[str] = set()
 
     def step(self) -> None:
-        """
-        Read all figures once.
-
-        Raises:
-            Refusal: `temporarily_unavailable`. Those that need no database are set.
-        """
+        """Read all figures once. If the database fails, those that do not need it are set."""
         self._set_issuer_keys()
         for waiting in self._deliveries.waiting():
             gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)

@@ -30,9 +30,6 @@ def describe(
     Args:
         secrets_of: Secrets of every table.
         environment: Environment that made the database.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
     """
     created_at = int(clock())
     with database.snapshot() as connection:

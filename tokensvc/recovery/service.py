@@ -111,7 +111,6 @@ class Recovery:
 
         Raises:
             StartupError: The database has the marker, and is no copy.
-            Refusal: `temporarily_unavailable`.
         """
         # No other migration, and without timeouts.
         with self._database.migration(dry_run=context.dry_run) as tx:

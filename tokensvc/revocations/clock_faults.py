@@ -29,8 +29,6 @@ class ClockFaults:
     """
     Finds and lowers floors in the future.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
     """

@@ -37,8 +37,6 @@ class Revocations:
     """
     The actions on users and the app, and their states.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
         sources: Sources of user IDs.

@@ -56,12 +56,7 @@ class UnconfirmedReader:
         self._database, self._read = database, statement
 
     def read(self) -> list[Target]:
-        """
-        Return the targets.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the targets."""
         return [Target(user_id) for (user_id,) in self._database.fetch(self._read)]
 
 

@@ -51,8 +51,8 @@ class FamilyReads:
         refusal does not show which IDs of sessions exist.
 
         Raises:
-            Refusal: That of `invalid_grant`. `temporarily_unavailable` also if this process cannot
-                read the family key.
+            Refusal: That of `invalid_grant`; `temporarily_unavailable` if this process cannot read
+                the family key.
         """
         found = self._read_session(presented.family_id.hex())
         stored = None if found is None else stored_family(found.session)

@@ -18,8 +18,6 @@ class LostFamilyKeys:
     """
     Finds sessions that cannot be refreshed here, and deletes them.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
     """

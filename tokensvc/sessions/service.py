@@ -42,8 +42,6 @@ class Sessions:
     """
     The sessions of built-in accounts.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
         hashes: Keyed hashes of addresses.
@@ -121,8 +119,8 @@ class Sessions:
 
         Raises:
             Refusal: `credentials_invalid` with the OAuth error `invalid_grant`: the token gives no
-                access. `temporarily_unavailable` also if this process cannot read the family key.
-                What `check_can_sign` raises.
+                access; `temporarily_unavailable` if this process cannot read the family key; what
+                `check_can_sign` raises.
         """
         presented = parse(unverified)
         origin = self._origin(address)

@@ -44,8 +44,6 @@ class SignIns:
     """
     The check of passwords, and the lock-out of accounts.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
     """
@@ -87,8 +85,8 @@ class SignIns:
         Raises:
             Refusal: `credentials_invalid` for a wrong password or an unknown user;
                 `user_suspended` for a suspended one with the right password;
-                `rate_limited` after too many failures; `temporarily_unavailable` also if no thread
-                is free to hash. What `check_can_sign` raises.
+                `rate_limited` after too many failures; `temporarily_unavailable` if no thread is
+                free to hash; what `check_can_sign` raises.
         """
         attempt = self._begin(user_id, address, check_can_sign)
         if known_only and not attempt.is_known:
@@ -130,7 +128,7 @@ class SignIns:
         Return the hash of a new password for the user of a successful attempt.
 
         Raises:
-            Refusal: `temporarily_unavailable`; then the attempt no longer counts as a failure.
+            Refusal: What `hash` raises; then the attempt no longer counts as a failure.
         """
         try:
             with self._hasher.wait_slot(known=attempt.is_known):

@@ -48,8 +48,6 @@ class PasswordSessions:
     """
     Opens sessions for users who send their password.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of the database.
         limiter: Limits on failed sign-ins per address, and on sign-ins per user.
@@ -90,7 +88,7 @@ class PasswordSessions:
         Raises:
             Refusal: `credentials_invalid`; `user_suspended`, only for the right password;
                 `rate_limited` after too many failures of the address or the user, or too many
-                requests of the user; `temporarily_unavailable`.
+                requests of the user; `temporarily_unavailable` if no thread is free to hash.
         """
         try:
             self._check_limit_of_user(user_id)

@@ -61,8 +61,6 @@ class SignInReads:
     """
     Reads what sign-ins depend on, each time in one statement.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: Clock of this host, used on SQLite.
     """

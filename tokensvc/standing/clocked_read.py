@@ -25,9 +25,6 @@ def fetch_clocked(
     Args:
         clock: Clock of this host, used on SQLite. On PostgreSQL the statement reads the server's.
         statement: Constant of a store that has a row in every complete database.
-
-    Raises:
-        Refusal: `temporarily_unavailable`, also if the database is incomplete.
     """
     has_clock = database.dialect == "postgresql"
     # Read the clock before the statement: see `Standing.now`.

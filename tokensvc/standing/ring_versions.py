@@ -30,12 +30,7 @@ def lock(tx: Transaction) -> None:
 
 
 def read(connection: sa.Connection, ring: Ring) -> RingVersion:
-    """
-    Return the version of a key ring.
-
-    Raises:
-        Refusal: `temporarily_unavailable` if the app's row is missing.
-    """
+    """Return the version of a key ring."""
     row = connection.execute(_READ[ring]).first()
     if row is None:
         raise incomplete_database()

@@ -84,9 +84,6 @@ def read_session(database: Database, clock: Clock, session_id: str) -> SessionSt
 
     Args:
         clock: Clock of this host, used on SQLite.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
     """
     (row, *_), now = fetch_clocked(database, clock, _STATEMENT, {"session_id": session_id})
     columns, rest = row[: len(STANDING_COLUMNS)], row[len(STANDING_COLUMNS) :]

@@ -17,9 +17,6 @@ def read_signing_ring(database: Database, clock: Clock) -> tuple[float, RingVers
 
     Args:
         clock: Clock of this host, used on SQLite.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
     """
     (row, *_), now = fetch_clocked(database, clock, _STATEMENT, {})
     return now, RingVersion(*row)

@@ -89,12 +89,7 @@ class StandingStore:
         self._with_account = _STANDING.add_columns(condition)
 
     def read(self, user_id: str) -> Standing:
-        """
-        Return the combined standing of a user and the app. A user without a row has a clean one.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the combined standing of a user and the app; without a row it is a clean one."""
         values = {"user_id": user_id}
         (row, *_), now = fetch_clocked(self._database, self._clock, _STANDING, values)
         return standing_of(row, int(now))
@@ -131,21 +126,13 @@ def floor_seconds_ahead(database: Database, clock: Clock) -> int:
 
     Args:
         clock: Clock of this host, used on SQLite.
-
-    Raises:
-        Refusal: `temporarily_unavailable`.
     """
     ((of_app, of_users), *_), now = fetch_clocked(database, clock, _FLOORS, {})
     return int(max(of_app, of_users or 0)) - int(now)
 
 
 def read(connection: sa.Connection, target: Target) -> StoredStanding:
-    """
-    Return the row of a target. A user without a row has a clean standing.
-
-    Raises:
-        Refusal: `temporarily_unavailable` if the app's row is missing.
-    """
+    """Return the row of a target. A user without a row has a clean standing."""
     return _stored(connection.execute(_row_of(target)).first(), target)
 
 
@@ -156,9 +143,6 @@ def lock(tx: Transaction, target: Target, *, create: bool = True) -> StoredStand
     Args:
         create: Whether to create a missing row, since only a row can be locked. Without a row,
             the returned standing must not be written.
-
-    Raises:
-        Refusal: `temporarily_unavailable` if the app's row is missing.
     """
     if create and target.user_id is not None:
         row = insert(tx, user_standings).values(user_id=target.user_id)
@@ -239,9 +223,6 @@ def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     Return the epochs that a session of a user has which begins now.
 
     Read them before the password is checked: an action in between then ends the session.
-
-    Raises:
-        Refusal: `temporarily_unavailable` if the app's row is missing.
     """
     row = connection.execute(SELECT_FOR_SIGN_IN, {"user_id": user_id}).first()
     if row is None:

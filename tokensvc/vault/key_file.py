@@ -21,7 +21,6 @@ def load_key_file(path: Path, database: Database, tables: Iterable[WrappedSecret
     Raises:
         WrappingKeyMissingError: The file is missing, and the database has secrets.
         StartupError: The file cannot be used.
-        Refusal: `temporarily_unavailable`.
     """
     # First, since another process may create the file and store the first secret meanwhile.
     with database.read() as connection:

@@ -42,8 +42,6 @@ class Reencryption:
     """
     Wraps secrets with the first encryption key.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
-
     Args:
         clock: Clock of the database.
         tables: Secrets of each table.

@@ -55,7 +55,7 @@ class HashingPool:
         Return the result of work done in one of the threads.
 
         Raises:
-            Refusal: `temporarily_unavailable`; no thread was free in time, or too many requests
+            Refusal: `temporarily_unavailable` if no thread was free in time, or too many requests
                 wait already.
         """
         with self.wait_slots.password():
@@ -77,7 +77,7 @@ class PasswordHasher:
     Hashes and verifies passwords in the threads of a pool.
 
     An unknown user costs as much as a wrong password: it is compared with a hash that no password
-    has.
+    has. `hash` and `verify` raise what `HashingPool.run` raises.
     """
 
     def __init__(self, pool: HashingPool) -> None:
@@ -100,12 +100,7 @@ class PasswordHasher:
         return self._pool.wait_slots.password(known=known)
 
     def hash(self, password: str) -> str:
-        """
-        Return a new hash of a password, as a PHC string.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return a new hash of a password, as a PHC string."""
         return self._pool.run(partial(_hash, normalize(password).encode("utf-8")))
 
     def verify(self, stored: str | None, password: str) -> bool:
@@ -114,9 +109,6 @@ class PasswordHasher:
 
         Args:
             stored: Hash of this service or of another system; `None` for an unknown user.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         usable = stored if stored is not None and _is_usable(stored) else self._unmatched
         return self._pool.run(partial(verify_hash, usable, password))

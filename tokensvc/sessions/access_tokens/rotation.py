@@ -99,9 +99,6 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
         Retire each key that cannot be unwrapped, and activate a key if none is active then.
 
         A verifier that has not fetched the published keys since then does not know the new key.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         with self._database.write(dry_run=context.dry_run) as tx:
             ring_versions.lock(tx)

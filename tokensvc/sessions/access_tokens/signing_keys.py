@@ -145,24 +145,14 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
         return key
 
     def ring_with(self, kid: str) -> SigningKeyRing:
-        """
-        Return the loaded ring if it has a key, else the ring in its current state.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the loaded ring if it has a key, else the ring in its current state."""
         ring = self._ring
         if ring is not None and ring.find(kid) is not None:
             return ring
         return self.up_to_date_ring()
 
     def up_to_date_ring(self) -> SigningKeyRing:
-        """
-        Return the ring in its current state. Nothing is decrypted if it is already loaded.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the ring in its current state. Nothing is decrypted if it is already loaded."""
         return self.ring_at(self._store.read().version)
 
     def public_keys(self) -> JsonWebKeySet:
@@ -170,7 +160,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
         Return the public keys to publish.
 
         Raises:
-            Refusal: `temporarily_unavailable`, also if this process cannot read one of the keys:
+            Refusal: `temporarily_unavailable` if this process cannot read one of the keys:
                 verifiers cache the set, and would refuse the tokens of that key.
         """
         ring = self.up_to_date_ring()

@@ -228,7 +228,7 @@ class AccessTokens:
         A key that is not loaded yet is read from the database. Any other text costs no read.
 
         Raises:
-            Refusal: `credentials_invalid`, `temporarily_unavailable`.
+            Refusal: `credentials_invalid`.
         """
         if unverified.issuer != self.issuer:
             raise invalid_credential("The access token is not for this service.", "issuer")
@@ -248,7 +248,7 @@ class AccessTokens:
                 response to a retirement it is another one.
 
         Raises:
-            Refusal: `credentials_invalid`, `temporarily_unavailable`.
+            Refusal: `credentials_invalid`.
         """
         if token.ring_version != ring_version:
             unverified = token._unverified  # noqa: SLF001 - of this module

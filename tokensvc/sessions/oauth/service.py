@@ -18,11 +18,7 @@ from tokensvc.telemetry import metrics
 
 
 class OAuth:
-    """
-    Grants and revocation for OAuth clients.
-
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-    """
+    """Grants and revocation for OAuth clients."""
 
     def __init__(
         self,

@@ -56,8 +56,6 @@ class Leases:
     """
     Leases rows and applies the results of calls.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: The database's clock, which decides what is due.
         random_fraction: Function that returns a random number from 0 to 1.

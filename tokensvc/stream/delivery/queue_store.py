@@ -80,12 +80,7 @@ class DueQueues:
         self._read = sa.select(*found)
 
     def read(self) -> list[Queue]:
-        """
-        Return the queues in which something is due, the most urgent first.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the queues in which something is due, the most urgent first."""
         if not self._database.fetch(_OPEN):
             return []  # each second or more often, so it must cost little
         values = {} if self._has_clock else {"now": int(self._host_clock())}
@@ -131,12 +126,7 @@ class BacklogReader:
         self._read = sa.union_all(*selects)
 
     def read(self) -> Backlog:
-        """
-        Return the backlog.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the backlog."""
         failed, errors, times = zip(*self._database.fetch(self._read), strict=True)
         due_since = min((time for time in times if time is not None), default=None)
         return Backlog(sum(failed), next(filter(None, errors), None), due_since)
@@ -176,12 +166,7 @@ class QueueSizes:
         self._read = sa.union_all(*selects)
 
     def read(self) -> dict[Queue, QueueSize]:
-        """
-        Return the size of each queue.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the size of each queue."""
         return {
             QUEUES[place]: QueueSize(*size) for place, *size in self._database.fetch(self._read)
         }

@@ -84,8 +84,7 @@ class Sender:
         """
         Send one batch of the most urgent queue, and return whether there was one.
 
-        Raises:
-            Refusal: `temporarily_unavailable`. Leased rows are sent again when the lease expires.
+        If the database fails, leased rows are sent again when the lease expires.
         """
         for queue in self._ready():
             batch = self._leases.acquire(queue, self._batch_sizes[queue])

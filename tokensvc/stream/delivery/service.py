@@ -67,8 +67,6 @@ class Deliveries:
     """
     Deliveries as routes and operators see them. The `Sender` sends them.
 
-    Every method raises `Refusal` `temporarily_unavailable` if the database fails.
-
     Args:
         clock: The database's clock.
         refused_keys: Function that returns the keys that Stream refuses, with its messages.

@@ -22,8 +22,6 @@ class RingActions(ABC, Generic[InfoT]):
     """
     Lists the keys of a ring, adds keys and changes their states.
 
-    Every method raises `Refusal` `temporarily_unavailable` when the database fails.
-
     Args:
         clock: Clock of the database.
         store: Store of the ring.

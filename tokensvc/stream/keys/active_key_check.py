@@ -63,12 +63,7 @@ class ActiveKeyCheck:
             self.wake_up.set()
 
     def step(self) -> None:
-        """
-        Check the active key if that is due. If Stream does not respond, the next step tries again.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Check the active key if that is due, again in the next step if Stream is silent."""
         if self._check_key_pair is None:
             return
         key, previous = self._keys.current_ring().active, self._result

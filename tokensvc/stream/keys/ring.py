@@ -77,9 +77,6 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
         Any other version than that of the loaded ring causes a reload, a lower one too: a database
         that was set back decides which keys sign.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
         """
         ring = self._ring
         if ring is not None and ring.version == version:
@@ -98,22 +95,12 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         return ring
 
     def current_ring(self) -> RingT:
-        """
-        Load the ring.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Load the ring."""
         with self._reload:
             return self._load()
 
     def problem(self) -> str:
-        """
-        Return what prevents this process from signing with every key; empty if nothing does.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return what prevents this process from signing with every key; empty if nothing does."""
         stored = self._store.read()
         missing = self._missing_encryption_keys(stored)
         if missing:
@@ -126,12 +113,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         return "" if ring.active is not None else self._none_active
 
     def live_keys(self) -> list[InfoT]:
-        """
-        Return the keys that are not retired, newest first.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the keys that are not retired, newest first."""
         return [key.info for key in self._store.read().keys]
 
     def check_encryption_keys(self) -> None:
@@ -140,28 +122,17 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
         Raises:
             WrappingKeyMissingError: A key is missing. The text has its fingerprint.
-            Refusal: `temporarily_unavailable`.
         """
         missing = self.missing_encryption_keys()
         if missing:
             raise WrappingKeyMissingError(missing, KEY_MISSING)
 
     def missing_encryption_keys(self) -> set[str]:
-        """
-        Return the fingerprints of keys that the stored secrets need and this process lacks.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the fingerprints of keys that the stored secrets need and this process lacks."""
         return self._missing_encryption_keys(self._store.read())
 
     def damaged(self) -> list[InfoT]:
-        """
-        Return the keys whose secret this process has the encryption key of, but cannot unwrap.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Return the keys that this process cannot unwrap although it has their encryption key."""
         return [
             key.info
             for key in self._store.read().keys

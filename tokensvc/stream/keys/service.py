@@ -41,7 +41,6 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
 
         Raises:
             StreamKeyConflictError: The ring has this API key with another secret.
-            Refusal: `temporarily_unavailable`.
         """
         with self._database.read() as connection:
             keys = self._store.every_key(connection)

@@ -84,12 +84,7 @@ class RingStore(Generic[InfoT]):
         self._database, self._read = database, with_rows.order_by(*self._newest_first)
 
     def read(self) -> StoredRing[InfoT]:
-        """
-        Read the ring in its current state.
-
-        Raises:
-            Refusal: `temporarily_unavailable`.
-        """
+        """Read the ring in its current state."""
         rows = self._database.fetch(self._read)
         if not rows:
             raise ring_versions.incomplete_database()
