@@ -23,7 +23,6 @@ class Dependencies:
     Objects that the services of accounts use.
 
     Attributes:
-        clock: Clock of the database.
         alphabet: Characters of a user ID.
         revoke_within: Function that revokes all sign-ins of a user in a transaction, and returns
             the details of its event.

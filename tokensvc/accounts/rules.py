@@ -84,7 +84,6 @@ def check_recent_sign_in(signed_in_at: int, now: float) -> None:
 
     Args:
         signed_in_at: Time of the sign-in, in epoch seconds. A refresh does not change it.
-        now: Epoch seconds.
 
     Raises:
         Refusal: `sign_in_required`.

@@ -13,7 +13,6 @@ class AuditPurge(Purge):
     Deletes old events, and records how many.
 
     Args:
-        clock: Clock of the database.
         retention: Seconds for which events are kept.
     """
 

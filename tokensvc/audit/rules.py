@@ -69,7 +69,6 @@ def event_id(now: float, serial: int, random_hex: str) -> str:
     Return an ID that sorts by time.
 
     Args:
-        now: Epoch seconds.
         serial: Number that orders the events of one process within a millisecond.
         random_hex: Eight random hexadecimal digits.
     """

@@ -56,7 +56,6 @@ def check_auth_time(auth_time: int | None, now: float) -> None:
 
     Args:
         auth_time: Time at which a service's own session signed the user in, epoch seconds.
-        now: Epoch seconds.
 
     Raises:
         Refusal: `malformed_request`.

@@ -27,7 +27,6 @@ def new_client(
     Args:
         given: Secret to use instead of a random one.
         expires_at: End of the secret in epoch seconds; `None`: never.
-        now: Epoch seconds.
 
     Raises:
         Refusal: `malformed_request` for an invalid name, scope or secret.
@@ -60,7 +59,6 @@ def new_secret(given: str | None, expires_at: int | None, now: int) -> NewClient
     Args:
         given: Secret to use instead of a random one.
         expires_at: Epoch seconds; `None`: never.
-        now: Epoch seconds.
 
     Raises:
         Refusal: `malformed_request` for an invalid secret.

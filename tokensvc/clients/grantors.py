@@ -15,7 +15,6 @@ def current_grantor(grantor: Grantor, found: Mapping[str, ServiceClient], now: f
 
     Args:
         found: Locked clients by ID, with the grantor's.
-        now: Epoch seconds.
 
     Raises:
         Refusal: `credentials_invalid` or `credentials_expired` after the loss of its secret;

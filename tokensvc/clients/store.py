@@ -192,7 +192,6 @@ def end_secrets(tx: Transaction, now: float, *, created_until: float) -> int:
     Let the secrets of all clients expire now, and return the number of those that ended.
 
     Args:
-        now: Epoch seconds.
         created_until: Time of the latest secret that ends, in epoch seconds.
     """
     is_live = _secrets.expires_at.is_(None) | (_secrets.expires_at > int(now))

@@ -12,12 +12,7 @@ MINUTE = 60
 
 
 class SecretUsage(PendingWrites[str]):
-    """
-    Times of last use by secret ID.
-
-    Args:
-        clock: Seconds since the epoch.
-    """
+    """Times of last use by secret ID."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database, max)

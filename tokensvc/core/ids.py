@@ -12,7 +12,6 @@ def sortable_id(prefix: str, previous: str | None, now: float, random_hex: str) 
     Args:
         prefix: Lowercase letters that name the kind of record.
         previous: Highest ID so far; `None` for the first record.
-        now: Epoch seconds.
         random_hex: Eight random hexadecimal digits.
     """
     serial = int(now * 1_000_000)

@@ -13,9 +13,6 @@ class Purge(ABC):
     """
     Deletes rows that nothing needs.
 
-    Args:
-        clock: Clock of the database.
-
     Attributes:
         batch: Maximum number of rows of each kind that a transaction deletes.
     """

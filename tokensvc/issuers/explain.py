@@ -61,7 +61,6 @@ def findings(
     Args:
         unverified_token: Compact token.
         issuer_of: Returns the issuer that a token names.
-        now: Epoch seconds.
     """
     found = [_Step("form", "", "", partial(parse, unverified_token)).finding()]
     if not found[0].ok:

@@ -31,7 +31,6 @@ class Issuers:
         jwks: Settings of the key cache.
         alphabet: Characters of a user ID.
         store: Stores the last valid keys.
-        clock: Epoch seconds.
         key_files: Keys of the issuers that have a key file, as `read_key_files` returns them.
         wait_slots: Slots for requests that wait; requests without one get 503 immediately.
     """

@@ -88,12 +88,7 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recovery:
-    """
-    Makes a restored database safe to use.
-
-    Args:
-        clock: Clock of the database.
-    """
+    """Makes a restored database safe to use."""
 
     def __init__(self, database: Database, clock: DatabaseClock, revocations: Revocations) -> None:
         self._database = database

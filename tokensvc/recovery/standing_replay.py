@@ -19,12 +19,7 @@ minted. The confirmation moved the cut-off then, and no event tells of that."""
 
 
 def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float) -> None:
-    """
-    Add a revocation that the database lost, and move the cut-off.
-
-    Args:
-        now: Epoch seconds.
-    """
+    """Add a revocation that the database lost, and move the cut-off."""
     target = _target_of(event)
     standing = standings.lock(tx, target)
     facts = facts_of(event)
@@ -40,12 +35,7 @@ def revoke(tx: Transaction, event: AuditEvent, kind: RevocationKind, now: float)
 
 
 def suspend(tx: Transaction, event: AuditEvent, now: float) -> None:
-    """
-    Suspend a user again.
-
-    Args:
-        now: Epoch seconds.
-    """
+    """Suspend a user again."""
     revoke(tx, event, RevocationKind.SUSPENSION, now)
     target = _target_of(event)
     standing = standings.lock(tx, target)
@@ -82,9 +72,6 @@ def lower_floor(tx: Transaction, event: AuditEvent, now: float) -> None:
     Lower cut-offs again that a wrong clock had set in the future.
 
     Those from after the event stay: an earlier replay may have added them.
-
-    Args:
-        now: Epoch seconds.
     """
     floor = facts_of(event).floor
     if floor is None:

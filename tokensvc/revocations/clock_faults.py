@@ -26,12 +26,7 @@ _MANY = 1000
 
 
 class ClockFaults:
-    """
-    Finds and lowers floors in the future.
-
-    Args:
-        clock: Clock of the database.
-    """
+    """Finds and lowers floors in the future."""
 
     def __init__(self, database: Database, clock: DatabaseClock) -> None:
         self.clock = clock

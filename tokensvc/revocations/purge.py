@@ -16,7 +16,6 @@ class RevocationPurge(Purge):
     Standings stay too: they contain the cut-off, its floor and the epoch of sessions.
 
     Args:
-        clock: Clock of the database.
         retention: Seconds for which the rows are kept. Deliveries are kept for at least as long as
             a token from before the cut-off can be valid, because Stream may lose a cut-off.
     """

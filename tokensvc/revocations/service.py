@@ -38,7 +38,6 @@ class Revocations:
     The actions on users and the app, and their states.
 
     Args:
-        clock: Clock of the database.
         sources: Sources of user IDs.
         delivers: Whether states are delivered to Stream; if not, they say `not_sent`.
         wait_slots: Slots for requests that wait.

@@ -75,7 +75,6 @@ def add_revocation(
     Args:
         context: Actor and reason. Secrets in the reason are masked.
         cut_off: Epoch seconds.
-        now: Epoch seconds.
 
     Returns:
         The details of its audit event.
@@ -135,7 +134,6 @@ def lower_cut_offs_again(
 
     Args:
         lowered_at: Epoch seconds. A revocation from after this time stays.
-        now: Epoch seconds.
     """
     is_meant = sa.or_(
         _columns.created_at <= lowered_at, _columns.tokens_valid_after > next_cut_off(None, now)

@@ -15,12 +15,7 @@ _DELETED_TOGETHER: Final = 500
 
 
 class LostFamilyKeys:
-    """
-    Finds sessions that cannot be refreshed here, and deletes them.
-
-    Args:
-        clock: Clock of the database.
-    """
+    """Finds sessions that cannot be refreshed here, and deletes them."""
 
     def __init__(self, database: Database, clock: DatabaseClock, vault: Vault) -> None:
         self._database = database

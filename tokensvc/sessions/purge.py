@@ -8,12 +8,7 @@ from tokensvc.sessions.settings import SessionSettings
 
 
 class SessionPurge(Purge):
-    """
-    Deletes ended, idle and expired sessions.
-
-    Args:
-        clock: Clock of the database.
-    """
+    """Deletes ended, idle and expired sessions."""
 
     def __init__(self, database: Database, clock: DatabaseClock, settings: SessionSettings) -> None:
         super().__init__(database, clock)

@@ -43,7 +43,6 @@ class Sessions:
     The sessions of built-in accounts.
 
     Args:
-        clock: Clock of the database.
         hashes: Keyed hashes of addresses.
         renew_address: Function that stores that a user refreshed a session at an address, given as
             its hash.

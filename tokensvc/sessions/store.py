@@ -154,7 +154,6 @@ def page(
     Return live sessions of a user, newest first.
 
     Args:
-        now: Epoch seconds.
         after: ID of the last session of the previous page.
     """
     is_live = (_columns.user_id == user_id) & _is_live(settings, now)

@@ -41,12 +41,7 @@ REVOKED: Final = "revoked"
 
 
 class SignIns:
-    """
-    The check of passwords, and the lock-out of accounts.
-
-    Args:
-        clock: Clock of the database.
-    """
+    """The check of passwords, and the lock-out of accounts."""
 
     def __init__(
         self,

@@ -49,7 +49,6 @@ class PasswordSessions:
     Opens sessions for users who send their password.
 
     Args:
-        clock: Clock of the database.
         limiter: Limits on failed sign-ins per address, and on sign-ins per user.
         policy: Policy for new passwords.
     """

@@ -80,7 +80,6 @@ def combine(
     Return the standing in effect: the stricter values of the user and the app.
 
     Args:
-        now: Epoch seconds.
         app: Cut-off and floor of the app.
         user: Cut-off, floor and start of the suspension of the user; all `None` without a row.
     """

@@ -103,12 +103,7 @@ class StandingStore:
 
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:
-    """
-    Return the combined standing in the values of `STANDING_COLUMNS`.
-
-    Args:
-        now: Epoch seconds.
-    """
+    """Return the combined standing in the values of `STANDING_COLUMNS`."""
     app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at = columns
     return combine(
         now,

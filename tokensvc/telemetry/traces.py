@@ -40,7 +40,6 @@ class Tracer:
 
     Args:
         provider: Provider of OpenTelemetry, which sends the spans.
-        clock: Epoch seconds.
     """
 
     def __init__(self, provider: "TracerProvider", clock: Clock) -> None:
@@ -102,7 +101,6 @@ def start(environ: Mapping[str, str], clock: Clock) -> Tracer | None:
 
     Args:
         environ: Environment of this process. The library reads the same variables from it.
-        clock: Epoch seconds.
 
     Returns:
         `None` if traces are off, or not possible: a warning names the reason.

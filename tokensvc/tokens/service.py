@@ -24,7 +24,6 @@ class TokenService:
     Mints tokens.
 
     Args:
-        clock: Epoch seconds.
         random: Returns a number from 0 to 1, for the jitter of the default lifetime.
     """
 

@@ -43,7 +43,6 @@ class Reencryption:
     Wraps secrets with the first encryption key.
 
     Args:
-        clock: Clock of the database.
         tables: Secrets of each table.
     """
 

@@ -69,12 +69,7 @@ class Counter:
 
 
 def seconds_to_wait(counter: Counter, now: float) -> float:
-    """
-    Return the seconds until the next attempt is possible: whole ones, or `STOPPED`.
-
-    Args:
-        now: Epoch seconds.
-    """
+    """Return the seconds until the next attempt is possible: whole ones, or `STOPPED`."""
     if counter.failures >= STOP_AT[counter.axis]:
         return STOPPED
     if counter.failures < DELAY_FROM:
@@ -91,6 +86,5 @@ def is_known(last_sign_in_at: float | None, now: float) -> bool:
     Args:
         last_sign_in_at: Time of the last sign-in or refresh of this account from the address, in
             epoch seconds; `None` if there was none.
-        now: Epoch seconds.
     """
     return last_sign_in_at is not None and now - last_sign_in_at < KNOWN_ADDRESS_SECONDS

@@ -70,7 +70,6 @@ def due_changes(keys: Sequence[SigningKeyInfo], periods: SigningPeriods, now: fl
 
     Args:
         keys: Keys of the ring.
-        now: Epoch seconds.
     """
     expired = tuple(
         Transition(key, KeyState.RETIRED)

@@ -68,7 +68,6 @@ class Deliveries:
     Deliveries as routes and operators see them. The `Sender` sends them.
 
     Args:
-        clock: The database's clock.
         refused_keys: Function that returns the keys that Stream refuses, with its messages.
         delivers: Whether delivery is on; if not, every status is `not_sent`.
     """

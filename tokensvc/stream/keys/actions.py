@@ -23,7 +23,6 @@ class RingActions(ABC, Generic[InfoT]):
     Lists the keys of a ring, adds keys and changes their states.
 
     Args:
-        clock: Clock of the database.
         store: Store of the ring.
     """
 
