@@ -105,7 +105,7 @@ class Scene:
         return self.client().post("/v1/accounts", json=body)
 
     def back_up(self) -> None:
-        """Back the database up with the documented commands."""
+        """Back up the database with the documented commands."""
         printed = self.json("backup", str(self.backup))
         if self.server is not None:
             self._run_line(printed["command"])

@@ -1,4 +1,4 @@
-"""What the presentation of a refresh token results in: each rule, and random histories."""
+"""What a presented refresh token does: each rule, and random histories."""
 
 from dataclasses import replace
 

@@ -29,7 +29,7 @@ class Invitation(msgspec.Struct, frozen=True):
 
     Attributes:
         invitation: Secret for the sign-up, shown only here. The app sends it to the user.
-        expires_at: Time from which on it is refused, in epoch seconds.
+        expires_at: Expiry, in epoch seconds.
     """
 
     invitation: str
@@ -46,7 +46,7 @@ class ResetCode(msgspec.Struct, frozen=True):
 
     Attributes:
         code: Secret that permits a new password, shown only here. The app sends it to the user.
-        expires_at: Time from which on it is refused, in epoch seconds.
+        expires_at: Expiry, in epoch seconds.
     """
 
     code: str
@@ -58,7 +58,7 @@ class ResetCode(msgspec.Struct, frozen=True):
 
 
 class AccountCodes:
-    """The codes of accounts, of which only hashes are stored."""
+    """The codes of accounts; only their hashes are stored."""
 
     def __init__(self, uses: Dependencies) -> None:
         self._uses = uses
@@ -144,7 +144,7 @@ class AccountCodes:
     def _add(
         self, tx: Transaction, kind: CodeKind, user_id: str | None, ttl: int
     ) -> tuple[str, int]:
-        """Store a new code, and return it with the time from which on it is refused."""
+        """Store a new code, and return it with its expiry."""
         code = rules.make_code(kind, secrets.token_bytes(rules.CODE_BYTES))
         created_at = int(self._uses.clock.read(tx))
         stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)

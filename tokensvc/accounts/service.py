@@ -96,7 +96,7 @@ class Accounts:
             settings = self._uses.settings
             rules.check_not_reserved(wanted.user_id, settings.user_id_prefix, settings.reserved_ids)
         self._check_not_taken(wanted.user_id)
-        # An invitation for one ID says whose ID it is. Nothing else does.
+        # An invitation that names the ID proves who owns it; nothing else does.
         if not names_user:
             self._check_unknown(wanted.user_id)
         return self._create(wanted, ActionContext(wanted.user_id), must_be_unknown=not names_user)

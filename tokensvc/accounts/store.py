@@ -52,14 +52,14 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class StoredCode:
     """
-    A code, of which only the hash is stored.
+    A code; only its hash is stored.
 
     Attributes:
         code_hash: Hash of the code.
         kind: What the code permits.
         user_id: The only user who can use it; `None` for an invitation of any user.
         created_at: Time of its creation, in epoch seconds.
-        expires_at: Time from which on it is refused, in epoch seconds.
+        expires_at: Expiry, in epoch seconds.
     """
 
     code_hash: str

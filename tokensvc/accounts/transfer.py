@@ -49,7 +49,7 @@ class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NumberedRow(NamedTuple):
-    """A row with the number of its line, from 1."""
+    """A row and its line number (from 1)."""
 
     line: int
     row: AccountRow

@@ -76,7 +76,7 @@ def event_id(now: float, serial: int, random_hex: str) -> str:
 
 
 def first_id_at(now: float) -> str:
-    """Return a text that sorts after each earlier ID and before each ID of that time or later."""
+    """Return the lower bound of the IDs of a time: earlier IDs sort before it."""
     return f"evt_{int(now * 1000):012x}"
 
 

@@ -124,7 +124,7 @@ def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent], now: float) 
     """
     purged_before = _purged_before(tx) or 0
     if purged_before > now:
-        purged_before = 0  # a clock that was ahead set it: it tells nothing
+        purged_before = 0  # set by a fast clock: ignore it
     known = set(tx.scalars(sa.select(_columns.id).where(_columns.id.in_([e.id for e in events]))))
     missing = [e for e in events if e.id not in known and e.time >= purged_before]
     rows = [{**_members(event), "details": _encoded(event.details)} for event in missing]
@@ -137,15 +137,15 @@ def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
     """
     Delete at most `limit` events from before a time, and return their number.
 
-    If another transaction purges, nothing is deleted: no lock is waited for.
+    If another transaction purges, nothing is deleted: it does not wait for locks.
     """
     purged_before = _purged_before(tx, locked=True)
     if purged_before is None:
         return 0
     oldest = sa.select(_columns.time).where(_columns.time < before).order_by(_columns.time)
     times = tx.scalars(oldest.limit(limit)).all()
-    # A replay leaves events from before this time out. So it is never later than what was deleted,
-    # however far the clock is ahead, and goes back only if a clock that was ahead had set it.
+    # A replay leaves out the events from before `purged_before`. So `purged_before` never passes
+    # the last deleted event, even if the clock is fast. It is lowered only if a fast clock set it.
     covered = max(min(purged_before, int(now)), times[-1] + 1 if times else 0)
     if covered != purged_before:
         tx.execute(audit_purge.update().values(purged_before=covered))

@@ -35,8 +35,8 @@ class AccessTokenCallers:
     Verifies access tokens, and reads the session or the client behind them.
 
     Args:
-        signing_ring_now: Function that returns the time of the database's clock, which has dated
-            the tokens, in epoch seconds, and the version of the ring of their keys.
+        signing_ring_now: Function that returns the database time in epoch seconds, which the
+            tokens' `iat` and `exp` use, and the version of the ring of their keys.
         host_clock: Clock of this host.
 
     Attributes:

@@ -128,7 +128,7 @@ def reopen_sign_up(*, reason: str | None) -> None:
     """
     with _opened() as services:
         services.accounts.reopen_sign_up(ActionContext(operator(), reason))
-    click.echo("Sign-up is as `accounts.sign_up` says.")
+    click.echo("Sign-up follows `accounts.sign_up` again.")
 
 
 @accounts.command("import", short_help="Import accounts with their password hashes.")

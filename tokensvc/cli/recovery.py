@@ -35,12 +35,12 @@ from tokensvc.vault.vault import Vault
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.command("backup", short_help="Back the database up.")
+@click.command("backup", short_help="Back up the database.")
 @_file
 @json_option
 def backup(file: Path, *, as_json: bool) -> None:
     """
-    Back the database up to the new FILE, and write FILE.manifest.json next to it.
+    Back up the database to the new FILE, and write FILE.manifest.json next to it.
 
     The service may run. SQLite is copied. For PostgreSQL the command prints the `pg_dump` line: run
     it, then run this command again, which checks the dump.
@@ -68,11 +68,11 @@ def backup(file: Path, *, as_json: bool) -> None:
             click.echo(f"Run this, then run `tokensvc backup {file}` again:\n{line}")
 
 
-@click.command("restore", short_help="Put a backup in the place of the database.")
+@click.command("restore", short_help="Restore a backup.")
 @_file
 def restore(file: Path) -> None:
     """
-    Put the backup FILE in the place of the database. Its FILE.manifest.json must be next to it.
+    Restore the backup FILE. Its FILE.manifest.json must be next to it.
 
     Stop the service first. The previous database is kept under another name. For PostgreSQL the
     command checks FILE and prints the `pg_restore` line. Then run `tokensvc after-restore`.
@@ -85,8 +85,8 @@ def restore(file: Path) -> None:
         manifest.check(described, file, database="postgresql", environment=settings.environment)
         line = postgresql.restore_line(file, _url_without_password(settings))
         click.echo(
-            f"The backup is whole. Stop the service, create an empty database, run this:\n{line}\n"
-            "Then run `tokensvc migrate` and `tokensvc after-restore`."
+            f"The backup is complete. Stop the service, create an empty database, run this:\n{line}"
+            "\nThen run `tokensvc migrate` and `tokensvc after-restore`."
         )
         return
     with _alone(settings):

@@ -47,7 +47,7 @@ def new_client(
 
 
 def with_another_id(client: NewServiceClient) -> NewServiceClient:
-    """Return a new client under a random ID that begins like its usual one."""
+    """Return a new client whose ID ends with a random suffix."""
     another = make_another_id(client.id, secrets.token_bytes(4))
     return msgspec.structs.replace(client, id=another)
 

@@ -36,8 +36,8 @@ class ServiceClient(msgspec.Struct, frozen=True):
         id: Client ID, sent as the user name.
         name: Unique name for people.
         scopes: Scopes of the client. A newer release may have granted unknown ones.
-        vouches: Whether the client confirms sign-ins itself: its word counts as a new sign-in of
-            any user it names.
+        vouches: Whether the client confirms sign-ins itself: a request that names a user counts as
+            that user's sign-in.
         created_at: Time at which the client was created, in epoch seconds.
         secrets: Live secrets, at most two, oldest first.
     """

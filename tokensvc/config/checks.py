@@ -85,7 +85,7 @@ def _check_development_issuer(settings: Settings) -> Conflicts:
 
 
 def _check_accounts(settings: Settings) -> Conflicts:
-    """Check that no user of an issuer can be taken for one of the built-in accounts."""
+    """Check that issuers and built-in accounts cannot collide."""
     if not settings.has_accounts:
         return
     for index, issuer in enumerate(settings.issuers):

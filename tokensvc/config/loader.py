@@ -92,7 +92,7 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
 
 
 def _causes(error: ValidationError) -> Iterator[ErrorDetails]:
-    """Yield the errors that do not merely follow from another one."""
+    """Yield the root errors."""
     details = error.errors(include_url=False, include_input=False)
     for detail in details:
         location = detail["loc"]

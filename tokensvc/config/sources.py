@@ -124,7 +124,7 @@ def members_at(model: type[BaseModel], location: Location) -> dict[str, str]:
 
 
 def read_environment(environ: Mapping[str, str], known: Iterable[Variable]) -> SourceValues:
-    """Read the variables, and the files that `…_FILE` variables name. An empty one is not set."""
+    """Read the variables and the files of `…_FILE` variables. An empty variable counts as unset."""
     source = SourceValues()
     by_name = {variable.name: variable for variable in known}
     by_file_name = {name + FILE: found for name, found in by_name.items() if found.is_secret}

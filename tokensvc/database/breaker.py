@@ -62,7 +62,7 @@ class Breaker:
     Args:
         is_failure: Function that returns whether an error is a connection failure.
         probe: Function that connects, and raises an exception if the database does not respond.
-        disconnect: Function that closes idle connections: they may be as dead as those that failed.
+        disconnect: Function that closes idle connections: they are probably broken too.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Breaker:
 
     def admit(self) -> None:
         """
-        Allow a use of the database.
+        Allow one database operation, or refuse it.
 
         Raises:
-            Refusal: `temporarily_unavailable`: the breaker is open, or the request's time is over.
+            Refusal: `temporarily_unavailable` if the breaker is open or the request's time is over.
         """
         if self.state.is_open:
             raise unavailable_because("database: the breaker is open")

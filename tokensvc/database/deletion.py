@@ -55,12 +55,12 @@ def delete_batch(
         limit: Maximum number of rows.
     """
     key = table.primary_key.columns
-    # Rows that another transaction has locked are left for the next batch: no lock is waited for.
+    # It does not wait for locks: rows that another transaction has locked stay for the next batch.
     # In one statement PostgreSQL may run the selection once for each row of the table.
     rows_to_delete = sa.select(*key).where(condition).order_by(order).limit(limit)
     rows = tx.execute(rows_to_delete.with_for_update(skip_locked=True)).mappings().all()
     if rows:
-        # One key a statement: SQLite reads the whole table to find a list of pairs.
+        # One key per statement: SQLite reads the whole table to find a list of pairs.
         is_row = sa.and_(*(column == sa.bindparam(column.name) for column in key))
         tx.execute(table.delete().where(is_row), [dict(row) for row in rows])
     return len(rows)

@@ -57,7 +57,7 @@ def is_unavailability(error: Exception) -> bool:
 
 
 def _remedy(error: Exception) -> tuple[str, str] | None:
-    """Return what is wrong and what the operator must do; `None` if only time can help."""
+    """Return what is wrong and its remedy; `None` if the operator can do nothing."""
     cause = cause_of(error)
     state = getattr(cause, "sqlstate", None)
     if state in _INCOMPLETE_SCHEMA or _INCOMPLETE_ON_SQLITE.match(str(cause)):

@@ -1,4 +1,4 @@
-"""Numbers that requests leave in memory and that a background loop writes."""
+"""In-memory counters, flushed by a background loop."""
 
 import threading
 from abc import ABC, abstractmethod

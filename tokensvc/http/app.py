@@ -98,7 +98,7 @@ class _Context(RequestContext):
 
 
 class _OtherThan(UnicodeConverter):
-    """A segment that is none of the names of actions, which have methods of their own."""
+    """Any segment but the names of actions, so that a wrong method on an action gets 405."""
 
     def __init__(self, url_map: Map, *names: str) -> None:
         super().__init__(url_map)

@@ -85,7 +85,7 @@ def check_network(cidr: str) -> Network:
 
 @lru_cache(maxsize=4096)
 def rate_limit_key(address: str) -> str:
-    """Return what one client cannot choose: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the rate-limit key: an IPv4 address, or the /64 that one client has of IPv6."""
     parsed = _parse(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, _IPV6_SITE), strict=False))

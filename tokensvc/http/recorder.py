@@ -1,4 +1,4 @@
-"""What remains of a request: its counters, its span and its one log line."""
+"""Record each finished request: metrics, span, log line."""
 
 from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.proxies import Proxies

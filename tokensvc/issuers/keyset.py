@@ -54,7 +54,7 @@ class KeySetError(Exception):
 
 
 class UnusableKeyError(Exception):
-    """A key must not be used."""
+    """The key is unusable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class SharedFetch:
             return False
 
     def retry_after(self) -> int:
-        """Return the seconds after which a retry may find new keys."""
+        """Return the `Retry-After` in seconds."""
         with self._lock:
             if self._pending is not None or not self._requested_at:
                 return 1

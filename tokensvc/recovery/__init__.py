@@ -1,7 +1,8 @@
 """
-Backup and recovery: the manifest of a backup, and what a restored database must learn.
+Backup and recovery: how a backup is made, and what must be done after a restore.
 
-`manifest.py` describes and checks a backup, `postgresql.py` has the commands of PostgreSQL,
-`export.py` reads an export of the audit trail, `replay.py` applies its events, and `service.py`
-does all that makes a restored database safe to use. This package owns no table.
+`backup.py` makes and restores a backup, `manifest.py` describes and checks one, and `postgresql.py`
+has the commands of PostgreSQL. `service.py` makes a restored database safe to use: `export.py`
+reads an export of the audit trail, whose lines `chain.py` verifies, and `replay.py` and
+`standing_replay.py` apply its events. This package owns no table.
 """

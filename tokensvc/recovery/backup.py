@@ -86,7 +86,7 @@ def complete_postgresql(backup: Path) -> Manifest:
 
 def restore_sqlite(backup: Path, path: Path, *, environment: str, now: float) -> Path | None:
     """
-    Put a backup in the place of the database, which nothing may use.
+    Replace the database, which nothing may use, by a backup.
 
     Args:
         now: Epoch seconds, for the name of the previous database.

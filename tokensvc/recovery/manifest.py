@@ -110,7 +110,7 @@ def with_hash(manifest: Manifest, backup: Path) -> Manifest:
 
 def check(manifest: Manifest, backup: Path, *, database: str, environment: str) -> None:
     """
-    Check that a backup is whole and fits this release, its database and its environment.
+    Check that a backup is complete and fits this release, its database and its environment.
 
     Raises:
         StartupError: It does not. The text says what to do.

@@ -41,7 +41,7 @@ _LOST = frozenset({Action.CLIENT_CREATED, Action.CLIENT_SECRET_ADDED, Action.STR
 @dataclass(frozen=True, slots=True)
 class Choices:
     """
-    What an operator says about a restore.
+    The operator's options for a restore.
 
     Attributes:
         is_complete: Whether the export has every event until the database was lost.
@@ -177,7 +177,7 @@ def _replay(
 
 def _end_everything(tx: Transaction, now: float) -> None:
     """
-    End what the database may wrongly hold for valid or delivered, whatever the export says.
+    Invalidate everything that the restored database may wrongly consider valid or delivered.
 
     A restored session would accept refresh tokens that were used since, and a restored code a
     second use. Stream is notified of every cut-off again.

@@ -1,5 +1,5 @@
 """
-What the presentation of a refresh token results in. Pure.
+Decide what a presented refresh token does. Pure.
 
 A family counts its rotations, and each rotation opens a window of `reuse_grace` seconds. In the
 window both the current token and its predecessor get the current token, so that two tabs and a

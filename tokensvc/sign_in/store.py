@@ -24,7 +24,7 @@ _WITH_ACCOUNT = standings.SELECT_FOR_SIGN_IN.add_columns(
 @dataclass(frozen=True, slots=True)
 class SignInStanding:
     """
-    The standings that a session depends on which begins now.
+    The standings that a new session depends on.
 
     Attributes:
         now: Epoch seconds of the database's clock.

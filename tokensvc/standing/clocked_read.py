@@ -1,4 +1,4 @@
-"""A read of current rows together with the clock that dates them."""
+"""Read rows and the current time in one statement."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -52,8 +52,8 @@ class Standing:
     One read of the standings of a user and the app.
 
     Attributes:
-        now: Epoch seconds, read before or in the statement that read the rest. A later time could
-            be after a cut-off that the statement did not see, so Stream would accept the token.
+        now: Epoch seconds, read before or in the statement that read the rest: see step 4 in
+            `docs/life-of-a-token-request.md`.
         suspended: Whether all tokens are refused.
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.

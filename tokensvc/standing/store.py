@@ -215,7 +215,7 @@ def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, 
 
 def read_epochs(connection: sa.Connection, user_id: str) -> Epochs:
     """
-    Return the epochs that a session of a user has which begins now.
+    Return the epochs for a session that starts now.
 
     Read them before the password is checked: an action in between then ends the session.
     """

@@ -8,7 +8,7 @@ costs more than the increment. Labels come from closed sets (routes, configured 
 value that a client chooses would let it create any number of time series.
 
 Under gunicorn `tokensvc.telemetry.multiprocess.prepare` must run before the first import of this
-module, because the metrics decide when they are defined where they count.
+module, because a metric chooses its storage when it is defined.
 """
 
 import os

@@ -24,8 +24,7 @@ class MintedToken(msgspec.Struct, frozen=True):
         token: Stream user token, for `connectUser`.
         user_id: ID of the user on Stream.
         api_key: Stream API key that the token is valid with.
-        issued_at: Claim `iat`, in epoch seconds. It is a few seconds ago, for clocks that are
-            behind.
+        issued_at: Claim `iat`, in epoch seconds. Backdated a few seconds for slow clocks.
         expires_at: Claim `exp`, in epoch seconds.
         expires_in: Seconds from now to `expires_at`.
         user: User object of the request, after its checks. It is not in the token.

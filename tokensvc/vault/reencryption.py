@@ -29,8 +29,8 @@ class Progress:
 
     Attributes:
         seen: Number of rows under other keys that were read.
-        rewrapped: Number of those that are under the first key now.
-        unreadable: Number of those that no key of this process unwraps.
+        rewrapped: Number of rows re-encrypted with the first key.
+        unreadable: Number of rows that no key of this process unwraps.
     """
 
     seen: int = 0

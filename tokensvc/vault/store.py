@@ -1,4 +1,4 @@
-"""A column of secrets that the keys of a vault have encrypted, in whatever table."""
+"""A column of encrypted secrets, in any table."""
 
 from dataclasses import dataclass, field
 

@@ -22,7 +22,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 DELAY_FROM = 5
-"""Consecutive failures from which on the next attempt is delayed."""
+"""Number of consecutive failures that delays the next attempt."""
 MAX_DELAY = 900
 """Maximum delay in seconds: 60 failures take half a day."""
 KNOWN_ADDRESS_SECONDS = 30 * 86400
@@ -31,8 +31,8 @@ KNOWN_ADDRESSES = 4
 """Addresses of an account that are known at the same time: the last ones."""
 FORGET_SECONDS = 90 * 86400
 """
-Seconds after the last failure when a counter is deleted that counts no account's failures: of an ID
-without an account, or of an address that the account does not know.
+Seconds from the last failure to the deletion of a counter. Only two kinds are deleted: those of IDs
+without an account, and those of addresses that the account does not know.
 """
 MAX_WITHOUT_ACCOUNT = 100_000
 """Number of these counters that are kept. Otherwise a guesser could fill the database."""

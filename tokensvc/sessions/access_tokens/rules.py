@@ -46,7 +46,7 @@ class SigningPeriods:
 @dataclass(frozen=True, slots=True)
 class DueChanges:
     """
-    What is to be done now.
+    Due changes of the ring.
 
     Attributes:
         transitions: Transitions in an order that never has two active keys.
@@ -63,7 +63,7 @@ class DueChanges:
 
 def due_changes(keys: Sequence[SigningKeyInfo], periods: SigningPeriods, now: float) -> DueChanges:
     """
-    Return what the rotation has to do by itself.
+    Return what the rotation must do now.
 
     A standby key becomes active when every verifier knows it, or immediately if no key is active.
     The previous key is retired when its last token has expired.

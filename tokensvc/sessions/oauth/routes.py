@@ -68,7 +68,7 @@ class OAuthRevocationForm(_ClientForm, frozen=True, kw_only=True):
 
     Attributes:
         token: Refresh token or access token of the session to end.
-        token_type_hint: Ignored, since the form of a token tells its type.
+        token_type_hint: Ignored: the token's format shows its type.
     """
 
     token: str = ""

@@ -141,7 +141,7 @@ def apply_outcome(
     cut_off: int | None,
 ) -> Delivery:
     """
-    Return a row as it is after a call.
+    Return the row after a call.
 
     Args:
         row: Current row, locked.
@@ -191,7 +191,7 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
 
 def restart(row: Delivery, now: float) -> Delivery:
     """
-    Return a row that is due now and that no sender has, because its times are not to be trusted.
+    Return a row that is due now and that no sender has, because its times are unreliable.
 
     If a sender does have it, the result of its call changes the version again.
     """

@@ -24,7 +24,7 @@ OVERDUE = 60
 """Seconds for which something may be due before an operator is warned."""
 
 MAX_STORED_NAMES = 200
-"""Members of a profile that its user changes, together with the removed ones."""
+"""Maximum number of members in a user-edited profile, removed ones included."""
 
 _MANY = 1000
 _COUNTED = 10_000

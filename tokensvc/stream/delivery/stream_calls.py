@@ -27,7 +27,7 @@ _FAILED_CALLS = _KEY_NOT_CHECKED | {CallStatus.KEY_REFUSED}
 
 
 class KeyName(NamedTuple):
-    """Public identity of a key. One `api_key` can have several secrets, one after another."""
+    """Public identity of a key. An `api_key` can have a new secret over time."""
 
     api_key: str
     fingerprint: str

@@ -1,4 +1,4 @@
-"""Whether Stream accepts the active key, as a background loop finds it."""
+"""Check in the background whether Stream accepts the active key."""
 
 import threading
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from tokensvc.stream.keys.store import HOUR, add_unnamed_mints
 
 
 class UnnamedMints(PendingWrites[int]):
-    """Counts by hour. One that is written twice is too high: it warns too early, never too late."""
+    """Counts by hour. A count written twice is too high: it warns too early, never too late."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         super().__init__(database, operator.add)
