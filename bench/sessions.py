@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         f"parameters of argon2id. Medians of {options.rounds} interleaved rounds; "
         f"{options.requests} requests of a round, {options.sign_ins} sign-ins. Each refresh has a "
         "token of its own, and advances it. The replayed token is two rotations old. oidc-provider "
-        "has its clients in memory; the others read them from the database.\n\n"
+        "reads its clients and the account from the database, as the service does.\n\n"
         f"{tables}\n\n{report.table(columns, rows)}"
     )
     return report.finish("sessions", text, _targets(contestants), record=options.record)

@@ -9,7 +9,7 @@ from testing.service import running_service
 from testing.service_clients import rights
 from tokensvc.audit import store as audit_store
 from tokensvc.cli.actions import operator
-from tokensvc.clients.store import ClientStore
+from tokensvc.clients import store
 from tokensvc.database.engine import Database
 
 
@@ -117,7 +117,7 @@ def test_update_keeps_a_scope_of_a_newer_release(tokensvc, tmp_path):
     tokensvc("clients", "create", "backend", "--scope", "users:read")
     database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
     with database.write() as tx:
-        ClientStore(database).change(tx, "svc.backend", rights("users:read", "new:scope"))
+        store.change(tx, "svc.backend", rights("users:read", "new:scope"))
     database.close()
     changed = tokensvc("clients", "update", "svc.backend", "--remove-scope", "users:read", "--json")
     assert changed.json["scopes"] == ["new:scope"]

@@ -7,8 +7,7 @@ from contextlib import suppress
 import pytest
 
 from testing.service_clients import OPERATOR, refusal_of, rights
-from tokensvc.clients import rules
-from tokensvc.clients.store import ClientStore
+from tokensvc.clients import rules, store
 from tokensvc.core.errors import Code
 
 MANAGER = rights("clients:write", "tokens:mint")
@@ -144,7 +143,6 @@ def test_client_that_got_a_right_during_the_wait_is_not_changed(world, action):
 def test_rights_are_read_after_the_lock_is_acquired(world, database):
     """The rights at the start of the wait do not count."""
     waiting = world.authenticated(world.manager)
-    store = ClientStore(database)
     with ThreadPoolExecutor(1) as pool:
         with database.write() as tx:
             store.locked(tx, [world.manager.id])
@@ -161,7 +159,7 @@ def test_rights_are_read_after_the_lock_is_acquired(world, database):
 )
 def test_operator_changes_a_client_with_a_scope_of_a_newer_release(world, database, action):
     with database.write() as tx:
-        ClientStore(database).change(tx, world.target.id, rights("clients:write", "new:scope"))
+        store.change(tx, world.target.id, rights("clients:write", "new:scope"))
     action(world, OPERATOR)
 
 

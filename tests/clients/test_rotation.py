@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.service_clients import OPERATOR, refusal_of, rights
-from tokensvc.clients.store import ClientStore
+from tokensvc.clients import store
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.tables import client_secrets
 
@@ -28,7 +28,7 @@ def secret_count(database):
 
 @pytest.mark.sec(47)
 def test_concurrent_rotations_leave_two_secrets(database, administration, created, monkeypatch):
-    locked = ClientStore.locked
+    locked = store.locked
 
     def locked_for_a_while(*args):
         client = locked(*args)
@@ -42,7 +42,7 @@ def test_concurrent_rotations_leave_two_secrets(database, administration, create
             return refusal.code
         return "added"
 
-    monkeypatch.setattr(ClientStore, "locked", locked_for_a_while)
+    monkeypatch.setattr(store, "locked", locked_for_a_while)
     with ThreadPoolExecutor(3) as pool:
         outcomes = sorted(pool.map(rotate, range(3)))
     assert outcomes == ["added", Code.CONFLICT, Code.CONFLICT]
@@ -53,7 +53,7 @@ def test_secret_is_not_added_to_a_client_that_is_being_deleted(
     database, clients, administration, created, monkeypatch
 ):
     """The result does not depend on which transaction is first."""
-    locked, entered = ClientStore.locked, threading.Barrier(2)
+    locked, entered = store.locked, threading.Barrier(2)
 
     def wait_for_both(*args):
         entered.wait()
@@ -66,7 +66,7 @@ def test_secret_is_not_added_to_a_client_that_is_being_deleted(
             return refusal.code
         return "done"
 
-    monkeypatch.setattr(ClientStore, "locked", wait_for_both)
+    monkeypatch.setattr(store, "locked", wait_for_both)
     if database.dialect == "sqlite":
         entered = threading.Barrier(1)  # SQLite has one writer at a time
     with ThreadPoolExecutor(2) as pool:

@@ -10,6 +10,7 @@ from tokensvc.app.services import Services
 from tokensvc.audit import routes as audit_routes
 from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
+from tokensvc.clients.service import SecretCaller
 from tokensvc.config.model import Settings
 from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
 from tokensvc.core.errors import Refusal
@@ -79,7 +80,7 @@ def _account_blueprints(
         count_address=count_address,
     )
 
-    def authenticate(credential: BasicCredential) -> ServiceCaller:
+    def authenticate(credential: BasicCredential) -> SecretCaller:
         return services.callers.service_client(credential, client_address())
 
     return [

@@ -9,7 +9,7 @@ from tokensvc.callers.policies import (
     limits_of,
 )
 from tokensvc.callers.rules import check_standing
-from tokensvc.clients.service import Clients
+from tokensvc.clients.service import Clients, SecretCaller
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
 from tokensvc.core.errors import Code, Refusal
@@ -167,7 +167,7 @@ class Callers:
             return self._standings.read_with_account(user_id)
         return self._standings.read(user_id)
 
-    def service_client(self, credential: BasicCredential, address: str) -> ServiceCaller:
+    def service_client(self, credential: BasicCredential, address: str) -> SecretCaller:
         """
         Authenticate a service by its secret, and count the request.
 
@@ -176,7 +176,7 @@ class Callers:
         """
         caller = self.authenticate(credential, address)
         self.check_limit(caller, "other")
-        assert isinstance(caller, ServiceCaller)  # noqa: S101 - for the type checker
+        assert isinstance(caller, SecretCaller)  # noqa: S101 - for the type checker
         return caller
 
     def service_with(self, scope: str, credential: Credential, address: str) -> ServiceCaller:

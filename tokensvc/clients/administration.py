@@ -13,14 +13,13 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.clients import rules
+from tokensvc.clients import rules, store
 from tokensvc.clients.creation import new_client, new_secret, with_another_id
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.grantors import current_grantor
 from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
-from tokensvc.clients.store import ClientStore
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
@@ -47,7 +46,6 @@ class ClientAdministration:
         self._clock = clock
         self._may_mint = may_mint
         self._audit_clock = DatabaseClock(database, clock)
-        self._store = ClientStore(database)
 
     def create(
         self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
@@ -87,7 +85,7 @@ class ClientAdministration:
             created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
             if created is not None:
                 return created
-            existing = self._store.named(tx, name)
+            existing = store.named(tx, name)
         if existing is None or (
             secret is not None and matching_secret(existing.hashes, hash_secret(secret)) is None
         ):
@@ -134,7 +132,7 @@ class ClientAdministration:
             if after == before:
                 return client
             self._check_minting(after.scopes - before.scopes)
-            self._store.change(tx, client_id, after)
+            store.change(tx, client_id, after)
             facts = rules.describe_change(before, after)
             details = rules.rights_details(after)
             self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts, details=details)
@@ -180,7 +178,7 @@ class ClientAdministration:
             for stored in client.secrets:
                 if stored.id not in live:
                     self._delete_secret(tx, client_id, stored.id, grantor)
-            self._store.add_secret(tx, client_id, created, hash_secret(created.secret))
+            store.add_secret(tx, client_id, created, hash_secret(created.secret))
             facts = rules.describe_secret(created.id, expiry)
             details: Details = {"secret": created.id}
             self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts, details=details)
@@ -195,7 +193,7 @@ class ClientAdministration:
         """
         with self._database.write() as tx:
             self._lock(tx, client_id, grantor)
-            self._store.delete(tx, client_id)
+            store.delete(tx, client_id)
             self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, [])
 
     def delete_secret(self, client_id: str, secret_id: str, *, grantor: Grantor) -> None:
@@ -223,16 +221,16 @@ class ClientAdministration:
         created = new_client(name, rights, secret, grantor.expires_at, int(self._clock()))
         rules.check_holds(rights, grantor)
         self._check_minting(rights.scopes)
-        similar = self._store.similar_name(tx, name)
+        similar = store.similar_name(tx, name)
         if similar is not None:
             raise _conflict(f"The name differs from that of {similar!r} only by case: use another.")
-        if not self._store.add(tx, created):
+        if not store.add(tx, created):
             # Either the name is taken, or the ID belonged to a client that was deleted.
             created = with_another_id(created)
-            if not self._store.add(tx, created):
+            if not store.add(tx, created):
                 return None
         (first,) = created.secrets
-        self._store.add_secret(tx, created.id, first, hash_secret(created.secret))
+        store.add_secret(tx, created.id, first, hash_secret(created.secret))
         facts = [
             *rules.describe_rights(created.rights),
             *rules.describe_secret(first.id, first.expires_at),
@@ -255,7 +253,7 @@ class ClientAdministration:
             Refusal: `not_found`; `insufficient_scope` if the client has rights that the grantor
                 lacks.
         """
-        found = self._store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
+        found = store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
         grantor = current_grantor(grantor, found, self._clock())
         if client_id not in found:
             raise unknown_client()
@@ -264,13 +262,13 @@ class ClientAdministration:
 
     def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
         """Lock the grantor, and return it in its current state."""
-        found = self._store.locked(tx, _ids(grantor.client_id))
+        found = store.locked(tx, _ids(grantor.client_id))
         return current_grantor(grantor, found, self._clock())
 
     def _delete_secret(
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
     ) -> None:
-        self._store.delete_secret(tx, secret_id)
+        store.delete_secret(tx, secret_id)
         facts = [f"secret: {secret_id}"]
         details: Details = {"secret": secret_id}
         self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts, details=details)

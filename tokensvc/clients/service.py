@@ -2,12 +2,13 @@
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 
+from tokensvc.clients import store
 from tokensvc.clients.credentials import hash_secret, is_id
 from tokensvc.clients.rules import MAX_SECRETS
 from tokensvc.clients.state import ClientSecret, ServiceClient
-from tokensvc.clients.store import ClientStore, ClientsWithRing, HashedClient
+from tokensvc.clients.store import FoundClient
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
@@ -24,6 +25,20 @@ _UNUSED_HASH = "-" * 64
 """A hash that no secret has."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretCaller(ServiceCaller):
+    """
+    A service that sent its secret.
+
+    Attributes:
+        now: Epoch seconds of the database's clock, read with the client.
+        signing_ring_version: Version of the ring of the keys that sign access tokens.
+    """
+
+    now: float
+    signing_ring_version: RingVersion
+
+
 class Clients:
     """
     The service clients.
@@ -35,10 +50,8 @@ class Clients:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._store = ClientStore(database)
-        self._with_ring = ClientsWithRing(database, clock)
 
-    def authenticate(self, client_id: str, *presented: str) -> ServiceCaller:
+    def authenticate(self, client_id: str, *presented: str) -> SecretCaller:
         """
         Verify client credentials (RFC 6749 section 2.3.1).
 
@@ -51,13 +64,23 @@ class Clients:
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`.
         """
-        found = self._find(client_id)
+        found, now, ring_version = self._find(client_id)
         hashes = found.hashes if found is not None else {}
         matching = [matching_secret(hashes, hash_secret(text)) for text in presented]
         secret = next((secret for secret in matching if secret is not None), None)
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
-        return self._caller(found.client, secret)
+        self._check_live(found.client, secret)
+        rights = found.client.rights
+        return SecretCaller(
+            client_id=found.client.id,
+            scopes=rights.scopes,
+            vouches=rights.vouches,
+            secret_id=secret.id,
+            secret_expires_at=secret.expires_at,
+            now=now,
+            signing_ring_version=ring_version,
+        )
 
     def first_end(self) -> int | None:
         """
@@ -67,7 +90,7 @@ class Clients:
         """
         after = int(self._clock()) - _UNUSED_AFTER
         with self._database.read() as connection:
-            return self._store.first_end(connection, after=after)
+            return store.first_end(connection, after=after)
 
     def authenticate_token(
         self,
@@ -89,27 +112,34 @@ class Clients:
         Raises:
             Refusal: `credentials_invalid`, `credentials_expired`; what `check_token` raises.
         """
-        found, now, ring_version = self._with_ring.find(_id_to_read(client_id))
+        found, now, ring_version = self._find(client_id)
         check_token(now, ring_version)
         secrets = found.client.secrets if found is not None else []
         secret = next((secret for secret in secrets if secret.id == secret_id), None)
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
-        caller = self._caller(found.client, secret)
-        return replace(caller, scopes=caller.scopes & scopes, limited_to=scopes)
+        self._check_live(found.client, secret)
+        rights = found.client.rights
+        return ServiceCaller(
+            client_id=found.client.id,
+            scopes=rights.scopes & scopes,
+            vouches=rights.vouches,
+            secret_id=secret.id,
+            secret_expires_at=secret.expires_at,
+            limited_to=scopes,
+        )
 
-    def _find(self, client_id: str) -> HashedClient | None:
-        return self._store.find(_id_to_read(client_id))
+    def _find(self, unverified_id: str) -> FoundClient:
+        client_id = unverified_id if is_id(unverified_id) else _UNUSED_ID
+        return store.find(self._database, self._clock, client_id)
 
-    def _caller(self, client: ServiceClient, secret: ClientSecret) -> ServiceCaller:
+    def _check_live(self, client: ServiceClient, secret: ClientSecret) -> None:
         if not secret.is_live(self._clock()):
             raise Refusal(
                 Code.CREDENTIALS_EXPIRED,
                 "This secret has expired: use the client's newer one.",
                 owner=client.id,
             )
-        rights = client.rights
-        return ServiceCaller(client.id, rights.scopes, rights.vouches, secret.id, secret.expires_at)
 
     def page(self, *, after: str | None = None, limit: int | None = None) -> list[ServiceClient]:
         """
@@ -120,7 +150,7 @@ class Clients:
             limit: Maximum number of clients; `None`: all.
         """
         with self._database.read() as connection:
-            return self._store.page(connection, after=after, limit=limit)
+            return store.page(connection, after=after, limit=limit)
 
     def one(self, client_id: str) -> ServiceClient:
         """
@@ -129,7 +159,7 @@ class Clients:
         Raises:
             Refusal: `not_found`.
         """
-        found = self._store.find(client_id) if is_id(client_id) else None
+        found = self._find(client_id).client
         if found is None:
             raise unknown_client()
         return found.client
@@ -152,7 +182,3 @@ def unknown_client() -> Refusal:
         Code.NOT_FOUND,
         "This client does not exist: `tokensvc clients list` and GET /v1/clients list all.",
     )
-
-
-def _id_to_read(unverified: str) -> str:
-    return unverified if is_id(unverified) else _UNUSED_ID

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -49,137 +49,134 @@ _READ = (
 _with_secrets = sa.select(*_READ).select_from(_joined)
 _in_order = (_clients.id, _secrets.created_at, _secrets.id)
 _has_id = _clients.id == sa.bindparam("client_id")
-_BY_ID = _with_secrets.where(_has_id).order_by(*_in_order)
+_BY_ID = ring_versions.select_with_rows(Ring.SIGNING, _joined, _has_id, _READ).order_by(*_in_order)
 
 
-class ClientStore:
-    """Reads and writes clients."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def find(self, client_id: str) -> HashedClient | None:
-        """Read a client in its current state."""
-        return _first(self._database.fetch(_BY_ID, {"client_id": client_id}))
-
-    def page(
-        self, connection: Connection, *, after: str | None, limit: int | None
-    ) -> list[ServiceClient]:
-        """Return up to `limit` clients with IDs after `after`, sorted by ID."""
-        ids = sa.select(_clients.id).order_by(_clients.id).limit(limit)
-        if after is not None:
-            ids = ids.where(_clients.id > after)
-        query = _with_secrets.where(_clients.id.in_(ids)).order_by(*_in_order)
-        return [found.client for found in _grouped(connection.execute(query))]
-
-    def named(self, tx: Transaction, name: str) -> HashedClient | None:
-        """Return the client of that name."""
-        query = _with_secrets.where(_clients.name == name).order_by(*_in_order)
-        return _first(tx.execute(query))
-
-    def locked(self, tx: Transaction, client_ids: Collection[str]) -> dict[str, ServiceClient]:
-        """Lock clients until the transaction ends, and return those that exist by ID."""
-        if not client_ids:
-            return {}
-        are_wanted = _clients.id.in_(list(client_ids))
-        # Every transaction locks in this order, so that none deadlock. The read is a statement of
-        # its own, so that it returns what was committed during the wait.
-        lock = sa.select(_clients.id).where(are_wanted).order_by(_clients.id).with_for_update()
-        tx.execute(lock).all()
-        query = _with_secrets.where(are_wanted).order_by(*_in_order)
-        return {found.client.id: found.client for found in _grouped(tx.execute(query))}
-
-    def first_end(self, connection: Connection, *, after: int) -> int | None:
-        """
-        Return the first time at which a client has no valid secret, in epoch seconds.
-
-        Args:
-            after: Time to which earlier ones are left out.
-        """
-        last_end = sa.func.max(_secrets.expires_at)
-        all_end = sa.func.count() == sa.func.count(_secrets.expires_at)
-        ends = sa.select(last_end.label("end")).group_by(_secrets.client_id).having(all_end)
-        rows = ends.having(last_end > after).subquery()
-        found: int | None = connection.scalar(sa.select(sa.func.min(rows.c.end)))
-        return found
-
-    def similar_name(self, tx: Transaction, name: str) -> str | None:
-        """Return the name of a client that differs only by case, and let no other one be added."""
-        if tx.dialect.name == "postgresql":
-            tx.execute(sa.text("LOCK TABLE service_clients IN SHARE ROW EXCLUSIVE MODE"))
-        others: Iterable[str] = tx.scalars(sa.select(_clients.name).where(_clients.name != name))
-        return next((one for one in others if one.casefold() == name.casefold()), None)
-
-    def add(self, tx: Transaction, client: ServiceClient) -> bool:
-        """
-        Add a client without its secrets.
-
-        Returns:
-            Whether it was added: false if its name is taken, or if its ID was ever used.
-        """
-        row = {
-            "id": client.id,
-            "name": client.name,
-            **_columns_of(client.rights),
-            "created_at": client.created_at,
-        }
-        try:
-            with tx.begin_nested():
-                tx.execute(service_clients.insert(), row)
-        except sa.exc.IntegrityError:
-            return False
-        return True
-
-    def add_secret(
-        self, tx: Transaction, client_id: str, secret: ClientSecret, secret_hash: str
-    ) -> None:
-        """Add a secret to a client."""
-        row = {
-            "id": secret.id,
-            "client_id": client_id,
-            "secret_hash": secret_hash,
-            "created_at": secret.created_at,
-            "expires_at": secret.expires_at,
-        }
-        tx.execute(client_secrets.insert(), row)
-
-    def change(self, tx: Transaction, client_id: str, rights: Rights) -> None:
-        """Set the rights of a client."""
-        changed = service_clients.update().where(_clients.id == client_id)
-        tx.execute(changed.values(_columns_of(rights)))
-
-    def delete(self, tx: Transaction, client_id: str) -> None:
-        """Delete a client and its secrets."""
-        tx.execute(service_clients.delete().where(_clients.id == client_id))
-
-    def delete_secret(self, tx: Transaction, secret_id: str) -> None:
-        """Delete a secret of a client that is locked."""
-        tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
-
-
-_WITH_RING = ring_versions.select_with_rows(Ring.SIGNING, _joined, _has_id, _READ).order_by(
-    *_in_order
-)
-
-
-class ClientsWithRing:
+class FoundClient(NamedTuple):
     """
-    Reads clients with the version of the ring of signing keys, for access tokens.
+    One read of a client.
+
+    Attributes:
+        client: The client; `None` if none has the ID.
+        now: Epoch seconds of the database's clock.
+        signing_ring_version: Version of the ring of the keys that sign access tokens.
+    """
+
+    client: HashedClient | None
+    now: float
+    signing_ring_version: RingVersion
+
+
+def find(database: Database, clock: Clock, client_id: str) -> FoundClient:
+    """
+    Read a client in its current state.
 
     Args:
         clock: Clock of this host, used on SQLite.
     """
+    rows, now = fetch_clocked(database, clock, _BY_ID, {"client_id": client_id})
+    found = _first(row[2:] for row in rows if row[2] is not None)
+    return FoundClient(found, now, RingVersion(*rows[0][:2]))
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
-    def find(self, client_id: str) -> tuple[HashedClient | None, float, RingVersion]:
-        """Read a client in its current state, the time in epoch seconds, and the version."""
-        values = {"client_id": client_id}
-        rows, now = fetch_clocked(self._database, self._clock, _WITH_RING, values)
-        found = _first(row[2:] for row in rows if row[2] is not None)
-        return found, now, RingVersion(*rows[0][:2])
+def page(connection: Connection, *, after: str | None, limit: int | None) -> list[ServiceClient]:
+    """Return up to `limit` clients with IDs after `after`, sorted by ID."""
+    ids = sa.select(_clients.id).order_by(_clients.id).limit(limit)
+    if after is not None:
+        ids = ids.where(_clients.id > after)
+    query = _with_secrets.where(_clients.id.in_(ids)).order_by(*_in_order)
+    return [found.client for found in _grouped(connection.execute(query))]
+
+
+def named(tx: Transaction, name: str) -> HashedClient | None:
+    """Return the client of that name."""
+    query = _with_secrets.where(_clients.name == name).order_by(*_in_order)
+    return _first(tx.execute(query))
+
+
+def locked(tx: Transaction, client_ids: Collection[str]) -> dict[str, ServiceClient]:
+    """Lock clients until the transaction ends, and return those that exist by ID."""
+    if not client_ids:
+        return {}
+    are_wanted = _clients.id.in_(list(client_ids))
+    # Every transaction locks in this order, so that none deadlock. The read is a statement of
+    # its own, so that it returns what was committed during the wait.
+    lock = sa.select(_clients.id).where(are_wanted).order_by(_clients.id).with_for_update()
+    tx.execute(lock).all()
+    query = _with_secrets.where(are_wanted).order_by(*_in_order)
+    return {found.client.id: found.client for found in _grouped(tx.execute(query))}
+
+
+def first_end(connection: Connection, *, after: int) -> int | None:
+    """
+    Return the first time at which a client has no valid secret, in epoch seconds.
+
+    Args:
+        after: Time to which earlier ones are left out.
+    """
+    last_end = sa.func.max(_secrets.expires_at)
+    all_end = sa.func.count() == sa.func.count(_secrets.expires_at)
+    ends = sa.select(last_end.label("end")).group_by(_secrets.client_id).having(all_end)
+    rows = ends.having(last_end > after).subquery()
+    found: int | None = connection.scalar(sa.select(sa.func.min(rows.c.end)))
+    return found
+
+
+def similar_name(tx: Transaction, name: str) -> str | None:
+    """Return the name of a client that differs only by case, and let no other one be added."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(sa.text("LOCK TABLE service_clients IN SHARE ROW EXCLUSIVE MODE"))
+    others: Iterable[str] = tx.scalars(sa.select(_clients.name).where(_clients.name != name))
+    return next((one for one in others if one.casefold() == name.casefold()), None)
+
+
+def add(tx: Transaction, client: ServiceClient) -> bool:
+    """
+    Add a client without its secrets.
+
+    Returns:
+        Whether it was added: false if its name is taken, or if its ID was ever used.
+    """
+    row = {
+        "id": client.id,
+        "name": client.name,
+        **_columns_of(client.rights),
+        "created_at": client.created_at,
+    }
+    try:
+        with tx.begin_nested():
+            tx.execute(service_clients.insert(), row)
+    except sa.exc.IntegrityError:
+        return False
+    return True
+
+
+def add_secret(tx: Transaction, client_id: str, secret: ClientSecret, secret_hash: str) -> None:
+    """Add a secret to a client."""
+    row = {
+        "id": secret.id,
+        "client_id": client_id,
+        "secret_hash": secret_hash,
+        "created_at": secret.created_at,
+        "expires_at": secret.expires_at,
+    }
+    tx.execute(client_secrets.insert(), row)
+
+
+def change(tx: Transaction, client_id: str, rights: Rights) -> None:
+    """Set the rights of a client."""
+    changed = service_clients.update().where(_clients.id == client_id)
+    tx.execute(changed.values(_columns_of(rights)))
+
+
+def delete(tx: Transaction, client_id: str) -> None:
+    """Delete a client and its secrets."""
+    tx.execute(service_clients.delete().where(_clients.id == client_id))
+
+
+def delete_secret(tx: Transaction, secret_id: str) -> None:
+    """Delete a secret of a client that is locked."""
+    tx.execute(client_secrets.delete().where(_secrets.id == secret_id))
 
 
 def reserve_id(tx: Transaction, client_id: str) -> None:

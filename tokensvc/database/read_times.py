@@ -8,7 +8,7 @@ takes. A longer read that keeps the lead lets other requests wait.
 import math
 from typing import Final
 
-SHORT_SECONDS: Final = 0.0005
+SHORT_SECONDS: Final = 0.0008
 """Longest typical read during which a thread keeps the lead."""
 RETRY_SECONDS: Final = 0.25
 """Seconds between two reads that keep the lead to be measured, while reads take longer."""

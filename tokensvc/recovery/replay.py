@@ -13,7 +13,6 @@ from tokensvc.accounts.store import Account
 from tokensvc.audit.rules import Action, AuditEvent
 from tokensvc.clients import store as clients
 from tokensvc.clients.rules import Rights
-from tokensvc.clients.store import ClientStore
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.recovery import standing_replay
@@ -40,7 +39,6 @@ class Replay:
     def __init__(self, database: Database, clock: Clock) -> None:
         self.reinstated: set[str] = set()
         self._clock = clock
-        self._clients = ClientStore(database)
         self._stream_keys = StreamKeyStore(database)
         self._signing_keys = SigningKeyStore(database)
         self._handlers: dict[str, _Apply] = {
@@ -107,24 +105,24 @@ class Replay:
 
     def _narrow_client(self, tx: Transaction, event: AuditEvent) -> None:
         """Withdraw the rights that the client lost. Those that it got are not granted."""
-        client = self._clients.locked(tx, {event.subject}).get(event.subject)
+        client = clients.locked(tx, {event.subject}).get(event.subject)
         facts = facts_of(event)
         if client is None or facts.scopes is None:
             return
         vouches = client.rights.vouches and facts.vouches
         rights = Rights(client.rights.scopes & frozenset(facts.scopes), vouches)
-        self._clients.change(tx, event.subject, rights)
+        clients.change(tx, event.subject, rights)
 
     def _delete_client(self, tx: Transaction, event: AuditEvent) -> None:
-        self._clients.delete(tx, event.subject)
+        clients.delete(tx, event.subject)
 
     def _delete_secret(self, tx: Transaction, event: AuditEvent) -> None:
         """Delete the secret, or all of the client if the event does not name it."""
         named = facts_of(event).secret
-        client = self._clients.locked(tx, {event.subject}).get(event.subject)
+        client = clients.locked(tx, {event.subject}).get(event.subject)
         for secret in client.secrets if client is not None else []:
             if named in {None, secret.id}:
-                self._clients.delete_secret(tx, secret.id)
+                clients.delete_secret(tx, secret.id)
 
     def _end_secrets(self, tx: Transaction, event: AuditEvent) -> None:
         if facts_of(event).secrets_disabled:

@@ -1,4 +1,5 @@
-// oidc-provider with its state in PostgreSQL: rotated refresh tokens, ES256 access tokens. One process.
+// oidc-provider with its state, clients and accounts in PostgreSQL: rotated refresh tokens, ES256
+// access tokens. One process.
 import { createServer } from "node:http";
 import { generateKeyPairSync } from "node:crypto";
 import Provider from "oidc-provider";
@@ -13,7 +14,8 @@ await pool.query(`
     model text, id text, payload jsonb, grant_id text, expires_at timestamptz,
     PRIMARY KEY (model, id)
   );
-  CREATE INDEX IF NOT EXISTS oidc_grant ON oidc (grant_id)`);
+  CREATE INDEX IF NOT EXISTS oidc_grant ON oidc (grant_id);
+  CREATE TABLE IF NOT EXISTS account (id text PRIMARY KEY, is_suspended boolean NOT NULL)`);
 
 class PostgresAdapter {
   constructor(model) {
@@ -56,29 +58,44 @@ class PostgresAdapter {
   }
 }
 
+// For at most ten years, since the adapter's rows expire.
+const LONG = 10 * 365 * 86400;
+const clients = [
+  {
+    client_id: "app",
+    token_endpoint_auth_method: "none",
+    grant_types: ["authorization_code", "refresh_token"],
+    redirect_uris: ["https://app.bench.example/callback"],
+    application_type: "native",
+  },
+  {
+    client_id: env.BENCH_CLIENT_ID,
+    client_secret: env.BENCH_CLIENT_SECRET,
+    grant_types: ["client_credentials"],
+    response_types: [],
+    redirect_uris: [],
+  },
+];
+for (const client of clients) {
+  await new PostgresAdapter("Client").upsert(client.client_id, client, LONG);
+}
+
+async function findAccount(_, accountId) {
+  const { rows } = await pool.query({
+    name: "account",
+    text: "SELECT id FROM account WHERE id = $1 AND NOT is_suspended",
+    values: [accountId],
+  });
+  return rows[0] && { accountId, claims: () => ({ sub: accountId }) };
+}
+
 const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({ format: "jwk" });
 const provider = new Provider("https://bench.example", {
   adapter: PostgresAdapter,
   jwks: { keys: [{ ...key, alg: "ES256", use: "sig", kid: "bench" }] },
-  clients: [
-    {
-      client_id: "app",
-      token_endpoint_auth_method: "none",
-      grant_types: ["authorization_code", "refresh_token"],
-      redirect_uris: ["https://app.bench.example/callback"],
-      application_type: "native",
-    },
-    {
-      client_id: env.BENCH_CLIENT_ID,
-      client_secret: env.BENCH_CLIENT_SECRET,
-      grant_types: ["client_credentials"],
-      response_types: [],
-      redirect_uris: [],
-    },
-  ],
   scopes: ["offline_access", "api"],
   clientDefaults: { id_token_signed_response_alg: "ES256" },
-  findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+  findAccount,
   rotateRefreshToken: true,
   ttl: { AccessToken: 600, ClientCredentials: 600, RefreshToken: 30 * 86400, Grant: 90 * 86400 },
   features: {
@@ -119,6 +136,11 @@ async function makeRefreshToken(accountId, client) {
 
 async function seed(request, response) {
   const { users, refreshTokens } = await readJson(request);
+  await pool.query(
+    `INSERT INTO account SELECT $1 || number, false FROM generate_series(0, $2 - 1) AS number
+      ON CONFLICT DO NOTHING`,
+    [users.prefix, users.count],
+  );
   const client = await provider.Client.find("app");
   const tokens = [];
   for (let number = 0; number < refreshTokens; number += 1) {

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import msgspec
 from flask import Blueprint
 
-from tokensvc.core.callers import ServiceCaller
+from tokensvc.clients.service import SecretCaller
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NoParameters, parse_query
@@ -19,7 +19,7 @@ from tokensvc.sessions.grants import TokenResponse
 from tokensvc.sessions.oauth.form import parse_form
 from tokensvc.sessions.oauth.service import OAuth
 
-AuthenticateClient: TypeAlias = Callable[[BasicCredential], ServiceCaller]
+AuthenticateClient: TypeAlias = Callable[[BasicCredential], SecretCaller]
 """Authenticates a service and counts the request; else raises a refusal."""
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
@@ -160,7 +160,7 @@ def _tokens(oauth: OAuth, form: OAuthTokenForm, authenticate: AuthenticateClient
     )
 
 
-def _service(form: _ClientForm, authenticate: AuthenticateClient) -> ServiceCaller | None:
+def _service(form: _ClientForm, authenticate: AuthenticateClient) -> SecretCaller | None:
     """Return the service that sent the request; `None` if it is from an app."""
     credential = unverified_client(form.client_id, form.client_secret)
     return None if credential is None else authenticate(credential)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tokensvc.core.callers import ServiceCaller
+from tokensvc.clients.service import SecretCaller
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.verify import parse
@@ -63,7 +63,7 @@ class OAuth:
         set_rate_limit_fields(*self._limiter.hit("refresh", grant.family.id).fields())
         return grant_response(grant, self._access_tokens)
 
-    def issue(self, service: ServiceCaller, scope: str) -> TokenResponse:
+    def issue(self, service: SecretCaller, scope: str) -> TokenResponse:
         """
         Issue an access token to a service (RFC 6749 section 4.4).
 
@@ -75,14 +75,13 @@ class OAuth:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
         scopes = narrowed(service.scopes, scope)
-        now, ring_version = self._signing_ring_now()
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
             scopes,
             ends_at=service.secret_expires_at,
-            now=now,
-            ring_version=ring_version,
+            now=service.now,
+            ring_version=service.signing_ring_version,
         )
         return service_response(minted, scopes)
 
