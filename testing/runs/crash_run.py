@@ -20,7 +20,7 @@ from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import deliveries
-from tokensvc.revocations.store import UnconfirmedReader
+from tokensvc.revocations.store import unconfirmed_targets
 from tokensvc.stream.api import rfc3339
 from tokensvc.stream.delivery import rules, store
 from tokensvc.stream.delivery.rules import DeliveryState
@@ -70,7 +70,6 @@ class CrashRun:
         self._http = urllib3.PoolManager(retries=False, timeout=20.0)
         self._service = start_service(folder, **settings)
         self._database = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
-        self._unconfirmed = UnconfirmedReader(self._database, limit=1)
         self._credentials = basic(make_client(self._database, "backend", *_SCOPES))
         self._actors = [self._actor(number) for number in range(ACTORS)]
         self._actors[0].subjects.append(Subject(None))
@@ -133,7 +132,7 @@ class CrashRun:
     def _compare_after_restart(self) -> None:
         """Compare the states after the restart with the responses before the kill."""
         # The service confirms actions of the process that was killed, and can move their cut-offs.
-        wait_until(lambda: not self._unconfirmed.read(), "all actions are confirmed")
+        wait_until(lambda: not unconfirmed_targets(self._database, 1), "all actions are confirmed")
         self._use_sessions()
         for subject in self._subjects:
             state = self._get(subject.path)

@@ -133,7 +133,7 @@ def test_action_during_a_call_is_sent_after_it(ada):
 
 def lease_ada(world):
     """Lease ada's delivery as the sender does, and return the queue and the batch."""
-    queue = world.sender._due.read()[0]
+    queue = world.sender._due()[0]
     return queue, world.sender._leases.acquire(queue, 100)
 
 

@@ -149,7 +149,7 @@ def test_cut_off_is_resent_after_a_sender_died_during_a_creation(world, put):
     world.revoke("ada")
     world.deliver()
     put(name="Ada")
-    (queue,) = world.sender._due.read()
+    (queue,) = world.sender._due()
     world.sender._leases.acquire(queue, 100)
     world.stream.app.users["ada"] = {"id": "ada", "name": "Ada"}
     world.pass_time(LEASE_SECONDS + 1)

@@ -9,7 +9,13 @@ from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of
 from tokensvc.database.tables import deliveries
 from tokensvc.stream.delivery import profile_store, rules, store
-from tokensvc.stream.delivery.queue_store import QUEUES, DueQueues, Queue, QueueSizes, is_due
+from tokensvc.stream.delivery.queue_store import (
+    QUEUES,
+    Queue,
+    is_due,
+    read_due,
+    read_sizes,
+)
 from tokensvc.stream.delivery.rules import DeliveryState
 
 USERS = Queue("user", DeliveryState.PENDING)
@@ -102,17 +108,16 @@ def test_due_rows_are_open_and_not_leased(database):
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: f"{queue.kind}-{queue.state}")
 def test_due_queue_is_found(database, clock, queue):
     """Without a transaction, by the database's clock."""
-    due_queues = DueQueues(database, clock)
-    assert due_queues.read() == []
+    assert read_due(database, clock) == []
     with database.write() as tx:
         store.mark_pending(tx, queue.kind, "x", PAST)
         store.mark_pending(tx, "user", "other", LATER)
     change(database, "x", state=queue.state)
-    assert due_queues.read() == [queue]
+    assert read_due(database, clock) == [queue]
     change(database, "x", lease_until=LATER)
-    assert due_queues.read() == []
+    assert read_due(database, clock) == []
     change(database, "x", lease_until=PAST, due_at=LATER)
-    assert due_queues.read() == []
+    assert read_due(database, clock) == []
 
 
 def test_most_urgent_queue_is_first(database, clock):
@@ -122,7 +127,7 @@ def test_most_urgent_queue_is_first(database, clock):
         with database.write() as tx:
             store.mark_pending(tx, queue.kind, subject, PAST)
         change(database, subject, state=queue.state)
-    assert DueQueues(database, clock).read() == list(QUEUES)
+    assert read_due(database, clock) == list(QUEUES)
 
 
 def test_row_that_another_transaction_locks_is_skipped(database):
@@ -208,6 +213,6 @@ def test_oldest_late_delivery_is_found_by_an_index(database):
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE deliveries")
     mark_pending(database, "ada")
-    plan = plan_of(database, QueueSizes(database, 1).read)
+    plan = plan_of(database, lambda: read_sizes(database, 1))
     assert "deliveries_late" in plan
     assert "Seq Scan" not in plan

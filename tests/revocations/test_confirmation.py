@@ -10,8 +10,8 @@ from testing.world import claims, minted, running_world
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.tables import revocations as rows
+from tokensvc.revocations import service
 from tokensvc.revocations.rules import has_passed
-from tokensvc.revocations.store import UnconfirmedReader
 
 CONTEXT = ActionContext("svc.backend")
 JOHN, JANE = Target("john"), Target("jane")
@@ -67,7 +67,7 @@ def test_undone_action_is_left_alone(leave, revocations):
 
 
 def test_many_actions_are_confirmed_in_several_steps(leave, revocations, database, monkeypatch):
-    monkeypatch.setattr(revocations, "_unconfirmed", UnconfirmedReader(database, limit=1))
+    monkeypatch.setattr(service, "_CONFIRMED_TOGETHER", 1)
     for target in (JOHN, JANE, APP):
         leave(target)
     steps = 1

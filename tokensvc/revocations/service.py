@@ -55,7 +55,6 @@ class Revocations:
         count_sessions: CountSessions,
     ) -> None:
         self._database = database
-        self._unconfirmed = store.UnconfirmedReader(database, _CONFIRMED_TOGETHER)
         self._clock = clock
         self._sources = sources
         self._delivers = delivers
@@ -169,10 +168,10 @@ class Revocations:
         Returns:
             Whether more may be left.
         """
-        targets = self._unconfirmed.read()
+        targets = store.unconfirmed_targets(self._database, _CONFIRMED_TOGETHER)
         for target in targets:
             self.confirm(target)
-        return len(targets) == self._unconfirmed.limit
+        return len(targets) == _CONFIRMED_TOGETHER
 
     def state(self, target: Target) -> State:
         """Return the state of a user or the app."""

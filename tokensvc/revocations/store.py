@@ -21,6 +21,12 @@ from tokensvc.standing.rules import RevocationKind
 _columns = revocations.c
 _is_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")
 """The same text as in the index, because SQLite compares texts."""
+_UNCONFIRMED = (
+    sa.select(_columns.user_id)
+    .where(_is_unconfirmed)
+    .distinct()
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 
 
 def revocations_of(connection: sa.Connection, target: Target) -> list[StoredRevocation]:
@@ -42,22 +48,10 @@ def revocations_by_user(
     return found
 
 
-class UnconfirmedReader:
-    """
-    Finds the targets of unconfirmed actions in one statement: usually none has any.
-
-    Args:
-        limit: Maximum number of targets.
-    """
-
-    def __init__(self, database: Database, limit: int) -> None:
-        self.limit = limit
-        statement = sa.select(_columns.user_id).where(_is_unconfirmed).distinct().limit(limit)
-        self._database, self._read = database, statement
-
-    def read(self) -> list[Target]:
-        """Return the targets."""
-        return [Target(user_id) for (user_id,) in self._database.fetch(self._read)]
+def unconfirmed_targets(database: Database, limit: int) -> list[Target]:
+    """Return at most `limit` targets of unconfirmed actions, without a transaction."""
+    rows = database.fetch(_UNCONFIRMED, {"limit": limit})
+    return [Target(user_id) for (user_id,) in rows]
 
 
 def add_revocation(

@@ -53,39 +53,36 @@ def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElemen
     return (*is_in(queue), _columns.due_at <= now, is_free)
 
 
+_LIMIT = sa.bindparam("limit", type_=sa.Integer)
 _OPEN = sa.select(_columns.version).where(IS_OPEN).limit(1)
 
 
-class DueQueues:
+def _select_due(now: sa.ColumnElement[int]) -> sa.Select[Any]:
+    found: list[sa.ColumnElement[Any]] = [
+        sa.exists().where(*is_due(queue, now)) for queue in QUEUES
+    ]
+    return sa.select(*found)
+
+
+_DUE = {
+    "sqlite": _select_due(sa.bindparam("now", type_=sa.BigInteger)),
+    "postgresql": _select_due(
+        sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
+    ),
+}
+
+
+def read_due(database: Database, clock: Clock) -> list[Queue]:
     """
-    Finds the queues in which something is due, without a transaction: usually nothing is due.
+    Return the queues in which something is due, the most urgent first, without a transaction.
 
     Args:
-        host_clock: This host's clock, used on SQLite. On PostgreSQL the statement reads the
-            server's clock.
+        clock: This host's clock, used on SQLite. On PostgreSQL the statement reads the server's.
     """
-
-    def __init__(self, database: Database, host_clock: Clock) -> None:
-        self._host_clock = host_clock
-        self._has_clock = database.dialect == "postgresql"
-        now: sa.ColumnElement[int] = (
-            sa.cast(sa.func.floor(sa.extract("epoch", sa.func.now())), sa.BigInteger)
-            if self._has_clock
-            else sa.bindparam("now", type_=sa.BigInteger)
-        )
-        found: list[sa.ColumnElement[Any]] = [
-            sa.exists().where(*is_due(queue, now)) for queue in QUEUES
-        ]
-        self._database = database
-        self._read = sa.select(*found)
-
-    def read(self) -> list[Queue]:
-        """Return the queues in which something is due, the most urgent first."""
-        if not self._database.fetch(_OPEN):
-            return []  # each second or more often, so it must cost little
-        values = {} if self._has_clock else {"now": int(self._host_clock())}
-        (found,) = self._database.fetch(self._read, values)
-        return [queue for queue, has_due in zip(QUEUES, found, strict=True) if has_due]
+    if not database.fetch(_OPEN):
+        return []  # each second or more often, so it must cost little
+    (found,) = database.fetch(_DUE[database.dialect], {"now": int(clock())})
+    return [queue for queue, has_due in zip(QUEUES, found, strict=True) if has_due]
 
 
 class Backlog(NamedTuple):
@@ -103,33 +100,33 @@ class Backlog(NamedTuple):
     due_since: int | None
 
 
-class BacklogReader:
+def _select_backlog() -> sa.CompoundSelect[Any]:
+    selects = []
+    for queue in QUEUES:
+        if queue.state is DeliveryState.FAILED:
+            rows = sa.select(_columns.last_error).where(*is_in(queue)).limit(_LIMIT).subquery()
+            error = sa.func.min(rows.c.last_error)
+            selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
+        elif queue.state is DeliveryState.PENDING:
+            due_since = sa.func.min(_columns.due_at)
+            none = sa.literal_column("0", sa.Integer)
+            selects.append(sa.select(none, sa.null(), due_since).where(*is_in(queue)))
+    return sa.union_all(*selects)
+
+
+_BACKLOG = _select_backlog()
+
+
+def read_backlog(database: Database, limit: int) -> Backlog:
     """
-    Reads the backlog in one statement, without a transaction: each worker does so every second.
+    Return the backlog in one statement, without a transaction: each worker reads it every second.
 
     Args:
         limit: Number of failed deliveries to count in a queue.
     """
-
-    def __init__(self, database: Database, limit: int) -> None:
-        selects = []
-        for queue in QUEUES:
-            if queue.state is DeliveryState.FAILED:
-                rows = sa.select(_columns.last_error).where(*is_in(queue)).limit(limit).subquery()
-                error = sa.func.min(rows.c.last_error)
-                selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
-            elif queue.state is DeliveryState.PENDING:
-                due_since = sa.func.min(_columns.due_at)
-                none = sa.literal_column("0", sa.Integer)
-                selects.append(sa.select(none, sa.null(), due_since).where(*is_in(queue)))
-        self._database = database
-        self._read = sa.union_all(*selects)
-
-    def read(self) -> Backlog:
-        """Return the backlog."""
-        failed, errors, times = zip(*self._database.fetch(self._read), strict=True)
-        due_since = min((time for time in times if time is not None), default=None)
-        return Backlog(sum(failed), next(filter(None, errors), None), due_since)
+    failed, errors, times = zip(*database.fetch(_BACKLOG, {"limit": limit}), strict=True)
+    due_since = min((time for time in times if time is not None), default=None)
+    return Backlog(sum(failed), next(filter(None, errors), None), due_since)
 
 
 class QueueSize(NamedTuple):
@@ -145,28 +142,27 @@ class QueueSize(NamedTuple):
     since: int | None
 
 
-class QueueSizes:
+def _select_sizes() -> sa.CompoundSelect[Any]:
+    selects = []
+    for position, queue in enumerate(QUEUES):
+        rows = sa.select(_columns.kind).where(*is_in(queue)).limit(_LIMIT).subquery()
+        is_unknown = _columns.applied_version < _columns.version
+        late = sa.select(_columns.late_since).where(*is_in(queue), _IS_LATE, is_unknown)
+        since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
+        place = sa.literal_column(str(position), sa.Integer)
+        selects.append(sa.select(place, sa.func.count(), since).select_from(rows))
+    return sa.union_all(*selects)
+
+
+_SIZES = _select_sizes()
+
+
+def read_sizes(database: Database, limit: int) -> dict[Queue, QueueSize]:
     """
-    Counts what waits in each queue, without a transaction.
+    Return the size of each queue, without a transaction.
 
     Args:
         limit: Number of deliveries to count in a queue.
     """
-
-    def __init__(self, database: Database, limit: int) -> None:
-        selects = []
-        for position, queue in enumerate(QUEUES):
-            rows = sa.select(_columns.kind).where(*is_in(queue)).limit(limit).subquery()
-            is_unknown = _columns.applied_version < _columns.version
-            late = sa.select(_columns.late_since).where(*is_in(queue), _IS_LATE, is_unknown)
-            since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
-            place = sa.literal_column(str(position), sa.Integer)
-            selects.append(sa.select(place, sa.func.count(), since).select_from(rows))
-        self._database = database
-        self._read = sa.union_all(*selects)
-
-    def read(self) -> dict[Queue, QueueSize]:
-        """Return the size of each queue."""
-        return {
-            QUEUES[place]: QueueSize(*size) for place, *size in self._database.fetch(self._read)
-        }
+    rows = database.fetch(_SIZES, {"limit": limit})
+    return {QUEUES[place]: QueueSize(*size) for place, *size in rows}

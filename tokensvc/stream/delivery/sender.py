@@ -8,6 +8,7 @@ is most urgent.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tokensvc.core import stream_user
@@ -27,7 +28,7 @@ from tokensvc.stream.api import (
 )
 from tokensvc.stream.delivery.leases import Batch, Leases
 from tokensvc.stream.delivery.profile_store import Profile
-from tokensvc.stream.delivery.queue_store import QUEUES, DueQueues, Queue
+from tokensvc.stream.delivery.queue_store import QUEUES, Queue, read_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryState
 from tokensvc.stream.delivery.stream_calls import Call, KeyName, StreamCalls
 from tokensvc.stream.keys.rules import StreamKeyRing
@@ -63,7 +64,7 @@ class Sender:
         monotonic: Callable[[], float],
     ) -> None:
         self._api = api
-        self._due = DueQueues(database, host_clock)
+        self._due = partial(read_due, database, host_clock)
         self._leases = Leases(database, clock, random_fraction, monotonic)
         self._stream = StreamCalls(
             ring_at=ring_at, random_fraction=random_fraction, monotonic=monotonic
@@ -95,7 +96,7 @@ class Sender:
 
     def _ready(self) -> Iterator[Queue]:
         """Yield the queues in which something is due and may be sent now, in their order."""
-        due = {queue for queue in self._due.read() if self._stream.may_call(queue.kind)}
+        due = {queue for queue in self._due() if self._stream.may_call(queue.kind)}
         for queue in [*_URGENT, *self._taking_turns]:
             if queue in due:
                 if queue in self._taking_turns:

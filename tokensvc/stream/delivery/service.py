@@ -15,7 +15,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.stream.delivery import profile_store, rules, store
 from tokensvc.stream.delivery.profile_store import Profile
-from tokensvc.stream.delivery.queue_store import BacklogReader, QueueSizes
+from tokensvc.stream.delivery.queue_store import read_backlog, read_sizes
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOT_SENT, StreamStatus
 from tokensvc.stream.delivery.stream_calls import KeyName
@@ -84,8 +84,6 @@ class Deliveries:
         self._database = database
         self._clock = clock
         self._refused_keys = refused_keys
-        self._backlog = BacklogReader(database, _MANY)
-        self._sizes = QueueSizes(database, _COUNTED)
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:
         """
@@ -190,7 +188,7 @@ class Deliveries:
             f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
             for (api_key, fingerprint), detail in self._refused_keys().items()
         ]
-        backlog = self._backlog.read()
+        backlog = read_backlog(self._database, _MANY)
         if backlog.failed:
             number = f"{_MANY} or more" if backlog.failed >= _MANY else str(backlog.failed)
             found.append(f"{number} failed, to be retried ({backlog.last_error})")
@@ -204,7 +202,7 @@ class Deliveries:
         """Return what waits of each kind; nothing if delivery is off."""
         if not self.delivers:
             return []
-        sizes, now = self._sizes.read(), int(self._clock())
+        sizes, now = read_sizes(self._database, _COUNTED), int(self._clock())
         found = []
         for kind in dict.fromkeys(queue.kind for queue in sizes):
             of_kind = {queue.state: size for queue, size in sizes.items() if queue.kind == kind}
