@@ -26,7 +26,5 @@ def verifying_rotation(database, clock, stream):
     return rotation_of(
         database,
         clock,
-        check_key_pair=lambda api_key, secret: check_key(
-            base_url=stream.url, api_key=api_key, secret=secret, clock=time.time
-        ),
+        check=lambda key: check_key(stream.url, key, time.time),
     )

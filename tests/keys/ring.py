@@ -26,10 +26,10 @@ def another_process(database, vault=VAULT):
     return StreamKeys(database, vault)
 
 
-def rotation_of(database, clock, vault=VAULT, check_key_pair=None):
-    """Return the actions; without `check_key_pair` no pair can be checked."""
+def rotation_of(database, clock, vault=VAULT, check=None):
+    """Return the actions; without `check` no key can be checked."""
     clock = DatabaseClock(database, clock)
-    return StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=WaitSlots(1))
+    return StreamKeyRotation(database, clock, vault, check, wait_slots=WaitSlots(1))
 
 
 def events(database):

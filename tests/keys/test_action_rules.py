@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.stream.keys.rules import StreamKeyInfo, activation_steps, check_pair, warn_of_unnamed
+from tokensvc.stream.keys.rules import (
+    StreamKey,
+    StreamKeyInfo,
+    activation_steps,
+    check_new_key,
+    warn_of_unnamed,
+)
 from tokensvc.stream.keys.states import KeyState, Transition, find, retirement_steps
 from tokensvc.vault.rules import fingerprint
 
@@ -155,11 +161,12 @@ def test_activation_retires_older_secrets_of_the_api_key(before, chosen, after):
 def test_invalid_or_live_pair_is_refused(state, api_key, secret, accepted):
     """The refusal does not contain the secret."""
     keys = [key(0, "k1", state)]
+    new = StreamKey(api_key, secret, KeyState.STANDBY)
     if accepted:
-        check_pair(keys, api_key, secret)
+        check_new_key(keys, new)
         return
     with pytest.raises(Refusal) as refused:
-        check_pair(keys, api_key, secret)
+        check_new_key(keys, new)
     assert refused.value.code is Code.STREAM_KEY_INVALID
     assert secret.decode() not in refused.value.detail
 

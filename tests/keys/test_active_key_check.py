@@ -111,9 +111,7 @@ class Checked:
         self.keys = StreamKeys(database, VAULT)
         self.check = ActiveKeyCheck(
             self.keys,
-            lambda api_key, secret: check_key(
-                base_url=stream.url, api_key=api_key, secret=secret, clock=time.time
-            ),
+            lambda key: check_key(stream.url, key, time.time),
             lambda: self.now,
         )
 

@@ -58,13 +58,13 @@ def test_slow_check_leaves_the_time_for_the_database(database, clock):
     """Stream's responses may take longer than the rest of the request."""
     app = AppIdentity(1, "tests", "app")
 
-    def check_slowly(_api_key, _secret):
+    def check_slowly(_key):
         time.sleep(0.2)
         return KeyCheck(accepted=True, detail="", clock_ahead=None, app=app)
 
     deadline.begin(time.monotonic(), seconds=0.3)
     try:
-        added = put(rotation_of(database, clock, check_key_pair=check_slowly))
+        added = put(rotation_of(database, clock, check=check_slowly))
     finally:
         deadline.end()
     assert added.state is KeyState.STANDBY

@@ -11,10 +11,12 @@ from testing.names import silent_name_server
 from testing.response import Response
 from tokensvc.net.http import HttpResponse
 from tokensvc.stream import api, responses, wire
-from tokensvc.stream.api import CallStatus, KeyPair, StreamApi
+from tokensvc.stream.api import CallStatus, StreamApi
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
-PAIR = KeyPair(KEY, SECRET.encode())
+A_KEY = StreamKey(KEY, SECRET.encode(), KeyState.ACTIVE)
 ROUTE = "PATCH /app"
 USERS = ("ada", "bob")
 NO_CHANGES = {user_id: {} for user_id in USERS}
@@ -33,9 +35,9 @@ def calls(stream):
 
 def test_streams_response_is_done_or_refused(stream, calls):
     """200 with `duration` is done; a 4xx with Stream's code is refused."""
-    assert calls.set_app_cut_off(PAIR, 5).status is CallStatus.DONE
+    assert calls.set_app_cut_off(A_KEY, 5).status is CallStatus.DONE
     stream.fail_with(4, ROUTE)
-    refused = calls.set_app_cut_off(PAIR, 5)
+    refused = calls.set_app_cut_off(A_KEY, 5)
     assert refused.status is CallStatus.REFUSED
     assert "code 4: planned" in refused.error
 
@@ -78,16 +80,19 @@ def test_refusals_differ_by_status_and_code(status, code, result):
 def test_any_other_response_is_unknown(stream, calls, planned):
     """A proxy may have forwarded the call before it responded in Stream's place."""
     stream.faults.respond(planned, ROUTE)
-    response = calls.set_app_cut_off(PAIR, 5)
+    response = calls.set_app_cut_off(A_KEY, 5)
     assert response.status is CallStatus.UNKNOWN
     assert response.error
 
 
 ABOUT_USERS = {
-    "cut-off": ("PATCH /users", lambda calls: calls.set_cut_offs(PAIR, {"ada": 5, "bob": None})),
-    "change": ("PATCH /users", lambda calls: calls.change_users(PAIR, NO_CHANGES)),
-    "creation": ("POST /users", lambda calls: calls.create_users(PAIR, NO_CHANGES)),
-    "query": ("GET /users", lambda calls: calls.find_users(PAIR, USERS)),
+    "cut-off": (
+        "PATCH /users",
+        lambda calls: calls.set_cut_offs(A_KEY, {"ada": 5, "bob": None}),
+    ),
+    "change": ("PATCH /users", lambda calls: calls.change_users(A_KEY, NO_CHANGES)),
+    "creation": ("POST /users", lambda calls: calls.create_users(A_KEY, NO_CHANGES)),
+    "query": ("GET /users", lambda calls: calls.find_users(A_KEY, USERS)),
 }
 
 
@@ -112,13 +117,13 @@ def test_lost_response_is_unknown(stream, calls, fault, monkeypatch):
     """The request was sent."""
     monkeypatch.setattr(wire, "DEADLINE", 0.3)
     getattr(stream.faults, fault)(ROUTE)
-    assert calls.set_app_cut_off(PAIR, 5).status is CallStatus.UNKNOWN
+    assert calls.set_app_cut_off(A_KEY, 5).status is CallStatus.UNKNOWN
 
 
 def test_unsent_request_is_not_delivered(stream, calls):
     """No server listens: the call cannot take effect later."""
     stream.close()
-    response = calls.set_app_cut_off(PAIR, 5)
+    response = calls.set_app_cut_off(A_KEY, 5)
     assert response.status is CallStatus.NOT_DELIVERED
     assert "cannot connect" in response.error
 
@@ -129,12 +134,12 @@ def test_call_is_not_delivered_while_the_name_server_is_silent(monkeypatch):
     monkeypatch.setattr(wire, "DEADLINE", 0.2)
     calls = StreamApi("http://stream.example", time.time)
     with silent_name_server():
-        response = calls.set_app_cut_off(PAIR, 5)
+        response = calls.set_app_cut_off(A_KEY, 5)
     assert response.status is CallStatus.NOT_DELIVERED
 
 
 def test_nothing_is_sent_without_a_tls_handshake(stream):
-    response = StreamApi(stream.url.replace("http:", "https:"), time.time).set_app_cut_off(PAIR, 5)
+    response = StreamApi(stream.url.replace("http:", "https:"), time.time).set_app_cut_off(A_KEY, 5)
     assert response.status is CallStatus.NOT_DELIVERED
     assert stream.calls.all() == []
 
@@ -174,7 +179,7 @@ def test_error_text_is_printable_and_short(stream, calls):
     """A database can store it, and it does not control a terminal."""
     message = "a\x00b\x1b[2Jc\nd\ud800e" + "x" * 1000
     stream.faults.respond(Response(400, {"code": 4, "message": message}), ROUTE)
-    error = calls.set_app_cut_off(PAIR, 5).error
+    error = calls.set_app_cut_off(A_KEY, 5).error
     assert error.startswith("code 4: a?b?[2Jc?d?exxx")
     assert len(error) <= 300
 
@@ -182,11 +187,11 @@ def test_error_text_is_printable_and_short(stream, calls):
 @pytest.mark.sec(25, 58)
 def test_token_and_secret_are_in_no_response_and_no_log(stream, calls, caplog):
     caplog.set_level(logging.DEBUG)
-    shown = repr(PAIR)
+    shown = repr(A_KEY)
     for fault in (None, "refuse", "cut"):
         if fault:
             getattr(stream.faults, fault)(ROUTE)
-        shown += repr(calls.set_app_cut_off(PAIR, 5))
+        shown += repr(calls.set_app_cut_off(A_KEY, 5))
     (token, *_) = (call.headers["authorization"] for call in stream.calls.all())
     shown += caplog.text
     assert SECRET not in shown

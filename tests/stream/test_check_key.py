@@ -9,6 +9,8 @@ from testing.doubles.stream import StreamDouble
 from testing.response import Response
 from tokensvc.stream import wire
 from tokensvc.stream.api import AppIdentity, StreamUnavailableError, check_key
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
 
 KEY = "key-of-the-app"
 SECRET = "a secret of the app, more than 32 bytes long"
@@ -20,8 +22,9 @@ def stream():
         yield double
 
 
-def check(stream, *, api_key=KEY, secret=SECRET):
-    return check_key(base_url=stream.url, api_key=api_key, secret=secret.encode(), clock=time.time)
+def check(stream, *, api_key=KEY, secret=SECRET, clock=time.time):
+    key = StreamKey(api_key, secret.encode(), KeyState.ACTIVE)
+    return check_key(stream.url, key, clock)
 
 
 def test_valid_pair_is_accepted_with_the_app(stream):
@@ -77,7 +80,7 @@ def test_clock_is_compared_with_streams(stream, offset):
     """To the second, with its sign."""
     now = stream.clock()
     stream.clock.frozen_at = now + offset
-    result = check_key(base_url=stream.url, api_key=KEY, secret=SECRET.encode(), clock=lambda: now)
+    result = check(stream, clock=lambda: now)
     assert result.clock_ahead == pytest.approx(-offset, abs=1)
 
 

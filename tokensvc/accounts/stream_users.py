@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, user_ids_in
+from tokensvc.stream.api import CallStatus, StreamApi, user_ids_in
 from tokensvc.stream.keys.rules import StreamKeyRing
 
 _RETRY_AFTER = 10
@@ -41,7 +41,7 @@ class StreamUsers:
         if key is None:
             raise _unknown("no Stream key is active")
         with self._wait_slots.outside():
-            response = self._api.find_users(KeyPair(key.api_key, key.secret), [user_id])
+            response = self._api.find_users(key, [user_id])
         if response.status is not CallStatus.DONE:
             raise _unknown(f"{response.status}: {response.error}")
         return user_id in user_ids_in(response)

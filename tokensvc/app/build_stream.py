@@ -14,9 +14,10 @@ from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
 from tokensvc.stream.keys.rotation import StreamKeyRotation
+from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
-from tokensvc.stream.keys.verification import CheckKeyPair
+from tokensvc.stream.keys.verification import CheckKey
 from tokensvc.vault.vault import Vault
 
 
@@ -31,7 +32,7 @@ def build_stream(
 ) -> StreamServices:
     """Build the services of Stream."""
     keys = StreamKeys(database, vault)
-    active_key_check, check_key_pair, api = _stream_calls(settings, keys, clock.host)
+    active_key_check, check, api = _stream_calls(settings, keys, clock.host)
     sender = Sender(
         database=database,
         clock=clock,
@@ -43,7 +44,7 @@ def build_stream(
     )
     return StreamServices(
         keys=keys,
-        rotation=StreamKeyRotation(database, clock, vault, check_key_pair, wait_slots=wait_slots),
+        rotation=StreamKeyRotation(database, clock, vault, check, wait_slots=wait_slots),
         unnamed_mints=UnnamedMints(database, clock.host),
         active_key_check=active_key_check,
         api=api,
@@ -56,7 +57,7 @@ def build_stream(
 
 def _stream_calls(
     settings: Settings, keys: StreamKeys, host_clock: Clock
-) -> tuple[ActiveKeyCheck, CheckKeyPair | None, StreamApi]:
+) -> tuple[ActiveKeyCheck, CheckKey | None, StreamApi]:
     """
     Return the check of the active key, and what leads to it when Stream refuses a key.
 
@@ -64,16 +65,16 @@ def _stream_calls(
     """
     base_url, delivers = settings.stream.base_url, settings.stream.delivers
 
-    def ask(api_key: str, secret: bytes) -> KeyCheck:
-        return check_key(base_url=base_url, api_key=api_key, secret=secret, clock=host_clock)
+    def ask(key: StreamKey) -> KeyCheck:
+        return check_key(base_url, key, host_clock)
 
     active_key_check = ActiveKeyCheck(keys, ask if delivers else None, time.monotonic)
 
-    def check_key_pair(api_key: str, secret: bytes) -> KeyCheck:
-        result = ask(api_key, secret)
+    def check(key: StreamKey) -> KeyCheck:
+        result = ask(key)
         if not result.accepted:
             active_key_check.key_refused()
         return result
 
     api = StreamApi(base_url, host_clock, active_key_check.key_refused)
-    return active_key_check, check_key_pair if delivers else None, api
+    return active_key_check, check if delivers else None, api

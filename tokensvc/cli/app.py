@@ -102,9 +102,7 @@ def _check_clock(services: Services) -> None:
     elif key is not None:
         base_url, clock = services.settings.stream.base_url, services.operations.clock_faults.clock
         try:
-            checked = check_key(
-                base_url=base_url, api_key=key.api_key, secret=key.secret, clock=clock
-            )
+            checked = check_key(base_url, key, clock)
             ahead, reason = checked.clock_ahead, "the response has no time"
         except StreamUnavailableError as error:
             reason = str(error)

@@ -31,7 +31,8 @@ from tokensvc.ops.checks import (
 )
 from tokensvc.ops.health import CheckResult, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
-from tokensvc.vault.rules import fingerprint
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
 
 _LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0
@@ -169,13 +170,13 @@ def _check_issuers(services: Services) -> Iterator[CheckResult]:
 def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
     clocks_ahead: list[float] = []
     base_url = services.settings.stream.base_url
-    for name, api_key, secret in _key_pairs(services):
-        if api_key == PLACEHOLDER_API_KEY:
+    for name, key in _stream_keys(services):
+        if key.api_key == PLACEHOLDER_API_KEY:
             if services.settings.environment == "development":  # else a start fails
                 yield CheckResult(name, State.DEGRADED, _PLACEHOLDER)
             continue
         try:
-            check = check_key(base_url=base_url, api_key=api_key, secret=secret, clock=system_clock)
+            check = check_key(base_url, key, system_clock)
         except StreamUnavailableError as error:
             yield CheckResult(name, State.DEGRADED, f"Not checked: {error}")
             continue
@@ -187,23 +188,20 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
     yield _check_database_clock(services.clock.host_ahead(), *clocks_ahead[:1])
 
 
-def _key_pairs(services: Services) -> list[tuple[str, str, bytes]]:
+def _stream_keys(services: Services) -> list[tuple[str, StreamKey]]:
     """
-    Return the name, API key and secret of each readable key in the ring.
+    Return each readable key of the ring with its name.
 
-    If the ring is empty, these are of the key that a start would add.
+    If the ring is empty, it is the key that a start would add.
     """
     stream = services.settings.stream
     is_empty = not services.stream.rotation.page(after=None, limit=1)
     if is_empty and stream.api_key is not None and stream.api_secret is not None:
         secret = stream.api_secret.get_secret_value().encode("utf-8")
-        return [(f"Stream key {stream.api_key}", stream.api_key, secret)]
+        first = StreamKey(stream.api_key, secret, KeyState.ACTIVE)
+        return [(f"Stream key {stream.api_key}", first)]
     return [
-        (
-            start_checks.key_name(key.api_key, key.state, fingerprint(key.secret)),
-            key.api_key,
-            key.secret,
-        )
+        (start_checks.key_name(key.api_key, key.state, key.fingerprint), key)
         for key in services.stream.keys.current_ring().keys
     ]
 

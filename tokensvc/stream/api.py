@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tokensvc.core.clock import Clock
 from tokensvc.net.http import NoResponseError, NotSentError
+from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.responses import (
     CallStatus,
     StreamResponse,
@@ -26,13 +27,12 @@ from tokensvc.stream.responses import (
     read_response,
     rejects_key,
 )
-from tokensvc.stream.wire import KeyPair, send
+from tokensvc.stream.wire import send
 
 __all__ = [
     "AppIdentity",
     "CallStatus",
     "KeyCheck",
-    "KeyPair",
     "StreamApi",
     "StreamResponse",
     "StreamUnavailableError",
@@ -49,7 +49,7 @@ _CUT_OFF = "revoke_tokens_issued_before"
 
 
 class StreamUnavailableError(Exception):
-    """Stream neither accepted nor refused the key pair."""
+    """Stream neither accepted nor refused the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +80,15 @@ class AppIdentity:
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
     """
-    Stream's response to a key pair.
+    Stream's response to a key.
 
     Attributes:
         accepted: Whether the secret belongs to the API key.
         detail: The app's name, or Stream's code and message. Untrusted text.
         clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
             second; `None` if the response has no `Date`.
-        app: Identity of the API key's app, if the pair is accepted.
-        code: Stream's code, if the pair is refused.
+        app: Identity of the API key's app, if the key is accepted.
+        code: Stream's code, if the key is refused.
     """
 
     accepted: bool
@@ -98,22 +98,20 @@ class KeyCheck:
     code: int | None = None
 
 
-def check_key(*, base_url: str, api_key: str, secret: bytes, clock: Clock) -> KeyCheck:
+def check_key(base_url: str, key: StreamKey, clock: Clock) -> KeyCheck:
     """
-    Check by `GET /app` whether Stream accepts a key pair.
+    Check by `GET /app` whether Stream accepts a key.
 
     Args:
         base_url: URL of Stream's API, without a path.
-        api_key: Public.
-        secret: The secret's UTF-8 bytes.
         clock: This host's clock, compared with the `Date` of the response.
 
     Raises:
-        StreamUnavailableError: Stream neither accepted nor refused the pair.
+        StreamUnavailableError: Stream neither accepted nor refused the key.
     """
     host, before = urlsplit(base_url).hostname, clock()
     try:
-        response = send(base_url, KeyPair(api_key, secret), "GET", "app")
+        response = send(base_url, key, "GET", "app")
     except NoResponseError as error:
         reason = printable(str(error))
         raise StreamUnavailableError(f"cannot reach {host} ({reason})") from error
@@ -142,7 +140,7 @@ class StreamApi:
     Args:
         base_url: URL of Stream's API, without a path.
         clock: This host's clock, used if a response has no `Date`.
-        key_refused: Function to call after a call whose key pair Stream refuses.
+        key_refused: Function to call after a call whose key Stream refuses.
     """
 
     def __init__(
@@ -152,18 +150,18 @@ class StreamApi:
         self._clock = clock
         self._key_refused = key_refused
 
-    def set_app_cut_off(self, key: KeyPair, cut_off: int | None) -> StreamResponse:
+    def set_app_cut_off(self, key: StreamKey, cut_off: int | None) -> StreamResponse:
         """Refuse all tokens from before a cut-off in epoch seconds; `None` removes it."""
         return self._call(key, "PATCH", "app", body={_CUT_OFF: rfc3339(cut_off)})
 
-    def set_cut_offs(self, key: KeyPair, cut_offs: Mapping[str, int | None]) -> StreamResponse:
+    def set_cut_offs(self, key: StreamKey, cut_offs: Mapping[str, int | None]) -> StreamResponse:
         """Set cut-offs of existing users by id. One invalid user makes Stream refuse the call."""
         changes = {
             user_id: {"set": {_CUT_OFF: rfc3339(cut_off)}} for user_id, cut_off in cut_offs.items()
         }
         return self.change_users(key, changes)
 
-    def find_users(self, key: KeyPair, user_ids: Collection[str]) -> StreamResponse:
+    def find_users(self, key: StreamKey, user_ids: Collection[str]) -> StreamResponse:
         """
         Find existing users; `user_ids_in` reads the response.
 
@@ -179,14 +177,16 @@ class StreamApi:
         query = {"payload": json.dumps(payload)}
         return check_found_users(self._call(key, "GET", "users", query=query))
 
-    def create_users(self, key: KeyPair, users: Mapping[str, Mapping[str, Any]]) -> StreamResponse:
+    def create_users(
+        self, key: StreamKey, users: Mapping[str, Mapping[str, Any]]
+    ) -> StreamResponse:
         """Create users by id. A user that exists already is replaced whole."""
         written = {user_id: {"id": user_id, **user} for user_id, user in users.items()}
         response = self._call(key, "POST", "users", body={"users": written})
         return replace(check_written_users(response, users), replaces_users=True)
 
     def change_users(
-        self, key: KeyPair, changes: Mapping[str, Mapping[str, Any]]
+        self, key: StreamKey, changes: Mapping[str, Mapping[str, Any]]
     ) -> StreamResponse:
         """Change existing users: `{"set": {…}, "unset": […]}` by id."""
         users = [{"id": user_id, **change} for user_id, change in changes.items()]
@@ -195,7 +195,7 @@ class StreamApi:
 
     def _call(
         self,
-        key: KeyPair,
+        key: StreamKey,
         method: str,
         path: str,
         *,

@@ -29,7 +29,7 @@ class CallStatus(StrEnum):
         UNKNOWN: Stream may have processed the request, or may process it later. The response was
             lost, is an internal error of Stream, or comes from another server, such as a proxy.
         NOT_DELIVERED: The request was not sent, or Stream's rate limit refused it.
-        KEY_REFUSED: Stream does not accept the key pair.
+        KEY_REFUSED: Stream does not accept the key.
         REFUSED: Stream does not accept the content of the request.
         ABSENT: Stream does not have the user.
         NOT_ATTEMPTED: Stream was not called.
@@ -106,7 +106,7 @@ def _status(status: int, code: int) -> CallStatus:
 
 def rejects_key(status: int, code: object) -> bool:
     """
-    Return whether a response says that the key pair is wrong.
+    Return whether a response says that the key is wrong.
 
     Args:
         status: HTTP status.

@@ -10,13 +10,13 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import tokensvc
 from tokensvc.net.connect import Deadline
 from tokensvc.net.http import HttpResponse, send_request
+from tokensvc.stream.keys.rules import StreamKey
 
 DEADLINE = 3.0
 """Seconds for a request as a whole, name look-up included."""
@@ -27,23 +27,9 @@ _HEADER = b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 _SERVER_CLAIMS = urlsafe_b64encode(b'{"server":true}').rstrip(b"=")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """
-    The pair that signs a request.
-
-    Attributes:
-        api_key: Public.
-        secret: The secret's UTF-8 bytes.
-    """
-
-    api_key: str
-    secret: bytes = field(repr=False)
-
-
 def send(
     base_url: str,
-    key: KeyPair,
+    key: StreamKey,
     method: str,
     path: str,
     *,
@@ -73,7 +59,7 @@ def send(
     )
 
 
-def _headers(key: KeyPair, payload: bytes | None) -> dict[str, str]:
+def _headers(key: StreamKey, payload: bytes | None) -> dict[str, str]:
     headers = {
         "Authorization": _server_token(key.secret),
         "stream-auth-type": "jwt",

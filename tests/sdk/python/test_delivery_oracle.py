@@ -12,10 +12,12 @@ from testing.doubles.http_double import Call
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.core.clock import system_clock
-from tokensvc.stream.api import CallStatus, KeyPair, StreamApi, StreamResponse, rfc3339, user_ids_in
+from tokensvc.stream.api import CallStatus, StreamApi, StreamResponse, rfc3339, user_ids_in
+from tokensvc.stream.keys.rules import StreamKey
+from tokensvc.stream.keys.states import KeyState
 
 CUT_OFFS = [None, 0, 1_700_000_000, 1_767_323_045, 4_102_444_799]
-PAIR = KeyPair(STREAM_API_KEY, STREAM_API_SECRET.encode())
+A_KEY = StreamKey(STREAM_API_KEY, STREAM_API_SECRET.encode(), KeyState.ACTIVE)
 USERS = ["ada", "bob@x", "e-v_e"]
 FIELDS = ("authorization", "stream-auth-type")
 
@@ -65,7 +67,7 @@ def test_user_cut_offs_equal_the_sdk(
 ) -> None:
     """`revoke_users_token` with the same time, or null for an undo."""
     assert_equal(
-        sent(stream, lambda: service.set_cut_offs(PAIR, dict.fromkeys(USERS, cut_off))),
+        sent(stream, lambda: service.set_cut_offs(A_KEY, dict.fromkeys(USERS, cut_off))),
         sent(stream, lambda: sdk.revoke_users_token(USERS, rfc3339(cut_off))),
     )
 
@@ -76,7 +78,7 @@ def test_app_cut_off_equals_the_sdk(
 ) -> None:
     """`revoke_tokens` with the same time, or null for an undo."""
     assert_equal(
-        sent(stream, lambda: service.set_app_cut_off(PAIR, cut_off)),
+        sent(stream, lambda: service.set_app_cut_off(A_KEY, cut_off)),
         sent(stream, lambda: sdk.revoke_tokens(rfc3339(cut_off))),
     )
 
@@ -87,7 +89,7 @@ def test_cut_off_equals_the_time_of_an_sdk_datetime(
 ) -> None:
     """Only the format differs."""
     moment = datetime.fromtimestamp(cut_off, UTC)
-    first = sent(stream, lambda: service.set_cut_offs(PAIR, {"ada": cut_off})).json
+    first = sent(stream, lambda: service.set_cut_offs(A_KEY, {"ada": cut_off})).json
     second = sent(stream, lambda: sdk.revoke_user_token("ada", moment)).json
     for body in (first, second):
         (user,) = body["users"]
@@ -100,7 +102,7 @@ def test_profiles_equal_the_sdk(stream: StreamDouble, service: StreamApi, sdk: S
     """`upsert_users` for new users, `update_users_partial` for existing ones."""
     new = {"new-1": {"name": "N"}, "new-2": {"role": "admin", "teams": ["red"]}}
     assert_equal(
-        sent(stream, lambda: service.create_users(PAIR, new)),
+        sent(stream, lambda: service.create_users(A_KEY, new)),
         sent(
             stream,
             lambda: sdk.upsert_users([{"id": user_id, **new[user_id]} for user_id in new]),
@@ -108,7 +110,7 @@ def test_profiles_equal_the_sdk(stream: StreamDouble, service: StreamApi, sdk: S
     )
     changes = {"ada": {"set": {"name": "A"}, "unset": ["color"]}, "bob@x": {"set": {}}}
     assert_equal(
-        sent(stream, lambda: service.change_users(PAIR, changes)),
+        sent(stream, lambda: service.change_users(A_KEY, changes)),
         sent(
             stream,
             lambda: sdk.update_users_partial(
@@ -121,7 +123,7 @@ def test_profiles_equal_the_sdk(stream: StreamDouble, service: StreamApi, sdk: S
 def test_query_equals_the_sdk(stream: StreamDouble, service: StreamApi, sdk: StreamChat) -> None:
     """`query_users` by ID, a hundred at a time, including deactivated ones."""
     wanted = [*USERS, "missing"]
-    first = sent(stream, lambda: service.find_users(PAIR, wanted))
+    first = sent(stream, lambda: service.find_users(A_KEY, wanted))
     second = sent(
         stream,
         lambda: sdk.query_users({"id": {"$in": wanted}}, limit=100, include_deactivated_users=True),
@@ -129,4 +131,4 @@ def test_query_equals_the_sdk(stream: StreamDouble, service: StreamApi, sdk: Str
     payloads = [json.loads(call.query.pop("payload")) for call in (first, second)]
     assert payloads[0] == payloads[1]
     assert_equal(first, second)
-    assert user_ids_in(service.find_users(PAIR, wanted)) == set(USERS)
+    assert user_ids_in(service.find_users(A_KEY, wanted)) == set(USERS)

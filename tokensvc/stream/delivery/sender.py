@@ -20,7 +20,6 @@ from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import (
     MAX_USERS,
     CallStatus,
-    KeyPair,
     StreamApi,
     StreamResponse,
     fitting_ids,
@@ -30,8 +29,8 @@ from tokensvc.stream.delivery.leases import Batch, Leases
 from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.queue_store import QUEUES, Queue, read_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryState
-from tokensvc.stream.delivery.stream_calls import Call, KeyName, StreamCalls
-from tokensvc.stream.keys.rules import StreamKeyRing
+from tokensvc.stream.delivery.stream_calls import Call, StreamCalls
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 
 _URGENT = QUEUES[:3]
 """Queues of cut-offs that Stream has not refused. They go first; the other queues take turns."""
@@ -73,7 +72,7 @@ class Sender:
         self._batch_sizes: dict[Queue, int] = dict.fromkeys(QUEUES, MAX_USERS)
         self._has_missing_users = False
 
-    def refused_keys(self) -> Mapping[KeyName, str]:
+    def refused_keys(self) -> Mapping[StreamKey, str]:
         """Return the keys that Stream refused since it last accepted one, with its messages."""
         return self._stream.refused_keys()
 
@@ -163,14 +162,14 @@ class Sender:
             self._batch_sizes[queue] = min(MAX_USERS, 2 * self._batch_sizes[queue])
         return dict.fromkeys(batch.rows, response)
 
-    def _set_app_cut_off(self, key: KeyPair, wanted: Mapping[str, int | None]) -> StreamResponse:
+    def _set_app_cut_off(self, key: StreamKey, wanted: Mapping[str, int | None]) -> StreamResponse:
         return self._api.set_app_cut_off(key, wanted[APP_SUBJECT])
 
-    def _create_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
+    def _create_users(self, key: StreamKey, wanted: Mapping[str, Profile]) -> StreamResponse:
         users = {user_id: profile.set for user_id, profile in wanted.items()}
         return self._api.create_users(key, users)
 
-    def _change_users(self, key: KeyPair, wanted: Mapping[str, Profile]) -> StreamResponse:
+    def _change_users(self, key: StreamKey, wanted: Mapping[str, Profile]) -> StreamResponse:
         changes = {user_id: _change(profile) for user_id, profile in wanted.items()}
         return self._api.change_users(key, changes)
 

@@ -18,7 +18,7 @@ from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.queue_store import read_backlog, read_sizes
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOT_SENT, StreamStatus
-from tokensvc.stream.delivery.stream_calls import KeyName
+from tokensvc.stream.keys.rules import StreamKey
 
 OVERDUE = 60
 """Seconds for which something may be due before an operator is warned."""
@@ -76,7 +76,7 @@ class Deliveries:
         self,
         database: Database,
         clock: DatabaseClock,
-        refused_keys: Callable[[], Mapping[KeyName, str]],
+        refused_keys: Callable[[], Mapping[StreamKey, str]],
         *,
         delivers: bool,
     ) -> None:
@@ -185,8 +185,8 @@ class Deliveries:
     def warnings(self) -> list[str]:
         """Return one sentence for each problem that an operator must solve."""
         found = [
-            f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
-            for (api_key, fingerprint), detail in self._refused_keys().items()
+            f"Stream refuses the key {key.api_key} with the secret {key.fingerprint} ({detail})"
+            for key, detail in self._refused_keys().items()
         ]
         backlog = read_backlog(self._database, _MANY)
         if backlog.failed:

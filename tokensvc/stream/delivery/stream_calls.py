@@ -3,39 +3,26 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import structlog
 
 from tokensvc.core.errors import Refusal
 from tokensvc.standing.rules import RingVersion
-from tokensvc.stream.api import CallStatus, KeyPair, StreamResponse
+from tokensvc.stream.api import CallStatus, StreamResponse
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.leases import Batch
 from tokensvc.stream.delivery.rules import DeliveryKind, Pace
 from tokensvc.stream.delivery.store import Wanted
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.telemetry import metrics
-from tokensvc.vault.rules import fingerprint
 
 _log = structlog.get_logger(__name__)
 
-Call: TypeAlias = Callable[[KeyPair, Mapping[str, Wanted]], StreamResponse]
+Call: TypeAlias = Callable[[StreamKey, Mapping[str, Wanted]], StreamResponse]
 
 _KEY_NOT_CHECKED = frozenset({CallStatus.UNKNOWN, CallStatus.NOT_DELIVERED})
 _FAILED_CALLS = _KEY_NOT_CHECKED | {CallStatus.KEY_REFUSED}
-
-
-class KeyName(NamedTuple):
-    """Public identity of a key. An `api_key` can have a new secret over time."""
-
-    api_key: str
-    fingerprint: str
-
-    @classmethod
-    def of(cls, key: StreamKey) -> "KeyName":
-        """Return the name of a key."""
-        return cls(key.api_key, fingerprint(key.secret))
 
 
 class StreamCalls:
@@ -59,7 +46,7 @@ class StreamCalls:
         self._random_fraction = random_fraction
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
-        self._refused_keys: dict[KeyName, str] = {}
+        self._refused_keys: dict[StreamKey, str] = {}
         self._failing: set[DeliveryKind] = set()
         self._stopping = threading.Event()
 
@@ -67,7 +54,7 @@ class StreamCalls:
         """Start no more calls; the current one ends as usual."""
         self._stopping.set()
 
-    def refused_keys(self) -> Mapping[KeyName, str]:
+    def refused_keys(self) -> Mapping[StreamKey, str]:
         """Return the keys that Stream refused since it last accepted one, with its messages."""
         return self._refused_keys
 
@@ -79,7 +66,7 @@ class StreamCalls:
     def call(self, batch: Batch, call: Call) -> StreamResponse:
         """Call with the active key. While Stream refuses the key, call again with the next one."""
         response = StreamResponse(CallStatus.NOT_DELIVERED, "The service has no Stream key.")
-        refused: dict[KeyName, str] = {}
+        refused: dict[StreamKey, str] = {}
         try:
             keys = rules.keys_to_try(self._ring_at(batch.ring_version))
         except Refusal as refusal:
@@ -92,18 +79,22 @@ class StreamCalls:
                     CallStatus.NOT_DELIVERED, "The lease has no time left for a call."
                 )
                 break
-            response = call(KeyPair(key.api_key, key.secret), batch.wanted)
+            response = call(key, batch.wanted)
             if response.status is not CallStatus.KEY_REFUSED:
                 break
-            name = KeyName.of(key)
-            refused[name] = response.error or ""
-            if name not in self._refused_keys:
-                _log.error("stream_key_refused", **name._asdict(), detail=response.error)
+            refused[key] = response.error or ""
+            if key not in self._refused_keys:
+                _log.error(
+                    "stream_key_refused",
+                    api_key=key.api_key,
+                    fingerprint=key.fingerprint,
+                    detail=response.error,
+                )
         self._record_call(batch.kind, response, refused)
         return response
 
     def _record_call(
-        self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[KeyName, str]
+        self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[StreamKey, str]
     ) -> None:
         # If the call did not reach Stream, keys that it refused before still count as refused.
         before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}

@@ -9,9 +9,8 @@ import structlog
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.verification import CheckKeyPair
+from tokensvc.stream.keys.verification import CheckKey
 from tokensvc.telemetry import gauges
-from tokensvc.vault.rules import fingerprint
 
 CHECK_SECONDS = 3600.0
 """Seconds between two checks of a key that Stream accepts, and between two logs of a refusal."""
@@ -34,7 +33,7 @@ class ActiveKeyCheck:
     Minting goes on with a refused key: Stream may be wrong.
 
     Args:
-        check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
+        check_key: Function that asks Stream about a key; `None` if delivery is off.
         monotonic: Function that returns seconds of a monotonic clock.
 
     Attributes:
@@ -44,11 +43,11 @@ class ActiveKeyCheck:
     def __init__(
         self,
         keys: StreamKeys,
-        check_key_pair: CheckKeyPair | None,
+        check_key: CheckKey | None,
         monotonic: Callable[[], float],
     ) -> None:
         self._keys = keys
-        self._check_key_pair = check_key_pair
+        self._check_key = check_key
         self._monotonic = monotonic
         self._result: _Result | None = None
         self._due_at = 0.0
@@ -64,7 +63,7 @@ class ActiveKeyCheck:
 
     def step(self) -> None:
         """Check the active key if that is due, again in the next step if Stream is silent."""
-        if self._check_key_pair is None:
+        if self._check_key is None:
             return
         key, previous = self._keys.current_ring().active, self._result
         if key is None:
@@ -76,7 +75,7 @@ class ActiveKeyCheck:
             return
         self._was_refused = False  # before the call: a refusal during it leads to another check
         try:
-            check = self._check_key_pair(key.api_key, key.secret)
+            check = self._check_key(key)
         except StreamUnavailableError:
             self._was_refused |= was_refused
             return
@@ -98,7 +97,7 @@ class ActiveKeyCheck:
 def _report(result: _Result, previous: _Result | None) -> None:
     """Log that Stream refuses a key, or accepts one again."""
     key, check = result
-    name = {"api_key": key.api_key, "fingerprint": fingerprint(key.secret)}
+    name = {"api_key": key.api_key, "fingerprint": key.fingerprint}
     if not check.accepted:
         _log.warning("stream_key_refused", **name, detail=check.detail, hint=_HINT)
     elif previous is not None and not previous.check.accepted:

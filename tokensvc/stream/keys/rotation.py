@@ -15,7 +15,7 @@ from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.standing import ring_versions
 from tokensvc.stream.keys import rules, store
 from tokensvc.stream.keys.actions import RingActions
-from tokensvc.stream.keys.rules import StreamKeyInfo
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo
 from tokensvc.stream.keys.service import check_configured_key
 from tokensvc.stream.keys.states import (
     KeyState,
@@ -25,8 +25,7 @@ from tokensvc.stream.keys.states import (
     retirement_steps,
 )
 from tokensvc.stream.keys.store import StreamKeyStore
-from tokensvc.stream.keys.verification import CheckKeyPair, KeyPairVerifier
-from tokensvc.vault.rules import fingerprint
+from tokensvc.stream.keys.verification import CheckKey, KeyVerifier
 from tokensvc.vault.vault import Vault, VaultError
 
 _DAY = 86400
@@ -60,7 +59,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
     Adds Stream keys to the ring, activates and retires them.
 
     Args:
-        check_key_pair: Function that asks Stream about a pair; `None` if delivery is off.
+        check_key: Function that asks Stream about a key; `None` if delivery is off.
         wait_slots: Slots for requests that wait.
     """
 
@@ -77,35 +76,36 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         database: Database,
         clock: DatabaseClock,
         vault: Vault,
-        check_key_pair: CheckKeyPair | None,
+        check_key: CheckKey | None,
         *,
         wait_slots: WaitSlots,
     ) -> None:
         store = StreamKeyStore(database)
         super().__init__(database, clock, vault, store)
-        self._verifier = KeyPairVerifier(store, vault, check_key_pair, wait_slots)
+        self._verifier = KeyVerifier(store, vault, check_key, wait_slots)
 
     def add(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
     ) -> StreamKeyActionResult:
         """
-        Add a pair as standby, which signs for clients that name it.
+        Add a key as standby, which signs for clients that name it.
 
         Args:
-            check: Whether Stream must first accept the pair as one of the same Stream app.
+            check: Whether Stream must first accept the key as one of the same Stream app.
 
         Raises:
             Refusal: `stream_key_invalid`; with `check` also `temporarily_unavailable`. Nothing is
                 stored then.
         """
+        new = StreamKey(api_key, secret, KeyState.STANDBY)
         with self._database.read() as connection:
-            rules.check_pair(self._store.every_key(connection), api_key, secret)
+            rules.check_new_key(self._store.every_key(connection), new)
         # Without a transaction: it may take seconds.
-        warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
+        warning = self._verifier.verify(new, key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             ring_versions.lock(tx)
-            rules.check_pair(self._store.every_key(tx), api_key, secret)
-            key = self._add_pair(tx, (api_key, secret), KeyState.STANDBY, context)
+            rules.check_new_key(self._store.every_key(tx), new)
+            key = self._add_key(tx, new, context)
         return _result(key, context, warning)
 
     def restore(
@@ -115,22 +115,22 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         Store the secret of a key again, if it cannot be unwrapped.
 
         Args:
-            check: Whether Stream must first accept the pair.
+            check: Whether Stream must first accept the key.
 
         Returns:
-            The key; `None`, and nothing is changed, if the pair is new or its secret is readable.
+            The key; `None`, and nothing is changed, if the key is new or its secret is readable.
 
         Raises:
             Refusal: As `add`.
         """
-        pair = api_key, fingerprint(secret)
+        lost = StreamKey(api_key, secret, KeyState.STANDBY)
         with self._database.read() as connection:
-            if self._unreadable_key(connection, pair) is None:
+            if self._unreadable_key(connection, lost) is None:
                 return None
-        warning = self._verifier.verify((api_key, secret), key_id=None, check=check)
+        warning = self._verifier.verify(lost, key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             ring_versions.lock(tx)
-            key = self._unreadable_key(tx, pair)
+            key = self._unreadable_key(tx, lost)
             if key is None:
                 return None
             self._store.restore(tx, key.id, *self._vault.wrap(secret))
@@ -144,7 +144,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         Activate a key. The previous active key becomes retiring.
 
         Args:
-            check: Whether Stream must first accept the pair as one of the same Stream app.
+            check: Whether Stream must first accept the key as one of the same Stream app.
 
         Raises:
             Refusal: `not_found`, `conflict`; as `add`.
@@ -180,25 +180,22 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
 
     def seed(self, api_key: str, secret: str) -> None:
         """
-        Make the pair of the settings the active key of an empty ring; else compare it.
+        Make the key of the settings the active key of an empty ring; else compare it.
 
         Raises:
             StreamKeyConflictError: The ring has this API key with another secret.
         """
-        raw = secret.encode("utf-8")
         with self._database.write() as tx:
             ring_versions.lock(tx)
             keys = self._store.every_key(tx)
             if not keys:
-                self._add_pair(tx, (api_key, raw), KeyState.ACTIVE, _SETTINGS)
+                first = StreamKey(api_key, secret.encode("utf-8"), KeyState.ACTIVE)
+                self._add_key(tx, first, _SETTINGS)
         if keys:
-            check_configured_key((api_key, fingerprint(raw)), keys)
+            check_configured_key(api_key, secret, keys)
 
-    def _add_pair(
-        self, tx: Transaction, pair: tuple[str, bytes], state: KeyState, context: ActionContext
-    ) -> StreamKeyInfo:
-        api_key, secret = pair
-        return self._add(tx, StreamKeyInfo, secret, state, context, api_key=api_key)
+    def _add_key(self, tx: Transaction, key: StreamKey, context: ActionContext) -> StreamKeyInfo:
+        return self._add(tx, StreamKeyInfo, key.secret, key.state, context, api_key=key.api_key)
 
     def _run(
         self,
@@ -228,16 +225,14 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
                 f"The secret of {key.id} cannot be decrypted: restore it with "
                 f"`tokensvc stream-keys add {key.api_key} --without-lost-keys`."
             ) from error
-        return self._verifier.verify((key.api_key, secret), key_id=key_id, check=check)
+        return self._verifier.verify(
+            StreamKey(key.api_key, secret, key.state), key_id=key_id, check=check
+        )
 
-    def _unreadable_key(
-        self, connection: Connection, pair: tuple[str, str]
-    ) -> StreamKeyInfo | None:
-        """Return the key of a pair that is not retired, if its secret cannot be unwrapped."""
-        for key in self._store.every_key(connection):
-            if key.is_live and key.pair == pair:
-                return None if self._is_readable(connection, key) else key
-        return None
+    def _unreadable_key(self, connection: Connection, key: StreamKey) -> StreamKeyInfo | None:
+        """Return the row of a key that is not retired, if its secret cannot be unwrapped."""
+        found = key.find_in(row for row in self._store.every_key(connection) if row.is_live)
+        return None if found is None or self._is_readable(connection, found) else found
 
 
 def _result(

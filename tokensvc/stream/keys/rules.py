@@ -20,23 +20,18 @@ class StreamKeyInfo(KeyInfo, frozen=True):
     A Stream key without its secret.
 
     Attributes:
-        id: ID of the row. The same pair gets a new ID if it is added again.
+        id: ID of the row. The same key gets a new ID if it is added again.
         api_key: Public API key, which clients are built with.
-        fingerprint: Fingerprint of the secret. With `api_key` it identifies the pair.
+        fingerprint: Fingerprint of the secret. With `api_key` it identifies the key.
     """
 
     api_key: str
-
-    @property
-    def pair(self) -> tuple[str, str]:
-        """API key and fingerprint, which identify the key."""
-        return self.api_key, self.fingerprint
 
 
 @dataclass(frozen=True, slots=True)
 class StreamKey:
     """
-    An API key of the Stream app with its secret.
+    An API key of the Stream app with its secret. An `api_key` can have a new secret over time.
 
     Attributes:
         api_key: Public API key, which clients are built with.
@@ -46,7 +41,17 @@ class StreamKey:
 
     api_key: str
     secret: bytes = field(repr=False)
-    state: KeyState
+    state: KeyState = field(compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the secret."""
+        return fingerprint(self.secret)
+
+    def find_in(self, keys: Iterable[StreamKeyInfo]) -> StreamKeyInfo | None:
+        """Return the one of some keys that has this API key and this secret."""
+        names = self.api_key, self.fingerprint
+        return next((key for key in keys if (key.api_key, key.fingerprint) == names), None)
 
 
 class StreamKeyRing:
@@ -104,25 +109,24 @@ def check_secret(secret: str) -> None:
         raise ValueError("has white space around it: copy it again from Stream's dashboard")
 
 
-def check_pair(keys: Iterable[StreamKeyInfo], api_key: str, secret: bytes) -> None:
+def check_new_key(keys: Iterable[StreamKeyInfo], new: StreamKey) -> None:
     """
-    Refuse a pair that cannot be added to the ring.
+    Refuse a key that cannot be added to the ring.
 
     Another secret of a known `api_key` can be added: Stream's dashboard can regenerate it.
 
     Raises:
         Refusal: `stream_key_invalid`.
     """
-    if not re.fullmatch(API_KEY_PATTERN, api_key):
-        raise pair_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
+    if not re.fullmatch(API_KEY_PATTERN, new.api_key):
+        raise key_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
     try:
-        check_secret(secret.decode("utf-8"))
+        check_secret(new.secret.decode("utf-8"))
     except ValueError as error:
-        raise pair_invalid(f"The secret {error}.") from error
-    pair = api_key, fingerprint(secret)
-    same = next((key for key in keys if key.is_live and key.pair == pair), None)
+        raise key_invalid(f"The secret {error}.") from error
+    same = new.find_in(key for key in keys if key.is_live)
     if same is not None:
-        raise pair_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
+        raise key_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
 
 
 def activation_steps(
@@ -189,6 +193,6 @@ def warn_of_unnamed(
     )
 
 
-def pair_invalid(detail: str, reason: str = "") -> Refusal:
-    """Return the refusal of a pair. The reason is for operators only."""
+def key_invalid(detail: str, reason: str = "") -> Refusal:
+    """Return the refusal of a key. The reason is for operators only."""
     return Refusal(Code.STREAM_KEY_INVALID, detail, reason=reason)

@@ -9,8 +9,8 @@ from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.ring import DecryptedRing
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo, StreamKeyRing
+from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.keys.store import StreamKeyStore
-from tokensvc.vault.rules import fingerprint
 from tokensvc.vault.vault import Vault
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
 
     def would_seed(self, api_key: str, secret: str) -> bool:
         """
-        Return whether a start would make the pair of the settings the first key; else check it.
+        Return whether a start would make the key of the settings the first key; else check it.
 
         Raises:
             StreamKeyConflictError: The ring has this API key with another secret.
@@ -45,7 +45,7 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
         with self._database.read() as connection:
             keys = self._store.every_key(connection)
         if keys:
-            check_configured_key((api_key, fingerprint(secret.encode("utf-8"))), keys)
+            check_configured_key(api_key, secret, keys)
         return not keys
 
     def _build(
@@ -62,25 +62,23 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
         )
 
 
-def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyInfo]) -> None:
+def check_configured_key(api_key: str, secret: str, keys: Sequence[StreamKeyInfo]) -> None:
     """
-    Compare the pair of the settings with a ring. Log a warning if it signs nothing.
+    Compare the key of the settings with a ring. Log a warning if it signs nothing.
 
     Args:
-        configured: API key and fingerprint of the secret.
         keys: All keys of the ring, retired ones too.
 
     Raises:
         StreamKeyConflictError: The ring has this API key with another secret.
     """
-    api_key, secret_fingerprint = configured
+    configured = StreamKey(api_key, secret.encode("utf-8"), KeyState.ACTIVE)
     live = [key for key in keys if key.is_live]
-    if any(key.pair == configured for key in live):
+    if configured.find_in(live):
         return
-    # A pair that was retired here is not a new secret: the settings are only outdated.
-    is_known = any(key.pair == configured for key in keys)
+    # A key that was retired here is not a new secret: the settings are only outdated.
     is_live = any(key.api_key == api_key for key in live)
-    if is_live and not is_known:
+    if is_live and not configured.find_in(keys):
         raise StreamKeyConflictError(
             f"STREAM_API_SECRET is not the secret that the ring has for {api_key}. If Stream's "
             "dashboard created a new one, run `tokensvc stream-keys add` and "
@@ -89,7 +87,7 @@ def check_configured_key(configured: tuple[str, str], keys: Sequence[StreamKeyIn
     _log.warning(
         "stream_key_not_in_ring",
         api_key=api_key,
-        fingerprint=secret_fingerprint,
+        fingerprint=configured.fingerprint,
         detail=f"STREAM_API_SECRET is a previous secret of {api_key}: set the new one, or remove "
         "both settings."
         if is_live

@@ -1,4 +1,4 @@
-"""Verification of a pair: Stream accepts it, and it belongs to the same app as the ring."""
+"""Verification of a key: Stream accepts it, and it belongs to the same app as the ring."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -9,13 +9,13 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
 from tokensvc.stream.keys import rules
-from tokensvc.stream.keys.rules import StreamKeyInfo
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.keys.store import StoredKey, StreamKeyStore
 from tokensvc.vault.vault import Vault, VaultError
 
-CheckKeyPair: TypeAlias = Callable[[str, bytes], KeyCheck]
-"""Check with Stream an API key and its secret; may raise `StreamUnavailableError`."""
+CheckKey: TypeAlias = Callable[[StreamKey], KeyCheck]
+"""Check a key with Stream; may raise `StreamUnavailableError`."""
 
 _RETRY_AFTER = 10
 _SKIP = "skip the check (`check` false, `--no-check`)"
@@ -29,12 +29,12 @@ _DELIVERY_OFF = "Not checked, because `stream.delivery` is off."
 _log = structlog.get_logger(__name__)
 
 
-class KeyPairVerifier:
+class KeyVerifier:
     """
-    Verifies pairs with Stream.
+    Verifies keys with Stream.
 
     Args:
-        check_key_pair: Function that may take seconds; no transaction is open when it is called.
+        check_key: Function that may take seconds; no transaction is open when it is called.
             `None`: Stream is not called, because delivery is off.
         wait_slots: Slots for requests that wait.
     """
@@ -43,25 +43,24 @@ class KeyPairVerifier:
         self,
         store: StreamKeyStore,
         vault: Vault,
-        check_key_pair: CheckKeyPair | None,
+        check_key: CheckKey | None,
         wait_slots: WaitSlots,
     ) -> None:
         self._store = store
         self._vault = vault
-        self._check_key_pair = check_key_pair
+        self._check_key = check_key
         self._wait_slots = wait_slots
 
-    def verify(self, pair: tuple[str, bytes], *, key_id: str | None, check: bool) -> str | None:
+    def verify(self, key: StreamKey, *, key_id: str | None, check: bool) -> str | None:
         """
-        Refuse a pair unless Stream accepts it, and it belongs to the same app as the ring.
+        Refuse a key unless Stream accepts it, and it belongs to the same app as the ring.
 
         Args:
-            pair: API key and secret.
-            key_id: ID of the pair in the ring; `None` if it is new.
+            key_id: ID of the key in the ring; `None` if it is new.
             check: Whether to verify.
 
         Returns:
-            A warning if the pair was not verified.
+            A warning if the key was not verified.
 
         Raises:
             Refusal: `stream_key_invalid`; `temporarily_unavailable` if Stream cannot be reached or
@@ -69,56 +68,51 @@ class KeyPairVerifier:
         """
         if not check:
             return _NOT_CHECKED
-        if self._check_key_pair is None:
+        if self._check_key is None:
             return _DELIVERY_OFF
         try:
             with self._wait_slots.outside():
-                self._verify(self._check_key_pair, pair, key_id)
+                self._verify(self._check_key, key, key_id)
         except StreamUnavailableError as error:
             problem = "Stream neither accepts nor rejects the pair"
             raise _not_verified(problem, reason=f"Not checked: {error}") from error
         return None
 
-    def _verify(
-        self, check_key_pair: CheckKeyPair, pair: tuple[str, bytes], key_id: str | None
-    ) -> None:
-        api_key = pair[0]
-        found = check_key_pair(*pair)
+    def _verify(self, check_key: CheckKey, new: StreamKey, key_id: str | None) -> None:
+        found = check_key(new)
         if found.app is None:
-            raise rules.pair_invalid(
-                f"Stream rejects the pair: copy the key and the secret of {api_key} from its "
+            raise rules.key_invalid(
+                f"Stream rejects the pair: copy the key and the secret of {new.api_key} from its "
                 "dashboard.",
                 # Without Stream's message: it names the API key, which may be the secret.
                 reason=f"Stream's code {found.code}",
             )
         keys = [key for key in self._store.read().keys if key.info.id != key_id]
         for key in sorted(keys, key=lambda key: key.info.state is not KeyState.ACTIVE):
-            if key.info.api_key == api_key:
+            if key.info.api_key == new.api_key:
                 return  # an API key belongs to one app permanently
-            ring_app = self._app_of(check_key_pair, key)
+            ring_app = self._app_of(check_key, key)
             if ring_app is None:
                 continue
             if not found.app.is_same_as(ring_app):
-                raise rules.pair_invalid(
-                    f"{api_key} belongs to another Stream app than {key.info.api_key}: one "
+                raise rules.key_invalid(
+                    f"{new.api_key} belongs to another Stream app than {key.info.api_key}: one "
                     "service mints for one app."
                 )
             return
         if keys:
-            raise rules.pair_invalid(
+            raise rules.key_invalid(
                 "Cannot compare the Stream apps: no other key of the ring is readable and accepted "
                 f"by Stream. Verify in the dashboard that the app is the same, then {_SKIP}."
             )
 
-    def _app_of(
-        self, check_key_pair: CheckKeyPair, key: StoredKey[StreamKeyInfo]
-    ) -> AppIdentity | None:
+    def _app_of(self, check_key: CheckKey, key: StoredKey[StreamKeyInfo]) -> AppIdentity | None:
         """Return the app of a key of the ring, if it is readable and Stream accepts it."""
         try:
             secret = self._vault.unwrap(key.ciphertext, key.info.fingerprint)
         except VaultError:
             return None
-        check = check_key_pair(key.info.api_key, secret)
+        check = check_key(StreamKey(key.info.api_key, secret, key.info.state))
         if not check.accepted:
             _log.warning("stream_key_refused", api_key=key.info.api_key, detail=check.detail)
         return check.app
