@@ -14,7 +14,6 @@ from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.foreign_hashes import verify_hash
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.passwords.policy import PasswordPolicy
-from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
@@ -107,7 +106,6 @@ class AccountParts:
             hashes=HASHES,
         )
         self.accounts = Accounts(shared, self._stream_users())
-        self.purge = AccountPurge(self.database, now)
         self.codes = AccountCodes(shared)
         self.transfer = AccountTransfer(shared)
 

@@ -1,8 +1,8 @@
 """Purges that run to their end, at a later time."""
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.deletion import Purge
-from tokensvc.database.engine import Transaction
+from tokensvc.database.deletion import Purge, purge_step
+from tokensvc.database.engine import Database, Transaction
 
 
 class LaterClock(DatabaseClock):
@@ -19,7 +19,7 @@ class LaterClock(DatabaseClock):
         return super().read(tx) + self.ahead
 
 
-def purge_all(purge: Purge) -> None:
+def purge_all(database: Database, clock: DatabaseClock, purge: Purge) -> None:
     """Run the steps of a purge until nothing is left."""
-    while purge.step():
+    while purge_step(database, clock, purge):
         pass

@@ -11,14 +11,15 @@ from tokensvc.core.clock import Clock
 from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
+from tokensvc.database.deletion import BATCH, purge_step
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.http.proxies import network_of
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
+from tokensvc.sessions import store
 from tokensvc.sessions.grants import Grant
-from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.rules import Origin
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
@@ -63,11 +64,16 @@ def sessions_on(
     )
 
 
-def session_purge_on(
-    database: Database, clock: Clock, settings: SessionSettings | None = None
-) -> SessionPurge:
-    """Return the purge as another process has it; SQLite uses the clock."""
-    return SessionPurge(database, DatabaseClock(database, clock), settings or SessionSettings())
+def purge_sessions(
+    database: Database,
+    clock: Clock,
+    settings: SessionSettings | None = None,
+    *,
+    batch: int = BATCH,
+) -> bool:
+    """Run a step of the purge as another process does; SQLite uses the clock."""
+    purge = partial(store.purge, settings=settings or SessionSettings())
+    return purge_step(database, DatabaseClock(database, clock), purge, batch=batch)
 
 
 def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] = ()) -> Revocations:

@@ -163,8 +163,8 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "purge, of undone revocations only",
         "tokensvc/revocations/store.py",
-        "is_old = _columns.undone_at.is_not(None) & (_columns.undone_at < int(before))",
-        "is_old = _columns.created_at < int(before)",
+        "is_old = undone_at.is_not(None) & (undone_at < undone_before)",
+        "is_old = _columns.created_at < undone_before",
         "tests/revocations/test_purge.py::test_purge_changes_no_standing[sqlite]",
     ),
     Ablation(
@@ -172,14 +172,14 @@ REVOCATION_ABLATIONS = (
         "tokensvc/stream/delivery/store.py",
         "is_old = sa.and_(_is_finished, _columns.updated_at < int(before))",
         "is_old = _columns.updated_at < int(before)",
-        "tests/revocations/test_purge.py::test_unfinished_delivery_is_never_purged[sqlite-pending]",
+        "tests/app/test_purges.py::test_purge_deletes_old_rows_only[sqlite-deliveries]",
     ),
     Ablation(
         "purge, of deliveries that no token needs",
-        "tokensvc/revocations/purge.py",
-        "finished_before = now - max(self._retention, OBSOLETE_AFTER)",
-        "finished_before = now - self._retention",
-        "tests/revocations/test_purge.py"
-        "::test_delivery_stays_while_a_token_from_before_can_be_valid[sqlite-applied]",
+        "tokensvc/revocations/store.py",
+        "finished_before = now - max(retention, OBSOLETE_AFTER)",
+        "finished_before = now - retention",
+        "tests/app/test_purges.py"
+        "::test_purge_deletes_old_rows_only[sqlite-deliveries_of_valid_tokens]",
     ),
 )

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from testing.sessions import VAULT, origin_of, session_purge_on, sessions_on
+from testing.sessions import VAULT, origin_of, purge_sessions, sessions_on
 from tokensvc.core.clock import start_of_day
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
@@ -109,7 +109,6 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.set_time(1_800_000_000.0)
         self.sessions = sessions_on(self.database, lambda: self.now, SETTINGS)
-        self.session_purge = session_purge_on(self.database, lambda: self.now, SETTINGS)
         self.families, self.keys = {}, {}
         self.sign_ins, self.paused = [], []
         with self.database.write() as tx:
@@ -205,7 +204,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def purge(self):
-        assert not self.session_purge.step()
+        assert not purge_sessions(self.database, lambda: self.now, SETTINGS)
         oldest = start_of_day(self.now - min(SETTINGS.idle_ttl, SETTINGS.absolute_ttl))
         self.families = {
             session_id: family

@@ -97,7 +97,7 @@ def test_number_of_failures_stays_until_a_success(world):
         world.fail(4)
         assert world.failures() == {"unknown": 4 * day}
         world.clock.now += 100 * 86400
-        assert not world.purge.step()
+        assert not world.purge()
     assert world.outcome(password=PASSWORD) == delayed(900)
     with world.database.write() as tx:
         assert lock_outs.unlock(tx, "ada", HASHES)

@@ -12,7 +12,6 @@ from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
-from tokensvc.database.deletion import Purge
 from tokensvc.database.tables import audit_events
 from tokensvc.telemetry import redaction
 from tokensvc.telemetry.logging import request_id
@@ -134,22 +133,21 @@ def test_event_cannot_be_replaced_by_its_row_number(database, trail):
     assert trail.page(limit=EVERYTHING, filters={}) == before
 
 
-def test_purge_deletes_exactly_the_expired_events(database, trail, purge, monkeypatch):
+def test_purge_deletes_exactly_the_expired_events(database, trail, purge):
     """It deletes in batches and is audited; younger events stay protected."""
-    monkeypatch.setattr(Purge, "batch", 10)
     now, context = time.time(), ActionContext("svc.backend")
     with database.write() as tx:
         for number in range(25):
             time_of_event = now - RETENTION - 60 + number
             record(tx, context, Action.USER_REVOKED, f"old-{number}", now=time_of_event)
     write(database, "young", at=now - RETENTION + 60)
-    assert [purge.step() for _ in range(3)] == [True, True, False]
+    assert [purge(batch=10) for _ in range(3)] == [True, True, False]
     left = trail.page(limit=EVERYTHING, filters={})
     assert [event.action for event in left] == ["audit:purged"] * 3 + ["user:revoked"]
     assert left[-1].subject == "young"
     assert {(event.actor, event.subject) for event in left[:3]} == {("service:retention", "audit")}
     assert sum(int(event.reason.partition(" ")[0]) for event in left[:3]) == 25
-    assert purge.step() is False
+    assert purge() is False
     assert len(trail.page(limit=EVERYTHING, filters={})) == len(left)
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), database.write() as tx:
         tx.execute(audit_events.delete())

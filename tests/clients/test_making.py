@@ -104,8 +104,8 @@ def test_id_is_never_used_again(clients, administration, database, trail, name):
     assert len(ids) == 3
     assert f"svc.{name}" in ids
     with database.write() as tx:
-        purge(tx, 2**40, 100, time.time())
-    assert trail.page(limit=100, filters={}) == []
+        purge(tx, time.time(), 100, retention=-(2**40))
+    assert [event.action for event in trail.page(limit=100, filters={})] == ["audit:purged"]
     assert administration.create(name, MINT, grantor=OPERATOR).id not in ids
 
 

@@ -1,14 +1,15 @@
 """A purge takes nothing from a database that a restore and its replay need."""
 
 import time
+from functools import partial
 
 import pytest
 
 from testing.purging import LaterClock, purge_all
-from tokensvc.audit.purge import AuditPurge
+from tokensvc.audit import store as audit
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
-from tokensvc.revocations.purge import RevocationPurge
+from tokensvc.revocations import store as revocations
 
 
 def purge(scene, *, retention=0, ahead=0):
@@ -17,8 +18,8 @@ def purge(scene, *, retention=0, ahead=0):
     database = Database.open(scene.environ["TOKENSVC_DATABASE_URL"], pool_size=1)
     clock = LaterClock(database, system_clock)
     clock.ahead = ahead
-    for kind in (AuditPurge, RevocationPurge):
-        purge_all(kind(database, clock, retention))
+    for store in (audit, revocations):
+        purge_all(database, clock, partial(store.purge, retention=retention))
     database.close()
 
 

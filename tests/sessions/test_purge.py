@@ -4,20 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from testing.query_plans import reads_all_rows, recorded_plans
 from testing.runs import purge
-from testing.sessions import session_purge_on, sessions_on
-from tokensvc.database.deletion import Purge
-from tokensvc.database.tables import sessions as sessions_table
+from testing.sessions import purge_sessions, sessions_on
 from tokensvc.sessions.settings import SessionSettings
 
 SETTINGS = SessionSettings()
 DAY = 86400
-
-
-def purge_batch(world, settings=SETTINGS):
-    """Delete a batch, and return whether more may be left."""
-    return session_purge_on(world.database, world.clock, settings).step()
 
 
 def test_only_sessions_without_access_are_purged(world):
@@ -33,12 +25,12 @@ def test_only_sessions_without_access_are_purged(world):
     live, ended = world.sign_in(), world.sign_in()
     world.sessions.end("ada", ended.family.id)
     world.pass_time(SETTINGS.idle_ttl - DAY)
-    assert purge_batch(world) is False
+    assert purge_sessions(world.database, world.clock) is False
     assert set(world.rows()) == {live.family.id, revoked.family.id}
     assert world.refusal(idle.refresh_token) == "unknown_family"
     assert world.sessions.refresh(live.refresh_token, "app")
     world.pass_time(2 * DAY)
-    purge_batch(world)
+    purge_sessions(world.database, world.clock)
     assert set(world.rows()) == {live.family.id}
 
 
@@ -50,33 +42,18 @@ def test_expired_session_is_purged_although_it_was_used(world):
     world.pass_time(990)
     world.sessions.refresh(grant.refresh_token, "app")
     world.pass_time(1000 + DAY)
-    purge_batch(world, settings)
+    purge_sessions(world.database, world.clock, settings)
     assert world.rows() == {}
 
 
-def test_purge_runs_in_batches(world, monkeypatch):
-    monkeypatch.setattr(Purge, "batch", 2)
-    for number in range(5):
-        grant = world.sign_in()
-        if number % 2:
-            world.sessions.end("ada", grant.family.id)
-    world.pass_time(SETTINGS.idle_ttl + DAY)
-    left = []
-    while purge_batch(world):
-        left.append(len(world.rows()))
-    assert left == [3, 1]
-    assert world.rows() == {}
-
-
-def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world, monkeypatch):
+def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world):
     """Two processes purge; every live session advances once."""
-    monkeypatch.setattr(Purge, "batch", 5)
     live = [world.sign_in() for _ in range(10)]
     for _ in range(40):
         world.sessions.end("ada", world.sign_in().family.id)
 
     def purge_all(_):
-        while purge_batch(world):
+        while purge_sessions(world.database, world.clock, batch=5):
             pass
 
     with ThreadPoolExecutor(4) as pool:
@@ -88,25 +65,6 @@ def test_purges_and_refreshes_next_to_each_other_disturb_nothing(world, monkeypa
             done.result()
     assert {grant.family.counter for grant in grants} == {1}
     assert set(world.rows()) == {grant.family.id for grant in live}
-
-
-def test_purge_uses_indexes(world):
-    """It reads the rows to delete, and no others."""
-    grant = world.sign_in()
-    row = world.row(grant)._asdict()
-    rows = [row | {"id": f"s{number}"} for number in range(2_000)]
-    rows[7] |= {"ended_at": 1}
-    rows[8] |= {"last_used_at": 1, "used_on": 0}
-    with world.database.write() as tx:
-        tx.execute(sessions_table.insert(), rows)
-        if world.database.dialect == "postgresql":
-            tx.exec_driver_sql("ANALYZE sessions")
-    with recorded_plans(world.database) as plans:
-        purge_batch(world)
-    assert len(world.rows()) == 1_999
-    assert not [plan for plan in plans if reads_all_rows(plan)]
-    for index in ("sessions_ended", "sessions_by_day_of_use"):
-        assert [plan for plan in plans if index in plan]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction
@@ -199,10 +200,14 @@ def end_all_codes(tx: Transaction, now: float) -> None:
     tx.execute(account_codes.update().where(is_open).values(used_at=int(now)))
 
 
-def purge_codes(tx: Transaction, now: float, limit: int) -> int:
-    """Delete at most `limit` codes that have expired, used or not, and return their number."""
+def purge(tx: Transaction, now: float, limit: int) -> int:
+    """Delete codes that have expired, used or not, old failures and old addresses."""
     has_expired = _codes.expires_at <= int(now)
-    return delete_batch(tx, account_codes, has_expired, order=_codes.expires_at, limit=limit)
+    return max(
+        delete_batch(tx, account_codes, has_expired, order=_codes.expires_at, limit=limit),
+        lock_outs.purge_failures(tx, now, limit),
+        lock_outs.purge_addresses(tx, now, limit),
+    )
 
 
 def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[bool]:

@@ -7,7 +7,6 @@ from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.passwords.policy import PasswordPolicy
-from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
@@ -83,7 +82,6 @@ def build_accounts(
             access_tokens=access_tokens,
             limiter=limiter,
         ),
-        purge=AccountPurge(database, clock),
     )
 
 

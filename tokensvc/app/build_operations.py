@@ -1,11 +1,10 @@
-"""Builds what keeps the service healthy: readiness, figures, purges."""
+"""Builds what keeps the service healthy: readiness, figures."""
 
 import time
 from dataclasses import replace
 
 from tokensvc.app.key_files import SECRETS
 from tokensvc.app.services import AccountServices, Operations, Services, StreamServices
-from tokensvc.audit.purge import AuditPurge
 from tokensvc.clients.service import Clients
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
@@ -16,9 +15,7 @@ from tokensvc.ops.checks import checks, delivery_checks
 from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import ReadinessLook
 from tokensvc.revocations.clock_faults import ClockFaults
-from tokensvc.revocations.purge import RevocationPurge
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
-from tokensvc.sessions.purge import SessionPurge
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.vault.reencryption import Reencryption
 from tokensvc.vault.vault import Vault
@@ -38,7 +35,6 @@ def build_operations(
     """Build the operations of a process that serves requests."""
     clock_faults = ClockFaults(database, clock)
     reencryption = Reencryption(database, clock, vault, SECRETS)
-    retention = settings.audit.retention
     return Operations(
         readiness=ReadinessLook(
             checks(
@@ -63,9 +59,6 @@ def build_operations(
         ),
         reencryption=reencryption,
         clock_faults=clock_faults,
-        audit_purge=AuditPurge(database, clock, retention),
-        revocation_purge=RevocationPurge(database, clock, retention),
-        session_purge=SessionPurge(database, clock, settings.sessions),
     )
 
 

@@ -4,11 +4,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Final, TypeAlias
 
+from tokensvc.accounts import store as accounts
 from tokensvc.app.background import BackgroundLoop
 from tokensvc.app.services import AccountServices, Services
+from tokensvc.audit import store as audit
+from tokensvc.database.deletion import Purge, purge_step
 from tokensvc.ops.health import LOOK_INTERVAL
+from tokensvc.revocations import store as revocations
+from tokensvc.sessions import store as sessions
 from tokensvc.stream.delivery import wake_up
 
 ACTIVE_KEY_INTERVAL: Final = 60.0
@@ -81,8 +87,12 @@ def _of_accounts(step: Callable[[AccountServices], Step]) -> Callable[[Services]
     return lambda services: step(services.accounts) if services.accounts is not None else None
 
 
-def _purge(name: str, step: Callable[[Services], Step | None]) -> Loop:
-    return Loop(name, step, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
+def _purge(name: str, purge_of: Callable[[Services], Purge | None]) -> Loop:
+    def step_of(services: Services) -> Step | None:
+        purge = purge_of(services)
+        return purge and partial(purge_step, services.database, services.clock, purge)
+
+    return Loop(name, step_of, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
 
 
 _BOTH = (Role.SERVICE, Role.WORKER)
@@ -105,12 +115,15 @@ LOOPS: Final = (
         wake_up=lambda s: s.stream.active_key_check.wake_up,
         roles=_BOTH,
     ),
-    _purge("audit_purge", lambda s: s.operations.audit_purge.step),
-    _purge("revocation_purge", lambda s: s.operations.revocation_purge.step),
-    _purge("session_purge", lambda s: s.operations.session_purge.step),
-    _purge("account_purge", _of_accounts(lambda accounts: accounts.purge.step)),
+    _purge("audit_purge", lambda s: partial(audit.purge, retention=s.settings.audit.retention)),
+    _purge(
+        "revocation_purge",
+        lambda s: partial(revocations.purge, retention=s.settings.audit.retention),
+    ),
+    _purge("session_purge", lambda s: partial(sessions.purge, settings=s.settings.sessions)),
+    _purge("account_purge", lambda s: accounts.purge if s.accounts is not None else None),
     # Whether a signing key is to be made, activated or retired.
-    Loop("signing_keys", _of_accounts(lambda accounts: accounts.signing_rotation.step), 1.0),
+    Loop("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
     # For due fetches; short, since a clock can be set or a host sleep.
     Loop("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
     Loop("figures", lambda s: s.operations.figures.step, 15.0, roles=_BOTH),

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.passwords.hashing import HashingPool
-from tokensvc.accounts.purge import AccountPurge
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.key_files import KeyFiles
-from tokensvc.audit.purge import AuditPurge
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
@@ -25,14 +23,12 @@ from tokensvc.ops.figures import Figures
 from tokensvc.ops.health import ReadinessLook
 from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.clock_faults import ClockFaults
-from tokensvc.revocations.purge import RevocationPurge
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.oauth.service import OAuth
-from tokensvc.sessions.purge import SessionPurge
 from tokensvc.sessions.service import Sessions
 from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.standing.rules import RingVersion
@@ -77,7 +73,6 @@ class AccountServices:
     transfer: AccountTransfer
     password_sessions: PasswordSessions
     oauth: OAuth
-    purge: AccountPurge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -95,9 +90,6 @@ class Operations:
     figures: Figures
     reencryption: Reencryption
     clock_faults: ClockFaults
-    audit_purge: AuditPurge
-    revocation_purge: RevocationPurge
-    session_purge: SessionPurge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

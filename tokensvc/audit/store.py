@@ -133,12 +133,13 @@ def insert_missing(tx: sa.Connection, events: Sequence[AuditEvent], now: float) 
     return missing
 
 
-def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
+def purge(tx: sa.Connection, now: float, limit: int, *, retention: int) -> int:
     """
-    Delete at most `limit` events from before a time, and return their number.
+    Delete at most `limit` events that are older than the retention, and record how many.
 
     If another transaction purges, nothing is deleted: it does not wait for locks.
     """
+    before = int(now) - retention
     purged_before = _purged_before(tx, locked=True)
     if purged_before is None:
         return 0
@@ -152,7 +153,11 @@ def purge(tx: sa.Connection, before: int, limit: int, now: float) -> int:
     if not times:
         return 0
     is_old = _columns.time <= times[-1]
-    return delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
+    purged = delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
+    if purged:
+        context = ActionContext("service:retention", f"{purged} events from before {before}")
+        record(tx, context, Action.AUDIT_PURGED, "audit", now=now)
+    return purged
 
 
 def _purged_before(connection: sa.Connection, *, locked: bool = False) -> int | None:

@@ -1,41 +1,29 @@
 """Deletion of rows in batches, so that no transaction holds locks for long."""
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy as sa
 
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 
+BATCH: Final = 100
+"""Maximum number of rows of each kind that a transaction deletes."""
 
-class Purge(ABC):
-    """
-    Deletes rows that nothing needs.
+Purge: TypeAlias = Callable[[Transaction, float, int], int]
+"""
+Function that deletes rows that nothing needs at a time: at most a number of each kind. It returns
+the highest number of a kind.
+"""
 
-    Attributes:
-        batch: Maximum number of rows of each kind that a transaction deletes.
-    """
 
-    batch: ClassVar[int] = 100
-
-    def __init__(self, database: Database, clock: DatabaseClock) -> None:
-        self._database = database
-        self._clock = clock
-
-    def step(self) -> bool:
-        """
-        Delete one batch of each kind.
-
-        Returns:
-            Whether more may be left.
-        """
-        with self._database.write() as tx:
-            return self._delete(tx, self._clock.read(tx)) == self.batch
-
-    @abstractmethod
-    def _delete(self, tx: Transaction, now: float) -> int:
-        """Delete at most `batch` rows of each kind, and return the highest number of a kind."""
+def purge_step(
+    database: Database, clock: DatabaseClock, purge: Purge, *, batch: int = BATCH
+) -> bool:
+    """Delete one batch of each kind, and return whether more may be left."""
+    with database.write() as tx:
+        return purge(tx, clock.read(tx), batch) == batch
 
 
 def delete_batch(

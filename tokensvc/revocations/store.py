@@ -17,6 +17,8 @@ from tokensvc.database.tables import revocations
 from tokensvc.database.upsert import insert
 from tokensvc.revocations.rules import Revocation, StoredRevocation, next_cut_off
 from tokensvc.standing.rules import RevocationKind
+from tokensvc.stream.delivery import store as deliveries
+from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
 
 _columns = revocations.c
 _is_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")
@@ -143,10 +145,24 @@ def mark_undone(tx: Transaction, revocation_id: str, now: float) -> None:
     tx.execute(row.values(undone_at=int(now)))
 
 
-def purge_undone(tx: Transaction, before: float, limit: int) -> int:
-    """Delete at most `limit` revocations undone before a time, and return their number."""
-    is_old = _columns.undone_at.is_not(None) & (_columns.undone_at < int(before))
-    return delete_batch(tx, revocations, is_old, order=_columns.undone_at, limit=limit)
+def purge(tx: Transaction, now: float, limit: int, *, retention: int) -> int:
+    """
+    Delete undone revocations and finished deliveries, which no decision needs.
+
+    A revocation in effect stays, however old: an undo of a later one goes back to its cut-off.
+    Standings stay too: they contain the cut-off, its floor and the epoch of sessions.
+
+    Args:
+        retention: Seconds for which the rows are kept. Deliveries are kept for at least as long as
+            a token from before the cut-off can be valid, because Stream may lose a cut-off.
+    """
+    undone_at, undone_before = _columns.undone_at, int(now - retention)
+    is_old = undone_at.is_not(None) & (undone_at < undone_before)
+    finished_before = now - max(retention, OBSOLETE_AFTER)
+    return max(
+        delete_batch(tx, revocations, is_old, order=undone_at, limit=limit),
+        deliveries.purge_finished(tx, finished_before, limit),
+    )
 
 
 def _is_of(target: Target) -> sa.ColumnElement[bool]:

@@ -176,7 +176,7 @@ def count_live(
     return dict.fromkeys(user_ids, 0) | {row[0]: row[1] for row in rows}
 
 
-def purge(tx: Transaction, settings: SessionSettings, *, now: float, limit: int) -> int:
+def purge(tx: Transaction, now: float, limit: int, *, settings: SessionSettings) -> int:
     """
     Delete at most `limit` sessions that are ended, idle or expired, and return their number.
 

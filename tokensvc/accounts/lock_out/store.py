@@ -150,9 +150,9 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
     return delete_batch(tx, sign_in_failures, is_old, order=time, limit=limit)
 
 
-def purge_addresses(tx: Transaction, before: float, limit: int) -> int:
-    """Delete at most `limit` addresses that were not used since a time, and return their number."""
-    is_old = _addresses.last_signed_in_at < int(before)
+def purge_addresses(tx: Transaction, now: float, limit: int) -> int:
+    """Delete at most `limit` addresses that were not used for long, and return their number."""
+    is_old = _addresses.last_signed_in_at < int(now - KNOWN_ADDRESS_SECONDS)
     order = _addresses.last_signed_in_at
     return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
 
