@@ -16,7 +16,7 @@ from testing.world import World, running_world
 from tokensvc.core.clock import system_clock
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
-from tokensvc.sessions.grants import Grant
+from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
@@ -27,7 +27,7 @@ PUBLIC_URL = "https://tokens.example"
 class AccountWorld(World):
     """A service with built-in accounts."""
 
-    def open_session(self, user_id: str = "ada", client_id: str = "app") -> Grant:
+    def open_session(self, user_id: str = "ada", client_id: str = "app") -> IssuedSession:
         """Open a session as a sign-in does that has just checked a password."""
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
@@ -45,7 +45,7 @@ class AccountWorld(World):
         """Revoke a token as an OAuth client does."""
         return self.anonymous.post("/oauth/revoke", form={"token": token, **more})
 
-    def access_token(self, grant: Grant, age: float = 0) -> str:
+    def access_token(self, grant: IssuedSession, age: float = 0) -> str:
         """
         Return an access token of a session.
 

@@ -19,7 +19,7 @@ from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State
 from tokensvc.sessions import store
-from tokensvc.sessions.grants import Grant
+from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.rules import Origin
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
@@ -101,7 +101,7 @@ def open_session(
     *,
     epochs: Epochs | None = None,
     address: str = "",
-) -> Grant:
+) -> IssuedSession:
     """
     Open a session as a sign-in does that has just checked a password.
 

@@ -126,8 +126,8 @@ ABLATIONS = (
     Ablation(
         "scopes that the client still has",
         "tokensvc/clients/service.py",
-        "scopes=caller.scopes & scopes, limited_to=scopes)",
-        "scopes=scopes, limited_to=scopes)",
+        "scopes=rights.scopes & scopes,",
+        "scopes=scopes,",
         "tests/callers/test_access_tokens.py::test_token_of_a_service_loses_what_its_client_loses",
     ),
     Ablation(

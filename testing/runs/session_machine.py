@@ -218,7 +218,7 @@ class Interleavings(RuleBasedStateMachine):
         with self.database.read() as connection:
             rows = connection.execute(sa.select(sessions_table)).all()
             counts = self.sessions.count_live(connection, USERS)
-        assert {row.id: store.stored_family(row).family for row in rows} == self.families
+        assert {row.id: store.family_in(row) for row in rows} == self.families
         live = {session_id for session_id in self.families if self.is_live(session_id)}
         for user_id in USERS:
             listed = {family.id for family in self.sessions.page(user_id, after=None, limit=9)}

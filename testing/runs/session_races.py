@@ -23,7 +23,7 @@ from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.database.tables import audit_events
 from tokensvc.database.tables import sessions as sessions_table
-from tokensvc.sessions.grants import Grant
+from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.refresh_tokens import PREFIX
 from tokensvc.sessions.settings import SessionSettings
 
@@ -191,7 +191,7 @@ class _Run:
                 check(REVOCATION, "use after the response", holds=set(results_after) == {"revoked"})
 
     def _race_again(
-        self, results: Sequence[Sequence[str]], grants: Sequence[Grant]
+        self, results: Sequence[Sequence[str]], grants: Sequence[IssuedSession]
     ) -> list[tuple[str, ...]]:
         """Present the tokens that races returned, or the previous ones."""
         tokens = (
@@ -200,7 +200,7 @@ class _Run:
         )
         return self._processes.race([[token] for token in tokens])
 
-    def _open(self, count: int) -> list[Grant]:
+    def _open(self, count: int) -> list[IssuedSession]:
         """Open sessions of different users."""
         with self._database.write() as tx:
             users = [f"user-{self._opened + number}" for number in range(count)]

@@ -24,7 +24,7 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code
 from tokensvc.database.engine import Database
 from tokensvc.http.credentials import BasicCredential, BearerCredential
-from tokensvc.sessions.grants import grant_response
+from tokensvc.sessions.issued import user_response
 from tokensvc.tokens.rules import TokenRequest
 
 ADDRESS = "203.0.113.1"
@@ -91,7 +91,7 @@ def access_token(services: Services) -> str:
     sessions = sessions_on(services.database, system_clock)
     with services.database.write() as tx:
         grant = open_session(tx, sessions)
-    return grant_response(grant, services.accounts.access_tokens).access_token
+    return user_response(grant, services.accounts.access_tokens).access_token
 
 
 def test_mint_with_a_providers_token_reads_only_the_standing(

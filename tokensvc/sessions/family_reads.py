@@ -1,13 +1,12 @@
 """Read the session of a refresh token, and verify that the service made the token."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.sessions import refresh_tokens
-from tokensvc.sessions.refresh_tokens import FAMILY_KEY_BYTES, PresentedToken
+from tokensvc.sessions.refresh_tokens import PresentedToken
 from tokensvc.sessions.rules import Family
-from tokensvc.sessions.store import stored_family
+from tokensvc.sessions.store import family_in
 from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.vault.vault import Vault, VaultError
 
@@ -28,53 +27,44 @@ class FamilyRead:
     key: bytes = field(repr=False)
 
 
-class FamilyReads:
+def read_family(
+    read_session: SessionRead, vault: Vault, decoy: tuple[str, str], presented: PresentedToken
+) -> FamilyRead:
     """
-    Reads sessions by their refresh tokens.
+    Return the session of a verified token, live or not.
+
+    A token of no session takes the same work as a forged one of a session: the time of the refusal
+    does not show which IDs of sessions exist.
 
     Args:
-        random_bytes: Function that returns a number of cryptographically random bytes.
+        decoy: Any encrypted family key, with the fingerprint of its encryption key.
+
+    Raises:
+        Refusal: That of `invalid_grant`; `temporarily_unavailable` if this process cannot read the
+            family key.
     """
+    found = read_session(presented.family_id.hex())
+    row = None if found is None else found.session
+    wrapped = decoy if row is None else (row.family_key_ciphertext, row.wrapped_by)
+    key = _unwrapped(vault, *wrapped)
+    is_genuine = refresh_tokens.verify(presented, key)
+    if found is None:
+        raise invalid_grant("unknown_family")
+    if not is_genuine:
+        raise invalid_grant("forged")
+    return FamilyRead(found, family_in(found.session), key)
 
-    def __init__(
-        self, read_session: SessionRead, vault: Vault, random_bytes: Callable[[int], bytes]
-    ) -> None:
-        self._read_session = read_session
-        self._vault = vault
-        self._no_family = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
 
-    def read(self, presented: PresentedToken) -> FamilyRead:
-        """
-        Return the session of a verified token, live or not.
-
-        A token of no session takes the same work as a forged one of a session: the time of the
-        refusal does not show which IDs of sessions exist.
-
-        Raises:
-            Refusal: That of `invalid_grant`; `temporarily_unavailable` if this process cannot read
-                the family key.
-        """
-        found = self._read_session(presented.family_id.hex())
-        stored = None if found is None else stored_family(found.session)
-        wrapped = self._no_family if stored is None else (stored.key_ciphertext, stored.wrapped_by)
-        key = self._unwrapped(*wrapped)
-        is_genuine = refresh_tokens.verify(presented, key)
-        if found is None or stored is None:
-            raise invalid_grant("unknown_family")
-        if not is_genuine:
-            raise invalid_grant("forged")
-        return FamilyRead(found, stored.family, key)
-
-    def _unwrapped(self, ciphertext: str, wrapped_by: str) -> bytes:
-        try:
-            return self._vault.unwrap(ciphertext)
-        except VaultError as error:
-            raise Refusal(
-                Code.TEMPORARILY_UNAVAILABLE,
-                "The service cannot read the key of this session. Contact the operator.",
-                reason=f"family key under encryption key {wrapped_by}: {error}",
-                retry_after=30,
-            ) from error
+def _unwrapped(vault: Vault, ciphertext: str, wrapped_by: str) -> bytes:
+    try:
+        return vault.unwrap(ciphertext)
+    except VaultError as error:
+        raise Refusal(
+            Code.TEMPORARILY_UNAVAILABLE,
+            "The service cannot read the key of this session. Contact the operator.",
+            reason=f"family key under encryption key {wrapped_by}: {error}",
+            retry_after=30,
+        ) from error
 
 
 def parse(unverified: str) -> PresentedToken:

@@ -14,8 +14,8 @@ from tokensvc.http.proxies import network_of
 from tokensvc.http.request_log import note
 from tokensvc.sessions import store
 from tokensvc.sessions.events import record_predecessor, record_replacement
-from tokensvc.sessions.family_reads import FamilyRead, FamilyReads, invalid_grant, parse
-from tokensvc.sessions.grants import Grant, grant_of
+from tokensvc.sessions.family_reads import FamilyRead, invalid_grant, parse, read_family
+from tokensvc.sessions.issued import IssuedSession, issued_session
 from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import (
     Advance,
@@ -30,7 +30,6 @@ from tokensvc.sessions.rules import (
     why_dead,
 )
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.sessions.store import StoredFamily, stored_family
 from tokensvc.standing.rules import Epochs, RingVersion
 from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.telemetry import metrics
@@ -66,7 +65,8 @@ class Sessions:
         self._database = database
         self._clock = clock
         self._read_session = read_session
-        self._families = FamilyReads(read_session, vault, random_bytes)
+        decoy = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
+        self._read_family = partial(read_family, read_session, vault, decoy)
         self._vault = vault
         self._hashes = hashes
         self._renew_address = renew_address
@@ -84,7 +84,7 @@ class Sessions:
         now: float,
         signing_ring_version: RingVersion,
         address: str = "",
-    ) -> Grant:
+    ) -> IssuedSession:
         """
         Open a session in the transaction of its cause, which also writes the audit event.
 
@@ -95,8 +95,8 @@ class Sessions:
             address: Client address; "" if it has none.
         """
         family, key = self._new(user_id, client_id, epochs, now, address)
-        store.insert(tx, StoredFamily(family, *self._vault.wrap(key)))
-        return grant_of(family, key, now, signing_ring_version)
+        store.insert(tx, family, *self._vault.wrap(key))
+        return issued_session(family, key, now, signing_ring_version)
 
     def refresh(
         self,
@@ -105,7 +105,7 @@ class Sessions:
         check_can_sign: Callable[[RingVersion], None] = lambda _version: None,
         *,
         address: str = "",
-    ) -> Grant:
+    ) -> IssuedSession:
         """
         Return the current refresh token of a session, after a rotation if one is due.
 
@@ -123,29 +123,29 @@ class Sessions:
         """
         presented = parse(unverified)
         origin = self._origin(address)
-        read = self._families.read(presented)
-        grant = self._attempt(presented, client_id, origin, read, check_can_sign)
-        if grant is None:
+        read = self._read_family(presented)
+        issued = self._attempt(presented, client_id, origin, read, check_can_sign)
+        if issued is None:
             # Another request has changed the family since the read.
             was_current = presented.counter == read.family.counter
-            read = self._families.read(presented)
-            grant = self._attempt(
+            read = self._read_family(presented)
+            issued = self._attempt(
                 presented, client_id, origin, read, check_can_sign, was_current=was_current
             )
-        if grant is None:
+        if issued is None:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
                 "Other requests refresh this session. Retry after `Retry-After` seconds.",
                 retry_after=1,
             )
-        return grant
+        return issued
 
     def read_live(self, session_id: str) -> SessionStanding | None:
         """Return a session and the standings that apply to it; `None` unless it is live."""
         found = self._read_session(session_id)
         if found is None:
             return None
-        family = stored_family(found.session).family
+        family = store.family_in(found.session)
         return None if why_dead(family, found.epochs, found.now, self._settings) else found
 
     def revoke(self, unverified: str, client_id: str) -> None:
@@ -155,7 +155,7 @@ class Sessions:
         A token that is invalid, or of another client, changes nothing.
         """
         try:
-            family = self._families.read(parse(unverified)).family
+            family = self._read_family(parse(unverified)).family
         except Refusal as refusal:
             if refusal.oauth_error is OAuthError.INVALID_GRANT:
                 return
@@ -227,7 +227,7 @@ class Sessions:
         check_can_sign: Callable[[RingVersion], None],
         *,
         was_current: bool = False,
-    ) -> Grant | None:
+    ) -> IssuedSession | None:
         """
         Decide about a token, and apply the decision.
 
@@ -256,7 +256,7 @@ class Sessions:
         # Only now, after the commit: the end of a replayed family must survive the refusal.
         if isinstance(decision, EndReplayed):
             raise invalid_grant(f"replayed_{decision.cause}")
-        return grant_of(decision.family, read.key, found.now, found.signing_ring_version)
+        return issued_session(decision.family, read.key, found.now, found.signing_ring_version)
 
     def _apply(
         self, seen: Family, decision: ReturnCurrent | Confirm | Advance | EndReplayed, now: float

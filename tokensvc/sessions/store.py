@@ -1,7 +1,6 @@
 """The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,24 +44,9 @@ _REPLACE_UNCHANGED: sa.Update = (
 FAMILY_KEYS = WrappedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.wrapped_by)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFamily:
-    """
-    A family with its encrypted key.
-
-    Attributes:
-        key_ciphertext: Encrypted family key.
-        wrapped_by: Fingerprint of the encryption key.
-    """
-
-    family: Family
-    key_ciphertext: str = field(repr=False)
-    wrapped_by: str
-
-
-def stored_family(row: Any) -> StoredFamily:
+def family_in(row: Any) -> Family:
     """Return the family in a row of `sessions`."""
-    family = Family(
+    return Family(
         id=row.id,
         user_id=row.user_id,
         client_id=row.client_id,
@@ -75,12 +59,16 @@ def stored_family(row: Any) -> StoredFamily:
         rotated_from=row.network_hash and Origin(row.address_hash, row.network_hash),
         confirmed_counter=row.confirmed_counter,
     )
-    return StoredFamily(family, row.family_key_ciphertext, row.wrapped_by)
 
 
-def insert(tx: Transaction, stored: StoredFamily) -> None:
-    """Insert a new family."""
-    family = stored.family
+def insert(tx: Transaction, family: Family, key_ciphertext: str, wrapped_by: str) -> None:
+    """
+    Insert a new family.
+
+    Args:
+        key_ciphertext: Encrypted family key.
+        wrapped_by: Fingerprint of the encryption key.
+    """
     row = {
         "id": family.id,
         "user_id": family.user_id,
@@ -93,8 +81,8 @@ def insert(tx: Transaction, stored: StoredFamily) -> None:
         "user_epoch": family.epochs.user,
         "app_epoch": family.epochs.app,
         "ended_at": family.ended_at,
-        "family_key_ciphertext": stored.key_ciphertext,
-        "wrapped_by": stored.wrapped_by,
+        "family_key_ciphertext": key_ciphertext,
+        "wrapped_by": wrapped_by,
         "confirmed_counter": family.confirmed_counter,
         **_origin(family),
     }
@@ -163,7 +151,7 @@ def page(
         last = sa.select(_columns.created_at, _columns.id).where(_columns.id == after)
         position = sa.tuple_(_columns.created_at, _columns.id)
         statement = statement.where(position < last.scalar_subquery())
-    return [stored_family(row).family for row in connection.execute(statement)]
+    return [family_in(row) for row in connection.execute(statement)]
 
 
 def count_live(

@@ -24,7 +24,7 @@ from tokensvc.limits.rules import Policy
 from tokensvc.limits.service import Limiter
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
-from tokensvc.sessions.grants import Grant, TokenResponse, grant_response
+from tokensvc.sessions.issued import IssuedSession, TokenResponse, user_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.sign_in.attempts import REVOKED, SignIns, sign_in_refused
 from tokensvc.sign_in.rules import Attempt
@@ -95,13 +95,13 @@ class PasswordSessions:
                 attempt = self._check(user_id, password, address, known_only=known_only)
                 found = self._sign_ins.confirm(attempt)
                 with self._database.write() as tx:
-                    grant = self._open(tx, attempt, client_id, found, address)
+                    issued = self._open(tx, attempt, client_id, found, address)
         except Refusal as refusal:
             metrics.count_sign_in(_RESULTS.get(refusal.code, "unavailable"))
             raise
         metrics.count_sign_in("ok")
         set_rate_limit_fields(*self._limiter.hit("mint", user_id).fields())
-        return self._respond(grant)
+        return self._respond(issued)
 
     def change_password(
         self, user_id: str, current: str, new: str, *, client_id: str, address: str
@@ -116,9 +116,9 @@ class PasswordSessions:
         with self._limited(address) as known_only:
             attempt = self._check(user_id, current, address, known_only=known_only)
             new_hash = self._sign_ins.hash_new(attempt, new)
-            grant = self._replace(attempt, new_hash, client_id, address)
+            issued = self._replace(attempt, new_hash, client_id, address)
         self._revocations.confirm(Target(user_id))
-        return self._respond(grant)
+        return self._respond(issued)
 
     @contextmanager
     def _limited(self, address: str) -> Iterator[bool]:
@@ -164,11 +164,11 @@ class PasswordSessions:
         client_id: str,
         found: SignInStanding,
         address: str,
-    ) -> Grant:
+    ) -> IssuedSession:
         """Open the session of an attempt that succeeds."""
         user_id, now = attempt.user_id, found.now
         self._sign_ins.complete(tx, attempt, now)
-        grant = self._sessions.open(
+        issued = self._sessions.open(
             tx,
             user_id,
             client_id,
@@ -177,22 +177,24 @@ class PasswordSessions:
             signing_ring_version=found.signing_ring_version,
             address=address,
         )
-        context = ActionContext(user_id, f"session {grant.family.id}")
+        context = ActionContext(user_id, f"session {issued.family.id}")
         record(tx, context, Action.ACCOUNT_SIGNED_IN, user_id, now=now)
-        return grant
+        return issued
 
-    def _replace(self, attempt: Attempt, new_hash: str, client_id: str, address: str) -> Grant:
+    def _replace(
+        self, attempt: Attempt, new_hash: str, client_id: str, address: str
+    ) -> IssuedSession:
         with self._database.write() as tx:
-            grant = None
+            issued = None
             if self._sign_ins.replace_password(tx, attempt, new_hash):
-                grant = self._end_all_and_open(tx, attempt, client_id, address)
-        if grant is None:
+                issued = self._end_all_and_open(tx, attempt, client_id, address)
+        if issued is None:
             raise sign_in_refused(REVOKED)  # after the commit: its event must survive the refusal
-        return grant
+        return issued
 
     def _end_all_and_open(
         self, tx: Transaction, attempt: Attempt, client_id: str, address: str
-    ) -> Grant:
+    ) -> IssuedSession:
         user_id = attempt.user_id
         context = ActionContext(user_id)
         kind = RevocationKind.PASSWORD
@@ -207,6 +209,6 @@ class PasswordSessions:
             tx, user_id, client_id, epochs, now=now, signing_ring_version=version, address=address
         )
 
-    def _respond(self, grant: Grant) -> TokenResponse:
-        note(client_id=grant.family.client_id)
-        return grant_response(grant, self._access_tokens)
+    def _respond(self, issued: IssuedSession) -> TokenResponse:
+        note(client_id=issued.family.client_id)
+        return user_response(issued, self._access_tokens)

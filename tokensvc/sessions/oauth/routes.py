@@ -15,7 +15,7 @@ from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.access_tokens.routes import JWKS_PATH
 from tokensvc.sessions.client_ids import public_client_id
-from tokensvc.sessions.grants import TokenResponse
+from tokensvc.sessions.issued import TokenResponse
 from tokensvc.sessions.oauth.form import parse_form
 from tokensvc.sessions.oauth.service import OAuth
 

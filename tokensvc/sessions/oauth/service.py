@@ -11,7 +11,7 @@ from tokensvc.limits.service import Limiter
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.access_tokens.tokens import AccessClaims, AccessTokens, ServiceClaims
 from tokensvc.sessions.client_ids import narrowed
-from tokensvc.sessions.grants import TokenResponse, grant_response, service_response
+from tokensvc.sessions.issued import TokenResponse, service_response, user_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.rules import RingVersion
 from tokensvc.telemetry import metrics
@@ -51,7 +51,7 @@ class OAuth:
             # Counted later, since the token is not verified yet: a forged one must not count.
             check(self._limiter.peek("refresh", presented.family_id.hex()))
         try:
-            grant = self._sessions.refresh(
+            issued = self._sessions.refresh(
                 refresh_token, client_id, self._access_tokens.check_can_sign, address=address
             )
         except Refusal as refusal:
@@ -60,8 +60,8 @@ class OAuth:
                 check(self._limiter.hit("failures", address))
             raise
         # Never refused here: the session has been refreshed.
-        set_rate_limit_fields(*self._limiter.hit("refresh", grant.family.id).fields())
-        return grant_response(grant, self._access_tokens)
+        set_rate_limit_fields(*self._limiter.hit("refresh", issued.family.id).fields())
+        return user_response(issued, self._access_tokens)
 
     def issue(self, service: SecretCaller, scope: str) -> TokenResponse:
         """

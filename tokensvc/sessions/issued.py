@@ -13,7 +13,7 @@ from tokensvc.standing.rules import RingVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class IssuedSession:
     """
     A session with its current refresh token.
 
@@ -51,7 +51,9 @@ class TokenResponse(msgspec.Struct, frozen=True):
         return f"{type(self).__name__}(expires_in={self.expires_in!r}, scope={self.scope!r})"
 
 
-def grant_of(family: Family, key: bytes, now: float, ring_version: RingVersion) -> Grant:
+def issued_session(
+    family: Family, key: bytes, now: float, ring_version: RingVersion
+) -> IssuedSession:
     """
     Return a session with its current refresh token.
 
@@ -60,10 +62,10 @@ def grant_of(family: Family, key: bytes, now: float, ring_version: RingVersion) 
         now: Epoch seconds of the database's clock.
     """
     token = refresh_tokens.make(bytes.fromhex(family.id), family.counter, key)
-    return Grant(family, token, now, ring_version)
+    return IssuedSession(family, token, now, ring_version)
 
 
-def grant_response(grant: Grant, access_tokens: AccessTokens) -> TokenResponse:
+def user_response(issued: IssuedSession, access_tokens: AccessTokens) -> TokenResponse:
     """
     Return the tokens of a session, with a new access token.
 
@@ -71,9 +73,9 @@ def grant_response(grant: Grant, access_tokens: AccessTokens) -> TokenResponse:
         Refusal: `temporarily_unavailable`: this process has no key to sign with.
     """
     minted = access_tokens.mint_for_user(
-        grant.family, now=grant.now, ring_version=grant.ring_version
+        issued.family, now=issued.now, ring_version=issued.ring_version
     )
-    return _response(minted, refresh_token=grant.refresh_token)
+    return _response(minted, refresh_token=issued.refresh_token)
 
 
 def service_response(minted: MintedAccessToken, scopes: frozenset[str]) -> TokenResponse:
