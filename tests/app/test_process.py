@@ -22,9 +22,9 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.config.loader import load
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.findings import State
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
-from tokensvc.ops.health import State
 from tokensvc.stream.delivery.rules import DeliveryState
 
 NAMES = {loop.name for loop in LOOPS}

@@ -11,14 +11,14 @@ from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import Finding, State
 from tokensvc.core.user_ids import Alphabet
-from tokensvc.issuers.explain import Finding
 
 NOW = 1_800_000_000
 
 
-def failures(findings: list[Finding]) -> dict[str, str]:
-    return {finding.check: finding.detail for finding in findings if not finding.ok}
+def failures(findings: dict[str, Finding]) -> dict[str, str]:
+    return {check: found.detail for check, found in findings.items() if found.state != State.OK}
 
 
 def test_prefix_in_extended_alphabet_is_used(idp: IssuerDouble, make_issuers: MakeIssuers) -> None:
@@ -68,7 +68,7 @@ def test_explanation_of_a_valid_token_ends_with_its_user(
     issuers = make_issuers(idp.settings(user_id_prefix="a-"))
     findings = issuers.explain(idp.token())
     assert not failures(findings)
-    assert findings[-1] == ("user id", True, "a-john")
+    assert findings.popitem() == ("user id", (State.OK, "a-john"))
 
 
 class Wrong(NamedTuple):

@@ -147,7 +147,7 @@ def test_refused_key_is_checked_at_each_step_and_logged_hourly(checked):
                 checked.check.step()
     assert len(checked.calls()) == 9
     assert [line["event"] for line in logs] == ["stream_key_refused"] * 3
-    assert "code 43" in checked.check.rejection()
+    assert "code 43" in checked.check.rejection().detail
     assert figure("tokensvc_stream_key_accepted", key="active") == 0
     checked.stream.app.keys["k1"] = SECRET
     with capture_logs() as logs:
@@ -182,7 +182,7 @@ def test_unreachable_stream_is_called_again_at_the_next_step(checked):
     checked.stream.faults.refuse("GET /app", times=2)
     for _ in range(2):
         checked.check.step()
-        assert "code 43" in checked.check.rejection()
+        assert "code 43" in checked.check.rejection().detail
     checked.stream.app.keys["k1"] = SECRET
     checked.check.step()
     assert not checked.check.rejection()
@@ -201,7 +201,7 @@ def test_refusals_in_other_calls_lead_to_one_check(checked):
             checked.check.wake_up.clear()
             checked.check.step()
     assert [line["event"] for line in logs] == ["stream_key_refused"]
-    assert "code 43" in checked.check.rejection()
+    assert "code 43" in checked.check.rejection().detail
 
 
 def test_ring_without_an_active_key_is_not_checked(database, checked):

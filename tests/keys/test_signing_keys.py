@@ -159,7 +159,7 @@ def test_process_without_the_encryption_key_keeps_its_ring_and_rotates_nothing(w
     """Another process has wrapped the next key with a key that this one does not have."""
     signing = world.keys.signing_key(world.version())
     made = world.rotation_of(OTHER_VAULT).rotate(CONTEXT)
-    assert OTHER_VAULT.wrapped_by in world.keys.problem()
+    assert OTHER_VAULT.wrapped_by in world.keys.problem().detail
     assert world.keys.missing_encryption_keys() == {OTHER_VAULT.wrapped_by}
     assert world.signs_with() == signing.kid
     assert world.keys.up_to_date_ring().find(made.id) is None
@@ -186,7 +186,7 @@ def test_unreadable_keys_are_replaced_immediately(world):
     assert {key.id for key in result.also_changed} == {key.id for key in lost}
     assert world.states() == ["retired", "retired", "active"]
     keys = SigningKeys(world.database, OTHER_VAULT)
-    assert keys.problem() == ""
+    assert keys.problem() is None
     assert keys.signing_key(world.version()).kid == result.id
     before = world.version()
     assert replacing.replace_unreadable(CONTEXT).also_changed == []
@@ -211,7 +211,7 @@ def test_secret_of_another_row_is_not_used(world):
         values = {"secret_ciphertext": ciphertext.scalar_subquery()}
         tx.execute(signing_keys.update().where(columns.id == first).values(values))
     keys = SigningKeys(world.database, VAULT)
-    assert first in keys.problem()
+    assert first in keys.problem().detail
     assert [key.id for key in keys.damaged()] == [first]
     with pytest.raises(Refusal) as refused:
         keys.signing_key(world.version())

@@ -12,8 +12,9 @@ from testing.doubles.issuer import IssuerDouble
 from testing.manual_clock import ManualClock
 from tests.ops.services import built_services, figure
 from tokensvc.core import deadline
+from tokensvc.core.findings import Finding, State
 from tokensvc.ops import health
-from tokensvc.ops.health import Finding, ReadinessLook, State
+from tokensvc.ops.health import ReadinessLook
 
 HEALTHY = {"database": lambda: Finding(State.OK)}
 

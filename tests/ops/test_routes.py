@@ -10,8 +10,9 @@ import pytest
 from testing.http_client import Client, environ_of
 from tests.http.conftest import METRICS_PORT, METRICS_TOKEN, Probe
 from tokensvc.core.errors import Code
+from tokensvc.core.findings import Finding, State
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import CheckResult, Finding, State
+from tokensvc.ops.health import CheckResult
 
 OPERATOR = {"Authorization": f"Bearer {METRICS_TOKEN}"}
 DATABASE = CheckResult("database", State.OK)

@@ -7,8 +7,9 @@ from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
 from tokensvc.callers.rules import check_standing
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Refusal
+from tokensvc.core.findings import State
 from tokensvc.issuers.verify import UnverifiedToken, parse
-from tokensvc.ops.health import CheckResult, State
+from tokensvc.ops.health import CheckResult
 from tokensvc.tokens import inspection
 
 _NOT_A_CREDENTIAL = (
@@ -34,8 +35,8 @@ def check_credential(services: Services, unverified_token: str) -> Iterator[Chec
         return
     services.issuers.load_stored_keys()
     services.issuers.refresh()
-    for finding in services.issuers.explain(unverified_token):
-        yield CheckResult(finding.check, State.OK if finding.ok else State.FAILED, finding.detail)
+    for check, finding in services.issuers.explain(unverified_token).items():
+        yield CheckResult(check, *finding)
 
 
 def _is_stream_token(text: str) -> bool:

@@ -22,6 +22,7 @@ from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.core.findings import State
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.ops.checks import (
     CLOCK_TOLERANCE,
@@ -29,7 +30,7 @@ from tokensvc.ops.checks import (
     check_delivery,
     clock_difference,
 )
-from tokensvc.ops.health import CheckResult, State
+from tokensvc.ops.health import CheckResult, result_of
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
@@ -98,9 +99,9 @@ def _check_service() -> Iterator[CheckResult]:
                 yield CheckResult(fault.check, State.FAILED, fault.detail)
             yield from _check_issuers(services)
             yield from _check_stream_keys(services)
-            yield CheckResult("delivery", *check_delivery(services.stream.deliveries))
+            yield result_of("delivery", check_delivery(services.stream.deliveries))
             clock_faults = check_clock_faults(services.operations.clock_faults, State.FAILED)
-            yield CheckResult("cut_offs", *clock_faults)
+            yield result_of("cut_offs", clock_faults)
         if settings.has_accounts:
             yield _describe_hashing()
     except (Refusal, StartupError) as error:
@@ -233,7 +234,7 @@ def _check_database_clock(ahead: float, ahead_of_stream: float | None = None) ->
         ahead_of_stream: Seconds by which it is ahead of Stream's; `None` if that is not known.
     """
     name, difference = "database_clock", clock_difference(ahead)
-    if not difference:
+    if difference is None:
         return CheckResult(name, State.OK, "within 5 s of this host's")
     if ahead_of_stream is None:
         remedy = "Stream was not reached to compare; synchronize both (NTP)"

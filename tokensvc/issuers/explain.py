@@ -10,26 +10,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import Finding, State
 from tokensvc.issuers import rules
 from tokensvc.issuers.issuer import Issuer
 from tokensvc.issuers.verify import UnverifiedToken, parse
 
 _MAX_SHOWN = 200
-
-
-class Finding(NamedTuple):
-    """
-    The result of one check.
-
-    Attributes:
-        check: Name of the check.
-        ok: Whether it passed.
-        detail: Value that was checked; after a failure also the reason and the setting to change.
-    """
-
-    check: str
-    ok: bool
-    detail: str
 
 
 class _Step(NamedTuple):
@@ -46,31 +32,28 @@ class _Step(NamedTuple):
             reason = f" ({refusal.reason})" if is_outage else ""
             seen = f" Value: {self.seen}." if self.seen else ""
             setting = f" Setting: {self.setting}." if self.setting else ""
-            return Finding(self.check, ok=False, detail=f"{refusal.detail}{reason}{seen}{setting}")
-        return Finding(
-            self.check, ok=True, detail=outcome if isinstance(outcome, str) else self.seen
-        )
+            return Finding(State.FAILED, f"{refusal.detail}{reason}{seen}{setting}")
+        return Finding(State.OK, outcome if isinstance(outcome, str) else self.seen)
 
 
 def findings(
     unverified_token: str, issuer_of: Callable[[UnverifiedToken], Issuer], now: float
-) -> list[Finding]:
+) -> dict[str, Finding]:
     """
-    Run every check that is possible.
+    Run every check that is possible, and return what each has found, by its name.
 
     Args:
         unverified_token: Compact token.
         issuer_of: Returns the issuer that a token names.
     """
-    found = [_Step("form", "", "", partial(parse, unverified_token)).finding()]
-    if not found[0].ok:
-        return found
+    form = _Step("form", "", "", partial(parse, unverified_token)).finding()
+    if form.state is State.FAILED:
+        return {"form": form}
     token = parse(unverified_token)
-    found.append(
-        _Step("issuer", "issuer", _shown(token.issuer), partial(issuer_of, token)).finding()
-    )
-    if found[-1].ok:
-        found += [step.finding() for step in _steps(token, issuer_of(token), now)]
+    named = _Step("issuer", "issuer", _shown(token.issuer), partial(issuer_of, token)).finding()
+    found = {"form": form, "issuer": named}
+    if named.state is State.OK:
+        found |= {step.check: step.finding() for step in _steps(token, issuer_of(token), now)}
     return found
 
 

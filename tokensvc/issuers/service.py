@@ -7,10 +7,11 @@ import structlog
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import Finding
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.http.request_log import note
-from tokensvc.issuers.explain import Finding, findings
+from tokensvc.issuers.explain import findings
 from tokensvc.issuers.issuer import Issuer, KeyAccess
 from tokensvc.issuers.jwks import KeyHealth
 from tokensvc.issuers.keyset import KeySet
@@ -73,7 +74,7 @@ class Issuers:
             note(issuer=issuer.settings.name)  # the configured name: nothing of the token is logged
             raise
 
-    def explain(self, unverified_token: str) -> list[Finding]:
+    def explain(self, unverified_token: str) -> dict[str, Finding]:
         """Run every check of `authenticate` and return each result, for an operator."""
         return findings(unverified_token, self._claimed_issuer, self._clock())
 

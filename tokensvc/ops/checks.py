@@ -5,15 +5,16 @@ Failing issuers and deliveries only degrade the service: most users get tokens w
 an active key that Stream refuses, because Stream may be wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from tokensvc.core.errors import Refusal
+from tokensvc.core.findings import Finding, State
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
-from tokensvc.ops.health import Check, Finding, State
+from tokensvc.ops.health import Check
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.stream.delivery.service import Deliveries
@@ -45,7 +46,7 @@ def checks(
         "stream_keys": partial(_check_stream_keys, keys, active_key_check.rejection)
     }
     if signing_keys is not None:
-        check_keys["signing_keys"] = partial(_check_signing_keys, signing_keys)
+        check_keys["signing_keys"] = partial(_found, signing_keys.problem)
     return {
         "database": partial(_check_database, database),
         **check_keys,
@@ -67,24 +68,31 @@ def delivery_checks(
     """Return the checks of a process that only delivers: its key is checked with each delivery."""
     return {
         "database": partial(_check_database, database),
-        "stream_keys": partial(_check_stream_keys, keys, lambda: ""),
+        "stream_keys": partial(_check_stream_keys, keys, lambda: None),
         "delivery": partial(check_delivery, deliveries),
         "database_clock": partial(_check_database_clock, clock_faults.clock),
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
     }
 
 
-def _check_database(database: Database) -> Finding:
-    detail = _schema_fault(database)
+def _check_database(database: Database) -> Finding | None:
+    finding = _found(lambda: _check_schema(database))
     gauges.set_database(
-        up=not detail,
+        up=finding is None,
         breaker_open=database.is_breaker_open,
         connections_in_use=database.connections_in_use(),
     )
-    return Finding(State.FAILED if detail else State.OK, detail)
+    return finding
 
 
-def _check_database_clock(clock: DatabaseClock) -> Finding:
+def _check_schema(database: Database) -> Finding | None:
+    status = schema.read_status(database)
+    if status not in {"behind", "empty"}:
+        return None
+    return Finding(State.FAILED, f"schema {status}: run `tokensvc migrate`")
+
+
+def _check_database_clock(clock: DatabaseClock) -> Finding | None:
     """
     Compare this host's clock with the database's.
 
@@ -97,65 +105,37 @@ def _check_database_clock(clock: DatabaseClock) -> Finding:
     gauges.set_clock_ahead(ahead)
     difference = clock_difference(ahead)
     hint = ". `tokensvc doctor` names the clock that differs from Stream's"
-    return Finding(State.DEGRADED, difference + hint) if difference else Finding(State.OK)
+    return Finding(State.DEGRADED, difference + hint) if difference is not None else None
 
 
-def clock_difference(ahead: float) -> str:
-    """Return how the clock of this host differs from the database's; empty up to 5 s."""
+def clock_difference(ahead: float) -> str | None:
+    """Return how the clock of this host differs from the database's; `None` up to 5 s."""
     if abs(ahead) <= CLOCK_TOLERANCE:
-        return ""
+        return None
     direction = "ahead of" if ahead > 0 else "behind"
     return f"this host's clock is {abs(ahead):.0f} s {direction} the database's"
 
 
-def _check_stream_keys(keys: StreamKeys, rejection_of_active: Callable[[], str]) -> Finding:
-    problem = _problem(keys)
-    if problem:
-        return Finding(State.FAILED, problem)
-    rejection = rejection_of_active()
-    return Finding(State.DEGRADED if rejection else State.OK, rejection)
+def _check_stream_keys(keys: StreamKeys, rejection_of_active: Check) -> Finding | None:
+    return _found(keys.problem) or rejection_of_active()
 
 
-def _check_signing_keys(keys: SigningKeys) -> Finding:
-    problem = _problem(keys)
-    return Finding(State.FAILED if problem else State.OK, problem)
-
-
-def _check_issuers(issuers: Issuers) -> Finding:
+def _check_issuers(issuers: Issuers) -> Finding | None:
     unhealthy = [
         f"{name} {health.state} ({health.last_error or 'no keys yet'})"
         for name, health in issuers.health().items()
         if health.state != "ok"
     ]
-    state = State.DEGRADED if unhealthy else State.OK
-    return Finding(state, "; ".join(unhealthy))
+    return Finding(State.DEGRADED, "; ".join(unhealthy)) if unhealthy else None
 
 
-def _problem(keys: StreamKeys | SigningKeys) -> str:
-    try:
-        return keys.problem()
-    except Refusal as refusal:
-        return refusal.reason
-
-
-def _schema_fault(database: Database) -> str:
-    try:
-        status = schema.read_status(database)
-    except Refusal as refusal:
-        return refusal.reason
-    return f"schema {status}: run `tokensvc migrate`" if status in {"behind", "empty"} else ""
-
-
-def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> Finding:
+def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> Finding | None:
     """Check that no cut-off is in the future, which stops the mints of its users."""
-    try:
-        warning = clock_faults.warning()
-    except Refusal as refusal:
-        return Finding(state_of_fault, refusal.reason)
-    return Finding(state_of_fault if warning else State.OK, warning)
+    finding = _found(clock_faults.warning)
+    return finding and finding._replace(state=state_of_fault)
 
 
-def check_delivery(deliveries: Deliveries) -> Finding:
+def check_delivery(deliveries: Deliveries) -> Finding | None:
     """Check the deliveries to Stream."""
     if not deliveries.delivers:
         return Finding(State.OK, "off (stream.delivery): no revocation is delivered to Stream")
@@ -163,5 +143,13 @@ def check_delivery(deliveries: Deliveries) -> Finding:
         warnings = deliveries.warnings()
     except Refusal as refusal:
         return Finding(State.DEGRADED, refusal.reason)
-    detail = "; ".join(warnings) + ": tokensvc delivery list" if warnings else ""
-    return Finding(State.DEGRADED if warnings else State.OK, detail)
+    detail = "; ".join(warnings) + ": tokensvc delivery list"
+    return Finding(State.DEGRADED, detail) if warnings else None
+
+
+def _found(check: Check) -> Finding | None:
+    """Run a check that has failed if the database does not respond."""
+    try:
+        return check()
+    except Refusal as refusal:
+        return Finding(State.FAILED, refusal.reason)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
-from enum import StrEnum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import structlog
 
 from tokensvc.core import deadline
+from tokensvc.core.findings import Finding, State
 from tokensvc.telemetry import gauges
 
 LOOK_INTERVAL = 1.0
@@ -21,18 +21,6 @@ _MAX_AGE = 5.0
 """Age in seconds from which a check is too old to count: the next one hangs."""
 
 _log = structlog.get_logger(__name__)
-
-
-class State(StrEnum):
-    """
-    State of the service or one of its parts:
-
-    `degraded` works for most requests, `failed` for none.
-    """
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    FAILED = "failed"
 
 
 _LEVELS = {State.OK: 0, State.DEGRADED: 1, State.FAILED: 2}
@@ -53,20 +41,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Finding(NamedTuple):
-    """
-    What a check has found.
-
-    Attributes:
-        state: State of the checked part.
-        detail: Cause and next step, without secrets.
-    """
-
-    state: State
-    detail: str = ""
-
-
-Check: TypeAlias = Callable[[], Finding]
+Check: TypeAlias = Callable[[], Finding | None]
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -127,9 +102,14 @@ class ReadinessLook:
         return _NO_LOOK if self._monotonic() - looked_at > _MAX_AGE else readiness
 
 
+def result_of(name: str, finding: Finding | None) -> CheckResult:
+    """Return the result of a check; without a finding, all is well."""
+    return CheckResult(name, *(finding or Finding(State.OK)))
+
+
 def _result(name: str, check: Check) -> CheckResult:
     try:
-        return CheckResult(name, *check())
+        return result_of(name, check())
     except Exception as error:  # noqa: BLE001 - a check that raises has failed
         return CheckResult(name, State.FAILED, f"the check raised {type(error).__name__}")
 

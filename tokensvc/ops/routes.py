@@ -8,10 +8,11 @@ import msgspec
 from flask import Blueprint
 
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import State
 from tokensvc.http import current_request
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import Readiness, State
+from tokensvc.ops.health import Readiness
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, development_page, page
 from tokensvc.telemetry import metrics
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.findings import Finding, State
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
@@ -43,22 +44,23 @@ class ClockFaults:
             latest = int(self.clock.read(connection)) + TOLERANCE
             return standings.targets_with_floor_after(connection, latest, limit)
 
-    def warning(self) -> str:
-        """Return what an operator must do; an empty text if there is no fault."""
+    def warning(self) -> Finding | None:
+        """Return what an operator must do, if there is a fault."""
         if standings.floor_seconds_ahead(self._database, self.clock) <= TOLERANCE:
-            return ""
+            return None
         targets = self.find(_MANY)
         if not targets:
-            return ""
+            return None
         if APP in targets:
             who = "any user"
         elif len(targets) == 1:
             who = f"the user {targets[0].user_id}"
         else:
             who = f"{_MANY} or more users" if len(targets) == _MANY else f"{len(targets)} users"
-        return (
+        return Finding(
+            State.DEGRADED,
             f"no token is minted for {who}: a clock set their cut-off more than {TOLERANCE} s in "
-            "the future. Correct the clock, then run `tokensvc app lower-floor`"
+            "the future. Correct the clock, then run `tokensvc app lower-floor`",
         )
 
     def lower(self, target: Target, context: ActionContext) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import structlog
 
+from tokensvc.core.findings import Finding, State
 from tokensvc.stream.api import KeyCheck, StreamUnavailableError
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
@@ -85,13 +86,14 @@ class ActiveKeyCheck:
             self._due_at = now + CHECK_SECONDS
             _report(self._result, previous)
 
-    def rejection(self) -> str:
-        """Return Stream's message and what to do, if Stream rejects the active key; else empty."""
+    def rejection(self) -> Finding | None:
+        """Return Stream's message and what to do, if Stream rejects the active key."""
         result = self._result
         if result is None or result.check.accepted or result.key != self._keys.active:
-            return ""
+            return None
         name, message = result.key.api_key, result.check.detail
-        return f"Stream rejects the active key {name} ({message}): {_HINT}"
+        detail = f"Stream rejects the active key {name} ({message}): {_HINT}"
+        return Finding(State.DEGRADED, detail)
 
 
 def _report(result: _Result, previous: _Result | None) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import structlog
 
 from tokensvc.core import deadline
+from tokensvc.core.findings import Finding, State
 from tokensvc.database.failures import unavailable_because
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.states import InfoT, keys_unreadable
@@ -99,18 +100,19 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         with self._reload:
             return self._load()
 
-    def problem(self) -> str:
-        """Return what prevents this process from signing with every key; empty if nothing does."""
+    def problem(self) -> Finding | None:
+        """Return what prevents this process from signing with every key."""
         stored = self._store.read()
         missing = self._missing_encryption_keys(stored)
         if missing:
-            return str(WrappingKeyMissingError(missing, KEY_MISSING))
+            return Finding(State.FAILED, str(WrappingKeyMissingError(missing, KEY_MISSING)))
         if self._unreadable:
             self.current_ring()  # re-encryption changes rows without a new version
         ring = self.ring_at(stored.version)
         if self._unreadable:
-            return f"Damaged secrets: {', '.join(sorted(self._unreadable))}. See `tokensvc doctor`."
-        return "" if ring.active is not None else self._none_active
+            damaged = ", ".join(sorted(self._unreadable))
+            return Finding(State.FAILED, f"Damaged secrets: {damaged}. See `tokensvc doctor`.")
+        return Finding(State.FAILED, self._none_active) if ring.active is None else None
 
     def live_keys(self) -> list[InfoT]:
         """Return the keys that are not retired, newest first."""
