@@ -19,12 +19,12 @@ from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.accounts.transfer import AccountTransfer
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.clock import Clock
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import audit_events
 from tokensvc.revocations.service import Revocations
 from tokensvc.sign_in.attempts import SignIns
 from tokensvc.sign_in.store import SignInReads

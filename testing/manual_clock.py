@@ -12,10 +12,12 @@ class ManualClock:
 
     Attributes:
         now: Seconds, of the epoch or of a monotonic clock.
+        host: This clock, as a database's clock has that of its host.
     """
 
     def __init__(self, now: float | Fraction = 1_800_000_000.0) -> None:
         self.now: Any = now
+        self.host = self
 
     def __call__(self) -> Any:
         return self.now

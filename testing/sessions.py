@@ -13,7 +13,6 @@ from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import BATCH, purge_step
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.http.proxies import network_of
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
@@ -23,10 +22,10 @@ from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.rules import Origin
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions as sessions_table
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, RevocationKind, Ring
-from tokensvc.standing.session_read import read_session
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
 
@@ -55,7 +54,6 @@ def sessions_on(
     return Sessions(
         database,
         DatabaseClock(database, clock),
-        partial(read_session, database, clock),
         vault,
         settings or SessionSettings(),
         hashes=hashes,

@@ -28,7 +28,7 @@ from testing.service_clients import basic, make_client
 from testing.waiting import wait_until
 from testing.warm_start import Program
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import user_standings
+from tokensvc.standing.tables import user_standings
 
 METRICS_TOKEN = "metrics-token-of-operators"
 CUT_OFF = "revoke_tokens_issued_before"

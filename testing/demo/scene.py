@@ -16,7 +16,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import NO_LIMITS, Service, free_port, start_service
 from testing.service_clients import basic, make_client
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import user_standings
+from tokensvc.standing.tables import user_standings
 
 TOKEN_SECONDS = 60
 MINTS = "30/minute"

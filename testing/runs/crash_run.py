@@ -19,11 +19,11 @@ from testing.sessions import open_session, sessions_on
 from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import deliveries
 from tokensvc.revocations.store import unconfirmed_targets
 from tokensvc.stream.api import rfc3339
 from tokensvc.stream.delivery import rules, store
 from tokensvc.stream.delivery.rules import DeliveryState
+from tokensvc.stream.delivery.tables import deliveries
 
 ACTORS, USERS_OF_EACH = 4, 10
 SESSION_OF_EACH = 4

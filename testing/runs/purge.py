@@ -21,8 +21,8 @@ from testing.runs.steady_load import Credentials, Ledger, SteadyClient
 from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
 from testing.waiting import wait_until
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.sessions.tables import sessions as sessions_table
 
 CLIENTS = 16
 INTERVAL = 0.1

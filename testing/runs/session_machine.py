@@ -26,10 +26,10 @@ from tokensvc.core.clock import start_of_day
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.sessions import refresh_tokens, store
 from tokensvc.sessions.rules import Reject, ReturnCurrent, decide_refresh, why_dead
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions as sessions_table
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Epochs, Ring

@@ -17,15 +17,15 @@ from testing.runs.preparation import database_settings, temporary_folder
 from testing.session_processes import PROCESSES, THREADS, SessionProcesses, running_processes
 from testing.sessions import make_older, open_session, revocations_on, sessions_on
 from tokensvc.audit.rules import Action
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import audit_events
-from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.refresh_tokens import PREFIX
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions as sessions_table
 
 _TOGETHER = 500
 """Sessions that are opened before their races."""

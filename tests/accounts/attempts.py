@@ -8,16 +8,13 @@ from testing.accounts import PASSWORD
 from testing.manual_clock import ManualClock
 from tokensvc.accounts import store
 from tokensvc.accounts.lock_out.rules import Axis
+from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
 from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.store import Account
+from tokensvc.accounts.tables import accounts
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.errors import Refusal
 from tokensvc.database.deletion import purge_step
-from tokensvc.database.tables import (
-    accounts,
-    audit_events,
-    known_addresses,
-    sign_in_failures,
-)
 from tokensvc.sign_in.attempts import SignIns
 from tokensvc.sign_in.store import SignInReads
 from tokensvc.vault.hashes import KeyedHashes

@@ -12,10 +12,10 @@ from testing.sessions import open_session
 from testing.waiting import wait_until
 from tokensvc.accounts import store
 from tokensvc.accounts.rules import RESET_CODE_TTL
+from tokensvc.accounts.tables import account_codes
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.tables import account_codes
 
 CONTEXT = ActionContext("svc.backend", "forgot it")
 

@@ -4,7 +4,7 @@ import pytest
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.waiting import wait_until
-from tokensvc.database.tables import sessions
+from tokensvc.sessions.tables import sessions
 
 
 def sign_in(world, user_id):

@@ -5,8 +5,9 @@ import pytest
 from tests.accounts.attempts import CAFE, HOME, delayed
 from tokensvc.accounts.lock_out import store as lock_out_store
 from tokensvc.accounts.lock_out.rules import FORGET_SECONDS
+from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
+from tokensvc.accounts.tables import account_codes
 from tokensvc.core.actions import ActionContext
-from tokensvc.database.tables import account_codes, known_addresses, sign_in_failures
 
 CONTEXT = ActionContext("svc.backend")
 TABLES = (account_codes, sign_in_failures, known_addresses)

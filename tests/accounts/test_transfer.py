@@ -17,10 +17,10 @@ from testing.lock_waits import wait_until_blocked
 from tokensvc.accounts import store
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
+from tokensvc.accounts.tables import accounts as accounts_table
 from tokensvc.accounts.transfer import MAX_LINE, BadRow, ImportResult
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import accounts as accounts_table
 
 CONTEXT = ActionContext("cli:root", "move from the old system")
 

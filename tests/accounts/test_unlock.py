@@ -4,9 +4,9 @@ import pytest
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.service_clients import refusal_of
+from tokensvc.accounts.lock_out.tables import sign_in_failures
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code
-from tokensvc.database.tables import sign_in_failures
 
 CONTEXT = ActionContext("svc.support", "called us")
 

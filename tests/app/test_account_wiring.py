@@ -7,11 +7,13 @@ import sqlalchemy as sa
 
 from testing.service import settings_environ
 from testing.waiting import wait_until
+from tokensvc.accounts.lock_out.tables import sign_in_failures
+from tokensvc.accounts.tables import accounts
 from tokensvc.app import startup
 from tokensvc.app.build import build as build_services
 from tokensvc.app.process import Process
+from tokensvc.clients.tables import service_clients
 from tokensvc.config.loader import load
-from tokensvc.database.tables import accounts, service_clients, sign_in_failures
 
 
 @pytest.fixture

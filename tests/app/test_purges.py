@@ -12,22 +12,19 @@ from testing.purging import purge_all
 from testing.query_plans import reads_all_rows, recorded_plans
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.lock_out.rules import FORGET_SECONDS, KNOWN_ADDRESS_SECONDS
+from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
+from tokensvc.accounts.tables import account_codes
 from tokensvc.audit import store as audit
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import Purge, purge_step
-from tokensvc.database.tables import (
-    account_codes,
-    audit_events,
-    deliveries,
-    known_addresses,
-    revocations,
-    sessions,
-    sign_in_failures,
-)
 from tokensvc.revocations import store as revocation_store
+from tokensvc.revocations.tables import revocations
 from tokensvc.sessions import store as session_store
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions
 from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
+from tokensvc.stream.delivery.tables import deliveries
 
 CLOCK = ManualClock()
 NOW = int(CLOCK.now)

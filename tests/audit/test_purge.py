@@ -7,10 +7,10 @@ import sqlalchemy as sa
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
+from tokensvc.audit.tables import audit_events, audit_purge
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import audit_events, audit_purge
 
 
 def record_old(database, number):

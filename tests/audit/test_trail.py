@@ -10,9 +10,9 @@ from tests.audit.conftest import RETENTION
 from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
-from tokensvc.database.tables import audit_events
 from tokensvc.telemetry import redaction
 from tokensvc.telemetry.logging import request_id
 

@@ -10,8 +10,9 @@ from tests.keys.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import app_standing, stream_keys
+from tokensvc.standing.tables import app_standing
 from tokensvc.stream.keys.store import STREAM_SECRETS
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.telemetry import metrics
 from tokensvc.vault.reencryption import Reencryption
 from tokensvc.vault.vault import Vault

@@ -13,7 +13,7 @@ from tokensvc.clients.service import Clients
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.verify import parse
-from tokensvc.standing.signing_ring import read_signing_ring
+from tokensvc.standing.ring_versions import read_signing_ring
 from tokensvc.standing.store import StandingStore
 
 FAR = 660

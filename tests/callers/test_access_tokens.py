@@ -18,9 +18,9 @@ from tests.sessions.access import unverified
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.state import NewServiceClient
 from tokensvc.core.clock import system_clock
-from tokensvc.database.tables import sessions
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.tables import sessions
 
 MANY = 12
 """Number of requests, each on its own connection, so that both workers get some."""

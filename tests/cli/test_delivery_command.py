@@ -5,10 +5,11 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.audit.tables import audit_events
 from tokensvc.cli.actions import operator
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import audit_events, deliveries
 from tokensvc.stream.delivery import store
+from tokensvc.stream.delivery.tables import deliveries
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from tokensvc.audit.store import purge
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import checksum
 from tokensvc.clients.state import NewServiceClient
+from tokensvc.clients.tables import service_clients
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import service_clients
 
 GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
 MINT = rights("tokens:mint")

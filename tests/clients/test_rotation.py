@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from testing.service_clients import OPERATOR, refusal_of, rights
 from tokensvc.clients import store
+from tokensvc.clients.tables import client_secrets
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import client_secrets
 
 GIVEN_SECRET = "given-by-the-operator-0123456789abcdef"
 MINT = rights("tokens:mint")

@@ -12,16 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from testing.database_url import url_of
+from tokensvc.clients.tables import client_secrets, service_clients
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.database import engine
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import (
-    app_standing,
-    client_secrets,
-    service_clients,
-    stream_keys,
-    user_standings,
-)
+from tokensvc.standing.tables import app_standing, user_standings
+from tokensvc.stream.keys.tables import stream_keys
 
 
 def add_user(tx, user_id, **columns):

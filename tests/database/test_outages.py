@@ -20,7 +20,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import patience, postgresql, schema
 from tokensvc.database.breaker import MAX_FAILURES, BreakerState
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing, user_standings
+from tokensvc.standing.tables import app_standing, user_standings
 
 OPEN = "database: the breaker is open"
 FLOOR = sa.select(app_standing.c.floor)

@@ -16,7 +16,7 @@ from testing.world import World, claims, minted, running_world
 from tokensvc.database import postgresql_statements, schema
 from tokensvc.database.breaker import MAX_FAILURES
 from tokensvc.database.engine import Database, run
-from tokensvc.database.tables import app_standing
+from tokensvc.standing.tables import app_standing
 from tokensvc.vault.vault import Vault
 
 THREADS = 8

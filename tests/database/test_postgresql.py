@@ -15,7 +15,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import postgresql_connect, schema
 from tokensvc.database.engine import Database
 from tokensvc.database.statements import StatementConnections
-from tokensvc.database.tables import app_standing, user_standings
+from tokensvc.standing.tables import app_standing, user_standings
 
 FLOOR = sa.select(app_standing.c.floor)
 

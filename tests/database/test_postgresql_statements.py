@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from tokensvc.database.engine import run
-from tokensvc.database.tables import app_standing
+from tokensvc.standing.tables import app_standing
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 

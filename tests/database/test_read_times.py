@@ -7,7 +7,7 @@ from tokensvc.core import blocking
 from tokensvc.core.errors import Refusal
 from tokensvc.database import statements
 from tokensvc.database.read_times import RETRY_SECONDS, SHORT_SECONDS
-from tokensvc.database.tables import app_standing
+from tokensvc.standing.tables import app_standing
 
 FLOOR = sa.select(app_standing.c.floor)
 RAISE = app_standing.update().values(floor=app_standing.c.floor + 1).returning(sa.text("1"))

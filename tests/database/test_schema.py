@@ -14,10 +14,11 @@ from alembic.script import ScriptDirectory
 
 from testing.database_url import url_of
 from testing.service import ROOT
+from testing.tables import all_tables
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing, metadata, user_standings
+from tokensvc.standing.tables import app_standing, user_standings
 
 REVISIONS = list(schema._REVISIONS)
 """Of this release."""
@@ -82,8 +83,8 @@ def test_tables_equal_the_result_of_the_migrations(database):
     """Columns, indexes and keys."""
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        assert compare_metadata(context, metadata) == []
-    assert table_names(database) == {*metadata.tables, "alembic_version"}
+        assert compare_metadata(context, all_tables()) == []
+    assert table_names(database) == {*all_tables().tables, "alembic_version"}
 
 
 def test_revisions_have_one_head_and_no_branch():

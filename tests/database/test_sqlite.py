@@ -16,7 +16,7 @@ from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema, sqlite
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import app_standing
+from tokensvc.standing.tables import app_standing
 
 
 @pytest.fixture

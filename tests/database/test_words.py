@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
-from tokensvc.database.tables import revocations
+from tokensvc.revocations.tables import revocations
 
 COLUMNS = "id, user_id, kind, cause, tokens_valid_after, created_at, settled, actor"
 ROWS = (

@@ -15,12 +15,14 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import deliveries, revocations, user_standings
 from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.tables import revocations
+from tokensvc.standing.tables import user_standings
 from tokensvc.stream.api import StreamApi, rfc3339
 from tokensvc.stream.delivery import store
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.delivery.tables import deliveries
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.stream.keys.states import KeyState
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from testing.response import Response
 from tests.delivery.conftest import CONTEXT
-from tokensvc.database.tables import deliveries
 from tokensvc.stream.api import StreamApi
 from tokensvc.stream.delivery import service
 from tokensvc.stream.delivery.rules import RESEND_SECONDS
 from tokensvc.stream.delivery.service import Deliveries
+from tokensvc.stream.delivery.tables import deliveries
 
 ROUTE = "PATCH /users"
 

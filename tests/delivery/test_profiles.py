@@ -9,12 +9,13 @@ import structlog
 from testing.refused_writes import refuse_writes
 from testing.response import Response
 from tests.delivery.conftest import CUT_OFF
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
-from tokensvc.database.tables import audit_events, deliveries, profiles
 from tokensvc.stream.delivery import profile_store, store
 from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.rules import LEASE_SECONDS, RESEND_SECONDS
+from tokensvc.stream.delivery.tables import deliveries, profiles
 
 ACTOR = "svc.backend"
 

@@ -7,7 +7,6 @@ import sqlalchemy as sa
 
 from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of
-from tokensvc.database.tables import deliveries
 from tokensvc.stream.delivery import profile_store, rules, store
 from tokensvc.stream.delivery.queue_store import (
     QUEUES,
@@ -17,6 +16,7 @@ from tokensvc.stream.delivery.queue_store import (
     read_sizes,
 )
 from tokensvc.stream.delivery.rules import DeliveryState
+from tokensvc.stream.delivery.tables import deliveries
 
 USERS = Queue("user", DeliveryState.PENDING)
 PAST, LATER = 1_000, 9_000_000_000

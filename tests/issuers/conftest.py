@@ -11,11 +11,11 @@ from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import issuer_keys
 from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
+from tokensvc.issuers.tables import issuer_keys
 
 MakeIssuers = Callable[..., Issuers]
 

@@ -2,9 +2,9 @@
 
 import sqlalchemy as sa
 
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import audit_events, stream_keys
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 from tokensvc.stream.keys.rotation import StreamKeyRotation
@@ -12,6 +12,7 @@ from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.keys.store import StoredKey, StreamKeyStore
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 from tokensvc.vault.vault import Vault
 

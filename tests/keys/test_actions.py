@@ -22,9 +22,9 @@ from tests.keys.ring import (
 )
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import stream_keys
 from tokensvc.stream.keys import store
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 from tokensvc.vault.vault import Vault
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from testing.service import STREAM_API_KEY
 from testing.world import running_world
 from tests.keys.test_routes import KeysWorld
-from tokensvc.database.tables import app_standing, stream_keys
+from tokensvc.standing.tables import app_standing
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow

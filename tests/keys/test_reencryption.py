@@ -21,9 +21,9 @@ from tests.keys.ring import (
 )
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import stream_keys
 from tokensvc.sessions.store import FAMILY_KEYS
 from tokensvc.stream.keys.store import STREAM_SECRETS
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault import reencryption
 from tokensvc.vault.reencryption import Progress, Reencryption
 from tokensvc.vault.store import WrappedSecrets

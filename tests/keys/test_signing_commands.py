@@ -9,7 +9,7 @@ from testing.sessions import open_session, sessions_on
 from tests.cli.conftest import Tokensvc
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import signing_keys
+from tokensvc.sessions.access_tokens.tables import signing_keys
 from tokensvc.vault.vault import Vault
 
 ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}

@@ -17,8 +17,8 @@ from tests.keys.signing import (
     SigningWorld,
 )
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import signing_keys
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
+from tokensvc.sessions.access_tokens.tables import signing_keys
 from tokensvc.vault.vault import Vault
 
 OTHER_VAULT = Vault([Vault.generate_key()])

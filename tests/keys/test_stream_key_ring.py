@@ -20,9 +20,10 @@ from tests.keys.ring import (
 )
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import app_standing, stream_keys
 from tokensvc.standing.rules import RingVersion
+from tokensvc.standing.tables import app_standing
 from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.vault import Vault
 
 FOREIGN_VAULT = Vault([Vault.generate_key()])

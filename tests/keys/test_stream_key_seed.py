@@ -22,9 +22,9 @@ from tests.keys.ring import (
 from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import stream_keys
 from tokensvc.stream.keys.service import StreamKeyConflictError, StreamKeys
 from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from tokensvc.database.tables import unnamed_mints
+from tokensvc.stream.keys.tables import unnamed_mints
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 
 START = 1_800_000_000

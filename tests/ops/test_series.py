@@ -11,7 +11,7 @@ from testing.doubles.issuer import IssuerDouble
 from tests.ops.services import built_services, figure
 from tokensvc.app import mount
 from tokensvc.clients.credentials import hash_secret
-from tokensvc.database.tables import client_secrets, service_clients
+from tokensvc.clients.tables import client_secrets, service_clients
 
 CALLERS = 10_000
 FIRST = 10

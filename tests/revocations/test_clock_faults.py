@@ -8,20 +8,15 @@ import sqlalchemy as sa
 from testing.waiting import wait_until
 from testing.world import CUT_OFF, claims, minted, running_world
 from tokensvc.audit.rules import Action
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.tables import (
-    app_standing,
-    audit_events,
-    deliveries,
-    user_standings,
-)
-from tokensvc.database.tables import (
-    revocations as rows,
-)
 from tokensvc.revocations.clock_faults import TOLERANCE, ClockFaults
+from tokensvc.revocations.tables import revocations as rows
+from tokensvc.standing.tables import app_standing, user_standings
 from tokensvc.stream.api import rfc3339
+from tokensvc.stream.delivery.tables import deliveries
 
 CONTEXT = ActionContext("cli:root", "clock was ahead")
 YEAR = 365 * 24 * 3600

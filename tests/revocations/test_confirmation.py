@@ -9,9 +9,9 @@ from testing.waiting import wait_until
 from testing.world import claims, minted, running_world
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.tables import revocations as rows
 from tokensvc.revocations import service
 from tokensvc.revocations.rules import has_passed
+from tokensvc.revocations.tables import revocations as rows
 
 CONTEXT = ActionContext("svc.backend")
 JOHN, JANE = Target("john"), Target("jane")

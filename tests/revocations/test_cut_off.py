@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
 from testing.sessions import sessions_on
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
@@ -21,11 +22,13 @@ from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import audit_events, deliveries, revocations, user_standings
 from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.tables import revocations
 from tokensvc.standing import store as standing_store
 from tokensvc.standing.rules import issued_at
 from tokensvc.standing.store import StandingStore
+from tokensvc.standing.tables import user_standings
+from tokensvc.stream.delivery.tables import deliveries
 
 CONTEXT = ActionContext("svc.backend")
 SLOW_COMMIT = (

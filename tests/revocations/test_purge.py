@@ -9,9 +9,9 @@ from testing.purging import LaterClock, purge_all
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.tables import deliveries
-from tokensvc.database.tables import revocations as revocations_table
 from tokensvc.revocations import store
+from tokensvc.revocations.tables import revocations as revocations_table
+from tokensvc.stream.delivery.tables import deliveries
 
 CONTEXT = ActionContext("svc.backend", "why")
 RETENTION = 30 * 86400

@@ -5,10 +5,11 @@ import time
 
 import sqlalchemy as sa
 
+from tokensvc.audit.tables import audit_events
 from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
-from tokensvc.database.tables import audit_events, deliveries
+from tokensvc.stream.delivery.tables import deliveries
 
 CONTEXT = ActionContext("svc.backend", "asked by support")
 JOHN = Target("john")

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from testing.sessions import make_older, open_session, sessions_on
 from testing.standings import raise_epoch
 from tests.sessions.access import AccessWorld
+from tokensvc.audit.tables import audit_events
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import audit_events
-from tokensvc.database.tables import sessions as sessions_table
+from tokensvc.sessions.tables import sessions as sessions_table
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Sessions that begin with a password, on a database and at a time that a test sets."""
 
-from functools import partial
-
 import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
@@ -12,18 +10,17 @@ from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.database.tables import revocations as revocations_table
-from tokensvc.database.tables import sessions as sessions_table
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.tables import revocations as revocations_table
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.service import Sessions
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions as sessions_table
 from tokensvc.sign_in.service import PasswordSessions
-from tokensvc.standing.session_read import read_session
 
 URL = "https://tokens.example"
 
@@ -47,7 +44,6 @@ class PasswordWorld(Attempts):
         self.sessions = Sessions(
             database,
             self.clock,
-            partial(read_session, database, self.clock),
             VAULT,
             settings,
             hashes=HASHES,

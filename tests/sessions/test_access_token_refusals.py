@@ -19,7 +19,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.oauth.service import OAuth
-from tokensvc.standing.signing_ring import read_signing_ring
+from tokensvc.standing.ring_versions import read_signing_ring
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
 VALUES = st.one_of(

@@ -9,7 +9,7 @@ from testing.account_world import running_account_world
 from testing.sessions import HASHES, make_older
 from tests.sessions.passwords_over_http import METRICS, PasswordServiceWorld
 from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESSES, STOP_AT, Axis
-from tokensvc.database.tables import known_addresses, sign_in_failures
+from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
 
 DAY = 86400
 HOME, NEIGHBOUR, CAFE = "192.0.2.1", "192.0.2.250", "198.51.100.7"

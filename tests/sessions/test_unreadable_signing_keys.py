@@ -10,7 +10,7 @@ from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.oauth.service import OAuth
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.standing.signing_ring import read_signing_ring
+from tokensvc.standing.ring_versions import read_signing_ring
 from tokensvc.vault.vault import Vault
 
 URL = "https://tokens.example"

@@ -10,8 +10,8 @@ import pytest
 import tokensvc
 from testing.query_plans import plan_of
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.standing.store import StandingStore
+from tokensvc.standing.tables import app_standing, user_standings
 
 APP = {"tokens_valid_after": None, "floor": 0, "stream_ring_version": 0}
 

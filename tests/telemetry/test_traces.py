@@ -17,7 +17,7 @@ from testing.service import ROOT, STREAM_API_SECRET, settings_environ
 from testing.waiting import wait_until
 from testing.world import running_world
 from tokensvc import __version__
-from tokensvc.database.tables import client_secrets
+from tokensvc.clients.tables import client_secrets
 from tokensvc.telemetry import traces
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -10,7 +10,7 @@ from testing.response import Response
 from testing.service_clients import basic, make_client
 from testing.world import World, running_world
 from tokensvc.clients.state import NewServiceClient
-from tokensvc.database.tables import app_standing
+from tokensvc.standing.tables import app_standing
 
 
 class TokenWorld(World):

@@ -8,21 +8,16 @@ import sqlalchemy as sa
 
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
+from tokensvc.accounts.tables import account_codes, accounts
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Transaction
-from tokensvc.database.tables import account_codes, accounts
 from tokensvc.database.upsert import insert as insert_into
 
 _columns = accounts.c
 _codes = account_codes.c
-ACCOUNT_COLUMNS = (
-    _columns.user_id,
-    _columns.password_hash,
-    _columns.created_at,
-    _columns.deleted_at,
-)
+_ACCOUNT = (_columns.user_id, _columns.password_hash, _columns.created_at, _columns.deleted_at)
 """Columns of which `account_of` makes an account."""
-_FIND = sa.select(*ACCOUNT_COLUMNS).where(_columns.user_id == sa.bindparam("user_id"))
+_FIND = sa.select(*_ACCOUNT).where(_columns.user_id == sa.bindparam("user_id"))
 
 HAS_ACCOUNT: sa.ColumnElement[bool] = (
     sa.exists()
@@ -70,17 +65,30 @@ class StoredCode:
     expires_at: int
 
 
+def select_with_account(
+    statement: sa.Select[Any], user_id: sa.ColumnElement[str]
+) -> sa.Select[Any]:
+    """Return a statement that also reads the columns of a user's account, nulls without one."""
+    joined = statement.outerjoin(accounts, _columns.user_id == user_id)
+    return joined.add_columns(*_ACCOUNT)
+
+
+def account_of(columns: Sequence[Any]) -> Account | None:
+    """Return the account in the columns that `select_with_account` adds, also a deleted one."""
+    return None if columns[0] is None else Account(*columns)
+
+
 def find(connection: Connection, user_id: str) -> Account | None:
     """Return the account of a user ID, also a deleted one."""
     row = connection.execute(_FIND, {"user_id": user_id}).one_or_none()
-    return None if row is None else account_of(row)
+    return None if row is None else Account(*row)
 
 
 def lock(tx: Transaction, user_id: str) -> Account | None:
     """Return an account that is not deleted, locked until the transaction ends."""
     is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
-    row = tx.execute(sa.select(*ACCOUNT_COLUMNS).where(is_live).with_for_update()).one_or_none()
-    return None if row is None else account_of(row)
+    row = tx.execute(sa.select(*_ACCOUNT).where(is_live).with_for_update()).one_or_none()
+    return None if row is None else Account(*row)
 
 
 def insert(tx: Transaction, account: Account) -> bool:
@@ -137,8 +145,8 @@ def disable_password(tx: Transaction, user_id: str) -> None:
 
 def find_many(connection: Connection, user_ids: Collection[str]) -> dict[str, Account]:
     """Return the accounts of some user IDs, deleted ones too."""
-    statement = sa.select(*ACCOUNT_COLUMNS).where(_columns.user_id.in_(user_ids))
-    return {row.user_id: account_of(row) for row in connection.execute(statement)}
+    statement = sa.select(*_ACCOUNT).where(_columns.user_id.in_(user_ids))
+    return {row.user_id: Account(*row) for row in connection.execute(statement)}
 
 
 def page(connection: Connection, *, after: str | None, limit: int) -> list[Account]:
@@ -148,11 +156,11 @@ def page(connection: Connection, *, after: str | None, limit: int) -> list[Accou
     Args:
         after: ID of the last account of the previous page.
     """
-    statement = sa.select(*ACCOUNT_COLUMNS).where(_columns.deleted_at.is_(None))
+    statement = sa.select(*_ACCOUNT).where(_columns.deleted_at.is_(None))
     if after is not None:
         statement = statement.where(_columns.user_id > after)
     rows = connection.execute(statement.order_by(_columns.user_id).limit(limit))
-    return [account_of(row) for row in rows]
+    return [Account(*row) for row in rows]
 
 
 def insert_code(tx: Transaction, code: StoredCode) -> None:
@@ -217,8 +225,3 @@ def _is_usable(kind: CodeKind, code_hash: str, now: float) -> sa.ColumnElement[b
         & _codes.used_at.is_(None)
         & (_codes.expires_at > int(now))
     )
-
-
-def account_of(columns: Sequence[Any]) -> Account:
-    """Return the account in the values of `ACCOUNT_COLUMNS`."""
-    return Account(*columns)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from random import SystemRandom
 
 from tokensvc.accounts.lock_out import store as lock_outs
@@ -31,7 +30,6 @@ from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.service import Sessions
-from tokensvc.standing.session_read import read_session
 from tokensvc.standing.store import StandingStore
 from tokensvc.tokens.service import TokenService
 from tokensvc.vault.hashes import KeyedHashes
@@ -198,7 +196,6 @@ def _sessions(
     return Sessions(
         database,
         clock,
-        partial(read_session, database, clock.host),
         vault,
         settings.sessions,
         hashes=hashes,

@@ -27,7 +27,7 @@ from tokensvc.sessions.service import Sessions
 from tokensvc.sign_in.attempts import SignIns
 from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.sign_in.store import SignInReads
-from tokensvc.standing.signing_ring import read_signing_ring
+from tokensvc.standing.ring_versions import read_signing_ring
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault

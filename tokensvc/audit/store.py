@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
+from tokensvc.audit.tables import audit_events, audit_purge
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import after_commit, run
-from tokensvc.database.tables import audit_events, audit_purge
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask

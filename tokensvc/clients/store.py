@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from tokensvc.clients.rules import Rights
 from tokensvc.clients.state import ClientSecret, ServiceClient
+from tokensvc.clients.tables import client_ids, client_secrets, service_clients
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.database.tables import client_ids, client_secrets, service_clients
 from tokensvc.database.upsert import insert
 from tokensvc.standing import ring_versions
 from tokensvc.standing.clocked_read import fetch_clocked

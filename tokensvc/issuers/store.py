@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import issuer_keys
 from tokensvc.database.upsert import insert
+from tokensvc.issuers.tables import issuer_keys
 
 _columns = issuer_keys.c
 

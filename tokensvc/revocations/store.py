@@ -13,19 +13,17 @@ from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.tables import revocations
 from tokensvc.database.upsert import insert
 from tokensvc.revocations.rules import Revocation, StoredRevocation, next_cut_off
+from tokensvc.revocations.tables import IS_UNCONFIRMED, revocations
 from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.delivery import store as deliveries
 from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
 
 _columns = revocations.c
-_is_unconfirmed = sa.text("NOT confirmed AND undone_at IS NULL")
-"""The same text as in the index, because SQLite compares texts."""
 _UNCONFIRMED = (
     sa.select(_columns.user_id)
-    .where(_is_unconfirmed)
+    .where(IS_UNCONFIRMED)
     .distinct()
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )

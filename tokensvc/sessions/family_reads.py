@@ -1,13 +1,13 @@
 """Read the session of a refresh token, and verify that the service made the token."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.refresh_tokens import PresentedToken
 from tokensvc.sessions.rules import Family
-from tokensvc.sessions.store import family_in
-from tokensvc.standing.session_read import SessionRead, SessionStanding
+from tokensvc.sessions.store import SessionStanding, family_in
 from tokensvc.vault.vault import Vault, VaultError
 
 
@@ -28,7 +28,10 @@ class FamilyRead:
 
 
 def read_family(
-    read_session: SessionRead, vault: Vault, decoy: tuple[str, str], presented: PresentedToken
+    read_session: Callable[[str], SessionStanding | None],
+    vault: Vault,
+    decoy: tuple[str, str],
+    presented: PresentedToken,
 ) -> FamilyRead:
     """
     Return the session of a verified token, live or not.

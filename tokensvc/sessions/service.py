@@ -30,8 +30,8 @@ from tokensvc.sessions.rules import (
     why_dead,
 )
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.store import SessionStanding
 from tokensvc.standing.rules import Epochs, RingVersion
-from tokensvc.standing.session_read import SessionRead, SessionStanding
 from tokensvc.telemetry import metrics
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
@@ -53,7 +53,6 @@ class Sessions:
         self,
         database: Database,
         clock: DatabaseClock,
-        read_session: SessionRead,
         vault: Vault,
         settings: SessionSettings,
         *,
@@ -64,9 +63,9 @@ class Sessions:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._read_session = read_session
+        self._read_session = partial(store.read, database, clock.host)
         decoy = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
-        self._read_family = partial(read_family, read_session, vault, decoy)
+        self._read_family = partial(read_family, self._read_session, vault, decoy)
         self._vault = vault
         self._hashes = hashes
         self._renew_address = renew_address

@@ -1,19 +1,21 @@
 """The rows of sessions. No token is in them, only the encrypted key that proves the tokens."""
 
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from tokensvc.core.clock import start_of_day
+from tokensvc.core.clock import Clock, start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Transaction, run
+from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.database.statements import Rows, Values
-from tokensvc.database.tables import sessions
 from tokensvc.sessions.rules import Family, Origin
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.sessions.tables import sessions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import Epochs
+from tokensvc.standing.clocked_read import fetch_clocked
+from tokensvc.standing.rules import Epochs, RingVersion, Standing
 from tokensvc.vault.store import WrappedSecrets
 
 _columns = sessions.c
@@ -42,6 +44,75 @@ _REPLACE_UNCHANGED: sa.Update = (
 )
 
 FAMILY_KEYS = WrappedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.wrapped_by)
+
+
+class SessionRow(NamedTuple):
+    """A row of `sessions`, in the driver's own types. `family_in` gives it a meaning."""
+
+    id: str
+    user_id: str
+    client_id: str
+    counter: int
+    rotated_at: float | None
+    created_at: float
+    last_used_at: float
+    user_epoch: int
+    app_epoch: int
+    ended_at: float | None
+    family_key_ciphertext: str
+    wrapped_by: str
+    address_hash: str | None
+    network_hash: str | None
+    confirmed_counter: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStanding:
+    """
+    One read of a session and the standings that apply to it.
+
+    Attributes:
+        session: The row.
+        standing: Combined standing of the session's user and the app.
+        epochs: Epochs in effect.
+        signing_ring_version: Version of the ring of the keys that sign access tokens.
+        now: Epoch seconds of the database's clock with fractions, read as `Standing.now`.
+    """
+
+    session: SessionRow
+    standing: Standing
+    epochs: Epochs
+    signing_ring_version: RingVersion
+    now: float
+
+
+_READ = standings.select_with_session(
+    sessions,
+    _columns.id == sa.bindparam("session_id"),
+    _columns.user_id,
+    [_columns[name] for name in SessionRow._fields],
+)
+
+
+def read(database: Database, clock: Clock, session_id: str) -> SessionStanding | None:
+    """
+    Return a session, live or not, and the standings, in one statement; `None` without a session.
+
+    Args:
+        clock: Clock of this host, used on SQLite.
+    """
+    (row, *_), now = fetch_clocked(database, clock, _READ, {"session_id": session_id})
+    if row[0] is None:
+        return None
+    session = SessionRow(*row[: len(SessionRow._fields)])
+    user_epoch, app_epoch, counter, ring_id, *columns = row[len(session) :]
+    return SessionStanding(
+        session=session,
+        standing=standings.standing_of(columns, int(now)),
+        epochs=Epochs(user=user_epoch or 0, app=app_epoch),
+        signing_ring_version=RingVersion(counter, ring_id),
+        now=now,
+    )
 
 
 def family_in(row: Any) -> Family:

@@ -7,18 +7,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.accounts.lock_out import store as lock_outs
-from tokensvc.accounts.store import ACCOUNT_COLUMNS, Account, account_of
+from tokensvc.accounts.store import Account, account_of, select_with_account
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import accounts
 from tokensvc.standing import store as standings
 from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.rules import Epochs, RingVersion
 
 _user_id: sa.BindParameter[str] = sa.bindparam("user_id")
-_WITH_ACCOUNT = standings.SELECT_FOR_SIGN_IN.add_columns(
-    lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash")), *ACCOUNT_COLUMNS
-).outerjoin(accounts, accounts.c.user_id == _user_id)
+_last_sign_in = lock_outs.last_sign_in(_user_id, sa.bindparam("address_hash"))
+_WITH_ACCOUNT = select_with_account(
+    standings.SELECT_FOR_SIGN_IN.add_columns(_last_sign_in), _user_id
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,7 @@ class SignInReads:
         values = {"user_id": user_id, "address_hash": address_hash}
         (row, *_), now = fetch_clocked(self._database, self._clock, _WITH_ACCOUNT, values)
         *standing, last_signed_in_at = row[:6]
-        account = None if row[6] is None else account_of(row[6:])
-        return SignInRead(self._standing_of(standing, now), last_signed_in_at, account)
+        return SignInRead(self._standing_of(standing, now), last_signed_in_at, account_of(row[6:]))
 
     def read_standing(self, user_id: str) -> SignInStanding:
         """Return the standings at this moment."""

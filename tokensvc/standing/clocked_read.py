@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
-from tokensvc.standing.ring_versions import incomplete_database
+from tokensvc.standing.rules import incomplete_database
 
 _NOW = sa.cast(sa.extract("epoch", sa.func.now()), sa.Double)
 """Clock of PostgreSQL."""

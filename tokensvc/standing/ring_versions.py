@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.engine import Transaction
-from tokensvc.database.tables import app_standing
-from tokensvc.standing.rules import Ring, RingVersion
+from tokensvc.core.clock import Clock
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.standing.clocked_read import fetch_clocked
+from tokensvc.standing.rules import Ring, RingVersion, incomplete_database
+from tokensvc.standing.tables import app_standing
 
 _app = app_standing.c
 RING_VERSIONS = {
@@ -35,6 +36,17 @@ def read(connection: sa.Connection, ring: Ring) -> RingVersion:
     if row is None:
         raise incomplete_database()
     return RingVersion(*row)
+
+
+def read_signing_ring(database: Database, clock: Clock) -> tuple[float, RingVersion]:
+    """
+    Return the time in epoch seconds and the version of the ring of signing keys, in one statement.
+
+    Args:
+        clock: Clock of this host, used on SQLite.
+    """
+    (row, *_), now = fetch_clocked(database, clock, _READ[Ring.SIGNING], {})
+    return now, RingVersion(*row)
 
 
 def change(tx: Transaction, ring: Ring) -> None:
@@ -59,13 +71,3 @@ def select_with_rows(
     """
     joined = app_standing.outerjoin(table, condition)
     return sa.select(*RING_VERSIONS[ring], *columns).select_from(joined)
-
-
-def incomplete_database() -> Refusal:
-    """Return the refusal for a database without the app's row."""
-    return Refusal(
-        Code.TEMPORARILY_UNAVAILABLE,
-        "The service's database is incomplete. Contact the operator.",
-        reason="app_standing has no row",
-        retry_after=30,
-    )

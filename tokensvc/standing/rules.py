@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from tokensvc.core.errors import Code, Refusal
+
 
 class RevocationKind(StrEnum):
     """Kind of the action that moved the cut-off."""
@@ -120,6 +122,16 @@ def issued_at(standing: Standing, skew: int) -> int | None:
     if standing.floor > standing.now:
         return None
     return max(standing.now - skew, standing.floor)
+
+
+def incomplete_database() -> Refusal:
+    """Return the refusal for a database without the app's row."""
+    return Refusal(
+        Code.TEMPORARILY_UNAVAILABLE,
+        "The service's database is incomplete. Contact the operator.",
+        reason="app_standing has no row",
+        retry_after=30,
+    )
 
 
 def _latest(one: int | None, other: int | None) -> int | None:

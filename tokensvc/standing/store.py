@@ -1,6 +1,6 @@
 """The rows of both standing tables. No other package reads, locks or writes them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,11 +9,18 @@ import sqlalchemy as sa
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.tables import app_standing, user_standings
 from tokensvc.database.upsert import insert
 from tokensvc.standing.clocked_read import fetch_clocked
-from tokensvc.standing.ring_versions import RING_VERSIONS, incomplete_database
-from tokensvc.standing.rules import Epochs, Ring, RingVersion, Standing, combine
+from tokensvc.standing.ring_versions import RING_VERSIONS
+from tokensvc.standing.rules import (
+    Epochs,
+    Ring,
+    RingVersion,
+    Standing,
+    combine,
+    incomplete_database,
+)
+from tokensvc.standing.tables import app_standing, user_standings
 
 _app = app_standing.c
 _users = user_standings.c
@@ -26,6 +33,7 @@ STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _users.suspended_at,
 )
 """Columns of which `standing_of` makes a standing."""
+_is_app = _app.id == sa.literal_column("1")
 _is_user = _users.user_id == sa.bindparam("user_id")
 SELECT_FOR_SIGN_IN: sa.Select[Any] = sa.select(
     _users.epoch, _app.epoch, _users.suspended_at, *RING_VERSIONS[Ring.SIGNING]
@@ -36,6 +44,26 @@ Reads the standings that a sign-in depends on; it has the parameter `user_id`.
 Its row: the epochs of the user and of the app, the time of the suspension, and the version of the
 ring of signing keys.
 """
+
+
+def select_with_session(
+    table: sa.FromClause,
+    condition: sa.ColumnElement[bool],
+    user_id: sa.ColumnElement[str],
+    columns: Iterable[sa.ColumnElement[Any]],
+) -> sa.Select[Any]:
+    """
+    Return a statement that reads a session and the standings that apply to it together.
+
+    Returns:
+        A statement whose row has the columns, nulls without a session; the epochs of the user and
+        of the app; the version of the ring of signing keys; and `STANDING_COLUMNS`.
+    """
+    with_session = app_standing.outerjoin(table, condition)
+    with_user = with_session.outerjoin(user_standings, _users.user_id == user_id)
+    epochs = (_users.epoch, _app.epoch)
+    selected = sa.select(*columns, *epochs, *RING_VERSIONS[Ring.SIGNING], *STANDING_COLUMNS)
+    return selected.select_from(with_user).where(_is_app)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +90,7 @@ _CLEAN = StoredStanding(None, 0, None, 0)
 _STANDING = (
     sa.select(*STANDING_COLUMNS)
     .select_from(app_standing.outerjoin(user_standings, _is_user))
-    .where(_app.id == sa.literal_column("1"))
+    .where(_is_app)
 )
 _FLOORS = sa.select(_app.floor, sa.select(sa.func.max(_users.floor)).scalar_subquery())
 

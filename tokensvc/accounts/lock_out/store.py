@@ -17,10 +17,10 @@ from tokensvc.accounts.lock_out.rules import (
     Axis,
     Counter,
 )
+from tokensvc.accounts.lock_out.tables import IS_WITHOUT_ACCOUNT, known_addresses, sign_in_failures
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Connection, Database, Transaction, run
-from tokensvc.database.tables import known_addresses, sign_in_failures
 from tokensvc.database.upsert import insert_in
 from tokensvc.vault.hashes import KeyedHashes
 
@@ -41,8 +41,6 @@ _TAKE_BACK = (
     .values(failures=_failures.failures - 1)
 )
 _CLEAR = sign_in_failures.delete().where(_is_counter)
-_WITHOUT_ACCOUNT = sa.text("NOT of_account")
-"""As in the partial index."""
 
 
 def insert_new(database: Database, subject: str, counter: Counter, *, of_account: bool) -> bool:
@@ -144,9 +142,9 @@ def purge_failures(tx: Transaction, now: float, limit: int) -> int:
         Number of deleted rows, at most `limit`.
     """
     time, too_old = _failures.last_failed_at, int(now) - FORGET_SECONDS - 1
-    newest_first = sa.select(time).where(_WITHOUT_ACCOUNT, time > too_old).order_by(time.desc())
+    newest_first = sa.select(time).where(IS_WITHOUT_ACCOUNT, time > too_old).order_by(time.desc())
     last_too_many = tx.scalar(newest_first.offset(MAX_WITHOUT_ACCOUNT).limit(1))
-    is_old = sa.and_(_WITHOUT_ACCOUNT, time <= (last_too_many or too_old))
+    is_old = sa.and_(IS_WITHOUT_ACCOUNT, time <= (last_too_many or too_old))
     return delete_batch(tx, sign_in_failures, is_old, order=time, limit=limit)
 
 

@@ -1,8 +1,8 @@
 """The rows of the ring of the keys that sign access tokens."""
 
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import signing_keys
 from tokensvc.sessions.access_tokens.rules import SigningKeyInfo
+from tokensvc.sessions.access_tokens.tables import signing_keys
 from tokensvc.standing.rules import Ring
 from tokensvc.stream.keys.store import RingStore, secrets_of
 

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Transaction
-from tokensvc.database.tables import profiles
 from tokensvc.database.upsert import insert
+from tokensvc.stream.delivery.tables import profiles
 
 _columns = profiles.c
 _NOT_WRITTEN = ""

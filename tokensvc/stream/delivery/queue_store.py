@@ -7,15 +7,10 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
-from tokensvc.database.tables import deliveries
 from tokensvc.stream.delivery.rules import DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.tables import IS_LATE, IS_OPEN, deliveries
 
 _columns = deliveries.c
-IS_OPEN = sa.text("state NOT IN ('applied', 'obsolete')")
-"""The same text as in the index, because SQLite compares texts."""
-
-_IS_LATE = sa.text("late_since IS NOT NULL")
-"""As above."""
 
 
 class Queue(NamedTuple):
@@ -147,7 +142,7 @@ def _select_sizes() -> sa.CompoundSelect[Any]:
     for position, queue in enumerate(QUEUES):
         rows = sa.select(_columns.kind).where(*is_in(queue)).limit(_LIMIT).subquery()
         is_unknown = _columns.applied_version < _columns.version
-        late = sa.select(_columns.late_since).where(*is_in(queue), _IS_LATE, is_unknown)
+        late = sa.select(_columns.late_since).where(*is_in(queue), IS_LATE, is_unknown)
         since = late.order_by(_columns.late_since).limit(1).scalar_subquery()
         place = sa.literal_column(str(position), sa.Integer)
         selects.append(sa.select(place, sa.func.count(), since).select_from(rows))

@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from tokensvc.core import targets
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Transaction, after_commit
-from tokensvc.database.tables import deliveries
 from tokensvc.database.upsert import insert
 from tokensvc.standing import store as standings
 from tokensvc.stream.delivery import profile_store, rules, wake_up
-from tokensvc.stream.delivery.queue_store import IS_OPEN, Queue, is_due
+from tokensvc.stream.delivery.queue_store import Queue, is_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
+from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
 
 Wanted: TypeAlias = Any
 """The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
@@ -24,8 +24,6 @@ _columns = deliveries.c
 _is_late = sa.and_(
     _columns.state.in_(rules.LATE_STATES), _columns.applied_version < _columns.version
 )
-_is_finished = sa.text("state IN ('applied', 'obsolete')")
-"""The same text as in the index, because SQLite compares texts."""
 
 
 def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
@@ -191,7 +189,7 @@ def make_due(tx: Transaction, now: float) -> int:
 
 def purge_finished(tx: Transaction, before: float, limit: int) -> int:
     """Delete at most `limit` deliveries finished before a time, and return their number."""
-    is_old = sa.and_(_is_finished, _columns.updated_at < int(before))
+    is_old = sa.and_(IS_FINISHED, _columns.updated_at < int(before))
     return delete_batch(tx, deliveries, is_old, order=_columns.updated_at, limit=limit)
 
 

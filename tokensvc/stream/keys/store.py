@@ -8,12 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from tokensvc.database.engine import Connection, Database, Transaction
-from tokensvc.database.tables import stream_keys, unnamed_mints
 from tokensvc.database.upsert import insert
 from tokensvc.standing import ring_versions
-from tokensvc.standing.rules import Ring, RingVersion
+from tokensvc.standing.rules import Ring, RingVersion, incomplete_database
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.states import InfoT, KeyState, Transition
+from tokensvc.stream.keys.tables import stream_keys, unnamed_mints
 from tokensvc.vault.store import WrappedSecrets
 
 HOUR = 3600
@@ -87,7 +87,7 @@ class RingStore(Generic[InfoT]):
         """Read the ring in its current state."""
         rows = self._database.fetch(self._read)
         if not rows:
-            raise ring_versions.incomplete_database()
+            raise incomplete_database()
         # A ring without keys is one row with a version and nulls.
         keys = (
             StoredKey(self._info(info), ciphertext, wrapped_by)

@@ -6,10 +6,12 @@ import pytest
 
 from testing.query_plans import plan_of
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database.tables import app_standing, sessions, user_standings
+from tokensvc.sessions import store
+from tokensvc.sessions.store import SessionRow
+from tokensvc.sessions.tables import sessions
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Epochs, Ring, RingVersion
-from tokensvc.standing.session_read import SessionRow, read_session
+from tokensvc.standing.tables import app_standing, user_standings
 
 ROW = SessionRow(
     id="s1",
@@ -34,7 +36,7 @@ ROW = SessionRow(
 def read(database, clock):
     with database.write() as tx:
         tx.execute(sessions.insert().values(ROW._asdict()))
-    return partial(read_session, database, clock)
+    return partial(store.read, database, clock)
 
 
 def test_session_is_read_with_the_standings_and_both_ring_versions(database, read):
@@ -99,7 +101,7 @@ def test_clock_is_read_before_the_session_and_its_standings(database, read):
             tx.execute(app_standing.update().values(tokens_valid_after=1_001, floor=1_001))
         return 1_000.9
 
-    found = read_session(database, clock, "s1")
+    found = store.read(database, clock, "s1")
     assert found.standing.tokens_valid_after == 1_001
     if database.dialect == "sqlite":
         assert found.now == 1_000.9

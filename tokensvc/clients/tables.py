@@ -1,8 +1,8 @@
-"""Service clients and their secrets."""
+"""The tables of service clients and their secrets."""
 
 import sqlalchemy as sa
 
-from tokensvc.database.tables.database import metadata
+from tokensvc.database.metadata import metadata
 
 service_clients = sa.Table(
     "service_clients",

@@ -1,8 +1,8 @@
-"""What contains all tables, the environment that made the database, and the marker."""
+"""The tables of the environment that made the database, and of the marker of the live one."""
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from tokensvc.database.metadata import metadata
 
 database_environment = sa.Table(
     "database_environment",
@@ -22,7 +22,7 @@ live_database = sa.Table(
     sa.CheckConstraint("id = 1", name="live_database_single_row"),
 )
 """
-The marker of the live database: one row, which no backup contains.
+The marker of the live database: one row.
 
 `sign_up_closed` says that users cannot sign up although the settings allow it: a restored database
 does not know the accounts that were created after the backup.

@@ -1,8 +1,8 @@
-"""The audit trail."""
+"""The tables of the audit trail."""
 
 import sqlalchemy as sa
 
-from tokensvc.database.tables.database import metadata
+from tokensvc.database.metadata import metadata
 
 audit_events = sa.Table(
     "audit_events",
