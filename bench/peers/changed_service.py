@@ -6,14 +6,15 @@ import time
 from tokensvc.gunicorn_conf import *  # noqa: F403 - gunicorn reads the names of this module
 
 from tokensvc.app.process import Process  # isort: skip - after the settings, as they require
-from tokensvc.database import postgresql_statements
-from tokensvc.database.postgresql import BoundedConnection
+from tokensvc.database.postgresql_connection import BoundedConnection
 from tokensvc.database.statements import Rows
+
+_fetch = BoundedConnection.fetch
 
 
 def _fetch_later(*arguments: object) -> Rows:
     time.sleep(0.001)
-    return postgresql_statements.fetch(*arguments)  # type: ignore[arg-type]
+    return _fetch(*arguments)  # type: ignore[arg-type]
 
 
 def _start_without_a_look(process: Process) -> None:

@@ -17,7 +17,7 @@ from testing.relay import relayed
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import patience, postgresql, schema
+from tokensvc.database import patience, postgresql, postgresql_connection, schema
 from tokensvc.database.breaker import MAX_FAILURES, BreakerState
 from tokensvc.database.engine import Database
 from tokensvc.standing.tables import app_standing, user_standings
@@ -55,8 +55,8 @@ def read(database):
 @pytest.fixture
 def impatient(monkeypatch):
     """Give the server only a moment for each response."""
-    monkeypatch.setattr(postgresql.BoundedConnection, "time_limit", 0.4)
-    monkeypatch.setattr(postgresql, "_SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(postgresql_connection.BoundedConnection, "time_limit", 0.4)
+    monkeypatch.setattr(postgresql_connection, "_SILENCE_SECONDS", 0.2)
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_silent_server_opens_the_breaker(server, database, read, impatient):
 @pytest.mark.sec(65)
 def test_wait_for_a_lock_does_not_count_as_silence(database, monkeypatch):
     """The server works, also if the request ends before the server's own limit for locks."""
-    monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
+    monkeypatch.setattr(postgresql_connection, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
     floor = app_standing.update().values(floor=1).returning(app_standing.c.floor)
 
     def in_transaction():
@@ -248,7 +248,7 @@ def test_table_that_is_locked_does_not_count_as_silence(
     server, database, read, impatient, monkeypatch
 ):
     """Its statements end at the server. Otherwise they would use up the server's connections."""
-    monkeypatch.setattr(postgresql, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
+    monkeypatch.setattr(postgresql_connection, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
     read()
     url = database._engine.url.set(drivername="postgresql").render_as_string()
     with psycopg.connect(url) as admin:

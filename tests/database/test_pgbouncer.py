@@ -85,7 +85,7 @@ def test_refused_statement_is_no_failure_of_the_database(pooled_database: Databa
         assert database.fetch(query) == [(0,)]
         connection: Any = database._statements._idle[0]
         connection.preparation.is_possible = True
-        connection.prepared.add(postgresql_statements._compiled(query).name)
+        connection.prepared.add(postgresql_statements.compiled(query).name)
         connection.execute("DEALLOCATE ALL")
         assert database.fetch(query) == [(0,)]
         assert connection.closed

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from testing.postgres import PostgresServer
 from testing.service import free_port
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import postgresql_connect, schema
+from tokensvc.database import postgresql, schema
 from tokensvc.database.engine import Database
 from tokensvc.database.statements import StatementConnections
 from tokensvc.standing.tables import app_standing, user_standings
@@ -274,7 +274,7 @@ def test_each_address_of_each_host_is_tried(server, monkeypatch):
     found = [(0, 0, 0, "", (address, 0)) for address in ("192.0.2.1", "2001:db8::1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     given = {"host": "a,/run/pg,b", "port": "1,2,3", "user": "u"}
-    assert postgresql_connect._with_addresses(given) == {
+    assert postgresql._with_addresses(given) == {
         "host": "a,a,/run/pg,b,b",
         "port": "1,1,2,3,3",
         "hostaddr": "192.0.2.1,2001:db8::1,,192.0.2.1,2001:db8::1",

@@ -16,7 +16,7 @@ from testing.database_url import url_of
 from testing.service import ROOT
 from testing.tables import all_tables
 from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.database import postgresql, schema
+from tokensvc.database import postgresql_connection, schema
 from tokensvc.database.engine import Database
 from tokensvc.standing.tables import app_standing, user_standings
 
@@ -174,7 +174,7 @@ def test_migration_has_no_timeout(postgres_url):
         assert [tx.exec_driver_sql(f"SHOW {name}").scalar() for name in limits] == ["0", "0"]
     with database.read() as connection:
         assert connection.connection.dbapi_connection is driver
-    assert driver.time_limit == postgresql._RESPONSE_SECONDS
+    assert driver.time_limit == postgresql_connection.RESPONSE_SECONDS
     database.close()
 
 

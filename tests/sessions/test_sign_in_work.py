@@ -17,7 +17,7 @@ from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.database.postgresql import BoundedConnection
+from tokensvc.database.postgresql_connection import BoundedConnection
 from tokensvc.database.sqlite import FileConnection
 
 

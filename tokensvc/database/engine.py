@@ -99,12 +99,12 @@ class Database:
     @classmethod
     def _open_postgresql(cls, url: sa.URL, pool_size: int) -> "Database":
         # SQLite needs no driver of 10 MB.
-        from tokensvc.database import postgresql, postgresql_connect  # noqa: PLC0415
+        from tokensvc.database import postgresql  # noqa: PLC0415
 
-        arguments = postgresql_connect.connect_args(url)
+        arguments = postgresql.connect_args(url)
         engine = _make_engine(url, pool_size, arguments, use_native_hstore=False)
         database = cls(engine, "postgresql", postgresql)
-        connect = postgresql_connect.connector(database._statements.pop_idle)
+        connect = postgresql.connector(database._statements.pop_idle)
         sa.event.listen(engine, "do_connect", connect)
         return database
 
