@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.addresses import network_of
 from tokensvc.core.clock import Clock
 from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import BATCH, purge_step
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.http.proxies import network_of
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State

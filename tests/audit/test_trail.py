@@ -11,10 +11,11 @@ from tokensvc.audit.rules import Action, event_id, first_id_at
 from tokensvc.audit.service import AuditTrail
 from tokensvc.audit.store import record
 from tokensvc.audit.tables import audit_events
+from tokensvc.core import current_request
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.current_request import CurrentRequest
 from tokensvc.core.errors import Refusal
 from tokensvc.telemetry import redaction
-from tokensvc.telemetry.logging import request_id
 
 EVERYTHING = 10_000
 
@@ -46,11 +47,12 @@ def test_events_are_newest_first(database, trail):
 
 
 def test_event_has_all_members(database, trail):
-    token = request_id.set("5f2b8c1e9d3a4f60b7c8d9e0f1a2b3c4")
+    request = CurrentRequest({}, "5f2b8c1e9d3a4f60b7c8d9e0f1a2b3c4", "")
+    token = current_request.enter(request)
     try:
         write(database, "ada", at=1_795_000_000.5, reason="lost phone")
     finally:
-        request_id.reset(token)
+        current_request.leave(token)
     (event,) = trail.page(limit=1, filters={})
     assert event.id.startswith("evt_")
     assert (event.time, event.actor, event.action) == (1_795_000_000, "svc.backend", "user:revoked")

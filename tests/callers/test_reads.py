@@ -20,10 +20,10 @@ from tokensvc.app import startup
 from tokensvc.app.build import build
 from tokensvc.app.services import Services
 from tokensvc.config import loader
+from tokensvc.core.callers import BasicCredential, BearerCredential
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code
 from tokensvc.database.engine import Database
-from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.sessions.issued import user_response
 from tokensvc.tokens.rules import TokenRequest
 

@@ -6,8 +6,8 @@ import pytest
 
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Probe
+from tokensvc.core import current_request
 from tokensvc.core.errors import Code
-from tokensvc.http import current_request
 from tokensvc.http.respond import Response, json_response
 
 

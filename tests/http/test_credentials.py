@@ -8,8 +8,9 @@ import pytest
 from testing.doubles.issuer import IssuerDouble
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Log, Probe
+from tokensvc.core.callers import BasicCredential, BearerCredential
 from tokensvc.http.body import NoParameters, parse_query
-from tokensvc.http.credentials import BasicCredential, BearerCredential, unverified_credential
+from tokensvc.http.credentials import unverified_credential
 from tokensvc.http.respond import json_response
 from tokensvc.issuers.verify import parse
 from tokensvc.tokens.signer import MintedToken

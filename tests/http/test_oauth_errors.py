@@ -11,8 +11,8 @@ from testing.http_client import Client
 from testing.response import Response
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.http.app import HttpConfig, make_app
+from tokensvc.http.form import parse_form
 from tokensvc.http.respond import json_response
-from tokensvc.sessions.oauth.form import parse_form
 from tokensvc.sessions.oauth.routes import OAuthTokenForm
 
 PATH = "/oauth/token"

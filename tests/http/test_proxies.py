@@ -2,7 +2,8 @@
 
 import pytest
 
-from tokensvc.http.proxies import Proxies, check_network, rate_limit_key, wider_networks
+from tokensvc.core.addresses import rate_limit_key, wider_networks
+from tokensvc.http.proxies import Proxies, check_network
 
 OURS = Proxies(["10.0.0.0/8", "fd00::/16"])
 CLIENT, SPOOF = "203.0.113.7", "198.51.100.66"

@@ -8,9 +8,9 @@ import structlog
 
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Log, Probe
+from tokensvc.core import current_request
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request
-from tokensvc.http.request_log import note
 from tokensvc.http.respond import json_response
 from tokensvc.telemetry import redaction
 

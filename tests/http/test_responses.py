@@ -6,9 +6,9 @@ import pytest
 
 from testing.http_client import SEEN_CODES, Client
 from tests.http.conftest import TOKEN, Probe
+from tokensvc.core.current_request import set_rate_limit_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import STATUS_AND_TITLE
-from tokensvc.http.request_log import set_rate_limit_fields
 from tokensvc.http.respond import Response, json_response, text_response, wants_text
 from tokensvc.ops.contract import contract
 

@@ -9,9 +9,9 @@ import trustme
 from testing.doubles.issuer import IssuerDouble, drip, redirect, respond_with
 from testing.names import silent_name_server
 from tests.net.conftest import NAME, secure_double
+from tokensvc.core.addresses import Network
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net import connect
-from tokensvc.net.addresses import Network
 from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import Fetcher, FetchError
 

@@ -12,8 +12,8 @@ from tokensvc.app import startup
 from tokensvc.app.build import build
 from tokensvc.app.services import Services
 from tokensvc.config import loader as settings
+from tokensvc.core.callers import BasicCredential, BearerCredential
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http.credentials import BasicCredential, BearerCredential
 from tokensvc.limits.rules import LimitState
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings

@@ -15,6 +15,8 @@ import structlog
 from prometheus_client import REGISTRY
 
 from testing.logs import caught_log
+from tokensvc.core import current_request
+from tokensvc.core.current_request import CurrentRequest
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 
@@ -35,10 +37,10 @@ def test_line_begins_with_time_level_and_event() -> None:
 def test_each_line_of_a_request_has_its_id() -> None:
     """Also lines of the standard library's loggers."""
     with caught_log() as log:
-        token = logging.request_id.set("r-1")
+        token = current_request.enter(CurrentRequest({}, "r-1", ""))
         LOG.info("inside")
         standard_logging.getLogger("urllib3").warning("inside")
-        logging.request_id.reset(token)
+        current_request.leave(token)
         LOG.info("outside")
         assert [line.get("request_id") for line in log.lines()] == ["r-1", "r-1", None]
 

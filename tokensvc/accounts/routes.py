@@ -12,11 +12,11 @@ from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn, require_scope, require_session
+from tokensvc.core.current_request import note
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.actions import ActionRequest, DeleteQuery
 from tokensvc.http.body import NoParameters, parse_body, parse_query
-from tokensvc.http.request_log import note
 from tokensvc.http.respond import Response, json_response
 from tokensvc.limits.rules import Policy
 from tokensvc.stream.delivery.service import Deliveries

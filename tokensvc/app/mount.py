@@ -12,10 +12,10 @@ from tokensvc.callers import routes as caller_routes
 from tokensvc.clients import routes as client_routes
 from tokensvc.clients.service import SecretCaller
 from tokensvc.config.model import Settings
-from tokensvc.core.callers import Authorize, ServiceCaller, SignedIn, UserCaller
+from tokensvc.core.callers import Authorize, BasicCredential, ServiceCaller, SignedIn, UserCaller
 from tokensvc.core.errors import Refusal
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
-from tokensvc.http.credentials import BasicCredential, client_address, unverified_credential
+from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from tokensvc.audit.rules import DONE, Action, AuditEvent, Details, event_id
 from tokensvc.audit.tables import audit_events, audit_purge
+from tokensvc.core import current_request
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import after_commit, run
 from tokensvc.telemetry import metrics
-from tokensvc.telemetry.logging import request_id
 from tokensvc.telemetry.redaction import mask
 
 _columns = audit_events.c
@@ -56,6 +56,7 @@ def record_each(
     details: Details | None = None,
 ) -> None:
     """Write one event for each subject of an action, as `record` does for one."""
+    request = current_request.get(None)
     rows: list[dict[str, object]] = [
         {
             "id": event_id(now, next(_serials), secrets.token_hex(4)),
@@ -64,7 +65,7 @@ def record_each(
             "action": action,
             "subject": subject,
             "outcome": outcome,
-            "request_id": request_id.get(),
+            "request_id": request and request.request_id,
             "reason": masked_reason(context.reason),
             "details": _encoded(details),
         }

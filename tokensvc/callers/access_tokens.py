@@ -9,8 +9,8 @@ from tokensvc.callers.rules import check_standing, session_ended
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Caller, SessionRef, UserCaller, require_session
 from tokensvc.core.clock import Clock
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Refusal
-from tokensvc.http.request_log import note
 from tokensvc.issuers.verify import UnverifiedToken
 from tokensvc.sessions.access_tokens.tokens import AccessToken, AccessTokens, ServiceClaims
 from tokensvc.sessions.service import Sessions

@@ -11,11 +11,17 @@ from tokensvc.callers.policies import (
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients, SecretCaller
 from tokensvc.clients.usage import SecretUsage
-from tokensvc.core.callers import Caller, ServiceCaller, UserCaller
+from tokensvc.core import current_request
+from tokensvc.core.callers import (
+    BasicCredential,
+    BearerCredential,
+    Caller,
+    Credential,
+    ServiceCaller,
+    UserCaller,
+)
+from tokensvc.core.current_request import note_caller
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request
-from tokensvc.http.credentials import BasicCredential, BearerCredential, Credential
-from tokensvc.http.request_log import note_caller
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import parse
 from tokensvc.limits.enforcement import check

@@ -1,10 +1,39 @@
-"""Authenticated callers: what a verified credential proves."""
+"""Callers: the credential that a request has, unverified, and what it proves when verified."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from tokensvc.core.errors import Code, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class BearerCredential:
+    """An unverified token."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BasicCredential:
+    """
+    An unverified client ID and secret.
+
+    Attributes:
+        decoded_secret: The secret without its form encoding, if that may be one.
+    """
+
+    client_id: str
+    secret: str = field(repr=False)
+    decoded_secret: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The readings of the secret."""
+        return (self.secret,) if self.decoded_secret is None else (self.secret, self.decoded_secret)
+
+
+Credential: TypeAlias = BearerCredential | BasicCredential
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,15 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, Rule, UnicodeConverter
 
-from tokensvc.core import deadline
+from tokensvc.core import current_request, deadline
+from tokensvc.core.current_request import CurrentRequest
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, current_request, hosts, oauth_errors, proxies
+from tokensvc.http import cors, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
-from tokensvc.http.current_request import CurrentRequest
 from tokensvc.http.problems import Problems
 from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, Recorder
 from tokensvc.http.refused_values import RefusedValues
 from tokensvc.http.respond import Response
-from tokensvc.telemetry import logging
 from tokensvc.telemetry.traces import Tracer
 
 if TYPE_CHECKING:
@@ -152,7 +151,6 @@ class ServiceApp(Flask):
         deadline.ensure(started)
         request = self._open(environ)
         token = current_request.enter(request)
-        logged_id = logging.request_id.set(request.request_id)
         try:
             response = self._respond(request)
             response.headers.append(("X-Request-Id", request.request_id))
@@ -166,7 +164,6 @@ class ServiceApp(Flask):
             return response(environ, start_response)
         finally:
             deadline.end()
-            logging.request_id.reset(logged_id)
             current_request.leave(token)
 
     def _open(self, environ: "WSGIEnvironment") -> CurrentRequest:

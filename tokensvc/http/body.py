@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from tokensvc.core import strict_json
+from tokensvc.core import current_request, strict_json
 from tokensvc.core.errors import Code, Refusal, malformed
-from tokensvc.http import credentials, current_request
+from tokensvc.http import credentials
 
 MAX_DEPTH = 32
 MAX_PARAMETERS = 32

@@ -7,12 +7,12 @@ section 4.3.2 (never in a query).
 
 import base64
 import binascii
-from dataclasses import dataclass, field
-from typing import TypeAlias
 from urllib.parse import unquote_plus
 
+from tokensvc.core import current_request
+from tokensvc.core.addresses import rate_limit_key
+from tokensvc.core.callers import BasicCredential, BearerCredential, Credential
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request, proxies
 
 _IN_QUERY = frozenset(
     {
@@ -30,35 +30,6 @@ _IN_QUERY = frozenset(
         "token",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BearerCredential:
-    """An unverified token."""
-
-    token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class BasicCredential:
-    """
-    An unverified client ID and secret.
-
-    Attributes:
-        decoded_secret: The secret without its form encoding, if that may be one.
-    """
-
-    client_id: str
-    secret: str = field(repr=False)
-    decoded_secret: str | None = field(default=None, repr=False)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The readings of the secret."""
-        return (self.secret,) if self.decoded_secret is None else (self.secret, self.decoded_secret)
-
-
-Credential: TypeAlias = BearerCredential | BasicCredential
 
 
 def unverified_credential() -> Credential:
@@ -132,7 +103,7 @@ def unverified_client(client_id: str, secret: str) -> BasicCredential | None:
 
 def client_address() -> str:
     """Return the client's address behind trusted proxies, for limits: IPv6 as its /64."""
-    return proxies.rate_limit_key(current_request.get().client_address)
+    return rate_limit_key(current_request.get().client_address)
 
 
 def _authorization() -> tuple[str, str]:

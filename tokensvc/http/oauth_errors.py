@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from tokensvc.core import current_request
 from tokensvc.core.errors import Code, OAuthError, Refusal
-from tokensvc.http import current_request
 from tokensvc.http.problems import REALM, Problems, status_of, waiting_fields
 from tokensvc.http.respond import JSON, Response, encode_json
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tokensvc.http import current_request
+from tokensvc.core import current_request
 
 MAX_WAIT = 10
 """Seconds. The request occupies a thread during the wait."""

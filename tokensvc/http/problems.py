@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tokensvc.core import current_request
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request
 from tokensvc.http.respond import Headers, Response, encode_json
 
 PROBLEM_JSON = "application/problem+json"

@@ -1,6 +1,6 @@
 """Record each finished request: metrics, span, log line."""
 
-from tokensvc.http.current_request import CurrentRequest
+from tokensvc.core.current_request import CurrentRequest
 from tokensvc.http.proxies import Proxies
 from tokensvc.telemetry import logging, metrics
 from tokensvc.telemetry.traces import Tracer

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tokensvc.core import current_request
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request
 
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 """Default caching fields (RFC 6749 section 5.1)."""

@@ -6,11 +6,11 @@ import structlog
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import Finding
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.http.request_log import note
 from tokensvc.issuers.explain import findings
 from tokensvc.issuers.issuer import Issuer, KeyAccess
 from tokensvc.issuers.jwks import KeyHealth

@@ -1,7 +1,7 @@
 """Refuse a request beyond a limit, and show the state of the limit in its response."""
 
+from tokensvc.core.current_request import set_rate_limit_fields
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http.request_log import set_rate_limit_fields
 from tokensvc.limits.rules import LimitState, Policy
 from tokensvc.telemetry import metrics
 

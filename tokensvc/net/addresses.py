@@ -7,10 +7,8 @@ rule either could direct a request to the database or to the cloud's metadata se
 
 import ipaddress
 from collections.abc import Sequence
-from typing import TypeAlias
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from tokensvc.core.addresses import Address, Network
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeAlias
 
-from tokensvc.net.addresses import Address
+from tokensvc.core.addresses import Address
 
 SHORTEST = 0.001
 """Shortest timeout of a socket in seconds: 0 would make it non-blocking."""

@@ -9,7 +9,8 @@ and what a failure means.
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from tokensvc.net.addresses import Address, Network, may_connect
+from tokensvc.core.addresses import Address, Network
+from tokensvc.net.addresses import may_connect
 from tokensvc.net.connect import Deadline
 from tokensvc.net.http import HttpResponse, NoResponseError, NotSentError, send_request
 from tokensvc.net.urls import check_key_url, is_loopback_url

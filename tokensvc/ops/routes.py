@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 from flask import Blueprint
 
+from tokensvc.core import current_request
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import State
-from tokensvc.http import current_request
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
 from tokensvc.ops.health import Readiness

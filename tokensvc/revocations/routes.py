@@ -7,6 +7,7 @@ from flask import Blueprint
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn
+from tokensvc.core.current_request import note
 from tokensvc.core.scopes import Scope
 from tokensvc.core.targets import APP, Target
 from tokensvc.core.user_ids import Alphabet
@@ -14,7 +15,6 @@ from tokensvc.http.actions import ActionQuery, ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
-from tokensvc.http.request_log import note
 from tokensvc.http.respond import Response, json_response
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, action_result

@@ -7,11 +7,11 @@ from functools import partial
 from tokensvc.audit.rules import DONE, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.addresses import network_of
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction, run
-from tokensvc.http.proxies import network_of
-from tokensvc.http.request_log import note
 from tokensvc.sessions import store
 from tokensvc.sessions.events import record_predecessor, record_replacement
 from tokensvc.sessions.family_reads import FamilyRead, invalid_grant, parse, read_family

@@ -24,11 +24,11 @@ from tokensvc.accounts.passwords.hashing import PasswordHasher, needs_rehash
 from tokensvc.audit.rules import REFUSED, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.http.request_log import note
 from tokensvc.sign_in.rules import SUSPENDED, Attempt, why_refused
 from tokensvc.sign_in.store import SignInReads, SignInStanding
 from tokensvc.standing import store as standings

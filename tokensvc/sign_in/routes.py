@@ -5,9 +5,9 @@ from typing import Annotated
 import msgspec
 from flask import Blueprint
 
+from tokensvc.core import current_request
 from tokensvc.core.callers import SignedIn, require_session
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import current_request
 from tokensvc.http.body import NO_NUL, parse_body
 from tokensvc.http.credentials import client_address
 from tokensvc.http.respond import Response, json_response

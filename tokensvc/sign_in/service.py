@@ -13,12 +13,12 @@ from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.addresses import wider_networks
+from tokensvc.core.current_request import note, set_rate_limit_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.http.proxies import wider_networks
-from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.limits.service import Limiter

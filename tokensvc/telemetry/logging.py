@@ -18,7 +18,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -29,6 +28,7 @@ import structlog
 from structlog.processors import ExceptionRenderer
 from structlog.typing import EventDict
 
+from tokensvc.core import current_request
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.outages import Outages
@@ -40,9 +40,6 @@ WRITE_SECONDS: Final = 0.1
 """Time limit for the reader of a full pipe or socket."""
 MAX_TRACEBACK: Final = 16_384
 """Characters that are kept at the end of a traceback."""
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""ID of the current request, which every line of it contains."""
 
 _LEVELS = logging.getLevelNamesMapping()
 _BARE = re.compile(r"[\w./:@+-]+", re.ASCII)
@@ -180,10 +177,10 @@ class _Line:
             "time": datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
             "level": level,
             "event": None,
-            "request_id": request_id.get(),
         }
-        if line["request_id"] is None:
-            del line["request_id"]
+        request = current_request.get(None)
+        if request is not None:
+            line["request_id"] = request.request_id
         line.update(redact_fields(fields))
         return mask(self._render(line, traceback)) + b"\n"
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 from tokensvc.callers.rules import check_auth_time
 from tokensvc.callers.service import Callers
-from tokensvc.core.callers import Caller, UserCaller
+from tokensvc.core.callers import Caller, Credential, UserCaller
 from tokensvc.core.clock import Clock
+from tokensvc.core.current_request import note
 from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
-from tokensvc.http.credentials import Credential
-from tokensvc.http.request_log import note
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.telemetry import metrics

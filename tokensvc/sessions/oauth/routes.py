@@ -7,16 +7,17 @@ import msgspec
 from flask import Blueprint
 
 from tokensvc.clients.service import SecretCaller
+from tokensvc.core.callers import BasicCredential
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NoParameters, parse_query
-from tokensvc.http.credentials import BasicCredential, client_address, unverified_client
+from tokensvc.http.credentials import client_address, unverified_client
+from tokensvc.http.form import parse_form
 from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.access_tokens.routes import JWKS_PATH
 from tokensvc.sessions.client_ids import public_client_id
 from tokensvc.sessions.issued import TokenResponse
-from tokensvc.sessions.oauth.form import parse_form
 from tokensvc.sessions.oauth.service import OAuth
 
 AuthenticateClient: TypeAlias = Callable[[BasicCredential], SecretCaller]

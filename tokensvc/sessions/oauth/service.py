@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from tokensvc.clients.service import SecretCaller
+from tokensvc.core.current_request import note, set_rate_limit_fields
 from tokensvc.core.errors import Code, OAuthError, Refusal
-from tokensvc.http.request_log import note, set_rate_limit_fields
 from tokensvc.issuers.verify import parse
 from tokensvc.limits.enforcement import check
 from tokensvc.limits.service import Limiter

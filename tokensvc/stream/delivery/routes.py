@@ -4,10 +4,10 @@ from flask import Blueprint
 
 from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Authorize
+from tokensvc.core.current_request import note
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.body import parse_object
-from tokensvc.http.request_log import note
 from tokensvc.http.respond import Response, json_response
 from tokensvc.stream.delivery.service import Deliveries
 

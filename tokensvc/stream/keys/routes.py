@@ -8,11 +8,11 @@ from flask import Blueprint
 
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize
+from tokensvc.core.current_request import note
 from tokensvc.core.scopes import Scope
 from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
-from tokensvc.http.request_log import note
 from tokensvc.http.respond import Response, json_response
 from tokensvc.stream.keys.actions import RingActions
 from tokensvc.stream.keys.rotation import StreamKeyRotation

@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from tokensvc.core import current_request
 from tokensvc.core.errors import malformed
-from tokensvc.http import current_request
 from tokensvc.http.body import MAX_PARAMETERS, check_no_query
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
