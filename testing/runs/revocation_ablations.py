@@ -170,7 +170,7 @@ REVOCATION_ABLATIONS = (
     Ablation(
         "purge, of finished deliveries only",
         "tokensvc/stream/delivery/store.py",
-        "is_old = sa.and_(_is_finished, _columns.updated_at < int(before))",
+        "is_old = sa.and_(IS_FINISHED, _columns.updated_at < int(before))",
         "is_old = _columns.updated_at < int(before)",
         "tests/app/test_purges.py::test_purge_deletes_old_rows_only[sqlite-deliveries]",
     ),

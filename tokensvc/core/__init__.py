@@ -1,5 +1,6 @@
 """
-Types and rules that every package uses: refusals, callers, user IDs, the user object, the clock.
+Types and rules that every package uses: refusals, the current request, callers, user IDs, the user
+object, the clock.
 
 Pure: standard library only, no I/O.
 """
