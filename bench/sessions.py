@@ -27,9 +27,7 @@ from bench.scene import scene
 from bench.session_peers import CLIENT_ID, CLIENT_SECRET, NODE_FOLDER, Peer, peers, seed
 from bench.systems import Running, Stage, install_packages
 from testing.postgres import PostgresServer
-from testing.service_clients import OPERATOR, rights
-from tokensvc.clients.administration import ClientAdministration
-from tokensvc.core.clock import system_clock
+from testing.service_clients import OPERATOR, administration_of, rights
 
 KINDS = {"refresh": 16, "sign-in": 3, "client_credentials": 16}
 """Connections for each kind of request. More sign-ins at once would get 503."""
@@ -119,7 +117,7 @@ def _running(stage: Stage, peer: Peer) -> Iterator[_Contestant]:
         with opened(peer.system.database_url) as database:
             load = AccountLoad(database, running.port)
             load.create_accounts()
-            clients = ClientAdministration(database, system_clock)
+            clients = administration_of(database)
             given = rights("users:read")
             clients.create(CLIENT_ID, given, grantor=OPERATOR, secret=CLIENT_SECRET)
             yield _Contestant(peer, running, load.refresh_tokens)

@@ -95,7 +95,7 @@ class AccountParts:
         self.sign_ins = SignIns(self.database, now, reads, self.hasher, HASHES)
         shared = Dependencies(
             database=self.database,
-            clock=now,
+            database_clock=now,
             settings=self.settings,
             alphabet=Alphabet.DOCUMENTED,
             policy=PasswordPolicy(self.settings.min_password, "https://tokens.example"),

@@ -19,7 +19,7 @@ class LaterClock(DatabaseClock):
         return super().read(tx) + self.ahead
 
 
-def purge_all(database: Database, clock: DatabaseClock, purge: Purge) -> None:
+def purge_all(database: Database, database_clock: DatabaseClock, purge: Purge) -> None:
     """Run the steps of a purge until nothing is left."""
-    while purge_step(database, clock, purge):
+    while purge_step(database, database_clock, purge):
         pass

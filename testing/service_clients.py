@@ -11,6 +11,7 @@ from tokensvc.clients.rules import Rights, operator
 from tokensvc.clients.state import NewServiceClient
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 
 OPERATOR = operator("cli:test")
@@ -21,6 +22,11 @@ def rights(*scopes: str, vouches: bool = False) -> Rights:
     return Rights(frozenset(scopes), vouches)
 
 
+def administration_of(database: Database, clock: Clock = system_clock) -> ClientAdministration:
+    """Return the administration of the clients in a database."""
+    return ClientAdministration(database, DatabaseClock(database, clock))
+
+
 def make_client(
     database: Database,
     name: str,
@@ -29,7 +35,7 @@ def make_client(
     clock: Clock = system_clock,
 ) -> NewServiceClient:
     """Create a client with these scopes."""
-    administration = ClientAdministration(database, clock)
+    administration = administration_of(database, clock)
     return administration.create(name, rights(*scopes, vouches=vouches), grantor=OPERATOR)
 
 

@@ -29,7 +29,7 @@ ACCOUNT_ABLATIONS = (
     Ablation(
         "recent sign-in before a deletion",
         "tokensvc/accounts/service.py",
-        "        rules.check_recent_sign_in(signed_in_at, self._uses.clock())\n",
+        "        rules.check_recent_sign_in(signed_in_at, self._uses.database_clock())\n",
         "",
         "tests/accounts/test_deletion.py"
         "::test_user_deletes_the_account_only_after_a_recent_sign_in[sqlite]",

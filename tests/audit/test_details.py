@@ -3,9 +3,8 @@
 import pytest
 
 from testing.accounts import NEW_PASSWORD, AccountParts
-from testing.service_clients import OPERATOR, make_client
+from testing.service_clients import OPERATOR, administration_of, make_client
 from tests.keys.ring import OTHER_SECRET, add, rotation_of
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.revocations.clock_faults import ClockFaults
@@ -60,7 +59,7 @@ def test_lowered_floor_is_named(parts, trail, clock):
 
 
 def test_event_of_a_client_names_its_rights_and_the_secret(database, trail, clock):
-    administration = ClientAdministration(database, clock)
+    administration = administration_of(database, clock)
     created = make_client(database, "backend", "tokens:mint", "users:read")
     first = created.secrets[0].id
     rights_now = {"scopes": ["tokens:mint", "users:read"], "vouches": False}

@@ -30,7 +30,7 @@ class ClockWorld(AccessWorld):
             clients=Clients(self.database, system_clock),
             standings=StandingStore(self.database, system_clock),
             signing_ring_now=partial(read_signing_ring, self.database, system_clock),
-            host_clock=lambda: time.time() + host_ahead,
+            clock=lambda: time.time() + host_ahead,
         )
 
     def user_token(self, age):

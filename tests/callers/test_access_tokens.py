@@ -11,13 +11,11 @@ import sqlalchemy as sa
 
 from testing.account_world import PUBLIC_URL, AccountWorld, running_account_world
 from testing.service import STREAM_API_SECRET
-from testing.service_clients import OPERATOR, basic, make_client
+from testing.service_clients import OPERATOR, administration_of, basic, make_client
 from testing.sessions import VAULT
 from tests.keys.signing import CONTEXT, UNTIL_ACTIVE, SigningWorld
 from tests.sessions.access import unverified
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.state import NewServiceClient
-from tokensvc.core.clock import system_clock
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.tables import sessions
@@ -181,7 +179,7 @@ def test_service_uses_its_token_wherever_it_uses_its_secret(world: AccountWorld)
 @pytest.mark.sec(47)
 def test_token_of_a_service_loses_what_its_client_loses(world: AccountWorld) -> None:
     """With the response of the change, and it gains nothing that the client gains."""
-    administration = ClientAdministration(world.database, system_clock)
+    administration = administration_of(world.database)
     client = make_client(world.database, "shrinking", "users:read", "audit:read")
     token = service_token(world, client)
     assert codes(world, token, "/v1/app") == {"accepted"}
@@ -202,7 +200,7 @@ def test_token_of_a_service_loses_what_its_client_loses(world: AccountWorld) -> 
 def test_token_of_a_deleted_client_is_refused(world: AccountWorld) -> None:
     client = make_client(world.database, "leaving", "users:read")
     token = service_token(world, client)
-    ClientAdministration(world.database, system_clock).delete(client.id, grantor=OPERATOR)
+    administration_of(world.database).delete(client.id, grantor=OPERATOR)
     make_client(world.database, "leaving", "users:read")
     assert codes(world, token, "/v1/app") == {"credentials_invalid"}
 

@@ -10,10 +10,8 @@ import pytest
 from testing.http_client import Client
 from testing.response import Response
 from testing.service import EVERYTHING
-from testing.service_clients import OPERATOR, basic, make_client
+from testing.service_clients import OPERATOR, administration_of, basic, make_client
 from testing.world import METRICS_TOKEN, World, running_world
-from tokensvc.clients.administration import ClientAdministration
-from tokensvc.core.clock import system_clock
 from tokensvc.ops.contract import contract, resolve
 
 LIMIT = 3
@@ -241,7 +239,7 @@ def test_expired_credentials_of_a_user_are_limited(world: World) -> None:
 
 def test_expired_secrets_of_a_client_are_limited(world: World) -> None:
     """Apart from the client's newer secret, and from other clients at the same address."""
-    administration = ClientAdministration(world.database, system_clock)
+    administration = administration_of(world.database)
     expires_at = int(time.time()) + 2
     newer, expired = [], []
     for name in ("forgetful", "late-too"):

@@ -10,9 +10,8 @@ import urllib3
 from testing.http_client import Client
 from testing.response import Response
 from testing.service import NO_LIMITS, Service, running_service
-from testing.service_clients import basic, make_client
+from testing.service_clients import administration_of, basic, make_client
 from tokensvc.audit.service import AuditTrail
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.core.clock import system_clock
 from tokensvc.database.clock import DatabaseClock
@@ -30,7 +29,7 @@ def clients(database, clock):
 
 @pytest.fixture
 def administration(database, clock):
-    return ClientAdministration(database, clock)
+    return administration_of(database, clock)
 
 
 @pytest.fixture

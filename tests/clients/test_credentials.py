@@ -6,9 +6,8 @@ import hmac
 
 import pytest
 
-from testing.service_clients import OPERATOR, refusal_of, rights
+from testing.service_clients import OPERATOR, administration_of, refusal_of, rights
 from tokensvc.clients import service
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
@@ -121,7 +120,7 @@ def test_expired_secret_differs_from_a_wrong_one(clients, administration, client
 def test_database_contains_only_hashes_of_secrets(tmp_path, sqlite_url, clock):
     database = Database.open(sqlite_url, pool_size=2)
     schema.migrate(database)
-    administration, may = ClientAdministration(database, clock), rights("tokens:mint")
+    administration, may = administration_of(database, clock), rights("tokens:mint")
     given = "given-by-the-operator-0123456789abcdef"
     secrets = [
         administration.create("backend", may, grantor=OPERATOR).secret,

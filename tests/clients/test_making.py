@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from testing.service_clients import OPERATOR, refusal_of, rights
+from testing.service_clients import OPERATOR, administration_of, refusal_of, rights
 from tokensvc.audit.store import purge
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.credentials import checksum
 from tokensvc.clients.state import NewServiceClient
 from tokensvc.clients.tables import service_clients
@@ -80,7 +79,7 @@ def test_of_two_names_that_differ_only_by_case_one_is_created(database, clock):
     def create(name):
         start.wait(timeout=60)
         try:
-            made = ClientAdministration(database, clock).create(name, MINT, grantor=OPERATOR)
+            made = administration_of(database, clock).create(name, MINT, grantor=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return made.name
@@ -133,7 +132,7 @@ class TestSecretStores:
 
         def deploy(_):
             barrier.wait()
-            return ClientAdministration(database, clock).create_if_absent(
+            return administration_of(database, clock).create_if_absent(
                 "backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET
             )
 

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 
 from testing.http_client import Client
-from testing.service_clients import OPERATOR, make_client
+from testing.service_clients import OPERATOR, administration_of, make_client
 from tests.clients.conftest import CLIENTS, World
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.state import NewServiceClient
-from tokensvc.core.clock import system_clock
 
 IN_AN_HOUR = 3600
 
@@ -23,13 +21,13 @@ def strong(world: World) -> Iterator[NewServiceClient]:
     """Yield a client with rights that the manager lacks."""
     created = make_client(world.database, "strong", "tokens:mint", "keys:write", vouches=True)
     yield created
-    ClientAdministration(world.database, system_clock).delete(created.id, grantor=OPERATOR)
+    administration_of(world.database).delete(created.id, grantor=OPERATOR)
 
 
 @pytest.fixture
 def expiring(world: World) -> tuple[Client, int]:
     """Return the manager with a secret that expires, and that time."""
-    administration = ClientAdministration(world.database, system_clock)
+    administration = administration_of(world.database)
     for secret in world.manager.get(f"{CLIENTS}/svc.manager").json["secrets"]:
         if secret["expires_at"] is not None:
             administration.delete_secret("svc.manager", secret["id"], grantor=OPERATOR)

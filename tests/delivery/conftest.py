@@ -62,10 +62,10 @@ class World:
         """Return a sender like that of another process."""
         return Sender(
             database=self.database,
-            clock=self.now,
+            database_clock=self.now,
             ring_at=lambda version: StreamKeyRing(version, self.ring),
             api=StreamApi(self.stream.url, time.time),
-            host_clock=self.clock,
+            clock=self.clock,
             random_fraction=lambda: 0.0,
             monotonic=lambda: self.monotonic,
         )

@@ -148,7 +148,7 @@ def test_deliveries_of_the_future_are_due_again(faults, revocations, database):
 
 @pytest.mark.parametrize("count", [1, 3, 1001])
 def test_warning_names_the_command_and_who_gets_no_token(count, faults, database, monkeypatch):
-    future = int(faults.clock()) + YEAR
+    future = int(faults.database_clock()) + YEAR
     with database.write() as tx:
         users = [{"user_id": f"user-{number}", "floor": future} for number in range(count)]
         tx.execute(sa.insert(user_standings), users)

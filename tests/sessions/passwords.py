@@ -61,7 +61,7 @@ class PasswordWorld(Attempts):
         SigningKeyRotation(database, self.clock, VAULT, PERIODS).step()
         self.passwords = PasswordSessions(
             database=database,
-            clock=self.clock,
+            database_clock=self.clock,
             sign_ins=self.sign_ins,
             sessions=self.sessions,
             access_tokens=AccessTokens(SigningKeys(database, signing_vault), URL, settings),

@@ -7,10 +7,9 @@ from urllib.parse import quote
 import pytest
 
 from testing.account_world import AccountWorld, running_account_world
-from testing.service_clients import OPERATOR, basic, make_client, rights
+from testing.service_clients import OPERATOR, administration_of, basic, make_client, rights
 from testing.sessions import open_session, sessions_on
 from tests.sessions.access import unverified
-from tokensvc.clients.administration import ClientAdministration
 from tokensvc.core.clock import system_clock
 from tokensvc.vault.vault import Vault
 
@@ -214,7 +213,7 @@ def test_service_gets_a_token_with_each_way_to_authenticate(world, shop):
 @pytest.mark.sec(47)
 def test_given_secret_is_accepted_encoded_and_as_it_is(world):
     """Not every OAuth library encodes the secret as RFC 6749 section 2.3.1 says."""
-    administration = ClientAdministration(world.database, system_clock)
+    administration = administration_of(world.database)
     client = administration.create(
         "given", rights("users:read"), grantor=OPERATOR, secret=GIVEN_SECRET
     )
@@ -287,7 +286,7 @@ def test_bearer_token_does_not_authenticate_an_oauth_client(world, shop):
 
 @pytest.mark.sec(47)
 def test_token_of_a_service_ends_with_its_secret(world):
-    administration = ClientAdministration(world.database, system_clock)
+    administration = administration_of(world.database)
     client = make_client(world.database, "short-lived", "users:read")
     added = administration.add_secret(client.id, int(time.time()) + 30, grantor=OPERATOR)
     response = world.oauth(SERVICE, headers=basic(client, added.secret))

@@ -83,7 +83,13 @@ class AccountCodes:
                 )
             code, expires_at = self._add(tx, CodeKind.INVITATION, user_id, ttl)
             subject = _ANY_USER if user_id is None else user_id
-            record(tx, context, Action.INVITATION_CREATED, subject, now=self._uses.clock.read(tx))
+            record(
+                tx,
+                context,
+                Action.INVITATION_CREATED,
+                subject,
+                now=self._uses.database_clock.read(tx),
+            )
         return Invitation(code, expires_at)
 
     def create_reset_code(self, user_id: str, context: ActionContext) -> ResetCode:
@@ -97,7 +103,13 @@ class AccountCodes:
             if store.lock(tx, user_id) is None:
                 raise no_account()
             code, expires_at = self._add(tx, CodeKind.RESET, user_id, rules.RESET_CODE_TTL)
-            record(tx, context, Action.RESET_CODE_CREATED, user_id, now=self._uses.clock.read(tx))
+            record(
+                tx,
+                context,
+                Action.RESET_CODE_CREATED,
+                user_id,
+                now=self._uses.database_clock.read(tx),
+            )
         return ResetCode(code, expires_at)
 
     def reset_password(
@@ -114,7 +126,7 @@ class AccountCodes:
             Refusal: `code_invalid`; `password_rejected`, after which the code can still be used;
                 what `count_failure` raises.
         """
-        code_hash, now = rules.hash_code(code), self._uses.clock()
+        code_hash, now = rules.hash_code(code), self._uses.database_clock()
         with self._uses.database.read() as connection:
             found = store.find_code(connection, CodeKind.RESET, code_hash, now)
         if found is None or found.user_id != user_id:
@@ -130,7 +142,7 @@ class AccountCodes:
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
         # The account first: two codes of one user would otherwise wait for each other.
         account = store.lock(tx, user_id)
-        now = self._uses.clock.read(tx)
+        now = self._uses.database_clock.read(tx)
         if account is None or not store.use_code(tx, CodeKind.RESET, code_hash, now):
             raise _code_invalid()
         store.replace_hash(tx, user_id, account.password_hash, new_hash)
@@ -146,7 +158,7 @@ class AccountCodes:
     ) -> tuple[str, int]:
         """Store a new code, and return it with its expiry."""
         code = rules.make_code(kind, secrets.token_bytes(rules.CODE_BYTES))
-        created_at = int(self._uses.clock.read(tx))
+        created_at = int(self._uses.database_clock.read(tx))
         stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)
         store.insert_code(tx, stored)
         return code, stored.expires_at

@@ -31,7 +31,7 @@ class Dependencies:
     """
 
     database: Database
-    clock: DatabaseClock
+    database_clock: DatabaseClock
     settings: AccountSettings
     alphabet: Alphabet
     policy: PasswordPolicy

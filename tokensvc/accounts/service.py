@@ -123,7 +123,7 @@ class Accounts:
         with self._uses.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            now = self._uses.clock.read(tx)
+            now = self._uses.database_clock.read(tx)
             store.mark_deleted(tx, user_id, now)
             details = self._uses.revoke_within(tx, user_id, RevocationKind.DELETION, context)
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
@@ -140,7 +140,7 @@ class Accounts:
             if store.lock(tx, user_id) is None:
                 raise no_account()
             if lock_outs.unlock(tx, user_id, self._uses.hashes):
-                now = self._uses.clock.read(tx)
+                now = self._uses.database_clock.read(tx)
                 record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 
     def delete_own(self, user_id: str, signed_in_at: int) -> None:
@@ -153,7 +153,7 @@ class Accounts:
         Raises:
             Refusal: `sign_in_required` unless the sign-in is recent.
         """
-        rules.check_recent_sign_in(signed_in_at, self._uses.clock())
+        rules.check_recent_sign_in(signed_in_at, self._uses.database_clock())
         self.delete(user_id, ActionContext(user_id))
 
     def _check(self, wanted: SignUpRequest) -> None:
@@ -164,7 +164,7 @@ class Accounts:
         """Check the invitation, if there is one, and return whether it names the user."""
         if wanted.invitation is None:
             return False
-        code_hash, now = rules.hash_code(wanted.invitation), self._uses.clock()
+        code_hash, now = rules.hash_code(wanted.invitation), self._uses.database_clock()
         with self._uses.database.read() as connection:
             found = store.find_code(connection, CodeKind.INVITATION, code_hash, now)
         if found is None or found.user_id not in {None, wanted.user_id}:
@@ -186,7 +186,7 @@ class Accounts:
         with self._uses.database.write() as tx:
             if is_sign_up_closed(tx):
                 mark_live(tx, sign_up_closed=False)
-                now = self._uses.clock.read(tx)
+                now = self._uses.database_clock.read(tx)
                 record(tx, context, Action.SIGN_UP_REOPENED, "accounts", now=now)
 
     def _check_not_taken(self, user_id: str) -> None:
@@ -233,7 +233,7 @@ class Accounts:
     def _add(
         self, tx: Transaction, wanted: SignUpRequest, password_hash: str, context: ActionContext
     ) -> Account:
-        now = self._uses.clock.read(tx)
+        now = self._uses.database_clock.read(tx)
         account = Account(wanted.user_id, password_hash, int(now))
         if not store.insert(tx, account):
             raise _taken()

@@ -121,7 +121,7 @@ class AccountTransfer:
         The hashes are in them: an audit event comes first.
         """
         with self._uses.database.write() as tx:
-            now = self._uses.clock.read(tx)
+            now = self._uses.database_clock.read(tx)
             record(tx, context, Action.ACCOUNTS_EXPORTED, _ALL_ACCOUNTS, now=now)
         after = None
         while True:
@@ -139,7 +139,7 @@ class AccountTransfer:
         self, lines: Iterable[bytes], refuse: Callable[[int, str], None]
     ) -> Iterator[NumberedRow]:
         """Yield the rows that can be imported, and refuse the others."""
-        now = self._uses.clock()
+        now = self._uses.database_clock()
         line_of: dict[str, int] = {}
         for line, text in enumerate(lines, start=1):
             if not text.strip():
@@ -182,7 +182,7 @@ class AccountTransfer:
         # Two imports lock the IDs in the same order.
         rows = sorted((row for _, row in batch), key=lambda row: row.user_id)
         with self._uses.database.write() as tx:
-            now = self._uses.clock.read(tx)
+            now = self._uses.database_clock.read(tx)
             new = [
                 Account(
                     row.user_id,

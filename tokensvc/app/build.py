@@ -72,7 +72,7 @@ def build(
     accounts = build_accounts(
         settings=settings,
         database=database,
-        clock=database_clock,
+        database_clock=database_clock,
         vault=vault,
         hashes=hashes,
         wait_slots=wait_slots,
@@ -85,7 +85,7 @@ def build(
         settings=settings,
         database=database,
         key_files=key_files,
-        clock=database_clock,
+        database_clock=database_clock,
         vault=vault,
         limiter=limiter,
         issuers=issuers,
@@ -102,7 +102,7 @@ def _services(
     settings: Settings,
     database: Database,
     key_files: KeyFiles,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     vault: Vault,
     limiter: Limiter,
     issuers: Issuers,
@@ -113,27 +113,39 @@ def _services(
     random: Callable[[], float],
 ) -> Services:
     """Build the callers, and what serves them."""
-    standings = StandingStore(database, clock.host, HAS_ACCOUNT)
-    clients, secret_usage = Clients(database, clock.host), SecretUsage(database, clock.host)
-    own_callers = _own_callers(accounts, sessions, clients, standings, clock.host)
+    standings = StandingStore(database, database_clock.host, HAS_ACCOUNT)
+    clients, secret_usage = (
+        Clients(database, database_clock.host),
+        SecretUsage(database, database_clock.host),
+    )
+    own_callers = _own_callers(accounts, sessions, clients, standings, database_clock.host)
     callers = _callers(
         settings, issuers, clients, standings, limiter, usage=secret_usage, own_callers=own_callers
     )
     operations = build_operations(
-        settings, database, clock, vault, issuers, clients=clients, stream=stream, accounts=accounts
+        settings,
+        database,
+        database_clock,
+        vault,
+        issuers,
+        clients=clients,
+        stream=stream,
+        accounts=accounts,
     )
     return Services(
         settings=settings,
         database=database,
         key_files=key_files,
-        clock=clock,
+        database_clock=database_clock,
         vault=vault,
         limiter=limiter,
         standings=standings,
-        audit=AuditTrail(database, clock),
+        audit=AuditTrail(database, database_clock),
         issuers=issuers,
         clients=clients,
-        client_administration=_client_administration(settings, database, clock.host),
+        client_administration=ClientAdministration(
+            database, database_clock, may_mint=not settings.sign_up_takes_any_id
+        ),
         secret_usage=secret_usage,
         stream=stream,
         sessions=sessions,
@@ -141,8 +153,8 @@ def _services(
         accounts=accounts,
         access_token_callers=own_callers,
         callers=callers,
-        tokens=_tokens(settings, callers, stream, clock.host, random),
-        recovery=Recovery(database, clock, revocations),
+        tokens=_tokens(settings, callers, stream, database_clock.host, random),
+        recovery=Recovery(database, database_clock, revocations),
         operations=operations,
     )
 
@@ -172,7 +184,7 @@ def _issuers(
     settings: Settings,
     key_files: KeyFiles,
     store: IssuerKeyStore,
-    host_clock: Clock,
+    clock: Clock,
     wait_slots: WaitSlots,
 ) -> Issuers:
     return Issuers(
@@ -180,7 +192,7 @@ def _issuers(
         settings.jwks,
         settings.user_ids.alphabet,
         store,
-        host_clock,
+        clock,
         key_files=key_files.issuer_keys,
         wait_slots=wait_slots,
     )
@@ -189,13 +201,13 @@ def _issuers(
 def _sessions(
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     vault: Vault,
     hashes: KeyedHashes,
 ) -> Sessions:
     return Sessions(
         database,
-        clock,
+        database_clock,
         vault,
         settings.sessions,
         hashes=hashes,
@@ -207,7 +219,7 @@ def _sessions(
 def _revocations(
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     wait_slots: WaitSlots,
     sessions: Sessions,
 ) -> Revocations:
@@ -217,7 +229,7 @@ def _revocations(
     ]
     return Revocations(
         database,
-        clock,
+        database_clock,
         sources,
         delivers=settings.stream.delivers,
         wait_slots=wait_slots,
@@ -225,19 +237,12 @@ def _revocations(
     )
 
 
-def _client_administration(
-    settings: Settings, database: Database, host_clock: Clock
-) -> ClientAdministration:
-    may_mint = not settings.sign_up_takes_any_id
-    return ClientAdministration(database, host_clock, may_mint=may_mint)
-
-
 def _own_callers(
     accounts: AccountServices | None,
     sessions: Sessions,
     clients: Clients,
     standings: StandingStore,
-    host_clock: Clock,
+    clock: Clock,
 ) -> AccessTokenCallers | None:
     """Return the callers with an access token of this service; `None` without accounts."""
     if accounts is None:
@@ -248,7 +253,7 @@ def _own_callers(
         clients=clients,
         standings=standings,
         signing_ring_now=accounts.signing_ring_now,
-        host_clock=host_clock,
+        clock=clock,
     )
 
 
@@ -278,7 +283,7 @@ def _tokens(
     settings: Settings,
     callers: Callers,
     stream: StreamServices,
-    host_clock: Clock,
+    clock: Clock,
     random: Callable[[], float],
 ) -> TokenService:
     return TokenService(
@@ -287,6 +292,6 @@ def _tokens(
         unnamed_mints=stream.unnamed_mints,
         settings=settings.token,
         alphabet=settings.user_ids.alphabet,
-        clock=host_clock,
+        clock=clock,
         random=random,
     )

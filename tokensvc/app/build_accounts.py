@@ -37,7 +37,7 @@ def build_accounts(
     *,
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     vault: Vault,
     hashes: KeyedHashes,
     wait_slots: WaitSlots,
@@ -57,18 +57,26 @@ def build_accounts(
         return None
     signing_keys = SigningKeys(database, vault)
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
-    signing_ring_now = partial(read_signing_ring, database, clock.host)
+    signing_ring_now = partial(read_signing_ring, database, database_clock.host)
     pool = _hashing_pool(settings, wait_slots)
     hasher = PasswordHasher(pool)
     shared = _shared(
-        settings, database, clock, hashes, stream.deliveries, hasher=hasher, revocations=revocations
+        settings,
+        database,
+        database_clock,
+        hashes,
+        stream.deliveries,
+        hasher=hasher,
+        revocations=revocations,
     )
     return AccountServices(
         signing_keys=signing_keys,
-        signing_rotation=SigningKeyRotation(database, clock, vault, _signing_periods(settings)),
+        signing_rotation=SigningKeyRotation(
+            database, database_clock, vault, _signing_periods(settings)
+        ),
         access_tokens=access_tokens,
         signing_ring_now=signing_ring_now,
-        lost_family_keys=LostFamilyKeys(database, clock, vault),
+        lost_family_keys=LostFamilyKeys(database, database_clock, vault),
         hashing_pool=pool,
         accounts=Accounts(shared, _stream_users(settings, stream, wait_slots)),
         codes=AccountCodes(shared),
@@ -88,7 +96,7 @@ def build_accounts(
 def _shared(
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     hashes: KeyedHashes,
     deliveries: Deliveries,
     *,
@@ -97,7 +105,7 @@ def _shared(
 ) -> Dependencies:
     return Dependencies(
         database=database,
-        clock=clock,
+        database_clock=database_clock,
         settings=settings.accounts,
         alphabet=settings.user_ids.alphabet,
         policy=PasswordPolicy(settings.accounts.min_password, settings.public_url),
@@ -117,12 +125,12 @@ def _password_sessions(
     *,
     limiter: Limiter,
 ) -> PasswordSessions:
-    database, clock = shared.database, shared.clock
-    reads = SignInReads(database, clock.host)
+    database, database_clock = shared.database, shared.database_clock
+    reads = SignInReads(database, database_clock.host)
     return PasswordSessions(
         database=database,
-        clock=clock,
-        sign_ins=SignIns(database, clock, reads, shared.hasher, shared.hashes),
+        database_clock=database_clock,
+        sign_ins=SignIns(database, database_clock, reads, shared.hasher, shared.hashes),
         sessions=sessions,
         access_tokens=access_tokens,
         revocations=revocations,

@@ -24,7 +24,7 @@ from tokensvc.vault.vault import Vault
 def build_operations(
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     vault: Vault,
     issuers: Issuers,
     *,
@@ -33,8 +33,8 @@ def build_operations(
     accounts: AccountServices | None,
 ) -> Operations:
     """Build the operations of a process that serves requests."""
-    clock_faults = ClockFaults(database, clock)
-    reencryption = Reencryption(database, clock, vault, SECRETS)
+    clock_faults = ClockFaults(database, database_clock)
+    reencryption = Reencryption(database, database_clock, vault, SECRETS)
     return Operations(
         readiness=ReadinessLook(
             checks(
@@ -55,7 +55,7 @@ def build_operations(
             issuers=issuers,
             clients=clients,
             reencryption=reencryption,
-            host_clock=clock.host,
+            clock=database_clock.host,
         ),
         reencryption=reencryption,
         clock_faults=clock_faults,
@@ -81,7 +81,7 @@ def for_worker(services: Services) -> Services:
         issuers=None,
         clients=services.clients,
         reencryption=operations.reencryption,
-        host_clock=services.clock.host,
+        clock=services.database_clock.host,
     )
     return replace(services, operations=replace(operations, readiness=readiness, figures=figures))
 
@@ -94,7 +94,7 @@ def _figures(
     issuers: Issuers | None,
     clients: Clients,
     reencryption: Reencryption,
-    host_clock: Clock,
+    clock: Clock,
 ) -> Figures:
     rings: dict[str, StreamKeys | SigningKeys] = {"stream": stream.keys}
     if accounts is not None:
@@ -106,5 +106,5 @@ def _figures(
         rings=rings,
         clients=clients,
         reencryption=reencryption,
-        clock=host_clock,
+        clock=clock,
     )

@@ -24,7 +24,7 @@ from tokensvc.vault.vault import Vault
 def build_stream(
     settings: Settings,
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     vault: Vault,
     wait_slots: WaitSlots,
     *,
@@ -32,31 +32,31 @@ def build_stream(
 ) -> StreamServices:
     """Build the services of Stream."""
     keys = StreamKeys(database, vault)
-    active_key_check, check, api = _stream_calls(settings, keys, clock.host)
+    active_key_check, check, api = _stream_calls(settings, keys, database_clock.host)
     sender = Sender(
         database=database,
-        clock=clock,
+        database_clock=database_clock,
         ring_at=keys.ring_at,
         api=api,
-        host_clock=clock.host,
+        clock=database_clock.host,
         random_fraction=random,
         monotonic=time.monotonic,
     )
     return StreamServices(
         keys=keys,
-        rotation=StreamKeyRotation(database, clock, vault, check, wait_slots=wait_slots),
-        unnamed_mints=UnnamedMints(database, clock.host),
+        rotation=StreamKeyRotation(database, database_clock, vault, check, wait_slots=wait_slots),
+        unnamed_mints=UnnamedMints(database, database_clock.host),
         active_key_check=active_key_check,
         api=api,
         sender=sender,
         deliveries=Deliveries(
-            database, clock, sender.refused_keys, delivers=settings.stream.delivers
+            database, database_clock, sender.refused_keys, delivers=settings.stream.delivers
         ),
     )
 
 
 def _stream_calls(
-    settings: Settings, keys: StreamKeys, host_clock: Clock
+    settings: Settings, keys: StreamKeys, clock: Clock
 ) -> tuple[ActiveKeyCheck, CheckKey | None, StreamApi]:
     """
     Return the check of the active key, and what leads to it when Stream refuses a key.
@@ -66,7 +66,7 @@ def _stream_calls(
     base_url, delivers = settings.stream.base_url, settings.stream.delivers
 
     def ask(key: StreamKey) -> KeyCheck:
-        return check_key(base_url, key, host_clock)
+        return check_key(base_url, key, clock)
 
     active_key_check = ActiveKeyCheck(keys, ask if delivers else None, time.monotonic)
 
@@ -76,5 +76,5 @@ def _stream_calls(
             active_key_check.key_refused()
         return result
 
-    api = StreamApi(base_url, host_clock, active_key_check.key_refused)
+    api = StreamApi(base_url, clock, active_key_check.key_refused)
     return active_key_check, check if delivers else None, api

@@ -90,7 +90,7 @@ def _of_accounts(step: Callable[[AccountServices], Step]) -> Callable[[Services]
 def _purge(name: str, purge_of: Callable[[Services], Purge | None]) -> Loop:
     def step_of(services: Services) -> Step | None:
         purge = purge_of(services)
-        return purge and partial(purge_step, services.database, services.clock, purge)
+        return purge and partial(purge_step, services.database, services.database_clock, purge)
 
     return Loop(name, step_of, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
 

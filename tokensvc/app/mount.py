@@ -34,7 +34,7 @@ from tokensvc.tokens import routes as token_routes
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    tracer = traces.start(os.environ, services.clock.host)
+    tracer = traces.start(os.environ, services.database_clock.host)
 
     def limit_refused(refusal: Refusal) -> Refusal:
         return services.callers.limit_refused(refusal, client_address())

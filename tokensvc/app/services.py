@@ -98,7 +98,7 @@ class Services:
     The objects that routes, commands and background loops call.
 
     Attributes:
-        clock: Clock of the database, and of this host.
+        database_clock: Clock of the database, and of this host.
         vault: Encryption of stored secrets.
         recovery: Steps after a restore.
         accounts: Services of built-in accounts; `None` if these are off.
@@ -108,7 +108,7 @@ class Services:
     settings: Settings
     database: Database
     key_files: KeyFiles
-    clock: DatabaseClock
+    database_clock: DatabaseClock
     vault: Vault
     limiter: Limiter
     standings: StandingStore

@@ -15,9 +15,9 @@ _LONGEST_ACTION = 60
 class AuditTrail:
     """The audit events of this service."""
 
-    def __init__(self, database: Database, clock: DatabaseClock) -> None:
+    def __init__(self, database: Database, database_clock: DatabaseClock) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
 
     def record(self, context: ActionContext, action: Action, subject: str) -> None:
         """Write the event of an action that changes nothing else in the database."""

@@ -37,7 +37,7 @@ class AccessTokenCallers:
     Args:
         signing_ring_now: Function that returns the database time in epoch seconds, which the
             tokens' `iat` and `exp` use, and the version of the ring of their keys.
-        host_clock: Clock of this host.
+        clock: Clock of this host.
 
     Attributes:
         issuer: The `iss` of access tokens.
@@ -51,7 +51,7 @@ class AccessTokenCallers:
         clients: Clients,
         standings: StandingStore,
         signing_ring_now: Callable[[], tuple[float, RingVersion]],
-        host_clock: Clock,
+        clock: Clock,
     ) -> None:
         self.issuer = tokens.issuer
         self._tokens = tokens
@@ -59,7 +59,7 @@ class AccessTokenCallers:
         self._clients = clients
         self._standings = standings
         self._signing_ring_now = signing_ring_now
-        self._host_clock = host_clock
+        self._clock = clock
 
     def authenticate(self, unverified: UnverifiedToken) -> Caller:
         """
@@ -101,7 +101,7 @@ class AccessTokenCallers:
             return self._clients.authenticate_token(
                 claims.sub, claims.secret_id, claims.scopes, partial(self._check, token)
             )
-        if claims.exp <= self._host_clock():
+        if claims.exp <= self._clock():
             self._check_now(token)  # this host's clock may be ahead
         return AccountCaller(
             user_id=claims.sub,

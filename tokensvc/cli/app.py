@@ -100,7 +100,10 @@ def _check_clock(services: Services) -> None:
     if not services.stream.deliveries.delivers:
         reason = "stream.delivery is off"
     elif key is not None:
-        base_url, clock = services.settings.stream.base_url, services.operations.clock_faults.clock
+        base_url, clock = (
+            services.settings.stream.base_url,
+            services.operations.clock_faults.database_clock,
+        )
         try:
             checked = check_key(base_url, key, clock)
             ahead, reason = checked.clock_ahead, "the response has no time"

@@ -186,7 +186,7 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
             clocks_ahead.append(check.clock_ahead)
     for ahead in clocks_ahead[:1]:
         yield _check_clock(ahead, services.settings.token.skew)
-    yield _check_database_clock(services.clock.host_ahead(), *clocks_ahead[:1])
+    yield _check_database_clock(services.database_clock.host_ahead(), *clocks_ahead[:1])
 
 
 def _stream_keys(services: Services) -> list[tuple[str, StreamKey]]:

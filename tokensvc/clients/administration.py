@@ -21,7 +21,6 @@ from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.scopes import Scope, check_scopes
 from tokensvc.database.clock import DatabaseClock
@@ -37,15 +36,16 @@ class ClientAdministration:
     its scope.
 
     Args:
-        clock: Clock that decides what has expired.
+        database_clock: Clock of the database; that of its host decides what has expired.
         may_mint: Whether a client can get the scope `tokens:mint`.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, may_mint: bool = True) -> None:
+    def __init__(
+        self, database: Database, database_clock: DatabaseClock, *, may_mint: bool = True
+    ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._may_mint = may_mint
-        self._audit_clock = DatabaseClock(database, clock)
 
     def create(
         self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
@@ -162,7 +162,7 @@ class ClientAdministration:
         """
         with self._database.write() as tx:
             client, grantor = self._lock(tx, client_id, grantor)
-            now = self._clock()
+            now = self._clock.host()
             expiry = rules.expiry_of_new_secret(expires_at, grantor)
             created = new_secret(secret, expiry, int(now))
             if not created.is_live(now):
@@ -218,7 +218,7 @@ class ClientAdministration:
         self, tx: Transaction, name: str, rights: Rights, secret: str | None, grantor: Grantor
     ) -> NewServiceClient | None:
         """Add a client with its event. Return `None` if its name is taken."""
-        created = new_client(name, rights, secret, grantor.expires_at, int(self._clock()))
+        created = new_client(name, rights, secret, grantor.expires_at, int(self._clock.host()))
         rules.check_holds(rights, grantor)
         self._check_minting(rights.scopes)
         similar = store.similar_name(tx, name)
@@ -254,7 +254,7 @@ class ClientAdministration:
                 lacks.
         """
         found = store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
-        grantor = current_grantor(grantor, found, self._clock())
+        grantor = current_grantor(grantor, found, self._clock.host())
         if client_id not in found:
             raise unknown_client()
         rules.check_holds(found[client_id].rights, grantor)
@@ -263,7 +263,7 @@ class ClientAdministration:
     def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
         """Lock the grantor, and return it in its current state."""
         found = store.locked(tx, _ids(grantor.client_id))
-        return current_grantor(grantor, found, self._clock())
+        return current_grantor(grantor, found, self._clock.host())
 
     def _delete_secret(
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
@@ -284,7 +284,7 @@ class ClientAdministration:
         details: Details | None = None,
     ) -> None:
         context = ActionContext(grantor.actor, rules.audit_reason(facts, grantor.reason))
-        now = self._audit_clock.read(tx)
+        now = self._clock.read(tx)
         record(tx, context, action, client_id, now=now, details=details)
 
 

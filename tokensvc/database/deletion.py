@@ -19,11 +19,11 @@ the highest number of a kind.
 
 
 def purge_step(
-    database: Database, clock: DatabaseClock, purge: Purge, *, batch: int = BATCH
+    database: Database, database_clock: DatabaseClock, purge: Purge, *, batch: int = BATCH
 ) -> bool:
     """Delete one batch of each kind, and return whether more may be left."""
     with database.write() as tx:
-        return purge(tx, clock.read(tx), batch) == batch
+        return purge(tx, database_clock.read(tx), batch) == batch
 
 
 def delete_batch(

@@ -52,7 +52,7 @@ def checks(
         **check_keys,
         "issuers": partial(_check_issuers, issuers),
         "delivery": partial(check_delivery, deliveries),
-        "database_clock": partial(_check_database_clock, clock_faults.clock),
+        "database_clock": partial(_check_database_clock, clock_faults.database_clock),
         # Only degraded: revocations still work, and another instance would not be better.
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
     }
@@ -70,7 +70,7 @@ def delivery_checks(
         "database": partial(_check_database, database),
         "stream_keys": partial(_check_stream_keys, keys, lambda: None),
         "delivery": partial(check_delivery, deliveries),
-        "database_clock": partial(_check_database_clock, clock_faults.clock),
+        "database_clock": partial(_check_database_clock, clock_faults.database_clock),
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),
     }
 
@@ -92,14 +92,14 @@ def _check_schema(database: Database) -> Finding | None:
     return Finding(State.FAILED, f"schema {status}: run `tokensvc migrate`")
 
 
-def _check_database_clock(clock: DatabaseClock) -> Finding | None:
+def _check_database_clock(database_clock: DatabaseClock) -> Finding | None:
     """
     Compare this host's clock with the database's.
 
     This host's judges the tokens of providers, the database's dates Stream tokens and actions.
     """
     try:
-        ahead = clock.host_ahead()
+        ahead = database_clock.host_ahead()
     except Refusal as refusal:
         return Finding(State.DEGRADED, refusal.reason)
     gauges.set_clock_ahead(ahead)

@@ -19,7 +19,7 @@ from tokensvc.vault.store import WrappedSecrets
 
 def describe(
     database: Database,
-    clock: DatabaseClock,
+    database_clock: DatabaseClock,
     secrets_of: Iterable[WrappedSecrets],
     *,
     environment: str,
@@ -31,7 +31,7 @@ def describe(
         secrets_of: Secrets of every table.
         environment: Environment that made the database.
     """
-    created_at = int(clock())
+    created_at = int(database_clock())
     with database.snapshot() as connection:
         last = audit.last(connection)
         keys = {key for table in secrets_of for key in table.wrapped_by_keys(connection)}

@@ -90,9 +90,11 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery:
     """Makes a restored database safe to use."""
 
-    def __init__(self, database: Database, clock: DatabaseClock, revocations: Revocations) -> None:
+    def __init__(
+        self, database: Database, database_clock: DatabaseClock, revocations: Revocations
+    ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._revocations = revocations
 
     def run(

@@ -29,8 +29,8 @@ _MANY = 1000
 class ClockFaults:
     """Finds and lowers floors in the future."""
 
-    def __init__(self, database: Database, clock: DatabaseClock) -> None:
-        self.clock = clock
+    def __init__(self, database: Database, database_clock: DatabaseClock) -> None:
+        self.database_clock = database_clock
         self._database = database
 
     def find(self, limit: int | None = None) -> Sequence[Target]:
@@ -41,12 +41,12 @@ class ClockFaults:
             limit: Maximum number of users.
         """
         with self._database.read() as connection:
-            latest = int(self.clock.read(connection)) + TOLERANCE
+            latest = int(self.database_clock.read(connection)) + TOLERANCE
             return standings.targets_with_floor_after(connection, latest, limit)
 
     def warning(self) -> Finding | None:
         """Return what an operator must do, if there is a fault."""
-        if standings.floor_seconds_ahead(self._database, self.clock) <= TOLERANCE:
+        if standings.floor_seconds_ahead(self._database, self.database_clock) <= TOLERANCE:
             return None
         targets = self.find(_MANY)
         if not targets:
@@ -73,7 +73,7 @@ class ClockFaults:
         action = Action.APP_FLOOR_LOWERED if target == APP else Action.USER_FLOOR_LOWERED
         with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target, create=False)
-            now = self.clock.read(tx)
+            now = self.database_clock.read(tx)
             if standing.floor <= now + TOLERANCE:
                 return
             floor = rules.next_cut_off(None, now)
@@ -92,4 +92,4 @@ class ClockFaults:
     def restart_deliveries(self) -> None:
         """Make deliveries due that the same clock has postponed or leased into the future."""
         with self._database.write() as tx:
-            deliveries.restart_from_future(tx, self.clock.read(tx))
+            deliveries.restart_from_future(tx, self.database_clock.read(tx))

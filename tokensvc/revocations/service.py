@@ -47,7 +47,7 @@ class Revocations:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         sources: Sequence[Source],
         *,
         delivers: bool,
@@ -55,7 +55,7 @@ class Revocations:
         count_sessions: CountSessions,
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._sources = sources
         self._delivers = delivers
         self._wait_slots = wait_slots

@@ -17,9 +17,9 @@ _DELETED_TOGETHER: Final = 500
 class LostFamilyKeys:
     """Finds sessions that cannot be refreshed here, and deletes them."""
 
-    def __init__(self, database: Database, clock: DatabaseClock, vault: Vault) -> None:
+    def __init__(self, database: Database, database_clock: DatabaseClock, vault: Vault) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._vault = vault
 
     def missing_encryption_keys(self) -> set[str]:

@@ -52,7 +52,7 @@ class Sessions:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         vault: Vault,
         settings: SessionSettings,
         *,
@@ -62,8 +62,8 @@ class Sessions:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
-        self._clock = clock
-        self._read_session = partial(store.read, database, clock.host)
+        self._clock = database_clock
+        self._read_session = partial(store.read, database, database_clock.host)
         decoy = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
         self._read_family = partial(read_family, self._read_session, vault, decoy)
         self._vault = vault

@@ -46,13 +46,13 @@ class SignIns:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         reads: SignInReads,
         hasher: PasswordHasher,
         hashes: KeyedHashes,
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._reads = reads
         self._hasher = hasher
         self._hashes = hashes

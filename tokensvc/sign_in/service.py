@@ -57,7 +57,7 @@ class PasswordSessions:
         self,
         *,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         sign_ins: SignIns,
         sessions: Sessions,
         access_tokens: AccessTokens,
@@ -66,7 +66,7 @@ class PasswordSessions:
         policy: PasswordPolicy,
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._sign_ins = sign_ins
         self._sessions = sessions
         self._access_tokens = access_tokens

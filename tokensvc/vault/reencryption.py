@@ -49,12 +49,12 @@ class Reencryption:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         vault: Vault,
         tables: Sequence[WrappedSecrets],
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._vault = vault
         self._tables = tables
 

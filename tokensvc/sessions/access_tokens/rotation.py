@@ -60,9 +60,13 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
     }
 
     def __init__(
-        self, database: Database, clock: DatabaseClock, vault: Vault, periods: SigningPeriods
+        self,
+        database: Database,
+        database_clock: DatabaseClock,
+        vault: Vault,
+        periods: SigningPeriods,
     ) -> None:
-        super().__init__(database, clock, vault, SigningKeyStore(database))
+        super().__init__(database, database_clock, vault, SigningKeyStore(database))
         self._periods = periods
 
     def rotate(self, context: ActionContext) -> SigningKeyActionResult:

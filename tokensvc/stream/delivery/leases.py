@@ -57,7 +57,7 @@ class Leases:
     Leases rows and applies the results of calls.
 
     Args:
-        clock: The database's clock, which decides what is due.
+        database_clock: Clock that decides what is due.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -65,12 +65,12 @@ class Leases:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._random_fraction = random_fraction
         self._monotonic = monotonic
 

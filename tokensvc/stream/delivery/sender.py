@@ -44,9 +44,9 @@ class Sender:
     Sends deliveries, one batch at a time. Any number of senders can share a database.
 
     Args:
-        clock: The database's clock, which decides what is due.
+        database_clock: Clock that decides what is due.
         ring_at: Function that returns the key ring of a version.
-        host_clock: This host's clock, in epoch seconds.
+        clock: This host's clock, in epoch seconds.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -55,16 +55,16 @@ class Sender:
         self,
         *,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         ring_at: Callable[[RingVersion], StreamKeyRing],
         api: StreamApi,
-        host_clock: Clock,
+        clock: Clock,
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._api = api
-        self._due = partial(read_due, database, host_clock)
-        self._leases = Leases(database, clock, random_fraction, monotonic)
+        self._due = partial(read_due, database, clock)
+        self._leases = Leases(database, database_clock, random_fraction, monotonic)
         self._stream = StreamCalls(
             ring_at=ring_at, random_fraction=random_fraction, monotonic=monotonic
         )

@@ -75,14 +75,14 @@ class Deliveries:
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         refused_keys: Callable[[], Mapping[StreamKey, str]],
         *,
         delivers: bool,
     ) -> None:
         self.delivers = delivers
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._refused_keys = refused_keys
 
     def set_profile(self, user_id: str, user: Mapping[str, Any], actor: str) -> ProfileState:

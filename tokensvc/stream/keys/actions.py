@@ -35,12 +35,12 @@ class RingActions(ABC, Generic[InfoT]):
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         vault: Vault,
         store: RingStore[InfoT],
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = database_clock
         self._vault = vault
         self._store = store
 

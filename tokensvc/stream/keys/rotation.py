@@ -74,14 +74,14 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
     def __init__(
         self,
         database: Database,
-        clock: DatabaseClock,
+        database_clock: DatabaseClock,
         vault: Vault,
         check_key: CheckKey | None,
         *,
         wait_slots: WaitSlots,
     ) -> None:
         store = StreamKeyStore(database)
-        super().__init__(database, clock, vault, store)
+        super().__init__(database, database_clock, vault, store)
         self._verifier = KeyVerifier(store, vault, check_key, wait_slots)
 
     def add(
