@@ -107,10 +107,14 @@ def test_update_changes_only_the_given_rights(tokensvc):
     assert listed["vouches"] is True
     assert tokensvc(*update, "--no-vouches", "--json").json == listed | {"vouches": False}
     audited = tokensvc("audit", "--json", "--action", "client:changed").out.splitlines()
-    assert [json.loads(line)["reason"] for line in audited] == [
-        "vouches: no",
-        "scopes: +audit:read +users:roles -users:read; vouches: yes; reason: teams",
-    ]
+    vouching, first = (json.loads(line) for line in audited)
+    rights = {"scopes": ["audit:read", "users:roles", "users:write"], "vouches_changed": True}
+    assert (vouching["reason"], vouching["details"]) == (None, rights | {"vouches": False})
+    scopes = {"granted": ["audit:read", "users:roles"], "withdrawn": ["users:read"]}
+    assert (first["reason"], first["details"]) == ("teams", rights | scopes | {"vouches": True})
+    printed = tokensvc("audit", "--action", "client:changed", "--limit", "1").out
+    shown = "  scopes audit:read,users:roles,users:write  vouches no  vouches_changed yes\n"
+    assert printed.endswith(shown)
 
 
 def test_update_keeps_a_scope_of_a_newer_release(tokensvc, tmp_path):
@@ -211,8 +215,8 @@ def test_audit_event_names_the_operator(tokensvc, tmp_path):
         "client_secret:deleted",
         "client:deleted",
     ]
-    assert events[0].reason.endswith("; reason: a new shop")
-    assert events[2].reason == f"secret: {added['id']}; reason: leaked"
+    assert events[0].reason == "a new shop"
+    assert (events[2].reason, events[2].details) == ("leaked", {"secret": added["id"]})
     assert [event.request_id for event in events] == [None] * 4
 
 

@@ -56,25 +56,9 @@ def test_no_new_secret_outlives_the_grantors(latest, wanted):
 
 
 @given(before=any_rights, after=any_rights)
-def test_audit_text_describes_the_change_completely(before, after):
-    facts = dict(fact.split(": ") for fact in rules.describe_change(before, after))
-    scopes = set(before.scopes)
-    for word in facts.get("scopes", "").split():
-        (scopes.add if word[0] == "+" else scopes.remove)(word[1:])
-    assert scopes == after.scopes
-    assert {"yes": True, "no": False, None: before.vouches}[facts.get("vouches")] is after.vouches
-    assert (facts == {}) is (before == after)
-
-
-@pytest.mark.parametrize(
-    ("facts", "reason", "expected"),
-    [
-        ([], None, None),
-        (["secret: sec_1"], None, "secret: sec_1"),
-        ([], "why", "reason: why"),
-        (["secret: sec_1"], "x; scopes: +all", "secret: sec_1; reason: x; scopes: +all"),
-    ],
-)
-def test_reason_of_the_actor_comes_last(facts, reason, expected):
-    """So that no reason can look like a fact of this service."""
-    assert rules.audit_reason(facts, reason) == expected
+def test_audit_details_describe_the_change_completely(before, after):
+    details = rules.change_details(before, after)
+    granted, withdrawn = (set(details.get(name, [])) for name in ("granted", "withdrawn"))
+    assert (before.scopes | granted) - withdrawn == after.scopes == set(details["scopes"])
+    assert details.get("vouches_changed", False) is (before.vouches is not after.vouches)
+    assert details["vouches"] is after.vouches

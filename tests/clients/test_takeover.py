@@ -125,4 +125,4 @@ def test_trail_names_who_added_a_secret(world: World) -> None:
     assert (event.actor, event.action, event.subject) == (
         *("svc.manager", "client_secret:added", created["id"]),
     )
-    assert f"secret: {added['id']}" in event.reason
+    assert event.details["secret"] == added["id"]

@@ -19,7 +19,7 @@ def events_of(trail):
     """Return the events, oldest first, except the creation of the manager."""
     events = reversed(trail.page(limit=100, filters={}))
     return [
-        (event.actor, event.action, event.subject, event.reason)
+        (event.actor, event.action, event.subject, event.details, event.reason)
         for event in events
         if event.subject != "svc.manager"
     ]
@@ -39,22 +39,28 @@ def test_each_change_is_one_event(administration, manager, trail, clock):
     more = [administration.add_secret(created.id, grantor=manager) for _ in range(2)]
     administration.delete(created.id, grantor=OPERATOR)
 
-    why = "reason: in my words"
-    first = f"scopes: tokens:mint users:read; vouches: yes; secret: {created.secrets[0].id}"
+    why = "in my words"
+    first = {
+        "scopes": ["tokens:mint", "users:read"],
+        "vouches": True,
+        "secret": created.secrets[0].id,
+    }
+    changed = {
+        "scopes": ["tokens:mint"],
+        "vouches": False,
+        "withdrawn": ["users:read"],
+        "vouches_changed": True,
+    }
     assert events_of(trail) == [
-        ("cli:test", "client:created", "svc.backend", first),
-        (
-            "svc.manager",
-            "client:changed",
-            "svc.backend",
-            f"scopes: -users:read; vouches: no; {why}",
-        ),
+        ("cli:test", "client:created", "svc.backend", first, None),
+        ("svc.manager", "client:changed", "svc.backend", changed, why),
         (
             *("svc.manager", "client_secret:added", "svc.backend"),
-            f"secret: {added.id}; expires_at: {expires_at}; {why}",
+            {"secret": added.id, "expires_at": expires_at},
+            why,
         ),
         *(
-            ("svc.manager", f"client_secret:{what}", "svc.backend", f"secret: {secret_id}; {why}")
+            ("svc.manager", f"client_secret:{what}", "svc.backend", {"secret": secret_id}, why)
             for what, secret_id in (
                 ("deleted", created.secrets[0].id),
                 ("deleted", added.id),  # expired, and replaced
@@ -62,7 +68,7 @@ def test_each_change_is_one_event(administration, manager, trail, clock):
                 ("added", more[1].id),
             )
         ),
-        ("cli:test", "client:deleted", "svc.backend", None),
+        ("cli:test", "client:deleted", "svc.backend", None, None),
     ]
 
 
@@ -86,7 +92,7 @@ def test_request_without_effect_records_no_event(administration, manager, trail)
         refusal_of(action, *arguments, grantor=manager)
     refusal_of(administration.change, created.id, scopes=["keys:write"], grantor=manager)
     assert events_of(trail) == before
-    assert added.id in before[-1][-1]
+    assert before[-1][-2] == {"secret": added.id}
 
 
 ACTIONS = {

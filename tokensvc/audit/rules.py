@@ -97,8 +97,9 @@ class AuditEvent(msgspec.Struct, frozen=True):
             token.
         request_id: ID of the request, or `null` for a command.
         reason: Reason in the actor's words.
-        details: Facts that a restore from a backup needs to apply the action again, such as the
-            cut-off and the ID of a revocation; `null` if it needs none.
+        details: Facts of the action, such as the cut-off and the ID of a revocation, or the rights
+            of a client; `null` without any. A restore from a backup applies the action again with
+            them.
     """
 
     id: str

@@ -156,8 +156,9 @@ def purge(tx: sa.Connection, now: float, limit: int, *, retention: int) -> int:
     is_old = _columns.time <= times[-1]
     purged = delete_batch(tx, audit_events, is_old, order=_columns.time, limit=limit)
     if purged:
-        context = ActionContext("service:retention", f"{purged} events from before {before}")
-        record(tx, context, Action.AUDIT_PURGED, "audit", now=now)
+        context = ActionContext("service:retention")
+        details: Details = {"events": purged, "before": before}
+        record(tx, context, Action.AUDIT_PURGED, "audit", now=now, details=details)
     return purged
 
 

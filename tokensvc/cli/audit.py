@@ -80,4 +80,12 @@ def _line(event: AuditEvent) -> str:
     request = f"  request {quoted(event.request_id)}" if event.request_id is not None else ""
     reason = f"  reason {quoted(event.reason)}" if event.reason is not None else ""
     what = f"{quoted(event.actor)}  {quoted(event.action)}  {quoted(event.subject)}"
-    return f"{event.id}  {format_time(event.time)}  {what}{outcome}{request}{reason}"
+    details = "".join(f"  {name} {_shown(value)}" for name, value in (event.details or {}).items())
+    return f"{event.id}  {format_time(event.time)}  {what}{outcome}{request}{details}{reason}"
+
+
+def _shown(value: str | int | list[str]) -> str:
+    """Return a fact as one word."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(quoted, value)) if isinstance(value, list) else quoted(str(value))

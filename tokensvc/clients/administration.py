@@ -133,9 +133,8 @@ class ClientAdministration:
                 return client
             self._check_minting(after.scopes - before.scopes)
             store.change(tx, client_id, after)
-            facts = rules.describe_change(before, after)
-            details = rules.rights_details(after)
-            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, facts, details=details)
+            details = rules.change_details(before, after)
+            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, details)
         return msgspec.structs.replace(client, scopes=sorted(after.scopes), vouches=after.vouches)
 
     def add_secret(
@@ -179,9 +178,8 @@ class ClientAdministration:
                 if stored.id not in live:
                     self._delete_secret(tx, client_id, stored.id, grantor)
             store.add_secret(tx, client_id, created, hash_secret(created.secret))
-            facts = rules.describe_secret(created.id, expiry)
-            details: Details = {"secret": created.id}
-            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, facts, details=details)
+            details = rules.secret_details(created.id, expiry)
+            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, details)
         return created
 
     def delete(self, client_id: str, *, grantor: Grantor) -> None:
@@ -194,7 +192,7 @@ class ClientAdministration:
         with self._database.write() as tx:
             self._lock(tx, client_id, grantor)
             store.delete(tx, client_id)
-            self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, [])
+            self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, None)
 
     def delete_secret(self, client_id: str, secret_id: str, *, grantor: Grantor) -> None:
         """
@@ -231,12 +229,9 @@ class ClientAdministration:
                 return None
         (first,) = created.secrets
         store.add_secret(tx, created.id, first, hash_secret(created.secret))
-        facts = [
-            *rules.describe_rights(created.rights),
-            *rules.describe_secret(first.id, first.expires_at),
-        ]
-        details = rules.rights_details(created.rights) | {"secret": first.id}
-        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, facts, details=details)
+        secret_details = rules.secret_details(first.id, first.expires_at)
+        details = rules.rights_details(created.rights) | secret_details
+        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, details)
         return created
 
     def _check_minting(self, granted: Collection[str]) -> None:
@@ -269,9 +264,7 @@ class ClientAdministration:
         self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
     ) -> None:
         store.delete_secret(tx, secret_id)
-        facts = [f"secret: {secret_id}"]
-        details: Details = {"secret": secret_id}
-        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, facts, details=details)
+        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, {"secret": secret_id})
 
     def _audit(
         self,
@@ -279,11 +272,9 @@ class ClientAdministration:
         action: Action,
         client_id: str,
         grantor: Grantor,
-        facts: Iterable[str],
-        *,
-        details: Details | None = None,
+        details: Details | None,
     ) -> None:
-        context = ActionContext(grantor.actor, rules.audit_reason(facts, grantor.reason))
+        context = ActionContext(grantor.actor, grantor.reason)
         now = self._clock.read(tx)
         record(tx, context, action, client_id, now=now, details=details)
 

@@ -1,6 +1,5 @@
 """The rights and lifetimes that one client may give to another, and audit texts. Pure."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from msgspec import UNSET, UnsetType
@@ -156,45 +155,22 @@ def expiry_of_new_secret(wanted: int | UnsetType | None, grantor: Grantor) -> in
     return wanted
 
 
-def describe_rights(rights: Rights) -> Iterator[str]:
-    """Yield audit texts for the rights of a new client."""
-    yield f"scopes: {' '.join(sorted(rights.scopes))}"
-    yield _vouches(rights)
-
-
-def describe_change(before: Rights, after: Rights) -> Iterator[str]:
-    """Yield audit texts for changed rights, like `scopes: +keys:write -users:read`."""
-    granted = [f"+{scope}" for scope in sorted(after.scopes - before.scopes)]
-    withdrawn = [f"-{scope}" for scope in sorted(before.scopes - after.scopes)]
-    if granted or withdrawn:
-        yield f"scopes: {' '.join(granted + withdrawn)}"
-    if before.vouches is not after.vouches:
-        yield _vouches(after)
-
-
 def rights_details(rights: Rights) -> Details:
     """Return the rights of a client for the details of an event."""
     return {"scopes": sorted(rights.scopes), "vouches": rights.vouches}
 
 
-def describe_secret(secret_id: str, expires_at: int | None) -> Iterator[str]:
-    """Yield audit texts for a new secret."""
-    yield f"secret: {secret_id}"
-    if expires_at is not None:
-        yield f"expires_at: {expires_at}"
+def change_details(before: Rights, after: Rights) -> Details:
+    """Return changed rights for the details of an event: those from now on, and the difference."""
+    changes: Details = {
+        "granted": sorted(after.scopes - before.scopes),
+        "withdrawn": sorted(before.scopes - after.scopes),
+        "vouches_changed": before.vouches is not after.vouches,
+    }
+    return rights_details(after) | {name: value for name, value in changes.items() if value}
 
 
-def audit_reason(facts: Iterable[str], reason: str | None) -> str | None:
-    """
-    Return the reason of an audit event.
-
-    Args:
-        facts: Texts of this service.
-        reason: Text of the actor. It comes last, so that it cannot be taken for a fact.
-    """
-    texts = [*facts, *([f"reason: {reason}"] if reason is not None else [])]
-    return "; ".join(texts) or None
-
-
-def _vouches(rights: Rights) -> str:
-    return f"vouches: {'yes' if rights.vouches else 'no'}"
+def secret_details(secret_id: str, expires_at: int | None) -> Details:
+    """Return a new secret for the details of an event."""
+    expiry: Details = {} if expires_at is None else {"expires_at": expires_at}
+    return {"secret": secret_id, **expiry}
