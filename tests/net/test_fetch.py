@@ -10,9 +10,9 @@ from testing.doubles.issuer import IssuerDouble, drip, redirect, respond_with
 from testing.names import silent_name_server
 from tests.net.conftest import NAME, secure_double
 from tokensvc.core.addresses import Network
+from tokensvc.core.deadline import Deadline
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net import connect
-from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import Fetcher, FetchError
 
 

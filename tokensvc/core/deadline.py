@@ -1,9 +1,10 @@
 """
-The deadline of the request that a thread serves: when its last wait must have ended.
+Deadlines: of a call to another server, and of the request that a thread serves.
 
-The worker of `tokensvc.server` begins it, so that the time in its queue counts; under any other
-server the wrapper of all requests does, which also ends it. Code that waits for the database asks
-for the rest of the time. A thread without a request has no deadline: only each wait's own limit.
+A request has one for its last wait. The worker of `tokensvc.server` begins it, so that the time in
+its queue counts; under any other server the wrapper of all requests does, which also ends it. Code
+that waits for the database asks for the rest of the time. A thread without a request has no
+deadline: only each wait's own limit.
 """
 
 import math
@@ -17,6 +18,36 @@ REQUEST_SECONDS = 5.0
 
 RESPONSE_SECONDS = 0.5
 """Part of it that follows the last wait, to give up the statement and to write the response."""
+
+
+SHORTEST = 0.001
+"""Shortest timeout of a socket in seconds: 0 would make it non-blocking."""
+
+
+class Deadline:
+    """
+    The end of one or more exchanges with a server.
+
+    Args:
+        seconds: Time from now.
+    """
+
+    __slots__ = ("_end", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
+
+    def timeout(self) -> float:
+        """Return the seconds left as the timeout of a socket."""
+        return max(SHORTEST, self._end - time.monotonic())
+
+    def __str__(self) -> str:
+        return f"no complete response within {self._seconds:g} s"
 
 
 class _Thread(threading.local):

@@ -16,6 +16,7 @@ import psycopg
 import sqlalchemy as sa
 
 from tokensvc.core import deadline
+from tokensvc.core.deadline import Deadline
 from tokensvc.database.failures import (
     ExhaustedError,
     ExplainedError,
@@ -29,7 +30,7 @@ from tokensvc.database.postgresql_connection import (
 )
 from tokensvc.database.postgresql_statements import BEGIN, BEGIN_SNAPSHOT, SETTINGS, Preparation
 from tokensvc.database.statements import DriverConnection
-from tokensvc.net.connect import Deadline, look_up
+from tokensvc.net.connect import look_up
 
 _CONNECT_SECONDS = 2
 """For each address of the server. psycopg accepts no less."""

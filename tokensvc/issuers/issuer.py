@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
+from tokensvc.core.deadline import Deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
@@ -14,7 +15,6 @@ from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
-from tokensvc.net.connect import Deadline
 from tokensvc.net.fetch import Fetcher
 from tokensvc.net.urls import is_loopback_url
 

@@ -7,10 +7,10 @@ times out. `jwks` decides what is fetched and what the result means.
 """
 
 import threading
-import time
 from collections.abc import Callable
 
 from tokensvc.core.clock import Clock
+from tokensvc.core.deadline import Deadline
 from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 
 
@@ -19,11 +19,11 @@ class _PendingFetch:
 
     def __init__(self, seconds: float) -> None:
         self.done = threading.Event()
-        self._deadline = time.monotonic() + seconds
+        self._deadline = Deadline(seconds)
 
     def wait(self) -> bool:
         """Wait for the end, at most until the time-out; return whether the fetch has ended."""
-        return self.done.wait(max(0.0, self._deadline - time.monotonic()))
+        return self.done.wait(self._deadline.remaining())
 
 
 class SharedFetch:

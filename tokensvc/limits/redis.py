@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
+from tokensvc.core.deadline import Deadline
 from tokensvc.limits.redis_connections import RedisConnections
 from tokensvc.limits.rules import Decision, Rate
-from tokensvc.net.connect import Deadline
 from tokensvc.telemetry import metrics
 
 TIMEOUT: Final = 0.15

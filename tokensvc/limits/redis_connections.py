@@ -18,7 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from tokensvc.net.connect import Deadline, connect
+from tokensvc.core.deadline import Deadline
+from tokensvc.net.connect import connect
 
 
 class _Bounded(AbstractConnection):

@@ -15,38 +15,10 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from tokensvc.core.addresses import Address
-
-SHORTEST = 0.001
-"""Shortest timeout of a socket in seconds: 0 would make it non-blocking."""
+from tokensvc.core.deadline import SHORTEST, Deadline
 
 CheckAddresses: TypeAlias = Callable[[str, list[Address]], list[Address]]
 """Return the addresses of a host that may be used."""
-
-
-class Deadline:
-    """
-    The end of one or more exchanges with a server.
-
-    Args:
-        seconds: Time from now.
-    """
-
-    __slots__ = ("_end", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Return the seconds left, at least 0."""
-        return max(0.0, self._end - time.monotonic())
-
-    def timeout(self) -> float:
-        """Return the seconds left as the timeout of a socket."""
-        return max(SHORTEST, self._end - time.monotonic())
-
-    def __str__(self) -> str:
-        return f"no complete response within {self._seconds:g} s"
 
 
 def connect(

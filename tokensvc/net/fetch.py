@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from tokensvc.core.addresses import Address, Network
+from tokensvc.core.deadline import Deadline
 from tokensvc.net.addresses import may_connect
-from tokensvc.net.connect import Deadline
 from tokensvc.net.http import HttpResponse, NoResponseError, NotSentError, send_request
 from tokensvc.net.urls import check_key_url, is_loopback_url
 

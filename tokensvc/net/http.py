@@ -23,7 +23,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from tokensvc.core.blocking import may_block
-from tokensvc.net.connect import CheckAddresses, Deadline, connect
+from tokensvc.core.deadline import Deadline
+from tokensvc.net.connect import CheckAddresses, connect
 
 _CHUNK_BYTES = 65536
 _MAX_ERROR_LENGTH = 300

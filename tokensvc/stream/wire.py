@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import tokensvc
-from tokensvc.net.connect import Deadline
+from tokensvc.core.deadline import Deadline
 from tokensvc.net.http import HttpResponse, send_request
 from tokensvc.stream.keys.rules import StreamKey
 
