@@ -6,7 +6,7 @@ SESSION_ABLATIONS = (
     Ablation(
         "random key of a session",
         "tokensvc/sessions/service.py",
-        "return family, self._random_bytes(FAMILY_KEY_BYTES)",
+        "return family, secrets.token_bytes(FAMILY_KEY_BYTES)",
         "return family, bytes(FAMILY_KEY_BYTES)",
         "tests/sessions/test_service.py"
         "::test_token_made_without_the_random_key_of_the_session_is_refused[sqlite]",

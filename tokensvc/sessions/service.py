@@ -46,7 +46,6 @@ class Sessions:
         renew_address: Function that stores that a user refreshed a session at an address, given as
             its hash.
         audits_refreshes: Whether each rotation is an audit event.
-        random_bytes: Function that returns a number of cryptographically random bytes.
     """
 
     def __init__(
@@ -59,19 +58,17 @@ class Sessions:
         hashes: KeyedHashes,
         renew_address: Callable[[Transaction, str, str, float], None],
         audits_refreshes: bool,
-        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._database = database
         self._clock = database_clock
         self._read_session = partial(store.read, database, database_clock.host)
-        decoy = vault.wrap(random_bytes(FAMILY_KEY_BYTES))
+        decoy = vault.wrap(secrets.token_bytes(FAMILY_KEY_BYTES))
         self._read_family = partial(read_family, self._read_session, vault, decoy)
         self._vault = vault
         self._hashes = hashes
         self._renew_address = renew_address
         self._audits_refreshes = audits_refreshes
         self._settings = settings
-        self._random_bytes = random_bytes
 
     def open(
         self,
@@ -204,7 +201,7 @@ class Sessions:
     ) -> tuple[Family, bytes]:
         """Return a new family and its key."""
         family = Family(
-            id=self._random_bytes(FAMILY_ID_BYTES).hex(),
+            id=secrets.token_bytes(FAMILY_ID_BYTES).hex(),
             user_id=user_id,
             client_id=client_id,
             counter=0,
@@ -215,7 +212,7 @@ class Sessions:
             ended_at=None,
             rotated_from=self._origin(address),
         )
-        return family, self._random_bytes(FAMILY_KEY_BYTES)
+        return family, secrets.token_bytes(FAMILY_KEY_BYTES)
 
     def _attempt(
         self,

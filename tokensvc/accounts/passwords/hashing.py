@@ -6,7 +6,7 @@ A sign-in waits for a thread for a short time, then it is refused. Source of the
 Password Storage Cheat Sheet.
 """
 
-import os
+import secrets
 import timeit
 from base64 import b64encode
 from collections.abc import Callable
@@ -83,7 +83,7 @@ class PasswordHasher:
     def __init__(self, pool: HashingPool) -> None:
         self._pool = pool
         self._unmatched = _PREFIX + "$".join(
-            b64encode(os.urandom(size)).rstrip(b"=").decode("ascii")
+            b64encode(secrets.token_bytes(size)).rstrip(b"=").decode("ascii")
             for size in (_SALT_BYTES, _HASH_BYTES)
         )
 
@@ -128,7 +128,7 @@ def _hash(password: bytes) -> str:
     try:
         made = low_level.hash_secret(
             password,
-            os.urandom(_SALT_BYTES),
+            secrets.token_bytes(_SALT_BYTES),
             time_cost=_PASSES,
             memory_cost=_MEMORY_KIB,
             parallelism=_PARALLELISM,
