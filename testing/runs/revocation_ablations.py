@@ -134,7 +134,7 @@ REVOCATION_ABLATIONS = (
         'store.mark_pending(tx, "profile", user_id, now)\n',
         'store.mark_pending(tx, "profile", user_id, now)\n'
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-audit_events]",
+        "tests/stream/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-audit_events]",
     ),
     Ablation(
         "same transaction: the delivery",
@@ -158,7 +158,7 @@ REVOCATION_ABLATIONS = (
         "profile_store.write(tx, user_id, profile, now)\n",
         "profile_store.write(tx, user_id, profile, now)\n"
         '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
-        "tests/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
+        "tests/stream/delivery/test_profiles.py::test_profile_change_is_atomic[sqlite-deliveries]",
     ),
     Ablation(
         "purge, of undone revocations only",

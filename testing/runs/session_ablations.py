@@ -125,21 +125,21 @@ SESSION_ABLATIONS = (
         "tokensvc/sessions/access_tokens/rules.py",
         "periods.publication + MARGIN_SECONDS, now",
         "0, now",
-        "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
+        "tests/sessions/access_tokens/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
     ),
     Ablation(
         "published until its last token has expired",
         "tokensvc/sessions/access_tokens/rules.py",
         "periods.verification + MARGIN_SECONDS, now",
         "0, now",
-        "tests/keys/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
+        "tests/sessions/access_tokens/test_signing_keys.py::test_key_is_published_before_it_signs_and_after[sqlite]",
     ),
     Ablation(
         "one rotation at a time",
         "tokensvc/sessions/access_tokens/rotation.py",
         "        with self._database.write() as tx:\n            ring_versions.lock(tx)\n",
         "        with self._database.write() as tx:\n",
-        "tests/keys/test_signing_races.py"
+        "tests/sessions/access_tokens/test_races.py"
         "::test_simultaneous_rotations_make_activate_and_retire_each_key_once[postgresql]",
     ),
 )

@@ -8,14 +8,14 @@ SIGN_IN_ABLATIONS = (
         "tokensvc/sign_in/attempts.py",
         "lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)",
         "pass",
-        "tests/accounts/test_sign_in.py::test_failures_delay_the_next_attempt[sqlite-ada]",
+        "tests/sign_in/test_attempts.py::test_failures_delay_the_next_attempt[sqlite-ada]",
     ),
     Ablation(
         "attempts at known addresses",
         "tokensvc/sign_in/rules.py",
         "if attempt.wait and not attempt.is_known:",
         "if attempt.wait:",
-        "tests/accounts/test_sign_in.py"
+        "tests/sign_in/test_attempts.py"
         "::test_failures_from_elsewhere_neither_delay_nor_stop_the_user[sqlite]",
     ),
     Ablation(
@@ -23,14 +23,14 @@ SIGN_IN_ABLATIONS = (
         "tokensvc/sign_in/rules.py",
         "if attempt.wait and not attempt.is_known:",
         "if False:",
-        "tests/accounts/test_sign_in.py::test_known_address_is_one_of_this_account[sqlite]",
+        "tests/sign_in/test_attempts.py::test_known_address_is_one_of_this_account[sqlite]",
     ),
     Ablation(
         "hash for an unknown user",
         "tokensvc/accounts/passwords/hashing.py",
         "return self._pool.run(partial(verify_hash, usable, password))",
         "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
-        "tests/sessions/test_sign_in_work.py"
+        "tests/sign_in/test_work.py"
         "::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
     ),
     Ablation(
@@ -38,7 +38,7 @@ SIGN_IN_ABLATIONS = (
         "tokensvc/sign_in/attempts.py",
         "if found.epochs != attempt.epochs:",
         "if False:",
-        "tests/accounts/test_sign_in.py"
+        "tests/sign_in/test_attempts.py"
         "::test_action_while_the_password_is_hashed_refuses_the_sign_in[sqlite-user]",
     ),
     Ablation(
@@ -46,7 +46,7 @@ SIGN_IN_ABLATIONS = (
         "tokensvc/sign_in/attempts.py",
         "        standings.lock(tx, Target(attempt.user_id))\n",
         "",
-        "tests/sessions/test_password_sessions.py"
+        "tests/sign_in/test_password_sessions.py"
         "::test_suspension_after_the_comparison_of_the_epochs_ends_the_new_session[postgresql]",
     ),
 )

@@ -13,7 +13,6 @@ from testing.http_client import Client
 from testing.manual_clock import ManualClock
 from testing.service import settings_environ
 from testing.world import World, running_world
-from tests.accounts.attempts import Attempts
 from tokensvc.app import mount, startup
 from tokensvc.app.build import build
 from tokensvc.config.loader import load
@@ -38,14 +37,6 @@ def stream() -> Iterator[StreamDouble]:
 def parts(database: Database, clock: ManualClock) -> AccountParts:
     """Return the services of accounts without Stream."""
     return AccountParts(database, clock)
-
-
-@pytest.fixture
-def world(database: Database) -> Attempts:
-    """Return attempts to sign in, of the account `ada`."""
-    world = Attempts(database)
-    world.create()
-    return world
 
 
 @pytest.fixture(scope="package")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.accounts.attempts import CAFE, HOME, delayed
+from tests.sign_in.attempts import CAFE, HOME, Attempts, delayed
 from tokensvc.accounts.lock_out import store as lock_out_store
 from tokensvc.accounts.lock_out.rules import FORGET_SECONDS
 from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
@@ -11,6 +11,14 @@ from tokensvc.core.actions import ActionContext
 
 CONTEXT = ActionContext("svc.backend")
 TABLES = (account_codes, sign_in_failures, known_addresses)
+
+
+@pytest.fixture
+def world(database):
+    """Return attempts to sign in, of the account `ada`."""
+    world = Attempts(database)
+    world.create()
+    return world
 
 
 @pytest.mark.sec(42)

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.refused_writes import refuse_writes
-from tests.keys.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
+from tests.stream.keys.ring import ENCRYPTION_KEY, OTHER_SECRET, add, rotation_of
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock

@@ -7,7 +7,7 @@ import pytest
 
 from testing.service_clients import make_client
 from testing.sessions import open_session, sessions_on
-from tests.sessions.access import AccessWorld
+from tests.sessions.access_tokens.access import AccessWorld
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.clients.service import Clients
 from tokensvc.core.clock import system_clock

@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 import pytest
 
 from testing.account_world import running_account_world
-from tests.sessions.passwords_over_http import PasswordServiceWorld
+from tests.sign_in.passwords_over_http import PasswordServiceWorld
 
 HOME, ELSEWHERE = "192.0.2.7", "198.51.100.1"
 OFFICE, BOTNET = "192.0.2.8", "198.51.100.2"

@@ -7,11 +7,9 @@ import sqlalchemy as sa
 
 from testing.sessions import make_older, open_session, sessions_on
 from testing.standings import raise_epoch
-from tests.sessions.access import AccessWorld
 from tokensvc.audit.tables import audit_events
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.core.targets import Target
-from tokensvc.database.engine import Database
 from tokensvc.sessions.tables import sessions as sessions_table
 
 
@@ -81,13 +79,3 @@ class World:
 @pytest.fixture
 def world(database, clock):
     return World(database, clock)
-
-
-@pytest.fixture(scope="session")
-def sqlite_access_world(tmp_path_factory, migrated_sqlite_file):
-    """Return one world for all examples of a property."""
-    path = tmp_path_factory.mktemp("tokens") / "tokensvc.db"
-    path.write_bytes(migrated_sqlite_file.read_bytes())
-    database = Database.open(f"sqlite:///{path}", pool_size=2)
-    yield AccessWorld(database)
-    database.close()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from testing.account_world import running_account_world
 from testing.sessions import HASHES, make_older
-from tests.sessions.passwords_over_http import METRICS, PasswordServiceWorld
+from tests.sign_in.passwords_over_http import METRICS, PasswordServiceWorld
 from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESSES, STOP_AT, Axis
 from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
 

@@ -6,7 +6,7 @@ from testing.account_world import running_account_world
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import make_older
 from testing.world import minted
-from tests.sessions.passwords_over_http import PasswordServiceWorld
+from tests.sign_in.passwords_over_http import PasswordServiceWorld
 
 CHANGE = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 ROUTES = [

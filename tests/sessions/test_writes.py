@@ -7,7 +7,7 @@ import pytest
 from testing.account_world import running_account_world
 from testing.sessions import open_session, sessions_on
 from testing.waiting import wait_until
-from tests.sessions.passwords_over_http import METRICS, PasswordServiceWorld
+from tests.sign_in.passwords_over_http import METRICS, PasswordServiceWorld
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 

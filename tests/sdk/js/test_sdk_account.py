@@ -13,7 +13,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, start_service
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.sdk_driver import Driver, SdkError
-from tests.sessions.access import unverified
+from tests.sessions.access_tokens.access import unverified
 
 ADA = {"userId": "ada", "password": "copper lantern drifts home"}
 SETTINGS = {
