@@ -1,14 +1,65 @@
 """The lines that keep the promises, how each is removed, and the test that fails without it."""
 
 from testing.runs.ablation import Ablation
-from testing.runs.account_ablations import ACCOUNT_ABLATIONS
-from testing.runs.restore_ablations import RESTORE_ABLATIONS
-from testing.runs.revocation_ablations import REVOCATION_ABLATIONS
-from testing.runs.session_ablations import SESSION_ABLATIONS
-from testing.runs.sign_in_ablations import SIGN_IN_ABLATIONS
+
+_FETCH = "fetch_clocked(self._database, self._clock, _STANDING, values)"
+_READ = f"(row, *_), now = {_FETCH}"
+_REMEMBERED = (
+    'known = self.__dict__.setdefault("known", {})\n'
+    "        if user_id not in known:\n"
+    f"            known[user_id] = {_FETCH}\n"
+    "        (row, *_), now = known[user_id]"
+)
 
 ABLATIONS = (
-    *REVOCATION_ABLATIONS,
+    Ablation(
+        "strict read",
+        "tokensvc/standing/store.py",
+        _READ,
+        _REMEMBERED,
+        "tests/revocations/test_proofs.py::test_no_mint_succeeds_after_the_response_to_a_revocation[sqlite]",
+    ),
+    Ablation(
+        "fail closed",
+        "tokensvc/standing/store.py",
+        _READ,
+        "try:\n"
+        f"            {_READ}\n"
+        "        except Exception:\n"
+        '            row, now = self.__dict__["last"]\n'
+        '        self.__dict__["last"] = row, now',
+        "tests/revocations/test_outage.py::test_request_without_the_database_gets_503",
+    ),
+    Ablation(
+        "floor",
+        "tokensvc/standing/rules.py",
+        "return max(standing.now - skew, standing.floor)",
+        "return standing.now - skew",
+        "tests/revocations/test_rules.py::test_token_of_a_read_after_the_commit_is_accepted_by_stream",
+    ),
+    Ablation(
+        "clock after the commit",
+        "tokensvc/revocations/service.py",
+        "if rules.has_passed(cut_off, now):",
+        "if rules.has_passed(cut_off, revocation.created_at):",
+        "tests/revocations/test_cut_off.py::test_token_of_a_read_during_a_slow_commit_is_below_the_cut_off",
+    ),
+    Ablation(
+        "same transaction: the event",
+        "tokensvc/revocations/service.py",
+        "RevocationKind.REVOCATION, context)\n",
+        "RevocationKind.REVOCATION, context)\n"
+        '            tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-revoke-audit_events]",
+    ),
+    Ablation(
+        "same transaction: the delivery",
+        "tokensvc/revocations/service.py",
+        "standings.set_cut_off(tx, target, standing, cut_off)\n",
+        "standings.set_cut_off(tx, target, standing, cut_off)\n"
+        '    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
+        "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-suspend-deliveries]",
+    ),
     Ablation(
         "append-only trail",
         "tokensvc/database/migrations/versions/0015_schema.py",
@@ -17,68 +68,11 @@ ABLATIONS = (
         "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[postgresql-updated]",
     ),
     Ablation(
-        "append-only trail, emptied",
-        "tokensvc/database/migrations/versions/0015_schema.py",
-        "BEFORE TRUNCATE ON audit_events",
-        "BEFORE TRUNCATE ON deliveries",
-        "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[postgresql-emptied]",
-    ),
-    Ablation(
-        "append-only trail, replaced",
-        "tokensvc/database/migrations/versions/0015_schema.py",
-        "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id = NEW.id)",
-        "WHEN EXISTS (SELECT 1 FROM audit_events WHERE id <> id)",
-        "tests/audit/test_trail.py::test_database_refuses_to_change_or_delete_an_event[sqlite-replaced]",
-    ),
-    Ablation(
-        "clock ahead",
-        "tokensvc/standing/rules.py",
-        "return standing.tokens_valid_after + clock_ahead",
-        "return standing.tokens_valid_after",
-        "tests/revocations/test_rules.py::test_sign_in_before_a_revocation_is_refused",
-    ),
-    Ablation(
-        "no sign-in from the future",
-        "tokensvc/issuers/rules.py",
-        "if signed_in_at > now + clock_ahead:",
-        "if signed_in_at > now + clock_ahead + 60:",
-        "tests/security/test_sign_in_times.py::test_sign_in_from_the_future_gets_no_token",
-    ),
-    Ablation(
-        "the session's first factor",
-        "tokensvc/issuers/rules.py",
-        'return min(entry["timestamp"] for entry in entries)',
-        'return max(entry["timestamp"] for entry in entries)',
-        "tests/security/test_sign_in_times.py"
-        "::test_revoked_session_with_a_new_second_factor_is_refused",
-    ),
-    Ablation(
         "a suspension stops a vouching client",
         "tokensvc/callers/rules.py",
         "if standing.suspended:",
         "if standing.suspended and not getattr(caller, 'vouches', False):",
         "tests/revocations/test_routes.py::test_suspended_user_gets_no_token",
-    ),
-    Ablation(
-        "lease",
-        "tokensvc/stream/delivery/queue_store.py",
-        "return (*is_in(queue), _columns.due_at <= now, is_free)",
-        "return (*is_in(queue), _columns.due_at <= now, is_free | sa.true())",
-        "tests/stream/delivery/test_store.py::test_due_rows_are_open_and_not_leased",
-    ),
-    Ablation(
-        "a lease is its holder's",
-        "tokensvc/stream/delivery/rules.py",
-        "if row.lease_until != leased.lease_until:",
-        "if row.lease_until != leased.lease_until and not row.subject:",
-        "tests/stream/delivery/test_failures.py::test_suspended_sender_does_not_win",
-    ),
-    Ablation(
-        "a lease that ran out was a lost call",
-        "tokensvc/stream/delivery/rules.py",
-        "resend_at=resend_time(now) if lost else row.resend_at",
-        "resend_at=row.resend_at",
-        "tests/stream/delivery/test_rules.py::test_expired_lease_is_a_lost_call",
     ),
     Ablation(
         "resend_at",
@@ -102,33 +96,84 @@ ABLATIONS = (
         "tests/stream/keys/test_database_set_back.py::test_only_keys_of_the_restored_database_sign",
     ),
     Ablation(
-        "a version never repeats",
-        "tokensvc/standing/ring_versions.py",
-        "ring_id: secrets.token_hex(16)",
-        'ring_id: ""',
-        "tests/stream/keys/test_ring.py"
-        "::test_equal_counter_of_a_database_that_was_set_back_reloads_the_ring",
+        "compare-and-swap: the counter",
+        "tokensvc/sessions/store.py",
+        '        & (_columns.counter == sa.bindparam("seen_counter"))\n',
+        "",
+        "tests/sessions/test_processes.py"
+        "::test_session_has_one_next_token_whoever_presents_one_at_the_same_moment[postgresql]",
     ),
     Ablation(
-        "the ring that verified",
-        "tokensvc/callers/access_tokens.py",
-        "self._tokens.verify_again(caller.access_token, found.signing_ring_version)",
+        "the end of a replayed session before the refusal",
+        "tokensvc/sessions/service.py",
+        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
+        "            if isinstance(decision, EndReplayed):\n"
+        '                raise invalid_grant("replayed")\n'
+        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
+        "tests/sessions/test_processes.py"
+        "::test_end_of_a_replayed_session_survives_a_crash_before_the_response[sqlite]",
+    ),
+    Ablation(
+        "predecessor from another network",
+        "tokensvc/sessions/rules.py",
+        "elif from_elsewhere and family.confirmed_counter == family.counter:",
+        "elif False:",
+        "tests/sessions/test_networks.py"
+        "::test_predecessor_from_another_network_ends_the_session_once_its_successor_was_used[sqlite]",
+    ),
+    Ablation(
+        "every action raises the epoch",
+        "tokensvc/revocations/service.py",
+        "epoch=standing.epoch + 1",
+        "epoch=standing.epoch",
+        "tests/sessions/test_processes.py"
+        "::test_no_refresh_succeeds_after_the_response_to_an_action[sqlite-password change]",
+    ),
+    Ablation(
+        "users of Stream",
+        "tokensvc/accounts/service.py",
+        "self._stream_users.has(user_id)",
+        "False",
+        "tests/accounts/test_sign_up.py::test_user_of_stream_is_not_taken_over",
+    ),
+    Ablation(
+        "one use of a code",
+        "tokensvc/accounts/codes.py",
+        "if account is None or not store.use_code(tx, CodeKind.RESET, code_hash, now):",
+        "if account is None:",
+        "tests/accounts/test_codes.py"
+        "::test_two_resets_at_the_same_time_set_one_password[postgresql-True]",
+    ),
+    Ablation(
+        "failure counted before the hash",
+        "tokensvc/sign_in/attempts.py",
+        "lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)",
         "pass",
-        "tests/callers/test_access_tokens.py::test_retired_key_verifies_nothing_at_any_worker",
+        "tests/sign_in/test_attempts.py::test_failures_delay_the_next_attempt[sqlite-ada]",
     ),
     Ablation(
-        "the user of the session",
-        "tokensvc/callers/access_tokens.py",
-        "found is not None and found.session.user_id == caller.user_id:",
-        "found is not None:",
-        "tests/callers/test_access_tokens.py::test_token_for_the_session_of_another_user_is_refused",
+        "attempts at known addresses",
+        "tokensvc/sign_in/rules.py",
+        "if attempt.wait and not attempt.is_known:",
+        "if attempt.wait:",
+        "tests/sign_in/test_attempts.py"
+        "::test_failures_from_elsewhere_neither_delay_nor_stop_the_user[sqlite]",
     ),
     Ablation(
-        "scopes that the client still has",
-        "tokensvc/clients/service.py",
-        "scopes=rights.scopes & scopes,",
-        "scopes=scopes,",
-        "tests/callers/test_access_tokens.py::test_token_of_a_service_loses_what_its_client_loses",
+        "hash for an unknown user",
+        "tokensvc/accounts/passwords/hashing.py",
+        "return self._pool.run(partial(verify_hash, usable, password))",
+        "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
+        "tests/sign_in/test_work.py"
+        "::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
+    ),
+    Ablation(
+        "epochs from before the password",
+        "tokensvc/sign_in/attempts.py",
+        "if found.epochs != attempt.epochs:",
+        "if False:",
+        "tests/sign_in/test_attempts.py"
+        "::test_action_while_the_password_is_hashed_refuses_the_sign_in[sqlite-user]",
     ),
     Ablation(
         "only weaker clients are changed",
@@ -138,35 +183,10 @@ ABLATIONS = (
         "tests/clients/test_takeover.py::test_stronger_client_is_neither_changed_nor_deleted",
     ),
     Ablation(
-        "no secret outlives its creator's",
-        "tokensvc/clients/grantors.py",
-        "rights=rights, expires_at=secret.expires_at)",
-        "rights=rights)",
-        "tests/clients/test_takeover.py::test_secret_that_outlives_the_callers_is_refused",
+        "sessions end with a restore",
+        "tokensvc/recovery/service.py",
+        "replace(standing, epoch=standing.epoch + 1)",
+        "replace(standing, epoch=standing.epoch)",
+        "tests/recovery/test_restore_proof.py::test_what_was_refused_is_refused_after_a_restore",
     ),
-    Ablation(
-        "longest token",
-        "tokensvc/issuers/verify.py",
-        "MAX_TOKEN_LENGTH = 8192",
-        "MAX_TOKEN_LENGTH = 9000",
-        "tests/security/test_idp_forms.py::test_token_over_8_kib_is_refused",
-    ),
-    Ablation(
-        "the time in the queue counts",
-        "tokensvc/server/loop.py",
-        "deadline.begin(connection.received_at)",
-        "deadline.begin(time.monotonic())",
-        "tests/server/test_loop.py::test_time_in_the_queue_counts_for_the_deadline",
-    ),
-    Ablation(
-        "time to read a response",
-        "tokensvc/server/connections.py",
-        "WaitList(SEND_SECONDS)",
-        "WaitList(1e6)",
-        "tests/server/test_loop.py::test_client_that_does_not_read_is_dropped",
-    ),
-    *SESSION_ABLATIONS,
-    *ACCOUNT_ABLATIONS,
-    *SIGN_IN_ABLATIONS,
-    *RESTORE_ABLATIONS,
 )
