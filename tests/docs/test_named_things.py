@@ -1,5 +1,6 @@
-"""Commands, options, routes and settings that the text of a page names exist."""
+"""Commands, options, routes, settings and tests that the text of a page names exist."""
 
+import ast
 import functools
 import re
 import shlex
@@ -78,3 +79,15 @@ def test_named_settings_exist(page):
     sections = "|".join({setting.partition(".")[0] for setting in settings if "." in setting})
     for setting in re.findall(rf"`((?:{sections})\.[a-z_]+)[` ]", page.read_text()):
         assert setting in settings, setting
+
+
+def functions(path):
+    """Return the names of a file's functions."""
+    tree = ast.parse((ROOT / path).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_named_tests_exist(page):
+    for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert test in functions(path), f"{path}::{test}"

@@ -1,4 +1,4 @@
-"""The pages for operators and the tree agree: alerts, tables, tests, events and metrics."""
+"""The pages for operators and the tree agree: alerts, tables, events and metrics."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,6 @@ import yaml
 
 from testing.service import ROOT
 from testing.tables import all_tables
-from tests.docs.test_security_model import functions
 from tokensvc.audit.rules import Action
 from tokensvc.core.scopes import SCOPES
 
@@ -44,13 +43,6 @@ def test_every_outage_names_a_test() -> None:
         f"| {part}" for part in ("PostgreSQL", "SQLite", "Redis", "issuer", "Stream")
     }
     assert [row for row in rows if "::test_" not in row.split(" | ")[-1]] == []
-
-
-@pytest.mark.parametrize(
-    ("path", "name"), sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
-)
-def test_named_test_exists(path: str, name: str) -> None:
-    assert name in functions(path)
 
 
 def test_every_table_of_the_database_is_said_to_grow_or_not() -> None:

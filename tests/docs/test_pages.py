@@ -80,12 +80,3 @@ def anchors(page):
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", ALL_PAGES, ids=name)
-def test_named_files_exist(page):
-    folders = "tokensvc|testing|tests|proofs|docs|deploy|examples|bench|" + "|".join(
-        path.name for path in (ROOT / "tokensvc").iterdir() if path.is_dir()
-    )
-    for named in re.findall(rf"`((?:{folders})/[\w./-]+\.(?:py|md|js|yaml))`", page.read_text()):
-        assert any((base / named).exists() for base in (ROOT, ROOT / "tokensvc")), named

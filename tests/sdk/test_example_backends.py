@@ -281,9 +281,3 @@ def test_number_that_json_does_not_have_gets_400(backend: Backend, number: str) 
     response = backend.browser.post(f"{backend.url}/chat-token", data=body, timeout=TIMEOUT)
     assert (response.status_code, response.json()["code"]) == (400, "malformed_request")
     assert not backend.tokens.calls.all()
-
-
-@pytest.mark.parametrize("kind", COMMANDS)
-def test_example_has_at_most_55_lines(kind: str) -> None:
-    (example,) = (ROOT / "examples" / kind).glob("chat*")
-    assert len(example.read_text().splitlines()) <= 55
