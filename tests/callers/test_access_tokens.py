@@ -13,8 +13,9 @@ from testing.account_world import PUBLIC_URL, AccountWorld, running_account_worl
 from testing.service import STREAM_API_SECRET
 from testing.service_clients import OPERATOR, administration_of, basic, make_client
 from testing.sessions import VAULT
-from tests.sessions.access_tokens.signing import CONTEXT, UNTIL_ACTIVE, SigningWorld
 from tests.sessions.access_tokens.access import unverified
+from tests.sessions.access_tokens.signing import UNTIL_ACTIVE, SigningWorld
+from tests.stream.keys.ring import CONTEXT
 from tokensvc.clients.state import NewServiceClient
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
 from testing.sessions import VAULT
-from tests.sign_in.attempts import CAFE, HASHES, Attempts
 from tests.sessions.access_tokens.signing import PERIODS
+from tests.sign_in.attempts import CAFE, HASHES, Attempts
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.passwords.policy import PasswordPolicy
 from tokensvc.core.errors import Refusal

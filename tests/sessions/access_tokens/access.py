@@ -4,8 +4,8 @@ import jwt
 import msgspec
 import pytest
 
-from tests.stream.keys.ring import VAULT
 from tests.sessions.access_tokens.signing import SigningWorld
+from tests.stream.keys.ring import VAULT
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.verify import parse
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys

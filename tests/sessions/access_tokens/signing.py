@@ -2,15 +2,12 @@
 
 from testing.manual_clock import ManualClock
 from tests.stream.keys.ring import VAULT
-from tokensvc.core.actions import ActionContext
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.rules import MARGIN_SECONDS, SigningPeriods
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
 
-CONTEXT = ActionContext("svc.ops", "yearly")
-DRY_RUN = ActionContext("svc.ops", "yearly", dry_run=True)
 PERIODS = SigningPeriods(rotation=90 * 86400, publication=300, verification=600)
 UNTIL_ACTIVE = PERIODS.publication + MARGIN_SECONDS
 UNTIL_RETIRED = PERIODS.verification + MARGIN_SECONDS

@@ -7,8 +7,8 @@ import pytest
 from testing.database_url import url_of
 from testing.manual_clock import ManualClock
 from testing.processes import FORK_SERVER
-from tests.stream.keys.ring import ENCRYPTION_KEY, events
-from tests.sessions.access_tokens.signing import CONTEXT, PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
+from tests.sessions.access_tokens.signing import PERIODS, UNTIL_ACTIVE, UNTIL_RETIRED, SigningWorld
+from tests.stream.keys.ring import CONTEXT, ENCRYPTION_KEY, events
 from tokensvc.database.engine import Database
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.vault.vault import Vault

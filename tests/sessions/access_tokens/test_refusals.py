@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from testing.sessions import sessions_on
-from tests.sessions.access_tokens.signing import CONTEXT
 from tests.sessions.access_tokens.access import NOW, URL, AccessWorld
+from tests.stream.keys.ring import CONTEXT
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.limits.service import Limiter

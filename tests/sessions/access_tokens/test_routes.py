@@ -8,7 +8,6 @@ from testing.http_client import Client
 from testing.response import Response
 from testing.waiting import wait_until
 from testing.world import World, running_world
-from tokensvc.core.scopes import Scope
 
 KEYS = "/v1/signing-keys"
 JWKS = "/.well-known/jwks.json"
@@ -115,18 +114,6 @@ def test_responses_and_log_contain_no_private_key(world):
     shown = world.operator.get(KEYS).text + world.service.log_path.read_text()
     assert "gAAAA" not in shown
     assert all("d" not in key for key in world.anonymous.get(JWKS).json["keys"])
-
-
-@pytest.mark.sec(37)
-def test_route_without_credential_gets_401_and_without_scope_403(world):
-    """Although the client has every other scope."""
-    other = world.client_with("other", *(set(Scope) - {Scope.KEYS_WRITE}))
-    for path in (KEYS, f"{KEYS}/sig_unknown"):
-        assert other.get(path).code == "insufficient_scope"
-        assert world.anonymous.get(path).code == "credentials_missing"
-    for path in (f"{KEYS}/rotate", f"{KEYS}/sig_unknown/retire"):
-        assert other.post(path).code == "insufficient_scope"
-        assert world.anonymous.post(path).code == "credentials_missing"
 
 
 def test_unknown_key_gets_404_and_an_unknown_member_400(world):

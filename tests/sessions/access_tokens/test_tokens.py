@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sessions.access_tokens.signing import CONTEXT, UNTIL_ACTIVE, SigningWorld
-from tests.sessions.access_tokens.access import NOW, SCOPES, SETTINGS, URL, AccessWorld, family, unverified
+from tests.sessions.access_tokens.access import (
+    NOW,
+    SCOPES,
+    SETTINGS,
+    URL,
+    AccessWorld,
+    family,
+    unverified,
+)
+from tests.sessions.access_tokens.signing import UNTIL_ACTIVE, SigningWorld
+from tests.stream.keys.ring import CONTEXT
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.verify import parse
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeyRing

@@ -1,4 +1,4 @@
-"""The actions of rotation on both databases, and a Stream that verifies pairs."""
+"""Rings and the actions on them, on both databases, and a Stream that verifies pairs."""
 
 import time
 
@@ -6,7 +6,14 @@ import pytest
 
 from testing.doubles.stream import StreamDouble
 from tests.stream.keys.ring import SECRET, rotation_of
+from tests.stream.keys.rings import SigningRing, StreamRing
 from tokensvc.stream.api import check_key
+
+
+@pytest.fixture(params=[StreamRing, SigningRing], ids=["stream", "signing"])
+def ring(request, database, clock):
+    """Run a test once for each kind of ring."""
+    return request.param(database, clock)
 
 
 @pytest.fixture

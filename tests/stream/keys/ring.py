@@ -1,8 +1,9 @@
-"""Rows of the ring for tests, written as the actions of rotation write them."""
+"""Rows of the ring of Stream keys for tests, written as the actions of rotation write them."""
 
 import sqlalchemy as sa
 
 from tokensvc.audit.tables import audit_events
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.standing import ring_versions
@@ -20,6 +21,8 @@ ENCRYPTION_KEY = Vault.generate_key()
 VAULT = Vault([ENCRYPTION_KEY])
 SECRET = "secret-of-the-dashboard-0123456789"
 OTHER_SECRET = "regenerated-in-the-dashboard-56789"
+CONTEXT = ActionContext("svc.ops", "yearly")
+DRY_RUN = ActionContext("svc.ops", "yearly", dry_run=True)
 
 
 def another_process(database, vault=VAULT):

@@ -11,9 +11,9 @@ from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, running_world
 from tests.accounts.conftest import ENABLED
+from tests.ops.services import figure
 from tests.stream.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
 from tests.stream.keys.test_routes import KeysWorld
-from tests.ops.services import figure
 from tokensvc.app.loops import ACTIVE_KEY_INTERVAL
 from tokensvc.stream.api import check_key
 from tokensvc.stream.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck

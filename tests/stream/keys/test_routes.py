@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from testing.doubles.stream_calls import connects
-from testing.http_client import Client
 from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.world import World, running_world
@@ -40,7 +39,8 @@ class KeysWorld(World):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Run one service for all tests, each of which has API keys of its own."""
-    with running_world(tmp_path_factory.mktemp("service"), KeysWorld) as world:
+    settings = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
+    with running_world(tmp_path_factory.mktemp("service"), KeysWorld, **settings) as world:
         yield world
 
 
@@ -205,18 +205,16 @@ def test_unknown_key_gets_404(world, action):
 
 
 @pytest.mark.sec(37)
-def test_route_without_credential_gets_401_and_without_scope_403(world):
+@pytest.mark.parametrize("path", [KEYS, "/v1/signing-keys"])
+def test_route_without_credential_gets_401_and_without_scope_403(world, path):
     """Although the client has every other scope."""
-    other = world.client_with("other", *(set(Scope) - {Scope.KEYS_WRITE}))
-    for path in (KEYS, f"{KEYS}/key_unknown"):
-        assert other.get(path).code == "insufficient_scope"
-    add = {"api_key": "k9", "secret": SECRET}
-    assert other.post(KEYS, json=add).code == "insufficient_scope"
-    for action in ("activate", "retire"):
-        assert other.post(f"{KEYS}/key_unknown/{action}").code == "insufficient_scope"
-    anonymous = Client(world.service.base_url)
-    assert anonymous.get(KEYS).code == "credentials_missing"
-    assert anonymous.post(KEYS, json=add).code == "credentials_missing"
+    other = world.client_with(path[4:], *(set(Scope) - {Scope.KEYS_WRITE}))
+    actions = ("/k1/activate", "/k1/retire") if path == KEYS else ("/rotate", "/k1/retire")
+    add = {"api_key": "k1", "secret": SECRET}
+    for caller, code in ((other, "insufficient_scope"), (world.anonymous, "credentials_missing")):
+        assert {caller.get(path + end).code for end in ("", "/k1")} == {code}
+        assert {caller.post(path + action).code for action in actions} == {code}
+        assert path != KEYS or caller.post(KEYS, json=add).code == code
 
 
 def test_pages_list_each_key_once_newest_first(world):
