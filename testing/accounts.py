@@ -78,7 +78,7 @@ class AccountParts:
     )
 
     def __post_init__(self) -> None:
-        now = DatabaseClock(self.database, self.clock)
+        self.now = now = DatabaseClock(self.database, self.clock)
         delivers = self.stream_url is not None
         self.sessions = sessions_on(self.database, self.clock)
         self.wait_slots = WaitSlots(1)

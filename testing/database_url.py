@@ -2,6 +2,7 @@
 
 import json
 
+from testing.database_parts import engine_of
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.vault.vault import Vault
@@ -9,7 +10,7 @@ from tokensvc.vault.vault import Vault
 
 def url_of(database: Database) -> str:
     """Return the URL as in the settings, with the password."""
-    return database._engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    return engine_of(database).url.render_as_string(hide_password=False).replace("+psycopg", "")
 
 
 def migrated_settings(url: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from unittest import mock
 
 import sqlalchemy as sa
 
+from testing.database_parts import engine_of
 from tokensvc.database.engine import Database
 
 
@@ -24,11 +25,11 @@ def recorded_plans(database: Database) -> Iterator[list[str]]:
             rows = cursor.connection.cursor().execute(f"{explain} {statement}", first)
             plans.append(" ".join(str(row) for row in rows))
 
-    sa.event.listen(database._engine, "before_cursor_execute", record)
+    sa.event.listen(engine_of(database), "before_cursor_execute", record)
     try:
         yield plans
     finally:
-        sa.event.remove(database._engine, "before_cursor_execute", record)
+        sa.event.remove(engine_of(database), "before_cursor_execute", record)
 
 
 def plan_of(database: Database, use: Callable[[], object]) -> str:
@@ -37,7 +38,7 @@ def plan_of(database: Database, use: Callable[[], object]) -> str:
     with mock.patch.object(Database, "fetch", autospec=True, side_effect=Database.fetch) as fetch:
         use()
     _, statement, *values = fetch.call_args.args
-    compiled = statement.compile(database._engine)
+    compiled = statement.compile(engine_of(database))
     with database.read() as connection:
         cursor = connection.connection.cursor()
         parameters = compiled.construct_params(*values)

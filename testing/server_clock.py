@@ -6,6 +6,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
+from testing.database_parts import engine_of
 from tokensvc.database.engine import Database
 
 _CLOCK = """
@@ -30,7 +31,7 @@ def clock_as_parameter(database: Database) -> Callable[[float], None]:
         # A schema before `pg_catalog` replaces its functions.
         path = "model, pg_catalog, public"
         tx.execute(sa.text(f'ALTER DATABASE "{name}" SET search_path = {path}'))
-    database._engine.dispose()
+    engine_of(database).dispose()
 
     def set_time(now: float) -> None:
         with database.write() as tx:

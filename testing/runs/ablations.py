@@ -164,8 +164,7 @@ ABLATIONS = (
         "tokensvc/accounts/passwords/hashing.py",
         "return self._pool.run(partial(verify_hash, usable, password))",
         "return stored is not None and self._pool.run(partial(verify_hash, usable, password))",
-        "tests/sign_in/test_work.py"
-        "::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
+        "tests/sign_in/test_work.py::test_every_refused_sign_in_makes_the_same_calls[sqlite]",
     ),
     Ablation(
         "epochs from before the password",

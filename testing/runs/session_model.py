@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from testing.database_parts import engine_of
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.runs.session_machine import Interleavings
 from testing.server_clock import clock_as_parameter
@@ -102,7 +103,7 @@ def _clock_of(database: Database) -> Callable[[float], None]:
         return clock_as_parameter(database)
     # Nothing crashes here: commits need not reach the disk.
     sa.event.listen(
-        database._engine,
+        engine_of(database),
         "connect",
         lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"),
     )

@@ -53,7 +53,7 @@ def test_lowered_floor_is_named(parts, trail, clock):
     clock.now += 3600
     parts.revocations.revoke(Target("eve"), CONTEXT)
     clock.now -= 3600
-    ClockFaults(parts.database, parts.revocations._clock).lower(Target("eve"), CONTEXT)
+    ClockFaults(parts.database, parts.now).lower(Target("eve"), CONTEXT)
     if parts.database.dialect == "sqlite":
         assert details(trail, "user:floor_lowered") == {"floor": int(clock.now) + 1}
 

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from testing.database_url import url_of
 from tokensvc.clients.tables import client_secrets, service_clients
 from tokensvc.core.errors import Code, Refusal, StartupError
-from tokensvc.database import engine
-from tokensvc.database.engine import Database
+from tokensvc.database import engine, sqlite
+from tokensvc.database.engine import Database, run
 from tokensvc.standing.tables import app_standing, user_standings
 from tokensvc.stream.keys.tables import stream_keys
 
@@ -85,6 +85,28 @@ def test_concurrent_writers_lose_no_update(database):
             writer.result()
     with database.read() as connection:
         assert connection.scalar(sa.select(app_standing.c.floor)) == writers * rounds
+
+
+def test_wait_for_a_lock_ends_with_a_refusal(database, monkeypatch):
+    """Reads continue, and so do writes after it."""
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
+    other = Database.open(url_of(database), pool_size=2)
+    with database.write() as tx:
+        tx.execute(sa.select(app_standing.c.floor).with_for_update())
+        with pytest.raises(Refusal) as refused, other.write() as waiting:
+            waiting.execute(app_standing.update().values(floor=1))
+        assert other.fetch(sa.select(app_standing.c.floor)) == [(0,)]
+    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
+    assert refused.value.retry_after == 5
+    with other.write() as tx:
+        tx.execute(app_standing.update().values(floor=1))
+    other.close()
+
+
+def test_dry_run_changes_nothing(database):
+    with database.write(dry_run=True) as tx:
+        run(tx, app_standing.update().values(floor=1))
+    assert database.fetch(sa.select(app_standing.c.floor)) == [(0,)]
 
 
 def test_read_binds_parameters_by_name(database):

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from testing.database_parts import breaker_of, engine_of, idle_connections
 from testing.names import silent_name_server
-from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
 from testing.relay import relayed
 from testing.waiting import wait_until
@@ -24,14 +24,6 @@ from tokensvc.standing.tables import app_standing, user_standings
 
 OPEN = "database: the breaker is open"
 FLOOR = sa.select(app_standing.c.floor)
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Yield a separate server, which tests stop and freeze."""
-    server = PostgresServer()
-    yield server
-    server.remove()
 
 
 @pytest.fixture
@@ -111,7 +103,7 @@ def fill_pool(database):
 
 
 def wait_until_it_works(database, read):
-    wait_until(lambda: not database._breaker.state.is_open, "the breaker closes")
+    wait_until(lambda: not breaker_of(database).is_open, "the breaker closes")
     for use in uses(database, read):
         use()
 
@@ -136,9 +128,9 @@ def test_silent_server_is_waited_for_once(server, database, read, impatient, use
     use()
     with frozen(server):
         assert refusal_of(use).reason == "database: ServerSilentError"
-        assert database._breaker.state.failures == 1
+        assert breaker_of(database).failures == 1
     use()
-    assert database._breaker.state.failures == 0
+    assert breaker_of(database).failures == 0
 
 
 @pytest.mark.sec(65)
@@ -174,7 +166,7 @@ def test_wait_for_a_lock_does_not_count_as_silence(database, monkeypatch):
             finally:
                 deadline.end()
         assert refused.value.reason == "database: RequestOverdueError"
-        assert database._breaker.state.failures == 0
+        assert breaker_of(database).failures == 0
 
 
 @pytest.mark.sec(65)
@@ -188,7 +180,7 @@ def test_deadline_of_the_request_ends_a_wait(server, database, read):
                 assert refusal_of(use).reason == "database: RequestOverdueError"
         finally:
             deadline.end()
-        assert database._breaker.state.failures == 0
+        assert breaker_of(database).failures == 0
     read()
 
 
@@ -217,7 +209,7 @@ def test_silent_name_server_is_waited_for_until_the_deadline():
             finally:
                 deadline.end()
         assert set(held.names) == {"db.example"}
-        assert database._breaker.state.failures == 1
+        assert breaker_of(database).failures == 1
     database.close()
 
 
@@ -250,23 +242,14 @@ def test_table_that_is_locked_does_not_count_as_silence(
     """Its statements end at the server. Otherwise they would use up the server's connections."""
     monkeypatch.setattr(postgresql_connection, "_CANCEL_SECONDS", 20.0)  # for a loaded machine
     read()
-    url = database._engine.url.set(drivername="postgresql").render_as_string()
+    url = engine_of(database).url.set(drivername="postgresql").render_as_string()
     with psycopg.connect(url) as admin:
         admin.execute("LOCK TABLE app_standing")
         for _ in range(2 * MAX_FAILURES):
             assert refusal_of(read).reason == "database: RequestOverdueError"
-        assert database._breaker.state == BreakerState()
+        assert breaker_of(database) == BreakerState()
         wait_until(lambda: statements_that_wait(server) == [], "the server ends the statements")
     assert read() == [(0,)]
-
-
-def test_wait_for_a_lock_ends_with_a_refusal(database):
-    with database.write() as tx:
-        tx.execute(sa.select(app_standing.c.id).with_for_update())
-        with pytest.raises(Refusal) as refused, database.write() as other:
-            other.execute(app_standing.update().values(floor=1))
-    assert refused.value.reason == "database: LockNotAvailable"
-    assert database._breaker.state.failures == 0
 
 
 @contextmanager
@@ -291,7 +274,7 @@ def test_connections_of_a_process_stay_in_use_while_the_server_has_no_other(serv
 
     with exhausted(server), ThreadPoolExecutor(4) as pool:
         assert list(pool.map(use, range(4))) == list(range(4))
-    assert database._breaker.state == BreakerState()
+    assert breaker_of(database) == BreakerState()
 
 
 def test_process_without_a_connection_waits_while_the_server_has_no_other(
@@ -304,7 +287,7 @@ def test_process_without_a_connection_waits_while_the_server_has_no_other(
     with exhausted(server):
         for use in uses(late, read):
             assert "has no connection left" in refusal_of(use).reason
-    assert late._breaker.state == BreakerState()
+    assert breaker_of(late) == BreakerState()
     wait_until_it_works(late, read)
     late.close()
 
@@ -361,7 +344,7 @@ def test_full_disk_fails_only_writes(database, read):
             tx.execute(user_standings.insert(), {"user_id": "ada"})
         assert refused.value.reason == "database: DiskFull"
         assert read() == [(0,)]
-    assert database._breaker.state.failures == 0
+    assert breaker_of(database).failures == 0
 
 
 def test_restarted_server_is_not_waited_for_on_old_connections(server, database, read):
@@ -371,5 +354,5 @@ def test_restarted_server_is_not_waited_for_on_old_connections(server, database,
     with stopped(server):
         for use in uses(database, read)[:MAX_FAILURES]:
             refusal_of(use)
-        wait_until(lambda: database._statements._idle == [], "idle connections are closed")
+        wait_until(lambda: idle_connections(database) == [], "idle connections are closed")
     wait_until_it_works(database, read)

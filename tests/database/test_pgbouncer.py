@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from testing.database_parts import breaker_of, idle_connections
 from testing.pgbouncer import OTHER, TRACKING, pooled
 from testing.postgres import PostgresServer
 from testing.waiting import wait_until
@@ -71,10 +72,10 @@ def test_reads_changes_and_transactions_share_sessions(
     with ThreadPoolExecutor(THREADS) as pool:
         assert sorted(pool.map(work, range(THREADS))) == list(range(THREADS))
     assert database.fetch(sa.select(app_standing.c.epoch)) == [(2 * 20 * THREADS,)]
-    connection: Any = database._statements._idle[0]
+    connection: Any = idle_connections(database)[0]
     assert connection.preparation.is_possible == (program == TRACKING)
     assert not connection.is_direct
-    assert database._breaker.state.failures == 0
+    assert breaker_of(database).failures == 0
 
 
 @pytest.mark.parametrize("program", ["tracking"], indirect=True)
@@ -83,14 +84,14 @@ def test_refused_statement_is_no_failure_of_the_database(pooled_database: Databa
     database, query = pooled_database, sa.select(app_standing.c.floor)
     for _ in range(MAX_FAILURES + 1):
         assert database.fetch(query) == [(0,)]
-        connection: Any = database._statements._idle[0]
+        connection: Any = idle_connections(database)[0]
         connection.preparation.is_possible = True
         connection.prepared.add(postgresql_statements.compiled(query).name)
         connection.execute("DEALLOCATE ALL")
         assert database.fetch(query) == [(0,)]
         assert connection.closed
         assert not connection.preparation.is_possible
-    assert database._breaker.state.failures == 0
+    assert breaker_of(database).failures == 0
 
 
 def test_transaction_leaves_no_setting_in_the_session(pooled_database: Database) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from testing.postgres import PostgresServer
+from testing.database_parts import idle_connections
 from testing.service import free_port
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database import postgresql, schema
@@ -18,14 +18,6 @@ from tokensvc.database.statements import StatementConnections
 from tokensvc.standing.tables import app_standing, user_standings
 
 FLOOR = sa.select(app_standing.c.floor)
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Yield a separate server, which tests stop and freeze."""
-    server = PostgresServer()
-    yield server
-    server.remove()
 
 
 @pytest.fixture
@@ -207,13 +199,13 @@ def test_disconnected_connections_of_reads_are_replaced(server, database, read):
         read_at_once(database, 4)
         assert server.cut_connections() >= 4
         assert read() == [(0,)]
-        assert len(database._statements._idle) == 1
+        assert len(idle_connections(database)) == 1
 
 
 def test_close_closes_the_connections_of_reads(database, read):
     """A later read opens a new one."""
     read_at_once(database, 2)
-    idle = list(database._statements._idle)
+    idle = list(idle_connections(database))
     database.close()
     assert [connection.closed for connection in idle] == [True, True]
     assert read() == [(0,)]
@@ -224,9 +216,9 @@ def test_connection_of_a_failed_read_is_not_reused(database):
     for divisor in (0, object(), "1\0"):
         with pytest.raises(psycopg.Error):
             database.fetch(query, {"divisor": divisor})
-        assert database._statements._idle == []
+        assert idle_connections(database) == []
     assert database.fetch(query, {"divisor": 1}) == [(1,)]
-    assert len(database._statements._idle) == 1
+    assert len(idle_connections(database)) == 1
 
 
 def test_disconnected_transaction_is_refused_and_rolled_back(server, database):

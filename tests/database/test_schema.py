@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from testing.database_parts import engine_of
 from testing.database_url import url_of
 from testing.service import ROOT
 from testing.tables import all_tables
@@ -181,6 +182,6 @@ def test_migration_has_no_timeout(postgres_url):
 def test_migration_of_an_unavailable_database_is_refused(postgres, postgres_url):
     database = Database.open(postgres_url, pool_size=1)
     with postgres.connection() as admin:
-        admin.execute(f"DROP DATABASE {database._engine.url.database}")
+        admin.execute(f"DROP DATABASE {engine_of(database).url.database}")
     with pytest.raises(Refusal):
         schema.migrate(database)

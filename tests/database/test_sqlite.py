@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import schema, sqlite
+from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.standing.tables import app_standing
 
@@ -115,23 +115,6 @@ def test_opening_again_keeps_the_held_locks(database, path):
         for times in (1, 2):
             subprocess.run([sys.executable, "-c", _COME_AND_GO, path], check=True)
             assert connection.scalar(floor) == times
-
-
-def test_wait_for_the_write_lock_ends_with_a_refusal(path, monkeypatch):
-    """Reads continue."""
-    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
-    database = Database.open(f"sqlite:///{path}", pool_size=2)
-    schema.migrate(database)
-    read = partial(database.fetch, sa.select(app_standing.c.floor))
-    with database.write():
-        with pytest.raises(Refusal) as refused, database.write():
-            pass
-        assert read() == [(0,)]
-    assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
-    assert refused.value.retry_after == 5
-    with database.write() as tx:
-        tx.execute(app_standing.update().values(floor=1))
-    database.close()
 
 
 def test_write_takes_the_lock_before_it_reads(database):

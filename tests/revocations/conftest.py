@@ -4,6 +4,7 @@ import pytest
 
 from testing.sessions import revocations_on, sessions_on
 from testing.world import running_world
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.rules import Source
 from tokensvc.standing.store import StandingStore
 
@@ -17,6 +18,12 @@ SOURCES = [
 def revocations(database, clock):
     """Return the actions on either database; SQLite uses the clock of the test."""
     return revocations_on(database, clock, SOURCES)
+
+
+@pytest.fixture
+def now(database, clock):
+    """Return the clock that dates actions."""
+    return DatabaseClock(database, clock)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from tokensvc.audit.rules import Action
 from tokensvc.audit.tables import audit_events
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
-from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations.clock_faults import TOLERANCE, ClockFaults
 from tokensvc.revocations.tables import revocations as rows
 from tokensvc.standing.tables import app_standing, user_standings
@@ -24,8 +23,8 @@ JOHN, JANE = Target("john"), Target("jane")
 
 
 @pytest.fixture
-def faults(database, clock):
-    return ClockFaults(database, DatabaseClock(database, clock))
+def faults(database, now):
+    return ClockFaults(database, now)
 
 
 def move(database, target, seconds):
@@ -125,7 +124,7 @@ def test_lowering_is_audited_and_dry_run_changes_nothing(faults, revocations, da
     ]
 
 
-def test_deliveries_of_the_future_are_due_again(faults, revocations, database):
+def test_deliveries_of_the_future_are_due_again(faults, revocations, database, now):
     """Also those of other targets, such as an undo whose cut-off is not in the future."""
     for target in (JOHN, JANE):
         revocations.revoke(target, CONTEXT)
@@ -138,12 +137,11 @@ def test_deliveries_of_the_future_are_due_again(faults, revocations, database):
             )
         )
     faults.restart_deliveries()
-    now = revocations._clock()
     with database.read() as connection:
         for row in connection.execute(sa.select(deliveries)):
-            assert row.due_at <= now
+            assert row.due_at <= now()
             assert row.lease_until is None
-            assert row.resend_at <= now + 61
+            assert row.resend_at <= now() + 61
 
 
 @pytest.mark.parametrize("count", [1, 3, 1001])

@@ -9,6 +9,7 @@ from testing.waiting import wait_until
 from testing.world import claims, minted, running_world
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
+from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations import service
 from tokensvc.revocations.rules import has_passed
 from tokensvc.revocations.tables import revocations as rows
@@ -45,9 +46,9 @@ def unconfirmed(database):
 @pytest.mark.parametrize("target", [JOHN, APP], ids=["user", "app"])
 def test_cut_off_that_has_passed_is_moved(target, leave, revocations, database, clock):
     """A token that was minted before the commit may have been issued after the first cut-off."""
-    left = leave(target)
+    left, now = leave(target), DatabaseClock(database, clock)
     clock.now += 3
-    wait_until(lambda: has_passed(left, revocations._clock()), "the cut-off has passed")
+    wait_until(lambda: has_passed(left, now()), "the cut-off has passed")
     assert revocations.confirm_left() is False
     state = revocations.state(target)
     assert left < state.tokens_valid_after == state.revocation.tokens_valid_after

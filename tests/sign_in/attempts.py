@@ -13,7 +13,7 @@ from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.store import Account
 from tokensvc.accounts.tables import accounts
 from tokensvc.audit.tables import audit_events
-from tokensvc.core.errors import Refusal
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.deletion import purge_step
 from tokensvc.sign_in.attempts import SignIns
 from tokensvc.sign_in.store import SignInReads
@@ -50,16 +50,18 @@ class FakeHasher:
         return nullcontext()
 
     def hash(self, password):
-        if self.is_busy:
-            raise hashing._busy()
+        self._refuse_if_busy()
         return f"{hashing._PREFIX}{password}"
 
     def verify(self, stored, password):
-        if self.is_busy:
-            raise hashing._busy()
+        self._refuse_if_busy()
         self.verified.append(stored)
         self.meanwhile()
         return stored is not None and stored.endswith(f"${password}")
+
+    def _refuse_if_busy(self):
+        if self.is_busy:
+            raise Refusal(Code.TEMPORARILY_UNAVAILABLE, "busy", retry_after=hashing.RETRY_AFTER)
 
 
 class TimedReads(SignInReads):

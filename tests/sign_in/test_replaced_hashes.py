@@ -9,7 +9,9 @@ from tests.sign_in.attempts import CAFE, Attempts
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.sign_in import attempts as sign_in
+
+OLD_HASH = f"$argon2id$v=19$m=8192,t=1,p=1$salt${PASSWORD}"
+"""With old parameters, as the hasher of a test reads it."""
 
 
 def foreign(password=PASSWORD):
@@ -21,7 +23,7 @@ def real_world(database):
     """Return attempts that hash."""
     world = Attempts(database)
     pool = HashingPool(1, WaitSlots(9))
-    world.sign_ins._hasher = PasswordHasher(pool)
+    world.sign_ins = world.sign_ins_with(PasswordHasher(pool))
     yield world
     pool.close()
 
@@ -41,27 +43,26 @@ def test_hash_of_another_system_is_replaced_at_the_sign_in(real_world):
 
 
 @pytest.mark.sec(41)
-def test_replaced_hash_never_overwrites_a_new_password(world, monkeypatch):
-    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
+def test_replaced_hash_never_overwrites_a_new_password(world):
+    world.create("ben", password_hash=OLD_HASH)
 
     def change():
         with world.database.write() as tx:
             tx.execute(sa.text("UPDATE accounts SET password_hash = 'new password'"))
 
     world.hasher.meanwhile = change
-    world.sign_in()
-    assert world.stored_hash() == "new password"
+    world.sign_in("ben")
+    assert world.stored_hash("ben") == "new password"
 
 
-def test_sign_in_succeeds_although_no_thread_replaces_its_hash(world, monkeypatch):
-    monkeypatch.setattr(sign_in, "needs_rehash", lambda _: True)
-    stored = world.stored_hash()
+def test_sign_in_succeeds_although_no_thread_replaces_its_hash(world):
+    world.create("ben", password_hash=OLD_HASH)
 
     def become_busy():
         world.hasher.is_busy = True
 
     world.hasher.meanwhile = become_busy
-    assert world.sign_in().stored_hash == stored
+    assert world.sign_in("ben").stored_hash == OLD_HASH
 
 
 def test_busy_threads_take_the_failure_back_when_a_new_password_is_hashed(world):

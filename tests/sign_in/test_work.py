@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.accounts import PASSWORD
+from testing.database_parts import engine_of, idle_connections
 from testing.service import EVERYTHING
 from testing.standings import suspend
 from testing.waiting import wait_until
@@ -26,7 +27,7 @@ class Calls:
 
     def __init__(self, world, monkeypatch):
         self._calls = []
-        engine = world.database._engine
+        engine = engine_of(world.database)
         sa.event.listen(engine, "before_cursor_execute", self._record_statement)
         sa.event.listen(engine, "commit", lambda _: self._calls.append("COMMIT"))
         verify, check = hashing.verify_hash, world.limiter._check
@@ -141,7 +142,7 @@ def test_sign_in_waits_five_times_for_postgresql(database, tmp_path):
     world.create()
     world.open()  # opens the connections, and prepares the statements
     with database.read() as connection:
-        drivers = [connection.connection.dbapi_connection, *database._statements._idle]
+        drivers = [connection.connection.dbapi_connection, *idle_connections(database)]
     path = tmp_path / "trace"
     with path.open("wb") as file:
         for driver in drivers:

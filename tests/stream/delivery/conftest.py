@@ -45,6 +45,7 @@ class World:
         self.clock = clock
         self.stream = stream
         self.monotonic = 0.0
+        self.api = StreamApi(stream.url, time.time)
         self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
         self.now = DatabaseClock(database, clock)
         self.revocations = Revocations(
@@ -64,7 +65,7 @@ class World:
             database=self.database,
             database_clock=self.now,
             ring_at=lambda version: StreamKeyRing(version, self.ring),
-            api=StreamApi(self.stream.url, time.time),
+            api=self.api,
             clock=self.clock,
             random_fraction=lambda: 0.0,
             monotonic=lambda: self.monotonic,
@@ -156,6 +157,18 @@ class World:
     def routes(self) -> list[str]:
         """Return the routes of Stream's calls in order."""
         return [call.route for call in self.stream.calls.all()]
+
+    @contextmanager
+    def unreachable_stream(self) -> Iterator[None]:
+        """Call an address at which nothing listens."""
+        self.api._base_url = "http://127.0.0.1:1"
+        yield
+        self.api._base_url = self.stream.url
+
+    def lease(self) -> tuple[Any, Any]:
+        """Lease what is due as the sender does, and return the queue and the batch."""
+        queue = self.sender._due()[0]
+        return queue, self.sender._leases.acquire(queue, 100)
 
     @contextmanager
     def delivering(self) -> Iterator[None]:

@@ -13,14 +13,12 @@ ROUTE = "PATCH /users"
 
 def test_unsent_call_is_not_sent_twice(ada):
     """Nothing has left this host, so that the next success is final."""
-    url = ada.stream.url
-    ada.sender._api._base_url = "http://127.0.0.1:1"
-    ada.revoke("ada")
-    ada.deliver()
+    with ada.unreachable_stream():
+        ada.revoke("ada")
+        ada.deliver()
     row = ada.row("user", "ada")
     assert (row.state, row.attempts, row.resend_at, row.lease_until) == ("pending", 1, None, None)
     assert "cannot connect" in row.last_error
-    ada.sender._api._base_url = url
     ada.pass_time(2)
     ada.deliver()
     assert ada.at_stream("ada") == ada.cut_off("ada")
@@ -28,14 +26,12 @@ def test_unsent_call_is_not_sent_twice(ada):
 
 
 def test_outage_of_stream_is_logged_once_and_so_is_its_end(ada):
-    url = ada.stream.url
     with structlog.testing.capture_logs() as lines:
-        ada.sender._api._base_url = "http://127.0.0.1:1"
-        ada.revoke("ada")
-        for _ in range(3):
-            ada.deliver()
-            ada.pass_time(60)
-        ada.sender._api._base_url = url
+        with ada.unreachable_stream():
+            ada.revoke("ada")
+            for _ in range(3):
+                ada.deliver()
+                ada.pass_time(60)
         ada.deliver()
     calls = [(one["event"], one["log_level"]) for one in lines if "stream_call" in one["event"]]
     assert calls == [("stream_call_failed", "warning"), ("stream_call_recovered", "info")]
@@ -131,12 +127,6 @@ def test_action_during_a_call_is_sent_after_it(ada):
     assert ada.state("user", "ada") == "applied"
 
 
-def lease_ada(world):
-    """Lease ada's delivery as the sender does, and return the queue and the batch."""
-    queue = world.sender._due()[0]
-    return queue, world.sender._leases.acquire(queue, 100)
-
-
 def send(world, queue, batch):
     """Run the rest of the sender's step."""
     world.sender._leases.finish(batch, world.sender._deliver(queue, batch))
@@ -145,7 +135,7 @@ def send(world, queue, batch):
 def test_dead_senders_row_is_taken_over_when_the_lease_expires(ada):
     """It is unknown what the dead sender sent, so that the state is sent twice, a minute apart."""
     ada.revoke("ada")
-    lease_ada(ada)
+    ada.lease()
     assert ada.deliver(ada.another_sender()) == 0
     ada.pass_time(LEASE_SECONDS + 1)
     assert ada.deliver(ada.another_sender()) == 1
@@ -159,7 +149,7 @@ def test_dead_senders_row_is_taken_over_when_the_lease_expires(ada):
 def test_suspended_sender_does_not_win(ada):
     """A sender that sends what it read minutes ago is noticed, and the state sent again."""
     ada.revoke("ada")
-    queue, batch = lease_ada(ada)
+    queue, batch = ada.lease()
     ada.undo("ada")
     ada.pass_time(LEASE_SECONDS + 1)
     other = ada.another_sender()
@@ -181,7 +171,7 @@ def test_suspended_sender_does_not_win(ada):
 
 def test_sender_with_an_expired_lease_sends_nothing(ada):
     ada.revoke("ada")
-    queue, batch = lease_ada(ada)
+    queue, batch = ada.lease()
     ada.pass_time(LEASE_SECONDS + 1)
     ada.deliver(ada.another_sender())
     ada.stream.calls.clear()

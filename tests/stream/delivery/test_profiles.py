@@ -122,13 +122,13 @@ def test_cut_off_survives_a_late_creation(world, put, fault, monkeypatch):
     put(name="Ada")
     with monkeypatch.context() as patched:
         # The query has the time that it needs; only the creation is cut off.
-        create = world.sender._api.create_users
+        create = world.api.create_users
 
         def create_briefly(*arguments):
             patched.setattr("tokensvc.stream.wire.DEADLINE", 0.5)
             return create(*arguments)
 
-        patched.setattr(world.sender._api, "create_users", create_briefly)
+        patched.setattr(world.api, "create_users", create_briefly)
         world.sender.step()
     world.have("ada")
     world.pass_time(11)
@@ -150,8 +150,7 @@ def test_cut_off_is_resent_after_a_sender_died_during_a_creation(world, put):
     world.revoke("ada")
     world.deliver()
     put(name="Ada")
-    (queue,) = world.sender._due()
-    world.sender._leases.acquire(queue, 100)
+    world.lease()
     world.stream.app.users["ada"] = {"id": "ada", "name": "Ada"}
     world.pass_time(LEASE_SECONDS + 1)
     world.deliver()

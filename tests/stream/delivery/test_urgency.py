@@ -116,7 +116,7 @@ def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, mo
         set_profiles(world, MANY)
     else:
         world.revoke_each(*MANY)
-    target, name = world.sender._api, "set_cut_offs"
+    target, name = world.api, "set_cut_offs"
     if kind == "profile":
         target, name = world.sender, "_change_users"
     call = getattr(target, name)
