@@ -21,8 +21,7 @@ from gunicorn.config import Config
 from bench.sampling import Sampler
 from tokensvc import gunicorn_conf
 from tokensvc.app import mount, startup
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
+from tokensvc.app.server_hooks import server_hooks
 from tokensvc.server.responder import Responder
 
 _CLIENT, _SERVER = ("127.0.0.1", 50_000), ("127.0.0.1", 8_000)
@@ -40,7 +39,7 @@ def main() -> None:
     startup.prepare_process()
     services = startup.process_services()
     app: Any = mount.build_app(services)
-    responder = Responder(app, _settings(), Problems(""), system_clock)
+    responder = Responder(app, _settings(), server_hooks(""))
     sampler = Sampler()
     print("ready", flush=True)
     for batch, line in enumerate(sys.stdin):

@@ -15,11 +15,12 @@ from tokensvc.telemetry import multiprocess
 multiprocess.prepare()  # before anything below imports prometheus_client
 
 from tokensvc.app import startup  # noqa: E402 - see above
+from tokensvc.app.server_hooks import server_hooks  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
 from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
 from tokensvc.server.arbiter import ReloadingArbiter  # noqa: E402 - see above
-from tokensvc.server.ports import check_can_listen  # noqa: E402 - see above
+from tokensvc.server.ports import CannotListenError, check_can_listen  # noqa: E402 - see above
 from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above
 
 
@@ -73,10 +74,15 @@ def on_starting(server: Any) -> None:
                 check_can_listen(address, setting)
         startup.create_database(_settings)
         startup.prepare_process()
-    except StartupError as error:
+    except (StartupError, CannotListenError) as error:
         sys.exit(f"tokensvc cannot start:\n{error}")
 
 
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Read the settings and the key files again, for the new workers."""
     startup.reload()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Connect the worker with the service that it has loaded."""
+    worker.hooks = server_hooks(startup.process_settings().public_url)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +14,10 @@ from gunicorn.config import Config
 
 from testing import raw
 from testing.response import Response
-from tokensvc.core import blocking, deadline
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
-from tokensvc.server.connection import Connection
-from tokensvc.server.lead import PATIENCE, Lead, Member, Role
+from tokensvc.server.hooks import Application, Failure, Hooks
 from tokensvc.server.loop import Loop
 from tokensvc.server.responder import Responder
+from tokensvc.server.threads import ServingThreads
 
 MAX_CONNECTIONS = 100
 
@@ -36,27 +34,49 @@ class Gate:
     """
     An application with a route that waits.
 
-    `/wait` announces its wait, `/spin` does not; both end when the gate is opened. `deadlines`
-    has the deadline of each path, on the monotonic clock.
+    `/wait` announces its wait, `/spin` does not; both end when the gate is opened. `received_at`
+    has the time at which the request of each path was received, on the monotonic clock.
     """
 
     is_open: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     paths: list[str] = field(default_factory=list)
-    deadlines: dict[str, float] = field(default_factory=dict)
+    received_at: dict[str, float] = field(default_factory=dict)
+    refused: list[Failure] = field(default_factory=list)
     large: bytes = b"x" * 8_000_000
+    _this_thread: threading.local = field(default_factory=threading.local)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         path = environ["PATH_INFO"]
         self.paths.append(path)
-        self.deadlines[path] = time.monotonic() + deadline.remaining(60)
+        self.received_at[path] = self._this_thread.received_at
         if path == "/wait":
-            blocking.may_block()
+            self._give_up_lead()
         if path in {"/wait", "/spin"}:
             self.arrived.release()
             self.is_open.wait(20)
         start_response("200 OK", [("X-Path", path)])
         return [self.large if path == "/large" else environ["wsgi.input"].read()]
+
+    def hooks(self) -> Hooks:
+        """Return hooks that record what the worker does with the application."""
+        return Hooks(
+            begin_deadline=partial(setattr, self._this_thread, "received_at"),
+            on_wait=partial(setattr, self, "_give_up_lead"),
+            refuse=self._refuse,
+            report_load=lambda *_: None,
+        )
+
+    def _refuse(self, failure: Failure) -> Application:
+        self.refused.append(failure)
+
+        def respond(_: Any, start_response: Callable[..., Any]) -> list[bytes]:
+            status, body = failure.status, failure.detail.encode() or b"No detail."
+            fields = [("Content-Length", str(len(body)))]
+            start_response(f"{status.value} {status.phrase}", fields)
+            return [body]
+
+        return respond
 
 
 @dataclass
@@ -112,49 +132,32 @@ def running_loop(threads: int = 2) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         listener.setblocking(False)
         wake = threading.Event()
-        lead: Lead[Connection] = Lead(wake.set)
-        responder = Responder(
-            gate, gunicorn_settings(), Problems("https://a.example"), system_clock
-        )
-        loop = Loop(
+        serving = ServingThreads(
             [listener],
-            responder,
-            lead,
+            Responder(gate, gunicorn_settings(), gate.hooks()),
+            threads=threads,
             max_connections=MAX_CONNECTIONS,
             keepalive=75,
             count=lambda: None,
+            wake=wake.set,
         )
-        own = threading.local()
 
-        def serve() -> None:
-            member = own.member = Member[Connection]()
-            while (role := lead.claim(member)) is not Role.STOP:
-                if role is Role.LEAD:
-                    loop.lead(member)
-                else:
-                    loop.run(member.job)
+        def supervise() -> None:
+            while serving.are_alive:
+                wake.wait(serving.watch())
+                wake.clear()
 
-        def watch() -> None:
-            while workers[0].is_alive():
-                if lead.watch() is None:
-                    wake.wait(0.05)
-                    wake.clear()
-                else:
-                    wake.wait(PATIENCE)
-
-        workers = [threading.Thread(target=serve) for _ in range(threads + 1)]
-        blocking.set_hook(lambda: lead.give_up(own.member) if hasattr(own, "member") else None)
-        for thread in [*workers, threading.Thread(target=watch)]:
-            thread.start()
+        supervisor = threading.Thread(target=supervise)
+        serving.start()
+        supervisor.start()
         try:
-            yield Server("http://{}:{}".format(*listener.getsockname()), loop, gate)
+            yield Server("http://{}:{}".format(*listener.getsockname()), serving._loop, gate)
         finally:
             gate.is_open.set()
-            loop.stop()
-            for thread in workers:
-                thread.join(20)
-            blocking.set_hook(lambda: True)
-    assert not any(thread.is_alive() for thread in workers)
+            serving.stop()
+            supervisor.join(20)
+    assert not supervisor.is_alive()
+    assert not serving.has_failed
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from gunicorn.http.unreader import IterUnreader
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokensvc.http.body_reader import MAX_BODY
-from tokensvc.server.framing import Framing, Progress
+from tokensvc.server.framing import MAX_BODY, Framing, Progress
 
 MAX_HEAD, MAX_CHUNKED = 32 * 1024, 48 * 1024
 CONFIG = Config()

@@ -11,18 +11,20 @@ from gunicorn.http.wsgi import create
 
 from testing.raw import parse
 from testing.response import Response
-from tests.server.conftest import get, gunicorn_settings
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
+from tests.server.conftest import Gate, get, gunicorn_settings
 from tokensvc.server.responder import Responder
 
 CLIENT, SERVER = ("192.0.2.1", 4000), ("127.0.0.1", 8000)
 
 
+def responder_of(app: Any) -> Responder:
+    return Responder(app, gunicorn_settings(), Gate().hooks())
+
+
 def respond(
     app: Any, request: bytes = b"", *, whole: bool = True, keep: bool = True
 ) -> tuple[Response, bool]:
-    responder = Responder(app, gunicorn_settings(), Problems("https://a.example"), system_clock)
+    responder = responder_of(app)
     data, keep = responder.respond(request or get(b"/"), CLIENT, SERVER, whole=whole, keep=keep)
     (response,) = parse(data)
     assert response.headers["Connection"] == ("keep-alive" if keep else "close")
@@ -63,9 +65,7 @@ def test_environment_is_that_of_gunicorn(request_bytes: bytes) -> None:
     _, expected = create(request, NoSocket(), CLIENT, SERVER, settings)
     for of_its_own in ("wsgi.input", "wsgi.errors", "gunicorn.socket", "wsgi.early_hints"):
         expected.pop(of_its_own)
-    Responder(app, settings, Problems(""), system_clock).respond(
-        request_bytes, CLIENT, SERVER, whole=True, keep=True
-    )
+    responder_of(app).respond(request_bytes, CLIENT, SERVER, whole=True, keep=True)
     assert {name: seen[name] for name in expected} == expected | {"wsgi.multithread": True}
 
 
@@ -91,12 +91,7 @@ def test_body_has_a_length_and_hop_by_hop_fields_are_left_out() -> None:
     [(b"HEAD", "200 OK", "5"), (b"GET", "204 No Content", None), (b"GET", "304 Not Modified", "5")],
 )
 def test_response_without_body(method: bytes, status: str, length: str | None) -> None:
-    responder = Responder(
-        app_with(("Content-Length", "5"), status=status, body=[b"abcde"]),
-        gunicorn_settings(),
-        Problems(""),
-        system_clock,
-    )
+    responder = responder_of(app_with(("Content-Length", "5"), status=status, body=[b"abcde"]))
     request = get(b"/").replace(b"GET", method)
     data, keep = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
     head, _, body = data.partition(b"\r\n\r\n")
@@ -106,9 +101,7 @@ def test_response_without_body(method: bytes, status: str, length: str | None) -
 
 @pytest.mark.parametrize("fields", [(), (b"malformed",)])
 def test_head_request_that_fails_gets_no_body(fields: tuple[bytes, ...]) -> None:
-    responder = Responder(
-        app_with(("X-Bad", "\n")), gunicorn_settings(), Problems(""), system_clock
-    )
+    responder = responder_of(app_with(("X-Bad", "\n")))
     request = get(b"/", *fields).replace(b"GET", b"HEAD")
     data, _ = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
     assert data.endswith(b"\r\n\r\n")
@@ -162,7 +155,7 @@ def test_connection_is_kept_as_the_client_says(
     fields: tuple[bytes, ...], version: bytes, keep: bool
 ) -> None:
     request = get(b"/", *fields).replace(b"HTTP/1.1", b"HTTP/" + version)
-    responder = Responder(app_with(), gunicorn_settings(), Problems(""), system_clock)
+    responder = responder_of(app_with())
     data, kept = responder.respond(request, CLIENT, SERVER, whole=True, keep=True)
     assert (kept, data.startswith(b"HTTP/1.1 ")) == (keep, True)
     assert responder.respond(request, CLIENT, SERVER, whole=True, keep=False)[1] is False

@@ -4,16 +4,13 @@ import socket
 import threading
 
 from tests.server.conftest import Gate, gunicorn_settings
-from tokensvc.core import blocking
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
 from tokensvc.server.responder import Responder
 from tokensvc.server.threads import ServingThreads
 
 
 def test_supervisor_that_the_last_thread_wakes_sees_its_end():
     """Otherwise a stop takes another second, or a supervisor without a heartbeat never ends."""
-    seen_end = threading.Event()
+    seen_end, gate = threading.Event(), Gate()
 
     def wake():
         if not serving.are_alive:
@@ -23,7 +20,7 @@ def test_supervisor_that_the_last_thread_wakes_sees_its_end():
         listener.setblocking(False)
         serving = ServingThreads(
             [listener],
-            Responder(Gate(), gunicorn_settings(), Problems(""), system_clock),
+            Responder(gate, gunicorn_settings(), gate.hooks()),
             threads=2,
             max_connections=10,
             keepalive=5,
@@ -31,8 +28,5 @@ def test_supervisor_that_the_last_thread_wakes_sees_its_end():
             wake=wake,
         )
         serving.start()
-        try:
-            serving.stop()
-            assert seen_end.wait(20)
-        finally:
-            blocking.set_hook(lambda: None)
+        serving.stop()
+        assert seen_end.wait(20)

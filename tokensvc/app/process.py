@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from tokensvc.app.build_operations import for_worker
 from tokensvc.app.loops import LOOPS, Loop, Role
 from tokensvc.app.mount import build_metrics_app
+from tokensvc.app.server_hooks import server_hooks
 from tokensvc.app.services import Services
+from tokensvc.core.errors import StartupError
+from tokensvc.server.ports import CannotListenError
 from tokensvc.server.side_server import SideServer
 from tokensvc.telemetry import gauges
 
@@ -72,4 +75,7 @@ def _metrics_server(services: Services) -> SideServer | None:
     if bind is None:
         return None
     app = build_metrics_app(services.settings, services.operations.readiness.last)
-    return SideServer(app, app.problems, bind, "metrics.bind")
+    try:
+        return SideServer(app, server_hooks(services.settings.public_url), bind, "metrics.bind")
+    except CannotListenError as error:
+        raise StartupError(str(error)) from error

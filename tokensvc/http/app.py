@@ -115,7 +115,7 @@ class ServiceApp(Flask):
         super().__init__("tokensvc", static_folder=None)
         self._limit_refused = limit_refused
         self._public_url = config.public_url
-        self.problems = Problems(config.public_url)
+        self._problems = Problems(config.public_url)
         self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
         self.url_map.merge_slashes = False
         self.url_map.converters["other_than"] = _OtherThan
@@ -193,7 +193,7 @@ class ServiceApp(Flask):
             return self._errors_of(request).from_refusal(refusal, request.request_id)
         except MethodNotAllowed as error:
             request.notes["code"] = Code.METHOD_NOT_ALLOWED
-            return self.problems.method_not_allowed(error.valid_methods or (), request.request_id)
+            return self._problems.method_not_allowed(error.valid_methods or (), request.request_id)
         except Exception as error:  # noqa: BLE001 - no internal detail may reach the client
             request.notes["code"] = Code.INTERNAL_ERROR
             request.error = error
@@ -201,7 +201,7 @@ class ServiceApp(Flask):
 
     def _errors_of(self, request: CurrentRequest) -> Problems:
         is_oauth = request.environ["PATH_INFO"] in oauth_errors.PATHS
-        return self._oauth_errors if is_oauth else self.problems
+        return self._oauth_errors if is_oauth else self._problems
 
     def _admit(self, request: CurrentRequest) -> None:
         """Refuse a request that names another host, or that the operators' port does not serve."""

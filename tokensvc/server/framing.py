@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from tokensvc.http.body_reader import MAX_BODY
-
 MAX_HEAD = 32 * 1024
 """Bytes of request line and header fields: enough for a token of 8 KiB, even escaped."""
+MAX_BODY = 16 * 1024
+"""Bytes of a body."""
 MAX_CHUNKED = 3 * MAX_BODY
 """Bytes of a body with its chunk sizes, extensions and trailer."""
 

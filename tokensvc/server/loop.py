@@ -16,7 +16,6 @@ from typing import Any
 
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
 
-from tokensvc.core import deadline
 from tokensvc.server.connection import Connection, WaitList
 from tokensvc.server.connections import Connections
 from tokensvc.server.framing import MAX_HEAD, Progress
@@ -64,6 +63,7 @@ class Loop:
     ) -> None:
         self.steps = 0
         self._responder = responder
+        self._begin_deadline = responder.hooks.begin_deadline
         self._lead = lead
         self._count = count
         self._is_stopping = False
@@ -88,7 +88,7 @@ class Loop:
         """Run the request of a connection, in any thread."""
         request, whole = connection.request
         keep = not self._is_stopping
-        deadline.begin(connection.received_at)  # the time in the queue counts
+        self._begin_deadline(connection.received_at)  # the time in the queue counts
         response = self._responder.respond(
             request, connection.client, connection.server, whole=whole, keep=keep
         )

@@ -5,7 +5,7 @@ A request whose bytes the parser does not consume exactly as they were measured 
 """
 
 from io import BytesIO
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from gunicorn.http.body import ChunkedReader
@@ -13,12 +13,11 @@ from gunicorn.http.errors import ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
-from tokensvc.http.body_reader import MAX_BODY
+from tokensvc.server.framing import MAX_BODY
+from tokensvc.server.hooks import Environ
 
 PIECE = 2048
 """Bytes that the parser gets at a time."""
-
-Environ: TypeAlias = dict[str, Any]
 
 
 class FramingMismatch(ParseException):  # type: ignore[misc]  # gunicorn is untyped

@@ -8,7 +8,9 @@ import errno
 import os
 import socket
 
-from tokensvc.core.errors import StartupError
+
+class CannotListenError(Exception):
+    """The process cannot listen; the message tells the operator what to change."""
 
 
 def check_can_listen(address: str, setting: str) -> None:
@@ -20,7 +22,7 @@ def check_can_listen(address: str, setting: str) -> None:
         setting: Name of the setting that contains it.
 
     Raises:
-        StartupError: It cannot.
+        CannotListenError: It cannot.
     """
     if "GUNICORN_FD" in os.environ or os.environ.get("LISTEN_PID") == str(os.getpid()):
         return  # from the master that it replaces (SIGUSR2), or from systemd
@@ -31,7 +33,7 @@ def check_can_listen(address: str, setting: str) -> None:
             problem = f"address in use. Stop the other process or change `{setting}`."
         else:
             problem = f"{error.strerror}. Change `{setting}`."
-        raise StartupError(f"Cannot listen on {address}: {problem}") from error
+        raise CannotListenError(f"Cannot listen on {address}: {problem}") from error
 
 
 def listen_briefly(address: str) -> None:

@@ -5,8 +5,8 @@ Works in data only. A request whose bytes the parser does not consume exactly as
 measured is refused, and so is a response header that contains CR, LF or NUL.
 """
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,18 +25,14 @@ from gunicorn.http.errors import (
 )
 from gunicorn.http.wsgi import base_environ
 
-from tokensvc.core.clock import Clock
-from tokensvc.core.errors import Code, Refusal
-from tokensvc.http.problems import Problems
+from tokensvc.server.hooks import Application, Environ, Failure, Hooks
 from tokensvc.server.parsing import (
-    Environ,
     ParsedRequest,
     ParserSettings,
     RequestBytes,
     body_of,
     environ_of,
 )
-from tokensvc.telemetry import logging, metrics
 
 _SERVER_FIELDS = frozenset(
     {"connection", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -44,7 +40,6 @@ _SERVER_FIELDS = frozenset(
 """Header fields that the server writes; those of the application are left out."""
 _NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
-Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Headers: TypeAlias = list[tuple[str, str]]
 ResponseBytes: TypeAlias = tuple[bytes, bool]
 """Bytes for the client, and whether the connection carries another request."""
@@ -58,7 +53,8 @@ class RequestTimeout(ParseException):  # type: ignore[misc]  # gunicorn is untyp
     """The request did not arrive in time."""
 
 
-_MALFORMED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
+_FAILURES: Mapping[type[BaseException], tuple[HTTPStatus, str]] = {
+    NoThread: (HTTPStatus.SERVICE_UNAVAILABLE, ""),
     RequestTimeout: (HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly."),
     LimitRequestLine: (HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."),
     LimitRequestHeaders: (
@@ -72,31 +68,23 @@ _MALFORMED: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     ),
     ForbiddenProxyRequest: (HTTPStatus.FORBIDDEN, "The PROXY protocol is not supported."),
     ParseException: (HTTPStatus.BAD_REQUEST, "This is not well-formed HTTP/1.1 (RFC 9112)."),
+    Exception: (HTTPStatus.INTERNAL_SERVER_ERROR, ""),
 }
-"""Status and detail by class of error, the last one for all other classes."""
-
-
-def _refusal_of(error: Exception) -> Refusal | None:
-    """Return the refusal that the client gets; `None` for an internal error."""
-    if isinstance(error, NoThread):
-        detail = "The service is busy. Retry after `Retry-After`."
-        return Refusal(Code.TEMPORARILY_UNAVAILABLE, detail, retry_after=1)
-    if isinstance(error, ParseException):
-        status, detail = _MALFORMED.get(type(error), _MALFORMED[ParseException])
-        return Refusal(Code.MALFORMED_REQUEST, detail, status=status)
-    return None
+"""Status and detail by class of error; other classes have those of their base class."""
 
 
 class Responder:
-    """Makes the response to a request: from the application, or a problem document."""
+    """
+    Makes the response to a request: from the application, or a refusal.
 
-    def __init__(
-        self, application: Application, settings: Any, problems: Problems, clock: Clock
-    ) -> None:
+    Attributes:
+        hooks: Functions of the application.
+    """
+
+    def __init__(self, application: Application, settings: Any, hooks: Hooks) -> None:
+        self.hooks = hooks
         self._application = application
         self._settings = ParserSettings(settings)
-        self._problems = problems
-        self._clock = clock
         self._environ = {**base_environ(settings), "wsgi.multithread": True, "SCRIPT_NAME": ""}
 
     def respond(
@@ -134,33 +122,18 @@ class Responder:
 
     def refuse(self, error: Exception, request: bytes, client: Any) -> ResponseBytes:
         """
-        Log a request that fails before or in the application, and return a problem document.
+        Return the response to a request that fails before or in the application.
 
         Args:
             error: Reason of the failure. An error that is not the client's gets status 500.
             request: Received bytes.
             client: Address of the peer.
         """
-        request_id = os.urandom(16).hex()
-        refusal = _refusal_of(error)
-        if refusal is None:
-            code, response = Code.INTERNAL_ERROR, self._problems.internal_error(request_id)
-        else:
-            code, response = refusal.code, self._problems.from_refusal(refusal, request_id)
-        metrics.count_request("unmatched", "other", str(response.status), 0.0)
-        metrics.count_refusal(code)
-        logging.log_request(
-            request_id=request_id,
-            status=response.status,
-            code=code,
-            # Only the class of a parse error: its text quotes the request with its credential.
-            reason=type(error).__name__,
-            client=client[0] if isinstance(client, tuple) else "",
-            **({} if refusal else {"exc_info": error}),
-        )
-        response.headers += (("X-Request-Id", request_id), ("X-Content-Type-Options", "nosniff"))
+        status, detail = next(_FAILURES[kind] for kind in type(error).__mro__ if kind in _FAILURES)
+        address = client[0] if isinstance(client, tuple) else ""
+        refusal = self.hooks.refuse(Failure(error, status, detail, address))
         method = "HEAD" if request.lstrip(b"\r\n").startswith(b"HEAD ") else "GET"
-        return self._run(response, {"REQUEST_METHOD": method}, keep=False), False
+        return self._run(refusal, {"REQUEST_METHOD": method}, keep=False), False
 
     def _run(self, application: Application, environ: Environ, *, keep: bool) -> bytes:
         """Return the response of a WSGI application (PEP 3333)."""
@@ -193,7 +166,7 @@ class Responder:
         lines = [
             f"HTTP/1.1 {status}",
             f"Server: {SERVER}",
-            f"Date: {_http_date(int(self._clock()))}",
+            f"Date: {_http_date(int(time.time()))}",
             f"Connection: {'keep-alive' if keep else 'close'}",
         ]
         for name, value in headers:

@@ -6,10 +6,9 @@ from typing import Any
 
 from gunicorn.config import Config
 
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
+from tokensvc.server.hooks import Application, Hooks
 from tokensvc.server.ports import check_can_listen, endpoint_of
-from tokensvc.server.responder import Application, Responder
+from tokensvc.server.responder import Responder
 from tokensvc.server.threads import ServingThreads
 
 _THREADS = 2
@@ -23,17 +22,15 @@ class SideServer:
 
     Args:
         application: WSGI application.
-        problems: Makes the response to a request that the application does not get.
+        hooks: Functions of the application.
         address: `host:port`.
         setting: Name of the setting that contains the address.
 
     Raises:
-        StartupError: The address cannot be used.
+        CannotListenError: The address cannot be used.
     """
 
-    def __init__(
-        self, application: Application, problems: Problems, address: str, setting: str
-    ) -> None:
+    def __init__(self, application: Application, hooks: Hooks, address: str, setting: str) -> None:
         check_can_listen(address, setting)
         family, endpoint = endpoint_of(address)
         listener = socket.create_server(endpoint, family=family)
@@ -41,7 +38,7 @@ class SideServer:
         self._woken = threading.Event()
         self._serving = ServingThreads(
             [listener],
-            Responder(application, _gunicorn_settings(), problems, system_clock),
+            Responder(application, _gunicorn_settings(), hooks),
             threads=_THREADS,
             max_connections=_MAX_CONNECTIONS,
             keepalive=_KEEPALIVE_SECONDS,

@@ -6,7 +6,6 @@ from typing import Any
 
 import structlog
 
-from tokensvc.core import blocking
 from tokensvc.server.connection import Connection
 from tokensvc.server.lead import Lead, Member, Role
 from tokensvc.server.loop import Loop
@@ -49,6 +48,7 @@ class ServingThreads:
         self._wake = wake
         self._this_thread = threading.local()
         self._ended: list[Member[Connection]] = []
+        self._on_wait = responder.hooks.on_wait
         self._lead: Lead[Connection] = Lead(wake)
         self._loop = Loop(
             listeners,
@@ -86,7 +86,7 @@ class ServingThreads:
 
     def start(self) -> None:
         """Start the threads."""
-        blocking.set_hook(self._may_block)
+        self._on_wait(self._give_up_lead)
         for thread in self._threads:
             thread.start()
 
@@ -115,7 +115,7 @@ class ServingThreads:
             self._ended.append(member)
             self._wake()
 
-    def _may_block(self) -> None:
+    def _give_up_lead(self) -> None:
         member = getattr(self._this_thread, "member", None)
         if member is not None:
             self._lead.give_up(member)

@@ -18,11 +18,9 @@ import structlog
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from tokensvc.core.clock import system_clock
-from tokensvc.http.problems import Problems
+from tokensvc.server.hooks import Hooks
 from tokensvc.server.responder import Responder
 from tokensvc.server.threads import ServingThreads
-from tokensvc.telemetry import gauges
 
 _HEARTBEAT_SECONDS = 1.0
 _MILLISECONDS = 1000
@@ -40,7 +38,14 @@ class PropagatingLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
 
 
 class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
-    """Serves HTTP/1.1 from one loop; no thread waits for a client."""
+    """
+    Serves HTTP/1.1 from one loop; no thread waits for a client.
+
+    Attributes:
+        hooks: Functions of the application, which gunicorn's `post_worker_init` must set.
+    """
+
+    hooks: Hooks
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:  # noqa: ARG003 - gunicorn's
@@ -53,11 +58,9 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
 
     def run(self) -> None:
         """Serve until the master stops this worker."""
-        problems = getattr(self.wsgi, "problems", None) or Problems("")
-        responder = Responder(self.wsgi, self.cfg, problems, system_clock)
         serving = ServingThreads(
             self.sockets,
-            responder,
+            Responder(self.wsgi, self.cfg, self.hooks),
             threads=self.cfg.threads,
             max_connections=_raise_file_limit(self.cfg.worker_connections),
             keepalive=self.cfg.keepalive,
@@ -78,7 +81,7 @@ class LoopWorker(Worker):  # type: ignore[misc]  # gunicorn is untyped
                 if serving.steps != steps:
                     steps = serving.steps
                     self.notify()
-                    gauges.set_worker_load(serving.busy, serving.connections_open)
+                    self.hooks.report_load(serving.busy, serving.connections_open)
                 if os.getppid() != self.ppid:
                     self.alive = False
             if not self.alive and stop_deadline == float("inf"):
