@@ -81,10 +81,15 @@ class Threads(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 20))
     def end(self, index: int) -> None:
-        running = [member for member in self.members if member.running is not None]
-        if not running:
+        """End a job. A leader without one still leads."""
+        awake = [
+            member
+            for member in self.members
+            if member.running is not None or member.role is Role.LEAD
+        ]
+        if not awake:
             return
-        member = running[index % len(running)]
+        member = awake[index % len(awake)]
         if self.lead.end(member):
             assert member.role is Role.LEAD
             member.running = None

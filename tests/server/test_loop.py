@@ -168,7 +168,7 @@ def test_slow_reader_that_another_thread_drops_does_not_end_the_loop(
     send = connection.Connection.send
     droppers = []
 
-    def send_late(slow: connection.Connection) -> bool:
+    def send_late(slow: connection.Connection) -> connection.Sent:
         if slow in server.loop._connections.sending:
             dropper = threading.Thread(target=server.loop._close_locked, args=(slow,))
             dropper.start()
@@ -178,7 +178,7 @@ def test_slow_reader_that_another_thread_drops_does_not_end_the_loop(
         return send(slow)
 
     monkeypatch.setattr(connection.Connection, "send", send_late)
-    with server.connect(get(b"/large")) as sock, contextlib.suppress(ConnectionError):
+    with slow_reader(server, get(b"/large")) as sock, contextlib.suppress(ConnectionError):
         while sock.recv(65536):
             pass
     droppers[0].join(20)

@@ -11,12 +11,21 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from tokensvc.server.framing import Framing
 
 _RECEIVE = 16 * 1024
 _RESET = struct.pack("ii", 1, 0)
+
+
+class Sent(Enum):
+    """What the socket took of a response."""
+
+    ALL = auto()
+    PART = auto()
+    BROKEN = auto()  # nothing, and it takes nothing more
 
 
 class WaitList(dict["Connection", float]):
@@ -104,15 +113,15 @@ class Connection:
         del self.received[:length]
         self.framing = Framing()
 
-    def send(self) -> bool | None:
-        """Send what the socket takes; return whether nothing is left, None if it is broken."""
+    def send(self) -> Sent:
+        """Send what the socket takes of `unsent`, and keep the rest."""
         try:
             self.unsent = self.unsent[self.sock.send(self.unsent) :]
         except BlockingIOError:
-            return False
+            return Sent.PART
         except OSError:
-            return None
-        return not self.unsent
+            return Sent.BROKEN
+        return Sent.PART if self.unsent else Sent.ALL
 
     def end_sending(self) -> bool:
         """Close the sending side, and return whether the client's side is still open."""

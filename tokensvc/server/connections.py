@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from tokensvc.server.connection import Connection, WaitList
+from tokensvc.server.connection import Connection, Sent, WaitList
 from tokensvc.server.responder import ResponseBytes
 
 HEAD_SECONDS = 10.0
@@ -167,18 +167,18 @@ class Connections:
     def send(self, connection: Connection, response: ResponseBytes) -> None:
         """Send a response, without the mutex. What the socket does not accept, `resume` sends."""
         connection.unsent, connection.keep = response
-        is_sent = connection.send()
+        sent = connection.send()
         with self.mutex:
-            self._continue(connection, is_sent)
-            while is_sent is False and self._unsent > MAX_UNSENT:
+            self._continue(connection, sent)
+            while sent is Sent.PART and self._unsent > MAX_UNSENT:
                 self.close(next(iter(self.sending)), abort=True)
 
     def send_interim(self, connection: Connection, data: bytes) -> None:
         """Send an interim response (1xx), without the mutex, then wait for the request's body."""
         connection.unsent = data
-        is_sent = connection.send()
+        sent = connection.send()
         with self.mutex:
-            if is_sent:
+            if sent is Sent.ALL:
                 self.wait(connection, self.bodies)
             else:
                 self.close(connection)
@@ -187,11 +187,11 @@ class Connections:
         """Send more: with the mutex, because any thread may close the slowest connection."""
         self._continue(connection, connection.send())
 
-    def _continue(self, connection: Connection, is_sent: bool | None) -> None:
+    def _continue(self, connection: Connection, sent: Sent) -> None:
         """Wait until the client reads more, or sends its next request, or close the connection."""
-        if is_sent is False:
+        if sent is Sent.PART:
             self.wait(connection, self.sending)
-        elif is_sent is None or not (connection.keep or connection.end_sending()):
+        elif sent is Sent.BROKEN or not (connection.keep or connection.end_sending()):
             self.close(connection)
         elif not connection.keep:
             self.wait(connection, self.lingering)

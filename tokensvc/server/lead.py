@@ -104,7 +104,7 @@ class Lead(Generic[Job]):
         return True
 
     def end(self, member: Member[Job]) -> bool:
-        """Return whether the thread is still the leader after its job."""
+        """Return whether the thread still leads; if so, it runs no job now."""
         with self._mutex:
             if self._leader is not member:
                 return False

@@ -81,7 +81,7 @@ class Loop:
 
     def lead(self, member: Member[Connection]) -> None:
         """Lead until another thread has the lead, or the stop has ended the last connection."""
-        while self._step(member):
+        while self._step(member) and (not self._is_stopping or self._continue_stop()):
             pass
 
     def run(self, connection: Connection) -> None:
@@ -100,21 +100,23 @@ class Loop:
         self._connections.wake()
 
     def _step(self, member: Member[Connection]) -> bool:
-        """Poll once and handle what is ready; False if the thread has lost the lead or can stop."""
+        """Poll once and handle what is ready, and return whether the thread still leads."""
         self.steps += 1
         patience = self._expire()
         ready = self._connections.ready
         for fd, _ in self._epoll.poll(0 if ready else patience):
             connection = self._connections.get(fd)
             if connection is not None:
-                if not self._on_event(connection, member):
+                self._on_event(connection)
+                if not self._lead.end(member):
                     return False
             elif fd in self._listeners:
                 self._accept(*self._listeners[fd])
         for _ in range(len(ready)):
-            if not self._advance(ready.popleft(), member):
+            self._advance(ready.popleft())
+            if not self._lead.end(member):
                 return False
-        return not self._is_stopping or self._continue_stop()
+        return True
 
     def _accept(self, listener: Any, server: Any) -> bool:
         """Accept one connection; False if none waits."""
@@ -131,43 +133,44 @@ class Loop:
 
     # Receive
 
-    def _on_event(self, connection: Connection, member: Member[Connection]) -> bool:
+    def _on_event(self, connection: Connection) -> None:
         with self._mutex:
             if self._connections.get(connection.fd) is not connection:
-                return True  # another thread has just closed it
+                return  # another thread has just closed it
             if connection.wait_list is self._connections.busy:
                 self._connections.stop_polling(connection)
-                return True
+                return
             if connection.wait_list is self._connections.sending:
                 self._connections.resume(connection)
-                return True
+                return
         try:
             connection.receive()
         except OSError:
             self._close_locked(connection)
-            return True
+            return
         if connection.wait_list is self._connections.lingering:
             connection.received.clear()
             if connection.has_ended:
                 self._close_locked(connection)
-            return True
-        return self._advance(connection, member)
+        else:
+            self._advance(connection)
 
-    def _advance(self, connection: Connection, member: Member[Connection]) -> bool:
-        """Handle what a connection has received; False if the thread has lost the lead."""
+    def _advance(self, connection: Connection) -> None:
+        """Handle what a connection has received."""
         if not connection.received:
             with self._mutex:
                 if connection.has_ended:
                     self._connections.close(connection)
                 else:
                     self._connections.wait(connection, self._connections.idle)
-            return True
+            return
         progress = connection.framing.measure(connection.received)
         if progress is Progress.CONTINUE and not connection.has_ended:
             self._invite_body(connection)
         elif progress in (Progress.MORE, Progress.CONTINUE):
             if connection.has_ended or connection.is_overdue:
-                return self._start(connection, member, whole=False)
+                self._start(connection, whole=False)
+                return
             has_head = connection.framing.head_length > 0
             receiving = self._connections.bodies if has_head else self._connections.heads
             with self._mutex:
@@ -176,8 +179,7 @@ class Loop:
             connection.take(whole=False)
             self._refuse(connection, _TOO_LONG[progress])
         else:
-            return self._start(connection, member, whole=progress is Progress.WHOLE)
-        return True
+            self._start(connection, whole=progress is Progress.WHOLE)
 
     def _invite_body(self, connection: Connection) -> None:
         """Send `100 Continue`, unless the head alone will be refused."""
@@ -190,19 +192,17 @@ class Loop:
 
     # Run
 
-    def _start(self, connection: Connection, member: Member[Connection], *, whole: bool) -> bool:
-        """Run a request or queue it; False if the thread has lost the lead meanwhile."""
+    def _start(self, connection: Connection, *, whole: bool) -> None:
+        """Run a request or queue it. Another thread may have the lead when this returns."""
         connection.take(whole=whole)
         self._count()
         with self._mutex:
             self._connections.move(connection, self._connections.busy)
         if self._lead.begin(connection):
             self.run(connection)
-            return self._lead.end(member)
-        if _PROBE.match(connection.request[0]) and self._lead.withdraw(connection):
+        elif _PROBE.match(connection.request[0]) and self._lead.withdraw(connection):
             # No other thread can lead: a probe runs here, because it responds from memory.
             self.run(connection)
-        return True
 
     def _refuse(self, connection: Connection, error: Exception) -> None:
         """Refuse the request that was taken."""
