@@ -9,8 +9,9 @@ import pytest
 from testing.refused_writes import refuse_writes
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.cli.actions import operator
-from tokensvc.database import schema, tables
+from tokensvc.database import schema
 from tokensvc.database.engine import Database
+from tokensvc.standing.tables import app_standing, user_standings
 
 
 def signed(**claims):
@@ -28,7 +29,7 @@ def migrated(tmp_path):
 def write(folder, table, **values):
     database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
     with database.write() as tx:
-        if table is tables.app_standing:
+        if table is app_standing:
             tx.execute(table.update().values(**values))
         else:
             tx.execute(table.insert().values(**values))
@@ -96,8 +97,8 @@ def test_mint_json_has_the_members_of_the_route(tokensvc):
 def test_mint_passes_a_cut_off_but_not_a_suspension(tokensvc, migrated):
     """The operator's word counts as a fresh sign-in."""
     now = int(time.time())
-    write(migrated, tables.user_standings, user_id="john", tokens_valid_after=now, floor=now)
-    write(migrated, tables.user_standings, user_id="mallory", suspended_at=now)
+    write(migrated, user_standings, user_id="john", tokens_valid_after=now, floor=now)
+    write(migrated, user_standings, user_id="mallory", suspended_at=now)
     assert tokensvc("token", "mint", "john").code == 0
     ended = tokensvc("token", "mint", "mallory")
     assert ended.code == 1
@@ -136,7 +137,7 @@ def test_inspect_shows_user_times_and_key_of_valid_token(tokensvc):
 @pytest.mark.sec(25)
 def test_inspect_lists_every_reason_for_refusal_without_secrets(tokensvc, migrated):
     now = int(time.time())
-    write(migrated, tables.user_standings, user_id="john", tokens_valid_after=now - 9, floor=now)
+    write(migrated, user_standings, user_id="john", tokens_valid_after=now - 9, floor=now)
     ended = tokensvc("token", "inspect", stdin=signed(user_id="john", iat=now - 99, exp=now - 50))
     assert ended.code == 1
     assert "before a revocation (code 40)" in ended.out
@@ -146,7 +147,7 @@ def test_inspect_lists_every_reason_for_refusal_without_secrets(tokensvc, migrat
 
 def test_inspect_applies_the_cut_off_of_the_app(tokensvc, migrated):
     now = int(time.time())
-    write(migrated, tables.app_standing, tokens_valid_after=now - 60, floor=now - 60)
+    write(migrated, app_standing, tokens_valid_after=now - 60, floor=now - 60)
     ended = tokensvc("token", "inspect", "--json", stdin=signed(user_id="john", iat=now - 700))
     assert ended.code == 1
     assert ended.json["faults"] == ["it was issued before a revocation (code 40)"]
