@@ -15,7 +15,7 @@ from tokensvc.database.deletion import Purge, purge_step
 from tokensvc.ops.health import LOOK_INTERVAL
 from tokensvc.revocations import store as revocations
 from tokensvc.sessions import store as sessions
-from tokensvc.stream.delivery import wake_up
+from tokensvc.stream.delivery.wake_up import SENDER_WAKE_UP
 
 ACTIVE_KEY_INTERVAL: Final = 60.0
 """Seconds between two looks at whether a check of the active key is due."""
@@ -99,7 +99,7 @@ _BOTH = (Role.SERVICE, Role.WORKER)
 
 LOOPS: Final = (
     # Changes of this process are sent immediately; each second the sender looks for others.
-    Loop("delivery", _embedded_delivery, 1.0, wake_up=lambda _: wake_up.DUE),
+    Loop("delivery", _embedded_delivery, 1.0, wake_up=lambda _: SENDER_WAKE_UP),
     # Other processes make all changes that a worker sends.
     Loop("delivery", lambda s: s.stream.sender.step, 0.2, roles=(Role.WORKER,)),
     Loop("secret_usage", lambda s: s.secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),

@@ -11,11 +11,12 @@ from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Transaction, after_commit
 from tokensvc.database.upsert import insert
 from tokensvc.standing import store as standings
-from tokensvc.stream.delivery import profile_store, rules, wake_up
+from tokensvc.stream.delivery import profile_store, rules
 from tokensvc.stream.delivery.queue_store import Queue, is_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
+from tokensvc.stream.delivery.wake_up import notify_sender
 
 Wanted: TypeAlias = Any
 """The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
@@ -42,7 +43,7 @@ def mark_each_pending(
     """Mark states as changed, as `mark_pending` does with one."""
     if not subjects:
         return
-    after_commit(tx, wake_up.DUE.set)
+    after_commit(tx, notify_sender)
     rows = [
         {
             "kind": kind,
@@ -148,7 +149,7 @@ def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resen
     """Mark the cut-offs of users as changed, because Stream may have lost them."""
     if not user_ids:
         return
-    after_commit(tx, wake_up.DUE.set)
+    after_commit(tx, notify_sender)
     rows = lock(tx, "user", user_ids)
     save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
 

@@ -3,5 +3,7 @@
 import threading
 from typing import Final
 
-DUE: Final = threading.Event()
-"""Set after the commit of a change that Stream must get, so that it does not wait for a look."""
+SENDER_WAKE_UP: Final = threading.Event()
+"""Set after the commit of a change that Stream must get, so that the sender does not wait."""
+
+notify_sender = SENDER_WAKE_UP.set
