@@ -49,12 +49,12 @@ def test_cut_off_that_has_passed_is_moved(target, leave, revocations, database, 
     left, now = leave(target), DatabaseClock(database, clock)
     clock.now += 3
     wait_until(lambda: has_passed(left, now()), "the cut-off has passed")
-    assert revocations.confirm_left() is False
+    assert revocations.confirm_remaining() is False
     state = revocations.state(target)
     assert left < state.tokens_valid_after == state.revocation.tokens_valid_after
     assert unconfirmed(database) == 0
     clock.now += 3
-    revocations.confirm_left()
+    revocations.confirm_remaining()
     assert revocations.state(target) == state
 
 
@@ -63,7 +63,7 @@ def test_undone_action_is_left_alone(leave, revocations):
     leave(JOHN)
     revocations.undo(JOHN, revocations.state(JOHN).revocation.id, CONTEXT)
     before = revocations.state(JOHN)
-    assert revocations.confirm_left() is False
+    assert revocations.confirm_remaining() is False
     assert revocations.state(JOHN) == before
 
 
@@ -72,7 +72,7 @@ def test_many_actions_are_confirmed_in_several_steps(leave, revocations, databas
     for target in (JOHN, JANE, APP):
         leave(target)
     steps = 1
-    while revocations.confirm_left():
+    while revocations.confirm_remaining():
         steps += 1
     assert steps == 4
     assert unconfirmed(database) == 0

@@ -102,7 +102,7 @@ def test_dry_run_and_repeated_suspension_leave_sessions_alone(actions):
     grant, epochs = actions.sign_in(), actions.epochs()
     actions.revocations.suspend("john", CONTEXT)
     actions.revocations.revoke(JOHN, ActionContext("svc.backend", dry_run=True))
-    actions.revocations.confirm_left()
+    actions.revocations.confirm_remaining()
     assert actions.epochs() == epochs
     assert not actions.is_refused(grant)
 
@@ -125,4 +125,4 @@ def test_state_shows_the_user_s_own_action(actions, standings, kind):
     assert state.revocation.kind == kind
     assert standings.read("john").tokens_valid_after == state.revocation.tokens_valid_after
     assert actions.revocations.confirm(JOHN) == state
-    assert not actions.revocations.confirm_left()
+    assert not actions.revocations.confirm_remaining()

@@ -107,7 +107,7 @@ LOOPS: Final = (
         "unnamed_mints", lambda s: s.stream.unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True
     ),
     # For actions that a crash left unconfirmed.
-    Loop("confirmation", lambda s: s.revocations.confirm_left, 5.0),
+    Loop("confirmation", lambda s: s.revocations.confirm_remaining, 5.0),
     Loop(
         "active_key",
         lambda s: s.stream.active_key_check.step,

@@ -158,7 +158,7 @@ class Revocations:
                 store.confirm_revocation(tx, revocation.id, cut_off)
             return self._state(tx, target)
 
-    def confirm_left(self) -> bool:
+    def confirm_remaining(self) -> bool:
         """
         Confirm actions whose process ended between their commit and their confirmation.
 
