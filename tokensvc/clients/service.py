@@ -82,7 +82,7 @@ class Clients:
             signing_ring_version=ring_version,
         )
 
-    def first_end(self) -> int | None:
+    def earliest_expiry(self) -> int | None:
         """
         Return the time at which the first client has no valid secret, in epoch seconds.
 
@@ -90,7 +90,7 @@ class Clients:
         """
         after = int(self._clock()) - _UNUSED_AFTER
         with self._database.read() as connection:
-            return store.first_end(connection, after=after)
+            return store.earliest_expiry(connection, after=after)
 
     def authenticate_token(
         self,

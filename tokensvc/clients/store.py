@@ -107,7 +107,7 @@ def locked(tx: Transaction, client_ids: Collection[str]) -> dict[str, ServiceCli
     return {found.client.id: found.client for found in _grouped(tx.execute(query))}
 
 
-def first_end(connection: Connection, *, after: int) -> int | None:
+def earliest_expiry(connection: Connection, *, after: int) -> int | None:
     """
     Return the first time at which a client has no valid secret, in epoch seconds.
 

@@ -57,7 +57,7 @@ class Figures:
             gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)
         self._set_keys()
         self._set_encryption_keys()
-        end = self._clients.first_end()
+        end = self._clients.earliest_expiry()
         left = math.inf if end is None else end - self._clock()
         gauges.set_client_secret_seconds_left(left)
 
