@@ -15,13 +15,13 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
 
-_UNUSED_ID = "svc."
+_DUMMY_ID = "svc."
 """An ID that no client has; it is looked up for texts that are not IDs."""
 
-_UNUSED_AFTER = 7 * 24 * 3600
+_IDLE_AFTER = 7 * 24 * 3600
 """Seconds after the end of its last secret when a client counts as unused."""
 
-_UNUSED_HASH = "-" * 64
+_DUMMY_HASH = "-" * 64
 """A hash that no secret has."""
 
 
@@ -88,7 +88,7 @@ class Clients:
 
         A client whose last secret ended more than a week ago is not in use: it does not count.
         """
-        after = int(self._clock()) - _UNUSED_AFTER
+        after = int(self._clock()) - _IDLE_AFTER
         with self._database.read() as connection:
             return store.earliest_expiry(connection, after=after)
 
@@ -130,7 +130,7 @@ class Clients:
         )
 
     def _find(self, unverified_id: str) -> FoundClient:
-        client_id = unverified_id if is_id(unverified_id) else _UNUSED_ID
+        client_id = unverified_id if is_id(unverified_id) else _DUMMY_ID
         return store.find(self._database, self._clock, client_id)
 
     def _check_live(self, client: ServiceClient, secret: ClientSecret) -> None:
@@ -172,7 +172,7 @@ def matching_secret(hashes: Mapping[ClientSecret, str], presented_hash: str) -> 
         if hmac.compare_digest(secret_hash, presented_hash):
             matching = secret
     for _ in range(MAX_SECRETS - len(hashes)):
-        hmac.compare_digest(_UNUSED_HASH, presented_hash)
+        hmac.compare_digest(_DUMMY_HASH, presented_hash)
     return matching
 
 
