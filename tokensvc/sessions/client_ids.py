@@ -42,7 +42,7 @@ def public_client_id(client_id: str) -> str:
     return client_id
 
 
-def narrowed(held: frozenset[str], scope: str) -> frozenset[str]:
+def narrow_scopes(held: frozenset[str], scope: str) -> frozenset[str]:
     """
     Return the scopes of a new access token.
 

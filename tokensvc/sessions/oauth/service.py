@@ -10,7 +10,7 @@ from tokensvc.limits.enforcement import check
 from tokensvc.limits.service import Limiter
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.access_tokens.tokens import AccessClaims, AccessTokens, ServiceClaims
-from tokensvc.sessions.client_ids import narrowed
+from tokensvc.sessions.client_ids import narrow_scopes
 from tokensvc.sessions.issued import TokenResponse, service_response, user_response
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.rules import RingVersion
@@ -74,7 +74,7 @@ class OAuth:
         Raises:
             Refusal: `malformed_request` with the OAuth error `invalid_scope`.
         """
-        scopes = narrowed(service.scopes, scope)
+        scopes = narrow_scopes(service.scopes, scope)
         minted = self._access_tokens.mint_for_service(
             service.client_id,
             service.secret_id or "",
