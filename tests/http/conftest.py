@@ -16,7 +16,7 @@ from testing.http_client import Client
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops import routes as ops_routes
-from tokensvc.ops.health import Check, ReadinessLook
+from tokensvc.ops.health import Check, ReadinessProbe
 from tokensvc.telemetry import logging
 from tokensvc.telemetry.settings import LogSettings
 
@@ -59,9 +59,9 @@ class Probe:
         blueprint.post("/v1/token", endpoint="post")(self._call)
         blueprint.get("/v1/me", endpoint="me")(_me)
         whole = {"public_url": "https://tokens.example", "metrics_port": METRICS_PORT, **config}
-        look = ReadinessLook(self.checks, time.monotonic)
-        look.look()
-        ops = ops_routes.routes(look.last, METRICS_TOKEN)
+        probe = ReadinessProbe(self.checks, time.monotonic)
+        probe.probe()
+        ops = ops_routes.routes(probe.last, METRICS_TOKEN)
         return make_app(HttpConfig(**whole), [blueprint, ops])
 
     def _call(self) -> Any:

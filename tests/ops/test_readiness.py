@@ -1,4 +1,4 @@
-"""The look at the readiness: what it finds, keeps and logs."""
+"""The probe of the readiness: what it finds, keeps and logs."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.ops.services import built_services, figure
 from tokensvc.core import deadline
 from tokensvc.core.findings import Finding, State
 from tokensvc.ops import health
-from tokensvc.ops.health import ReadinessLook
+from tokensvc.ops.health import ReadinessProbe
 
 HEALTHY = {"database": lambda: Finding(State.OK)}
 
@@ -25,21 +25,21 @@ class Parts:
     def __init__(self, **states: State) -> None:
         self.states = states
 
-    def look(self) -> ReadinessLook:
+    def probe(self) -> ReadinessProbe:
         checks = {name: lambda name=name: Finding(self.states[name]) for name in self.states}
-        return ReadinessLook(checks, time.monotonic)
+        return ReadinessProbe(checks, time.monotonic)
 
 
-def test_no_look_has_failed() -> None:
-    """A worker looks once before it accepts clients."""
-    last = ReadinessLook(HEALTHY, time.monotonic).last()
+def test_no_probe_has_failed() -> None:
+    """A worker probes once before it accepts clients."""
+    last = ReadinessProbe(HEALTHY, time.monotonic).last()
     assert last.status is State.FAILED
 
 
 def test_check_that_raises_has_failed_until_it_returns(
     tmp_path: Path, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its own name, so that the next look replaces it, and without the exception's text."""
+    """By its own name, so that the next probe replaces it, and without the exception's text."""
 
     def fail() -> Never:
         raise ConnectionError("postgresql://user:s3cret@host")
@@ -49,7 +49,7 @@ def test_check_that_raises_has_failed_until_it_returns(
         built_services(tmp_path, issuer, migrated_sqlite_url) as services,
     ):
         monkeypatch.setattr(services.stream.deliveries, "warnings", fail)
-        services.operations.readiness.look()
+        services.operations.readiness.probe()
         found = services.operations.readiness.last()
         assert found.checks is not None
         (broken,) = [check for check in found.checks if check.state is State.FAILED]
@@ -58,11 +58,11 @@ def test_check_that_raises_has_failed_until_it_returns(
         assert "s3cret" not in broken.detail
         assert figure("tokensvc_check", check="delivery") == 2
         monkeypatch.undo()
-        services.operations.readiness.look()
+        services.operations.readiness.probe()
         assert figure("tokensvc_check", check="delivery") == 0
 
 
-def test_last_look_is_returned_while_another_one_waits() -> None:
+def test_last_probe_is_returned_while_another_one_waits() -> None:
     entered, release = threading.Event(), threading.Event()
     results = [Finding(State.OK), Finding(State.FAILED)]
 
@@ -72,59 +72,59 @@ def test_last_look_is_returned_while_another_one_waits() -> None:
             release.wait(60)
         return results.pop(0)
 
-    look = ReadinessLook({"database": check}, time.monotonic)
-    look.look()
-    thread = threading.Thread(target=look.look)
+    probe = ReadinessProbe({"database": check}, time.monotonic)
+    probe.probe()
+    thread = threading.Thread(target=probe.probe)
     thread.start()
     assert entered.wait(60)
-    assert look.last().status is State.OK
+    assert probe.last().status is State.OK
     release.set()
     thread.join()
-    assert look.last().status is State.FAILED
+    assert probe.last().status is State.FAILED
 
 
-def test_old_look_has_failed() -> None:
+def test_old_probe_has_failed() -> None:
     """The next one hangs, or its thread has ended."""
     clock = ManualClock(100.0)
-    look = ReadinessLook(HEALTHY, clock)
-    look.look()
+    probe = ReadinessProbe(HEALTHY, clock)
+    probe.probe()
     clock.now += health._MAX_AGE
-    assert look.last().status is State.OK
+    assert probe.last().status is State.OK
     clock.now += 0.1
-    assert look.last().status is State.FAILED
+    assert probe.last().status is State.FAILED
 
 
-def test_waits_of_a_look_are_bounded() -> None:
+def test_waits_of_a_probe_are_bounded() -> None:
     seen = []
 
     def check() -> Finding:
         seen.append(deadline.remaining(60))
         return Finding(State.OK)
 
-    ReadinessLook({"database": check}, time.monotonic).look()
-    assert 0 < seen[0] <= health._LOOK_SECONDS
+    ReadinessProbe({"database": check}, time.monotonic).probe()
+    assert 0 < seen[0] <= health._PROBE_SECONDS
     assert deadline.remaining(60) == 60
 
 
-def test_each_look_sets_the_level_of_each_check() -> None:
+def test_each_probe_sets_the_level_of_each_check() -> None:
     parts = Parts(database=State.OK, issuers=State.DEGRADED)
-    look = parts.look()
+    probe = parts.probe()
     for database in (State.OK, State.FAILED, State.DEGRADED):
         parts.states["database"] = database
-        look.look()
+        probe.probe()
         level = ["ok", "degraded", "failed"].index(database)
         assert figure("tokensvc_check", check="database") == level
     assert figure("tokensvc_check", check="issuers") == 1
 
 
 def test_each_change_of_a_state_is_logged_once() -> None:
-    """Worse is a warning, better an information. The first look logs what is not ok."""
+    """Worse is a warning, better an information. The first probe logs what is not ok."""
     parts = Parts(database=State.OK, issuers=State.DEGRADED)
-    look = parts.look()
+    probe = parts.probe()
     with structlog.testing.capture_logs() as lines:
         for database in (State.OK, State.FAILED, State.FAILED, State.DEGRADED, State.OK):
             parts.states["database"] = database
-            look.look()
+            probe.probe()
     assert [(line["event"], line["log_level"], line["check"], line["state"]) for line in lines] == [
         ("readiness_changed", "warning", "issuers", "degraded"),
         ("readiness_changed", "warning", "database", "failed"),

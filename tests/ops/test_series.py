@@ -22,8 +22,8 @@ SECRET = "tss_" + "0" * 43
 @pytest.fixture
 def services(tmp_path, migrated_sqlite_url):
     with IssuerDouble() as issuer, built_services(tmp_path, issuer, migrated_sqlite_url) as built:
-        built.operations.readiness.look()
-        built.operations.figures.step()
+        built.operations.readiness.probe()
+        built.operations.collector.step()
         yield built
 
 

@@ -1,4 +1,4 @@
-"""Builds what keeps the service healthy: readiness, figures."""
+"""Builds what keeps the service healthy: readiness, metrics."""
 
 import time
 from dataclasses import replace
@@ -12,8 +12,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.ops.checks import checks, delivery_checks
-from tokensvc.ops.figures import Figures
-from tokensvc.ops.health import ReadinessLook
+from tokensvc.ops.collector import MetricsCollector
+from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.stream.keys.service import StreamKeys
@@ -36,7 +36,7 @@ def build_operations(
     clock_faults = ClockFaults(database, database_clock)
     reencryption = Reencryption(database, database_clock, vault, SECRETS)
     return Operations(
-        readiness=ReadinessLook(
+        readiness=ReadinessProbe(
             checks(
                 database=database,
                 keys=stream.keys,
@@ -48,7 +48,7 @@ def build_operations(
             ),
             time.monotonic,
         ),
-        figures=_figures(
+        collector=_collector(
             settings,
             stream,
             accounts,
@@ -65,7 +65,7 @@ def build_operations(
 def for_worker(services: Services) -> Services:
     """Return the services of a process that only delivers: it needs no issuer to be ready."""
     stream, operations = services.stream, services.operations
-    readiness = ReadinessLook(
+    readiness = ReadinessProbe(
         delivery_checks(
             database=services.database,
             keys=stream.keys,
@@ -74,7 +74,7 @@ def for_worker(services: Services) -> Services:
         ),
         time.monotonic,
     )
-    figures = _figures(
+    collector = _collector(
         services.settings,
         stream,
         services.accounts,
@@ -83,10 +83,12 @@ def for_worker(services: Services) -> Services:
         reencryption=operations.reencryption,
         clock=services.database_clock.host,
     )
-    return replace(services, operations=replace(operations, readiness=readiness, figures=figures))
+    return replace(
+        services, operations=replace(operations, readiness=readiness, collector=collector)
+    )
 
 
-def _figures(
+def _collector(
     settings: Settings,
     stream: StreamServices,
     accounts: AccountServices | None,
@@ -95,11 +97,11 @@ def _figures(
     clients: Clients,
     reencryption: Reencryption,
     clock: Clock,
-) -> Figures:
+) -> MetricsCollector:
     rings: dict[str, StreamKeys | SigningKeys] = {"stream": stream.keys}
     if accounts is not None:
         rings["signing"] = accounts.signing_keys
-    return Figures(
+    return MetricsCollector(
         issuers=issuers,
         jwks=settings.jwks,
         deliveries=stream.deliveries,

@@ -12,7 +12,7 @@ from tokensvc.app.background import BackgroundLoop
 from tokensvc.app.services import AccountServices, Services
 from tokensvc.audit import store as audit
 from tokensvc.database.deletion import Purge, purge_step
-from tokensvc.ops.health import LOOK_INTERVAL
+from tokensvc.ops.health import PROBE_INTERVAL
 from tokensvc.revocations import store as revocations
 from tokensvc.sessions import store as sessions
 from tokensvc.stream.delivery.wake_up import SENDER_WAKE_UP
@@ -126,8 +126,8 @@ LOOPS: Final = (
     Loop("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
     # For due fetches; short, since a clock can be set or a host sleep.
     Loop("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
-    Loop("figures", lambda s: s.operations.figures.step, 15.0, roles=_BOTH),
-    Loop("readiness", lambda s: s.operations.readiness.look, LOOK_INTERVAL, roles=_BOTH),
+    Loop("figures", lambda s: s.operations.collector.step, 15.0, roles=_BOTH),
+    Loop("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
 )
 """All loops, in the order in which they start and stop."""
 

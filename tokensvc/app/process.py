@@ -50,7 +50,7 @@ class Process:
         gauges.set_build_info()
         if self._issuers is not None:
             self._issuers.prepare()
-        self.services.operations.readiness.look()
+        self.services.operations.readiness.probe()
         for loop in self.loops:
             loop.start()
         if self._server is not None:

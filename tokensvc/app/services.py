@@ -19,8 +19,8 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
-from tokensvc.ops.figures import Figures
-from tokensvc.ops.health import ReadinessLook
+from tokensvc.ops.collector import MetricsCollector
+from tokensvc.ops.health import ReadinessProbe
 from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.service import Revocations
@@ -82,12 +82,12 @@ class Operations:
 
     Attributes:
         readiness: Checks of `/readyz`, and their last result.
-        figures: Figures for the metrics.
+        collector: Collector of the metrics that no request counts.
         clock_faults: Check for cut-offs in the future.
     """
 
-    readiness: ReadinessLook
-    figures: Figures
+    readiness: ReadinessProbe
+    collector: MetricsCollector
     reencryption: Reencryption
     clock_faults: ClockFaults
 

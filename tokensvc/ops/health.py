@@ -1,4 +1,4 @@
-"""Readiness: the worst result of several checks, from a look in the background each second."""
+"""Readiness: the worst result of several checks, from a probe in the background each second."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from tokensvc.core import deadline
 from tokensvc.core.findings import Finding, State
 from tokensvc.telemetry import gauges
 
-LOOK_INTERVAL = 1.0
-"""Seconds between two looks."""
+PROBE_INTERVAL = 1.0
+"""Seconds between two probes."""
 
-_LOOK_SECONDS = 2.0
-"""Time for all waits of a look."""
+_PROBE_SECONDS = 2.0
+"""Timeout of all checks together."""
 
 _MAX_AGE = 5.0
 """Age in seconds from which a check is too old to count: the next one hangs."""
@@ -57,12 +57,12 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: list[CheckResult] | None = None
 
 
-_NO_LOOK = Readiness(
+_NOT_PROBED = Readiness(
     State.FAILED, [CheckResult("readiness", State.FAILED, "the checks have not ended")]
 )
 
 
-class ReadinessLook:
+class ReadinessProbe:
     """
     The last result of the checks, in memory: `/readyz` responds while everything else waits.
 
@@ -74,15 +74,15 @@ class ReadinessLook:
     def __init__(self, checks: Mapping[str, Check], monotonic: Callable[[], float]) -> None:
         self._checks = checks
         self._monotonic = monotonic
-        self._last = (-math.inf, _NO_LOOK)
+        self._last = (-math.inf, _NOT_PROBED)
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """
         Run the checks, and log each change of a state, at first what is not ok.
 
         Only one thread may call this.
         """
-        deadline.begin(self._monotonic(), _LOOK_SECONDS)
+        deadline.begin(self._monotonic(), _PROBE_SECONDS)
         try:
             results = [_result(name, check) for name, check in self._checks.items()]
         finally:
@@ -97,9 +97,9 @@ class ReadinessLook:
         self._last = self._monotonic(), Readiness(worst, results)
 
     def last(self) -> Readiness:
-        """Return the result of the last look, without a wait."""
-        looked_at, readiness = self._last
-        return _NO_LOOK if self._monotonic() - looked_at > _MAX_AGE else readiness
+        """Return the result of the last probe, without a wait."""
+        probed_at, readiness = self._last
+        return _NOT_PROBED if self._monotonic() - probed_at > _MAX_AGE else readiness
 
 
 def result_of(name: str, finding: Finding | None) -> CheckResult:

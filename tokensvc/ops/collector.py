@@ -18,7 +18,7 @@ from tokensvc.vault.reencryption import Reencryption
 _LIVE_STATES = [state for state in KeyState if state is not KeyState.RETIRED]
 
 
-class Figures:
+class MetricsCollector:
     """
     Reads the figures and sets the gauges.
 
