@@ -60,8 +60,8 @@ class ResetCode(msgspec.Struct, frozen=True):
 class AccountCodes:
     """The codes of accounts; only their hashes are stored."""
 
-    def __init__(self, uses: Dependencies) -> None:
-        self._uses = uses
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
 
     def invite(self, user_id: str | None, context: ActionContext) -> Invitation:
         """
@@ -74,9 +74,9 @@ class AccountCodes:
             Refusal: `user_id_invalid`; `user_id_taken`.
         """
         if user_id is not None:
-            rules.check_user_id(user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
-        ttl = self._uses.settings.invitation_ttl
-        with self._uses.database.write() as tx:
+            rules.check_user_id(user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)
+        ttl = self._deps.settings.invitation_ttl
+        with self._deps.database.write() as tx:
             if user_id is not None and store.find(tx, user_id) is not None:
                 raise Refusal(
                     Code.USER_ID_TAKEN, "This user ID has an account already, or had one."
@@ -88,7 +88,7 @@ class AccountCodes:
                 context,
                 Action.INVITATION_CREATED,
                 subject,
-                now=self._uses.database_clock.read(tx),
+                now=self._deps.database_clock.read(tx),
             )
         return Invitation(code, expires_at)
 
@@ -99,7 +99,7 @@ class AccountCodes:
         Raises:
             Refusal: `not_found`.
         """
-        with self._uses.database.write() as tx:
+        with self._deps.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
             code, expires_at = self._add(tx, CodeKind.RESET, user_id, rules.RESET_CODE_TTL)
@@ -108,7 +108,7 @@ class AccountCodes:
                 context,
                 Action.RESET_CODE_CREATED,
                 user_id,
-                now=self._uses.database_clock.read(tx),
+                now=self._deps.database_clock.read(tx),
             )
         return ResetCode(code, expires_at)
 
@@ -126,31 +126,31 @@ class AccountCodes:
             Refusal: `code_invalid`; `password_rejected`, after which the code can still be used;
                 what `count_failure` raises.
         """
-        code_hash, now = rules.hash_code(code), self._uses.database_clock()
-        with self._uses.database.read() as connection:
+        code_hash, now = rules.hash_code(code), self._deps.database_clock()
+        with self._deps.database.read() as connection:
             found = store.find_code(connection, CodeKind.RESET, code_hash, now)
         if found is None or found.user_id != user_id:
             count_failure()
             raise _code_invalid()
-        self._uses.policy.check(new_password, user_id)
-        with self._uses.hasher.wait_slot():
-            new_hash = self._uses.hasher.hash(new_password)
-            with self._uses.database.write() as tx:
+        self._deps.policy.check(new_password, user_id)
+        with self._deps.hasher.wait_slot():
+            new_hash = self._deps.hasher.hash(new_password)
+            with self._deps.database.write() as tx:
                 self._redeem(tx, user_id, code_hash, new_hash)
-        self._uses.confirm_revocation(Target(user_id))
+        self._deps.confirm_revocation(Target(user_id))
 
     def _redeem(self, tx: Transaction, user_id: str, code_hash: str, new_hash: str) -> None:
         # The account first: two codes of one user would otherwise wait for each other.
         account = store.lock(tx, user_id)
-        now = self._uses.database_clock.read(tx)
+        now = self._deps.database_clock.read(tx)
         if account is None or not store.use_code(tx, CodeKind.RESET, code_hash, now):
             raise _code_invalid()
         store.replace_hash(tx, user_id, account.password_hash, new_hash)
         store.end_reset_codes(tx, user_id, now)
-        lock_outs.unlock(tx, user_id, self._uses.hashes)
+        lock_outs.unlock(tx, user_id, self._deps.hashes)
         context = ActionContext(user_id)
         kind = RevocationKind.PASSWORD
-        details = self._uses.revoke_within(tx, user_id, kind, context)
+        details = self._deps.revoke_within(tx, user_id, kind, context)
         record(tx, context, Action.PASSWORD_RESET, user_id, now=now, details=details)
 
     def _add(
@@ -158,7 +158,7 @@ class AccountCodes:
     ) -> tuple[str, int]:
         """Store a new code, and return it with its expiry."""
         code = rules.make_code(kind, secrets.token_bytes(rules.CODE_BYTES))
-        created_at = int(self._uses.database_clock.read(tx))
+        created_at = int(self._deps.database_clock.read(tx))
         stored = StoredCode(rules.hash_code(code), kind, user_id, created_at, created_at + ttl)
         store.insert_code(tx, stored)
         return code, stored.expires_at

@@ -65,8 +65,8 @@ class Accounts:
         stream_users: Users that Stream already has; `None` if delivery to Stream is off.
     """
 
-    def __init__(self, uses: Dependencies, stream_users: StreamUsers | None) -> None:
-        self._uses = uses
+    def __init__(self, deps: Dependencies, stream_users: StreamUsers | None) -> None:
+        self._deps = deps
         self._stream_users = stream_users
 
     def sign_up(self, wanted: SignUpRequest, count: Callable[[], None]) -> NewAccount:
@@ -83,7 +83,7 @@ class Accounts:
                 `temporarily_unavailable` if no thread is free for the password, or Stream is
                 unreachable.
         """
-        mode = self._uses.settings.sign_up
+        mode = self._deps.settings.sign_up
         check_mode(mode, wanted.invitation)
         if mode == "open":
             self._check_not_closed()
@@ -93,7 +93,7 @@ class Accounts:
         count()
         names_user = self._check_invitation(wanted)
         if not names_user:
-            settings = self._uses.settings
+            settings = self._deps.settings
             rules.check_not_reserved(wanted.user_id, settings.user_id_prefix, settings.reserved_ids)
         self._check_not_taken(wanted.user_id)
         # An invitation that names the ID proves who owns it; nothing else does.
@@ -120,14 +120,14 @@ class Accounts:
         Raises:
             Refusal: `not_found`.
         """
-        with self._uses.database.write() as tx:
+        with self._deps.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            now = self._uses.database_clock.read(tx)
+            now = self._deps.database_clock.read(tx)
             store.mark_deleted(tx, user_id, now)
-            details = self._uses.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+            details = self._deps.revoke_within(tx, user_id, RevocationKind.DELETION, context)
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
-        self._uses.confirm_revocation(Target(user_id))
+        self._deps.confirm_revocation(Target(user_id))
 
     def unlock(self, user_id: str, context: ActionContext) -> None:
         """
@@ -136,11 +136,11 @@ class Accounts:
         Raises:
             Refusal: `not_found`.
         """
-        with self._uses.database.write() as tx:
+        with self._deps.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
-            if lock_outs.unlock(tx, user_id, self._uses.hashes):
-                now = self._uses.database_clock.read(tx)
+            if lock_outs.unlock(tx, user_id, self._deps.hashes):
+                now = self._deps.database_clock.read(tx)
                 record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 
     def delete_own(self, user_id: str, signed_in_at: int) -> None:
@@ -153,19 +153,19 @@ class Accounts:
         Raises:
             Refusal: `sign_in_required` unless the sign-in is recent.
         """
-        rules.check_recent_sign_in(signed_in_at, self._uses.database_clock())
+        rules.check_recent_sign_in(signed_in_at, self._deps.database_clock())
         self.delete(user_id, ActionContext(user_id))
 
     def _check(self, wanted: SignUpRequest) -> None:
-        rules.check_user_id(wanted.user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
-        self._uses.policy.check(wanted.password, wanted.user_id)
+        rules.check_user_id(wanted.user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)
+        self._deps.policy.check(wanted.password, wanted.user_id)
 
     def _check_invitation(self, wanted: SignUpRequest) -> bool:
         """Check the invitation, if there is one, and return whether it names the user."""
         if wanted.invitation is None:
             return False
-        code_hash, now = rules.hash_code(wanted.invitation), self._uses.database_clock()
-        with self._uses.database.read() as connection:
+        code_hash, now = rules.hash_code(wanted.invitation), self._deps.database_clock()
+        with self._deps.database.read() as connection:
             found = store.find_code(connection, CodeKind.INVITATION, code_hash, now)
         if found is None or found.user_id not in {None, wanted.user_id}:
             raise _invitation_invalid()
@@ -173,7 +173,7 @@ class Accounts:
 
     def _check_not_closed(self) -> None:
         """Check that sign-up is not closed since a restore, which lost accounts."""
-        with self._uses.database.read() as connection:
+        with self._deps.database.read() as connection:
             if is_sign_up_closed(connection):
                 raise Refusal(
                     Code.SIGN_UP_CLOSED,
@@ -183,15 +183,15 @@ class Accounts:
 
     def reopen_sign_up(self, context: ActionContext) -> None:
         """Allow open sign-up again, which a restore without an audit export has closed."""
-        with self._uses.database.write() as tx:
+        with self._deps.database.write() as tx:
             if is_sign_up_closed(tx):
                 mark_live(tx, sign_up_closed=False)
-                now = self._uses.database_clock.read(tx)
+                now = self._deps.database_clock.read(tx)
                 record(tx, context, Action.SIGN_UP_REOPENED, "accounts", now=now)
 
     def _check_not_taken(self, user_id: str) -> None:
         """Check before the work of hashing. The insertion decides."""
-        with self._uses.database.read() as connection:
+        with self._deps.database.read() as connection:
             if store.find(connection, user_id) is not None:
                 raise _taken()
 
@@ -202,30 +202,30 @@ class Accounts:
         Raises:
             Refusal: `user_id_taken`; `temporarily_unavailable` if Stream is unreachable.
         """
-        with self._uses.database.read() as connection:
+        with self._deps.database.read() as connection:
             self._check_unknown_here(connection, user_id)
         if self._stream_users is not None and self._stream_users.has(user_id):
             raise _taken()
 
     def _check_unknown_here(self, connection: Connection, user_id: str) -> None:
         standing = standings.read(connection, Target(user_id))
-        has_profile = self._uses.deliveries.profiles(connection, [user_id])
+        has_profile = self._deps.deliveries.profiles(connection, [user_id])
         if has_profile or standing.suspended_at or standing.tokens_valid_after:
             raise _taken()
 
     def _create(
         self, wanted: SignUpRequest, context: ActionContext, *, must_be_unknown: bool = False
     ) -> NewAccount:
-        with self._uses.hasher.wait_slot():
-            password_hash = self._uses.hasher.hash(wanted.password)
-            with self._uses.database.write() as tx:
+        with self._deps.hasher.wait_slot():
+            password_hash = self._deps.hasher.hash(wanted.password)
+            with self._deps.database.write() as tx:
                 account = self._add(tx, wanted, password_hash, context)
                 if must_be_unknown:
                     # Since the question to Stream, a service may have created the user there.
                     self._check_unknown_here(tx, wanted.user_id)
                 if wanted.user is not None:
                     user = wanted.user
-                    self._uses.deliveries.set_profile_within(
+                    self._deps.deliveries.set_profile_within(
                         tx, wanted.user_id, user, context.actor
                     )
         return NewAccount(account.user_id, account.created_at)
@@ -233,7 +233,7 @@ class Accounts:
     def _add(
         self, tx: Transaction, wanted: SignUpRequest, password_hash: str, context: ActionContext
     ) -> Account:
-        now = self._uses.database_clock.read(tx)
+        now = self._deps.database_clock.read(tx)
         account = Account(wanted.user_id, password_hash, int(now))
         if not store.insert(tx, account):
             raise _taken()

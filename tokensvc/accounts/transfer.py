@@ -86,8 +86,8 @@ class ImportResult(msgspec.Struct):
 class AccountTransfer:
     """Imports and exports accounts. An import that failed can be repeated."""
 
-    def __init__(self, uses: Dependencies) -> None:
-        self._uses = uses
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
 
     def load(
         self, lines: Iterable[bytes], context: ActionContext, report: Callable[[BadRow], None]
@@ -120,14 +120,14 @@ class AccountTransfer:
 
         The hashes are in them: an audit event comes first.
         """
-        with self._uses.database.write() as tx:
-            now = self._uses.database_clock.read(tx)
+        with self._deps.database.write() as tx:
+            now = self._deps.database_clock.read(tx)
             record(tx, context, Action.ACCOUNTS_EXPORTED, _ALL_ACCOUNTS, now=now)
         after = None
         while True:
-            with self._uses.database.read() as connection:
+            with self._deps.database.read() as connection:
                 accounts = store.page(connection, after=after, limit=_BATCH)
-                users = self._uses.deliveries.profiles(
+                users = self._deps.deliveries.profiles(
                     connection, [one.user_id for one in accounts]
                 )
             if not accounts:
@@ -139,7 +139,7 @@ class AccountTransfer:
         self, lines: Iterable[bytes], refuse: Callable[[int, str], None]
     ) -> Iterator[NumberedRow]:
         """Yield the rows that can be imported, and refuse the others."""
-        now = self._uses.database_clock()
+        now = self._deps.database_clock()
         line_of: dict[str, int] = {}
         for line, text in enumerate(lines, start=1):
             if not text.strip():
@@ -167,7 +167,7 @@ class AccountTransfer:
             Refusal: `user_id_invalid`, `user_id_mismatch` or `user_invalid`.
             ValueError: Another member is not valid.
         """
-        rules.check_user_id(row.user_id, self._uses.settings.user_id_prefix, self._uses.alphabet)
+        rules.check_user_id(row.user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)
         if row.password_hash is not None:
             check_hash(row.password_hash)
         if row.user is not None:
@@ -181,8 +181,8 @@ class AccountTransfer:
         """Create the accounts that never existed. Return their IDs, and those of deleted ones."""
         # Two imports lock the IDs in the same order.
         rows = sorted((row for _, row in batch), key=lambda row: row.user_id)
-        with self._uses.database.write() as tx:
-            now = self._uses.database_clock.read(tx)
+        with self._deps.database.write() as tx:
+            now = self._deps.database_clock.read(tx)
             new = [
                 Account(
                     row.user_id,
@@ -195,7 +195,7 @@ class AccountTransfer:
             record_each(tx, context, Action.ACCOUNT_IMPORTED, sorted(created), now=now)
             for row in rows:
                 if row.user is not None and row.user_id in created:
-                    self._uses.deliveries.set_profile_within(
+                    self._deps.deliveries.set_profile_within(
                         tx, row.user_id, row.user, context.actor
                     )
             others = store.find_many(tx, {row.user_id for row in rows} - created)
