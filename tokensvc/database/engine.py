@@ -192,7 +192,7 @@ class Database:
     @contextmanager
     def _connection(self, begin: Callable[[sa.Connection], None]) -> Iterator[sa.Connection]:
         try:
-            with self._live_connection(begin) as connection:
+            with self._connect_with_retry(begin) as connection:
                 self._breaker.succeed()
                 yield connection
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, self._error) as error:
@@ -201,20 +201,20 @@ class Database:
                 raise unavailable(error) from error
             raise
 
-    def _live_connection(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
+    def _connect_with_retry(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
         """Begin on a connection; retry once if the idle one was disconnected."""
         if self.dialect == "postgresql" or begin is self._driver.begin:
             self._breaker.admit()
             may_block()
         try:
-            return self._begun(begin)
+            return self._connect_and_begin(begin)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated or isinstance(error.orig, OverrunError):
                 raise
         self._disconnect()  # the cause has probably disconnected all idle connections
-        return self._begun(begin)
+        return self._connect_and_begin(begin)
 
-    def _begun(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
+    def _connect_and_begin(self, begin: Callable[[sa.Connection], None]) -> sa.Connection:
         start = time.monotonic()
         connection = connect_patiently(self._engine.connect)
         metrics.observe_pool(time.monotonic() - start)
@@ -229,7 +229,7 @@ class Database:
         self._statements.close()
 
     def _probe(self) -> None:
-        with self._begun(_begin_nothing):
+        with self._connect_and_begin(_begin_nothing):
             pass
 
 
