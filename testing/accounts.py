@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +15,11 @@ from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.foreign_hashes import verify_hash
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.passwords.policy import check_new_password
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account
-from tokensvc.accounts.stream_users import StreamUsers
+from tokensvc.accounts.stream_users import stream_has
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.audit.tables import audit_events
 from tokensvc.core.clock import Clock
@@ -98,25 +100,27 @@ class AccountParts:
             database_clock=now,
             settings=self.settings,
             alphabet=Alphabet.DOCUMENTED,
-            policy=PasswordPolicy(self.settings.min_password, "https://tokens.example"),
+            check_password=partial(
+                check_new_password, self.settings.min_password, "https://tokens.example"
+            ),
             hasher=self.hasher,
             deliveries=self.deliveries,
             revoke_within=self.revocations.revoke_within,
             confirm_revocation=self.revocations.confirm,
             hashes=HASHES,
         )
-        self.accounts = Accounts(shared, self._stream_users())
+        self.accounts = Accounts(shared, self._stream_has())
         self.codes = AccountCodes(shared)
         self.transfer = AccountTransfer(shared)
 
-    def _stream_users(self) -> StreamUsers | None:
+    def _stream_has(self) -> Callable[[str], bool] | None:
         if self.stream_url is None:
             return None
         ((api_key, secret),) = STREAM_KEYS.items()
         key = StreamKey(api_key, secret.encode(), KeyState.ACTIVE)
         ring = StreamKeyRing(RingVersion(1, ""), [key])
         api = StreamApi(self.stream_url, time.time)
-        return StreamUsers(api, lambda: ring, self.wait_slots)
+        return partial(stream_has, api, lambda: ring, self.wait_slots)
 
     def sign_up(self, user_id: str = "ada", password: str = PASSWORD, **more: Any) -> Any:
         """Sign a user up; nothing counts the attempt."""

@@ -132,7 +132,7 @@ ABLATIONS = (
     Ablation(
         "users of Stream",
         "tokensvc/accounts/service.py",
-        "self._stream_users.has(user_id)",
+        "self._stream_has(user_id)",
         "False",
         "tests/accounts/test_sign_up.py::test_user_of_stream_is_not_taken_over",
     ),

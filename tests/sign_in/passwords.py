@@ -1,5 +1,7 @@
 """Sessions that begin with a password, on a database and at a time that a test sets."""
 
+from functools import partial
+
 import sqlalchemy as sa
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
@@ -7,7 +9,7 @@ from testing.sessions import VAULT
 from tests.sessions.access_tokens.signing import PERIODS
 from tests.sign_in.attempts import CAFE, HASHES, Attempts
 from tokensvc.accounts.lock_out import store as lock_outs
-from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.passwords.policy import check_new_password
 from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.limits.service import Limiter
@@ -67,7 +69,7 @@ class PasswordWorld(Attempts):
             access_tokens=AccessTokens(SigningKeys(database, signing_vault), URL, settings),
             revocations=self.revocations,
             limiter=self.limiter,
-            policy=PasswordPolicy(15, URL),
+            check_password=partial(check_new_password, 15, URL),
         )
 
     def open(self, user_id="ada", password=PASSWORD, address=CAFE, client_id="app"):

@@ -132,7 +132,7 @@ class AccountCodes:
         if found is None or found.user_id != user_id:
             count_failure()
             raise _code_invalid()
-        self._deps.policy.check(new_password, user_id)
+        self._deps.check_password(new_password, user_id)
         with self._deps.hasher.wait_slot():
             new_hash = self._deps.hasher.hash(new_password)
             with self._deps.database.write() as tx:

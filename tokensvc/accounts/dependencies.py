@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokensvc.accounts.passwords.hashing import PasswordHasher
-from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.passwords.policy import CheckPassword
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.rules import Details
 from tokensvc.core.actions import ActionContext
@@ -34,7 +34,7 @@ class Dependencies:
     database_clock: DatabaseClock
     settings: AccountSettings
     alphabet: Alphabet
-    policy: PasswordPolicy
+    check_password: CheckPassword
     hasher: PasswordHasher
     deliveries: Deliveries
     revoke_within: Callable[[Transaction, str, RevocationKind, ActionContext], Details]

@@ -10,7 +10,6 @@ from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.rules import CodeKind
 from tokensvc.accounts.store import Account
-from tokensvc.accounts.stream_users import StreamUsers
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core import stream_user
@@ -62,12 +61,12 @@ class Accounts:
     The accounts of this service.
 
     Args:
-        stream_users: Users that Stream already has; `None` if delivery to Stream is off.
+        stream_has: Function that returns whether Stream has a user; `None` if delivery is off.
     """
 
-    def __init__(self, deps: Dependencies, stream_users: StreamUsers | None) -> None:
+    def __init__(self, deps: Dependencies, stream_has: Callable[[str], bool] | None) -> None:
         self._deps = deps
-        self._stream_users = stream_users
+        self._stream_has = stream_has
 
     def sign_up(self, wanted: SignUpRequest, count: Callable[[], None]) -> NewAccount:
         """
@@ -158,7 +157,7 @@ class Accounts:
 
     def _check(self, wanted: SignUpRequest) -> None:
         rules.check_user_id(wanted.user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)
-        self._deps.policy.check(wanted.password, wanted.user_id)
+        self._deps.check_password(wanted.password, wanted.user_id)
 
     def _check_invitation(self, wanted: SignUpRequest) -> bool:
         """Check the invitation, if there is one, and return whether it names the user."""
@@ -204,7 +203,7 @@ class Accounts:
         """
         with self._deps.database.read() as connection:
             self._check_unknown_here(connection, user_id)
-        if self._stream_users is not None and self._stream_users.has(user_id):
+        if self._stream_has is not None and self._stream_has(user_id):
             raise _taken()
 
     def _check_unknown_here(self, connection: Connection, user_id: str) -> None:

@@ -10,41 +10,31 @@ from tokensvc.stream.keys.rules import StreamKeyRing
 _RETRY_AFTER = 10
 
 
-class StreamUsers:
+def stream_has(
+    api: StreamApi,
+    current_ring: Callable[[], StreamKeyRing],
+    wait_slots: WaitSlots,
+    user_id: str,
+) -> bool:
     """
-    Users of the Stream app.
+    Return whether Stream has a user. No transaction may be open: the call can take seconds.
 
     Args:
         current_ring: Function that loads the key ring.
         wait_slots: Slots for requests that wait.
+
+    Raises:
+        Refusal: `temporarily_unavailable`: Stream is unreachable or refuses the call, or too many
+            requests wait.
     """
-
-    def __init__(
-        self,
-        api: StreamApi,
-        current_ring: Callable[[], StreamKeyRing],
-        wait_slots: WaitSlots,
-    ) -> None:
-        self._api = api
-        self._current_ring = current_ring
-        self._wait_slots = wait_slots
-
-    def has(self, user_id: str) -> bool:
-        """
-        Return whether Stream has a user. No transaction may be open: the call can take seconds.
-
-        Raises:
-            Refusal: `temporarily_unavailable`: Stream is unreachable or refuses the call, or too
-                many requests wait.
-        """
-        key = self._current_ring().active
-        if key is None:
-            raise _unknown("no Stream key is active")
-        with self._wait_slots.outside():
-            response = self._api.find_users(key, [user_id])
-        if response.status is not CallStatus.DONE:
-            raise _unknown(f"{response.status}: {response.error}")
-        return user_id in user_ids_in(response)
+    key = current_ring().active
+    if key is None:
+        raise _unknown("no Stream key is active")
+    with wait_slots.outside():
+        response = api.find_users(key, [user_id])
+    if response.status is not CallStatus.DONE:
+        raise _unknown(f"{response.status}: {response.error}")
+    return user_id in user_ids_in(response)
 
 
 def _unknown(reason: str) -> Refusal:

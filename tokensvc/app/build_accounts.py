@@ -1,14 +1,15 @@
 """Builds the objects that only built-in accounts need."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.passwords.policy import check_new_password
 from tokensvc.accounts.service import Accounts
-from tokensvc.accounts.stream_users import StreamUsers
+from tokensvc.accounts.stream_users import stream_has
 from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.services import AccountServices, StreamServices
 from tokensvc.config.loader import Settings
@@ -78,7 +79,7 @@ def build_accounts(
         signing_ring_now=signing_ring_now,
         lost_family_keys=LostFamilyKeys(database, database_clock, vault),
         hashing_pool=pool,
-        accounts=Accounts(shared, _stream_users(settings, stream, wait_slots)),
+        accounts=Accounts(shared, _stream_has(settings, stream, wait_slots)),
         codes=AccountCodes(shared),
         transfer=AccountTransfer(shared),
         password_sessions=_password_sessions(
@@ -108,7 +109,9 @@ def _shared(
         database_clock=database_clock,
         settings=settings.accounts,
         alphabet=settings.user_ids.alphabet,
-        policy=PasswordPolicy(settings.accounts.min_password, settings.public_url),
+        check_password=partial(
+            check_new_password, settings.accounts.min_password, settings.public_url
+        ),
         hasher=hasher,
         deliveries=deliveries,
         revoke_within=revocations.revoke_within,
@@ -135,16 +138,16 @@ def _password_sessions(
         access_tokens=access_tokens,
         revocations=revocations,
         limiter=limiter,
-        policy=shared.policy,
+        check_password=shared.check_password,
     )
 
 
-def _stream_users(
+def _stream_has(
     settings: Settings, stream: StreamServices, wait_slots: WaitSlots
-) -> StreamUsers | None:
+) -> Callable[[str], bool] | None:
     if not settings.stream.delivers:
         return None
-    return StreamUsers(stream.api, stream.keys.current_ring, wait_slots)
+    return partial(stream_has, stream.api, stream.keys.current_ring, wait_slots)
 
 
 def _signing_periods(settings: Settings) -> SigningPeriods:

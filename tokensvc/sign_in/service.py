@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tokensvc.accounts.passwords.policy import PasswordPolicy
+from tokensvc.accounts.passwords.policy import CheckPassword
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
@@ -50,7 +50,7 @@ class PasswordSessions:
 
     Args:
         limiter: Limits on failed sign-ins per address, and on sign-ins per user.
-        policy: Policy for new passwords.
+        check_password: Check of new passwords.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class PasswordSessions:
         access_tokens: AccessTokens,
         revocations: Revocations,
         limiter: Limiter,
-        policy: PasswordPolicy,
+        check_password: CheckPassword,
     ) -> None:
         self._database = database
         self._clock = database_clock
@@ -72,7 +72,7 @@ class PasswordSessions:
         self._access_tokens = access_tokens
         self._revocations = revocations
         self._limiter = limiter
-        self._policy = policy
+        self._check_password = check_password
 
     def sign_in(
         self, user_id: str, password: str, *, client_id: str, address: str
@@ -112,7 +112,7 @@ class PasswordSessions:
         Raises:
             Refusal: `password_rejected` for the new password; all of `sign_in` for the current one.
         """
-        self._policy.check(new, user_id)
+        self._check_password(new, user_id)
         with self._limited(address) as known_only:
             attempt = self._check(user_id, current, address, known_only=known_only)
             new_hash = self._sign_ins.hash_new(attempt, new)
