@@ -25,7 +25,7 @@ from tokensvc.stream.keys.states import (
     retirement_steps,
 )
 from tokensvc.stream.keys.store import StreamKeyStore
-from tokensvc.stream.keys.verification import CheckKey, KeyVerifier
+from tokensvc.stream.keys.verification import DELIVERY_OFF, NOT_CHECKED, CheckKey, verify
 from tokensvc.vault.vault import Vault, VaultError
 
 _DAY = 86400
@@ -80,9 +80,9 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         *,
         wait_slots: WaitSlots,
     ) -> None:
-        store = StreamKeyStore(database)
-        super().__init__(database, database_clock, vault, store)
-        self._verifier = KeyVerifier(store, vault, check_key, wait_slots)
+        super().__init__(database, database_clock, vault, StreamKeyStore(database))
+        self._check_key = check_key
+        self._wait_slots = wait_slots
 
     def add(
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
@@ -101,7 +101,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         with self._database.read() as connection:
             rules.check_new_key(self._store.every_key(connection), new)
         # Without a transaction: it may take seconds.
-        warning = self._verifier.verify(new, key_id=None, check=check)
+        warning = self._verify(new, key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             ring_versions.lock(tx)
             rules.check_new_key(self._store.every_key(tx), new)
@@ -127,7 +127,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         with self._database.read() as connection:
             if self._unreadable_key(connection, lost) is None:
                 return None
-        warning = self._verifier.verify(lost, key_id=None, check=check)
+        warning = self._verify(lost, key_id=None, check=check)
         with self._database.write(dry_run=context.dry_run) as tx:
             ring_versions.lock(tx)
             key = self._unreadable_key(tx, lost)
@@ -210,6 +210,16 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         key, others = self._after(tx, key_id, transitions)
         return msgspec.structs.replace(_result(key, context), also_changed=others)
 
+    def _verify(self, key: StreamKey, *, key_id: str | None, check: bool) -> str | None:
+        """Verify a key with Stream if that is wanted. Return a warning if it was not verified."""
+        if not check:
+            return NOT_CHECKED
+        if self._check_key is None:
+            return DELIVERY_OFF
+        with self._wait_slots.outside():
+            verify(key, key_id, check_key=self._check_key, store=self._store, vault=self._vault)
+        return None
+
     def _verify_activation(self, key_id: str, *, check: bool) -> str | None:
         """Verify a key that is not active yet. Return a warning if it was not verified."""
         with self._database.read() as connection:
@@ -225,9 +235,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
                 f"The secret of {key.id} cannot be decrypted: restore it with "
                 f"`tokensvc stream-keys add {key.api_key} --without-lost-keys`."
             ) from error
-        return self._verifier.verify(
-            StreamKey(key.api_key, secret, key.state), key_id=key_id, check=check
-        )
+        return self._verify(StreamKey(key.api_key, secret, key.state), key_id=key_id, check=check)
 
     def _unreadable_key(self, connection: Connection, key: StreamKey) -> StreamKeyInfo | None:
         """Return the row of a key that is not retired, if its secret cannot be unwrapped."""
