@@ -12,6 +12,7 @@ from testing.sessions import open_session
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
+from tokensvc.revocations.store import unconfirmed_targets
 from tokensvc.stream.delivery.store import status
 
 CONTEXT = ActionContext("svc.backend", "left the company")
@@ -45,7 +46,7 @@ def test_deletion_is_confirmed_before_the_response(parts):
     """A request that read the standing before the commit may mint until the commit."""
     parts.sign_up()
     parts.accounts.delete("ada", CONTEXT)
-    assert parts.revocations._unconfirmed.read() == []
+    assert unconfirmed_targets(parts.database, limit=1) == []
 
 
 @pytest.mark.parametrize("table", ["audit_events", "revocations"])
