@@ -55,13 +55,13 @@ ROWS = {
         "One worker pinned to a core, the load on another",
         workers=1,
         is_pinned=True,
-        limits={BARE.name: 1.3, BY_HAND.name: 0.85, _EXPRESS_20: 0.6},
+        limits={BARE.name: 1.2, BY_HAND.name: 0.75, _EXPRESS_20: 0.5},
     ),
     "free": Row(
         "One worker, a core free",
         workers=1,
         is_pinned=False,
-        limits={BARE.name: 1.0, BY_HAND.name: 0.6, _EXPRESS_20: 0.6},
+        limits={BARE.name: 0.8, BY_HAND.name: 0.45, _EXPRESS_20: 0.5},
     ),
     "two": Row("Two workers", workers=2, is_pinned=False, limits={}),
 }

@@ -16,7 +16,7 @@ from testing.waiting import wait_until
 from tokensvc.accounts.service import SignUpRequest
 from tokensvc.app import startup
 from tokensvc.app.build import build
-from tokensvc.app.loops import LOOPS, Loop, Role
+from tokensvc.app.loops import LOOPS, LoopSpec, ProcessKind
 from tokensvc.app.process import Process
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -36,8 +36,10 @@ CONTEXT = ActionContext("cli:test")
 @pytest.fixture
 def process(tmp_path):
     """Yield a process that serves requests; it is not started."""
-    with closing(Process(built(tmp_path))) as process:
+    with closing(built(tmp_path)) as services:
+        process = Process(services)
         yield process
+        process.stop()
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_record_of_services_cannot_be_changed(process):
         process.services.stream = None
 
 
-@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("role", ProcessKind)
 def test_each_loop_of_a_role_runs_once_until_the_stop(everything, role):
     process = Process(everything, role)
     process.start()
@@ -116,7 +118,7 @@ def test_pool_has_a_connection_for_each_thread_and_loop(tmp_path, monkeypatch):
     monkeypatch.setattr(Database, "open", open_recorded)
     with closing(built(tmp_path, TOKENSVC_THREADS="5")) as services:
         assert services.settings.threads == 5
-    loops = [loop for loop in LOOPS if Role.SERVICE in loop.roles]
+    loops = [loop for loop in LOOPS if ProcessKind.SERVICE in loop.roles]
     assert set(sizes) == {5 + len(loops)}
 
 
@@ -125,7 +127,7 @@ def test_stop_ends_calls_to_stream_before_it_waits_for_loops(everything):
     steps = []
 
     def recording(name):
-        return Loop(name, lambda _: lambda: steps.append(name), HOUR, steps_on_stop=True)
+        return LoopSpec(name, lambda _: lambda: steps.append(name), HOUR, steps_on_stop=True)
 
     class Sender:
         def stop(self):

@@ -1,4 +1,4 @@
-"""The one kind of thread that repeats a step. `loops.py` has the table of all."""
+"""The one kind of thread that repeats a step. `loops.py` has the table of all loops."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Builds all objects from the settings, each in one place. Each process calls `build` once."""
+"""Builds the record of services from the settings."""
 
 import math
 from collections.abc import Callable
@@ -114,10 +114,8 @@ def _services(
 ) -> Services:
     """Build the callers, and what serves them."""
     standings = StandingStore(database, database_clock.host, HAS_ACCOUNT)
-    clients, secret_usage = (
-        Clients(database, database_clock.host),
-        SecretUsage(database, database_clock.host),
-    )
+    clients = Clients(database, database_clock.host)
+    secret_usage = SecretUsage(database, database_clock.host)
     own_callers = _own_callers(accounts, sessions, clients, standings, database_clock.host)
     callers = _callers(
         settings, issuers, clients, standings, limiter, usage=secret_usage, own_callers=own_callers

@@ -18,7 +18,7 @@ from tokensvc.sessions import store as sessions
 from tokensvc.stream.delivery.wake_up import SENDER_WAKE_UP
 
 ACTIVE_KEY_INTERVAL: Final = 60.0
-"""Seconds between two looks at whether a check of the active key is due."""
+"""Seconds until the loop sees again whether a check of the active key is due."""
 
 _PURGE_INTERVAL = 3600.0
 """Seconds between two purges of the same rows."""
@@ -32,7 +32,7 @@ _USAGE_INTERVAL = 60.0
 Step: TypeAlias = Callable[[], bool | None]
 
 
-class Role(Enum):
+class ProcessKind(Enum):
     """Kind of process: one that serves requests, or `tokensvc worker`, which only delivers."""
 
     SERVICE = auto()
@@ -40,7 +40,7 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class LoopSpec:
     """
     A row of the table.
 
@@ -60,9 +60,9 @@ class Loop:
     pause: float = 0.0
     steps_on_stop: bool = False
     wake_up: Callable[[Services], threading.Event] | None = None
-    roles: tuple[Role, ...] = (Role.SERVICE,)
+    roles: tuple[ProcessKind, ...] = (ProcessKind.SERVICE,)
 
-    def of(self, services: Services) -> BackgroundLoop | None:
+    def build(self, services: Services) -> BackgroundLoop | None:
         """Return the loop with these services; `None` if they do not need it."""
         step = self.step(services)
         if step is None:
@@ -87,28 +87,28 @@ def _of_accounts(step: Callable[[AccountServices], Step]) -> Callable[[Services]
     return lambda services: step(services.accounts) if services.accounts is not None else None
 
 
-def _purge(name: str, purge_of: Callable[[Services], Purge | None]) -> Loop:
+def _purge(name: str, purge_of: Callable[[Services], Purge | None]) -> LoopSpec:
     def step_of(services: Services) -> Step | None:
         purge = purge_of(services)
         return purge and partial(purge_step, services.database, services.database_clock, purge)
 
-    return Loop(name, step_of, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
+    return LoopSpec(name, step_of, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
 
 
-_BOTH = (Role.SERVICE, Role.WORKER)
+_BOTH = (ProcessKind.SERVICE, ProcessKind.WORKER)
 
 LOOPS: Final = (
-    # Changes of this process are sent immediately; each second the sender looks for others.
-    Loop("delivery", _embedded_delivery, 1.0, wake_up=lambda _: SENDER_WAKE_UP),
-    # Other processes make all changes that a worker sends.
-    Loop("delivery", lambda s: s.stream.sender.step, 0.2, roles=(Role.WORKER,)),
-    Loop("secret_usage", lambda s: s.secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
-    Loop(
+    # Its own changes wake the sender; each second it looks for those of other processes.
+    LoopSpec("delivery", _embedded_delivery, 1.0, wake_up=lambda _: SENDER_WAKE_UP),
+    # Often, because no event of this process wakes it: other processes make all changes.
+    LoopSpec("delivery", lambda s: s.stream.sender.step, 0.2, roles=(ProcessKind.WORKER,)),
+    LoopSpec("secret_usage", lambda s: s.secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
+    LoopSpec(
         "unnamed_mints", lambda s: s.stream.unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True
     ),
     # For actions that a crash left unconfirmed.
-    Loop("confirmation", lambda s: s.revocations.confirm_remaining, 5.0),
-    Loop(
+    LoopSpec("confirmation", lambda s: s.revocations.confirm_remaining, 5.0),
+    LoopSpec(
         "active_key",
         lambda s: s.stream.active_key_check.step,
         ACTIVE_KEY_INTERVAL,
@@ -123,13 +123,13 @@ LOOPS: Final = (
     _purge("session_purge", lambda s: partial(sessions.purge, settings=s.settings.sessions)),
     _purge("account_purge", lambda s: accounts.purge if s.accounts is not None else None),
     # Whether a signing key is to be made, activated or retired.
-    Loop("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
-    # For due fetches; short, since a clock can be set or a host sleep.
-    Loop("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
-    Loop("figures", lambda s: s.operations.collector.step, 15.0, roles=_BOTH),
-    Loop("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
+    LoopSpec("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
+    # Often, because a clock can be set, or a host can sleep.
+    LoopSpec("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
+    LoopSpec("figures", lambda s: s.operations.collector.step, 15.0, roles=_BOTH),
+    LoopSpec("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
 )
 """All loops, in the order in which they start and stop."""
 
-MAX_LOOPS: Final = max(sum(role in loop.roles for loop in LOOPS) for role in Role)
+MAX_LOOPS: Final = max(sum(role in loop.roles for loop in LOOPS) for role in ProcessKind)
 """Maximum number of loops in a process. Each needs a database connection."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tokensvc.app.build_operations import for_worker
-from tokensvc.app.loops import LOOPS, Loop, Role
+from tokensvc.app.loops import LOOPS, LoopSpec, ProcessKind
 from tokensvc.app.mount import build_metrics_app
 from tokensvc.app.server_hooks import server_hooks
 from tokensvc.app.services import Services
@@ -20,7 +20,7 @@ class Process:
     `tokensvc worker` also serves `/healthz`, `/readyz` and `/metrics` if `metrics.bind` is set.
 
     Args:
-        services: Services, which `close` closes.
+        services: Services, which the caller closes.
         role: Kind of process.
         loops: Table of loops.
 
@@ -35,12 +35,12 @@ class Process:
     def __init__(
         self,
         services: Services,
-        role: Role = Role.SERVICE,
-        loops: Sequence[Loop] = LOOPS,
+        role: ProcessKind = ProcessKind.SERVICE,
+        loops: Sequence[LoopSpec] = LOOPS,
     ) -> None:
-        is_worker = role is Role.WORKER
+        is_worker = role is ProcessKind.WORKER
         self.services = for_worker(services) if is_worker else services
-        made = [loop.of(self.services) for loop in loops if role in loop.roles]
+        made = [loop.build(self.services) for loop in loops if role in loop.roles]
         self.loops = [loop for loop in made if loop is not None]
         self._issuers = None if is_worker else services.issuers
         self._server = _metrics_server(self.services) if is_worker else None
@@ -63,11 +63,6 @@ class Process:
             loop.stop()
         if self._server is not None:
             self._server.stop()
-
-    def close(self) -> None:
-        """Stop, and close the services."""
-        self.stop()
-        self.services.close()
 
 
 def _metrics_server(services: Services) -> SideServer | None:

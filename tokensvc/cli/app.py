@@ -100,12 +100,9 @@ def _check_clock(services: Services) -> None:
     if not services.stream.deliveries.delivers:
         reason = "stream.delivery is off"
     elif key is not None:
-        base_url, clock = (
-            services.settings.stream.base_url,
-            services.operations.clock_faults.database_clock,
-        )
+        base_url = services.settings.stream.base_url
         try:
-            checked = check_key(base_url, key, clock)
+            checked = check_key(base_url, key, services.database_clock)
             ahead, reason = checked.clock_ahead, "the response has no time"
         except StreamUnavailableError as error:
             reason = str(error)

@@ -51,7 +51,7 @@ def backup(file: Path, *, as_json: bool) -> None:
         settings = services.settings
         described = backups.describe(
             services.database,
-            services.operations.clock_faults.database_clock,
+            services.database_clock,
             SECRETS,
             environment=settings.environment,
         )

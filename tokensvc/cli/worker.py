@@ -6,7 +6,7 @@ import click
 import structlog
 
 from tokensvc.app import startup
-from tokensvc.app.loops import Role
+from tokensvc.app.loops import ProcessKind
 from tokensvc.app.process import Process
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -42,7 +42,7 @@ def _deliver_until_signal() -> int:
     try:
         if not services.stream.deliveries.delivers:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
-        process = Process(services, Role.WORKER)
+        process = Process(services, ProcessKind.WORKER)
         # Block the signals first: the threads inherit the mask, and cannot receive them instead.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         process.start()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False, eq=False)
 class CurrentRequest:
     """
     A request with the data for its response and its log line.
@@ -58,7 +58,7 @@ def note_caller(**fields: Any) -> None:
     """Add who the verified caller is, as `note` does."""
     request = get(None)
     if request is not None:
-        request.notes.update(fields)
+        note(**fields)
         request.is_authenticated = True
 
 

@@ -18,7 +18,7 @@ class DatabaseClock:
     The clock of a database.
 
     Attributes:
-        host: Clock of this host, used on SQLite.
+        host: Clock of this host; on SQLite also the database's.
     """
 
     def __init__(self, database: Database, host: Clock) -> None:

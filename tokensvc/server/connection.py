@@ -24,7 +24,7 @@ class Sent(Enum):
     """What the socket took of a response."""
 
     ALL = auto()
-    PART = auto()
+    PART = auto()  # or nothing; it can take more later
     BROKEN = auto()  # nothing, and it takes nothing more
 
 

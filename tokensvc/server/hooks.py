@@ -1,7 +1,7 @@
-"""What the worker needs of the application that it serves: all that it knows of one."""
+"""Functions of the application that the worker calls; it knows nothing else of it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ class Failure:
         client: IP address of the peer; empty if it has none.
     """
 
-    error: Exception
+    error: Exception = field(repr=False)
     status: HTTPStatus
     detail: str
     client: str
