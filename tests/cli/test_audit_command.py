@@ -94,18 +94,21 @@ def test_name_of_the_operator_is_one_word(
 
 @pytest.mark.sec(58, 59)
 def test_text_of_an_event_cannot_look_like_another_part_of_the_line(tokensvc: Tokensvc) -> None:
-    """Not a reason, and not an actor that an earlier release recorded."""
+    """Not a reason, an actor that an earlier release recorded, or the name of a replayed fact."""
     reason = 'x  user:revoked  "dave" \\'
     assert tokensvc("users", "suspend", "mallory", "--reason", reason).code == 0
     database = Database.open(f"sqlite:///{tokensvc.folder / 'tokensvc.db'}", pool_size=1)
     with database.write() as tx:
         context = ActionContext("cli:alice  user:revoked  dave")
-        record(tx, context, Action.USER_REVOKED, "", now=0.0)
+        details = {"x\n\x1b[31m": "y  z"}
+        record(tx, context, Action.USER_REVOKED, "", now=0.0, details=details)
     database.close()
     latest, *_, first = tokensvc("audit").out.splitlines()
     assert "  user:suspended  mallory  revocation rev_" in latest
     assert latest.endswith(r'  reason "x  user:revoked  \"dave\" \\"')
-    assert first.endswith('  "cli:alice  user:revoked  dave"  user:revoked  ""')
+    assert first.endswith(
+        r'  "cli:alice  user:revoked  dave"  user:revoked  ""  "x\n\x1b[31m" "y  z"'
+    )
 
 
 def _accept_interrupt() -> None:

@@ -96,10 +96,10 @@ class AuditEvent(msgspec.Struct, frozen=True):
         outcome: Result of the action: `ok`, or `refused` for a failed sign-in or a replayed refresh
             token.
         request_id: ID of the request, or `null` for a command.
-        reason: Reason in the actor's words.
+        reason: Reason in the actor's words, or the service's own cause.
         details: Facts of the action, such as the cut-off and the ID of a revocation, or the rights
-            of a client; `null` without any. A restore from a backup applies the action again with
-            them.
+            of a client; `null` without any. A restore from a backup uses some of them to apply the
+            action again.
     """
 
     id: str

@@ -80,7 +80,8 @@ def _line(event: AuditEvent) -> str:
     request = f"  request {quoted(event.request_id)}" if event.request_id is not None else ""
     reason = f"  reason {quoted(event.reason)}" if event.reason is not None else ""
     what = f"{quoted(event.actor)}  {quoted(event.action)}  {quoted(event.subject)}"
-    details = "".join(f"  {name} {_shown(value)}" for name, value in (event.details or {}).items())
+    facts = (event.details or {}).items()
+    details = "".join(f"  {quoted(name)} {_shown(value)}" for name, value in facts)
     return f"{event.id}  {format_time(event.time)}  {what}{outcome}{request}{details}{reason}"
 
 

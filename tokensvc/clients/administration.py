@@ -36,7 +36,7 @@ class ClientAdministration:
     its scope.
 
     Args:
-        database_clock: Clock of the database; that of its host decides what has expired.
+        database_clock: Expiry uses its host's clock, events use the database's time.
         may_mint: Whether a client can get the scope `tokens:mint`.
     """
 

@@ -1,4 +1,4 @@
-"""The rights and lifetimes that one client may give to another, and audit texts. Pure."""
+"""The rights and lifetimes that one client may give to another, and the audited details. Pure."""
 
 from dataclasses import dataclass
 

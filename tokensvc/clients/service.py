@@ -159,7 +159,7 @@ class Clients:
         Raises:
             Refusal: `not_found`.
         """
-        found = self._find(client_id).client
+        found = self._find(client_id).client if is_id(client_id) else None
         if found is None:
             raise unknown_client()
         return found.client

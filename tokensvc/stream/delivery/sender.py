@@ -72,8 +72,8 @@ class Sender:
         self._batch_sizes: dict[Queue, int] = dict.fromkeys(QUEUES, MAX_USERS)
         self._has_missing_users = False
 
-    def refused_keys(self) -> Mapping[StreamKey, str]:
-        """Return the keys that Stream refused since it last accepted one, with its messages."""
+    def refused_keys(self) -> Mapping[tuple[str, str], str]:
+        """Return what `StreamCalls.refused_keys` returns."""
         return self._stream.refused_keys()
 
     def stop(self) -> None:

@@ -18,7 +18,6 @@ from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.queue_store import read_backlog, read_sizes
 from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NOT_SENT, StreamStatus
-from tokensvc.stream.keys.rules import StreamKey
 
 OVERDUE = 60
 """Seconds for which something may be due before an operator is warned."""
@@ -68,7 +67,8 @@ class Deliveries:
     Deliveries as routes and operators see them. The `Sender` sends them.
 
     Args:
-        refused_keys: Function that returns the keys that Stream refuses, with its messages.
+        refused_keys: Function that returns Stream's message about each key that it refuses: the
+            API key with the fingerprint of its secret.
         delivers: Whether delivery is on; if not, every status is `not_sent`.
     """
 
@@ -76,7 +76,7 @@ class Deliveries:
         self,
         database: Database,
         database_clock: DatabaseClock,
-        refused_keys: Callable[[], Mapping[StreamKey, str]],
+        refused_keys: Callable[[], Mapping[tuple[str, str], str]],
         *,
         delivers: bool,
     ) -> None:
@@ -185,8 +185,8 @@ class Deliveries:
     def warnings(self) -> list[str]:
         """Return one sentence for each problem that an operator must solve."""
         found = [
-            f"Stream refuses the key {key.api_key} with the secret {key.fingerprint} ({detail})"
-            for key, detail in self._refused_keys().items()
+            f"Stream refuses the key {api_key} with the secret {fingerprint} ({detail})"
+            for (api_key, fingerprint), detail in self._refused_keys().items()
         ]
         backlog = read_backlog(self._database, _MANY)
         if backlog.failed:

@@ -46,7 +46,7 @@ class StreamCalls:
         self._random_fraction = random_fraction
         self._monotonic = monotonic
         self._paces: defaultdict[DeliveryKind, Pace] = defaultdict(Pace)
-        self._refused_keys: dict[StreamKey, str] = {}
+        self._refused_keys: dict[tuple[str, str], str] = {}
         self._failing: set[DeliveryKind] = set()
         self._stopping = threading.Event()
 
@@ -54,8 +54,12 @@ class StreamCalls:
         """Start no more calls; the current one ends as usual."""
         self._stopping.set()
 
-    def refused_keys(self) -> Mapping[StreamKey, str]:
-        """Return the keys that Stream refused since it last accepted one, with its messages."""
+    def refused_keys(self) -> Mapping[tuple[str, str], str]:
+        """
+        Return Stream's messages about the keys that it refused since it last accepted one.
+
+        Each key is an API key with the fingerprint of its secret.
+        """
         return self._refused_keys
 
     def may_call(self, kind: DeliveryKind) -> bool:
@@ -66,7 +70,7 @@ class StreamCalls:
     def call(self, batch: Batch, call: Call) -> StreamResponse:
         """Call with the active key. While Stream refuses the key, call again with the next one."""
         response = StreamResponse(CallStatus.NOT_DELIVERED, "The service has no Stream key.")
-        refused: dict[StreamKey, str] = {}
+        refused: dict[tuple[str, str], str] = {}
         try:
             keys = rules.keys_to_try(self._ring_at(batch.ring_version))
         except Refusal as refusal:
@@ -82,8 +86,9 @@ class StreamCalls:
             response = call(key, batch.wanted)
             if response.status is not CallStatus.KEY_REFUSED:
                 break
-            refused[key] = response.error or ""
-            if key not in self._refused_keys:
+            name = key.api_key, key.fingerprint
+            refused[name] = response.error or ""
+            if name not in self._refused_keys:
                 _log.error(
                     "stream_key_refused",
                     api_key=key.api_key,
@@ -94,7 +99,7 @@ class StreamCalls:
         return response
 
     def _record_call(
-        self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[StreamKey, str]
+        self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[tuple[str, str], str]
     ) -> None:
         # If the call did not reach Stream, keys that it refused before still count as refused.
         before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}

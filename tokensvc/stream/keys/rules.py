@@ -31,12 +31,14 @@ class StreamKeyInfo(KeyInfo, frozen=True):
 @dataclass(frozen=True, slots=True)
 class StreamKey:
     """
-    An API key of the Stream app with its secret. An `api_key` can have a new secret over time.
+    An API key of the Stream app with its secret. An `api_key` can have several secrets,
+    one after another.
 
     Attributes:
         api_key: Public API key, which clients are built with.
         secret: HMAC key: the UTF-8 bytes of the secret that the dashboard shows.
-        state: State of the key; not `retired`, since a retired key has no secret.
+        state: State of the key; not `retired`, since a retired key has no secret. It does not
+            count for equality: a transition leaves the key the same.
     """
 
     api_key: str
