@@ -53,8 +53,9 @@ def test_stop_waits_for_the_current_call(world):
     assert world.service.stop() == 0
     with world.database.write() as tx:
         (row,) = store.lock(tx, "user", ["ada"])
-    # The confirmation may have set a later cut-off during the call: that one is not sent any more.
-    assert (row.applied_version, row.lease_until) == (1, None)
+    # Not its state: the confirmation may set a later cut-off before or during the call.
+    assert row.applied_version > 0
+    assert row.lease_until is None
     assert len(world.stream.calls.to("PATCH", "/users")) == 1
 
 
