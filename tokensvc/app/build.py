@@ -11,7 +11,7 @@ from tokensvc.app.build_operations import build_operations
 from tokensvc.app.build_stream import build_stream
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.app.loops import MAX_LOOPS
-from tokensvc.app.services import AccountServices, Services, StreamServices
+from tokensvc.app.services import AccountServices, Base, Services, StreamServices
 from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
@@ -52,107 +52,72 @@ def build(
     Args:
         key_files: Keys that this process or its master has read; `None`: they are read now.
         issuer_keys: Function that returns the store for issuers' keys.
-        clock: Clock of this host.
         random: Function that returns a random number from 0 to 1.
 
     Raises:
         StartupError: The operator must change something first.
     """
-    database = open_database(settings)
-    key_files = key_files or KeyFiles.read(settings, database)
-    database_clock = DatabaseClock(database, clock)
-    vault = Vault(key_files.encryption_keys)
-    hashes = KeyedHashes(key_files.encryption_keys[0])
-    wait_slots = _wait_slots(settings.threads)
-    limiter = Limiter(settings.limits, settings.redis_url)
-    issuers = _issuers(settings, key_files, issuer_keys(database), clock, wait_slots)
-    stream = build_stream(settings, database, database_clock, vault, wait_slots, random=random)
-    sessions = _sessions(settings, database, database_clock, vault, hashes)
-    revocations = _revocations(settings, database, database_clock, wait_slots, sessions)
-    accounts = build_accounts(
-        settings=settings,
-        database=database,
-        database_clock=database_clock,
-        vault=vault,
-        hashes=hashes,
-        wait_slots=wait_slots,
-        limiter=limiter,
-        stream=stream,
-        sessions=sessions,
-        revocations=revocations,
-    )
+    base = _base(settings, key_files, clock, random)
+    issuers = _issuers(base, issuer_keys(base.database))
+    stream = build_stream(base)
+    sessions = _sessions(base)
+    revocations = _revocations(base, sessions)
     return _services(
-        settings=settings,
-        database=database,
-        key_files=key_files,
-        database_clock=database_clock,
-        vault=vault,
-        limiter=limiter,
-        issuers=issuers,
+        base,
+        issuers,
         stream=stream,
         sessions=sessions,
         revocations=revocations,
-        accounts=accounts,
-        random=random,
+        accounts=build_accounts(base, stream, sessions, revocations),
     )
 
 
 def _services(
-    *,
-    settings: Settings,
-    database: Database,
-    key_files: KeyFiles,
-    database_clock: DatabaseClock,
-    vault: Vault,
-    limiter: Limiter,
+    base: Base,
     issuers: Issuers,
+    *,
     stream: StreamServices,
     sessions: Sessions,
     revocations: Revocations,
     accounts: AccountServices | None,
-    random: Callable[[], float],
 ) -> Services:
     """Build the callers, and what serves them."""
-    standings = StandingStore(database, database_clock.host, HAS_ACCOUNT)
-    clients = Clients(database, database_clock.host)
-    secret_usage = SecretUsage(database, database_clock.host)
-    own_callers = _own_callers(accounts, sessions, clients, standings, database_clock.host)
-    callers = _callers(
-        settings, issuers, clients, standings, limiter, usage=secret_usage, own_callers=own_callers
-    )
-    operations = build_operations(
-        settings,
-        database,
-        database_clock,
-        vault,
-        issuers,
-        clients=clients,
-        stream=stream,
-        accounts=accounts,
-    )
-    return Services(
-        settings=settings,
-        database=database,
-        key_files=key_files,
-        database_clock=database_clock,
-        vault=vault,
-        limiter=limiter,
-        standings=standings,
-        audit=AuditTrail(database, database_clock),
+    clock = base.clock
+    clients = Clients(base.database, clock)
+    usage = SecretUsage(base.database, clock)
+    standings = StandingStore(base.database, clock, HAS_ACCOUNT)
+    own_callers = _own_callers(accounts, sessions, clients, standings, clock)
+    callers = Callers(
         issuers=issuers,
         clients=clients,
-        client_administration=ClientAdministration(
-            database, database_clock, may_mint=not settings.sign_up_takes_any_id
-        ),
-        secret_usage=secret_usage,
+        standings=standings,
+        limiter=base.limiter,
+        secret_usage=usage,
+        access_tokens=own_callers,
+        account_prefix=_account_prefix(base.settings),
+    )
+    operations = build_operations(base, issuers, clients, stream, accounts)
+    return Services(
+        settings=base.settings,
+        database=base.database,
+        key_files=base.key_files,
+        database_clock=base.database_clock,
+        vault=base.vault,
+        limiter=base.limiter,
+        standings=standings,
+        audit=AuditTrail(base.database, base.database_clock),
+        issuers=issuers,
+        clients=clients,
+        client_administration=_client_administration(base),
+        secret_usage=usage,
         stream=stream,
         sessions=sessions,
         revocations=revocations,
         accounts=accounts,
         access_token_callers=own_callers,
         callers=callers,
-        tokens=_tokens(settings, callers, stream, database_clock.host, random),
-        recovery=Recovery(database, database_clock, revocations),
+        tokens=_tokens(base, callers, stream),
+        recovery=Recovery(base.database, base.database_clock, revocations),
         operations=operations,
     )
 
@@ -178,61 +143,67 @@ def _wait_slots(threads: int) -> WaitSlots:
     return WaitSlots(number, for_passwords=number // 2, for_known=quarter, for_outside=quarter)
 
 
-def _issuers(
-    settings: Settings,
-    key_files: KeyFiles,
-    store: IssuerKeyStore,
-    clock: Clock,
-    wait_slots: WaitSlots,
-) -> Issuers:
+def _base(
+    settings: Settings, key_files: KeyFiles | None, clock: Clock, random: Callable[[], float]
+) -> Base:
+    database = open_database(settings)
+    key_files = key_files or KeyFiles.read(settings, database)
+    return Base(
+        settings=settings,
+        database=database,
+        key_files=key_files,
+        database_clock=DatabaseClock(database, clock),
+        vault=Vault(key_files.encryption_keys),
+        hashes=KeyedHashes(key_files.encryption_keys[0]),
+        wait_slots=_wait_slots(settings.threads),
+        limiter=Limiter(settings.limits, settings.redis_url),
+        random=random,
+    )
+
+
+def _issuers(base: Base, store: IssuerKeyStore) -> Issuers:
+    settings = base.settings
     return Issuers(
         settings.issuers,
         settings.jwks,
         settings.user_ids.alphabet,
         store,
-        clock,
-        key_files=key_files.issuer_keys,
-        wait_slots=wait_slots,
+        base.clock,
+        key_files=base.key_files.issuer_keys,
+        wait_slots=base.wait_slots,
     )
 
 
-def _sessions(
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    vault: Vault,
-    hashes: KeyedHashes,
-) -> Sessions:
+def _sessions(base: Base) -> Sessions:
     return Sessions(
-        database,
-        database_clock,
-        vault,
-        settings.sessions,
-        hashes=hashes,
+        base.database,
+        base.database_clock,
+        base.vault,
+        base.settings.sessions,
+        hashes=base.hashes,
         renew_address=lock_outs.renew_address,
-        audits_refreshes=settings.audit.refreshes == "all",
+        audits_refreshes=base.settings.audit.refreshes == "all",
     )
 
 
-def _revocations(
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    wait_slots: WaitSlots,
-    sessions: Sessions,
-) -> Revocations:
+def _revocations(base: Base, sessions: Sessions) -> Revocations:
     sources = [
         Source(prefix=issuer.user_id_prefix, by_issue_time=issuer.sign_in_time == "iat")
-        for issuer in settings.issuers
+        for issuer in base.settings.issuers
     ]
     return Revocations(
-        database,
-        database_clock,
+        base.database,
+        base.database_clock,
         sources,
-        delivers=settings.stream.delivers,
-        wait_slots=wait_slots,
+        delivers=base.settings.stream.delivers,
+        wait_slots=base.wait_slots,
         count_sessions=sessions.count_live,
     )
+
+
+def _client_administration(base: Base) -> ClientAdministration:
+    may_mint = not base.settings.sign_up_takes_any_id
+    return ClientAdministration(base.database, base.database_clock, may_mint=may_mint)
 
 
 def _own_callers(
@@ -255,41 +226,19 @@ def _own_callers(
     )
 
 
-def _callers(
-    settings: Settings,
-    issuers: Issuers,
-    clients: Clients,
-    standings: StandingStore,
-    limiter: Limiter,
-    *,
-    usage: SecretUsage,
-    own_callers: AccessTokenCallers | None,
-) -> Callers:
+def _account_prefix(settings: Settings) -> str:
+    """Return the prefix of the IDs that only users with an account have; "" if there are none."""
     owns_ids = settings.has_accounts and not settings.shared_user_ids
-    return Callers(
-        issuers=issuers,
-        clients=clients,
-        standings=standings,
-        limiter=limiter,
-        secret_usage=usage,
-        access_tokens=own_callers,
-        account_prefix=settings.accounts.user_id_prefix if owns_ids else "",
-    )
+    return settings.accounts.user_id_prefix if owns_ids else ""
 
 
-def _tokens(
-    settings: Settings,
-    callers: Callers,
-    stream: StreamServices,
-    clock: Clock,
-    random: Callable[[], float],
-) -> TokenService:
+def _tokens(base: Base, callers: Callers, stream: StreamServices) -> TokenService:
     return TokenService(
         callers=callers,
         keys=stream.keys,
         unnamed_mints=stream.unnamed_mints,
-        settings=settings.token,
-        alphabet=settings.user_ids.alphabet,
-        clock=clock,
-        random=random,
+        settings=base.settings.token,
+        alphabet=base.settings.user_ids.alphabet,
+        clock=base.clock,
+        random=base.random,
     )

@@ -11,12 +11,9 @@ from tokensvc.accounts.passwords.policy import check_new_password
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.stream_users import stream_has
 from tokensvc.accounts.transfer import AccountTransfer
-from tokensvc.app.services import AccountServices, StreamServices
+from tokensvc.app.services import AccountServices, Base, StreamServices
 from tokensvc.config.loader import Settings
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
-from tokensvc.limits.service import Limiter
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.rules import SigningPeriods
@@ -30,83 +27,49 @@ from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.sign_in.store import SignInReads
 from tokensvc.standing.ring_versions import read_signing_ring
 from tokensvc.stream.delivery.service import Deliveries
-from tokensvc.vault.hashes import KeyedHashes
-from tokensvc.vault.vault import Vault
 
 
 def build_accounts(
-    *,
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    vault: Vault,
-    hashes: KeyedHashes,
-    wait_slots: WaitSlots,
-    limiter: Limiter,
-    stream: StreamServices,
-    sessions: Sessions,
-    revocations: Revocations,
+    base: Base, stream: StreamServices, sessions: Sessions, revocations: Revocations
 ) -> AccountServices | None:
-    """
-    Build the services of built-in accounts; `None` if these are off.
-
-    Args:
-        wait_slots: Slots for requests that wait.
-        hashes: Keyed hashes of user IDs and addresses.
-    """
+    """Build the services of built-in accounts; `None` if these are off."""
+    settings, database, database_clock = base.settings, base.database, base.database_clock
     if not settings.has_accounts:
         return None
-    signing_keys = SigningKeys(database, vault)
+    signing_keys = SigningKeys(database, base.vault)
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
-    signing_ring_now = partial(read_signing_ring, database, database_clock.host)
-    pool = _hashing_pool(settings, wait_slots)
-    hasher = PasswordHasher(pool)
-    shared = _shared(
-        settings,
-        database,
-        database_clock,
-        hashes,
-        stream.deliveries,
-        hasher=hasher,
-        revocations=revocations,
-    )
+    signing_ring_now = partial(read_signing_ring, database, base.clock)
+    pool = _hashing_pool(settings, base.wait_slots)
+    shared = _shared(base, stream.deliveries, PasswordHasher(pool), revocations)
     return AccountServices(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(
-            database, database_clock, vault, _signing_periods(settings)
+            database, database_clock, base.vault, _signing_periods(settings)
         ),
         access_tokens=access_tokens,
         signing_ring_now=signing_ring_now,
-        lost_family_keys=LostFamilyKeys(database, database_clock, vault),
+        lost_family_keys=LostFamilyKeys(database, database_clock, base.vault),
         hashing_pool=pool,
-        accounts=Accounts(shared, _stream_has(settings, stream, wait_slots)),
+        accounts=Accounts(shared, _stream_has(base, stream)),
         codes=AccountCodes(shared),
         transfer=AccountTransfer(shared),
-        password_sessions=_password_sessions(
-            shared, sessions, access_tokens, revocations, limiter=limiter
-        ),
+        password_sessions=_password_sessions(base, shared, sessions, access_tokens, revocations),
         oauth=OAuth(
             signing_ring_now=signing_ring_now,
             sessions=sessions,
             access_tokens=access_tokens,
-            limiter=limiter,
+            limiter=base.limiter,
         ),
     )
 
 
 def _shared(
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    hashes: KeyedHashes,
-    deliveries: Deliveries,
-    *,
-    hasher: PasswordHasher,
-    revocations: Revocations,
+    base: Base, deliveries: Deliveries, hasher: PasswordHasher, revocations: Revocations
 ) -> Dependencies:
+    settings = base.settings
     return Dependencies(
-        database=database,
-        database_clock=database_clock,
+        database=base.database,
+        database_clock=base.database_clock,
         settings=settings.accounts,
         alphabet=settings.user_ids.alphabet,
         check_password=partial(
@@ -116,20 +79,19 @@ def _shared(
         deliveries=deliveries,
         revoke_within=revocations.revoke_within,
         confirm_revocation=revocations.confirm,
-        hashes=hashes,
+        hashes=base.hashes,
     )
 
 
 def _password_sessions(
+    base: Base,
     shared: Dependencies,
     sessions: Sessions,
     access_tokens: AccessTokens,
     revocations: Revocations,
-    *,
-    limiter: Limiter,
 ) -> PasswordSessions:
-    database, database_clock = shared.database, shared.database_clock
-    reads = SignInReads(database, database_clock.host)
+    database, database_clock = base.database, base.database_clock
+    reads = SignInReads(database, base.clock)
     return PasswordSessions(
         database=database,
         database_clock=database_clock,
@@ -137,17 +99,15 @@ def _password_sessions(
         sessions=sessions,
         access_tokens=access_tokens,
         revocations=revocations,
-        limiter=limiter,
+        limiter=base.limiter,
         check_password=shared.check_password,
     )
 
 
-def _stream_has(
-    settings: Settings, stream: StreamServices, wait_slots: WaitSlots
-) -> Callable[[str], bool] | None:
-    if not settings.stream.delivers:
+def _stream_has(base: Base, stream: StreamServices) -> Callable[[str], bool] | None:
+    if not base.settings.stream.delivers:
         return None
-    return partial(stream_has, stream.api, stream.keys.current_ring, wait_slots)
+    return partial(stream_has, stream.api, stream.keys.current_ring, base.wait_slots)
 
 
 def _signing_periods(settings: Settings) -> SigningPeriods:

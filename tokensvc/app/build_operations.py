@@ -4,12 +4,10 @@ import time
 from dataclasses import replace
 
 from tokensvc.app.key_files import SECRETS
-from tokensvc.app.services import AccountServices, Operations, Services, StreamServices
+from tokensvc.app.services import AccountServices, Base, Operations, Services, StreamServices
 from tokensvc.clients.service import Clients
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.ops.checks import checks, delivery_checks
 from tokensvc.ops.collector import MetricsCollector
@@ -18,27 +16,22 @@ from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.vault.reencryption import Reencryption
-from tokensvc.vault.vault import Vault
 
 
 def build_operations(
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    vault: Vault,
+    base: Base,
     issuers: Issuers,
-    *,
     clients: Clients,
     stream: StreamServices,
     accounts: AccountServices | None,
 ) -> Operations:
     """Build the operations of a process that serves requests."""
-    clock_faults = ClockFaults(database, database_clock)
-    reencryption = Reencryption(database, database_clock, vault, SECRETS)
+    clock_faults = ClockFaults(base.database, base.database_clock)
+    reencryption = Reencryption(base.database, base.database_clock, base.vault, SECRETS)
     return Operations(
         readiness=ReadinessProbe(
             checks(
-                database=database,
+                database=base.database,
                 keys=stream.keys,
                 signing_keys=accounts.signing_keys if accounts is not None else None,
                 issuers=issuers,
@@ -49,13 +42,13 @@ def build_operations(
             time.monotonic,
         ),
         collector=_collector(
-            settings,
+            base.settings,
             stream,
             accounts,
             issuers=issuers,
             clients=clients,
             reencryption=reencryption,
-            clock=database_clock.host,
+            clock=base.clock,
         ),
         reencryption=reencryption,
         clock_faults=clock_faults,

@@ -1,14 +1,10 @@
 """Builds the key ring of Stream, and what calls Stream."""
 
 import time
-from collections.abc import Callable
 
-from tokensvc.app.services import StreamServices
+from tokensvc.app.services import Base, StreamServices
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
-from tokensvc.core.waiting import WaitSlots
-from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
 from tokensvc.stream.api import KeyCheck, StreamApi, check_key
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
@@ -18,40 +14,33 @@ from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.stream.keys.verification import CheckKey
-from tokensvc.vault.vault import Vault
 
 
-def build_stream(
-    settings: Settings,
-    database: Database,
-    database_clock: DatabaseClock,
-    vault: Vault,
-    wait_slots: WaitSlots,
-    *,
-    random: Callable[[], float],
-) -> StreamServices:
+def build_stream(base: Base) -> StreamServices:
     """Build the services of Stream."""
+    database, database_clock, vault = base.database, base.database_clock, base.vault
+    delivers = base.settings.stream.delivers
     keys = StreamKeys(database, vault)
-    active_key_check, check, api = _stream_calls(settings, keys, database_clock.host)
+    active_key_check, check, api = _stream_calls(base.settings, keys, base.clock)
     sender = Sender(
         database=database,
         database_clock=database_clock,
         ring_at=keys.ring_at,
         api=api,
-        clock=database_clock.host,
-        random_fraction=random,
+        clock=base.clock,
+        random_fraction=base.random,
         monotonic=time.monotonic,
     )
     return StreamServices(
         keys=keys,
-        rotation=StreamKeyRotation(database, database_clock, vault, check, wait_slots=wait_slots),
-        unnamed_mints=UnnamedMints(database, database_clock.host),
+        rotation=StreamKeyRotation(
+            database, database_clock, vault, check, wait_slots=base.wait_slots
+        ),
+        unnamed_mints=UnnamedMints(database, base.clock),
         active_key_check=active_key_check,
         api=api,
         sender=sender,
-        deliveries=Deliveries(
-            database, database_clock, sender.refused_keys, delivers=settings.stream.delivers
-        ),
+        deliveries=Deliveries(database, database_clock, sender.refused_keys, delivers=delivers),
     )
 
 

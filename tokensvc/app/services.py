@@ -15,6 +15,8 @@ from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
 from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
+from tokensvc.core.clock import Clock
+from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
@@ -41,8 +43,36 @@ from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.tokens.service import TokenService
+from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.reencryption import Reencryption
 from tokensvc.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Base:
+    """
+    What the other services are built from. Only the functions that build take it.
+
+    Attributes:
+        hashes: Keyed hashes of user IDs and addresses.
+        wait_slots: Slots for requests that wait.
+        random: Function that returns a random number from 0 to 1.
+    """
+
+    settings: Settings
+    database: Database
+    key_files: KeyFiles
+    database_clock: DatabaseClock
+    vault: Vault
+    hashes: KeyedHashes
+    wait_slots: WaitSlots
+    limiter: Limiter
+    random: Callable[[], float]
+
+    @property
+    def clock(self) -> Clock:
+        """Clock of this host."""
+        return self.database_clock.host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
