@@ -66,13 +66,17 @@ def services(tmp_path_factory: pytest.TempPathFactory, idp: IssuerDouble) -> Ite
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Return the parameters of each prepared read, and each other statement, of this thread."""
+    """
+    Return the parameters of each prepared read, and each other statement, of this thread.
+
+    A prepared read without parameters counts as "none".
+    """
     found: list[str] = []
     thread, fetch = threading.get_ident(), Database.fetch
 
     def counted(self: Database, statement: Any, values: Any = None) -> list[tuple[Any, ...]]:
         if threading.get_ident() == thread:
-            found.extend(values or ())
+            found.extend(values or ("none",))
         return fetch(self, statement, values or {})
 
     def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -165,16 +169,16 @@ def test_mint_with_the_access_token_of_a_service_reads_its_client_and_the_standi
     assert reads == ["client_id", "user_id"]
 
 
-def test_access_token_of_a_service_on_postgresql_needs_no_statement_for_the_clock(
-    tmp_path: Path, idp: IssuerDouble, migrated_postgres_url: str, reads: list[str]
+@pytest.mark.parametrize("url", ["sqlite_url", "migrated_postgres_url"])
+def test_access_token_of_a_service_reads_its_client_time_and_key_ring_together(
+    tmp_path: Path, idp: IssuerDouble, request: pytest.FixtureRequest, url: str, reads: list[str]
 ) -> None:
-    """The prepared read of the key ring, which has no parameter, also reads the clock."""
-    with built(tmp_path, idp, TOKENSVC_DATABASE_URL=migrated_postgres_url) as services:
+    more = {"TOKENSVC_DATABASE_URL": request.getfixturevalue(url)}
+    with built(tmp_path, idp, **more) as services:
         assert services.accounts is not None
         client = make_client(services.database, "reading", "tokens:mint")
         basic = BasicCredential(client.id, client.secret)
-        service = services.callers.service_client(basic, ADDRESS)
-        services.accounts.oauth.issue(service, "")
+        services.accounts.oauth.issue(services.callers.service_client(basic, ADDRESS), "")
         reads.clear()
-        services.accounts.oauth.issue(service, "")
-        assert reads == []
+        services.accounts.oauth.issue(services.callers.service_client(basic, ADDRESS), "")
+        assert reads == ["client_id"]

@@ -1,6 +1,7 @@
 """The credential of a request: exactly one, in `Authorization`."""
 
 import base64
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from testing.doubles.issuer import IssuerDouble
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.core.callers import BasicCredential, BearerCredential
+from tokensvc.core.current_request import CurrentRequest
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import unverified_credential
 from tokensvc.http.respond import json_response
 from tokensvc.issuers.verify import parse
+from tokensvc.server.hooks import Failure
 from tokensvc.tokens.signer import MintedToken
 
 
@@ -64,6 +67,12 @@ def test_repr_of_a_credential_has_no_secret() -> None:
     assert not any(part in shown for part in token.split("."))
     assert repr(unverified.signature) not in shown
     assert "s3cret" not in repr(MintedToken("s3cret", "john", "key", 1, 2, 1, None))
+
+
+def test_repr_of_a_request_has_no_credential() -> None:
+    request = CurrentRequest({"HTTP_AUTHORIZATION": "s3cret"}, "id", "203.0.113.1", body=b"s3cret")
+    failure = Failure(ValueError("s3cret"), HTTPStatus.BAD_REQUEST, "detail", "203.0.113.1")
+    assert "s3cret" not in repr(request) + repr(failure)
 
 
 @pytest.mark.parametrize(
