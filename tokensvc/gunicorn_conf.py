@@ -73,14 +73,16 @@ def on_starting(server: Any) -> None:
             for address, setting in zip(bind, ("bind", "metrics.bind"), strict=False):
                 check_can_listen(address, setting)
         startup.create_database(_settings)
-        startup.prepare_process()
+        startup.prepare_process().close()
     except (StartupError, CannotListenError) as error:
         sys.exit(f"tokensvc cannot start:\n{error}")
 
 
 def on_reload(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Read the settings and the key files again, for the new workers."""
-    startup.reload()
+    services = startup.reload()
+    if services is not None:
+        services.close()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -255,7 +255,7 @@ def _running(kind: str, skew: int, offsets: Sequence[float]) -> Iterator[Deploym
         logging.configure(LogSettings(level="error"))
         stack.callback(structlog.reset_defaults)
         startup.create_database(settings)
-        startup.prepare(settings)
+        startup.prepare(settings).close()
         clocks = [partial(_time_with, offset) for offset in offsets]
         instances = [stack.enter_context(_instance(settings, clock)) for clock in clocks]
         database = Database.open(environ["TOKENSVC_DATABASE_URL"], pool_size=1)

@@ -14,7 +14,6 @@ from testing.manual_clock import ManualClock
 from testing.service import settings_environ
 from testing.world import World, running_world
 from tokensvc.app import mount, startup
-from tokensvc.app.build import build
 from tokensvc.config.loader import load
 from tokensvc.database.engine import Database
 
@@ -71,8 +70,7 @@ def application(tmp_path: Path) -> Iterator[Callable[..., Client]]:
         def start(**settings: str) -> Client:
             loaded = load(settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings))
             startup.create_database(loaded)
-            startup.prepare(loaded)
-            services = build(loaded)
+            services = startup.prepare(loaded)
             stack.callback(services.close)
             return Client(mount.build_app(services))
 

@@ -10,7 +10,6 @@ from testing.waiting import wait_until
 from tokensvc.accounts.lock_out.tables import sign_in_failures
 from tokensvc.accounts.tables import accounts
 from tokensvc.app import startup
-from tokensvc.app.build import build as build_services
 from tokensvc.app.process import Process
 from tokensvc.clients.tables import service_clients
 from tokensvc.config.loader import load
@@ -25,8 +24,7 @@ def build(tmp_path):
         environ = settings_environ(tmp_path, TOKENSVC_ACCOUNTS__ENABLED="true", **settings)
         settings = load(environ)
         startup.create_database(settings)
-        startup.prepare(settings)
-        built.append(build_services(settings))
+        built.append(startup.prepare(settings))
         return built[-1]
 
     yield build

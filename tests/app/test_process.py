@@ -15,7 +15,6 @@ from testing.service import STREAM_API_KEY, STREAM_API_SECRET, settings_environ
 from testing.waiting import wait_until
 from tokensvc.accounts.service import SignUpRequest
 from tokensvc.app import startup
-from tokensvc.app.build import build
 from tokensvc.app.loops import LOOPS, LoopSpec, ProcessKind
 from tokensvc.app.process import Process
 from tokensvc.audit.rules import Action
@@ -60,8 +59,7 @@ def everything(tmp_path):
 def built(folder, **environ):
     settings = load(settings_environ(folder) | environ)
     startup.create_database(settings)
-    startup.prepare(settings)
-    return build(settings)
+    return startup.prepare(settings)
 
 
 def running_loops():

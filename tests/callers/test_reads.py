@@ -17,7 +17,6 @@ from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
 from tokensvc.accounts import store
 from tokensvc.accounts.store import Account
 from tokensvc.app import startup
-from tokensvc.app.build import build
 from tokensvc.app.services import Services
 from tokensvc.config import loader
 from tokensvc.core.callers import BasicCredential, BearerCredential
@@ -50,8 +49,7 @@ def built(folder: Path, idp: IssuerDouble, **more: str) -> Iterator[Services]:
     }
     settings = loader.load(settings_environ(folder, **required))
     startup.create_database(settings)
-    startup.prepare(settings)
-    services = build(settings)
+    services = startup.prepare(settings)
     assert services.accounts is not None
     services.accounts.signing_rotation.step()
     yield services

@@ -132,6 +132,7 @@ def test_invalid_reload_keeps_previous_settings_and_is_logged(worker, stream):
         worker.wait_for("settings_reload_failed", number)
         assert hint in worker.events("settings_reload_failed")[-1]["detail"]
     assert not worker.events("worker_reloaded")
+    assert len(worker.events("worker_started")) == 1  # it delivered all the time
     own = {**worker.settings, "TOKENSVC_CONFIG": "", "TOKENSVC_ENCRYPTION_KEYS": f'["{OLD}"]'}
     assert Tokensvc(worker.folder, own)("users", "suspend", "ada").code == 0
     (call,) = stream.calls.wait_for("PATCH", "/users")

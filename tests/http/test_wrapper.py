@@ -15,7 +15,6 @@ from testing.http_client import Client
 from testing.service import EVERYTHING, settings_environ
 from tests.http.conftest import TOKEN, Probe
 from tokensvc.app import mount, startup
-from tokensvc.app.build import build
 from tokensvc.config.loader import load
 from tokensvc.core import deadline
 from tokensvc.http.app import HttpConfig, make_app
@@ -38,8 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     environ = settings_environ(tmp_path_factory.mktemp("service"), **EVERYTHING)
     settings = load(environ)
     startup.create_database(settings)
-    startup.prepare(settings)
-    services = build(settings)
+    services = startup.prepare(settings)
     yield Client(mount.build_app(services))
     services.close()
 

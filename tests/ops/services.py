@@ -11,7 +11,6 @@ from testing.doubles.issuer import IssuerDouble
 from testing.service import EVERYTHING, NO_LIMITS, settings_environ
 from testing.sessions import ENCRYPTION_KEY
 from tokensvc.app import startup
-from tokensvc.app.build import build
 from tokensvc.app.services import Services
 from tokensvc.config.loader import load
 
@@ -33,8 +32,7 @@ def built_services(folder: Path, issuer: IssuerDouble, database_url: str) -> Ite
         )
     )
     startup.create_database(settings)
-    startup.prepare(settings)
-    services = build(settings)
+    services = startup.prepare(settings)
     yield services
     services.close()
 

@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from testing.service import free_port, settings_environ
 from tokensvc.app import startup
-from tokensvc.app.build import build
 from tokensvc.app.services import Services
 from tokensvc.config import loader as settings
 from tokensvc.core.callers import BasicCredential, BearerCredential
@@ -43,8 +42,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
     """Yield the services of a process that allows three failures a minute."""
     loaded = settings.load(settings_environ(tmp_path, TOKENSVC_LIMITS__FAILURES="3/minute"))
     startup.create_database(loaded)
-    startup.prepare(loaded)
-    services = build(loaded)
+    services = startup.prepare(loaded)
     yield services
     services.close()
 

@@ -32,8 +32,7 @@ from tokensvc.telemetry.settings import LogSettings
 logging.configure(LogSettings(format="json"))
 for missing in sys.argv[1:]:
     sys.modules[missing] = None
-startup.prepare_process()
-services = startup.process_services()
+services = startup.prepare_process()
 app = mount.build_app(services)
 response = app.test_client().get("/openapi.yaml", base_url="https://tokens.example")
 services.close()

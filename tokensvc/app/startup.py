@@ -1,8 +1,8 @@
 """
 Prepares a process for its first request: the settings, and a database that can be used.
 
-Commands call `load_settings`. Processes that stay call `process_settings` and `prepare_process`,
-before the fork, then `process_services` and `reload`. `build` builds the objects.
+Commands call `load_settings` and `prepare`. Processes that stay call `process_settings`,
+`prepare_process` and `reload`; the workers of a master then call `process_services`.
 """
 
 import os
@@ -81,15 +81,20 @@ def create_database(settings: Settings) -> None:
             migrate(database, settings.environment)
 
 
-def prepare_process() -> None:
+def prepare_process() -> Services:
     """
     Prepare the database with the settings of this process, and keep the key files for its workers.
+
+    Returns:
+        The services, which the caller closes: a master before it forks.
 
     Raises:
         SettingsError: At least one setting is invalid.
         StartupError: The operator must change something first.
     """
-    _Process.key_files = prepare(process_settings())
+    services = prepare(process_settings())
+    _Process.key_files = services.key_files
+    return services
 
 
 def process_services() -> Services:
@@ -103,15 +108,16 @@ def process_services() -> Services:
     return build(process_settings(), _Process.key_files)
 
 
-def reload() -> bool:
+def reload() -> Services | None:
     """
     Read the settings and the key files again, for workers that start from now on.
 
     Returns:
-        Whether they are in effect. Invalid ones are logged, and the previous settings stay.
+        The services, which the caller closes. `None` if the settings are invalid: this is logged,
+        and the previous ones stay in effect.
     """
     try:
-        _apply_new_settings(process_settings())
+        return _apply_new_settings(process_settings())
     except (SettingsError, StartupError) as error:
         _log.error("settings_reload_failed", detail=str(error), hint=_PREVIOUS_STAY)
     except Exception as error:  # noqa: BLE001 - it would end the process, and with it the service
@@ -121,16 +127,14 @@ def reload() -> bool:
             hint=_PREVIOUS_STAY,
             exc_info=error,
         )
-    else:
-        return True
-    return False
+    return None
 
 
-def _apply_new_settings(previous: Settings) -> None:
+def _apply_new_settings(previous: Settings) -> Services:
     settings = loader.load(os.environ)
     redaction.register_secrets(settings.secret_values())  # first, since a failure is logged too
     settings, ignored = _keep_restart_only(previous, settings)
-    key_files = prepare(settings)
+    services = prepare(settings)
     logging.configure(settings.log)
     if ignored:
         _log.warning(
@@ -138,7 +142,8 @@ def _apply_new_settings(previous: Settings) -> None:
             settings=ignored,
             hint="restart to apply these settings",
         )
-    _Process.settings, _Process.key_files = settings, key_files
+    _Process.settings, _Process.key_files = settings, services.key_files
+    return services
 
 
 def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings, list[str]]:
@@ -158,28 +163,28 @@ def _keep_restart_only(previous: Settings, settings: Settings) -> tuple[Settings
     return settings.model_copy(update=kept), ignored
 
 
-def prepare(settings: Settings) -> KeyFiles:
+def prepare(settings: Settings) -> Services:
     """
-    Check and prepare the database, and build once what a worker will build.
+    Check and prepare the database, and build the services.
 
-    A worker that cannot be built ends the whole service, so this runs before the fork.
+    A worker that cannot be built ends the whole service, so a master does this before it forks.
 
     Returns:
-        The keys in files, so that a worker that starts later need not read them.
+        The services, which the caller closes.
 
     Raises:
         StartupError: The operator must change something first.
     """
     with _prepared_database(settings) as database:
-        key_files = KeyFiles.read(settings, database)
-        services = build(settings, key_files)
+        services = build(settings, KeyFiles.read(settings, database))
         try:
             start_checks.check_services(services)
             _add_first_keys(services)
-        finally:
+            record_environment(database, settings.environment)
+        except BaseException:
             services.close()
-        record_environment(database, settings.environment)
-    return key_files
+            raise
+    return services
 
 
 def prepare_schema(settings: Settings) -> None:

@@ -44,11 +44,11 @@ def opened_services(*, with_keys: bool = True) -> Iterator[Services]:
     """
     settings = command_settings()
     if with_keys:
-        key_files = startup.prepare(settings)
+        services = startup.prepare(settings)
     else:
         startup.prepare_schema(settings)
-        key_files = KeyFiles.read_existing(settings)
-    with _built(settings, key_files) as services:
+        services = build(settings, KeyFiles.read_existing(settings))
+    with closing(services):
         yield services
 
 
@@ -66,7 +66,7 @@ def opened_key_services(*, keys_lost: bool = False) -> Iterator[Services]:
     """
     settings = command_settings()
     key_files = startup.prepare_encryption(settings, keys_lost=keys_lost)
-    with _built(settings, key_files) as services:
+    with closing(build(settings, key_files)) as services:
         yield services
 
 
@@ -80,12 +80,6 @@ def account_services(services: Services) -> AccountServices:
     if services.accounts is None:
         raise click.ClickException("Built-in accounts are off: see the setting `accounts.enabled`.")
     return services.accounts
-
-
-@contextmanager
-def _built(settings: Settings, key_files: KeyFiles) -> Iterator[Services]:
-    with closing(build(settings, key_files)) as services:
-        yield services
 
 
 def read_secret(what: str) -> str:

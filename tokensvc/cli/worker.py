@@ -1,6 +1,7 @@
 """`tokensvc worker`: delivery to Stream in a separate process."""
 
 import signal
+from contextlib import closing
 
 import click
 import structlog
@@ -8,8 +9,10 @@ import structlog
 from tokensvc.app import startup
 from tokensvc.app.loops import ProcessKind
 from tokensvc.app.process import Process
+from tokensvc.app.services import Services
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (*_STOP_SIGNALS, signal.SIGHUP)
 
 _log = structlog.get_logger(__name__)
 
@@ -29,17 +32,16 @@ def worker() -> None:
     """
     # Block SIGHUP from the start, because it would end the process; one that arrives waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    startup.prepare_process()
-    while _deliver_until_signal() == signal.SIGHUP:
-        if startup.reload():
-            _log.info("worker_reloaded")
+    services = startup.prepare_process()
+    while reloaded := _deliver(services):
+        services = reloaded
+        _log.info("worker_reloaded")
     _log.info("worker_stopped")
 
 
-def _deliver_until_signal() -> int:
-    """Deliver with the current settings until a signal, and return its number."""
-    services = startup.process_services()
-    try:
+def _deliver(services: Services) -> Services | None:
+    """Deliver until a signal. Return the services for new settings; `None` to stop."""
+    with closing(services):
         if not services.stream.deliveries.delivers:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
         process = Process(services, ProcessKind.WORKER)
@@ -48,8 +50,9 @@ def _deliver_until_signal() -> int:
         process.start()
         try:
             _log.info("worker_started")
-            return signal.sigwait((*_STOP_SIGNALS, signal.SIGHUP))
+            reloaded = None
+            while reloaded is None and signal.sigwait(_SIGNALS) == signal.SIGHUP:
+                reloaded = startup.reload()
+            return reloaded
         finally:
             process.stop()
-    finally:
-        services.close()
