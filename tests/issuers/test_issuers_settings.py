@@ -31,6 +31,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "preset": None,
         "audience_claim": "aud",
         "required_claims": {},
+        "anonymous": "accept",
         "discovery": False,
         "public_keys_file": None,
         "algorithms": ["RS256"],
@@ -71,6 +72,9 @@ def test_defaults_are_the_documented_ones() -> None:
         ({"max_lifetime": 0}, "max_lifetime"),
         ({"audiance": "chat"}, "audiance"),
         ({"required_claims": {"a": None}}, "required_claims"),
+        ({"required_claims": {"a": []}}, "required_claims"),
+        ({"anonymous": "deny"}, "anonymous"),
+        ({"anonymous": "refuse"}, "set required_claims, such as {is_anonymous = false}"),
     ],
 )
 def test_invalid_member_is_refused_by_name(members: dict[str, Any], member: str) -> None:

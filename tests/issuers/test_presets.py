@@ -9,6 +9,7 @@ from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import State
 from tokensvc.issuers.presets import expand
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
@@ -52,6 +53,18 @@ def test_token_for_another_audience_is_refused(name: str, issuers_of) -> None:
     with pytest.raises(Refusal) as caught:
         authenticate(issuers_of(vector, audience="another"), vector["token"])
     assert caught.value.code is Code.CREDENTIALS_INVALID
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("firebase", 'firebase.sign_in_provider "password"'), ("supabase", "is_anonymous false")],
+)
+def test_explanation_shows_the_claim_that_marks_an_anonymous_user(
+    name: str, shown: str, issuers_of
+) -> None:
+    vector = VECTORS[name]
+    found = issuers_of(vector, anonymous="refuse").explain(vector["token"])
+    assert found["anonymous users"] == (State.OK, shown)
 
 
 def test_every_preset_has_a_vector() -> None:

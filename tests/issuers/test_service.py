@@ -95,6 +95,13 @@ WRONG = [
         "required claim",
     ),
     Wrong(
+        "required claims",
+        "required_claims",
+        {"required_claims": {"acme.role": ["member", "guest"]}},
+        {"acme": {"role": "admin"}},
+        "required claim",
+    ),
+    Wrong(
         "sign-in",
         "sign_in_time and clock_ahead",
         {},

@@ -166,6 +166,42 @@ def test_required_claim_is_compared_with_its_type(
     assert_invalid(issuers, idp.token(token_use=held))
 
 
+@pytest.mark.sec(9)
+@pytest.mark.parametrize(
+    ("required", "claims", "accepted"),
+    [
+        ({"use": ["access", 1]}, {"use": "access"}, True),
+        ({"use": ["access", 1]}, {"use": 1}, True),
+        ({"use": ["access", 1]}, {"use": True}, False),
+        ({"use": ["access", 1]}, {"use": "id"}, False),
+        ({"use": ["access", 1]}, {"use": ["access", 1]}, False),
+        ({"a.b": "x"}, {"a": {"b": "x"}}, True),
+        ({"a.b.c": "x"}, {"a": {"b": {"c": "x"}}}, True),
+        ({"a.b": "x"}, {"a": {"b": "y"}}, False),
+        ({"a.b": "x"}, {"a": "x"}, False),
+        ({"a.b": "x"}, {"a": ["b", "x"]}, False),
+        ({"a.b": "x"}, {"b": "x"}, False),
+        ({"a.b": "x"}, {"a.b": "y", "a": {"b": "x"}}, False),
+        ({"a.b": "x"}, {"a.b": "x", "a": {"b": "y"}}, True),
+        ({"https://acme.example/role": "x"}, {"https://acme.example/role": "x"}, True),
+        (
+            {"https://acme.example/user.role": "x"},
+            {"https://acme.example/user": {"role": "x"}},
+            True,
+        ),
+    ],
+)
+def test_required_claim_can_be_a_member_and_have_one_of_several_values(
+    required: Any, claims: Any, accepted: bool, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """A claim whose own name has dots has precedence over a member of another claim."""
+    issuers = make_issuers(required_claims=required)
+    if accepted:
+        assert authenticate(issuers, idp.token(**claims))
+    else:
+        assert_invalid(issuers, idp.token(**claims))
+
+
 @pytest.mark.sec(10)
 @pytest.mark.parametrize(
     ("typ", "accepted"),

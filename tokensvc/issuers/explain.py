@@ -88,7 +88,7 @@ def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step
 
 
 def _shown_claims(claims: dict[str, Any], names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {_shown(claims.get(name))}" for name in names)
+    return ", ".join(f"{name} {_shown(rules.claim(claims, name))}" for name in names)
 
 
 def _shown(value: object) -> str:

@@ -20,6 +20,7 @@ class _Preset(NamedTuple):
     usage: str
     argument: re.Pattern[str]
     members: Callable[[re.Match[str]], dict[str, Any]]
+    anonymous: tuple[str, str | bool] | None = None
 
 
 def expand(preset: str) -> dict[str, Any]:
@@ -38,6 +39,17 @@ def expand(preset: str) -> dict[str, Any]:
     if found is None:
         raise ValueError(f"{preset!r} should look like {known.usage}")
     return {"name": provider, "algorithms": ["RS256"], **known.members(found)}
+
+
+def anonymous_mark(preset: str | None) -> tuple[str, str | bool] | None:
+    """
+    Return the claim that every token of a preset's provider has, and its value for anonymous users.
+
+    Returns:
+        `None` if this service knows no such claim.
+    """
+    known = _PRESETS.get((preset or "").partition(":")[0])
+    return known.anonymous if known is not None else None
 
 
 def _firebase(found: re.Match[str]) -> dict[str, Any]:
@@ -152,7 +164,12 @@ def _clerk(found: re.Match[str]) -> dict[str, Any]:
 
 
 _PRESETS = {
-    "firebase": _Preset("firebase:my-project", re.compile(r"[a-z0-9][a-z0-9.:-]*"), _firebase),
+    "firebase": _Preset(
+        "firebase:my-project",
+        re.compile(r"[a-z0-9][a-z0-9.:-]*"),
+        _firebase,
+        ("firebase.sign_in_provider", "anonymous"),
+    ),
     "auth0": _Preset(
         "auth0:tenant.eu", re.compile(rf"({_LABEL}(?:\.{_LABEL})*?)(?:\.auth0\.com)?"), _auth0
     ),
@@ -166,7 +183,9 @@ _PRESETS = {
         re.compile(rf"(?P<base>{_DOMAIN}(?::\d+)?(?:/[\w.-]+)*)/(?P<realm>[\w.-]+)", re.ASCII),
         _keycloak,
     ),
-    "supabase": _Preset("supabase:abcdefghijklmnopqrst", re.compile(_LABEL), _supabase),
+    "supabase": _Preset(
+        "supabase:abcdefghijklmnopqrst", re.compile(_LABEL), _supabase, ("is_anonymous", True)
+    ),
     "okta": _Preset(
         "okta:dev-1234.okta.com",
         re.compile(rf"(?P<domain>{_DOMAIN})(?:/(?P<server>[A-Za-z0-9]+))?"),

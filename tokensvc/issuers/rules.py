@@ -114,6 +114,20 @@ def owner(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) ->
         return f"{issuer.name}/{hashlib.sha256(claim.encode()).hexdigest()}"
 
 
+def claim(claims: object, name: str) -> object:
+    """
+    Return a claim, or a member of one such as `firebase.sign_in_provider`; `None` if it is missing.
+
+    A claim whose own name contains the dots has precedence.
+    """
+    if not isinstance(claims, dict):
+        return None
+    if name in claims:
+        return claims[name]
+    owner, dot, member = name.rpartition(".")
+    return claim(claim(claims, owner), member) if dot else None
+
+
 def is_expired(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> bool:
     """Return whether `exp` has passed, with the leeway."""
     return bool(claims["exp"] <= now - issuer.clock_leeway)
@@ -167,11 +181,25 @@ def _check_audience(issuer: IssuerSettings, claims: dict[str, Any], _now: float)
 
 def _check_required(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
     for name, required in issuer.required_claims.items():
-        value = claims.get(name)
-        if type(value) is not type(required) or value != required:  # True == 1 in Python
+        value = claim(claims, name)
+        accepted = required if isinstance(required, tuple) else (required,)
+        if (type(value), value) not in [(type(one), one) for one in accepted]:  # True == 1
             raise invalid_credential(
                 f"The token's `{name}` does not have the required value.", "required claim"
             )
+
+
+def _check_anonymous(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
+    if issuer.anonymous_mark is None:
+        return
+    name, mark = issuer.anonymous_mark
+    value = claim(claims, name)
+    if type(value) is not type(mark) or value == mark:
+        raise invalid_credential(
+            f"Anonymous users get no token: the token's `{name}` must show another sign-in. Sign "
+            "the user in, then send the new token.",
+            "anonymous: see issuers[].anonymous",
+        )
 
 
 def _check_sign_in(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
@@ -214,6 +242,12 @@ _CHECKS = (
         lambda issuer: tuple(issuer.required_claims),
         "required_claims",
         _check_required,
+    ),
+    ClaimCheck(
+        "anonymous users",
+        lambda issuer: (issuer.anonymous_mark or ())[:1],
+        "anonymous",
+        _check_anonymous,
     ),
 )
 CLAIM_CHECKS = (

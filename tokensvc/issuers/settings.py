@@ -26,7 +26,10 @@ Algorithm = Literal[
 DEVELOPMENT_ISSUER = "http://localhost/development-issuer"
 """`iss` of `development/issuer.py`, which signs in any user."""
 
+ClaimValue = str | bool | int
+
 MAX_LEEWAY = 60
+_NOT_EMPTY = Field(min_length=1)
 _KEY_SOURCES = ("jwks_uri", "discovery", "public_keys_file")
 _FIXED_BY_PRESET = ("issuer", *_KEY_SOURCES)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -63,8 +66,15 @@ class IssuerSettings(BaseModel):
     audience_claim: Literal["aud", "client_id", "azp"] = Field(
         default="aud", description="Claim that must contain `audience`."
     )
-    required_claims: dict[str, str | bool | int] = Field(
-        default_factory=dict, description="Claims that must have exactly these values."
+    required_claims: dict[str, ClaimValue | Annotated[tuple[ClaimValue, ...], _NOT_EMPTY]] = Field(
+        default_factory=dict,
+        description="Claims that must have exactly this value, or one of a list; "
+        "`firebase.sign_in_provider` is a member of a claim.",
+    )
+    anonymous: Literal["accept", "refuse"] = Field(
+        default="accept",
+        description="Whether the provider's anonymous users get tokens; `refuse` needs the preset "
+        "of Firebase or Supabase.",
     )
     jwks_uri: str | None = Field(default=None, description="URL of the issuer's keys.")
     discovery: bool = Field(
@@ -113,6 +123,11 @@ class IssuerSettings(BaseModel):
         default=86400, gt=0, description="Maximum lifetime of a token, `exp` - `iat`, in seconds."
     )
 
+    @property
+    def anonymous_mark(self) -> tuple[str, str | bool] | None:
+        """Claim and value that mark an anonymous user; `None` if these users are accepted."""
+        return presets.anonymous_mark(self.preset) if self.anonymous == "refuse" else None
+
     @model_validator(mode="before")
     @classmethod
     def _expand_preset(cls, values: Any) -> Any:
@@ -155,6 +170,15 @@ class IssuerSettings(BaseModel):
         if not all(texts):
             raise ValueError("must not contain an empty string")
         return texts
+
+    @model_validator(mode="after")
+    def _check_anonymous(self) -> Self:
+        if self.anonymous == "refuse" and self.anonymous_mark is None:
+            raise ValueError(
+                "anonymous = 'refuse' needs the preset of Firebase or Supabase; for another "
+                "provider, set required_claims, such as {is_anonymous = false}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
