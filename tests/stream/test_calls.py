@@ -11,9 +11,10 @@ from testing.names import silent_name_server
 from testing.response import Response
 from tokensvc.net.http import HttpResponse
 from tokensvc.stream import api, responses, wire
-from tokensvc.stream.api import CallStatus, StreamApi
+from tokensvc.stream.api import StreamApi
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import CallStatus
 
 KEY, SECRET = "key-1", "secret-of-the-first-key-0123456789abcdef"
 A_KEY = StreamKey(KEY, SECRET.encode(), KeyState.ACTIVE)

@@ -8,9 +8,10 @@ from stream_chat import StreamChat
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
 from tokensvc.stream import wire
-from tokensvc.stream.api import AppIdentity, StreamUnavailableError, check_key
+from tokensvc.stream.api import check_key
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import AppIdentity, StreamUnavailableError
 
 KEY = "key-of-the-app"
 SECRET = "a secret of the app, more than 32 bytes long"

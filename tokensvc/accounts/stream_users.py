@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.stream.api import CallStatus, StreamApi, user_ids_in
+from tokensvc.stream.api import StreamApi, user_ids_in
 from tokensvc.stream.keys.rules import StreamKeyRing
+from tokensvc.stream.responses import CallStatus
 
 _RETRY_AFTER = 10
 

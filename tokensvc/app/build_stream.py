@@ -5,7 +5,7 @@ import time
 from tokensvc.app.services import Base, StreamServices
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
-from tokensvc.stream.api import KeyCheck, StreamApi, check_key
+from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
@@ -14,6 +14,7 @@ from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.stream.keys.verification import CheckKey
+from tokensvc.stream.responses import KeyCheck
 
 
 def build_stream(base: Base) -> StreamServices:

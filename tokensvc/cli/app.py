@@ -13,7 +13,8 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
 from tokensvc.revocations.clock_faults import TOLERANCE
-from tokensvc.stream.api import StreamUnavailableError, check_key
+from tokensvc.stream.api import check_key
+from tokensvc.stream.responses import StreamUnavailableError
 
 
 @click.group("app")

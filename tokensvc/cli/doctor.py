@@ -31,9 +31,10 @@ from tokensvc.ops.checks import (
     clock_difference,
 )
 from tokensvc.ops.health import CheckResult, result_of
-from tokensvc.stream.api import KeyCheck, StreamUnavailableError, check_key
+from tokensvc.stream.api import check_key
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
 
 _LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0

@@ -6,7 +6,7 @@ The calls to Stream's server API, one function per call.
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +16,11 @@ from tokensvc.core.clock import Clock
 from tokensvc.net.http import NoResponseError, NotSentError
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.responses import (
+    AppIdentity,
     CallStatus,
+    KeyCheck,
     StreamResponse,
+    StreamUnavailableError,
     check_found_users,
     check_written_users,
     error_text,
@@ -29,16 +32,6 @@ from tokensvc.stream.responses import (
 )
 from tokensvc.stream.wire import send
 
-__all__ = [
-    "AppIdentity",
-    "CallStatus",
-    "KeyCheck",
-    "StreamApi",
-    "StreamResponse",
-    "StreamUnavailableError",
-    "check_key",
-]
-
 MAX_USERS = 100
 """Users in one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
 
@@ -46,56 +39,6 @@ _MAX_IDS_LENGTH = 4000
 """Characters of the ids in one query: with the separators, the URL stays below 6 KB."""
 
 _CUT_OFF = "revoke_tokens_issued_before"
-
-
-class StreamUnavailableError(Exception):
-    """Stream neither accepted nor refused the key."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppIdentity:
-    """
-    The identity of a Stream app.
-
-    Attributes:
-        id: Stream's number; `None` in the older form of `GET /app`.
-        organization: Name of the app's owner. Untrusted text.
-        name: Name of the app, unique in its organization. Untrusted text.
-    """
-
-    id: int | None
-    organization: str
-    name: str
-
-    def is_same_as(self, other: "AppIdentity") -> bool:
-        """Return whether both are certainly the same app."""
-        if self.id is not None and other.id is not None:
-            return self.id == other.id
-        return bool(self.name) and (self.organization, self.name) == (
-            other.organization,
-            other.name,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class KeyCheck:
-    """
-    Stream's response to a key.
-
-    Attributes:
-        accepted: Whether the secret belongs to the API key.
-        detail: The app's name, or Stream's code and message. Untrusted text.
-        clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
-            second; `None` if the response has no `Date`.
-        app: Identity of the API key's app, if the key is accepted.
-        code: Stream's code, if the key is refused.
-    """
-
-    accepted: bool
-    detail: str
-    clock_ahead: float | None
-    app: AppIdentity | None = None
-    code: int | None = None
 
 
 def check_key(base_url: str, key: StreamKey, clock: Clock) -> KeyCheck:

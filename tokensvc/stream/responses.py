@@ -76,6 +76,56 @@ class StreamResponse:
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+class StreamUnavailableError(Exception):
+    """Stream neither accepted nor refused the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppIdentity:
+    """
+    The identity of a Stream app.
+
+    Attributes:
+        id: Stream's number; `None` in the older form of `GET /app`.
+        organization: Name of the app's owner. Untrusted text.
+        name: Name of the app, unique in its organization. Untrusted text.
+    """
+
+    id: int | None
+    organization: str
+    name: str
+
+    def is_same_as(self, other: "AppIdentity") -> bool:
+        """Return whether both are certainly the same app."""
+        if self.id is not None and other.id is not None:
+            return self.id == other.id
+        return bool(self.name) and (self.organization, self.name) == (
+            other.organization,
+            other.name,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """
+    Stream's response to a key.
+
+    Attributes:
+        accepted: Whether the secret belongs to the API key.
+        detail: The app's name, or Stream's code and message. Untrusted text.
+        clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
+            second; `None` if the response has no `Date`.
+        app: Identity of the API key's app, if the key is accepted.
+        code: Stream's code, if the key is refused.
+    """
+
+    accepted: bool
+    detail: str
+    clock_ahead: float | None
+    app: AppIdentity | None = None
+    code: int | None = None
+
+
 def read_response(response: HttpResponse, now: float) -> StreamResponse:
     """
     Return the meaning of an HTTP response.

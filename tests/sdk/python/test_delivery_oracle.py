@@ -12,9 +12,10 @@ from testing.doubles.http_double import Call
 from testing.doubles.stream import StreamDouble
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tokensvc.core.clock import system_clock
-from tokensvc.stream.api import CallStatus, StreamApi, StreamResponse, rfc3339, user_ids_in
+from tokensvc.stream.api import StreamApi, rfc3339, user_ids_in
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 CUT_OFFS = [None, 0, 1_700_000_000, 1_767_323_045, 4_102_444_799]
 A_KEY = StreamKey(STREAM_API_KEY, STREAM_API_SECRET.encode(), KeyState.ACTIVE)

@@ -17,20 +17,14 @@ from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
-from tokensvc.stream.api import (
-    MAX_USERS,
-    CallStatus,
-    StreamApi,
-    StreamResponse,
-    fitting_ids,
-    user_ids_in,
-)
+from tokensvc.stream.api import MAX_USERS, StreamApi, fitting_ids, user_ids_in
 from tokensvc.stream.delivery.leases import Batch, Leases
 from tokensvc.stream.delivery.profile_store import Profile
 from tokensvc.stream.delivery.queue_store import QUEUES, Queue, read_due
 from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryState
 from tokensvc.stream.delivery.stream_calls import Call, StreamCalls
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 _URGENT = QUEUES[:3]
 """Queues of cut-offs that Stream has not refused. They go first; the other queues take turns."""

@@ -9,12 +9,12 @@ import structlog
 
 from tokensvc.core.errors import Refusal
 from tokensvc.standing.rules import RingVersion
-from tokensvc.stream.api import CallStatus, StreamResponse
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.leases import Batch
 from tokensvc.stream.delivery.rules import DeliveryKind, Pace
 from tokensvc.stream.delivery.store import Wanted
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.responses import CallStatus, StreamResponse
 from tokensvc.telemetry import metrics
 
 _log = structlog.get_logger(__name__)
