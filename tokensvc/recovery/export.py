@@ -10,12 +10,9 @@ import msgspec
 from tokensvc.audit.rules import AuditEvent, Details
 from tokensvc.core.errors import StartupError
 from tokensvc.recovery.chain import Link, mac_of
+from tokensvc.recovery.events import Text, Time
+from tokensvc.recovery.replay import decoded
 from tokensvc.vault.vault import Vault, VaultError
-
-_Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
-"""Text that every database can store."""
-_Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
-"""Epoch seconds."""
 
 _UNVERIFIED = (
     "--unverified replays the export without this check: then anyone who could write to the file "
@@ -42,53 +39,19 @@ class Export:
     gap: int | None = None
 
 
-class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """
-    The details of events that a replay uses; see `AuditEvent.details`.
-
-    Attributes:
-        secrets_disabled: Whether a restore disabled the secrets of all clients.
-        backup_event: Last event that the backup of a restore had.
-    """
-
-    revocation: _Text | None = None
-    tokens_valid_after: _Time | None = None
-    floor: _Time | None = None
-    scopes: list[str] | None = None
-    vouches: bool = False
-    secret: str | None = None
-    api_key: str | None = None
-    secrets_disabled: bool = False
-    backup_event: str | None = None
-
-
-def facts_of(event: AuditEvent) -> Facts:
-    """
-    Return the details of an event.
-
-    Raises:
-        ValidationError: They have another form.
-    """
-    return msgspec.convert(event.details or {}, Facts)
-
-
 class _Line(AuditEvent, frozen=True):
     """A line of this release, or of one before events had details or lines a chain."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^evt_[0-9a-f]{1,60}\Z")]
-    time: _Time
-    actor: _Text
-    action: _Text
-    subject: _Text
-    outcome: _Text
-    request_id: _Text | None
-    reason: _Text | None
+    time: Time
+    actor: Text
+    action: Text
+    subject: Text
+    outcome: Text
+    request_id: Text | None
+    reason: Text | None
     details: Details | None = None
     chain: Link | None = None
-
-    def event(self) -> AuditEvent:
-        """Return the event without the chain."""
-        return AuditEvent(*(getattr(self, name) for name in AuditEvent.__struct_fields__))
 
 
 class _Reader:
@@ -115,7 +78,7 @@ class _Reader:
         Raises:
             StartupError: The line does not fit into the chain.
         """
-        event = line.event()
+        event = AuditEvent(*(getattr(line, name) for name in AuditEvent.__struct_fields__))
         if self._vault is not None:
             self._verify(number, line.chain, event, self._vault)
         self.events[event.id] = event
@@ -174,7 +137,7 @@ def parse(lines: Iterable[bytes], vault: Vault | None) -> Export:
             continue
         try:
             line = decoder.decode(text)
-            facts_of(line)
+            decoded(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if not text.endswith(b"\n"):  # only the last line of a file
                 is_cut = True

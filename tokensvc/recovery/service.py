@@ -17,8 +17,9 @@ from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.live import is_live, mark_live
-from tokensvc.recovery.export import Export, Facts, facts_of
-from tokensvc.recovery.replay import Replay
+from tokensvc.recovery import replay
+from tokensvc.recovery.events import DatabaseRestored, Replay, decode
+from tokensvc.recovery.export import Export
 from tokensvc.revocations import store as revocations
 from tokensvc.revocations.rules import next_cut_off
 from tokensvc.revocations.service import Revocations, delivery_of
@@ -26,6 +27,8 @@ from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind, Ring
 from tokensvc.stream.delivery import store as deliveries
+from tokensvc.stream.keys.states import KeyState, in_state
+from tokensvc.stream.keys.store import STREAM_KEYS
 
 _BATCH = 500
 _NOT_RESTORED = (
@@ -126,9 +129,9 @@ class Recovery:
         backup_event = _last_event_of_backup(tx)
         started = self._clock.read(tx)
         was_ahead = audit.latest_time(tx) > started
-        replay = Replay(self._database, lambda: self._clock.read(tx))
+        state = Replay(tx, lambda: self._clock.read(tx))
         events = _lost_events(tx, export, started) if export is not None else iter(())
-        applied, lost = _replay(tx, replay, events)
+        applied, lost = _replay(state, events)
         now = self._clock.read(tx)
         _end_everything(tx, now)
         because = _why_cut_off(export, choices, backup_event, was_ahead=was_ahead)
@@ -137,13 +140,12 @@ class Recovery:
         disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
         closes = export is None and not choices.keeps_sign_up
         mark_live(tx, sign_up_closed=closes)
-        facts = Facts(secrets_disabled=disables, backup_event=backup_event)
-        details: Details = msgspec.to_builtins(facts)
+        details = _details(secrets_disabled=disables, backup_event=backup_event)
         now = self._clock.read(tx)  # the last event, so that a repetition finds it
         audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)
         return RecoveryResult(
             applied=dict(applied),
-            reinstated=sorted(replay.reinstated),
+            reinstated=sorted(state.reinstated),
             verified=export.is_verified if export is not None else None,
             last_event_at=export.events[-1].time if export and export.events else None,
             cut_off=cut_off,
@@ -151,7 +153,7 @@ class Recovery:
             secrets_disabled=disabled,
             sign_up_closed=closes,
             lost=lost,
-            has_active_stream_key=replay.has_active_stream_key(tx),
+            has_active_stream_key=in_state(STREAM_KEYS.every_key(tx), KeyState.ACTIVE) is not None,
             dry_run=context.dry_run,
         )
 
@@ -164,16 +166,17 @@ def _lost_events(tx: Transaction, export: Export, now: float) -> Iterator[AuditE
 
 
 def _replay(
-    tx: Transaction, replay: Replay, events: Iterator[AuditEvent]
+    state: Replay, events: Iterator[AuditEvent]
 ) -> tuple[Counter[str], list[tuple[str, str]]]:
     """Apply events. Return their numbers by action, and what was created by the others."""
     applied: Counter[str] = Counter()
     lost = []
     for event in events:
-        if replay.apply(tx, event):
+        if replay.apply(state, event):
             applied[event.action] += 1
         if event.action in _LOST:
-            lost.append((event.action, facts_of(event).api_key or event.subject))
+            name = (event.details or {}).get("api_key", event.subject)
+            lost.append((event.action, str(name)))
     return applied, lost
 
 
@@ -233,11 +236,17 @@ def _why_cut_off(
     return next((reason for reason, applies in reasons.items() if applies), None)
 
 
+def _details(*, secrets_disabled: bool, backup_event: str | None) -> Details:
+    """Return the facts of a restore: see `DatabaseRestored`."""
+    facts: Details = {"secrets_disabled": True} if secrets_disabled else {}
+    return facts | {"backup_event": backup_event} if backup_event is not None else facts
+
+
 def _last_event_of_backup(tx: Transaction) -> str | None:
     """Return the last event that the backup had, also if this is run again."""
     last = audit.last(tx)
     if last is None:
         return None
     if last.action == Action.DATABASE_RESTORED:
-        return facts_of(last).backup_event or None
+        return decode(last, DatabaseRestored).backup_event or None
     return last.id

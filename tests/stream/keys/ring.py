@@ -12,7 +12,7 @@ from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.keys.store import StoredKey, StreamKeyStore
+from tokensvc.stream.keys.store import STREAM_KEYS, StoredKey
 from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 from tokensvc.vault.vault import Vault
@@ -86,7 +86,7 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
     )
     with database.write() as tx:
         ring_versions.lock(tx)
-        StreamKeyStore(database).add(tx, StoredKey(info, *wrapped))
+        STREAM_KEYS.add(tx, StoredKey(info, *wrapped))
     return key_id
 
 

@@ -12,7 +12,7 @@ from tokensvc.core.waiting import WaitSlots
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.rules import SigningKeyInfo
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys, generate_secret
-from tokensvc.sessions.access_tokens.store import SigningKeyStore
+from tokensvc.sessions.access_tokens.store import SIGNING_KEYS
 from tokensvc.sessions.access_tokens.tables import signing_keys
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
@@ -20,7 +20,7 @@ from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.keys.store import StoredKey, StreamKeyStore
+from tokensvc.stream.keys.store import STREAM_KEYS, StoredKey
 from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 
@@ -71,7 +71,7 @@ class AnyRing:
         )
         with self.database.write() as tx:
             ring_versions.lock(tx)
-            self.store_type(self.database).add(tx, StoredKey(info, *vault.wrap(secret)))
+            self.store.add(tx, StoredKey(info, *vault.wrap(secret)))
 
     def change(self, name, **columns):
         """Change a key with a new version as an action does."""
@@ -90,7 +90,7 @@ class StreamRing(AnyRing):
     """The ring of Stream keys."""
 
     ring, table, name_column = Ring.STREAM, stream_keys, stream_keys.c.api_key
-    keys_type, store_type = StreamKeys, StreamKeyStore
+    keys_type, store = StreamKeys, STREAM_KEYS
     kind = "stream_key"
 
     def new_secret(self, name):
@@ -120,7 +120,7 @@ class SigningRing(AnyRing):
     """The ring of the keys of access tokens."""
 
     ring, table, name_column = Ring.SIGNING, signing_keys, signing_keys.c.id
-    keys_type, store_type = SigningKeys, SigningKeyStore
+    keys_type, store = SigningKeys, SIGNING_KEYS
     kind = "signing_key"
 
     def new_secret(self, name):

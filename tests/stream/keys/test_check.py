@@ -22,8 +22,8 @@ from tests.stream.keys.ring import (
 from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.stream.api import AppIdentity, KeyCheck
 from tokensvc.stream.keys.states import KeyState
+from tokensvc.stream.responses import AppIdentity, KeyCheck
 
 CONTEXT = ActionContext("svc.ops")
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"

@@ -78,10 +78,10 @@ def test_equal_counter_of_a_database_that_was_set_back_reloads_the_ring(ring, pr
 def test_threads_share_one_reload(ring, process, monkeypatch):
     read, reads = process._store.read, []
 
-    def slow_read():
+    def slow_read(database):
         reads.append(threading.get_ident())
         time.sleep(0.1)
-        return read()
+        return read(database)
 
     monkeypatch.setattr(process._store, "read", slow_read)
     with ThreadPoolExecutor(4) as pool:
@@ -189,7 +189,13 @@ def test_ciphertext_of_another_row_is_not_used(ring, process):
 @pytest.mark.sec(25)
 def test_repr_contains_no_secret(ring, process):
     found = ring.current(process)
-    for shown in (process, found, found.active, process._store.read(), vars(ring.rotation())):
+    for shown in (
+        process,
+        found,
+        found.active,
+        process._store.read(ring.database),
+        vars(ring.rotation()),
+    ):
         assert str(ring.secret_of("k1"))[2:-1] not in repr(shown)
         assert "private" not in repr(shown)
         assert "gAAAA" not in repr(shown)

@@ -23,7 +23,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
 from tokensvc.stream.keys.service import StreamKeyConflictError, StreamKeys
-from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.stream.keys.store import STREAM_KEYS
 from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault.rules import fingerprint
 
@@ -150,7 +150,7 @@ def test_database_and_repr_contain_no_secret(tmp_path, clock, sqlite_url):
     keys = StreamKeys(database, VAULT)
     rotation = rotation_of(database, clock)
     rotation.seed("k1", SECRET)
-    stored = StreamKeyStore(database).read()
+    stored = STREAM_KEYS.read(database)
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     database.close()
     assert b"k1" in files

@@ -11,7 +11,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.sessions.access_tokens.rules import SigningKeyInfo, SigningPeriods, due_changes
 from tokensvc.sessions.access_tokens.signing_keys import generate_secret
-from tokensvc.sessions.access_tokens.store import SigningKeyStore
+from tokensvc.sessions.access_tokens.store import SIGNING_KEYS
 from tokensvc.standing import ring_versions
 from tokensvc.stream.keys.actions import RingActions
 from tokensvc.stream.keys.states import (
@@ -66,7 +66,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
         vault: Vault,
         periods: SigningPeriods,
     ) -> None:
-        super().__init__(database, database_clock, vault, SigningKeyStore(database))
+        super().__init__(database, database_clock, vault, SIGNING_KEYS)
         self._periods = periods
 
     def rotate(self, context: ActionContext) -> SigningKeyActionResult:
@@ -125,7 +125,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
 
         Any number of processes may call it. One that cannot read the ring changes nothing.
         """
-        stored = self._store.read()
+        stored = self._store.read(self._database)
         infos = [key.info for key in stored.keys]
         if not due_changes(infos, self._periods, self._clock()):
             return

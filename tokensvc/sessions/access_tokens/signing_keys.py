@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tokensvc.database.engine import Database
 from tokensvc.sessions.access_tokens.rules import SigningKeyInfo
-from tokensvc.sessions.access_tokens.store import SigningKeyStore
+from tokensvc.sessions.access_tokens.store import SIGNING_KEYS
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.ring import DecryptedRing
 from tokensvc.stream.keys.states import KeyState, keys_unreadable
@@ -127,7 +127,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
     _none_active = "No signing key is active."
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        super().__init__(vault, SigningKeyStore(database))
+        super().__init__(database, vault, SIGNING_KEYS)
 
     def signing_key(self, version: RingVersion) -> SigningKey:
         """
@@ -153,7 +153,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
 
     def up_to_date_ring(self) -> SigningKeyRing:
         """Return the ring in its current state. Nothing is decrypted if it is already loaded."""
-        return self.ring_at(self._store.read().version)
+        return self.ring_at(self._store.read(self._database).version)
 
     def public_keys(self) -> JsonWebKeySet:
         """

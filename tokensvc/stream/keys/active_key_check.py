@@ -7,10 +7,10 @@ from typing import NamedTuple
 import structlog
 
 from tokensvc.core.findings import Finding, State
-from tokensvc.stream.api import KeyCheck, StreamUnavailableError
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
 from tokensvc.stream.keys.verification import CheckKey
+from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
 from tokensvc.telemetry import gauges
 
 CHECK_SECONDS = 3600.0

@@ -9,6 +9,7 @@ import structlog
 
 from tokensvc.core import deadline
 from tokensvc.core.findings import Finding, State
+from tokensvc.database.engine import Database
 from tokensvc.database.failures import unavailable_because
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.states import InfoT, keys_unreadable
@@ -52,7 +53,8 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
     _none_active: ClassVar[str]
     """Problem of a ring without an active key."""
 
-    def __init__(self, vault: Vault, store: RingStore[InfoT]) -> None:
+    def __init__(self, database: Database, vault: Vault, store: RingStore[InfoT]) -> None:
+        self._database = database
         self._vault = vault
         self._store = store
         self._reload = threading.Lock()
@@ -102,7 +104,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
     def problem(self) -> Finding | None:
         """Return what prevents this process from signing with every key."""
-        stored = self._store.read()
+        stored = self._store.read(self._database)
         missing = self._missing_encryption_keys(stored)
         if missing:
             return Finding(State.FAILED, str(WrappingKeyMissingError(missing, KEY_MISSING)))
@@ -116,7 +118,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
     def live_keys(self) -> list[InfoT]:
         """Return the keys that are not retired, newest first."""
-        return [key.info for key in self._store.read().keys]
+        return [key.info for key in self._store.read(self._database).keys]
 
     def check_encryption_keys(self) -> None:
         """
@@ -131,19 +133,19 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
     def missing_encryption_keys(self) -> set[str]:
         """Return the fingerprints of keys that the stored secrets need and this process lacks."""
-        return self._missing_encryption_keys(self._store.read())
+        return self._missing_encryption_keys(self._store.read(self._database))
 
     def damaged(self) -> list[InfoT]:
         """Return the keys that this process cannot unwrap although it has their encryption key."""
         return [
             key.info
-            for key in self._store.read().keys
+            for key in self._store.read(self._database).keys
             if key.wrapped_by in self._vault.fingerprints
             and not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
         ]
 
     def _load(self) -> RingT:
-        stored = self._store.read()
+        stored = self._store.read(self._database)
         secrets, unreadable = {}, set()
         for key in stored.keys:
             known = key.info.fingerprint

@@ -24,7 +24,7 @@ from tokensvc.stream.keys.states import (
     keys_unreadable,
     retirement_steps,
 )
-from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.stream.keys.store import STREAM_KEYS
 from tokensvc.stream.keys.verification import DELIVERY_OFF, NOT_CHECKED, CheckKey, verify
 from tokensvc.vault.vault import Vault, VaultError
 
@@ -80,7 +80,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         *,
         wait_slots: WaitSlots,
     ) -> None:
-        super().__init__(database, database_clock, vault, StreamKeyStore(database))
+        super().__init__(database, database_clock, vault, STREAM_KEYS)
         self._check_key = check_key
         self._wait_slots = wait_slots
 
@@ -217,7 +217,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         if self._check_key is None:
             return DELIVERY_OFF
         with self._wait_slots.outside():
-            verify(key, key_id, check_key=self._check_key, store=self._store, vault=self._vault)
+            verify(key, key_id, self._database, check_key=self._check_key, vault=self._vault)
         return None
 
     def _verify_activation(self, key_id: str, *, check: bool) -> str | None:

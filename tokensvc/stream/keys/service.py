@@ -10,7 +10,7 @@ from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.ring import DecryptedRing
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo, StreamKeyRing
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.keys.store import StreamKeyStore
+from tokensvc.stream.keys.store import STREAM_KEYS
 from tokensvc.vault.vault import Vault
 
 _log = structlog.get_logger(__name__)
@@ -27,8 +27,7 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
     _none_active = "No Stream key is active."
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        super().__init__(vault, StreamKeyStore(database))
-        self._database = database
+        super().__init__(database, vault, STREAM_KEYS)
 
     @property
     def active(self) -> StreamKey | None:

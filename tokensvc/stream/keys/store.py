@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 import msgspec
 import sqlalchemy as sa
@@ -69,9 +69,7 @@ class RingStore(Generic[InfoT]):
         info_type: Struct with the columns that are not secret.
     """
 
-    def __init__(
-        self, database: Database, ring: Ring, table: sa.Table, info_type: type[InfoT]
-    ) -> None:
+    def __init__(self, ring: Ring, table: sa.Table, info_type: type[InfoT]) -> None:
         self._ring = ring
         self._table = table
         self._info_type = info_type
@@ -81,11 +79,11 @@ class RingStore(Generic[InfoT]):
         columns = (table.c.secret_ciphertext, table.c.wrapped_by, *self._columns)
         # One statement, so that keys and version belong together.
         with_rows = ring_versions.select_with_rows(ring, table, live, columns)
-        self._database, self._read = database, with_rows.order_by(*self._newest_first)
+        self._read = with_rows.order_by(*self._newest_first)
 
-    def read(self) -> StoredRing[InfoT]:
+    def read(self, database: Database) -> StoredRing[InfoT]:
         """Read the ring in its current state."""
-        rows = self._database.fetch(self._read)
+        rows = database.fetch(self._read)
         if not rows:
             raise incomplete_database()
         # A ring without keys is one row with a version and nulls.
@@ -151,11 +149,8 @@ class RingStore(Generic[InfoT]):
         return self._info_type(**values | {"state": KeyState(values["state"])})
 
 
-class StreamKeyStore(RingStore[StreamKeyInfo]):
-    """The ring of Stream keys."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, Ring.STREAM, stream_keys, StreamKeyInfo)
+STREAM_KEYS: Final = RingStore(Ring.STREAM, stream_keys, StreamKeyInfo)
+"""The ring of Stream keys."""
 
 
 def add_unnamed_mints(tx: Transaction, hour: int, count: int) -> None:

@@ -6,11 +6,12 @@ from typing import TypeAlias
 import structlog
 
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.stream.api import AppIdentity, KeyCheck, StreamUnavailableError
+from tokensvc.database.engine import Database
 from tokensvc.stream.keys import rules
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.keys.store import RingStore, StoredKey
+from tokensvc.stream.keys.store import STREAM_KEYS, StoredKey
+from tokensvc.stream.responses import AppIdentity, KeyCheck, StreamUnavailableError
 from tokensvc.vault.vault import Vault, VaultError
 
 CheckKey: TypeAlias = Callable[[StreamKey], KeyCheck]
@@ -31,9 +32,9 @@ _log = structlog.get_logger(__name__)
 def verify(
     key: StreamKey,
     key_id: str | None,
+    database: Database,
     *,
     check_key: CheckKey,
-    store: RingStore[StreamKeyInfo],
     vault: Vault,
 ) -> None:
     """
@@ -47,7 +48,7 @@ def verify(
         Refusal: `stream_key_invalid`; `temporarily_unavailable` if Stream cannot be reached.
     """
     try:
-        _verify(key, key_id, check_key, store, vault)
+        _verify(key, key_id, database, check_key, vault)
     except StreamUnavailableError as error:
         problem = "Stream neither accepts nor rejects the pair"
         raise _not_verified(problem, reason=f"Not checked: {error}") from error
@@ -56,8 +57,8 @@ def verify(
 def _verify(
     new: StreamKey,
     key_id: str | None,
+    database: Database,
     check_key: CheckKey,
-    store: RingStore[StreamKeyInfo],
     vault: Vault,
 ) -> None:
     found = check_key(new)
@@ -68,7 +69,7 @@ def _verify(
             # Without Stream's message: it names the API key, which may be the secret.
             reason=f"Stream's code {found.code}",
         )
-    keys = [key for key in store.read().keys if key.info.id != key_id]
+    keys = [key for key in STREAM_KEYS.read(database).keys if key.info.id != key_id]
     for key in sorted(keys, key=lambda key: key.info.state is not KeyState.ACTIVE):
         if key.info.api_key == new.api_key:
             return  # an API key belongs to one app permanently

@@ -1,0 +1,170 @@
+"""
+The events that a replay applies: one record for each kind, decoded from a line of an export.
+
+A record has the facts that its function in `replay.py` needs. They are in the `details` of the
+event. Before events had details, those of clients were in `reason`, in front of the actor's words.
+Unknown facts are ignored: a later release may have added them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from tokensvc.audit.rules import AuditEvent
+from tokensvc.core.clock import Clock
+from tokensvc.core.targets import APP, Target
+from tokensvc.database.engine import Transaction
+
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+"""Text that every database can store."""
+Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+"""Epoch seconds."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that needs no facts, and the common members of the others."""
+
+    id: str
+    time: Time
+    actor: Text
+    action: Text
+    subject: Text
+
+    @property
+    def target(self) -> Target:
+        """User or app that a revocation or its undo applies to."""
+        return APP if self.action.startswith("app:") else Target(self.subject)
+
+    @classmethod
+    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:  # noqa: ARG003 - see below
+        """Return the facts of an event without details. Most kinds had none."""
+        return {}
+
+
+class Revoked(Event, frozen=True, kw_only=True):
+    """
+    A revocation, or an action that contains one. An event without details has neither fact.
+
+    Attributes:
+        revocation: ID of the revocation.
+        tokens_valid_after: Cut-off that it set.
+    """
+
+    revocation: Text | None = None
+    tokens_valid_after: Time | None = None
+
+
+class RevocationUndone(Event, frozen=True, kw_only=True):
+    """
+    The undo of a revocation.
+
+    Attributes:
+        revocation: ID of the revocation; `None` in an event without details.
+    """
+
+    revocation: Text | None = None
+
+
+class FloorLowered(Event, frozen=True, kw_only=True):
+    """
+    Lowered cut-offs, which a wrong clock had set in the future.
+
+    Attributes:
+        floor: New maximum; `None` in an event without details.
+    """
+
+    floor: Time | None = None
+
+
+class ClientChanged(Event, frozen=True, kw_only=True):
+    """
+    Changed rights of a client.
+
+    Attributes:
+        scopes: All scopes after the change; `None` in an event without details.
+        withdrawn: Scopes that the client lost.
+        vouches: Whether the client could vouch after the change.
+    """
+
+    scopes: frozenset[str] | None = None
+    withdrawn: frozenset[str] = frozenset()
+    vouches: bool = False
+
+    @classmethod
+    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:
+        """Return the facts of a reason like `scopes: +keys:write -users:read; vouches: no`."""
+        facts = _facts_of_client(reason)
+        changes = facts.get("scopes", "").split()
+        withdrawn = [change[1:] for change in changes if change.startswith("-")]
+        # Without the fact, the change left it as it was.
+        return {"withdrawn": withdrawn, "vouches": facts.get("vouches") != "no"}
+
+
+class ClientSecretDeleted(Event, frozen=True, kw_only=True):
+    """
+    A deleted secret of a client.
+
+    Attributes:
+        secret: ID of the secret; `None` if the event does not name it.
+    """
+
+    secret: str | None = None
+
+    @classmethod
+    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:
+        """Return the fact of a reason like `secret: sec_1; reason: leaked`."""
+        return {"secret": _facts_of_client(reason).get("secret")}
+
+
+class DatabaseRestored(Event, frozen=True, kw_only=True):
+    """
+    A restore from a backup.
+
+    Attributes:
+        secrets_disabled: Whether it disabled the secrets of all clients.
+        backup_event: Last event that the backup had; `None` if it had none.
+    """
+
+    secrets_disabled: bool = False
+    backup_event: str | None = None
+
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """
+    What the functions that apply events share.
+
+    Attributes:
+        clock: Clock that dates what is done now.
+        reinstated: Users whose suspension has ended.
+    """
+
+    tx: Transaction
+    clock: Clock
+    reinstated: set[str] = field(default_factory=set)
+
+
+def decode(event: AuditEvent, record: type[EventT]) -> EventT:
+    """
+    Return the record of an event.
+
+    Raises:
+        ValidationError: A fact has another type than the record says.
+    """
+    facts = event.details
+    members = dict(record.facts_in_reason(event.reason) if facts is None else facts)
+    # Last: no fact can replace a member of the event.
+    members |= {name: getattr(event, name) for name in Event.__struct_fields__}
+    return msgspec.convert(members, record)
+
+
+def _facts_of_client(reason: str | None) -> dict[str, str]:
+    """Return the facts of a reason, which end where the actor's words begin."""
+    parts = (part.partition(": ") for part in (reason or "").split("; "))
+    return {name: fact for name, _, fact in takewhile(lambda part: part[0] != "reason", parts)}
