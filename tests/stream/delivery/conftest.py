@@ -20,6 +20,7 @@ from tokensvc.revocations.tables import revocations
 from tokensvc.standing.tables import user_standings
 from tokensvc.stream.api import StreamApi, rfc3339
 from tokensvc.stream.delivery import store
+from tokensvc.stream.delivery.lanes import LANE_OF
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.delivery.tables import deliveries
@@ -168,7 +169,7 @@ class World:
     def lease(self) -> tuple[Any, Any]:
         """Lease what is due as the sender does, and return the queue and the batch."""
         queue = self.sender._due()[0]
-        return queue, self.sender._leases.acquire(queue, 100)
+        return queue, self.sender._leases.acquire(queue, LANE_OF[queue.kind].claim, 100)
 
     @contextmanager
     def delivering(self) -> Iterator[None]:

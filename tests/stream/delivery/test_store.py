@@ -7,15 +7,11 @@ import sqlalchemy as sa
 
 from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of
-from tokensvc.stream.delivery import profile_store, rules, store
-from tokensvc.stream.delivery.queue_store import (
-    QUEUES,
-    Queue,
-    is_due,
-    read_due,
-    read_sizes,
-)
-from tokensvc.stream.delivery.rules import DeliveryState
+from tokensvc.stream.delivery import cut_offs, profile_store, rules, store
+from tokensvc.stream.delivery.lanes import QUEUES
+from tokensvc.stream.delivery.queue_store import read_due, read_sizes
+from tokensvc.stream.delivery.rules import DeliveryState, Queue
+from tokensvc.stream.delivery.store import is_due
 from tokensvc.stream.delivery.tables import deliveries
 
 USERS = Queue("user", DeliveryState.PENDING)
@@ -169,9 +165,11 @@ def test_due_rows_are_found_by_the_index(database, queue):
 
 
 def test_user_without_a_standing_has_no_cut_off(database):
-    with database.read() as connection:
-        assert store.wanted(connection, "user", ["ada"]) == {"ada": None}
-        assert store.wanted(connection, "app", [""]) == {"": None}
+    with database.write() as tx:
+        store.mark_pending(tx, "user", "ada", PAST)
+        rows = store.lock(tx, "user", ["ada"])
+        assert cut_offs.claim_users(tx, rows, PAST) == {"ada": None}
+        assert cut_offs.claim_app(tx, [], PAST) == {"": None}
 
 
 def test_second_writer_of_a_profile_sees_the_first(database):

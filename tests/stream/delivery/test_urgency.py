@@ -3,6 +3,7 @@
 import pytest
 
 from tests.stream.delivery.conftest import CONTEXT
+from tokensvc.stream.delivery.lanes import QUEUES
 
 APP, CHANGE, CREATE, FIND = "PATCH /app", "PATCH /users", "POST /users", "GET /users"
 MANY = [f"u{number:02}" for number in range(20)]
@@ -87,7 +88,7 @@ def test_absent_users_do_not_delay_profiles(world):
     set_profiles(world, ["ada"])
     for _ in range(3):
         world.pass_time(61)
-        world.sender._batch_sizes = dict.fromkeys(world.sender._batch_sizes, 1)
+        world.sender._stream.batch_sizes.update(dict.fromkeys(QUEUES, 1))
         world.sender.step()
     assert world.state("profile", "ada") == "applied"
 
@@ -116,16 +117,15 @@ def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, mo
         set_profiles(world, MANY)
     else:
         world.revoke_each(*MANY)
-    target, name = world.api, "set_cut_offs"
-    if kind == "profile":
-        target, name = world.sender, "_change_users"
-    call = getattr(target, name)
+    name = "change_users" if kind == "profile" else "set_cut_offs"
+    call = getattr(world.api, name)
 
-    def call_during_an_action(*arguments):
-        world.revoke("eve" if kind == "profile" else None)
-        return call(*arguments)
+    def call_during_an_action(key, users):
+        if "eve" not in users:
+            world.revoke("eve" if kind == "profile" else None)
+        return call(key, users)
 
-    monkeypatch.setattr(target, name, call_during_an_action)
+    monkeypatch.setattr(world.api, name, call_during_an_action)
     world.deliver()
     assert world.state(kind, "u17") == "failed"
     others = [user_id for user_id in MANY if user_id != "u17"]

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import structlog
 
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Database
+from tokensvc.database.engine import Database, Transaction
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
 from tokensvc.stream.delivery import rules, store
-from tokensvc.stream.delivery.queue_store import Queue
 from tokensvc.stream.delivery.rules import (
     CALL_WITHIN_SECONDS,
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Queue,
+    Wanted,
 )
-from tokensvc.stream.delivery.store import Wanted
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 _NOT_ATTEMPTED = StreamResponse(CallStatus.NOT_ATTEMPTED)
@@ -74,22 +74,29 @@ class Leases:
         self._random_fraction = random_fraction
         self._monotonic = monotonic
 
-    def acquire(self, queue: Queue, limit: int) -> Batch:
-        """Lease at most `limit` rows that are due in a queue and that no other sender has."""
+    def acquire(
+        self,
+        queue: Queue,
+        claim: Callable[[Transaction, Collection[Delivery], float], Mapping[str, Wanted]],
+        limit: int,
+    ) -> Batch:
+        """
+        Lease rows that are due in a queue and that no other sender has.
+
+        Args:
+            claim: `claim` of the queue's lane.
+            limit: Maximum number of rows.
+        """
         with self._database.write() as tx:
             now = self._clock.read(tx)
             call_before = self._monotonic() + CALL_WITHIN_SECONDS
             found = store.due(tx, queue, now, limit)
             rows = {row.subject: rules.lease(row, now) for row in found}
             store.save(tx, rows.values())
-            if queue.kind == "profile":
-                # The previous sender may have created these users, which removes their cut-offs.
-                lost = [row.subject for row in found if row.lease_until is not None]
-                store.mark_resend(tx, lost, now, resend=True)
             return Batch(
                 kind=queue.kind,
                 rows=rows,
-                wanted=store.wanted(tx, queue.kind, list(rows)) if rows else {},
+                wanted=claim(tx, found, now) if found else {},
                 call_before=call_before,
                 ring_version=ring_versions.read(tx, Ring.STREAM),
             )

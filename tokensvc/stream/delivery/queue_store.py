@@ -1,53 +1,17 @@
 """The queues of deliveries: in which of them something is due, and what waits in them."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
-from tokensvc.stream.delivery.rules import DeliveryKind, DeliveryState
+from tokensvc.stream.delivery.lanes import QUEUES
+from tokensvc.stream.delivery.rules import DeliveryState, Queue
+from tokensvc.stream.delivery.store import is_due, is_in
 from tokensvc.stream.delivery.tables import IS_LATE, IS_OPEN, deliveries
 
 _columns = deliveries.c
-
-
-class Queue(NamedTuple):
-    """Deliveries of one kind and state."""
-
-    kind: DeliveryKind
-    state: DeliveryState
-
-
-QUEUES = (
-    Queue("app", DeliveryState.PENDING),
-    Queue("app", DeliveryState.FAILED),
-    Queue("user", DeliveryState.PENDING),
-    Queue("user", DeliveryState.FAILED),
-    Queue("user", DeliveryState.ABSENT),
-    Queue("profile", DeliveryState.PENDING),
-    Queue("profile", DeliveryState.FAILED),
-)
-"""All queues with something to send, the most urgent first."""
-
-
-def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
-    """Return the conditions of the rows of a queue."""
-    # Literals: a query planner that does not know the values cannot use the partial index.
-    return (
-        IS_OPEN,  # type: ignore[return-value]
-        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
-        _columns.state == sa.literal_column(f"'{queue.state}'"),
-    )
-
-
-def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
-    """Return the conditions of the rows of a queue that are due and not leased."""
-    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
-    return (*is_in(queue), _columns.due_at <= now, is_free)
-
-
 _LIMIT = sa.bindparam("limit", type_=sa.Integer)
 _OPEN = sa.select(_columns.version).where(IS_OPEN).limit(1)
 

@@ -9,13 +9,16 @@ the state is sent again immediately, and once more after that time.
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
+Wanted: TypeAlias = Any
+"""The state that Stream must hold: what the `claim` of a lane returns, and its `send` sends."""
+
 APP_SUBJECT = ""
 """Subject of the only delivery of kind `app`. A user ID is never empty."""
 
@@ -62,6 +65,13 @@ LATE_STATES = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 OPEN_STATES = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT)
 """States in which there is something left to send."""
+
+
+class Queue(NamedTuple):
+    """Deliveries of one kind and state."""
+
+    kind: DeliveryKind
+    state: DeliveryState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,40 @@
 """The rows of deliveries, and the states that Stream must hold."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 
-from tokensvc.core import targets
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Transaction, after_commit
 from tokensvc.database.upsert import insert
-from tokensvc.standing import store as standings
-from tokensvc.stream.delivery import profile_store, rules
-from tokensvc.stream.delivery.queue_store import Queue, is_due
-from tokensvc.stream.delivery.rules import APP_SUBJECT, Delivery, DeliveryKind, DeliveryState
+from tokensvc.stream.delivery import rules
+from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue
 from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
 from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
 from tokensvc.stream.delivery.wake_up import notify_sender
-
-Wanted: TypeAlias = Any
-"""The state that Stream must hold: a cut-off in epoch seconds or `None`, or a `Profile`."""
 
 _columns = deliveries.c
 _is_late = sa.and_(
     _columns.state.in_(rules.LATE_STATES), _columns.applied_version < _columns.version
 )
+
+
+def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions of the rows of a queue."""
+    # Literals: a query planner that does not know the values cannot use the partial index.
+    return (
+        IS_OPEN,  # type: ignore[return-value]
+        _columns.kind == sa.literal_column(f"'{queue.kind}'"),
+        _columns.state == sa.literal_column(f"'{queue.state}'"),
+    )
+
+
+def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
+    """Return the conditions of the rows of a queue that are due and not leased."""
+    is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
+    return (*is_in(queue), _columns.due_at <= now, is_free)
 
 
 def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
@@ -152,17 +162,6 @@ def mark_resend(tx: Transaction, user_ids: Collection[str], now: float, *, resen
     after_commit(tx, notify_sender)
     rows = lock(tx, "user", user_ids)
     save(tx, [rules.mark_changed(row, now, resend=resend) for row in rows])
-
-
-def wanted(
-    connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
-) -> dict[str, Wanted]:
-    """Return the states that Stream must hold, consistent with the versions of locked rows."""
-    if kind == "app":
-        return {APP_SUBJECT: standings.read(connection, targets.APP).tokens_valid_after}
-    if kind == "profile":
-        return dict(profile_store.read(connection, subjects))
-    return standings.cut_offs(connection, subjects)
 
 
 def listed(

@@ -1,18 +1,19 @@
-"""The calls to Stream for a batch: which key signs them, and the pause between them."""
+"""The calls to Stream for a batch: which key signs them, their size, and the pause between them."""
 
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 import structlog
 
 from tokensvc.core.errors import Refusal
 from tokensvc.standing.rules import RingVersion
+from tokensvc.stream.api import MAX_USERS, StreamApi, fitting_ids, user_ids_in
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.leases import Batch
-from tokensvc.stream.delivery.rules import DeliveryKind, Pace
-from tokensvc.stream.delivery.store import Wanted
+from tokensvc.stream.delivery.rules import DeliveryKind, Pace, Queue, Wanted
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.stream.responses import CallStatus, StreamResponse
 from tokensvc.telemetry import metrics
@@ -22,6 +23,7 @@ _log = structlog.get_logger(__name__)
 Call: TypeAlias = Callable[[StreamKey, Mapping[str, Wanted]], StreamResponse]
 
 _KEY_NOT_CHECKED = frozenset({CallStatus.UNKNOWN, CallStatus.NOT_DELIVERED})
+_NO_EFFECT = frozenset({CallStatus.KEY_REFUSED, CallStatus.NOT_ATTEMPTED})
 _FAILED_CALLS = _KEY_NOT_CHECKED | {CallStatus.KEY_REFUSED}
 
 
@@ -33,15 +35,23 @@ class StreamCalls:
         ring_at: Function that returns the key ring of a version.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
+
+    Attributes:
+        batch_sizes: Maximum size of the next batch of each queue.
+        has_missing_users: Whether Stream lacked a user of the last batch that was not queried.
     """
 
     def __init__(
         self,
+        api: StreamApi,
         *,
         ring_at: Callable[[RingVersion], StreamKeyRing],
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
+        self.api = api
+        self.batch_sizes: defaultdict[Queue, int] = defaultdict(lambda: MAX_USERS)
+        self.has_missing_users = False
         self._ring_at = ring_at
         self._random_fraction = random_fraction
         self._monotonic = monotonic
@@ -97,6 +107,43 @@ class StreamCalls:
                 )
         self._record_call(batch.kind, response, refused)
         return response
+
+    def find_users(self, batch: Batch) -> tuple[Batch, Batch, Mapping[str, StreamResponse]]:
+        """
+        Query which users of a batch Stream has, as many as fit into one query.
+
+        Returns:
+            The part of users that Stream has, the part that it does not have, and if the query
+            fails, only the response for each user.
+        """
+        batch = batch.only(fitting_ids(batch.rows))
+        found = self.call(batch, lambda key, _: self.api.find_users(key, batch.rows))
+        if found.status is not CallStatus.DONE:
+            if found.status not in _NO_EFFECT:
+                found = replace(found, status=CallStatus.NOT_DELIVERED)
+            return batch.only(()), batch.only(()), dict.fromkeys(batch.rows, found)
+        present = batch.only(user_ids_in(found))
+        return present, batch.only(batch.rows.keys() - present.rows.keys()), {}
+
+    def send(self, queue: Queue, batch: Batch, call: Call) -> Mapping[str, StreamResponse]:
+        """Call for a batch, and return what `responses_for` returns."""
+        return self.responses_for(queue, batch, self.call(batch, call))
+
+    def responses_for(
+        self, queue: Queue, batch: Batch, response: StreamResponse
+    ) -> Mapping[str, StreamResponse]:
+        """
+        Choose the size of the next batch, and return the response for each subject.
+
+        If Stream refuses a batch, no row has a response, and the next batch is half as large. In
+        the end only the row that Stream does not accept fails.
+        """
+        if response.status.is_about_content and len(batch) > 1:
+            self.batch_sizes[queue] = len(batch) // 2
+            return {}
+        if response.status is CallStatus.DONE:
+            self.batch_sizes[queue] = min(MAX_USERS, 2 * self.batch_sizes[queue])
+        return dict.fromkeys(batch.rows, response)
 
     def _record_call(
         self, kind: DeliveryKind, response: StreamResponse, refused: Mapping[tuple[str, str], str]
