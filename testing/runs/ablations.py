@@ -40,8 +40,8 @@ ABLATIONS = (
     Ablation(
         "clock after the commit",
         "tokensvc/revocations/service.py",
-        "if rules.has_passed(cut_off, now):",
-        "if rules.has_passed(cut_off, revocation.created_at):",
+        "if has_passed(cut_off, now):",
+        "if has_passed(cut_off, revocation.created_at):",
         "tests/revocations/test_cut_off.py::test_token_of_a_read_during_a_slow_commit_is_below_the_cut_off",
     ),
     Ablation(
@@ -55,8 +55,8 @@ ABLATIONS = (
     Ablation(
         "same transaction: the delivery",
         "tokensvc/revocations/service.py",
-        "standings.set_cut_off(tx, target, standing, cut_off)\n",
-        "standings.set_cut_off(tx, target, standing, cut_off)\n"
+        "standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))\n",
+        "standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))\n"
         '    tx.commit(), tx.exec_driver_sql("BEGIN")\n',
         "tests/revocations/test_cut_off.py::test_action_is_atomic[sqlite-suspend-deliveries]",
     ),

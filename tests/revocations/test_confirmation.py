@@ -11,8 +11,8 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations import service
-from tokensvc.revocations.rules import has_passed
 from tokensvc.revocations.tables import revocations as rows
+from tokensvc.standing.rules import has_passed
 
 CONTEXT = ActionContext("svc.backend")
 JOHN, JANE = Target("john"), Target("jane")

@@ -14,12 +14,17 @@ from tokensvc.core.ids import sortable_id
 from tokensvc.revocations.rules import (
     StoredRevocation,
     cut_off_of,
-    has_passed,
     latest,
-    next_cut_off,
     revocation_to_undo,
 )
-from tokensvc.standing.rules import RevocationKind, RingVersion, Standing, issued_at
+from tokensvc.standing.rules import (
+    RevocationKind,
+    RingVersion,
+    Standing,
+    has_passed,
+    issued_at,
+    next_bound,
+)
 
 RING_VERSION = RingVersion(1, "a")
 TIMES = st.floats(min_value=1_000, max_value=2**33)
@@ -43,8 +48,8 @@ def standing(now, *, cut_off=None, floor=0):
 @example(None, 1_000.0)
 @example(None, 1_000.999_999)
 @example(1_001, 1_000.0)
-def test_next_cut_off_is_in_the_future_and_never_decreases(before, now):
-    cut_off = next_cut_off(before, now)
+def test_next_bound_is_in_the_future_and_never_decreases(before, now):
+    cut_off = next_bound(before, now)
     assert cut_off > now
     assert cut_off == int(now) + 1 or cut_off == before
     assert before is None or cut_off >= before
@@ -72,9 +77,9 @@ def test_token_of_a_read_before_the_commit_is_below_the_cut_off(
     action. The clock is read again after the commit, and a cut-off that has passed moves again.
     """
     committed = locked + commit
-    cut_off = next_cut_off(None, locked)
+    cut_off = next_bound(None, locked)
     if has_passed(cut_off, committed + response):
-        cut_off = next_cut_off(cut_off, committed + response + again)
+        cut_off = next_bound(cut_off, committed + response + again)
     read = committed - earlier
     old = issued_at(standing(read, floor=int(read - floor)), skew)
     assert old is not None
@@ -104,7 +109,7 @@ def test_token_of_a_read_after_the_commit_is_accepted_by_stream(read, cut_off, a
 @given(signed_in=TIMES, revoked=PAUSES, runs_ahead=SKEWS, more=SKEWS)
 def test_sign_in_before_a_revocation_is_refused(signed_in, revoked, runs_ahead, more):
     """The provider's clock may be ahead by as much as the settings allow."""
-    cut_off = next_cut_off(None, signed_in + revoked)
+    cut_off = next_bound(None, signed_in + revoked)
     stated = int(signed_in + runs_ahead)
     caller = UserCaller("ada", "acme", stated, runs_ahead + more)
     with pytest.raises(Refusal) as refused:
@@ -121,7 +126,7 @@ class History:
         self.cut_off = None
 
     def revoke(self, now):
-        cut_off = next_cut_off(self.cut_off, now)
+        cut_off = next_bound(self.cut_off, now)
         previous = self.revocations[-1].id if self.revocations else None
         kind = RevocationKind.REVOCATION
         revocation = StoredRevocation(

@@ -23,6 +23,7 @@ class Action(StrEnum):
     USER_REVOCATION_UNDONE = "user:revocation_undone"
     USER_SUSPENDED = "user:suspended"
     USER_REINSTATED = "user:reinstated"
+    USER_RENEWED = "user:renewed"
     APP_REVOKED = "app:revoked"
     APP_REVOCATION_UNDONE = "app:revocation_undone"
     USER_FLOOR_LOWERED = "user:floor_lowered"

@@ -21,11 +21,10 @@ from tokensvc.recovery import replay
 from tokensvc.recovery.events import DatabaseRestored, Replay, decode
 from tokensvc.recovery.export import Export
 from tokensvc.revocations import store as revocations
-from tokensvc.revocations.rules import next_cut_off
 from tokensvc.revocations.service import Revocations, delivery_of
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RevocationKind, Ring
+from tokensvc.standing.rules import RevocationKind, Ring, next_bound
 from tokensvc.stream.delivery import store as deliveries
 from tokensvc.stream.keys.states import KeyState, in_state
 from tokensvc.stream.keys.store import STREAM_KEYS
@@ -201,11 +200,11 @@ def _end_everything(tx: Transaction, now: float) -> None:
 
 def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
     standing = standings.lock(tx, APP)
-    cut_off = next_cut_off(standing.tokens_valid_after, now)
+    cut_off = next_bound(standing.tokens_valid_after, now)
     details = revocations.add_revocation(
         tx, APP, RevocationKind.REVOCATION, context, cut_off=cut_off, now=now
     )
-    standings.set_cut_off(tx, APP, standing, cut_off)
+    standings.write(tx, APP, replace(standing, tokens_valid_after=cut_off))
     audit.record(tx, context, Action.APP_REVOKED, APP.subject, now=now, details=details)
     return cut_off
 

@@ -7,10 +7,9 @@ from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
 from tokensvc.recovery.events import Event, FloorLowered, Replay, RevocationUndone, Revoked
 from tokensvc.revocations import store
-from tokensvc.revocations.rules import Revocation, cut_off_of, latest, next_cut_off
+from tokensvc.revocations.rules import Revocation, cut_off_of, latest
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RevocationKind
-from tokensvc.standing.store import StoredStanding
+from tokensvc.standing.rules import RevocationKind, StoredStanding, next_bound
 
 _LONGEST_ACTION = 60
 """Seconds. Until the commit of its action, a token with a later time than the event's could be
@@ -70,12 +69,15 @@ def lower_floor(replay: Replay, event: FloorLowered) -> None:
     tx, target, now = replay.tx, event.target, replay.clock()
     standing = standings.lock(tx, target)
     store.lower_cut_offs_again(tx, target, event.floor, lowered_at=event.time, now=now)
-    is_in_future = standing.floor > next_cut_off(None, now)
-    at_least = event.floor if is_in_future else standing.floor
-    _write_cut_off(tx, target, replace(standing, floor=at_least))
+    latest_possible = next_bound(None, now)
+    if standing.floor > latest_possible:
+        standing = replace(standing, floor=event.floor)
+    if (standing.latest_renewal or 0) > latest_possible:
+        standing = replace(standing, latest_renewal=event.floor)
+    _write_cut_off(tx, target, standing)
 
 
 def _write_cut_off(tx: Transaction, target: Target, standing: StoredStanding) -> None:
     """Write the cut-off of the revocations in effect."""
     cut_off = cut_off_of(store.revocations_of(tx, target))
-    standings.set_cut_off(tx, target, standing, cut_off)
+    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))

@@ -15,9 +15,10 @@ from tokensvc.core.findings import Finding, State
 from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
-from tokensvc.revocations import rules, store
+from tokensvc.revocations import store
 from tokensvc.revocations.service import delivery_of
 from tokensvc.standing import store as standings
+from tokensvc.standing.rules import next_bound
 from tokensvc.stream.delivery import store as deliveries
 
 TOLERANCE = 60
@@ -76,12 +77,14 @@ class ClockFaults:
             now = self.database_clock.read(tx)
             if standing.floor <= now + TOLERANCE:
                 return
-            floor = rules.next_cut_off(None, now)
+            floor = next_bound(None, now)
             cut_off, since = standing.tokens_valid_after, standing.suspended_at
+            renewal = standing.latest_renewal
             lowered = replace(
                 standing,
                 floor=floor,
                 tokens_valid_after=None if cut_off is None else min(cut_off, floor),
+                latest_renewal=None if renewal is None else min(renewal, floor),
                 suspended_at=None if since is None else min(since, int(now)),
             )
             standings.write(tx, target, lowered)

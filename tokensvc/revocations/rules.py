@@ -64,27 +64,6 @@ class Source:
     by_issue_time: bool
 
 
-def next_cut_off(current: int | None, now: float) -> int:
-    """
-    Return the cut-off that an action sets: the next whole second, if the current is not higher.
-
-    `iat` has no fractions and Stream compares strictly: a token issued in this second is refused,
-    a token issued in the next second is accepted.
-    """
-    return max(current or 0, int(now) + 1)
-
-
-def has_passed(cut_off: int, now: float) -> bool:
-    """
-    Return whether a cut-off is not in the future, so that it must move.
-
-    Args:
-        now: Epoch seconds after the commit. A token that was minted before the commit can have any
-            `iat` up to this time.
-    """
-    return now >= cut_off
-
-
 def cut_off_of(revocations: Iterable[StoredRevocation]) -> int | None:
     """Return the cut-off in effect: the highest of the revocations that are not undone."""
     return max(

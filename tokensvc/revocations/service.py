@@ -1,5 +1,5 @@
 """
-Revoke, suspend, reinstate and undo.
+Revoke, suspend, reinstate, undo and renew.
 
 Each action is one transaction and is in effect for each request that arrives after its response.
 """
@@ -20,8 +20,8 @@ from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, Source
 from tokensvc.revocations.state import State, UserState, app_state, user_state
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RevocationKind
-from tokensvc.standing.store import StoredStanding
+from tokensvc.standing.rules import RevocationKind, StoredStanding, has_passed, next_bound
+from tokensvc.stream import renewals
 from tokensvc.stream.delivery import store as deliveries
 from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
 from tokensvc.stream.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
@@ -68,6 +68,15 @@ class Revocations:
             standing = standings.lock(tx, target)
             now, details = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
             record(tx, context, action, target.subject, now=now, details=details)
+            if context.dry_run:
+                return self._state(tx, target)
+        return self.confirm(target)
+
+    def renew(self, user_id: str, context: ActionContext) -> State:
+        """Renew the Stream tokens of a user. Sign-ins and sessions still mint tokens."""
+        target = Target(user_id)
+        with self._database.write(dry_run=context.dry_run) as tx:
+            renewals.renew_within(tx, self._clock, user_id, context)
             if context.dry_run:
                 return self._state(tx, target)
         return self.confirm(target)
@@ -139,21 +148,22 @@ class Revocations:
 
     def confirm(self, target: Target) -> State:
         """
-        Confirm the revocations of a target: if a cut-off passed before its commit, move it.
+        Confirm the actions on a target: if a bound passed before its commit, move it.
 
         A request that read the standing before the commit can mint a token until the commit, with
-        that time as `iat`. Such a token must be older than the cut-off. So read the clock after the
-        commit, and move a cut-off that is not in the future.
+        that time as `iat`. Such a token must be older than the bound. So read the clock after the
+        commit, and move a bound that is not in the future.
         """
         with self._database.write() as tx:
             standing = standings.lock(tx, target)
             now = self._clock.read(tx)
+            standing = renewals.confirm_within(tx, target, standing, now)
             for revocation in store.revocations_of(tx, target):
                 if revocation.confirmed or revocation.undone:
                     continue
                 cut_off = revocation.tokens_valid_after
-                if rules.has_passed(cut_off, now):
-                    cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
+                if has_passed(cut_off, now):
+                    cut_off = next_bound(standing.tokens_valid_after, now)
                     _set_cut_off(tx, target, standing, cut_off, now)
                 store.confirm_revocation(tx, revocation.id, cut_off)
             return self._state(tx, target)
@@ -180,7 +190,7 @@ class Revocations:
 
     def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
         """
-        Return the states of users who were ever revoked or suspended, in the order of their IDs.
+        Return the states of users who were ever revoked, suspended or renewed, by their IDs.
 
         Args:
             suspended: Whether to return only suspended or only other users; `None` for both.
@@ -243,7 +253,7 @@ class Revocations:
         """Add a revocation, and return the time of that and the details of its event."""
         # Read the clock after the lock: during the wait for it, other requests can mint tokens.
         now = self._clock.read(tx)
-        cut_off = rules.next_cut_off(standing.tokens_valid_after, now)
+        cut_off = next_bound(standing.tokens_valid_after, now)
         details = store.add_revocation(tx, target, kind, context, cut_off=cut_off, now=now)
         standing = replace(standing, epoch=standing.epoch + 1)
         if kind is RevocationKind.SUSPENSION:
@@ -274,7 +284,7 @@ class Revocations:
 def _set_cut_off(
     tx: Transaction, target: Target, standing: StoredStanding, cut_off: int | None, now: float
 ) -> None:
-    standings.set_cut_off(tx, target, standing, cut_off)
+    standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
     deliveries.mark_pending(tx, *delivery_of(target), now)
 
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.revocations import rules
 from tokensvc.revocations.rules import HoldsUntil, Revocation, StoredRevocation
-from tokensvc.standing.store import StoredStanding
+from tokensvc.standing.rules import StoredStanding
 from tokensvc.stream.delivery.state import StreamStatus
 
 UNDO_WARNING = (

@@ -14,19 +14,17 @@ from tokensvc.core.targets import Target
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.upsert import insert
-from tokensvc.revocations.rules import Revocation, StoredRevocation, next_cut_off
+from tokensvc.revocations.rules import Revocation, StoredRevocation
 from tokensvc.revocations.tables import IS_UNCONFIRMED, revocations
-from tokensvc.standing.rules import RevocationKind
+from tokensvc.standing.rules import RevocationKind, next_bound
+from tokensvc.standing.store import SELECT_UNCONFIRMED_RENEWALS
 from tokensvc.stream.delivery import store as deliveries
 from tokensvc.stream.delivery.rules import OBSOLETE_AFTER
 
 _columns = revocations.c
-_UNCONFIRMED = (
-    sa.select(_columns.user_id)
-    .where(IS_UNCONFIRMED)
-    .distinct()
-    .limit(sa.bindparam("limit", type_=sa.Integer))
-)
+_UNCONFIRMED = sa.union(
+    sa.select(_columns.user_id).where(IS_UNCONFIRMED), SELECT_UNCONFIRMED_RENEWALS
+).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 def revocations_of(connection: sa.Connection, target: Target) -> list[StoredRevocation]:
@@ -49,7 +47,7 @@ def revocations_by_user(
 
 
 def unconfirmed_targets(database: Database, limit: int) -> list[Target]:
-    """Return at most `limit` targets of unconfirmed actions, without a transaction."""
+    """Return at most `limit` targets of unconfirmed actions and renewals, without a transaction."""
     rows = database.fetch(_UNCONFIRMED, {"limit": limit})
     return [Target(user_id) for (user_id,) in rows]
 
@@ -130,7 +128,7 @@ def lower_cut_offs_again(
         lowered_at: Epoch seconds. A revocation from after this time stays.
     """
     is_meant = sa.or_(
-        _columns.created_at <= lowered_at, _columns.tokens_valid_after > next_cut_off(None, now)
+        _columns.created_at <= lowered_at, _columns.tokens_valid_after > next_bound(None, now)
     )
     higher = _columns.tokens_valid_after > cut_off
     row = revocations.update().where(_is_of(target), higher, is_meant)

@@ -1,6 +1,11 @@
-"""Which sign-ins a cut-off refuses, and which issue time a token may have. Pure functions."""
+"""
+The two bounds of a standing, and which issue time a token may have. Pure functions.
 
-from dataclasses import dataclass
+The sign-in bound is the cut-off: earlier sign-ins are refused. The Stream bound is what Stream is
+told: the higher of the cut-off and the latest renewal.
+"""
+
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -59,7 +64,7 @@ class Standing:
         suspended: Whether all tokens are refused.
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.
-        floor: Highest cut-off ever set for the user or the app. An undo does not lower it.
+        floor: Highest bound ever set for the user or the app. An undo does not lower it.
         ring_version: Version of the ring of Stream keys at that moment.
         has_account: Whether the user has an account here; `None` if it was not read.
     """
@@ -70,6 +75,79 @@ class Standing:
     floor: int
     ring_version: RingVersion
     has_account: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStanding:
+    """
+    The row of a user or of the app. Times are epoch seconds.
+
+    Attributes:
+        tokens_valid_after: Cut-off, the sign-in bound; `None` if none is in effect.
+        floor: Highest bound ever set.
+        suspended_at: Start of the suspension; always `None` for the app.
+        epoch: Number of actions that ended all sessions. Nothing lowers it.
+        latest_renewal: Bound of the latest renewal; always `None` for the app.
+        renewal_confirmed: Whether that bound was compared with the clock after its commit.
+    """
+
+    tokens_valid_after: int | None = None
+    floor: int = 0
+    suspended_at: int | None = None
+    epoch: int = 0
+    latest_renewal: int | None = None
+    renewal_confirmed: bool = True
+
+    @property
+    def stream_bound(self) -> int | None:
+        """The time before which Stream must refuse tokens; `None` without one."""
+        return _latest(self.tokens_valid_after, self.latest_renewal)
+
+
+def with_floor(standing: StoredStanding) -> StoredStanding:
+    """Return the row with a floor that is at least the Stream bound."""
+    return replace(standing, floor=max(standing.floor, standing.stream_bound or 0))
+
+
+def next_bound(current: int | None, now: float) -> int:
+    """
+    Return the bound that an action sets: the next whole second, if the current is not higher.
+
+    `iat` has no fractions and Stream compares strictly: a token issued in this second is refused,
+    a token issued in the next second is accepted.
+    """
+    return max(current or 0, int(now) + 1)
+
+
+def has_passed(bound: int, now: float) -> bool:
+    """
+    Return whether a bound is not in the future, so that it must move.
+
+    Args:
+        now: Epoch seconds after the commit. A token that was minted before the commit can have any
+            `iat` up to this time.
+    """
+    return now >= bound
+
+
+def renewed(standing: StoredStanding, now: float) -> StoredStanding:
+    """Return the row after a renewal, which is to be confirmed after its commit."""
+    bound = next_bound(standing.latest_renewal, now)
+    return replace(standing, latest_renewal=bound, renewal_confirmed=False)
+
+
+def with_confirmed_renewal(standing: StoredStanding, now: float) -> StoredStanding:
+    """
+    Return the row with its renewal confirmed: if the bound passed before the commit, it moves.
+
+    Args:
+        now: Epoch seconds after the commit.
+    """
+    bound = standing.latest_renewal
+    if bound is None or standing.renewal_confirmed:
+        return standing
+    moved = next_bound(bound, now) if has_passed(bound, now) else bound
+    return replace(standing, latest_renewal=moved, renewal_confirmed=True)
 
 
 def combine(

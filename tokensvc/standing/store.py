@@ -1,7 +1,7 @@
 """The rows of both standing tables. No other package reads, locks or writes them."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,10 +17,12 @@ from tokensvc.standing.rules import (
     Ring,
     RingVersion,
     Standing,
+    StoredStanding,
     combine,
     incomplete_database,
+    with_floor,
 )
-from tokensvc.standing.tables import app_standing, user_standings
+from tokensvc.standing.tables import IS_RENEWAL_UNCONFIRMED, app_standing, user_standings
 
 _app = app_standing.c
 _users = user_standings.c
@@ -44,6 +46,10 @@ Reads the standings that a sign-in depends on; it has the parameter `user_id`.
 Its row: the epochs of the user and of the app, the time of the suspension, and the version of the
 ring of signing keys.
 """
+SELECT_UNCONFIRMED_RENEWALS: sa.Select[Any] = sa.select(_users.user_id).where(
+    IS_RENEWAL_UNCONFIRMED
+)
+"""Selects the IDs of users whose latest renewal was not compared with the clock yet."""
 
 
 def select_with_session(
@@ -66,25 +72,10 @@ def select_with_session(
     return selected.select_from(with_user).where(_is_app)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredStanding:
-    """
-    The row of a user or of the app.
-
-    Attributes:
-        tokens_valid_after: Cut-off in epoch seconds; `None` if none is in effect.
-        floor: Highest cut-off ever set.
-        suspended_at: Epoch seconds; always `None` for the app.
-        epoch: Number of actions that ended all sessions. Nothing lowers it.
-    """
-
-    tokens_valid_after: int | None
-    floor: int
-    suspended_at: int | None
-    epoch: int
-
-
-_CLEAN = StoredStanding(None, 0, None, 0)
+_CLEAN = StoredStanding()
+_NAMES = tuple(field.name for field in fields(StoredStanding))
+_STORED = tuple(_users[name] for name in _NAMES)
+_STORED_OF_APP = tuple(_app[name] for name in _NAMES if name in _app)
 
 
 _STANDING = (
@@ -174,48 +165,31 @@ def lock(tx: Transaction, target: Target, *, create: bool = True) -> StoredStand
 
 
 def write(tx: Transaction, target: Target, standing: StoredStanding) -> None:
-    """Write the row of a target that `lock` created or found."""
-    values: dict[str, int | None] = {
-        "tokens_valid_after": standing.tokens_valid_after,
-        "floor": standing.floor,
-        "epoch": standing.epoch,
-    }
+    """
+    Write the row of a target that `lock` created or found. All changes of a bound are made here.
+
+    The floor rises with both bounds. It falls only if the given one is lower.
+    """
+    values = asdict(with_floor(standing))
     if target.user_id is None:
+        values = {name: value for name, value in values.items() if name in _app}
         tx.execute(app_standing.update().values(values))
     else:
-        values["suspended_at"] = standing.suspended_at
         tx.execute(user_standings.update().where(_users.user_id == target.user_id).values(values))
-
-
-def set_cut_off(
-    tx: Transaction, target: Target, standing: StoredStanding, cut_off: int | None
-) -> None:
-    """
-    Write the row of a target with another cut-off. The floor rises with it, and never falls.
-
-    Args:
-        standing: Row that `lock` returned, with the other columns to write.
-        cut_off: Epoch seconds; `None` if no revocation is in effect.
-    """
-    floor = max(standing.floor, cut_off or 0)
-    write(tx, target, replace(standing, tokens_valid_after=cut_off, floor=floor))
 
 
 def page_of_users(
     connection: sa.Connection, *, suspended: bool | None, after: str | None, limit: int
 ) -> dict[str, StoredStanding]:
     """Return the standings of users who have a row, in the order of their IDs."""
-    statement = sa.select(user_standings)
+    statement = sa.select(_users.user_id, *_STORED)
     if after is not None:
         statement = statement.where(_users.user_id > after)
     if suspended is not None:
         is_suspended = _users.suspended_at.is_not(None)
         statement = statement.where(is_suspended if suspended else ~is_suspended)
     rows = connection.execute(statement.order_by(_users.user_id).limit(limit))
-    return {
-        row.user_id: StoredStanding(row.tokens_valid_after, row.floor, row.suspended_at, row.epoch)
-        for row in rows
-    }
+    return {user_id: StoredStanding(*stored) for user_id, *stored in rows}
 
 
 def targets_with_floor_after(
@@ -233,11 +207,11 @@ def targets_with_floor_after(
     return [APP for _ in app] + [Target(user_id) for user_id in connection.scalars(users)]
 
 
-def cut_offs(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, int | None]:
-    """Return the cut-off of each user in epoch seconds; `None` if none is in effect."""
-    statement = sa.select(_users.user_id, _users.tokens_valid_after)
-    rows = connection.execute(statement.where(_users.user_id.in_(user_ids)))
-    found = {row.user_id: row.tokens_valid_after for row in rows}
+def stream_bounds(connection: sa.Connection, user_ids: Collection[str]) -> dict[str, int | None]:
+    """Return the time before which Stream must refuse the tokens of each user."""
+    statement = sa.select(_users.user_id, *_STORED).where(_users.user_id.in_(user_ids))
+    rows = connection.execute(statement)
+    found = {user_id: StoredStanding(*stored).stream_bound for user_id, *stored in rows}
     return {user_id: found.get(user_id) for user_id in user_ids}
 
 
@@ -271,15 +245,13 @@ def has_epochs(
 
 def _row_of(target: Target) -> sa.Select[Any]:
     if target.user_id is None:
-        return sa.select(_app.tokens_valid_after, _app.floor, sa.null(), _app.epoch)
-    return sa.select(
-        _users.tokens_valid_after, _users.floor, _users.suspended_at, _users.epoch
-    ).where(_users.user_id == target.user_id)
+        return sa.select(*_STORED_OF_APP)
+    return sa.select(*_STORED).where(_users.user_id == target.user_id)
 
 
 def _stored(row: Any, target: Target) -> StoredStanding:
     if row is not None:
-        return StoredStanding(*row)
+        return StoredStanding(**row._mapping)  # noqa: SLF001 - public despite its name
     if target.user_id is not None:
         return _CLEAN
     # Without the row, an action would report success and change nothing.

@@ -4,6 +4,9 @@ import sqlalchemy as sa
 
 from tokensvc.database.metadata import metadata
 
+IS_RENEWAL_UNCONFIRMED = sa.text("NOT renewal_confirmed")
+"""A statement repeats this text of the index, because SQLite compares texts."""
+
 user_standings = sa.Table(
     "user_standings",
     metadata,
@@ -12,11 +15,19 @@ user_standings = sa.Table(
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("suspended_at", sa.BigInteger),
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("latest_renewal", sa.BigInteger),
+    sa.Column("renewal_confirmed", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.CheckConstraint("floor >= 0 AND floor >= tokens_valid_after", name="user_floor"),
     sa.Index("user_standings_by_floor", "floor"),
+    sa.Index(
+        "user_standings_unconfirmed",
+        "user_id",
+        sqlite_where=IS_RENEWAL_UNCONFIRMED,
+        postgresql_where=IS_RENEWAL_UNCONFIRMED,
+    ),
 )
 """
-Users who were ever revoked or suspended. A user without a row has a clean standing.
+Users who were ever revoked, suspended or renewed. A user without a row has a clean standing.
 
 `epoch` is the number of actions that ended all sessions.
 """

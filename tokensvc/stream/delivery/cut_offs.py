@@ -30,7 +30,7 @@ def send_app(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, St
 
 def claim_users(tx: Transaction, rows: Collection[Delivery], _now: float) -> dict[str, int | None]:
     """Return users' cut-offs."""
-    return standings.cut_offs(tx, [row.subject for row in rows])
+    return standings.stream_bounds(tx, [row.subject for row in rows])
 
 
 def send_users(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
