@@ -6,6 +6,7 @@ do after the reuse window, and while an action ends the session.
 """
 
 import contextlib
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -210,8 +211,8 @@ class _Run:
     def _events(self, action: Action) -> Counter[str]:
         """Return the number of events by session."""
         with self._database.read() as connection:
-            reasons = sa.select(audit_events.c.reason).where(audit_events.c.action == action)
-            return Counter(reason.split()[-1] for reason in connection.scalars(reasons))
+            details = sa.select(audit_events.c.details).where(audit_events.c.action == action)
+            return Counter(json.loads(found)["session"] for found in connection.scalars(details))
 
     def _column(self, name: str) -> dict[str, float]:
         """Return a column by session."""

@@ -80,4 +80,4 @@ def test_event_of_a_client_names_its_rights_and_the_secret(database, trail, cloc
 def test_event_of_a_new_stream_key_names_its_api_key(database, trail, clock):
     add(database, "k1", "active")
     rotation_of(database, clock).add("k3", OTHER_SECRET.encode(), CONTEXT, check=False)
-    assert details(trail, "stream_key:added") == {"api_key": "k3"}
+    assert details(trail, "stream_key:added") == {"api_key": "k3", "state": "standby"}

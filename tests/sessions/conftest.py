@@ -1,5 +1,6 @@
 """Sessions on either database, whose time a test moves."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -53,13 +54,14 @@ class World:
         return self.rows()[grant.family.id]
 
     def events(self):
-        """Return (actor, action, subject, outcome, reason) of all events, oldest first."""
+        """Return (actor, action, subject, outcome, details) of all events, oldest first."""
         columns = audit_events.c
         query = sa.select(
-            columns.actor, columns.action, columns.subject, columns.outcome, columns.reason
+            columns.actor, columns.action, columns.subject, columns.outcome, columns.details
         )
         with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(query.order_by(columns.id))]
+            rows = connection.execute(query.order_by(columns.id)).all()
+        return [(*row[:-1], json.loads(row.details)) for row in rows]
 
     def actions(self):
         """Return the actions of all events, oldest first."""

@@ -33,7 +33,7 @@ def test_refresh_rotates_the_token_and_is_audited_and_counted(world):
         ring_version = ring_versions.read(connection, Ring.SIGNING)
     assert first.ring_version == second.ring_version == ring_version
     assert world.events() == [
-        ("ada", "session:refreshed", "ada", "ok", f"session {first.family.id}")
+        ("ada", "session:refreshed", "ada", "ok", {"session": first.family.id})
     ]
     world.sessions.refresh(second.refresh_token, "app")  # without a rotation
     assert refreshes_counted() == counted + 1
@@ -72,7 +72,7 @@ def test_replay_ends_the_session_for_every_process_and_is_audited(world, rotatio
         "session:replayed",
         "ada",
         "refused",
-        f"{kind}: session {first.family.id}",
+        {"session": first.family.id, "cause": kind},
     )
     assert world.actions().count("session:replayed") == 1
 
@@ -170,7 +170,7 @@ def test_ended_session_is_dead_and_ends_once(world):
     assert world.refusal(grant.refresh_token) == "ended"
     assert world.sessions.read_live(grant.family.id) is None
     assert world.sessions.read_live(other.family.id)
-    assert world.events() == [("ada", "session:ended", "ada", "ok", f"session {grant.family.id}")]
+    assert world.events() == [("ada", "session:ended", "ada", "ok", {"session": grant.family.id})]
 
 
 def test_any_token_of_a_session_revokes_it(world):

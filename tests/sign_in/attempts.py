@@ -1,5 +1,6 @@
 """Attempts to sign in on a database, at a time that a test sets, without the cost of hashes."""
 
+import json
 from contextlib import nullcontext
 
 import sqlalchemy as sa
@@ -151,11 +152,12 @@ class Attempts:
             return connection.scalar(sa.select(accounts.c.password_hash).filter_by(user_id=user_id))
 
     def events(self):
-        """Return (action, subject, outcome, reason) of all events, oldest first."""
+        """Return (action, subject, outcome, details) of all events, oldest first."""
         columns = audit_events.c
-        query = sa.select(columns.action, columns.subject, columns.outcome, columns.reason)
+        query = sa.select(columns.action, columns.subject, columns.outcome, columns.details)
         with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(query.order_by(columns.id))]
+            rows = connection.execute(query.order_by(columns.id)).all()
+        return [(*row[:-1], json.loads(row.details or "null")) for row in rows]
 
 
 REFUSED = ("credentials_invalid", None, True)

@@ -44,7 +44,7 @@ def test_sign_in_opens_a_session_of_the_client(world):
 def test_sign_in_leaves_an_event_with_its_session(world):
     world.open()
     (row,) = world.rows()
-    assert world.events()[-1] == ("account:signed_in", "ada", "ok", f"session {row.id}")
+    assert world.events()[-1] == ("account:signed_in", "ada", "ok", {"session": row.id})
 
 
 @pytest.mark.sec(59)

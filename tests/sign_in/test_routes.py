@@ -62,7 +62,7 @@ def test_suspended_user_gets_403_for_the_right_password_only(world):
     assert (right.status, right.code) == (403, "user_suspended")
     assert (wrong.status, wrong.code) == (401, "credentials_invalid")
     assert body_of(wrong) == body_of(world.sign_in("unknown-user-2", "wrong"))
-    events = [(event["outcome"], event["reason"]) for event in world.events("ian")]
+    events = [(event["outcome"], event["details"]["cause"]) for event in world.events("ian")]
     assert events == [("refused", "wrong password"), ("refused", "suspended")]
     world.operator.request("DELETE", "/v1/users/ian/suspension")
     assert world.sign_in("ian").status == 200

@@ -75,7 +75,8 @@ def test_every_secret_is_rewrapped(database, clock):
     assert ring.active.api_key == "k0"
     (new,) = NEW_ALONE.fingerprints
     assert events(database) == [
-        ("cli:ops", "secrets:reencrypted", f"{count} now under {new}: yearly") for count in (2, 1)
+        ("cli:ops", "secrets:reencrypted", "yearly", {"rows": count, "encryption_key": new})
+        for count in (2, 1)
     ]
 
 

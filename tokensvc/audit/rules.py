@@ -97,10 +97,11 @@ class AuditEvent(msgspec.Struct, frozen=True):
         outcome: Result of the action: `ok`, or `refused` for a failed sign-in or a replayed refresh
             token.
         request_id: ID of the request, or `null` for a command.
-        reason: Reason in the actor's words, or the service's own cause.
-        details: Facts of the action, such as the cut-off and the ID of a revocation, or the rights
-            of a client; `null` without any. A restore from a backup uses some of them to apply the
-            action again.
+        reason: Reason in the actor's words. In an event from before the first release it can have
+            facts.
+        details: Facts of the action, such as the cut-off and the ID of a revocation, the rights of
+            a client, a session or the cause of a refusal; `null` without any. A restore from a
+            backup uses some of them to apply the action again.
     """
 
     id: str

@@ -40,7 +40,7 @@ def record(
         subject: ID of what was changed; see `AuditEvent.subject`.
         now: Epoch seconds with fractions, which order the IDs.
         outcome: Result of the action.
-        details: Facts that a replay of the action needs.
+        details: Facts of the action. The reason has only the actor's words.
     """
     record_each(tx, context, action, [subject], now=now, outcome=outcome, details=details)
 

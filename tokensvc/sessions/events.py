@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tokensvc.audit.rules import REFUSED, Action
+from tokensvc.audit.rules import REFUSED, Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.engine import Transaction
@@ -14,15 +14,18 @@ _ACTOR: Final = "service:sessions"
 
 def record_replacement(tx: Transaction, decision: Advance | EndReplayed, now: float) -> None:
     """Write the event of a rotation, or of the end of a session."""
-    user_id, session = decision.family.user_id, f"session {decision.family.id}"
+    user_id = decision.family.user_id
+    details: Details = {"session": decision.family.id}
     if isinstance(decision, Advance):
-        record(tx, ActionContext(user_id, session), Action.SESSION_REFRESHED, user_id, now=now)
+        context, action = ActionContext(user_id), Action.SESSION_REFRESHED
+        record(tx, context, action, user_id, now=now, details=details)
         return
-    context = ActionContext(_ACTOR, f"{decision.cause}: {session}")
-    record(tx, context, Action.SESSION_REPLAYED, user_id, now=now, outcome=REFUSED)
+    details["cause"] = decision.cause
+    context, action = ActionContext(_ACTOR), Action.SESSION_REPLAYED
+    record(tx, context, action, user_id, now=now, outcome=REFUSED, details=details)
 
 
 def record_predecessor(tx: Transaction, family: Family, now: float) -> None:
     """Write that a previous token was used from another network than that of the rotation."""
-    context = ActionContext(_ACTOR, f"another network: session {family.id}")
-    record(tx, context, Action.SESSION_PREDECESSOR_USED, family.user_id, now=now)
+    context, action = ActionContext(_ACTOR), Action.SESSION_PREDECESSOR_USED
+    record(tx, context, action, family.user_id, now=now, details={"session": family.id})

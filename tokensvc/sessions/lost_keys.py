@@ -1,9 +1,8 @@
 """Sessions whose key is encrypted with an encryption key that this process does not have."""
 
-from dataclasses import replace
 from typing import Final
 
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
@@ -51,10 +50,7 @@ class LostFamilyKeys:
         with self._database.write() as tx:
             deleted = store.delete_wrapped_by(tx, wrapped_by, limit=_DELETED_TOGETHER)
             if deleted:
-                reason = f"{deleted} under the lost encryption key {wrapped_by}"
-                if context.reason:
-                    reason += f": {context.reason}"
-                event = replace(context, reason=reason)
-                now = self._clock.read(tx)
-                record(tx, event, Action.SESSION_ENDED, store.FAMILY_KEYS.table_name, now=now)
+                action, subject = Action.SESSION_ENDED, store.FAMILY_KEYS.table_name
+                details: Details = {"sessions": deleted, "lost_encryption_key": wrapped_by}
+                record(tx, context, action, subject, now=self._clock.read(tx), details=details)
         return deleted

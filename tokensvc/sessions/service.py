@@ -170,8 +170,8 @@ class Sessions:
             now = self._clock.read(tx)
             is_ended = store.end(tx, user_id, session_id, now)
             if is_ended:
-                context = ActionContext(user_id, f"session {session_id}")
-                record(tx, context, Action.SESSION_ENDED, user_id, now=now)
+                context, action = ActionContext(user_id), Action.SESSION_ENDED
+                record(tx, context, action, user_id, now=now, details={"session": session_id})
         return is_ended
 
     def page(

@@ -21,7 +21,7 @@ from tokensvc.accounts.lock_out.rules import (
     seconds_to_wait,
 )
 from tokensvc.accounts.passwords.hashing import PasswordHasher, needs_rehash
-from tokensvc.audit.rules import REFUSED, Action
+from tokensvc.audit.rules import REFUSED, Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.current_request import note
@@ -244,14 +244,14 @@ def sign_in_refused(reason: str) -> Refusal:
 
 def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) -> None:
     """Write the event of a failed attempt, and that of the lock with the last possible one."""
-    context = ActionContext(_ACTOR, reason)
+    context, action = ActionContext(_ACTOR), Action.ACCOUNT_SIGNED_IN
     subject, counter = attempt.audit_subject, attempt.counter
-    record(tx, context, Action.ACCOUNT_SIGNED_IN, subject, now=now, outcome=REFUSED)
+    details: Details = {"cause": reason}
+    record(tx, context, action, subject, now=now, outcome=REFUSED, details=details)
     is_shared = counter.axis is Axis.SHARED
     if counter.failures == STOP_AT[counter.axis] and (is_shared or attempt.is_known):
-        where = "all addresses" if is_shared else "a known address"
-        context = ActionContext(_ACTOR, f"failures from {where}")
-        record(tx, context, Action.ACCOUNT_LOCKED, subject, now=now)
+        details = {"failures_from": "all addresses" if is_shared else "a known address"}
+        record(tx, context, Action.ACCOUNT_LOCKED, subject, now=now, details=details)
 
 
 def _locked_out(wait: float, reason: str) -> Refusal:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tokensvc.accounts.passwords.policy import CheckPassword
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.addresses import wider_networks
@@ -177,8 +177,9 @@ class PasswordSessions:
             signing_ring_version=found.signing_ring_version,
             address=address,
         )
-        context = ActionContext(user_id, f"session {issued.family.id}")
-        record(tx, context, Action.ACCOUNT_SIGNED_IN, user_id, now=now)
+        context = ActionContext(user_id)
+        details: Details = {"session": issued.family.id}
+        record(tx, context, Action.ACCOUNT_SIGNED_IN, user_id, now=now, details=details)
         return issued
 
     def _replace(

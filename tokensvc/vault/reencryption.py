@@ -8,9 +8,9 @@ found again. The versions of the rings stay the same, since the secrets do.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tokensvc.audit.rules import Action
+from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
@@ -108,16 +108,9 @@ class Reencryption:
             ring_versions.lock(tx)
             changed = sum(table.rewrap(tx, secret, *wrapped) for secret, wrapped in readable)
             if changed:
-                reason = f"{changed} now under {self._vault.wrapped_by}"
-                if context.reason:
-                    reason += f": {context.reason}"
-                record(
-                    tx,
-                    replace(context, reason=reason),
-                    Action.SECRETS_REENCRYPTED,
-                    table.table_name,
-                    now=self._clock.read(tx),
-                )
+                now, action = self._clock.read(tx), Action.SECRETS_REENCRYPTED
+                details: Details = {"rows": changed, "encryption_key": self._vault.wrapped_by}
+                record(tx, context, action, table.table_name, now=now, details=details)
         return Progress(
             seen=before.seen + len(batch),
             rewrapped=before.rewrapped + changed,

@@ -131,5 +131,6 @@ def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc
     with database.read() as connection:
         assert sessions.count_live(connection, ["ada", "bob"]) == {"ada": 0, "bob": 1}
     database.close()
-    events = tokensvc("audit", "--json", **settings).out
-    assert f"2 under the lost encryption key {lost.wrapped_by}: fire" in events
+    event = tokensvc("audit", "--action", "session:ended", "--json", **settings).json
+    assert event["details"] == {"sessions": 2, "lost_encryption_key": lost.wrapped_by}
+    assert event["reason"] == "fire"

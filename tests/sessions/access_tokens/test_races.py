@@ -63,5 +63,5 @@ def test_simultaneous_rotations_make_activate_and_retire_each_key_once(database)
         process.join()
     assert failures.empty(), failures.get()
     assert world.states() == ["retired", "retiring", "active", "standby"]
-    actions = [action.removeprefix("signing_key:") for _, action, _ in events(database)]
+    actions = [action.removeprefix("signing_key:") for _, action, *_ in events(database)]
     assert sorted(actions) == sorted(["added"] * 4 + ["activated", "retiring"] * 2 + ["retired"])

@@ -1,5 +1,7 @@
 """Rows of the ring of Stream keys for tests, written as the actions of rotation write them."""
 
+import json
+
 import sqlalchemy as sa
 
 from tokensvc.audit.tables import audit_events
@@ -37,11 +39,12 @@ def rotation_of(database, clock, vault=VAULT, check=None):
 
 
 def events(database):
-    """Return (actor, action, reason) of all events, oldest first."""
+    """Return (actor, action, reason, details) of all events, oldest first."""
     columns = audit_events.c
-    query = sa.select(columns.actor, columns.action, columns.reason).order_by(columns.id)
+    query = sa.select(columns.actor, columns.action, columns.reason, columns.details)
     with database.read() as connection:
-        return [tuple(row) for row in connection.execute(query)]
+        found = connection.execute(query.order_by(columns.id)).all()
+    return [(*row[:-1], json.loads(row.details or "null")) for row in found]
 
 
 def rows(database):

@@ -53,7 +53,7 @@ def test_pair_of_the_settings_is_the_active_key_of_an_empty_ring(database, keys,
         ).one()
     assert dates.created_at == dates.activated_at
     assert events(database) == [
-        ("service:settings", "stream_key:added", "the first key of the ring")
+        ("service:settings", "stream_key:added", None, {"api_key": "k1", "state": "active"})
     ]
 
 

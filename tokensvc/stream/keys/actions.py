@@ -93,7 +93,7 @@ class RingActions(ABC, Generic[InfoT]):
         )
         self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
         details: Details = {name: value for name, value in members.items() if value is not None}
-        record(tx, context, self._added, info.id, now=now, details=details or None)
+        record(tx, context, self._added, info.id, now=now, details=details | {"state": state})
         return info
 
     def _apply(

@@ -29,7 +29,7 @@ from tokensvc.stream.keys.verification import DELIVERY_OFF, NOT_CHECKED, CheckKe
 from tokensvc.vault.vault import Vault, VaultError
 
 _DAY = 86400
-_SETTINGS = ActionContext("service:settings", "the first key of the ring")
+_SETTINGS = ActionContext("service:settings")
 _IF_ACTIVE = "This is the active key. Activate another key first."
 _RETIRED = (
     "The service no longer uses this key; Stream accepts it until you remove it in the dashboard."
