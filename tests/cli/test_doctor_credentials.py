@@ -63,4 +63,4 @@ def test_stream_token_is_named_as_one_that_is_not_accepted(scene):
     ended = explained(scene, token)
     assert ended.code == 1
     assert ended.out.startswith("FAIL  form: This is a Stream token")
-    assert "`tokensvc token inspect`" in ended.out
+    assert "ok    user: ada" in ended.out

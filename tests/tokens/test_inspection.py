@@ -67,8 +67,8 @@ def test_signing_key_is_found_among_several():
     ],
 )
 def test_fault_is_reported_with_streams_code(token, standing, fault):
-    (text,) = inspect(token, standing).faults
-    assert fault in text
+    (found,) = inspect(token, standing).faults
+    assert fault in found.text
 
 
 def test_all_faults_are_reported_together():
@@ -89,6 +89,7 @@ def test_token_issued_in_the_second_of_the_cut_off_is_valid():
         (signed(user_id="john", iat=True), "code 5"),
         (signed(user_id="john", exp=2**63), "code 5"),
         ("e30.e30.", "not a Stream token"),
+        (signed(iss="https://id.example", sub="john"), "names an issuer"),
         ("eyJhbGciOiJub25lIn0.e30.", "doctor --token"),
         ("eyJhbGciOiJIUzI1NiJ9.W10.AA", "not JSON objects"),
         ("eyJhbGciOiJIUzI1NiJ9.e30.AAAAA", "base64url"),

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 import tokensvc
+from tokensvc.cli.printer import error_text
 from tokensvc.config.loader import SettingsError
 from tokensvc.core.errors import Refusal, StartupError
 
@@ -59,10 +60,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except SettingsError as error:
             raise click.ClickException(f"Invalid settings:\n{error}") from error
-        except StartupError as error:
-            raise click.ClickException(str(error)) from error
-        except Refusal as refusal:
-            raise click.ClickException(refusal.operator_text) from refusal
+        except (Refusal, StartupError) as error:
+            raise click.ClickException(error_text(error)) from error
 
 
 @click.group(

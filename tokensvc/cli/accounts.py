@@ -13,16 +13,22 @@ import msgspec
 from tokensvc.accounts.service import SignUpRequest
 from tokensvc.accounts.transfer import BadRow
 from tokensvc.app.services import AccountServices
-from tokensvc.cli.actions import operator, reason_option
-from tokensvc.cli.output import (
-    format_time,
-    json_option,
-    printable,
+from tokensvc.cli.actions import reason_option
+from tokensvc.cli.printer import (
+    Result,
+    members,
+    print_line,
+    print_note,
+    prints_result,
     with_progress,
-    write_facts,
-    write_json,
 )
-from tokensvc.cli.session import STDIN, account_services, opened_services, read_new_password
+from tokensvc.cli.session import (
+    STDIN,
+    account_services,
+    file_error,
+    opened_services,
+    read_new_password,
+)
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 
@@ -37,8 +43,8 @@ def accounts() -> None:
 @accounts.command("create", short_help="Create an account.")
 @click.argument("user_id")
 @reason_option
-@json_option
-def create(user_id: str, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def create(user_id: str, *, context: ActionContext) -> Result:
     """
     Create an account for USER_ID, whatever `accounts.sign_up` is.
 
@@ -46,80 +52,64 @@ def create(user_id: str, *, reason: str | None, as_json: bool) -> None:
     """
     password = read_new_password()
     with _opened() as services:
-        context = ActionContext(operator(), reason)
         created = services.accounts.create(SignUpRequest(user_id, password), context)
-    if as_json:
-        write_json(msgspec.to_builtins(created))
-    else:
-        click.echo(f"Created the account {created.user_id}.")
+    return Result(created, [f"Created the account {created.user_id}."])
 
 
 @accounts.command("delete", short_help="Delete an account.")
 @click.argument("user_id")
 @reason_option
-@json_option
-def delete(user_id: str, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def delete(user_id: str, *, context: ActionContext) -> Result:
     """
     Delete the account of USER_ID and sign the user out everywhere.
 
     The ID is never assigned again. Stream keeps the user and the messages.
     """
     with _opened(user_id) as services:
-        services.accounts.delete(user_id, ActionContext(operator(), reason))
-    if as_json:
-        write_json({"deleted": user_id})
-    else:
-        click.echo(f"Deleted the account {user_id}. Stream keeps the user and the messages.")
+        services.accounts.delete(user_id, context)
+    text = f"Deleted the account {user_id}. Stream keeps the user and the messages."
+    return Result({"deleted": user_id}, [text])
 
 
 @accounts.command("invite", short_help="Create an invitation.")
 @click.argument("user_id", required=False)
 @reason_option
-@json_option
-def invite(user_id: str | None, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def invite(user_id: str | None, *, context: ActionContext) -> Result:
     """Print an invitation for USER_ID, or for any user ID. It can be used once."""
     with _opened() as services:
-        created = services.codes.invite(user_id, ActionContext(operator(), reason))
-    if as_json:
-        write_json(msgspec.to_builtins(created))
-        return
-    click.echo("Created an invitation; it is shown once:")
-    facts = [("invitation", created.invitation), ("expires", format_time(created.expires_at))]
-    write_facts(facts)
+        created = services.codes.invite(user_id, context)
+    head = "Created an invitation; it is shown once:"
+    return Result(created, [head, *members(created, ("invitation", "expires_at"))])
 
 
 @accounts.command("reset-code", short_help="Create a code for a new password.")
 @click.argument("user_id")
 @reason_option
-@json_option
-def reset_code(user_id: str, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def reset_code(user_id: str, *, context: ActionContext) -> Result:
     """Print a code with which USER_ID can set a new password. It can be used once."""
     with _opened(user_id) as services:
-        created = services.codes.create_reset_code(user_id, ActionContext(operator(), reason))
-    if as_json:
-        write_json(msgspec.to_builtins(created))
-        return
-    click.echo(f"Created a reset code for {user_id}; it is shown once:")
-    write_facts([("code", created.code), ("expires", format_time(created.expires_at))])
+        created = services.codes.create_reset_code(user_id, context)
+    head = f"Created a reset code for {user_id}; it is shown once:"
+    return Result(created, [head, *members(created, ("code", "expires_at"))])
 
 
 @accounts.command("unlock", short_help="Forget failed sign-ins.")
 @click.argument("user_id")
 @reason_option
-@json_option
-def unlock(user_id: str, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def unlock(user_id: str, *, context: ActionContext) -> Result:
     """Forget the failed sign-ins of USER_ID, who can then sign in without a wait."""
     with _opened(user_id) as services:
-        services.accounts.unlock(user_id, ActionContext(operator(), reason))
-    if as_json:
-        write_json({"unlocked": user_id})
-    else:
-        click.echo(f"Unlocked the account {user_id}.")
+        services.accounts.unlock(user_id, context)
+    return Result({"unlocked": user_id}, [f"Unlocked the account {user_id}."])
 
 
 @accounts.command("reopen-sign-up", short_help="Allow open sign-up after a restore.")
 @reason_option
-def reopen_sign_up(*, reason: str | None) -> None:
+def reopen_sign_up(*, context: ActionContext) -> None:
     """
     Allow sign-up again that `tokensvc after-restore` closed, if `accounts.sign_up` is `open`.
 
@@ -127,15 +117,15 @@ def reopen_sign_up(*, reason: str | None) -> None:
     free: anyone can sign up with them. Import these accounts first.
     """
     with _opened() as services:
-        services.accounts.reopen_sign_up(ActionContext(operator(), reason))
-    click.echo("Sign-up follows `accounts.sign_up` again.")
+        services.accounts.reopen_sign_up(context)
+    print_line("Sign-up follows `accounts.sign_up` again.")
 
 
 @accounts.command("import", short_help="Import accounts with their password hashes.")
 @click.argument("file")
 @reason_option
-@json_option
-def import_accounts(file: str, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def import_accounts(file: str, *, context: ActionContext) -> Result:
     """
     Import accounts from FILE, or from standard input if FILE is `-`.
 
@@ -150,32 +140,31 @@ def import_accounts(file: str, *, reason: str | None, as_json: bool) -> None:
 
     def report(row: BadRow) -> None:
         bad.append(row)
-        click.echo(f"Line {row.line}: {printable(row.detail)}", err=True)
+        print_note(f"Line {row.line}: {row.detail}")
 
     with _opened() as services, _input(file) as lines:
-        context = ActionContext(operator(), reason)
         rows = with_progress(lines, "rows", are_printed=False)
         result = services.transfer.load(rows, context, report)
-    if as_json:
-        rows_json = [msgspec.to_builtins(row) for row in bad]
-        write_json({**msgspec.to_builtins(result), "bad_rows": rows_json})
-    else:
-        click.echo(f"Created {result.created}, unchanged {result.unchanged}, bad {result.bad}.")
     if bad:
-        raise click.ClickException(f"{result.bad} lines were not imported.")
+        print_note(f"Error: {result.bad} lines were not imported.")
+    return Result(
+        msgspec.to_builtins(result) | {"bad_rows": bad},
+        [f"Created {result.created}, unchanged {result.unchanged}, bad {result.bad}."],
+        failed=bool(bad),
+    )
 
 
 @accounts.command("export", short_help="Export all accounts with their password hashes.")
 @click.argument("file")
 @reason_option
-def export_accounts(file: str, *, reason: str | None) -> None:
+def export_accounts(file: str, *, context: ActionContext) -> None:
     """
     Export all accounts to the new file FILE, or to standard output if FILE is `-`.
 
     The lines are those that `import` reads. Only the owner can read the file: keep it so.
     """
     with _opened() as services, _output(file) as output:
-        lines = services.transfer.dump(ActionContext(operator(), reason))
+        lines = services.transfer.dump(context)
         for line in with_progress(lines, "accounts", are_printed=file == STDIN):
             output.write(f"{line}\n")
 
@@ -198,7 +187,7 @@ def _input(file: str) -> Iterator[BinaryIO]:
         with Path(file).open("rb") as lines:
             yield lines
     except OSError as error:
-        raise click.ClickException(f"Cannot read {printable(file)}: {error.strerror}.") from error
+        raise file_error("read", file, error) from error
 
 
 @contextmanager
@@ -211,7 +200,7 @@ def _output(file: str) -> Iterator[TextIO]:
         with _removed_on_failure(file), os.fdopen(descriptor, "w", encoding="utf-8") as output:
             yield output
     except OSError as error:
-        raise click.ClickException(f"Cannot write {printable(file)}: {error.strerror}.") from error
+        raise file_error("write", file, error) from error
 
 
 @contextmanager

@@ -8,32 +8,31 @@ from typing import Any
 
 import click
 
-from tokensvc.cli.output import printable
+from tokensvc.cli.printer import printable
 from tokensvc.core.actions import ActionContext
-
-DRY_RUN = "Dry run, nothing changed. Result:"
-"""What the result of a dry run begins with."""
 
 _MAX_REASON = 500
 
 
 def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--reason` to a command."""
-    return click.option(
+    """Add `--reason` to a command, which receives it in its `context`."""
+
+    @click.option(
         "--reason", metavar="TEXT", callback=_check_reason, help="Reason for the audit trail."
-    )(command)
-
-
-def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--reason` and `--dry-run` to a command, which receives them as its `context`."""
-
-    @reason_option
-    @click.option("--dry-run", is_flag=True, help="Print the result without changing anything.")
+    )
     @functools.wraps(command)
-    def with_context(*args: Any, reason: str | None, dry_run: bool, **options: Any) -> Any:
+    def with_context(*args: Any, reason: str | None, dry_run: bool = False, **options: Any) -> Any:
         return command(*args, context=ActionContext(operator(), reason, dry_run), **options)
 
     return with_context
+
+
+def action_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--reason` and `--dry-run` to a command, which receives them in its `context`."""
+    dry_run = click.option(
+        "--dry-run", is_flag=True, help="Print the result without changing anything."
+    )
+    return reason_option(dry_run(command))
 
 
 def operator() -> str:

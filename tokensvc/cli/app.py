@@ -5,9 +5,9 @@ import sys
 import click
 
 from tokensvc.app.services import Services
-from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.output import json_option, write_json
-from tokensvc.cli.revocations import print_action, print_state
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.printer import DRY_RUN, Result, facts, print_note, prints_result
+from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import StartupError
@@ -24,42 +24,43 @@ def app() -> None:
 
 @app.command("revoke", short_help="Sign all users out everywhere.")
 @action_options
-@json_option
-def revoke(*, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def revoke(*, context: ActionContext) -> Result:
     """Sign all users out everywhere: only new sign-ins get tokens."""
     with opened_services(with_keys=False) as services:
         state = services.revocations.revoke(APP, context)
-        print_action(services.revocations, state, context, as_json=as_json)
+        return result_of_action(services.revocations, state, context)
 
 
 @app.command("undo", short_help="Undo the latest revocation of all users.")
 @click.argument("revocation_id")
 @action_options
-@json_option
-def undo(revocation_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def undo(revocation_id: str, *, context: ActionContext) -> Result:
     """
     Undo REVOCATION_ID, the latest revocation of all users, which `show` prints.
 
-    Earlier credentials work again until they expire, stolen tokens too. Revocations of single
+    Earlier credentials work again until they expire, stolen ones too. Revocations of single
     users stay in effect.
     """
     with opened_services(with_keys=False) as services:
         state = services.revocations.undo(APP, revocation_id, context)
-        print_action(services.revocations, state, context, as_json=as_json, is_undo=True)
+        return result_of_action(services.revocations, state, context, is_undo=True)
 
 
 @app.command("show")
-@json_option
-def show(*, as_json: bool) -> None:
+@prints_result
+def show() -> Result:
     """Show the state of the app and of its delivery to Stream."""
     with opened_services(with_keys=False) as services:
-        print_state(services.revocations.state(APP), as_json=as_json)
+        state = services.revocations.state(APP)
+    return Result(state, state_lines(state))
 
 
 @app.command("lower-floor", short_help="Lower cut-offs that a wrong clock set in the future.")
 @action_options
-@json_option
-def lower_floor(*, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def lower_floor(*, context: ActionContext) -> Result:
     """
     Lower all cut-offs that are more than 60 s in the future to now: the app's and each user's.
 
@@ -77,14 +78,15 @@ def lower_floor(*, context: ActionContext, as_json: bool) -> None:
         if targets and not context.dry_run:
             faults.restart_deliveries()
     users = [target.user_id for target in targets if target.user_id is not None]
-    if as_json:
-        dry_run = {"dry_run": True} if context.dry_run else {}
-        write_json({"app": APP in targets, "users": users, **dry_run})
-        return
-    if context.dry_run:
-        click.echo(DRY_RUN)
-    click.echo(f"  cut-off for all users  {'lowered' if APP in targets else 'not in the future'}")
-    click.echo(f"  users lowered          {', '.join(users) or 'none'}")
+    dry_run = {"dry_run": True} if context.dry_run else {}
+    pairs = [
+        ("cut-off for all users", "lowered" if APP in targets else "not in the future"),
+        ("users lowered", ", ".join(users) or "none"),
+    ]
+    return Result(
+        {"app": APP in targets, "users": users, **dry_run},
+        [*([DRY_RUN] if context.dry_run else []), *facts(pairs)],
+    )
 
 
 def _check_clock(services: Services) -> None:
@@ -97,22 +99,28 @@ def _check_clock(services: Services) -> None:
     Raises:
         StartupError: The clocks differ.
     """
-    key, ahead, reason = services.stream.keys.current_ring().active, None, "no Stream key is active"
-    if not services.stream.deliveries.delivers:
-        reason = "stream.delivery is off"
-    elif key is not None:
-        base_url = services.settings.stream.base_url
-        try:
-            checked = check_key(base_url, key, services.database_clock)
-            ahead, reason = checked.clock_ahead, "the response has no time"
-        except StreamUnavailableError as error:
-            reason = str(error)
-    if ahead is None:
-        text = f"The clock was not compared with Stream's ({reason}). Make sure that it is right."
-        click.echo(text, err=True)
+    ahead = _seconds_ahead_of_stream(services)
+    if isinstance(ahead, str):
+        print_note(
+            f"The clock was not compared with Stream's ({ahead}). Make sure that it is right."
+        )
     elif abs(ahead) > TOLERANCE:
         direction = "ahead of" if ahead > 0 else "behind"
         raise StartupError(
             f"The clock is {abs(ahead):.0f} s {direction} Stream's. Correct it first: cut-offs "
             "that only seem to be in the future must stay."
         )
+
+
+def _seconds_ahead_of_stream(services: Services) -> float | str:
+    """Return by how much the database's clock is ahead of Stream's, or why that is not known."""
+    key = services.stream.keys.current_ring().active
+    if not services.stream.deliveries.delivers:
+        return "stream.delivery is off"
+    if key is None:
+        return "no Stream key is active"
+    try:
+        check = check_key(services.settings.stream.base_url, key, services.database_clock)
+    except StreamUnavailableError as error:
+        return str(error)
+    return "the response has no time" if check.clock_ahead is None else check.clock_ahead

@@ -1,17 +1,22 @@
 """`tokensvc audit`: print the audit trail."""
 
 import contextlib
-import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import click
-import msgspec
 
 from tokensvc.app.services import Services
 from tokensvc.audit.rules import DONE, Action, AuditEvent
-from tokensvc.cli.output import format_time, json_option, quoted
+from tokensvc.cli.printer import (
+    format_time,
+    json_option,
+    print_item,
+    print_note,
+    quoted,
+    yes_or_no,
+)
 from tokensvc.cli.session import opened_services
 from tokensvc.recovery.chain import Chain
 
@@ -42,36 +47,32 @@ def audit(
         raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")
     wanted = {name: value for name, value in filters.items() if value is not None}
     with opened_services(with_keys=False) as services:
-        line = _json_writer(services, after, wanted) if as_json else _line
+        chain = _chain(services, after) if as_json and not wanted else None
+
+        def write(events: Iterable[AuditEvent]) -> None:
+            for event in events:
+                value = event if chain is None else chain.line(event)
+                print_item(value, map(_line, [event]), as_json=as_json)
+
         if not follow:
             events = services.audit.page(after=after, limit=limit + 1, filters=wanted)
-            _write(events[:limit], line)
+            write(events[:limit])
             if len(events) > limit:
-                click.echo(f"For older events: --after {events[limit - 1].id}", err=True)
+                print_note(f"For older events: --after {events[limit - 1].id}")
             return
         with contextlib.suppress(KeyboardInterrupt):
             for events in services.audit.follow(limit, wanted):
-                _write(events, line)
+                write(events)
                 sys.stdout.flush()
                 time.sleep(_POLL_SECONDS)
 
 
-def _write(events: Iterable[AuditEvent], line: Callable[[AuditEvent], str]) -> None:
-    for event in events:
-        click.echo(line(event))
-
-
-def _json_writer(
-    services: Services, after: str | None, filters: Mapping[str, str]
-) -> Callable[[AuditEvent], str]:
-    """Return a function that returns the next line, with its place in the chain."""
-    if filters:  # it lacks events, so it is no export to replay
-        return lambda event: json.dumps(msgspec.to_builtins(event))
+def _chain(services: Services, after: str | None) -> Chain | None:
+    """Return the chain of an export to replay; one with a filter lacks events, so it has none."""
     if services.key_files.are_temporary:
-        click.echo("The lines have no chain: SQLite's encryption key file is missing.", err=True)
-        return lambda event: json.dumps(msgspec.to_builtins(event))
-    chain = Chain(services.vault, after or "")
-    return lambda event: json.dumps(chain.line(event))
+        print_note("The lines have no chain: SQLite's encryption key file is missing.")
+        return None
+    return Chain(services.vault, after or "")
 
 
 def _line(event: AuditEvent) -> str:
@@ -88,5 +89,5 @@ def _line(event: AuditEvent) -> str:
 def _shown(value: str | int | list[str]) -> str:
     """Return a fact as one word."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return yes_or_no(value)
     return ",".join(map(quoted, value)) if isinstance(value, list) else quoted(str(value))

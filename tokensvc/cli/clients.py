@@ -1,26 +1,31 @@
 """`tokensvc clients`: the app's own backends and their secrets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from tokensvc.cli.actions import operator as operator_login
 from tokensvc.cli.actions import reason_option
-from tokensvc.cli.output import (
+from tokensvc.cli.printer import (
+    Result,
     format_time,
-    json_option,
+    members,
+    print_note,
+    prints_result,
     quoted,
-    write_facts,
-    write_json,
-    write_table,
+    table,
+    yes_or_no,
 )
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Grantor, Rights, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.scopes import SCOPES
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_RIGHTS = ("id", "scopes", "vouches")
 _LONGEST = 100 * 365 * 86_400
 """Maximum seconds until a secret expires."""
 
@@ -30,16 +35,22 @@ def clients() -> None:
     """Create, list, update, rotate and delete service clients."""
 
 
+def _scopes_option(
+    name: str, argument: str, meaning: str, *, required: bool = False
+) -> Callable[[_Command], _Command]:
+    return click.option(
+        name,
+        argument,
+        multiple=True,
+        required=required,
+        type=click.Choice(sorted(SCOPES)),
+        help=f"{meaning}. Repeat it for several.",
+    )
+
+
 @clients.command("create")
 @click.argument("name")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    required=True,
-    type=click.Choice(sorted(SCOPES)),
-    help="Scope of the client. Repeat it for several.",
-)
+@_scopes_option("--scope", "scopes", "Scope of the client", required=True)
 @click.option(
     "--vouches",
     is_flag=True,
@@ -48,7 +59,7 @@ def clients() -> None:
 @click.option("--secret-stdin", is_flag=True, help="Read the secret from standard input.")
 @click.option("--if-absent", is_flag=True, help="Succeed if the client already exists.")
 @reason_option
-@json_option
+@prints_result
 def create(
     name: str,
     scopes: tuple[str, ...],
@@ -56,9 +67,8 @@ def create(
     vouches: bool,
     secret_stdin: bool,
     if_absent: bool,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+    context: ActionContext,
+) -> Result:
     """
     Create a client NAME and print its secret.
 
@@ -69,73 +79,58 @@ def create(
     with opened_services() as services:
         administration = services.client_administration
         create_client = administration.create_if_absent if if_absent else administration.create
-        client = create_client(name, rights, grantor=_grantor(reason), secret=given)
+        client = create_client(name, rights, grantor=_grantor(context), secret=given)
     created = isinstance(client, NewServiceClient)
     secret = client.secret if isinstance(client, NewServiceClient) and not given else None
-    if as_json:
-        write_json({**msgspec.to_builtins(client), "secret": secret, "created": created})
-    elif created:
-        _print_created(client, secret)
-    else:
-        click.echo(f"{client.id} already exists; nothing was changed.")
     change = " ".join(_options_of_update(client.rights, rights))
     if change:
-        click.echo(
+        print_note(
             f"{client.id} has other rights. To change them: "
-            f"tokensvc clients update {client.id} {change}",
-            err=True,
+            f"tokensvc clients update {client.id} {change}"
         )
+    lines = [f"{client.id} already exists; nothing was changed."]
+    if secret is not None:
+        lines = ["Created a client; its secret is shown once:"]
+        lines += members(client, (*_RIGHTS, "secret"))
+    elif created:
+        lines = ["Created a client:", *members(client, _RIGHTS)]
+    value = msgspec.to_builtins(client) | {"secret": secret, "created": created}
+    return Result(value, lines)
 
 
 @clients.command("list")
-@json_option
-def list_clients(*, as_json: bool) -> None:
+@prints_result
+def list_clients() -> Result:
     """List clients and the IDs of their secrets."""
     with opened_services(with_keys=False) as services:
         found = services.clients.page()
-    if as_json:
-        write_json(msgspec.to_builtins(found))
-    elif found:
-        write_table(
-            ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "CREATED", "EXPIRES", "LAST USED"),
-            [row for client in found for row in _rows(client)],
-        )
-    else:
-        click.echo("No client yet: tokensvc clients create NAME --scope tokens:mint")
+    lines = table(
+        ("ID", "NAME", "SCOPES", "VOUCHES", "SECRET", "CREATED", "EXPIRES", "LAST USED"),
+        [row for client in found for row in _rows(client)],
+        if_empty="No client yet: tokensvc clients create NAME --scope tokens:mint",
+    )
+    return Result(found, lines)
 
 
 @clients.command("update", short_help="Change the scopes of a client, and whether it vouches.")
 @click.argument("client_id")
-@click.option(
-    "--add-scope",
-    "added",
-    multiple=True,
-    type=click.Choice(sorted(SCOPES)),
-    help="Scope to add. Repeat it for several.",
-)
-@click.option(
-    "--remove-scope",
-    "removed",
-    multiple=True,
-    type=click.Choice(sorted(SCOPES)),
-    help="Scope to remove. Repeat it for several.",
-)
+@_scopes_option("--add-scope", "added", "Scope to add")
+@_scopes_option("--remove-scope", "removed", "Scope to remove")
 @click.option(
     "--vouches/--no-vouches",
     default=None,
     help="Treat its requests as fresh sign-ins of the users that they name, or do not.",
 )
 @reason_option
-@json_option
+@prints_result
 def update(
     client_id: str,
     *,
     added: tuple[str, ...],
     removed: tuple[str, ...],
     vouches: bool | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+    context: ActionContext,
+) -> Result:
     """Change the rights of CLIENT_ID, with immediate effect on every instance."""
     if not added and not removed and vouches is None:
         raise click.UsageError("Use --add-scope, --remove-scope, --vouches or --no-vouches.")
@@ -145,13 +140,9 @@ def update(
     # Works even if the service cannot start, so that a right can be withdrawn.
     with opened_services(with_keys=False) as services:
         client = services.client_administration.change(
-            client_id, add=added, remove=removed, vouches=vouches, grantor=_grantor(reason)
+            client_id, add=added, remove=removed, vouches=vouches, grantor=_grantor(context)
         )
-    if as_json:
-        write_json(msgspec.to_builtins(client))
-        return
-    click.echo("The client has these rights now:")
-    write_facts(_rights_of(client))
+    return Result(client, ["The client has these rights now:", *members(client, _RIGHTS)])
 
 
 @clients.command("rotate")
@@ -164,15 +155,14 @@ def update(
     help="Seconds until the secret expires. Without it the secret does not expire.",
 )
 @reason_option
-@json_option
+@prints_result
 def rotate(
     client_id: str,
     *,
     secret_stdin: bool,
     expires_in: int | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
+    context: ActionContext,
+) -> Result:
     """
     Add a second secret to CLIENT_ID and print it.
 
@@ -183,39 +173,37 @@ def rotate(
     expires_at = None if expires_in is None else int(system_clock()) + expires_in
     with opened_services() as services:
         created = services.client_administration.add_secret(
-            client_id, expires_at, secret=given, grantor=_grantor(reason)
+            client_id, expires_at, secret=given, grantor=_grantor(context)
         )
     shown = None if given else created.secret
-    if as_json:
-        write_json({"id": created.id, "secret": shown, "expires_at": expires_at})
-        return
-    click.echo(f"Added a secret to {client_id}; the older one works until you delete it:")
-    expiry = [] if expires_at is None else [("expires", format_time(expires_at))]
-    write_facts([("id", created.id), *([("secret", shown)] if shown else []), *expiry])
+    names = ("id", *([] if given else ["secret"]), "expires_at")
+    head = f"Added a secret to {client_id}; the older one works until you delete it:"
+    return Result(
+        {"id": created.id, "secret": shown, "expires_at": expires_at},
+        [head, *members(created, names)],
+    )
 
 
 @clients.command("delete", short_help="Delete a client or one of its secrets, immediately.")
 @click.argument("client_id")
 @click.option("--secret", "secret_id", metavar="SECRET_ID", help="Delete only this secret.")
 @reason_option
-@json_option
-def delete(client_id: str, secret_id: str | None, *, reason: str | None, as_json: bool) -> None:
+@prints_result
+def delete(client_id: str, secret_id: str | None, *, context: ActionContext) -> Result:
     """Delete CLIENT_ID or one of its secrets, with immediate effect on every instance."""
     # Works even if the service cannot start, so that a leaked secret can be deleted.
     with opened_services(with_keys=False) as services:
         administration = services.client_administration
         if secret_id is None:
-            administration.delete(client_id, grantor=_grantor(reason))
+            administration.delete(client_id, grantor=_grantor(context))
         else:
-            administration.delete_secret(client_id, secret_id, grantor=_grantor(reason))
-    if as_json:
-        write_json({"deleted": secret_id or client_id})
-    else:
-        click.echo(f"Deleted {secret_id or client_id}.")
+            administration.delete_secret(client_id, secret_id, grantor=_grantor(context))
+    deleted = secret_id or client_id
+    return Result({"deleted": deleted}, [f"Deleted {deleted}."])
 
 
-def _grantor(reason: str | None) -> Grantor:
-    return operator(operator_login(), reason)
+def _grantor(context: ActionContext) -> Grantor:
+    return operator(context.actor, context.reason)
 
 
 def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
@@ -224,7 +212,7 @@ def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
         client.id,
         quoted(client.name),
         " ".join(client.scopes),
-        "yes" if client.vouches else "no",
+        yes_or_no(client.vouches),
     )
     none = ClientSecret("none", client.created_at, None, None)
     return [
@@ -236,24 +224,6 @@ def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
             format_time(secret.last_used_at),
         )
         for secret in client.secrets or [none]
-    ]
-
-
-def _print_created(client: ServiceClient, secret: str | None) -> None:
-    click.echo("Created a client; its secret is shown once:" if secret else "Created a client:")
-    write_facts(
-        [
-            *_rights_of(client),
-            *([("secret", secret)] if secret else []),
-        ]
-    )
-
-
-def _rights_of(client: ServiceClient) -> list[tuple[str, str]]:
-    return [
-        ("id", client.id),
-        ("scopes", " ".join(client.scopes)),
-        ("vouches", "yes" if client.vouches else "no"),
     ]
 
 

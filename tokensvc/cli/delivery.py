@@ -1,11 +1,9 @@
 """`tokensvc delivery`: list what Stream does not have yet, and retry."""
 
-from dataclasses import asdict
-
 import click
 
-from tokensvc.cli.actions import operator, reason_option
-from tokensvc.cli.output import format_time, json_option, printable, write_json, write_table
+from tokensvc.cli.actions import reason_option
+from tokensvc.cli.printer import Result, format_time, prints_result, table
 from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
@@ -29,10 +27,8 @@ def delivery() -> None:
     f"{', '.join(state.value for state in OPEN_STATES)}.",
 )
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@json_option
-def list_deliveries(
-    kind: DeliveryKind | None, states: tuple[str, ...], limit: int, *, as_json: bool
-) -> None:
+@prints_result
+def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: int) -> Result:
     """
     List deliveries to Stream, the last changed first.
 
@@ -44,26 +40,21 @@ def list_deliveries(
     with opened_services() as services:
         found = services.stream.deliveries.listed(kind=kind, states=chosen, limit=limit)
         delivers = services.stream.deliveries.delivers
-    if as_json:
-        write_json([asdict(row) for row in found])
-        return
-    if not delivers:
-        click.echo("stream.delivery is off: nothing is delivered.", err=True)
-    if not found:
-        click.echo("Nothing to show: Stream has every state.")
-        return
-    write_table(
+    lines = table(
         ("WHAT", "USER", "STATE", "SINCE", "NEXT TRY", "TRIED", "ERROR"),
-        [_line(row) for row in found],
+        [_row(one) for one in found],
+        if_empty="Nothing to show: Stream has every state.",
     )
+    notes = [] if delivers else ["stream.delivery is off: nothing is delivered."]
+    return Result(found, lines, notes)
 
 
 @delivery.command("retry")
 @click.argument("user_ids", nargs=-1, metavar="[USER_ID]...")
 @click.option("--app", is_flag=True, help="Send the cut-off of the app again.")
 @reason_option
-@json_option
-def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: bool) -> None:
+@prints_result
+def retry(user_ids: tuple[str, ...], *, app: bool, context: ActionContext) -> Result:
     """
     Retry all deliveries that wait for another attempt.
 
@@ -73,19 +64,15 @@ def retry(user_ids: tuple[str, ...], *, app: bool, reason: str | None, as_json: 
     With user IDs or --app, send these states again, even if Stream is known to have them. Use it
     after a change in Stream's dashboard.
     """
-    context = ActionContext(operator(), reason)
     with opened_services() as services:
         if user_ids or app:
             number = len(services.stream.deliveries.resend(user_ids, context, app=app))
         else:
             number = services.stream.deliveries.retry(context)
-    if as_json:
-        write_json({"due": number})
-    else:
-        click.echo(f"{number} due now.")
+    return Result({"due": number}, [f"{number} due now."])
 
 
-def _line(row: Delivery) -> tuple[str, ...]:
+def _row(row: Delivery) -> tuple[str, ...]:
     is_open = row.state in OPEN_STATES
     return (
         "everyone" if row.kind == "app" else "cut-off" if row.kind == "user" else "profile",
@@ -94,5 +81,5 @@ def _line(row: Delivery) -> tuple[str, ...]:
         format_time(row.updated_at),
         format_time(row.due_at) if is_open else "",
         str(row.attempts),
-        printable(row.last_error or ""),
+        row.last_error or "",
     )

@@ -15,8 +15,8 @@ from tokensvc.app import start_checks, startup
 from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.app.services import Services
-from tokensvc.cli.credential_checks import check_credential
-from tokensvc.cli.output import json_option, printable, write_json
+from tokensvc.cli.explain import explain
+from tokensvc.cli.printer import error_text, json_option, print_checks
 from tokensvc.cli.session import command_settings, given_or_stdin
 from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
@@ -36,9 +36,12 @@ from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
 
-_LABELS = {State.OK: "ok  ", State.DEGRADED: "warn", State.FAILED: "FAIL"}
 _CLOCK_TOLERANCE = 2.0
 """Seconds; the measurement itself is accurate to about 1 s."""
+_NOT_A_CREDENTIAL = (
+    "This is a Stream token, which clients send to Stream. It is not accepted as a credential "
+    "here: send a token of the identity provider, or an access token of this service."
+)
 _PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM_API_SECRET"
 
 
@@ -61,25 +64,7 @@ def doctor(unverified_token: str | None, *, as_json: bool) -> None:
         checks = _check_service()
     else:
         checks = _check_token(given_or_stdin(unverified_token, "token"))
-    results = []
-    for result in checks:
-        results.append(result)
-        if not as_json:
-            _print_result(result)
-    if as_json:
-        write_json(
-            [
-                {"check": result.name, "state": result.state, "detail": result.detail}
-                for result in results
-            ]
-        )
-    if any(result.state is State.FAILED for result in results):
-        raise SystemExit(1)
-
-
-def _print_result(result: CheckResult) -> None:
-    text = f"{result.name}: {result.detail}" if result.detail else result.name
-    click.echo(f"{_LABELS[result.state]}  {printable(text)}")
+    print_checks(checks, as_json=as_json)
 
 
 def _check_service() -> Iterator[CheckResult]:
@@ -106,7 +91,7 @@ def _check_service() -> Iterator[CheckResult]:
         if settings.has_accounts:
             yield _describe_hashing()
     except (Refusal, StartupError) as error:
-        yield CheckResult("start", State.FAILED, _error_text(error))
+        yield CheckResult("start", State.FAILED, error_text(error))
 
 
 class _ReadOnlyStore(IssuerKeyStore):
@@ -255,8 +240,7 @@ def _describe_hashing() -> CheckResult:
 
 def _check_token(unverified_token: str) -> Iterator[CheckResult]:
     with _read_only_services(command_settings()) as services:
-        yield from check_credential(services, unverified_token)
-
-
-def _error_text(error: Exception) -> str:
-    return error.operator_text if isinstance(error, Refusal) else str(error)
+        found = explain(services, unverified_token)
+        if found.stream_token is not None:
+            yield CheckResult("form", State.FAILED, _NOT_A_CREDENTIAL)
+        yield from found.checks

@@ -1,9 +1,11 @@
 """`tokensvc keys`: the encryption keys that wrap every secret in the database."""
 
+from collections.abc import Iterator
+
 import click
 
-from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.output import json_option, write_json
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.printer import DRY_RUN, Result, print_note, prints_result
 from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.vault.reencryption import Progress
@@ -23,8 +25,8 @@ def keys() -> None:
 
 @keys.command("reencrypt")
 @action_options
-@json_option
-def reencrypt(*, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def reencrypt(*, context: ActionContext) -> Result:
     """
     Encrypt every stored secret again with the first encryption key.
 
@@ -35,38 +37,33 @@ def reencrypt(*, context: ActionContext, as_json: bool) -> None:
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
     with opened_key_services() as services:
         for progress in services.operations.reencryption.run(context):
-            click.echo(f"{progress.seen} read, {progress.rewrapped} {done}", err=True)
+            print_note(f"{progress.seen} read, {progress.rewrapped} {done}")
         remaining = services.operations.reencryption.remaining()
-    if as_json:
-        write_json(
-            {
-                "rewrapped": progress.rewrapped,
-                "unreadable": progress.unreadable,
-                "remaining": remaining,
-                "dry_run": context.dry_run,
-            }
-        )
-    else:
-        _print_result(progress, remaining, context)
-    if progress.unreadable or (remaining and not context.dry_run):
-        raise SystemExit(1)
+    value = {
+        "rewrapped": progress.rewrapped,
+        "unreadable": progress.unreadable,
+        "remaining": remaining,
+        "dry_run": context.dry_run,
+    }
+    lines = _dry_run_lines if context.dry_run else _lines
+    failed = bool(progress.unreadable or (remaining and not context.dry_run))
+    return Result(value, lines(progress, remaining), failed=failed)
 
 
-def _print_result(progress: Progress, remaining: dict[str, int], context: ActionContext) -> None:
-    if context.dry_run:
-        click.echo(f"{DRY_RUN} {progress.rewrapped} rows re-encrypted.")
-        if progress.unreadable:
-            click.echo(
-                f"{progress.unreadable} rows would remain, under one of {', '.join(remaining)}: "
-                f"{_UNREADABLE}"
-            )
-        return
-    click.echo(f"{progress.rewrapped} rows re-encrypted.")
-    for key, count in remaining.items():
-        click.echo(f"{count} rows are still under the key {key}.")
+def _dry_run_lines(progress: Progress, remaining: dict[str, int]) -> Iterator[str]:
+    yield f"{DRY_RUN} {progress.rewrapped} rows re-encrypted."
     if progress.unreadable:
-        click.echo(_UNREADABLE.capitalize())
+        keys = ", ".join(remaining)
+        yield f"{progress.unreadable} rows would remain, under one of {keys}: {_UNREADABLE}"
+
+
+def _lines(progress: Progress, remaining: dict[str, int]) -> Iterator[str]:
+    yield f"{progress.rewrapped} rows re-encrypted."
+    for key, count in remaining.items():
+        yield f"{count} rows are still under the key {key}."
+    if progress.unreadable:
+        yield _UNREADABLE.capitalize()
     elif remaining:
-        click.echo("A process that has that key first added them in the meantime: run this again.")
+        yield "A process that has that key first added them in the meantime: run this again."
     else:
-        click.echo("No row is under another key: the others can be removed.")
+        yield "No row is under another key: the others can be removed."

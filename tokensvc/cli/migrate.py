@@ -4,14 +4,14 @@ import click
 
 from tokensvc.app import start_checks, startup
 from tokensvc.app.build import open_database
-from tokensvc.cli.output import json_option, write_json
+from tokensvc.cli.printer import Result, prints_result
 from tokensvc.cli.session import command_settings
 from tokensvc.database import schema
 
 
 @click.command("migrate")
-@json_option
-def migrate(*, as_json: bool) -> None:
+@prints_result
+def migrate() -> Result:
     """
     Update the database schema, in one transaction.
 
@@ -26,11 +26,10 @@ def migrate(*, as_json: bool) -> None:
         status = schema.status(database)
     finally:
         database.close()
-    if as_json:
-        write_json({"applied": applied, "schema": schema.head(), "status": status})
-    elif applied:
-        click.echo(f"Applied {', '.join(applied)}: the schema is up to date.")
+    if applied:
+        text = f"Applied {', '.join(applied)}: the schema is up to date."
     elif status == "ahead":
-        click.echo("Nothing to do: the schema is from a newer release, and compatible.")
+        text = "Nothing to do: the schema is from a newer release, and compatible."
     else:
-        click.echo("Nothing to do: the schema is up to date.")
+        text = "Nothing to do: the schema is up to date."
+    return Result({"applied": applied, "schema": schema.head(), "status": status}, [text])

@@ -2,7 +2,7 @@
 
 import click
 
-from tokensvc.cli.output import json_option, write_json
+from tokensvc.cli.printer import json_option, print_json
 from tokensvc.ops.contract import contract, contract_bytes
 
 
@@ -11,6 +11,6 @@ from tokensvc.ops.contract import contract, contract_bytes
 def openapi(*, as_json: bool) -> None:
     """Print the OpenAPI document of this release, as YAML."""
     if as_json:
-        write_json(contract())
+        print_json(contract())
     else:
         click.echo(contract_bytes(), nl=False)

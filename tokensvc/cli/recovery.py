@@ -5,25 +5,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-import msgspec
 
 from tokensvc.app.key_files import SECRETS
 from tokensvc.app.start_checks import check_database, check_files
-from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.output import (
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.printer import (
+    DRY_RUN,
+    Result,
+    facts,
     format_time,
-    json_option,
-    printable,
+    print_line,
+    prints_result,
     with_progress,
-    write_facts,
-    write_json,
 )
-from tokensvc.cli.session import command_settings, opened_services
+from tokensvc.cli.session import command_settings, file_error, opened_services
 from tokensvc.config.loader import Settings
 from tokensvc.config.model import split_url
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
-from tokensvc.core.errors import StartupError
 from tokensvc.database.lock import hold_process_lock
 from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
@@ -37,8 +36,8 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 @click.command("backup", short_help="Back up the database.")
 @_file
-@json_option
-def backup(file: Path, *, as_json: bool) -> None:
+@prints_result
+def backup(file: Path) -> Result:
     """
     Back up the database to the new FILE, and write FILE.manifest.json next to it.
 
@@ -56,16 +55,13 @@ def backup(file: Path, *, as_json: bool) -> None:
             environment=settings.environment,
         )
     if settings.sqlite_path is not None:
-        _print_backup(backups.back_up_sqlite(described, settings.sqlite_path, file), file, as_json)
-    elif file.exists():
-        _print_backup(backups.complete_postgresql(file), file, as_json)
-    else:
-        manifest.write(described, file)
-        line = postgresql.dump_line(file, _url_without_password(settings))
-        if as_json:
-            write_json({"command": line})
-        else:
-            click.echo(f"Run this, then run `tokensvc backup {file}` again:\n{line}")
+        return _complete(backups.back_up_sqlite(described, settings.sqlite_path, file), file)
+    if file.exists():
+        return _complete(backups.complete_postgresql(file), file)
+    manifest.write(described, file)
+    line = postgresql.dump_line(file, _url_without_password(settings))
+    text = f"Run this, then run `tokensvc backup {file}` again:"
+    return Result({"command": line}, [text, line])
 
 
 @click.command("restore", short_help="Restore a backup.")
@@ -84,18 +80,17 @@ def restore(file: Path) -> None:
         described = manifest.read(file)
         manifest.check(described, file, database="postgresql", environment=settings.environment)
         line = postgresql.restore_line(file, _url_without_password(settings))
-        click.echo(
-            f"The backup is complete. Stop the service, create an empty database, run this:\n{line}"
-            "\nThen run `tokensvc migrate` and `tokensvc after-restore`."
-        )
+        print_line("The backup is complete. Stop the service, create an empty database, run this:")
+        print_line(line)
+        print_line("Then run `tokensvc migrate` and `tokensvc after-restore`.")
         return
     with _alone(settings):
         aside = backups.restore_sqlite(
             file, path, environment=settings.environment, now=system_clock()
         )
     if aside is not None:
-        click.echo(f"The previous database is now {aside}.")
-    click.echo(f"Restored {path}. Now run `tokensvc after-restore`: without it, no start succeeds.")
+        print_line(f"The previous database is now {aside}.")
+    print_line(f"Restored {path}. Now run `tokensvc after-restore`: without it, no start succeeds.")
 
 
 @click.command("after-restore", short_help="Make a restored database safe to use.")
@@ -112,7 +107,7 @@ def restore(file: Path) -> None:
 @click.option("--keep-sign-up", is_flag=True, help="Without --replay: keep sign-up open.")
 @click.option("--copied", is_flag=True, help="Act on a database with the marker of the live one.")
 @action_options
-@json_option
+@prints_result
 def after_restore(
     *,
     replayed: Path | None,
@@ -122,8 +117,7 @@ def after_restore(
     keep_sign_up: bool,
     copied: bool,
     context: ActionContext,
-    as_json: bool,
-) -> None:
+) -> Result:
     """
     Refuse again, here and at Stream, what was refused after the backup; then a start succeeds.
 
@@ -146,10 +140,7 @@ def after_restore(
         vault = None if unverified else services.vault
         export = _read_export(replayed, vault) if replayed is not None else None
         result = services.recovery.run(export, choices, context)
-    if as_json:
-        write_json(msgspec.to_builtins(result))
-    else:
-        _print_result(result)
+    return Result(result, _lines(result))
 
 
 @contextmanager
@@ -170,7 +161,7 @@ def _read_export(file: Path, vault: Vault | None) -> Export:
         with file.open("rb") as lines:
             return parse(with_progress(lines, "events", are_printed=False), vault)
     except OSError as error:
-        raise StartupError(f"Cannot read {printable(str(file))}: {error.strerror}.") from error
+        raise file_error("read", file, error) from error
 
 
 def _url_without_password(settings: Settings) -> str:
@@ -180,42 +171,39 @@ def _url_without_password(settings: Settings) -> str:
     return parts._replace(scheme="postgresql", netloc=f"{user}{host}").geturl()
 
 
-def _print_backup(complete: Manifest, file: Path, as_json: bool) -> None:
-    if as_json:
-        write_json(msgspec.to_builtins(complete))
-        return
-    click.echo(f"The backup {file} is complete.")
-    write_facts(
-        [
-            ("manifest", str(manifest.path_of(file))),
-            ("schema", complete.schema),
-            ("last audit event", complete.last_event or "none"),
-            ("encryption keys", ", ".join(complete.encryption_keys) or "none"),
-        ]
-    )
-
-
-def _print_result(result: RecoveryResult) -> None:
-    facts = [(f"replayed {action}", str(count)) for action, count in result.applied.items()]
-    if result.reinstated:
-        facts.append(("reinstated", ", ".join(map(printable, result.reinstated))))
-    if result.verified is False:
-        facts.append(("export", "not verified: anyone who could write to it may have added lines"))
-    facts.append(("last event of the export", format_time(result.last_event_at)))
-    if result.cut_off is not None:
-        facts.append(("all users must sign in again", f"because {result.cut_off_because}"))
-    facts += [
-        ("client secrets disabled", str(result.secrets_disabled)),
-        ("open sign-up", "closed" if result.sign_up_closed else "as configured"),
+def _complete(backup: Manifest, file: Path) -> Result:
+    pairs = [
+        ("manifest", str(manifest.path_of(file))),
+        ("schema", backup.schema),
+        ("last audit event", backup.last_event or "none"),
+        ("encryption keys", ", ".join(backup.encryption_keys) or "none"),
     ]
-    click.echo(DRY_RUN if result.dry_run else "The database is ready for a start.")
-    write_facts(facts)
+    return Result(backup, [f"The backup {file} is complete.", *facts(pairs)])
+
+
+def _lines(result: RecoveryResult) -> Iterator[str]:
+    yield DRY_RUN if result.dry_run else "The database is ready for a start."
+    yield from facts(_facts(result))
     for action, subject in result.lost:
-        click.echo(f"Lost, create it again: {printable(subject)} ({action})")
+        yield f"Lost, create it again: {subject} ({action})"
     if result.sign_up_closed:
-        click.echo("To open sign-up again: `tokensvc accounts reopen-sign-up`.")
+        yield "To open sign-up again: `tokensvc accounts reopen-sign-up`."
     if not result.has_active_stream_key:
-        click.echo(
+        yield (
             "No Stream key is active: add the current one with `tokensvc stream-keys add`, and "
             "activate it."
         )
+
+
+def _facts(result: RecoveryResult) -> Iterator[tuple[str, str]]:
+    for action, count in result.applied.items():
+        yield f"replayed {action}", str(count)
+    if result.reinstated:
+        yield "reinstated", ", ".join(result.reinstated)
+    if result.verified is False:
+        yield "export", "not verified: anyone who could write to it may have added lines"
+    yield "last event of the export", format_time(result.last_event_at)
+    if result.cut_off is not None:
+        yield "all users must sign in again", f"because {result.cut_off_because}"
+    yield "client secrets disabled", str(result.secrets_disabled)
+    yield "open sign-up", "closed" if result.sign_up_closed else "as configured"

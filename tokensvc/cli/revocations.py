@@ -1,15 +1,12 @@
-"""Print the state of a user or the app, and the result of an action."""
+"""The state of a user or the app, and the result of an action, as they are printed."""
 
-import click
-import msgspec
-
-from tokensvc.cli.actions import DRY_RUN
-from tokensvc.cli.output import format_time, printable, write_facts, write_json
+from tokensvc.cli.printer import Result, action_result, facts, format_time
 from tokensvc.core.actions import ActionContext
+from tokensvc.revocations import state as states
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
-from tokensvc.revocations.state import State, UserActionResult, UserState, action_result
-from tokensvc.stream.delivery.state import NEVER_SENT
+from tokensvc.revocations.state import State, UserState
+from tokensvc.stream.delivery.state import NEVER_SENT, StreamStatus
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",
@@ -19,61 +16,39 @@ _HOLDS_UNTIL = {
 }
 
 
-def print_state(state: State, *, as_json: bool) -> None:
-    """Print the state."""
-    if as_json:
-        write_json(msgspec.to_builtins(state))
-    else:
-        write_facts(_facts(state))
-
-
-def print_action(
-    revocations: Revocations,
-    state: State,
-    context: ActionContext,
-    *,
-    as_json: bool,
-    is_undo: bool = False,
-) -> None:
-    """Print the state after an action, and what the action means."""
+def result_of_action(
+    revocations: Revocations, state: State, context: ActionContext, *, is_undo: bool = False
+) -> Result:
+    """Return the state after an action, and what the action means."""
     holds_until = revocations.holds_until(state)
-    result = action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
-    if as_json:
-        write_json(msgspec.to_builtins(result))
-        return
-    if context.dry_run:
-        click.echo(DRY_RUN)
-    write_facts(_facts(state))
+    value = states.action_result(state, holds_until, dry_run=context.dry_run, is_undo=is_undo)
+    lines = state_lines(state)
     if holds_until is not None:
-        subject = "The user is" if isinstance(result, UserActionResult) else "All users are"
-        click.echo(f"{subject} refused until {_HOLDS_UNTIL[holds_until]}.")
-    if result.warning:
-        click.echo(result.warning, err=True)
+        subject = "The user is" if isinstance(state, UserState) else "All users are"
+        lines.append(f"{subject} refused until {_HOLDS_UNTIL[holds_until]}.")
+    return action_result(value, lines)
 
 
-def _facts(state: State) -> list[tuple[str, str]]:
-    facts = []
+def state_lines(state: State) -> list[str]:
+    """Return the state as lines."""
+    pairs = []
     if isinstance(state, UserState):
         suspended = f"since {format_time(state.suspended_at)}" if state.suspended else "no"
-        facts += [("user", state.user_id), ("suspended", suspended)]
-    cut_off = (
-        format_time(state.tokens_valid_after) if state.tokens_valid_after is not None else "none"
-    )
-    facts.append(("cut-off", cut_off))
+        pairs += [("user", state.user_id), ("suspended", suspended)]
+    cut_off = state.tokens_valid_after
+    pairs.append(("cut-off", "none" if cut_off is None else format_time(cut_off)))
     if state.revocation is not None:
         revocation = state.revocation
         text = f"{revocation.id} ({revocation.kind}, {format_time(revocation.created_at)})"
-        facts.append(("latest revocation", text))
+        pairs.append(("latest revocation", text))
     if state.reason is not None:
-        facts.append(("reason", printable(state.reason)))
-    facts.append(("Stream", _stream(state)))
-    return facts
+        pairs.append(("reason", state.reason))
+    return facts([*pairs, ("Stream", _stream(state.stream))])
 
 
-def _stream(state: State) -> str:
-    stream = state.stream
+def _stream(stream: StreamStatus) -> str:
     if stream == NEVER_SENT:
         return "nothing to send"
     since = f" since {format_time(stream.updated_at)}" if stream.updated_at is not None else ""
-    error = f": {printable(stream.last_error)}" if stream.last_error else ""
+    error = f": {stream.last_error}" if stream.last_error else ""
     return f"{stream.state}{since}{error}"

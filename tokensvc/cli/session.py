@@ -10,6 +10,7 @@ from tokensvc.app import startup
 from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.app.services import AccountServices, Services
+from tokensvc.cli.printer import printable
 from tokensvc.config.loader import Settings
 from tokensvc.telemetry import logging
 
@@ -80,6 +81,11 @@ def account_services(services: Services) -> AccountServices:
     if services.accounts is None:
         raise click.ClickException("Built-in accounts are off: see the setting `accounts.enabled`.")
     return services.accounts
+
+
+def file_error(verb: str, file: object, error: OSError) -> click.ClickException:
+    """Return the error of a file that cannot be read or written."""
+    return click.ClickException(f"Cannot {verb} {printable(str(file))}: {error.strerror}.")
 
 
 def read_secret(what: str) -> str:

@@ -3,12 +3,13 @@
 import click
 
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.key_output import ALL_KEYS, print_keys, print_result
-from tokensvc.cli.output import json_option
+from tokensvc.cli.printer import Result, action_result, key_lines, member_table, prints_result
 from tokensvc.cli.session import account_services, opened_key_services, opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.stream.keys.states import KeyState
 
+_ALL = 10_000
+"""Size of the page that holds all keys."""
 _FACTS = ("id", "state", "fingerprint")
 _NEXT = (
     "A running service activates it `sessions.jwks_max_age` seconds after it was made, when every "
@@ -27,13 +28,14 @@ def signing_keys() -> None:
 
 
 @signing_keys.command("list")
-@json_option
-def list_keys(*, as_json: bool) -> None:
+@prints_result
+def list_keys() -> Result:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = account_services(services).signing_rotation.page(after=None, limit=ALL_KEYS)
+        found = account_services(services).signing_rotation.page(after=None, limit=_ALL)
     columns = (*_FACTS, "created_at", "activated_at", "retiring_at", "retired_at")
-    print_keys(found, columns, as_json=as_json, if_empty="No key yet: the first start makes it.")
+    if_empty = "No key yet: the first start makes it."
+    return Result(found, member_table(found, columns, if_empty=if_empty))
 
 
 @signing_keys.command("rotate")
@@ -43,8 +45,8 @@ def list_keys(*, as_json: bool) -> None:
     help="Replace keys that are unreadable: their encryption key is lost, or they are damaged.",
 )
 @action_options
-@json_option
-def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def rotate(*, without_lost_keys: bool, context: ActionContext) -> Result:
     """
     Make the key that will sign next, or print it if it exists.
 
@@ -64,19 +66,20 @@ def rotate(*, without_lost_keys: bool, context: ActionContext, as_json: bool) ->
         else:
             accounts.signing_keys.check_encryption_keys()
             result = accounts.signing_rotation.rotate(context)
+    lines = key_lines(result, _FACTS)
+    if deleted is not None:
+        lines.append(f"Sessions deleted, whose encryption key is lost: {deleted}")
+    if result.state is KeyState.STANDBY:
+        lines.append(_NEXT)
     more = {} if deleted is None else {"deleted_sessions": deleted}
-    print_result(result, _FACTS, as_json=as_json, more=more)
-    if deleted is not None and not as_json:
-        click.echo(f"Sessions deleted, whose encryption key is lost: {deleted}")
-    if result.state is KeyState.STANDBY and not as_json:
-        click.echo(_NEXT)
+    return action_result(result, lines, more=more)
 
 
 @signing_keys.command("retire")
 @click.argument("key_id")
 @action_options
-@json_option
-def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def retire(key_id: str, *, context: ActionContext) -> Result:
     """
     Retire KEY_ID and erase its secret. This cannot be undone.
 
@@ -85,4 +88,4 @@ def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
     """
     with opened_services(with_keys=False) as services:
         result = account_services(services).signing_rotation.retire(key_id, context)
-    print_result(result, _FACTS, as_json=as_json)
+    return action_result(result, key_lines(result, _FACTS))

@@ -1,15 +1,14 @@
 """`tokensvc stream-keys`: the key ring."""
 
 import click
-import msgspec
 
-from tokensvc.cli.actions import DRY_RUN, action_options
-from tokensvc.cli.key_output import ALL_KEYS, print_key, print_keys, print_result
-from tokensvc.cli.output import json_option, write_json
+from tokensvc.cli.actions import action_options
+from tokensvc.cli.printer import Result, action_result, key_lines, member_table, prints_result
 from tokensvc.cli.session import opened_key_services, opened_services, read_secret
 from tokensvc.core.actions import ActionContext
-from tokensvc.stream.keys.rotation import StreamKeyActionResult
 
+_ALL = 10_000
+"""Size of the page that holds all keys."""
 _FACTS = ("id", "api_key", "state", "fingerprint")
 
 
@@ -40,14 +39,14 @@ _check_option = click.option(
 
 
 @stream_keys.command("list")
-@json_option
-def list_keys(*, as_json: bool) -> None:
+@prints_result
+def list_keys() -> Result:
     """List all keys without their secrets, newest first."""
     with opened_services(with_keys=False) as services:
-        found = services.stream.rotation.page(after=None, limit=ALL_KEYS)
+        found = services.stream.rotation.page(after=None, limit=_ALL)
     columns = (*_FACTS, "created_at", "activated_at", "retired_at")
     if_empty = "No key yet: tokensvc stream-keys add API_KEY"
-    print_keys(found, columns, as_json=as_json, if_empty=if_empty)
+    return Result(found, member_table(found, columns, if_empty=if_empty))
 
 
 @stream_keys.command("add")
@@ -55,10 +54,8 @@ def list_keys(*, as_json: bool) -> None:
 @_check_option
 @_lost_keys_option
 @action_options
-@json_option
-def add(
-    api_key: str, *, check: bool, without_lost_keys: bool, context: ActionContext, as_json: bool
-) -> None:
+@prints_result
+def add(api_key: str, *, check: bool, without_lost_keys: bool, context: ActionContext) -> Result:
     """
     Add API_KEY as standby. Read its secret from standard input.
 
@@ -78,15 +75,12 @@ def add(
         else:
             services.stream.keys.check_encryption_keys()
         key = restored or services.stream.rotation.add(api_key, secret, context, check=check)
-    if as_json:
-        write_json(msgspec.to_builtins(key))
-        return
-    action = "Restored key" if restored is not None else "Added key"
-    click.echo(DRY_RUN if context.dry_run else f"{action}:")
-    print_key(key, _FACTS)
-    _print_warning(key)
-    if restored is None and not context.dry_run:
-        click.echo(f"To sign for all clients: tokensvc stream-keys activate {key.id}")
+    lines = key_lines(key, _FACTS)
+    if not context.dry_run:
+        lines.insert(0, "Added key:" if restored is None else "Restored key:")
+        if restored is None:
+            lines.append(f"To sign for all clients: tokensvc stream-keys activate {key.id}")
+    return action_result(key, lines)
 
 
 @stream_keys.command("activate")
@@ -94,10 +88,10 @@ def add(
 @_check_option
 @_lost_keys_option
 @action_options
-@json_option
+@prints_result
 def activate(
-    key_id: str, *, check: bool, without_lost_keys: bool, context: ActionContext, as_json: bool
-) -> None:
+    key_id: str, *, check: bool, without_lost_keys: bool, context: ActionContext
+) -> Result:
     """
     Activate KEY_ID: it signs for clients that name no key.
 
@@ -108,26 +102,15 @@ def activate(
         if not without_lost_keys:
             services.stream.keys.check_encryption_keys()
         result = services.stream.rotation.activate(key_id, context, check=check)
-    _print_result(result, as_json=as_json)
+    return action_result(result, key_lines(result, _FACTS))
 
 
 @stream_keys.command("retire")
 @click.argument("key_id")
 @action_options
-@json_option
-def retire(key_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def retire(key_id: str, *, context: ActionContext) -> Result:
     """Retire KEY_ID and erase its secret. This cannot be undone."""
     with opened_services(with_keys=False) as services:
         result = services.stream.rotation.retire(key_id, context)
-    _print_result(result, as_json=as_json)
-
-
-def _print_result(result: StreamKeyActionResult, *, as_json: bool) -> None:
-    print_result(result, _FACTS, as_json=as_json)
-    if not as_json:
-        _print_warning(result)
-
-
-def _print_warning(result: StreamKeyActionResult) -> None:
-    if result.warning:
-        click.echo(f"Warning: {result.warning}", err=True)
+    return action_result(result, key_lines(result, _FACTS))

@@ -1,19 +1,23 @@
 """`tokensvc token`: mint or inspect a Stream user token."""
 
-from dataclasses import asdict
-
 import click
 import msgspec
 
 from tokensvc.audit.rules import Action
 from tokensvc.cli.actions import operator
-from tokensvc.cli.output import format_time, json_option, printable, write_facts, write_json
+from tokensvc.cli.explain import explain
+from tokensvc.cli.printer import (
+    Result,
+    check_line,
+    format_time,
+    print_note,
+    printable,
+    prints_result,
+)
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.scopes import Scope
-from tokensvc.tokens import inspection
-from tokensvc.tokens.inspection import Inspection
 from tokensvc.tokens.rules import TokenRequest
 from tokensvc.tokens.settings import MIN_TTL
 
@@ -32,8 +36,8 @@ def token() -> None:
     "--ttl", type=click.IntRange(min=MIN_TTL), help="Lifetime in seconds, at most `token.ttl`."
 )
 @click.option("--api-key", help="Stream key that the client was built with.")
-@json_option
-def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -> None:
+@prints_result
+def mint(user_id: str, ttl: int | None, api_key: str | None) -> Result:
     """
     Mint a token for USER_ID, by the rules of POST /v1/token.
 
@@ -46,65 +50,35 @@ def mint(user_id: str, ttl: int | None, api_key: str | None, *, as_json: bool) -
         # Record before the token is shown: no one may act as a user without a record.
         services.audit.record(ActionContext(operator()), Action.TOKEN_MINTED, minted.user_id)
     if ttl is not None and minted.expires_in < ttl:
-        click.echo(
+        print_note(
             f"Warning: --ttl {ttl} exceeds `token.ttl`; the token is valid for "
-            f"{minted.expires_in} s.",
-            err=True,
+            f"{minted.expires_in} s."
         )
-    if as_json:
-        write_json(msgspec.to_builtins(minted))
-        return
-    click.echo(minted.token)
-    click.echo(
+    meaning = (
         f"for {minted.user_id}, with the Stream key {minted.api_key}, "
-        f"until {format_time(minted.expires_at)}",
-        err=True,
+        f"until {format_time(minted.expires_at)}"
     )
+    return Result(minted, [minted.token], [meaning])
 
 
 @token.command("inspect", short_help="Show the user and validity of a Stream token.")
 @click.argument("unverified_token", metavar="[TOKEN]", default=STDIN)
-@json_option
-def inspect(unverified_token: str, *, as_json: bool) -> None:
+@prints_result
+def inspect(unverified_token: str) -> Result:
     """
     Show the user, times and key of a Stream token, and why it would be refused.
 
     Without TOKEN, or with "-", the token is read from standard input: an argument is visible in the
     process list. Exit with status 1 if the token would be refused.
     """
-    try:
-        parsed = inspection.parse(given_or_stdin(unverified_token, "token"))
-    except ValueError as error:
-        raise click.ClickException(printable(f"{error}.")) from error
+    text = given_or_stdin(unverified_token, "token")
     with opened_services() as services:
-        standing = services.standings.read(parsed.user_id or "")
-        found = inspection.explain(
-            parsed, services.stream.keys.ring_at(standing.ring_version), standing
-        )
-    if as_json:
-        write_json(asdict(found))
-    else:
-        _print_inspection(found)
-    if found.faults:
-        raise SystemExit(1)
-
-
-def _print_inspection(found: Inspection) -> None:
-    key = "none of this service"
-    if found.api_key is not None:
-        key = f"{found.api_key} ({found.key_state}, fingerprint {found.fingerprint})"
-    write_facts(
-        [
-            ("user", printable(found.user_id) if found.user_id else "none"),
-            (
-                "issued",
-                format_time(found.issued_at) if found.issued_at is not None else "not given",
-            ),
-            ("expires", format_time(found.expires_at)),
-            ("key", key),
-        ]
-    )
-    for fault in found.faults:
-        click.echo(f"Refused: {fault}.")
-    if not found.faults:
-        click.echo("Stream accepts it, as far as this service knows.")
+        found = explain(services, text)
+    if found.stream_token is None:
+        raise click.ClickException(printable(f"{found.not_stream}."))
+    faults = [fault.text for fault in found.stream_token.faults]
+    lines = [check_line(check) for check in found.checks]
+    if not faults:
+        lines.append("Stream accepts it, as far as this service knows.")
+    value = msgspec.to_builtins(found.stream_token) | {"faults": faults}
+    return Result(value, lines, failed=bool(faults))

@@ -1,12 +1,11 @@
 """`tokensvc user-id`: convert identity providers' subjects to user IDs, and back."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from tokensvc.cli.output import json_option, printable, quoted, with_progress
+from tokensvc.cli.printer import json_option, print_item, print_note, quoted, with_progress
 from tokensvc.cli.session import STDIN, command_settings
 from tokensvc.config.loader import Settings
 from tokensvc.core import user_ids
@@ -38,14 +37,11 @@ def encode(issuer_name: str, subjects: tuple[str, ...], *, as_json: bool) -> Non
     for subject in with_progress(_each(subjects), "subjects"):
         number += 1
         found, error = _user_id(issuer, subject, settings)
-        if as_json:
-            line = {"user_id": found, "issuer": issuer.name, "subject": subject, "error": error}
-            click.echo(json.dumps(line))
-        else:
-            click.echo(found or "")
+        value = {"user_id": found, "issuer": issuer.name, "subject": subject, "error": error}
+        print_item(value, [found or ""], as_json=as_json)
         if error is not None:
             failed += 1
-            click.echo(f"{quoted(subject)}: {printable(error)}", err=True)
+            print_note(f"{quoted(subject)}: {error}")
     _end(failed, f"{failed} of {number} subjects have no user ID.")
 
 
@@ -65,19 +61,24 @@ def decode(encoded: tuple[str, ...], *, as_json: bool) -> None:
     for one in with_progress(_each(encoded), "user IDs"):
         number += 1
         candidates, error = _candidates(settings, one)
-        if as_json:
-            found = [
-                {"issuer": issuer, "subject": subject, "note": note}
+        print_item(
+            {
+                "user_id": one,
+                "candidates": [
+                    {"issuer": issuer, "subject": subject, "note": note}
+                    for issuer, subject, note in candidates
+                ],
+                "error": error,
+            },
+            [
+                f"{one}  {issuer}: {note if subject is None else subject}"
                 for issuer, subject, note in candidates
-            ]
-            click.echo(json.dumps({"user_id": one, "candidates": found, "error": error}))
-        else:
-            for issuer, subject, note in candidates:
-                text = printable(subject) if subject is not None else note
-                click.echo(f"{one}  {issuer}: {text}")
+            ],
+            as_json=as_json,
+        )
         if error is not None:
             failed += 1
-            click.echo(error, err=True)
+            print_note(error)
     _end(failed, f"{failed} of {number} user IDs cannot be converted.")
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import click
 
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.output import format_time, json_option
-from tokensvc.cli.revocations import print_action, print_state
+from tokensvc.cli.printer import Result, format_time, prints_result
+from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
@@ -27,62 +27,62 @@ def users() -> None:
 @users.command("revoke", short_help="Sign a user out everywhere.")
 @click.argument("user_id")
 @action_options
-@json_option
-def revoke(user_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def revoke(user_id: str, *, context: ActionContext) -> Result:
     """Sign USER_ID out everywhere: only a new sign-in gets a token."""
     with _revocations(user_id) as revocations:
-        state = revocations.revoke(Target(user_id), context)
-        print_action(revocations, state, context, as_json=as_json)
+        return result_of_action(revocations, revocations.revoke(Target(user_id), context), context)
 
 
 @users.command("undo", short_help="Undo the latest revocation of a user.")
 @click.argument("user_id")
 @click.argument("revocation_id")
 @action_options
-@json_option
-def undo(user_id: str, revocation_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def undo(user_id: str, revocation_id: str, *, context: ActionContext) -> Result:
     """
     Undo REVOCATION_ID, the latest revocation of USER_ID, which `show` prints.
 
-    Earlier credentials work again until they expire, stolen tokens too.
+    Earlier credentials work again until they expire, stolen ones too.
     """
     with _revocations(user_id) as revocations:
         state = revocations.undo(Target(user_id), revocation_id, context)
-        print_action(revocations, state, context, as_json=as_json, is_undo=True)
+        return result_of_action(revocations, state, context, is_undo=True)
 
 
 @users.command("suspend", short_help="Suspend a user.")
 @click.argument("user_id")
 @action_options
-@json_option
-def suspend(user_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def suspend(user_id: str, *, context: ActionContext) -> Result:
     """Sign USER_ID out everywhere, and refuse all tokens until the user is reinstated."""
     with _revocations(user_id) as revocations:
-        print_action(revocations, revocations.suspend(user_id, context), context, as_json=as_json)
+        return result_of_action(revocations, revocations.suspend(user_id, context), context)
 
 
 @users.command("reinstate", short_help="End the suspension of a user.")
 @click.argument("user_id")
 @action_options
-@json_option
-def reinstate(user_id: str, *, context: ActionContext, as_json: bool) -> None:
+@prints_result
+def reinstate(user_id: str, *, context: ActionContext) -> Result:
     """End the suspension of USER_ID. The next sign-in gets a token."""
     with _revocations(user_id) as revocations:
-        print_action(revocations, revocations.reinstate(user_id, context), context, as_json=as_json)
+        return result_of_action(revocations, revocations.reinstate(user_id, context), context)
 
 
 @users.command("show")
 @click.argument("user_id")
-@json_option
-def show(user_id: str, *, as_json: bool) -> None:
+@prints_result
+def show(user_id: str) -> Result:
     """Show the state of USER_ID and of its delivery to Stream."""
     with _revocations(user_id) as revocations:
-        print_state(revocations.state(Target(user_id)), as_json=as_json)
+        state = revocations.state(Target(user_id))
         app_cut_off = revocations.state(APP).tokens_valid_after
-    if app_cut_off is not None and not as_json:
-        click.echo(
-            f"A cut-off for all users also applies, {format_time(app_cut_off)}: tokensvc app show"
-        )
+    lines = state_lines(state)
+    if app_cut_off is not None:
+        time = format_time(app_cut_off)
+        lines.append(f"A cut-off for all users also applies, {time}: tokensvc app show")
+    return Result(state, lines)
 
 
 @contextmanager

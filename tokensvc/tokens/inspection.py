@@ -8,8 +8,9 @@ import hmac
 import json
 import re
 from base64 import urlsafe_b64decode
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokensvc.standing.rules import Standing
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
@@ -17,6 +18,7 @@ from tokensvc.vault.rules import fingerprint
 
 MAX_LENGTH = 8192
 
+_OF_PROVIDER = "For a token of your identity provider use `tokensvc doctor --token -`"
 _INT64 = 2**63
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
@@ -39,6 +41,19 @@ class UnverifiedStreamToken:
     signature: bytes = field(repr=False)
 
 
+class Fault(NamedTuple):
+    """
+    A reason for a refusal.
+
+    Attributes:
+        part: Part of the token: `user`, `issued`, `expires` or `key`.
+        text: Reason, with Stream's code.
+    """
+
+    part: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """
@@ -51,7 +66,7 @@ class Inspection:
         api_key: Stream key that signed the token; `None` if no key in use did.
         key_state: State of that key.
         fingerprint: Fingerprint of that key's secret.
-        faults: Reasons for a refusal, with Stream's code; empty if Stream accepts the token.
+        faults: Reasons for a refusal; empty if Stream accepts the token.
     """
 
     user_id: str | None
@@ -60,7 +75,7 @@ class Inspection:
     api_key: str | None
     key_state: str | None
     fingerprint: str | None
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
 
 
 def parse(token: str) -> UnverifiedStreamToken:
@@ -78,10 +93,14 @@ def parse(token: str) -> UnverifiedStreamToken:
     algorithm = _json(header).get("alg")
     if algorithm != "HS256":
         raise ValueError(
-            f"this is not a Stream token: its algorithm is {str(algorithm)[:20]!r}, not HS256. For "
-            "a token of your identity provider use `tokensvc doctor --token -`"
+            f"this is not a Stream token: its algorithm is {str(algorithm)[:20]!r}, not HS256. "
+            f"{_OF_PROVIDER}"
         )
     members = _json(claims)
+    if "iss" in members and not isinstance(members.get("user_id"), str):
+        raise ValueError(
+            f"this is not a Stream token: it names an issuer and no user ID. {_OF_PROVIDER}"
+        )
     return UnverifiedStreamToken(
         user_id=members["user_id"] if isinstance(members.get("user_id"), str) else None,
         issued_at=_time(members, "iat"),
@@ -117,25 +136,26 @@ def _signed_by(token: UnverifiedStreamToken, key: StreamKey) -> bool:
     return hmac.compare_digest(token.signature, expected)
 
 
-def _faults(token: UnverifiedStreamToken, key: StreamKey | None, standing: Standing) -> list[str]:
-    faults = []
+def _faults(
+    token: UnverifiedStreamToken, key: StreamKey | None, standing: Standing
+) -> Iterator[Fault]:
     if key is None:
-        faults.append("no Stream key of this service signed it (code 43)")
+        yield Fault("key", "no Stream key of this service signed it (code 43)")
     if not token.user_id:
-        faults.append(
-            "it names no user: if it is genuine, it is an admin token, which no client may have"
+        yield Fault(
+            "user",
+            "it names no user: if it is genuine, it is an admin token, which no client may have",
         )
     if token.expires_at is not None and token.expires_at <= standing.now:
-        faults.append(f"it expired {standing.now - token.expires_at} s ago (code 40)")
+        yield Fault("expires", f"it expired {standing.now - token.expires_at} s ago (code 40)")
     if token.issued_at is not None and token.issued_at > standing.now:
         ahead = token.issued_at - standing.now
-        faults.append(f"its `iat` is {ahead} s in the future (code 42)")
+        yield Fault("issued", f"its `iat` is {ahead} s in the future (code 42)")
     cut_off = standing.tokens_valid_after
     if cut_off is not None and (token.issued_at is None or token.issued_at < cut_off):
-        faults.append("it was issued before a revocation (code 40)")
+        yield Fault("issued", "it was issued before a revocation (code 40)")
     if standing.suspended:
-        faults.append("the user is suspended: this service mints no token for them")
-    return faults
+        yield Fault("user", "the user is suspended: this service mints no token for them")
 
 
 def _json(segment: str) -> dict[str, Any]:

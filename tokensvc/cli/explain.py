@@ -1,34 +1,75 @@
-"""Explain to an operator why the service accepts or refuses a bearer credential."""
+"""
+The one explanation of a token to an operator: what it contains, and why it is accepted or refused.
+
+`doctor --token` and `token inspect` print it.
+"""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tokensvc.app.services import Services
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
 from tokensvc.callers.rules import check_standing
+from tokensvc.cli.printer import format_time
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Refusal
 from tokensvc.core.findings import State
 from tokensvc.issuers.verify import UnverifiedToken, parse
 from tokensvc.ops.health import CheckResult
 from tokensvc.tokens import inspection
-
-_NOT_A_CREDENTIAL = (
-    "This is a Stream token, which clients send to Stream. It is not accepted as a credential "
-    "here: send a token of the identity provider, or an access token of this service. "
-    "`tokensvc token inspect` explains it."
-)
+from tokensvc.tokens.inspection import Inspection
 
 
-def check_credential(services: Services, unverified_token: str) -> Iterator[CheckResult]:
+class Explanation(NamedTuple):
     """
-    Yield the result of each check of a token.
+    An explanation of a token.
+
+    Attributes:
+        checks: Result of each check of the token.
+        stream_token: What a Stream token contains; `None` if the token is for this service.
+        not_stream: Reason why it is not a Stream token.
+    """
+
+    checks: Iterator[CheckResult]
+    stream_token: Inspection | None = None
+    not_stream: str = ""
+
+
+def explain(services: Services, unverified_token: str) -> Explanation:
+    """
+    Explain a token.
 
     Args:
         unverified_token: Token of a provider, access token of this service, or Stream token.
     """
-    if _is_stream_token(unverified_token):
-        yield CheckResult("form", State.FAILED, _NOT_A_CREDENTIAL)
-        return
+    try:
+        parsed = inspection.parse(unverified_token)
+    except ValueError as error:
+        return Explanation(_check_credential(services, unverified_token), not_stream=str(error))
+    standing = services.standings.read(parsed.user_id or "")
+    ring = services.stream.keys.ring_at(standing.ring_version)
+    found = inspection.explain(parsed, ring, standing)
+    return Explanation(_check_stream_token(found), found)
+
+
+def _check_stream_token(found: Inspection) -> Iterator[CheckResult]:
+    issued = "not given" if found.issued_at is None else format_time(found.issued_at)
+    key = "none of this service"
+    if found.api_key is not None:
+        key = f"{found.api_key} ({found.key_state}, fingerprint {found.fingerprint})"
+    parts = {
+        "user": found.user_id or "none",
+        "issued": issued,
+        "expires": format_time(found.expires_at),
+        "key": key,
+    }
+    for name, value in parts.items():
+        faults = [fault.text for fault in found.faults if fault.part == name]
+        state = State.FAILED if faults else State.OK
+        yield CheckResult(name, state, "; ".join([value, *faults]))
+
+
+def _check_credential(services: Services, unverified_token: str) -> Iterator[CheckResult]:
     own = _own_token(services.access_token_callers, unverified_token)
     if own is not None:
         yield from _check_access_token(*own)
@@ -37,13 +78,6 @@ def check_credential(services: Services, unverified_token: str) -> Iterator[Chec
     services.issuers.refresh()
     for check, finding in services.issuers.explain(unverified_token).items():
         yield CheckResult(check, *finding)
-
-
-def _is_stream_token(text: str) -> bool:
-    try:
-        return inspection.parse(text).user_id is not None
-    except ValueError:
-        return False
 
 
 def _own_token(
