@@ -1,4 +1,4 @@
-"""The call that checks whether Stream accepts a key pair."""
+"""The call that checks whether Stream accepts a Stream key."""
 
 import time
 
@@ -64,14 +64,14 @@ def test_call_equals_the_official_sdks(stream):
 
 
 @pytest.mark.parametrize(
-    ("pair", "code"),
+    ("key", "code"),
     [
         ({"secret": "another secret, also more than 32 bytes long"}, "code 43"),
         ({"api_key": "unknown"}, "code 2"),
     ],
 )
-def test_invalid_pair_is_refused_with_streams_code(stream, pair, code):
-    result = check(stream, **pair)
+def test_invalid_key_is_refused_with_streams_code(stream, key, code):
+    result = check(stream, **key)
     assert not result.accepted
     assert code in result.detail
 

@@ -120,7 +120,7 @@ def test_known_secrets_are_restored_under_a_new_encryption_key(lost):
     assert keys_of(lost) == before
     assert lost("token", "mint", "john", "--api-key", "k2").code == 0
     again = lost("stream-keys", "add", "k2", LOST, stdin=SECRET)
-    assert (again.code, "already has this pair" in again.err) == (1, True)
+    assert (again.code, "already has this Stream key" in again.err) == (1, True)
     events = [json.loads(line) for line in lost("audit", "--json").out.splitlines()]
     reasons = [
         (event["subject"], event["reason"]) for event in events if REENCRYPTED in event.values()

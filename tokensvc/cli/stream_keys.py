@@ -15,7 +15,7 @@ _FACTS = ("id", "api_key", "state", "fingerprint")
 @click.group("stream-keys")
 def stream_keys() -> None:
     """
-    List, add, activate and retire the keys that sign tokens.
+    List, add, activate and retire the Stream keys, which sign Stream tokens.
 
     To change the key: add the new key, publish clients that name it, activate it, wait until no
     client uses the old key, and retire the old key. These commands also work if the service cannot
@@ -34,7 +34,7 @@ _lost_keys_option = click.option(
 _check_option = click.option(
     "--check/--no-check",
     default=True,
-    help="Whether Stream must accept the pair, as one of the same app. On by default.",
+    help="Whether Stream must accept the key, as one of the same app. On by default.",
 )
 
 
@@ -59,12 +59,12 @@ def add(api_key: str, *, check: bool, without_lost_keys: bool, context: ActionCo
     """
     Add API_KEY as standby. Read its secret from standard input.
 
-    A standby key signs for clients that name it. Stream must accept the pair, and it must belong to
+    A standby key signs for clients that name it. Stream must accept the key, and it must belong to
     the same Stream app as the other keys; --no-check skips this. Stream is not called if
     `stream.delivery` is off.
 
-    With --without-lost-keys, a pair that the key ring already has, but cannot decrypt, gets its
-    secret again and keeps its state. Any other pair is added: activate it with the same option,
+    With --without-lost-keys, a key that the key ring already has, but cannot decrypt, gets its
+    secret again and keeps its state. Any other key is added: activate it with the same option,
     then retire the lost keys.
     """
     secret = read_secret("Stream secret").encode("utf-8")
@@ -95,7 +95,7 @@ def activate(
     """
     Activate KEY_ID: it signs for clients that name no key.
 
-    Stream must accept the pair, as with `add`. The previous active key becomes retiring, and still
+    Stream must accept the key, as with `add`. The previous active key becomes retiring, and still
     signs for clients that name it. An older secret of the same API key is retired.
     """
     with opened_services(with_keys=False) as services:

@@ -61,7 +61,7 @@ class Code(StrEnum):
     PASSWORD_REJECTED = "password_rejected"  # noqa: S105 - the name of a code
     """The new password is common or not usable. `reasons` and `detail` say why."""
     STREAM_KEY_INVALID = "stream_key_invalid"
-    """The key pair cannot be used and was not stored. `detail` has the reason."""
+    """The Stream key cannot be used and was not stored. `detail` has the reason."""
     RATE_LIMITED = "rate_limited"
     """Wait for `Retry-After` seconds. Keep a token until shortly before it expires."""
     INTERNAL_ERROR = "internal_error"

@@ -48,7 +48,7 @@ def applied(keys, transitions):
 
 @st.composite
 def rings(draw):
-    """Return a ring as actions leave one: at most one active key, no pair live twice."""
+    """Return a ring as actions leave one: at most one active key, no Stream key live twice."""
     states = draw(st.lists(st.sampled_from(["standby", "retiring", "retired"]), max_size=6))
     if states and draw(st.booleans()):
         states[draw(st.integers(0, len(states) - 1))] = "active"

@@ -39,7 +39,7 @@ def loop_due(world):
 
 
 def test_refused_key_degrades_the_service_and_minting_goes_on(tmp_path):
-    """Until another pair is active, also in the eyes of `doctor`."""
+    """Until another key is active, also in the eyes of `doctor`."""
     with (
         StreamDouble({STREAM_API_KEY: REGENERATED}) as stream,
         running_world(tmp_path, KeysWorld, stream) as world,

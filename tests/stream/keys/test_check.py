@@ -1,4 +1,4 @@
-"""`check`: Stream accepts a pair as one of the same app before it is stored."""
+"""`check`: Stream accepts a key as one of the same app before it is stored."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ def refusal(verifying_rotation, *pair):
 
 
 def test_valid_pair_of_the_same_app_is_stored(verifying_rotation, stream):
-    """Stream is asked about the new pair and the active one."""
+    """Stream is asked about the new key and the active one."""
     stream.app.keys["k2"] = OTHER_SECRET
     assert put(verifying_rotation).state is KeyState.STANDBY
     assert [call.query["api_key"] for call in stream.calls.to("GET", "/app")] == ["k2", "k1"]
@@ -157,7 +157,7 @@ def test_restored_secret_is_verified(verifying_rotation, stream, database):
 def test_other_403_than_that_of_a_wrong_key_does_not_say_that_the_pair_is_wrong(
     verifying_rotation, stream, database
 ):
-    """Code 17: the pair is accepted, the call is not allowed. Code 99: the app is suspended."""
+    """Code 17: the key is accepted, the call is not allowed. Code 99: the app is suspended."""
     stream.app.keys["k2"] = OTHER_SECRET
     for code in (17, 99):
         stream.fail_with(code, "GET /app")

@@ -83,14 +83,14 @@ def test_secret_from_stdin_is_not_printed_or_stored(tokensvc, tmp_path):
 
 
 @pytest.mark.sec(37)
-def test_pair_that_stream_rejects_is_neither_added_nor_activated(tokensvc):
+def test_key_that_stream_rejects_is_neither_added_nor_activated(tokensvc):
     """With `--no-check` it is, with a warning."""
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, "k2": SECRET}) as stream:
         at = {"STREAM_BASE_URL": stream.url, "TOKENSVC_STREAM__DELIVERY": "on"}
         put(tokensvc, "k2", SECRET, **at)
         refused = tokensvc("stream-keys", "add", "k3", stdin=SECRET, **at)
         assert refused.code == 1
-        assert "Stream rejects the pair" in refused.err
+        assert "Stream rejects this Stream key" in refused.err
         assert "code 2)" in refused.err
         added = tokensvc("stream-keys", "add", "k3", "--no-check", stdin=SECRET, **at)
         assert "Warning: Not checked" in added.err
@@ -105,12 +105,12 @@ def test_pair_that_stream_rejects_is_neither_added_nor_activated(tokensvc):
             if key["api_key"] == "k3"
         ]
         refused = tokensvc("stream-keys", "activate", key_id, **at)
-        assert (refused.code, "Stream rejects the pair" in refused.err) == (1, True)
+        assert (refused.code, "Stream rejects this Stream key" in refused.err) == (1, True)
         activated = tokensvc("stream-keys", "activate", key_id, "--no-check", **at)
         assert (activated.code, "Warning: Not checked" in activated.err) == (0, True)
 
 
-def test_pair_is_not_checked_while_delivery_is_off(tokensvc):
+def test_key_is_not_checked_while_delivery_is_off(tokensvc):
     with StreamDouble({}) as stream:
         added = tokensvc("stream-keys", "add", "k2", stdin=SECRET, STREAM_BASE_URL=stream.url)
         assert (added.code, stream.calls.all()) == (0, [])
@@ -121,7 +121,7 @@ def test_pair_is_not_checked_while_delivery_is_off(tokensvc):
     ("arguments", "stdin", "code", "expected"),
     [
         (("add", "k2"), "short", 1, "32 bytes"),
-        (("add", STREAM_API_KEY), STREAM_API_SECRET, 1, "already has this pair"),
+        (("add", STREAM_API_KEY), STREAM_API_SECRET, 1, "already has this Stream key"),
         (("activate", "key_unknown"), "", 1, "does not exist"),
         (("retire", "key_unknown"), "", 1, "does not exist"),
         (("activate",), "", 2, "KEY_ID"),

@@ -172,7 +172,7 @@ def test_pair_that_stream_rejects_is_neither_added_nor_activated(world, seeded):
     before = world.listed()
     refused = world.add("wrong", SECRET)
     assert (refused.status, refused.code) == (422, "stream_key_invalid")
-    assert "Stream rejects the pair" in refused.json["detail"]
+    assert "Stream rejects this Stream key" in refused.json["detail"]
     assert world.listed() == before
 
     added = world.add("wrong", SECRET, body={"check": False})

@@ -16,7 +16,10 @@ from tokensvc.telemetry import gauges
 CHECK_SECONDS = 3600.0
 """Seconds between two checks of a key that Stream accepts, and between two logs of a refusal."""
 
-_HINT = "clients cannot connect: add the right pair with `tokensvc stream-keys add` and activate it"
+_HINT = (
+    "clients cannot connect: add the right Stream key with `tokensvc stream-keys add` and "
+    "activate it"
+)
 
 _log = structlog.get_logger(__name__)
 

@@ -23,12 +23,12 @@ PATH = "/v1/stream-keys"
 
 class AddStreamKeyRequest(ActionRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    A key pair from Stream's dashboard.
+    A Stream key from Stream's dashboard.
 
     Attributes:
         api_key: Public API key, 1 to 255 visible ASCII characters.
         secret: Secret of the API key, at least 32 bytes.
-        check: Whether Stream must first accept the pair and confirm that it belongs to the same
+        check: Whether Stream must first accept the key and confirm that it belongs to the same
             Stream app. Without effect if `stream.delivery` is off.
     """
 

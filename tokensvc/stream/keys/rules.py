@@ -128,7 +128,7 @@ def check_new_key(keys: Iterable[StreamKeyInfo], new: StreamKey) -> None:
         raise key_invalid(f"The secret {error}.") from error
     same = new.find_in(key for key in keys if key.is_live)
     if same is not None:
-        raise key_invalid(f"The ring already has this pair: {same.id}, {same.state}.")
+        raise key_invalid(f"The key ring already has this Stream key: {same.id}, {same.state}.")
 
 
 def activation_steps(
@@ -156,7 +156,8 @@ def activation_steps(
     if not key.is_live:
         raise Refusal(
             Code.CONFLICT,
-            "The key is retired and its secret erased: add the pair again, then activate that key.",
+            "The key is retired and its secret erased: add the Stream key again, then activate the "
+            "added key.",
         )
     older = keys[keys.index(key) + 1 :]
     superseded = [other for other in older if other.is_live and other.api_key == key.api_key]

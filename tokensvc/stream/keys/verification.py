@@ -21,8 +21,8 @@ _RETRY_AFTER = 10
 _SKIP = "skip the check (`check` false, `--no-check`)"
 
 NOT_CHECKED = (
-    "Not checked: if Stream rejects this pair, or it belongs to another Stream app, no client can "
-    "connect with its tokens (code 43)."
+    "Not checked: if Stream rejects this Stream key, or it belongs to another Stream app, no "
+    "client can connect with its tokens (code 43)."
 )
 DELIVERY_OFF = "Not checked, because `stream.delivery` is off."
 
@@ -50,7 +50,7 @@ def verify(
     try:
         _verify(key, key_id, database, check_key, vault)
     except StreamUnavailableError as error:
-        problem = "Stream neither accepts nor rejects the pair"
+        problem = "Stream neither accepts nor rejects this Stream key"
         raise _not_verified(problem, reason=f"Not checked: {error}") from error
 
 
@@ -64,8 +64,8 @@ def _verify(
     found = check_key(new)
     if found.app is None:
         raise rules.key_invalid(
-            f"Stream rejects the pair: copy the key and the secret of {new.api_key} from its "
-            "dashboard.",
+            f"Stream rejects this Stream key: copy the API key {new.api_key} and its secret from "
+            "Stream's dashboard.",
             # Without Stream's message: it names the API key, which may be the secret.
             reason=f"Stream's code {found.code}",
         )
