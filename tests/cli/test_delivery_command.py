@@ -86,7 +86,7 @@ def test_retry_makes_failed_and_pending_deliveries_due(tokensvc, database):
 def test_retry_of_named_users_sends_their_states_again(tokensvc, database):
     """Applied states too, and the app's."""
     ended = tokensvc("delivery", "retry", "applied", "obsolete", "unknown-user", "--app")
-    assert ended.out == "3 due now.\n"
+    assert ended.out == "Deliveries that are due now: 3\n"
     for subject in ("applied", "obsolete"):
         (row,) = rows(database, subject=subject)
         assert (row.state, row.version) == ("pending", 2)

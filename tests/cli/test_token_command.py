@@ -168,8 +168,8 @@ def test_inspect_of_empty_input_is_wrong_usage(tokensvc):
 
 
 def test_inspected_user_id_cannot_control_the_terminal(tokensvc):
-    token = signed(user_id="\x1b]0;owned\x07\u202e", iat=1)
+    token = signed(user_id="\x1b]0;owned\x07\u202e\ud800", iat=1)
     shown = tokensvc("token", "inspect", stdin=token)
     assert "\x1b" not in shown.out
     assert "\u202e" not in shown.out
-    assert "\\x1b]0;owned" in shown.out
+    assert "\\x1b]0;owned\\x07\\u202e\\ud800" in shown.out

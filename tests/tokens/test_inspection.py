@@ -117,4 +117,4 @@ def test_any_text_is_explained_or_refused(text):
     try:
         parse(text)
     except ValueError as error:
-        assert "this is not a" in str(error)
+        assert "This is not a" in str(error)

@@ -46,7 +46,7 @@ def accounts() -> None:
 @prints_result
 def create(user_id: str, *, context: ActionContext) -> Result:
     """
-    Create an account for USER_ID, whatever `accounts.sign_up` is.
+    Create an account for USER_ID, also if `accounts.sign_up` is closed.
 
     The password is read twice from the terminal, or is the first line of standard input.
     """
@@ -101,7 +101,7 @@ def reset_code(user_id: str, *, context: ActionContext) -> Result:
 @reason_option
 @prints_result
 def unlock(user_id: str, *, context: ActionContext) -> Result:
-    """Forget the failed sign-ins of USER_ID, who can then sign in without a wait."""
+    """Forget the failed sign-ins of USER_ID: the user need not wait to sign in."""
     with _opened(user_id) as services:
         services.accounts.unlock(user_id, context)
     return Result({"unlocked": user_id}, [f"Unlocked the account {user_id}."])
@@ -111,10 +111,12 @@ def unlock(user_id: str, *, context: ActionContext) -> Result:
 @reason_option
 def reopen_sign_up(*, context: ActionContext) -> None:
     """
-    Allow sign-up again that `tokensvc after-restore` closed, if `accounts.sign_up` is `open`.
+    Allow open sign-up again, which `tokensvc after-restore` closed.
 
-    Without an export of the audit trail the IDs of accounts that were created after the backup are
-    free: anyone can sign up with them. Import these accounts first.
+    The setting `accounts.sign_up` decides again who can sign up.
+
+    If the restore replayed no export of the audit trail, the IDs of accounts that were created
+    after the backup are free: anyone can sign up with them. Import these accounts first.
     """
     with _opened() as services:
         services.accounts.reopen_sign_up(context)
@@ -133,7 +135,7 @@ def import_accounts(file: str, *, context: ActionContext) -> Result:
     optional. Hashes are argon2 or scrypt as PHC strings, or bcrypt. An account that exists stays
     unchanged, so an import can be repeated.
 
-    A line that cannot be imported is reported with its number on standard error, all others are
+    A line that cannot be imported is reported on standard error, with its number. All others are
     imported, and the exit status is 1.
     """
     bad: list[BadRow] = []
@@ -146,7 +148,7 @@ def import_accounts(file: str, *, context: ActionContext) -> Result:
         rows = with_progress(lines, "rows", are_printed=False)
         result = services.transfer.load(rows, context, report)
     if bad:
-        print_note(f"Error: {result.bad} lines were not imported.")
+        print_note(f"Error: lines that were not imported: {result.bad}")
     return Result(
         msgspec.to_builtins(result) | {"bad_rows": bad},
         [f"Created {result.created}, unchanged {result.unchanged}, bad {result.bad}."],

@@ -62,11 +62,11 @@ def show() -> Result:
 @prints_result
 def lower_floor(*, context: ActionContext) -> Result:
     """
-    Lower all cut-offs that are more than 60 s in the future to now: the app's and each user's.
+    Lower the cut-offs of the app and of each user to now, if they are over 60 s in the future.
 
-    A clock that was ahead sets them, and until that time their users get no token. Correct
-    the clock first. All sign-ins until now stay refused, and Stream gets the new cut-offs. Tokens
-    that were minted while the clock was ahead become valid when their time comes.
+    Such a cut-off comes from a clock that was ahead. Until its time, its users get no token.
+    Correct the clock first. All sign-ins until now stay refused, and Stream gets the new cut-offs.
+    Tokens that were minted while the clock was ahead become valid when their time comes.
     """
     with opened_services(with_keys=False) as services:
         _check_clock(services)

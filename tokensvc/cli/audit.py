@@ -39,9 +39,11 @@ def audit(
     """
     Print the audit trail, newest first; with --follow, newest last.
 
-    Unusual texts are in quotes. With --json each event is one line. For older events, pass the ID
-    of the last line to --after. Without a filter, `chain` of each line has a MAC of this line and
-    the one before it, so that `tokensvc after-restore` refuses a file that was changed.
+    Texts with unusual characters are in quotes. With --json each event is one line. For older
+    events, pass the ID of the last line to --after.
+
+    With --json and without a filter, each line has a MAC of itself and of the previous line, in
+    `chain`: `tokensvc after-restore` refuses a file that was changed.
     """
     if follow and after is not None:
         raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")

@@ -1,7 +1,7 @@
 """`tokensvc clients`: the app's own backends and their secrets."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -24,7 +24,6 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.scopes import SCOPES
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _RIGHTS = ("id", "scopes", "vouches")
 _LONGEST = 100 * 365 * 86_400
 """Maximum seconds until a secret expires."""
@@ -37,7 +36,7 @@ def clients() -> None:
 
 def _scopes_option(
     name: str, argument: str, meaning: str, *, required: bool = False
-) -> Callable[[_Command], _Command]:
+) -> Callable[..., Any]:
     return click.option(
         name,
         argument,
@@ -119,7 +118,7 @@ def list_clients() -> Result:
 @click.option(
     "--vouches/--no-vouches",
     default=None,
-    help="Treat its requests as fresh sign-ins of the users that they name, or do not.",
+    help="Whether its requests count as fresh sign-ins of the users that they name.",
 )
 @reason_option
 @prints_result
@@ -152,7 +151,7 @@ def update(
     "--expires-in",
     metavar="SECONDS",
     type=click.IntRange(min=1, max=_LONGEST),
-    help="Seconds until the secret expires. Without it the secret does not expire.",
+    help="Seconds until the secret expires. Default: it does not expire.",
 )
 @reason_option
 @prints_result

@@ -32,9 +32,15 @@ def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: i
     """
     List deliveries to Stream, the last changed first.
 
-    pending: not yet confirmed, or to be sent once more after a lost response. failed: retried; the
-    error says what to do. absent: Stream does not have the user; it is checked again. obsolete: the
-    user never appeared, and every token from before the cut-off has expired.
+    pending: Stream has not confirmed it, or a response was lost, so that it is sent again.
+
+    failed: it is retried. The error says what to do.
+
+    absent: Stream does not have the user. The service asks again.
+
+    obsolete: Stream never had the user, and each token from before the cut-off has expired.
+
+    applied: Stream has it.
     """
     chosen = [DeliveryState(state) for state in states] or list(OPEN_STATES)
     with opened_services() as services:
@@ -43,7 +49,7 @@ def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: i
     lines = table(
         ("WHAT", "USER", "STATE", "SINCE", "NEXT TRY", "TRIED", "ERROR"),
         [_row(one) for one in found],
-        if_empty="Nothing to show: Stream has every state.",
+        if_empty="Nothing to show: no delivery matches.",
     )
     notes = [] if delivers else ["stream.delivery is off: nothing is delivered."]
     return Result(found, lines, notes)
@@ -61,15 +67,15 @@ def retry(user_ids: tuple[str, ...], *, app: bool, context: ActionContext) -> Re
     They are sent within 30 seconds, the longest pause of a sender, unless Stream has asked for a
     longer pause.
 
-    With user IDs or --app, send these states again, even if Stream is known to have them. Use it
-    after a change in Stream's dashboard.
+    With user IDs or --app, send the states of these users or of the app again, also those that
+    Stream has. Use it after a change in Stream's dashboard.
     """
     with opened_services() as services:
         if user_ids or app:
             number = len(services.stream.deliveries.resend(user_ids, context, app=app))
         else:
             number = services.stream.deliveries.retry(context)
-    return Result({"due": number}, [f"{number} due now."])
+    return Result({"due": number}, [f"Deliveries that are due now: {number}"])
 
 
 def _row(row: Delivery) -> tuple[str, ...]:

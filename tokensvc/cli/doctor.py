@@ -50,7 +50,7 @@ _PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM
     "--token",
     "unverified_token",
     metavar="JWT",
-    help='Only check this token of a user, a service or Stream; "-" reads it from standard input.',
+    help='Check only this token, of a user, a service or Stream. "-" reads it from standard input.',
 )
 @json_option
 def doctor(unverified_token: str | None, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from tokensvc.app.services import Services
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
 from tokensvc.callers.rules import check_standing
 from tokensvc.cli.printer import format_time
+from tokensvc.core import user_ids
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Refusal
 from tokensvc.core.findings import State
@@ -46,7 +47,9 @@ def explain(services: Services, unverified_token: str) -> Explanation:
         parsed = inspection.parse(unverified_token)
     except ValueError as error:
         return Explanation(_check_credential(services, unverified_token), not_stream=str(error))
-    standing = services.standings.read(parsed.user_id or "")
+    user_id = parsed.user_id or ""
+    is_legal = user_ids.is_legal(user_id, services.settings.user_ids.alphabet)
+    standing = services.standings.read(user_id if is_legal else "")  # no database stores every text
     ring = services.stream.keys.ring_at(standing.ring_version)
     found = inspection.explain(parsed, ring, standing)
     return Explanation(_check_stream_token(found), found)

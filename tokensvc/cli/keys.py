@@ -18,8 +18,9 @@ def keys() -> None:
     """
     Change the encryption keys of stored secrets.
 
-    Without a gap: add the new key last in TOKENSVC_ENCRYPTION_KEYS on every instance, then move it
-    to the front on every instance, run `tokensvc keys reencrypt`, and remove the old key.
+    To change them without an interruption: add the new key at the end of TOKENSVC_ENCRYPTION_KEYS
+    on every instance, then move it to the front on every instance, run `tokensvc keys reencrypt`,
+    and remove the old key.
     """
 
 
@@ -30,8 +31,9 @@ def reencrypt(*, context: ActionContext) -> Result:
     """
     Encrypt every stored secret again with the first encryption key.
 
-    It can run next to traffic, be stopped and be run again. Exit with status 1 if rows remain under
-    other keys, and print the fingerprints of these. With --dry-run: if rows would remain.
+    The service may run. You can stop the command and run it again. Exit with status 1 if rows
+    remain under other keys, and print the fingerprints of these keys. With --dry-run, exit with
+    status 1 if rows would remain.
     """
     progress = Progress()
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
@@ -64,6 +66,6 @@ def _lines(progress: Progress, remaining: dict[str, int]) -> Iterator[str]:
     if progress.unreadable:
         yield _UNREADABLE.capitalize()
     elif remaining:
-        yield "A process that has that key first added them in the meantime: run this again."
+        yield "A process whose first key is that one added them in the meantime: run this again."
     else:
-        yield "No row is under another key: the others can be removed."
+        yield "No row is under another key: the other keys can be removed."

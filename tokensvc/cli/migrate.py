@@ -15,7 +15,7 @@ def migrate() -> Result:
     """
     Update the database schema, in one transaction.
 
-    Run it before a new release starts. It can run several times simultaneously, and the running
+    Run it before a new release starts. Several hosts may run it simultaneously. The previous
     release continues to work.
     """
     settings = command_settings()

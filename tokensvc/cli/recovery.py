@@ -41,10 +41,10 @@ def backup(file: Path) -> Result:
     """
     Back up the database to the new FILE, and write FILE.manifest.json next to it.
 
-    The service may run. SQLite is copied. For PostgreSQL the command prints the `pg_dump` line: run
-    it, then run this command again, which checks the dump.
+    The service may run. An SQLite database is copied. For PostgreSQL the command prints a line with
+    `pg_dump`: run that line, then run this command again to check the dump.
 
-    The encryption keys are not in it: keep them, apart from the backup.
+    The backup does not contain the encryption keys: keep them in another place.
     """
     with opened_services(with_keys=False) as services:
         settings = services.settings
@@ -71,7 +71,7 @@ def restore(file: Path) -> None:
     Restore the backup FILE. Its FILE.manifest.json must be next to it.
 
     Stop the service first. The previous database is kept under another name. For PostgreSQL the
-    command checks FILE and prints the `pg_restore` line. Then run `tokensvc after-restore`.
+    command checks FILE and prints a line with `pg_restore`. Then run `tokensvc after-restore`.
     """
     settings = command_settings()
     check_files(settings)
@@ -90,7 +90,8 @@ def restore(file: Path) -> None:
         )
     if aside is not None:
         print_line(f"The previous database is now {aside}.")
-    print_line(f"Restored {path}. Now run `tokensvc after-restore`: without it, no start succeeds.")
+    print_line(f"Restored {path}.")
+    print_line("Now run `tokensvc after-restore`: without it, the service does not start.")
 
 
 @click.command("after-restore", short_help="Make a restored database safe to use.")
@@ -101,11 +102,19 @@ def restore(file: Path) -> None:
     metavar="AUDIT.jsonl",
     help="Export of the audit trail, from `tokensvc audit --json`.",
 )
-@click.option("--unverified", is_flag=True, help="Replay an export whose chain does not fit.")
-@click.option("--complete", is_flag=True, help="The export has every event until the end.")
+@click.option(
+    "--unverified", is_flag=True, help="Replay an export although its chain is missing or wrong."
+)
+@click.option(
+    "--complete", is_flag=True, help="Confirm that the export has every event, up to the last one."
+)
 @click.option("--keep-clients", is_flag=True, help="Without --replay: keep all client secrets.")
 @click.option("--keep-sign-up", is_flag=True, help="Without --replay: keep sign-up open.")
-@click.option("--copied", is_flag=True, help="Act on a database with the marker of the live one.")
+@click.option(
+    "--copied",
+    is_flag=True,
+    help="Accept a database with the marker of the live one: it is a copy.",
+)
 @action_options
 @prints_result
 def after_restore(
@@ -119,20 +128,21 @@ def after_restore(
     context: ActionContext,
 ) -> Result:
     """
-    Refuse again, here and at Stream, what was refused after the backup; then a start succeeds.
+    Refuse again what was refused after the backup, here and at Stream. Then the service can start.
 
-    With --replay the actions of the export are applied again. Its chain shows that no line was
-    added, changed, removed or moved, but not that the end is there: unless it is --complete, all
-    users must sign in again.
+    With --replay, the actions of the export are applied again. Its chain shows that no line was
+    added, changed, removed or moved. It does not show that the last lines are there: without
+    --complete, all users must sign in again.
 
-    Without --replay all users must sign in again, every client secret is disabled, and open sign-up
-    is closed.
+    Without --replay, all users must sign in again, every client secret is disabled, and open
+    sign-up is closed.
 
-    A database that was not restored is refused. A copy that `tokensvc backup` did not make looks
-    like one: add --copied, also to run this again with another export.
+    A database that was not restored is refused. If `tokensvc backup` did not make your copy, the
+    copy looks like such a database: add --copied. Add it also to run this command again, with
+    another export.
     """
     if replayed is None and (complete or unverified):
-        raise click.UsageError("--complete and --unverified are about an export: use --replay too.")
+        raise click.UsageError("--complete and --unverified need --replay.")
     choices = Choices(complete, keep_clients, keep_sign_up, copied)
     settings = command_settings()
     check_database(settings)  # before the lock, which would create its file
@@ -182,7 +192,7 @@ def _complete(backup: Manifest, file: Path) -> Result:
 
 
 def _lines(result: RecoveryResult) -> Iterator[str]:
-    yield DRY_RUN if result.dry_run else "The database is ready for a start."
+    yield DRY_RUN if result.dry_run else "The database is ready: start the service."
     yield from facts(_facts(result))
     for action, subject in result.lost:
         yield f"Lost, create it again: {subject} ({action})"
@@ -202,7 +212,8 @@ def _facts(result: RecoveryResult) -> Iterator[tuple[str, str]]:
         yield "reinstated", ", ".join(result.reinstated)
     if result.verified is False:
         yield "export", "not verified: anyone who could write to it may have added lines"
-    yield "last event of the export", format_time(result.last_event_at)
+    if result.last_event_at is not None:
+        yield "last event of the export", format_time(result.last_event_at)
     if result.cut_off is not None:
         yield "all users must sign in again", f"because {result.cut_off_because}"
     yield "client secrets disabled", str(result.secrets_disabled)

@@ -12,8 +12,8 @@ _ALL = 10_000
 """Size of the page that holds all keys."""
 _FACTS = ("id", "state", "fingerprint")
 _NEXT = (
-    "A running service activates it `sessions.jwks_max_age` seconds after it was made, when every "
-    "verifier knows it."
+    "A running service activates it `sessions.jwks_max_age` seconds after it was made: by then "
+    "every verifier knows it."
 )
 
 
@@ -55,7 +55,7 @@ def rotate(*, without_lost_keys: bool, context: ActionContext) -> Result:
 
     With --without-lost-keys, unreadable keys are retired, and a new key is active immediately: a
     verifier with a cached key set refuses its tokens for up to `sessions.jwks_max_age` seconds.
-    Sessions under a lost encryption key are deleted: their users sign in again.
+    Sessions under a lost encryption key are deleted: their users must sign in again.
     """
     deleted = None
     with opened_key_services(keys_lost=without_lost_keys) as services:
@@ -68,7 +68,7 @@ def rotate(*, without_lost_keys: bool, context: ActionContext) -> Result:
             result = accounts.signing_rotation.rotate(context)
     lines = key_lines(result, _FACTS)
     if deleted is not None:
-        lines.append(f"Sessions deleted, whose encryption key is lost: {deleted}")
+        lines.append(f"Deleted sessions whose encryption key is lost: {deleted}")
     if result.state is KeyState.STANDBY:
         lines.append(_NEXT)
     more = {} if deleted is None else {"deleted_sessions": deleted}

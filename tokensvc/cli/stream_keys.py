@@ -18,9 +18,11 @@ def stream_keys() -> None:
     List, add, activate and retire the Stream keys, which sign Stream tokens.
 
     To change the key: add the new key, publish clients that name it, activate it, wait until no
-    client uses the old key, and retire the old key. These commands also work if the service cannot
-    start because of its Stream keys. If an encryption key is missing, `add` and `activate` stop
-    unless you confirm with --without-lost-keys that it is lost.
+    client uses the old key, and retire the old key.
+
+    These commands also work if the service cannot start because of its Stream keys. If an
+    encryption key is missing, `add` and `activate` stop, unless --without-lost-keys confirms that
+    the encryption key is lost.
     """
 
 
@@ -34,7 +36,7 @@ _lost_keys_option = click.option(
 _check_option = click.option(
     "--check/--no-check",
     default=True,
-    help="Whether Stream must accept the key, as one of the same app. On by default.",
+    help="Require that Stream accepts the key, as one of the same app. On by default.",
 )
 
 

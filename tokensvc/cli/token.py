@@ -35,13 +35,14 @@ def token() -> None:
 @click.option(
     "--ttl", type=click.IntRange(min=MIN_TTL), help="Lifetime in seconds, at most `token.ttl`."
 )
-@click.option("--api-key", help="Stream key that the client was built with.")
+@click.option("--api-key", help="API key that the Stream client was built with.")
 @prints_result
 def mint(user_id: str, ttl: int | None, api_key: str | None) -> Result:
     """
     Mint a token for USER_ID, by the rules of POST /v1/token.
 
-    Only the token goes to standard output. A suspended user gets none. The audit trail records it.
+    Only the token goes to standard output. A suspended user gets none. The audit trail records the
+    mint.
     """
     with opened_services() as services:
         minted = services.tokens.mint_for(
@@ -75,7 +76,7 @@ def inspect(unverified_token: str) -> Result:
     with opened_services() as services:
         found = explain(services, text)
     if found.stream_token is None:
-        raise click.ClickException(printable(f"{found.not_stream}."))
+        raise click.ClickException(printable(found.not_stream))
     faults = [fault.text for fault in found.stream_token.faults]
     lines = [check_line(check) for check in found.checks]
     if not faults:

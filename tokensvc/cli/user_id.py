@@ -27,9 +27,9 @@ def encode(issuer_name: str, subjects: tuple[str, ...], *, as_json: bool) -> Non
     """
     Print the user ID of each SUBJECT, a value of the issuer's user ID claim, in this order.
 
-    With "-" subjects are read from standard input, one per line. For a subject that has no user ID
-    the printed line is empty, the reason goes to standard error, and the exit status is 1. With
-    --json each subject is one line of JSON.
+    With "-", subjects are read from standard input, one per line. If a subject has no user ID, its
+    printed line is empty, the reason goes to standard error, and the exit status is 1. With --json,
+    each subject is one line of JSON.
     """
     settings = command_settings()
     issuer = _issuer(settings, issuer_name)
@@ -52,9 +52,9 @@ def decode(encoded: tuple[str, ...], *, as_json: bool) -> None:
     """
     Print the subject of each USER_ID for each issuer that it may come from.
 
-    With "-" user IDs are read from standard input, one per line. If one cannot be converted, the
-    reason goes to standard error, and the exit status is 1. With --json each user ID is one line of
-    JSON.
+    With "-", user IDs are read from standard input, one per line. If one cannot be converted, the
+    reason goes to standard error, and the exit status is 1. With --json, each user ID is one line
+    of JSON.
     """
     settings = command_settings()
     number = failed = 0

@@ -23,9 +23,9 @@ def worker() -> None:
     Deliver revocations and profiles to Stream until SIGTERM or Ctrl-C.
 
     The service itself delivers unless `worker.embedded` is off. Any number of workers may run, on
-    any host that can reach the database. A stop waits for the current call to Stream. SIGHUP reads
-    the settings again; invalid ones are logged, and the previous ones stay in effect. The worker
-    exits if `stream.delivery` is now off.
+    any host that can reach the database. A worker stops after its current call to Stream. SIGHUP
+    reads the settings again; invalid ones are logged, and the previous ones stay in effect. The
+    worker exits if `stream.delivery` is now off.
 
     `/healthz`, `/readyz` and `/metrics` are on `metrics.bind`. On the host of the service, a worker
     needs another address: set TOKENSVC_METRICS__BIND for it.

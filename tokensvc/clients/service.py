@@ -180,5 +180,5 @@ def unknown_client() -> Refusal:
     """Return the refusal for a client that does not exist."""
     return Refusal(
         Code.NOT_FOUND,
-        "This client does not exist: `tokensvc clients list` and GET /v1/clients list all.",
+        "This client does not exist: `tokensvc clients list` and GET /v1/clients list all clients.",
     )

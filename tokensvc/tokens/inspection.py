@@ -18,7 +18,7 @@ from tokensvc.vault.rules import fingerprint
 
 MAX_LENGTH = 8192
 
-_OF_PROVIDER = "For a token of your identity provider use `tokensvc doctor --token -`"
+_OF_PROVIDER = "For a token of your identity provider, use `tokensvc doctor --token -`."
 _INT64 = 2**63
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
@@ -87,19 +87,20 @@ def parse(token: str) -> UnverifiedStreamToken:
     """
     if len(token) > MAX_LENGTH or not _COMPACT.fullmatch(token):
         raise ValueError(
-            "this is not a token: three parts of letters, digits, - and _, separated by dots"
+            "This is not a token: a token has three parts of letters, digits, - and _, with dots "
+            "between them."
         )
     header, claims, signature = token.split(".")
     algorithm = _json(header).get("alg")
     if algorithm != "HS256":
         raise ValueError(
-            f"this is not a Stream token: its algorithm is {str(algorithm)[:20]!r}, not HS256. "
+            f"This is not a Stream token: its algorithm is {str(algorithm)[:20]!r}, not HS256. "
             f"{_OF_PROVIDER}"
         )
     members = _json(claims)
     if "iss" in members and not isinstance(members.get("user_id"), str):
         raise ValueError(
-            f"this is not a Stream token: it names an issuer and no user ID. {_OF_PROVIDER}"
+            f"This is not a Stream token: it names an issuer and no user ID. {_OF_PROVIDER}"
         )
     return UnverifiedStreamToken(
         user_id=members["user_id"] if isinstance(members.get("user_id"), str) else None,
@@ -165,18 +166,18 @@ def _json(segment: str) -> dict[str, Any]:
         value = None
     if isinstance(value, dict):
         return value
-    raise ValueError("this is not a token: its parts are not JSON objects")
+    raise ValueError("This is not a token: its parts are not JSON objects.")
 
 
 def _decode(segment: str) -> bytes:
     try:
         return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError as error:
-        raise ValueError("this is not a token: its parts are not base64url") from error
+        raise ValueError("This is not a token: its parts are not base64url.") from error
 
 
 def _time(claims: dict[str, Any], name: str) -> int | None:
     value = claims.get(name)
     if value is None or (type(value) is int and abs(value) < _INT64):
         return value
-    raise ValueError(f"its `{name}` is not an integer: Stream refuses it (code 5)")
+    raise ValueError(f"The token's `{name}` is not an integer: Stream refuses it (code 5).")
