@@ -17,6 +17,9 @@ from testing.doubles.stream_tokens import EXPIRED, Claims, StreamError, verify
 MAX_USERS_PER_CALL = 100
 DEFAULT_LIMIT = 30
 
+QUEUE_SECRETS = {"sqs_secret": "canary-of-the-sqs-secret", "sns_secret": "canary-of-the-sns-secret"}
+"""Secrets that the real `GET /app` shows too."""
+
 _USER_ID = re.compile(r"[A-Za-z0-9@_-]{1,255}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _SERVER_ONLY = {"role", "teams", "teams_role", "banned", "revoke_tokens_issued_before"}
@@ -46,7 +49,8 @@ class StreamApp:
     Attributes:
         keys: Secrets by API key. A test adds and removes pairs.
         users: Users by ID, as Stream returns them.
-        settings: Settings of the app, including its cut-off.
+        settings: Settings of the app, including its cut-off, as `GET /app` shows them. A test and
+            `PATCH /app` switch them.
         unchangeable: IDs of users that cannot be changed or created (code 4).
         expired: Tokens that count as expired before their time (code 40).
     """
@@ -58,7 +62,12 @@ class StreamApp:
             "id": 4711,
             "name": "double",
             "organization": "tests",
+            "disable_auth_checks": False,
+            "disable_permissions_checks": False,
+            "suspended": False,
+            "guest_user_creation_disabled": False,
             _CUT_OFF: None,
+            **QUEUE_SECRETS,
         }
         self.unchangeable: set[str] = set()
         self.expired: set[str] = set()
@@ -82,7 +91,10 @@ class StreamApp:
                 raise StreamError(2, "api_key not valid")
             if auth_type != "jwt":
                 raise StreamError(2, "stream-auth-type missing or invalid")
-            claims = verify(token, api_key, self.keys[api_key], self._clock())
+            secret = None if self.settings["disable_auth_checks"] else self.keys[api_key]
+            claims = verify(token, api_key, secret, self._clock())
+            if self.settings["suspended"] and not claims.server:
+                raise StreamError(99, "the app is suspended")
             if token in self.expired:
                 raise StreamError(40, EXPIRED)
             if not claims.server:

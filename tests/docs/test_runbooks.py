@@ -3,6 +3,7 @@
 import pytest
 
 from testing.doubles.issuer import hang_up
+from testing.doubles.stream_calls import connects
 from testing.runs.restore_scene import OTHER_KEY, OTHER_SECRET, PASSWORD, opened_scene
 from testing.service import ROOT, STREAM_API_KEY, STREAM_API_SECRET
 from testing.service_clients import basic_header
@@ -23,6 +24,7 @@ PAGES = {
     "mass-sign-out",
     "stream-outage",
     "stream-secret-leaked",
+    "stream-verifies-no-tokens",
 }
 
 
@@ -172,3 +174,17 @@ def test_stream_outage(scene):
         shown = commands.run("tokensvc delivery list")
         assert "Stream has every state" in shown
         assert "applied" in shown
+
+
+def test_stream_verifies_no_tokens(scene):
+    settings = scene.stream.app.settings
+    settings["disable_auth_checks"] = True
+    with scene.running(), page(scene, "stream-verifies-no-tokens") as commands:
+        assert "disable_auth_checks" in commands.run("tokensvc doctor", status=1)
+        minted = scene.mint(ADA).json
+        unsigned = {**minted, "token": minted["token"].rpartition(".")[0] + ".devtoken"}
+        assert connects(scene.stream, unsigned)
+        settings["disable_auth_checks"] = False
+        assert not connects(scene.stream, unsigned)
+        assert connects(scene.stream, minted)
+        assert "FAIL" not in commands.run("tokensvc doctor")

@@ -9,9 +9,10 @@ from testing.doubles.stream import StreamDouble
 from testing.response import Response
 from tokensvc.stream import wire
 from tokensvc.stream.api import check_key
+from tokensvc.stream.app import StreamApp
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.responses import AppIdentity, StreamUnavailableError
+from tokensvc.stream.responses import StreamUnavailableError
 
 KEY = "key-of-the-app"
 SECRET = "a secret of the app, more than 32 bytes long"
@@ -32,7 +33,7 @@ def test_valid_pair_is_accepted_with_the_app(stream):
     result = check(stream)
     assert result.accepted
     assert "double" in result.detail
-    assert result.app == AppIdentity(id=4711, organization="tests", name="double")
+    assert result.app == StreamApp(id=4711, organization="tests", name="double")
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,11 @@ def test_valid_pair_is_accepted_with_the_app(stream):
 )
 def test_apps_are_compared_by_number_else_by_name(one, other, same):
     """Without a name they are not the same."""
-    assert AppIdentity(*one).is_same_as(AppIdentity(*other)) is same
-    assert AppIdentity(*other).is_same_as(AppIdentity(*one)) is same
+    first, second = (
+        StreamApp(id=number, organization=owner, name=name) for number, owner, name in (one, other)
+    )
+    assert first.is_same_as(second) is same
+    assert second.is_same_as(first) is same
 
 
 def test_call_equals_the_official_sdks(stream):
@@ -92,6 +96,7 @@ def test_clock_is_compared_with_streams(stream, offset):
         pytest.param(Response(429, {"code": 9}), id="rate limit"),
         pytest.param(Response(200, b"<html>"), id="page of a proxy"),
         pytest.param(Response(200, []), id="array"),
+        pytest.param(Response(200, {"app": {"suspended": "no"}}), id="member of another type"),
         pytest.param(Response(200, b"[" * 500_000), id="deeply nested"),
         pytest.param(Response(200, b" " * (wire.MAX_RESPONSE_BYTES + 1)), id="huge"),
         pytest.param(Response(401, b"no"), id="refusal of a proxy"),

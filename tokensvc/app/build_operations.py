@@ -64,6 +64,7 @@ def for_worker(services: Services) -> Services:
             keys=stream.keys,
             deliveries=stream.deliveries,
             clock_faults=operations.clock_faults,
+            active_key_check=stream.active_key_check,
         ),
         time.monotonic,
     )

@@ -1,10 +1,10 @@
 """Builds the key ring of Stream, and what calls Stream."""
 
 import time
+from functools import partial
 
 from tokensvc.app.services import Base, StreamServices
-from tokensvc.config.loader import Settings
-from tokensvc.core.clock import Clock
+from tokensvc.standing.store import app_floor
 from tokensvc.stream.api import StreamApi, check_key
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
@@ -22,7 +22,7 @@ def build_stream(base: Base) -> StreamServices:
     database, database_clock, vault = base.database, base.database_clock, base.vault
     delivers = base.settings.stream.delivers
     keys = StreamKeys(database, vault)
-    active_key_check, check, api = _stream_calls(base.settings, keys, base.clock)
+    active_key_check, check, api = _stream_calls(base, keys)
     sender = Sender(
         database=database,
         database_clock=database_clock,
@@ -46,19 +46,22 @@ def build_stream(base: Base) -> StreamServices:
 
 
 def _stream_calls(
-    settings: Settings, keys: StreamKeys, clock: Clock
+    base: Base, keys: StreamKeys
 ) -> tuple[ActiveKeyCheck, CheckKey | None, StreamApi]:
     """
     Return the check of the active key, and what leads to it when Stream refuses a key.
 
     Without deliveries, no key is checked.
     """
-    base_url, delivers = settings.stream.base_url, settings.stream.delivers
+    stream, clock = base.settings.stream, base.clock
+    base_url, delivers = stream.base_url, stream.delivers
 
     def ask(key: StreamKey) -> KeyCheck:
         return check_key(base_url, key, clock)
 
-    active_key_check = ActiveKeyCheck(keys, ask if delivers else None, time.monotonic)
+    active_key_check = ActiveKeyCheck(
+        keys, ask if delivers else None, partial(app_floor, base.database), time.monotonic
+    )
 
     def check(key: StreamKey) -> KeyCheck:
         result = ask(key)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal, StartupError
-from tokensvc.core.findings import State
+from tokensvc.core.findings import Finding, State
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
 from tokensvc.ops.checks import (
     CLOCK_TOLERANCE,
@@ -31,7 +31,9 @@ from tokensvc.ops.checks import (
     clock_difference,
 )
 from tokensvc.ops.health import CheckResult, result_of
+from tokensvc.standing.store import app_floor
 from tokensvc.stream.api import check_key
+from tokensvc.stream.app import StreamApp, find
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
@@ -55,7 +57,7 @@ _PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM
 @json_option
 def doctor(unverified_token: str | None, *, as_json: bool) -> None:
     """
-    Check settings, database, issuers, Stream keys and clock.
+    Check settings, database, issuers, Stream keys, the Stream app and clock.
 
     With --token, run each check of that token and name the setting to change. Exit with status 1 if
     a check fails.
@@ -156,6 +158,7 @@ def _check_issuers(services: Services) -> Iterator[CheckResult]:
 
 def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
     clocks_ahead: list[float] = []
+    found_app: StreamApp | None = None
     base_url = services.settings.stream.base_url
     for name, key in _stream_keys(services):
         if key.api_key == PLACEHOLDER_API_KEY:
@@ -168,8 +171,11 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
             yield CheckResult(name, State.DEGRADED, f"Not checked: {error}")
             continue
         yield _key_result(name, check)
+        found_app = found_app or check.app
         if check.clock_ahead is not None:
             clocks_ahead.append(check.clock_ahead)
+    if found_app is not None:
+        yield from _app_results(find(found_app, app_floor(services.database)))
     for ahead in clocks_ahead[:1]:
         yield _check_clock(ahead, services.settings.token.skew)
     yield _check_database_clock(services.database_clock.host_ahead(), *clocks_ahead[:1])
@@ -197,6 +203,13 @@ def _key_result(name: str, check: KeyCheck) -> CheckResult:
     if check.accepted:
         return CheckResult(name, State.OK, f"Stream accepts its secret ({check.detail})")
     return CheckResult(name, State.FAILED, f"Stream rejects its secret ({check.detail})")
+
+
+def _app_results(findings: Mapping[str, Finding]) -> Iterator[CheckResult]:
+    for name, finding in findings.items():
+        yield result_of(f"Stream app {name}", finding)
+    if not findings:
+        yield CheckResult("Stream app", State.OK, "Stream verifies tokens and permissions")
 
 
 def _check_clock(ahead: float, skew: int) -> CheckResult:

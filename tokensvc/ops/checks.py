@@ -50,6 +50,7 @@ def checks(
     return {
         "database": partial(_check_database, database),
         **check_keys,
+        "stream_app": active_key_check.app_finding,
         "issuers": partial(_check_issuers, issuers),
         "delivery": partial(check_delivery, deliveries),
         "database_clock": partial(_check_database_clock, clock_faults.database_clock),
@@ -64,11 +65,13 @@ def delivery_checks(
     keys: StreamKeys,
     deliveries: Deliveries,
     clock_faults: ClockFaults,
+    active_key_check: ActiveKeyCheck,
 ) -> Mapping[str, Check]:
     """Return the checks of a process that only delivers: its key is checked with each delivery."""
     return {
         "database": partial(_check_database, database),
         "stream_keys": partial(_check_stream_keys, keys, lambda: None),
+        "stream_app": active_key_check.app_finding,
         "delivery": partial(check_delivery, deliveries),
         "database_clock": partial(_check_database_clock, clock_faults.database_clock),
         "cut_offs": partial(check_clock_faults, clock_faults, State.DEGRADED),

@@ -83,6 +83,7 @@ _STANDING = (
     .select_from(app_standing.outerjoin(user_standings, _is_user))
     .where(_is_app)
 )
+_APP_FLOOR = sa.select(_app.floor).where(_is_app)
 _FLOORS = sa.select(_app.floor, sa.select(sa.func.max(_users.floor)).scalar_subquery())
 
 
@@ -143,6 +144,11 @@ def floor_seconds_ahead(database: Database, clock: Clock) -> int:
     """
     ((of_app, of_users), *_), now = fetch_clocked(database, clock, _FLOORS, {})
     return int(max(of_app, of_users or 0)) - int(now)
+
+
+def app_floor(database: Database) -> int:
+    """Return the highest cut-off of all users that was ever set, in epoch seconds."""
+    return int(database.fetch(_APP_FLOOR)[0][0])
 
 
 def read(connection: sa.Connection, target: Target) -> StoredStanding:

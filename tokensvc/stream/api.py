@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from tokensvc.core.clock import Clock
 from tokensvc.net.http import NoResponseError, NotSentError
+from tokensvc.stream.app import read_app
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.responses import (
-    AppIdentity,
     CallStatus,
     KeyCheck,
     StreamResponse,
@@ -59,11 +59,16 @@ def check_key(base_url: str, key: StreamKey, clock: Clock) -> KeyCheck:
         reason = printable(str(error))
         raise StreamUnavailableError(f"cannot reach {host} ({reason})") from error
     clock_ahead = _clock_ahead((before + clock()) / 2, response.headers.get("Date"))
+    unreadable = ""
+    if response.status == HTTPStatus.OK:
+        try:
+            app = read_app(response.body)
+        except ValueError as error:
+            unreadable = f" without a readable app ({error})"
+        else:
+            detail = f"app {app.name or 'without a name'}"
+            return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
     content = json_object(response.body)
-    if response.status == HTTPStatus.OK and isinstance(content.get("app"), dict):
-        app = _identity(content["app"])
-        detail = f"app {app.name or 'without a name'}"
-        return KeyCheck(accepted=True, detail=detail, clock_ahead=clock_ahead, app=app)
     if rejects_key(response.status, content.get("code")):
         return KeyCheck(
             accepted=False,
@@ -73,7 +78,7 @@ def check_key(base_url: str, key: StreamKey, clock: Clock) -> KeyCheck:
         )
     # Without Stream's message: it names the API key, which may be a secret in the wrong place.
     code = f", code {content['code']}" if isinstance(content.get("code"), int) else ""
-    raise StreamUnavailableError(f"{host} returned status {response.status}{code}")
+    raise StreamUnavailableError(f"{host} returned status {response.status}{code}{unreadable}")
 
 
 class StreamApi:
@@ -177,15 +182,6 @@ def fitting_ids(user_ids: Collection[str]) -> list[str]:
 def rfc3339(seconds: int | None) -> str | None:
     """Return epoch seconds in the form that Stream reads: UTC, whole seconds."""
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _identity(app: Mapping[str, Any]) -> AppIdentity:
-    number = app.get("id")
-    return AppIdentity(
-        id=number if isinstance(number, int) else None,
-        organization=str(app.get("organization") or app.get("organization_name") or ""),
-        name=str(app.get("name") or ""),
-    )
 
 
 def _clock_ahead(now: float, date: str | None) -> float | None:

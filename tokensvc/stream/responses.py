@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tokensvc.net.http import HttpResponse
+from tokensvc.stream.app import StreamApp
 
 MAX_WAIT = 3600.0
 """Longest pause in seconds that a response can ask for."""
@@ -81,31 +82,6 @@ class StreamUnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class AppIdentity:
-    """
-    The identity of a Stream app.
-
-    Attributes:
-        id: Stream's number; `None` in the older form of `GET /app`.
-        organization: Name of the app's owner. Untrusted text.
-        name: Name of the app, unique in its organization. Untrusted text.
-    """
-
-    id: int | None
-    organization: str
-    name: str
-
-    def is_same_as(self, other: "AppIdentity") -> bool:
-        """Return whether both are certainly the same app."""
-        if self.id is not None and other.id is not None:
-            return self.id == other.id
-        return bool(self.name) and (self.organization, self.name) == (
-            other.organization,
-            other.name,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class KeyCheck:
     """
     Stream's response to a key.
@@ -115,14 +91,14 @@ class KeyCheck:
         detail: The app's name, or Stream's code and message. Untrusted text.
         clock_ahead: Seconds by which this host's clock is ahead of Stream's, accurate to about a
             second; `None` if the response has no `Date`.
-        app: Identity of the API key's app, if the key is accepted.
+        app: App of the API key, if the key is accepted.
         code: Stream's code, if the key is refused.
     """
 
     accepted: bool
     detail: str
     clock_ahead: float | None
-    app: AppIdentity | None = None
+    app: StreamApp | None = None
     code: int | None = None
 
 

@@ -80,6 +80,13 @@ STREAM_KEY_ACCEPTED = Gauge(
     ["key"],
     multiprocess_mode="mostrecent",
 )
+STREAM_APP = Gauge(
+    "tokensvc_stream_app",
+    "Whether the settings of the Stream app showed a finding at the latest check: 1 or 0. Absent "
+    "before the first.",
+    ["finding"],
+    multiprocess_mode="mostrecent",
+)
 DELIVERIES = Gauge(
     "tokensvc_deliveries",
     "Deliveries to Stream that are not complete, by kind and state, counted up to 10,000.",
@@ -194,6 +201,12 @@ def set_loop(name: str, *, due_at: float, failing: bool) -> None:
 def set_stream_key_accepted(*, accepted: bool) -> None:
     """Record whether Stream accepts the active key."""
     STREAM_KEY_ACCEPTED.labels("active").set(int(accepted))
+
+
+def set_stream_app(findings: Mapping[str, bool]) -> None:
+    """Set whether the settings of the Stream app show each finding."""
+    for name, applies in findings.items():
+        STREAM_APP.labels(name).set(int(applies))
 
 
 def set_deliveries(kind: str, numbers: Mapping[str, int], oldest_seconds: float) -> None:

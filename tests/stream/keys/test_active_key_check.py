@@ -1,7 +1,5 @@
 """The active key is checked in the background: minting goes on, and operators are told."""
 
-import time
-
 import pytest
 from structlog.testing import capture_logs
 
@@ -12,15 +10,12 @@ from testing.waiting import wait_until
 from testing.world import METRICS_TOKEN, running_world
 from tests.accounts.conftest import ENABLED
 from tests.ops.services import figure
-from tests.stream.keys.ring import OTHER_SECRET, SECRET, VAULT, add, change, current
+from tests.stream.keys.ring import OTHER_SECRET, SECRET, add, change, current
 from tests.stream.keys.test_routes import KeysWorld
 from tokensvc.app.loops import ACTIVE_KEY_INTERVAL
-from tokensvc.stream.api import check_key
-from tokensvc.stream.keys.active_key_check import CHECK_SECONDS, ActiveKeyCheck
-from tokensvc.stream.keys.service import StreamKeys
+from tokensvc.stream.keys.active_key_check import CHECK_SECONDS
 
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
-
 
 ACCEPTED = "tokensvc_stream_key_accepted"
 
@@ -102,31 +97,9 @@ def test_call_that_stream_refuses_leads_to_a_check_immediately(tmp_path, caller)
         assert due < planned + ACTIVE_KEY_INTERVAL, "the check was before the planned step"
 
 
-class Checked:
-    """A check of the active key with a clock that a test sets."""
-
-    def __init__(self, database, stream):
-        self.now = 100.0
-        self.stream = stream
-        self.keys = StreamKeys(database, VAULT)
-        self.check = ActiveKeyCheck(
-            self.keys,
-            lambda key: check_key(stream.url, key, time.time),
-            lambda: self.now,
-        )
-
-    def calls(self):
-        return [call.query["api_key"] for call in self.stream.calls.to("GET", "/app")]
-
-
-@pytest.fixture
-def checked(database, stream):
-    add(database, "k1", "active")
-    return Checked(database, stream)
-
-
 def test_accepted_key_is_checked_at_the_start_and_hourly(checked):
     checked.stream.app.keys["k1"] = SECRET
+    checked.stream.app.settings["guest_user_creation_disabled"] = True
     with capture_logs() as logs:
         for hour in range(3):
             checked.now = 100.0 + hour * CHECK_SECONDS
@@ -150,6 +123,7 @@ def test_refused_key_is_checked_at_each_step_and_logged_hourly(checked):
     assert "code 43" in checked.check.rejection().detail
     assert figure("tokensvc_stream_key_accepted", key="active") == 0
     checked.stream.app.keys["k1"] = SECRET
+    checked.stream.app.settings["guest_user_creation_disabled"] = True
     with capture_logs() as logs:
         for _ in range(2):
             checked.now += 60

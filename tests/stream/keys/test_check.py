@@ -22,8 +22,9 @@ from tests.stream.keys.ring import (
 from tokensvc.core import deadline
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.stream.app import StreamApp
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.responses import AppIdentity, KeyCheck
+from tokensvc.stream.responses import KeyCheck
 
 CONTEXT = ActionContext("svc.ops")
 REGENERATED = "a-secret-that-the-dashboard-regenerated-45"
@@ -56,7 +57,7 @@ def test_valid_pair_of_the_same_app_is_stored(verifying_rotation, stream):
 
 def test_slow_check_leaves_the_time_for_the_database(database, clock):
     """Stream's responses may take longer than the rest of the request."""
-    app = AppIdentity(1, "tests", "app")
+    app = StreamApp(id=1, organization="tests", name="app")
 
     def check_slowly(_key):
         time.sleep(0.2)

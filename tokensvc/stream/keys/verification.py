@@ -7,11 +7,12 @@ import structlog
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
+from tokensvc.stream.app import StreamApp
 from tokensvc.stream.keys import rules
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.keys.store import STREAM_KEYS, StoredKey
-from tokensvc.stream.responses import AppIdentity, KeyCheck, StreamUnavailableError
+from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
 from tokensvc.vault.vault import Vault, VaultError
 
 CheckKey: TypeAlias = Callable[[StreamKey], KeyCheck]
@@ -89,7 +90,7 @@ def _verify(
         )
 
 
-def _app_of(key: StoredKey[StreamKeyInfo], check_key: CheckKey, vault: Vault) -> AppIdentity | None:
+def _app_of(key: StoredKey[StreamKeyInfo], check_key: CheckKey, vault: Vault) -> StreamApp | None:
     """Return the app of a key of the ring, if it is readable and Stream accepts it."""
     try:
         secret = vault.unwrap(key.ciphertext, key.info.fingerprint)
