@@ -119,7 +119,7 @@ def _running(stage: Stage, peer: Peer) -> Iterator[_Contestant]:
             load.create_accounts()
             clients = administration_of(database)
             given = rights("users:read")
-            clients.create(CLIENT_ID, given, grantor=OPERATOR, secret=CLIENT_SECRET)
+            clients.create(CLIENT_ID, given, administrator=OPERATOR, secret=CLIENT_SECRET)
             yield _Contestant(peer, running, load.refresh_tokens)
 
 

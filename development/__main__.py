@@ -185,24 +185,26 @@ def _write_again(path: Path, text: str) -> None:
 def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
     secret = read_or_create(secret_file, lambda: secrets.token_urlsafe(32))
-    rights, grantor = Rights(DEMO_SCOPES, vouches=True), operator(DEVELOPMENT_ACTOR)
+    rights, administrator = Rights(DEMO_SCOPES, vouches=True), operator(DEVELOPMENT_ACTOR)
     startup.create_database(startup.load_settings())
     with opened_services() as services:
         if services.settings.environment != "development":
             raise StartupError("`make run` is for development: unset TOKENSVC_ENVIRONMENT.")
         clients = services.client_administration
         try:
-            client = clients.create_if_absent(DEMO_CLIENT, rights, grantor=grantor, secret=secret)
+            client = clients.create_if_absent(
+                DEMO_CLIENT, rights, administrator=administrator, secret=secret
+            )
         except Refusal as refusal:
             if refusal.code is not Code.CONFLICT:
                 raise
             # The secret file was deleted, so the stored secrets are lost.
             (client,) = [known for known in services.clients.page() if known.name == DEMO_CLIENT]
             for lost in client.secrets:
-                clients.delete_secret(client.id, lost.id, grantor=grantor)
-            clients.add_secret(client.id, secret=secret, grantor=grantor)
+                clients.delete_secret(client.id, lost.id, administrator=administrator)
+            clients.add_secret(client.id, secret=secret, administrator=administrator)
         # An older client may have fewer scopes.
-        clients.change(client.id, DEMO_SCOPES, grantor=grantor)
+        clients.change(client.id, DEMO_SCOPES, administrator=administrator)
     return client.id
 
 

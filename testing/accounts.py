@@ -81,18 +81,18 @@ class AccountParts:
 
     def __post_init__(self) -> None:
         self.now = now = DatabaseClock(self.database, self.clock)
-        delivers = self.stream_url is not None
+        is_delivery_on = self.stream_url is not None
         self.sessions = sessions_on(self.database, self.clock)
         self.wait_slots = WaitSlots(1)
         self.revocations = Revocations(
             self.database,
             now,
             [],
-            delivers=delivers,
+            is_delivery_on=is_delivery_on,
             wait_slots=self.wait_slots,
             count_sessions=self.sessions.count_live,
         )
-        self.deliveries = Deliveries(self.database, now, dict, delivers=delivers)
+        self.deliveries = Deliveries(self.database, now, dict, is_delivery_on=is_delivery_on)
         reads = SignInReads(self.database, self.clock)
         self.sign_ins = SignIns(self.database, now, reads, self.hasher, HASHES)
         shared = Dependencies(

@@ -36,7 +36,7 @@ def make_client(
 ) -> NewServiceClient:
     """Create a client with these scopes."""
     administration = administration_of(database, clock)
-    return administration.create(name, rights(*scopes, vouches=vouches), grantor=OPERATOR)
+    return administration.create(name, rights(*scopes, vouches=vouches), administrator=OPERATOR)
 
 
 def basic(client: NewServiceClient, secret: str | None = None) -> dict[str, str]:

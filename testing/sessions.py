@@ -80,7 +80,7 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
         database,
         DatabaseClock(database, clock),
         sources,
-        delivers=True,
+        is_delivery_on=True,
         wait_slots=WaitSlots(1),
         count_sessions=sessions_on(database, clock).count_live,
     )

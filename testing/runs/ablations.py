@@ -147,7 +147,7 @@ ABLATIONS = (
     Ablation(
         "failure counted before the hash",
         "tokensvc/sign_in/attempts.py",
-        "lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)",
+        "lock_outs.write(tx, attempt.counter_key, counter, of_account=has_account)",
         "pass",
         "tests/sign_in/test_attempts.py::test_failures_delay_the_next_attempt[sqlite-ada]",
     ),
@@ -177,7 +177,7 @@ ABLATIONS = (
     Ablation(
         "only weaker clients are changed",
         "tokensvc/clients/administration.py",
-        "rules.check_holds(found[client_id].rights, grantor)",
+        "rules.check_holds(found[client_id].rights, administrator)",
         "pass",
         "tests/clients/test_takeover.py::test_stronger_client_is_neither_changed_nor_deleted",
     ),

@@ -53,7 +53,7 @@ def test_new_database_has_no_account_and_no_client(build):
 def test_start_purges_old_failures(build):
     services = build()
     with services.database.write() as tx:
-        row = {"subject": "old", "axis": "unknown", "failures": 1, "last_failed_at": 0}
+        row = {"subject": "old", "kind": "unknown", "failures": 1, "last_failed_at": 0}
         tx.execute(sa.insert(sign_in_failures).values(row))
     process = Process(services)
     process.start()

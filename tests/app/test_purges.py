@@ -157,8 +157,8 @@ FAILURES = Kind(
     "last_failed_at",
     NOW - FORGET_SECONDS - 1,
     "sign_in_failures_without_account",
-    {"axis": "unknown", "failures": 60},
-    also=({"axis": "known"},),
+    {"kind": "unknown", "failures": 60},
+    also=({"kind": "known"},),
     never=({"of_account": True},),
 )
 ADDRESSES = Kind(

@@ -64,16 +64,16 @@ def test_event_of_a_client_names_its_rights_and_the_secret(database, trail, cloc
     first = created.secrets[0].id
     rights_now = {"scopes": ["tokens:mint", "users:read"], "vouches": False}
     assert details(trail, "client:created") == rights_now | {"secret": first}
-    administration.change(created.id, ["tokens:mint"], vouches=True, grantor=OPERATOR)
+    administration.change(created.id, ["tokens:mint"], vouches=True, administrator=OPERATOR)
     assert details(trail, "client:changed") == {
         "scopes": ["tokens:mint"],
         "vouches": True,
         "vouches_changed": True,
         "withdrawn": ["users:read"],
     }
-    second = administration.add_secret(created.id, grantor=OPERATOR).id
+    second = administration.add_secret(created.id, administrator=OPERATOR).id
     assert details(trail, "client_secret:added") == {"secret": second}
-    administration.delete_secret(created.id, first, grantor=OPERATOR)
+    administration.delete_secret(created.id, first, administrator=OPERATOR)
     assert details(trail, "client_secret:deleted") == {"secret": first}
 
 

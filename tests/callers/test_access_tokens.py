@@ -184,16 +184,16 @@ def test_token_of_a_service_loses_what_its_client_loses(world: AccountWorld) -> 
     client = make_client(world.database, "shrinking", "users:read", "audit:read")
     token = service_token(world, client)
     assert codes(world, token, "/v1/app") == {"accepted"}
-    administration.change(client.id, ["audit:read", "tokens:mint"], grantor=OPERATOR)
+    administration.change(client.id, ["audit:read", "tokens:mint"], administrator=OPERATOR)
     assert codes(world, token, "/v1/app") == {"insufficient_scope"}
     assert codes(world, token, "/v1/audit") == {"accepted"}
     mint = world.with_token(token).post("/v1/token", json={"user_id": "john"})
     assert mint.code == "insufficient_scope"
-    added = administration.add_secret(client.id, grantor=OPERATOR)
+    added = administration.add_secret(client.id, administrator=OPERATOR)
     newer = service_token(world, client)
-    administration.delete_secret(client.id, added.id, grantor=OPERATOR)
+    administration.delete_secret(client.id, added.id, administrator=OPERATOR)
     assert codes(world, newer, "/v1/audit") == {"accepted"}
-    administration.delete_secret(client.id, client.secrets[0].id, grantor=OPERATOR)
+    administration.delete_secret(client.id, client.secrets[0].id, administrator=OPERATOR)
     assert codes(world, newer, "/v1/audit") == {"credentials_invalid"}
 
 
@@ -201,7 +201,7 @@ def test_token_of_a_service_loses_what_its_client_loses(world: AccountWorld) -> 
 def test_token_of_a_deleted_client_is_refused(world: AccountWorld) -> None:
     client = make_client(world.database, "leaving", "users:read")
     token = service_token(world, client)
-    administration_of(world.database).delete(client.id, grantor=OPERATOR)
+    administration_of(world.database).delete(client.id, administrator=OPERATOR)
     make_client(world.database, "leaving", "users:read")
     assert codes(world, token, "/v1/app") == {"credentials_invalid"}
 

@@ -244,7 +244,7 @@ def test_expired_secrets_of_a_client_are_limited(world: World) -> None:
     newer, expired = [], []
     for name in ("forgetful", "late-too"):
         client = make_client(world.database, name, "users:read")
-        added = administration.add_secret(client.id, expires_at, grantor=OPERATOR)
+        added = administration.add_secret(client.id, expires_at, administrator=OPERATOR)
         newer.append(Client(world.service.base_url, basic(client)))
         expired.append(Client(world.service.base_url, basic(client, added.secret)))
     while time.time() < expires_at:

@@ -110,7 +110,7 @@ def make_development_client(monkeypatch, tmp_path):
         with opened_services() as services:
             rights = Rights(frozenset({Scope.TOKENS_MINT}), vouches=True)
             services.client_administration.create(
-                "demo", rights, grantor=operator(DEVELOPMENT_ACTOR)
+                "demo", rights, administrator=operator(DEVELOPMENT_ACTOR)
             )
     forget_environment(tmp_path)
 

@@ -15,7 +15,7 @@ from tokensvc.database.engine import Database
 
 @pytest.fixture
 def client(administration):
-    return administration.create("backend", rights("tokens:mint"), grantor=OPERATOR)
+    return administration.create("backend", rights("tokens:mint"), administrator=OPERATOR)
 
 
 @pytest.mark.sec(47)
@@ -83,8 +83,8 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
     monkeypatch.setattr(Database, "fetch", counted("query", Database.fetch))
     monkeypatch.setattr(service, "hash_secret", counted("hash", service.hash_secret))
     monkeypatch.setattr(hmac, "compare_digest", counted("compare", hmac.compare_digest))
-    administration.create("two", rights("tokens:mint"), grantor=OPERATOR)
-    administration.add_secret("svc.two", grantor=OPERATOR)
+    administration.create("two", rights("tokens:mint"), administrator=OPERATOR)
+    administration.add_secret("svc.two", administrator=OPERATOR)
     done = []
     for client_id, secret in (
         ("svc.unknown", "wrong"),
@@ -103,7 +103,7 @@ def test_every_failure_costs_the_same_work(clients, administration, client, monk
 @pytest.mark.sec(47)
 def test_expired_secret_differs_from_a_wrong_one(clients, administration, client, clock):
     """Its owner must use the newer one. Other secrets stay valid."""
-    expiring = administration.add_secret(client.id, int(clock.now) + 60, grantor=OPERATOR)
+    expiring = administration.add_secret(client.id, int(clock.now) + 60, administrator=OPERATOR)
     clock.now += 59.9
     assert clients.authenticate(client.id, expiring.secret)
     clock.now += 0.1
@@ -123,9 +123,9 @@ def test_database_contains_only_hashes_of_secrets(tmp_path, sqlite_url, clock):
     administration, may = administration_of(database, clock), rights("tokens:mint")
     given = "given-by-the-operator-0123456789abcdef"
     secrets = [
-        administration.create("backend", may, grantor=OPERATOR).secret,
-        administration.create("given", may, grantor=OPERATOR, secret=given).secret,
-        administration.add_secret("svc.given", grantor=OPERATOR).secret,
+        administration.create("backend", may, administrator=OPERATOR).secret,
+        administration.create("given", may, administrator=OPERATOR, secret=given).secret,
+        administration.add_secret("svc.given", administrator=OPERATOR).secret,
     ]
     files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     database.close()
@@ -137,7 +137,7 @@ def test_database_contains_only_hashes_of_secrets(tmp_path, sqlite_url, clock):
 
 @pytest.mark.sec(25)
 def test_secret_is_not_in_a_repr(clients, administration, client):
-    added = administration.add_secret(client.id, grantor=OPERATOR)
+    added = administration.add_secret(client.id, administrator=OPERATOR)
     for shown in (client, added, clients, administration, clients.page()):
         assert client.secret not in repr(shown)
         assert added.secret not in repr(shown)

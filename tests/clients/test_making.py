@@ -32,14 +32,16 @@ MINT = rights("tokens:mint")
     ],
 )
 def test_id_contains_a_plain_name_and_is_random_otherwise(clients, administration, name, client_id):
-    created = administration.create(name, MINT, grantor=OPERATOR)
+    created = administration.create(name, MINT, administrator=OPERATOR)
     assert re.fullmatch(client_id, created.id)
     assert clients.authenticate(created.id, created.secret).client_id == created.id
 
 
 @pytest.mark.sec(47)
 def test_random_secret_has_prefix_and_checksum(administration):
-    secrets = [administration.create(f"c{n}", MINT, grantor=OPERATOR).secret for n in range(32)]
+    secrets = [
+        administration.create(f"c{n}", MINT, administrator=OPERATOR).secret for n in range(32)
+    ]
     assert min(len({*place}) for place in zip(*(text[4:] for text in secrets), strict=True)) > 1
     for secret in secrets:
         assert re.fullmatch(r"tks_[A-Za-z0-9_-]{49}", secret)
@@ -48,8 +50,10 @@ def test_random_secret_has_prefix_and_checksum(administration):
 
 
 def test_taken_name_is_refused(clients, administration):
-    first = administration.create("backend", MINT, grantor=OPERATOR)
-    refusal = refusal_of(administration.create, "backend", rights("users:read"), grantor=OPERATOR)
+    first = administration.create("backend", MINT, administrator=OPERATOR)
+    refusal = refusal_of(
+        administration.create, "backend", rights("users:read"), administrator=OPERATOR
+    )
     assert refusal.code is Code.CONFLICT
     assert "'backend' already exists" in refusal.detail
     assert [client.scopes for client in clients.page()] == [["tokens:mint"]]
@@ -62,9 +66,9 @@ def test_taken_name_is_refused(clients, administration):
 )
 def test_name_that_differs_only_by_case_is_refused(clients, administration, first, second):
     """An operator would mix the two up. `create_if_absent` does not return the other one."""
-    administration.create(first, MINT, grantor=OPERATOR)
+    administration.create(first, MINT, administrator=OPERATOR)
     for create in (administration.create, administration.create_if_absent):
-        refusal = refusal_of(create, second, MINT, grantor=OPERATOR)
+        refusal = refusal_of(create, second, MINT, administrator=OPERATOR)
         assert refusal.code is Code.CONFLICT
         assert repr(first) in refusal.detail
     assert [client.name for client in clients.page()] == [first]
@@ -79,7 +83,7 @@ def test_of_two_names_that_differ_only_by_case_one_is_created(database, clock):
     def create(name):
         start.wait(timeout=60)
         try:
-            made = administration_of(database, clock).create(name, MINT, grantor=OPERATOR)
+            made = administration_of(database, clock).create(name, MINT, administrator=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return made.name
@@ -95,32 +99,32 @@ def test_id_is_never_used_again(clients, administration, database, trail, name):
     """Not even when the audit trail has forgotten the deleted client."""
     ids = set()
     for _ in range(3):
-        created = administration.create(name, MINT, grantor=OPERATOR)
+        created = administration.create(name, MINT, administrator=OPERATOR)
         assert clients.authenticate(created.id, created.secret).client_id == created.id
         assert re.fullmatch(rf"svc\.{name[:54]}\w*(-[0-9a-f]{{8}})?", created.id)
         ids.add(created.id)
-        administration.delete(created.id, grantor=OPERATOR)
+        administration.delete(created.id, administrator=OPERATOR)
     assert len(ids) == 3
     assert f"svc.{name}" in ids
     with database.write() as tx:
         purge(tx, time.time(), 100, retention=-(2**40))
     assert [event.action for event in trail.page(limit=100, filters={})] == ["audit:purged"]
-    assert administration.create(name, MINT, grantor=OPERATOR).id not in ids
+    assert administration.create(name, MINT, administrator=OPERATOR).id not in ids
 
 
 @pytest.mark.sec(67)
 def test_database_refuses_an_id_that_was_used(administration, database):
     """Whichever release inserts the row."""
-    created = administration.create("backend", MINT, grantor=OPERATOR)
-    administration.delete(created.id, grantor=OPERATOR)
+    created = administration.create("backend", MINT, administrator=OPERATOR)
+    administration.delete(created.id, administrator=OPERATOR)
     with pytest.raises(sa.exc.IntegrityError), database.write() as tx:
         row = {"id": created.id, "name": "x", "scopes": "[]", "vouches": False, "created_at": 0}
         tx.execute(service_clients.insert(), row)
 
 
 def test_name_equal_to_the_random_id_of_another_client_gets_another_id(administration):
-    taken = administration.create("Acme backend", MINT, grantor=OPERATOR).id
-    created = administration.create(taken.removeprefix("svc."), MINT, grantor=OPERATOR)
+    taken = administration.create("Acme backend", MINT, administrator=OPERATOR).id
+    created = administration.create(taken.removeprefix("svc."), MINT, administrator=OPERATOR)
     assert created.id.startswith(f"{taken}-")
 
 
@@ -133,7 +137,7 @@ class TestSecretStores:
         def deploy(_):
             barrier.wait()
             return administration_of(database, clock).create_if_absent(
-                "backend", MINT, grantor=OPERATOR, secret=GIVEN_SECRET
+                "backend", MINT, administrator=OPERATOR, secret=GIVEN_SECRET
             )
 
         with ThreadPoolExecutor(4) as pool:
@@ -147,7 +151,7 @@ class TestSecretStores:
         self, clients, administration, secret
     ):
         refusal = refusal_of(
-            administration.create, "backend", MINT, grantor=OPERATOR, secret=secret
+            administration.create, "backend", MINT, administrator=OPERATOR, secret=secret
         )
         assert refusal.code is Code.MALFORMED_REQUEST
         assert "32 to 256 printable ASCII" in refusal.detail
@@ -156,15 +160,15 @@ class TestSecretStores:
 
 def test_page_starts_after_an_id_even_of_a_deleted_client(clients, administration, clock):
     for name in ("zeta", "alpha", "mid", "beta"):
-        administration.create(name, MINT, grantor=OPERATOR)
+        administration.create(name, MINT, administrator=OPERATOR)
     clock.now += 1
-    administration.add_secret("svc.alpha", grantor=OPERATOR)
+    administration.add_secret("svc.alpha", administrator=OPERATOR)
     first = clients.page(limit=2)
     assert [client.name for client in first] == ["alpha", "beta"]
     assert [len(client.secrets) for client in first] == [2, 1]
     created_at = [secret.created_at for secret in first[0].secrets]
     assert created_at == sorted(created_at)
-    administration.delete("svc.beta", grantor=OPERATOR)
+    administration.delete("svc.beta", administrator=OPERATOR)
     rest = clients.page(after="svc.beta", limit=5)
     assert [client.name for client in rest] == ["mid", "zeta"]
     assert clients.page(after="svc.zeta", limit=5) == []

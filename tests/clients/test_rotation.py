@@ -18,7 +18,7 @@ MINT = rights("tokens:mint")
 
 @pytest.fixture
 def created(administration):
-    return administration.create("backend", MINT, grantor=OPERATOR)
+    return administration.create("backend", MINT, administrator=OPERATOR)
 
 
 def secret_count(database):
@@ -37,7 +37,7 @@ def test_concurrent_rotations_leave_two_secrets(database, administration, create
 
     def rotate(_):
         try:
-            administration.add_secret(created.id, grantor=OPERATOR)
+            administration.add_secret(created.id, administrator=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return "added"
@@ -61,7 +61,7 @@ def test_secret_is_not_added_to_a_client_that_is_being_deleted(
 
     def outcome_of(action, *args):
         try:
-            action(*args, grantor=OPERATOR)
+            action(*args, administrator=OPERATOR)
         except Refusal as refusal:
             return refusal.code
         return "done"
@@ -79,9 +79,9 @@ def test_secret_is_not_added_to_a_client_that_is_being_deleted(
 
 
 def test_expired_secret_is_replaced(database, clients, administration, created, clock):
-    administration.add_secret(created.id, int(clock.now) + 10, grantor=OPERATOR)
+    administration.add_secret(created.id, int(clock.now) + 10, administrator=OPERATOR)
     clock.now += 10
-    added = administration.add_secret(created.id, secret=GIVEN_SECRET, grantor=OPERATOR)
+    added = administration.add_secret(created.id, secret=GIVEN_SECRET, administrator=OPERATOR)
     (client,) = clients.page()
     assert {secret.id for secret in client.secrets} == {created.secrets[0].id, added.id}
     assert clients.authenticate(created.id, GIVEN_SECRET)
@@ -91,7 +91,7 @@ def test_expired_secret_is_replaced(database, clients, administration, created, 
 @pytest.mark.parametrize("ahead", [0, -1, -(10**9)])
 def test_expiry_in_the_past_is_refused(database, administration, created, clock, ahead):
     expires_at = int(clock.now) + ahead
-    refusal = refusal_of(administration.add_secret, created.id, expires_at, grantor=OPERATOR)
+    refusal = refusal_of(administration.add_secret, created.id, expires_at, administrator=OPERATOR)
     assert refusal.code is Code.MALFORMED_REQUEST
     assert "in the past" in refusal.detail
     assert secret_count(database) == 1
@@ -100,19 +100,19 @@ def test_expiry_in_the_past_is_refused(database, administration, created, clock,
 def test_secrets_of_a_deleted_client_do_not_authenticate_a_new_one_of_its_name(
     database, clients, administration, created
 ):
-    administration.add_secret(created.id, grantor=OPERATOR)
-    administration.delete(created.id, grantor=OPERATOR)
+    administration.add_secret(created.id, administrator=OPERATOR)
+    administration.delete(created.id, administrator=OPERATOR)
     assert clients.page() == []
     assert secret_count(database) == 0
-    administration.create("backend", MINT, grantor=OPERATOR)
+    administration.create("backend", MINT, administrator=OPERATOR)
     refusal = refusal_of(clients.authenticate, created.id, created.secret)
     assert refusal.code is Code.CREDENTIALS_INVALID
 
 
 def test_secret_of_another_client_is_not_deleted(clients, administration, created):
-    other = administration.create("other", MINT, grantor=OPERATOR)
+    other = administration.create("other", MINT, administrator=OPERATOR)
     refusal = refusal_of(
-        administration.delete_secret, created.id, other.secrets[0].id, grantor=OPERATOR
+        administration.delete_secret, created.id, other.secrets[0].id, administrator=OPERATOR
     )
     assert refusal.code is Code.NOT_FOUND
     assert clients.authenticate(other.id, other.secret)

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from testing.service_clients import refusal_of, rights
 from tokensvc.clients import rules
-from tokensvc.clients.rules import Grantor, Rights
+from tokensvc.clients.rules import Administrator, Rights
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code
 from tokensvc.core.scopes import SCOPES
@@ -21,7 +21,7 @@ def holds(held, of):
     return of.scopes <= held.scopes and (held.vouches or not of.vouches)
 
 
-def grantor_of(held):
+def administrator_of(held):
     return rules.service(ServiceCaller("svc.granting", held.scopes, held.vouches))
 
 
@@ -30,9 +30,9 @@ def grantor_of(held):
 def test_client_can_grant_exactly_the_rights_it_has(held, wanted):
     """The refusal names each missing right."""
     if holds(held, wanted):
-        rules.check_holds(wanted, grantor_of(held))
+        rules.check_holds(wanted, administrator_of(held))
         return
-    refusal = refusal_of(rules.check_holds, wanted, grantor_of(held))
+    refusal = refusal_of(rules.check_holds, wanted, administrator_of(held))
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     for scope in SCOPES:
         assert (scope in refusal.detail) is (scope in wanted.scopes - held.scopes)
@@ -41,18 +41,18 @@ def test_client_can_grant_exactly_the_rights_it_has(held, wanted):
 
 @pytest.mark.sec(67)
 @given(latest=st.none() | times, wanted=st.just(UNSET) | st.none() | times)
-def test_no_new_secret_outlives_the_grantors(latest, wanted):
+def test_no_new_secret_outlives_that_of_the_administrator(latest, wanted):
     """Any earlier end is kept; without a wish the end is the latest possible one."""
-    grantor = Grantor("svc.granting", rights=rights(), expires_at=latest)
+    administrator = Administrator("svc.granting", rights=rights(), expires_at=latest)
     if latest is None or (isinstance(wanted, int) and wanted <= latest):
         expected = None if wanted is UNSET else wanted
     elif wanted is UNSET:
         expected = latest
     else:
-        refusal = refusal_of(rules.expiry_of_new_secret, wanted, grantor)
+        refusal = refusal_of(rules.expiry_of_new_secret, wanted, administrator)
         assert refusal.code is Code.MALFORMED_REQUEST
         return
-    assert rules.expiry_of_new_secret(wanted, grantor) == expected
+    assert rules.expiry_of_new_secret(wanted, administrator) == expected
 
 
 @given(before=any_rights, after=any_rights)

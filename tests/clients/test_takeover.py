@@ -21,7 +21,7 @@ def strong(world: World) -> Iterator[NewServiceClient]:
     """Yield a client with rights that the manager lacks."""
     created = make_client(world.database, "strong", "tokens:mint", "keys:write", vouches=True)
     yield created
-    administration_of(world.database).delete(created.id, grantor=OPERATOR)
+    administration_of(world.database).delete(created.id, administrator=OPERATOR)
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def expiring(world: World) -> tuple[Client, int]:
     administration = administration_of(world.database)
     for secret in world.manager.get(f"{CLIENTS}/svc.manager").json["secrets"]:
         if secret["expires_at"] is not None:
-            administration.delete_secret("svc.manager", secret["id"], grantor=OPERATOR)
+            administration.delete_secret("svc.manager", secret["id"], administrator=OPERATOR)
     ends_at = int(time.time()) + IN_AN_HOUR
-    added = administration.add_secret("svc.manager", ends_at, grantor=OPERATOR)
+    added = administration.add_secret("svc.manager", ends_at, administrator=OPERATOR)
     return world.client_of("svc.manager", added.secret), ends_at
 
 

@@ -11,7 +11,7 @@ from tokensvc.clients import rules
 def manager(clients, administration):
     """Create a service that changes clients and gives a reason."""
     held = rights("clients:write", "tokens:mint", "users:read", vouches=True)
-    created = administration.create("manager", held, grantor=OPERATOR)
+    created = administration.create("manager", held, administrator=OPERATOR)
     return rules.service(clients.authenticate(created.id, created.secret), "in my words")
 
 
@@ -29,15 +29,15 @@ def events_of(trail):
 def test_each_change_is_one_event(administration, manager, trail, clock):
     """It has the actor, the client, the change and the secret's ID."""
     created = administration.create(
-        "backend", rights("users:read", "tokens:mint", vouches=True), grantor=OPERATOR
+        "backend", rights("users:read", "tokens:mint", vouches=True), administrator=OPERATOR
     )
-    administration.change(created.id, scopes=["tokens:mint"], vouches=False, grantor=manager)
+    administration.change(created.id, scopes=["tokens:mint"], vouches=False, administrator=manager)
     expires_at = int(clock.now) + 60
-    added = administration.add_secret(created.id, expires_at, grantor=manager)
-    administration.delete_secret(created.id, created.secrets[0].id, grantor=manager)
+    added = administration.add_secret(created.id, expires_at, administrator=manager)
+    administration.delete_secret(created.id, created.secrets[0].id, administrator=manager)
     clock.now += 60
-    more = [administration.add_secret(created.id, grantor=manager) for _ in range(2)]
-    administration.delete(created.id, grantor=OPERATOR)
+    more = [administration.add_secret(created.id, administrator=manager) for _ in range(2)]
+    administration.delete(created.id, administrator=OPERATOR)
 
     why = "in my words"
     first = {
@@ -74,14 +74,14 @@ def test_each_change_is_one_event(administration, manager, trail, clock):
 
 @pytest.mark.sec(59)
 def test_request_without_effect_records_no_event(administration, manager, trail):
-    created = administration.create("backend", rights("tokens:mint"), grantor=OPERATOR)
-    added = administration.add_secret(created.id, grantor=OPERATOR)
+    created = administration.create("backend", rights("tokens:mint"), administrator=OPERATOR)
+    added = administration.add_secret(created.id, administrator=OPERATOR)
     before = events_of(trail)
     for change in ({}, {"scopes": ["tokens:mint"]}, {"vouches": False}):
-        assert administration.change(created.id, grantor=manager, **change).rights == rights(
+        assert administration.change(created.id, administrator=manager, **change).rights == rights(
             "tokens:mint"
         )
-    administration.create_if_absent("backend", rights("tokens:mint"), grantor=OPERATOR)
+    administration.create_if_absent("backend", rights("tokens:mint"), administrator=OPERATOR)
     for action, *arguments in (
         (administration.create, "backend", rights("tokens:mint")),
         (administration.create, "other", rights("keys:write")),
@@ -89,8 +89,8 @@ def test_request_without_effect_records_no_event(administration, manager, trail)
         (administration.delete_secret, created.id, "sec_none"),
         (administration.delete, "svc.none"),
     ):
-        refusal_of(action, *arguments, grantor=manager)
-    refusal_of(administration.change, created.id, scopes=["keys:write"], grantor=manager)
+        refusal_of(action, *arguments, administrator=manager)
+    refusal_of(administration.change, created.id, scopes=["keys:write"], administrator=manager)
     assert events_of(trail) == before
     assert before[-1][-2] == {"secret": added.id}
 
@@ -107,7 +107,7 @@ ACTIONS = {
 @pytest.mark.sec(59)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_change_is_rolled_back_if_its_event_fails(administration, clients, monkeypatch, action):
-    created = administration.create("backend", rights("tokens:mint"), grantor=OPERATOR)
+    created = administration.create("backend", rights("tokens:mint"), administrator=OPERATOR)
     before = clients.page()
 
     def broken(*_, **__):
@@ -119,5 +119,5 @@ def test_change_is_rolled_back_if_its_event_fails(administration, clients, monke
         for argument in ACTIONS[action]
     ]
     with pytest.raises(ZeroDivisionError):
-        getattr(administration, action)(*arguments, grantor=OPERATOR)
+        getattr(administration, action)(*arguments, administrator=OPERATOR)
     assert clients.page() == before

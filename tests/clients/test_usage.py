@@ -37,7 +37,7 @@ def last_used(database):
 
 @pytest.mark.sec(47)
 def test_use_is_dated_by_its_minute(database, usage, clock, secret_id, administration):
-    added = administration.add_secret("svc.backend", grantor=OPERATOR)
+    added = administration.add_secret("svc.backend", administrator=OPERATOR)
     clock.now = START + 119.9
     usage.record(added.id)
     usage.write()
@@ -63,7 +63,7 @@ def test_use_of_a_deleted_secret_is_skipped(database, usage, secret_id):
 def test_failed_write_is_repeated_with_later_uses(
     database, usage, secret_id, administration, monkeypatch
 ):
-    added = administration.add_secret("svc.backend", grantor=OPERATOR)
+    added = administration.add_secret("svc.backend", administrator=OPERATOR)
 
     def fail(*_):
         usage.record(added.id)

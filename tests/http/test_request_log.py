@@ -9,7 +9,7 @@ import structlog
 from testing.http_client import Client
 from tests.http.conftest import TOKEN, Log, Probe
 from tokensvc.core import current_request
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.respond import json_response
 from tokensvc.telemetry import redaction
@@ -63,7 +63,7 @@ def test_ignored_forwarded_for_is_logged_once(
 def test_mint_is_logged_in_one_line(log: Log, probe: Probe) -> None:
 
     def view() -> Any:
-        note(user_id="john", api_key="k1")
+        log_fields(user_id="john", api_key="k1")
         return json_response(TOKEN)
 
     probe.view = view

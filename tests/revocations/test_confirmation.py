@@ -68,7 +68,7 @@ def test_undone_action_is_left_alone(leave, revocations):
 
 
 def test_many_actions_are_confirmed_in_several_steps(leave, revocations, database, monkeypatch):
-    monkeypatch.setattr(service, "_CONFIRMED_TOGETHER", 1)
+    monkeypatch.setattr(service, "_BATCH", 1)
     for target in (JOHN, JANE, APP):
         leave(target)
     steps = 1

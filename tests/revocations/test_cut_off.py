@@ -65,7 +65,7 @@ def service_on(database: Database, clock=system_clock) -> Revocations:
         database,
         DatabaseClock(database, clock),
         [],
-        delivers=True,
+        is_delivery_on=True,
         wait_slots=WaitSlots(1),
         count_sessions=sessions_on(database, clock).count_live,
     )

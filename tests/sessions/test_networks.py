@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from testing.account_world import running_account_world
 from testing.sessions import HASHES, make_older
 from tests.sign_in.passwords_over_http import METRICS, PasswordServiceWorld
-from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESSES, STOP_AT, Axis
+from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESSES, LOCK_AFTER, CounterKind
 from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
 
 DAY = 86400
@@ -60,8 +60,12 @@ class NetworkWorld(PasswordServiceWorld):
 
     def stop(self, user_id):
         """Stop an account by failures at unknown addresses."""
-        row = {"subject": HASHES.of_user_id(user_id), "axis": Axis.SHARED, "of_account": True}
-        stop = {"failures": STOP_AT[Axis.SHARED], "last_failed_at": 0}
+        row = {
+            "subject": HASHES.of_user_id(user_id),
+            "kind": CounterKind.SHARED,
+            "of_account": True,
+        }
+        stop = {"failures": LOCK_AFTER[CounterKind.SHARED], "last_failed_at": 0}
         with self.database.write() as tx:
             tx.execute(sign_in_failures.insert(), row | stop)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from testing.accounts import PASSWORD
 from testing.manual_clock import ManualClock
 from tokensvc.accounts import store
-from tokensvc.accounts.lock_out.rules import Axis
+from tokensvc.accounts.lock_out.rules import CounterKind
 from tokensvc.accounts.lock_out.tables import known_addresses, sign_in_failures
 from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.store import Account
@@ -24,9 +24,9 @@ HASHES = KeyedHashes("the secret of a test")
 HOME, CAFE = "192.0.2.1", "198.51.100.7"
 
 
-def subject_of(user_id, axis, address):
+def subject_of(user_id, kind, address):
     """Return the subject of a counter."""
-    if axis == "known":
+    if kind == "known":
         return HASHES.of_user_at(user_id, HASHES.of_address(address))
     return HASHES.of_user_id(user_id)
 
@@ -124,20 +124,20 @@ class Attempts:
             assert self.outcome(user_id, address=address) == REFUSED
             self.clock.now += 1000
 
-    def set_failures(self, failures, user_id="ada", axis="unknown", address=CAFE):
+    def set_failures(self, failures, user_id="ada", kind="unknown", address=CAFE):
         """Write a counter whose last failure is too old for a delay."""
         with self.database.write() as tx:
-            subject = subject_of(user_id, axis, address)
-            tx.execute(sa.delete(sign_in_failures).filter_by(subject=subject, axis=axis))
+            subject = subject_of(user_id, kind, address)
+            tx.execute(sa.delete(sign_in_failures).filter_by(subject=subject, kind=kind))
             row = {"failures": failures, "last_failed_at": int(self.clock.now) - 1000}
-            tx.execute(sa.insert(sign_in_failures).values(subject=subject, axis=axis, **row))
+            tx.execute(sa.insert(sign_in_failures).values(subject=subject, kind=kind, **row))
 
     def failures(self, user_id="ada", address=HOME):
         """Return the failures of a user ID in the shared counter, and in that of an address."""
-        subjects = [subject_of(user_id, axis, address) for axis in Axis]
+        subjects = [subject_of(user_id, kind, address) for kind in CounterKind]
         query = sa.select(sign_in_failures).where(sign_in_failures.c.subject.in_(subjects))
         with self.database.read() as connection:
-            return {row.axis: row.failures for row in connection.execute(query)}
+            return {row.kind: row.failures for row in connection.execute(query)}
 
     def count(self, table):
         with self.database.read() as connection:

@@ -56,7 +56,7 @@ class PasswordWorld(Attempts):
             database,
             self.clock,
             [],
-            delivers=False,
+            is_delivery_on=False,
             wait_slots=WaitSlots(1),
             count_sessions=self.sessions.count_live,
         )

@@ -135,7 +135,7 @@ def test_failures_at_one_known_address_neither_delay_nor_stop_the_user_at_anothe
     for address in (HOME, CAFE):
         world.sign_in(address=address)
     world.set_failures(60)
-    world.set_failures(9, axis="known")
+    world.set_failures(9, kind="known")
     assert world.outcome(address=CAFE) == delayed(900)
     details = {"failures_from": "a known address"}
     assert world.events()[-1] == ("account:locked", "ada", "ok", details)
@@ -148,7 +148,7 @@ def test_failures_at_one_known_address_neither_delay_nor_stop_the_user_at_anothe
 def test_unlock_forgets_the_failures_of_known_addresses(world):
     world.sign_in(address=HOME)
     world.set_failures(60)
-    world.set_failures(10, axis="known", address=HOME)
+    world.set_failures(10, kind="known", address=HOME)
     with world.database.write() as tx:
         assert lock_outs.unlock(tx, "ada", HASHES)
     assert world.failures() == {}

@@ -87,7 +87,7 @@ def test_failures_of_an_address_do_not_stop_accounts_that_know_it(database):
     assert world.failures(address=CAFE) == {"unknown": 5}
     assert world.outcome(password=PASSWORD) == ("ok", True)
     world.set_failures(60)
-    world.set_failures(10, axis="known")
+    world.set_failures(10, kind="known")
     assert world.outcome(password=PASSWORD) == NOT_HASHED
 
 
@@ -155,7 +155,7 @@ def test_wrong_current_password_counts_as_a_failure(world):
 def test_locked_account_cannot_try_current_passwords(world):
     session = world.open()
     world.set_failures(60)
-    world.set_failures(10, axis="known")
+    world.set_failures(10, kind="known")
     with pytest.raises(Refusal) as refused:
         world.change()
     assert refused.value.code is Code.RATE_LIMITED

@@ -12,7 +12,7 @@ from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn, require_scope, require_session
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.actions import ActionRequest, DeleteQuery
@@ -98,7 +98,7 @@ class AccountRoutes:
         def sign_up() -> Response:
             wanted = parse_body(SignUpRequest)
             created = self.accounts.sign_up(wanted, lambda: self.count_address("sign_up"))
-            note(user_id=created.user_id)
+            log_fields(user_id=created.user_id)
             return json_response(created, 201, [_location(created.user_id)])
 
         @blueprint.post(f"{PATH}/<user_id>/password")
@@ -108,7 +108,7 @@ class AccountRoutes:
             self.codes.reset_password(
                 user_id, body.code, body.new_password, lambda: self.count_address("codes")
             )
-            note(user_id=user_id)
+            log_fields(user_id=user_id)
             return Response(204)
 
         return blueprint
@@ -124,7 +124,7 @@ class AccountRoutes:
             if gives_session:
                 require_scope(service, Scope.TOKENS_MINT, "A code that opens a user's session")
             if user_id is not None:
-                note(user_id=user_ids.check(user_id, self.alphabet))
+                log_fields(user_id=user_ids.check(user_id, self.alphabet))
             return ActionContext(service.client_id, reason)
 
         @blueprint.post("/v1/invitations")

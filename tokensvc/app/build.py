@@ -195,7 +195,7 @@ def _revocations(base: Base, sessions: Sessions) -> Revocations:
         base.database,
         base.database_clock,
         sources,
-        delivers=base.settings.stream.delivers,
+        is_delivery_on=base.settings.stream.is_delivery_on,
         wait_slots=base.wait_slots,
         count_sessions=sessions.count_live,
     )

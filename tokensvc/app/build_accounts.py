@@ -105,7 +105,7 @@ def _password_sessions(
 
 
 def _stream_has(base: Base, stream: StreamServices) -> Callable[[str], bool] | None:
-    if not base.settings.stream.delivers:
+    if not base.settings.stream.is_delivery_on:
         return None
     return partial(stream_has, stream.api, stream.keys.current_ring, base.wait_slots)
 

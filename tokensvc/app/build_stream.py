@@ -20,7 +20,7 @@ from tokensvc.stream.responses import KeyCheck
 def build_stream(base: Base) -> StreamServices:
     """Build the services of Stream."""
     database, database_clock, vault = base.database, base.database_clock, base.vault
-    delivers = base.settings.stream.delivers
+    is_delivery_on = base.settings.stream.is_delivery_on
     keys = StreamKeys(database, vault)
     active_key_check, check, api = _stream_calls(base, keys)
     sender = Sender(
@@ -41,7 +41,9 @@ def build_stream(base: Base) -> StreamServices:
         active_key_check=active_key_check,
         api=api,
         sender=sender,
-        deliveries=Deliveries(database, database_clock, sender.refused_keys, delivers=delivers),
+        deliveries=Deliveries(
+            database, database_clock, sender.refused_keys, is_delivery_on=is_delivery_on
+        ),
     )
 
 
@@ -54,13 +56,13 @@ def _stream_calls(
     Without deliveries, no key is checked.
     """
     stream, clock = base.settings.stream, base.clock
-    base_url, delivers = stream.base_url, stream.delivers
+    base_url, is_delivery_on = stream.base_url, stream.is_delivery_on
 
     def ask(key: StreamKey) -> KeyCheck:
         return check_key(base_url, key, clock)
 
     active_key_check = ActiveKeyCheck(
-        keys, ask if delivers else None, partial(app_floor, base.database), time.monotonic
+        keys, ask if is_delivery_on else None, partial(app_floor, base.database), time.monotonic
     )
 
     def check(key: StreamKey) -> KeyCheck:
@@ -70,4 +72,4 @@ def _stream_calls(
         return result
 
     api = StreamApi(base_url, clock, active_key_check.key_refused)
-    return active_key_check, check if delivers else None, api
+    return active_key_check, check if is_delivery_on else None, api

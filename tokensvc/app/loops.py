@@ -78,7 +78,7 @@ class LoopSpec:
 
 
 def _embedded_delivery(services: Services) -> Step | None:
-    is_embedded = services.stream.deliveries.delivers and services.settings.worker.embedded
+    is_embedded = services.stream.deliveries.is_delivery_on and services.settings.worker.embedded
     return services.stream.sender.step if is_embedded else None
 
 

@@ -90,7 +90,7 @@ class StreamServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AccountServices:
-    """What only built-in accounts need."""
+    """Services for built-in accounts."""
 
     signing_keys: SigningKeys
     signing_rotation: SigningKeyRotation

@@ -9,7 +9,7 @@ from tokensvc.callers.rules import check_standing, session_ended
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Caller, SessionRef, UserCaller, require_session
 from tokensvc.core.clock import Clock
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Refusal
 from tokensvc.issuers.verify import UnverifiedToken
 from tokensvc.sessions.access_tokens.tokens import AccessToken, AccessTokens, ServiceClaims
@@ -73,7 +73,7 @@ class AccessTokenCallers:
         try:
             return self._authenticate(unverified)
         except Refusal:
-            note(issuer=ACCOUNTS)
+            log_fields(issuer=ACCOUNTS)
             raise
 
     def read_standing(self, caller: AccountCaller) -> Standing:

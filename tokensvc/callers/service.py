@@ -20,7 +20,7 @@ from tokensvc.core.callers import (
     ServiceCaller,
     UserCaller,
 )
-from tokensvc.core.current_request import note_caller
+from tokensvc.core.current_request import log_caller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import parse
@@ -84,9 +84,9 @@ class Callers:
                 check(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
-            note_caller(issuer=caller.issuer, user_id=caller.user_id)
+            log_caller(issuer=caller.issuer, user_id=caller.user_id)
         else:
-            note_caller(client_id=caller.client_id)
+            log_caller(client_id=caller.client_id)
         return caller
 
     def limit_refused(self, refusal: Refusal, address: str) -> Refusal:

@@ -115,7 +115,7 @@ def _check_clock(services: Services) -> None:
 def _seconds_ahead_of_stream(services: Services) -> float | str:
     """Return by how much the database's clock is ahead of Stream's, or why that is not known."""
     key = services.stream.keys.current_ring().active
-    if not services.stream.deliveries.delivers:
+    if not services.stream.deliveries.is_delivery_on:
         return "stream.delivery is off"
     if key is None:
         return "no Stream key is active"

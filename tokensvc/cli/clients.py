@@ -18,7 +18,7 @@ from tokensvc.cli.printer import (
     yes_or_no,
 )
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.clients.rules import Grantor, Rights, operator
+from tokensvc.clients.rules import Administrator, Rights, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
@@ -78,7 +78,7 @@ def create(
     with opened_services() as services:
         administration = services.client_administration
         create_client = administration.create_if_absent if if_absent else administration.create
-        client = create_client(name, rights, grantor=_grantor(context), secret=given)
+        client = create_client(name, rights, administrator=_administrator(context), secret=given)
     created = isinstance(client, NewServiceClient)
     secret = client.secret if isinstance(client, NewServiceClient) and not given else None
     change = " ".join(_options_of_update(client.rights, rights))
@@ -139,7 +139,11 @@ def update(
     # Works even if the service cannot start, so that a right can be withdrawn.
     with opened_services(with_keys=False) as services:
         client = services.client_administration.change(
-            client_id, add=added, remove=removed, vouches=vouches, grantor=_grantor(context)
+            client_id,
+            add=added,
+            remove=removed,
+            vouches=vouches,
+            administrator=_administrator(context),
         )
     return Result(client, ["The client has these rights now:", *members(client, _RIGHTS)])
 
@@ -172,7 +176,7 @@ def rotate(
     expires_at = None if expires_in is None else int(system_clock()) + expires_in
     with opened_services() as services:
         created = services.client_administration.add_secret(
-            client_id, expires_at, secret=given, grantor=_grantor(context)
+            client_id, expires_at, secret=given, administrator=_administrator(context)
         )
     shown = None if given else created.secret
     names = ("id", *([] if given else ["secret"]), "expires_at")
@@ -194,14 +198,16 @@ def delete(client_id: str, secret_id: str | None, *, context: ActionContext) -> 
     with opened_services(with_keys=False) as services:
         administration = services.client_administration
         if secret_id is None:
-            administration.delete(client_id, grantor=_grantor(context))
+            administration.delete(client_id, administrator=_administrator(context))
         else:
-            administration.delete_secret(client_id, secret_id, grantor=_grantor(context))
+            administration.delete_secret(
+                client_id, secret_id, administrator=_administrator(context)
+            )
     deleted = secret_id or client_id
     return Result({"deleted": deleted}, [f"Deleted {deleted}."])
 
 
-def _grantor(context: ActionContext) -> Grantor:
+def _administrator(context: ActionContext) -> Administrator:
     return operator(context.actor, context.reason)
 
 

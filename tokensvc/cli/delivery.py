@@ -45,13 +45,13 @@ def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: i
     chosen = [DeliveryState(state) for state in states] or list(OPEN_STATES)
     with opened_services() as services:
         found = services.stream.deliveries.listed(kind=kind, states=chosen, limit=limit)
-        delivers = services.stream.deliveries.delivers
+        is_delivery_on = services.stream.deliveries.is_delivery_on
     lines = table(
         ("WHAT", "USER", "STATE", "SINCE", "NEXT TRY", "TRIED", "ERROR"),
         [_row(one) for one in found],
         if_empty="Nothing to show: no delivery matches.",
     )
-    notes = [] if delivers else ["stream.delivery is off: nothing is delivered."]
+    notes = [] if is_delivery_on else ["stream.delivery is off: nothing is delivered."]
     return Result(found, lines, notes)
 
 

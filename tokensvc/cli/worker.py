@@ -42,7 +42,7 @@ def worker() -> None:
 def _deliver(services: Services) -> Services | None:
     """Deliver until a signal. Return the services for new settings; `None` to stop."""
     with closing(services):
-        if not services.stream.deliveries.delivers:
+        if not services.stream.deliveries.is_delivery_on:
             raise click.ClickException("`stream.delivery` is off: nothing to deliver.")
         process = Process(services, ProcessKind.WORKER)
         # Block the signals first: the threads inherit the mask, and cannot receive them instead.

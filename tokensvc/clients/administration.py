@@ -14,10 +14,10 @@ from msgspec import UNSET, UnsetType
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.clients import rules, store
+from tokensvc.clients.administrators import with_current_rights
 from tokensvc.clients.creation import new_client, new_secret, with_another_id
 from tokensvc.clients.credentials import hash_secret, is_id
-from tokensvc.clients.grantors import current_grantor
-from tokensvc.clients.rules import MAX_SECRETS, Grantor, Rights
+from tokensvc.clients.rules import MAX_SECRETS, Administrator, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.actions import ActionContext
@@ -31,7 +31,7 @@ class ClientAdministration:
     """
     Creates, changes and deletes clients.
 
-    If the grantor is a service, every method raises `Refusal` `credentials_invalid` or
+    If the administrator is a service, every method raises `Refusal` `credentials_invalid` or
     `credentials_expired` after the loss of its secret, and `insufficient_scope` after the loss of
     its scope.
 
@@ -48,7 +48,7 @@ class ClientAdministration:
         self._may_mint = may_mint
 
     def create(
-        self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
+        self, name: str, rights: Rights, *, administrator: Administrator, secret: str | None = None
     ) -> NewServiceClient:
         """
         Create a client with its first secret.
@@ -56,7 +56,7 @@ class ClientAdministration:
         Args:
             name: Unique name for people.
             rights: Rights of the client.
-            grantor: Service or operator that has these rights.
+            administrator: Service or operator that has these rights.
             secret: Secret to use instead of a random one.
 
         Raises:
@@ -65,13 +65,13 @@ class ClientAdministration:
                 client with `tokens:mint`.
         """
         with self._database.write() as tx:
-            created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
+            created = self._add(tx, name, rights, secret, administrator)
             if created is None:
                 raise _conflict(f"The client {name!r} already exists: rotate its secret.")
         return created
 
     def create_if_absent(
-        self, name: str, rights: Rights, *, grantor: Grantor, secret: str | None = None
+        self, name: str, rights: Rights, *, administrator: Administrator, secret: str | None = None
     ) -> NewServiceClient | ServiceClient:
         """
         Create a client, or return the existing one of that name unchanged.
@@ -82,7 +82,7 @@ class ClientAdministration:
             Refusal: As `create`; `conflict` only if the client does not have the given secret.
         """
         with self._database.write() as tx:
-            created = self._add(tx, name, rights, secret, self._lock_grantor(tx, grantor))
+            created = self._add(tx, name, rights, secret, administrator)
             if created is not None:
                 return created
             existing = store.named(tx, name)
@@ -100,7 +100,7 @@ class ClientAdministration:
         add: Collection[str] = (),
         remove: Collection[str] = (),
         vouches: bool | None = None,
-        grantor: Grantor,
+        administrator: Administrator,
     ) -> ServiceClient:
         """
         Change the rights of a client.
@@ -111,7 +111,7 @@ class ClientAdministration:
             add: Scopes to add to these.
             remove: Scopes to remove, if it has them.
             vouches: Whether it vouches from now on; `None`: unchanged.
-            grantor: Service or operator that has the client's rights, old and new.
+            administrator: Service or operator that has the client's rights, old and new.
 
         Raises:
             Refusal: `malformed_request`, `not_found`, `insufficient_scope`; `conflict` if the
@@ -120,7 +120,7 @@ class ClientAdministration:
         wanted = None if scopes is None else check_scopes(scopes)
         added, removed = frozenset(add), frozenset(remove)
         with self._database.write() as tx:
-            client, grantor = self._lock(tx, client_id, grantor)
+            client, administrator = self._lock(tx, client_id, administrator)
             before = client.rights
             after = Rights(
                 ((before.scopes if wanted is None else wanted) | added) - removed,
@@ -128,13 +128,13 @@ class ClientAdministration:
             )
             if not after.scopes:
                 check_scopes(after.scopes)
-            rules.check_holds(after, grantor)
+            rules.check_holds(after, administrator)
             if after == before:
                 return client
             self._check_minting(after.scopes - before.scopes)
             store.change(tx, client_id, after)
             details = rules.change_details(before, after)
-            self._audit(tx, Action.CLIENT_CHANGED, client_id, grantor, details)
+            self._audit(tx, Action.CLIENT_CHANGED, client_id, administrator, details)
         return msgspec.structs.replace(client, scopes=sorted(after.scopes), vouches=after.vouches)
 
     def add_secret(
@@ -143,26 +143,27 @@ class ClientAdministration:
         expires_at: int | UnsetType | None = UNSET,
         *,
         secret: str | None = None,
-        grantor: Grantor,
+        administrator: Administrator,
     ) -> NewClientSecret:
         """
         Add a second secret to a client, and delete expired ones.
 
         Args:
             client_id: ID of the client.
-            expires_at: Epoch seconds; `None`: never; `UNSET`: with the grantor's secret.
+            expires_at: Epoch seconds; `None`: never; `UNSET`: with the administrator's secret.
             secret: Secret to use instead of a random one.
-            grantor: Service or operator that has the client's rights, since it learns the secret.
+            administrator: Service or operator that has the client's rights, since it learns the
+                secret.
 
         Raises:
-            Refusal: `malformed_request` for an expiry in the past or after that of the grantor's
-                secret, or an invalid secret; `not_found`; `insufficient_scope`; `conflict` if it
-                has two live secrets.
+            Refusal: `malformed_request` for an expiry in the past or after that of the
+                administrator's secret, or an invalid secret; `not_found`; `insufficient_scope`;
+                `conflict` if it has two live secrets.
         """
         with self._database.write() as tx:
-            client, grantor = self._lock(tx, client_id, grantor)
+            client, administrator = self._lock(tx, client_id, administrator)
             now = self._clock.host()
-            expiry = rules.expiry_of_new_secret(expires_at, grantor)
+            expiry = rules.expiry_of_new_secret(expires_at, administrator)
             created = new_secret(secret, expiry, int(now))
             if not created.is_live(now):
                 raise Refusal(
@@ -176,13 +177,13 @@ class ClientAdministration:
                 )
             for stored in client.secrets:
                 if stored.id not in live:
-                    self._delete_secret(tx, client_id, stored.id, grantor)
+                    self._delete_secret(tx, client_id, stored.id, administrator)
             store.add_secret(tx, client_id, created, hash_secret(created.secret))
             details = rules.secret_details(created.id, expiry)
-            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, grantor, details)
+            self._audit(tx, Action.CLIENT_SECRET_ADDED, client_id, administrator, details)
         return created
 
-    def delete(self, client_id: str, *, grantor: Grantor) -> None:
+    def delete(self, client_id: str, *, administrator: Administrator) -> None:
         """
         Delete a client and its secrets. Its ID is never used again.
 
@@ -190,11 +191,13 @@ class ClientAdministration:
             Refusal: `not_found`, `insufficient_scope`.
         """
         with self._database.write() as tx:
-            self._lock(tx, client_id, grantor)
+            self._lock(tx, client_id, administrator)
             store.delete(tx, client_id)
-            self._audit(tx, Action.CLIENT_DELETED, client_id, grantor, None)
+            self._audit(tx, Action.CLIENT_DELETED, client_id, administrator, None)
 
-    def delete_secret(self, client_id: str, secret_id: str, *, grantor: Grantor) -> None:
+    def delete_secret(
+        self, client_id: str, secret_id: str, *, administrator: Administrator
+    ) -> None:
         """
         Delete a secret of a client.
 
@@ -203,21 +206,30 @@ class ClientAdministration:
                 the secret.
         """
         with self._database.write() as tx:
-            client, _ = self._lock(tx, client_id, grantor)
+            client, _ = self._lock(tx, client_id, administrator)
             if not any(stored.id == secret_id for stored in client.secrets):
                 raise Refusal(
                     Code.NOT_FOUND,
                     f"{client_id} does not have this secret: `tokensvc clients list` and "
                     f"GET /v1/clients/{client_id} list its secrets.",
                 )
-            self._delete_secret(tx, client_id, secret_id, grantor)
+            self._delete_secret(tx, client_id, secret_id, administrator)
 
     def _add(
-        self, tx: Transaction, name: str, rights: Rights, secret: str | None, grantor: Grantor
+        self,
+        tx: Transaction,
+        name: str,
+        rights: Rights,
+        secret: str | None,
+        administrator: Administrator,
     ) -> NewServiceClient | None:
         """Add a client with its event. Return `None` if its name is taken."""
-        created = new_client(name, rights, secret, grantor.expires_at, int(self._clock.host()))
-        rules.check_holds(rights, grantor)
+        found = store.locked(tx, _ids(administrator.client_id))
+        administrator = with_current_rights(administrator, found, self._clock.host())
+        created = new_client(
+            name, rights, secret, administrator.expires_at, int(self._clock.host())
+        )
+        rules.check_holds(rights, administrator)
         self._check_minting(rights.scopes)
         similar = store.similar_name(tx, name)
         if similar is not None:
@@ -231,7 +243,7 @@ class ClientAdministration:
         store.add_secret(tx, created.id, first, hash_secret(created.secret))
         secret_details = rules.secret_details(first.id, first.expires_at)
         details = rules.rights_details(created.rights) | secret_details
-        self._audit(tx, Action.CLIENT_CREATED, created.id, grantor, details)
+        self._audit(tx, Action.CLIENT_CREATED, created.id, administrator, details)
         return created
 
     def _check_minting(self, granted: Collection[str]) -> None:
@@ -239,42 +251,39 @@ class ClientAdministration:
             raise _conflict(rules.MINTING_CONFLICT)
 
     def _lock(
-        self, tx: Transaction, client_id: str, grantor: Grantor
-    ) -> tuple[ServiceClient, Grantor]:
+        self, tx: Transaction, client_id: str, administrator: Administrator
+    ) -> tuple[ServiceClient, Administrator]:
         """
-        Lock a client and the grantor, and return both in their current state.
+        Lock a client and the administrator, and return both in their current state.
 
         Raises:
-            Refusal: `not_found`; `insufficient_scope` if the client has rights that the grantor
-                lacks.
+            Refusal: `not_found`; `insufficient_scope` if the client has rights that the
+                administrator lacks.
         """
-        found = store.locked(tx, {*_ids(client_id), *_ids(grantor.client_id)})
-        grantor = current_grantor(grantor, found, self._clock.host())
+        found = store.locked(tx, {*_ids(client_id), *_ids(administrator.client_id)})
+        administrator = with_current_rights(administrator, found, self._clock.host())
         if client_id not in found:
             raise unknown_client()
-        rules.check_holds(found[client_id].rights, grantor)
-        return found[client_id], grantor
-
-    def _lock_grantor(self, tx: Transaction, grantor: Grantor) -> Grantor:
-        """Lock the grantor, and return it in its current state."""
-        found = store.locked(tx, _ids(grantor.client_id))
-        return current_grantor(grantor, found, self._clock.host())
+        rules.check_holds(found[client_id].rights, administrator)
+        return found[client_id], administrator
 
     def _delete_secret(
-        self, tx: Transaction, client_id: str, secret_id: str, grantor: Grantor
+        self, tx: Transaction, client_id: str, secret_id: str, administrator: Administrator
     ) -> None:
         store.delete_secret(tx, secret_id)
-        self._audit(tx, Action.CLIENT_SECRET_DELETED, client_id, grantor, {"secret": secret_id})
+        self._audit(
+            tx, Action.CLIENT_SECRET_DELETED, client_id, administrator, {"secret": secret_id}
+        )
 
     def _audit(
         self,
         tx: Transaction,
         action: Action,
         client_id: str,
-        grantor: Grantor,
+        administrator: Administrator,
         details: Details | None,
     ) -> None:
-        context = ActionContext(grantor.actor, grantor.reason)
+        context = ActionContext(administrator.actor, administrator.reason)
         now = self._clock.read(tx)
         record(tx, context, action, client_id, now=now, details=details)
 

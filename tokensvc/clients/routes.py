@@ -111,9 +111,9 @@ def _client_routes(administration: ClientAdministration, authorize: Authorize) -
     @blueprint.post("")
     def create_client() -> Response:
         body = parse_body(CreateClientRequest)
-        grantor = service(authorize(Scope.CLIENTS_WRITE), body.reason)
+        administrator = service(authorize(Scope.CLIENTS_WRITE), body.reason)
         rights = Rights(frozenset(body.scopes), body.vouches)
-        created = administration.create(body.name, rights, grantor=grantor)
+        created = administration.create(body.name, rights, administrator=administrator)
         return json_response(created, 201, [("Location", f"{PATH}/{created.id}")])
 
     @blueprint.patch("/<client_id>")
@@ -123,7 +123,7 @@ def _client_routes(administration: ClientAdministration, authorize: Authorize) -
             client_id,
             scopes=None if body.scopes is UNSET else body.scopes,
             vouches=None if body.vouches is UNSET else body.vouches,
-            grantor=service(authorize(Scope.CLIENTS_WRITE), body.reason),
+            administrator=service(authorize(Scope.CLIENTS_WRITE), body.reason),
         )
         return json_response(changed)
 
@@ -131,7 +131,7 @@ def _client_routes(administration: ClientAdministration, authorize: Authorize) -
     def delete_client(client_id: str) -> Response:
         query = parse_query(DeleteQuery)
         administration.delete(
-            client_id, grantor=service(authorize(Scope.CLIENTS_WRITE), query.reason)
+            client_id, administrator=service(authorize(Scope.CLIENTS_WRITE), query.reason)
         )
         return Response(204)
 
@@ -144,16 +144,16 @@ def _secret_routes(administration: ClientAdministration, authorize: Authorize) -
     @blueprint.post("/<client_id>/secrets")
     def add_secret(client_id: str) -> Response:
         body = parse_body(AddClientSecretRequest)
-        grantor = service(authorize(Scope.CLIENTS_WRITE), body.reason)
-        created = administration.add_secret(client_id, body.expires_at, grantor=grantor)
+        administrator = service(authorize(Scope.CLIENTS_WRITE), body.reason)
+        created = administration.add_secret(client_id, body.expires_at, administrator=administrator)
         # The location is the client, which lists its secrets: a secret has no route of its own.
         return json_response(created, 201, [("Location", f"{PATH}/{client_id}")])
 
     @blueprint.delete("/<client_id>/secrets/<secret_id>")
     def delete_secret(client_id: str, secret_id: str) -> Response:
         query = parse_query(DeleteQuery)
-        grantor = service(authorize(Scope.CLIENTS_WRITE), query.reason)
-        administration.delete_secret(client_id, secret_id, grantor=grantor)
+        administrator = service(authorize(Scope.CLIENTS_WRITE), query.reason)
+        administration.delete_secret(client_id, secret_id, administrator=administrator)
         return Response(204)
 
     return blueprint

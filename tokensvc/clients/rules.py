@@ -42,7 +42,7 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
-class Grantor:
+class Administrator:
     """
     The service or operator that changes clients.
 
@@ -52,7 +52,7 @@ class Grantor:
             all, even those that only a newer release knows.
         reason: Reason that it gave.
         client_id: ID of a service; `None` for an operator.
-        limited_to: Scopes of its access token; `None` if it sent its secret.
+        token_scopes: Scopes of its access token; `None` if it sent its secret.
         secret_id: Secret that the service authenticated with.
         expires_at: Time at which that secret expires, in epoch seconds; `None`: never.
     """
@@ -61,24 +61,24 @@ class Grantor:
     rights: Rights | None
     reason: str | None = None
     client_id: str | None = None
-    limited_to: frozenset[str] | None = None
+    token_scopes: frozenset[str] | None = None
     secret_id: str | None = None
     expires_at: int | None = None
 
 
-def operator(actor: str, reason: str | None = None) -> Grantor:
+def operator(actor: str, reason: str | None = None) -> Administrator:
     """Return an operator, who has the database and may grant everything."""
-    return Grantor(actor, None, reason)
+    return Administrator(actor, None, reason)
 
 
-def service(caller: ServiceCaller, reason: str | None = None) -> Grantor:
+def service(caller: ServiceCaller, reason: str | None = None) -> Administrator:
     """Return a service that changes clients over HTTP, which may grant the rights it has."""
-    return Grantor(
+    return Administrator(
         caller.client_id,
         Rights(caller.scopes, caller.vouches),
         reason,
         client_id=caller.client_id,
-        limited_to=caller.limited_to,
+        token_scopes=caller.token_scopes,
         secret_id=caller.secret_id,
     )
 
@@ -106,21 +106,21 @@ MINTING_CONFLICT = (
 """Why open sign-up without a prefix and a client that mints exclude each other."""
 
 
-def check_holds(rights: Rights, grantor: Grantor) -> None:
+def check_holds(rights: Rights, administrator: Administrator) -> None:
     """
-    Refuse a change that involves rights which the grantor does not have.
+    Refuse a change that involves rights which the administrator does not have.
 
     Otherwise one scope would imply all others: its holder could grant them, learn the secret of a
     client that has them, or take that client's place.
 
     Args:
         rights: Rights to grant, or all rights of the client that is changed.
-        grantor: Service or operator that requests the change.
+        administrator: Service or operator that requests the change.
 
     Raises:
         Refusal: `insufficient_scope`.
     """
-    missing = rights.minus(grantor.rights) if grantor.rights is not None else None
+    missing = rights.minus(administrator.rights) if administrator.rights is not None else None
     if missing:
         raise Refusal(
             Code.INSUFFICIENT_SCOPE,
@@ -130,9 +130,11 @@ def check_holds(rights: Rights, grantor: Grantor) -> None:
         )
 
 
-def expiry_of_new_secret(wanted: int | UnsetType | None, grantor: Grantor) -> int | None:
+def expiry_of_new_secret(
+    wanted: int | UnsetType | None, administrator: Administrator
+) -> int | None:
     """
-    Return when a new secret expires: not after the secret of the grantor.
+    Return when a new secret expires: not after the secret of the administrator.
 
     Args:
         wanted: Epoch seconds; `None`: never; `UNSET`: as late as possible.
@@ -143,7 +145,7 @@ def expiry_of_new_secret(wanted: int | UnsetType | None, grantor: Grantor) -> in
     Raises:
         Refusal: `malformed_request` for a later time.
     """
-    latest = grantor.expires_at
+    latest = administrator.expires_at
     if wanted is UNSET:
         return latest
     if latest is not None and (wanted is None or wanted > latest):

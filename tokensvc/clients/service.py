@@ -126,7 +126,7 @@ class Clients:
             vouches=rights.vouches,
             secret_id=secret.id,
             secret_expires_at=secret.expires_at,
-            limited_to=scopes,
+            token_scopes=scopes,
         )
 
     def _find(self, unverified_id: str) -> FoundClient:

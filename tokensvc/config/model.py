@@ -152,7 +152,7 @@ class StreamSettings(BaseModel):
     )
 
     @property
-    def delivers(self) -> bool:
+    def is_delivery_on(self) -> bool:
         """Whether revocations and profiles are delivered to Stream."""
         return self.delivery == "on"
 

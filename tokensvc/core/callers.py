@@ -81,7 +81,7 @@ class ServiceCaller:
         vouches: Whether it confirms sign-ins itself: each of its mints counts as a new sign-in.
         secret_id: ID of the secret that it used; `None` for an operator at the command line.
         secret_expires_at: Time when that secret expires, in epoch seconds; `None`: never.
-        limited_to: Scopes of the access token that it sent; `None` if it sent its secret.
+        token_scopes: Scopes of the access token that it sent; `None` if it sent its secret.
     """
 
     client_id: str
@@ -89,7 +89,7 @@ class ServiceCaller:
     vouches: bool
     secret_id: str | None = None
     secret_expires_at: int | None = None
-    limited_to: frozenset[str] | None = None
+    token_scopes: frozenset[str] | None = None
 
 
 Caller: TypeAlias = UserCaller | ServiceCaller

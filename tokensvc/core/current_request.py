@@ -21,7 +21,7 @@ class CurrentRequest:
         client_address: IP address of the client behind trusted proxies.
         on_metrics_port: Whether the request came in on the operators' port.
         body: Complete request body.
-        notes: Additional fields of the request's log line.
+        log_fields: Additional fields of the request's log line.
         rate_limit: Values of the fields `RateLimit-Policy` and `RateLimit`.
         route: Matching rule of the URL map.
         error: Unexpected exception, for the log.
@@ -33,7 +33,7 @@ class CurrentRequest:
     client_address: str
     on_metrics_port: bool = False
     body: bytes = b""
-    notes: dict[str, Any] = field(default_factory=dict)
+    log_fields: dict[str, Any] = field(default_factory=dict)
     rate_limit: tuple[str, str] | None = None
     route: str | None = None
     error: Exception | None = None
@@ -47,18 +47,18 @@ enter = _current.set
 leave = _current.reset
 
 
-def note(**fields: Any) -> None:
+def log_fields(**fields: Any) -> None:
     """Add verified facts to the log line, such as caller, user and key."""
     request = get(None)
     if request is not None:
-        request.notes.update(fields)
+        request.log_fields.update(fields)
 
 
-def note_caller(**fields: Any) -> None:
-    """Add who the verified caller is, as `note` does."""
+def log_caller(**fields: Any) -> None:
+    """Add who the verified caller is, as `log_fields` does."""
     request = get(None)
     if request is not None:
-        note(**fields)
+        log_fields(**fields)
         request.is_authenticated = True
 
 

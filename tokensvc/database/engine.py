@@ -111,7 +111,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection in autocommit: each statement sees everything committed before it."""
-        with self._connection(_begin_nothing) as connection:
+        with self._connection(_ping) as connection:
             yield connection
 
     @contextmanager
@@ -229,7 +229,7 @@ class Database:
         self._statements.close()
 
     def _probe(self) -> None:
-        with self._connect_and_begin(_begin_nothing):
+        with self._connect_and_begin(_ping):
             pass
 
 
@@ -256,7 +256,7 @@ def run(connection: Connection, statement: sa.ClauseElement, values: Values = _N
         raise
 
 
-def _begin_nothing(connection: sa.Connection) -> None:
+def _ping(connection: sa.Connection) -> None:
     """Use the connection: the server may have disconnected it while it was idle."""
     connection.exec_driver_sql("SELECT 1")
 

@@ -96,7 +96,7 @@ class _Context(RequestContext):
         self.request.url_rule, self.request.view_args = self._rule, self._arguments
 
 
-class _OtherThan(UnicodeConverter):
+class _AnyExcept(UnicodeConverter):
     """Any segment but the names of actions, so that a wrong method on an action gets 405."""
 
     def __init__(self, url_map: Map, *names: str) -> None:
@@ -118,7 +118,7 @@ class ServiceApp(Flask):
         self._problems = Problems(config.public_url)
         self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
         self.url_map.merge_slashes = False
-        self.url_map.converters["other_than"] = _OtherThan
+        self.url_map.converters["any_except"] = _AnyExcept
         self._adapter: MapAdapter = self.url_map.bind("")
         # Bounded, because clients choose the keys.
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
@@ -187,15 +187,15 @@ class ServiceApp(Flask):
             return self._dispatch(request)
         except Refusal as found:
             refusal = self._limit_refused(found) if self._limit_refused else found
-            request.notes["code"] = refusal.code
+            request.log_fields["code"] = refusal.code
             if refusal.reason:
-                request.notes["reason"] = refusal.reason
+                request.log_fields["reason"] = refusal.reason
             return self._errors_of(request).from_refusal(refusal, request.request_id)
         except MethodNotAllowed as error:
-            request.notes["code"] = Code.METHOD_NOT_ALLOWED
+            request.log_fields["code"] = Code.METHOD_NOT_ALLOWED
             return self._problems.method_not_allowed(error.valid_methods or (), request.request_id)
         except Exception as error:  # noqa: BLE001 - no internal detail may reach the client
-            request.notes["code"] = Code.INTERNAL_ERROR
+            request.log_fields["code"] = Code.INTERNAL_ERROR
             request.error = error
             return self._errors_of(request).internal_error(request.request_id)
 

@@ -28,7 +28,7 @@ class Recorder:
 
     def record(self, request: CurrentRequest, status: int, seconds: float) -> None:
         """Count the request, add its span and log its one line."""
-        environ, notes = request.environ, request.notes
+        environ, notes = request.environ, request.log_fields
         route = request.route or _UNMATCHED
         method = environ["REQUEST_METHOD"]
         metrics.count_request(route, method, str(status), seconds)
@@ -61,7 +61,7 @@ class Recorder:
             route=route,
             status=status,
             request_id=request.request_id,
-            code=request.notes.get("code", ""),
+            code=request.log_fields.get("code", ""),
             seconds=seconds,
             trace_fields=fields,
         )

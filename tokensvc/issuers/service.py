@@ -6,7 +6,7 @@ import structlog
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import Finding
 from tokensvc.core.user_ids import Alphabet
@@ -71,7 +71,9 @@ class Issuers:
         try:
             return issuer.authenticate(unverified, now)
         except Refusal:
-            note(issuer=issuer.settings.name)  # the configured name: nothing of the token is logged
+            log_fields(
+                issuer=issuer.settings.name
+            )  # the configured name: nothing of the token is logged
             raise
 
     def explain(self, unverified_token: str) -> dict[str, Finding]:

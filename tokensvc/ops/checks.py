@@ -140,7 +140,7 @@ def check_clock_faults(clock_faults: ClockFaults, state_of_fault: State) -> Find
 
 def check_delivery(deliveries: Deliveries) -> Finding | None:
     """Check the deliveries to Stream."""
-    if not deliveries.delivers:
+    if not deliveries.is_delivery_on:
         return Finding(State.OK, "off (stream.delivery): no revocation is delivered to Stream")
     try:
         warnings = deliveries.warnings()

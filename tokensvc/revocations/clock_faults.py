@@ -24,7 +24,7 @@ from tokensvc.stream.delivery import store as deliveries
 TOLERANCE = 60
 """Seconds that a floor may be in the future. An action sets it at most one second ahead."""
 
-_MANY = 1000
+_MAX_COUNT = 1000
 
 
 class ClockFaults:
@@ -49,7 +49,7 @@ class ClockFaults:
         """Return what an operator must do, if there is a fault."""
         if standings.floor_seconds_ahead(self._database, self.database_clock) <= TOLERANCE:
             return None
-        targets = self.find(_MANY)
+        targets = self.find(_MAX_COUNT)
         if not targets:
             return None
         if APP in targets:
@@ -57,7 +57,11 @@ class ClockFaults:
         elif len(targets) == 1:
             who = f"the user {targets[0].user_id}"
         else:
-            who = f"{_MANY} or more users" if len(targets) == _MANY else f"{len(targets)} users"
+            who = (
+                f"{_MAX_COUNT} or more users"
+                if len(targets) == _MAX_COUNT
+                else f"{len(targets)} users"
+            )
         return Finding(
             State.DEGRADED,
             f"no token is minted for {who}: a clock set their cut-off more than {TOLERANCE} s in "

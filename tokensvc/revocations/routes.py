@@ -7,7 +7,7 @@ from flask import Blueprint
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize, SignedIn
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.core.targets import APP, Target
 from tokensvc.core.user_ids import Alphabet
@@ -86,7 +86,7 @@ def _user_revocations(
 
     def context_of(user_id: str, query: ActionQuery, reason: str | None) -> ActionContext:
         service = authorize(Scope.REVOCATIONS_WRITE)
-        note(user_id=user_ids.check(user_id, alphabet))
+        log_fields(user_id=user_ids.check(user_id, alphabet))
         return ActionContext(service.client_id, reason, query.dry_run)
 
     @blueprint.post("/<user_id>/revocations")

@@ -30,7 +30,7 @@ CountSessions: TypeAlias = Callable[[Connection, Collection[str]], Mapping[str, 
 """Return the number of live sessions of each user."""
 
 _POLL_SECONDS = 0.05
-_CONFIRMED_TOGETHER = 100
+_BATCH = 100
 
 
 class Revocations:
@@ -39,7 +39,7 @@ class Revocations:
 
     Args:
         sources: Sources of user IDs.
-        delivers: Whether states are delivered to Stream; if not, they say `not_sent`.
+        is_delivery_on: Whether states are delivered to Stream; if not, they say `not_sent`.
         wait_slots: Slots for requests that wait.
         count_sessions: Function that counts the live sessions of users.
     """
@@ -50,14 +50,14 @@ class Revocations:
         database_clock: DatabaseClock,
         sources: Sequence[Source],
         *,
-        delivers: bool,
+        is_delivery_on: bool,
         wait_slots: WaitSlots,
         count_sessions: CountSessions,
     ) -> None:
         self._database = database
         self._clock = database_clock
         self._sources = sources
-        self._delivers = delivers
+        self._is_delivery_on = is_delivery_on
         self._wait_slots = wait_slots
         self._count_sessions = count_sessions
 
@@ -178,10 +178,10 @@ class Revocations:
         Returns:
             Whether more may be left.
         """
-        targets = store.unconfirmed_targets(self._database, _CONFIRMED_TOGETHER)
+        targets = store.unconfirmed_targets(self._database, _BATCH)
         for target in targets:
             self.confirm(target)
-        return len(targets) == _CONFIRMED_TOGETHER
+        return len(targets) == _BATCH
 
     def state(self, target: Target) -> State:
         """Return the state of a user or the app."""
@@ -202,7 +202,7 @@ class Revocations:
             )
             ids = list(page)
             revocations = store.revocations_by_user(connection, ids)
-            statuses = deliveries.statuses(connection, "user", ids) if self._delivers else {}
+            statuses = deliveries.statuses(connection, "user", ids) if self._is_delivery_on else {}
             sessions = self._count_sessions(connection, ids)
         return [
             user_state(
@@ -274,7 +274,7 @@ class Revocations:
     def _delivery(
         self, connection: Connection, target: Target, standing: StoredStanding
     ) -> StreamStatus:
-        if not self._delivers:
+        if not self._is_delivery_on:
             return NOT_SENT
         status = deliveries.status(connection, *delivery_of(target))
         # The row of a finished delivery is purged, but the floor stays.

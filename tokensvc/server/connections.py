@@ -92,7 +92,7 @@ class Connections:
 
     def close_one(self) -> bool:
         """
-        Close the connection that is of least use, because the next one has no room.
+        Close the least useful connection, because the next one has no room.
 
         Log once until half of the room is free again. Return false if all have a request that runs.
         """

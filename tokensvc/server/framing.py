@@ -25,7 +25,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]+)[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class Progress(Enum):
-    """What the received bytes are."""
+    """Parse progress of the received bytes."""
 
     MORE = "a part of a request; the rest has not arrived"
     CONTINUE = "as MORE, and the client sends the body only after `100 Continue`"

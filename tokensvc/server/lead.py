@@ -124,7 +124,7 @@ class Lead(Generic[Job]):
         Pass the lead on if a job has held it for `PATIENCE`.
 
         Returns:
-            Seconds until the next call is due; None if `wake_watchdog` will say when.
+            Seconds until the next call is due; `None`: `wake_watchdog` triggers it.
         """
         with self._mutex:
             if self._started is None:

@@ -37,7 +37,7 @@ class ParserSettings:
 
 
 class ParsedRequest(Request):  # type: ignore[misc]  # gunicorn is untyped
-    """A request of a peer whose forwarded fields mean nothing: the application reads its own."""
+    """A request whose forwarding headers gunicorn must ignore: the application reads them."""
 
     def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
         return {}, []  # without parsing the peer's address for each request

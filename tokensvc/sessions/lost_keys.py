@@ -10,7 +10,7 @@ from tokensvc.database.engine import Database
 from tokensvc.sessions import store
 from tokensvc.vault.vault import Vault
 
-_DELETED_TOGETHER: Final = 500
+_BATCH: Final = 500
 
 
 class LostFamilyKeys:
@@ -48,7 +48,7 @@ class LostFamilyKeys:
 
     def _delete_batch(self, wrapped_by: str, context: ActionContext) -> int:
         with self._database.write() as tx:
-            deleted = store.delete_wrapped_by(tx, wrapped_by, limit=_DELETED_TOGETHER)
+            deleted = store.delete_wrapped_by(tx, wrapped_by, limit=_BATCH)
             if deleted:
                 action, subject = Action.SESSION_ENDED, store.FAMILY_KEYS.table_name
                 details: Details = {"sessions": deleted, "lost_encryption_key": wrapped_by}

@@ -8,7 +8,7 @@ from tokensvc.audit.rules import DONE, Action
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.addresses import network_of
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction, run
@@ -231,7 +231,7 @@ class Sessions:
             `None` if the family has changed since it was read.
         """
         found, family = read.found, read.family
-        note(user_id=family.user_id, client_id=family.client_id)
+        log_fields(user_id=family.user_id, client_id=family.client_id)
         decision = decide_refresh(
             family,
             presented_counter=presented.counter,

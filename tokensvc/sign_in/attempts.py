@@ -13,10 +13,10 @@ from typing import Final
 from tokensvc.accounts import store as accounts
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.lock_out.rules import (
+    LOCK_AFTER,
     MAX_DELAY,
-    STOP_AT,
-    Axis,
     Counter,
+    CounterKind,
     is_known,
     seconds_to_wait,
 )
@@ -24,7 +24,7 @@ from tokensvc.accounts.passwords.hashing import PasswordHasher, needs_rehash
 from tokensvc.audit.rules import REFUSED, Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
@@ -114,8 +114,8 @@ class SignIns:
     def complete(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """Forget the failures before a success, and remember its address."""
         # In this order, as an attempt and `unlock` do: the rows are locked.
-        lock_outs.clear(tx, attempt.subject, Axis.SHARED)
-        lock_outs.clear(tx, attempt.own_subject, Axis.OWN)
+        lock_outs.clear(tx, attempt.user_hash, CounterKind.SHARED)
+        lock_outs.clear(tx, attempt.own_hash, CounterKind.OWN)
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
 
     def hash_new(self, attempt: Attempt, password: str) -> str:
@@ -163,17 +163,17 @@ class SignIns:
         check_can_sign(standing.signing_ring_version)
         attempt = Attempt(
             user_id=user_id,
-            subject=self._hashes.of_user_id(user_id),
+            user_hash=self._hashes.of_user_id(user_id),
             address_hash=address_hash,
-            own_subject=self._hashes.of_user_at(user_id, address_hash),
+            own_hash=self._hashes.of_user_at(user_id, address_hash),
             is_known=is_known(found.last_signed_in_at, standing.now),
-            counter=Counter(Axis.SHARED, failures=1, last_failed_at=int(standing.now)),
+            counter=Counter(CounterKind.SHARED, failures=1, last_failed_at=int(standing.now)),
             wait=0,
             epochs=standing.epochs,
             suspended=standing.suspended,
             account=found.account,
         )
-        note(user_id=attempt.audit_subject)
+        log_fields(user_id=attempt.audit_subject)
         return attempt
 
     def _count(self, attempt: Attempt) -> Attempt:
@@ -185,27 +185,27 @@ class SignIns:
         """
         has_account = attempt.account is not None
         if lock_outs.insert_new(
-            self._database, attempt.subject, attempt.counter, of_account=has_account
+            self._database, attempt.user_hash, attempt.counter, of_account=has_account
         ):
             return attempt  # one message instead of four for the usual attempt, the first
         with self._database.write() as tx:
-            stored = lock_outs.lock(tx, attempt.subject, Axis.SHARED)
+            stored = lock_outs.lock(tx, attempt.user_hash, CounterKind.SHARED)
             # The time after the lock: the wait for it can take as long as a delay.
             now = self._clock.read(tx)
             wait = seconds_to_wait(stored, now)
             if wait:
-                stored = lock_outs.lock(tx, attempt.own_subject, Axis.OWN)
+                stored = lock_outs.lock(tx, attempt.own_hash, CounterKind.OWN)
                 if own_wait := seconds_to_wait(stored, now):
                     raise _locked_out(max(wait, own_wait), "locked out")
                 has_account = has_account and attempt.is_known
             counter = replace(stored, failures=stored.failures + 1, last_failed_at=int(now))
             attempt = replace(attempt, counter=counter, wait=wait)
-            lock_outs.write(tx, attempt.counter_subject, counter, of_account=has_account)
+            lock_outs.write(tx, attempt.counter_key, counter, of_account=has_account)
         return attempt
 
     def _take_back(self, attempt: Attempt) -> None:
         with self._database.write() as tx:
-            lock_outs.take_back(tx, attempt.counter_subject, attempt.counter.axis)
+            lock_outs.take_back(tx, attempt.counter_key, attempt.counter.kind)
 
     def _refuse(self, attempt: Attempt, reason: str) -> Refusal:
         with self._database.write() as tx:
@@ -248,8 +248,8 @@ def _record_refusal(tx: Transaction, attempt: Attempt, reason: str, now: float) 
     subject, counter = attempt.audit_subject, attempt.counter
     details: Details = {"cause": reason}
     record(tx, context, action, subject, now=now, outcome=REFUSED, details=details)
-    is_shared = counter.axis is Axis.SHARED
-    if counter.failures == STOP_AT[counter.axis] and (is_shared or attempt.is_known):
+    is_shared = counter.kind is CounterKind.SHARED
+    if counter.failures == LOCK_AFTER[counter.kind] and (is_shared or attempt.is_known):
         details = {"failures_from": "all addresses" if is_shared else "a known address"}
         record(tx, context, Action.ACCOUNT_LOCKED, subject, now=now, details=details)
 
@@ -259,7 +259,7 @@ def _locked_out(wait: float, reason: str) -> Refusal:
     Return the refusal after too many failures, the same for an account and for an unknown ID.
 
     Args:
-        wait: Seconds, or `STOPPED`.
+        wait: Seconds, or `LOCKED`.
     """
     return Refusal(
         Code.RATE_LIMITED,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tokensvc.accounts.lock_out.rules import Axis, Counter
+from tokensvc.accounts.lock_out.rules import Counter, CounterKind
 from tokensvc.accounts.store import Account
 from tokensvc.standing.rules import Epochs
 
@@ -17,12 +17,12 @@ class Attempt:
     An attempt to sign in that counts as a failure until its success.
 
     Attributes:
-        subject: Keyed hash of the user ID, of the shared counter.
+        user_hash: Keyed hash of the user ID, of the shared counter.
         address_hash: Keyed hash of the address.
-        own_subject: Keyed hash of the user ID and the address, of the own counter.
+        own_hash: Keyed hash of the user ID and the address, of the own counter.
         is_known: Whether the account knows the address.
         counter: Counter that has this attempt.
-        wait: Seconds that other addresses must wait; `STOPPED`, or 0 if the shared counter
+        wait: Seconds that other addresses must wait; `LOCKED`, or 0 if the shared counter
             allowed the attempt.
         epochs: Epochs that are not newer than the password hash.
         suspended: Whether the user is suspended.
@@ -30,9 +30,9 @@ class Attempt:
     """
 
     user_id: str
-    subject: str
+    user_hash: str
     address_hash: str
-    own_subject: str
+    own_hash: str
     is_known: bool
     counter: Counter
     wait: float
@@ -43,12 +43,12 @@ class Attempt:
     @property
     def audit_subject(self) -> str:
         """Subject of audit events. An unknown ID may be a password that a user typed there."""
-        return f"unknown:{self.subject}" if self.account is None else self.user_id
+        return f"unknown:{self.user_hash}" if self.account is None else self.user_id
 
     @property
-    def counter_subject(self) -> str:
+    def counter_key(self) -> str:
         """Keyed hash that identifies the counter."""
-        return self.subject if self.counter.axis is Axis.SHARED else self.own_subject
+        return self.user_hash if self.counter.kind is CounterKind.SHARED else self.own_hash
 
     @property
     def stored_hash(self) -> str | None:

@@ -14,7 +14,7 @@ from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.addresses import wider_networks
-from tokensvc.core.current_request import note, set_rate_limit_fields
+from tokensvc.core.current_request import log_fields, set_rate_limit_fields
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
@@ -211,5 +211,5 @@ class PasswordSessions:
         )
 
     def _respond(self, issued: IssuedSession) -> TokenResponse:
-        note(client_id=issued.family.client_id)
+        log_fields(client_id=issued.family.client_id)
         return user_response(issued, self._access_tokens)

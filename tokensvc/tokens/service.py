@@ -6,7 +6,7 @@ from tokensvc.callers.rules import check_auth_time
 from tokensvc.callers.service import Callers
 from tokensvc.core.callers import Caller, Credential, UserCaller
 from tokensvc.core.clock import Clock
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.stream.keys.service import StreamKeys
@@ -103,5 +103,5 @@ class TokenService:
         metrics.count_mint(issuer=issuer, named=request.api_key is not None)
         if request.api_key is None:
             self._unnamed_mints.count()
-        note(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
+        log_fields(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
         return minted

@@ -215,7 +215,7 @@ def test_given_secret_is_accepted_encoded_and_as_it_is(world):
     """Not every OAuth library encodes the secret as RFC 6749 section 2.3.1 says."""
     administration = administration_of(world.database)
     client = administration.create(
-        "given", rights("users:read"), grantor=OPERATOR, secret=GIVEN_SECRET
+        "given", rights("users:read"), administrator=OPERATOR, secret=GIVEN_SECRET
     )
     encoded = f"{quote(client.id, safe='')}:{quote(GIVEN_SECRET, safe='')}"
     headers = {"Authorization": "Basic " + b64encode(encoded.encode()).decode()}
@@ -288,7 +288,7 @@ def test_bearer_token_does_not_authenticate_an_oauth_client(world, shop):
 def test_token_of_a_service_ends_with_its_secret(world):
     administration = administration_of(world.database)
     client = make_client(world.database, "short-lived", "users:read")
-    added = administration.add_secret(client.id, int(time.time()) + 30, grantor=OPERATOR)
+    added = administration.add_secret(client.id, int(time.time()) + 30, administrator=OPERATOR)
     response = world.oauth(SERVICE, headers=basic(client, added.secret))
     assert 0 < response.json["expires_in"] <= 30
     assert world.oauth(SERVICE, headers=basic(client)).json["expires_in"] == 600

@@ -53,12 +53,14 @@ class World:
             database,
             self.now,
             [],
-            delivers=True,
+            is_delivery_on=True,
             wait_slots=WaitSlots(1),
             count_sessions=sessions_on(database, clock).count_live,
         )
         self.sender = self.another_sender()
-        self.deliveries = Deliveries(database, self.now, self.sender.refused_keys, delivers=True)
+        self.deliveries = Deliveries(
+            database, self.now, self.sender.refused_keys, is_delivery_on=True
+        )
 
     def another_sender(self) -> Sender:
         """Return a sender like that of another process."""

@@ -160,8 +160,8 @@ def test_age_of_the_oldest_goes_on_when_it_fails_or_changes(ada):
 
 def test_age_is_of_the_oldest_even_if_not_all_are_counted(world, monkeypatch):
     """The order of the attempts is another one."""
-    monkeypatch.setattr(service, "_COUNTED", 1)
-    world.deliveries = Deliveries(world.database, world.now, dict, delivers=True)
+    monkeypatch.setattr(service, "_MAX_COUNT", 1)
+    world.deliveries = Deliveries(world.database, world.now, dict, is_delivery_on=True)
     for user_id in ("ada", "bob", "cyd"):
         world.revoke(user_id)
     with world.database.write() as tx:

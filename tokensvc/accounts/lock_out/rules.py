@@ -1,11 +1,11 @@
 """
 How fast the password of one account can be guessed. Pure.
 
-Consecutive failures of a user ID delay its next attempt, more each time, and finally stop all
-attempts until an unlock or a reset of the password. All addresses share this counter. It never
-decays, and a success resets it.
+Consecutive failures of a user ID delay its next attempt, more each time, and finally lock it until
+an unlock or a reset of the password. All addresses share this counter. It never decays, and a
+success resets it.
 
-While it delays or stops the ID, each address has a few attempts of its own. Only at a known address
+While it delays or locks the ID, each address has a few attempts of its own. Only at a known address
 (one of the last that signed the account in, or refreshed a session of it) can such an attempt
 succeed: failures from elsewhere do not lock the user out there. At all other addresses it is
 counted and checked in the same way, but always refused. So a wrong password gets the same response
@@ -37,20 +37,22 @@ without an account, and those of addresses that the account does not know.
 MAX_WITHOUT_ACCOUNT = 100_000
 """Number of these counters that are kept. Otherwise a guesser could fill the database."""
 
-STOPPED = math.inf
-"""Wait of an account that is stopped until an unlock or a reset."""
+LOCKED = math.inf
+"""Wait of an account that is locked until an unlock or a reset."""
 
 
-class Axis(StrEnum):
+class CounterKind(StrEnum):
     """The kind of a counter."""
 
     SHARED = "unknown"
     """Failures of a user ID, from all addresses."""
     OWN = "known"
-    """Failures at one address while the shared counter delays or stops the user ID."""
+    """Failures at one address while the shared counter delays or locks the user ID."""
 
 
-STOP_AT: Mapping[Axis, int] = MappingProxyType({Axis.SHARED: 60, Axis.OWN: 10})
+LOCK_AFTER: Mapping[CounterKind, int] = MappingProxyType(
+    {CounterKind.SHARED: 60, CounterKind.OWN: 10}
+)
 """Consecutive failures after which no attempt is possible; of all counters together 100."""
 
 
@@ -63,15 +65,15 @@ class Counter:
         last_failed_at: Time of the last one, in epoch seconds.
     """
 
-    axis: Axis
+    kind: CounterKind
     failures: int
     last_failed_at: int
 
 
 def seconds_to_wait(counter: Counter, now: float) -> float:
-    """Return the seconds until the next attempt is possible: whole ones, or `STOPPED`."""
-    if counter.failures >= STOP_AT[counter.axis]:
-        return STOPPED
+    """Return the seconds until the next attempt is possible: whole ones, or `LOCKED`."""
+    if counter.failures >= LOCK_AFTER[counter.kind]:
+        return LOCKED
     if counter.failures < DELAY_FROM:
         return 0
     delay = min(1 << (counter.failures - DELAY_FROM), MAX_DELAY)

@@ -14,8 +14,8 @@ from tokensvc.accounts.lock_out.rules import (
     KNOWN_ADDRESS_SECONDS,
     KNOWN_ADDRESSES,
     MAX_WITHOUT_ACCOUNT,
-    Axis,
     Counter,
+    CounterKind,
 )
 from tokensvc.accounts.lock_out.tables import IS_WITHOUT_ACCOUNT, known_addresses, sign_in_failures
 from tokensvc.core.clock import start_of_day
@@ -27,8 +27,8 @@ from tokensvc.vault.hashes import KeyedHashes
 _failures = sign_in_failures.c
 _addresses = known_addresses.c
 
-_is_counter = (_failures.subject == sa.bindparam("counter_subject")) & (
-    _failures.axis == sa.bindparam("counter_axis")
+_is_counter = (_failures.subject == sa.bindparam("counter_key")) & (
+    _failures.kind == sa.bindparam("counter_kind")
 )
 _WRITE = (
     sign_in_failures.update()
@@ -49,20 +49,20 @@ def insert_new(database: Database, subject: str, counter: Counter, *, of_account
 
     It is durable with the next commit of the attempt.
     """
-    row = {"subject": subject, "axis": counter.axis, "of_account": of_account, **_values(counter)}
+    row = {"subject": subject, "kind": counter.kind, "of_account": of_account, **_values(counter)}
     return bool(database.change(_insert_new_in(database.dialect), row))
 
 
-def lock(tx: Transaction, subject: str, axis: Axis) -> Counter:
+def lock(tx: Transaction, subject: str, kind: CounterKind) -> Counter:
     """
     Return a counter, locked until the transaction ends.
 
     Args:
-        subject: Keyed hash of the user ID, for `Axis.OWN` together with the address.
+        subject: Keyed hash of the user ID, for `CounterKind.OWN` together with the address.
     """
-    row = {"subject": subject, "axis": axis, "failures": 0, "last_failed_at": 0}
+    row = {"subject": subject, "kind": kind, "failures": 0, "last_failed_at": 0}
     ((failures, last_failed_at),) = run(tx, _lock_in(tx.dialect.name), row)
-    return Counter(axis, failures, last_failed_at)
+    return Counter(kind, failures, last_failed_at)
 
 
 def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) -> None:
@@ -72,31 +72,31 @@ def write(tx: Transaction, subject: str, counter: Counter, *, of_account: bool) 
     Args:
         of_account: Whether the user ID has an account.
     """
-    values = {**_key(subject, counter.axis), **_values(counter), "of_account": of_account}
+    values = {**_key(subject, counter.kind), **_values(counter), "of_account": of_account}
     run(tx, _WRITE, values)
 
 
-def take_back(tx: Transaction, subject: str, axis: Axis) -> None:
+def take_back(tx: Transaction, subject: str, kind: CounterKind) -> None:
     """Subtract a failure: the password was not checked."""
-    run(tx, _TAKE_BACK, _key(subject, axis))
+    run(tx, _TAKE_BACK, _key(subject, kind))
 
 
-def clear(tx: Transaction, subject: str, axis: Axis) -> None:
+def clear(tx: Transaction, subject: str, kind: CounterKind) -> None:
     """Delete a counter."""
-    run(tx, _CLEAR, _key(subject, axis))
+    run(tx, _CLEAR, _key(subject, kind))
 
 
 def unlock(tx: Transaction, user_id: str, hashes: KeyedHashes) -> bool:
     """Delete the counters of a user ID. Return whether one had a failure."""
     # In this order, as an attempt does: the rows are locked.
-    counters = [(hashes.of_user_id(user_id), Axis.SHARED)]
+    counters = [(hashes.of_user_id(user_id), CounterKind.SHARED)]
     counters += [
-        (hashes.of_user_at(user_id, address_hash), Axis.OWN)
+        (hashes.of_user_at(user_id, address_hash), CounterKind.OWN)
         for address_hash in last_addresses(tx, user_id)
     ]
-    failures = [lock(tx, subject, axis).failures for subject, axis in counters]
-    for subject, axis in counters:
-        clear(tx, subject, axis)
+    failures = [lock(tx, subject, kind).failures for subject, kind in counters]
+    for subject, kind in counters:
+        clear(tx, subject, kind)
     return any(failures)
 
 
@@ -155,8 +155,8 @@ def purge_addresses(tx: Transaction, now: float, limit: int) -> int:
     return delete_batch(tx, known_addresses, is_old, order=order, limit=limit)
 
 
-def _key(subject: str, axis: Axis) -> dict[str, object]:
-    return {"counter_subject": subject, "counter_axis": axis}
+def _key(subject: str, kind: CounterKind) -> dict[str, object]:
+    return {"counter_key": subject, "counter_kind": kind}
 
 
 def _values(counter: Counter) -> dict[str, object]:
@@ -174,13 +174,13 @@ def _lock_in(dialect: str) -> sa.Insert:
     # Only a row can be locked. A refusal of the attempt also rolls a new one back. The update
     # changes nothing: with it, the statement locks and returns a row that exists.
     row: dict[str, Any] = {
-        name: sa.bindparam(name) for name in ("subject", "axis", "failures", "last_failed_at")
+        name: sa.bindparam(name) for name in ("subject", "kind", "failures", "last_failed_at")
     }
     locked = (
         insert_in(dialect, sign_in_failures)
         .values(row)
         .on_conflict_do_update(
-            index_elements=[_failures.subject, _failures.axis],
+            index_elements=[_failures.subject, _failures.kind],
             set_={"failures": _failures.failures},
         )
     )

@@ -11,7 +11,7 @@ sign_in_failures = sa.Table(
     "sign_in_failures",
     metadata,
     sa.Column("subject", sa.Text, primary_key=True),
-    sa.Column("axis", sa.Text, primary_key=True),
+    sa.Column("axis", sa.Text, key="kind", primary_key=True),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("last_failed_at", sa.BigInteger, nullable=False),
     sa.Column("of_account", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -24,11 +24,11 @@ sign_in_failures = sa.Table(
     ),
 )
 """
-Consecutive failures of a user ID (axis `unknown`), and those at one address while the first delay
-or stop the user ID (axis `known`).
+Consecutive failures of a user ID (kind `unknown`), and those at one address while the first delay
+or lock the user ID (kind `known`).
 
-`subject` is the keyed hash of the user ID, for axis `known` together with that of the address.
-`of_account`: whether the user ID had an account at the last failure, for axis `known` one that
+`subject` is the keyed hash of the user ID, for kind `known` together with that of the address.
+`of_account`: whether the user ID had an account at the last failure, for kind `known` one that
 knows the address.
 """
 

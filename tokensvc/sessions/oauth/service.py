@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tokensvc.clients.service import SecretCaller
-from tokensvc.core.current_request import note, set_rate_limit_fields
+from tokensvc.core.current_request import log_fields, set_rate_limit_fields
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.issuers.verify import parse
 from tokensvc.limits.enforcement import check
@@ -111,7 +111,7 @@ class OAuth:
                 "the token expires.",
                 oauth_error=OAuthError.UNSUPPORTED_TOKEN_TYPE,
             )
-        note(user_id=claims.sub, client_id=client_id)
+        log_fields(user_id=claims.sub, client_id=client_id)
         self._sessions.end(claims.sub, claims.sid)
 
     def _claims_of(self, unverified_token: str) -> AccessClaims | None:

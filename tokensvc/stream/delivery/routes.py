@@ -4,7 +4,7 @@ from flask import Blueprint
 
 from tokensvc.core import stream_user, user_ids
 from tokensvc.core.callers import Authorize
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.body import parse_object
@@ -26,7 +26,7 @@ def routes(deliveries: Deliveries, alphabet: Alphabet, authorize: Authorize) -> 
         user = parse_object()
         service = authorize(Scope.USERS_WRITE)
         stream_user.check_role_scope(user, service.scopes)
-        note(user_id=user_ids.check(user_id, alphabet))
+        log_fields(user_id=user_ids.check(user_id, alphabet))
         return json_response(deliveries.set_profile(user_id, user, service.client_id))
 
     return blueprint

@@ -26,7 +26,7 @@ MAX_STORED_NAMES = 200
 """Maximum number of members in a user-edited profile, removed ones included."""
 
 _MANY = 1000
-_COUNTED = 10_000
+_MAX_COUNT = 10_000
 """Deliveries of a kind and state that are counted for the metrics."""
 
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
@@ -69,7 +69,7 @@ class Deliveries:
     Args:
         refused_keys: Function that returns Stream's message about each key that it refuses: the
             API key with the fingerprint of its secret.
-        delivers: Whether delivery is on; if not, every status is `not_sent`.
+        is_delivery_on: Whether delivery is on; if not, every status is `not_sent`.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Deliveries:
         database_clock: DatabaseClock,
         refused_keys: Callable[[], Mapping[tuple[str, str], str]],
         *,
-        delivers: bool,
+        is_delivery_on: bool,
     ) -> None:
-        self.delivers = delivers
+        self.is_delivery_on = is_delivery_on
         self._database = database
         self._clock = database_clock
         self._refused_keys = refused_keys
@@ -200,9 +200,9 @@ class Deliveries:
 
     def waiting(self) -> list[Waiting]:
         """Return what waits of each kind; nothing if delivery is off."""
-        if not self.delivers:
+        if not self.is_delivery_on:
             return []
-        sizes, now = read_sizes(self._database, _COUNTED), int(self._clock())
+        sizes, now = read_sizes(self._database, _MAX_COUNT), int(self._clock())
         found = []
         for kind in dict.fromkeys(queue.kind for queue in sizes):
             of_kind = {queue.state: size for queue, size in sizes.items() if queue.kind == kind}
@@ -230,7 +230,7 @@ class Deliveries:
         return ProfileState(user_id, {"id": user_id, **profile.set}, stream)
 
     def _status(self, connection: Connection, kind: DeliveryKind, subject: str) -> StreamStatus:
-        return store.status(connection, kind, subject) if self.delivers else NOT_SENT
+        return store.status(connection, kind, subject) if self.is_delivery_on else NOT_SENT
 
 
 def _removed_members(previous: Profile | None, members: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from flask import Blueprint
 
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize
-from tokensvc.core.current_request import note
+from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
@@ -70,7 +70,7 @@ def stream_key_routes(rotation: StreamKeyRotation, authorize: Authorize) -> Blue
         context = context_of(authorize, query, body)
         secret = body.secret.encode("utf-8")
         key = rotation.add(body.api_key, secret, context, check=body.check)
-        note(api_key=key.api_key)  # not before: key and secret may be swapped
+        log_fields(api_key=key.api_key)  # not before: key and secret may be swapped
         if context.dry_run:
             return json_response(key)
         return json_response(key, 201, [("Location", f"{PATH}/{key.id}")])
@@ -96,7 +96,7 @@ def add_ring_routes(
         found = rotation.page(after=query.after, limit=query.limit + 1)
         return json_response(page_of(found, query.limit, lambda key: key.id))
 
-    @blueprint.get("/<other_than(rotate):key_id>")
+    @blueprint.get("/<any_except(rotate):key_id>")
     def get_key(key_id: str) -> Response:
         parse_query(NoParameters)
         authorize(Scope.KEYS_WRITE)

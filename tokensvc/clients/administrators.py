@@ -4,33 +4,35 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tokensvc.clients import rules
-from tokensvc.clients.rules import Grantor
+from tokensvc.clients.rules import Administrator
 from tokensvc.clients.state import ServiceClient
 from tokensvc.core.errors import Code, Refusal
 
 
-def current_grantor(grantor: Grantor, found: Mapping[str, ServiceClient], now: float) -> Grantor:
+def with_current_rights(
+    administrator: Administrator, found: Mapping[str, ServiceClient], now: float
+) -> Administrator:
     """
-    Return a grantor with its current rights. An operator's never change.
+    Return an administrator with its current rights. An operator's never change.
 
     Args:
-        found: Locked clients by ID, with the grantor's.
+        found: Locked clients by ID, with the administrator's.
 
     Raises:
         Refusal: `credentials_invalid` or `credentials_expired` after the loss of its secret;
             `insufficient_scope` after the loss of its scope.
     """
-    if grantor.client_id is None:
-        return grantor
-    client = found.get(grantor.client_id)
+    if administrator.client_id is None:
+        return administrator
+    client = found.get(administrator.client_id)
     secrets = client.secrets if client is not None else []
-    secret = next((stored for stored in secrets if stored.id == grantor.secret_id), None)
+    secret = next((stored for stored in secrets if stored.id == administrator.secret_id), None)
     if client is None or secret is None:
         raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
     if not secret.is_live(now):
         raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
     rights = client.rights
-    if grantor.limited_to is not None:
-        rights = replace(rights, scopes=rights.scopes & grantor.limited_to)
+    if administrator.token_scopes is not None:
+        rights = replace(rights, scopes=rights.scopes & administrator.token_scopes)
     rules.check_may_manage_clients(rights)
-    return replace(grantor, rights=rights, expires_at=secret.expires_at)
+    return replace(administrator, rights=rights, expires_at=secret.expires_at)

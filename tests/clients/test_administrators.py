@@ -19,18 +19,20 @@ class World:
     def __init__(self, clients, administration):
         self.clients = clients
         self.administration = administration
-        self.manager = administration.create("manager", MANAGER, grantor=OPERATOR)
-        self.target = administration.create("backend", rights("clients:write"), grantor=OPERATOR)
+        self.manager = administration.create("manager", MANAGER, administrator=OPERATOR)
+        self.target = administration.create(
+            "backend", rights("clients:write"), administrator=OPERATOR
+        )
 
     def authenticated(self, client, secret=None):
         """Return a client as of its authentication, before it waits for a lock."""
         caller = self.clients.authenticate(client.id, secret or client.secret)
         return rules.service(caller)
 
-    def refused(self, action, grantor):
+    def refused(self, action, administrator):
         """Return the refusal of an action, which must change nothing."""
         before = self.clients.page()
-        refusal = refusal_of(action, self, grantor)
+        refusal = refusal_of(action, self, administrator)
         assert self.clients.page() == before
         return refusal
 
@@ -40,39 +42,43 @@ def world(clients, administration):
     return World(clients, administration)
 
 
-def make(world, grantor):
-    return world.administration.create("new", rights("tokens:mint"), grantor=grantor)
+def make(world, administrator):
+    return world.administration.create("new", rights("tokens:mint"), administrator=administrator)
 
 
-def ensure(world, grantor):
-    return world.administration.create_if_absent("new", rights("tokens:mint"), grantor=grantor)
-
-
-def grant_itself(world, grantor):
-    return world.administration.change(world.manager.id, MANAGER.scopes, grantor=grantor)
-
-
-def grant(world, grantor):
-    return world.administration.change(
-        world.target.id, ["clients:write", "tokens:mint"], grantor=grantor
+def ensure(world, administrator):
+    return world.administration.create_if_absent(
+        "new", rights("tokens:mint"), administrator=administrator
     )
 
 
-def add_to_itself(world, grantor):
-    return world.administration.add_secret(world.manager.id, grantor=grantor)
+def grant_itself(world, administrator):
+    return world.administration.change(
+        world.manager.id, MANAGER.scopes, administrator=administrator
+    )
 
 
-def add_to_target(world, grantor):
-    return world.administration.add_secret(world.target.id, grantor=grantor)
+def grant(world, administrator):
+    return world.administration.change(
+        world.target.id, ["clients:write", "tokens:mint"], administrator=administrator
+    )
 
 
-def delete(world, grantor):
-    return world.administration.delete(world.target.id, grantor=grantor)
+def add_to_itself(world, administrator):
+    return world.administration.add_secret(world.manager.id, administrator=administrator)
 
 
-def delete_secret(world, grantor):
+def add_to_target(world, administrator):
+    return world.administration.add_secret(world.target.id, administrator=administrator)
+
+
+def delete(world, administrator):
+    return world.administration.delete(world.target.id, administrator=administrator)
+
+
+def delete_secret(world, administrator):
     return world.administration.delete_secret(
-        world.target.id, world.target.secrets[0].id, grantor=grantor
+        world.target.id, world.target.secrets[0].id, administrator=administrator
     )
 
 
@@ -85,7 +91,7 @@ ACTIONS = [*GRANTS, add_to_itself, delete, delete_secret]
 def test_scope_withdrawn_during_the_wait_is_not_granted(world, action):
     """Not to the service itself and not to another client."""
     waiting = world.authenticated(world.manager)
-    world.administration.change(world.manager.id, ["clients:write"], grantor=OPERATOR)
+    world.administration.change(world.manager.id, ["clients:write"], administrator=OPERATOR)
     refusal = world.refused(action, waiting)
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     assert "tokens:mint" in refusal.detail
@@ -96,7 +102,7 @@ def test_scope_withdrawn_during_the_wait_is_not_granted(world, action):
 def test_service_that_lost_clients_write_during_the_wait_changes_nothing(world, action):
     waiting = world.authenticated(world.manager)
     left = ["tokens:mint", "users:read"]
-    world.administration.change(world.manager.id, left, grantor=OPERATOR)
+    world.administration.change(world.manager.id, left, administrator=OPERATOR)
     refusal = world.refused(action, waiting)
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     assert "clients:write" in refusal.detail
@@ -108,12 +114,12 @@ def test_service_that_lost_clients_write_during_the_wait_changes_nothing(world, 
 def test_credential_that_ended_during_the_wait_changes_nothing(world, clock, action, end):
     """A leaked secret cannot create its successor."""
     manager = world.manager.id
-    second = world.administration.add_secret(manager, int(clock.now) + 60, grantor=OPERATOR)
+    second = world.administration.add_secret(manager, int(clock.now) + 60, administrator=OPERATOR)
     waiting = world.authenticated(world.manager, second.secret)
     if end == "secret":
-        world.administration.delete_secret(manager, second.id, grantor=OPERATOR)
+        world.administration.delete_secret(manager, second.id, administrator=OPERATOR)
     elif end == "client":
-        world.administration.delete(manager, grantor=OPERATOR)
+        world.administration.delete(manager, administrator=OPERATOR)
     else:
         clock.now += 60
     expected = Code.CREDENTIALS_EXPIRED if end == "expiry" else Code.CREDENTIALS_INVALID
@@ -123,8 +129,10 @@ def test_credential_that_ended_during_the_wait_changes_nothing(world, clock, act
 @pytest.mark.sec(47)
 def test_scope_granted_during_the_wait_can_be_granted(world):
     waiting = world.authenticated(world.manager)
-    world.administration.change(world.manager.id, [*MANAGER.scopes, "audit:read"], grantor=OPERATOR)
-    changed = world.administration.change(world.target.id, ["audit:read"], grantor=waiting)
+    world.administration.change(
+        world.manager.id, [*MANAGER.scopes, "audit:read"], administrator=OPERATOR
+    )
+    changed = world.administration.change(world.target.id, ["audit:read"], administrator=waiting)
     assert changed.scopes == ["audit:read"]
 
 
@@ -133,7 +141,7 @@ def test_scope_granted_during_the_wait_can_be_granted(world):
 def test_client_that_got_a_right_during_the_wait_is_not_changed(world, action):
     """Unless the service has that right itself."""
     waiting = world.authenticated(world.manager)
-    world.administration.change(world.target.id, ["keys:write"], grantor=OPERATOR)
+    world.administration.change(world.target.id, ["keys:write"], administrator=OPERATOR)
     refusal = world.refused(action, waiting)
     assert refusal.code is Code.INSUFFICIENT_SCOPE
     assert "keys:write" in refusal.detail
@@ -164,14 +172,14 @@ def test_operator_changes_a_client_with_a_scope_of_a_newer_release(world, databa
 
 
 def test_clients_that_change_each_other_do_not_deadlock(world):
-    other = world.administration.create("another", MANAGER, grantor=OPERATOR)
+    other = world.administration.create("another", MANAGER, administrator=OPERATOR)
     barrier = threading.Barrier(2, timeout=30)
 
-    def change(grantor, client):
-        grantor = world.authenticated(grantor)
+    def change(administrator, client):
+        administrator = world.authenticated(administrator)
         for _ in range(30):
             barrier.wait()
-            world.administration.change(client.id, grantor=grantor)
+            world.administration.change(client.id, administrator=administrator)
         return "done"
 
     with ThreadPoolExecutor(2) as pool:
