@@ -18,16 +18,10 @@ from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.app.server_hooks import server_hooks  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
-from tokensvc.database.lock import ProcessLock, hold_process_lock  # noqa: E402 - see above
+from tokensvc.database.lock import hold_process_lock  # noqa: E402 - see above
 from tokensvc.server.arbiter import ReloadingArbiter  # noqa: E402 - see above
 from tokensvc.server.ports import CannotListenError, check_can_listen  # noqa: E402 - see above
 from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above
-
-
-class _Master:
-    """The lock that the master holds until it ends."""
-
-    lock: ProcessLock | None = None
 
 
 def _settings_or_exit() -> Settings:
@@ -68,7 +62,7 @@ def on_starting(server: Any) -> None:
     server.__class__ = ReloadingArbiter  # gunicorn has no setting for the class of its master
     try:
         if _settings.sqlite_path is not None:
-            _Master.lock = hold_process_lock(_settings.sqlite_path)
+            hold_process_lock(_settings.sqlite_path)  # until the master ends
         if server.cfg.bind == bind:  # otherwise an option of gunicorn overrides the settings
             for address, setting in zip(bind, ("bind", "metrics.bind"), strict=False):
                 check_can_listen(address, setting)

@@ -63,7 +63,7 @@ def test_killed_process_releases_the_lock(path, holder):
     process, _ = holder()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    hold_process_lock(path).release()
+    hold_process_lock(path)()
 
 
 def test_workers_keep_the_lock_of_a_killed_master(path, holder):
@@ -78,7 +78,7 @@ def test_workers_keep_the_lock_of_a_killed_master(path, holder):
         os.kill(int(worker), signal.SIGKILL)
     while True:
         try:
-            hold_process_lock(path).release()
+            hold_process_lock(path)()
         except AlreadyServedError:
             continue
         break
@@ -86,11 +86,11 @@ def test_workers_keep_the_lock_of_a_killed_master(path, holder):
 
 def test_released_lock_can_be_taken_again(path):
     """The file stays readable for its owner only."""
-    lock = hold_process_lock(path)
+    release = hold_process_lock(path)
     with pytest.raises(AlreadyServedError, match=str(os.getpid())):
         hold_process_lock(path)
-    lock.release()
-    hold_process_lock(path).release()
+    release()
+    hold_process_lock(path)()
     assert stat.S_IMODE(path.with_name("tokensvc.db.lock").stat().st_mode) == 0o600
 
 

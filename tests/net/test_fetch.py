@@ -13,7 +13,7 @@ from tokensvc.core.addresses import Network
 from tokensvc.core.deadline import Deadline
 from tokensvc.issuers.settings import JwksSettings
 from tokensvc.net import connect
-from tokensvc.net.fetch import Fetcher, FetchError
+from tokensvc.net.fetch import FetchError, fetch
 
 
 def networks(*cidrs: str) -> tuple[Network, ...]:
@@ -25,8 +25,11 @@ def failure(
 ) -> str:
     """Return the error of a URL that cannot be fetched."""
     with pytest.raises(FetchError) as caught:
-        Fetcher(networks(*allowed)).get(
-            url, Deadline(seconds), loopback_allowed=options.get("loopback_allowed", True)
+        fetch(
+            url,
+            Deadline(seconds),
+            allowed_networks=networks(*allowed),
+            loopback_allowed=options.get("loopback_allowed", True),
         )
     return str(caught.value)
 
@@ -37,8 +40,11 @@ def test_certificate_must_be_trusted_and_name_the_host(
 ) -> None:
     with secure_double(authority, NAME, name=NAME) as known:
         resolve.append("127.0.0.1")
-        document = Fetcher(networks("127.0.0.0/8")).get(
-            known.jwks_uri, Deadline(60), loopback_allowed=False
+        document = fetch(
+            known.jwks_uri,
+            Deadline(60),
+            allowed_networks=networks("127.0.0.0/8"),
+            loopback_allowed=False,
         )
         assert b"key-0" in document
     with secure_double(authority, "other.example", name=NAME) as other_name:
@@ -57,7 +63,12 @@ def test_name_is_looked_up_once(authority: trustme.CA, resolve: list[str]) -> No
         IssuerDouble(host="127.0.0.1") as inside,
     ):
         resolve[:] = ["127.0.0.2", "127.0.0.1"]
-        Fetcher(networks("127.0.0.2/32")).get(issuer.jwks_uri, Deadline(60), loopback_allowed=False)
+        fetch(
+            issuer.jwks_uri,
+            Deadline(60),
+            allowed_networks=networks("127.0.0.2/32"),
+            loopback_allowed=False,
+        )
         assert resolve == ["127.0.0.1"]
         assert inside.hits() == 0
 
@@ -133,7 +144,7 @@ def test_tls_handshake_is_cut_at_the_deadline(authority: trustme.CA) -> None:
 def test_document_is_limited_to_256_kib() -> None:
     with IssuerDouble() as issuer:
         issuer.fault = respond_with(b" " * 262_144)
-        document = Fetcher(()).get(issuer.jwks_uri, Deadline(60), loopback_allowed=True)
+        document = fetch(issuer.jwks_uri, Deadline(60), allowed_networks=(), loopback_allowed=True)
         assert len(document) == 262_144
         issuer.fault = respond_with(b" " * 262_145)
         assert "256 KiB" in failure(issuer.jwks_uri)
@@ -157,7 +168,7 @@ def test_next_address_is_tried_after_a_refused_connection(
             ]
 
         monkeypatch.setattr(socket, "getaddrinfo", both)
-        document = Fetcher(()).get(issuer.jwks_uri, Deadline(60), loopback_allowed=True)
+        document = fetch(issuer.jwks_uri, Deadline(60), allowed_networks=(), loopback_allowed=True)
         assert b"key-0" in document
 
 

@@ -25,15 +25,6 @@ class AuditQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
     outcome: FilterValue | None = None
     request_id: FilterValue | None = None
 
-    def filters(self) -> dict[str, str]:
-        """Return the requested value of each column."""
-        members = msgspec.structs.asdict(self)
-        return {
-            name: value
-            for name, value in members.items()
-            if value is not None and name not in PageQuery.__struct_fields__
-        }
-
 
 def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
     """Return the route of the audit trail."""
@@ -43,10 +34,20 @@ def routes(trail: AuditTrail, authorize: Authorize) -> Blueprint:
     def get_events() -> Response:
         query = parse_query(AuditQuery)
         authorize(Scope.AUDIT_READ)
-        found = trail.page(after=query.after, limit=query.limit + 1, filters=query.filters())
+        found = trail.page(after=query.after, limit=query.limit + 1, filters=_filters(query))
         return json_response(page_of(found, query.limit, _id))
 
     return blueprint
+
+
+def _filters(query: AuditQuery) -> dict[str, str]:
+    """Return the requested value of each column."""
+    members = msgspec.structs.asdict(query)
+    return {
+        name: value
+        for name, value in members.items()
+        if value is not None and name not in PageQuery.__struct_fields__
+    }
 
 
 def _id(event: AuditEvent) -> str:

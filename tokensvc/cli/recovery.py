@@ -159,11 +159,11 @@ def _alone(settings: Settings) -> Iterator[None]:
     if settings.sqlite_path is None:
         yield
         return
-    lock = hold_process_lock(settings.sqlite_path)
+    release_lock = hold_process_lock(settings.sqlite_path)
     try:
         yield
     finally:
-        lock.release()
+        release_lock()
 
 
 def _read_export(file: Path, vault: Vault | None) -> Export:

@@ -6,6 +6,8 @@ Two trees could read different clocks. Commands such as `tokensvc users` do not 
 
 import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
@@ -16,24 +18,15 @@ class AlreadyServedError(StartupError):
     """Another process serves from the same SQLite file."""
 
 
-class ProcessLock:
-    """
-    A lock held by this process and its forked children.
-
-    The kernel releases it when the last of them ends.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Release the lock."""
-        os.close(self._descriptor)
-
-
-def hold_process_lock(sqlite_path: Path) -> ProcessLock:
+def hold_process_lock(sqlite_path: Path) -> Callable[[], None]:
     """
     Lock a SQLite file, by means of a separate file next to it.
+
+    This process and its forked children hold the lock. The kernel releases it when the last of them
+    ends.
+
+    Returns:
+        Function that releases the lock.
 
     Raises:
         AlreadyServedError: Another process holds the lock.
@@ -56,4 +49,4 @@ def hold_process_lock(sqlite_path: Path) -> ProcessLock:
         ) from None
     os.truncate(descriptor, 0)
     os.write(descriptor, b"%d\n" % os.getpid())
-    return ProcessLock(descriptor)
+    return partial(os.close, descriptor)

@@ -28,7 +28,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import cors, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.problems import Problems
-from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, Recorder
+from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record
 from tokensvc.http.refused_values import RefusedValues
 from tokensvc.http.respond import Response
 from tokensvc.telemetry.traces import Tracer
@@ -124,13 +124,13 @@ class ServiceApp(Flask):
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
         self._refused_hosts = RefusedValues("host_refused", "host", _HOST_HINT)
-        self._origins = cors.Origins(config.cors_origins)
+        self._allows_origin = lru_cache(maxsize=256)(partial(cors.allows, config.cors_origins))
         self._own_origin = "{0.scheme}://{0.netloc}".format(urlsplit(config.public_url))
         self._refused_origins = RefusedValues("cors_origin_refused", "origin", _ORIGIN_HINT)
         self._proxies = proxies.Proxies(config.trusted_proxies)
         self._has_warned_of_forwarded_for = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
-        self._recorder = Recorder(tracer, self._proxies)
+        self._record = partial(record, tracer, self._proxies)
         self._log = structlog.get_logger().bind()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:  # noqa: ARG002 - Flask's
@@ -160,7 +160,7 @@ class ServiceApp(Flask):
             if request.rate_limit is not None:
                 policy, limit = request.rate_limit
                 response.headers += (("RateLimit-Policy", policy), ("RateLimit", limit))
-            self._recorder.record(request, response.status, time.monotonic() - started)
+            self._record(request, response.status, time.monotonic() - started)
             return response(environ, start_response)
         finally:
             deadline.end()
@@ -259,15 +259,16 @@ class ServiceApp(Flask):
         methods = ", ".join(sorted(allowed))
         headers = [("Allow", methods)]
         preflight = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.environ
-        if preflight and self._origins.allow(request.environ.get("HTTP_ORIGIN", "")):
+        if preflight and self._allows_origin(request.environ.get("HTTP_ORIGIN", "")):
             headers += cors.preflight_fields(methods)
         return Response(204, headers=headers)
 
     def _cors_fields(self, origin: str) -> tuple[tuple[str, str], ...]:
-        fields = self._origins.response_fields(origin)
-        if not fields and origin != self._own_origin and cors.is_origin(origin):
+        if self._allows_origin(origin):
+            return cors.response_fields(origin)
+        if origin != self._own_origin and cors.is_origin(origin):
             self._refused_origins.log(origin)
-        return fields
+        return ()
 
 
 def _names_host(target: str, host: str) -> bool:

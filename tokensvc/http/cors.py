@@ -6,8 +6,7 @@ itself. So the list of origins is not an access control: `curl` can send the sam
 """
 
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Sequence
 
 ANY_PORT = ":*"
 
@@ -23,38 +22,29 @@ _MAX_ORIGIN = 300
 """Characters; a host name has at most 253."""
 
 
-class Origins:
+def allows(patterns: Sequence[str], origin: str) -> bool:
     """
-    Origins that may read responses.
+    Return whether pages of an origin may read responses. `null` never may.
 
     Args:
         patterns: Exact origins, or origins with `:*` for any port or none.
     """
+    return any(_matches(pattern, origin) for pattern in patterns)
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        patterns = tuple(patterns)
-        self._exact = frozenset(item for item in patterns if not item.endswith(ANY_PORT))
-        self._any_port = tuple(
-            item.removesuffix(ANY_PORT) for item in patterns if item.endswith(ANY_PORT)
-        )
-        # Bounded, because clients choose the keys.
-        self.response_fields = lru_cache(maxsize=256)(self._response_fields)
 
-    def allow(self, origin: str) -> bool:
-        """Return whether the origin is listed. `null` never is."""
-        return origin in self._exact or any(
-            origin.startswith(prefix) and _PORT.fullmatch(origin, len(prefix)) is not None
-            for prefix in self._any_port
-        )
+def _matches(pattern: str, origin: str) -> bool:
+    host = pattern.removesuffix(ANY_PORT)
+    if host == pattern:
+        return origin == pattern
+    return origin.startswith(host) and _PORT.fullmatch(origin, len(host)) is not None
 
-    def _response_fields(self, origin: str) -> tuple[tuple[str, str], ...]:
-        """Return the fields of a response for this origin, none if it is not listed."""
-        if not self.allow(origin):
-            return ()
-        return (
-            ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Expose-Headers", EXPOSED),
-        )
+
+def response_fields(origin: str) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a response to a page of an allowed origin."""
+    return (
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", EXPOSED),
+    )
 
 
 def is_origin(text: str) -> bool:

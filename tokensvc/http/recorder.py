@@ -1,5 +1,8 @@
 """Record each finished request: metrics, span, log line."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.http.proxies import Proxies
 from tokensvc.telemetry import logging, metrics
@@ -13,55 +16,47 @@ METRICS_PORT_PATHS = PROBES | {"/metrics"}
 _TRACE_FIELDS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 
 
-class Recorder:
+def record(
+    tracer: Tracer | None, proxies: Proxies, request: CurrentRequest, status: int, seconds: float
+) -> None:
     """
-    Records requests whose response is known.
+    Count a request whose response is known, add its span and log its one line.
 
     Args:
         tracer: Maker of spans; `None` if traces are off.
         proxies: Trusted proxies, whose spans become the parents.
     """
-
-    def __init__(self, tracer: Tracer | None, proxies: Proxies) -> None:
-        self._tracer = tracer
-        self._proxies = proxies
-
-    def record(self, request: CurrentRequest, status: int, seconds: float) -> None:
-        """Count the request, add its span and log its one line."""
-        environ, notes = request.environ, request.log_fields
-        route = request.route or _UNMATCHED
-        method = environ["REQUEST_METHOD"]
-        metrics.count_request(route, method, str(status), seconds)
-        if "code" in notes:
-            metrics.count_refusal(notes["code"])
-        if self._tracer is not None and route not in METRICS_PORT_PATHS:
-            self._trace(self._tracer, request, route, status, seconds)
-        if request.route is None:
-            notes["path"] = environ["PATH_INFO"]
-        if request.error is not None:
-            notes["exc_info"] = request.error
-        logging.log_request(
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1000, 2),
-            client=request.client_address,
-            **notes,
-        )
-
-    def _trace(
-        self, tracer: Tracer, request: CurrentRequest, route: str, status: int, seconds: float
-    ) -> None:
-        environ, fields = request.environ, {}
-        if self._proxies.trust(environ["REMOTE_ADDR"]):
-            fields = {name: environ[key] for name, key in _TRACE_FIELDS.items() if key in environ}
-        method = environ["REQUEST_METHOD"]
+    environ, fields = request.environ, request.log_fields
+    route = request.route or _UNMATCHED
+    method = environ["REQUEST_METHOD"]
+    metrics.count_request(route, method, str(status), seconds)
+    if "code" in fields:
+        metrics.count_refusal(fields["code"])
+    if tracer is not None and route not in METRICS_PORT_PATHS:
         tracer.record(
             method=method if method in metrics.METHODS else "_OTHER",
             route=route,
             status=status,
             request_id=request.request_id,
-            code=request.log_fields.get("code", ""),
+            code=fields.get("code", ""),
             seconds=seconds,
-            trace_fields=fields,
+            trace_fields=_trace_fields(proxies, environ),
         )
+    if request.route is None:
+        fields["path"] = environ["PATH_INFO"]
+    if request.error is not None:
+        fields["exc_info"] = request.error
+    logging.log_request(
+        method=method,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        client=request.client_address,
+        **fields,
+    )
+
+
+def _trace_fields(proxies: Proxies, environ: Mapping[str, Any]) -> dict[str, str]:
+    if not proxies.trust(environ["REMOTE_ADDR"]):
+        return {}
+    return {name: environ[key] for name, key in _TRACE_FIELDS.items() if key in environ}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.clock import Clock
@@ -15,7 +16,7 @@ from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
-from tokensvc.net.fetch import Fetcher
+from tokensvc.net.fetch import fetch
 from tokensvc.net.urls import is_loopback_url
 
 
@@ -29,7 +30,6 @@ class KeyAccess:
     """
 
     files: Mapping[str, KeySet]
-    fetcher: Fetcher
     settings: JwksSettings
     store: IssuerKeyStore
     wait_slots: WaitSlots
@@ -124,13 +124,16 @@ def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:
 
 def _download(settings: IssuerSettings, source: str, access: KeyAccess) -> Callable[[], bytes]:
     def download() -> bytes:
-        deadline = Deadline(access.settings.timeout)
-        document = access.fetcher.get(source, deadline, loopback_allowed=True)
+        get = partial(
+            fetch,
+            deadline=Deadline(access.settings.timeout),
+            allowed_networks=access.settings.allowed_networks,
+        )
+        document = get(source, loopback_allowed=True)
         if not settings.discovery:
             return document
         jwks_uri = discovery.jwks_uri_of(document, settings.issuer)
         # Only metadata from this machine may name a key URL on this machine.
-        local = is_loopback_url(source)
-        return access.fetcher.get(jwks_uri, deadline, loopback_allowed=local)
+        return get(jwks_uri, loopback_allowed=is_loopback_url(source))
 
     return download

@@ -18,7 +18,6 @@ from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken
-from tokensvc.net.fetch import Fetcher
 
 _log = structlog.get_logger()
 
@@ -50,9 +49,7 @@ class Issuers:
         self._clock = clock
         self._by_issuer: dict[str, Issuer] = {}
         self._by_name: dict[str, Issuer] = {}
-        access = KeyAccess(
-            key_files, Fetcher(jwks.allowed_networks), jwks, store, wait_slots, clock
-        )
+        access = KeyAccess(key_files, jwks, store, wait_slots, clock)
         for issuer_settings in settings:
             issuer = Issuer.of(issuer_settings, alphabet, access)
             self._by_name[issuer_settings.name] = issuer

@@ -8,22 +8,24 @@ times out. `jwks` decides what is fetched and what the result means.
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tokensvc.core.clock import Clock
 from tokensvc.core.deadline import Deadline
 from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 
 
+@dataclass(frozen=True, slots=True)
 class _PendingFetch:
-    """A running fetch."""
+    """
+    A running fetch.
 
-    def __init__(self, seconds: float) -> None:
-        self.done = threading.Event()
-        self._deadline = Deadline(seconds)
+    Attributes:
+        timeout: Time until which requests wait for its end.
+    """
 
-    def wait(self) -> bool:
-        """Wait for the end, at most until the time-out; return whether the fetch has ended."""
-        return self.done.wait(self._deadline.remaining())
+    timeout: Deadline
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class SharedFetch:
@@ -71,7 +73,7 @@ class SharedFetch:
         """Start a fetch, or join the running one, and wait for its end."""
         with self._lock:
             pending = self._pending or self._start()
-        pending.wait()
+        _wait(pending)
 
     def request(self, *, cold: bool) -> bool:
         """
@@ -94,7 +96,7 @@ class SharedFetch:
                 pending = self._start()
         try:
             with self._wait_slots.outside():
-                return pending.wait()
+                return _wait(pending)
         except NoWaitSlotError:
             return False
 
@@ -112,7 +114,7 @@ class SharedFetch:
 
     def _start(self) -> _PendingFetch:
         """Start a thread: even a name server that hangs delays no other request."""
-        pending = _PendingFetch(self._timeout)
+        pending = _PendingFetch(Deadline(self._timeout))
         threading.Thread(target=self._run, args=(pending,), name=self._name, daemon=True).start()
         self._pending = pending
         self._started_at = self._clock()
@@ -125,3 +127,8 @@ class SharedFetch:
             with self._lock:
                 self._pending = None
             pending.done.set()
+
+
+def _wait(pending: _PendingFetch) -> bool:
+    """Wait for the end of a fetch, at most until its time-out; return whether it has ended."""
+    return pending.done.wait(pending.timeout.remaining())

@@ -6,7 +6,8 @@ addresses are allowed, status 200 only, no content encoding. `issuers/jwks` deci
 and what a failure means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 
 from tokensvc.core.addresses import Address, Network
@@ -23,69 +24,54 @@ class FetchError(Exception):
     """The document is unavailable. The text tells the operator why."""
 
 
-class Fetcher:
+def fetch(
+    url: str, deadline: Deadline, *, allowed_networks: Sequence[Network], loopback_allowed: bool
+) -> bytes:
     """
-    Fetches documents from allowed addresses.
+    Return the body of a 200 response.
 
     Args:
+        url: An https URL, or http on this machine.
         allowed_networks: Networks that are allowed although they are not public.
+        loopback_allowed: Whether the operator configured the URL; a URL from a fetched document
+            must not lead to this machine.
+
+    Raises:
+        FetchError: Any failure.
     """
+    try:
+        check_key_url(url)
+    except ValueError as error:
+        raise FetchError(f"the URL {error}") from None
+    is_allowed = partial(
+        may_connect,
+        allowed_networks=allowed_networks,
+        loopback_allowed=loopback_allowed and is_loopback_url(url),
+    )
+    try:
+        response = send_request(
+            "GET",
+            url,
+            headers={"Accept": "application/json"},
+            deadline=deadline,
+            max_bytes=MAX_BYTES,
+            check_addresses=partial(_check_addresses, is_allowed),
+        )
+    except NoResponseError as error:
+        raise FetchError(str(error)) from error
+    return _body(response)
 
-    def __init__(self, allowed_networks: Sequence[Network]) -> None:
-        self._allowed_networks = tuple(allowed_networks)
 
-    def get(self, url: str, deadline: Deadline, *, loopback_allowed: bool) -> bytes:
-        """
-        Return the body of a 200 response.
-
-        Args:
-            url: An https URL, or http on this machine.
-            loopback_allowed: Whether the operator configured the URL; a URL from a fetched
-                document must not lead to this machine.
-
-        Raises:
-            FetchError: Any failure.
-        """
-        try:
-            check_key_url(url)
-        except ValueError as error:
-            raise FetchError(f"the URL {error}") from None
-        loopback_allowed = loopback_allowed and is_loopback_url(url)
-
-        def check_addresses(host: str, addresses: list[Address]) -> list[Address]:
-            return self._check_addresses(host, addresses, loopback_allowed=loopback_allowed)
-
-        try:
-            response = send_request(
-                "GET",
-                url,
-                headers={"Accept": "application/json"},
-                deadline=deadline,
-                max_bytes=MAX_BYTES,
-                check_addresses=check_addresses,
-            )
-        except NoResponseError as error:
-            raise FetchError(str(error)) from error
-        return _body(response)
-
-    def _check_addresses(
-        self, host: str, addresses: list[Address], *, loopback_allowed: bool
-    ) -> list[Address]:
-        allowed = [
-            address
-            for address in addresses
-            if may_connect(
-                address,
-                allowed_networks=self._allowed_networks,
-                loopback_allowed=loopback_allowed,
-            )
-        ]
-        if not allowed:
-            raise NotSentError(
-                f"{host} is at {', '.join(map(str, addresses))}, which is not public: "
-                "add its network to jwks.allowed_networks if that is correct"
-            )
-        return allowed
+def _check_addresses(
+    is_allowed: Callable[[Address], bool], host: str, addresses: list[Address]
+) -> list[Address]:
+    allowed = [address for address in addresses if is_allowed(address)]
+    if not allowed:
+        raise NotSentError(
+            f"{host} is at {', '.join(map(str, addresses))}, which is not public: "
+            "add its network to jwks.allowed_networks if that is correct"
+        )
+    return allowed
 
 
 def _body(response: HttpResponse) -> bytes:

@@ -4,7 +4,9 @@ The bytes of one request become the WSGI environment, with gunicorn's parser.
 A request whose bytes the parser does not consume exactly as they were measured is refused.
 """
 
+from functools import partial
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from urllib.parse import unquote_to_bytes
 
@@ -59,16 +61,6 @@ class RequestBytes(Unreader):  # type: ignore[misc]  # gunicorn is untyped
         return not self.take_buffered() and not self._rest.read(1)
 
 
-class _BrokenBody:
-    """The input of a request whose body cannot be read: reading raises the parser's error."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def read(self, *_: object) -> NoReturn:
-        raise self._error
-
-
 def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
     """
     Return the input of a request.
@@ -83,13 +75,18 @@ def body_of(message: Any, data: RequestBytes, *, whole: bool) -> Any:
     try:
         body = reader.read(MAX_BODY + 1)
     except (ParseException, OSError) as error:
-        return _BrokenBody(error)
+        return SimpleNamespace(read=partial(_raise, error))
     is_exact = len(body) > MAX_BODY
     if whole:
         is_exact = data.is_consumed() and length in (None, len(body))
     if not is_exact:
         raise FramingMismatch
     return BytesIO(body)
+
+
+def _raise(error: Exception, *_: object) -> NoReturn:
+    """Raise the parser's error when the application reads a body that cannot be read."""
+    raise error
 
 
 def environ_of(base: Environ, message: Any, body: Any, client: Any, server: Any) -> Environ:
