@@ -1,6 +1,8 @@
 """Last use of secrets: in memory until it is written."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,10 +10,9 @@ from testing.http_client import Client
 from testing.lock_waits import wait_until_blocked
 from testing.service import running_service
 from testing.service_clients import OPERATOR, basic, make_client, refusal_of
-from tokensvc.clients import usage as usage_module
 from tokensvc.clients.service import Clients
 from tokensvc.clients.store import note_uses
-from tokensvc.clients.usage import SecretUsage
+from tokensvc.clients.usage import pending_uses, record_use
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
@@ -22,7 +23,8 @@ START = 1_800_000_000
 
 @pytest.fixture
 def usage(database, clock):
-    return SecretUsage(database, clock)
+    uses = pending_uses(database)
+    return SimpleNamespace(record=partial(record_use, uses, clock), write=uses.write, pending=uses)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_failed_write_is_repeated_with_later_uses(
 
     usage.record(secret_id)
     with monkeypatch.context() as patched:
-        patched.setattr(usage_module, "note_uses", fail)
+        patched.setattr(usage.pending, "_write_rows", fail)
         refusal_of(usage.write)
     assert last_used(database) == {secret_id: None, added.id: None}
     usage.write()
@@ -86,7 +88,7 @@ def test_use_during_a_write_is_written_next(database, usage, clock, secret_id, m
 
     usage.record(secret_id)
     with monkeypatch.context() as patched:
-        patched.setattr(usage_module, "note_uses", use_again)
+        patched.setattr(usage.pending, "_write_rows", use_again)
         usage.write()
     assert last_used(database) == {secret_id: START}
     usage.write()

@@ -66,7 +66,7 @@ def test_deliveries_are_counted_by_state_with_the_age_of_the_oldest(services):
         tx.execute(row.values(applied_version=1))
         row = deliveries.update().where(deliveries.c.subject == "bob")
         tx.execute(row.values(state="failed"))
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert figure("tokensvc_deliveries", kind="user", state="pending") == 2
     assert figure("tokensvc_deliveries", kind="user", state="failed") == 1
     assert figure("tokensvc_deliveries", kind="app", state="pending") == 0
@@ -75,10 +75,10 @@ def test_deliveries_are_counted_by_state_with_the_age_of_the_oldest(services):
 
 
 def test_issuer_keys_have_an_age_once_they_were_fetched(services, issuer):
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert figure("tokensvc_issuer_keys_usable", issuer="acme") == 0
     services.issuers.refresh()
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert figure("tokensvc_issuer_keys_usable", issuer="acme") == 1
     assert 0 <= figure("tokensvc_issuer_keys_age_seconds", issuer="acme") < 60
     assert figure("tokensvc_issuer_keys_max_stale_seconds", issuer="acme") == 86400
@@ -92,14 +92,14 @@ def test_issuer_keys_are_shown_while_the_database_is_down(services, monkeypatch)
     monkeypatch.setattr(services.stream.deliveries, "waiting", fail)
     services.issuers.refresh()
     with pytest.raises(Refusal):
-        services.operations.collector.step()
+        services.operations.collect_metrics()
     assert figure("tokensvc_issuer_keys_usable", issuer="acme") == 1
 
 
 def test_keys_are_counted_by_state_with_the_age_of_the_oldest(services):
     with services.database.write() as tx:
         tx.execute(stream_keys.update().values(activated_at=int(time.time()) - 1000))
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert figure("tokensvc_keys", ring="stream", state="active") == 1
     assert figure("tokensvc_keys", ring="stream", state="standby") == 0
     assert figure("tokensvc_keys", ring="signing", state="active") == 1
@@ -121,10 +121,10 @@ def test_secret_that_ends_first_counts_unless_its_client_has_a_later_one(service
             for end in ends:
                 row = {"id": f"{client.id}-{end}", "client_id": client.id, "secret_hash": "-"}
                 tx.execute(sa.insert(client_secrets).values(**row, created_at=0, expires_at=end))
-        services.operations.collector.step()
+        services.operations.collect_metrics()
 
     first, second = (make_client(services.database, name, "users:read") for name in ("a", "b"))
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert left() == math.inf
     set_ends(first, now + 1000, now + 2000)
     assert 1900 < left() <= 2000
@@ -145,9 +145,9 @@ def test_encryption_key_that_secrets_need_and_the_process_lacks_is_missing(servi
     def wrap_with(fingerprint):
         with services.database.write() as tx:
             tx.execute(stream_keys.update().values(wrapped_by=fingerprint))
-        services.operations.collector.step()
+        services.operations.collect_metrics()
 
-    services.operations.collector.step()
+    services.operations.collect_metrics()
     assert (use("in_use", own), use("missing", own)) == (1, 0)
     wrap_with("feedfacefeedface")
     assert (use("in_use", "feedfacefeedface"), use("missing", "feedfacefeedface")) == (1, 1)

@@ -23,7 +23,7 @@ SECRET = "tss_" + "0" * 43
 def services(tmp_path, migrated_sqlite_url):
     with IssuerDouble() as issuer, built_services(tmp_path, issuer, migrated_sqlite_url) as built:
         built.operations.readiness.probe()
-        built.operations.collector.step()
+        built.operations.collect_metrics()
         yield built
 
 

@@ -11,7 +11,7 @@ from testing.command_line import SCRIPT
 from testing.waiting import wait_until
 from tests.recovery.test_malformed_lines import EVENT
 from tokensvc.audit.rules import AuditEvent
-from tokensvc.recovery.chain import Chain
+from tokensvc.recovery.chain import chained
 from tokensvc.recovery.export import parse
 from tokensvc.vault.vault import Vault
 
@@ -191,9 +191,9 @@ def test_event_that_a_run_repeats_does_not_hide_a_gap():
     vault = Vault([Vault.generate_key()])
 
     def run(*numbers):
-        chain = Chain(vault, "")
+        line = chained(vault, "")
         events = [{**EVENT, "id": f"evt_{number}"} for number in numbers]
-        return [json.dumps(chain.line(msgspec.convert(e, AuditEvent))) for e in events]
+        return [json.dumps(line(msgspec.convert(e, AuditEvent))) for e in events]
 
     export = parse([f"{line}\n".encode() for line in [*run(1, 2), *run(4, 5, 4)]], vault)
     assert export.gap == 3

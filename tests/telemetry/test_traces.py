@@ -219,10 +219,10 @@ def test_protocol_that_is_not_supported_is_a_warning():
 def test_server_error_is_an_error_of_the_span():
     provider, exporter = TracerProvider(), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = traces.Tracer(provider, lambda: 1000.0)
+    record_span = traces.span_recorder(provider, lambda: 1000.0)
     common = {"method": "GET", "route": "/docs", "request_id": "r", "code": "", "seconds": 0.25}
     for status in (499, 500):
-        tracer.record(status=status, trace_fields={}, **common)
+        record_span(traces.Span(status=status, trace_fields={}, **common))
     fine, failed = exporter.get_finished_spans()
     assert fine.status.is_ok or fine.status.is_unset
     assert not failed.status.is_ok

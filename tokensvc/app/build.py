@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from random import SystemRandom
 
 from tokensvc.accounts.lock_out import store as lock_outs
@@ -17,7 +18,7 @@ from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
-from tokensvc.clients.usage import SecretUsage
+from tokensvc.clients.usage import pending_uses, record_use
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.waiting import WaitSlots
@@ -26,11 +27,11 @@ from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.limits.service import Limiter
-from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.store import StandingStore
+from tokensvc.stream.keys.unnamed_mints import count_mint
 from tokensvc.tokens.service import TokenService
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
@@ -84,7 +85,7 @@ def _services(
     """Build the callers, and what serves them."""
     clock = base.clock
     clients = Clients(base.database, clock)
-    usage = SecretUsage(base.database, clock)
+    uses = pending_uses(base.database)
     standings = StandingStore(base.database, clock, HAS_ACCOUNT)
     own_callers = _own_callers(accounts, sessions, clients, standings, clock)
     callers = Callers(
@@ -92,7 +93,7 @@ def _services(
         clients=clients,
         standings=standings,
         limiter=base.limiter,
-        secret_usage=usage,
+        record_use=partial(record_use, uses, clock),
         access_tokens=own_callers,
         account_prefix=_account_prefix(base.settings),
     )
@@ -109,7 +110,7 @@ def _services(
         issuers=issuers,
         clients=clients,
         client_administration=_client_administration(base),
-        secret_usage=usage,
+        secret_uses=uses,
         stream=stream,
         sessions=sessions,
         revocations=revocations,
@@ -117,7 +118,6 @@ def _services(
         access_token_callers=own_callers,
         callers=callers,
         tokens=_tokens(base, callers, stream),
-        recovery=Recovery(base.database, base.database_clock, revocations),
         operations=operations,
     )
 
@@ -236,7 +236,7 @@ def _tokens(base: Base, callers: Callers, stream: StreamServices) -> TokenServic
     return TokenService(
         callers=callers,
         keys=stream.keys,
-        unnamed_mints=stream.unnamed_mints,
+        count_unnamed=partial(count_mint, stream.unnamed_mints, base.clock),
         settings=base.settings.token,
         alphabet=base.settings.user_ids.alphabet,
         clock=base.clock,

@@ -1,7 +1,9 @@
 """Builds what keeps the service healthy: readiness, metrics."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from tokensvc.app.key_files import SECRETS
 from tokensvc.app.services import AccountServices, Base, Operations, Services, StreamServices
@@ -10,7 +12,7 @@ from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
 from tokensvc.issuers.service import Issuers
 from tokensvc.ops.checks import checks, delivery_checks
-from tokensvc.ops.collector import MetricsCollector
+from tokensvc.ops.collector import MetricSources, collect
 from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
@@ -41,7 +43,7 @@ def build_operations(
             ),
             time.monotonic,
         ),
-        collector=_collector(
+        collect_metrics=_collector(
             base.settings,
             stream,
             accounts,
@@ -68,7 +70,7 @@ def for_worker(services: Services) -> Services:
         ),
         time.monotonic,
     )
-    collector = _collector(
+    collect_metrics = _collector(
         services.settings,
         stream,
         services.accounts,
@@ -78,7 +80,8 @@ def for_worker(services: Services) -> Services:
         clock=services.database_clock.host,
     )
     return replace(
-        services, operations=replace(operations, readiness=readiness, collector=collector)
+        services,
+        operations=replace(operations, readiness=readiness, collect_metrics=collect_metrics),
     )
 
 
@@ -91,11 +94,11 @@ def _collector(
     clients: Clients,
     reencryption: Reencryption,
     clock: Clock,
-) -> MetricsCollector:
+) -> Callable[[], None]:
     rings: dict[str, StreamKeys | SigningKeys] = {"stream": stream.keys}
     if accounts is not None:
         rings["signing"] = accounts.signing_keys
-    return MetricsCollector(
+    sources = MetricSources(
         issuers=issuers,
         jwks=settings.jwks,
         deliveries=stream.deliveries,
@@ -104,3 +107,4 @@ def _collector(
         reencryption=reencryption,
         clock=clock,
     )
+    return partial(collect, sources)

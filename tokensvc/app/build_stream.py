@@ -12,7 +12,7 @@ from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
 from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.unnamed_mints import UnnamedMints
+from tokensvc.stream.keys.unnamed_mints import pending_counts
 from tokensvc.stream.keys.verification import CheckKey
 from tokensvc.stream.responses import KeyCheck
 
@@ -37,7 +37,7 @@ def build_stream(base: Base) -> StreamServices:
         rotation=StreamKeyRotation(
             database, database_clock, vault, check, wait_slots=base.wait_slots
         ),
-        unnamed_mints=UnnamedMints(database, base.clock),
+        unnamed_mints=pending_counts(database),
         active_key_check=active_key_check,
         api=api,
         sender=sender,

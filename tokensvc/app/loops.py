@@ -102,7 +102,7 @@ LOOPS: Final = (
     LoopSpec("delivery", _embedded_delivery, 1.0, wake_up=lambda _: SENDER_WAKE_UP),
     # Often, because no event of this process wakes it: other processes make all changes.
     LoopSpec("delivery", lambda s: s.stream.sender.step, 0.2, roles=(ProcessKind.WORKER,)),
-    LoopSpec("secret_usage", lambda s: s.secret_usage.write, _USAGE_INTERVAL, steps_on_stop=True),
+    LoopSpec("secret_usage", lambda s: s.secret_uses.write, _USAGE_INTERVAL, steps_on_stop=True),
     LoopSpec(
         "unnamed_mints", lambda s: s.stream.unnamed_mints.write, _USAGE_INTERVAL, steps_on_stop=True
     ),
@@ -126,7 +126,7 @@ LOOPS: Final = (
     LoopSpec("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
     # Often, because a clock can be set, or a host can sleep.
     LoopSpec("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
-    LoopSpec("figures", lambda s: s.operations.collector.step, 15.0, roles=_BOTH),
+    LoopSpec("figures", lambda s: s.operations.collect_metrics, 15.0, roles=_BOTH),
     LoopSpec("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
 )
 """All loops, in the order in which they start and stop."""

@@ -34,13 +34,13 @@ from tokensvc.tokens import routes as token_routes
 
 def build_app(services: Services) -> ServiceApp:
     """Return the application with all routes."""
-    tracer = traces.start(os.environ, services.database_clock.host)
+    record_span = traces.start(os.environ, services.database_clock.host)
 
     def limit_refused(refusal: Refusal) -> Refusal:
         return services.callers.limit_refused(refusal, client_address())
 
     config = _http_config(services.settings)
-    return make_app(config, _blueprints(services), tracer, limit_refused)
+    return make_app(config, _blueprints(services), record_span, limit_refused)
 
 
 def build_metrics_app(settings: Settings, readiness: Callable[[], Readiness]) -> ServiceApp:

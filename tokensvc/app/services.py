@@ -13,17 +13,15 @@ from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.service import Clients
-from tokensvc.clients.usage import SecretUsage
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
+from tokensvc.database.pending import PendingWrites
 from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
-from tokensvc.ops.collector import MetricsCollector
 from tokensvc.ops.health import ReadinessProbe
-from tokensvc.recovery.service import Recovery
 from tokensvc.revocations.clock_faults import ClockFaults
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
@@ -41,7 +39,6 @@ from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
 from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.tokens.service import TokenService
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.reencryption import Reencryption
@@ -81,7 +78,7 @@ class StreamServices:
 
     keys: StreamKeys
     rotation: StreamKeyRotation
-    unnamed_mints: UnnamedMints
+    unnamed_mints: PendingWrites[int]
     active_key_check: ActiveKeyCheck
     api: StreamApi
     sender: Sender
@@ -112,12 +109,12 @@ class Operations:
 
     Attributes:
         readiness: Checks of `/readyz`, and their last result.
-        collector: Collector of the metrics that no request counts.
+        collect_metrics: Function that sets the metrics that no request counts.
         clock_faults: Check for cut-offs in the future.
     """
 
     readiness: ReadinessProbe
-    collector: MetricsCollector
+    collect_metrics: Callable[[], None]
     reencryption: Reencryption
     clock_faults: ClockFaults
 
@@ -130,7 +127,6 @@ class Services:
     Attributes:
         database_clock: Clock of the database, and of this host.
         vault: Encryption of stored secrets.
-        recovery: Steps after a restore.
         accounts: Services of built-in accounts; `None` if these are off.
         access_token_callers: Callers with an access token of this service; `None` without accounts.
     """
@@ -146,7 +142,7 @@ class Services:
     issuers: Issuers
     clients: Clients
     client_administration: ClientAdministration
-    secret_usage: SecretUsage
+    secret_uses: PendingWrites[str]
     stream: StreamServices
     sessions: Sessions
     revocations: Revocations
@@ -154,7 +150,6 @@ class Services:
     access_token_callers: AccessTokenCallers | None
     callers: Callers
     tokens: TokenService
-    recovery: Recovery
     operations: Operations
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from tokensvc.database.environment import check_environment
 from tokensvc.database.live import is_live
 from tokensvc.stream.keys.ring import KEY_MISSING
 from tokensvc.stream.keys.rules import StreamKeyInfo
+from tokensvc.stream.keys.service import would_seed
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.vault.vault import WrappingKeyMissingError
 
@@ -166,8 +167,8 @@ def _stream_keys(services: Services) -> Iterator[Fault]:
     will_add = False
     if stream.api_key is not None and stream.api_secret is not None:
         try:
-            will_add = services.stream.keys.would_seed(
-                stream.api_key, stream.api_secret.get_secret_value()
+            will_add = would_seed(
+                services.database, stream.api_key, stream.api_secret.get_secret_value()
             )
         except StartupError as error:
             yield Fault(f"Stream key {stream.api_key}", str(error))

@@ -1,5 +1,7 @@
 """Authenticate the caller, limit their requests, and read a signed-in user's standing."""
 
+from collections.abc import Callable
+
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
 from tokensvc.callers.policies import (
     MALFORMED,
@@ -10,7 +12,6 @@ from tokensvc.callers.policies import (
 )
 from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients, SecretCaller
-from tokensvc.clients.usage import SecretUsage
 from tokensvc.core import current_request
 from tokensvc.core.callers import (
     BasicCredential,
@@ -36,6 +37,7 @@ class Callers:
     Authenticates all kinds of caller.
 
     Args:
+        record_use: Function that records that a client authenticated with a secret.
         access_tokens: Callers with an access token of this service; `None` without built-in
             accounts.
         account_prefix: Prefix of the user IDs that are only for users with an account; empty if
@@ -49,7 +51,7 @@ class Callers:
         clients: Clients,
         standings: StandingStore,
         limiter: Limiter,
-        secret_usage: SecretUsage,
+        record_use: Callable[[str], None],
         access_tokens: AccessTokenCallers | None,
         account_prefix: str,
     ) -> None:
@@ -57,7 +59,7 @@ class Callers:
         self._clients = clients
         self._standings = standings
         self._limiter = limiter
-        self._secret_usage = secret_usage
+        self._record_use = record_use
         self._access_tokens = access_tokens
         self._account_prefix = account_prefix
 
@@ -208,7 +210,7 @@ class Callers:
             case BasicCredential():
                 caller = self._clients.authenticate(credential.client_id, *credential.secrets)
         if isinstance(caller, ServiceCaller) and caller.secret_id is not None:
-            self._secret_usage.record(caller.secret_id)
+            self._record_use(caller.secret_id)
         return caller
 
     def _verify_token(self, unverified_token: str) -> Caller:

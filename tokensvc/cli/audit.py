@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -18,7 +18,7 @@ from tokensvc.cli.printer import (
     yes_or_no,
 )
 from tokensvc.cli.session import opened_services
-from tokensvc.recovery.chain import Chain
+from tokensvc.recovery.chain import chained
 
 _POLL_SECONDS = 1.0
 
@@ -53,7 +53,7 @@ def audit(
 
         def write(events: Iterable[AuditEvent]) -> None:
             for event in events:
-                value = event if chain is None else chain.line(event)
+                value = event if chain is None else chain(event)
                 print_item(value, map(_line, [event]), as_json=as_json)
 
         if not follow:
@@ -69,12 +69,12 @@ def audit(
                 time.sleep(_POLL_SECONDS)
 
 
-def _chain(services: Services, after: str | None) -> Chain | None:
+def _chain(services: Services, after: str | None) -> Callable[[AuditEvent], object] | None:
     """Return the chain of an export to replay; one with a filter lacks events, so it has none."""
     if services.key_files.are_temporary:
         print_note("The lines have no chain: SQLite's encryption key file is missing.")
         return None
-    return Chain(services.vault, after or "")
+    return chained(services.vault, after or "")
 
 
 def _line(event: AuditEvent) -> str:

@@ -28,7 +28,7 @@ from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.export import Export, parse
 from tokensvc.recovery.manifest import Manifest
-from tokensvc.recovery.service import Choices, RecoveryResult
+from tokensvc.recovery.service import Choices, RecoveryResult, recover
 from tokensvc.vault.vault import Vault
 
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -149,7 +149,14 @@ def after_restore(
     with _alone(settings), opened_services(with_keys=False) as services:
         vault = None if unverified else services.vault
         export = _read_export(replayed, vault) if replayed is not None else None
-        result = services.recovery.run(export, choices, context)
+        result = recover(
+            services.database,
+            services.database_clock,
+            services.revocations,
+            export=export,
+            choices=choices,
+            context=context,
+        )
     return Result(result, _lines(result))
 
 

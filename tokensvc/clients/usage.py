@@ -1,27 +1,20 @@
 """Last use of client secrets: kept in memory by requests, written by a background loop."""
 
-from collections.abc import Mapping
-
 from tokensvc.clients.store import note_uses
 from tokensvc.core.clock import Clock
-from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.engine import Database
 from tokensvc.database.pending import PendingWrites
 
 MINUTE = 60
 """Seconds; uses are dated by the minute."""
 
 
-class SecretUsage(PendingWrites[str]):
-    """Times of last use by secret ID."""
+def pending_uses(database: Database) -> PendingWrites[str]:
+    """Return the times of last use, by secret ID, that are not written yet."""
+    return PendingWrites(database, max, note_uses)
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        super().__init__(database, max)
-        self._clock = clock
 
-    def record(self, secret_id: str) -> None:
-        """Record that a client authenticated with a secret."""
-        now = int(self._clock())
-        self._add(secret_id, now - now % MINUTE)
-
-    def _write_rows(self, tx: Transaction, numbers: Mapping[str, int]) -> None:
-        note_uses(tx, numbers)
+def record_use(uses: PendingWrites[str], clock: Clock, secret_id: str) -> None:
+    """Record that a client authenticated with a secret."""
+    now = int(clock())
+    uses.add(secret_id, now - now % MINUTE)

@@ -1,7 +1,6 @@
 """In-memory counters, flushed by a background loop."""
 
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
@@ -10,7 +9,7 @@ from tokensvc.database.engine import Database, Transaction
 Key = TypeVar("Key")
 
 
-class PendingWrites(ABC, Generic[Key]):
+class PendingWrites(Generic[Key]):
     """
     Numbers that are not in the database yet, so that no request writes one.
 
@@ -18,11 +17,18 @@ class PendingWrites(ABC, Generic[Key]):
 
     Args:
         combine: Function of two numbers with the same key that returns the number to write.
+        write_rows: Function that writes all numbers.
     """
 
-    def __init__(self, database: Database, combine: Callable[[int, int], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        combine: Callable[[int, int], int],
+        write_rows: Callable[[Transaction, Mapping[Key, int]], None],
+    ) -> None:
         self._database = database
         self._combine = combine
+        self._write_rows = write_rows
         self._lock = threading.Lock()
         self._pending: dict[Key, int] = {}
 
@@ -41,14 +47,11 @@ class PendingWrites(ABC, Generic[Key]):
                 self._write_rows(tx, written)
         except BaseException:
             for key, number in written.items():
-                self._add(key, number)
+                self.add(key, number)
             raise
 
-    def _add(self, key: Key, number: int) -> None:
+    def add(self, key: Key, number: int) -> None:
+        """Keep a number until the next write."""
         with self._lock:
             before = self._pending.get(key)
             self._pending[key] = number if before is None else self._combine(before, number)
-
-    @abstractmethod
-    def _write_rows(self, tx: Transaction, numbers: Mapping[Key, int]) -> None:
-        """Write all numbers."""

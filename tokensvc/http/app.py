@@ -29,9 +29,9 @@ from tokensvc.http import cors, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.problems import Problems
 from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record
-from tokensvc.http.refused_values import RefusedValues
+from tokensvc.http.refused_values import refused_value_log
 from tokensvc.http.respond import Response
-from tokensvc.telemetry.traces import Tracer
+from tokensvc.telemetry.traces import RecordSpan
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -110,7 +110,7 @@ class ServiceApp(Flask):
     session_interface = _NoSessions()
 
     def __init__(
-        self, config: HttpConfig, tracer: Tracer | None, limit_refused: LimitRefused | None
+        self, config: HttpConfig, record_span: RecordSpan | None, limit_refused: LimitRefused | None
     ) -> None:
         super().__init__("tokensvc", static_folder=None)
         self._limit_refused = limit_refused
@@ -123,14 +123,14 @@ class ServiceApp(Flask):
         # Bounded, because clients choose the keys.
         self._match = lru_cache(maxsize=256)(partial(self._adapter.match, return_rule=True))
         self._hosts = hosts.Hosts(config.public_url, config.allowed_hosts)
-        self._refused_hosts = RefusedValues("host_refused", "host", _HOST_HINT)
+        self._log_refused_host = refused_value_log("host_refused", "host", _HOST_HINT)
         self._allows_origin = lru_cache(maxsize=256)(partial(cors.allows, config.cors_origins))
         self._own_origin = "{0.scheme}://{0.netloc}".format(urlsplit(config.public_url))
-        self._refused_origins = RefusedValues("cors_origin_refused", "origin", _ORIGIN_HINT)
+        self._log_refused_origin = refused_value_log("cors_origin_refused", "origin", _ORIGIN_HINT)
         self._proxies = proxies.Proxies(config.trusted_proxies)
         self._has_warned_of_forwarded_for = False
         self._metrics_port = str(config.metrics_port) if config.metrics_port else None
-        self._record = partial(record, tracer, self._proxies)
+        self._record = partial(record, record_span, self._proxies)
         self._log = structlog.get_logger().bind()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter:  # noqa: ARG002 - Flask's
@@ -215,7 +215,7 @@ class ServiceApp(Flask):
         if not self._hosts.include(host) and path not in PROBES:
             name = hosts.name_of(host)
             if name is not None:
-                self._refused_hosts.log(name)
+                self._log_refused_host(name)
             raise Refusal(
                 Code.MALFORMED_REQUEST,
                 "The `Host` header is not a name of this service.",
@@ -267,7 +267,7 @@ class ServiceApp(Flask):
         if self._allows_origin(origin):
             return cors.response_fields(origin)
         if origin != self._own_origin and cors.is_origin(origin):
-            self._refused_origins.log(origin)
+            self._log_refused_origin(origin)
         return ()
 
 
@@ -287,11 +287,11 @@ def _not_found() -> Refusal:
 def make_app(
     config: HttpConfig,
     blueprints: Sequence[Blueprint],
-    tracer: Tracer | None = None,
+    record_span: RecordSpan | None = None,
     limit_refused: LimitRefused | None = None,
 ) -> ServiceApp:
     """Return an application with only these routes."""
-    app = ServiceApp(config, tracer, limit_refused)
+    app = ServiceApp(config, record_span, limit_refused)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app

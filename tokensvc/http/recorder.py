@@ -6,7 +6,7 @@ from typing import Any
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.http.proxies import Proxies
 from tokensvc.telemetry import logging, metrics
-from tokensvc.telemetry.traces import Tracer
+from tokensvc.telemetry.traces import RecordSpan, Span
 
 _UNMATCHED = "unmatched"
 PROBES = frozenset({"/healthz", "/readyz"})
@@ -17,13 +17,17 @@ _TRACE_FIELDS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTA
 
 
 def record(
-    tracer: Tracer | None, proxies: Proxies, request: CurrentRequest, status: int, seconds: float
+    record_span: RecordSpan | None,
+    proxies: Proxies,
+    request: CurrentRequest,
+    status: int,
+    seconds: float,
 ) -> None:
     """
     Count a request whose response is known, add its span and log its one line.
 
     Args:
-        tracer: Maker of spans; `None` if traces are off.
+        record_span: Function that adds a span; `None` if traces are off.
         proxies: Trusted proxies, whose spans become the parents.
     """
     environ, fields = request.environ, request.log_fields
@@ -32,8 +36,8 @@ def record(
     metrics.count_request(route, method, str(status), seconds)
     if "code" in fields:
         metrics.count_refusal(fields["code"])
-    if tracer is not None and route not in METRICS_PORT_PATHS:
-        tracer.record(
+    if record_span is not None and route not in METRICS_PORT_PATHS:
+        span = Span(
             method=method if method in metrics.METHODS else "_OTHER",
             route=route,
             status=status,
@@ -42,6 +46,7 @@ def record(
             seconds=seconds,
             trace_fields=_trace_fields(proxies, environ),
         )
+        record_span(span)
     if request.route is None:
         fields["path"] = environ["PATH_INFO"]
     if request.error is not None:

@@ -1,6 +1,7 @@
 """Refused values of a request header, each logged once, so that an operator can allow it."""
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -10,27 +11,23 @@ MAX_VALUES = 100
 _log = structlog.get_logger(__name__)
 
 
-class RefusedValues:
+def refused_value_log(event: str, field: str, hint: str) -> Callable[[str], None]:
     """
-    Logs each refused value of a header once.
+    Return a function that logs a well-formed value, unless it did before or has logged too many.
 
     Args:
         event: Event of the log line.
         field: Field of the log line that contains the value.
         hint: What the operator can do.
     """
+    logged: set[str] = set()
+    mutex = threading.Lock()
 
-    def __init__(self, event: str, field: str, hint: str) -> None:
-        self._event = event
-        self._field = field
-        self._hint = hint
-        self._logged: set[str] = set()
-        self._mutex = threading.Lock()
-
-    def log(self, value: str) -> None:
-        """Log a well-formed value, unless it was logged before or too many others were."""
-        with self._mutex:
-            if value in self._logged or len(self._logged) >= MAX_VALUES:
+    def log(value: str) -> None:
+        with mutex:
+            if value in logged or len(logged) >= MAX_VALUES:
                 return
-            self._logged.add(value)
-        _log.warning(self._event, **{self._field: value}, hint=self._hint)
+            logged.add(value)
+        _log.warning(event, **{field: value}, hint=hint)
+
+    return log

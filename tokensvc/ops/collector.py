@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tokensvc.clients.service import Clients
 from tokensvc.core.clock import Clock
@@ -18,76 +19,68 @@ from tokensvc.vault.reencryption import Reencryption
 _LIVE_STATES = [state for state in KeyState if state is not KeyState.RETIRED]
 
 
-class MetricsCollector:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSources:
     """
-    Reads the figures and sets the gauges.
+    What the figures are read from.
 
-    Args:
+    Attributes:
         issuers: Issuers whose keys this process fetches; `None` if it fetches none.
         jwks: Settings of issuers' keys.
         rings: Key rings by their name in the metrics.
         reencryption: Source of the encryption keys that are in use.
         clock: Clock of this host, in epoch seconds.
+        encryption_keys: Fingerprints of all encryption keys that were in use since the start.
     """
 
-    def __init__(
-        self,
-        *,
-        issuers: Issuers | None,
-        jwks: JwksSettings,
-        deliveries: Deliveries,
-        rings: Mapping[str, StreamKeys | SigningKeys],
-        clients: Clients,
-        reencryption: Reencryption,
-        clock: Clock,
-    ) -> None:
-        self._issuers = issuers
-        self._jwks = jwks
-        self._deliveries = deliveries
-        self._rings = rings
-        self._clients = clients
-        self._reencryption = reencryption
-        self._clock = clock
-        self._encryption_keys: set[str] = set()
+    issuers: Issuers | None
+    jwks: JwksSettings
+    deliveries: Deliveries
+    rings: Mapping[str, StreamKeys | SigningKeys]
+    clients: Clients
+    reencryption: Reencryption
+    clock: Clock
+    encryption_keys: set[str] = field(default_factory=set)
 
-    def step(self) -> None:
-        """Read all figures once. If the database fails, those that do not need it are set."""
-        self._set_issuer_keys()
-        for waiting in self._deliveries.waiting():
-            gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)
-        self._set_keys()
-        self._set_encryption_keys()
-        end = self._clients.earliest_expiry()
-        left = math.inf if end is None else end - self._clock()
-        gauges.set_client_secret_seconds_left(left)
 
-    def _set_issuer_keys(self) -> None:
-        if self._issuers is None:
-            return
-        for name, health in self._issuers.health().items():
-            fetched_at = health.fetched_at
-            gauges.set_issuer_keys(
-                name,
-                usable=health.state != "unavailable",
-                age_seconds=None if fetched_at is None else max(0, self._clock() - fetched_at),
-                max_stale_seconds=self._jwks.max_stale,
-                refresh_seconds=self._jwks.refresh,
-            )
+def collect(sources: MetricSources) -> None:
+    """Read all figures once. If the database fails, those that do not need it are set."""
+    if sources.issuers is not None:
+        _set_issuer_keys(sources.issuers, sources.jwks, sources.clock())
+    for waiting in sources.deliveries.waiting():
+        gauges.set_deliveries(waiting.kind, waiting.numbers, waiting.oldest_seconds)
+    _set_keys(sources.rings, sources.clock())
+    _set_encryption_keys(sources.reencryption.keys_in_use(), sources.encryption_keys)
+    end = sources.clients.earliest_expiry()
+    left = math.inf if end is None else end - sources.clock()
+    gauges.set_client_secret_seconds_left(left)
 
-    def _set_keys(self) -> None:
-        now = self._clock()
-        for name, ring in self._rings.items():
-            times: defaultdict[KeyState, list[int]] = defaultdict(list)
-            for key in ring.live_keys():
-                times[key.state].append(key.activated_at or key.created_at)
-            for state in _LIVE_STATES:
-                oldest = min(times[state], default=now)
-                gauges.set_keys(name, state, len(times[state]), max(0, now - oldest))
 
-    def _set_encryption_keys(self) -> None:
-        in_use = self._reencryption.keys_in_use()
-        # One that was replaced stays in the metrics, as not in use.
-        self._encryption_keys |= in_use.keys()
-        for key in self._encryption_keys:
-            is_missing = not in_use.get(key, True)
-            gauges.set_encryption_key(key, in_use=key in in_use, missing=is_missing)
+def _set_issuer_keys(issuers: Issuers, jwks: JwksSettings, now: float) -> None:
+    for name, health in issuers.health().items():
+        fetched_at = health.fetched_at
+        gauges.set_issuer_keys(
+            name,
+            usable=health.state != "unavailable",
+            age_seconds=None if fetched_at is None else max(0, now - fetched_at),
+            max_stale_seconds=jwks.max_stale,
+            refresh_seconds=jwks.refresh,
+        )
+
+
+def _set_keys(rings: Mapping[str, StreamKeys | SigningKeys], now: float) -> None:
+    for name, ring in rings.items():
+        times: defaultdict[KeyState, list[int]] = defaultdict(list)
+        for key in ring.live_keys():
+            times[key.state].append(key.activated_at or key.created_at)
+        for state in _LIVE_STATES:
+            oldest = min(times[state], default=now)
+            gauges.set_keys(name, state, len(times[state]), max(0, now - oldest))
+
+
+def _set_encryption_keys(in_use: Mapping[str, bool], known: set[str]) -> None:
+    # One that was replaced stays in the metrics, as not in use.
+    known.update(in_use)
+    for key in known:
+        is_missing = not in_use.get(key, True)
+        gauges.set_encryption_key(key, in_use=key in in_use, missing=is_missing)

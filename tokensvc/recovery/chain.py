@@ -5,6 +5,7 @@ A line that was added, changed, removed or moved does not fit. A run of `tokensv
 chain, so a file may have several. A chain cannot show that its end was cut off.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,23 +45,24 @@ def mac_of(vault: Vault, key: str, previous: str, start: str | None, event: Audi
     return vault.mac(msgspec.json.encode([previous, start, members]), key)
 
 
-class Chain:
+def chained(vault: Vault, after: str) -> Callable[[AuditEvent], dict[str, Any]]:
     """
-    The chain of one run.
+    Start the chain of one run.
 
     Args:
         after: ID of the event after which the run continues, or an empty text.
+
+    Returns:
+        Function that returns the next line.
     """
+    start: str | None = after
+    previous = ""
 
-    def __init__(self, vault: Vault, after: str) -> None:
-        self._vault = vault
-        self._start: str | None = after
-        self._previous = ""
-
-    def line(self, event: AuditEvent) -> dict[str, Any]:
-        """Return the next line."""
-        key = self._vault.wrapped_by
-        mac = mac_of(self._vault, key, self._previous, self._start, event)
-        link = Link(key, mac, self._start)
-        self._previous, self._start = mac, None
+    def line(event: AuditEvent) -> dict[str, Any]:
+        nonlocal start, previous
+        key = vault.wrapped_by
+        link = Link(key, mac_of(vault, key, previous, start, event), start)
+        previous, start = link.mac, None
         return {**msgspec.to_builtins(event), "chain": msgspec.to_builtins(link)}
+
+    return line

@@ -6,10 +6,11 @@ event. Before events had details, those of clients were in `reason`, in front of
 Unknown facts are ignored: a later release may have added them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Annotated, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -37,11 +38,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def target(self) -> Target:
         """User or app that a revocation or its undo applies to."""
         return APP if self.action.startswith("app:") else Target(self.subject)
-
-    @classmethod
-    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:  # noqa: ARG003 - see below
-        """Return the facts of an event without details. Most kinds had none."""
-        return {}
 
 
 class Revoked(Event, frozen=True, kw_only=True):
@@ -93,15 +89,6 @@ class ClientChanged(Event, frozen=True, kw_only=True):
     withdrawn: frozenset[str] = frozenset()
     vouches: bool = False
 
-    @classmethod
-    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:
-        """Return the facts of a reason like `scopes: +keys:write -users:read; vouches: no`."""
-        facts = _facts_of_client(reason)
-        changes = facts.get("scopes", "").split()
-        withdrawn = [change[1:] for change in changes if change.startswith("-")]
-        # Without the fact, the change left it as it was.
-        return {"withdrawn": withdrawn, "vouches": facts.get("vouches") != "no"}
-
 
 class ClientSecretDeleted(Event, frozen=True, kw_only=True):
     """
@@ -112,11 +99,6 @@ class ClientSecretDeleted(Event, frozen=True, kw_only=True):
     """
 
     secret: str | None = None
-
-    @classmethod
-    def facts_in_reason(cls, reason: str | None) -> Mapping[str, object]:
-        """Return the fact of a reason like `secret: sec_1; reason: leaked`."""
-        return {"secret": _facts_of_client(reason).get("secret")}
 
 
 class DatabaseRestored(Event, frozen=True, kw_only=True):
@@ -157,14 +139,36 @@ def decode(event: AuditEvent, record: type[EventT]) -> EventT:
     Raises:
         ValidationError: A fact has another type than the record says.
     """
-    facts = event.details
-    members = dict(record.facts_in_reason(event.reason) if facts is None else facts)
+    facts: Mapping[str, object] | None = event.details
+    if facts is None:
+        facts = _IN_REASON[record](event.reason or "") if record in _IN_REASON else {}
+    members = dict(facts)
     # Last: no fact can replace a member of the event.
     members |= {name: getattr(event, name) for name in Event.__struct_fields__}
     return msgspec.convert(members, record)
 
 
-def _facts_of_client(reason: str | None) -> dict[str, str]:
+def _client_change(reason: str) -> Mapping[str, object]:
+    """Return the facts of a reason like `scopes: +keys:write -users:read; vouches: no`."""
+    facts = _facts_of_client(reason)
+    changes = facts.get("scopes", "").split()
+    withdrawn = [change[1:] for change in changes if change.startswith("-")]
+    # Without the fact, the change left it as it was.
+    return {"withdrawn": withdrawn, "vouches": facts.get("vouches") != "no"}
+
+
+def _deleted_secret(reason: str) -> Mapping[str, object]:
+    """Return the fact of a reason like `secret: sec_1; reason: leaked`."""
+    return {"secret": _facts_of_client(reason).get("secret")}
+
+
+def _facts_of_client(reason: str) -> dict[str, str]:
     """Return the facts of a reason, which end where the actor's words begin."""
-    parts = (part.partition(": ") for part in (reason or "").split("; "))
+    parts = (part.partition(": ") for part in reason.split("; "))
     return {name: fact for name, _, fact in takewhile(lambda part: part[0] != "reason", parts)}
+
+
+_IN_REASON: Final[Mapping[type[Event], Callable[[str], Mapping[str, object]]]] = MappingProxyType(
+    {ClientChanged: _client_change, ClientSecretDeleted: _deleted_secret}
+)
+"""Facts in the reason of an event without details. All other kinds had none."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -12,6 +13,7 @@ from tokensvc.audit import store as audit
 from tokensvc.audit.rules import Action, AuditEvent, Details
 from tokensvc.clients import store as clients
 from tokensvc.core.actions import ActionContext
+from tokensvc.core.clock import Clock
 from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
@@ -20,7 +22,7 @@ from tokensvc.database.live import is_live, mark_live
 from tokensvc.recovery import replay
 from tokensvc.recovery.events import DatabaseRestored, Replay, decode
 from tokensvc.recovery.export import Export
-from tokensvc.revocations import store as revocations
+from tokensvc.revocations import store as revocation_store
 from tokensvc.revocations.service import Revocations, delivery_of
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
@@ -89,72 +91,73 @@ class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
-class Recovery:
-    """Makes a restored database safe to use."""
+def recover(
+    database: Database,
+    database_clock: DatabaseClock,
+    revocations: Revocations,
+    *,
+    export: Export | None,
+    choices: Choices,
+    context: ActionContext,
+) -> RecoveryResult:
+    """
+    Replay an export, sign users out and write the marker of the live database.
 
-    def __init__(
-        self, database: Database, database_clock: DatabaseClock, revocations: Revocations
-    ) -> None:
-        self._database = database
-        self._clock = database_clock
-        self._revocations = revocations
+    All of it is one transaction: if it is interrupted, nothing has changed. It can be run again,
+    also with another export.
 
-    def run(
-        self, export: Export | None, choices: Choices, context: ActionContext
-    ) -> RecoveryResult:
-        """
-        Replay an export, sign users out and write the marker of the live database.
+    Raises:
+        StartupError: The database has the marker, and is no copy.
+    """
+    # No other migration, and without timeouts.
+    with database.migration(dry_run=context.dry_run) as tx:
+        if is_live(tx) and not choices.is_copied:
+            raise StartupError(_NOT_RESTORED)
+        ring_versions.lock(tx)
+        result = _recover(tx, partial(database_clock.read, tx), export, choices, context)
+    if result.cut_off is None or context.dry_run:
+        return result
+    confirmed = revocations.confirm(APP)  # moves the cut-off if the commit took long
+    return msgspec.structs.replace(result, cut_off=confirmed.tokens_valid_after)
 
-        All of it is one transaction: if it is interrupted, nothing has changed. It can be run
-        again, also with another export.
 
-        Raises:
-            StartupError: The database has the marker, and is no copy.
-        """
-        # No other migration, and without timeouts.
-        with self._database.migration(dry_run=context.dry_run) as tx:
-            if is_live(tx) and not choices.is_copied:
-                raise StartupError(_NOT_RESTORED)
-            ring_versions.lock(tx)
-            result = self._recover(tx, export, choices, context)
-        if result.cut_off is None or context.dry_run:
-            return result
-        confirmed = self._revocations.confirm(APP)  # moves the cut-off if the commit took long
-        return msgspec.structs.replace(result, cut_off=confirmed.tokens_valid_after)
-
-    def _recover(
-        self, tx: Transaction, export: Export | None, choices: Choices, context: ActionContext
-    ) -> RecoveryResult:
-        backup_event = _last_event_of_backup(tx)
-        started = self._clock.read(tx)
-        was_ahead = audit.latest_time(tx) > started
-        state = Replay(tx, lambda: self._clock.read(tx))
-        events = _lost_events(tx, export, started) if export is not None else iter(())
-        applied, lost = _replay(state, events)
-        now = self._clock.read(tx)
-        _end_everything(tx, now)
-        because = _why_cut_off(export, choices, backup_event, was_ahead=was_ahead)
-        cut_off = _revoke_app(tx, context, now) if because is not None else None
-        disables = export is None and not choices.keeps_clients
-        disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
-        closes = export is None and not choices.keeps_sign_up
-        mark_live(tx, sign_up_closed=closes)
-        details = _details(secrets_disabled=disables, backup_event=backup_event)
-        now = self._clock.read(tx)  # the last event, so that a repetition finds it
-        audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)
-        return RecoveryResult(
-            applied=dict(applied),
-            reinstated=sorted(state.reinstated),
-            verified=export.is_verified if export is not None else None,
-            last_event_at=export.events[-1].time if export and export.events else None,
-            cut_off=cut_off,
-            cut_off_because=because,
-            secrets_disabled=disabled,
-            sign_up_closed=closes,
-            lost=lost,
-            has_active_stream_key=in_state(STREAM_KEYS.every_key(tx), KeyState.ACTIVE) is not None,
-            dry_run=context.dry_run,
-        )
+def _recover(
+    tx: Transaction,
+    clock: Clock,
+    export: Export | None,
+    choices: Choices,
+    context: ActionContext,
+) -> RecoveryResult:
+    backup_event = _last_event_of_backup(tx)
+    started = clock()
+    was_ahead = audit.latest_time(tx) > started
+    state = Replay(tx, clock)
+    events = _lost_events(tx, export, started) if export is not None else iter(())
+    applied, lost = _replay(state, events)
+    now = clock()
+    _end_everything(tx, now)
+    because = _why_cut_off(export, choices, backup_event, was_ahead=was_ahead)
+    cut_off = _revoke_app(tx, context, now) if because is not None else None
+    disables = export is None and not choices.keeps_clients
+    disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
+    closes = export is None and not choices.keeps_sign_up
+    mark_live(tx, sign_up_closed=closes)
+    details = _details(secrets_disabled=disables, backup_event=backup_event)
+    now = clock()  # the last event, so that a repetition finds it
+    audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)
+    return RecoveryResult(
+        applied=dict(applied),
+        reinstated=sorted(state.reinstated),
+        verified=export.is_verified if export is not None else None,
+        last_event_at=export.events[-1].time if export and export.events else None,
+        cut_off=cut_off,
+        cut_off_because=because,
+        secrets_disabled=disabled,
+        sign_up_closed=closes,
+        lost=lost,
+        has_active_stream_key=in_state(STREAM_KEYS.every_key(tx), KeyState.ACTIVE) is not None,
+        dry_run=context.dry_run,
+    )
 
 
 def _lost_events(tx: Transaction, export: Export, now: float) -> Iterator[AuditEvent]:
@@ -201,7 +204,7 @@ def _end_everything(tx: Transaction, now: float) -> None:
 def _revoke_app(tx: Transaction, context: ActionContext, now: float) -> int:
     standing = standings.lock(tx, APP)
     cut_off = next_bound(standing.tokens_valid_after, now)
-    details = revocations.add_revocation(
+    details = revocation_store.add_revocation(
         tx, APP, RevocationKind.REVOCATION, context, cut_off=cut_off, now=now
     )
     standings.write(tx, APP, replace(standing, tokens_valid_after=cut_off))

@@ -8,9 +8,10 @@ imported. A span has neither the path nor any header, body or user of its reques
 import atexit
 import logging as standard_logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote
 
 import structlog
@@ -34,68 +35,69 @@ _STOP_SECONDS: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
-class Tracer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
     """
-    Makes the span of a request when its response is known.
+    The span of a request that has just ended.
+
+    Attributes:
+        method: HTTP method, or `_OTHER`.
+        route: Rule of the URL map, or one word for all other paths.
+        status: HTTP status code.
+        request_id: ID of the request.
+        code: Code of the problem; empty without one.
+        seconds: Duration of the request.
+        trace_fields: `traceparent` and `tracestate` of a trusted proxy, which become the parent.
+    """
+
+    method: str
+    route: str
+    status: int
+    request_id: str
+    code: str
+    seconds: float
+    trace_fields: Mapping[str, str]
+
+
+RecordSpan: TypeAlias = Callable[[Span], None]
+
+
+def span_recorder(provider: "TracerProvider", clock: Clock) -> RecordSpan:
+    """
+    Return the function that adds a span.
 
     Args:
         provider: Provider of OpenTelemetry, which sends the spans.
     """
+    from opentelemetry import trace  # noqa: PLC0415 - only if traces are on
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - as above
 
-    def __init__(self, provider: "TracerProvider", clock: Clock) -> None:
-        from opentelemetry import trace  # noqa: PLC0415 - only if traces are on
-        from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - as above
+    tracer = provider.get_tracer("tokensvc", __version__)
+    parent_of = tracecontext.TraceContextTextMapPropagator().extract
 
-        self._clock = clock
-        self._tracer = provider.get_tracer("tokensvc", __version__)
-        self._parent_of = tracecontext.TraceContextTextMapPropagator().extract
-        self._server = trace.SpanKind.SERVER
-        self._error = trace.StatusCode.ERROR
-
-    def record(
-        self,
-        *,
-        method: str,
-        route: str,
-        status: int,
-        request_id: str,
-        code: str,
-        seconds: float,
-        trace_fields: Mapping[str, str],
-    ) -> None:
-        """
-        Add the span of a request that has just ended.
-
-        Args:
-            method: HTTP method, or `_OTHER`.
-            route: Rule of the URL map, or one word for all other paths.
-            status: HTTP status code.
-            request_id: ID of the request.
-            code: Code of the problem; empty without one.
-            seconds: Duration of the request.
-            trace_fields: `traceparent` and `tracestate` of a trusted proxy, which become the
-                parent of the span.
-        """
-        ended_at = int(self._clock() * _NANOSECONDS)
-        span = self._tracer.start_span(
-            f"{method} {route}",
-            context=self._parent_of(trace_fields),
-            kind=self._server,
+    def record_span(span: Span) -> None:
+        ended_at = int(clock() * _NANOSECONDS)
+        started = tracer.start_span(
+            f"{span.method} {span.route}",
+            context=parent_of(span.trace_fields),
+            kind=trace.SpanKind.SERVER,
             attributes={
-                "http.request.method": method,
-                "http.route": route,
-                "http.response.status_code": status,
-                "tokensvc.request_id": request_id,
-                **({"tokensvc.code": code} if code else {}),
+                "http.request.method": span.method,
+                "http.route": span.route,
+                "http.response.status_code": span.status,
+                "tokensvc.request_id": span.request_id,
+                **({"tokensvc.code": span.code} if span.code else {}),
             },
-            start_time=ended_at - int(seconds * _NANOSECONDS),
+            start_time=ended_at - int(span.seconds * _NANOSECONDS),
         )
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            span.set_status(self._error)
-        span.end(end_time=ended_at)
+        if span.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            started.set_status(trace.StatusCode.ERROR)
+        started.end(end_time=ended_at)
+
+    return record_span
 
 
-def start(environ: Mapping[str, str], clock: Clock) -> Tracer | None:
+def start(environ: Mapping[str, str], clock: Clock) -> RecordSpan | None:
     """
     Start to send spans to the collector that the variables name, in the background.
 
@@ -113,7 +115,7 @@ def start(environ: Mapping[str, str], clock: Clock) -> Tracer | None:
         return None
     register_secrets(_header_values(environ))
     try:
-        return Tracer(_provider(), clock)
+        return span_recorder(_provider(), clock)
     except ImportError as error:
         hint = f"Install tokensvc[otel], or remove {_ENDPOINTS[1]}."
         _warn(f"OpenTelemetry is not completely installed ({error}).", hint)

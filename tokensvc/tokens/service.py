@@ -10,7 +10,6 @@ from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.unnamed_mints import UnnamedMints
 from tokensvc.telemetry import metrics
 from tokensvc.tokens import rules, signer
 from tokensvc.tokens.rules import TokenRequest
@@ -23,6 +22,7 @@ class TokenService:
     Mints tokens.
 
     Args:
+        count_unnamed: Function that counts a mint whose request named no Stream key.
         random: Returns a number from 0 to 1, for the jitter of the default lifetime.
     """
 
@@ -31,7 +31,7 @@ class TokenService:
         *,
         callers: Callers,
         keys: StreamKeys,
-        unnamed_mints: UnnamedMints,
+        count_unnamed: Callable[[], None],
         settings: TokenSettings,
         alphabet: Alphabet,
         clock: Clock,
@@ -39,7 +39,7 @@ class TokenService:
     ) -> None:
         self._callers = callers
         self._keys = keys
-        self._unnamed_mints = unnamed_mints
+        self._count_unnamed = count_unnamed
         self._settings = settings
         self._alphabet = alphabet
         self._clock = clock
@@ -102,6 +102,6 @@ class TokenService:
         issuer = caller.issuer if isinstance(caller, UserCaller) else "service"
         metrics.count_mint(issuer=issuer, named=request.api_key is not None)
         if request.api_key is None:
-            self._unnamed_mints.count()
+            self._count_unnamed()
         log_fields(user_id=minted.user_id, api_key=minted.api_key, expires_at=minted.expires_at)
         return minted

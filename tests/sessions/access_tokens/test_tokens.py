@@ -144,8 +144,8 @@ def test_ring_with_another_key_of_the_same_id_refuses_the_token(world, monkeypat
     """As after a database was set back and rotated again."""
     first, verified = world.signs_with(), world.verify(world.mint())
     made = world.rotation.rotate(CONTEXT)
-    other = world.keys.up_to_date_ring().find(made.id)
-    ring = SigningKeyRing(world.version(), [replace(other, kid=first)])
+    other = world.keys.up_to_date_ring().keys[made.id]
+    ring = SigningKeyRing(world.version(), {first: replace(other, kid=first)})
     monkeypatch.setattr(world.tokens._keys, "ring_at", lambda _version: ring)
     with pytest.raises(Refusal) as refused:
         world.tokens.verify_again(verified, ring.version)

@@ -130,7 +130,7 @@ class SigningRing(AnyRing):
         return SigningKeyInfo(id=name, retiring_at=None, **members)
 
     def find(self, ring, name):
-        return ring.find(name)
+        return ring.keys.get(name)
 
     def secret_in(self, key):
         return key.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -2,19 +2,29 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from tokensvc.stream.keys.tables import unnamed_mints
-from tokensvc.stream.keys.unnamed_mints import UnnamedMints
+from tokensvc.stream.keys.unnamed_mints import count_mint, pending_counts
 
 START = 1_800_000_000
 
 
 @pytest.fixture
 def mints(database, clock):
-    return UnnamedMints(database, clock)
+    return counts_of(database, clock)
+
+
+def counts_of(database, clock):
+    """Return the counts of a worker."""
+    counts = pending_counts(database)
+    return SimpleNamespace(
+        count=partial(count_mint, counts, clock), write=counts.write, pending=counts
+    )
 
 
 def written(database):
@@ -23,7 +33,7 @@ def written(database):
 
 
 def test_counts_of_workers_add_up_by_hour(database, mints, clock):
-    other = UnnamedMints(database, clock)
+    other = counts_of(database, clock)
     clock.now = START + 3599.9
     for worker, times in ((mints, 2), (other, 3)):
         for _ in range(times):
@@ -42,7 +52,7 @@ def add_slowly(one, other):
 
 
 def test_no_count_is_lost_between_threads(database, mints):
-    mints._combine = add_slowly
+    mints.pending._combine = add_slowly
 
     def count():
         for _ in range(20):

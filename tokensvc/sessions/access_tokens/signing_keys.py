@@ -6,7 +6,7 @@ belong to `sessions`.
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -88,36 +88,29 @@ class SigningKey:
     public: EllipticCurvePublicKey = field(repr=False)
 
 
+@dataclass(slots=True)
 class SigningKeyRing:
     """
     The keys as of one version of the ring.
 
-    Args:
-        version: Version of the ring that has these keys.
-        keys: Keys that are not retired and that this process can read, newest first.
-        is_complete: Whether these are all keys that are not retired.
-
     Attributes:
+        version: Version of the ring that has these keys.
+        keys: Keys by their ID that are not retired and that this process can read, newest first.
+        is_complete: Whether these are all keys that are not retired.
         active: Key that signs, if this process can read it.
         jwks: Public keys.
     """
 
-    __slots__ = ("_by_kid", "active", "is_complete", "jwks", "version")
+    version: RingVersion
+    keys: Mapping[str, SigningKey]
+    is_complete: bool = True
+    active: SigningKey | None = field(init=False)
+    jwks: JsonWebKeySet = field(init=False)
 
-    def __init__(
-        self, version: RingVersion, keys: Iterable[SigningKey], *, is_complete: bool = True
-    ) -> None:
-        self.version = version
-        self.is_complete = is_complete
-        self._by_kid = {key.kid: key for key in keys}
-        self.active = next(
-            (key for key in self._by_kid.values() if key.state is KeyState.ACTIVE), None
-        )
-        self.jwks = JsonWebKeySet([_json_web_key(key) for key in self._by_kid.values()])
-
-    def find(self, kid: str) -> SigningKey | None:
-        """Return the key with an ID, unless it is retired or unknown."""
-        return self._by_kid.get(kid)
+    def __post_init__(self) -> None:
+        keys = self.keys.values()
+        self.active = next((key for key in keys if key.state is KeyState.ACTIVE), None)
+        self.jwks = JsonWebKeySet([_json_web_key(key) for key in keys])
 
 
 class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
@@ -147,7 +140,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
     def ring_with(self, kid: str) -> SigningKeyRing:
         """Return the loaded ring if it has a key, else the ring in its current state."""
         ring = self._ring
-        if ring is not None and ring.find(kid) is not None:
+        if ring is not None and kid in ring.keys:
             return ring
         return self.up_to_date_ring()
 
@@ -173,11 +166,11 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
     ) -> SigningKeyRing:
         return SigningKeyRing(
             version,
-            (
-                _signing_key(key, secrets[key.fingerprint])
+            {
+                key.id: _signing_key(key, secrets[key.fingerprint])
                 for key in keys
                 if key.fingerprint in secrets
-            ),
+            },
             is_complete=all(key.fingerprint in secrets for key in keys),
         )
 

@@ -286,7 +286,7 @@ def _segment(data: bytes) -> bytes:
 
 
 def _check_signature(unverified: UnverifiedToken, kid: str, ring: SigningKeyRing) -> None:
-    key = ring.find(kid)
+    key = ring.keys.get(kid)
     if key is None:
         raise invalid_credential(
             "The access token's key is unknown or retired: refresh the token.", "kid"

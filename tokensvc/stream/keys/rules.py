@@ -1,7 +1,7 @@
 """Which Stream key signs for a client, and the transitions of the ring of Stream keys. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tokensvc.core.errors import Code, Refusal
@@ -56,32 +56,31 @@ class StreamKey:
         return next((key for key in keys if (key.api_key, key.fingerprint) == names), None)
 
 
+@dataclass(slots=True)
 class StreamKeyRing:
     """
     The keys that sign, as of one version of the ring.
 
-    Args:
+    Attributes:
         version: Version of the ring that has these keys.
         keys: Keys that are not retired, newest first.
-        unreadable: API keys with a secret that this process cannot unwrap.
+        unreadable: API keys whose secret this process cannot decrypt.
+        active: Key that signs for clients that name none.
+        by_api_key: Key that signs for clients built with an API key: active, else the newest.
     """
 
-    __slots__ = ("_by_api_key", "active", "keys", "unreadable", "version")
+    version: RingVersion
+    keys: Sequence[StreamKey]
+    unreadable: Collection[str] = ()
+    active: StreamKey | None = field(init=False)
+    by_api_key: Mapping[str, StreamKey] = field(init=False)
 
-    def __init__(
-        self, version: RingVersion, keys: Iterable[StreamKey], unreadable: Iterable[str] = ()
-    ) -> None:
-        self.version = version
-        self.keys = tuple(keys)
-        self.active: StreamKey | None = None
-        self._by_api_key: dict[str, StreamKey] = {}
-        for key in self.keys:
-            if key.state is KeyState.ACTIVE:
-                self.active = key
-                self._by_api_key[key.api_key] = key
-            else:
-                self._by_api_key.setdefault(key.api_key, key)
-        self.unreadable = frozenset(unreadable).difference(self._by_api_key)
+    def __post_init__(self) -> None:
+        self.active = next((key for key in self.keys if key.state is KeyState.ACTIVE), None)
+        active = [self.active] if self.active is not None else []
+        # The last one of an API key stays: the active one, else the newest.
+        self.by_api_key = {key.api_key: key for key in (*reversed(self.keys), *active)}
+        self.unreadable = frozenset(self.unreadable).difference(self.by_api_key)
 
     def named(self, api_key: str) -> StreamKey | None:
         """
@@ -92,7 +91,7 @@ class StreamKeyRing:
         """
         if api_key in self.unreadable:
             raise keys_unreadable("the named key cannot be unwrapped")
-        return self._by_api_key.get(api_key)
+        return self.by_api_key.get(api_key)
 
 
 def check_secret(secret: str) -> None:

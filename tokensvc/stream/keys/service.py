@@ -34,31 +34,32 @@ class StreamKeys(DecryptedRing[StreamKeyInfo, StreamKeyRing]):
         """The active key of the ring that was loaded last."""
         return None if self._ring is None else self._ring.active
 
-    def would_seed(self, api_key: str, secret: str) -> bool:
-        """
-        Return whether a start would make the key of the settings the first key; else check it.
-
-        Raises:
-            StreamKeyConflictError: The ring has this API key with another secret.
-        """
-        with self._database.read() as connection:
-            keys = self._store.every_key(connection)
-        if keys:
-            check_configured_key(api_key, secret, keys)
-        return not keys
-
     def _build(
         self, version: RingVersion, keys: Sequence[StreamKeyInfo], secrets: Mapping[str, bytes]
     ) -> StreamKeyRing:
         return StreamKeyRing(
             version,
-            (
+            [
                 StreamKey(key.api_key, secrets[key.fingerprint], key.state)
                 for key in keys
                 if key.fingerprint in secrets
-            ),
-            unreadable=(key.api_key for key in keys if key.fingerprint not in secrets),
+            ],
+            unreadable={key.api_key for key in keys if key.fingerprint not in secrets},
         )
+
+
+def would_seed(database: Database, api_key: str, secret: str) -> bool:
+    """
+    Return whether a start would make the key of the settings the first key; else check it.
+
+    Raises:
+        StreamKeyConflictError: The ring has this API key with another secret.
+    """
+    with database.read() as connection:
+        keys = STREAM_KEYS.every_key(connection)
+    if keys:
+        check_configured_key(api_key, secret, keys)
+    return not keys
 
 
 def check_configured_key(api_key: str, secret: str, keys: Sequence[StreamKeyInfo]) -> None:

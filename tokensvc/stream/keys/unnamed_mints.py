@@ -9,19 +9,22 @@ from tokensvc.database.pending import PendingWrites
 from tokensvc.stream.keys.store import HOUR, add_unnamed_mints
 
 
-class UnnamedMints(PendingWrites[int]):
-    """Counts by hour. A count written twice is too high: it warns too early, never too late."""
+def pending_counts(database: Database) -> PendingWrites[int]:
+    """
+    Return the counts by hour that are not written yet.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        super().__init__(database, operator.add)
-        self._clock = clock
+    A count written twice is too high: it warns too early, never too late.
+    """
+    return PendingWrites(database, operator.add, _write)
 
-    def count(self) -> None:
-        """Count a mint whose request named no Stream key."""
-        now = int(self._clock())
-        self._add(now - now % HOUR, 1)
 
-    def _write_rows(self, tx: Transaction, numbers: Mapping[int, int]) -> None:
-        # All processes write in this order, so that they cannot deadlock.
-        for hour, count in sorted(numbers.items()):
-            add_unnamed_mints(tx, hour, count)
+def count_mint(counts: PendingWrites[int], clock: Clock) -> None:
+    """Count a mint whose request named no Stream key."""
+    now = int(clock())
+    counts.add(now - now % HOUR, 1)
+
+
+def _write(tx: Transaction, numbers: Mapping[int, int]) -> None:
+    # All processes write in this order, so that they cannot deadlock.
+    for hour, count in sorted(numbers.items()):
+        add_unnamed_mints(tx, hour, count)
