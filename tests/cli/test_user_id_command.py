@@ -82,7 +82,7 @@ def test_subject_without_a_user_id_leaves_its_line_empty(user_id):
     assert '"": ' in ended.err
     assert "John: A user ID is" in ended.err
     assert "\\udcff" in ended.err
-    assert "3 of 5 subjects have no user ID." in ended.err
+    assert "3 of 5 subjects cannot be converted." in ended.err
     as_json = lines(user_id(*encode, "--json", stdin=stdin))
     assert [line["user_id"] for line in as_json] == ["k-john", None, None, None, "k-jane"]
     assert [line["error"] is None for line in as_json] == [True, False, False, False, True]

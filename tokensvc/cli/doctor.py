@@ -36,7 +36,7 @@ from tokensvc.stream.api import check_key
 from tokensvc.stream.app import StreamApp, find
 from tokensvc.stream.keys.rules import StreamKey
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.responses import KeyCheck, StreamUnavailableError
+from tokensvc.stream.responses import StreamUnavailableError
 
 _CLOCK_TOLERANCE = 2.0
 """Seconds; the measurement itself is accurate to about 1 s."""
@@ -91,7 +91,8 @@ def _check_service() -> Iterator[CheckResult]:
             clock_faults = check_clock_faults(services.operations.clock_faults, State.FAILED)
             yield result_of("cut_offs", clock_faults)
         if settings.has_accounts:
-            yield _describe_hashing()
+            detail = f"{milliseconds_per_hash():.0f} ms a hash with {describe_build()}"
+            yield CheckResult("password hashing", State.OK, detail)
     except (Refusal, StartupError) as error:
         yield CheckResult("start", State.FAILED, error_text(error))
 
@@ -157,8 +158,8 @@ def _check_issuers(services: Services) -> Iterator[CheckResult]:
 
 
 def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
-    clocks_ahead: list[float] = []
     found_app: StreamApp | None = None
+    ahead: float | None = None
     base_url = services.settings.stream.base_url
     for name, key in _stream_keys(services):
         if key.api_key == PLACEHOLDER_API_KEY:
@@ -170,15 +171,15 @@ def _check_stream_keys(services: Services) -> Iterator[CheckResult]:
         except StreamUnavailableError as error:
             yield CheckResult(name, State.DEGRADED, f"Not checked: {error}")
             continue
-        yield _key_result(name, check)
+        state, verb = (State.OK, "accepts") if check.accepted else (State.FAILED, "rejects")
+        yield CheckResult(name, state, f"Stream {verb} its secret ({check.detail})")
         found_app = found_app or check.app
-        if check.clock_ahead is not None:
-            clocks_ahead.append(check.clock_ahead)
+        ahead = check.clock_ahead if ahead is None else ahead
     if found_app is not None:
         yield from _app_results(find(found_app, app_floor(services.database)))
-    for ahead in clocks_ahead[:1]:
+    if ahead is not None:
         yield _check_clock(ahead, services.settings.token.skew)
-    yield _check_database_clock(services.database_clock.host_ahead(), *clocks_ahead[:1])
+    yield _check_database_clock(services.database_clock.host_ahead(), ahead)
 
 
 def _stream_keys(services: Services) -> list[tuple[str, StreamKey]]:
@@ -197,12 +198,6 @@ def _stream_keys(services: Services) -> list[tuple[str, StreamKey]]:
         (start_checks.key_name(key.api_key, key.state, key.fingerprint), key)
         for key in services.stream.keys.current_ring().keys
     ]
-
-
-def _key_result(name: str, check: KeyCheck) -> CheckResult:
-    if check.accepted:
-        return CheckResult(name, State.OK, f"Stream accepts its secret ({check.detail})")
-    return CheckResult(name, State.FAILED, f"Stream rejects its secret ({check.detail})")
 
 
 def _app_results(findings: Mapping[str, Finding]) -> Iterator[CheckResult]:
@@ -224,7 +219,7 @@ def _check_clock(ahead: float, skew: int) -> CheckResult:
     return CheckResult("clock", State.DEGRADED, detail)
 
 
-def _check_database_clock(ahead: float, ahead_of_stream: float | None = None) -> CheckResult:
+def _check_database_clock(ahead: float, ahead_of_stream: float | None) -> CheckResult:
     """
     Compare this host's clock with the database's, and say which one differs from Stream's.
 
@@ -244,11 +239,6 @@ def _check_database_clock(ahead: float, ahead_of_stream: float | None = None) ->
     else:
         remedy = "both differ from Stream's: synchronize both (NTP)"
     return CheckResult(name, State.FAILED, f"{difference}; {remedy}")
-
-
-def _describe_hashing() -> CheckResult:
-    detail = f"{milliseconds_per_hash():.0f} ms a hash with {describe_build()}"
-    return CheckResult("password hashing", State.OK, detail)
 
 
 def _check_token(unverified_token: str) -> Iterator[CheckResult]:

@@ -1,7 +1,7 @@
 """`tokensvc backup`, `restore` and `after-restore`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -163,14 +163,10 @@ def after_restore(
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Lock the SQLite file as a running service does. PostgreSQL has none."""
-    if settings.sqlite_path is None:
+    with ExitStack() as stack:
+        if settings.sqlite_path is not None:
+            stack.callback(hold_process_lock(settings.sqlite_path))
         yield
-        return
-    release_lock = hold_process_lock(settings.sqlite_path)
-    try:
-        yield
-    finally:
-        release_lock()
 
 
 def _read_export(file: Path, vault: Vault | None) -> Export:

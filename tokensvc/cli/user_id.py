@@ -1,7 +1,9 @@
 """`tokensvc user-id`: convert identity providers' subjects to user IDs, and back."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
 
 import click
 
@@ -12,6 +14,9 @@ from tokensvc.core import user_ids
 from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers.settings import IssuerSettings
+
+_Converted: TypeAlias = tuple[dict[str, Any], list[str], str | None]
+"""A result for `--json`, its lines for people, and the error."""
 
 
 @click.group("user-id", short_help="Convert subjects to user IDs and back.")
@@ -32,17 +37,8 @@ def encode(issuer_name: str, subjects: tuple[str, ...], *, as_json: bool) -> Non
     each subject is one line of JSON.
     """
     settings = command_settings()
-    issuer = _issuer(settings, issuer_name)
-    number = failed = 0
-    for subject in with_progress(_each(subjects), "subjects"):
-        number += 1
-        found, error = _user_id(issuer, subject, settings)
-        value = {"user_id": found, "issuer": issuer.name, "subject": subject, "error": error}
-        print_item(value, [found or ""], as_json=as_json)
-        if error is not None:
-            failed += 1
-            print_note(f"{quoted(subject)}: {error}")
-    _end(failed, f"{failed} of {number} subjects have no user ID.")
+    convert = partial(_encode, settings, _issuer(settings, issuer_name))
+    _print_each(subjects, convert, "subjects", as_json=as_json)
 
 
 @user_id.command("decode", short_help="Print the issuers and subjects of user IDs.")
@@ -56,30 +52,27 @@ def decode(encoded: tuple[str, ...], *, as_json: bool) -> None:
     reason goes to standard error, and the exit status is 1. With --json, each user ID is one line
     of JSON.
     """
-    settings = command_settings()
+    _print_each(encoded, partial(_decode, command_settings()), "user IDs", as_json=as_json)
+
+
+def _print_each(
+    arguments: Iterable[str],
+    convert: Callable[[str], _Converted],
+    noun: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print each conversion. Exit with status 1 if one has an error."""
     number = failed = 0
-    for one in with_progress(_each(encoded), "user IDs"):
+    for argument in with_progress(_each(arguments), noun):
         number += 1
-        candidates, error = _candidates(settings, one)
-        print_item(
-            {
-                "user_id": one,
-                "candidates": [
-                    {"issuer": issuer, "subject": subject, "note": note}
-                    for issuer, subject, note in candidates
-                ],
-                "error": error,
-            },
-            [
-                f"{one}  {issuer}: {note if subject is None else subject}"
-                for issuer, subject, note in candidates
-            ],
-            as_json=as_json,
-        )
+        value, lines, error = convert(argument)
+        print_item(value, lines, as_json=as_json)
         if error is not None:
             failed += 1
             print_note(error)
-    _end(failed, f"{failed} of {number} user IDs cannot be converted.")
+    if failed:
+        raise click.ClickException(f"{failed} of {number} {noun} cannot be converted.")
 
 
 def _each(arguments: Iterable[str]) -> Iterator[str]:
@@ -93,12 +86,6 @@ def _each(arguments: Iterable[str]) -> Iterator[str]:
             yield text.decode("utf-8", "surrogateescape")  # what is not UTF-8 has no user ID
 
 
-def _end(failed: int, summary: str) -> None:
-    """Exit with status 1 if a conversion failed."""
-    if failed:
-        raise click.ClickException(summary)
-
-
 def _issuer(settings: Settings, name: str) -> IssuerSettings:
     issuer = next((one for one in settings.issuers if one.name == name), None)
     if issuer is None:
@@ -109,10 +96,8 @@ def _issuer(settings: Settings, name: str) -> IssuerSettings:
     return issuer
 
 
-def _user_id(
-    issuer: IssuerSettings, subject: str, settings: Settings
-) -> tuple[str | None, str | None]:
-    """Return the user ID, or `None` and the reason."""
+def _encode(settings: Settings, issuer: IssuerSettings, subject: str) -> _Converted:
+    found, error = None, None
     try:
         found = user_ids.map_subject(
             subject,
@@ -122,28 +107,33 @@ def _user_id(
             alphabet=settings.user_ids.alphabet,
         )
     except Refusal as refusal:
-        return None, refusal.detail
-    return found, None
+        error = refusal.detail
+    value = {"user_id": found, "issuer": issuer.name, "subject": subject, "error": error}
+    return value, [found or ""], error and f"{quoted(subject)}: {error}"
 
 
-def _candidates(
-    settings: Settings, encoded: str
-) -> tuple[Sequence[tuple[str, str | None, str]], str | None]:
-    """Return each issuer with the subject or a note, and the error if no subject was found."""
+def _decode(settings: Settings, encoded: str) -> _Converted:
+    found, error = [], None
     try:
         user_ids.check(encoded, settings.user_ids.alphabet)
+        found = [
+            (issuer.name, *_subject(issuer, encoded))
+            for issuer in settings.issuers
+            if encoded.startswith(issuer.user_id_prefix)
+        ]
+        if not found:
+            error = f"{encoded} does not begin with the prefix of any issuer."
+        elif all(subject is None for _, subject, _ in found):
+            error = f"{encoded} cannot be converted to a subject."
     except Refusal as refusal:
-        return [], f"{quoted(encoded)}: {refusal.detail}"
-    found = [
-        (issuer.name, *_subject(issuer, encoded))
-        for issuer in settings.issuers
-        if encoded.startswith(issuer.user_id_prefix)
+        error = f"{quoted(encoded)}: {refusal.detail}"
+    candidates = [{"issuer": one[0], "subject": one[1], "note": one[2]} for one in found]
+    value = {"user_id": encoded, "candidates": candidates, "error": error}
+    lines = [
+        f"{encoded}  {issuer}: {note if subject is None else subject}"
+        for issuer, subject, note in found
     ]
-    if not found:
-        return [], f"{encoded} does not begin with the prefix of any issuer."
-    if all(subject is None for _, subject, _ in found):
-        return found, f"{encoded} cannot be converted to a subject."
-    return found, None
+    return value, lines, error
 
 
 def _subject(issuer: IssuerSettings, encoded: str) -> tuple[str | None, str]:
