@@ -144,7 +144,7 @@ class Interleavings(RuleBasedStateMachine):
             )
             row = tx.execute(sa.select(sessions_table).filter_by(id=grant.family.id)).one()
         self.families[row.id] = grant.family
-        self.keys[row.id] = VAULT.unwrap(row.family_key_ciphertext)
+        self.keys[row.id] = VAULT.decrypt(row.family_key_ciphertext)
         assert grant.refresh_token == self.token(row.id, 0)
 
     @precondition(lambda self: self.families)

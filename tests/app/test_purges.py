@@ -123,7 +123,7 @@ _SESSION = {
     "created_at": 1,
     "last_used_at": 1,
     "family_key_ciphertext": "",
-    "wrapped_by": "",
+    "encrypted_with": "",
 }
 ENDED_SESSIONS = Kind(
     sessions,

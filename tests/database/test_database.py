@@ -164,7 +164,7 @@ ROWS_THAT_NO_TABLE_TAKES = {
             "state": "retired",
             "created_at": 1,
             "secret_ciphertext": "c",
-            "wrapped_by": "w",
+            "encrypted_with": "w",
         },
     ),
     "a client whose id could be a user's": (
@@ -186,14 +186,14 @@ def test_broken_constraint_raises_integrity_error(database, table, row):
 
 
 def stream_key(key_id, api_key, state):
-    wrapped = {"secret_ciphertext": "c", "wrapped_by": "w"} if state != "retired" else {}
+    encrypted = {"secret_ciphertext": "c", "encrypted_with": "w"} if state != "retired" else {}
     return {
         "id": key_id,
         "api_key": api_key,
         "fingerprint": "f",
         "state": state,
         "created_at": 1,
-        **wrapped,
+        **encrypted,
     }
 
 

@@ -137,21 +137,21 @@ def test_secret_that_ends_first_counts_unless_its_client_has_a_later_one(service
 
 
 def test_encryption_key_that_secrets_need_and_the_process_lacks_is_missing(services):
-    own = services.vault.wrapped_by
+    own = services.vault.first_fingerprint
 
     def use(name, fingerprint):
         return figure(f"tokensvc_encryption_key_{name}", fingerprint=fingerprint)
 
-    def wrap_with(fingerprint):
+    def encrypt_with(fingerprint):
         with services.database.write() as tx:
-            tx.execute(stream_keys.update().values(wrapped_by=fingerprint))
+            tx.execute(stream_keys.update().values(encrypted_with=fingerprint))
         services.operations.collect_metrics()
 
     services.operations.collect_metrics()
     assert (use("in_use", own), use("missing", own)) == (1, 0)
-    wrap_with("feedfacefeedface")
+    encrypt_with("feedfacefeedface")
     assert (use("in_use", "feedfacefeedface"), use("missing", "feedfacefeedface")) == (1, 1)
-    wrap_with(own)
+    encrypt_with(own)
     assert (use("in_use", "feedfacefeedface"), use("missing", "feedfacefeedface")) == (0, 0)
 
 

@@ -222,7 +222,7 @@ def test_export_of_before_a_roll_of_the_encryption_key_needs_that_key(scene, rep
 
 
 def fingerprint_text(key):
-    return f"no encryption key of this process has the fingerprint {Vault([key]).wrapped_by}"
+    return f"no encryption key of this process has the fingerprint {Vault([key]).first_fingerprint}"
 
 
 def test_lines_of_another_encryption_key_are_refused(scene, lines):

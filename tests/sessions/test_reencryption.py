@@ -22,7 +22,7 @@ def test_sessions_continue_under_the_new_encryption_key(world, monkeypatch):
         Vault([NEW_KEY, ENCRYPTION_KEY]),
         [STREAM_SECRETS, FAMILY_KEYS],
     )
-    assert reencrypting.remaining() == {VAULT.wrapped_by: 3}
+    assert reencrypting.remaining() == {VAULT.first_fingerprint: 3}
     assert list(reencrypting.run(CONTEXT)) == [Progress(2, 2, 0), Progress(3, 3, 0)]
     assert reencrypting.remaining() == {}
     alone = sessions_on(world.database, world.clock, vault=Vault([NEW_KEY]))

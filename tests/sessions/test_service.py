@@ -115,11 +115,11 @@ def test_forged_token_takes_the_same_work_whether_its_session_exists(world, monk
 
         monkeypatch.setattr(owner, name, recorded)
 
-    for owner, name in ((Database, "fetch"), (Vault, "unwrap"), (refresh_tokens, "verify")):
+    for owner, name in ((Database, "fetch"), (Vault, "decrypt"), (refresh_tokens, "verify")):
         record(owner, name)
     for family_id, reason in ((session_id, "forged"), (bytes(16), "unknown_family")):
         assert world.refusal(world_token(b"k" * 32, family_id)) == reason
-        assert calls == ["fetch", "unwrap", "verify"]
+        assert calls == ["fetch", "decrypt", "verify"]
         calls.clear()
 
 
@@ -201,7 +201,7 @@ def test_live_sessions_are_listed_newest_first_and_counted(world):
 def test_token_made_without_the_random_key_of_the_session_is_refused(world):
     """A client knows the ID and the counter of a session, and may have another session."""
     grants = [world.sign_in() for _ in range(32)]
-    keys = [VAULT.unwrap(world.row(grant).family_key_ciphertext) for grant in grants]
+    keys = [VAULT.decrypt(world.row(grant).family_key_ciphertext) for grant in grants]
     assert {len(key) for key in keys} == {32}
     assert min(len(set(values)) for values in zip(*keys, strict=True)) > 1
     family_id = bytes.fromhex(grants[0].family.id)
@@ -220,4 +220,4 @@ def test_nothing_stored_or_shown_is_a_usable_token(world):
     for token in (grant.refresh_token, latest.refresh_token):
         assert token.startswith("tsr_")
         assert token not in stored + shown
-    assert VAULT.unwrap(world.row(grant).family_key_ciphertext).hex() not in stored
+    assert VAULT.decrypt(world.row(grant).family_key_ciphertext).hex() not in stored

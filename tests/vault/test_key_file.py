@@ -19,14 +19,14 @@ def path(tmp_path):
 
 def test_key_file_is_private_and_created_once(path):
     key = load_or_make_key_file(path)
-    assert Vault([key]).unwrap(Vault([key]).wrap(b"secret")[0]) == b"secret"
+    assert Vault([key]).decrypt(Vault([key]).encrypt(b"secret")[0]) == b"secret"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load_or_make_key_file(path) == key
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_existing_key_file_is_not_overwritten(path):
-    """Not even an invalid one: secrets may be wrapped with what it contained."""
+    """Not even an invalid one: secrets may be encrypted with what it contained."""
     path.parent.mkdir()
     path.write_text("not a key\n")
     path.chmod(0o400)

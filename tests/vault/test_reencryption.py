@@ -26,7 +26,7 @@ from tokensvc.stream.keys.store import STREAM_SECRETS
 from tokensvc.stream.keys.tables import stream_keys
 from tokensvc.vault import reencryption
 from tokensvc.vault.reencryption import Progress, Reencryption
-from tokensvc.vault.store import WrappedSecrets
+from tokensvc.vault.store import EncryptedSecrets
 from tokensvc.vault.vault import Vault
 
 NEW_KEY = Vault.generate_key()
@@ -41,8 +41,8 @@ def reencrypting(database, clock):
     )
 
 
-def wrapped_by(database):
-    query = sa.select(stream_keys.c.wrapped_by).order_by(stream_keys.c.created_at)
+def encrypted_with(database):
+    query = sa.select(stream_keys.c.encrypted_with).order_by(stream_keys.c.created_at)
     with database.read() as connection:
         return list(connection.scalars(query))
 
@@ -58,7 +58,7 @@ def few(monkeypatch):
 
 
 @pytest.mark.usefixtures("few")
-def test_every_secret_is_rewrapped(database, clock):
+def test_every_secret_is_reencrypted(database, clock):
     """Versions and states stay the same."""
     secrets = [SECRET, OTHER_SECRET, "third-secret-of-the-dashboard-01234"]
     for number, secret in enumerate(secrets):
@@ -69,7 +69,7 @@ def test_every_secret_is_rewrapped(database, clock):
     assert steps == [Progress(2, 2, 0), Progress(3, 3, 0)]
     assert reencrypting(database, clock).remaining() == {}
     assert version(database) == before
-    assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 3 + [None]
+    assert encrypted_with(database) == [NEW_FIRST.first_fingerprint] * 3 + [None]
     ring = ring_of(database, NEW_ALONE)
     assert [ring.named(f"k{number}").secret.decode() for number in range(3)] == secrets
     assert ring.active.api_key == "k0"
@@ -86,7 +86,7 @@ def test_stopped_reencryption_continues(database, clock):
         add(database, f"k{number}", "standby", now=number + 1)
     first = next(reencrypting(database, clock).run(CONTEXT))
     assert first == Progress(2, 2, 0)
-    done = wrapped_by(database).count(NEW_FIRST.wrapped_by)
+    done = encrypted_with(database).count(NEW_FIRST.first_fingerprint)
     assert done == 2
     *_, last = reencrypting(database, clock).run(CONTEXT)
     assert last == Progress(3, 3, 0)
@@ -99,43 +99,43 @@ def test_unreadable_rows_are_counted_by_their_key(database, clock):
     add(database, "k2", "standby", OTHER_SECRET, vault=foreign, now=2)
     reencryption = reencrypting(database, clock)
     assert list(reencryption.run(CONTEXT)) == [Progress(2, 1, 1)]
-    assert reencryption.remaining() == {foreign.wrapped_by: 1}
+    assert reencryption.remaining() == {foreign.first_fingerprint: 1}
 
 
 def test_dry_run_changes_nothing(database, clock):
     add(database, "k1", "active")
     steps = list(reencrypting(database, clock).run(ActionContext("cli:ops", dry_run=True)))
     assert steps == [Progress(1, 1, 0)]
-    assert wrapped_by(database) == [VAULT.wrapped_by]
+    assert encrypted_with(database) == [VAULT.first_fingerprint]
     assert events(database) == []
 
 
-@pytest.mark.parametrize("change_during_run", ["retired", "rewrapped"])
-def test_row_that_changed_after_the_read_is_not_rewrapped(
+@pytest.mark.parametrize("change_during_run", ["retired", "reencrypted"])
+def test_row_that_changed_after_the_read_is_not_reencrypted(
     database, clock, monkeypatch, change_during_run
 ):
     """A retired secret must not come back."""
     add(database, "k1", "standby")
-    read = WrappedSecrets.under_other_keys
+    read = EncryptedSecrets.under_other_keys
 
     def read_then_lose(*arguments, **options):
         rows = read(*arguments, **options)
         if change_during_run == "retired":
             change(database, "k1", state="retired")
         else:
-            ciphertext, key = VAULT.wrap(SECRET.encode())
-            change(database, "k1", secret_ciphertext=ciphertext, wrapped_by=key)
-        monkeypatch.setattr(WrappedSecrets, "under_other_keys", read)
+            ciphertext, key = VAULT.encrypt(SECRET.encode())
+            change(database, "k1", secret_ciphertext=ciphertext, encrypted_with=key)
+        monkeypatch.setattr(EncryptedSecrets, "under_other_keys", read)
         return rows
 
-    monkeypatch.setattr(WrappedSecrets, "under_other_keys", read_then_lose)
+    monkeypatch.setattr(EncryptedSecrets, "under_other_keys", read_then_lose)
     reencryption = reencrypting(database, clock)
     assert list(reencryption.run(CONTEXT)) == [Progress(1, 0, 0)]
     if change_during_run == "retired":
-        assert wrapped_by(database) == [None]
+        assert encrypted_with(database) == [None]
         assert reencryption.remaining() == {}
     else:
-        assert reencryption.remaining() == {VAULT.wrapped_by: 1}
+        assert reencryption.remaining() == {VAULT.first_fingerprint: 1}
     assert events(database) == []
 
 
@@ -190,18 +190,18 @@ def test_action_waits_for_a_batch_without_deadlock(database, clock, monkeypatch)
     older = add(database, "k1", "standby")
     add(database, "k2", "active", OTHER_SECRET, now=2)
     rotation = rotation_of(database, clock, NEW_FIRST)
-    rewrap, pool = WrappedSecrets.rewrap, ThreadPoolExecutor(1)
+    reencrypt, pool = EncryptedSecrets.reencrypt, ThreadPoolExecutor(1)
     activations = []
 
-    def rewrap_next_to_an_action(*arguments):
-        swapped = rewrap(*arguments)
+    def reencrypt_next_to_an_action(*arguments):
+        swapped = reencrypt(*arguments)
         if not activations:
             activations.append(pool.submit(rotation.activate, older, CONTEXT, check=False))
             wait(activations, timeout=0.5)  # it would have changed the other row by then
         return swapped
 
-    monkeypatch.setattr(WrappedSecrets, "rewrap", rewrap_next_to_an_action)
+    monkeypatch.setattr(EncryptedSecrets, "reencrypt", reencrypt_next_to_an_action)
     assert list(reencrypting(database, clock).run(CONTEXT)) == [Progress(2, 2, 0)]
     assert activations[0].result().state == "active"
     pool.shutdown()
-    assert wrapped_by(database) == [NEW_FIRST.wrapped_by] * 2
+    assert encrypted_with(database) == [NEW_FIRST.first_fingerprint] * 2

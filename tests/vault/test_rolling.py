@@ -56,7 +56,7 @@ class Fleet:
         self.api_keys = [STREAM_API_KEY]
 
     def add(self, by):
-        """Add a key through one instance, whose first encryption key wraps it."""
+        """Add a key through one instance, whose first encryption key encrypts it."""
         api_key = f"k{len(self.api_keys)}"
         body = {"api_key": api_key, "secret": SECRET}
         assert by.client.post(KEYS, json=body, headers=self.operator).status == 201

@@ -35,22 +35,22 @@ def test_repr_contains_no_key():
 
 
 @given(SECRETS)
-def test_vault_unwraps_what_it_wrapped(secret):
+def test_vault_decrypts_what_it_encrypted(secret):
     vault = Vault([OLD])
-    ciphertext, wrapped_by = vault.wrap(secret)
-    assert vault.unwrap(ciphertext) == secret
-    assert vault.fingerprints == {wrapped_by}
-    assert vault.wrap(secret)[0] != ciphertext
+    ciphertext, encrypted_with = vault.encrypt(secret)
+    assert vault.decrypt(ciphertext) == secret
+    assert vault.fingerprints == {encrypted_with}
+    assert vault.encrypt(secret)[0] != ciphertext
 
 
 def test_first_key_wraps_and_all_unwrap():
     before, between, after = Vault([OLD]), Vault([OLD, NEW]), Vault([NEW, OLD])
-    ciphertext, wrapped_by = before.wrap(b"secret")
-    assert between.unwrap(ciphertext) == after.unwrap(ciphertext) == b"secret"
-    assert between.wrap(b"secret")[1] == wrapped_by
-    assert after.wrap(b"secret")[1] != wrapped_by
+    ciphertext, encrypted_with = before.encrypt(b"secret")
+    assert between.decrypt(ciphertext) == after.decrypt(ciphertext) == b"secret"
+    assert between.encrypt(b"secret")[1] == encrypted_with
+    assert after.encrypt(b"secret")[1] != encrypted_with
     assert between.fingerprints == after.fingerprints > before.fingerprints
-    assert Vault([NEW]).unwrap(after.wrap(b"secret")[0]) == b"secret"
+    assert Vault([NEW]).decrypt(after.encrypt(b"secret")[0]) == b"secret"
 
 
 def test_fingerprint_of_an_encryption_key_depends_on_its_bytes():
@@ -66,14 +66,14 @@ def test_fingerprint_of_an_encryption_key_depends_on_its_bytes():
         lambda text: text[:20] + ("A" if text[20] != "A" else "B") + text[21:],
         lambda text: "",
         lambda text: "no ciphertext",
-        lambda text: Vault([OTHER]).wrap(b"secret")[0],
+        lambda text: Vault([OTHER]).encrypt(b"secret")[0],
         lambda text: Fernet(OTHER).encrypt(b"secret").decode(),
     ],
 )
 def test_changed_ciphertext_is_refused(damage):
     vault = Vault([OLD, NEW])
     with pytest.raises(VaultError):
-        vault.unwrap(damage(vault.wrap(b"secret")[0]))
+        vault.decrypt(damage(vault.encrypt(b"secret")[0]))
 
 
 @pytest.mark.parametrize(

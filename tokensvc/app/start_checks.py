@@ -23,7 +23,7 @@ from tokensvc.stream.keys.ring import KEY_MISSING
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import would_seed
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.vault.vault import WrappingKeyMissingError
+from tokensvc.vault.vault import EncryptionKeyMissingError
 
 NO_ACTIVE_KEY = (
     "No Stream key is active: set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's "
@@ -158,7 +158,7 @@ def _encryption_keys(services: Services) -> Iterator[Fault]:
         missing |= services.accounts.signing_keys.missing_encryption_keys()
         missing |= services.accounts.lost_family_keys.missing_encryption_keys()
     if missing:
-        error = WrappingKeyMissingError(missing, KEY_MISSING)
+        error = EncryptionKeyMissingError(missing, KEY_MISSING)
         yield Fault("encryption keys", str(error))
 
 

@@ -1,4 +1,4 @@
-"""`tokensvc keys`: the encryption keys that wrap every secret in the database."""
+"""`tokensvc keys`: the keys that encrypt every secret in the database."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tokensvc.cli.session import opened_key_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.vault.reencryption import Progress
 
-_UNREADABLE = "no key of this process unwraps them: restore that key, and run this again."
+_UNREADABLE = "no key of this process decrypts them: restore that key, and run this again."
 
 
 @click.group("keys")
@@ -39,10 +39,10 @@ def reencrypt(*, context: ActionContext) -> Result:
     done = "would be re-encrypted" if context.dry_run else "re-encrypted"
     with opened_key_services() as services:
         for progress in services.operations.reencryption.run(context):
-            print_note(f"{progress.seen} read, {progress.rewrapped} {done}")
+            print_note(f"{progress.seen} read, {progress.reencrypted} {done}")
         remaining = services.operations.reencryption.remaining()
     value = {
-        "rewrapped": progress.rewrapped,
+        "rewrapped": progress.reencrypted,
         "unreadable": progress.unreadable,
         "remaining": remaining,
         "dry_run": context.dry_run,
@@ -53,14 +53,14 @@ def reencrypt(*, context: ActionContext) -> Result:
 
 
 def _dry_run_lines(progress: Progress, remaining: dict[str, int]) -> Iterator[str]:
-    yield f"{DRY_RUN} {progress.rewrapped} rows re-encrypted."
+    yield f"{DRY_RUN} {progress.reencrypted} rows re-encrypted."
     if progress.unreadable:
         keys = ", ".join(remaining)
         yield f"{progress.unreadable} rows would remain, under one of {keys}: {_UNREADABLE}"
 
 
 def _lines(progress: Progress, remaining: dict[str, int]) -> Iterator[str]:
-    yield f"{progress.rewrapped} rows re-encrypted."
+    yield f"{progress.reencrypted} rows re-encrypted."
     for key, count in remaining.items():
         yield f"{count} rows are still under the key {key}."
     if progress.unreadable:

@@ -14,13 +14,13 @@ from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.manifest import Manifest
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring
-from tokensvc.vault.store import WrappedSecrets
+from tokensvc.vault.store import EncryptedSecrets
 
 
 def describe(
     database: Database,
     database_clock: DatabaseClock,
-    secrets_of: Iterable[WrappedSecrets],
+    secrets_of: Iterable[EncryptedSecrets],
     *,
     environment: str,
 ) -> Manifest:
@@ -34,7 +34,7 @@ def describe(
     created_at = int(database_clock())
     with database.snapshot() as connection:
         last = audit.last(connection)
-        keys = {key for table in secrets_of for key in table.wrapped_by_keys(connection)}
+        keys = {key for table in secrets_of for key in table.key_fingerprints(connection)}
         return Manifest(
             id=secrets.token_hex(16),
             created_at=created_at,

@@ -60,7 +60,7 @@ def chained(vault: Vault, after: str) -> Callable[[AuditEvent], dict[str, Any]]:
 
     def line(event: AuditEvent) -> dict[str, Any]:
         nonlocal start, previous
-        key = vault.wrapped_by
+        key = vault.first_fingerprint
         link = Link(key, mac_of(vault, key, previous, start, event), start)
         previous, start = link.mac, None
         return {**msgspec.to_builtins(event), "chain": msgspec.to_builtins(link)}

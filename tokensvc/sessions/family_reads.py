@@ -48,8 +48,8 @@ def read_family(
     """
     found = read_session(presented.family_id.hex())
     row = None if found is None else found.session
-    wrapped = decoy if row is None else (row.family_key_ciphertext, row.wrapped_by)
-    key = _unwrapped(vault, *wrapped)
+    encrypted = decoy if row is None else (row.family_key_ciphertext, row.encrypted_with)
+    key = _decrypted(vault, *encrypted)
     is_genuine = refresh_tokens.verify(presented, key)
     if found is None:
         raise invalid_grant("unknown_family")
@@ -58,14 +58,14 @@ def read_family(
     return FamilyRead(found, family_in(found.session), key)
 
 
-def _unwrapped(vault: Vault, ciphertext: str, wrapped_by: str) -> bytes:
+def _decrypted(vault: Vault, ciphertext: str, encrypted_with: str) -> bytes:
     try:
-        return vault.unwrap(ciphertext)
+        return vault.decrypt(ciphertext)
     except VaultError as error:
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,
             "The service cannot read the key of this session. Contact the operator.",
-            reason=f"family key under encryption key {wrapped_by}: {error}",
+            reason=f"family key under encryption key {encrypted_with}: {error}",
             retry_after=30,
         ) from error
 

@@ -24,7 +24,7 @@ class LostFamilyKeys:
     def missing_encryption_keys(self) -> set[str]:
         """Return the fingerprints of keys that stored sessions need and this process lacks."""
         with self._database.read() as connection:
-            return store.FAMILY_KEYS.wrapped_by_keys(connection) - self._vault.fingerprints
+            return store.FAMILY_KEYS.key_fingerprints(connection) - self._vault.fingerprints
 
     def delete_sessions(self, context: ActionContext) -> int:
         """
@@ -37,20 +37,22 @@ class LostFamilyKeys:
         if not context.dry_run:
             return sum(self._delete(key, context) for key in missing)
         with self._database.read() as connection:
-            counts = store.FAMILY_KEYS.count_under_other_keys(connection, self._vault.wrapped_by)
+            counts = store.FAMILY_KEYS.count_under_other_keys(
+                connection, self._vault.first_fingerprint
+            )
         return sum(count for key, count in counts.items() if key in missing)
 
-    def _delete(self, wrapped_by: str, context: ActionContext) -> int:
+    def _delete(self, encrypted_with: str, context: ActionContext) -> int:
         deleted = 0
-        while batch := self._delete_batch(wrapped_by, context):
+        while batch := self._delete_batch(encrypted_with, context):
             deleted += batch
         return deleted
 
-    def _delete_batch(self, wrapped_by: str, context: ActionContext) -> int:
+    def _delete_batch(self, encrypted_with: str, context: ActionContext) -> int:
         with self._database.write() as tx:
-            deleted = store.delete_wrapped_by(tx, wrapped_by, limit=_BATCH)
+            deleted = store.delete_encrypted_with(tx, encrypted_with, limit=_BATCH)
             if deleted:
                 action, subject = Action.SESSION_ENDED, store.FAMILY_KEYS.table_name
-                details: Details = {"sessions": deleted, "lost_encryption_key": wrapped_by}
+                details: Details = {"sessions": deleted, "lost_encryption_key": encrypted_with}
                 record(tx, context, action, subject, now=self._clock.read(tx), details=details)
         return deleted

@@ -62,7 +62,7 @@ class Sessions:
         self._database = database
         self._clock = database_clock
         self._read_session = partial(store.read, database, database_clock.host)
-        decoy = vault.wrap(secrets.token_bytes(FAMILY_KEY_BYTES))
+        decoy = vault.encrypt(secrets.token_bytes(FAMILY_KEY_BYTES))
         self._read_family = partial(read_family, self._read_session, vault, decoy)
         self._vault = vault
         self._hashes = hashes
@@ -91,7 +91,7 @@ class Sessions:
             address: Client address; "" if it has none.
         """
         family, key = self._new(user_id, client_id, epochs, now, address)
-        store.insert(tx, family, *self._vault.wrap(key))
+        store.insert(tx, family, *self._vault.encrypt(key))
         return issued_session(family, key, now, signing_ring_version)
 
     def refresh(

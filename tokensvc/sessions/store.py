@@ -16,7 +16,7 @@ from tokensvc.sessions.tables import sessions
 from tokensvc.standing import store as standings
 from tokensvc.standing.clocked_read import fetch_clocked
 from tokensvc.standing.rules import Epochs, RingVersion, Standing
-from tokensvc.vault.store import WrappedSecrets
+from tokensvc.vault.store import EncryptedSecrets
 
 _columns = sessions.c
 _has_epochs = standings.has_epochs(_columns.user_id, _columns.user_epoch, _columns.app_epoch)
@@ -43,7 +43,7 @@ _REPLACE_UNCHANGED: sa.Update = (
     .returning(sa.literal_column("1"))
 )
 
-FAMILY_KEYS = WrappedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.wrapped_by)
+FAMILY_KEYS = EncryptedSecrets(_columns.id, _columns.family_key_ciphertext, _columns.encrypted_with)
 
 
 class SessionRow(NamedTuple):
@@ -60,7 +60,7 @@ class SessionRow(NamedTuple):
     app_epoch: int
     ended_at: float | None
     family_key_ciphertext: str
-    wrapped_by: str
+    encrypted_with: str
     address_hash: str | None
     network_hash: str | None
     confirmed_counter: int | None
@@ -132,13 +132,13 @@ def family_in(row: Any) -> Family:
     )
 
 
-def insert(tx: Transaction, family: Family, key_ciphertext: str, wrapped_by: str) -> None:
+def insert(tx: Transaction, family: Family, key_ciphertext: str, encrypted_with: str) -> None:
     """
     Insert a new family.
 
     Args:
         key_ciphertext: Encrypted family key.
-        wrapped_by: Fingerprint of the encryption key.
+        encrypted_with: Fingerprint of the encryption key.
     """
     row = {
         "id": family.id,
@@ -153,7 +153,7 @@ def insert(tx: Transaction, family: Family, key_ciphertext: str, wrapped_by: str
         "app_epoch": family.epochs.app,
         "ended_at": family.ended_at,
         "family_key_ciphertext": key_ciphertext,
-        "wrapped_by": wrapped_by,
+        "encrypted_with": encrypted_with,
         "confirmed_counter": family.confirmed_counter,
         **_origin(family),
     }
@@ -250,10 +250,10 @@ def purge(tx: Transaction, now: float, limit: int, *, settings: SessionSettings)
     return purged + delete_batch(tx, sessions, is_unused, order=order, limit=limit - purged)
 
 
-def delete_wrapped_by(tx: Transaction, wrapped_by: str, *, limit: int) -> int:
+def delete_encrypted_with(tx: Transaction, encrypted_with: str, *, limit: int) -> int:
     """Delete at most `limit` sessions under an encryption key, and return their number."""
-    is_wrapped = _columns.wrapped_by == wrapped_by
-    return delete_batch(tx, sessions, is_wrapped, order=_columns.id, limit=limit)
+    is_encrypted = _columns.encrypted_with == encrypted_with
+    return delete_batch(tx, sessions, is_encrypted, order=_columns.id, limit=limit)
 
 
 def _origin(family: Family) -> dict[str, object]:

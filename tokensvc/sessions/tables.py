@@ -20,20 +20,20 @@ sessions = sa.Table(
     sa.Column("app_epoch", sa.Integer, nullable=False),
     sa.Column("ended_at", sa.Double),
     sa.Column("family_key_ciphertext", sa.Text, nullable=False),
-    sa.Column("wrapped_by", sa.Text, nullable=False),
+    sa.Column("wrapped_by", sa.Text, key="encrypted_with", nullable=False),
     sa.Column("address_hash", sa.Text),
     sa.Column("network_hash", sa.Text),
     sa.Column("confirmed_counter", sa.BigInteger),
     sa.Column("used_on", sa.BigInteger, nullable=False, server_default="0"),
     sa.CheckConstraint("counter >= 0", name="session_counter"),
     sa.Index("sessions_by_user", "user_id"),
-    sa.Index("sessions_by_wrapped_by", "wrapped_by"),
+    sa.Index("sessions_by_wrapped_by", "encrypted_with"),
     sa.Index("sessions_by_day_of_use", "used_on"),
     sa.Index("sessions_ended", "ended_at", sqlite_where=_is_ended, postgresql_where=_is_ended),
     postgresql_with={"fillfactor": 80},
 )
 """
-Refresh families. Their tokens are not stored: the wrapped family key proves them.
+Refresh families. Their tokens are not stored: the encrypted family key proves them.
 
 A session lives only while both epochs are those of the standings; no action rewrites rows.
 

@@ -7,11 +7,11 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
 from tokensvc.database.files import read_or_create
 from tokensvc.vault.rules import decoded_encryption_key
-from tokensvc.vault.store import WrappedSecrets
-from tokensvc.vault.vault import Vault, WrappingKeyMissingError
+from tokensvc.vault.store import EncryptedSecrets
+from tokensvc.vault.vault import EncryptionKeyMissingError, Vault
 
 
-def load_key_file(path: Path, database: Database, tables: Iterable[WrappedSecrets]) -> str:
+def load_key_file(path: Path, database: Database, tables: Iterable[EncryptedSecrets]) -> str:
     """
     Return the key in the file. Create a missing file only if no stored secret needs the old key.
 
@@ -19,14 +19,14 @@ def load_key_file(path: Path, database: Database, tables: Iterable[WrappedSecret
         tables: Secrets of each table.
 
     Raises:
-        WrappingKeyMissingError: The file is missing, and the database has secrets.
+        EncryptionKeyMissingError: The file is missing, and the database has secrets.
         StartupError: The file cannot be used.
     """
     # First, since another process may create the file and store the first secret meanwhile.
     with database.read() as connection:
-        fingerprints = {key for table in tables for key in table.wrapped_by_keys(connection)}
+        fingerprints = {key for table in tables for key in table.key_fingerprints(connection)}
     if fingerprints and not path.exists():
-        raise WrappingKeyMissingError(fingerprints, f"The encryption key file {path} is missing.")
+        raise EncryptionKeyMissingError(fingerprints, f"The encryption key file {path} is missing.")
     return load_or_make_key_file(path)
 
 

@@ -16,7 +16,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.standing import ring_versions
-from tokensvc.vault.store import WrappedSecret, WrappedSecrets
+from tokensvc.vault.store import EncryptedSecret, EncryptedSecrets
 from tokensvc.vault.vault import Vault, VaultError
 
 _BATCH = 100
@@ -29,18 +29,18 @@ class Progress:
 
     Attributes:
         seen: Number of rows under other keys that were read.
-        rewrapped: Number of rows re-encrypted with the first key.
-        unreadable: Number of rows that no key of this process unwraps.
+        reencrypted: Number of rows re-encrypted with the first key.
+        unreadable: Number of rows that no key of this process decrypts.
     """
 
     seen: int = 0
-    rewrapped: int = 0
+    reencrypted: int = 0
     unreadable: int = 0
 
 
 class Reencryption:
     """
-    Wraps secrets with the first encryption key.
+    Encrypts secrets with the first encryption key.
 
     Args:
         tables: Secrets of each table.
@@ -51,7 +51,7 @@ class Reencryption:
         database: Database,
         database_clock: DatabaseClock,
         vault: Vault,
-        tables: Sequence[WrappedSecrets],
+        tables: Sequence[EncryptedSecrets],
     ) -> None:
         self._database = database
         self._clock = database_clock
@@ -71,7 +71,9 @@ class Reencryption:
         counts: Counter[str] = Counter()
         with self._database.read() as connection:
             for table in self._tables:
-                counts.update(table.count_under_other_keys(connection, self._vault.wrapped_by))
+                counts.update(
+                    table.count_under_other_keys(connection, self._vault.first_fingerprint)
+                )
         return dict(counts)
 
     def keys_in_use(self) -> dict[str, bool]:
@@ -79,15 +81,15 @@ class Reencryption:
         used: set[str] = set()
         with self._database.read() as connection:
             for table in self._tables:
-                used |= table.wrapped_by_keys(connection)
+                used |= table.key_fingerprints(connection)
         return {key: key in self._vault.fingerprints for key in used}
 
-    def _batches(self, table: WrappedSecrets) -> Iterator[list[WrappedSecret]]:
+    def _batches(self, table: EncryptedSecrets) -> Iterator[list[EncryptedSecret]]:
         after = ""
         while True:
             with self._database.read() as connection:
                 batch = table.under_other_keys(
-                    connection, self._vault.wrapped_by, after=after, limit=_BATCH
+                    connection, self._vault.first_fingerprint, after=after, limit=_BATCH
                 )
             if not batch:
                 return
@@ -96,29 +98,34 @@ class Reencryption:
 
     def _run_batch(
         self,
-        table: WrappedSecrets,
-        batch: list[WrappedSecret],
+        table: EncryptedSecrets,
+        batch: list[EncryptedSecret],
         before: Progress,
         context: ActionContext,
     ) -> Progress:
-        rewrapped = [(secret, self._rewrap(secret)) for secret in batch]
-        readable = [(secret, wrapped) for secret, wrapped in rewrapped if wrapped is not None]
+        reencrypted = [(secret, self._reencrypted(secret)) for secret in batch]
+        readable = [
+            (secret, encrypted) for secret, encrypted in reencrypted if encrypted is not None
+        ]
         with self._database.write(dry_run=context.dry_run) as tx:
             # Actions change rows in another order: without the lock both could deadlock.
             ring_versions.lock(tx)
-            changed = sum(table.rewrap(tx, secret, *wrapped) for secret, wrapped in readable)
+            changed = sum(table.reencrypt(tx, secret, *encrypted) for secret, encrypted in readable)
             if changed:
                 now, action = self._clock.read(tx), Action.SECRETS_REENCRYPTED
-                details: Details = {"rows": changed, "encryption_key": self._vault.wrapped_by}
+                details: Details = {
+                    "rows": changed,
+                    "encryption_key": self._vault.first_fingerprint,
+                }
                 record(tx, context, action, table.table_name, now=now, details=details)
         return Progress(
             seen=before.seen + len(batch),
-            rewrapped=before.rewrapped + changed,
+            reencrypted=before.reencrypted + changed,
             unreadable=before.unreadable + len(batch) - len(readable),
         )
 
-    def _rewrap(self, secret: WrappedSecret) -> tuple[str, str] | None:
+    def _reencrypted(self, secret: EncryptedSecret) -> tuple[str, str] | None:
         try:
-            return self._vault.wrap(self._vault.unwrap(secret.ciphertext))
+            return self._vault.encrypt(self._vault.decrypt(secret.ciphertext))
         except VaultError:
             return None

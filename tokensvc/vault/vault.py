@@ -1,4 +1,4 @@
-"""Encryption at rest: the database contains wrapped secrets only."""
+"""Encryption at rest: the database contains encrypted secrets only."""
 
 import base64
 import hmac
@@ -16,9 +16,9 @@ class VaultError(Exception):
     """No key of the vault made the ciphertext, or the secret is another one."""
 
 
-class WrappingKeyMissingError(StartupError):
+class EncryptionKeyMissingError(StartupError):
     """
-    The database contains secrets that no encryption key of this process unwraps.
+    The database contains secrets that no encryption key of this process decrypts.
 
     Args:
         fingerprints: Fingerprints of the missing keys.
@@ -38,13 +38,13 @@ class WrappingKeyMissingError(StartupError):
 
 class Vault:
     """
-    Wraps secrets with the first of its keys, and unwraps those of all its keys.
+    Encrypts secrets with the first of its keys, and decrypts those of all its keys.
 
     Args:
         encryption_keys: Fernet keys. A new one is added last before it is moved to the front.
 
     Attributes:
-        wrapped_by: Fingerprint of the first key.
+        first_fingerprint: Fingerprint of the first key.
         fingerprints: Fingerprints of all keys.
 
     Raises:
@@ -56,7 +56,7 @@ class Vault:
             raise StartupError("encryption_keys: at least one is needed.")
         raw = [_decode(key, number) for number, key in enumerate(encryption_keys, start=1)]
         self._fernet = MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in raw])
-        self.wrapped_by = fingerprint(raw[0])
+        self.first_fingerprint = fingerprint(raw[0])
         self.fingerprints = frozenset(fingerprint(key) for key in raw)
         self._mac_keys = {fingerprint(key): hmac.digest(key, _MAC_LABEL, "sha256") for key in raw}
 
@@ -65,11 +65,11 @@ class Vault:
         """Return a new key in the format of `encryption_keys`."""
         return Fernet.generate_key().decode("ascii")
 
-    def wrap(self, secret: bytes) -> tuple[str, str]:
+    def encrypt(self, secret: bytes) -> tuple[str, str]:
         """Return the ciphertext and the fingerprint of the key that made it."""
-        return self._fernet.encrypt(secret).decode("ascii"), self.wrapped_by
+        return self._fernet.encrypt(secret).decode("ascii"), self.first_fingerprint
 
-    def unwrap(self, ciphertext: str, expected_fingerprint: str | None = None) -> bytes:
+    def decrypt(self, ciphertext: str, expected_fingerprint: str | None = None) -> bytes:
         """
         Return the secret.
 
@@ -82,7 +82,7 @@ class Vault:
         try:
             secret = self._fernet.decrypt(ciphertext)
         except InvalidToken as error:
-            raise VaultError("no encryption key of this process unwraps it") from error
+            raise VaultError("no encryption key of this process decrypts it") from error
         if expected_fingerprint is not None and fingerprint(secret) != expected_fingerprint:
             raise VaultError("it contains another secret")
         return secret
@@ -97,15 +97,15 @@ class Vault:
         Raises:
             VaultError: This vault does not have the key.
         """
-        derived = self._mac_keys.get(key or self.wrapped_by)
+        derived = self._mac_keys.get(key or self.first_fingerprint)
         if derived is None:
             raise VaultError(f"no encryption key of this process has the fingerprint {key}")
         return hmac.digest(derived, message, "sha256").hex()
 
-    def can_unwrap(self, ciphertext: str, expected_fingerprint: str) -> bool:
-        """Return whether `unwrap` returns the secret."""
+    def can_decrypt(self, ciphertext: str, expected_fingerprint: str) -> bool:
+        """Return whether `decrypt` returns the secret."""
         try:
-            self.unwrap(ciphertext, expected_fingerprint)
+            self.decrypt(ciphertext, expected_fingerprint)
         except VaultError:
             return False
         return True

@@ -59,8 +59,8 @@ def test_start_without_the_encryption_key_of_a_signing_key_names_the_way_out(tok
     assert tokensvc("keys", "reencrypt", **rolled).code == 0
     (first,) = listed(tokensvc, **rolled)
     database = Database.open(f"sqlite:///{tmp_path / 'tokensvc.db'}", pool_size=1)
-    ciphertext, wrapped_by = Vault([FIRST]).wrap(b"of another key")
-    values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
+    ciphertext, lost = Vault([FIRST]).encrypt(b"of another key")
+    values = {"secret_ciphertext": ciphertext, "encrypted_with": lost}
     with database.write() as tx:
         tx.execute(sa.update(signing_keys).values(values))
     database.close()
@@ -69,7 +69,7 @@ def test_start_without_the_encryption_key_of_a_signing_key_names_the_way_out(tok
         ended = tokensvc(*command, **settings)
         assert ended.code == 1
         shown = ended.out + ended.err
-        assert wrapped_by in shown
+        assert lost in shown
         assert "signing-keys rotate --without-lost-keys" in shown
     replaced = tokensvc("signing-keys", "rotate", "--without-lost-keys", **settings)
     assert (replaced.code, "active" in replaced.out) == (0, True)
@@ -106,8 +106,8 @@ def test_reencryption_covers_both_rings_and_sessions(tokensvc, tmp_path):
     }
     assert tokensvc("token", "mint", "john", **encrypted_with(SECOND)).code == 0
     assert list(listed(tokensvc, **encrypted_with(SECOND)).values()) == ["active"]
-    rewrapped = sessions_on(database, system_clock, vault=Vault([SECOND]))
-    assert rewrapped.refresh(grant.refresh_token, "app").family.counter == 1
+    reencrypted = sessions_on(database, system_clock, vault=Vault([SECOND]))
+    assert reencrypted.refresh(grant.refresh_token, "app").family.counter == 1
     database.close()
 
 
@@ -123,7 +123,7 @@ def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc
     for command in (("token", "mint", "john"), ("doctor",)):
         ended = tokensvc(*command, **settings)
         assert ended.code == 1
-        assert lost.wrapped_by in ended.out + ended.err
+        assert lost.first_fingerprint in ended.out + ended.err
     rotate = ("signing-keys", "rotate", "--without-lost-keys", "--json")
     assert tokensvc(*rotate, "--dry-run", **settings).json["deleted_sessions"] == 2
     assert tokensvc(*rotate, "--reason", "fire", **settings).json["deleted_sessions"] == 2
@@ -132,5 +132,5 @@ def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc
         assert sessions.count_live(connection, ["ada", "bob"]) == {"ada": 0, "bob": 1}
     database.close()
     event = tokensvc("audit", "--action", "session:ended", "--json", **settings).json
-    assert event["details"] == {"sessions": 2, "lost_encryption_key": lost.wrapped_by}
+    assert event["details"] == {"sessions": 2, "lost_encryption_key": lost.first_fingerprint}
     assert event["reason"] == "fire"

@@ -144,7 +144,7 @@ def test_published_keys_are_a_jwk_set_without_secrets(world):
 
 
 def test_process_without_the_encryption_key_rotates_nothing(world):
-    """Another process has wrapped the next key with a key that this one does not have."""
+    """Another process has encrypted the next key with a key that this one does not have."""
     world.rotation_of(OTHER_VAULT).rotate(CONTEXT)
     before = world.version()
     world.pass_time(UNTIL_ACTIVE)

@@ -76,7 +76,7 @@ def current(keys):
 def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
     """Add a key with a new version as an action does, and return its ID."""
     raw = secret.encode()
-    wrapped = (None, None) if state == "retired" else vault.wrap(raw)
+    encrypted = (None, None) if state == "retired" else vault.encrypt(raw)
     key_id = f"key_{now}_{api_key}"
     info = StreamKeyInfo(
         id=key_id,
@@ -89,14 +89,14 @@ def add(database, api_key, state, secret=SECRET, *, vault=VAULT, now=1):
     )
     with database.write() as tx:
         ring_versions.lock(tx)
-        STREAM_KEYS.add(tx, StoredKey(info, *wrapped))
+        STREAM_KEYS.add(tx, StoredKey(info, *encrypted))
     return key_id
 
 
 def change(database, api_key, **columns):
     """Change a key with a new version as an action does."""
     if columns.get("state") == "retired":
-        columns |= {"secret_ciphertext": None, "wrapped_by": None}
+        columns |= {"secret_ciphertext": None, "encrypted_with": None}
     with database.write() as tx:
         ring_versions.lock(tx)
         tx.execute(stream_keys.update().where(stream_keys.c.api_key == api_key), columns)

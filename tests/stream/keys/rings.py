@@ -71,12 +71,12 @@ class AnyRing:
         )
         with self.database.write() as tx:
             ring_versions.lock(tx)
-            self.store.add(tx, StoredKey(info, *vault.wrap(secret)))
+            self.store.add(tx, StoredKey(info, *vault.encrypt(secret)))
 
     def change(self, name, **columns):
         """Change a key with a new version as an action does."""
         if columns.get("state") == "retired":
-            columns |= {"secret_ciphertext": None, "wrapped_by": None}
+            columns |= {"secret_ciphertext": None, "encrypted_with": None}
         with self.database.write() as tx:
             ring_versions.lock(tx)
             self.set(tx, name, columns)

@@ -122,7 +122,7 @@ def test_running_process_keeps_its_keys_and_is_not_ready(ring, process):
     """Another process has encrypted the next key with a key that this one does not have."""
     ring.current(process)
     ring.add("k2", "standby", vault=FOREIGN_VAULT, now=2)
-    missing = FOREIGN_VAULT.wrapped_by
+    missing = FOREIGN_VAULT.first_fingerprint
     with capture_logs() as logs:
         found = ring.current(process)
         assert missing in process.problem().detail
@@ -146,13 +146,13 @@ def test_kept_ring_has_current_states(ring, process):
     assert ring.find(found, "k1").state == "retiring"
 
 
-def test_rewrapped_secret_is_read_without_a_new_version(ring, process):
+def test_reencrypted_secret_is_read_without_a_new_version(ring, process):
     ring.add("k2", "standby", vault=FOREIGN_VAULT, now=2)
     ring.current(process)
     assert process.problem()
-    ciphertext, wrapped_by = VAULT.wrap(ring.secret_of("k2"))
+    ciphertext, encrypted_with = VAULT.encrypt(ring.secret_of("k2"))
     with ring.database.write() as tx:
-        ring.set(tx, "k2", {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by})
+        ring.set(tx, "k2", {"secret_ciphertext": ciphertext, "encrypted_with": encrypted_with})
     assert not process.problem()
     found = ring.find(ring.current(process), "k2")
     assert ring.secret_in(found) == ring.secret_of("k2")
@@ -175,7 +175,7 @@ def test_kept_ring_drops_a_retired_key(ring, process):
 def test_ciphertext_of_another_row_is_not_used(ring, process):
     """A writer of the database cannot make one key sign under the name of another."""
     ring.current(process)
-    ring.change("k1", secret_ciphertext=VAULT.wrap(ring.secret_of("k2"))[0])
+    ring.change("k1", secret_ciphertext=VAULT.encrypt(ring.secret_of("k2"))[0])
     assert ring.secret_in(ring.current(process).active) == ring.secret_of("k1")
     assert process.problem()
     other = ring.process()

@@ -20,7 +20,7 @@ def listed(rotation):
 
 
 def secret_in_database(ring, key_id):
-    columns = sa.select(ring.table.c.secret_ciphertext, ring.table.c.wrapped_by)
+    columns = sa.select(ring.table.c.secret_ciphertext, ring.table.c.encrypted_with)
     with ring.database.read() as connection:
         return connection.execute(columns.where(ring.table.c.id == key_id)).one()
 

@@ -100,7 +100,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
 
     def replace_unreadable(self, context: ActionContext) -> SigningKeyActionResult:
         """
-        Retire each key that cannot be unwrapped, and activate a key if none is active then.
+        Retire each key that cannot be decrypted, and activate a key if none is active then.
 
         A verifier that has not fetched the published keys since then does not know the new key.
         """
@@ -130,7 +130,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
         if not due_changes(infos, self._periods, self._clock()):
             return
         for key in stored.keys:
-            if not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint):
+            if not self._vault.can_decrypt(key.ciphertext, key.info.fingerprint):
                 return
         with self._database.write() as tx:
             ring_versions.lock(tx)

@@ -134,7 +134,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
         """
         key = self.ring_at(version).active
         if key is None:
-            raise keys_unreadable("no signing key is active, or it cannot be unwrapped")
+            raise keys_unreadable("no signing key is active, or it cannot be decrypted")
         return key
 
     def ring_with(self, kid: str) -> SigningKeyRing:
@@ -158,7 +158,7 @@ class SigningKeys(DecryptedRing[SigningKeyInfo, SigningKeyRing]):
         """
         ring = self.up_to_date_ring()
         if not ring.is_complete:
-            raise keys_unreadable("a signing key cannot be unwrapped")
+            raise keys_unreadable("a signing key cannot be decrypted")
         return ring.jwks
 
     def _build(

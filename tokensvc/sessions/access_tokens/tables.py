@@ -13,7 +13,7 @@ signing_keys = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("secret_ciphertext", sa.Text),
-    sa.Column("wrapped_by", sa.Text),
+    sa.Column("wrapped_by", sa.Text, key="encrypted_with"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("activated_at", sa.BigInteger),
     sa.Column("retiring_at", sa.BigInteger),

@@ -91,7 +91,7 @@ class RingActions(ABC, Generic[InfoT]):
             retired_at=None,
             **members,
         )
-        self._store.add(tx, StoredKey(info, *self._vault.wrap(secret)))
+        self._store.add(tx, StoredKey(info, *self._vault.encrypt(secret)))
         details: Details = {name: value for name, value in members.items() if value is not None}
         record(tx, context, self._added, info.id, now=now, details=details | {"state": state})
         return info
@@ -118,4 +118,4 @@ class RingActions(ABC, Generic[InfoT]):
 
     def _is_readable(self, connection: Connection, key: InfoT) -> bool:
         ciphertext = self._store.ciphertext_of(connection, key.id) or ""
-        return self._vault.can_unwrap(ciphertext, key.fingerprint)
+        return self._vault.can_decrypt(ciphertext, key.fingerprint)

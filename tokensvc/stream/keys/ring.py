@@ -14,7 +14,7 @@ from tokensvc.database.failures import unavailable_because
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.states import InfoT, keys_unreadable
 from tokensvc.stream.keys.store import RingStore, StoredRing
-from tokensvc.vault.vault import Vault, VaultError, WrappingKeyMissingError
+from tokensvc.vault.vault import EncryptionKeyMissingError, Vault, VaultError
 
 KEY_MISSING = "An encryption key is missing."
 
@@ -41,7 +41,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
     """
     The keys of a ring with their secrets.
 
-    If a secret cannot be unwrapped, the process is not ready. If it unwrapped that secret before,
+    If a secret cannot be decrypted, the process is not ready. If it decrypted that secret before,
     it still uses it. Otherwise it refuses requests for that key.
 
     Args:
@@ -71,7 +71,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
 
         Args:
             keys: Keys that are not retired, newest first.
-            secrets: Secrets by their fingerprint. Those that cannot be unwrapped are missing.
+            secrets: Secrets by their fingerprint. Those that cannot be decrypted are missing.
         """
 
     def ring_at(self, version: RingVersion) -> RingT:
@@ -107,7 +107,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         stored = self._store.read(self._database)
         missing = self._missing_encryption_keys(stored)
         if missing:
-            return Finding(State.FAILED, str(WrappingKeyMissingError(missing, KEY_MISSING)))
+            return Finding(State.FAILED, str(EncryptionKeyMissingError(missing, KEY_MISSING)))
         if self._unreadable:
             self.current_ring()  # re-encryption changes rows without a new version
         ring = self.ring_at(stored.version)
@@ -125,23 +125,23 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         Check that this process has every encryption key that the stored secrets need.
 
         Raises:
-            WrappingKeyMissingError: A key is missing. The text has its fingerprint.
+            EncryptionKeyMissingError: A key is missing. The text has its fingerprint.
         """
         missing = self.missing_encryption_keys()
         if missing:
-            raise WrappingKeyMissingError(missing, KEY_MISSING)
+            raise EncryptionKeyMissingError(missing, KEY_MISSING)
 
     def missing_encryption_keys(self) -> set[str]:
         """Return the fingerprints of keys that the stored secrets need and this process lacks."""
         return self._missing_encryption_keys(self._store.read(self._database))
 
     def damaged(self) -> list[InfoT]:
-        """Return the keys that this process cannot unwrap although it has their encryption key."""
+        """Return the keys that this process cannot decrypt although it has their encryption key."""
         return [
             key.info
             for key in self._store.read(self._database).keys
-            if key.wrapped_by in self._vault.fingerprints
-            and not self._vault.can_unwrap(key.ciphertext, key.info.fingerprint)
+            if key.encrypted_with in self._vault.fingerprints
+            and not self._vault.can_decrypt(key.ciphertext, key.info.fingerprint)
         ]
 
     def _load(self) -> RingT:
@@ -150,7 +150,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         for key in stored.keys:
             known = key.info.fingerprint
             try:
-                secrets[known] = self._vault.unwrap(key.ciphertext, known)
+                secrets[known] = self._vault.decrypt(key.ciphertext, known)
             except VaultError:
                 unreadable.add(key.info.id)
                 if known in self._secrets:
@@ -169,5 +169,5 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         return self._ring
 
     def _missing_encryption_keys(self, stored: StoredRing[InfoT]) -> set[str]:
-        wrapped_by = {key.wrapped_by for key in stored.keys}
-        return wrapped_by - self._vault.fingerprints
+        encrypted_with = {key.encrypted_with for key in stored.keys}
+        return encrypted_with - self._vault.fingerprints

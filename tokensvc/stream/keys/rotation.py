@@ -112,7 +112,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         self, api_key: str, secret: bytes, context: ActionContext, *, check: bool
     ) -> StreamKeyActionResult | None:
         """
-        Store the secret of a key again, if it cannot be unwrapped.
+        Store the secret of a key again, if it cannot be decrypted.
 
         Args:
             check: Whether Stream must first accept the key.
@@ -133,7 +133,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
             key = self._unreadable_key(tx, lost)
             if key is None:
                 return None
-            self._store.restore(tx, key.id, *self._vault.wrap(secret))
+            self._store.restore(tx, key.id, *self._vault.encrypt(secret))
             record(tx, context, Action.SECRETS_REENCRYPTED, key.id, now=self._clock.read(tx))
         return _result(key, context, warning)
 
@@ -229,7 +229,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
             key = find(keys, key_id)
             ciphertext = self._store.ciphertext_of(connection, key_id) or ""
         try:
-            secret = self._vault.unwrap(ciphertext, key.fingerprint)
+            secret = self._vault.decrypt(ciphertext, key.fingerprint)
         except VaultError as error:
             raise keys_unreadable(
                 f"The secret of {key.id} cannot be decrypted: restore it with "
@@ -238,7 +238,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
         return self._verify(StreamKey(key.api_key, secret, key.state), key_id=key_id, check=check)
 
     def _unreadable_key(self, connection: Connection, key: StreamKey) -> StreamKeyInfo | None:
-        """Return the row of a key that is not retired, if its secret cannot be unwrapped."""
+        """Return the row of a key that is not retired, if its secret cannot be decrypted."""
         found = key.find_in(row for row in self._store.every_key(connection) if row.is_live)
         return None if found is None or self._is_readable(connection, found) else found
 

@@ -90,7 +90,7 @@ class StreamKeyRing:
             Refusal: `temporarily_unavailable`: this process cannot read the key.
         """
         if api_key in self.unreadable:
-            raise keys_unreadable("the named key cannot be unwrapped")
+            raise keys_unreadable("the named key cannot be decrypted")
         return self.by_api_key.get(api_key)
 
 

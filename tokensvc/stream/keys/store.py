@@ -14,7 +14,7 @@ from tokensvc.standing.rules import Ring, RingVersion, incomplete_database
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.states import InfoT, KeyState, Transition
 from tokensvc.stream.keys.tables import stream_keys, unnamed_mints
-from tokensvc.vault.store import WrappedSecrets
+from tokensvc.vault.store import EncryptedSecrets
 
 HOUR = 3600
 """Seconds; unnamed mints are counted by the hour."""
@@ -36,12 +36,12 @@ class StoredKey(Generic[InfoT]):
 
     Attributes:
         ciphertext: Encrypted secret.
-        wrapped_by: Fingerprint of the encryption key.
+        encrypted_with: Fingerprint of the encryption key.
     """
 
     info: InfoT
     ciphertext: str = field(repr=False)
-    wrapped_by: str
+    encrypted_with: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class StoredRing(Generic[InfoT]):
     keys: tuple[StoredKey[InfoT], ...]
 
 
-def secrets_of(table: sa.Table) -> WrappedSecrets:
+def secrets_of(table: sa.Table) -> EncryptedSecrets:
     """Return the secrets of the table of a ring."""
-    return WrappedSecrets(table.c.id, table.c.secret_ciphertext, table.c.wrapped_by)
+    return EncryptedSecrets(table.c.id, table.c.secret_ciphertext, table.c.encrypted_with)
 
 
 STREAM_SECRETS = secrets_of(stream_keys)
@@ -76,7 +76,7 @@ class RingStore(Generic[InfoT]):
         self._columns = [table.c[name] for name in info_type.__struct_fields__]
         self._newest_first = (table.c.created_at.desc(), table.c.id.desc())
         live = table.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
-        columns = (table.c.secret_ciphertext, table.c.wrapped_by, *self._columns)
+        columns = (table.c.secret_ciphertext, table.c.encrypted_with, *self._columns)
         # One statement, so that keys and version belong together.
         with_rows = ring_versions.select_with_rows(ring, table, live, columns)
         self._read = with_rows.order_by(*self._newest_first)
@@ -88,8 +88,8 @@ class RingStore(Generic[InfoT]):
             raise incomplete_database()
         # A ring without keys is one row with a version and nulls.
         keys = (
-            StoredKey(self._info(info), ciphertext, wrapped_by)
-            for _, _, ciphertext, wrapped_by, *info in rows
+            StoredKey(self._info(info), ciphertext, encrypted_with)
+            for _, _, ciphertext, encrypted_with, *info in rows
             if ciphertext is not None
         )
         return StoredRing(RingVersion(*rows[0][:2]), tuple(keys))
@@ -120,13 +120,13 @@ class RingStore(Generic[InfoT]):
 
     def add(self, tx: Transaction, key: StoredKey[InfoT]) -> None:
         """Add a key."""
-        secret = {"secret_ciphertext": key.ciphertext, "wrapped_by": key.wrapped_by}
+        secret = {"secret_ciphertext": key.ciphertext, "encrypted_with": key.encrypted_with}
         tx.execute(self._table.insert().values(**msgspec.structs.asdict(key.info), **secret))
         ring_versions.change(tx, self._ring)
 
-    def restore(self, tx: Transaction, key_id: str, ciphertext: str, wrapped_by: str) -> None:
+    def restore(self, tx: Transaction, key_id: str, ciphertext: str, encrypted_with: str) -> None:
         """Store the secret of a key again."""
-        values = {"secret_ciphertext": ciphertext, "wrapped_by": wrapped_by}
+        values = {"secret_ciphertext": ciphertext, "encrypted_with": encrypted_with}
         tx.execute(self._table.update().where(self._table.c.id == key_id).values(values))
         ring_versions.change(tx, self._ring)
 
@@ -138,7 +138,7 @@ class RingStore(Generic[InfoT]):
             if changed_at in self._info_type.__struct_fields__:
                 values[changed_at] = now
             if transition.to is KeyState.RETIRED:
-                values |= {"secret_ciphertext": None, "wrapped_by": None}
+                values |= {"secret_ciphertext": None, "encrypted_with": None}
             is_key = self._table.c.id == transition.key.id
             tx.execute(self._table.update().where(is_key).values(values))
         if transitions:

@@ -93,7 +93,7 @@ def _verify(
 def _app_of(key: StoredKey[StreamKeyInfo], check_key: CheckKey, vault: Vault) -> StreamApp | None:
     """Return the app of a key of the ring, if it is readable and Stream accepts it."""
     try:
-        secret = vault.unwrap(key.ciphertext, key.info.fingerprint)
+        secret = vault.decrypt(key.ciphertext, key.info.fingerprint)
     except VaultError:
         return None
     check = check_key(StreamKey(key.info.api_key, secret, key.info.state))
