@@ -9,13 +9,12 @@ import msgspec
 from tokensvc.cli.actions import reason_option
 from tokensvc.cli.printer import (
     Result,
-    format_time,
+    cells,
     members,
     print_note,
     prints_result,
     quoted,
     table,
-    yes_or_no,
 )
 from tokensvc.cli.session import opened_services, read_secret
 from tokensvc.clients.rules import Administrator, Rights, operator
@@ -87,12 +86,13 @@ def create(
             f"{client.id} has other rights. To change them: "
             f"tokensvc clients update {client.id} {change}"
         )
-    lines = [f"{client.id} already exists; nothing was changed."]
     if secret is not None:
-        lines = ["Created a client; its secret is shown once:"]
-        lines += members(client, (*_RIGHTS, "secret"))
+        head = "Created a client; its secret is shown once:"
+        lines = [head, *members(client, (*_RIGHTS, "secret"))]
     elif created:
         lines = ["Created a client:", *members(client, _RIGHTS)]
+    else:
+        lines = [f"{client.id} already exists; nothing was changed."]
     value = msgspec.to_builtins(client) | {"secret": secret, "created": created}
     return Result(value, lines)
 
@@ -196,13 +196,11 @@ def delete(client_id: str, secret_id: str | None, *, context: ActionContext) -> 
     """Delete CLIENT_ID or one of its secrets, with immediate effect on every instance."""
     # Works even if the service cannot start, so that a leaked secret can be deleted.
     with opened_services(with_keys=False) as services:
-        administration = services.client_administration
+        administration, administrator = services.client_administration, _administrator(context)
         if secret_id is None:
-            administration.delete(client_id, administrator=_administrator(context))
+            administration.delete(client_id, administrator=administrator)
         else:
-            administration.delete_secret(
-                client_id, secret_id, administrator=_administrator(context)
-            )
+            administration.delete_secret(client_id, secret_id, administrator=administrator)
     deleted = secret_id or client_id
     return Result({"deleted": deleted}, [f"Deleted {deleted}."])
 
@@ -211,25 +209,12 @@ def _administrator(context: ActionContext) -> Administrator:
     return operator(context.actor, context.reason)
 
 
-def _rows(client: ServiceClient) -> list[tuple[str, ...]]:
+def _rows(client: ServiceClient) -> list[list[str]]:
     """Return a row for each secret, and one for a client without secrets."""
-    head = (
-        client.id,
-        quoted(client.name),
-        " ".join(client.scopes),
-        yes_or_no(client.vouches),
-    )
+    head = [client.id, quoted(client.name), *cells(client, ("scopes", "vouches"))]
     none = ClientSecret("none", client.created_at, None, None)
-    return [
-        (
-            *head,
-            secret.id,
-            format_time(secret.created_at),
-            format_time(secret.expires_at),
-            format_time(secret.last_used_at),
-        )
-        for secret in client.secrets or [none]
-    ]
+    names = ("id", "created_at", "expires_at", "last_used_at")
+    return [[*head, *cells(secret, names)] for secret in client.secrets or [none]]
 
 
 def _options_of_update(before: Rights, after: Rights) -> Iterator[str]:

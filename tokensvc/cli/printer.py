@@ -169,8 +169,13 @@ def members(record: object, names: Iterable[str]) -> list[str]:
 
 def member_table(records: Iterable[object], names: Sequence[str], *, if_empty: str) -> list[str]:
     """Return members of records as a table."""
-    rows = [[_cell(name, getattr(record, name)) for name in names] for record in records]
+    rows = [cells(record, names) for record in records]
     return table([_label(name).upper() for name in names], rows, if_empty=if_empty)
+
+
+def cells(record: object, names: Iterable[str]) -> list[str]:
+    """Return members of a record as cells of a table."""
+    return [_cell(name, getattr(record, name)) for name in names]
 
 
 def key_lines(result: msgspec.Struct, names: Sequence[str]) -> list[str]:

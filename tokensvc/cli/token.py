@@ -11,7 +11,6 @@ from tokensvc.cli.printer import (
     check_line,
     format_time,
     print_note,
-    printable,
     prints_result,
 )
 from tokensvc.cli.session import STDIN, given_or_stdin, opened_services
@@ -76,7 +75,7 @@ def inspect(unverified_token: str) -> Result:
     with opened_services() as services:
         found = explain(services, text)
     if found.stream_token is None:
-        raise click.ClickException(printable(found.not_stream))
+        raise click.ClickException(found.not_stream)
     faults = [fault.text for fault in found.stream_token.faults]
     lines = [check_line(check) for check in found.checks]
     if not faults:
