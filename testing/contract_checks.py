@@ -57,7 +57,11 @@ def check_request(
     content = operation["requestBody"]["content"]
     assert media_type in content, f"the media type {media_type} is not in the contract"
     assert isinstance(body, bytes), "a chunked body is not checked: declare the request invalid"
-    value = dict(parse_qsl(body.decode())) if media_type == FORM else json.loads(body)
+    value: Any = body.decode()
+    if media_type == FORM:
+        value = dict(parse_qsl(value))
+    elif media_type.endswith("json"):
+        value = json.loads(value)
     check(value, content[media_type]["schema"], "the body")
 
 

@@ -12,6 +12,7 @@ import jwt
 import sqlalchemy as sa
 
 from testing.command_line import SCRIPT, Ended, run_command
+from testing.doubles.events import AUDIENCE as EVENT_AUDIENCE
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
@@ -52,7 +53,8 @@ class World:
     Attributes:
         settings: Settings in addition to the usual ones.
         issuer: Provider whose tokens contain the time of the sign-in.
-        silent: Provider whose tokens contain only `iat`. Its user IDs begin with `silent-`.
+        silent: Provider whose tokens contain only `iat`, and whose logouts end single sessions. Its
+            user IDs begin with `silent-`.
         operator: Client with every scope that an operator needs. It cannot mint.
         backend: Client that signs its users in itself, and mints for them.
         vouching: Client that mints and whose requests count as sign-ins.
@@ -88,10 +90,10 @@ class World:
         token = self.issuer.token(sub=user_id, auth_time=_wait_for(at or int(time.time())))
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
-    def signed_in_silently(self, user_id: str, at: int) -> Client:
+    def signed_in_silently(self, user_id: str, at: int, **claims: Any) -> Client:
         """Return a user of the provider that renews tokens without a sign-in."""
         user = user_id.removeprefix("silent-")
-        token = self.silent.token(sub=user, auth_time=None, iat=_wait_for(at))
+        token = self.silent.token(sub=user, auth_time=None, iat=_wait_for(at), **claims)
         return Client(self.service.base_url, {"Authorization": f"Bearer {token}"})
 
     def revoke(self, user_id: str, **options: Any) -> Response:
@@ -187,8 +189,13 @@ def running_world(
         silent = stack.enter_context(IssuerDouble())
         issuer.issuer, silent.issuer = "https://id.acme.example", "https://id.silent.example"
         issuers = [
-            issuer.config(),
-            silent.config(name="silent", sign_in_time="iat", user_id_prefix="silent-"),
+            issuer.config(events={"audience": EVENT_AUDIENCE}),
+            silent.config(
+                name="silent",
+                sign_in_time="iat",
+                user_id_prefix="silent-",
+                events={"audience": EVENT_AUDIENCE, "logout": "session"},
+            ),
         ]
         settings = {
             "STREAM_BASE_URL": stream.url,

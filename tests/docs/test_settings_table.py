@@ -33,13 +33,14 @@ def members(
     schema: Mapping[str, Any], table: Mapping[str, Any], path: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, member in table["properties"].items():
-        inner = member.get("items", member).get("$ref", "").rpartition("/")[2]
+        (kind, *_) = member.get("anyOf", [member.get("items", member)])  # the first is not null
+        inner = kind.get("$ref", "").rpartition("/")[2]
         section = schema["$defs"].get(inner, {})
         if "properties" not in section:
             yield path + name, member
-        elif "items" in member:
+        elif "description" in member:
             yield path + name, member
-            yield from members(schema, section, f"{path}{name}[].")
+            yield from members(schema, section, f"{path}{name}{'[]' if 'items' in member else ''}.")
         else:
             yield from members(schema, section, f"{path}{name}.")
 

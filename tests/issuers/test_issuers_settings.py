@@ -43,6 +43,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "clock_leeway": 10,
         "clock_ahead": 2,
         "max_lifetime": 86400,
+        "events": None,
     }
 
 
@@ -74,6 +75,11 @@ def test_defaults_are_the_documented_ones() -> None:
         ({"required_claims": {"a": None}}, "required_claims"),
         ({"required_claims": {"a": []}}, "required_claims"),
         ({"anonymous": "deny"}, "anonymous"),
+        ({"events": {}}, "events.audience"),
+        ({"events": {"audience": ""}}, "events.audience"),
+        ({"events": {"audience": "x", "logout": "all"}}, "events.logout"),
+        ({"events": {"audience": "x", "purge": True}}, "events.purge"),
+        ({"events": {"audience": "x"}, "user_id_claim": "oid"}, "set user_id_claim to one of them"),
         ({"anonymous": "refuse"}, "set required_claims, such as {is_anonymous = false}"),
     ],
 )

@@ -27,6 +27,8 @@ from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.limits.service import Limiter
+from tokensvc.revocations.events.service import ProviderEvents
+from tokensvc.revocations.events.store import PROVIDER_SESSION_HAS_ENDED
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.service import Sessions
@@ -86,7 +88,7 @@ def _services(
     clock = base.clock
     clients = Clients(base.database, clock)
     uses = pending_uses(base.database)
-    standings = StandingStore(base.database, clock, HAS_ACCOUNT)
+    standings = StandingStore(base.database, clock, HAS_ACCOUNT, PROVIDER_SESSION_HAS_ENDED)
     own_callers = _own_callers(accounts, sessions, clients, standings, clock)
     callers = Callers(
         issuers=issuers,
@@ -114,6 +116,7 @@ def _services(
         stream=stream,
         sessions=sessions,
         revocations=revocations,
+        provider_events=ProviderEvents(base.database, base.database_clock, revocations),
         accounts=accounts,
         access_token_callers=own_callers,
         callers=callers,

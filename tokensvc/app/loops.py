@@ -12,8 +12,10 @@ from tokensvc.app.background import BackgroundLoop
 from tokensvc.app.services import AccountServices, Services
 from tokensvc.audit import store as audit
 from tokensvc.database.deletion import Purge, purge_step
+from tokensvc.database.engine import Transaction
 from tokensvc.ops.health import PROBE_INTERVAL
 from tokensvc.revocations import store as revocations
+from tokensvc.revocations.events import store as provider_events
 from tokensvc.sessions import store as sessions
 from tokensvc.stream.delivery.wake_up import SENDER_WAKE_UP
 
@@ -95,6 +97,16 @@ def _purge(name: str, purge_of: Callable[[Services], Purge | None]) -> LoopSpec:
     return LoopSpec(name, step_of, _PURGE_INTERVAL, pause=_PURGE_PAUSE)
 
 
+def _revocation_purge(services: Services) -> Purge:
+    retention = services.settings.audit.retention
+
+    def purge(tx: Transaction, now: float, limit: int) -> int:
+        deleted = revocations.purge(tx, now, limit, retention=retention)
+        return max(deleted, provider_events.purge(tx, now, limit))
+
+    return purge
+
+
 _BOTH = (ProcessKind.SERVICE, ProcessKind.WORKER)
 
 LOOPS: Final = (
@@ -116,10 +128,7 @@ LOOPS: Final = (
         roles=_BOTH,
     ),
     _purge("audit_purge", lambda s: partial(audit.purge, retention=s.settings.audit.retention)),
-    _purge(
-        "revocation_purge",
-        lambda s: partial(revocations.purge, retention=s.settings.audit.retention),
-    ),
+    _purge("revocation_purge", _revocation_purge),
     _purge("session_purge", lambda s: partial(sessions.purge, settings=s.settings.sessions)),
     _purge("account_purge", lambda s: accounts.purge if s.accounts is not None else None),
     # Whether a signing key is to be made, activated or retired.

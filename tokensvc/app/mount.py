@@ -21,6 +21,7 @@ from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
 from tokensvc.ops.health import Readiness
 from tokensvc.revocations import routes as revocation_routes
+from tokensvc.revocations.events import routes as event_routes
 from tokensvc.sessions import routes as session_routes
 from tokensvc.sessions.access_tokens.routes import signing_key_routes
 from tokensvc.sessions.oauth import routes as oauth_routes
@@ -116,6 +117,7 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         *revocation_routes.routes(
             services.revocations, services.settings.user_ids.alphabet, authorize, signing_out
         ),
+        event_routes.routes(services.issuers, services.provider_events),
         delivery_routes.routes(
             services.stream.deliveries, services.settings.user_ids.alphabet, authorize
         ),

@@ -23,6 +23,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
 from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.revocations.events.service import ProviderEvents
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
@@ -146,6 +147,7 @@ class Services:
     stream: StreamServices
     sessions: Sessions
     revocations: Revocations
+    provider_events: ProviderEvents
     accounts: AccountServices | None
     access_token_callers: AccessTokenCallers | None
     callers: Callers

@@ -24,6 +24,7 @@ class Action(StrEnum):
     USER_SUSPENDED = "user:suspended"
     USER_REINSTATED = "user:reinstated"
     USER_RENEWED = "user:renewed"
+    PROVIDER_SESSION_ENDED = "provider_session:ended"
     APP_REVOKED = "app:revoked"
     APP_REVOCATION_UNDONE = "app:revocation_undone"
     USER_FLOOR_LOWERED = "user:floor_lowered"
@@ -88,8 +89,9 @@ class AuditEvent(msgspec.Struct, frozen=True):
     Attributes:
         id: ID of the event. IDs sort by time.
         time: Time of the event, in epoch seconds.
-        actor: Client ID, user ID, `cli:` and the operator's system user, or `service:` and a part
-            of this service. White space and control characters are escaped.
+        actor: Client ID, user ID, `cli:` and the operator's system user, `issuer:` and the name of
+            an identity provider, or `service:` and a part of this service. White space and control
+            characters are escaped.
         action: Machine name of the action, such as `user:suspended`.
         subject: ID of the user, client, secret or key that was changed, `app` for all users, or a
             fixed name such as `audit` or `delivery:due`. For a sign-in with an unknown user ID,

@@ -37,6 +37,8 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         _check_sign_in_time(standing, auth_time, AUTH_TIME_AHEAD)
     elif caller.session is None:  # a session ends by its epochs, not by a time
         _check_sign_in_time(standing, caller.signed_in_at, caller.clock_ahead)
+        if standing.session_has_ended:
+            raise session_ended()
 
 
 def session_ended() -> Refusal:

@@ -159,7 +159,8 @@ class Callers:
         """
         Read the standing of a user in one statement, for an access token with its session.
 
-        If a service names a user ID that only an account can have, it includes the account.
+        It includes the account if a service names a user ID that only an account can have, and
+        the session at the provider if a logout there ends sessions.
 
         Args:
             caller: Authenticated caller.
@@ -170,6 +171,8 @@ class Callers:
         """
         if isinstance(caller, AccountCaller) and self._access_tokens is not None:
             return self._access_tokens.read_standing(caller)
+        if isinstance(caller, UserCaller) and caller.provider_session is not None:
+            return self._standings.read_with_provider_session(user_id, caller.provider_session)
         prefix = self._account_prefix
         if prefix and isinstance(caller, ServiceCaller) and user_id.startswith(prefix):
             return self._standings.read_with_account(user_id)

@@ -61,6 +61,8 @@ class UserCaller:
         signed_in_at: Time of the sign-in, epoch seconds on the issuer's clock.
         clock_ahead: Seconds by which the issuer's clock may be ahead.
         session: The session of a built-in account; `None` for a user of an identity provider.
+        provider_session: Key of the session at the provider; `None` if a logout there ends no
+            single session.
     """
 
     user_id: str
@@ -68,6 +70,7 @@ class UserCaller:
     signed_in_at: int
     clock_ahead: int
     session: SessionRef | None = None
+    provider_session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

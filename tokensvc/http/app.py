@@ -25,7 +25,7 @@ from werkzeug.routing import Map, MapAdapter, Rule, UnicodeConverter
 from tokensvc.core import current_request, deadline
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, hosts, oauth_errors, proxies
+from tokensvc.http import cors, event_errors, hosts, oauth_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.problems import Problems
 from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record
@@ -117,6 +117,7 @@ class ServiceApp(Flask):
         self._public_url = config.public_url
         self._problems = Problems(config.public_url)
         self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
+        self._event_errors = event_errors.EventErrors(config.public_url)
         self.url_map.merge_slashes = False
         self.url_map.converters["any_except"] = _AnyExcept
         self._adapter: MapAdapter = self.url_map.bind("")
@@ -200,8 +201,10 @@ class ServiceApp(Flask):
             return self._errors_of(request).internal_error(request.request_id)
 
     def _errors_of(self, request: CurrentRequest) -> Problems:
-        is_oauth = request.environ["PATH_INFO"] in oauth_errors.PATHS
-        return self._oauth_errors if is_oauth else self._problems
+        path = request.environ["PATH_INFO"]
+        if path in oauth_errors.PATHS:
+            return self._oauth_errors
+        return self._event_errors if event_errors.PATH.fullmatch(path) else self._problems
 
     def _admit(self, request: CurrentRequest) -> None:
         """Refuse a request that names another host, or that the operators' port does not serve."""

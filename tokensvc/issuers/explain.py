@@ -13,7 +13,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import Finding, State
 from tokensvc.issuers import rules
 from tokensvc.issuers.issuer import Issuer
-from tokensvc.issuers.verify import UnverifiedToken, parse
+from tokensvc.issuers.verify import UnverifiedToken, claim, parse
 
 _MAX_SHOWN = 200
 
@@ -88,7 +88,7 @@ def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step
 
 
 def _shown_claims(claims: dict[str, Any], names: Iterable[str]) -> str:
-    return ", ".join(f"{name} {_shown(rules.claim(claims, name))}" for name in names)
+    return ", ".join(f"{name} {_shown(claim(claims, name))}" for name in names)
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,8 @@ from tokensvc.core.deadline import Deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.issuers import discovery, rules
+from tokensvc.issuers import discovery, events, rules
+from tokensvc.issuers.events import EventForm, ProviderEvent
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
@@ -84,7 +85,24 @@ class Issuer:
             issuer=self.settings.name,
             signed_in_at=signed_in_at,
             clock_ahead=self.settings.clock_ahead,
+            provider_session=events.session_key(self.settings, claims),
         )
+
+    def event(
+        self, unverified: UnverifiedToken, form: EventForm, now: float
+    ) -> ProviderEvent | None:
+        """
+        Verify an event of this issuer; return `None` if nothing follows from it.
+
+        Raises:
+            Refusal: `credentials_invalid`, `credentials_expired`, `user_id_invalid` or
+                `temporarily_unavailable`.
+        """
+        events.check_form(self.settings, unverified, form)
+        rules.check_algorithm(self.settings, unverified)
+        claims = self.verify(unverified, now)
+        events.check_claims(self.settings, claims, now)
+        return events.event_of(self.settings, claims, form, self.alphabet, now)
 
     def verify(self, unverified: UnverifiedToken, now: float) -> VerifiedClaims:
         """
@@ -94,7 +112,8 @@ class Issuer:
             Refusal: `credentials_invalid` or `temporarily_unavailable`.
         """
         # An expired token is refused with any key, so it causes no fetch.
-        expired = rules.is_expired(self.settings, unverified.claims, now)
+        claims = unverified.claims  # an event may have no `exp`
+        expired = "exp" in claims and rules.is_expired(self.settings, claims, now)
         keys = self.keys.find(unverified.kid, unverified.algorithm, may_fetch=not expired)
         try:
             return verify_signature(unverified, keys)

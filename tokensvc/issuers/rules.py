@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tokensvc.core.errors import Code, Refusal, invalid_credential
 from tokensvc.core.user_ids import Alphabet, map_subject
 from tokensvc.issuers.settings import IssuerSettings
-from tokensvc.issuers.verify import UnverifiedToken, is_time
+from tokensvc.issuers.verify import UnverifiedToken, claim, is_time
 
 _SILENT_REFRESH = "token_refresh"
 """An `amr` method that is not a sign-in."""
@@ -39,8 +39,10 @@ def check_type(issuer: IssuerSettings, token: UnverifiedToken) -> None:
     Raises:
         Refusal: `credentials_invalid`.
     """
-    if token.typ is not None and _media_type(token.typ) not in map(_media_type, issuer.types):
+    if token.typ is not None and media_type(token.typ) not in map(media_type, issuer.types):
         raise invalid_credential("The token's type (`typ`) is not accepted as a sign-in.", "type")
+    if "events" in token.claims:
+        raise invalid_credential("The token is an event (`events`), not a sign-in.", "event")
 
 
 def signed_in_at(issuer: IssuerSettings, claims: dict[str, Any]) -> int:
@@ -114,20 +116,6 @@ def owner(issuer: IssuerSettings, claims: dict[str, Any], alphabet: Alphabet) ->
         return f"{issuer.name}/{hashlib.sha256(claim.encode()).hexdigest()}"
 
 
-def claim(claims: object, name: str) -> object:
-    """
-    Return a claim, or a member of one such as `firebase.sign_in_provider`; `None` if it is missing.
-
-    A claim whose own name contains the dots has precedence.
-    """
-    if not isinstance(claims, dict):
-        return None
-    if name in claims:
-        return claims[name]
-    owner, dot, member = name.rpartition(".")
-    return claim(claim(claims, owner), member) if dot else None
-
-
 def is_expired(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> bool:
     """Return whether `exp` has passed, with the leeway."""
     return bool(claims["exp"] <= now - issuer.clock_leeway)
@@ -146,6 +134,15 @@ def overlapping_prefixes(sources: Sequence[tuple[str, str]]) -> list[tuple[str, 
         for other, other_prefix in sources[index + 1 :]
         if prefix.startswith(other_prefix) or other_prefix.startswith(prefix)
     ]
+
+
+def check_times(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    """Check the times of a token that needs no `exp`."""
+    _check_issued(issuer, claims, now)
+    _check_not_before(issuer, claims, now)
+    if "exp" in claims:
+        _check_lifetime(issuer, claims, now)
+        _check_expiry(issuer, claims, now)
 
 
 def _check_issued(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
@@ -168,14 +165,18 @@ def _check_lifetime(issuer: IssuerSettings, claims: dict[str, Any], _now: float)
 
 
 def _check_audience(issuer: IssuerSettings, claims: dict[str, Any], _now: float) -> None:
-    name = issuer.audience_claim
+    check_audience(issuer.audience_claim, issuer.audience, claims)
+
+
+def check_audience(name: str, accepted: Sequence[str], claims: dict[str, Any]) -> None:
+    """Refuse a token whose claim `name` contains none of the accepted audiences."""
     audiences = claims.get(name)
     if isinstance(audiences, str):
         audiences = [audiences]
     elif name != "aud" or not isinstance(audiences, list):
         audiences = []
     are_strings = all(isinstance(audience, str) for audience in audiences)
-    if not are_strings or set(issuer.audience).isdisjoint(audiences):
+    if not are_strings or set(accepted).isdisjoint(audiences):
         raise invalid_credential(f"The token's `{name}` does not contain this service.", "audience")
 
 
@@ -196,8 +197,7 @@ def _check_anonymous(issuer: IssuerSettings, claims: dict[str, Any], _now: float
     value = claim(claims, name)
     if type(value) is not type(mark) or value == mark:
         raise invalid_credential(
-            f"Anonymous users get no token: the token's `{name}` must show another sign-in. Sign "
-            "the user in, then send the new token.",
+            f"Anonymous users get no token: `{name}` must show another sign-in. Sign the user in.",
             "anonymous: see issuers[].anonymous",
         )
 
@@ -295,6 +295,6 @@ def _earliest_sign_in(amr: object) -> object:
     return min(entry["timestamp"] for entry in entries)
 
 
-def _media_type(typ: str) -> str:
+def media_type(typ: str) -> str:
     """Normalise a `typ` (RFC 7515 section 4.1.9): no `application/`, lower case."""
     return typ.lower().removeprefix("application/")

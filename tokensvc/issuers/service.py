@@ -11,13 +11,15 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import Finding
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
+from tokensvc.issuers.events import EventForm, ProviderEvent
 from tokensvc.issuers.explain import findings
 from tokensvc.issuers.issuer import Issuer, KeyAccess
 from tokensvc.issuers.jwks import KeyHealth
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
-from tokensvc.issuers.verify import UnverifiedToken
+from tokensvc.issuers.verify import UnverifiedToken, parse
+from tokensvc.telemetry import metrics
 
 _log = structlog.get_logger()
 
@@ -72,6 +74,32 @@ class Issuers:
                 issuer=issuer.settings.name
             )  # the configured name: nothing of the token is logged
             raise
+
+    def event(self, name: str, form: EventForm, unverified_token: str) -> ProviderEvent | None:
+        """
+        Verify an event that was sent to an issuer's path; return `None` if it has no effect.
+
+        Args:
+            name: Configured name of the issuer.
+
+        Raises:
+            Refusal: `malformed_request`; `not_found` if no such issuer accepts events;
+                `temporarily_unavailable` if the issuer's keys are unavailable.
+        """
+        issuer = self._by_name.get(name)
+        if issuer is None or issuer.settings.events is None:
+            raise Refusal(Code.NOT_FOUND, "No issuer with this name accepts events.")
+        log_fields(issuer=name)
+        try:
+            return issuer.event(parse(unverified_token, expires=False), form, self._clock())
+        except Refusal as refusal:
+            if refusal.code is Code.TEMPORARILY_UNAVAILABLE:
+                raise
+            metrics.count_auth_failure("event")
+            # An event is no credential: each specification answers 400.
+            raise Refusal(
+                Code.MALFORMED_REQUEST, refusal.detail, reason=refusal.reason
+            ) from refusal
 
     def explain(self, unverified_token: str) -> dict[str, Finding]:
         """Run every check of `authenticate` and return each result, for an operator."""

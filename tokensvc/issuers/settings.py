@@ -40,6 +40,34 @@ def _one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _check_no_empty_text(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(texts):
+        raise ValueError("must not contain an empty string")
+    return texts
+
+
+class EventSettings(BaseModel):
+    """Events of an identity provider. Without this table its events are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audience: Annotated[tuple[str, ...], BeforeValidator(_one_or_many)] = Field(
+        min_length=1,
+        description="Accepted values of `aud` in events, one or several: the client ID at the "
+        "provider, or the audience of its event stream.",
+    )
+    logout: Literal["user", "session"] = Field(
+        default="user",
+        description="What a logout at the provider ends: all sign-ins of the user, or only the "
+        "session that it names, if the tokens contain `sid`.",
+    )
+
+    @field_validator("audience")
+    @classmethod
+    def _check_audience(cls, audience: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_no_empty_text(audience)
+
+
 class IssuerSettings(BaseModel):
     """
     An identity provider whose users get Stream tokens.
@@ -122,6 +150,9 @@ class IssuerSettings(BaseModel):
     max_lifetime: int = Field(
         default=86400, gt=0, description="Maximum lifetime of a token, `exp` - `iat`, in seconds."
     )
+    events: EventSettings | None = Field(
+        default=None, description="Events that the provider sends, such as logouts."
+    )
 
     @property
     def anonymous_mark(self) -> tuple[str, str | bool] | None:
@@ -166,10 +197,8 @@ class IssuerSettings(BaseModel):
 
     @field_validator("audience", "types")
     @classmethod
-    def _check_no_empty_text(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(texts):
-            raise ValueError("must not contain an empty string")
-        return texts
+    def _check_texts(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return _check_no_empty_text(texts)
 
     @model_validator(mode="after")
     def _check_anonymous(self) -> Self:
@@ -177,6 +206,15 @@ class IssuerSettings(BaseModel):
             raise ValueError(
                 "anonymous = 'refuse' needs the preset of Firebase or Supabase; for another "
                 "provider, set required_claims, such as {is_anonymous = false}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_event_subject(self) -> Self:
+        if self.events is not None and self.user_id_claim not in {"sub", "email"}:
+            raise ValueError(
+                "events name their user by `sub` or `email`: set user_id_claim to one of them, or "
+                "remove events"
             )
         return self
 

@@ -58,9 +58,12 @@ class UnverifiedToken(msgspec.Struct, frozen=True):
         return f"UnverifiedToken(algorithm={self.algorithm!r}, kid={self.kid!r})"
 
 
-def parse(unverified_token: str) -> UnverifiedToken:
+def parse(unverified_token: str, *, expires: bool = True) -> UnverifiedToken:
     """
     Parse a token.
+
+    Args:
+        expires: Whether it must have an `exp`.
 
     Raises:
         Refusal: `credentials_invalid`, for the first error.
@@ -94,7 +97,7 @@ def parse(unverified_token: str) -> UnverifiedToken:
         algorithm=algorithm,
         kid=header.get("kid"),
         typ=header.get("typ"),
-        issuer=_check_registered(claims),
+        issuer=_check_registered(claims, expires=expires),
         claims=claims,
         signing_input=signing_input,
         signature=_decode(signature),
@@ -116,6 +119,20 @@ def verify_signature(
     raise invalid_credential("The token's signature is not valid for its issuer.", "signature")
 
 
+def claim(claims: object, name: str) -> object:
+    """
+    Return a claim, or a member of one such as `firebase.sign_in_provider`; `None` if it is missing.
+
+    A claim whose own name contains the dots has precedence.
+    """
+    if not isinstance(claims, dict):
+        return None
+    if name in claims:
+        return claims[name]
+    owner, dot, member = name.rpartition(".")
+    return claim(claim(claims, owner), member) if dot else None
+
+
 def _decode(segment: bytes) -> bytes:
     if not segment or segment[-1] not in _LAST_CHARACTERS[len(segment) % 4]:
         raise invalid_credential("A segment of the token is not base64url.", "not a JWT")
@@ -134,14 +151,14 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     return parsed
 
 
-def _check_registered(claims: dict[str, Any]) -> str:
+def _check_registered(claims: dict[str, Any], *, expires: bool) -> str:
     """Check the types of the registered claims, and return the issuer."""
     issuer = claims.get("iss")
     if not isinstance(issuer, str):
         raise invalid_credential(
             "The token's `iss` is missing or not a string.", "registered claims"
         )
-    for name in ("exp", "iat"):
+    for name in ("exp", "iat") if expires or "exp" in claims else ("iat",):
         if not is_time(claims.get(name)):
             raise invalid_credential(
                 f"The token's `{name}` is missing or not an integer of epoch seconds.",

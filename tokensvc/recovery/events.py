@@ -64,6 +64,19 @@ class RevocationUndone(Event, frozen=True, kw_only=True):
     revocation: Text | None = None
 
 
+class ProviderSessionEnded(Event, frozen=True, kw_only=True):
+    """
+    A session that an identity provider ended.
+
+    Attributes:
+        provider_session: Key of the session.
+        refused_until: Time after which each of its tokens has expired.
+    """
+
+    provider_session: Text
+    refused_until: Time
+
+
 class FloorLowered(Event, frozen=True, kw_only=True):
     """
     Lowered cut-offs, which a wrong clock had set in the future.

@@ -19,6 +19,7 @@ from tokensvc.accounts.store import Account
 from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.clients import store as clients
 from tokensvc.clients.rules import Rights
+from tokensvc.issuers.events import ProviderSession
 from tokensvc.recovery import standing_replay as standing
 from tokensvc.recovery.events import (
     ClientChanged,
@@ -27,11 +28,13 @@ from tokensvc.recovery.events import (
     Event,
     EventT,
     FloorLowered,
+    ProviderSessionEnded,
     Replay,
     RevocationUndone,
     Revoked,
     decode,
 )
+from tokensvc.revocations.events import store as provider_events
 from tokensvc.sessions.access_tokens.store import SIGNING_KEYS
 from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.keys.states import KeyState, Transition
@@ -70,6 +73,11 @@ def apply(replay: Replay, event: AuditEvent) -> bool:
         return False
     KINDS[event.action].apply(replay, record)
     return True
+
+
+def _end_provider_session(replay: Replay, event: ProviderSessionEnded) -> None:
+    session = ProviderSession(event.provider_session, event.refused_until)
+    provider_events.end_session(replay.tx, session)
 
 
 def _reserve_account(replay: Replay, event: Event) -> None:
@@ -149,6 +157,7 @@ KINDS: Final[Mapping[str, Kind[Any]]] = MappingProxyType(
         Action.USER_REINSTATED: Kind(Event, standing.reinstate),
         Action.USER_REVOCATION_UNDONE: Kind(RevocationUndone, standing.undo),
         Action.APP_REVOCATION_UNDONE: Kind(RevocationUndone, standing.undo),
+        Action.PROVIDER_SESSION_ENDED: Kind(ProviderSessionEnded, _end_provider_session),
         Action.USER_FLOOR_LOWERED: Kind(FloorLowered, standing.lower_floor),
         Action.APP_FLOOR_LOWERED: Kind(FloorLowered, standing.lower_floor),
         Action.ACCOUNT_CREATED: Kind(Event, _reserve_account),

@@ -85,12 +85,9 @@ class Revocations:
         self, tx: Transaction, user_id: str, kind: RevocationKind, context: ActionContext
     ) -> Details:
         """
-        Revoke all sign-ins of a user in the transaction of another action, which has its own event.
+        Revoke all sign-ins of a user in a transaction, and return the details for an event.
 
         Call `confirm` after the commit and before the response.
-
-        Returns:
-            The details of that event.
         """
         target = Target(user_id)
         _, details = self._add(tx, target, standings.lock(tx, target), kind, context)
@@ -100,26 +97,32 @@ class Revocations:
         """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
         target = Target(user_id)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standing = standings.lock(tx, target)
-            if standing.suspended_at is None:
-                now, details = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
-                record(tx, context, Action.USER_SUSPENDED, user_id, now=now, details=details)
+            self.suspend_in(tx, target, context)
             if context.dry_run:
                 return self._state(tx, target)
-        # Also for a user who was suspended before: the process of that request may have stopped
-        # between its commit and this line.
+        # Also for a repetition: the first may have stopped before this line.
         return self.confirm(target)
+
+    def suspend_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
+        """Suspend a user in a transaction; call `confirm` after the commit."""
+        standing = standings.lock(tx, target)
+        if standing.suspended_at is None:
+            now, details = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
+            record(tx, context, Action.USER_SUSPENDED, target.subject, now=now, details=details)
 
     def reinstate(self, user_id: str, context: ActionContext) -> State:
         """End a suspension. The cut-off stays, so the user must sign in again."""
         target = Target(user_id)
         with self._database.write(dry_run=context.dry_run) as tx:
-            standing = standings.lock(tx, target, create=False)
-            if standing.suspended_at is not None:
-                standings.write(tx, target, replace(standing, suspended_at=None))
-                now = self._clock.read(tx)
-                record(tx, context, Action.USER_REINSTATED, user_id, now=now)
+            self.reinstate_in(tx, target, context)
             return self._state(tx, target)
+
+    def reinstate_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
+        """End a suspension in a transaction."""
+        standing = standings.lock(tx, target, create=False)
+        if standing.suspended_at is not None:
+            standings.write(tx, target, replace(standing, suspended_at=None))
+            record(tx, context, Action.USER_REINSTATED, target.subject, now=self._clock.read(tx))
 
     def undo(self, target: Target, revocation_id: str, context: ActionContext) -> State:
         """

@@ -46,6 +46,13 @@ def revocations_by_user(
     return found
 
 
+def suspended_by(connection: sa.Connection, target: Target) -> str | None:
+    """Return the actor of the latest suspension of a target."""
+    is_suspension = _columns.kind == RevocationKind.SUSPENSION
+    statement = sa.select(_columns.actor).where(_is_of(target), is_suspension)
+    return connection.scalar(statement.order_by(_columns.id.desc()).limit(1))
+
+
 def unconfirmed_targets(database: Database, limit: int) -> list[Target]:
     """Return at most `limit` targets of unconfirmed actions and renewals, without a transaction."""
     rows = database.fetch(_UNCONFIRMED, {"limit": limit})

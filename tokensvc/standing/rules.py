@@ -67,6 +67,7 @@ class Standing:
         floor: Highest bound ever set for the user or the app. An undo does not lower it.
         ring_version: Version of the ring of Stream keys at that moment.
         has_account: Whether the user has an account here; `None` if it was not read.
+        session_has_ended: Whether the provider has ended the session of the credential.
     """
 
     now: int
@@ -75,6 +76,7 @@ class Standing:
     floor: int
     ring_version: RingVersion
     has_account: bool | None = None
+    session_has_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

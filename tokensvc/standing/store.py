@@ -84,6 +84,7 @@ _STANDING = (
     .where(_is_app)
 )
 _APP_FLOOR = sa.select(_app.floor).where(_is_app)
+_NEVER = sa.false()
 _FLOORS = sa.select(_app.floor, sa.select(sa.func.max(_users.floor)).scalar_subquery())
 
 
@@ -93,20 +94,22 @@ class StandingStore:
 
     Args:
         clock: Clock of this host, used on SQLite.
-        has_account: Condition that the user of the parameter `user_id` has an account; `None`: no
-            user has one.
+        has_account: Condition that the user of the parameter `user_id` has an account.
+        provider_session_has_ended: Condition that the session of the parameter `provider_session`
+            has ended.
     """
 
     def __init__(
         self,
         database: Database,
         clock: Clock,
-        has_account: sa.ColumnElement[bool] | None = None,
+        has_account: sa.ColumnElement[bool] = _NEVER,
+        provider_session_has_ended: sa.ColumnElement[bool] = _NEVER,
     ) -> None:
         self._database = database
         self._clock = clock
-        condition = sa.false() if has_account is None else has_account
-        self._with_account = _STANDING.add_columns(condition)
+        self._with_account = _STANDING.add_columns(has_account)
+        self._with_session = _STANDING.add_columns(provider_session_has_ended)
 
     def read(self, user_id: str) -> Standing:
         """Return the combined standing of a user and the app; without a row it is a clean one."""
@@ -116,10 +119,19 @@ class StandingStore:
 
     def read_with_account(self, user_id: str) -> Standing:
         """Return what `read` returns, and whether the user has an account."""
-        values = {"user_id": user_id}
-        (row, *_), now = fetch_clocked(self._database, self._clock, self._with_account, values)
-        *columns, has_account = row
-        return replace(standing_of(columns, int(now)), has_account=bool(has_account))
+        standing, found = self._read_with(self._with_account, {"user_id": user_id})
+        return replace(standing, has_account=found)
+
+    def read_with_provider_session(self, user_id: str, key: str) -> Standing:
+        """Return what `read` returns, and whether the provider's session with a key has ended."""
+        values = {"user_id": user_id, "provider_session": key}
+        standing, found = self._read_with(self._with_session, values)
+        return replace(standing, session_has_ended=found)
+
+    def _read_with(self, statement: sa.Select[Any], values: Any) -> tuple[Standing, bool]:
+        (row, *_), now = fetch_clocked(self._database, self._clock, statement, values)
+        *columns, condition = row
+        return standing_of(columns, int(now)), bool(condition)
 
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:

@@ -147,7 +147,7 @@ def count_refusal(code: str) -> None:
 
 
 def count_auth_failure(credential: str) -> None:
-    """Count a refused credential: `bearer`, `basic` or `refresh`."""
+    """Count a refused credential: `bearer`, `basic`, `refresh`, or a provider's `event`."""
     _auth_failures[(credential,)].inc()
 
 

@@ -1,0 +1,232 @@
+"""
+Events of an identity provider: their checks, what they mean, and about whom they are. Pure.
+
+Sources: OpenID Connect Back-Channel Logout 1.0 section 2.6, RFC 8417 section 2, RFC 9493 section 3,
+and the events of CAEP, RISC and the Shared Signals Framework.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tokensvc.core.errors import invalid_credential
+from tokensvc.core.user_ids import Alphabet
+from tokensvc.issuers import rules
+from tokensvc.issuers.settings import MAX_LEEWAY, IssuerSettings
+from tokensvc.issuers.verify import UnverifiedToken
+
+MAX_AGE = 120
+"""Seconds after `iat` in which an event without `exp` is accepted."""
+
+_CLOCK_MARGIN = 2 * MAX_LEEWAY
+"""Seconds for which an ID is remembered after its event has expired: two clocks may differ."""
+
+
+class EventForm(StrEnum):
+    """Form of an event, as the `typ` of its token."""
+
+    LOGOUT = "logout+jwt"
+    SECURITY_EVENT = "secevent+jwt"
+
+
+class Effect(StrEnum):
+    """What an event does."""
+
+    SIGN_OUT = "sign_out"
+    END_SESSION = "end_session"
+    SUSPEND = "suspend"
+    REINSTATE = "reinstate"
+
+
+_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+_EFFECTS: Mapping[str, Effect] = {
+    "https://schemas.openid.net/secevent/caep/event-type/session-revoked": Effect.SIGN_OUT,
+    "https://schemas.openid.net/secevent/caep/event-type/credential-change": Effect.SIGN_OUT,
+    "https://schemas.openid.net/secevent/risc/event-type/credential-compromise": Effect.SIGN_OUT,
+    "https://schemas.openid.net/secevent/risc/event-type/account-disabled": Effect.SUSPEND,
+    "https://schemas.openid.net/secevent/risc/event-type/account-purged": Effect.SUSPEND,
+    "https://schemas.openid.net/secevent/risc/event-type/account-enabled": Effect.REINSTATE,
+}
+"""Effects of security events. Others, such as a stream's verification, have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSession:
+    """
+    A session at the provider that has ended.
+
+    Attributes:
+        provider_session: Key of its `sid`, as `session_key` returns it.
+        refused_until: Epoch seconds after which each of its tokens has expired.
+    """
+
+    provider_session: str
+    refused_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """
+    A verified event that has an effect.
+
+    Attributes:
+        issuer: Configured name of the issuer.
+        name: Name of the event, such as `session-revoked`.
+        user_id: ID of the user whom it is about.
+        key: Key of its `jti`: an event is applied once.
+        remembered_until: Epoch seconds after which the event has expired.
+        session: Session that has ended, if the effect is `END_SESSION`.
+    """
+
+    issuer: str
+    name: str
+    effect: Effect
+    user_id: str
+    key: str
+    remembered_until: int
+    session: ProviderSession | None
+
+
+def check_form(issuer: IssuerSettings, token: UnverifiedToken, form: EventForm) -> None:
+    """
+    Refuse a token of another issuer or type, and one that is no event.
+
+    Raises:
+        Refusal: `credentials_invalid`.
+    """
+    if token.issuer != issuer.issuer:
+        raise invalid_credential("The token's `iss` is not that of this issuer.", "unknown issuer")
+    if token.typ is not None and rules.media_type(token.typ) != form:
+        raise invalid_credential(f"The token's type (`typ`) is not `{form}`.", "type")
+    events = token.claims.get("events")
+    if not isinstance(events, dict) or not all(
+        isinstance(about, dict) for about in events.values()
+    ):
+        raise invalid_credential("The token has no `events`: it is not an event.", "no events")
+    if "nonce" in token.claims:
+        raise invalid_credential("An event must not have a `nonce`.", "nonce")
+
+
+def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+    """
+    Check for whom an event is, its times, and that it has an ID.
+
+    Raises:
+        Refusal: `credentials_invalid`, `credentials_expired`.
+    """
+    rules.check_audience("aud", issuer.events.audience if issuer.events else (), claims)
+    rules.check_times(issuer, claims, now)
+    if "exp" not in claims and claims["iat"] < now - MAX_AGE:
+        raise invalid_credential(
+            f"The event has no `exp`, and its `iat` is over {MAX_AGE} s ago.", "too old"
+        )
+    if not claims.get("jti"):
+        raise invalid_credential("The event has no `jti`.", "no jti")
+
+
+def event_of(
+    issuer: IssuerSettings,
+    claims: dict[str, Any],
+    form: EventForm,
+    alphabet: Alphabet,
+    now: float,
+) -> ProviderEvent | None:
+    """
+    Return what verified claims say; `None` if nothing follows from the event.
+
+    Raises:
+        Refusal: `credentials_invalid`, `user_id_invalid`.
+    """
+    known = {_LOGOUT} if form is EventForm.LOGOUT else _EFFECTS.keys()
+    named = [uri for uri in claims["events"] if uri in known]
+    if not named and form is EventForm.SECURITY_EVENT:
+        return None
+    if len(named) != 1:
+        raise invalid_credential("The token must have one event that this service knows.", "events")
+    uri = named[0]
+    session = None
+    if uri == _LOGOUT:
+        session = _ended_session(issuer, claims, now)
+        effect = Effect.SIGN_OUT if session is None else Effect.END_SESSION
+    else:
+        effect = _EFFECTS[uri]
+    expires_at = claims.get("exp", claims["iat"] + MAX_AGE)
+    return ProviderEvent(
+        issuer=issuer.name,
+        name=uri.rpartition("/")[2],
+        effect=effect,
+        user_id=_user_id(issuer, claims, claims["events"][uri], alphabet),
+        key=_key(issuer, claims["jti"]),
+        remembered_until=expires_at + _CLOCK_MARGIN,
+        session=session,
+    )
+
+
+def session_key(issuer: IssuerSettings, claims: dict[str, Any]) -> str | None:
+    """Return the key of a user token's session; `None` if a logout ends no single sessions."""
+    if issuer.events is None or issuer.events.logout != "session":
+        return None
+    sid = claims.get("sid")
+    return _key(issuer, sid) if isinstance(sid, str) else None
+
+
+def _ended_session(
+    issuer: IssuerSettings, claims: dict[str, Any], now: float
+) -> ProviderSession | None:
+    if "sid" in claims and "sub" not in claims:
+        raise invalid_credential(
+            "The logout token has a `sid` and no `sub`, so its user is unknown: configure the "
+            "provider to send both.",
+            "sid without sub",
+        )
+    key = session_key(issuer, claims)
+    if key is None:
+        return None
+    return ProviderSession(key, int(now) + issuer.max_lifetime + _CLOCK_MARGIN)
+
+
+def _user_id(
+    issuer: IssuerSettings, claims: dict[str, Any], about: dict[str, Any], alphabet: Alphabet
+) -> str:
+    """Return the ID of the only user that an event names."""
+    found = {
+        rules.user_id(issuer, _claims_of(issuer, subject), alphabet)
+        for subject in _subjects(claims, about)
+    }
+    if len(found) != 1:
+        raise invalid_credential("The event must name one user.", "subject")
+    return found.pop()
+
+
+def _subjects(claims: dict[str, Any], about: dict[str, Any]) -> Iterator[object]:
+    """Yield the subject in each place where a specification, or a draft of one, has it."""
+    if "sub" in claims:
+        yield {"format": "iss_sub", "iss": claims["iss"], "sub": claims["sub"]}
+    if "sub_id" in claims:
+        yield claims["sub_id"]
+    if "subject" in about:
+        yield about["subject"]
+
+
+def _claims_of(issuer: IssuerSettings, subject: object) -> dict[str, Any]:
+    """Return a subject as the claims of a user's token (RFC 9493 section 3)."""
+    if isinstance(subject, dict) and subject.get("format", "complex") == "complex":
+        subject = subject.get("user")  # its session or device does not matter (SSF section 3.2)
+    match subject, issuer.user_id_claim:
+        case {"format": "iss_sub", "iss": issuer.issuer, "sub": sub}, "sub":
+            return {"sub": sub}
+        case {"format": "email", "email": email}, "email":
+            return {"email": email, "email_verified": True}
+    raise invalid_credential(
+        "The event's subject is not a user of this issuer: it must be `iss_sub` with this issuer, "
+        "or `email` if `user_id_claim` of the issuer is `email`.",
+        "subject",
+    )
+
+
+def _key(issuer: IssuerSettings, text: str) -> str:
+    """Return a key for an ID of the issuer. The ID may be long, and may not be Unicode."""
+    named = f"{issuer.issuer}\x00{text}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(named).hexdigest()
