@@ -3,7 +3,8 @@ A local Stream that the official SDKs can call.
 
 Implements Stream's HTTP and WebSocket protocol (version 1 of its API) as the SDKs use it. It checks
 tokens as strictly as the real Stream (`stream_tokens.py`), responds to calls (`stream_api.py`) from
-stored users and cut-offs (`stream_app.py`), fails as planned (`faults.py`) and records every call.
+stored users and cut-offs (`stream_app.py`) within Stream's rate limits (`stream_limits.py`), fails
+as planned (`faults.py`) and records every call.
 
     with StreamDouble({"key": "secret"}) as stream:
         client = stream_chat.StreamChat("key", "secret", base_url=stream.url)
@@ -27,11 +28,10 @@ from testing.doubles.faults import Fault, Faults
 from testing.doubles.http_double import Call, HttpDouble
 from testing.doubles.stream_api import StreamApi
 from testing.doubles.stream_app import StreamApp
+from testing.doubles.stream_limits import RateLimitError, RateLimits
 from testing.doubles.stream_sessions import Session, Sessions
 from testing.doubles.stream_tokens import Claims, StreamError
 from testing.response import Response
-
-RATE_LIMIT = 10_000
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
 _PREFLIGHT = {
@@ -81,6 +81,7 @@ class StreamDouble:
     ) -> None:
         self.clock = StreamClock()
         self.app = StreamApp(keys, self.clock)
+        self.limits = RateLimits(self.clock)
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
         self._http = HttpDouble(
@@ -112,16 +113,15 @@ class StreamDouble:
         """Return the response to an HTTP call, also of a server in front of it."""
         if call.method == "OPTIONS":
             return Response(204, headers=_PREFLIGHT)
-        headers = {
-            **_CORS,
-            "X-RateLimit-Limit": str(RATE_LIMIT),
-            "X-RateLimit-Remaining": str(RATE_LIMIT - 1),
-            "X-RateLimit-Reset": str(int(self.clock()) // 60 * 60 + 60),
-        }
+        headers = dict(_CORS)
         try:
-            status, body = self._api.respond(call, self._authenticate(call, call.headers))
+            claims = self._authenticate(call, call.headers)
+            headers |= self._count(call, claims)
+            status, body = self._api.respond(call, claims)
         except StreamError as error:
             call.facts["code"] = error.code
+            if isinstance(error, RateLimitError):
+                headers |= error.headers
             return Response(error.status, error.body, headers)
         return Response(status, {**body, "duration": "0.00ms"}, headers)
 
@@ -148,7 +148,18 @@ class StreamDouble:
             raise StreamError(16, f"{call.route} does not exist")
         if call.fault and call.fault.response:
             raise StreamError(call.fault.response.json["code"], "planned")
-        return self._api.open(call, self._authenticate(call, call.query), websocket)
+        claims = self._authenticate(call, call.query)
+        self._count(call, claims)
+        return self._api.open(call, claims, websocket)
+
+    def _count(self, call: Call, claims: Claims) -> dict[str, str]:
+        """
+        Count a call against the rate limits, and return the headers of its response.
+
+        Raises:
+            RateLimitError: A limit is reached.
+        """
+        return self.limits.count(call.route, "server" if claims.server else "client")
 
     def _authenticate(self, call: Call, credentials: Mapping[str, str]) -> Claims:
         claims = self.app.authenticate(
