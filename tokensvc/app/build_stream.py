@@ -28,6 +28,7 @@ def build_stream(base: Base) -> StreamServices:
         database_clock=database_clock,
         ring_at=keys.ring_at,
         api=api,
+        share=base.settings.stream.share,
         clock=base.clock,
         random_fraction=base.random,
         monotonic=time.monotonic,

@@ -150,6 +150,13 @@ class StreamSettings(BaseModel):
         "placeholder key of `make run`.",
         json_schema_extra={"default": "on"},
     )
+    share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of Stream's rate limits that deliveries use at most. The app's own "
+        "backend has the same limits, and gets the rest.",
+    )
 
     @property
     def is_delivery_on(self) -> bool:

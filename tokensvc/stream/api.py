@@ -27,6 +27,7 @@ from tokensvc.stream.responses import (
     http_date,
     json_object,
     printable,
+    rate_limit,
     read_response,
     rejects_key,
 )
@@ -37,6 +38,11 @@ MAX_USERS = 100
 
 _MAX_IDS_LENGTH = 4000
 """Characters of the ids in one query: with the separators, the URL stays below 6 KB."""
+
+LIMITS = {"PATCH /app": 60, "PATCH /users": 300, "POST /users": 300, "GET /users": 1000}
+"""Calls in a minute that Stream documents, until a response to a call states the app's limit."""
+
+_LOWEST_LIMIT = 60
 
 _CUT_OFF = "revoke_tokens_issued_before"
 
@@ -97,6 +103,11 @@ class StreamApi:
         self._base_url = base_url
         self._clock = clock
         self._key_refused = key_refused
+        self._limits = dict(LIMITS)
+
+    def limit_of(self, endpoint: str) -> int:
+        """Return the calls in a minute that Stream allows to an endpoint: method and path."""
+        return self._limits.get(endpoint, _LOWEST_LIMIT)
 
     def set_app_cut_off(self, key: StreamKey, cut_off: int | None) -> StreamResponse:
         """Refuse all tokens from before a cut-off in epoch seconds; `None` removes it."""
@@ -156,6 +167,9 @@ class StreamApi:
             return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
         except NoResponseError as error:
             return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
+        limit = rate_limit(response.headers)
+        if limit is not None:
+            self._limits[f"{method} /{path}"] = limit
         result = read_response(response, self._clock())
         if result.status is CallStatus.KEY_REFUSED:
             self._key_refused()

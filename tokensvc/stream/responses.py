@@ -11,6 +11,8 @@ from typing import Any
 from tokensvc.net.http import HttpResponse
 from tokensvc.stream.app import StreamApp
 
+_LIMIT_DIGITS = 10
+
 MAX_WAIT = 3600.0
 """Longest pause in seconds that a response can ask for."""
 
@@ -197,6 +199,13 @@ def _wait(headers: Mapping[str, str], now: float) -> float:
     if headers.get("X-RateLimit-Remaining") == "0" and reset.isdecimal():
         waits.append(float(reset) - now)
     return min(max(waits), MAX_WAIT)
+
+
+def rate_limit(headers: Mapping[str, str]) -> int | None:
+    """Return Stream's limit of calls in a minute to the endpoint of a response."""
+    text = headers.get("X-RateLimit-Limit", "")
+    limit = int(text) if text.isdecimal() and len(text) < _LIMIT_DIGITS else 0
+    return limit or None
 
 
 def http_date(date: str | None) -> float | None:

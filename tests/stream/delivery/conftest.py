@@ -15,6 +15,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
+from tokensvc.limits.rules import MICROSECONDS
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.tables import revocations
 from tokensvc.standing.tables import user_standings
@@ -23,7 +24,7 @@ from tokensvc.stream.delivery import store
 from tokensvc.stream.delivery.lanes import LANE_OF
 from tokensvc.stream.delivery.sender import Sender
 from tokensvc.stream.delivery.service import Deliveries
-from tokensvc.stream.delivery.tables import deliveries
+from tokensvc.stream.delivery.tables import budgets, deliveries
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
 from tokensvc.stream.keys.states import KeyState
 
@@ -46,6 +47,7 @@ class World:
         self.clock = clock
         self.stream = stream
         self.monotonic = 0.0
+        self.share = 1.0
         self.api = StreamApi(stream.url, time.time)
         self.ring = [StreamKey(KEY, SECRETS[KEY].encode(), KeyState.ACTIVE)]
         self.now = DatabaseClock(database, clock)
@@ -69,6 +71,7 @@ class World:
             database_clock=self.now,
             ring_at=lambda version: StreamKeyRing(version, self.ring),
             api=self.api,
+            share=self.share,
             clock=self.clock,
             random_fraction=lambda: 0.0,
             monotonic=lambda: self.monotonic,
@@ -83,6 +86,8 @@ class World:
         with self.database.write() as tx:
             columns = {name: deliveries.c[name] - seconds for name in _TIMES}
             tx.execute(deliveries.update().values(columns))
+            earlier = budgets.c.unused_at - seconds * MICROSECONDS
+            tx.execute(budgets.update().values(unused_at=earlier))
             tx.execute(
                 user_standings.update().values(
                     tokens_valid_after=user_standings.c.tokens_valid_after - seconds
@@ -171,7 +176,8 @@ class World:
     def lease(self) -> tuple[Any, Any]:
         """Lease what is due as the sender does, and return the queue and the batch."""
         queue = self.sender._due()[0]
-        return queue, self.sender._leases.acquire(queue, LANE_OF[queue.kind].claim, 100)
+        lane = LANE_OF[queue.kind]
+        return queue, self.sender._leases.acquire(queue, lane.claim, lane.endpoint, 100)
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
@@ -196,6 +202,7 @@ class World:
 @pytest.fixture
 def stream() -> Iterator[StreamDouble]:
     with StreamDouble(SECRETS) as double:
+        double.limits.lift()  # time that a test moves does not pass between two calls
         yield double
 
 

@@ -1,4 +1,4 @@
-"""The leases of one sender: which rows it has, and the result of its calls for them."""
+"""The leases of one sender: which rows it may send now, and the result of its calls for them."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -7,9 +7,11 @@ import structlog
 
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
+from tokensvc.limits.rules import MICROSECONDS, gcra
 from tokensvc.standing import ring_versions
 from tokensvc.standing.rules import Ring, RingVersion
-from tokensvc.stream.delivery import rules, store
+from tokensvc.stream.delivery import budget_store, rules, store
+from tokensvc.stream.delivery.budgets import Budget
 from tokensvc.stream.delivery.rules import (
     CALL_WITHIN_SECONDS,
     Delivery,
@@ -58,6 +60,7 @@ class Leases:
 
     Args:
         database_clock: Clock that decides what is due.
+        budget_of: Function that returns the budget of an endpoint.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
     """
@@ -66,9 +69,12 @@ class Leases:
         self,
         database: Database,
         database_clock: DatabaseClock,
+        budget_of: Callable[[str], Budget],
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
+        self._budget_of = budget_of
+        self._not_before: dict[str, float] = {}
         self._database = database
         self._clock = database_clock
         self._random_fraction = random_fraction
@@ -78,25 +84,43 @@ class Leases:
         self,
         queue: Queue,
         claim: Callable[[Transaction, Collection[Delivery], float], Mapping[str, Wanted]],
+        endpoint: str,
         limit: int,
-    ) -> Batch:
+    ) -> Batch | None:
         """
-        Lease rows that are due in a queue and that no other sender has.
+        Lease rows that are due in a queue and that no other sender has, for one call.
 
         Args:
             claim: `claim` of the queue's lane.
+            endpoint: `endpoint` of the queue's lane.
             limit: Maximum number of rows.
+
+        Returns:
+            `None` if there are no rows, or if the budget of the endpoint is used up.
         """
+        if self._monotonic() < self._not_before.get(endpoint, 0.0):
+            return None
+        period, burst = self._budget_of(endpoint)
         with self._database.write() as tx:
+            unused_at = budget_store.lock(tx, endpoint)  # before the time is read
             now = self._clock.read(tx)
+            microseconds = int(now * MICROSECONDS)
+            decision = gcra(unused_at, microseconds, period, burst)
+            if not decision.allowed:
+                wait = (decision.backlog - period * (burst - 1)) / MICROSECONDS
+                self._not_before[endpoint] = self._monotonic() + wait
+                return None
             call_before = self._monotonic() + CALL_WITHIN_SECONDS
             found = store.due(tx, queue, now, limit)
+            if not found:
+                return None
+            budget_store.write(tx, endpoint, microseconds + decision.backlog + period)
             rows = {row.subject: rules.lease(row, now) for row in found}
             store.save(tx, rows.values())
             return Batch(
                 kind=queue.kind,
                 rows=rows,
-                wanted=claim(tx, found, now) if found else {},
+                wanted=claim(tx, found, now),
                 call_before=call_before,
                 ring_version=ring_versions.read(tx, Ring.STREAM),
             )

@@ -14,6 +14,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
+from tokensvc.stream.delivery.budgets import budget_of
 from tokensvc.stream.delivery.lanes import IN_TURN, LANE_OF, URGENT
 from tokensvc.stream.delivery.leases import Leases
 from tokensvc.stream.delivery.queue_store import read_due
@@ -29,6 +30,7 @@ class Sender:
     Args:
         database_clock: Clock that decides what is due.
         ring_at: Function that returns the key ring of a version.
+        share: Share of Stream's rate limits for deliveries.
         clock: This host's clock, in epoch seconds.
         random_fraction: Function that returns a random number from 0 to 1.
         monotonic: Function that returns seconds of a monotonic clock.
@@ -41,12 +43,19 @@ class Sender:
         database_clock: DatabaseClock,
         ring_at: Callable[[RingVersion], StreamKeyRing],
         api: StreamApi,
+        share: float,
         clock: Clock,
         random_fraction: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._due = partial(read_due, database, clock)
-        self._leases = Leases(database, database_clock, random_fraction, monotonic)
+        self._leases = Leases(
+            database,
+            database_clock,
+            lambda endpoint: budget_of(api.limit_of(endpoint), share),
+            random_fraction,
+            monotonic,
+        )
         self._stream = StreamCalls(
             api, ring_at=ring_at, random_fraction=random_fraction, monotonic=monotonic
         )
@@ -68,7 +77,9 @@ class Sender:
         """
         for queue in self._ready():
             lane = LANE_OF[queue.kind]
-            batch = self._leases.acquire(queue, lane.claim, self._stream.batch_sizes[queue])
+            batch = self._leases.acquire(
+                queue, lane.claim, lane.endpoint, self._stream.batch_sizes[queue]
+            )
             if batch:
                 self._leases.finish(batch, lane.send(self._stream, queue, batch))
                 return True

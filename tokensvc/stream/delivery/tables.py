@@ -51,6 +51,14 @@ deliveries = sa.Table(
 )
 """The version of each cut-off or profile that Stream must have, and the one it is known to have."""
 
+budgets = sa.Table(
+    "stream_budgets",
+    metadata,
+    sa.Column("endpoint", sa.Text, primary_key=True),
+    sa.Column("unused_at", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""Stream's endpoints, and when the budget of calls to each is unused again, in microseconds."""
+
 profiles = sa.Table(
     "profiles",
     metadata,
