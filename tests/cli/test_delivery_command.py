@@ -121,7 +121,7 @@ def test_retry_of_everything_is_audited_if_it_changes_something(tokensvc, databa
 
 def test_empty_list_and_delivery_off_are_explained(tokensvc, database):
     ended = tokensvc("delivery", "list", "--kind", "app", "--state", "obsolete")
-    assert "Nothing to show" in ended.out
+    assert "Nothing to show: no delivery matches." in ended.out
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "off"
     ended = tokensvc("delivery", "list")
     assert "stream.delivery is off" in ended.err

@@ -46,10 +46,11 @@ def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: i
     with opened_services() as services:
         found = services.stream.deliveries.listed(kind=kind, states=chosen, limit=limit)
         is_delivery_on = services.stream.deliveries.is_delivery_on
+    reason = "no delivery matches" if kind or states else "Stream is up to date"
     lines = table(
         ("WHAT", "USER", "STATE", "SINCE", "NEXT TRY", "TRIED", "ERROR"),
         [_row(one) for one in found],
-        if_empty="Nothing to show: no delivery matches.",
+        if_empty=f"Nothing to show: {reason}.",
     )
     notes = [] if is_delivery_on else ["stream.delivery is off: nothing is delivered."]
     return Result(found, lines, notes)
