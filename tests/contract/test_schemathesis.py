@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from testing.doubles.events import AUDIENCE
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.service import (
@@ -36,7 +37,7 @@ BAD_SENSE = "positive_data_acceptance"
 
 
 PATHS = {
-    "anonymous": "^/(v1/(accounts|sessions)|oauth|[a-z]+$|openapi|[.]well-known)",
+    "anonymous": "^/(v1/(accounts|issuers|sessions)|oauth|[a-z]+$|openapi|[.]well-known)",
     "user": "^/v1/(token|me|sessions)",
     "service": "^/",
 }
@@ -47,6 +48,13 @@ CONFIGURATION = """
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 414, 415, 422, 429, "5xx"]
 """
 """Statuses for a request that the contract forbids; the tool's own list lacks 413 and 414."""
+
+HOOKS = """
+import schemathesis
+
+schemathesis.serializer.alias("application/secevent+jwt", "text/plain")
+"""
+"""A media type that the tool does not know: a compact token."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +68,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, d
             folder,
             STREAM_BASE_URL=stream.url,
             TOKENSVC_ENVIRONMENT="development",
-            TOKENSVC_ISSUERS=json.dumps([issuer.config(user_id_prefix="acme-")]),
+            TOKENSVC_ISSUERS=json.dumps(
+                [issuer.config(user_id_prefix="acme-", events={"audience": AUDIENCE})]
+            ),
             TOKENSVC_ACCOUNTS__USER_ID_PREFIX="local-",
             **EVERYTHING,
             **NO_LIMITS,
@@ -90,6 +100,7 @@ def test_generated_requests_get_declared_responses(
     authorization = callers[caller]
     credential = ["--header", f"Authorization: {authorization}"] if authorization else []
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+    (tmp_path / "contract_hooks.py").write_text(HOOKS)
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", str(contract_path())),
@@ -107,6 +118,7 @@ def test_generated_requests_get_declared_responses(
             *("--include-path-regex", PATHS[caller], "--no-color", *credential),
         ],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "SCHEMATHESIS_HOOKS": "contract_hooks"},
         capture_output=True,
         text=True,
         timeout=600,
