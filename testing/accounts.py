@@ -90,7 +90,7 @@ class AccountParts:
             [],
             is_delivery_on=is_delivery_on,
             wait_slots=self.wait_slots,
-            count_sessions=self.sessions.count_live,
+            count_sessions=self.sessions.count_open,
         )
         self.deliveries = Deliveries(self.database, now, dict, is_delivery_on=is_delivery_on)
         reads = SignInReads(self.database, self.clock)

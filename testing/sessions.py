@@ -82,7 +82,7 @@ def revocations_on(database: Database, clock: Clock, sources: Sequence[Source] =
         sources,
         is_delivery_on=True,
         wait_slots=WaitSlots(1),
-        count_sessions=sessions_on(database, clock).count_live,
+        count_sessions=sessions_on(database, clock).count_open,
     )
 
 

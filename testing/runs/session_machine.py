@@ -217,14 +217,14 @@ class Interleavings(RuleBasedStateMachine):
         self.counts["steps"] += 1
         with self.database.read() as connection:
             rows = connection.execute(sa.select(sessions_table)).all()
-            counts = self.sessions.count_live(connection, USERS)
+            counts = self.sessions.count_open(connection, USERS)
         assert {row.id: store.family_in(row) for row in rows} == self.families
         live = {session_id for session_id in self.families if self.is_live(session_id)}
         for user_id in USERS:
             listed = {family.id for family in self.sessions.page(user_id, after=None, limit=9)}
             assert listed == {key for key in live if self.families[key].user_id == user_id}
             assert counts[user_id] == len(listed)
-        assert {key for key in self.families if self.sessions.read_live(key)} == live
+        assert {key for key in self.families if self.sessions.read_open(key)} == live
 
     def is_live(self, session_id):
         family = self.families[session_id]

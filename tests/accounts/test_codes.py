@@ -152,7 +152,7 @@ def test_reset_ends_sessions_and_other_codes(parts):
     first, second = (parts.codes.create_reset_code("ada", CONTEXT).code for _ in range(2))
     reset_in(parts, first)
     assert parts.has_password(NEW_PASSWORD)
-    assert parts.sessions.read_live(grant.family.id) is None
+    assert parts.sessions.read_open(grant.family.id) is None
     state = parts.revocations.state(Target("ada"))
     assert (state.revocation.kind, state.sessions) == ("password", 0)
     assert refusal_of(reset_in, parts, second, PASSWORD).code is Code.CODE_INVALID

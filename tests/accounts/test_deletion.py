@@ -34,7 +34,7 @@ def test_deletion_ends_the_sessions_and_erases_the_password(database, clock, str
     account = parts.account()
     assert account.password_hash is None
     assert account.deleted_at is not None
-    assert parts.sessions.read_live(grant.family.id) is None
+    assert parts.sessions.read_open(grant.family.id) is None
     assert parts.revocations.state(Target("ada")).revocation.kind == "deletion"
     with database.read() as connection:
         assert status(connection, "user", "ada").state == "pending"

@@ -67,7 +67,7 @@ def service_on(database: Database, clock=system_clock) -> Revocations:
         [],
         is_delivery_on=True,
         wait_slots=WaitSlots(1),
-        count_sessions=sessions_on(database, clock).count_live,
+        count_sessions=sessions_on(database, clock).count_open,
     )
 
 

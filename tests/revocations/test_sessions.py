@@ -35,7 +35,7 @@ class Actions:
 
     def is_refused(self, grant):
         """Return whether a session gives no access: neither by refresh nor to access tokens."""
-        found = self.sessions.read_live(grant.family.id)
+        found = self.sessions.read_open(grant.family.id)
         try:
             self.sessions.refresh(grant.refresh_token, "app")
         except Refusal as refusal:

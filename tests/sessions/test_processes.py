@@ -122,7 +122,7 @@ def test_no_refresh_succeeds_after_the_response_to_an_action(world, name):
     in_flight, after = world.processes.race([[grant.refresh_token]] * 2, act)
     assert {*after} == reason
     assert {world.refresh_at(1, token) for token in in_flight if token not in reason} <= reason
-    assert world.sessions.read_live(grant.family.id) is None
+    assert world.sessions.read_open(grant.family.id) is None
 
 
 @pytest.mark.sec(33)

@@ -145,21 +145,21 @@ def test_session_ends_after_its_lifetimes(world, step, reason):
     for _ in range(end // step if reason == "expired" else 0):
         world.pass_time(step)
         latest = world.sessions.refresh(latest.refresh_token, "app")
-    assert world.sessions.read_live(grant.family.id)
+    assert world.sessions.read_open(grant.family.id)
     world.pass_time(end % step or step)
     assert world.refusal(latest.refresh_token) == reason
-    assert world.sessions.read_live(grant.family.id) is None
+    assert world.sessions.read_open(grant.family.id) is None
 
 
 def test_live_session_is_read_with_the_standings_of_its_user(world):
     grant = world.sign_in()
-    found = world.sessions.read_live(grant.family.id)
+    found = world.sessions.read_open(grant.family.id)
     assert (found.session.user_id, found.session.client_id) == ("ada", "app")
     assert found.epochs == grant.family.epochs
     assert found.standing.now == int(found.now)
     assert len(found.signing_ring_version.ring_id) == 32
     assert found.signing_ring_version != found.standing.ring_version
-    assert world.sessions.read_live("unknown") is None
+    assert world.sessions.read_open("unknown") is None
 
 
 def test_ended_session_is_dead_and_ends_once(world):
@@ -168,8 +168,8 @@ def test_ended_session_is_dead_and_ends_once(world):
     assert world.sessions.end("ada", grant.family.id)
     assert not world.sessions.end("ada", grant.family.id)
     assert world.refusal(grant.refresh_token) == "ended"
-    assert world.sessions.read_live(grant.family.id) is None
-    assert world.sessions.read_live(other.family.id)
+    assert world.sessions.read_open(grant.family.id) is None
+    assert world.sessions.read_open(other.family.id)
     assert world.events() == [("ada", "session:ended", "ada", "ok", {"session": grant.family.id})]
 
 
@@ -193,7 +193,7 @@ def test_live_sessions_are_listed_newest_first_and_counted(world):
     rest = world.sessions.page("ada", after=listed[-1].id, limit=3)
     assert [family.id for family in rest] == newest_first[3:]
     with world.database.read() as connection:
-        counts = world.sessions.count_live(connection, ["ada", "bob", "carl"])
+        counts = world.sessions.count_open(connection, ["ada", "bob", "carl"])
     assert counts == {"ada": 4, "bob": 1, "carl": 0}
 
 

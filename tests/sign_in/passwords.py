@@ -58,7 +58,7 @@ class PasswordWorld(Attempts):
             [],
             is_delivery_on=False,
             wait_slots=WaitSlots(1),
-            count_sessions=self.sessions.count_live,
+            count_sessions=self.sessions.count_open,
         )
         SigningKeyRotation(database, self.clock, VAULT, PERIODS).step()
         self.passwords = PasswordSessions(

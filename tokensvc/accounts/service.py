@@ -17,7 +17,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Connection, Transaction
-from tokensvc.database.live import is_sign_up_closed, mark_live
+from tokensvc.database.marker import is_sign_up_closed, write_marker
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
 
@@ -184,7 +184,7 @@ class Accounts:
         """Allow open sign-up again, which a restore without an audit export has closed."""
         with self._deps.database.write() as tx:
             if is_sign_up_closed(tx):
-                mark_live(tx, sign_up_closed=False)
+                write_marker(tx, sign_up_closed=False)
                 now = self._deps.database_clock.read(tx)
                 record(tx, context, Action.SIGN_UP_REOPENED, "accounts", now=now)
 

@@ -86,8 +86,8 @@ def find(connection: Connection, user_id: str) -> Account | None:
 
 def lock(tx: Transaction, user_id: str) -> Account | None:
     """Return an account that is not deleted, locked until the transaction ends."""
-    is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
-    row = tx.execute(sa.select(*_ACCOUNT).where(is_live).with_for_update()).one_or_none()
+    exists = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
+    row = tx.execute(sa.select(*_ACCOUNT).where(exists).with_for_update()).one_or_none()
     return None if row is None else Account(*row)
 
 
@@ -132,9 +132,9 @@ def replace_hash(tx: Transaction, user_id: str, seen_hash: str | None, new_hash:
 
 def mark_deleted(tx: Transaction, user_id: str, now: float) -> bool:
     """Erase the password of an account and mark it as deleted. Return false if it already was."""
-    is_live = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
+    exists = (_columns.user_id == user_id) & _columns.deleted_at.is_(None)
     values = {"password_hash": None, "deleted_at": int(now)}
-    return tx.execute(accounts.update().where(is_live).values(values)).rowcount == 1
+    return tx.execute(accounts.update().where(exists).values(values)).rowcount == 1
 
 
 def disable_password(tx: Transaction, user_id: str) -> None:

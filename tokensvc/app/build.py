@@ -200,7 +200,7 @@ def _revocations(base: Base, sessions: Sessions) -> Revocations:
         sources,
         is_delivery_on=base.settings.stream.is_delivery_on,
         wait_slots=base.wait_slots,
-        count_sessions=sessions.count_live,
+        count_sessions=sessions.count_open,
     )
 
 

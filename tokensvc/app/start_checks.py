@@ -18,7 +18,7 @@ from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.scopes import Scope
 from tokensvc.database import schema, sqlite
 from tokensvc.database.environment import check_environment
-from tokensvc.database.live import is_live
+from tokensvc.database.marker import has_marker
 from tokensvc.stream.keys.ring import KEY_MISSING
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import would_seed
@@ -190,14 +190,14 @@ def _signing_keys(services: Services) -> Iterator[Fault]:
 
 def _restored_database(services: Services) -> Iterator[Fault]:
     with services.database.read() as connection:
-        if not (services.settings.unsafe_restored or is_live(connection)):
+        if not (services.settings.unsafe_restored or has_marker(connection)):
             yield Fault("restored database", _RESTORED_DATABASE)
 
 
 def _placeholder_key(services: Services) -> Iterator[Fault]:
     if services.settings.environment == "production":
         for key in _ring(services):
-            if key.api_key == PLACEHOLDER_API_KEY and key.is_live:
+            if key.api_key == PLACEHOLDER_API_KEY and not key.is_retired:
                 yield Fault(_name(key), _PLACEHOLDER_KEY.format(id=key.id))
 
 

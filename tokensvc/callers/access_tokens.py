@@ -78,18 +78,18 @@ class AccessTokenCallers:
 
     def read_standing(self, caller: AccountCaller) -> Standing:
         """
-        Return the standing of a user whose session is live. One statement reads both.
+        Return the standing of a user whose session is open. One statement reads both.
 
         Raises:
             Refusal: `credentials_invalid` if the token's key was retired; `credentials_expired`;
                 `user_suspended`; `sign_in_required` if the session has ended.
         """
-        found = self._sessions.read_live(require_session(caller).id)
+        found = self._sessions.read_open(require_session(caller).id)
         if found is not None and found.session.user_id == caller.user_id:
             self._tokens.verify_again(caller.access_token, found.signing_ring_version)
             caller.access_token.check_not_expired(found.now)
             return found.standing
-        # The reason is read only for a session that is not live: most are.
+        # The reason is read only for a session that is not open: most are.
         self._check_now(caller.access_token)
         check_standing(caller, self._standings.read(caller.user_id))
         raise session_ended()

@@ -158,25 +158,25 @@ class ClientAdministration:
         Raises:
             Refusal: `malformed_request` for an expiry in the past or after that of the
                 administrator's secret, or an invalid secret; `not_found`; `insufficient_scope`;
-                `conflict` if it has two live secrets.
+                `conflict` if it has two unexpired secrets.
         """
         with self._database.write() as tx:
             client, administrator = self._lock(tx, client_id, administrator)
             now = self._clock.host()
             expiry = rules.expiry_of_new_secret(expires_at, administrator)
             created = new_secret(secret, expiry, int(now))
-            if not created.is_live(now):
+            if created.has_expired(now):
                 raise Refusal(
                     Code.MALFORMED_REQUEST, "`expires_at` is in the past. Use epoch seconds."
                 )
-            live = [stored.id for stored in client.secrets if stored.is_live(now)]
-            if len(live) >= MAX_SECRETS:
+            unexpired = [s.id for s in client.secrets if not s.has_expired(now)]
+            if len(unexpired) >= MAX_SECRETS:
                 raise _conflict(
-                    f"{client_id} has {MAX_SECRETS} live secrets: delete one of "
-                    f"{', '.join(live)} first."
+                    f"{client_id} has {MAX_SECRETS} unexpired secrets: delete one of "
+                    f"{', '.join(unexpired)} first."
                 )
             for stored in client.secrets:
-                if stored.id not in live:
+                if stored.id not in unexpired:
                     self._delete_secret(tx, client_id, stored.id, administrator)
             store.add_secret(tx, client_id, created, hash_secret(created.secret))
             details = rules.secret_details(created.id, expiry)

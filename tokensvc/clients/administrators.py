@@ -29,7 +29,7 @@ def with_current_rights(
     secret = next((stored for stored in secrets if stored.id == administrator.secret_id), None)
     if client is None or secret is None:
         raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
-    if not secret.is_live(now):
+    if secret.has_expired(now):
         raise Refusal(Code.CREDENTIALS_EXPIRED, "The secret has expired: add another one.")
     rights = client.rights
     if administrator.token_scopes is not None:

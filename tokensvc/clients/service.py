@@ -70,7 +70,7 @@ class Clients:
         secret = next((secret for secret in matching if secret is not None), None)
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
-        self._check_live(found.client, secret)
+        self._check_unexpired(found.client, secret)
         rights = found.client.rights
         return SecretCaller(
             client_id=found.client.id,
@@ -118,7 +118,7 @@ class Clients:
         secret = next((secret for secret in secrets if secret.id == secret_id), None)
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
-        self._check_live(found.client, secret)
+        self._check_unexpired(found.client, secret)
         rights = found.client.rights
         return ServiceCaller(
             client_id=found.client.id,
@@ -133,8 +133,8 @@ class Clients:
         client_id = unverified_id if is_id(unverified_id) else _DUMMY_ID
         return store.find(self._database, self._clock, client_id)
 
-    def _check_live(self, client: ServiceClient, secret: ClientSecret) -> None:
-        if not secret.is_live(self._clock()):
+    def _check_unexpired(self, client: ServiceClient, secret: ClientSecret) -> None:
+        if secret.has_expired(self._clock()):
             raise Refusal(
                 Code.CREDENTIALS_EXPIRED,
                 "This secret has expired: use the client's newer one.",

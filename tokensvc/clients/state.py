@@ -23,9 +23,9 @@ class ClientSecret(msgspec.Struct, frozen=True):
     expires_at: int | None
     last_used_at: int | None
 
-    def is_live(self, now: float) -> bool:
-        """Return whether it has not expired."""
-        return self.expires_at is None or now < self.expires_at
+    def has_expired(self, now: float) -> bool:
+        """Return whether it is refused at a time."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 class ServiceClient(msgspec.Struct, frozen=True):

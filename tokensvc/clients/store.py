@@ -191,9 +191,9 @@ def end_secrets(tx: Transaction, now: float, *, created_until: float) -> int:
     Args:
         created_until: Time of the latest secret that ends, in epoch seconds.
     """
-    is_live = _secrets.expires_at.is_(None) | (_secrets.expires_at > int(now))
+    is_unexpired = _secrets.expires_at.is_(None) | (_secrets.expires_at > int(now))
     is_old = _secrets.created_at <= int(created_until)
-    ended = client_secrets.update().where(is_live, is_old)
+    ended = client_secrets.update().where(is_unexpired, is_old)
     return tx.execute(ended.values(expires_at=int(now))).rowcount
 
 

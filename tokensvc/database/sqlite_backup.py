@@ -7,13 +7,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
-from tokensvc.database.live import MARKER_TABLE
+from tokensvc.database.marker import MARKER_TABLE
 
 _LEFT_BEHIND = ("-wal", "-shm")
 """Files of the previous database. Next to another one, they would damage it."""
 
 
-def copy_live(source: Path, target: Path) -> None:
+def copy_without_marker(source: Path, target: Path) -> None:
     """
     Copy a database that may be in use, without the marker of the live database.
 

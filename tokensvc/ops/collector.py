@@ -16,7 +16,7 @@ from tokensvc.stream.keys.states import KeyState
 from tokensvc.telemetry import gauges
 from tokensvc.vault.reencryption import Reencryption
 
-_LIVE_STATES = [state for state in KeyState if state is not KeyState.RETIRED]
+_UNRETIRED = [state for state in KeyState if state is not KeyState.RETIRED]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,9 @@ def _set_issuer_keys(issuers: Issuers, jwks: JwksSettings, now: float) -> None:
 def _set_keys(rings: Mapping[str, StreamKeys | SigningKeys], now: float) -> None:
     for name, ring in rings.items():
         times: defaultdict[KeyState, list[int]] = defaultdict(list)
-        for key in ring.live_keys():
+        for key in ring.unretired_keys():
             times[key.state].append(key.activated_at or key.created_at)
-        for state in _LIVE_STATES:
+        for state in _UNRETIRED:
             oldest = min(times[state], default=now)
             gauges.set_keys(name, state, len(times[state]), max(0, now - oldest))
 

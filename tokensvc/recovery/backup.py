@@ -61,7 +61,7 @@ def back_up_sqlite(described: Manifest, source: Path, backup: Path) -> Manifest:
     if backup.exists():
         raise StartupError(f"{backup} exists already: name a new file.")
     draft = backup.with_name(f"{backup.name}.new")
-    sqlite_backup.copy_live(source, draft)
+    sqlite_backup.copy_without_marker(source, draft)
     complete = manifest.with_hash(described, draft)
     # The manifest first: without it, a file is not a backup.
     manifest.write(complete, backup)

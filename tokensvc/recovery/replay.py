@@ -127,7 +127,7 @@ def _delete_secret(replay: Replay, event: ClientSecretDeleted) -> None:
 def _activate(store: RingStore[Any], replay: Replay, event: Event) -> None:
     """Activate a key that the database has. If it does not, the previous one stays active."""
     keys = store.every_key(replay.tx)
-    key = next((key for key in keys if key.id == event.subject and key.is_live), None)
+    key = next((key for key in keys if key.id == event.subject and not key.is_retired), None)
     if key is None or key.state is KeyState.ACTIVE:
         return
     active = [other for other in keys if other.state is KeyState.ACTIVE]
@@ -140,7 +140,9 @@ def _activate(store: RingStore[Any], replay: Replay, event: Event) -> None:
 
 def _retire(store: RingStore[Any], replay: Replay, event: Event) -> None:
     """Retire a key, also the only active one: its secret may have leaked."""
-    keys = [key for key in store.every_key(replay.tx) if key.id == event.subject and key.is_live]
+    keys = [
+        key for key in store.every_key(replay.tx) if key.id == event.subject and not key.is_retired
+    ]
     store.apply(replay.tx, [Transition(key, KeyState.RETIRED) for key in keys], event.time)
 
 

@@ -18,7 +18,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.live import is_live, mark_live
+from tokensvc.database.marker import has_marker, write_marker
 from tokensvc.recovery import replay
 from tokensvc.recovery.events import DatabaseRestored, Replay, decode
 from tokensvc.recovery.export import Export
@@ -111,7 +111,7 @@ def recover(
     """
     # No other migration, and without timeouts.
     with database.migration(dry_run=context.dry_run) as tx:
-        if is_live(tx) and not choices.is_copied:
+        if has_marker(tx) and not choices.is_copied:
             raise StartupError(_NOT_RESTORED)
         ring_versions.lock(tx)
         result = _recover(tx, partial(database_clock.read, tx), export, choices, context)
@@ -141,7 +141,7 @@ def _recover(
     disables = export is None and not choices.keeps_clients
     disabled = clients.end_secrets(tx, now, created_until=now) if disables else 0
     closes = export is None and not choices.keeps_sign_up
-    mark_live(tx, sign_up_closed=closes)
+    write_marker(tx, sign_up_closed=closes)
     details = _details(secrets_disabled=disables, backup_event=backup_event)
     now = clock()  # the last event, so that a repetition finds it
     audit.record(tx, context, Action.DATABASE_RESTORED, "database", now=now, details=details)

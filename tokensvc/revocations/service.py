@@ -27,7 +27,7 @@ from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryKind, DeliverySt
 from tokensvc.stream.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
 
 CountSessions: TypeAlias = Callable[[Connection, Collection[str]], Mapping[str, int]]
-"""Return the number of live sessions of each user."""
+"""Return the number of open sessions of each user."""
 
 _POLL_SECONDS = 0.05
 _BATCH = 100
@@ -41,7 +41,7 @@ class Revocations:
         sources: Sources of user IDs.
         is_delivery_on: Whether states are delivered to Stream; if not, they say `not_sent`.
         wait_slots: Slots for requests that wait.
-        count_sessions: Function that counts the live sessions of users.
+        count_sessions: Function that counts the open sessions of users.
     """
 
     def __init__(

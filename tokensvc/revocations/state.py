@@ -28,7 +28,7 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
         tokens_valid_after: Cut-off of the user, in epoch seconds. Earlier sign-ins are refused.
             `null` if no cut-off is in effect.
         reason: Reason of the suspension while it lasts, otherwise of the latest action in effect.
-        sessions: Number of the user's live sessions in this service.
+        sessions: Number of the user's open sessions in this service.
         revocation: Latest action in effect.
         stream: Delivery of the cut-off to Stream.
     """
@@ -107,7 +107,7 @@ def user_state(
     Args:
         revocations: All revocations of the user that are in effect; others are ignored.
         stream: Status of the delivery to Stream.
-        sessions: Number of live sessions.
+        sessions: Number of open sessions.
     """
     return UserState(
         user_id=user_id,

@@ -34,7 +34,7 @@ def read_family(
     presented: PresentedToken,
 ) -> FamilyRead:
     """
-    Return the session of a verified token, live or not.
+    Return the session of a verified token, open or not.
 
     A token of no session takes the same work as a forged one of a session: the time of the refusal
     does not show which IDs of sessions exist.

@@ -19,7 +19,7 @@ _SESSION_ID = re.compile(r"[0-9a-f]{32}")
 
 class Session(msgspec.Struct, frozen=True):
     """
-    A live session of the signed-in user.
+    An open session of the signed-in user.
 
     Attributes:
         id: ID of the session.
@@ -72,7 +72,7 @@ def routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
         require_session(caller)
         is_id = _SESSION_ID.fullmatch(session_id)
         if not is_id or not sessions.end(caller.user_id, session_id):
-            raise Refusal(Code.NOT_FOUND, "The user has no live session with this ID.")
+            raise Refusal(Code.NOT_FOUND, "The user has no open session with this ID.")
         return Response(204)
 
     return blueprint

@@ -136,8 +136,8 @@ class Sessions:
             )
         return issued
 
-    def read_live(self, session_id: str) -> SessionStanding | None:
-        """Return a session and the standings that apply to it; `None` unless it is live."""
+    def read_open(self, session_id: str) -> SessionStanding | None:
+        """Return a session and the standings that apply to it; `None` unless it is open."""
         found = self._read_session(session_id)
         if found is None:
             return None
@@ -178,7 +178,7 @@ class Sessions:
         self, user_id: str, *, current: str = "", after: str | None, limit: int
     ) -> list[Family]:
         """
-        Return the live sessions of a user, newest first.
+        Return the open sessions of a user, newest first.
 
         Args:
             current: ID of the session of the request.
@@ -191,10 +191,10 @@ class Sessions:
             )
         return [seen_by_itself(family, now) if family.id == current else family for family in found]
 
-    def count_live(self, connection: Connection, user_ids: Collection[str]) -> Mapping[str, int]:
-        """Return the number of live sessions of each user."""
+    def count_open(self, connection: Connection, user_ids: Collection[str]) -> Mapping[str, int]:
+        """Return the number of open sessions of each user."""
         now = self._clock.read(connection)
-        return store.count_live(connection, user_ids, self._settings, now=now)
+        return store.count_open(connection, user_ids, self._settings, now=now)
 
     def _new(
         self, user_id: str, client_id: str, epochs: Epochs, now: float, address: str

@@ -96,7 +96,7 @@ _READ = standings.select_with_session(
 
 def read(database: Database, clock: Clock, session_id: str) -> SessionStanding | None:
     """
-    Return a session, live or not, and the standings, in one statement; `None` without a session.
+    Return a session, open or not, and the standings, in one statement; `None` without a session.
 
     Args:
         clock: Clock of this host, used on SQLite.
@@ -210,14 +210,14 @@ def page(
     limit: int,
 ) -> list[Family]:
     """
-    Return live sessions of a user, newest first.
+    Return open sessions of a user, newest first.
 
     Args:
         after: ID of the last session of the previous page.
     """
-    is_live = (_columns.user_id == user_id) & _is_live(settings, now)
+    is_open = (_columns.user_id == user_id) & _is_open(settings, now)
     newest_first = (_columns.created_at.desc(), _columns.id.desc())
-    statement = sa.select(sessions).where(is_live).order_by(*newest_first).limit(limit)
+    statement = sa.select(sessions).where(is_open).order_by(*newest_first).limit(limit)
     if after is not None:
         last = sa.select(_columns.created_at, _columns.id).where(_columns.id == after)
         position = sa.tuple_(_columns.created_at, _columns.id)
@@ -225,12 +225,12 @@ def page(
     return [family_in(row) for row in connection.execute(statement)]
 
 
-def count_live(
+def count_open(
     connection: Connection, user_ids: Collection[str], settings: SessionSettings, *, now: float
 ) -> dict[str, int]:
-    """Return the number of live sessions of each user at a time in epoch seconds."""
-    is_live = _columns.user_id.in_(user_ids) & _is_live(settings, now)
-    statement = sa.select(_columns.user_id, sa.func.count()).where(is_live)
+    """Return the number of open sessions of each user at a time in epoch seconds."""
+    is_open = _columns.user_id.in_(user_ids) & _is_open(settings, now)
+    statement = sa.select(_columns.user_id, sa.func.count()).where(is_open)
     rows = connection.execute(statement.group_by(_columns.user_id))
     return dict.fromkeys(user_ids, 0) | {row[0]: row[1] for row in rows}
 
@@ -264,7 +264,7 @@ def _origin(family: Family) -> dict[str, object]:
     }
 
 
-def _is_live(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:
+def _is_open(settings: SessionSettings, now: float) -> sa.ColumnElement[bool]:
     """Return the condition that `rules.why_dead` finds no cause."""
     return (
         _columns.ended_at.is_(None)

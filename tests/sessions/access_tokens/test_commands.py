@@ -129,7 +129,7 @@ def test_start_refuses_sessions_under_a_lost_key_until_they_are_deleted(tokensvc
     assert tokensvc(*rotate, "--reason", "fire", **settings).json["deleted_sessions"] == 2
     assert tokensvc("token", "mint", "john", **settings).code == 0
     with database.read() as connection:
-        assert sessions.count_live(connection, ["ada", "bob"]) == {"ada": 0, "bob": 1}
+        assert sessions.count_open(connection, ["ada", "bob"]) == {"ada": 0, "bob": 1}
     database.close()
     event = tokensvc("audit", "--action", "session:ended", "--json", **settings).json
     assert event["details"] == {"sessions": 2, "lost_encryption_key": lost.first_fingerprint}

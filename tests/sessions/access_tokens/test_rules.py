@@ -144,5 +144,5 @@ def test_any_actions_leave_one_active_key_whose_tokens_verify_until_they_expire(
             assert active.activated_at - ring.published_at[active.id] >= PERIODS.publication
         for found in ring.keys:
             is_valid = signed_until.get(found.id, 0) > ring.now
-            assert found.is_live or not is_valid or found.id in withdrawn
-        assert sum(found.is_live for found in ring.keys) <= 4
+            assert not found.is_retired or not is_valid or found.id in withdrawn
+        assert sum(not found.is_retired for found in ring.keys) <= 4

@@ -57,7 +57,7 @@ class World:
             [],
             is_delivery_on=True,
             wait_slots=WaitSlots(1),
-            count_sessions=sessions_on(database, clock).count_live,
+            count_sessions=sessions_on(database, clock).count_open,
         )
         self.sender = self.another_sender()
         self.deliveries = Deliveries(

@@ -109,7 +109,7 @@ class SigningKeyRotation(RingActions[SigningKeyInfo]):
             lost = tuple(
                 Transition(key, KeyState.RETIRED)
                 for key in self._store.every_key(tx)
-                if key.is_live and not self._is_readable(tx, key)
+                if not key.is_retired and not self._is_readable(tx, key)
             )
             self._apply(tx, lost, context, now=self._clock.read(tx))
             self._run_due_changes(tx, context)

@@ -116,7 +116,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
             return Finding(State.FAILED, f"Damaged secrets: {damaged}. See `tokensvc doctor`.")
         return Finding(State.FAILED, self._none_active) if ring.active is None else None
 
-    def live_keys(self) -> list[InfoT]:
+    def unretired_keys(self) -> list[InfoT]:
         """Return the keys that are not retired, newest first."""
         return [key.info for key in self._store.read(self._database).keys]
 

@@ -239,7 +239,7 @@ class StreamKeyRotation(RingActions[StreamKeyInfo]):
 
     def _unreadable_key(self, connection: Connection, key: StreamKey) -> StreamKeyInfo | None:
         """Return the row of a key that is not retired, if its secret cannot be decrypted."""
-        found = key.find_in(row for row in self._store.every_key(connection) if row.is_live)
+        found = key.find_in(row for row in self._store.every_key(connection) if not row.is_retired)
         return None if found is None or self._is_readable(connection, found) else found
 
 

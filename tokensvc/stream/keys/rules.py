@@ -125,7 +125,7 @@ def check_new_key(keys: Iterable[StreamKeyInfo], new: StreamKey) -> None:
         check_secret(new.secret.decode("utf-8"))
     except ValueError as error:
         raise key_invalid(f"The secret {error}.") from error
-    same = new.find_in(key for key in keys if key.is_live)
+    same = new.find_in(key for key in keys if not key.is_retired)
     if same is not None:
         raise key_invalid(f"The key ring already has this Stream key: {same.id}, {same.state}.")
 
@@ -152,14 +152,14 @@ def activation_steps(
     key = find(keys, key_id)
     if key.state is KeyState.ACTIVE:
         return ()
-    if not key.is_live:
+    if key.is_retired:
         raise Refusal(
             Code.CONFLICT,
             "The key is retired and its secret erased: add the Stream key again, then activate the "
             "added key.",
         )
     older = keys[keys.index(key) + 1 :]
-    superseded = [other for other in older if other.is_live and other.api_key == key.api_key]
+    superseded = [other for other in older if not other.is_retired and other.api_key == key.api_key]
     previous = [
         other for other in keys if other.state is KeyState.ACTIVE and other not in superseded
     ]

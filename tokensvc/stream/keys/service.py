@@ -73,12 +73,12 @@ def check_configured_key(api_key: str, secret: str, keys: Sequence[StreamKeyInfo
         StreamKeyConflictError: The ring has this API key with another secret.
     """
     configured = StreamKey(api_key, secret.encode("utf-8"), KeyState.ACTIVE)
-    live = [key for key in keys if key.is_live]
-    if configured.find_in(live):
+    unretired = [key for key in keys if not key.is_retired]
+    if configured.find_in(unretired):
         return
     # A key that was retired here is not a new secret: the settings are only outdated.
-    is_live = any(key.api_key == api_key for key in live)
-    if is_live and not configured.find_in(keys):
+    is_in_ring = any(key.api_key == api_key for key in unretired)
+    if is_in_ring and not configured.find_in(keys):
         raise StreamKeyConflictError(
             f"STREAM_API_SECRET is not the secret that the ring has for {api_key}. If Stream's "
             "dashboard created a new one, run `tokensvc stream-keys add` and "
@@ -90,7 +90,7 @@ def check_configured_key(api_key: str, secret: str, keys: Sequence[StreamKeyInfo
         fingerprint=configured.fingerprint,
         detail=f"STREAM_API_SECRET is a previous secret of {api_key}: set the new one, or remove "
         "both settings."
-        if is_live
+        if is_in_ring
         else "STREAM_API_KEY is not in the ring, or retired, and signs nothing: add it with "
         "`tokensvc stream-keys add`, or remove it from the settings.",
     )

@@ -46,9 +46,9 @@ class KeyInfo(msgspec.Struct, frozen=True):
     retired_at: int | None
 
     @property
-    def is_live(self) -> bool:
-        """Whether it is not retired."""
-        return self.state is not KeyState.RETIRED
+    def is_retired(self) -> bool:
+        """Whether its secret is erased."""
+        return self.state is KeyState.RETIRED
 
 
 InfoT = TypeVar("InfoT", bound=KeyInfo)
@@ -97,7 +97,7 @@ def retirement_steps(
     key = find(keys, key_id)
     if key.state is KeyState.ACTIVE:
         raise Refusal(Code.CONFLICT, if_active)
-    return (Transition(key, KeyState.RETIRED),) if key.is_live else ()
+    return (Transition(key, KeyState.RETIRED),) if not key.is_retired else ()
 
 
 def keys_unreadable(reason: str) -> Refusal:

@@ -75,10 +75,10 @@ class RingStore(Generic[InfoT]):
         self._info_type = info_type
         self._columns = [table.c[name] for name in info_type.__struct_fields__]
         self._newest_first = (table.c.created_at.desc(), table.c.id.desc())
-        live = table.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
+        unretired = table.c.state != sa.literal_column(f"'{KeyState.RETIRED}'")
         columns = (table.c.secret_ciphertext, table.c.encrypted_with, *self._columns)
         # One statement, so that keys and version belong together.
-        with_rows = ring_versions.select_with_rows(ring, table, live, columns)
+        with_rows = ring_versions.select_with_rows(ring, table, unretired, columns)
         self._read = with_rows.order_by(*self._newest_first)
 
     def read(self, database: Database) -> StoredRing[InfoT]:

@@ -14,7 +14,7 @@ from tokensvc.database.upsert import insert
 MARKER_TABLE = live_database.name
 
 
-def is_live(connection: Connection) -> bool:
+def has_marker(connection: Connection) -> bool:
     """Return whether the database has the marker."""
     return connection.execute(sa.select(live_database)).first() is not None
 
@@ -24,7 +24,7 @@ def is_sign_up_closed(connection: Connection) -> bool:
     return bool(connection.scalar(sa.select(live_database.c.sign_up_closed)))
 
 
-def mark_live(tx: Transaction, *, sign_up_closed: bool) -> None:
+def write_marker(tx: Transaction, *, sign_up_closed: bool) -> None:
     """Write the marker."""
     values = {"sign_up_closed": sign_up_closed}
     row = insert(tx, live_database).values(id=1, **values)
