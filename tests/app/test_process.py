@@ -45,6 +45,7 @@ def process(tmp_path):
 def everything(tmp_path):
     """Yield the services of a process that needs each loop."""
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}) as stream:
+        stream.limits.lift()
         services = built(
             tmp_path,
             STREAM_BASE_URL=stream.url,

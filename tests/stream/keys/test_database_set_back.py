@@ -51,7 +51,8 @@ def backup(world: KeysWorld, kind: str) -> Callable[[], None]:
         with world.database.write() as tx:
             for table in TABLES:
                 tx.execute(table.delete())
-                tx.execute(table.insert(), [dict(row) for row in rows[table]])
+                columns = [{c.key: row[c] for c in table.c} for row in rows[table]]
+                tx.execute(table.insert(), columns)
 
     return restore
 
