@@ -167,9 +167,9 @@ class StreamApi:
             return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
         except NoResponseError as error:
             return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
-        limit = rate_limit(response.headers)
-        if limit is not None:
-            self._limits[f"{method} /{path}"] = limit
+        endpoint, limit = f"{method} /{path}", rate_limit(response.headers)
+        if limit is not None and endpoint in self._limits:  # a path may have a user ID
+            self._limits[endpoint] = limit
         result = read_response(response, self._clock())
         if result.status is CallStatus.KEY_REFUSED:
             self._key_refused()
