@@ -33,14 +33,14 @@ def test_line_with_its_facts_in_the_reason_has_the_same_effect(scene, lost, repl
     second = scene.json("clients", "rotate", client["id"])
     change = ("--remove-scope", "keys:write", "--add-scope", "users:read", "--no-vouches")
     export = lost(
-        ("clients", "update", client["id"], *change, "--reason", "vouches: yes"),
-        ("clients", "delete", client["id"], "--secret", second["id"], "--reason", "secret: x"),
+        ("clients", "update", client["id"], *change, "--reason", "x; vouches: yes"),
+        ("clients", "delete", client["id"], "--secret", second["id"], "--reason", "x; secret: x"),
         ("users", "suspend", "user-ada", "--reason", "revocation: none"),
         ("users", "reinstate", "user-ada"),
     )
     reasons = {
-        "client:changed": "scopes: +users:read -keys:write; vouches: no; reason: vouches: yes",
-        "client_secret:deleted": f"secret: {second['id']}; reason: secret: x",
+        "client:changed": "scopes: +users:read -keys:write; vouches: no; reason: x; vouches: yes",
+        "client_secret:deleted": f"secret: {second['id']}; reason: x; secret: x",
     }
 
     def effect():
