@@ -41,6 +41,17 @@ def test_user_is_revoked_and_the_revocation_undone(tokensvc: Tokensvc) -> None:
     assert {event["request_id"] for event in trail} == {None}
 
 
+def test_renewed_user_is_refused_nothing(tokensvc: Tokensvc) -> None:
+    tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"
+    renewed = tokensvc("users", "renew", "ada", "--reason", "lost phone")
+    assert (renewed.code, renewed.err) == (0, "")
+    assert "refused" not in renewed.out
+    shown = tokensvc("users", "show", "ada", "--json").json
+    assert (shown["tokens_valid_after"], shown["stream"]["state"]) == (None, "pending")
+    (event,) = [json.loads(line) for line in tokensvc("audit", "--json").out.splitlines()]
+    assert (event["action"], event["reason"]) == ("user:renewed", "lost phone")
+
+
 def test_user_without_any_action_has_nothing_to_send(tokensvc: Tokensvc) -> None:
     """A mistyped ID does not look like one that Stream has confirmed."""
     tokensvc.settings["TOKENSVC_STREAM__DELIVERY"] = "on"

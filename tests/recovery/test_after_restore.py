@@ -83,6 +83,31 @@ def test_suspension_after_the_restore_survives_an_older_reinstatement(scene, los
     assert state(scene)["suspended"] is True
 
 
+def bounds(scene):
+    """Return the latest renewal and the floor of user-ada on SQLite."""
+    with closing(sqlite3.connect(scene.folder / "tokensvc.db")) as database:
+        return database.execute("SELECT latest_renewal, floor FROM user_standings").fetchone()
+
+
+@pytest.mark.sec(66)
+@pytest.mark.parametrize("database_kind", ["sqlite"])
+def test_lost_renewal_is_applied_again(scene, lost, replay):
+    """Stream is told again, and the user must not sign in again."""
+    export = lost(("users", "renew", "user-ada"))
+    (renewed,) = [json.loads(line) for line in export.read_text().splitlines()]
+    renewed["time"] -= 1000
+    renewed["details"]["latest_renewal"] -= 1000
+    export.write_text(json.dumps(renewed) + "\n")
+    result = replay(export, "--complete", "--unverified")
+    assert result["applied"] == {"user:renewed": 1}
+    bound = renewed["details"]["latest_renewal"] + 60  # its confirmation may have moved it
+    assert bounds(scene) == (bound, bound)
+    shown = state(scene)
+    assert (shown["tokens_valid_after"], shown["stream"]["state"]) == (None, "pending")
+    replay(export, "--complete", "--unverified")
+    assert bounds(scene) == (bound, bound)
+
+
 @pytest.mark.sec(66)
 def test_replayed_events_are_in_the_audit_trail(scene, lost, replay):
     export = lost(SUSPEND)

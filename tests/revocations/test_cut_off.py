@@ -73,7 +73,7 @@ def service_on(database: Database, clock=system_clock) -> Revocations:
 
 def subject_of(action: str) -> Target | str:
     """Return what an action on ada takes first."""
-    return "ada" if action in {"suspend", "reinstate"} else Target("ada")
+    return "ada" if action in {"suspend", "reinstate", "renew"} else Target("ada")
 
 
 def count(database: Database, table: sa.Table) -> int:
@@ -225,7 +225,11 @@ TABLES = ["audit_events", "deliveries", "revocations"]
 
 @pytest.mark.parametrize(
     ("action", "table"),
-    [*itertools.product(["revoke", "suspend", "undo"], TABLES), ("reinstate", "audit_events")],
+    [
+        *itertools.product(["revoke", "suspend", "undo"], TABLES),
+        *itertools.product(["renew"], TABLES[:2]),
+        ("reinstate", "audit_events"),
+    ],
 )
 def test_action_is_atomic(database, action, table):
     """If its event, its delivery or its row cannot be written, nothing changes."""

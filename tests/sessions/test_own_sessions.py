@@ -79,6 +79,41 @@ def test_sign_out_ends_the_session_of_the_token_only(world):
     assert event["actor"] == "ben"
 
 
+def renewals(world, user_id):
+    """Return the sessions whose ends renewed the tokens of a user, newest first."""
+    return [event["details"]["session"] for event in world.events(user_id, "user:renewed")]
+
+
+def test_sign_out_renews_on_request_only(world):
+    """The user's other session goes on."""
+    world.create("ron")
+    signing_out, plainly, other = world.user("ron"), world.user("ron"), world.user("ron")
+    assert plainly.request("DELETE", "/v1/sessions/current").status == 204
+    assert renewals(world, "ron") == []
+    refused = other.request(
+        "DELETE", "/v1/sessions/current", query={"renew": "perhaps"}, valid=False
+    )
+    assert (refused.status, refused.code) == (400, "malformed_request")
+    query = {"renew": True}
+    assert signing_out.request("DELETE", "/v1/sessions/current", query=query).status == 204
+    assert len(renewals(world, "ron")) == 1
+    assert minted(other).status == 200
+
+
+def test_setting_makes_each_sign_out_a_renewal(tmp_path):
+    """Also that of an OAuth client, but not one that asks for none."""
+    settings = {"TOKENSVC_SESSIONS__END_RENEWS": "true"}
+    with running_account_world(tmp_path, PasswordServiceWorld, **settings) as world:
+        world.create("liz")
+        grant = world.sign_in("liz").json
+        for query, number in (({}, 1), ({"renew": False}, 1)):
+            user = world.user("liz")
+            assert user.request("DELETE", "/v1/sessions/current", query=query).status == 204
+            assert len(renewals(world, "liz")) == number
+        assert world.revoke_token(grant["refresh_token"]).status == 200
+        assert len(renewals(world, "liz")) == 2
+
+
 @pytest.mark.sec(33)
 def test_user_ends_another_session_of_their_own_but_of_no_other_user(world):
     world.create("kim")
@@ -92,6 +127,9 @@ def test_user_ends_another_session_of_their_own_but_of_no_other_user(world):
     assert lost.get("/v1/me").code == "sign_in_required"
     assert user.request("DELETE", path).code == "not_found"
     assert [item["current"] for item in listed(user)] == [True]
+    assert renewals(world, "kim") == [session_id]
+    assert world.state("kim")["tokens_valid_after"] is None
+    assert minted(user).status == 200
 
 
 def test_text_that_is_no_session_id_is_not_found(migrated_postgres_url, tmp_path):

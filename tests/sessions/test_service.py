@@ -4,10 +4,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
+from tokensvc.core.errors import Refusal
+from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing import ring_versions
+from tokensvc.standing import store as standings
 from tokensvc.standing.rules import Ring
 from tokensvc.vault.vault import Vault
 
@@ -67,14 +70,34 @@ def test_replay_ends_the_session_for_every_process_and_is_audited(world, rotatio
     assert world.row(first).ended_at is not None
     world.sessions = sessions_on(world.database, world.clock)
     assert world.refusal(latest.refresh_token) == "ended"
-    assert world.events()[-1] == (
-        "service:sessions",
-        "session:replayed",
-        "ada",
-        "refused",
-        {"session": first.family.id, "cause": kind},
-    )
+    session = {"session": first.family.id}
+    assert world.events()[-2][:4] == ("service:sessions", "session:replayed", "ada", "refused")
+    assert world.events()[-2][4] == {**session, "cause": kind}
+    assert world.events()[-1][:4] == ("service:sessions", "user:renewed", "ada", "ok")
+    assert world.events()[-1][4].items() >= session.items()
     assert world.actions().count("session:replayed") == 1
+
+
+@pytest.mark.sec(27)
+def test_replay_renews_the_stream_tokens_or_does_not_end_the_session(world):
+    """Stream refuses those that the thief may have. The end and the renewal are one transaction."""
+    first = world.sign_in()
+    world.pass_time(GRACE)
+    second = world.sessions.refresh(first.refresh_token, "app")
+    world.pass_time(GRACE)
+    with world.database.write() as tx:
+        tx.exec_driver_sql("ALTER TABLE deliveries RENAME TO away")
+    with pytest.raises(Refusal, match="incomplete"):
+        world.sessions.refresh(first.refresh_token, "app")
+    assert world.row(first).ended_at is None
+    with world.database.write() as tx:
+        tx.exec_driver_sql("ALTER TABLE away RENAME TO deliveries")
+    assert world.refusal(first.refresh_token) == "replayed_recent"
+    with world.database.read() as connection:
+        standing = standings.read(connection, Target("ada"))
+    assert standing.stream_bound == standing.latest_renewal > second.now
+    assert standing.renewal_confirmed
+    assert (standing.tokens_valid_after, standing.epoch) == (None, 0)
 
 
 def test_junk_is_refused_without_the_database(world, monkeypatch):

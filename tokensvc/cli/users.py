@@ -1,4 +1,4 @@
-"""`tokensvc users`: revoke, suspend and reinstate users, and undo a revocation."""
+"""`tokensvc users`: revoke, renew, suspend and reinstate users, and undo a revocation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.revocations.service import Revocations
 
 
-@click.group("users", short_help="Revoke, suspend and reinstate users.")
+@click.group("users", short_help="Revoke, renew, suspend and reinstate users.")
 def users() -> None:
     """
-    Revoke, suspend and reinstate users, and undo a revocation.
+    Revoke, renew, suspend and reinstate users, and undo a revocation.
 
     USER_ID is the ID on Stream: `tokensvc user-id encode` prints it for a provider's subject.
     """
@@ -32,6 +32,21 @@ def revoke(user_id: str, *, context: ActionContext) -> Result:
     """Sign USER_ID out everywhere: only a new sign-in gets a token."""
     with _revocations(user_id) as revocations:
         return result_of_action(revocations, revocations.revoke(Target(user_id), context), context)
+
+
+@users.command("renew", short_help="Renew the Stream tokens of a user.")
+@click.argument("user_id")
+@action_options
+@prints_result
+def renew(user_id: str, *, context: ActionContext) -> Result:
+    """
+    Make Stream refuse the tokens that USER_ID has so far.
+
+    Nobody is signed out: the Stream SDKs of signed-in devices get a new token, without the user's
+    notice. There is no undo.
+    """
+    with _revocations(user_id) as revocations:
+        return result_of_action(revocations, revocations.renew(user_id, context), context)
 
 
 @users.command("undo", short_help="Undo the latest revocation of a user.")

@@ -53,6 +53,17 @@ class Revoked(Event, frozen=True, kw_only=True):
     tokens_valid_after: Time | None = None
 
 
+class Renewed(Event, frozen=True, kw_only=True):
+    """
+    A renewal.
+
+    Attributes:
+        latest_renewal: Bound that it set.
+    """
+
+    latest_renewal: Time | None = None
+
+
 class RevocationUndone(Event, frozen=True, kw_only=True):
     """
     The undo of a revocation.

@@ -1,11 +1,18 @@
-"""Apply exported events of revocations, suspensions, undos and lowered cut-offs again."""
+"""Apply exported events of revocations, renewals, suspensions and undos again, and of floors."""
 
 from dataclasses import replace
 
 from tokensvc.core.ids import sortable_id
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
-from tokensvc.recovery.events import Event, FloorLowered, Replay, RevocationUndone, Revoked
+from tokensvc.recovery.events import (
+    Event,
+    FloorLowered,
+    Renewed,
+    Replay,
+    RevocationUndone,
+    Revoked,
+)
 from tokensvc.revocations import store
 from tokensvc.revocations.rules import Revocation, cut_off_of, latest
 from tokensvc.standing import store as standings
@@ -21,15 +28,22 @@ def revoke(
 ) -> None:
     """Add a revocation that the database lost, and move the cut-off."""
     standing = standings.lock(replay.tx, event.target)
-    cut_off = (event.tokens_valid_after or event.time + 1) + _LONGEST_ACTION
     added = Revocation(
         id=event.revocation or sortable_id("rev", None, event.time, event.id[-8:]),
         created_at=event.time,
-        tokens_valid_after=min(cut_off, int(replay.clock()) + 1),
+        tokens_valid_after=_bound(replay, event, event.tokens_valid_after),
         kind=kind,
     )
     store.restore_revocation(replay.tx, event.target, added, event.actor)
     _write_cut_off(replay.tx, event.target, standing)
+
+
+def renew(replay: Replay, event: Renewed) -> None:
+    """Add a renewal that the database lost. It is confirmed, as a revocation is."""
+    standing = standings.lock(replay.tx, event.target)
+    bound = _bound(replay, event, event.latest_renewal)
+    renewal = max(standing.latest_renewal or 0, bound)
+    standings.write(replay.tx, event.target, replace(standing, latest_renewal=renewal))
 
 
 def suspend(replay: Replay, event: Revoked) -> None:
@@ -75,6 +89,16 @@ def lower_floor(replay: Replay, event: FloorLowered) -> None:
     if (standing.latest_renewal or 0) > latest_possible:
         standing = replace(standing, latest_renewal=event.floor)
     _write_cut_off(tx, target, standing)
+
+
+def _bound(replay: Replay, event: Event, named: int | None) -> int:
+    """
+    Return the bound that an action may have had after its confirmation, but none in the future.
+
+    Args:
+        named: Bound that the event names.
+    """
+    return min((named or event.time + 1) + _LONGEST_ACTION, next_bound(None, replay.clock()))
 
 
 def _write_cut_off(tx: Transaction, target: Target, standing: StoredStanding) -> None:

@@ -96,6 +96,13 @@ def _user_revocations(
         target = Target(user_id)
         return _respond(revocations, target, revocations.revoke(target, context), context)
 
+    @blueprint.post("/<user_id>/renewals")
+    def renew_user(user_id: str) -> Response:
+        query, body = parse_both(ActionQuery, ActionRequest)
+        context = context_of(user_id, query, body.reason)
+        state = revocations.renew(user_id, context)
+        return _respond(revocations, Target(user_id), state, context)
+
     @blueprint.delete("/<user_id>/revocations/<revocation_id>")
     def undo_revocation(user_id: str, revocation_id: str) -> Response:
         query = parse_query(UndoQuery)

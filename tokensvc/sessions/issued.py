@@ -1,5 +1,6 @@
 """What a client gets for a session: its tokens, in the response of a sign-in or `/oauth/token`."""
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,8 +9,9 @@ from msgspec import UNSET, UnsetType
 
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.access_tokens.tokens import AccessTokens, MintedAccessToken
-from tokensvc.sessions.rules import Family
-from tokensvc.standing.rules import RingVersion
+from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES
+from tokensvc.sessions.rules import Family, Origin
+from tokensvc.standing.rules import Epochs, RingVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,31 @@ class TokenResponse(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Leave out the tokens."""
         return f"{type(self).__name__}(expires_in={self.expires_in!r}, scope={self.scope!r})"
+
+
+def new_family(
+    user_id: str, client_id: str, epochs: Epochs, now: float, origin: Origin
+) -> tuple[Family, bytes]:
+    """
+    Return the family of a new session, and its key.
+
+    Args:
+        epochs: Epochs as read before the password was checked.
+        origin: Address of the sign-in.
+    """
+    family = Family(
+        id=secrets.token_bytes(FAMILY_ID_BYTES).hex(),
+        user_id=user_id,
+        client_id=client_id,
+        counter=0,
+        rotated_at=None,
+        created_at=now,
+        last_used_at=now,
+        epochs=epochs,
+        ended_at=None,
+        rotated_from=origin,
+    )
+    return family, secrets.token_bytes(FAMILY_KEY_BYTES)
 
 
 def issued_session(

@@ -38,6 +38,17 @@ class Session(msgspec.Struct, frozen=True):
     current: bool
 
 
+class SignOutQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Query of a sign-out.
+
+    Attributes:
+        renew: Whether to renew the user's Stream tokens; `None`: as the settings say.
+    """
+
+    renew: bool | None = None
+
+
 def routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
     """
     Return the routes of the signed-in user's sessions.
@@ -49,9 +60,9 @@ def routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
 
     @blueprint.delete("/v1/sessions/current")
     def sign_out() -> Response:
-        parse_query(NoParameters)
+        query = parse_query(SignOutQuery)
         caller = signed_in()
-        sessions.end(caller.user_id, require_session(caller).id)
+        sessions.end(caller.user_id, require_session(caller).id, renews=query.renew)
         return Response(204)
 
     @blueprint.get("/v1/me/sessions")
@@ -69,9 +80,9 @@ def routes(sessions: Sessions, signed_in: SignedIn) -> Blueprint:
     def end_session(session_id: str) -> Response:
         parse_query(NoParameters)
         caller = signed_in()
-        require_session(caller)
+        renews = None if session_id == require_session(caller).id else True
         is_id = _SESSION_ID.fullmatch(session_id)
-        if not is_id or not sessions.end(caller.user_id, session_id):
+        if not is_id or not sessions.end(caller.user_id, session_id, renews=renews):
             raise Refusal(Code.NOT_FOUND, "The user has no open session with this ID.")
         return Response(204)
 

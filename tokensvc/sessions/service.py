@@ -13,10 +13,10 @@ from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction, run
 from tokensvc.sessions import store
-from tokensvc.sessions.events import record_predecessor, record_replacement
+from tokensvc.sessions.events import record_predecessor, record_replay, record_rotation
 from tokensvc.sessions.family_reads import FamilyRead, invalid_grant, parse, read_family
-from tokensvc.sessions.issued import IssuedSession, issued_session
-from tokensvc.sessions.refresh_tokens import FAMILY_ID_BYTES, FAMILY_KEY_BYTES, PresentedToken
+from tokensvc.sessions.issued import IssuedSession, issued_session, new_family
+from tokensvc.sessions.refresh_tokens import FAMILY_KEY_BYTES, PresentedToken
 from tokensvc.sessions.rules import (
     Advance,
     Confirm,
@@ -32,6 +32,7 @@ from tokensvc.sessions.rules import (
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.store import SessionStanding
 from tokensvc.standing.rules import Epochs, RingVersion
+from tokensvc.stream import renewals
 from tokensvc.telemetry import metrics
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault
@@ -90,7 +91,7 @@ class Sessions:
             signing_ring_version: Version of the ring of the keys that sign access tokens.
             address: Client address; "" if it has none.
         """
-        family, key = self._new(user_id, client_id, epochs, now, address)
+        family, key = new_family(user_id, client_id, epochs, now, self._origin(address))
         store.insert(tx, family, *self._vault.encrypt(key))
         return issued_session(family, key, now, signing_ring_version)
 
@@ -159,19 +160,27 @@ class Sessions:
         if family.client_id == client_id:
             self.end(family.user_id, family.id)
 
-    def end(self, user_id: str, session_id: str) -> bool:
+    def end(self, user_id: str, session_id: str, *, renews: bool | None = None) -> bool:
         """
         End a session of a user who asks for it.
+
+        Args:
+            renews: Whether to renew the user's Stream tokens; `None`: as the settings say.
 
         Returns:
             False if the user has no such session, or it has already ended.
         """
+        renews = self._settings.end_renews if renews is None else renews
         with self._database.write() as tx:
             now = self._clock.read(tx)
             is_ended = store.end(tx, user_id, session_id, now)
             if is_ended:
                 context, action = ActionContext(user_id), Action.SESSION_ENDED
                 record(tx, context, action, user_id, now=now, details={"session": session_id})
+                if renews:
+                    renewals.renew_within(tx, self._clock, user_id, context, session=session_id)
+        if is_ended and renews:
+            renewals.confirm(self._database, self._clock, user_id)
         return is_ended
 
     def page(
@@ -195,24 +204,6 @@ class Sessions:
         """Return the number of open sessions of each user."""
         now = self._clock.read(connection)
         return store.count_open(connection, user_ids, self._settings, now=now)
-
-    def _new(
-        self, user_id: str, client_id: str, epochs: Epochs, now: float, address: str
-    ) -> tuple[Family, bytes]:
-        """Return a new family and its key."""
-        family = Family(
-            id=secrets.token_bytes(FAMILY_ID_BYTES).hex(),
-            user_id=user_id,
-            client_id=client_id,
-            counter=0,
-            rotated_at=None,
-            created_at=now,
-            last_used_at=now,
-            epochs=epochs,
-            ended_at=None,
-            rotated_from=self._origin(address),
-        )
-        return family, secrets.token_bytes(FAMILY_KEY_BYTES)
 
     def _attempt(
         self,
@@ -267,14 +258,16 @@ class Sessions:
         if isinstance(decision, Confirm):
             with self._database.write() as tx:
                 return store.confirm(tx, new)
-        is_stored = self._replace(seen, decision, now)
-        if is_stored and isinstance(decision, Advance) and decision.renews_address:
-            self._renew(new, now)
+        if isinstance(decision, EndReplayed):
+            return self._end_replayed(seen, decision, now)
+        is_stored = self._advance(seen, decision, now)
+        if is_stored and decision.renews_address:
+            self._renew_known_address(new, now)
         return is_stored
 
-    def _replace(self, seen: Family, decision: Advance | EndReplayed, now: float) -> bool:
-        """Store a family unless it has changed, with an event if the decision has one."""
-        if isinstance(decision, Advance) and not self._audits_refreshes:
+    def _advance(self, seen: Family, decision: Advance, now: float) -> bool:
+        """Store a family unless it has changed, with an event if each rotation is one."""
+        if not self._audits_refreshes:
             is_stored = store.replace_unchanged(self._database.change, seen, decision.family)
             if is_stored:
                 metrics.count_action(Action.SESSION_REFRESHED, DONE)
@@ -282,10 +275,22 @@ class Sessions:
         with self._database.write() as tx:
             is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)
             if is_stored:
-                record_replacement(tx, decision, now)
+                record_rotation(tx, decision.family, now)
         return is_stored
 
-    def _renew(self, family: Family, now: float) -> None:
+    def _end_replayed(self, seen: Family, decision: EndReplayed, now: float) -> bool:
+        """End a family unless it has changed, and renew the Stream tokens of its user."""
+        user_id = seen.user_id
+        with self._database.write() as tx:
+            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)
+            if is_stored:
+                context = record_replay(tx, decision, now)
+                renewals.renew_within(tx, self._clock, user_id, context, session=decision.family.id)
+        if is_stored:
+            renewals.confirm(self._database, self._clock, user_id)
+        return is_stored
+
+    def _renew_known_address(self, family: Family, now: float) -> None:
         if family.rotated_from is not None:
             with self._database.write() as tx:
                 self._renew_address(tx, family.user_id, family.rotated_from.address, now)

@@ -30,6 +30,11 @@ class SessionSettings(BaseModel):
         le=366 * 86400,
         description="Seconds without a refresh after which a session ends.",
     )
+    end_renews: bool = Field(
+        default=False,
+        description="Whether the end of a session by its own client renews the user's Stream "
+        "tokens, as `?renew=true` does: Stream then refuses those of the device too.",
+    )
     key_rotation: int = Field(
         default=90 * 86400,
         ge=3600,

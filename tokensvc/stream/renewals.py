@@ -16,12 +16,20 @@ from tokensvc.stream.delivery import store as deliveries
 
 
 def renew_within(
-    tx: Transaction, clock: DatabaseClock, user_id: str, context: ActionContext
+    tx: Transaction,
+    clock: DatabaseClock,
+    user_id: str,
+    context: ActionContext,
+    *,
+    session: str | None = None,
 ) -> None:
     """
     Move the Stream bound of a user to now, with an event, in a transaction.
 
     Call `confirm` after the commit and before the response.
+
+    Args:
+        session: ID of the session whose end is the cause.
     """
     target = Target(user_id)
     standing = standings.lock(tx, target)
@@ -30,6 +38,8 @@ def renew_within(
     after = renewed(standing, now)
     _write(tx, target, standing, after, now)
     details: Details = {"latest_renewal": after.latest_renewal or 0}
+    if session is not None:
+        details["session"] = session
     record(tx, context, Action.USER_RENEWED, user_id, now=now, details=details)
 
 
@@ -62,4 +72,4 @@ def _write(
     """Write a standing. Renewals within one second have one bound, so they are one delivery."""
     standings.write(tx, target, after)
     if after.stream_bound != before.stream_bound:
-        deliveries.mark_pending(tx, "user", target.subject, now)
+        deliveries.mark_pending(tx, "user", target.subject, now, is_renewal=True)

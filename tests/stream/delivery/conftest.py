@@ -116,6 +116,9 @@ class World:
         state = self.revocations.revoke(Target(user_id), CONTEXT)
         return rfc3339(state.tokens_valid_after)
 
+    def renew(self, user_id: str) -> None:
+        self.revocations.renew(user_id, CONTEXT)
+
     def revoke_each(self, *user_ids: str) -> None:
         """Write the cut-offs and deliveries of revocations, in one transaction instead of many."""
         with self.database.write() as tx:

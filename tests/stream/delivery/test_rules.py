@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
-from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing, keys_to_try
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
@@ -228,5 +228,5 @@ def test_active_key_is_tried_first():
         StreamKey("b", secret, KeyState.ACTIVE),
         StreamKey("c", secret, KeyState.RETIRING),
     ]
-    tried = [key.api_key for key in rules.keys_to_try(StreamKeyRing(RING_VERSION, keys))]
+    tried = [key.api_key for key in keys_to_try(StreamKeyRing(RING_VERSION, keys))]
     assert tried == ["b", "a", "c"]

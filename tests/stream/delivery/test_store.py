@@ -106,7 +106,7 @@ def test_due_queue_is_found(database, clock, queue):
     """Without a transaction, by the database's clock."""
     assert read_due(database, clock) == []
     with database.write() as tx:
-        store.mark_pending(tx, queue.kind, "x", PAST)
+        store.mark_pending(tx, queue.kind, "x", PAST, is_renewal=queue.is_renewal)
         store.mark_pending(tx, "user", "other", LATER)
     change(database, "x", state=queue.state)
     assert read_due(database, clock) == [queue]
@@ -117,11 +117,11 @@ def test_due_queue_is_found(database, clock, queue):
 
 
 def test_most_urgent_queue_is_first(database, clock):
-    """App before users, pending before failed, actions before profiles."""
+    """App before users, cut-offs before renewals, pending before failed, both before profiles."""
     for queue in reversed(QUEUES):
-        subject = f"{queue.kind}-{queue.state}"
+        subject = f"{queue.kind}-{queue.state}-{queue.is_renewal}"
         with database.write() as tx:
-            store.mark_pending(tx, queue.kind, subject, PAST)
+            store.mark_pending(tx, queue.kind, subject, PAST, is_renewal=queue.is_renewal)
         change(database, subject, state=queue.state)
     assert read_due(database, clock) == list(QUEUES)
 

@@ -108,6 +108,33 @@ def test_paused_app_revocation_does_not_delay_users(world):
     assert world.state("app") == "pending"
 
 
+def test_renewals_go_after_cut_offs_and_before_profiles(world):
+    """However long they have waited. A renewal of a user with a pending cut-off waits for none."""
+    world.have("ada", "bob", "eve")
+    set_profiles(world, ["ada"])
+    world.renew("ada")
+    world.revoke("bob")
+    world.renew("bob")
+    world.revoke("eve")
+    world.deliver()
+    assert world.routes() == [CHANGE, CHANGE, FIND, CHANGE]
+    sent = [
+        sorted(user["id"] for user in call.json["users"])
+        for call in world.stream.calls.to("PATCH", "/users")
+    ]
+    assert sent == [["bob", "eve"], ["ada"], ["ada"]]
+    assert {*world.states("user", ["ada", "bob", "eve"]).values()} == {"applied"}
+
+
+def test_cut_off_is_urgent_although_a_renewal_is_pending(world):
+    world.have("ada", "bob")
+    world.renew("ada")
+    world.renew("bob")
+    world.revoke("bob")
+    world.sender.step()
+    assert (world.state("user", "bob"), world.state("user", "ada")) == ("applied", "pending")
+
+
 @pytest.mark.parametrize("kind", ["profile", "user"])
 def test_refused_user_is_isolated_despite_endless_urgent_actions(world, kind, monkeypatch):
     """A more urgent action comes during each call."""

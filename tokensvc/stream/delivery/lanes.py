@@ -68,7 +68,13 @@ LANES: Final = (
 
 LANE_OF: Final[Mapping[DeliveryKind, Lane]] = {lane.kind: lane for lane in LANES}
 
-URGENT: Final = tuple(Queue(lane.kind, state) for lane in LANES for state in lane.urgent)
+RENEWALS: Final = Queue("user", DeliveryState.PENDING, is_renewal=True)
+"""Renewals are in the rows of the users' cut-offs, because Stream has one time for both."""
+
+URGENT: Final = (
+    *(Queue(lane.kind, state) for lane in LANES for state in lane.urgent),
+    RENEWALS,
+)
 """Queues that go first, in this order."""
 
 IN_TURN: Final = tuple(Queue(lane.kind, state) for lane in LANES for state in lane.in_turn)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
-from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
 DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
@@ -68,10 +66,11 @@ OPEN_STATES = (DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT
 
 
 class Queue(NamedTuple):
-    """Deliveries of one kind and state."""
+    """Deliveries of one kind and state; those that are only a renewal have a queue of their own."""
 
     kind: DeliveryKind
     state: DeliveryState
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class Delivery:
         absent_since: Time of the first response that Stream does not have the user.
         updated_at: Time of the last change of `state`.
         late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
+        is_renewal: Whether it is pending and all that Stream lacks is a renewal.
     """
 
     kind: DeliveryKind
@@ -106,6 +106,7 @@ class Delivery:
     last_error: str | None
     updated_at: int
     late_since: int | None
+    is_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,6 @@ class Pace:
 
     failures: int = 0
     not_before: float = 0.0
-
-
-def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
-    """Return all keys that are not retired, the active one first: Stream may accept another."""
-    return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
 
 
 def lease(row: Delivery, now: float) -> Delivery:
@@ -172,7 +168,8 @@ def apply_outcome(
     if row.version != leased.version or status is CallStatus.NOT_ATTEMPTED:
         return row  # changed since then, or not sent: it stays due
     after = _next(row, leased, response, now=now, random_fraction=random_fraction, cut_off=cut_off)
-    after = replace(after, late_since=_late_since(after, now))
+    is_renewal = after.is_renewal and after.state is DeliveryState.PENDING
+    after = replace(after, late_since=_late_since(after, now), is_renewal=is_renewal)
     return after if after.state is row.state else replace(after, updated_at=int(now))
 
 
@@ -196,6 +193,7 @@ def mark_changed(row: Delivery, now: float, *, resend: bool) -> Delivery:
         last_error=None,
         updated_at=int(now),
         late_since=_late_since(row, now) or int(now),
+        is_renewal=False,
     )
 
 

@@ -205,10 +205,12 @@ class Deliveries:
         sizes, now = read_sizes(self._database, _MAX_COUNT), int(self._clock())
         found = []
         for kind in dict.fromkeys(queue.kind for queue in sizes):
-            of_kind = {queue.state: size for queue, size in sizes.items() if queue.kind == kind}
-            late = [of_kind[state].since for state in rules.LATE_STATES]
+            of_kind = [(queue.state, size) for queue, size in sizes.items() if queue.kind == kind]
+            late = [size.since for state, size in of_kind if state in rules.LATE_STATES]
             since = min((time for time in late if time is not None), default=now)
-            numbers = {str(state): size.number for state, size in of_kind.items()}
+            numbers = dict.fromkeys((str(state) for state, _ in of_kind), 0)
+            for state, size in of_kind:
+                numbers[str(state)] = min(_MAX_COUNT, numbers[str(state)] + size.number)
             found.append(Waiting(kind, numbers, max(0, now - since)))
         return found
 

@@ -16,9 +16,8 @@ from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
 from tokensvc.stream.delivery.wake_up import notify_sender
 
 _columns = deliveries.c
-_is_late = sa.and_(
-    _columns.state.in_(rules.LATE_STATES), _columns.applied_version < _columns.version
-)
+_is_lacking = _columns.state.in_(rules.LATE_STATES)
+_is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
 
 
 def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
@@ -28,6 +27,7 @@ def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
         IS_OPEN,  # type: ignore[return-value]
         _columns.kind == sa.literal_column(f"'{queue.kind}'"),
         _columns.state == sa.literal_column(f"'{queue.state}'"),
+        _columns.is_renewal == (sa.true() if queue.is_renewal else sa.false()),
     )
 
 
@@ -37,18 +37,29 @@ def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElemen
     return (*is_in(queue), _columns.due_at <= now, is_free)
 
 
-def mark_pending(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> None:
+def mark_pending(
+    tx: Transaction, kind: DeliveryKind, subject: str, now: float, *, is_renewal: bool = False
+) -> None:
     """
     Mark a state as changed, in the transaction of the change.
 
     A lease stays: what its sender is sending is no longer the current version, so that the state
     is sent again.
+
+    Args:
+        is_renewal: Whether the change is only a renewal. It does not make a cut-off less urgent
+            that Stream still lacks.
     """
-    mark_each_pending(tx, kind, [subject], now)
+    mark_each_pending(tx, kind, [subject], now, is_renewal=is_renewal)
 
 
 def mark_each_pending(
-    tx: Transaction, kind: DeliveryKind, subjects: Collection[str], now: float
+    tx: Transaction,
+    kind: DeliveryKind,
+    subjects: Collection[str],
+    now: float,
+    *,
+    is_renewal: bool = False,
 ) -> None:
     """Mark states as changed, as `mark_pending` does with one."""
     if not subjects:
@@ -63,6 +74,7 @@ def mark_each_pending(
             "due_at": int(now),
             "updated_at": int(now),
             "late_since": int(now),
+            "is_renewal": is_renewal,
         }
         for subject in subjects
     ]
@@ -78,6 +90,7 @@ def mark_each_pending(
         "late_since": sa.case(
             (_is_late, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
         ),
+        "is_renewal": sa.or_(_columns.is_renewal, ~_is_lacking) if is_renewal else False,
     }
     tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 

@@ -14,7 +14,7 @@ from tokensvc.stream.api import MAX_USERS, StreamApi, fitting_ids, user_ids_in
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.leases import Batch
 from tokensvc.stream.delivery.rules import DeliveryKind, Pace, Queue, Wanted
-from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing
+from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing, keys_to_try
 from tokensvc.stream.responses import CallStatus, StreamResponse
 from tokensvc.telemetry import metrics
 
@@ -82,7 +82,7 @@ class StreamCalls:
         response = StreamResponse(CallStatus.NOT_DELIVERED, "The service has no Stream key.")
         refused: dict[tuple[str, str], str] = {}
         try:
-            keys = rules.keys_to_try(self._ring_at(batch.ring_version))
+            keys = keys_to_try(self._ring_at(batch.ring_version))
         except Refusal as refusal:
             keys, response = [], StreamResponse(CallStatus.NOT_DELIVERED, refusal.detail)
         for key in keys:

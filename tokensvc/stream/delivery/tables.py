@@ -25,6 +25,7 @@ deliveries = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("late_since", sa.BigInteger),
+    sa.Column("is_renewal", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("kind IN ('app', 'user', 'profile')", name="delivery_kind"),
     sa.CheckConstraint(
         "state IN ('pending', 'applied', 'absent', 'failed', 'obsolete')", name="delivery_state"
@@ -33,6 +34,7 @@ deliveries = sa.Table(
         "deliveries_open",
         "kind",
         "state",
+        "is_renewal",
         "due_at",
         sqlite_where=IS_OPEN,
         postgresql_where=IS_OPEN,
@@ -44,6 +46,7 @@ deliveries = sa.Table(
         "deliveries_late",
         "kind",
         "state",
+        "is_renewal",
         "late_since",
         sqlite_where=IS_LATE,
         postgresql_where=IS_LATE,

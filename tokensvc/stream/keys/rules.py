@@ -198,3 +198,8 @@ def warn_of_unnamed(
 def key_invalid(detail: str, reason: str = "") -> Refusal:
     """Return the refusal of a key. The reason is for operators only."""
     return Refusal(Code.STREAM_KEY_INVALID, detail, reason=reason)
+
+
+def keys_to_try(ring: StreamKeyRing) -> list[StreamKey]:
+    """Return all keys that are not retired, the active one first: Stream may accept another."""
+    return sorted(ring.keys, key=lambda key: key.state is not KeyState.ACTIVE)
