@@ -50,8 +50,8 @@ class UnderWay:
 class History:
     """One row, its Stream, and random events. The value is the number of actions."""
 
-    def __init__(self, random_fraction: random.Random) -> None:
-        self.random_fraction = random_fraction
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
         self.events: list[str] = []
         self.now = float(START)
         self.value = 1
@@ -78,7 +78,7 @@ class History:
         choices = [self.act, self.wait, self.claim, self.claim, self.call, self.call]
         choices += [self.settle, self.settle, self.crash, self.land]
         for _ in range(steps):
-            event = self.random_fraction.choice(choices)
+            event = self.rng.choice(choices)
             self.events.append(event.__name__)
             event()
             self.check()
@@ -96,7 +96,7 @@ class History:
         self.row = rules.mark_changed(self.row, self.now, resend=False)
 
     def wait(self) -> None:
-        self.pass_time(self.random_fraction.choice(WAITS))
+        self.pass_time(self.rng.choice(WAITS))
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -114,7 +114,7 @@ class History:
         ready = [holder for holder in self.holders if holder.result is None]
         if ready:
             holder = self.one_of(ready)
-            holder.result = self.random_fraction.choice(RESULTS)
+            holder.result = self.rng.choice(RESULTS)
             if holder.result in {CallStatus.DONE, CallStatus.UNKNOWN}:
                 self.go_out(holder, "now" if holder.result is CallStatus.DONE else None)
 
@@ -123,13 +123,13 @@ class History:
         if called:
             holder = self.one_of(called)
             self.holders.remove(holder)
-            self.pass_time(self.random_fraction.choice([0.0, 0.1, 5.0]))
+            self.pass_time(self.rng.choice([0.0, 0.1, 5.0]))
             self.row = rules.apply_outcome(
                 self.row,
                 holder.leased,
                 StreamResponse(holder.result or CallStatus.DONE),
                 now=self.now,
-                random_fraction=self.random_fraction.random(),
+                random_fraction=self.rng.random(),
                 cut_off=START,
             )
 
@@ -145,7 +145,7 @@ class History:
 
     def land(self) -> None:
         if self.under_way:
-            call = self.under_way.pop(self.random_fraction.randrange(len(self.under_way)))
+            call = self.under_way.pop(self.rng.randrange(len(self.under_way)))
             self.at_stream = call.value
 
     def end_well(self) -> None:
@@ -172,7 +172,7 @@ class History:
         self.holders.append(Holder(self.row, self.value))
 
     def go_out(self, holder: Holder, lands: str | None) -> None:
-        lands = lands or self.random_fraction.choice(LANDS)
+        lands = lands or self.rng.choice(LANDS)
         if lands == "now":
             self.at_stream = holder.value
         elif lands == "late":
@@ -180,11 +180,7 @@ class History:
 
     def one_of(self, holders: list[Holder]) -> Holder:
         """Prefer the latest, so that the others are suspended for long."""
-        return (
-            holders[-1]
-            if self.random_fraction.random() < 0.8
-            else self.random_fraction.choice(holders)
-        )
+        return holders[-1] if self.rng.random() < 0.8 else self.rng.choice(holders)
 
     def is_holder(self, holder: Holder) -> bool:
         return holder.leased.lease_until == self.row.lease_until

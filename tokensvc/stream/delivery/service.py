@@ -169,7 +169,7 @@ class Deliveries:
         subjects: dict[DeliveryKind, Collection[str]] = {"user": user_ids, "profile": user_ids}
         if app:
             subjects["app"] = [APP_SUBJECT]
-        sent: list[Delivery] = []
+        marked: list[Delivery] = []
         with self._database.write() as tx:
             now = self._clock.read(tx)
             for kind in sorted(subjects):
@@ -177,10 +177,10 @@ class Deliveries:
                 if kind == "profile":  # its delivery may be purged, the user object is not
                     again |= {user_id for user_id, _ in profile_store.read(tx, user_ids)}
                 store.mark_each_pending(tx, kind, sorted(again), now)
-                sent += store.lock(tx, kind, again)
-            for subject in sorted({row.subject for row in sent}):
+                marked += store.lock(tx, kind, again)
+            for subject in sorted({row.subject for row in marked}):
                 record(tx, context, Action.DELIVERY_RETRIED, subject or _THE_APP, now=now)
-        return sent
+        return marked
 
     def warnings(self) -> list[str]:
         """Return one sentence for each problem that an operator must solve."""
