@@ -106,10 +106,8 @@ ABLATIONS = (
     Ablation(
         "the end of a replayed session before the refusal",
         "tokensvc/sessions/service.py",
-        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
-        "            if isinstance(decision, EndReplayed):\n"
-        '                raise invalid_grant("replayed")\n'
-        "            is_stored = store.replace_unchanged(partial(run, tx), seen, decision.family)",
+        "return self._end_replayed(seen, decision, now)",
+        'raise invalid_grant("replayed")',
         "tests/sessions/test_processes.py"
         "::test_end_of_a_replayed_session_survives_a_crash_before_the_response[sqlite]",
     ),

@@ -23,7 +23,7 @@ class Scope(StrEnum):
     create reset codes, each of which gives its holder a session of that user.
     """
     REVOCATIONS_WRITE = "revocations:write"
-    """Sign out, suspend and reinstate any user, and undo revocations."""
+    """Sign out, renew, suspend and reinstate any user, and undo revocations."""
     APP_WRITE = "app:write"
     """Sign out all users, and undo that."""
     KEYS_WRITE = "keys:write"
