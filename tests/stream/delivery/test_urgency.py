@@ -109,12 +109,16 @@ def test_paused_app_revocation_does_not_delay_users(world):
 
 
 def test_renewals_go_after_cut_offs_and_before_profiles(world):
-    """However long they have waited. A renewal of a user with a pending cut-off waits for none."""
+    """However long they have waited. A renewal does not make a pending cut-off less urgent."""
     world.have("ada", "bob", "eve")
+    world.revoke("ada")
+    world.deliver()
+    world.stream.calls.clear()
     set_profiles(world, ["ada"])
-    world.renew("ada")
     world.revoke("bob")
-    world.renew("bob")
+    world.pass_time(2)
+    for user_id in ("ada", "bob"):
+        world.renew(user_id)
     world.revoke("eve")
     world.deliver()
     assert world.routes() == [CHANGE, CHANGE, FIND, CHANGE]
