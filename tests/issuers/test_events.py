@@ -6,6 +6,7 @@ from testing.doubles.events import AUDIENCE, iss_sub, logout_token, security_eve
 from testing.doubles.issuer import IssuerDouble
 from tests.issuers.conftest import MakeIssuers
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.findings import State
 from tokensvc.issuers.events import EventForm
 from tokensvc.issuers.service import Issuers
 
@@ -24,6 +25,19 @@ def test_user_is_named_by_email(issuers: Issuers, idp: IssuerDouble) -> None:
     event = issuers.event("acme", EventForm.SECURITY_EVENT, token)
     assert event is not None
     assert event.user_id == "ada@example_2ecom"
+
+
+@pytest.mark.parametrize(
+    ("sid", "shown"),
+    [("phone", 'sid "phone"'), (None, "The token has no `sid`: a logout of one session")],
+)
+def test_explanation_says_whether_a_logout_of_one_session_ends_a_token(
+    sid: str | None, shown: str, make_issuers: MakeIssuers, idp: IssuerDouble
+) -> None:
+    issuers = make_issuers(idp.settings(events={"audience": AUDIENCE, "logout": "session"}))
+    found = issuers.explain(idp.token(sid=sid))["session at the provider"]
+    assert found.state is State.OK
+    assert found.detail.startswith(shown)
 
 
 @pytest.mark.sec(72)

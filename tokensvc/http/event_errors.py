@@ -15,11 +15,13 @@ from tokensvc.core import current_request
 from tokensvc.core.errors import OAuthError, Refusal
 from tokensvc.http.oauth_errors import OAuthErrorResponse
 from tokensvc.http.problems import Problems, status_of
-from tokensvc.http.respond import JSON, Response, encode_json
+from tokensvc.http.respond import Response, json_response
 
 PATH: Final = re.compile(r"/v1/issuers/[^/]+/events")
 FORM = "application/x-www-form-urlencoded"
 SECURITY_EVENT = "application/secevent+jwt"
+_LANGUAGE = (("Content-Language", "en"),)
+"""Required with a description (RFC 8935 section 2.3)."""
 
 
 class EventError(StrEnum):
@@ -64,16 +66,15 @@ class EventErrors(Problems):
         """Return the public part of a refusal."""
         if status_of(refusal) != HTTPStatus.BAD_REQUEST:
             return super().from_refusal(refusal, request_id)
-        body: msgspec.Struct
         match media_type():
             case "application/x-www-form-urlencoded":
-                body = OAuthErrorResponse(OAuthError.INVALID_REQUEST, refusal.detail)
+                logout = OAuthErrorResponse(OAuthError.INVALID_REQUEST, refusal.detail)
+                return json_response(logout, HTTPStatus.BAD_REQUEST)
             case "application/secevent+jwt":
                 error = _ERRORS.get(refusal.reason, EventError.INVALID_REQUEST)
-                body = EventErrorResponse(error, refusal.detail)
-            case _:
-                return super().from_refusal(refusal, request_id)
-        return Response(HTTPStatus.BAD_REQUEST, encode_json(body), JSON)
+                event = EventErrorResponse(error, refusal.detail)
+                return json_response(event, HTTPStatus.BAD_REQUEST, _LANGUAGE)
+        return super().from_refusal(refusal, request_id)
 
 
 def media_type() -> str:

@@ -14,14 +14,14 @@ from typing import Any
 from tokensvc.core.errors import invalid_credential
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.issuers import rules
-from tokensvc.issuers.settings import MAX_LEEWAY, IssuerSettings
+from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.verify import UnverifiedToken
 
 MAX_AGE = 120
 """Seconds after `iat` in which an event without `exp` is accepted."""
 
-_CLOCK_MARGIN = 2 * MAX_LEEWAY
-"""Seconds for which an ID is remembered after its event has expired: two clocks may differ."""
+_MARGIN = 300
+"""Seconds by which rows outlive their tokens: for the leeway, and because clocks differ."""
 
 
 class EventForm(StrEnum):
@@ -159,7 +159,7 @@ def event_of(
         effect=effect,
         user_id=_user_id(issuer, claims, claims["events"][uri], alphabet),
         key=_key(issuer, claims["jti"]),
-        remembered_until=expires_at + _CLOCK_MARGIN,
+        remembered_until=expires_at + _MARGIN,
         session=session,
     )
 
@@ -169,7 +169,7 @@ def session_key(issuer: IssuerSettings, claims: dict[str, Any]) -> str | None:
     if issuer.events is None or issuer.events.logout != "session":
         return None
     sid = claims.get("sid")
-    return _key(issuer, sid) if isinstance(sid, str) else None
+    return _key(issuer, sid) if isinstance(sid, str) and sid else None
 
 
 def _ended_session(
@@ -184,7 +184,7 @@ def _ended_session(
     key = session_key(issuer, claims)
     if key is None:
         return None
-    return ProviderSession(key, int(now) + issuer.max_lifetime + _CLOCK_MARGIN)
+    return ProviderSession(key, int(now) + issuer.max_lifetime + _MARGIN)
 
 
 def _user_id(

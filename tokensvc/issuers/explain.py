@@ -79,12 +79,20 @@ def _steps(token: UnverifiedToken, issuer: Issuer, now: float) -> Iterable[_Step
             _shown_claims(claims, check.claims(settings)),
             partial(check.run, settings, claims, now),
         )
+    if settings.events is not None and settings.events.logout == "session":
+        yield _Step("session at the provider", "", "", partial(_session, claims))
     yield _Step(
         "user id",
         "user_id_claim and user_id_mapping",
         _shown_claims(claims, (settings.user_id_claim,)),
         partial(rules.user_id, settings, claims, issuer.alphabet),
     )
+
+
+def _session(claims: dict[str, Any]) -> str:
+    if not claims.get("sid"):
+        return "The token has no `sid`: a logout of one session does not end it."
+    return f"sid {_shown(claims['sid'])}"
 
 
 def _shown_claims(claims: dict[str, Any], names: Iterable[str]) -> str:

@@ -201,6 +201,7 @@ def test_hostile_security_event_is_refused(hostile, world, victim):
     assert response.headers["Content-Type"] == "application/json"
     assert response.json["err"] == hostile.error
     assert response.json["description"]
+    assert response.headers["Content-Language"] == "en"
     line = last_line(world)
     assert (line["code"], line.get("reason", "")) == ("malformed_request", hostile.reason)
     assert not token or token not in world.service.log_path.read_text()
