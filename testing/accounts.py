@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from testing.erasures import erasures_on
 from testing.sessions import HASHES, sessions_on
 from tokensvc.accounts import store
 from tokensvc.accounts.codes import AccountCodes
@@ -93,6 +94,7 @@ class AccountParts:
             count_sessions=self.sessions.count_open,
         )
         self.deliveries = Deliveries(self.database, now, dict, is_delivery_on=is_delivery_on)
+        self.erasures = erasures_on(self.database, now, self.revocations, self.deliveries)
         reads = SignInReads(self.database, self.clock)
         self.sign_ins = SignIns(self.database, now, reads, self.hasher, HASHES)
         shared = Dependencies(
@@ -106,6 +108,7 @@ class AccountParts:
             hasher=self.hasher,
             deliveries=self.deliveries,
             revoke_within=self.revocations.revoke_within,
+            erase_within=self.erasures.erase_within,
             confirm_revocation=self.revocations.confirm,
             hashes=HASHES,
         )

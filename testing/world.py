@@ -41,7 +41,7 @@ WAIT = {"Prefer": "wait=10"}
 
 _OPERATOR = (
     *("users:read", "users:write", "users:roles", "revocations:write", "app:write"),
-    *("keys:write", "audit:read"),
+    *("keys:write", "audit:read", "users:erase"),
 )
 
 
@@ -108,6 +108,16 @@ class World:
 
     def reinstate(self, user_id: str, **options: Any) -> Response:
         return self.operator.request("DELETE", f"/v1/users/{user_id}/suspension", **options)
+
+    def erase(self, user_id: str, **options: Any) -> Response:
+        return self.operator.request("DELETE", f"/v1/users/{user_id}", **options)
+
+    def wait_for_erasure(self, user_id: str, state: str = "done") -> Any:
+        """Wait until an erasure has a state, and return it."""
+        wait_until(
+            lambda: self.state(user_id)["erasure"]["state"] == state, f"the erasure is {state}"
+        )
+        return self.state(user_id)["erasure"]
 
     def state(self, user_id: str) -> dict[str, Any]:
         state: dict[str, Any] = self.operator.get(f"/v1/users/{user_id}").json
@@ -194,7 +204,11 @@ def running_world(
                 name="silent",
                 sign_in_time="iat",
                 user_id_prefix="silent-",
-                events={"audience": EVENT_AUDIENCE, "logout": "session"},
+                events={
+                    "audience": EVENT_AUDIENCE,
+                    "logout": "session",
+                    "purge_erases": True,
+                },
             ),
         ]
         settings = {

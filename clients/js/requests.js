@@ -1,6 +1,6 @@
 // Requests to the service: their time limit, their retries, and the three ways in which they fail.
 
-const SIGN_IN_AGAIN = new Set(["sign_in_required", "user_suspended", "invalid_grant"]);
+const SIGN_IN_AGAIN = new Set(["sign_in_required", "user_suspended", "user_erased", "invalid_grant"]);
 
 /** A request that failed. Its `kind` says what the app does next. */
 export class ServiceError extends Error {

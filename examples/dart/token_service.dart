@@ -18,7 +18,7 @@ class ServiceException implements Exception {
   final String detail;
   final Duration retryAfter;
 
-  bool get signInAgain => const {'sign_in_required', 'user_suspended', 'invalid_grant'}.contains(code);
+  bool get signInAgain => const {'sign_in_required', 'user_suspended', 'user_erased', 'invalid_grant'}.contains(code);
   bool get tryLater => status == 429 || status >= 500;
 
   @override

@@ -13,7 +13,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 logger = logging.getLogger(__name__)
 JSON = {"Content-Type": "application/json"}
-OF_THE_USER = ("sign_in_required", "user_suspended", "rate_limited")
+OF_THE_USER = ("sign_in_required", "user_suspended", "user_erased", "rate_limited")
 
 
 @receiver(user_logged_in)

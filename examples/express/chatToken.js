@@ -5,7 +5,7 @@
 // When you sign a user in, store userId and signedInAt (epoch seconds) in the session.
 const { CHAT_URL, CHAT_CLIENT_ID, CHAT_CLIENT_SECRET } = process.env;
 const basic = Buffer.from(`${CHAT_CLIENT_ID}:${CHAT_CLIENT_SECRET}`).toString("base64");
-const OF_THE_USER = ["sign_in_required", "user_suspended", "rate_limited"];
+const OF_THE_USER = ["sign_in_required", "user_suspended", "user_erased", "rate_limited"];
 
 export const chatToken = [sendToken, refuseBadBody];
 

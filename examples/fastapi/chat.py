@@ -19,7 +19,7 @@ CHAT_CLIENT = (os.environ["CHAT_CLIENT_ID"], os.environ["CHAT_CLIENT_SECRET"])
 chat = APIRouter()
 logger = logging.getLogger(__name__)
 JSON = {"Content-Type": "application/json"}
-OF_THE_USER = ("sign_in_required", "user_suspended", "rate_limited")
+OF_THE_USER = ("sign_in_required", "user_suspended", "user_erased", "rate_limited")
 
 
 def refuse(status, code, detail, headers=None):

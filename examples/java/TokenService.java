@@ -44,7 +44,7 @@ public final class TokenService {
         }
 
         public boolean signInAgain() {
-            return Arrays.asList("sign_in_required", "user_suspended", "invalid_grant").contains(code);
+            return Arrays.asList("sign_in_required", "user_suspended", "user_erased", "invalid_grant").contains(code);
         }
 
         public boolean tryLater() {

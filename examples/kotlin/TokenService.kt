@@ -23,7 +23,7 @@ import org.json.JSONObject
 /** A refusal of the service. The message is the `detail` of the response. */
 class ServiceException(val status: Int, val code: String, detail: String, val retryAfter: Long) :
     IOException(detail) {
-    val signInAgain get() = code in setOf("sign_in_required", "user_suspended", "invalid_grant")
+    val signInAgain get() = code in setOf("sign_in_required", "user_suspended", "user_erased", "invalid_grant")
     val tryLater get() = status == 429 || status >= 500
 }
 

@@ -13,7 +13,7 @@ struct ServiceError: LocalizedError {
     let retryAfter: Double
 
     var errorDescription: String? { detail }
-    var signInAgain: Bool { ["sign_in_required", "user_suspended", "invalid_grant"].contains(code) }
+    var signInAgain: Bool { ["sign_in_required", "user_suspended", "user_erased", "invalid_grant"].contains(code) }
     var tryLater: Bool { status == 429 || status >= 500 }
 }
 

@@ -27,7 +27,7 @@ namespace Example.Chat
         public int RetryAfter { get; }
 
         public bool SignInAgain =>
-            Code == "sign_in_required" || Code == "user_suspended" || Code == "invalid_grant";
+            Code == "sign_in_required" || Code == "user_suspended" || Code == "user_erased" || Code == "invalid_grant";
 
         public bool TryLater => Status == 0 || Status == 429 || Status >= 500;
     }

@@ -21,7 +21,7 @@ FString FServiceResponse::Text(const FString& Member) const
 bool FServiceResponse::IsSignInAgain() const
 {
     const FString Code = Text(TEXT("code")) + Text(TEXT("error"));
-    return Code == TEXT("sign_in_required") || Code == TEXT("user_suspended") || Code == TEXT("invalid_grant");
+    return Code == TEXT("sign_in_required") || Code == TEXT("user_suspended") || Code == TEXT("user_erased") || Code == TEXT("invalid_grant");
 }
 
 void SendToService(

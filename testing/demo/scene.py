@@ -21,7 +21,7 @@ from tokensvc.standing.tables import user_standings
 TOKEN_SECONDS = 60
 MINTS = "30/minute"
 UNAVAILABLE_SECONDS = 5
-SCOPES = ("users:read", "revocations:write", "keys:write")
+SCOPES = ("users:read", "users:erase", "revocations:write", "keys:write")
 TIMEOUT = 10.0
 """Seconds for a request to the service."""
 

@@ -25,6 +25,7 @@ _KEY = r"/v1/stream-keys/[A-Za-z0-9_]+"
 _OPERATOR_REQUESTS = re.compile(
     rf"GET ({_USER}|/v1/stream-keys)"
     rf"|(PUT|DELETE) {_USER}/suspension"
+    rf"|DELETE {_USER}"
     rf"|POST ({_USER}/revocations|/v1/stream-keys|{_KEY}/(activate|retire))"
 )
 """The requests that the page can send with the operator's credential."""

@@ -84,6 +84,7 @@ class StreamDouble:
         self.limits = RateLimits(self.clock)
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
+        self.deletions = self._api.deletions
         self._http = HttpDouble(
             self.respond, clock=self.clock, upgrade=self._upgrade, faults=faults, host=host
         )

@@ -9,6 +9,7 @@ from websockets.sync.connection import Connection
 from testing.doubles.http_double import Call
 from testing.doubles.stream_app import StreamApp
 from testing.doubles.stream_channels import Channels
+from testing.doubles.stream_deletion import Deletions
 from testing.doubles.stream_sessions import Session, Sessions
 from testing.doubles.stream_tokens import Claims, StreamError
 
@@ -24,10 +25,11 @@ class StreamApi:
     def __init__(self, app: StreamApp, sessions: Sessions, poll_seconds: float) -> None:
         self._app = app
         self._channels = Channels(app, sessions)
+        self.deletions = Deletions(app, self._channels)
         self._sessions = sessions
         self._poll_seconds = poll_seconds
 
-    def respond(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911 - a table
+    def respond(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a table
         """
         Return status and body of the response to a call.
 
@@ -52,6 +54,10 @@ class StreamApi:
                 return 201, {"users": app.upsert_users(claims, _parse(call.body).get("users"))}
             case "PATCH", ["users"]:
                 return 200, {"users": app.patch_users(claims, _parse(call.body).get("users"))}
+            case "POST", ["users", "delete"]:
+                return 201, {"task_id": self.deletions.delete(claims, _parse(call.body))}
+            case "GET", ["tasks", task]:
+                return 200, self.deletions.read(claims, task)
             case "DELETE", ["users", user_id]:
                 return 200, {"user": app.mark_user(claims, user_id, "deleted_at", on=True)}
             case "POST", ["users", user_id, "deactivate" | "reactivate" as action]:

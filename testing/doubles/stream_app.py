@@ -181,6 +181,16 @@ class StreamApp:
             self.users[user_id][field] = self.timestamp() if on else None
             return self.users[user_id]
 
+    def delete_users(self, user_ids: list[str], *, hard: bool) -> None:
+        """Mark users as deleted; `hard` keeps nothing else of them."""
+        with self._lock:
+            for user_id in user_ids:
+                if self.users.get(user_id, {"deleted_at": "never"}).get("deleted_at"):
+                    raise StreamError(16, f"user {user_id!r} does not exist")
+            for user_id in user_ids:
+                kept = {"id": user_id} if hard else self.users[user_id]
+                self.users[user_id] = {**kept, "deleted_at": self.timestamp()}
+
     def require_server(self, claims: Claims) -> None:
         if not claims.server:
             raise StreamError(17, "only a server can do this")
@@ -200,7 +210,7 @@ class StreamApp:
         if not claims.server and (update["id"] != claims.user_id or changed & _SERVER_ONLY):
             raise StreamError(17, f"User {claims.user_id!r} is not allowed to perform UpdateUser")
         _check_cut_off(update.get("set", {}))
-        if update["id"] not in self.users:
+        if self.users.get(update["id"], {"deleted_at": "never"}).get("deleted_at"):
             raise StreamError(16, f"user {update['id']!r} does not exist")
 
     def _patch(self, update: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ events are on, as the dashboard allows. Privacy settings of a user hold for typi
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -121,6 +121,14 @@ class Channels:
             channel.messages.append(stored)
         self._broadcast("message.new", channel, user_id, message=stored)
         return stored
+
+    def delete_messages(self, user_ids: Collection[str]) -> None:
+        """Delete all messages of users."""
+        with self._lock:
+            for channel in self._by_cid.values():
+                channel.messages[:] = [
+                    message for message in channel.messages if message["user"]["id"] not in user_ids
+                ]
 
     def send_typing(self, user_id: str, cid: str, event: Any) -> dict[str, Any]:
         """Send that a user types to the watchers, unless the user's settings forbid it."""

@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 Standing = tuple[int | None, bool, str | None]
 """Cut-off, whether suspended, and ID of the revocation in effect."""
-ENDING = {"revoke", "suspend"}
+ENDING = {"revoke", "suspend", "erase"}
 """The actions that end sessions."""
 
 
@@ -43,6 +43,8 @@ class Subject:
         done: Actions with a response, in order.
         paused: Whether no actor acts on it, so that its state can reach Stream.
         session: A session, opened after a restart.
+        erases_after: Number of actions after which the user is erased; `None`: never.
+        erased: Whether the user is erased.
     """
 
     user_id: str | None
@@ -52,6 +54,8 @@ class Subject:
     done: list[str] = field(default_factory=list)
     paused: bool = False
     session: Session | None = None
+    erases_after: int | None = None
+    erased: bool = False
 
     @property
     def endings(self) -> int:
@@ -64,6 +68,10 @@ class Subject:
 
     def possible(self) -> list[str]:
         """Return the actions that the service would not refuse."""
+        if self.erased:
+            return []
+        if self.erases_after is not None and len(self.done) >= self.erases_after:
+            return ["erase"]
         _, suspended, revocation_id = self.known
         actions = ["revoke"]
         if revocation_id is not None and not suspended:
@@ -85,7 +93,7 @@ class Subject:
         if action == "profile":
             self.names = {name}
         else:
-            self.known = read_state(state)
+            self.known, self.erased = read_state(state), action == "erase"
 
     def may_be(self, state: Any) -> bool:
         """Return whether a state is the one before the uncertain action, or the one after it."""
@@ -95,7 +103,7 @@ class Subject:
         match self.uncertain:
             case "revoke":
                 return revocation_id != self.known[2] and (cut_off or 0) >= (self.known[0] or 0)
-            case "suspend":
+            case "suspend" | "erase":
                 return suspended and revocation_id != self.known[2]
             case "reinstate":
                 return not suspended and cut_off == self.known[0]
@@ -143,7 +151,11 @@ class Actor(threading.Thread):
             if not self.may_act.wait(0.1):
                 continue
             self.is_idle.clear()
-            chosen = [item for item in self.subjects if item.uncertain is None and not item.paused]
+            chosen = [
+                item
+                for item in self.subjects
+                if item.uncertain is None and not item.paused and not item.erased
+            ]
             if self.may_act.is_set() and chosen:
                 self._act(self._random.choice(chosen))
             else:
@@ -179,6 +191,7 @@ def _request(subject: Subject, action: str, name: str) -> tuple[str, str, Any]:
         "undo": lambda: ("DELETE", f"{path}/revocations/{subject.known[2]}", None),
         "suspend": lambda: ("PUT", f"{path}/suspension", {}),
         "reinstate": lambda: ("DELETE", f"{path}/suspension", None),
+        "erase": lambda: ("DELETE", path, None),
         "profile": lambda: ("PUT", f"{path}/profile", {"id": subject.user_id, "name": name}),
     }
     return requests[action]()

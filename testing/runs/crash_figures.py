@@ -27,6 +27,7 @@ class Figures:
         faults: Number of failed calls to Stream, by kind.
         compared: Number of states that were compared with Stream at the end.
         applied: Number of `applied` states that were compared with Stream before the end.
+        erased: Number of erased users that were compared with Stream.
         wrong_here: Descriptions of differences after a restart.
         wrong_at_stream: Descriptions of differences at Stream.
         failures: Descriptions of unexpected responses.
@@ -45,6 +46,7 @@ class Figures:
     faults: Counter[str] = field(default_factory=Counter)
     compared: int = 0
     applied: int = 0
+    erased: int = 0
     wrong_here: list[str] = field(default_factory=list)
     wrong_at_stream: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -56,7 +58,8 @@ class Figures:
             return False
         happened = (self.actions.total(), self.in_flight, *(self.pairs[pair] for pair in PAIRS))
         used = (self.sessions["live"], self.sessions["ended"])
-        checked = (self.checks, *used, self.compared, self.applied, self.faults.total())
+        compared = (self.compared, self.applied, self.erased)
+        checked = (self.checks, *used, *compared, self.faults.total())
         return self.kills == self.wanted > 0 and min(*happened, *checked) > 0
 
     def lines(self) -> Iterator[str]:
@@ -71,7 +74,7 @@ class Figures:
         yield f"sessions refreshed after restarts: {_counted(self.sessions)}"
         yield (
             f"at Stream: {self.compared} states at the end and {self.applied} `applied` states "
-            f"before, {len(self.wrong_at_stream)} wrong"
+            f"before, {self.erased} of erased users, {len(self.wrong_at_stream)} wrong"
         )
         for found in (*self.failures[:5], *self.wrong_here[:5], *self.wrong_at_stream[:5]):
             yield f"  {found}"

@@ -36,8 +36,14 @@ LATEST = 25.0
 BYSTANDER = "bystander"
 CUT_OFF = "revoke_tokens_issued_before"
 
-_SCOPES = ("users:read", "users:write", "revocations:write", "app:write", "tokens:mint")
-_DELIVERY_TIMEOUT = rules.LEASE_SECONDS + 2 * rules.RESEND_SECONDS + LATEST + 60
+ERASED_OF_EACH, ERASES_AFTER = 5, 3
+"""One of so many users is erased, after so many actions."""
+
+_SCOPES = (
+    *("users:read", "users:write", "users:erase", "revocations:write", "app:write"),
+    "tokens:mint",
+)
+_DELIVERY_TIMEOUT = rules.LEASE_SECONDS + 4 * rules.RESEND_SECONDS + LATEST + 60
 
 
 class CrashRun:
@@ -106,7 +112,10 @@ class CrashRun:
         for user_id in users[::2]:
             self._connect(user_id)
         generator = random.Random(self._random.random())
-        return Actor([Subject(user_id) for user_id in users], self._credentials, generator)
+        subjects = [Subject(user_id) for user_id in users]
+        for subject in subjects[::ERASED_OF_EACH]:
+            subject.erases_after = ERASES_AFTER
+        return Actor(subjects, self._credentials, generator)
 
     def _pause_most(self, phase: int) -> None:
         """Pause two of three subjects, so that Stream receives their states."""
@@ -148,6 +157,7 @@ class CrashRun:
                     f"{subject.path}: {state} after {subject.known}, uncertain {subject.uncertain}"
                 )
             subject.known, subject.uncertain = read_state(state), None
+            subject.erased = state.get("erasure") is not None
             self._try_to_mint(subject)
             if self._is_applied(subject):
                 self.figures.applied += 1
@@ -191,6 +201,8 @@ class CrashRun:
         with self._database.read() as connection:
             if subject.user_id is None:
                 statuses = [store.status(connection, "app", rules.APP_SUBJECT)]
+            elif subject.erased:
+                statuses = [store.status(connection, "erasure", subject.user_id)]
             else:
                 statuses = [
                     store.status(connection, "user", subject.user_id),
@@ -209,6 +221,8 @@ class CrashRun:
         )
         self.figures.checks += 1
         expected = "user_suspended" if suspended else "sign_in_required"
+        if subject.erased:
+            expected = "user_erased"
         if response.json().get("code") != expected:
             self.figures.wrong_here.append(f"{subject.path} minted: {response.data!r}")
 
@@ -246,6 +260,9 @@ class CrashRun:
     def _is_delivered(self) -> bool:
         with self._database.read() as connection:
             waiting = store.listed(connection, kind=None, states=rules.OPEN_STATES, limit=1000)
+        erased = {subject.user_id for subject in self._subjects if subject.erased}
+        # Stream has no cut-off of a user whom it has deleted.
+        waiting = [row for row in waiting if (row.kind, row.subject in erased) != ("user", True)]
         if waiting and self._hurry:
             self._stream.calls.wait_until_done()
             self._move_back("due_at", "resend_at", "absent_since")
@@ -255,7 +272,7 @@ class CrashRun:
         """Move times of all deliveries back, so that they are sent again."""
         with self._database.write() as tx:
             subjects = [subject.user_id or rules.APP_SUBJECT for subject in self._subjects]
-            for kind in ("app", "profile", "user"):  # in the order in which senders lock
+            for kind in ("app", "profile", "erasure", "user"):  # in the order in which senders lock
                 store.lock(tx, kind, subjects)
             columns = {name: deliveries.c[name] - rules.RESEND_SECONDS for name in times}
             tx.execute(deliveries.update().values(columns))
@@ -265,6 +282,11 @@ class CrashRun:
         actual: Any = (
             app.settings if subject.user_id is None else app.users.get(subject.user_id, {})
         )
+        if subject.erased:
+            self.figures.erased += 1
+            if not actual.get("deleted_at"):
+                self.figures.wrong_at_stream.append(f"{subject.path}: {actual} is not deleted")
+            return
         wanted = rfc3339(read_state(self._get(subject.path))[0])
         if actual.get(CUT_OFF) != wanted:
             difference = f"{subject.path}: {actual.get(CUT_OFF)} instead of {wanted}"

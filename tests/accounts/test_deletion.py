@@ -1,6 +1,7 @@
 """Deletion of accounts: by a service, by an operator, and by the user."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from testing.accounts import PASSWORD, AccountParts
 from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
 from testing.sessions import open_session
+from tokensvc.accounts.settings import AccountSettings
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
@@ -87,3 +89,71 @@ def test_service_needs_the_scope_to_delete(closed_world):
         "chat-zoe",
         "left",
     )
+
+
+@pytest.mark.parametrize(("erases", "erased"), [(None, True), (False, False), (True, True)])
+def test_setting_decides_whether_a_deletion_erases_unless_the_request_says_it(
+    database, clock, erases, erased
+):
+    settings = AccountSettings(sign_up="open", deletion_erases=True)
+    parts = AccountParts(database, clock, settings)
+    parts.sign_up(user={"id": "ada", "name": "Ada"})
+    assert parts.accounts.delete("ada", CONTEXT, erases=erases) is erased
+    state = parts.revocations.state(Target("ada"))
+    assert (state.erasure is not None) == erased
+    assert parts.account().deleted_at is not None
+    with database.read() as connection:
+        assert bool(parts.deliveries.profiles(connection, ["ada"])) != erased
+    assert unconfirmed_targets(database, limit=1) == []
+
+
+def test_sign_up_during_an_erasure_gets_no_account(database, clock):
+    """Whichever is first: the ID is reserved, and the account of a sign-up before is deleted."""
+    parts = AccountParts(database, clock)
+    hash_password = parts.hasher.hash
+
+    def erase_then_hash(password):
+        parts.erasures.erase("ada", CONTEXT)
+        return hash_password(password)
+
+    parts.hasher.hash = erase_then_hash
+    assert refusal_of(parts.sign_up).code is Code.USER_ID_TAKEN
+    parts.hasher.hash = hash_password
+    parts.sign_up("bob")
+    parts.erasures.erase("bob", CONTEXT)
+    for user_id in ("ada", "bob"):
+        assert parts.account(user_id).password_hash is None
+        invited = refusal_of(parts.codes.invite, user_id, CONTEXT)
+        assert invited.code is Code.USER_ERASED
+
+
+@pytest.mark.parametrize("table", ["audit_events", "revocations", "deliveries"])
+def test_erasure_is_atomic(parts, table):
+    parts.sign_up()
+    refuse_writes(parts.database, table)
+    with pytest.raises((sa.exc.DBAPIError, sqlite3.DatabaseError, Refusal)):
+        parts.erasures.erase("ada", CONTEXT)
+    assert parts.has_password(PASSWORD)
+
+
+@pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+def test_deletions_and_erasures_of_one_user_do_not_wait_for_each_other(database, clock):
+    """They lock rows in one order."""
+    parts = AccountParts(database, clock)
+    users = [f"user-{number}" for number in range(20)]
+    for user_id in users:
+        parts.sign_up(user_id)
+
+    def act(user_id):
+        with ThreadPoolExecutor(2) as both:
+            erasing = both.submit(parts.erasures.erase, user_id, CONTEXT)
+            deleting = both.submit(parts.accounts.delete, user_id, CONTEXT)
+            erasing.result()
+            try:
+                deleting.result()
+            except Refusal as refusal:
+                assert refusal.code is Code.NOT_FOUND
+
+    for user_id in users:
+        act(user_id)
+        assert parts.revocations.state(Target(user_id)).erasure is not None

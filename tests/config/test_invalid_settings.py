@@ -152,6 +152,7 @@ def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Pa
         ({"STREAM_API_KEY": "k1"}, "STREAM_API_SECRET", "is missing"),
         ({"STREAM_API_SECRET": "s" * 32}, "STREAM_API_KEY", "is missing"),
         ({"STREAM_BASE_URL": "http://chat.example"}, "STREAM_BASE_URL", "https://"),
+        ({"TOKENSVC_ERASURE__MESSAGES": "soft"}, "TOKENSVC_ERASURE__USER", "`pruning` here"),
     ],
 )  # fmt: skip
 def test_message_says_what_would_be_valid(

@@ -155,6 +155,19 @@ def test_suspended_user_is_signed_out_and_returns_after_the_reinstatement(
     ada.received("I am back")
 
 
+def test_erased_user_is_signed_out_for_good(ada: Person, operator: Operator) -> None:
+    """Stream deletes the user, and the ID cannot be used again."""
+    ada.join()
+    operator.act("Erase", ada)
+    operator.has_sent(f"DELETE /v1/users/{ada.user_id}: 200")
+    operator.sees(ada, "deletion at Stream: done")
+    ada.choose("Show when I type", on=False)
+    ada.shows("Signed out", within=".connection")
+    ada.failed("sign-in", "Erased by the operator")
+    ada.enter("Sign up")
+    ada.failed("wrong", "belongs to a user already, or did")
+
+
 @pytest.mark.parametrize(
     ("action", "title"),
     [("Suspend", "Suspended by the operator"), ("Sign out everywhere", "Sign in again")],

@@ -20,6 +20,7 @@ PAGES = {
     "client-secret-leaked",
     "database-restore",
     "encryption-key-lost",
+    "erasure-failed",
     "issuer-outage",
     "mass-sign-out",
     "stream-outage",
@@ -188,3 +189,20 @@ def test_stream_verifies_no_tokens(scene):
         assert not connects(scene.stream, unsigned)
         assert connects(scene.stream, minted)
         assert "FAIL" not in commands.run("tokensvc doctor")
+
+
+def test_erasure_failed(scene):
+    deletions = scene.stream.deletions
+    deletions.failing = 1_000
+    with scene.running(), page(scene, "erasure-failed") as commands:
+        scene.json("users", "erase", MALLORY)
+
+        def state():
+            return scene.json("users", "show", MALLORY)["erasure"]["state"]
+
+        wait_until(lambda: state() == "failed", "the erasure has failed")
+        assert "planned failure" in commands.run("tokensvc delivery list")
+        deletions.failing = 0
+        commands.run("tokensvc delivery retry")
+        wait_until(lambda: state() == "done", "the erasure is done")
+        assert "done" in commands.run("tokensvc users show")

@@ -25,7 +25,7 @@ from tokensvc.ops.contract import contract, contract_path
 MIN_LITERAL = 12
 """Characters outside the braces of an f-string; shorter ones would match any text."""
 
-NARROWER = {(Code.USER_SUSPENDED, 409), (Code.MALFORMED_REQUEST, 414)}
+NARROWER = {(Code.USER_SUSPENDED, 409), (Code.USER_ERASED, 409), (Code.MALFORMED_REQUEST, 414)}
 """Statuses that a code has in addition to its usual one."""
 
 

@@ -16,6 +16,7 @@ CLEAN = {
     "sessions": 0,
     "revocation": None,
     "stream": {"state": "none", "updated_at": None, "last_error": None},
+    "erasure": None,
 }
 
 

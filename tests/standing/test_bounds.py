@@ -26,7 +26,7 @@ SKEWS = st.integers(min_value=0, max_value=60)
 def read_of(standing, now):
     """Return what a mint reads of a user's row."""
     user = standing.tokens_valid_after, standing.floor, standing.suspended_at
-    return combine(int(now), RING_VERSION, (None, 0), user)
+    return combine(int(now), RING_VERSION, (None, 0), (*user, None))
 
 
 class Model:

@@ -132,3 +132,29 @@ def test_long_polling_is_a_session(stream: StreamDouble) -> None:
 def test_date_header_is_the_clock_of_the_double(stream: StreamDouble) -> None:
     """`doctor` compares it with the clock of the service."""
     assert call(stream, sign(GOOD)).headers["Date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
+
+
+def test_deleted_user_is_refused_at_once_and_the_task_deletes_the_rest(
+    stream: StreamDouble, server: StreamChat
+) -> None:
+    """`hard` keeps nothing; a user who does not exist fails the call."""
+    stream.limits.lift()
+    server.upsert_users([{"id": "john", "name": "John"}, {"id": "jane"}])
+    modes = {"messages": "hard", "conversations": "hard"}
+    for wanted in (["john", "missing"], []):
+        with pytest.raises(StreamAPIException):
+            server.delete_users(wanted, "hard", **modes)
+    with pytest.raises(StreamAPIException):
+        server.delete_users(["john"], "hard", messages="soft")
+    task = server.delete_users(["john"], "hard", **modes)["task_id"]
+    assert stream.app.users["john"].keys() == {"id", "deleted_at"}
+    with dial(stream, sign(GOOD)) as socket:
+        assert json.loads(socket.recv())["error"]["code"] == 16
+    assert [server.get_task(task)["status"] for _ in range(3)] == [
+        "running",
+        "completed",
+        "completed",
+    ]
+    with pytest.raises(StreamAPIException) as again:
+        server.delete_users(["john"], "hard", **modes)
+    assert again.value.error_code == 16

@@ -17,6 +17,7 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
+from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
 
 _ANY_USER = "invitation:any"
@@ -71,12 +72,14 @@ class AccountCodes:
             user_id: The only ID that it is for; `None` for any.
 
         Raises:
-            Refusal: `user_id_invalid`; `user_id_taken`.
+            Refusal: `user_id_invalid`; `user_erased`; `user_id_taken`.
         """
         if user_id is not None:
             rules.check_user_id(user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)
         ttl = self._deps.settings.invitation_ttl
         with self._deps.database.write() as tx:
+            if user_id is not None:
+                standings.check_not_erased(tx, user_id)
             if user_id is not None and store.find(tx, user_id) is not None:
                 raise Refusal(
                     Code.USER_ID_TAKEN, "This user ID has an account already, or had one."

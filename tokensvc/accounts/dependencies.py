@@ -26,6 +26,8 @@ class Dependencies:
         alphabet: Characters of a user ID.
         revoke_within: Function that revokes all sign-ins of a user in a transaction, and returns
             the details of its event.
+        erase_within: Function that erases a user in a transaction, and returns the details of its
+            event.
         confirm_revocation: Function to call after the commit and before the response.
         hashes: Keyed hashes of user IDs and addresses.
     """
@@ -38,5 +40,6 @@ class Dependencies:
     hasher: PasswordHasher
     deliveries: Deliveries
     revoke_within: Callable[[Transaction, str, RevocationKind, ActionContext], Details]
+    erase_within: Callable[[Transaction, str, ActionContext], Details]
     confirm_revocation: Callable[[Target], object]
     hashes: KeyedHashes

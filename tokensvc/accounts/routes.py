@@ -16,7 +16,7 @@ from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.http.actions import ActionRequest, DeleteQuery
-from tokensvc.http.body import NoParameters, parse_body, parse_query
+from tokensvc.http.body import parse_body, parse_query
 from tokensvc.http.respond import Response, json_response
 from tokensvc.limits.rules import Policy
 from tokensvc.stream.delivery.service import Deliveries
@@ -65,6 +65,28 @@ class ChangeMeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     user: dict[str, Any]
+
+
+class EraseQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Query of the deletion of one's own account.
+
+    Attributes:
+        erase: Whether to erase the user; `None`: as the settings say.
+    """
+
+    erase: bool | None = None
+
+
+class DeleteAccountQuery(DeleteQuery, frozen=True, forbid_unknown_fields=True):
+    """
+    Query of the deletion of an account.
+
+    Attributes:
+        erase: Whether to erase the user; `None`: as the settings say.
+    """
+
+    erase: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +140,15 @@ class AccountRoutes:
         blueprint = Blueprint("account_actions", __name__)
 
         def context_of(
-            user_id: str | None, reason: str | None, *, gives_session: bool = False
+            user_id: str | None,
+            reason: str | None,
+            *,
+            gives_session: bool = False,
+            erases: bool = False,
         ) -> ActionContext:
             service = self.authorize(Scope.ACCOUNTS_WRITE)
+            if erases:
+                require_scope(service, Scope.USERS_ERASE, "An erasure of a user")
             if gives_session:
                 require_scope(service, Scope.TOKENS_MINT, "A code that opens a user's session")
             if user_id is not None:
@@ -151,8 +179,9 @@ class AccountRoutes:
 
         @blueprint.delete(f"{PATH}/<user_id>")
         def delete_account(user_id: str) -> Response:
-            context = context_of(user_id, parse_query(DeleteQuery).reason)
-            self.accounts.delete(user_id, context)
+            query = parse_query(DeleteAccountQuery)
+            context = context_of(user_id, query.reason, erases=query.erase is True)
+            self.accounts.delete(user_id, context, erases=query.erase)
             return Response(204)
 
         return blueprint
@@ -170,10 +199,10 @@ class AccountRoutes:
 
         @blueprint.delete("")
         def delete_me() -> Response:
-            parse_query(NoParameters)
+            query = parse_query(EraseQuery)
             caller = self.signed_in()
             require_session(caller)
-            self.accounts.delete_own(caller.user_id, caller.signed_in_at)
+            self.accounts.delete_own(caller.user_id, caller.signed_in_at, erases=query.erase)
             return Response(204)
 
         return blueprint

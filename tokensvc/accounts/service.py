@@ -106,27 +106,41 @@ class Accounts:
 
         Raises:
             Refusal: `user_id_invalid`; `user_id_mismatch` or `user_invalid`; `password_rejected`;
-                `user_id_taken`.
+                `user_erased`; `user_id_taken`.
         """
         self._check(wanted)
+        with self._deps.database.read() as connection:
+            standings.check_not_erased(connection, wanted.user_id)
         self._check_not_taken(wanted.user_id)
         return self._create(wanted, context)
 
-    def delete(self, user_id: str, context: ActionContext) -> None:
+    def delete(self, user_id: str, context: ActionContext, *, erases: bool | None = None) -> bool:
         """
         Delete an account and sign its user out everywhere. The ID is never assigned again.
+
+        Args:
+            erases: Whether to erase the user; `None`: as the settings say.
+
+        Returns:
+            Whether the user is erased.
 
         Raises:
             Refusal: `not_found`.
         """
+        if erases is None:
+            erases = self._deps.settings.deletion_erases
         with self._deps.database.write() as tx:
             if store.lock(tx, user_id) is None:
                 raise no_account()
             now = self._deps.database_clock.read(tx)
-            store.mark_deleted(tx, user_id, now)
-            details = self._deps.revoke_within(tx, user_id, RevocationKind.DELETION, context)
+            if erases:
+                details = self._deps.erase_within(tx, user_id, context)
+            else:
+                store.mark_deleted(tx, user_id, now)
+                details = self._deps.revoke_within(tx, user_id, RevocationKind.DELETION, context)
             record(tx, context, Action.ACCOUNT_DELETED, user_id, now=now, details=details)
         self._deps.confirm_revocation(Target(user_id))
+        return erases
 
     def unlock(self, user_id: str, context: ActionContext) -> None:
         """
@@ -142,18 +156,19 @@ class Accounts:
                 now = self._deps.database_clock.read(tx)
                 record(tx, context, Action.ACCOUNT_UNLOCKED, user_id, now=now)
 
-    def delete_own(self, user_id: str, signed_in_at: int) -> None:
+    def delete_own(self, user_id: str, signed_in_at: int, *, erases: bool | None = None) -> None:
         """
         Delete the account of a signed-in user.
 
         Args:
             signed_in_at: Time of the sign-in, in epoch seconds.
+            erases: Whether to erase the user; `None`: as the settings say.
 
         Raises:
             Refusal: `sign_in_required` unless the sign-in is recent.
         """
         rules.check_recent_sign_in(signed_in_at, self._deps.database_clock())
-        self.delete(user_id, ActionContext(user_id))
+        self.delete(user_id, ActionContext(user_id), erases=erases)
 
     def _check(self, wanted: SignUpRequest) -> None:
         rules.check_user_id(wanted.user_id, self._deps.settings.user_id_prefix, self._deps.alphabet)

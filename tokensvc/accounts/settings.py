@@ -44,3 +44,8 @@ class AccountSettings(BaseModel):
         le=90 * 86400,
         description="Seconds for which an invitation is valid.",
     )
+    deletion_erases: bool = Field(
+        default=False,
+        description="Whether the deletion of an account also erases the user, as `?erase=true` "
+        "does: Stream then deletes the user and all messages.",
+    )

@@ -137,6 +137,23 @@ def mark_deleted(tx: Transaction, user_id: str, now: float) -> bool:
     return tx.execute(accounts.update().where(exists).values(values)).rowcount == 1
 
 
+def erase(tx: Transaction, user_id: str, now: float) -> int:
+    """
+    Erase the password of a user and reserve the ID, also of a user who never had an account.
+
+    Returns:
+        Number of accounts that were not deleted before.
+    """
+    # First: a sign-up with this ID at the same time either sees this row, or is seen after it.
+    insert(tx, Account(user_id, None, int(now), int(now)))
+    return int(mark_deleted(tx, user_id, now))
+
+
+def erase_codes(tx: Transaction, user_id: str, _now: float) -> int:
+    """Delete the codes of a user, and return their number."""
+    return tx.execute(account_codes.delete().where(_codes.user_id == user_id)).rowcount
+
+
 def disable_password(tx: Transaction, user_id: str) -> None:
     """Erase the password of an account, so that only a reset gives it one."""
     statement = accounts.update().where(_columns.user_id == user_id)

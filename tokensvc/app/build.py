@@ -1,12 +1,12 @@
 """Builds the record of services from the settings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import SystemRandom
 
+from tokensvc.accounts import store as account_rows
 from tokensvc.accounts.lock_out import store as lock_outs
-from tokensvc.accounts.store import HAS_ACCOUNT
 from tokensvc.app.build_accounts import build_accounts
 from tokensvc.app.build_operations import build_operations
 from tokensvc.app.build_stream import build_stream
@@ -27,10 +27,12 @@ from tokensvc.database.engine import Database
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.limits.service import Limiter
+from tokensvc.revocations.erasures import ErasePart, Erasures
 from tokensvc.revocations.events.service import ProviderEvents
 from tokensvc.revocations.events.store import PROVIDER_SESSION_HAS_ENDED
 from tokensvc.revocations.rules import Source
 from tokensvc.revocations.service import Revocations
+from tokensvc.sessions import store as session_rows
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.store import StandingStore
 from tokensvc.stream.keys.unnamed_mints import count_mint
@@ -65,13 +67,15 @@ def build(
     stream = build_stream(base)
     sessions = _sessions(base)
     revocations = _revocations(base, sessions)
+    erasures = _erasures(base, stream, revocations)
     return _services(
         base,
         issuers,
         stream=stream,
         sessions=sessions,
         revocations=revocations,
-        accounts=build_accounts(base, stream, sessions, revocations),
+        erasures=erasures,
+        accounts=build_accounts(base, stream, sessions, revocations, erasures),
     )
 
 
@@ -82,13 +86,16 @@ def _services(
     stream: StreamServices,
     sessions: Sessions,
     revocations: Revocations,
+    erasures: Erasures,
     accounts: AccountServices | None,
 ) -> Services:
     """Build the callers, and what serves them."""
     clock = base.clock
     clients = Clients(base.database, clock)
     uses = pending_uses(base.database)
-    standings = StandingStore(base.database, clock, HAS_ACCOUNT, PROVIDER_SESSION_HAS_ENDED)
+    standings = StandingStore(
+        base.database, clock, account_rows.HAS_ACCOUNT, PROVIDER_SESSION_HAS_ENDED
+    )
     own_callers = _own_callers(accounts, sessions, clients, standings, clock)
     callers = Callers(
         issuers=issuers,
@@ -116,7 +123,8 @@ def _services(
         stream=stream,
         sessions=sessions,
         revocations=revocations,
-        provider_events=ProviderEvents(base.database, base.database_clock, revocations),
+        provider_events=ProviderEvents(base.database, base.database_clock, revocations, erasures),
+        erasures=erasures,
         accounts=accounts,
         access_token_callers=own_callers,
         callers=callers,
@@ -201,6 +209,27 @@ def _revocations(base: Base, sessions: Sessions) -> Revocations:
         is_delivery_on=base.settings.stream.is_delivery_on,
         wait_slots=base.wait_slots,
         count_sessions=sessions.count_open,
+    )
+
+
+def erased_parts(hashes: KeyedHashes) -> Mapping[str, ErasePart]:
+    """Return the functions that delete the rows of a user, by the members of `ErasedRows`."""
+    return {
+        "accounts": account_rows.erase,
+        "codes": account_rows.erase_codes,
+        "addresses": lambda tx, user_id, _: lock_outs.erase(tx, user_id, hashes),
+        "sessions": lambda tx, user_id, _: session_rows.erase(tx, user_id),
+    }
+
+
+def _erasures(base: Base, stream: StreamServices, revocations: Revocations) -> Erasures:
+    return Erasures(
+        base.database,
+        base.database_clock,
+        revocations=revocations,
+        deliveries=stream.deliveries,
+        parts=erased_parts(base.hashes),
+        modes=base.settings.erasure,
     )
 
 

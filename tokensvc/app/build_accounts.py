@@ -14,6 +14,7 @@ from tokensvc.accounts.transfer import AccountTransfer
 from tokensvc.app.services import AccountServices, Base, StreamServices
 from tokensvc.config.loader import Settings
 from tokensvc.core.waiting import WaitSlots
+from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.rules import SigningPeriods
@@ -30,7 +31,11 @@ from tokensvc.stream.delivery.service import Deliveries
 
 
 def build_accounts(
-    base: Base, stream: StreamServices, sessions: Sessions, revocations: Revocations
+    base: Base,
+    stream: StreamServices,
+    sessions: Sessions,
+    revocations: Revocations,
+    erasures: Erasures,
 ) -> AccountServices | None:
     """Build the services of built-in accounts; `None` if these are off."""
     settings, database, database_clock = base.settings, base.database, base.database_clock
@@ -40,7 +45,7 @@ def build_accounts(
     access_tokens = AccessTokens(signing_keys, settings.public_url, settings.sessions)
     signing_ring_now = partial(read_signing_ring, database, base.clock)
     pool = _hashing_pool(settings, base.wait_slots)
-    shared = _shared(base, stream.deliveries, PasswordHasher(pool), revocations)
+    shared = _shared(base, stream.deliveries, PasswordHasher(pool), revocations, erasures)
     return AccountServices(
         signing_keys=signing_keys,
         signing_rotation=SigningKeyRotation(
@@ -64,7 +69,11 @@ def build_accounts(
 
 
 def _shared(
-    base: Base, deliveries: Deliveries, hasher: PasswordHasher, revocations: Revocations
+    base: Base,
+    deliveries: Deliveries,
+    hasher: PasswordHasher,
+    revocations: Revocations,
+    erasures: Erasures,
 ) -> Dependencies:
     settings = base.settings
     return Dependencies(
@@ -78,6 +87,7 @@ def _shared(
         hasher=hasher,
         deliveries=deliveries,
         revoke_within=revocations.revoke_within,
+        erase_within=erasures.erase_within,
         confirm_revocation=revocations.confirm,
         hashes=base.hashes,
     )

@@ -72,5 +72,7 @@ def _stream_calls(
             active_key_check.key_refused()
         return result
 
-    api = StreamApi(base_url, clock, active_key_check.key_refused)
+    api = StreamApi(
+        base_url, clock, active_key_check.key_refused, base.settings.erasure.model_dump()
+    )
     return active_key_check, check if is_delivery_on else None, api

@@ -115,7 +115,11 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
         token_routes.routes(services.tokens),
         caller_routes.routes(callers, services.stream.keys),
         *revocation_routes.routes(
-            services.revocations, services.settings.user_ids.alphabet, authorize, signing_out
+            services.revocations,
+            services.erasures,
+            services.settings.user_ids.alphabet,
+            authorize,
+            signing_out,
         ),
         event_routes.routes(services.issuers, services.provider_events),
         delivery_routes.routes(

@@ -23,6 +23,7 @@ from tokensvc.issuers.service import Issuers
 from tokensvc.limits.service import Limiter
 from tokensvc.ops.health import ReadinessProbe
 from tokensvc.revocations.clock_faults import ClockFaults
+from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.events.service import ProviderEvents
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
@@ -147,6 +148,7 @@ class Services:
     stream: StreamServices
     sessions: Sessions
     revocations: Revocations
+    erasures: Erasures
     provider_events: ProviderEvents
     accounts: AccountServices | None
     access_token_callers: AccessTokenCallers | None

@@ -24,6 +24,8 @@ class Action(StrEnum):
     USER_SUSPENDED = "user:suspended"
     USER_REINSTATED = "user:reinstated"
     USER_RENEWED = "user:renewed"
+    USER_ERASED = "user:erased"
+    USER_ERASURE_DONE = "user:erasure_done"
     PROVIDER_SESSION_ENDED = "provider_session:ended"
     APP_REVOKED = "app:revoked"
     APP_REVOCATION_UNDONE = "app:revocation_undone"

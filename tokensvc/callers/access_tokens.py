@@ -82,7 +82,7 @@ class AccessTokenCallers:
 
         Raises:
             Refusal: `credentials_invalid` if the token's key was retired; `credentials_expired`;
-                `user_suspended`; `sign_in_required` if the session has ended.
+                `user_erased`, `user_suspended`; `sign_in_required` if the session has ended.
         """
         found = self._sessions.read_open(require_session(caller).id)
         if found is not None and found.session.user_id == caller.user_id:

@@ -20,14 +20,16 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
         auth_time: Time at which a service's own session signed the user in, epoch seconds.
 
     Raises:
-        Refusal: `credentials_invalid` or `malformed_request`, then `user_suspended`, then
-            `sign_in_required`.
+        Refusal: `credentials_invalid` or `malformed_request`, then `user_erased` or
+            `user_suspended`, then `sign_in_required`.
     """
     if isinstance(caller, ServiceCaller):
         check_auth_time(auth_time, standing.now)
     elif caller.session is None:
         check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
     if standing.suspended:
+        if standing.erased:
+            raise standing_rules.user_erased()
         raise Refusal(
             Code.USER_SUSPENDED, "This user is suspended. Sign the user out; do not retry."
         )

@@ -143,7 +143,7 @@ class Callers:
 
         Raises:
             Refusal: As `authenticate` and `read_standing`; `rate_limited`; `insufficient_scope`
-                for a service; `user_suspended`, `sign_in_required`.
+                for a service; `user_erased`, `user_suspended`, `sign_in_required`.
         """
         caller = self.authenticate(credential, address)
         self.check_limit(caller, route)

@@ -58,18 +58,25 @@ def create(user_id: str, *, context: ActionContext) -> Result:
 
 @accounts.command("delete", short_help="Delete an account.")
 @click.argument("user_id")
+@click.option(
+    "--erase/--no-erase",
+    "erases",
+    default=None,
+    help="Erase the user too, as `users erase` does. Default: `accounts.deletion_erases`.",
+)
 @reason_option
 @prints_result
-def delete(user_id: str, *, context: ActionContext) -> Result:
+def delete(user_id: str, *, erases: bool | None, context: ActionContext) -> Result:
     """
     Delete the account of USER_ID and sign the user out everywhere.
 
-    The ID is never assigned again. Stream keeps the user and the messages.
+    The ID is never assigned again. Without --erase, Stream keeps the user and the messages.
     """
     with _opened(user_id) as services:
-        services.accounts.delete(user_id, context)
-    text = f"Deleted the account {user_id}. Stream keeps the user and the messages."
-    return Result({"deleted": user_id}, [text])
+        is_erased = services.accounts.delete(user_id, context, erases=erases)
+    kept = "deletes" if is_erased else "keeps"
+    text = f"Deleted the account {user_id}. Stream {kept} the user and the messages."
+    return Result({"deleted": user_id, "erased": is_erased}, [text])
 
 
 @accounts.command("invite", short_help="Create an invitation.")

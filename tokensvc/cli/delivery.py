@@ -8,7 +8,9 @@ from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
 
-_KINDS: tuple[DeliveryKind, ...] = ("app", "user", "profile")
+_KINDS: tuple[DeliveryKind, ...] = ("app", "user", "profile", "erasure")
+
+_WHAT = {"app": "everyone", "user": "cut-off"}
 
 
 @click.group("delivery")
@@ -82,7 +84,7 @@ def retry(user_ids: tuple[str, ...], *, app: bool, context: ActionContext) -> Re
 def _row(row: Delivery) -> tuple[str, ...]:
     is_open = row.state in OPEN_STATES
     return (
-        "everyone" if row.kind == "app" else "cut-off" if row.kind == "user" else "profile",
+        _WHAT.get(row.kind, row.kind),
         row.subject,
         row.state,
         format_time(row.updated_at),

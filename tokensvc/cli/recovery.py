@@ -153,6 +153,7 @@ def after_restore(
             services.database,
             services.database_clock,
             services.revocations,
+            services.erasures,
             export=export,
             choices=choices,
             context=context,

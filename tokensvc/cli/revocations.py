@@ -6,13 +6,14 @@ from tokensvc.revocations import state as states
 from tokensvc.revocations.rules import HoldsUntil
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, UserState
-from tokensvc.stream.delivery.state import NEVER_SENT, StreamStatus
+from tokensvc.stream.delivery.state import NEVER_SENT, ErasureStatus, StreamStatus
 
 _HOLDS_UNTIL = {
     HoldsUntil.NEXT_SIGN_IN: "the next sign-in",
     HoldsUntil.NEXT_TOKEN: "the provider's next token, which it may issue without a sign-in. To "
     "block the user, suspend them or end their session at the provider",
     HoldsUntil.REINSTATEMENT: "the user is reinstated",
+    HoldsUntil.NEVER: "never: the user was erased",
 }
 
 
@@ -35,6 +36,8 @@ def state_lines(state: State) -> list[str]:
     if isinstance(state, UserState):
         suspended = f"since {format_time(state.suspended_at)}" if state.suspended else "no"
         pairs += [("user", state.user_id), ("suspended", suspended)]
+        if state.erasure is not None:
+            pairs.append(("erasure", _erasure(state.erasure)))
     cut_off = state.tokens_valid_after
     pairs.append(("cut-off", "none" if cut_off is None else format_time(cut_off)))
     if state.revocation is not None:
@@ -44,6 +47,13 @@ def state_lines(state: State) -> list[str]:
     if state.reason is not None:
         pairs.append(("reason", state.reason))
     return facts([*pairs, ("Stream", _stream(state.stream))])
+
+
+def _erasure(erasure: ErasureStatus) -> str:
+    text = f"{erasure.state}, requested {format_time(erasure.requested_at)}"
+    if erasure.done_at is not None:
+        text += f", done {format_time(erasure.done_at)}"
+    return f"{text}: {erasure.last_error}" if erasure.last_error else text
 
 
 def _stream(stream: StreamStatus) -> str:

@@ -1,24 +1,27 @@
-"""`tokensvc users`: revoke, renew, suspend and reinstate users, and undo a revocation."""
+"""`tokensvc users`: revoke, renew, suspend, reinstate and erase users, and undo a revocation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from msgspec.structs import asdict
 
+from tokensvc.app.services import Services
 from tokensvc.cli.actions import action_options
-from tokensvc.cli.printer import Result, format_time, prints_result
+from tokensvc.cli.printer import Result, action_result, format_time, members, prints_result
 from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import APP, Target
+from tokensvc.revocations.erasures import ErasedRows
 from tokensvc.revocations.service import Revocations
 
 
-@click.group("users", short_help="Revoke, renew, suspend and reinstate users.")
+@click.group("users", short_help="Revoke, renew, suspend, reinstate and erase users.")
 def users() -> None:
     """
-    Revoke, renew, suspend and reinstate users, and undo a revocation.
+    Revoke, renew, suspend, reinstate and erase users, and undo a revocation.
 
     USER_ID is the ID on Stream: `tokensvc user-id encode` prints it for a provider's subject.
     """
@@ -85,6 +88,25 @@ def reinstate(user_id: str, *, context: ActionContext) -> Result:
         return result_of_action(revocations, revocations.reinstate(user_id, context), context)
 
 
+@users.command("erase", short_help="Erase a user, here and at Stream.")
+@click.argument("user_id")
+@action_options
+@prints_result
+def erase(user_id: str, *, context: ActionContext) -> Result:
+    """
+    Refuse USER_ID permanently, and delete the user here and at Stream, with all messages.
+
+    Nothing ends or undoes it. --dry-run prints what would be deleted. Stream deletes in the
+    background: `show` prints the progress.
+    """
+    with _services(user_id) as services:
+        result = services.erasures.erase(user_id, context)
+    rows = members(result.erased, ErasedRows.__struct_fields__)
+    modes = ", ".join(f"{name} {mode}" for name, mode in asdict(result.at_stream).items())
+    lines = [*state_lines(result), "Deleted here:", *rows, f"Deleted by Stream: {modes}"]
+    return action_result(result, lines)
+
+
 @users.command("show")
 @click.argument("user_id")
 @prints_result
@@ -102,7 +124,14 @@ def show(user_id: str) -> Result:
 
 @contextmanager
 def _revocations(user_id: str) -> Iterator[Revocations]:
-    """Yield the actions for a legal user ID, even if the Stream keys are unreadable."""
+    """Yield the actions for a legal user ID."""
+    with _services(user_id) as services:
+        yield services.revocations
+
+
+@contextmanager
+def _services(user_id: str) -> Iterator[Services]:
+    """Yield the services for a legal user ID, even if the Stream keys are unreadable."""
     with opened_services(with_keys=False) as services:
         user_ids.check(user_id, services.settings.user_ids.alphabet)
-        yield services.revocations
+        yield services

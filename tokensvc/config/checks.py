@@ -46,6 +46,16 @@ def _check_stream(settings: Settings) -> Conflicts:
         yield ("stream", "base_url"), "must begin with https:// (http:// only for this machine)"
 
 
+def _check_erasure(settings: Settings) -> Conflicts:
+    erasure = settings.erasure
+    if erasure.user == "hard" and {erasure.messages, erasure.conversations} != {"hard"}:
+        message = (
+            "Stream deletes a user `hard` only with `erasure.messages` and `erasure.conversations` "
+            "`hard`: set these, or `pruning` here"
+        )
+        yield ("erasure", "user"), message
+
+
 def _check_placeholder_key(settings: Settings) -> Conflicts:
     if settings.environment == "production" and settings.stream.api_key == PLACEHOLDER_API_KEY:
         message = (
@@ -132,6 +142,7 @@ def _check_metrics_port(settings: Settings) -> Conflicts:
 _CROSS_FIELD_CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Conflicts]], ...] = (
     (frozenset({"environment", "public_url"}), _check_public_url),
     (frozenset({"stream"}), _check_stream),
+    (frozenset({"erasure"}), _check_erasure),
     (frozenset({"environment", "stream"}), _check_placeholder_key),
     (frozenset({"environment", "unsafe_restored"}), _check_unsafe_restored),
     (frozenset({"database_url", "encryption_keys"}), _check_encryption_keys),

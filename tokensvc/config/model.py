@@ -18,7 +18,7 @@ from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.settings import SessionSettings
-from tokensvc.stream.delivery.settings import WorkerSettings
+from tokensvc.stream.delivery.settings import ErasureSettings, WorkerSettings
 from tokensvc.stream.keys.rules import API_KEY_PATTERN, check_secret
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
@@ -255,6 +255,7 @@ class Settings(BaseModel):
     sessions: SessionSettings = SessionSettings()
     jwks: JwksSettings = JwksSettings()
     stream: StreamSettings = StreamSettings()
+    erasure: ErasureSettings = ErasureSettings()
     limits: LimitSettings = LimitSettings()
     cors: CorsSettings = CorsSettings()
     hosts: HostsSettings = HostsSettings()

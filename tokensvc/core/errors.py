@@ -30,6 +30,8 @@ class Code(StrEnum):
     """The sign-in is older than a revocation. Sign the user in again."""
     USER_SUSPENDED = "user_suspended"
     """Sign the user out. Do not retry."""
+    USER_ERASED = "user_erased"
+    """The user was erased, and the ID is refused permanently. Sign the user out. Do not retry."""
     USER_ID_MISMATCH = "user_id_mismatch"
     """Request a token only for the user of the credential."""
     INSUFFICIENT_SCOPE = "insufficient_scope"

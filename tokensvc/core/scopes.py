@@ -17,6 +17,8 @@ class Scope(StrEnum):
     """Change any user's profile at Stream, such as the name that others see."""
     USERS_ROLES = "users:roles"
     """Set `role`, `teams` and the like in profiles: make any user an administrator at Stream."""
+    USERS_ERASE = "users:erase"
+    """Erase any user, here and at Stream, with all messages. Nothing ends that."""
     ACCOUNTS_WRITE = "accounts:write"
     """
     Invite new users, unlock and delete accounts. With `tokens:mint` also invite a user by ID and

@@ -60,6 +60,7 @@ STATUS_AND_TITLE: Mapping[Code, tuple[int, str]] = {
     Code.CREDENTIALS_EXPIRED: (401, "Expired credentials"),
     Code.SIGN_IN_REQUIRED: (401, "Sign-in required"),
     Code.USER_SUSPENDED: (403, "User suspended"),
+    Code.USER_ERASED: (403, "User erased"),
     Code.USER_ID_MISMATCH: (403, "User ID mismatch"),
     Code.INSUFFICIENT_SCOPE: (403, "Insufficient scope"),
     Code.SIGN_UP_CLOSED: (403, "Sign-up closed"),

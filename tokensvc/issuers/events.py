@@ -37,6 +37,7 @@ class Effect(StrEnum):
     SIGN_OUT = "sign_out"
     END_SESSION = "end_session"
     SUSPEND = "suspend"
+    ERASE = "erase"
     REINSTATE = "reinstate"
 
 
@@ -46,7 +47,7 @@ _EFFECTS: Mapping[str, Effect] = {
     "https://schemas.openid.net/secevent/caep/event-type/credential-change": Effect.SIGN_OUT,
     "https://schemas.openid.net/secevent/risc/event-type/credential-compromise": Effect.SIGN_OUT,
     "https://schemas.openid.net/secevent/risc/event-type/account-disabled": Effect.SUSPEND,
-    "https://schemas.openid.net/secevent/risc/event-type/account-purged": Effect.SUSPEND,
+    "https://schemas.openid.net/secevent/risc/event-type/account-purged": Effect.ERASE,
     "https://schemas.openid.net/secevent/risc/event-type/account-enabled": Effect.REINSTATE,
 }
 """Effects of security events. Others, such as a stream's verification, have none."""
@@ -152,6 +153,8 @@ def event_of(
         effect = Effect.SIGN_OUT if session is None else Effect.END_SESSION
     else:
         effect = _EFFECTS[uri]
+    if effect is Effect.ERASE and not (issuer.events and issuer.events.purge_erases):
+        effect = Effect.SUSPEND
     expires_at = claims.get("exp", claims["iat"] + MAX_AGE)
     return ProviderEvent(
         issuer=issuer.name,

@@ -61,6 +61,11 @@ class EventSettings(BaseModel):
         description="What a logout at the provider ends: all sign-ins of the user, or only the "
         "session that it names, if the tokens contain `sid`.",
     )
+    purge_erases: bool = Field(
+        default=False,
+        description="Whether the event that the provider has deleted an account "
+        "(`account-purged`) erases the user; if not, it suspends the user.",
+    )
 
     @field_validator("audience")
     @classmethod

@@ -148,11 +148,13 @@ class Replay:
 
     Attributes:
         clock: Clock that dates what is done now.
+        erase_rows: Function that deletes the rows of an erased user, at a time in epoch seconds.
         reinstated: Users whose suspension has ended.
     """
 
     tx: Transaction
     clock: Clock
+    erase_rows: Callable[[Transaction, str, float], object]
     reinstated: set[str] = field(default_factory=set)
 
 

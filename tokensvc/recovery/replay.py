@@ -159,6 +159,7 @@ KINDS: Final[Mapping[str, Kind[Any]]] = MappingProxyType(
         Action.USER_SUSPENDED: Kind(Revoked, standing.suspend),
         Action.USER_REINSTATED: Kind(Event, standing.reinstate),
         Action.USER_RENEWED: Kind(Renewed, standing.renew),
+        Action.USER_ERASED: Kind(Revoked, standing.erase),
         Action.USER_REVOCATION_UNDONE: Kind(RevocationUndone, standing.undo),
         Action.APP_REVOCATION_UNDONE: Kind(RevocationUndone, standing.undo),
         Action.PROVIDER_SESSION_ENDED: Kind(ProviderSessionEnded, _end_provider_session),

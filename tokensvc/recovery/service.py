@@ -13,7 +13,6 @@ from tokensvc.audit import store as audit
 from tokensvc.audit.rules import Action, AuditEvent, Details
 from tokensvc.clients import store as clients
 from tokensvc.core.actions import ActionContext
-from tokensvc.core.clock import Clock
 from tokensvc.core.errors import StartupError
 from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
@@ -23,7 +22,9 @@ from tokensvc.recovery import replay
 from tokensvc.recovery.events import DatabaseRestored, Replay, decode
 from tokensvc.recovery.export import Export
 from tokensvc.revocations import store as revocation_store
-from tokensvc.revocations.service import Revocations, delivery_of
+from tokensvc.revocations.erasures import Erasures
+from tokensvc.revocations.service import Revocations
+from tokensvc.revocations.state_reads import delivery_of
 from tokensvc.standing import ring_versions
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind, Ring, next_bound
@@ -95,6 +96,7 @@ def recover(
     database: Database,
     database_clock: DatabaseClock,
     revocations: Revocations,
+    erasures: Erasures,
     *,
     export: Export | None,
     choices: Choices,
@@ -114,7 +116,8 @@ def recover(
         if has_marker(tx) and not choices.is_copied:
             raise StartupError(_NOT_RESTORED)
         ring_versions.lock(tx)
-        result = _recover(tx, partial(database_clock.read, tx), export, choices, context)
+        state = Replay(tx, partial(database_clock.read, tx), erasures.erase_rows)
+        result = _recover(state, export, choices, context)
     if result.cut_off is None or context.dry_run:
         return result
     confirmed = revocations.confirm(APP)  # moves the cut-off if the commit took long
@@ -122,16 +125,12 @@ def recover(
 
 
 def _recover(
-    tx: Transaction,
-    clock: Clock,
-    export: Export | None,
-    choices: Choices,
-    context: ActionContext,
+    state: Replay, export: Export | None, choices: Choices, context: ActionContext
 ) -> RecoveryResult:
+    tx, clock = state.tx, state.clock
     backup_event = _last_event_of_backup(tx)
     started = clock()
     was_ahead = audit.latest_time(tx) > started
-    state = Replay(tx, clock)
     events = _lost_events(tx, export, started) if export is not None else iter(())
     applied, lost = _replay(state, events)
     now = clock()

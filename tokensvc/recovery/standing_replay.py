@@ -16,7 +16,7 @@ from tokensvc.recovery.events import (
 from tokensvc.revocations import store
 from tokensvc.revocations.rules import Revocation, cut_off_of, latest
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RevocationKind, StoredStanding, next_bound
+from tokensvc.standing.rules import RevocationKind, StoredStanding, erased, next_bound
 
 _LONGEST_ACTION = 60
 """Seconds. Until the commit of its action, a token with a later time than the event's could be
@@ -55,10 +55,20 @@ def suspend(replay: Replay, event: Revoked) -> None:
     replay.reinstated.discard(event.subject)
 
 
+def erase(replay: Replay, event: Revoked) -> None:
+    """Erase a user again. Stream may not have deleted the user yet."""
+    revoke(replay, event, RevocationKind.DELETION)
+    replay.erase_rows(replay.tx, event.subject, replay.clock())
+    standing = standings.lock(replay.tx, event.target)
+    if standing.erased_at is None:
+        standings.write(replay.tx, event.target, erased(standing, event.time))
+
+
 def reinstate(replay: Replay, event: Event) -> None:
     """End a suspension again, unless it is later than the event."""
     standing = standings.lock(replay.tx, event.target)
-    if standing.suspended_at is not None and standing.suspended_at <= event.time:
+    is_earlier = standing.suspended_at is not None and standing.suspended_at <= event.time
+    if is_earlier and standing.erased_at is None:
         standings.write(replay.tx, event.target, replace(standing, suspended_at=None))
         replay.reinstated.add(event.subject)
 

@@ -16,7 +16,7 @@ from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.revocations import store
-from tokensvc.revocations.service import delivery_of
+from tokensvc.revocations.state_reads import delivery_of
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import next_bound
 from tokensvc.stream.delivery import store as deliveries

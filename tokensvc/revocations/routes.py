@@ -16,12 +16,13 @@ from tokensvc.http.body import NoParameters, parse_both, parse_query
 from tokensvc.http.paging import PageQuery, page_of
 from tokensvc.http.preferences import preferred_wait
 from tokensvc.http.respond import Response, json_response
+from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.service import Revocations
 from tokensvc.revocations.state import State, action_result
 
 
-class UndoQuery(ActionQuery, frozen=True, forbid_unknown_fields=True):
-    """Query of an undo or a reinstatement. It has the reason, since DELETE has no body."""
+class DeleteActionQuery(ActionQuery, frozen=True, forbid_unknown_fields=True):
+    """Query of an action with DELETE, which has no body: the reason is here."""
 
     reason: Reason | None = None
 
@@ -33,7 +34,11 @@ class UsersQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 
 
 def routes(
-    revocations: Revocations, alphabet: Alphabet, authorize: Authorize, signed_in: SignedIn
+    revocations: Revocations,
+    erasures: Erasures,
+    alphabet: Alphabet,
+    authorize: Authorize,
+    signed_in: SignedIn,
 ) -> Sequence[Blueprint]:
     """
     Return the routes of revocations and states.
@@ -46,6 +51,7 @@ def routes(
     return [
         _state_routes(revocations, alphabet, authorize),
         _user_revocations(revocations, alphabet, authorize),
+        _erasures(erasures, alphabet, authorize),
         _app_revocations(revocations, authorize),
         _own_revocations(revocations, signed_in),
     ]
@@ -105,7 +111,7 @@ def _user_revocations(
 
     @blueprint.delete("/<user_id>/revocations/<revocation_id>")
     def undo_revocation(user_id: str, revocation_id: str) -> Response:
-        query = parse_query(UndoQuery)
+        query = parse_query(DeleteActionQuery)
         context = context_of(user_id, query, query.reason)
         target = Target(user_id)
         state = revocations.undo(target, revocation_id, context)
@@ -120,10 +126,24 @@ def _user_revocations(
 
     @blueprint.delete("/<user_id>/suspension")
     def reinstate(user_id: str) -> Response:
-        query = parse_query(UndoQuery)
+        query = parse_query(DeleteActionQuery)
         context = context_of(user_id, query, query.reason)
         state = revocations.reinstate(user_id, context)
         return _respond(revocations, Target(user_id), state, context)
+
+    return blueprint
+
+
+def _erasures(erasures: Erasures, alphabet: Alphabet, authorize: Authorize) -> Blueprint:
+    blueprint = Blueprint("erasures", __name__)
+
+    @blueprint.delete("/v1/users/<user_id>")
+    def erase(user_id: str) -> Response:
+        query = parse_query(DeleteActionQuery)
+        service = authorize(Scope.USERS_ERASE)
+        log_fields(user_id=user_ids.check(user_id, alphabet))
+        context = ActionContext(service.client_id, query.reason, query.dry_run)
+        return json_response(erasures.erase(user_id, context))
 
     return blueprint
 
@@ -140,7 +160,7 @@ def _app_revocations(revocations: Revocations, authorize: Authorize) -> Blueprin
 
     @blueprint.delete("/revocations/<revocation_id>")
     def undo_revocation(revocation_id: str) -> Response:
-        query = parse_query(UndoQuery)
+        query = parse_query(DeleteActionQuery)
         service = authorize(Scope.APP_WRITE)
         context = ActionContext(service.client_id, query.reason, query.dry_run)
         state = revocations.undo(APP, revocation_id, context)

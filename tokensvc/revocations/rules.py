@@ -12,11 +12,16 @@ from tokensvc.standing.rules import RevocationKind
 
 
 class HoldsUntil(StrEnum):
-    """Event that ends the refusals: a new sign-in, the provider's next token, or reinstatement."""
+    """
+    Event that ends the refusals: a new sign-in, the provider's next token, or reinstatement.
+
+    Nothing ends those of an erased user.
+    """
 
     NEXT_SIGN_IN = "next_sign_in"
     NEXT_TOKEN = "next_token"  # noqa: S105 - a provider's silent renewal passes
     REINSTATEMENT = "reinstatement"
+    NEVER = "never"
 
 
 class Revocation(msgspec.Struct, frozen=True):

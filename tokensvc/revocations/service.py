@@ -5,9 +5,9 @@ Each action is one transaction and is in effect for each request that arrives af
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from http import HTTPStatus
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
@@ -18,16 +18,19 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction
 from tokensvc.revocations import rules, store
 from tokensvc.revocations.rules import HoldsUntil, Source
-from tokensvc.revocations.state import State, UserState, app_state, user_state
+from tokensvc.revocations.state import State, UserState
+from tokensvc.revocations.state_reads import CountSessions, StateReads, delivery_of
 from tokensvc.standing import store as standings
-from tokensvc.standing.rules import RevocationKind, StoredStanding, has_passed, next_bound
+from tokensvc.standing.rules import (
+    RevocationKind,
+    StoredStanding,
+    has_passed,
+    next_bound,
+    user_erased,
+)
 from tokensvc.stream import renewals
 from tokensvc.stream.delivery import store as deliveries
-from tokensvc.stream.delivery.rules import APP_SUBJECT, DeliveryKind, DeliveryState
-from tokensvc.stream.delivery.state import NEVER_SENT, NOT_SENT, NOTHING_TO_DELIVER, StreamStatus
-
-CountSessions: TypeAlias = Callable[[Connection, Collection[str]], Mapping[str, int]]
-"""Return the number of open sessions of each user."""
+from tokensvc.stream.delivery.rules import DeliveryState
 
 _POLL_SECONDS = 0.05
 _BATCH = 100
@@ -57,9 +60,8 @@ class Revocations:
         self._database = database
         self._clock = database_clock
         self._sources = sources
-        self._is_delivery_on = is_delivery_on
         self._wait_slots = wait_slots
-        self._count_sessions = count_sessions
+        self._reads = StateReads(count_sessions, is_delivery_on=is_delivery_on)
 
     def revoke(self, target: Target, context: ActionContext) -> State:
         """Revoke all sign-ins. Only a new sign-in can mint tokens."""
@@ -69,7 +71,7 @@ class Revocations:
             now, details = self._add(tx, target, standing, RevocationKind.REVOCATION, context)
             record(tx, context, action, target.subject, now=now, details=details)
             if context.dry_run:
-                return self._state(tx, target)
+                return self.state_within(tx, target)
         return self.confirm(target)
 
     def renew(self, user_id: str, context: ActionContext) -> State:
@@ -78,7 +80,7 @@ class Revocations:
         with self._database.write(dry_run=context.dry_run) as tx:
             renewals.renew_within(tx, self._clock, user_id, context)
             if context.dry_run:
-                return self._state(tx, target)
+                return self.state_within(tx, target)
         return self.confirm(target)
 
     def revoke_within(
@@ -99,7 +101,7 @@ class Revocations:
         with self._database.write(dry_run=context.dry_run) as tx:
             self.suspend_in(tx, target, context)
             if context.dry_run:
-                return self._state(tx, target)
+                return self.state_within(tx, target)
         # Also for a repetition: the first may have stopped before this line.
         return self.confirm(target)
 
@@ -111,15 +113,27 @@ class Revocations:
             record(tx, context, Action.USER_SUSPENDED, target.subject, now=now, details=details)
 
     def reinstate(self, user_id: str, context: ActionContext) -> State:
-        """End a suspension. The cut-off stays, so the user must sign in again."""
+        """
+        End a suspension. The cut-off stays, so the user must sign in again.
+
+        Raises:
+            Refusal: `user_erased` with status 409.
+        """
         target = Target(user_id)
         with self._database.write(dry_run=context.dry_run) as tx:
             self.reinstate_in(tx, target, context)
-            return self._state(tx, target)
+            return self.state_within(tx, target)
 
     def reinstate_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
-        """End a suspension in a transaction."""
+        """
+        End a suspension in a transaction.
+
+        Raises:
+            Refusal: `user_erased` with status 409.
+        """
         standing = standings.lock(tx, target, create=False)
+        if standing.erased_at is not None:
+            raise user_erased(HTTPStatus.CONFLICT)
         if standing.suspended_at is not None:
             standings.write(tx, target, replace(standing, suspended_at=None))
             record(tx, context, Action.USER_REINSTATED, target.subject, now=self._clock.read(tx))
@@ -129,12 +143,14 @@ class Revocations:
         Undo the latest revocation in effect. Earlier credentials work again, stolen ones too.
 
         Raises:
-            Refusal: `not_found`, `superseded`, or `user_suspended` with status 409.
+            Refusal: `not_found`, `superseded`; `user_erased` or `user_suspended` with status 409.
         """
         is_app = target == APP
         action = Action.APP_REVOCATION_UNDONE if is_app else Action.USER_REVOCATION_UNDONE
         with self._database.write(dry_run=context.dry_run) as tx:
             standing = standings.lock(tx, target)
+            if standing.erased_at is not None:
+                raise user_erased(HTTPStatus.CONFLICT)
             revocations = store.revocations_of(tx, target)
             undone = rules.revocation_to_undo(
                 revocations, revocation_id, suspended=standing.suspended_at is not None
@@ -147,7 +163,7 @@ class Revocations:
                 _set_cut_off(tx, target, standing, cut_off, now)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
-            return self._state(tx, target)
+            return self.state_within(tx, target)
 
     def confirm(self, target: Target) -> State:
         """
@@ -169,7 +185,7 @@ class Revocations:
                     cut_off = next_bound(standing.tokens_valid_after, now)
                     _set_cut_off(tx, target, standing, cut_off, now)
                 store.confirm_revocation(tx, revocation.id, cut_off)
-            return self._state(tx, target)
+            return self.state_within(tx, target)
 
     def confirm_remaining(self) -> bool:
         """
@@ -189,11 +205,11 @@ class Revocations:
     def state(self, target: Target) -> State:
         """Return the state of a user or the app."""
         with self._database.snapshot() as connection:
-            return self._state(connection, target)
+            return self.state_within(connection, target)
 
     def users(self, *, suspended: bool | None, after: str | None, limit: int) -> list[UserState]:
         """
-        Return the states of users who were ever revoked, suspended or renewed, by their IDs.
+        Return the states of users who have a standing, in the order of their IDs.
 
         Args:
             suspended: Whether to return only suspended or only other users; `None` for both.
@@ -203,20 +219,7 @@ class Revocations:
             page = standings.page_of_users(
                 connection, suspended=suspended, after=after, limit=limit
             )
-            ids = list(page)
-            revocations = store.revocations_by_user(connection, ids)
-            statuses = deliveries.statuses(connection, "user", ids) if self._is_delivery_on else {}
-            sessions = self._count_sessions(connection, ids)
-        return [
-            user_state(
-                user_id,
-                standing,
-                revocations[user_id],
-                statuses.get(user_id, NOT_SENT),
-                sessions=sessions[user_id],
-            )
-            for user_id, standing in page.items()
-        ]
+            return self._reads.users(connection, page)
 
     def wait_until_applied(self, target: Target, seconds: int) -> State | None:
         """
@@ -242,6 +245,8 @@ class Revocations:
         suspended = user is not None and user.suspended
         if state.tokens_valid_after is None and not suspended:
             return None
+        if user is not None and user.erasure is not None:
+            return HoldsUntil.NEVER
         target = Target(user.user_id) if user is not None else APP
         return rules.holds_until(target, self._sources, suspended=suspended)
 
@@ -264,24 +269,9 @@ class Revocations:
         _set_cut_off(tx, target, standing, cut_off, now)
         return now, details
 
-    def _state(self, connection: Connection, target: Target) -> State:
-        standing = standings.read(connection, target)
-        revocations = store.revocations_of(connection, target)
-        delivery = self._delivery(connection, target, standing)
-        if target.user_id is None:
-            return app_state(standing, revocations, delivery)
-        user_id = target.user_id
-        sessions = self._count_sessions(connection, [user_id])[user_id]
-        return user_state(user_id, standing, revocations, delivery, sessions=sessions)
-
-    def _delivery(
-        self, connection: Connection, target: Target, standing: StoredStanding
-    ) -> StreamStatus:
-        if not self._is_delivery_on:
-            return NOT_SENT
-        status = deliveries.status(connection, *delivery_of(target))
-        # The row of a finished delivery is purged, but the floor stays.
-        return NEVER_SENT if status is NOTHING_TO_DELIVER and not standing.floor else status
+    def state_within(self, connection: Connection, target: Target) -> State:
+        """Return the state of a user or the app, also in the transaction of an action."""
+        return self._reads.state(connection, target)
 
 
 def _set_cut_off(
@@ -289,10 +279,3 @@ def _set_cut_off(
 ) -> None:
     standings.write(tx, target, replace(standing, tokens_valid_after=cut_off))
     deliveries.mark_pending(tx, *delivery_of(target), now)
-
-
-def delivery_of(target: Target) -> tuple[DeliveryKind, str]:
-    """Return the kind and the subject of the delivery of a target's cut-off."""
-    if target.user_id is None:
-        return "app", APP_SUBJECT
-    return "user", target.user_id

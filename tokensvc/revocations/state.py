@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from tokensvc.revocations import rules
 from tokensvc.revocations.rules import HoldsUntil, Revocation, StoredRevocation
 from tokensvc.standing.rules import StoredStanding
-from tokensvc.stream.delivery.state import StreamStatus
+from tokensvc.stream.delivery.state import ErasureStatus, StreamStatus
 
 UNDO_WARNING = (
     "Provider credentials and Stream tokens from before the revocation work again until they "
@@ -23,7 +23,7 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         user_id: ID of the user on Stream.
-        suspended: Whether all tokens for the user are refused.
+        suspended: Whether all tokens for the user are refused. So are those of an erased user.
         suspended_at: Start of the suspension, in epoch seconds.
         tokens_valid_after: Cut-off of the user, in epoch seconds. Earlier sign-ins are refused.
             `null` if no cut-off is in effect.
@@ -31,6 +31,7 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
         sessions: Number of the user's open sessions in this service.
         revocation: Latest action in effect.
         stream: Delivery of the cut-off to Stream.
+        erasure: Erasure of the user, which nothing ends; `null` if there is none.
     """
 
     user_id: str
@@ -41,6 +42,7 @@ class UserState(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     revocation: Revocation | None
     stream: StreamStatus
+    erasure: ErasureStatus | None
 
 
 class AppState(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,7 @@ def user_state(
     stream: StreamStatus,
     *,
     sessions: int,
+    erasure: ErasureStatus | None,
 ) -> UserState:
     """
     Return the state of a user.
@@ -108,12 +111,14 @@ def user_state(
         revocations: All revocations of the user that are in effect; others are ignored.
         stream: Status of the delivery to Stream.
         sessions: Number of open sessions.
+        erasure: Erasure of the user, if there is one.
     """
     return UserState(
         user_id=user_id,
         suspended=standing.suspended_at is not None,
         suspended_at=standing.suspended_at,
         sessions=sessions,
+        erasure=erasure,
         **_shared(standing, revocations, stream),
     )
 
@@ -152,9 +157,10 @@ def _shared(
     stream: StreamStatus,
 ) -> dict[str, Any]:
     latest = rules.latest(revocations)
+    is_suspended = standing.suspended_at is not None and standing.erased_at is None
     return {
         "tokens_valid_after": standing.tokens_valid_after,
-        "reason": rules.reason_of(revocations, suspended=standing.suspended_at is not None),
+        "reason": rules.reason_of(revocations, suspended=is_suspended),
         "revocation": _public(latest) if latest is not None else None,
         "stream": stream,
     }

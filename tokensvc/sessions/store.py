@@ -250,6 +250,11 @@ def purge(tx: Transaction, now: float, limit: int, *, settings: SessionSettings)
     return purged + delete_batch(tx, sessions, is_unused, order=order, limit=limit - purged)
 
 
+def erase(tx: Transaction, user_id: str) -> int:
+    """Delete the sessions of a user, live or not, and return their number."""
+    return tx.execute(sessions.delete().where(_columns.user_id == user_id)).rowcount
+
+
 def delete_encrypted_with(tx: Transaction, encrypted_with: str, *, limit: int) -> int:
     """Delete at most `limit` sessions under an encryption key, and return their number."""
     is_encrypted = _columns.encrypted_with == encrypted_with

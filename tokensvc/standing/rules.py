@@ -62,6 +62,7 @@ class Standing:
         now: Epoch seconds, read before or in the statement that read the rest: see step 4 in
             `docs/life-of-a-token-request.md`.
         suspended: Whether all tokens are refused.
+        erased: Whether they are refused permanently, because the user was erased.
         tokens_valid_after: Cut-off in effect, the higher of the user's and the app's; `None` if
             none is in effect.
         floor: Highest bound ever set for the user or the app. An undo does not lower it.
@@ -75,6 +76,7 @@ class Standing:
     tokens_valid_after: int | None
     floor: int
     ring_version: RingVersion
+    erased: bool = False
     has_account: bool | None = None
     session_has_ended: bool = False
 
@@ -88,6 +90,7 @@ class StoredStanding:
         tokens_valid_after: Cut-off, the sign-in bound; `None` if none is in effect.
         floor: Highest bound ever set.
         suspended_at: Start of the suspension; always `None` for the app.
+        erased_at: Time of the erasure, which nothing ends; always `None` for the app.
         epoch: Number of actions that ended all sessions. Nothing lowers it.
         latest_renewal: Bound of the latest renewal; always `None` for the app.
         renewal_confirmed: Whether that bound was compared with the clock after its commit.
@@ -96,6 +99,7 @@ class StoredStanding:
     tokens_valid_after: int | None = None
     floor: int = 0
     suspended_at: int | None = None
+    erased_at: int | None = None
     epoch: int = 0
     latest_renewal: int | None = None
     renewal_confirmed: bool = True
@@ -152,24 +156,36 @@ def with_confirmed_renewal(standing: StoredStanding, now: float) -> StoredStandi
     return replace(standing, latest_renewal=moved, renewal_confirmed=True)
 
 
+def erased(standing: StoredStanding, now: int) -> StoredStanding:
+    """
+    Return the row of a user who is erased now.
+
+    It is a suspension too, so that a process of the previous release refuses the user.
+    """
+    suspended_at = now if standing.suspended_at is None else standing.suspended_at
+    return replace(standing, erased_at=now, suspended_at=suspended_at)
+
+
 def combine(
     now: int,
     ring_version: RingVersion,
     app: tuple[int | None, int],
-    user: tuple[int | None, int | None, int | None],
+    user: tuple[int | None, int | None, int | None, int | None],
 ) -> Standing:
     """
     Return the standing in effect: the stricter values of the user and the app.
 
     Args:
         app: Cut-off and floor of the app.
-        user: Cut-off, floor and start of the suspension of the user; all `None` without a row.
+        user: Cut-off, floor, start of the suspension and time of the erasure of the user; all
+            `None` without a row.
     """
-    cut_off, floor, suspended_at = user
+    cut_off, floor, suspended_at, erased_at = user
     app_cut_off, app_floor = app
     return Standing(
         now=now,
-        suspended=suspended_at is not None,
+        suspended=suspended_at is not None or erased_at is not None,
+        erased=erased_at is not None,
         tokens_valid_after=_latest(app_cut_off, cut_off),
         floor=max(app_floor, floor or 0),
         ring_version=ring_version,
@@ -202,6 +218,18 @@ def issued_at(standing: Standing, skew: int) -> int | None:
     if standing.floor > standing.now:
         return None
     return max(standing.now - skew, standing.floor)
+
+
+def user_erased(status: int | None = None) -> Refusal:
+    """
+    Return the refusal of an erased user.
+
+    Args:
+        status: HTTP status, if it is not 403.
+    """
+    return Refusal(
+        Code.USER_ERASED, "This user was erased, and the ID is refused permanently.", status=status
+    )
 
 
 def incomplete_database() -> Refusal:

@@ -20,6 +20,7 @@ from tokensvc.standing.rules import (
     StoredStanding,
     combine,
     incomplete_database,
+    user_erased,
     with_floor,
 )
 from tokensvc.standing.tables import IS_RENEWAL_UNCONFIRMED, app_standing, user_standings
@@ -33,6 +34,7 @@ STANDING_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
     _users.tokens_valid_after,
     _users.floor,
     _users.suspended_at,
+    _users.erased_at,
 )
 """Columns of which `standing_of` makes a standing."""
 _is_app = _app.id == sa.literal_column("1")
@@ -136,12 +138,12 @@ class StandingStore:
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:
     """Return the combined standing in the values of `STANDING_COLUMNS`."""
-    app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at = columns
+    app_cut_off, app_floor, counter, ring_id, cut_off, floor, suspended_at, erased_at = columns
     return combine(
         now,
         RingVersion(counter, ring_id),
         (app_cut_off, app_floor),
-        (cut_off, floor, suspended_at),
+        (cut_off, floor, suspended_at, erased_at),
     )
 
 
@@ -166,6 +168,17 @@ def app_floor(database: Database) -> int:
 def read(connection: sa.Connection, target: Target) -> StoredStanding:
     """Return the row of a target. A user without a row has a clean standing."""
     return _stored(connection.execute(_row_of(target)).first(), target)
+
+
+def check_not_erased(connection: sa.Connection, user_id: str) -> None:
+    """
+    Refuse what would give an erased user's ID to another person, or data to an erased user.
+
+    Raises:
+        Refusal: `user_erased`.
+    """
+    if read(connection, Target(user_id)).erased_at is not None:
+        raise user_erased()
 
 
 def lock(tx: Transaction, target: Target, *, create: bool = True) -> StoredStanding:

@@ -14,6 +14,7 @@ user_standings = sa.Table(
     sa.Column("tokens_valid_after", sa.BigInteger),
     sa.Column("floor", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("suspended_at", sa.BigInteger),
+    sa.Column("erased_at", sa.BigInteger),
     sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("latest_renewal", sa.BigInteger),
     sa.Column("renewal_confirmed", sa.Boolean, nullable=False, server_default=sa.true()),
@@ -27,7 +28,8 @@ user_standings = sa.Table(
     ),
 )
 """
-Users who were ever revoked, suspended or renewed. A user without a row has a clean standing.
+Users who were ever revoked, suspended, renewed or erased. A user without a row has a clean
+standing. The row of an erased user stays permanently, because it refuses the ID.
 
 `epoch` is the number of actions that ended all sessions.
 """

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from tokensvc.core.clock import Clock
 from tokensvc.net.http import NoResponseError, NotSentError
@@ -22,6 +23,7 @@ from tokensvc.stream.responses import (
     StreamResponse,
     StreamUnavailableError,
     check_found_users,
+    check_member,
     check_written_users,
     error_text,
     http_date,
@@ -39,10 +41,20 @@ MAX_USERS = 100
 _MAX_IDS_LENGTH = 4000
 """Characters of the ids in one query: with the separators, the URL stays below 6 KB."""
 
-LIMITS = {"PATCH /app": 60, "PATCH /users": 300, "POST /users": 300, "GET /users": 1000}
+LIMITS = {
+    "PATCH /app": 60,
+    "PATCH /users": 300,
+    "POST /users": 300,
+    "GET /users": 1000,
+    "POST /users/delete": 60,
+}
 """Calls in a minute that Stream documents, until a response to a call states the app's limit."""
 
 _LOWEST_LIMIT = 60
+
+TASK_DONE: Final = "completed"
+TASK_FAILED: Final = "failed"
+"""Last states of a task of Stream. In each other state it is asked again."""
 
 _CUT_OFF = "revoke_tokens_issued_before"
 
@@ -95,14 +107,20 @@ class StreamApi:
         base_url: URL of Stream's API, without a path.
         clock: This host's clock, used if a response has no `Date`.
         key_refused: Function to call after a call whose key Stream refuses.
+        erasure: What Stream deletes of a user, and how, by the members of its API.
     """
 
     def __init__(
-        self, base_url: str, clock: Clock, key_refused: Callable[[], None] = lambda: None
+        self,
+        base_url: str,
+        clock: Clock,
+        key_refused: Callable[[], None] = lambda: None,
+        erasure: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._base_url = base_url
         self._clock = clock
         self._key_refused = key_refused
+        self._erasure = erasure
         self._limits = dict(LIMITS)
 
     def limit_of(self, endpoint: str) -> int:
@@ -151,6 +169,20 @@ class StreamApi:
         users = [{"id": user_id, **change} for user_id, change in changes.items()]
         response = self._call(key, "PATCH", "users", body={"users": users})
         return check_written_users(response, changes)
+
+    def delete_users(self, key: StreamKey, user_ids: Collection[str]) -> StreamResponse:
+        """
+        Delete users in a task, whose ID is `task_id`. Stream refuses them at once.
+
+        A user whom Stream does not have makes it refuse the call.
+        """
+        body = {"user_ids": list(user_ids), **self._erasure}
+        return check_member(self._call(key, "POST", "users/delete", body=body), "task_id")
+
+    def read_task(self, key: StreamKey, task: str) -> StreamResponse:
+        """Read the `status` and the `error` of a task."""
+        path = f"tasks/{quote(task, safe='')}"
+        return check_member(self._call(key, "GET", path), "status")
 
     def _call(
         self,

@@ -29,6 +29,7 @@ class CallStatus(StrEnum):
 
     Attributes:
         DONE: Stream has processed the request.
+        RUNNING: A task of Stream works on the request.
         UNKNOWN: Stream may have processed the request, or may process it later. The response was
             lost, is an internal error of Stream, or comes from another server, such as a proxy.
         NOT_DELIVERED: The request was not sent, or Stream's rate limit refused it.
@@ -42,6 +43,7 @@ class CallStatus(StrEnum):
     """
 
     DONE = "done"
+    RUNNING = "running"
     UNKNOWN = "unknown"
     NOT_DELIVERED = "not_delivered"
     KEY_REFUSED = "key_refused"
@@ -70,6 +72,7 @@ class StreamResponse:
         wait: Seconds that Stream wants to pass before the next call of this kind.
         replaces_users: Whether the call replaces users whole and may remove their cut-offs.
         content: JSON body of a `DONE` response.
+        task: ID of the task, if it is `RUNNING`.
     """
 
     status: CallStatus
@@ -77,6 +80,7 @@ class StreamResponse:
     wait: float = 0.0
     replaces_users: bool = False
     content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    task: str | None = None
 
 
 class StreamUnavailableError(Exception):
@@ -160,10 +164,17 @@ def check_found_users(response: StreamResponse) -> StreamResponse:
     )
 
 
-def _require(response: StreamResponse, is_valid: bool) -> StreamResponse:
+def check_member(response: StreamResponse, name: str) -> StreamResponse:
+    """Return the response; its status becomes `UNKNOWN` if it lacks a text."""
+    return _require(response, isinstance(response.content.get(name), str), f"`{name}`")
+
+
+def _require(
+    response: StreamResponse, is_valid: bool, what: str = "the users that Stream returns"
+) -> StreamResponse:
     if is_valid or response.status is not CallStatus.DONE:
         return response
-    error = "a successful response without the users that Stream returns"
+    error = f"a successful response without {what}"
     return replace(response, status=CallStatus.UNKNOWN, error=error, content={})
 
 

@@ -74,7 +74,7 @@ LIMITER_FALLBACK = Counter(
 )
 STREAM_CALLS = Counter(
     "tokensvc_stream_calls",
-    "Calls that deliver cut-offs and profiles to Stream, by result.",
+    "Calls that deliver cut-offs, profiles and erasures to Stream, by result.",
     ["kind", "result"],
 )
 
@@ -167,7 +167,7 @@ def count_jwks_fetch(issuer: str, outcome: str) -> None:
 
 
 def count_stream_call(kind: str, result: str) -> None:
-    """Count a call to Stream by kind of delivery (`app`, `user`, `profile`) and result."""
+    """Count a call to Stream by kind of delivery and result."""
     _stream_calls[kind, result].inc()
 
 

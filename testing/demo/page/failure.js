@@ -35,6 +35,14 @@ export function explain(error) {
       next: "Signing in does not help until the operator reinstates you.",
     };
   }
+  if (error.code === "user_erased") {
+    return {
+      kind: "sign-in",
+      title: "Erased by the operator",
+      text: error.message,
+      next: "This user ID cannot be used any longer. Sign up with another one.",
+    };
+  }
   if (error.kind === "sign_in_again") {
     return {
       kind: "sign-in",

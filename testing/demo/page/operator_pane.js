@@ -47,6 +47,7 @@ export class OperatorPane {
     if (name === "suspend") await this.#operate("PUT", `/v1/users/${user}/suspension`);
     if (name === "reinstate") await this.#operate("DELETE", `/v1/users/${user}/suspension`);
     if (name === "signOut") await this.#operate("POST", `/v1/users/${user}/revocations`);
+    if (name === "erase") await this.#operate("DELETE", `/v1/users/${user}`);
     if (name === "addKey") await this.#operate("POST", "/v1/stream-keys");
     if (name === "activate") await this.#operate("POST", `/v1/stream-keys/${key}/activate`);
     if (name === "retire") await this.#operate("POST", `/v1/stream-keys/${key}/retire`);
@@ -87,17 +88,23 @@ export class OperatorPane {
       element("h4", {}, chat.userId),
       element("p", {}, "Service: ", ...(known ? standing(known) : ["…"])),
       element("p", {}, "Client: ", label(connection, words), sees ? ` ${sees}` : ""),
-      element("div", { class: "buttons" },
-        known?.suspended
-          ? action("reinstate", "Reinstate", { user: chat.userId })
-          : action("suspend", "Suspend", { user: chat.userId }),
-        action("signOut", "Sign out everywhere", { user: chat.userId })),
+      element("div", { class: "buttons" }, ...(known?.erasure ? [] : userActions(chat.userId, known?.suspended))),
     );
   }
 }
 
+/** @param {string} user @param {boolean} suspended */
+function userActions(user, suspended) {
+  return [
+    suspended ? action("reinstate", "Reinstate", { user }) : action("suspend", "Suspend", { user }),
+    action("signOut", "Sign out everywhere", { user }),
+    action("erase", "Erase", { user }),
+  ];
+}
+
 /** @param {any} user state of a user at the service */
-function standing({ suspended, sessions, tokens_valid_after: cutOff, stream }) {
+function standing({ suspended, sessions, tokens_valid_after: cutOff, stream, erasure }) {
+  if (erasure) return [label("bad", "Erased"), ` here; deletion at Stream: ${erasure.state}`];
   const parts = [`${sessions} session${sessions === 1 ? "" : "s"}`];
   if (cutOff) {
     parts.push(`sign-ins before ${clock(cutOff)} are refused`);

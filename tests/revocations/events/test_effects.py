@@ -103,6 +103,19 @@ def test_user_is_found_wherever_a_specification_has_the_subject(world, place):
     assert code_of(user) == "sign_in_required"
 
 
+def test_account_that_the_provider_has_deleted_is_erased_if_the_settings_say_so(world):
+    """Also the provider that enables the account again does not bring the user back."""
+    user = world.signed_in_silently("silent-gone", int(time.time()))
+    assert minted(user).status == 200
+    for event in (f"{RISC}account-purged", f"{RISC}account-purged", ENABLED):
+        token = security_event(world.silent, event, sub="gone")
+        assert push(world.anonymous, token, "silent").status == 202
+    assert code_of(user) == "user_erased"
+    assert world.state("silent-gone")["erasure"] is not None
+    erased = ("issuer:silent", "user:erased", "account-purged")
+    assert actions_of(world, "silent-gone") == [erased]
+
+
 def test_event_about_a_user_who_never_came_is_in_effect_when_they_come(world):
     assert push(world.anonymous, security_event(world.issuer, DISABLED, sub="new")).status == 202
     assert code_of(world.signed_in("new")) == "user_suspended"

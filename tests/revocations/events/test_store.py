@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from testing.erasures import erasures_on
 from testing.purging import LaterClock, purge_all
 from testing.refused_writes import refuse_writes
 from testing.sessions import revocations_on
@@ -16,6 +17,7 @@ from tokensvc.issuers.events import Effect, ProviderEvent, ProviderSession
 from tokensvc.revocations.events import store
 from tokensvc.revocations.events.service import ProviderEvents
 from tokensvc.standing.store import StandingStore
+from tokensvc.stream.delivery.service import Deliveries
 
 
 @pytest.fixture
@@ -31,8 +33,10 @@ def now(database, later) -> Iterator[int]:
 
 @pytest.fixture
 def events(database, clock) -> ProviderEvents:
-    revocations = revocations_on(database, clock)
-    return ProviderEvents(database, DatabaseClock(database, clock), revocations)
+    revocations, own_clock = revocations_on(database, clock), DatabaseClock(database, clock)
+    deliveries = Deliveries(database, own_clock, dict, is_delivery_on=True)
+    erasures = erasures_on(database, own_clock, revocations, deliveries)
+    return ProviderEvents(database, own_clock, revocations, erasures)
 
 
 @pytest.fixture

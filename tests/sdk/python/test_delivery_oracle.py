@@ -133,3 +133,19 @@ def test_query_equals_the_sdk(stream: StreamDouble, service: StreamApi, sdk: Str
     assert payloads[0] == payloads[1]
     assert_equal(first, second)
     assert user_ids_in(service.find_users(A_KEY, wanted)) == set(USERS)
+
+
+def test_deletion_and_its_task_equal_the_sdk(stream: StreamDouble, sdk: StreamChat) -> None:
+    """`delete_users`, and `get_task` until it is completed."""
+    modes = {"user": "hard", "messages": "hard", "conversations": "hard"}
+    service = StreamApi(stream.url, system_clock, erasure=modes)
+    first = sent(stream, lambda: service.delete_users(A_KEY, ["ada"]))
+    second = sent(
+        stream, lambda: sdk.delete_users(["bob@x"], "hard", messages="hard", conversations="hard")
+    )
+    assert first.json == {**second.json, "user_ids": ["ada"]}
+    first.body = second.body = b""
+    assert_equal(first, second)
+    read = sent(stream, lambda: service.read_task(A_KEY, "task-2"))
+    assert_equal(read, sent(stream, lambda: sdk.get_task("task-2")))
+    assert service.read_task(A_KEY, "task-2").content["status"] == "completed"

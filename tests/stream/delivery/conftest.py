@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.doubles.stream import StreamDouble
+from testing.erasures import erasures_on
 from testing.sessions import sessions_on
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.targets import Target
@@ -63,6 +64,14 @@ class World:
         self.deliveries = Deliveries(
             database, self.now, self.sender.refused_keys, is_delivery_on=True
         )
+
+    def erase(self, user_id: str) -> None:
+        erasures = erasures_on(self.database, self.now, self.revocations, self.deliveries)
+        erasures.erase(user_id, CONTEXT)
+
+    def erasure(self, user_id: str) -> Any:
+        """Return the status of an erasure."""
+        return self.revocations.state(Target(user_id)).erasure
 
     def another_sender(self) -> Sender:
         """Return a sender like that of another process."""

@@ -29,6 +29,7 @@ PROVED = Figures(
     faults=Counter(cut=1),
     compared=4,
     applied=1,
+    erased=1,
 )
 
 
@@ -46,6 +47,7 @@ PROVED = Figures(
         {"faults": Counter()},
         {"compared": 0},
         {"applied": 0},
+        {"erased": 0},
         {"wrong_here": ["something"]},
         {"wrong_at_stream": ["something"]},
         {"failures": ["something"]},

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.delivery import rules
-from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryState, Pace
+from tokensvc.stream.delivery.pace import Pace, back_off, next_pace
+from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryState
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing, keys_to_try
 from tokensvc.stream.keys.states import KeyState
 from tokensvc.stream.responses import CallStatus, StreamResponse
@@ -201,9 +202,9 @@ def test_expired_lease_is_a_lost_call(row, now):
 @given(st.integers(0, 10**6), fractions, st.floats(1, 3600))
 def test_waits_double_up_to_their_limit(failures, fraction, longest):
     """None at first; chance removes up to a half."""
-    wait = rules.back_off(failures, fraction, longest)
+    wait = back_off(failures, fraction, longest)
     assert 0 <= wait <= longest
-    assert rules.back_off(failures + 1, fraction, longest) >= wait
+    assert back_off(failures + 1, fraction, longest) >= wait
     if failures:
         assert wait >= min(longest, 1) / 2
 
@@ -211,9 +212,7 @@ def test_waits_double_up_to_their_limit(failures, fraction, longest):
 @given(st.sampled_from(CALLED), st.floats(0, 3600), st.integers(0, 50), fractions)
 def test_pace_slows_down_until_stream_responds(status, wait, failures, fraction):
     """The pause that Stream asks for always applies."""
-    pace = rules.next_pace(
-        Pace(failures, 0.0), StreamResponse(status, None, wait), 1000.0, fraction
-    )
+    pace = next_pace(Pace(failures, 0.0), StreamResponse(status, None, wait), 1000.0, fraction)
     assert pace.not_before >= 1000.0 + wait
     if status in {CallStatus.DONE, CallStatus.REFUSED, CallStatus.ABSENT}:
         assert pace == Pace(0, 1000.0 + wait)

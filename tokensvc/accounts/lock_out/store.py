@@ -100,6 +100,12 @@ def unlock(tx: Transaction, user_id: str, hashes: KeyedHashes) -> bool:
     return any(failures)
 
 
+def erase(tx: Transaction, user_id: str, hashes: KeyedHashes) -> int:
+    """Delete the counters and the addresses of a user, and return the number of addresses."""
+    unlock(tx, user_id, hashes)
+    return tx.execute(known_addresses.delete().where(_addresses.user_id == user_id)).rowcount
+
+
 def last_addresses(connection: Connection, user_id: str) -> list[str]:
     """Return the hashes of the last addresses of an account."""
     last = _last_addresses(sa.literal(user_id))

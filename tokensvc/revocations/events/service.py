@@ -10,6 +10,7 @@ from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.issuers.events import Effect, ProviderEvent
 from tokensvc.revocations import store as revocations
+from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.events import store
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing import store as standings
@@ -23,14 +24,20 @@ class ProviderEvents:
 
     Args:
         revocations: Actions that an event causes.
+        erasures: Erasures that an event causes.
     """
 
     def __init__(
-        self, database: Database, database_clock: DatabaseClock, revocations: Revocations
+        self,
+        database: Database,
+        database_clock: DatabaseClock,
+        revocations: Revocations,
+        erasures: Erasures,
     ) -> None:
         self._database = database
         self._clock = database_clock
         self._revocations = revocations
+        self._erasures = erasures
 
     def apply(self, event: ProviderEvent) -> bool:
         """
@@ -58,9 +65,12 @@ class ProviderEvents:
                 record(tx, context, Action.USER_REVOKED, user_id, now=now, details=details)
             case Effect.SUSPEND:
                 self._revocations.suspend_in(tx, target, context)
+            case Effect.ERASE:
+                self._erasures.erase_within(tx, user_id, context)
             case Effect.REINSTATE:
-                standings.lock(tx, target, create=False)
-                if revocations.suspended_by(tx, target) == context.actor:
+                standing = standings.lock(tx, target, create=False)
+                is_own = revocations.suspended_by(tx, target) == context.actor
+                if is_own and standing.erased_at is None:
                     self._revocations.reinstate_in(tx, target, context)
             case Effect.END_SESSION if event.session is not None:
                 store.end_session(tx, event.session)

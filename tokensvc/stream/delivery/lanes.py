@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from tokensvc.database.engine import Transaction
-from tokensvc.stream.delivery import cut_offs, user_objects
+from tokensvc.stream.delivery import cut_offs, erasures, user_objects
 from tokensvc.stream.delivery.leases import Batch
 from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue, Wanted
 from tokensvc.stream.delivery.stream_calls import StreamCalls
@@ -28,6 +28,8 @@ class Lane(NamedTuple):
         endpoint: Endpoint of Stream's rate limit under which each batch counts.
         urgent: States whose rows go first, in the order of the lanes.
         in_turn: States whose rows take turns with those of other lanes, after all urgent ones.
+        record_end: Function that writes the events of deliveries that have ended, in the
+            transaction of their result. Its arguments: the rows after it, and the time.
     """
 
     kind: DeliveryKind
@@ -36,6 +38,7 @@ class Lane(NamedTuple):
     endpoint: str
     urgent: tuple[DeliveryState, ...] = ()
     in_turn: tuple[DeliveryState, ...] = ()
+    record_end: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None
 
 
 _PENDING, _FAILED, _ABSENT = DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.ABSENT
@@ -62,6 +65,14 @@ LANES: Final = (
         user_objects.send,
         "PATCH /users",
         in_turn=(_PENDING, _FAILED),
+    ),
+    Lane(
+        "erasure",
+        erasures.claim,
+        erasures.send,
+        "POST /users/delete",
+        in_turn=(_PENDING, _FAILED, _ABSENT),
+        record_end=erasures.record_end,
     ),
 )
 """All lanes, the most urgent first."""

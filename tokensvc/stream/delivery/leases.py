@@ -48,6 +48,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def cut_off_of(self, subject: str) -> int | None:
+        """Return the cut-off of a user for whom Stream is asked again until it has passed."""
+        wanted = self.wanted[subject]
+        cut_off: int | None = wanted if self.kind == "user" else getattr(wanted, "cut_off", None)
+        return cut_off
+
     def only(self, subjects: Collection[str]) -> "Batch":
         """Return the part of the batch with these subjects."""
         rows = {subject: row for subject, row in self.rows.items() if subject in subjects}
@@ -125,12 +131,18 @@ class Leases:
                 ring_version=ring_versions.read(tx, Ring.STREAM),
             )
 
-    def finish(self, batch: Batch, responses: Mapping[str, StreamResponse]) -> None:
+    def finish(
+        self,
+        batch: Batch,
+        responses: Mapping[str, StreamResponse],
+        record_end: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None,
+    ) -> None:
         """
         Apply the results of calls and end the leases.
 
         Args:
             responses: Response by subject; rows without one stay as they are and due.
+            record_end: `record_end` of the batch's lane.
         """
         with self._database.write() as tx:
             before = store.lock(tx, batch.kind, batch.rows)
@@ -142,11 +154,12 @@ class Leases:
                     responses.get(row.subject, _NOT_ATTEMPTED),
                     now=now,
                     random_fraction=self._random_fraction(),
-                    cut_off=batch.wanted[row.subject] if batch.kind == "user" else None,
+                    cut_off=batch.cut_off_of(row.subject),
                 )
                 for row in before
             ]
             store.save(tx, after)
+            record_end(tx, [row for row in _changed(before, after) if row.has_ended], now)
             for status in (CallStatus.DONE, CallStatus.UNKNOWN):
                 replaced = [
                     subject
@@ -157,9 +170,14 @@ class Leases:
         _report(before, after)
 
 
+def _changed(before: list[Delivery], after: list[Delivery]) -> list[Delivery]:
+    """Return the rows that have another state than before."""
+    return [new for old, new in zip(before, after, strict=True) if new.state is not old.state]
+
+
 def _report(before: list[Delivery], after: list[Delivery]) -> None:
     """Log the deliveries that have reached Stream, and those that need an operator."""
-    changed = [new for old, new in zip(before, after, strict=True) if new.state is not old.state]
+    changed = _changed(before, after)
     for state, event, log in (
         (DeliveryState.APPLIED, "delivery_applied", _log.info),
         (DeliveryState.FAILED, "delivery_failed", _log.error),

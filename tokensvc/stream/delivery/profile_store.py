@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tokensvc.database.engine import Transaction
 from tokensvc.database.upsert import insert
+from tokensvc.standing import store as standings
 from tokensvc.stream.delivery.tables import profiles
 
 _columns = profiles.c
@@ -37,7 +38,19 @@ def read(connection: sa.Connection, user_ids: Collection[str]) -> Iterator[tuple
 
 
 def lock(tx: Transaction, user_id: str) -> Profile | None:
-    """Return a user's profile, locked until the transaction ends."""
+    """
+    Return a user's profile, locked until the transaction ends.
+
+    Raises:
+        Refusal: `user_erased`.
+    """
+    profile = _lock(tx, user_id)
+    # After the lock, which `delete` takes too: it sees this profile, or this sees the erasure.
+    standings.check_not_erased(tx, user_id)
+    return profile
+
+
+def _lock(tx: Transaction, user_id: str) -> Profile | None:
     first = insert(tx, profiles).values(user_id=user_id, profile=_NOT_WRITTEN, updated_at=0)
     tx.execute(first.on_conflict_do_nothing())
     text = tx.scalar(
@@ -50,6 +63,13 @@ def write(tx: Transaction, user_id: str, profile: Profile, now: float) -> None:
     """Write a locked profile."""
     row = profiles.update().where(_columns.user_id == user_id)
     tx.execute(row.values(profile=json.dumps(asdict(profile)), updated_at=int(now)))
+
+
+def delete(tx: Transaction, user_id: str) -> bool:
+    """Delete a user's profile, also one that another transaction adds. Return whether it was."""
+    is_stored = _lock(tx, user_id) is not None
+    tx.execute(profiles.delete().where(_columns.user_id == user_id))
+    return is_stored
 
 
 def _parse(text: str) -> Profile:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from tokensvc.stream.delivery.pace import back_off
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
-DeliveryKind: TypeAlias = Literal["app", "user", "profile"]
+DeliveryKind: TypeAlias = Literal["app", "user", "profile", "erasure"]
 Wanted: TypeAlias = Any
 """The state that Stream must hold: what the `claim` of a lane returns, and its `send` sends."""
 
@@ -45,7 +46,6 @@ _FIRST_QUERY_INTERVAL, _FIRST_QUERIES_SECONDS, _LATER_QUERY_INTERVAL = 10, 600, 
 
 LONGEST_WAIT_IF_REFUSED = 3600.0
 _LONGEST_WAIT = 60.0
-_LONGEST_PAUSE = 30.0
 
 
 class DeliveryState(StrEnum):
@@ -91,6 +91,7 @@ class Delivery:
         updated_at: Time of the last change of `state`.
         late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
         is_renewal: Whether it is pending and all that Stream lacks is a renewal.
+        task: ID of Stream's task that works on the state, if Stream was asked for one.
     """
 
     kind: DeliveryKind
@@ -107,20 +108,12 @@ class Delivery:
     updated_at: int
     late_since: int | None
     is_renewal: bool = False
+    task: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """
-    The pause before this process' next call for deliveries of one kind.
-
-    Attributes:
-        failures: Number of consecutive unsuccessful calls.
-        not_before: Earliest time of the next call, in seconds of a monotonic clock.
-    """
-
-    failures: int = 0
-    not_before: float = 0.0
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to send."""
+        return self.state not in OPEN_STATES
 
 
 def lease(row: Delivery, now: float) -> Delivery:
@@ -212,26 +205,6 @@ def resend_time(now: float) -> int:
     return math.ceil(now) + RESEND_SECONDS
 
 
-def next_pace(pace: Pace, response: StreamResponse, now: float, random_fraction: float) -> Pace:
-    """
-    Return the pace after a call.
-
-    Args:
-        now: Seconds of a monotonic clock.
-    """
-    if response.status is CallStatus.DONE or response.status.is_about_content:
-        return Pace(0, now + response.wait)
-    pause = back_off(pace.failures, random_fraction, _LONGEST_PAUSE)
-    return Pace(pace.failures + 1, now + max(pause, response.wait))
-
-
-def back_off(failures: int, random_fraction: float, longest: float) -> float:
-    """Return the seconds until the next attempt: 0, then 1, 2, 4, … minus up to a half."""
-    if failures == 0:
-        return 0.0
-    return min(longest, 2.0 ** min(failures - 1, 16)) * (1 - random_fraction / 2)
-
-
 def _next(
     row: Delivery,
     leased: Delivery,
@@ -245,7 +218,13 @@ def _next(
     match response.status:
         case CallStatus.DONE:
             return _done(row, leased)
-        case CallStatus.ABSENT if row.kind == "user":
+        case CallStatus.RUNNING:
+            # After a failed task it stays `failed` until a task succeeds.
+            was_absent = row.state is DeliveryState.ABSENT
+            state = DeliveryState.PENDING if was_absent else row.state
+            due_at = math.ceil(now + response.wait)
+            return replace(row, state=state, due_at=due_at, absent_since=None, task=response.task)
+        case CallStatus.ABSENT if row.kind in {"user", "erasure"}:
             return _absent(row, now, cut_off)
         case CallStatus.UNKNOWN | CallStatus.NOT_DELIVERED:
             state = DeliveryState.FAILED if row.attempts + 1 >= FAILED_AFTER else row.state
@@ -263,6 +242,7 @@ def _next(
         due_at=math.ceil(now + wait) if wait else int(now),
         attempts=row.attempts + 1,
         last_error=response.error,
+        task=None if response.status is CallStatus.REFUSED else row.task,
     )
 
 
@@ -278,7 +258,7 @@ def _done(row: Delivery, leased: Delivery) -> Delivery:
     leased_at = (leased.lease_until or 0) - LEASE_SECONDS  # the call began at this time or later
     if row.resend_at is not None and leased_at < row.resend_at:
         return replace(row, state=DeliveryState.PENDING, due_at=row.resend_at)
-    return replace(row, state=DeliveryState.APPLIED, resend_at=None)
+    return replace(row, state=DeliveryState.APPLIED, resend_at=None, task=None)
 
 
 def _absent(row: Delivery, now: float, cut_off: int | None) -> Delivery:

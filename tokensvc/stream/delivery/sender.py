@@ -81,7 +81,8 @@ class Sender:
                 queue, lane.claim, lane.endpoint, self._stream.batch_sizes[queue]
             )
             if batch:
-                self._leases.finish(batch, lane.send(self._stream, queue, batch))
+                responses = lane.send(self._stream, queue, batch)
+                self._leases.finish(batch, responses, lane.record_end)
                 return True
         return False
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,9 @@ MAX_STORED_NAMES = 200
 _MANY = 1000
 _MAX_COUNT = 10_000
 """Deliveries of a kind and state that are counted for the metrics."""
+
+_OF_USERS: Final[tuple[DeliveryKind, ...]] = ("user", "profile", "erasure")
+"""Kinds of deliveries of a user."""
 
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
 """Subjects of audit events. A user ID cannot contain a colon."""
@@ -90,7 +93,7 @@ class Deliveries:
         Store a user object for delivery to Stream. A repetition changes nothing.
 
         Raises:
-            Refusal: `user_id_mismatch` or `user_invalid`.
+            Refusal: `user_erased`; `user_id_mismatch` or `user_invalid`.
         """
         with self._database.write() as tx:
             return self.set_profile_within(tx, user_id, user, actor)
@@ -102,7 +105,7 @@ class Deliveries:
         Store a user object for delivery to Stream in the transaction of another action.
 
         Raises:
-            Refusal: `user_id_mismatch` or `user_invalid`.
+            Refusal: `user_erased`; `user_id_mismatch` or `user_invalid`.
         """
         stream_user.check(user, user_id, by_server=True)
         members = {name: value for name, value in user.items() if name != "id"}
@@ -120,8 +123,8 @@ class Deliveries:
             changes: User object with the new members. `null` removes a member.
 
         Raises:
-            Refusal: `user_id_mismatch` or `user_invalid`, also if the new profile is too large or
-                its user has removed too many members.
+            Refusal: `user_erased`; `user_id_mismatch` or `user_invalid`, also if the new profile is
+                too large or its user has removed too many members.
         """
         stream_user.check(changes, user_id)
         with self._database.write() as tx:
@@ -134,6 +137,20 @@ class Deliveries:
             profile = Profile(members, removed)
             _check_stored_names(profile)
             return self._replace(tx, user_id, previous, profile, user_id)
+
+    def erase_within(self, tx: Transaction, user_id: str, now: float) -> int:
+        """
+        Delete a profile and let Stream delete its user, in the transaction of another action.
+
+        Returns:
+            Number of deleted profiles.
+        """
+        profiles = int(profile_store.delete(tx, user_id))
+        # A call with the profile, which can create the user, must not take effect after that.
+        due_at = store.cancel(tx, "profile", user_id, now)
+        store.mark_pending(tx, "erasure", user_id, now)
+        store.postpone(tx, "erasure", user_id, due_at)
+        return profiles
 
     def profiles(
         self, connection: Connection, user_ids: Collection[str]
@@ -166,7 +183,7 @@ class Deliveries:
 
         An operator needs this after someone changed the same data in Stream's dashboard.
         """
-        subjects: dict[DeliveryKind, Collection[str]] = {"user": user_ids, "profile": user_ids}
+        subjects: dict[DeliveryKind, Collection[str]] = dict.fromkeys(_OF_USERS, user_ids)
         if app:
             subjects["app"] = [APP_SUBJECT]
         marked: list[Delivery] = []

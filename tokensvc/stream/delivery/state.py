@@ -1,8 +1,10 @@
 """The progress of a state on its way to Stream, as responses show it."""
 
+from typing import Literal
+
 import msgspec
 
-from tokensvc.stream.delivery.rules import DeliveryState
+from tokensvc.stream.delivery.rules import Delivery, DeliveryState
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
@@ -23,6 +25,44 @@ class StreamStatus(msgspec.Struct, frozen=True):
     state: str
     updated_at: int | None
     last_error: str | None
+
+
+class ErasureStatus(msgspec.Struct, frozen=True):
+    """
+    Erasure of a user.
+
+    Attributes:
+        state: Progress at Stream. `pending`: Stream was not asked yet, or does not have the user,
+            whom a token from before could still create. `running`: Stream's task deletes the data.
+            `done`: Stream has deleted the user, or never had the user. `failed`: the last attempt
+            failed; it is retried.
+        requested_at: Time of the erasure here, in epoch seconds. Since then the ID is refused.
+        done_at: Time of its end at Stream, in epoch seconds; `null` before, and `audit.retention`
+            after it.
+        last_error: Error of the last attempt, if it failed.
+    """
+
+    state: Literal["pending", "running", "done", "failed"]
+    requested_at: int
+    done_at: int | None
+    last_error: str | None
+
+
+def erasure_status(requested_at: int, row: Delivery | None) -> ErasureStatus:
+    """
+    Return the status of an erasure.
+
+    Args:
+        requested_at: Epoch seconds.
+        row: Its delivery; `None` if it ended so long ago that it is purged.
+    """
+    if row is None or row.has_ended:
+        done_at = None if row is None else row.updated_at
+        return ErasureStatus("done", requested_at, done_at, None)
+    state: Literal["failed", "running", "pending"] = "running" if row.task else "pending"
+    if row.state is DeliveryState.FAILED:
+        state = "failed"
+    return ErasureStatus(state, requested_at, None, row.last_error)
 
 
 NOT_SENT = StreamStatus("not_sent", None, None)

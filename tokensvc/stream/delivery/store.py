@@ -1,6 +1,6 @@
 """The rows of deliveries, and the states that Stream must hold."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,13 +11,25 @@ from tokensvc.database.engine import Transaction, after_commit
 from tokensvc.database.upsert import insert
 from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue
-from tokensvc.stream.delivery.state import NOTHING_TO_DELIVER, StreamStatus
+from tokensvc.stream.delivery.state import (
+    NOTHING_TO_DELIVER,
+    ErasureStatus,
+    StreamStatus,
+    erasure_status,
+)
 from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
 from tokensvc.stream.delivery.wake_up import notify_sender
 
 _columns = deliveries.c
 _is_lacking = _columns.state.in_(rules.LATE_STATES)
 _is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
+_earlier = deliveries.alias("earlier")
+_is_preceded = sa.exists().where(
+    _earlier.c.kind == sa.literal_column("'user'"),
+    _earlier.c.subject == _columns.subject,
+    _earlier.c.state == sa.literal_column(f"'{DeliveryState.PENDING}'"),
+)
+"""Condition that something that goes before an erasure was not sent to Stream yet."""
 
 
 def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
@@ -34,7 +46,8 @@ def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
 def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElement[bool]]:
     """Return the conditions of the rows of a queue that are due and not leased."""
     is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
-    return (*is_in(queue), _columns.due_at <= now, is_free)
+    conditions = (*is_in(queue), _columns.due_at <= now, is_free)
+    return (*conditions, ~_is_preceded) if queue.kind == "erasure" else conditions
 
 
 def mark_pending(
@@ -154,6 +167,41 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
     for value in values:
         value["this_kind"], value["this_subject"] = value.pop("kind"), value.pop("subject")
     tx.execute(statement, values)
+
+
+def cancel(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> int:
+    """
+    Delete a delivery, and return when no call for it can take effect any more, in epoch seconds.
+
+    The calls of a sender that has leased it end with the lease.
+    """
+    last = int(now)
+    for row in lock(tx, kind, [subject]):
+        leased_until = (row.lease_until or 0) + rules.RESEND_SECONDS
+        last = max(last, row.resend_at or 0, leased_until if row.lease_until else 0)
+    is_this = (_columns.kind == kind, _columns.subject == subject)
+    tx.execute(deliveries.delete().where(*is_this))
+    return last
+
+
+def postpone(tx: Transaction, kind: DeliveryKind, subject: str, due_at: int) -> None:
+    """Set the time of the next attempt."""
+    is_this = (_columns.kind == kind, _columns.subject == subject)
+    tx.execute(deliveries.update().where(*is_this).values(due_at=due_at))
+
+
+def erasures(
+    connection: sa.Connection, requested_at: Mapping[str, int]
+) -> dict[str, ErasureStatus]:
+    """Return the progress of erasures by user ID, from the time of each request."""
+    if not requested_at:
+        return {}
+    is_one = (_columns.kind == "erasure", _columns.subject.in_(requested_at))
+    found = connection.execute(sa.select(deliveries).where(*is_one))
+    rows = {row.subject: _delivery(row) for row in found}
+    return {
+        user_id: erasure_status(time, rows.get(user_id)) for user_id, time in requested_at.items()
+    }
 
 
 def restart_from_future(tx: Transaction, now: float) -> None:

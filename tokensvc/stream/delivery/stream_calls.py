@@ -11,9 +11,9 @@ import structlog
 from tokensvc.core.errors import Refusal
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import MAX_USERS, StreamApi, fitting_ids, user_ids_in
-from tokensvc.stream.delivery import rules
 from tokensvc.stream.delivery.leases import Batch
-from tokensvc.stream.delivery.rules import DeliveryKind, Pace, Queue, Wanted
+from tokensvc.stream.delivery.pace import Pace, next_pace
+from tokensvc.stream.delivery.rules import DeliveryKind, Queue, Wanted
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyRing, keys_to_try
 from tokensvc.stream.responses import CallStatus, StreamResponse
 from tokensvc.telemetry import metrics
@@ -152,7 +152,7 @@ class StreamCalls:
         before = self._refused_keys if response.status in _KEY_NOT_CHECKED else {}
         self._refused_keys = {**before, **refused}
         self._log_change(kind, response)
-        self._paces[kind] = rules.next_pace(
+        self._paces[kind] = next_pace(
             self._paces[kind], response, self._monotonic(), self._random_fraction()
         )
         metrics.count_stream_call(kind, response.status)

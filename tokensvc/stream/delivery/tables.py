@@ -26,7 +26,8 @@ deliveries = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("late_since", sa.BigInteger),
     sa.Column("is_renewal", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.CheckConstraint("kind IN ('app', 'user', 'profile')", name="delivery_kind"),
+    sa.Column("task", sa.Text),
+    sa.CheckConstraint("kind IN ('app', 'user', 'profile', 'erasure')", name="delivery_kind"),
     sa.CheckConstraint(
         "state IN ('pending', 'applied', 'absent', 'failed', 'obsolete')", name="delivery_state"
     ),
