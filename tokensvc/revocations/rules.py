@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.targets import Target
 from tokensvc.standing.rules import RevocationKind
+
+PROVIDER_PREFIX: Final = "issuer:"
+"""Begins the actor of an identity provider's event, before the name of the issuer."""
 
 
 class HoldsUntil(StrEnum):
@@ -67,6 +71,17 @@ class Source:
 
     prefix: str
     by_issue_time: bool
+
+
+def takes_over(suspended_by: str | None, actor: str) -> bool:
+    """
+    Return whether a suspension by an actor replaces the one in effect.
+
+    A provider can end its own suspension. An operator's must last until an operator ends it, also
+    if the provider was first.
+    """
+    by_provider = suspended_by is not None and suspended_by.startswith(PROVIDER_PREFIX)
+    return by_provider and not actor.startswith(PROVIDER_PREFIX)
 
 
 def cut_off_of(revocations: Iterable[StoredRevocation]) -> int | None:

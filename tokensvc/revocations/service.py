@@ -108,7 +108,8 @@ class Revocations:
     def suspend_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
         """Suspend a user in a transaction; call `confirm` after the commit."""
         standing = standings.lock(tx, target)
-        if standing.suspended_at is None:
+        takes_over = rules.takes_over(store.suspended_by(tx, target), context.actor)
+        if standing.suspended_at is None or takes_over:
             now, details = self._add(tx, target, standing, RevocationKind.SUSPENSION, context)
             record(tx, context, Action.USER_SUSPENDED, target.subject, now=now, details=details)
 

@@ -140,6 +140,18 @@ def test_provider_does_not_reinstate_whom_an_operator_has_suspended(world):
     assert code_of(world.signed_in("banned")) == "user_suspended"
 
 
+def test_provider_does_not_reinstate_whom_an_operator_has_suspended_after_it(world):
+    """The operator's suspension replaces the provider's; a second one of either changes nothing."""
+    push(world.anonymous, security_event(world.issuer, DISABLED, sub="both"))
+    for _ in range(2):
+        world.suspend("both", json={"reason": "spam"})
+    for event in (DISABLED, ENABLED):
+        push(world.anonymous, security_event(world.issuer, event, sub="both"))
+    assert code_of(world.signed_in("both")) == "user_suspended"
+    assert world.state("both")["reason"] == "spam"
+    assert [action for _, action, _ in actions_of(world, "both")] == ["user:suspended"] * 2
+
+
 def test_provider_does_not_reinstate_whom_another_provider_has_disabled(world):
     push(world.anonymous, security_event(world.silent, DISABLED, sub="two"), "silent")
     push(world.anonymous, security_event(world.issuer, ENABLED, sub="silent-two"))

@@ -12,6 +12,7 @@ from tokensvc.issuers.events import Effect, ProviderEvent
 from tokensvc.revocations import store as revocations
 from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.events import store
+from tokensvc.revocations.rules import PROVIDER_PREFIX
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
@@ -56,7 +57,7 @@ class ProviderEvents:
 
     def _apply(self, tx: Transaction, event: ProviderEvent) -> None:
         user_id = event.user_id
-        target, context = Target(user_id), ActionContext(f"issuer:{event.issuer}", event.name)
+        target, context = Target(user_id), ActionContext(PROVIDER_PREFIX + event.issuer, event.name)
         match event.effect:
             case Effect.SIGN_OUT:
                 kind = RevocationKind.REVOCATION
