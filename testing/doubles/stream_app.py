@@ -8,7 +8,7 @@ cut-off is compared in whole seconds; a partial update does not create a user.
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,11 +181,18 @@ class StreamApp:
             self.users[user_id][field] = self.timestamp() if on else None
             return self.users[user_id]
 
-    def delete_users(self, user_ids: list[str], *, hard: bool) -> None:
-        """Mark users as deleted; `hard` keeps nothing else of them."""
+    def delete_users(self, user_ids: list[str], *, hard: bool, again: Collection[str]) -> None:
+        """
+        Mark users as deleted.
+
+        Args:
+            hard: Whether to keep nothing else of them.
+            again: Users who may be deleted already.
+        """
         with self._lock:
             for user_id in user_ids:
-                if self.users.get(user_id, {"deleted_at": "never"}).get("deleted_at"):
+                is_gone = self.users.get(user_id, {"deleted_at": "never"}).get("deleted_at")
+                if is_gone and user_id not in again:
                     raise StreamError(16, f"user {user_id!r} does not exist")
             for user_id in user_ids:
                 kept = {"id": user_id} if hard else self.users[user_id]

@@ -2,7 +2,7 @@
 Deletion of users, and the tasks that do it.
 
 Users are marked as deleted at once; from then on Stream refuses them. The task deletes the rest. A
-user who does not exist, or is deleted already, fails the whole call.
+user who does not exist, or is deleted already, fails the whole call, unless the task failed.
 """
 
 import itertools
@@ -36,6 +36,7 @@ class Deletions:
         self._app = app
         self._channels = channels
         self._tasks: dict[str, dict[str, Any]] = {}
+        self._unfinished: set[str] = set()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -51,7 +52,9 @@ class Deletions:
         if modes["user"] == "hard" and {modes["messages"], modes["conversations"]} != {"hard"}:
             raise StreamError(4, "user: hard needs messages: hard and conversations: hard")
         with self._lock:
-            self._app.delete_users(user_ids, hard=modes["user"] == "hard")
+            hard = modes["user"] == "hard"
+            self._app.delete_users(user_ids, hard=hard, again=self._unfinished)
+            self._unfinished -= set(user_ids)
             task = f"task-{next(self._numbers)}"
             fails, self.failing = self.failing > 0, max(0, self.failing - 1)
             self._tasks[task] = {"left": self.asked, "fails": fails, "users": user_ids, **modes}
@@ -68,6 +71,7 @@ class Deletions:
             if found["left"] >= 0:
                 return {"task_id": task, "status": "running"}
             if found["fails"]:
+                self._unfinished |= set(found["users"])
                 error = {"type": "internal", "description": "planned failure"}
                 return {"task_id": task, "status": "failed", "error": error}
             if found["messages"] == "hard":

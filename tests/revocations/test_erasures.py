@@ -119,6 +119,12 @@ def test_user_without_a_trace_can_be_erased(world: World) -> None:
     )
 
 
+def test_user_whom_a_previous_release_has_reinstated_stays_erased(world: World) -> None:
+    """It knows only the suspension."""
+    world.set_standing("reinstated", erased_at=1)
+    assert world.vouching.post("/v1/token", json={"user_id": "reinstated"}).code == "user_erased"
+
+
 def test_erasure_needs_its_scope(world: World) -> None:
     almost = world.client_with("almost", "users:write", "revocations:write", "accounts:write")
     refused = almost.request("DELETE", "/v1/users/ada-the-first")

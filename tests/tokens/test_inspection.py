@@ -1,5 +1,7 @@
 """A token is explained: the key that signed it, and each reason for a refusal."""
 
+from dataclasses import replace
+
 import jwt
 import pytest
 from hypothesis import given
@@ -64,6 +66,7 @@ def test_signing_key_is_found_among_several():
         (signed(user_id="john", iat=CUT_OFF - 1), REVOKED, "before a revocation (code 40)"),
         (signed(user_id="john"), REVOKED, "before a revocation (code 40)"),
         (signed(user_id="john", iat=NOW), SUSPENDED, "suspended"),
+        (signed(user_id="john", iat=NOW), replace(SUSPENDED, erased=True), "erased"),
     ],
 )
 def test_fault_is_reported_with_streams_code(token, standing, fault):

@@ -156,7 +156,8 @@ def _faults(
     if cut_off is not None and (token.issued_at is None or token.issued_at < cut_off):
         yield Fault("issued", "it was issued before a revocation (code 40)")
     if standing.suspended:
-        yield Fault("user", "the user is suspended: this service mints no token for them")
+        why = "was erased" if standing.erased else "is suspended"
+        yield Fault("user", f"the user {why}: this service mints no token for them")
 
 
 def _json(segment: str) -> dict[str, Any]:

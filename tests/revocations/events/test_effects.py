@@ -107,13 +107,15 @@ def test_account_that_the_provider_has_deleted_is_erased_if_the_settings_say_so(
     """Also the provider that enables the account again does not bring the user back."""
     user = world.signed_in_silently("silent-gone", int(time.time()))
     assert minted(user).status == 200
-    for event in (f"{RISC}account-purged", f"{RISC}account-purged", ENABLED):
+    for event in (DISABLED, f"{RISC}account-purged", f"{RISC}account-purged", ENABLED):
         token = security_event(world.silent, event, sub="gone")
         assert push(world.anonymous, token, "silent").status == 202
     assert code_of(user) == "user_erased"
     assert world.state("silent-gone")["erasure"] is not None
-    erased = ("issuer:silent", "user:erased", "account-purged")
-    assert actions_of(world, "silent-gone") == [erased]
+    assert actions_of(world, "silent-gone") == [
+        ("issuer:silent", "user:suspended", "account-disabled"),
+        ("issuer:silent", "user:erased", "account-purged"),
+    ]
 
 
 def test_event_about_a_user_who_never_came_is_in_effect_when_they_come(world):

@@ -81,7 +81,38 @@ def test_failed_task_is_tried_again_and_shown_until_one_succeeds(ada):
     assert erasure.state == "failed"
     assert erasure.last_error.startswith("task task-1 failed: ")
     assert "planned failure" in erasure.last_error
+    ada.pass_time(2)
+    assert ada.sender.step()
+    assert ada.row("erasure", "ada").task == "task-2"
+    assert ada.erasure("ada").state == "failed"
     finish(ada)
+    assert ada.erasure("ada").state == "done"
+
+
+def test_user_whom_stream_does_not_find_after_a_failed_task_is_not_done(ada):
+    """The task may have left data. An operator who knows better retries the user."""
+    ada.stream.deletions.failing = 1
+    ada.erase("ada")
+    ada.deliver()
+    ada.stream.fail_with(16, DELETE, times=None)
+    finish(ada)
+    erasure = ada.erasure("ada")
+    assert erasure.state == "failed"
+    assert erasure.last_error.startswith("task task-1 failed: ")
+    ada.deliveries.resend(["ada"], CONTEXT, app=False)
+    finish(ada)
+    assert ada.erasure("ada").state == "pending"
+    ada.pass_time(OBSOLETE_AFTER)
+    ada.deliver()
+    assert ada.erasure("ada").state == "done"
+
+
+def test_deletion_is_requested_again_if_stream_has_forgotten_the_task(ada):
+    ada.erase("ada")
+    ada.deliver()
+    ada.stream.fail_with(16, "GET /tasks/*")
+    finish(ada)
+    assert ada.routes().count(DELETE) == 2
     assert ada.erasure("ada").state == "done"
 
 

@@ -30,15 +30,17 @@ class Erasure(NamedTuple):
     A user whom Stream must delete.
 
     Attributes:
-        task: ID of the task that deletes the user, if Stream has one.
+        task: ID of the task that deletes the user, if Stream has one; empty if it has failed.
         wait: Seconds before Stream is asked for the task again: longer, the longer it takes.
         was_present: Whether Stream had the user when it got the cut-off.
+        error: Error of the last attempt.
         cut_off: The user's cut-off in epoch seconds: no token from before it creates the user.
     """
 
     task: str | None
     wait: float
     was_present: bool
+    error: str | None
     cut_off: int | None
 
 
@@ -52,6 +54,7 @@ def claim(tx: Transaction, rows: Collection[Delivery], now: float) -> dict[str, 
             task=row.task,
             wait=min(_LONGEST_WAIT, max(_SHORTEST_WAIT, (now - row.updated_at) / 2)),
             was_present=told[row.subject].state == DeliveryState.APPLIED,
+            error=row.last_error,
             cut_off=cut_offs[row.subject],
         )
         for row in rows
@@ -92,6 +95,8 @@ def _delete(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, Str
 def _ask(stream: StreamCalls, batch: Batch, task: str) -> Mapping[str, StreamResponse]:
     response = stream.call(batch, lambda key, _: stream.api.read_task(key, task))
     status = response.content.get("status")
+    if response.status is CallStatus.ABSENT:
+        return _running(batch, None)  # its result is too old: ask for the deletion again
     if response.status in _NOT_KNOWN or (
         response.status is CallStatus.DONE and status not in {TASK_DONE, TASK_FAILED}
     ):
@@ -99,12 +104,10 @@ def _ask(stream: StreamCalls, batch: Batch, task: str) -> Mapping[str, StreamRes
     if status == TASK_FAILED:
         error = printable(f"task {task} failed: {response.content.get('error')}")
         response = StreamResponse(CallStatus.REFUSED, error)
-    elif response.status is CallStatus.ABSENT:
-        response = StreamResponse(CallStatus.REFUSED, response.error)
     return dict.fromkeys(batch.rows, response)
 
 
-def _running(batch: Batch, task: str) -> dict[str, StreamResponse]:
+def _running(batch: Batch, task: str | None) -> dict[str, StreamResponse]:
     return {
         user_id: StreamResponse(CallStatus.RUNNING, wait=wanted.wait, task=task)
         for user_id, wanted in batch.wanted.items()
@@ -112,8 +115,11 @@ def _running(batch: Batch, task: str) -> dict[str, StreamResponse]:
 
 
 def _without_user(batch: Batch) -> dict[str, StreamResponse]:
-    """Return the responses for users whom Stream does not have: if it had them, they are gone."""
-    return {
-        user_id: StreamResponse(CallStatus.DONE if wanted.was_present else CallStatus.ABSENT)
-        for user_id, wanted in batch.wanted.items()
-    }
+    """Return the responses for users whom Stream does not have."""
+    return {user_id: _gone(wanted) for user_id, wanted in batch.wanted.items()}
+
+
+def _gone(wanted: Erasure) -> StreamResponse:
+    if wanted.task is not None:  # a task that failed may have left data
+        return StreamResponse(CallStatus.REFUSED, wanted.error)
+    return StreamResponse(CallStatus.DONE if wanted.was_present else CallStatus.ABSENT)

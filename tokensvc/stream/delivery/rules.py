@@ -91,7 +91,8 @@ class Delivery:
         updated_at: Time of the last change of `state`.
         late_since: Time since which Stream lacks the state; `None` if it has it or lacks the user.
         is_renewal: Whether it is pending and all that Stream lacks is a renewal.
-        task: ID of Stream's task that works on the state, if Stream was asked for one.
+        task: ID of Stream's task that works on the state, if Stream was asked for one; empty if it
+            has failed.
     """
 
     kind: DeliveryKind
@@ -242,7 +243,7 @@ def _next(
         due_at=math.ceil(now + wait) if wait else int(now),
         attempts=row.attempts + 1,
         last_error=response.error,
-        task=None if response.status is CallStatus.REFUSED else row.task,
+        task=row.task and ("" if response.status is CallStatus.REFUSED else row.task),
     )
 
 

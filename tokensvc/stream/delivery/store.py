@@ -99,6 +99,7 @@ def mark_each_pending(
         "attempts": 0,
         "absent_since": None,
         "last_error": None,
+        "task": None,
         "updated_at": int(now),
         "late_since": sa.case(
             (_is_late, sa.func.coalesce(_columns.late_since, int(now))), else_=int(now)
