@@ -14,6 +14,7 @@ def test_defaults_are_the_documented_ones():
         "idle_ttl": 30 * 86400,
         "key_rotation": 90 * 86400,
         "jwks_max_age": 300,
+        "end_renews": False,
     }
 
 

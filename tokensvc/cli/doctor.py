@@ -57,7 +57,7 @@ _PLACEHOLDER = "a placeholder that Stream rejects: set STREAM_API_KEY and STREAM
 @json_option
 def doctor(unverified_token: str | None, *, as_json: bool) -> None:
     """
-    Check settings, database, issuers, Stream keys, the Stream app and clock.
+    Check settings, database, issuers, Stream and the clock.
 
     With --token, run each check of that token and name the setting to change. Exit with status 1 if
     a check fails.
