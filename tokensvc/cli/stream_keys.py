@@ -15,7 +15,7 @@ _FACTS = ("id", "api_key", "state", "fingerprint")
 @click.group("stream-keys")
 def stream_keys() -> None:
     """
-    List, add, activate and retire Stream keys: they sign tokens.
+    List, add, activate and retire the keys of Stream tokens.
 
     To change the key: add the new key, publish clients that name it, activate it, wait until no
     client uses the old key, and retire the old key.
