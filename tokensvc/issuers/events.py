@@ -6,7 +6,7 @@ and the events of CAEP, RISC and the Shared Signals Framework.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,6 +51,15 @@ _EFFECTS: Mapping[str, Effect] = {
     "https://schemas.openid.net/secevent/risc/event-type/account-enabled": Effect.REINSTATE,
 }
 """Effects of security events. Others, such as a stream's verification, have none."""
+
+
+_TYPES: Mapping[EventForm, Collection[str]] = {
+    # Providers that do not follow the recommendation write `JWT`. A logout that is not accepted
+    # signs nobody out, and a user's token has no `events`.
+    EventForm.LOGOUT: (EventForm.LOGOUT, "jwt"),
+    EventForm.SECURITY_EVENT: (EventForm.SECURITY_EVENT,),
+}
+"""Accepted `typ` of a token (OpenID Connect Back-Channel Logout 1.0 section 2.4, RFC 8417)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ def check_form(issuer: IssuerSettings, token: UnverifiedToken, form: EventForm) 
     """
     if token.issuer != issuer.issuer:
         raise invalid_credential("The token's `iss` is not that of this issuer.", "unknown issuer")
-    if token.typ is not None and rules.media_type(token.typ) != form:
+    if token.typ is not None and rules.media_type(token.typ) not in _TYPES[form]:
         raise invalid_credential(f"The token's type (`typ`) is not `{form}`.", "type")
     events = token.claims.get("events")
     if not isinstance(events, dict) or not all(

@@ -54,6 +54,16 @@ def test_logout_at_the_provider_signs_the_user_out_everywhere(world):
     assert actions_of(world, "logged-out") == [expected]
 
 
+@pytest.mark.parametrize("typ", ["JWT", "application/logout+jwt", None])
+def test_logout_token_of_a_provider_that_writes_another_type_signs_the_user_out(world, typ):
+    """Earlier releases of Keycloak and authentik write `JWT`."""
+    name = (typ or "untyped").lower().translate(str.maketrans("/+", "--"))
+    user = signed_in(world, name)
+    token = logout_token(world.issuer, typ=typ, sub=name)
+    assert send_logout(world.anonymous, token).status == 200
+    assert code_of(user) == "sign_in_required"
+
+
 @pytest.mark.parametrize(
     ("event", "code"),
     [

@@ -171,6 +171,12 @@ LOGOUTS = [
         lambda world: logout_token(world.issuer, typ="secevent+jwt", sub="victim"),
         "type",
     ),
+    Hostile("ID token", lambda world: user_token(world, aud=AUDIENCE), "no events"),
+    Hostile(
+        "typ of a user's token",
+        lambda world: logout_token(world.issuer, typ="at+jwt", sub="victim"),
+        "type",
+    ),
     Hostile(
         "ID token without typ",
         lambda world: world.issuer.sign(
