@@ -18,6 +18,9 @@ DeliveryKind: TypeAlias = Literal["app", "user", "profile", "erasure"]
 Wanted: TypeAlias = Any
 """The state that Stream must hold: what the `claim` of a lane returns, and its `send` sends."""
 
+BEFORE_ERASURE = ("user", "devices", "hint")
+"""Kinds of deliveries of a user that Stream gets before it deletes the user."""
+
 APP_SUBJECT = ""
 """Subject of the only delivery of kind `app`. A user ID is never empty."""
 

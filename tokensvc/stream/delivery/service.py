@@ -147,7 +147,7 @@ class Deliveries:
         """
         profiles = int(profile_store.delete(tx, user_id))
         # A call with the profile, which can create the user, must not take effect after that.
-        due_at = store.cancel(tx, "profile", user_id, now)
+        due_at = store.remove(tx, "profile", user_id, now)
         store.mark_pending(tx, "erasure", user_id, now)
         store.postpone(tx, "erasure", user_id, due_at)
         return profiles

@@ -25,7 +25,7 @@ _is_lacking = _columns.state.in_(rules.LATE_STATES)
 _is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
 _earlier = deliveries.alias("earlier")
 _is_preceded = sa.exists().where(
-    _earlier.c.kind == sa.literal_column("'user'"),
+    _earlier.c.kind.in_([sa.literal_column(f"'{kind}'") for kind in rules.BEFORE_ERASURE]),
     _earlier.c.subject == _columns.subject,
     _earlier.c.state == sa.literal_column(f"'{DeliveryState.PENDING}'"),
 )
@@ -170,7 +170,7 @@ def save(tx: Transaction, rows: Collection[Delivery]) -> None:
     tx.execute(statement, values)
 
 
-def cancel(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> int:
+def remove(tx: Transaction, kind: DeliveryKind, subject: str, now: float) -> int:
     """
     Delete a delivery, and return when no call for it can take effect any more, in epoch seconds.
 
