@@ -85,6 +85,7 @@ class ProviderEvent:
         issuer: Configured name of the issuer.
         name: Name of the event, such as `session-revoked`.
         user_id: ID of the user whom it is about.
+        issued_by: Epoch seconds, the latest time on this service's clock at which it was issued.
         key: Key of its `jti`: an event is applied once.
         remembered_until: Epoch seconds after which the event has expired.
         session: Session that has ended, if the effect is `END_SESSION`.
@@ -94,6 +95,7 @@ class ProviderEvent:
     name: str
     effect: Effect
     user_id: str
+    issued_by: int
     key: str
     remembered_until: int
     session: ProviderSession | None
@@ -170,6 +172,7 @@ def event_of(
         name=uri.rpartition("/")[2],
         effect=effect,
         user_id=_user_id(issuer, claims, claims["events"][uri], alphabet),
+        issued_by=claims["iat"] + issuer.clock_leeway,
         key=_key(issuer, claims["jti"]),
         remembered_until=expires_at + _MARGIN,
         session=session,

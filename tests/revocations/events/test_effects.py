@@ -153,7 +153,7 @@ def test_provider_does_not_reinstate_whom_an_operator_has_suspended(world):
 
 
 def test_provider_does_not_reinstate_whom_an_operator_has_suspended_after_it(world):
-    """The operator's suspension replaces the provider's; a second one of either changes nothing."""
+    """The operator's suspension replaces the provider's; a second one of either suspends nobody."""
     push(world.anonymous, security_event(world.issuer, DISABLED, sub="both"))
     for _ in range(2):
         world.suspend("both", json={"reason": "spam"})
@@ -161,13 +161,38 @@ def test_provider_does_not_reinstate_whom_an_operator_has_suspended_after_it(wor
         push(world.anonymous, security_event(world.issuer, event, sub="both"))
     assert code_of(world.signed_in("both")) == "user_suspended"
     assert world.state("both")["reason"] == "spam"
-    assert [action for _, action, _ in actions_of(world, "both")] == ["user:suspended"] * 2
+    actions = [action for _, action, _ in actions_of(world, "both")]
+    assert actions == ["user:suspended", "user:suspended", "user:revoked"]
 
 
 def test_provider_does_not_reinstate_whom_another_provider_has_disabled(world):
     push(world.anonymous, security_event(world.silent, DISABLED, sub="two"), "silent")
     push(world.anonymous, security_event(world.issuer, ENABLED, sub="silent-two"))
     assert world.state("silent-two")["suspended"]
+
+
+def test_event_that_was_issued_before_a_suspension_does_not_end_it(world):
+    """A sender may repeat an event that was not received after a later one."""
+    push(world.anonymous, security_event(world.issuer, DISABLED, sub="late"))
+    issued = world.state("late")["suspended_at"] - 60
+    stale = security_event(world.issuer, ENABLED, sub="late", iat=issued)
+    assert push(world.anonymous, stale).status == 202
+    assert world.state("late")["suspended"]
+    push(world.anonymous, security_event(world.issuer, ENABLED, sub="late"))
+    assert not world.state("late")["suspended"]
+
+
+def test_provider_that_disables_a_suspended_user_refuses_the_sign_ins_so_far(world):
+    """Otherwise the operator who ends the suspension would admit a sign-in from before."""
+    world.suspend("again")
+    user = signed_in_again(world, "again")
+    for _ in range(2):
+        token = security_event(world.issuer, DISABLED, sub="again")
+        assert push(world.anonymous, token).status == 202
+    assert code_of(user) == "user_suspended"
+    world.reinstate("again")
+    assert code_of(user) == "sign_in_required"
+    assert ("issuer:acme", "user:revoked", "account-disabled") in actions_of(world, "again")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def event_at(database, later):
 
     def event(effect=Effect.SIGN_OUT, seconds=100, session=None):
         ended = ProviderSession(session, now + seconds) if session else None
-        return ProviderEvent("acme", "test", effect, "ada", "key", now + seconds, ended)
+        return ProviderEvent("acme", "test", effect, "ada", now, "key", now + seconds, ended)
 
     return event
 

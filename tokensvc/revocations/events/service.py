@@ -60,18 +60,21 @@ class ProviderEvents:
         target, context = Target(user_id), ActionContext(PROVIDER_PREFIX + event.issuer, event.name)
         match event.effect:
             case Effect.SIGN_OUT:
-                kind = RevocationKind.REVOCATION
-                details = self._revocations.revoke_within(tx, user_id, kind, context)
-                now = self._clock.read(tx)
-                record(tx, context, Action.USER_REVOKED, user_id, now=now, details=details)
+                self._sign_out(tx, user_id, context)
             case Effect.SUSPEND:
+                before = standings.lock(tx, target)
+                is_own = revocations.suspended_by(tx, target) == context.actor
                 self._revocations.suspend_in(tx, target, context)
+                if before.suspended_at is not None and before.erased_at is None and not is_own:
+                    # When the other suspension ends, sign-ins from before must not mint.
+                    self._sign_out(tx, user_id, context)
             case Effect.ERASE:
                 self._erasures.erase_within(tx, user_id, context)
             case Effect.REINSTATE:
                 standing = standings.lock(tx, target, create=False)
                 is_own = revocations.suspended_by(tx, target) == context.actor
-                if is_own and standing.erased_at is None:
+                is_later = (standing.suspended_at or 0) <= event.issued_by
+                if is_own and is_later and standing.erased_at is None:
                     self._revocations.reinstate_in(tx, target, context)
             case Effect.END_SESSION if event.session is not None:
                 store.end_session(tx, event.session)
@@ -79,3 +82,9 @@ class ProviderEvents:
                 now, details = self._clock.read(tx), asdict(event.session)
                 action = Action.PROVIDER_SESSION_ENDED
                 record(tx, context, action, user_id, now=now, details=details)
+
+    def _sign_out(self, tx: Transaction, user_id: str, context: ActionContext) -> None:
+        kind = RevocationKind.REVOCATION
+        details = self._revocations.revoke_within(tx, user_id, kind, context)
+        now = self._clock.read(tx)
+        record(tx, context, Action.USER_REVOKED, user_id, now=now, details=details)
