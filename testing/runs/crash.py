@@ -1,21 +1,25 @@
 """
 Actions survive crashes, in the database and at Stream.
 
-Backends revoke, undo, suspend, reinstate and set profiles continuously. Meanwhile the service is
-killed at random moments, and Stream fails one call in three: it refuses the call, does not respond,
-cuts off the response, or applies the call much later. After each restart every action that got a
-response must be in effect, for tokens and for sessions. At the end Stream must have the right state
-of each user.
+Backends revoke, undo, suspend, reinstate, renew, erase and set profiles continuously, and an
+identity provider sends logouts. Meanwhile the service is killed at random moments, and Stream fails
+one call in three: it refuses the call, does not respond, cuts off the response, or applies the call
+much later. After each restart every action that got a response must be in effect, for tokens and
+for sessions, and a logout whose response was lost has one effect, however often it is sent. At the
+end Stream must have the right state of each user.
 """
 
 import contextlib
 import json
 import random
 
+from testing.doubles.events import AUDIENCE
 from testing.doubles.faults import RandomFaults
+from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.runs.crash_figures import Figures
-from testing.runs.crash_run import LATEST, CrashRun
+from testing.runs.crash_run import CrashRun
+from testing.runs.crash_stream import LATEST
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.service import NO_LIMITS, STREAM_API_KEY, STREAM_API_SECRET
 from testing.sessions import ENCRYPTION_KEY
@@ -40,7 +44,11 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
         stream = stack.enter_context(
             StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}, faults=faults)
         )
+        issuer = stack.enter_context(IssuerDouble())
+        issuer.issuer = "https://id.acme.example"
         settings = {
+            "TOKENSVC_ISSUERS": json.dumps([issuer.config(events={"audience": AUDIENCE})]),
+            "TOKENSVC_SHARED_USER_IDS": "true",
             "STREAM_BASE_URL": stream.url,
             "TOKENSVC_STREAM__DELIVERY": "on",
             "TOKENSVC_WORKERS": "2",
@@ -49,7 +57,7 @@ def prove(kills: int, *, database: str = "sqlite", seed: int = 0, hurry: bool = 
             **database_settings(stack, folder, database),
             "TOKENSVC_ENCRYPTION_KEYS": json.dumps([ENCRYPTION_KEY]),
         }
-        crash_run = CrashRun(folder, stream, settings, seed=seed, hurry=hurry)
+        crash_run = CrashRun(folder, stream, issuer, settings, seed=seed, hurry=hurry)
         stack.callback(crash_run.close)
         crash_run.run(kills)
     return crash_run.figures

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import urllib3
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
+
+from testing.doubles.events import logout_token
+from testing.doubles.issuer import IssuerDouble
 
 Standing = tuple[int | None, bool, str | None]
 """Cut-off, whether suspended, and ID of the revocation in effect."""
-ENDING = {"revoke", "suspend", "erase"}
+LOGOUTS = LOGOUT, DONE_LOGOUT = "log_out", "logged_out"
+"""A provider's event whose response was lost; or only the state of its user after the response."""
+ENDING = {"revoke", "suspend", "erase", *LOGOUTS}
 """The actions that end sessions."""
 
 
@@ -45,6 +51,9 @@ class Subject:
         session: A session, opened after a restart.
         erases_after: Number of actions after which the user is erased; `None`: never.
         erased: Whether the user is erased.
+        logout_token: Latest event about the user.
+        asked_at: Epoch seconds before the latest request.
+        renewed_at: Epoch seconds before the latest renewal with a response.
     """
 
     user_id: str | None
@@ -56,6 +65,9 @@ class Subject:
     session: Session | None = None
     erases_after: int | None = None
     erased: bool = False
+    logout_token: str = ""
+    asked_at: int = 0
+    renewed_at: int = 0
 
     @property
     def endings(self) -> int:
@@ -77,7 +89,7 @@ class Subject:
         if revocation_id is not None and not suspended:
             actions.append("undo")
         if self.user_id is not None:
-            actions += ["reinstate" if suspended else "suspend", "profile"]
+            actions += ["reinstate" if suspended else "suspend", "profile", "renew", LOGOUT]
         return actions
 
     def lose(self, action: str, name: str) -> None:
@@ -89,19 +101,21 @@ class Subject:
 
     def confirm(self, action: str, name: str, state: Any) -> None:
         """Record an action and the state in its response."""
-        self.done.append(action)
+        self.done.append(LOGOUT if action == DONE_LOGOUT else action)
         if action == "profile":
             self.names = {name}
         else:
             self.known, self.erased = read_state(state), action == "erase"
+        if action == "renew":
+            self.renewed_at = self.asked_at
 
     def may_be(self, state: Any) -> bool:
         """Return whether a state is the one before the uncertain action, or the one after it."""
         cut_off, suspended, revocation_id = read_state(state)
         if (cut_off, suspended, revocation_id) == self.known:
-            return True
+            return self.uncertain != DONE_LOGOUT
         match self.uncertain:
-            case "revoke":
+            case "revoke" | "log_out" | "logged_out":
                 return revocation_id != self.known[2] and (cut_off or 0) >= (self.known[0] or 0)
             case "suspend" | "erase":
                 return suspended and revocation_id != self.known[2]
@@ -119,9 +133,14 @@ def read_state(state: Any) -> Standing:
     return state["tokens_valid_after"], state.get("suspended", False), revocation_id
 
 
+def logout_of(base_url: str, subject: Subject) -> tuple[str, dict[str, str]]:
+    """Return URL and form of the latest event about a user."""
+    return f"{base_url}/v1/issuers/acme/events", {"logout_token": subject.logout_token}
+
+
 class Actor(threading.Thread):
     """
-    A backend that acts on its own subjects, one request at a time.
+    A backend that acts on its own subjects, one request at a time, also as their provider.
 
     Attributes:
         base_url: URL of the service; a different one after each restart.
@@ -131,7 +150,11 @@ class Actor(threading.Thread):
     """
 
     def __init__(
-        self, subjects: list[Subject], credentials: dict[str, str], generator: random.Random
+        self,
+        subjects: list[Subject],
+        credentials: dict[str, str],
+        issuer: IssuerDouble,
+        generator: random.Random,
     ) -> None:
         super().__init__(daemon=True)
         self.subjects = subjects
@@ -140,6 +163,7 @@ class Actor(threading.Thread):
         self.is_idle = threading.Event()
         self.failures: list[str] = []
         self._credentials = credentials
+        self._issuer = issuer
         self._random = generator
         self._stopping = threading.Event()
         self._count = 0
@@ -169,19 +193,40 @@ class Actor(threading.Thread):
         action = self._random.choice(subject.possible())
         self._count += 1
         name = f"{self.name}-{self._count}"
-        method, path, body = _request(subject, action, name)
-        try:
-            response = self._http.request(
-                method, self.base_url + path, headers=self._credentials, json=body
-            )
-        except HTTPError:
-            response = None
+        subject.asked_at = int(time.time())
+        if action == LOGOUT:
+            subject.logout_token = logout_token(self._issuer, sub=subject.user_id)
+            url, form = logout_of(self.base_url, subject)
+            response = self._send("POST", url, fields=form, encode_multipart=False)
+            if response is not None and response.status == 200:
+                # The response has no state.
+                self._confirm(subject, DONE_LOGOUT, name, self._call("GET", subject.path, None))
+                return
+        else:
+            response = self._call(*_request(subject, action, name))
+        self._confirm(subject, action, name, response)
+
+    def _confirm(
+        self, subject: Subject, action: str, name: str, response: BaseHTTPResponse | None
+    ) -> None:
         if response is None or response.status == 503:
             subject.lose(action, name)
-        elif response.status == 200:
-            subject.confirm(action, name, response.json())
+        elif response.status != 200:
+            self.failures.append(f"{action} of {subject.path}: {response.data!r}")
+        elif action == "renew" and read_state(response.json()) != subject.known:
+            self.failures.append(f"a renewal changed {subject.known}: {response.data!r}")
         else:
-            self.failures.append(f"{method} {path}: {response.data!r}")
+            subject.confirm(action, name, response.json())
+
+    def _call(self, method: str, path: str, body: Any) -> BaseHTTPResponse | None:
+        return self._send(method, self.base_url + path, headers=self._credentials, json=body)
+
+    def _send(self, method: str, url: str, **options: Any) -> BaseHTTPResponse | None:
+        """Return the response, or `None` if it was lost."""
+        try:
+            return self._http.request(method, url, **options)
+        except HTTPError:
+            return None
 
 
 def _request(subject: Subject, action: str, name: str) -> tuple[str, str, Any]:
@@ -191,6 +236,7 @@ def _request(subject: Subject, action: str, name: str) -> tuple[str, str, Any]:
         "undo": lambda: ("DELETE", f"{path}/revocations/{subject.known[2]}", None),
         "suspend": lambda: ("PUT", f"{path}/suspension", {}),
         "reinstate": lambda: ("DELETE", f"{path}/suspension", None),
+        "renew": lambda: ("POST", f"{path}/renewals", {}),
         "erase": lambda: ("DELETE", path, None),
         "profile": lambda: ("PUT", f"{path}/profile", {"id": subject.user_id, "name": name}),
     }

@@ -56,7 +56,8 @@ class Figures:
         """Whether nothing was wrong, and everything that could be wrong was checked."""
         if self.wrong_here or self.wrong_at_stream or self.failures:
             return False
-        happened = (self.actions.total(), self.in_flight, *(self.pairs[pair] for pair in PAIRS))
+        acted = (self.actions.total(), self.actions["renew"], self.actions["log_out"])
+        happened = (*acted, self.in_flight, *(self.pairs[pair] for pair in PAIRS))
         used = (self.sessions["live"], self.sessions["ended"])
         compared = (self.compared, self.applied, self.erased)
         checked = (self.checks, *used, *compared, self.faults.total())

@@ -10,9 +10,19 @@ from typing import Any
 import urllib3
 
 from testing.doubles.faults import RandomFaults
+from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
-from testing.runs.crash_actors import ENDING, Actor, Session, Subject, read_state
+from testing.runs.crash_actors import (
+    ENDING,
+    LOGOUTS,
+    Actor,
+    Session,
+    Subject,
+    logout_of,
+    read_state,
+)
 from testing.runs.crash_figures import ACTION_THEN_UNDO, UNDO_THEN_ACTION, Figures
+from testing.runs.crash_stream import AtStream
 from testing.service import start_service
 from testing.service_clients import basic, make_client
 from testing.sessions import open_session, sessions_on
@@ -20,10 +30,6 @@ from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
 from tokensvc.revocations.store import unconfirmed_targets
-from tokensvc.stream.api import rfc3339
-from tokensvc.stream.delivery import rules, store
-from tokensvc.stream.delivery.rules import DeliveryState
-from tokensvc.stream.delivery.tables import deliveries
 
 ACTORS, USERS_OF_EACH = 4, 10
 SESSION_OF_EACH = 4
@@ -31,11 +37,7 @@ SESSION_OF_EACH = 4
 PHASES = 9
 LONGEST_LIFE = 2.5
 """Maximum seconds from a start to the kill."""
-LATEST = 25.0
-"""Maximum seconds until a call that hangs or is late is applied."""
 BYSTANDER = "bystander"
-CUT_OFF = "revoke_tokens_issued_before"
-
 ERASED_OF_EACH, ERASES_AFTER = 5, 3
 """One of so many users is erased, after so many actions."""
 
@@ -43,7 +45,6 @@ _SCOPES = (
     *("users:read", "users:write", "users:erase", "revocations:write", "app:write"),
     "tokens:mint",
 )
-_DELIVERY_TIMEOUT = rules.LEASE_SECONDS + 4 * rules.RESEND_SECONDS + LATEST + 60
 
 
 class CrashRun:
@@ -53,6 +54,7 @@ class CrashRun:
     Args:
         folder: Folder of the service.
         stream: Stream double with random faults.
+        issuer: Identity provider of the users.
         settings: Settings of the service.
         seed: Seed of the random numbers.
         hurry: Whether to change the times of deliveries at the end instead of waiting.
@@ -62,6 +64,7 @@ class CrashRun:
         self,
         folder: Path,
         stream: StreamDouble,
+        issuer: IssuerDouble,
         settings: dict[str, str],
         *,
         seed: int,
@@ -70,6 +73,7 @@ class CrashRun:
         self.figures = Figures()
         self._folder = folder
         self._stream = stream
+        self._issuer = issuer
         self._settings = settings
         self._hurry = hurry
         self._random = random.Random(seed)
@@ -77,8 +81,10 @@ class CrashRun:
         self._service = start_service(folder, **settings)
         self._database = Database.open(settings["TOKENSVC_DATABASE_URL"], pool_size=1)
         self._credentials = basic(make_client(self._database, "backend", *_SCOPES))
+        self._at_stream = AtStream(stream, self._database, self.figures, self._random)
         self._actors = [self._actor(number) for number in range(ACTORS)]
         self._actors[0].subjects.append(Subject(None))
+        self._at_stream.subjects = self._subjects
 
     @property
     def _subjects(self) -> list[Subject]:
@@ -95,7 +101,7 @@ class CrashRun:
             self._let_act(self._random.uniform(0.05, LONGEST_LIFE))
             self._crash()
             self._compare_after_restart()
-            self._connect_a_missing_user()
+            self._at_stream.connect_a_missing_user()
         self._recover()
         for actor in self._actors:
             actor.stop()
@@ -110,12 +116,12 @@ class CrashRun:
     def _actor(self, number: int) -> Actor:
         users = [f"u{number}-{index}" for index in range(USERS_OF_EACH)]
         for user_id in users[::2]:
-            self._connect(user_id)
+            self._at_stream.connect(user_id)
         generator = random.Random(self._random.random())
         subjects = [Subject(user_id) for user_id in users]
         for subject in subjects[::ERASED_OF_EACH]:
             subject.erases_after = ERASES_AFTER
-        return Actor(subjects, self._credentials, generator)
+        return Actor(subjects, self._credentials, self._issuer, generator)
 
     def _pause_most(self, phase: int) -> None:
         """Pause two of three subjects, so that Stream receives their states."""
@@ -144,6 +150,8 @@ class CrashRun:
         wait_until(lambda: not unconfirmed_targets(self._database, 1), "all actions are confirmed")
         self._use_sessions()
         for subject in self._subjects:
+            if subject.uncertain in LOGOUTS:
+                self._send_logout_again(subject)
             state = self._get(subject.path)
             self.figures.checks += 1
             if subject.uncertain is None:
@@ -159,10 +167,25 @@ class CrashRun:
             subject.known, subject.uncertain = read_state(state), None
             subject.erased = state.get("erasure") is not None
             self._try_to_mint(subject)
-            if self._is_applied(subject):
-                self.figures.applied += 1
-                self._compare(subject)
+            self._at_stream.compare_if_applied(subject)
         self._open_sessions()
+
+    def _send_logout_again(self, subject: Subject) -> None:
+        """Send an event whose response was lost: it has one effect, before or now."""
+        before = self._get(subject.path)
+        is_done = read_state(before) != subject.known
+        url, form = logout_of(self._service.base_url, subject)
+        response = self._http.request("POST", url, fields=form, encode_multipart=False)
+        self.figures.checks += 1
+        self.figures.lost["logout sent again"] += 1
+        has_one_effect = response.status == 200
+        if is_done:
+            after = read_state(self._get(subject.path))
+            has_one_effect = response.status == 400 and after == read_state(before)
+        if not has_one_effect:
+            self.figures.wrong_here.append(
+                f"{subject.path}: {response.status} for an event that was done: {is_done}"
+            )
 
     def _use_sessions(self) -> None:
         """Refresh the sessions from before the kill: an action ends them, and nothing else does."""
@@ -196,20 +219,6 @@ class CrashRun:
                     grant = open_session(tx, sessions, subject.user_id)
                 subject.session = Session(grant.refresh_token, subject.endings + app.endings)
 
-    def _is_applied(self, subject: Subject) -> bool:
-        """Return whether all deliveries of a subject are `applied`."""
-        with self._database.read() as connection:
-            if subject.user_id is None:
-                statuses = [store.status(connection, "app", rules.APP_SUBJECT)]
-            elif subject.erased:
-                statuses = [store.status(connection, "erasure", subject.user_id)]
-            else:
-                statuses = [
-                    store.status(connection, "user", subject.user_id),
-                    store.status(connection, "profile", subject.user_id),
-                ]
-        return all(status.state is DeliveryState.APPLIED for status in statuses)
-
     def _try_to_mint(self, subject: Subject) -> None:
         """Request a token with a sign-in from before the cut-off. The service must refuse it."""
         cut_off, suspended, _ = subject.known
@@ -226,19 +235,6 @@ class CrashRun:
         if response.json().get("code") != expected:
             self.figures.wrong_here.append(f"{subject.path} minted: {response.data!r}")
 
-    def _connect_a_missing_user(self) -> None:
-        """Sometimes connect a missing user: Stream creates them without a cut-off."""
-        missing = self._missing()
-        if missing and self._random.random() < 0.2:
-            self._connect(self._random.choice(missing))
-
-    def _missing(self) -> list[str]:
-        users = [subject.user_id for subject in self._subjects if subject.user_id]
-        return [user_id for user_id in users if user_id not in self._stream.app.users]
-
-    def _connect(self, user_id: str) -> None:
-        self._stream.app.users.setdefault(user_id, {"id": user_id, "role": "user"})
-
     def _recover(self) -> None:
         faults = self._stream.faults
         assert isinstance(faults, RandomFaults)
@@ -246,59 +242,16 @@ class CrashRun:
         self.figures.faults = Counter({str(kind): count for kind, count in faults.met.items()})
         faults.share = 0.0
         faults.clear()
-        for user_id in self._missing():
-            self._connect(user_id)
-        if self._hurry:
-            # Only once, for the leases of killed processes: a running call needs its own lease.
-            self._move_back("lease_until")
-        wait_until(self._is_delivered, "all states are delivered", _DELIVERY_TIMEOUT)
-        self._stream.calls.wait_until_done()
+        self._at_stream.wait_for_delivery(hurry=self._hurry)
         for subject in self._subjects:
             self.figures.compared += 1
-            self._compare(subject)
-
-    def _is_delivered(self) -> bool:
-        with self._database.read() as connection:
-            waiting = store.listed(connection, kind=None, states=rules.OPEN_STATES, limit=1000)
-        erased = {subject.user_id for subject in self._subjects if subject.erased}
-        # Stream has no cut-off of a user whom it has deleted.
-        waiting = [row for row in waiting if (row.kind, row.subject in erased) != ("user", True)]
-        if waiting and self._hurry:
-            self._stream.calls.wait_until_done()
-            self._move_back("due_at", "resend_at", "absent_since")
-        return not waiting
-
-    def _move_back(self, *times: str) -> None:
-        """Move times of all deliveries back, so that they are sent again."""
-        with self._database.write() as tx:
-            subjects = [subject.user_id or rules.APP_SUBJECT for subject in self._subjects]
-            for kind in ("app", "profile", "erasure", "user"):  # in the order in which senders lock
-                store.lock(tx, kind, subjects)
-            columns = {name: deliveries.c[name] - rules.RESEND_SECONDS for name in times}
-            tx.execute(deliveries.update().values(columns))
-
-    def _compare(self, subject: Subject) -> None:
-        app = self._stream.app
-        actual: Any = (
-            app.settings if subject.user_id is None else app.users.get(subject.user_id, {})
-        )
-        if subject.erased:
-            self.figures.erased += 1
-            if not actual.get("deleted_at"):
-                self.figures.wrong_at_stream.append(f"{subject.path}: {actual} is not deleted")
-            return
-        wanted = rfc3339(read_state(self._get(subject.path))[0])
-        if actual.get(CUT_OFF) != wanted:
-            difference = f"{subject.path}: {actual.get(CUT_OFF)} instead of {wanted}"
-            self.figures.wrong_at_stream.append(difference)
-        if subject.names and actual.get("name") not in subject.names:
-            difference = f"{subject.path}: {actual.get('name')} instead of {subject.names}"
-            self.figures.wrong_at_stream.append(difference)
+            self._at_stream.compare(subject)
 
     def _count(self) -> None:
         for subject in self._subjects:
             self.figures.actions.update(subject.done)
-            actions = [item for item in subject.done if item in {"revoke", "suspend", "undo"}]
+            moves = {"revoke", "log_out", "suspend", "undo"}
+            actions = [item for item in subject.done if item in moves]
             for first, second in itertools.pairwise(actions):
                 if (first == "undo") != (second == "undo"):
                     self.figures.pairs[

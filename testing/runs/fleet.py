@@ -4,7 +4,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from urllib3 import HTTPHeaderDict
 
+from testing.doubles.events import AUDIENCE, logout_token
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_tokens import StreamError
@@ -30,6 +31,7 @@ from testing.sessions import ENCRYPTION_KEY, open_session, sessions_on
 from testing.waiting import wait_until
 from tokensvc.core.clock import system_clock
 from tokensvc.database.engine import Database
+from tokensvc.standing import store as standings
 from tokensvc.stream.api import rfc3339
 
 CLOCK_AHEAD = {"https://id.acme.example": 2, "https://exact.acme.example": 0}
@@ -38,10 +40,12 @@ PROVIDER, EXACT_PROVIDER = CLOCK_AHEAD
 CUT_OFF = "revoke_tokens_issued_before"
 REVOKED = 40
 """Stream's error code for a revoked token."""
+GONE = 16
+"""Stream's error code for a token of a user whom it has deleted."""
 
 _WORKERS = 2
 _TIMEOUT = 60.0
-_OPERATOR = ("users:read", "revocations:write", "app:write")
+_OPERATOR = ("users:read", "users:erase", "revocations:write", "app:write")
 
 
 def outcome(response: Response) -> str:
@@ -62,8 +66,8 @@ class Connection:
         self.local_port: int = self._socket.getsockname()[1]
 
     def send(self, method: str, path: str, headers: Mapping[str, str], body: Any = None) -> Self:
-        """Send a request. The body of an OAuth endpoint is a form, of all others JSON."""
-        is_form = path.startswith("/oauth/")
+        """Send a request. The body of an OAuth endpoint or an event is a form, else JSON."""
+        is_form = path.startswith("/oauth/") or path.endswith("/events")
         text = "" if body is None else urlencode(body) if is_form else json.dumps(body)
         content = text.encode()
         fields = {"Host": "localhost", "Content-Length": str(len(content)), **headers}
@@ -114,7 +118,7 @@ class Fleet:
     ) -> dict[str, str]:
         """Return the header of a user who has signed in, by default an hour ago."""
         signed_in_at = int(time.time()) - 3600 if at is None else at
-        token = self.issuer.token(sub=user_id, auth_time=signed_in_at, iss=provider)
+        token = self.issuer.token(sub=user_id, auth_time=signed_in_at, iss=provider, sid=user_id)
         return {"Authorization": f"Bearer {token}"}
 
     def sign_in_here(self, user_id: str, connection: Connection) -> dict[str, str]:
@@ -125,6 +129,12 @@ class Fleet:
         form = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
         refreshed = connection.request("POST", "/oauth/token", {}, form)
         return {"Authorization": f"Bearer {refreshed.json['access_token']}"}
+
+    def logout(self, user_id: str, provider: str = PROVIDER) -> tuple[str, dict[str, str]]:
+        """Return path and body of the event that a user signed out at a provider."""
+        token = logout_token(self.issuer, iss=provider, sub=user_id, sid=user_id)
+        number = list(CLOCK_AHEAD).index(provider)
+        return f"/v1/issuers/provider-{number}/events", {"logout_token": token}
 
     def create_stream_user(self, user_id: str) -> None:
         self.stream.app.users[user_id] = {"id": user_id}
@@ -137,14 +147,19 @@ class Fleet:
             return error.code
         return None
 
-    def wait_for_delivery(self, cut_offs: Mapping[str, int]) -> None:
-        """Wait until Stream has these cut-offs, by user."""
+    def wait_for_delivery(self, user_ids: Collection[str]) -> None:
+        """Wait until Stream has the cut-offs of users, or has deleted them."""
         users = self.stream.app.users
-        wait_until(
-            lambda: all(users[user].get(CUT_OFF) == rfc3339(at) for user, at in cut_offs.items()),
-            "Stream has the cut-offs",
-            pause=0.05,
-        )
+        with self.database.read() as connection:
+            bounds = standings.stream_bounds(connection, user_ids)
+
+        def is_delivered() -> bool:
+            return all(
+                users[user_id].get(CUT_OFF) == rfc3339(bound) or users[user_id].get("deleted_at")
+                for user_id, bound in bounds.items()
+            )
+
+        wait_until(is_delivered, "Stream has the cut-offs", pause=0.05)
 
 
 @contextlib.contextmanager
@@ -197,6 +212,7 @@ def _issuers(jwks_uri: str) -> list[dict[str, Any]]:
             "audience": "chat",
             "jwks_uri": jwks_uri,
             "clock_ahead": clock_ahead,
+            "events": {"audience": AUDIENCE, "logout": "user" if clock_ahead else "session"},
         }
         for number, (issuer, clock_ahead) in enumerate(CLOCK_AHEAD.items())
     ]

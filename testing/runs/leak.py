@@ -1,10 +1,12 @@
 """
 No token is minted after the response to a revocation.
 
-Each of many users is revoked or suspended once, by any worker. As soon as the response has arrived,
-every worker of every instance is asked for a token with a credential that the action covers.
-Requests that were in flight may get a token, which Stream must refuse once it has the cut-off. Then
-the sign-ins of all users are revoked, again and again, and each revocation is undone.
+Each of many users is revoked, suspended or erased once, or signs out at the identity provider, at
+any worker. As soon as the response has arrived, every worker of every instance is asked for a token
+with a credential that the action covers. Requests that were in flight may get a token, which Stream
+must refuse once it has the cut-off. A renewal stays unnoticed instead: Stream refuses the token
+from before it, and each worker gives one that Stream accepts. Then the sign-ins of all users are
+revoked, again and again, and each revocation is undone.
 """
 
 import itertools
@@ -14,10 +16,34 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from testing.runs.fleet import REVOKED, Connection, Fleet, outcome, running_fleet
+from testing.runs.fleet import (
+    EXACT_PROVIDER,
+    GONE,
+    PROVIDER,
+    REVOKED,
+    Connection,
+    Fleet,
+    outcome,
+    running_fleet,
+)
 
-CODES = {"revocation": "sign_in_required", "suspension": "user_suspended"}
-ALL_USERS = "all users"
+LOGOUT, SESSION_LOGOUT = "logout at the provider", "logout of one session at the provider"
+RENEWAL, ALL_USERS = "renewal", "all users"
+CODES = {
+    "revocation": "sign_in_required",
+    "suspension": "user_suspended",
+    "erasure": "user_erased",
+    LOGOUT: "sign_in_required",
+    SESSION_LOGOUT: "sign_in_required",
+    RENEWAL: "temporarily_unavailable",
+}
+"""What a request for a token gets directly after the response, by action."""
+_METHODS = {
+    "revocation": ("POST", "/revocations"),
+    "suspension": ("PUT", "/suspension"),
+    "erasure": ("DELETE", ""),
+    RENEWAL: ("POST", "/renewals"),
+}
 _BEFORE, _AFTER, _ACTION = range(3)
 """Connections to each worker: for requests before and after the response, and for the actions."""
 _COMMIT = 0.01
@@ -37,7 +63,10 @@ class Figures:
         actions: Number of actions by kind.
         outcomes: Number of requests after an action, by kind and code.
         in_flight: Tokens from requests that were in flight, by user.
-        accepted: Number of these tokens that Stream accepts after the delivery.
+        accepted: Number of these tokens, and of those from before a renewal, that Stream accepts
+            after the delivery.
+        renewed: Tokens from before and after a renewal, by user.
+        broken: Number of responses after a renewal without a token that Stream accepts.
     """
 
     database: str
@@ -47,6 +76,8 @@ class Figures:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     in_flight: dict[str, list[str]] = field(default_factory=dict)
     accepted: int = 0
+    renewed: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    broken: int = 0
     seconds: float = 0.0
 
     def trials(self, kind: str) -> int:
@@ -64,6 +95,7 @@ class Figures:
             and not any(self.leaks(kind) for kind in self.wanted)
             and bool(self.in_flight)
             and not self.accepted
+            and not self.broken
         )
 
     def lines(self) -> Iterator[str]:
@@ -81,6 +113,7 @@ class Figures:
             )
         tokens = sum(len(tokens) for tokens in self.in_flight.values())
         yield f"  in flight: {tokens} tokens, Stream accepts {self.accepted} after the delivery"
+        yield f"  renewed: {len(self.renewed)} users, {self.broken} without a token for Stream"
 
 
 def prove(database: str, *, trials: int, everyone: int) -> Figures:
@@ -92,31 +125,36 @@ def prove(database: str, *, trials: int, everyone: int) -> Figures:
         trials: Number of trials of each kind of action.
         everyone: Number of revocations for all users.
     """
-    wanted = {"revocation": trials, "suspension": trials, ALL_USERS: everyone * _REQUESTS}
+    wanted = {**dict.fromkeys(CODES, trials), ALL_USERS: everyone * _REQUESTS}
     start = time.monotonic()
     with running_fleet(database, connections=3) as fleet:
         figures = Figures(database, len(fleet.connections), wanted)
-        cut_offs: dict[str, int] = {}
+        users: list[str] = []
         workers = itertools.cycle(fleet.connections)
         for kind in CODES:
             while figures.trials(kind) < trials and figures.actions[kind] < trials:
-                user_id = f"{kind}-{figures.actions[kind]}"
-                cut_offs[user_id] = _revoke(fleet, figures, kind, user_id, next(workers)[_ACTION])
-        fleet.wait_for_delivery(cut_offs)
-        tokens = itertools.chain.from_iterable(figures.in_flight.values())
-        figures.accepted = sum(fleet.stream_error(token) != REVOKED for token in tokens)
+                users.append(f"{kind.replace(' ', '-')}-{figures.actions[kind]}")
+                act = _renew if kind == RENEWAL else _revoke
+                act(fleet, figures, kind, users[-1], next(workers)[_ACTION])
+        fleet.wait_for_delivery(users)
+        _compare_with_stream(fleet, figures)
         for _ in range(everyone):
             _revoke_all_users(fleet, figures, next(workers)[_ACTION])
     figures.seconds = time.monotonic() - start
     return figures
 
 
-def _revoke(fleet: Fleet, figures: Figures, kind: str, user_id: str, actions: Connection) -> int:
-    """Revoke or suspend a user between requests, ask every worker, and return the cut-off."""
+def _revoke(fleet: Fleet, figures: Figures, kind: str, user_id: str, actions: Connection) -> None:
+    """Act on a user between requests, and ask every worker."""
     fleet.create_stream_user(user_id)
-    credential = fleet.sign_in(user_id)
-    method, path = ("POST", "revocations") if kind == "revocation" else ("PUT", "suspension")
-    actions.send(method, f"/v1/users/{user_id}/{path}", fleet.operator)
+    provider = EXACT_PROVIDER if kind == SESSION_LOGOUT else PROVIDER
+    credential = fleet.sign_in(user_id, provider=provider)
+    if kind in _METHODS:
+        method, path = _METHODS[kind]
+        actions.send(method, f"/v1/users/{user_id}{path}", fleet.operator)
+    else:
+        path, event = fleet.logout(user_id, provider)
+        actions.send("POST", path, {}, event)
     time.sleep(random.uniform(0, _COMMIT))
     before = _send_to_all(fleet, _BEFORE, credential)
     result = actions.receive()
@@ -129,8 +167,38 @@ def _revoke(fleet: Fleet, figures: Figures, kind: str, user_id: str, actions: Co
     tokens = [response.json["token"] for response in responses if response.status == 200]
     if tokens:
         figures.in_flight[user_id] = tokens
-    cut_off: int = result.json["tokens_valid_after"]
-    return cut_off
+
+
+def _renew(fleet: Fleet, figures: Figures, kind: str, user_id: str, actions: Connection) -> None:
+    """Renew a user who has a token, and ask every worker."""
+    fleet.create_stream_user(user_id)
+    credential = fleet.sign_in(user_id)
+    before = actions.request("POST", "/v1/token", credential).json["token"]
+    method, path = _METHODS[kind]
+    result = actions.request(method, f"/v1/users/{user_id}{path}", fleet.operator)
+    assert result.status == 200, result
+    figures.actions[kind] += 1
+    responses = [item.receive() for item in _send_to_all(fleet, _AFTER, credential)]
+    # The second of the renewal may have ended in between.
+    after = [response.json["token"] for response in responses if response.status == 200]
+    figures.renewed[user_id] = before, after
+    for response in responses:
+        if response.status != 200:
+            figures.outcomes[kind, outcome(response)] += 1
+
+
+def _compare_with_stream(fleet: Fleet, figures: Figures) -> None:
+    """Check the tokens after the delivery, and ask every worker for one of each renewed user."""
+    before = [*itertools.chain.from_iterable(figures.in_flight.values())]
+    after: list[str] = []
+    for user_id, (old, new) in figures.renewed.items():
+        before.append(old)
+        after += new
+        for connection in _send_to_all(fleet, _AFTER, fleet.sign_in(user_id)):
+            response = connection.receive()
+            after.append(response.json["token"] if response.status == 200 else "")
+    figures.accepted = sum(fleet.stream_error(token) not in {REVOKED, GONE} for token in before)
+    figures.broken = sum(fleet.stream_error(token) is not None for token in after)
 
 
 def _revoke_all_users(fleet: Fleet, figures: Figures, actions: Connection) -> None:

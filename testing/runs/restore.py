@@ -1,9 +1,9 @@
 """
 What was refused before a database was lost is refused again after its restore.
 
-A service is backed up, users, clients, accounts and keys are acted on, the database is lost, and
-the backup restored: once with an export of the audit trail, once without. The commands of the
-restore are killed several times on the way.
+A service is backed up, users, clients, accounts and keys are acted on, also by events of the
+identity provider, the database is lost, and the backup restored: once with an export of the audit
+trail, once without. The commands of the restore are killed several times on the way.
 """
 
 import random
@@ -12,6 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testing.accounts import NEW_PASSWORD, PASSWORD
+from testing.doubles.events import (
+    RISC,
+    SESSION_REVOKED,
+    iss_sub,
+    logout_token,
+    push,
+    security_event,
+    send_logout,
+)
 from testing.http_client import Client
 from testing.runs.restore_scene import (
     OTHER_KEY,
@@ -23,10 +32,19 @@ from testing.service import STREAM_API_KEY
 from testing.service_clients import basic_header
 from testing.waiting import wait_until
 
-_USERS = ("plain", "banned", "revoked", "reinstated", "undone")
+_USERS = (
+    *("plain", "banned", "revoked", "reinstated", "undone", "renewed", "erased"),
+    *("logged-out", "disabled", "enabled", "two-sessions"),
+)
+_PHONE, _LAPTOP = "phone", "laptop"
+"""Sessions of one user at the provider, of which it ends the first."""
+DISABLED, ENABLED = f"{RISC}account-disabled", f"{RISC}account-enabled"
 _LONGEST_KILL = 1.5
 """Seconds, about the duration of a command."""
-_RIGHTS = ("tokens:mint", "users:read", "accounts:write", "revocations:write", "keys:write")
+_RIGHTS = (
+    *("tokens:mint", "users:read", "users:erase", "accounts:write", "revocations:write"),
+    "keys:write",
+)
 
 
 @dataclass
@@ -109,6 +127,8 @@ def _act(scene: Scene) -> None:
     """Act before the backup, back up, and act after it."""
     with scene.running():
         scene.sign_in(*(f"user-{name}" for name in _USERS))
+        for sid in (_PHONE, _LAPTOP):
+            scene.tokens[sid] = scene.issuer.token(sub="two-sessions", sid=sid)
         created = {
             name: scene.json("clients", "create", name, *_scopes())
             for name in ("operator", "kept", "gone", "halved")
@@ -126,8 +146,16 @@ def _act(scene: Scene) -> None:
         other = scene.json("stream-keys", "add", OTHER_KEY, stdin=OTHER_SECRET)
         _done(operator.request("PUT", "/v1/users/user-reinstated/suspension"))
         undone = _done(operator.post("/v1/users/user-undone/revocations"))["revocation"]["id"]
+        _event(scene, DISABLED, "enabled")
         scene.back_up()
 
+        _done(operator.post("/v1/users/user-renewed/renewals"))
+        _done(operator.request("DELETE", "/v1/users/user-erased"))
+        _event(scene, SESSION_REVOKED, "logged-out")
+        _event(scene, DISABLED, "disabled")
+        _event(scene, ENABLED, "enabled")
+        ended = logout_token(scene.issuer, sub="two-sessions", sid=_PHONE)
+        _done(send_logout(scene.client(), ended))
         _done(operator.request("PUT", "/v1/users/user-banned/suspension"))
         _done(operator.post("/v1/users/user-revoked/revocations"))
         _done(operator.request("DELETE", "/v1/users/user-reinstated/suspension"))
@@ -144,6 +172,12 @@ def _act(scene: Scene) -> None:
         scene.json("stream-keys", "retire", keys[0]["id"])
 
 
+def _event(scene: Scene, event: str, name: str) -> None:
+    """Push an event of the provider."""
+    subject = iss_sub(scene.issuer, name)
+    _done(push(scene.client(), security_event(scene.issuer, event, sub_id=subject)))
+
+
 def _after_replay(scene: Scene) -> Iterator[tuple[str, bool]]:
     """Yield what must be true after the replay of a complete export."""
     yield "a banned user is refused", _code(scene.mint("user-banned")) == "user_suspended"
@@ -152,6 +186,7 @@ def _after_replay(scene: Scene) -> Iterator[tuple[str, bool]]:
     state = operator.get("/v1/users/user-reinstated").json
     yield "a reinstated user is not suspended", state["suspended"] is False
     yield "an undone revocation is undone", scene.mint("user-undone").status == 200
+    yield from _after_events_and_erasures(scene)
     yield "another user gets a token", scene.mint("user-plain").status == 200
     yield "another client is accepted", _is_accepted(scene, "kept")
     yield "a deleted client is refused", not _is_accepted(scene, "gone")
@@ -180,12 +215,30 @@ def _after_replay(scene: Scene) -> Iterator[tuple[str, bool]]:
     yield "the activated key signs", plain.post("/v1/token").json["api_key"] == OTHER_KEY
     wait_until(lambda: scene.refuses_at_stream("user-banned"), "Stream has the cut-off")
     wait_until(lambda: scene.refuses_at_stream("user-revoked"), "Stream has the cut-off")
+    wait_until(lambda: scene.refuses_at_stream("user-renewed"), "Stream has the renewal")
+    wait_until(lambda: scene.refuses_at_stream("user-two-sessions"), "Stream has the renewal")
     yield "Stream is notified again", not scene.refuses_at_stream("user-plain")
+
+
+def _after_events_and_erasures(scene: Scene) -> Iterator[tuple[str, bool]]:
+    yield "a renewed user stays signed in", scene.mint("user-renewed").status == 200
+    yield "an erased user is refused", _code(scene.mint("user-erased")) == "user_erased"
+    logged_out = _code(scene.mint("user-logged-out"))
+    yield "a user whom the provider logged out must sign in", logged_out == "sign_in_required"
+    disabled = _code(scene.mint("user-disabled"))
+    yield "a user whom the provider disabled is refused", disabled == "user_suspended"
+    enabled = _code(scene.mint("user-enabled"))
+    yield "a user whom the provider enabled is not suspended", enabled == "sign_in_required"
+    ended = _code(scene.mint(_PHONE))
+    yield "a session that the provider ended is refused", ended == "sign_in_required"
+    yield "the user's other session gets a token", scene.mint(_LAPTOP).status == 200
 
 
 def _without_export(scene: Scene) -> Iterator[tuple[str, bool]]:
     """Yield what must be true after a restore without an export."""
-    codes = {_code(scene.mint(f"user-{name}")) for name in _USERS if name != "reinstated"}
+    # These two were suspended at the time of the backup.
+    names = {*_USERS} - {"reinstated", "enabled"}
+    codes = {_code(scene.mint(f"user-{name}")) for name in names}
     yield "without an export all users must sign in", codes == {"sign_in_required"}
     clients = [_is_accepted(scene, name) for name in scene.clients]
     yield "without an export every secret is disabled", not any(clients)
@@ -193,7 +246,7 @@ def _without_export(scene: Scene) -> Iterator[tuple[str, bool]]:
     wait_until(scene.refuses_app_at_stream, "Stream has the cut-off of the app")
 
 
-CHECKS = 2 + 18 + 3
+CHECKS = 2 + 25 + 3
 
 
 def _is_accepted(scene: Scene, name: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from testing.accounts import PASSWORD
 from testing.command_line import SCRIPT, Ended, run_command, run_json
+from testing.doubles.events import AUDIENCE
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
@@ -32,6 +33,7 @@ from tokensvc.vault.vault import Vault
 
 CUT_OFF = "revoke_tokens_issued_before"
 OTHER_KEY, OTHER_SECRET = "other-api-key", "other-stream-secret-of-more-than-32-bytes"
+_EVENTS = {"audience": AUDIENCE, "logout": "session"}
 
 
 @dataclass
@@ -182,7 +184,7 @@ def opened_scene(kind: str, server: PostgresServer | None = None) -> Iterator[Sc
         settings = {
             "STREAM_BASE_URL": stream.url,
             "TOKENSVC_STREAM__DELIVERY": "on",
-            "TOKENSVC_ISSUERS": json.dumps([issuer.config(user_id_prefix="user-")]),
+            "TOKENSVC_ISSUERS": json.dumps([issuer.config(user_id_prefix="user-", events=_EVENTS)]),
             "TOKENSVC_LOG__FORMAT": "json",
             "TOKENSVC_ACCOUNTS__ENABLED": "true",
             "TOKENSVC_ACCOUNTS__SIGN_UP": "open",

@@ -4,9 +4,10 @@ A sign-in directly after a revocation works, at any time of a second.
 At many offsets within a second, users who have a token are revoked and immediately sign in again,
 as often as the service asks them to. They sign in with a provider whose clock may be ahead, with
 one whose clock may not, with a backend that confirms sign-ins itself, and with an account of the
-service. Stream must accept the new token immediately. Until then only 503 with `Retry-After` is
-allowed, or `sign_in_required` while the sign-in is not after the cut-off. This must end, and Stream
-must refuse the old token.
+service; and after they signed out at the provider. Stream must accept the new token immediately.
+Until then only 503 with `Retry-After` is allowed, or `sign_in_required` while the sign-in is not
+after the cut-off. This must end, and Stream must refuse the old token. After a renewal the same
+holds with the old sign-in, which is never refused.
 """
 
 import math
@@ -32,8 +33,9 @@ from testing.runs.fleet import (
 
 OFFSETS = 100
 BACKEND, ACCOUNT = "backend", "account"
-SIGN_INS = (PROVIDER, EXACT_PROVIDER, BACKEND, ACCOUNT)
-"""The kinds of sign-in."""
+LOGOUT, RENEWAL = "provider, after its logout", "provider, after a renewal"
+SIGN_INS = (PROVIDER, EXACT_PROVIDER, BACKEND, ACCOUNT, LOGOUT, RENEWAL)
+"""The kinds of sign-in, the last two after another action than a revocation."""
 _CONCURRENT = 10
 """Number of offsets at the same time, evenly distributed over the second."""
 _MAX_REQUESTS = 4
@@ -143,23 +145,34 @@ class _Trial:
         self.fleet.create_stream_user(self._user_id)
         old = self._mint(int(time.time()) - 3600).json["token"]
         _sleep_until(math.floor(time.time()) + 1 + self.number / self.figures.offsets)
-        path = f"/v1/users/{self._user_id}/revocations"
-        revoked = self.connection.request("POST", path, self.fleet.operator).json
-        minted = self._sign_in_until_minted(revoked["tokens_valid_after"])
+        self._act()
+        user = self.connection.request("GET", f"/v1/users/{self._user_id}", self.fleet.operator)
+        minted = self._sign_in_until_minted(user.json["tokens_valid_after"] or 0)
         if minted is not None:
-            self._compare_with_stream(minted, old, revoked["tokens_valid_after"])
+            self._compare_with_stream(minted, old)
             self.figures.finish(self.kind)
+
+    def _act(self) -> None:
+        headers, event = self.fleet.operator, None
+        if self.kind == LOGOUT:
+            headers, (path, event) = {}, self.fleet.logout(self._user_id)
+        else:
+            action = "renewals" if self.kind == RENEWAL else "revocations"
+            path = f"/v1/users/{self._user_id}/{action}"
+        response = self.connection.request("POST", path, headers, event)
+        assert response.status == 200, response
 
     def _sign_in_until_minted(self, cut_off: int) -> dict[str, Any] | None:
         for _ in range(_MAX_REQUESTS):
-            signed_in_at = int(time.time())
+            signed_in_at = int(time.time()) - (3600 if self.kind == RENEWAL else 0)
             response = self._mint(signed_in_at)
             code = outcome(response)
             self.figures.add_outcome(self.kind, code)
             if response.status == 200:
                 minted: dict[str, Any] = response.json
                 return minted
-            accepted_from = cut_off + CLOCK_AHEAD.get(self.kind, 0)
+            clock_ahead = CLOCK_AHEAD[PROVIDER] if self.kind == LOGOUT else 0
+            accepted_from = cut_off + CLOCK_AHEAD.get(self.kind, clock_ahead)
             if code == "sign_in_required" and signed_in_at < accepted_from:
                 _sleep_until(response.json["sign_in_after"])
             elif response.status == 503 and response.headers.get("Retry-After") == "1":
@@ -170,11 +183,11 @@ class _Trial:
         self._add_failure(f"no token after {_MAX_REQUESTS} requests")
         return None
 
-    def _compare_with_stream(self, minted: dict[str, Any], old: str, cut_off: int) -> None:
+    def _compare_with_stream(self, minted: dict[str, Any], old: str) -> None:
         """Connect with the new token immediately. Check both tokens after the delivery."""
         if not connects(self.fleet.stream, minted):
             self._add_failure("Stream refuses the new token")
-        self.fleet.wait_for_delivery({self._user_id: cut_off})
+        self.fleet.wait_for_delivery([self._user_id])
         if self.fleet.stream_error(old) != REVOKED:
             self._add_failure("Stream accepts the old token")
         if self.fleet.stream_error(minted["token"]) is not None:
@@ -185,7 +198,8 @@ class _Trial:
         if self.kind == ACCOUNT:
             headers, body = self.fleet.sign_in_here(self._user_id, self.connection), None
         elif self.kind != BACKEND:
-            headers, body = self.fleet.sign_in(self._user_id, signed_in_at, self.kind), None
+            provider = self.kind if self.kind in CLOCK_AHEAD else PROVIDER
+            headers, body = self.fleet.sign_in(self._user_id, signed_in_at, provider), None
         return self.connection.request("POST", "/v1/token", headers, body)
 
     @property

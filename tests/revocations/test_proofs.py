@@ -90,6 +90,7 @@ LEAK = leak.Figures(
         (LEAK, {"outcomes": Counter({("revocation", "temporarily_unavailable"): 1})}),
         (LEAK, {"in_flight": {}}),
         (LEAK, {"accepted": 1}),
+        (LEAK, {"broken": 1}),
     ],
 )
 def test_run_that_missed_a_case_fails_the_proof(proved, missing):

@@ -21,7 +21,7 @@ def test_actions_survive_crashes():
 PROVED = Figures(
     wanted=2,
     kills=2,
-    actions=Counter(revoke=9, undo=2),
+    actions=Counter({"revoke": 9, "undo": 2, "renew": 1, "log_out": 1}),
     pairs=Counter(PAIRS),
     in_flight=1,
     checks=9,
@@ -38,7 +38,8 @@ PROVED = Figures(
     [
         {"wanted": 0, "kills": 0},
         {"kills": 1},
-        {"actions": Counter()},
+        {"actions": Counter(revoke=9, renew=1)},
+        {"actions": Counter(revoke=9, log_out=1)},
         {"in_flight": 0},
         {"sessions": Counter(live=2)},
         {"pairs": Counter(PAIRS[:1])},
