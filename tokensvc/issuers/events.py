@@ -158,12 +158,11 @@ def event_of(
     if len(named) != 1:
         raise invalid_credential("The token must have one event that this service knows.", "events")
     uri = named[0]
-    session = None
     if uri == _LOGOUT:
-        session = _ended_session(issuer, claims, now)
-        effect = Effect.SIGN_OUT if session is None else Effect.END_SESSION
-    else:
-        effect = _EFFECTS[uri]
+        _check_names_user(claims)
+    user_id = _user_id(issuer, claims, claims["events"][uri], alphabet)
+    session = _ended_session(issuer, user_id, claims, now) if uri == _LOGOUT else None
+    effect = _EFFECTS.get(uri, Effect.SIGN_OUT) if session is None else Effect.END_SESSION
     if effect is Effect.ERASE and not (issuer.events and issuer.events.purge_erases):
         effect = Effect.SUSPEND
     expires_at = claims.get("exp", claims["iat"] + MAX_AGE)
@@ -171,7 +170,7 @@ def event_of(
         issuer=issuer.name,
         name=uri.rpartition("/")[2],
         effect=effect,
-        user_id=_user_id(issuer, claims, claims["events"][uri], alphabet),
+        user_id=user_id,
         issued_by=claims["iat"] + issuer.clock_leeway,
         key=_key(issuer, claims["jti"]),
         remembered_until=expires_at + _MARGIN,
@@ -179,24 +178,31 @@ def event_of(
     )
 
 
-def session_key(issuer: IssuerSettings, claims: dict[str, Any]) -> str | None:
-    """Return the key of a user token's session; `None` if a logout ends no single sessions."""
+def session_key(issuer: IssuerSettings, user_id: str, claims: dict[str, Any]) -> str | None:
+    """
+    Return the key of a user's session at the provider; `None` if a logout ends no single sessions.
+
+    It has the user too: a logout of one user ends no session of another.
+    """
     if issuer.events is None or issuer.events.logout != "session":
         return None
     sid = claims.get("sid")
-    return _key(issuer, sid) if isinstance(sid, str) and sid else None
+    return _key(issuer, f"{user_id}\x00{sid}") if isinstance(sid, str) and sid else None
 
 
-def _ended_session(
-    issuer: IssuerSettings, claims: dict[str, Any], now: float
-) -> ProviderSession | None:
+def _check_names_user(claims: dict[str, Any]) -> None:
     if "sid" in claims and "sub" not in claims:
         raise invalid_credential(
             "The logout token has a `sid` and no `sub`, so its user is unknown: configure the "
             "provider to send both.",
             "sid without sub",
         )
-    key = session_key(issuer, claims)
+
+
+def _ended_session(
+    issuer: IssuerSettings, user_id: str, claims: dict[str, Any], now: float
+) -> ProviderSession | None:
+    key = session_key(issuer, user_id, claims)
     if key is None:
         return None
     return ProviderSession(key, int(now) + issuer.max_lifetime + _MARGIN)

@@ -85,7 +85,7 @@ class Issuer:
             issuer=self.settings.name,
             signed_in_at=signed_in_at,
             clock_ahead=self.settings.clock_ahead,
-            provider_session=events.session_key(self.settings, claims),
+            provider_session=events.session_key(self.settings, user_id, claims),
         )
 
     def event(

@@ -255,6 +255,12 @@ class TestLogoutOfOneSession:
         headers = {"Authorization": f"Bearer {user}"}
         assert world.anonymous.post("/v1/token", headers=headers).status == 200
 
+    def test_session_of_the_same_name_of_another_user_lives(self, world):
+        user = world.signed_in_silently("silent-bea", int(time.time()), sid="shared")
+        token = logout_token(world.silent, sub="not-bea", sid="shared")
+        assert send_logout(world.anonymous, token, "silent").status == 200
+        assert code_of(user) == "minted"
+
     def test_end_is_audited(self, world):
         token = logout_token(world.silent, sub="audited", sid="phone-3")
         send_logout(world.anonymous, token, "silent")
