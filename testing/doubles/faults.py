@@ -8,6 +8,7 @@ call that waits is released by the test.
 import random
 import threading
 from collections import Counter
+from collections.abc import Collection
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -111,6 +112,7 @@ class RandomFaults(Faults):
         share: Fraction of the calls that fail.
         longest: Maximum number of seconds until a call that hangs or is late is released.
         met: Number of failed calls by kind.
+        spared: Routes whose calls never fail.
     """
 
     KINDS = (FaultKind.REFUSE, FaultKind.HANG, FaultKind.CUT, FaultKind.LATE)
@@ -120,12 +122,13 @@ class RandomFaults(Faults):
         self.share = share
         self.longest = longest
         self.met: Counter[FaultKind] = Counter()
+        self.spared: Collection[str] = ()
         self._random = generator
 
     def take(self, route: str) -> Fault | None:
         """Return a random fault or `None`. Release the fault after a random time."""
         with self._lock:
-            if self._random.random() >= self.share:
+            if route in self.spared or self._random.random() >= self.share:
                 return None
             fault = Fault(self._random.choice(self.KINDS), route, 1, None)
             self.met[fault.kind] += 1

@@ -10,6 +10,7 @@ PROOFS = {
     "sessions": "an ended session gives access to nothing",
     "second": "a sign-in directly after a revocation works, at any time of a second",
     "clocks": "different clocks and slow commits leak no token",
+    "latency": "nothing is minted or refreshed after the response, however long Stream takes",
     "crash": "actions survive crashes, in the database and at Stream",
     "rotation": "rotation under load fails no request",
     "session_races": "simultaneous refreshes give a session one next token",

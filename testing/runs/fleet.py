@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from urllib3 import HTTPHeaderDict
 
 from testing.doubles.events import AUDIENCE, logout_token
+from testing.doubles.faults import Faults
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
 from testing.doubles.stream_tokens import StreamError
@@ -93,6 +94,12 @@ class Connection:
         self._socket.close()
 
 
+def refresh(connection: Connection, refresh_token: str) -> Response:
+    """Refresh a session."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return connection.request("POST", "/oauth/token", {}, form)
+
+
 @dataclass
 class Fleet:
     """
@@ -121,13 +128,15 @@ class Fleet:
         token = self.issuer.token(sub=user_id, auth_time=signed_in_at, iss=provider, sid=user_id)
         return {"Authorization": f"Bearer {token}"}
 
-    def sign_in_here(self, user_id: str, connection: Connection) -> dict[str, str]:
-        """Open a session of a built-in account. Return the header with its access token."""
+    def open_session(self, user_id: str) -> str:
+        """Open a session of a built-in account. Return its refresh token."""
         sessions = sessions_on(self.database, system_clock)
         with self.database.write() as tx:
-            grant = open_session(tx, sessions, user_id)
-        form = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token}
-        refreshed = connection.request("POST", "/oauth/token", {}, form)
+            return open_session(tx, sessions, user_id).refresh_token
+
+    def sign_in_here(self, user_id: str, connection: Connection) -> dict[str, str]:
+        """Open a session of a built-in account. Return the header with its access token."""
+        refreshed = refresh(connection, self.open_session(user_id))
         return {"Authorization": f"Bearer {refreshed.json['access_token']}"}
 
     def logout(self, user_id: str, provider: str = PROVIDER) -> tuple[str, dict[str, str]]:
@@ -164,7 +173,12 @@ class Fleet:
 
 @contextlib.contextmanager
 def running_fleet(
-    database: str, *, connections: int, workers: int = _WORKERS, **settings: str
+    database: str,
+    *,
+    connections: int,
+    workers: int = _WORKERS,
+    faults: Faults | None = None,
+    **settings: str,
 ) -> Iterator[Fleet]:
     """
     Run instances until the block ends.
@@ -173,11 +187,13 @@ def running_fleet(
         database: `sqlite` for one instance, `postgresql` for two.
         connections: Number of connections to each worker.
         workers: Number of workers of each instance.
+        faults: Failures of calls to Stream.
         settings: Further environment variables.
     """
     with contextlib.ExitStack() as stack:
         folder = temporary_folder(stack)
-        stream = stack.enter_context(StreamDouble({STREAM_API_KEY: STREAM_API_SECRET}))
+        keys = {STREAM_API_KEY: STREAM_API_SECRET}
+        stream = stack.enter_context(StreamDouble(keys, faults=faults))
         issuer = stack.enter_context(IssuerDouble())
         settings = {
             "STREAM_BASE_URL": stream.url,

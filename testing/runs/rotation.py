@@ -4,7 +4,8 @@ Rotation under load fails no request.
 Apps and a backend mint and connect at a constant rate; one of the apps has a session, which it
 refreshes before each mint. Meanwhile the Stream key, the backend's secret, the encryption keys and
 the keys of access tokens are rotated repeatedly, each with the steps of the documentation. No
-request may fail, and Stream must not refuse a token.
+request may fail, and Stream must not refuse a token. Other users are suspended, renewed, erased and
+logged out at the provider meanwhile, which Stream must learn, whichever keys it knows.
 """
 
 import contextlib
@@ -35,11 +36,13 @@ class Figures:
         seconds: Duration of the load.
         ledger: Results of the load.
         rotations: Number of rotations by kind.
+        acted_on: Number of other users on whom was acted meanwhile, as Stream has learned.
     """
 
     seconds: float
     ledger: Ledger
     rotations: dict[str, int]
+    acted_on: int = 0
 
     @property
     def holds(self) -> bool:
@@ -49,12 +52,13 @@ class Figures:
             not ledger.failures
             and not ledger.refused
             and ledger.connects == ledger.requests > 0
-            and min(self.rotations.values()) > 0
+            and min(*self.rotations.values(), self.acted_on) > 0
         )
 
     def lines(self) -> Iterator[str]:
         """Yield the figures as text."""
         ledger = self.ledger
+        yield f"{self.acted_on} users suspended, renewed, erased or logged out, as Stream knows"
         latencies = sorted(ledger.latencies) or [0.0]
         yield f"{self.seconds:.0f} s of minting and connecting"
         yield ", ".join(f"{kind} rotated {count} times" for kind, count in self.rotations.items())
@@ -92,6 +96,7 @@ def prove(seconds: float, *, database: str = "postgresql") -> Figures:
         while time.monotonic() < start + seconds or not any(fleet.rotations.values()):
             signing_key = fleet.add_signing_key()
             fleet.rotate_stream_key()
+            fleet.act_on_users(issuer)
             fleet.rotate_client_secret()
             fleet.rotate_encryption_key()
             fleet.wait_for_signing_key(signing_key)
@@ -99,8 +104,9 @@ def prove(seconds: float, *, database: str = "postgresql") -> Figures:
             client.stop()
         for client in fleet.clients:
             client.join()
+        fleet.wait_for_delivery()
         elapsed = time.monotonic() - start
-    return Figures(elapsed, ledger, fleet.rotations)
+    return Figures(elapsed, ledger, fleet.rotations, len(fleet.acted_on))
 
 
 class _Session:

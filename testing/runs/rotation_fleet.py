@@ -11,8 +11,11 @@ from typing import Any
 import urllib3
 
 from testing.command_line import run_json
+from testing.doubles.events import AUDIENCE, logout_token, send_logout
 from testing.doubles.issuer import IssuerDouble
 from testing.doubles.stream import StreamDouble
+from testing.http_client import Client
+from testing.runs.fleet import CUT_OFF
 from testing.runs.preparation import database_settings, temporary_folder
 from testing.runs.steady_load import Credentials, SteadyClient
 from testing.service import (
@@ -35,7 +38,8 @@ STREAM_KEY, CLIENT_SECRET, ENCRYPTION_KEY, SIGNING_KEY = KINDS = (
     "encryption key",
     "signing key",
 )
-_OPERATOR = ("keys:write", "clients:write", "tokens:mint")
+_OPERATOR = (*("keys:write", "clients:write", "tokens:mint", "revocations:write", "users:erase"),)
+_ACTIONS = (("PUT", "/suspension"), ("POST", "/renewals"), ("DELETE", ""))
 
 
 @dataclass
@@ -49,6 +53,7 @@ class RotationFleet:
             body of the response.
         credentials: Current credentials of the clients.
         rotations: Number of rotations by kind.
+        acted_on: Users who were suspended, renewed, erased or logged out at the provider.
     """
 
     folder: Path
@@ -63,6 +68,7 @@ class RotationFleet:
     credentials: Credentials
     clients: list[SteadyClient] = field(default_factory=list)
     rotations: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    acted_on: list[str] = field(default_factory=list)
 
     def roll_out(self, **changes: str) -> None:
         """Change the credentials of all clients. Wait until no client uses the previous ones."""
@@ -130,6 +136,25 @@ class RotationFleet:
         )
         self.rotations[SIGNING_KEY] += 1
 
+    def act_on_users(self, issuer: IssuerDouble) -> None:
+        """Act on users who do not mint. Stream gets the results with the keys of the moment."""
+        users = [f"other{len(self.acted_on) + number}" for number in range(len(_ACTIONS) + 1)]
+        for user_id in users:
+            self.stream.app.users[user_id] = {"id": user_id}
+        for user_id, (method, path) in zip(users, _ACTIONS, strict=False):
+            self.operator(method, f"users/{user_id}{path}")
+        event = logout_token(issuer, sub=users[-1])
+        assert send_logout(Client(self.services[0].base_url), event).status == 200
+        self.acted_on += users
+
+    def wait_for_delivery(self) -> None:
+        """Wait until Stream has the cut-offs of the users, or has deleted them."""
+        users = self.stream.app.users
+        wait_until(
+            lambda: all({CUT_OFF, "deleted_at"} & {*users[user_id]} for user_id in self.acted_on),
+            "Stream has the results of all actions",
+        )
+
     def open_session(self, user_id: str) -> str:
         """Open a session of a built-in account, and return its refresh token."""
         database = Database.open(self.settings["TOKENSVC_DATABASE_URL"], pool_size=1)
@@ -155,7 +180,7 @@ def start_fleet(stack: contextlib.ExitStack, database: str, issuer: IssuerDouble
         "STREAM_BASE_URL": stream.url,
         "TOKENSVC_STREAM__DELIVERY": "on",  # otherwise pairs are not checked
         "TOKENSVC_WORKERS": "2",
-        "TOKENSVC_ISSUERS": json.dumps([issuer.config()]),
+        "TOKENSVC_ISSUERS": json.dumps([issuer.config(events={"audience": AUDIENCE})]),
         "TOKENSVC_SHARED_USER_IDS": "true",
         "TOKENSVC_ACCOUNTS__ENABLED": "true",
         "TOKENSVC_SESSIONS__JWKS_MAX_AGE": "1",

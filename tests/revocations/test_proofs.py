@@ -1,11 +1,12 @@
-"""Short forms of `python -m proofs.leak`, `proofs.sessions`, `proofs.second`, `proofs.clocks`."""
+"""Short forms of the proofs `leak`, `sessions`, `second`, `clocks` and `latency`."""
 
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from testing.runs import clocks, leak, second, sessions
+from testing.runs import clocks, latency, leak, second, sessions
+from testing.runs.latency_users import LAYERS
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +58,13 @@ def test_no_mint_succeeds_with_different_clocks_and_slow_commits():
     assert figures.holds, "\n".join(figures.lines())
 
 
+@pytest.mark.sec(32)
+def test_every_layer_ends_and_nothing_is_minted_or_refreshed_after_the_response():
+    """Also while Stream fails, and while many others are suspended."""
+    figures = latency.prove("sqlite", trials=1, suspensions=50)
+    assert figures.holds, "\n".join(figures.lines())
+
+
 CLOCKS = clocks.Figures(
     dated=set(clocks.OFFSETS),
     after=Counter(sign_in_required=1),
@@ -72,6 +80,8 @@ LEAK = leak.Figures(
     outcomes=Counter({("revocation", "sign_in_required"): 1}),
     in_flight={"ada": ["a token"]},
 )
+TIMES = {(condition, layer): [0.0] for condition in latency.CONDITIONS for layer in LAYERS}
+LATENCY = latency.Figures("sqlite", trials=1, wanted=2, times=TIMES, faults=1, suspensions=2)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +101,10 @@ LEAK = leak.Figures(
         (LEAK, {"in_flight": {}}),
         (LEAK, {"accepted": 1}),
         (LEAK, {"broken": 1}),
+        (LATENCY, {"times": TIMES | {(latency.QUIET, LAYERS[-1]): []}}),
+        (LATENCY, {"faults": 0}),
+        (LATENCY, {"suspensions": 1}),
+        (LATENCY, {"failures": ["broke"]}),
     ],
 )
 def test_run_that_missed_a_case_fails_the_proof(proved, missing):
