@@ -23,6 +23,7 @@ from tokensvc.config.loader import Settings
 from tokensvc.config.model import split_url
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
+from tokensvc.database.hosts import for_primary
 from tokensvc.database.lock import hold_process_lock
 from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
@@ -182,7 +183,8 @@ def _url_without_password(settings: Settings) -> str:
     parts = split_url(settings.database_url)
     host = parts.netloc.rpartition("@")[2]
     user = f"{parts.username}@" if parts.username else ""
-    return parts._replace(scheme="postgresql", netloc=f"{user}{host}").geturl()
+    url = parts._replace(scheme="postgresql", netloc=f"{user}{host}").geturl()
+    return for_primary(url)
 
 
 def _complete(backup: Manifest, file: Path) -> Result:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
+from tokensvc.database.hosts import with_hosts_in_query
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.limits.settings import LimitSettings
@@ -66,6 +67,7 @@ def _web_url(text: str) -> str:
 
 
 def _database_url(url: SecretStr) -> SecretStr:
+    url = SecretStr(with_hosts_in_query(url.get_secret_value()))
     parts = split_url(url)
     has_name = parts.path.strip("/") not in {"", ":memory:"}
     if has_name and parts.scheme in _POSTGRESQL:
@@ -75,7 +77,7 @@ def _database_url(url: SecretStr) -> SecretStr:
         return url
     raise ValueError(
         "write sqlite:////path/to/file.db (four slashes before an absolute path) or "
-        "postgresql://user:password@host/database"
+        "postgresql://user:password@host/database (several hosts: host:5432,other:5432)"
     )
 
 
@@ -222,7 +224,8 @@ class Settings(BaseModel):
     )
     database_url: DatabaseUrl = Field(
         default=SecretStr("sqlite:///var/tokensvc.db"),
-        description="`sqlite:////absolute/path` for one host, `postgresql://…` for several. A "
+        description="`sqlite:////absolute/path` for one host, `postgresql://…` for several; with "
+        "several PostgreSQL servers `postgresql://user@h1:5432,h2:5432/name`. A "
         "relative path counts from the folder of the file in `TOKENSVC_CONFIG`; production without "
         "that file refuses it.",
         json_schema_extra={"default": "sqlite:///var/tokensvc.db"},

@@ -17,6 +17,7 @@ from tokensvc.core.errors import StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
+from tokensvc.database.hosts import with_hosts_in_query
 from tokensvc.database.patience import connect_patiently
 from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
@@ -263,7 +264,7 @@ def _ping(connection: sa.Connection) -> None:
 
 def _parse(url: str) -> sa.URL:
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(with_hosts_in_query(url))
     except (sa.exc.ArgumentError, ValueError):
         parsed = None
     # From None: the parser's message can contain the password.
