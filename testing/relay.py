@@ -3,21 +3,39 @@
 import contextlib
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 
+_TLS_REQUEST = 8
+"""Length of PostgreSQL's request for TLS."""
+
 
 @contextlib.contextmanager
-def relayed(socket_path: str) -> Iterator[int]:
-    """Relay connections to a Unix socket until the block ends. Yield the port on 127.0.0.1."""
+def relayed(socket_path: str, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """
+    Relay connections to a Unix socket until the block ends. Yield the port on 127.0.0.1.
+
+    Args:
+        tls: TLS of PostgreSQL, which the test wheel lacks too: the client asks for it first.
+    """
 
     class Relay(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as target:
+            with contextlib.ExitStack() as stack:
+                client = self.request
+                if tls is not None:
+                    client.recv(_TLS_REQUEST, socket.MSG_WAITALL)
+                    client.sendall(b"S")
+                    try:
+                        client = stack.enter_context(tls.wrap_socket(client, server_side=True))
+                    except ssl.SSLError:  # the client does not trust the certificate
+                        return
+                target = stack.enter_context(socket.socket(socket.AF_UNIX))
                 target.connect(socket_path)
-                back = threading.Thread(target=_copy, args=(target, self.request), daemon=True)
+                back = threading.Thread(target=_copy, args=(target, client), daemon=True)
                 back.start()
-                _copy(self.request, target)
+                _copy(client, target)
                 back.join()
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server:

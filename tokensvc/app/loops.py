@@ -135,6 +135,8 @@ LOOPS: Final = (
     LoopSpec("signing_keys", _of_accounts(lambda a: a.signing_rotation.step), 1.0),
     # Often, because a clock can be set, or a host can sleep.
     LoopSpec("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
+    # So that mints work soon after a promotion, though the previous primary accepts connections.
+    LoopSpec("database_servers", lambda s: s.database.look, 2.0, roles=_BOTH),
     LoopSpec("figures", lambda s: s.operations.collect_metrics, 15.0, roles=_BOTH),
     LoopSpec("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
 )

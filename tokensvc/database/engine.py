@@ -19,6 +19,7 @@ from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.hosts import with_hosts_in_query
 from tokensvc.database.patience import connect_patiently
+from tokensvc.database.servers import Servers
 from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
 
@@ -58,6 +59,7 @@ class Database:
 
     Attributes:
         dialect: Name of the dialect, for stores whose statements differ.
+        look: Function that finds a server that has become the primary; `None` with SQLite.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class Database:
         self._error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._breaker = Breaker(driver.is_connection_failure, self._probe, self._disconnect)
         self._statements = StatementConnections(engine, self._breaker)
+        self._servers = Servers()
+        self.look: Callable[[], None] | None = None
 
     @classmethod
     def open(cls, url: str, *, pool_size: int, creates: bool = True) -> "Database":
@@ -105,7 +109,9 @@ class Database:
         arguments = postgresql.connect_args(url)
         engine = _make_engine(url, pool_size, arguments, use_native_hstore=False)
         database = cls(engine, "postgresql", postgresql)
-        connect = postgresql.connector(database._statements.pop_idle)
+        hosts = postgresql.hosts_of(engine, arguments, database._servers)
+        database.look = hosts.look
+        connect = postgresql.connector(hosts, database._statements.pop_idle)
         sa.event.listen(engine, "do_connect", connect)
         return database
 
@@ -178,6 +184,11 @@ class Database:
     def is_breaker_open(self) -> bool:
         """Whether every use is refused until the database responds again."""
         return self._breaker.state.is_open
+
+    @property
+    def two_primaries(self) -> str | None:
+        """Why a second server accepts writes; `None` if none does."""
+        return self._servers.problem
 
     def connections_in_use(self) -> int:
         """Return the number of connections in use, without those of prepared statements."""

@@ -28,7 +28,9 @@ from tokensvc.database.postgresql_connection import (
     BoundedConnection,
     RequestOverdueError,
 )
+from tokensvc.database.postgresql_hosts import Hosts
 from tokensvc.database.postgresql_statements import BEGIN, BEGIN_SNAPSHOT, SETTINGS, Preparation
+from tokensvc.database.servers import Servers
 from tokensvc.database.statements import DriverConnection
 from tokensvc.net.connect import look_up
 
@@ -83,7 +85,9 @@ def connect_args(url: sa.URL) -> dict[str, Any]:
     }
 
 
-def connector(pop_idle: Callable[[], DriverConnection | None]) -> Callable[..., DriverConnection]:
+def connector(
+    hosts: Hosts, pop_idle: Callable[[], DriverConnection | None]
+) -> Callable[..., DriverConnection]:
     """
     Return the function that opens the connections of an engine: SQLAlchemy's `do_connect`.
 
@@ -92,25 +96,29 @@ def connector(pop_idle: Callable[[], DriverConnection | None]) -> Callable[..., 
     """
     preparation = Preparation()
 
-    def connect(_dialect: object, _record: object, args: Any, options: Any) -> DriverConnection:
+    def connect(_dialect: object, _record: object, _args: Any, _options: Any) -> DriverConnection:
         try:
-            connection = _connect(args, options)
+            connection = hosts.connect()
         except ExhaustedError:
             idle = pop_idle()
             if idle is None:
                 raise
             return idle
         connection.preparation = preparation
-        found = connection.execute("SELECT pg_backend_pid()").fetchone()
-        connection.is_direct = found == (connection.pgconn.backend_pid,)
         return connection
 
     return connect
 
 
-def _connect(args: Any, options: Any) -> BoundedConnection:
+def hosts_of(engine: sa.Engine, arguments: dict[str, Any], servers: Servers) -> Hosts:
+    """Return the hosts of the URL of an engine, with the arguments of the driver."""
+    options = engine.dialect.create_connect_args(engine.url)[1]
+    return Hosts({**options, **arguments}, _connect, servers)
+
+
+def _connect(options: dict[str, Any]) -> BoundedConnection:
     """
-    Open a connection.
+    Open a connection to one host.
 
     Raises:
         ConnectionFailedError: The server cannot be reached, or rejects the connection.
@@ -118,7 +126,7 @@ def _connect(args: Any, options: Any) -> BoundedConnection:
         RequestOverdueError: The deadline of the request came first.
     """
     try:
-        return BoundedConnection.connect(*args, **_with_addresses(options))
+        return BoundedConnection.connect(**_with_addresses(options))
     except (psycopg.OperationalError, OSError) as error:
         if not deadline.remaining(1.0):
             raise RequestOverdueError("connecting takes longer than the request may") from error
@@ -134,31 +142,18 @@ def _connect(args: Any, options: Any) -> BoundedConnection:
 
 def _with_addresses(options: dict[str, Any]) -> dict[str, Any]:
     """
-    Look up the addresses of the hosts, because the driver would do it without a limit.
+    Look up the addresses of the host, because the driver would do it without a limit.
 
     Raises:
-        OSError: No name has an address, or the name server did not respond.
+        OSError: The name has no address, or the name server did not respond.
     """
-    hosts = str(options.get("host", "")).split(",")
-    ports = str(options.get("port", _PORT)).split(",")
-    if len(ports) == 1:
-        ports *= len(hosts)
-    is_name = [host != "" and host[0] not in _SOCKETS for host in hosts]
-    if not any(is_name) or "hostaddr" in options or len(ports) != len(hosts):
+    host, port = str(options.get("host", "")), options.get("port") or _PORT
+    if not host or host.startswith(_SOCKETS) or "hostaddr" in options:
         return options
     limit = Deadline(deadline.remaining(_CONNECT_SECONDS))
-    reached, failure = [], None
-    for host, port, is_looked_up in zip(hosts, ports, is_name, strict=True):
-        try:
-            addresses = look_up(host, int(port or _PORT), limit) if is_looked_up else [""]
-        except OSError as error:
-            failure = error
-        else:
-            reached += [(host, port, str(address)) for address in addresses]
-    if not reached:
-        raise failure or OSError("no address")
-    host, port, address = (",".join(part) for part in zip(*reached, strict=True))
-    return {**options, "host": host, "port": port, "hostaddr": address}
+    addresses = [str(address) for address in look_up(host, int(port), limit)]
+    hosts = ",".join([host] * len(addresses))
+    return {**options, "host": hosts, "port": port, "hostaddr": ",".join(addresses)}
 
 
 def begin(connection: sa.Connection) -> None:

@@ -39,12 +39,15 @@ from tokensvc.database.postgresql_statements import (
     is_refused_preparation,
     with_settings,
 )
+from tokensvc.database.servers import Server
 from tokensvc.database.statements import Rows, Values
 
 RESPONSE_SECONDS = 3.5
 """Longer than the server's own limit, so that a server that works names the cause."""
 _SILENCE_SECONDS = 1.5
 """A wait that ended earlier, with its request, does not show that the server is silent."""
+_LOOK_SECONDS = 0.25
+"""Longest wait before the next look whether the server is still the primary."""
 _CANCEL_SECONDS = 0.25
 """For the request to cancel a statement, and again for the server to end it."""
 
@@ -64,6 +67,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     Attributes:
         time_limit: Maximum seconds for one exchange with the server.
         is_direct: Whether the session is the server's own: a pooler has another key to cancel it.
+        server: Server of the session.
         preparation: Whether statements may be prepared, for all connections of an engine.
         prepared: Names of the statements that this connection has prepared.
         unsent: Functions that send the statements of the transaction that wait for the next one.
@@ -71,6 +75,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     time_limit: float = RESPONSE_SECONDS
     is_direct: bool
+    server: Server = Server()
     preparation: Preparation
     prepared: set[bytes]
     unsent: list[Callable[[], None]]
@@ -111,8 +116,8 @@ class BoundedConnection(psycopg.Connection[Any]):
         return self.fetch(statement, values)
 
     def is_disconnected(self) -> bool:
-        """Return whether the connection is closed."""
-        return self.closed
+        """Return whether the connection is closed, or its server no longer the primary."""
+        return self.closed or self.server.is_left
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
@@ -138,11 +143,12 @@ class BoundedConnection(psycopg.Connection[Any]):
             RequestOverdueError: The deadline came too early for that, or the server has ended the
                 statement, which waited for a lock or took too long. The connection is closed.
         """
+        self._check_server()
         if self.unsent:
             self._send_all()  # before a statement of SQLAlchemy
         limit = deadline.remaining(self.time_limit if timeout is None else timeout)
         try:
-            return super().wait(gen, interval, None if limit == inf else limit)
+            result = super().wait(gen, interval, None if limit == inf else limit)
         except psycopg.errors.ReadOnlySqlTransaction:
             self.close()  # the next connection finds the primary, or fails
             raise
@@ -152,6 +158,8 @@ class BoundedConnection(psycopg.Connection[Any]):
             wait = super().wait
             has_ended = self._has_ended(lambda: wait(gen, timeout=_CANCEL_SECONDS))
             raise _overrun(limit, has_ended=has_ended) from error
+        self._check_server()
+        return result
 
     def commit(self) -> None:
         """Send the unsent statements and the commit together. Roll back if one fails."""
@@ -207,7 +215,14 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError("the server sent no result")
         return result
 
+    def _check_server(self) -> None:
+        """Close the connection to a server that is no longer the primary: it may be outdated."""
+        if self.server.is_left:
+            self.close()
+            raise psycopg.OperationalError("another server has become the primary")
+
     def _checked(self, result: PGresult) -> PGresult:
+        self._check_server()
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             return result
         error = psycopg.errors.error_from_result(result)
@@ -255,11 +270,13 @@ class BoundedConnection(psycopg.Connection[Any]):
             if wanted != events:
                 sockets.register(pgconn.socket, wanted)
                 events = wanted
-            # A migration has no limit, which `poll` calls `None`.
-            left = None if end == inf else max(0.0, end - time.monotonic()) * 1000
-            if not sockets.poll(left):
+            left = end - time.monotonic()
+            if sockets.poll(min(max(0.0, left), _LOOK_SECONDS) * 1000):
+                pgconn.consume_input()
+            elif left <= _LOOK_SECONDS:
                 return False
-            pgconn.consume_input()
+            else:
+                self._check_server()
         return True
 
     def _has_ended(self, await_end: Callable[[], object]) -> bool:

@@ -49,6 +49,7 @@ def checks(
         check_keys["signing_keys"] = partial(_found, signing_keys.problem)
     return {
         "database": partial(_check_database, database),
+        "database_servers": partial(_check_servers, database),
         **check_keys,
         "stream_app": active_key_check.app_finding,
         "issuers": partial(_check_issuers, issuers),
@@ -70,6 +71,7 @@ def delivery_checks(
     """Return the checks of a process that only delivers: its key is checked with each delivery."""
     return {
         "database": partial(_check_database, database),
+        "database_servers": partial(_check_servers, database),
         "stream_keys": partial(_check_stream_keys, keys, lambda: None),
         "stream_app": active_key_check.app_finding,
         "delivery": partial(check_delivery, deliveries),
@@ -93,6 +95,12 @@ def _check_schema(database: Database) -> Finding | None:
     if status not in {"behind", "empty"}:
         return None
     return Finding(State.FAILED, f"schema {status}: run `tokensvc migrate`")
+
+
+def _check_servers(database: Database) -> Finding | None:
+    """Check that one server accepts writes. Only degraded: the newest one may be in use."""
+    problem = database.two_primaries
+    return Finding(State.DEGRADED, problem) if problem is not None else None
 
 
 def _check_database_clock(database_clock: DatabaseClock) -> Finding | None:
