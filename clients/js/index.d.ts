@@ -75,6 +75,28 @@ export interface Me {
 /** Ask the service who the signed-in user is on Stream. */
 export declare function getMe(options: MeOptions): Promise<Me>;
 
+/** What `watchAccess` uses of the client of Stream's SDK. */
+export interface ChatConnection {
+  userID?: string;
+  on(type: string, listener: (event: { cid?: string }) => void): { unsubscribe(): void };
+  disconnectUser(): Promise<unknown>;
+}
+
+export interface WatchOptions extends MeOptions {
+  /** Called when the service refuses the user. The provider may have called its own before. */
+  onSignedOut?: (error: ServiceError) => void;
+}
+
+/**
+ * Leave when the user's access ends, although the connection is open. Call it before `connectUser`.
+ *
+ * The service then sends the event `tokensvc_check` to the user's clients. It is a hint, which others
+ * can imitate: the client asks `/v1/me`, and disconnects only if the service refuses the user.
+ *
+ * @returns Stops watching. Not needed after `disconnectUser`.
+ */
+export declare function watchAccess(client: ChatConnection, options: WatchOptions): () => void;
+
 /** Where a session keeps its refresh token. Both methods may return a promise. */
 export interface SessionStorage {
   get(): string | null | Promise<string | null>;

@@ -1,3 +1,3 @@
 export { ServiceError } from "./requests.js";
-export { getMe, makeTokenProvider } from "./provider.js";
+export { getMe, makeTokenProvider, watchAccess } from "./provider.js";
 export { makeSession } from "./session.js";

@@ -62,6 +62,32 @@ export function getMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 6000
 }
 
 /**
+ * @param {import("./index.js").ChatConnection} client
+ * @param {import("./index.js").WatchOptions} options
+ * @returns {() => void}
+ */
+export function watchAccess(client, { onSignedOut, ...question }) {
+  /** @param {{ cid?: string }} event */
+  async function check({ cid }) {
+    if (cid) return; // another user can send this one, in a channel
+    const userId = client.userID;
+    try {
+      await getMe(question);
+    } catch (error) {
+      const isRefusal = error instanceof ServiceError && error.kind === "sign_in_again";
+      if (!isRefusal || client.userID !== userId) return; // or the user has left meanwhile
+      subscription.unsubscribe();
+      const left = client.disconnectUser();
+      onSignedOut?.(error);
+      await left;
+    }
+  }
+
+  const subscription = client.on("tokensvc_check", check);
+  return () => subscription.unsubscribe();
+}
+
+/**
  * @param {import("./index.js").GetCredential | undefined} getCredential
  * @param {boolean} refresh
  * @returns {Promise<Record<string, string>>}

@@ -2,7 +2,7 @@
 import { getMe, makeSession, makeTokenProvider } from "../../../clients/js/index.js";
 
 export const seen = {
-  events: [], refreshes: [], signedOut: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
+  events: [], refreshes: [], signedOut: [], left: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
 };
 let provider, session, stored;
 

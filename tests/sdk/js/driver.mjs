@@ -1,5 +1,6 @@
 // Controls the unmodified stream-chat SDK and the package of clients/js for a test.
 import { StreamChat } from "stream-chat";
+import { watchAccess } from "../../../clients/js/index.js";
 import { clientCommands, getProvider, seen } from "./client_commands.mjs";
 import { serve } from "./command_server.mjs";
 
@@ -20,6 +21,16 @@ await serve({
   async connectUser({ user, token }) {
     return (await client.connectUser(user, token ?? getProvider())).me;
   },
+
+  watchAccess({ credential, ...options }) {
+    watchAccess(client, {
+      ...options,
+      getCredential: () => credential,
+      onSignedOut: (error) => seen.left.push(error.code),
+    });
+  },
+
+  userID: () => client.userID,
 
   disconnectUser: () => client.disconnectUser(),
 

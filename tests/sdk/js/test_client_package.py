@@ -82,7 +82,13 @@ def test_tarball_has_only_the_code_and_its_types(project: Path) -> None:
 def test_package_exports_its_functions(node: Path, project: Path) -> None:
     script = 'console.log(JSON.stringify(Object.keys(await import("tokensvc-client"))))'
     exports = run_node(node, project, "--input-type=module", "--eval", script)
-    assert sorted(exports) == ["ServiceError", "getMe", "makeSession", "makeTokenProvider"]
+    assert sorted(exports) == [
+        "ServiceError",
+        "getMe",
+        "makeSession",
+        "makeTokenProvider",
+        "watchAccess",
+    ]
 
 
 def test_types_match_the_code_and_its_uses(node: Path, app_project: Path) -> None:

@@ -1,6 +1,7 @@
 // Uses of the package that the compiler must accept or, where expected, reject.
-import { getMe, makeSession, makeTokenProvider, ServiceError } from "tokensvc-client";
+import { getMe, makeSession, makeTokenProvider, ServiceError, watchAccess } from "tokensvc-client";
 import { useTokenProvider } from "tokensvc-client/react";
+import { StreamChat } from "stream-chat";
 
 const session = makeSession({ url: "https://tokens.example.com" });
 const url = "https://tokens.example.com/v1/token";
@@ -11,6 +12,10 @@ const provider: () => Promise<string> = makeTokenProvider({
   user: { id: "john", privacy_settings: { read_receipts: { enabled: false } } },
 });
 const hook: () => Promise<string> = useTokenProvider({ url, getCredential: () => "credential" }, 1);
+
+const access = { url: "https://tokens.example.com/v1/me", getCredential: session.getCredential };
+const stop: () => void = watchAccess(new StreamChat("key"), { ...access, onSignedOut: session.forget });
+stop();
 
 try {
   const me = await getMe({ url, getCredential: session.getCredential });
@@ -29,6 +34,8 @@ makeTokenProvider({ getCredential: session.getCredential });
 makeTokenProvider({ url, getCredential: () => 7 });
 // @ts-expect-error: the user object needs an ID
 makeTokenProvider({ url, user: { name: "John" } });
+// @ts-expect-error: not a client of Stream's SDK
+watchAccess({}, access);
 // @ts-expect-error: the sign-in is missing
 useTokenProvider({ url });
 // @ts-expect-error: the store lacks `set`
