@@ -1,7 +1,7 @@
 """The rows of accounts and of the codes that invite users or reset passwords."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +15,6 @@ from tokensvc.database.upsert import insert as insert_into
 
 _columns = accounts.c
 _codes = account_codes.c
-_ACCOUNT = (_columns.user_id, _columns.password_hash, _columns.created_at, _columns.deleted_at)
-"""Columns of which `account_of` makes an account."""
-_FIND = sa.select(*_ACCOUNT).where(_columns.user_id == sa.bindparam("user_id"))
-
 HAS_ACCOUNT: sa.ColumnElement[bool] = (
     sa.exists()
     .where(_columns.user_id == sa.bindparam("user_id"))
@@ -43,6 +39,11 @@ class Account:
     password_hash: str | None = field(repr=False)
     created_at: int
     deleted_at: int | None = None
+
+
+_ACCOUNT = tuple(_columns[member.name] for member in fields(Account))
+"""Columns of which `account_of` makes an account."""
+_FIND = sa.select(*_ACCOUNT).where(_columns.user_id == sa.bindparam("user_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +99,7 @@ def insert(tx: Transaction, account: Account) -> bool:
 
 def insert_many(tx: Transaction, new: Sequence[Account]) -> set[str]:
     """Insert accounts whose IDs were never assigned, and return these IDs."""
-    rows = [
-        {
-            "user_id": account.user_id,
-            "password_hash": account.password_hash,
-            "created_at": account.created_at,
-            "deleted_at": account.deleted_at,
-        }
-        for account in new
-    ]
+    rows = [asdict(account) for account in new]
     statement = insert_into(tx, accounts).values(rows).on_conflict_do_nothing()
     return set(tx.scalars(statement.returning(_columns.user_id)))
 
