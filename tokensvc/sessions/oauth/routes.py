@@ -1,7 +1,7 @@
 """`/oauth/token`, `/oauth/revoke`, and the metadata of the authorization server."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from flask import Blueprint
@@ -25,7 +25,6 @@ AuthenticateClient: TypeAlias = Callable[[BasicCredential], SecretCaller]
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 
-_GRANT_TYPES = ("refresh_token", "client_credentials")
 _AUTHENTICATION_METHODS = ("none", "client_secret_basic", "client_secret_post")
 _CACHED = (("Cache-Control", "public, max-age=300"),)
 
@@ -137,28 +136,37 @@ def routes(oauth: OAuth, public_url: str, authenticate: AuthenticateClient) -> B
 
 
 def _tokens(oauth: OAuth, form: OAuthTokenForm, authenticate: AuthenticateClient) -> TokenResponse:
-    match _required(form.grant_type, "grant_type"):
-        case "refresh_token":
-            refresh_token = _required(form.refresh_token, "refresh_token")
-            if form.scope:
-                raise _invalid_scope()
-            client_id = _client_id(form, authenticate)
-            return oauth.refresh(refresh_token, client_id, client_address())
-        case "client_credentials":
-            service = _service(form, authenticate)
-            if service is None:
-                raise Refusal(
-                    Code.CREDENTIALS_INVALID,
-                    "Send the client's ID and secret as `Authorization: Basic`, or in `client_id` "
-                    "and `client_secret`.",
-                )
-            return oauth.issue(service, form.scope)
-    raise Refusal(
-        Code.MALFORMED_REQUEST,
-        "`grant_type` must be refresh_token or client_credentials. Users sign in at "
-        "POST /v1/sessions.",
-        oauth_error=OAuthError.UNSUPPORTED_GRANT_TYPE,
-    )
+    grant = _GRANTS.get(_required(form.grant_type, "grant_type"))
+    if grant is None:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            f"`grant_type` must be {' or '.join(_GRANTS)}. Users sign in at POST /v1/sessions.",
+            oauth_error=OAuthError.UNSUPPORTED_GRANT_TYPE,
+        )
+    return grant(oauth, form, authenticate)
+
+
+def _refresh(oauth: OAuth, form: OAuthTokenForm, authenticate: AuthenticateClient) -> TokenResponse:
+    refresh_token = _required(form.refresh_token, "refresh_token")
+    if form.scope:
+        raise _invalid_scope()
+    client_id = _client_id(form, authenticate)
+    return oauth.refresh(refresh_token, client_id, client_address())
+
+
+def _issue(oauth: OAuth, form: OAuthTokenForm, authenticate: AuthenticateClient) -> TokenResponse:
+    service = _service(form, authenticate)
+    if service is None:
+        raise Refusal(
+            Code.CREDENTIALS_INVALID,
+            "Send the client's ID and secret as `Authorization: Basic`, or in `client_id` "
+            "and `client_secret`.",
+        )
+    return oauth.issue(service, form.scope)
+
+
+_GRANTS: Final = {"refresh_token": _refresh, "client_credentials": _issue}
+"""Each grant type and the function that parses its request and calls the service."""
 
 
 def _service(form: _ClientForm, authenticate: AuthenticateClient) -> SecretCaller | None:
@@ -194,7 +202,7 @@ def _metadata(public_url: str) -> OAuthMetadata:
         jwks_uri=public_url + JWKS_PATH,
         scopes_supported=[scope.value for scope in Scope],
         response_types_supported=[],
-        grant_types_supported=list(_GRANT_TYPES),
+        grant_types_supported=list(_GRANTS),
         token_endpoint_auth_methods_supported=list(_AUTHENTICATION_METHODS),
         revocation_endpoint_auth_methods_supported=list(_AUTHENTICATION_METHODS),
         service_documentation=f"{public_url}/docs",
