@@ -29,7 +29,7 @@ from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.revocations.service import Revocations
-from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.attempts import PasswordAttempts
 from tokensvc.sign_in.store import SignInReads
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.api import StreamApi
@@ -96,7 +96,7 @@ class AccountParts:
         self.deliveries = Deliveries(self.database, now, dict, is_delivery_on=is_delivery_on)
         self.erasures = erasures_on(self.database, now, self.revocations, self.deliveries)
         reads = SignInReads(self.database, self.clock)
-        self.sign_ins = SignIns(self.database, now, reads, self.hasher, HASHES)
+        self.sign_ins = PasswordAttempts(self.database, now, reads, self.hasher, HASHES)
         shared = Dependencies(
             database=self.database,
             database_clock=now,

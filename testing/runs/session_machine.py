@@ -251,7 +251,7 @@ class Interleavings(RuleBasedStateMachine):
             presented_counter=counter,
             client_id=client_id,
             origin=origin_of(address),
-            standing=self.epochs_of(family.user_id),
+            epochs=self.epochs_of(family.user_id),
             now=at,
             settings=SETTINGS,
             was_current=was_current,

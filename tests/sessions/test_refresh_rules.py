@@ -53,7 +53,7 @@ def decide(family, counter, *, after=0.0, client_id="app", origin=HOME, standing
         presented_counter=counter,
         client_id=client_id,
         origin=origin,
-        standing=standing,
+        epochs=standing,
         now=family.last_used_at + after,
         settings=SETTINGS,
     )
@@ -233,7 +233,7 @@ class History(RuleBasedStateMachine):
             presented_counter=counter,
             client_id=client_id,
             origin=origin,
-            standing=self.standing,
+            epochs=self.standing,
             now=self.now,
             settings=SETTINGS,
         )
@@ -285,7 +285,7 @@ class History(RuleBasedStateMachine):
             presented_counter=self.family.counter - 2,
             client_id="app",
             origin=HOME,
-            standing=self.standing,
+            epochs=self.standing,
             now=self.now,
             settings=SETTINGS,
         )

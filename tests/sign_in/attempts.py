@@ -16,7 +16,7 @@ from tokensvc.accounts.tables import accounts
 from tokensvc.audit.tables import audit_events
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.deletion import purge_step
-from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.attempts import PasswordAttempts
 from tokensvc.sign_in.store import SignInReads
 from tokensvc.vault.hashes import KeyedHashes
 
@@ -91,7 +91,7 @@ class Attempts:
 
     def sign_ins_with(self, hasher):
         reads = TimedReads(self.database, self.clock)
-        return SignIns(self.database, self.clock, reads, hasher, HASHES)
+        return PasswordAttempts(self.database, self.clock, reads, hasher, HASHES)
 
     def create(self, user_id="ada", **members):
         """Create an account, by default with `PASSWORD`."""
@@ -102,7 +102,7 @@ class Attempts:
     def sign_in(self, user_id="ada", password=PASSWORD, address=CAFE):
         """Sign in, and return the attempt. Raise the refusal of one that fails."""
         attempt = self.sign_ins.check(user_id, password, address)
-        found = self.sign_ins.confirm(attempt)
+        found = self.sign_ins.read_standing_again(attempt)
         with self.database.write() as tx:
             self.sign_ins.complete(tx, attempt, found.now)
         return attempt

@@ -221,14 +221,14 @@ def test_action_during_a_password_change_refuses_it(world, target):
 @pytest.mark.sec(33)
 @pytest.mark.parametrize("target", [Target("ada"), APP], ids=["user", "everyone"])
 def test_session_whose_epochs_an_action_raises_before_it_begins_is_dead(world, monkeypatch, target):
-    confirm = world.sign_ins.confirm
+    read = world.sign_ins.read_standing_again
 
-    def confirm_and_revoke(attempt):
-        found = confirm(attempt)
+    def read_and_revoke(attempt):
+        found = read(attempt)
         world.revocations.revoke(target, OPERATOR)
         return found
 
-    monkeypatch.setattr(world.sign_ins, "confirm", confirm_and_revoke)
+    monkeypatch.setattr(world.sign_ins, "read_standing_again", read_and_revoke)
     assert not world.live(world.open())
 
 

@@ -23,7 +23,7 @@ from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
 from tokensvc.sessions.oauth.service import OAuth
 from tokensvc.sessions.service import Sessions
-from tokensvc.sign_in.attempts import SignIns
+from tokensvc.sign_in.attempts import PasswordAttempts
 from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.sign_in.store import SignInReads
 from tokensvc.standing.ring_versions import read_signing_ring
@@ -105,7 +105,7 @@ def _password_sessions(
     return PasswordSessions(
         database=database,
         database_clock=database_clock,
-        sign_ins=SignIns(database, database_clock, reads, shared.hasher, shared.hashes),
+        sign_ins=PasswordAttempts(database, database_clock, reads, shared.hasher, shared.hashes),
         sessions=sessions,
         access_tokens=access_tokens,
         revocations=revocations,

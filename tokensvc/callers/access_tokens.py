@@ -89,7 +89,7 @@ class AccessTokenCallers:
             self._tokens.verify_again(caller.access_token, found.signing_ring_version)
             caller.access_token.check_not_expired(found.now)
             return found.standing
-        # The reason is read only for a session that is not open: most are.
+        # Most sessions are open; only for another one, read why it is refused.
         self._check_now(caller.access_token)
         check_standing(caller, self._standings.read(caller.user_id))
         raise session_ended()

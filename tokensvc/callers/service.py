@@ -21,7 +21,7 @@ from tokensvc.core.callers import (
     ServiceCaller,
     UserCaller,
 )
-from tokensvc.core.current_request import log_caller
+from tokensvc.core.current_request import mark_authenticated
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import parse
@@ -86,9 +86,9 @@ class Callers:
                 check(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
-            log_caller(issuer=caller.issuer, user_id=caller.user_id)
+            mark_authenticated(issuer=caller.issuer, user_id=caller.user_id)
         else:
-            log_caller(client_id=caller.client_id)
+            mark_authenticated(client_id=caller.client_id)
         return caller
 
     def limit_refused(self, refusal: Refusal, address: str) -> Refusal:

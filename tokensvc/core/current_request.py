@@ -54,8 +54,8 @@ def log_fields(**fields: Any) -> None:
         request.log_fields.update(fields)
 
 
-def log_caller(**fields: Any) -> None:
-    """Add who the verified caller is, as `log_fields` does."""
+def mark_authenticated(**fields: Any) -> None:
+    """Mark the request as authenticated, and add who its caller is to the log line."""
     request = get(None)
     if request is not None:
         log_fields(**fields)

@@ -1,5 +1,5 @@
 """
-Settings of eight identity providers, from a provider name and an argument.
+Settings of identity providers, from a provider name and an argument.
 
 Each preset follows the provider's documentation of the token that an app sends to its backend.
 `sign_in_time` is the strongest claim that such a token always contains: a silent refresh changes

@@ -99,14 +99,18 @@ class Revocations:
         """Revoke all sign-ins of a user and refuse all tokens until the user is reinstated."""
         target = Target(user_id)
         with self._database.write(dry_run=context.dry_run) as tx:
-            self.suspend_in(tx, target, context)
+            self.suspend_within(tx, target, context)
             if context.dry_run:
                 return self.state_within(tx, target)
-        # Also for a repetition: the first may have stopped before this line.
+        # Also if nothing changed: the request that suspended the user may have stopped before this.
         return self.confirm(target)
 
-    def suspend_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
-        """Suspend a user in a transaction; call `confirm` after the commit."""
+    def suspend_within(self, tx: Transaction, target: Target, context: ActionContext) -> None:
+        """
+        Suspend a user in a transaction; call `confirm` after the commit.
+
+        A suspended user stays as they are, unless an operator takes over from a provider.
+        """
         standing = standings.lock(tx, target)
         takes_over = rules.takes_over(store.suspended_by(tx, target), context.actor)
         if standing.suspended_at is None or takes_over:
@@ -122,10 +126,10 @@ class Revocations:
         """
         target = Target(user_id)
         with self._database.write(dry_run=context.dry_run) as tx:
-            self.reinstate_in(tx, target, context)
+            self.reinstate_within(tx, target, context)
             return self.state_within(tx, target)
 
-    def reinstate_in(self, tx: Transaction, target: Target, context: ActionContext) -> None:
+    def reinstate_within(self, tx: Transaction, target: Target, context: ActionContext) -> None:
         """
         End a suspension in a transaction.
 
@@ -170,8 +174,8 @@ class Revocations:
         """
         Confirm the actions on a target: if a bound passed before its commit, move it.
 
-        A request that read the standing before the commit can mint a token until the commit, with
-        that time as `iat`. Such a token must be older than the bound. So read the clock after the
+        A request that read the standing before the commit can mint a token whose `iat` is any time
+        up to the commit. Stream refuses only an `iat` before the bound. So read the clock after the
         commit, and move a bound that is not in the future.
         """
         with self._database.write() as tx:
@@ -259,7 +263,7 @@ class Revocations:
         kind: RevocationKind,
         context: ActionContext,
     ) -> tuple[float, Details]:
-        """Add a revocation, and return the time of that and the details of its event."""
+        """Add a revocation and move the cut-off. Return its time and the details of its event."""
         # Read the clock after the lock: during the wait for it, other requests can mint tokens.
         now = self._clock.read(tx)
         cut_off = next_bound(standing.tokens_valid_after, now)

@@ -138,7 +138,7 @@ def decide_refresh(
     presented_counter: int,
     client_id: str,
     origin: Origin,
-    standing: Epochs,
+    epochs: Epochs,
     now: float,
     settings: SessionSettings,
     was_current: bool = False,
@@ -150,14 +150,14 @@ def decide_refresh(
         presented_counter: Counter of the token.
         client_id: Client that presents it.
         origin: Origin of the request.
-        standing: Epochs in effect, read in the same statement as the family.
+        epochs: Epochs in effect, read in the same statement as the family.
         now: Epoch seconds of the database's clock.
         was_current: Whether the token was the current one when the request came, and the family
             has changed since. It gets the current token, however long the request has waited.
     """
     if client_id != family.client_id:
         return Reject(Cause.OTHER_CLIENT)
-    cause = why_dead(family, standing, now, settings)
+    cause = why_dead(family, epochs, now, settings)
     if cause is not None:
         return Reject(cause)
     behind = family.counter - presented_counter
@@ -200,13 +200,11 @@ def _advance(family: Family, origin: Origin, now: float) -> Advance:
     return Advance(rotated, renews_address=not is_known_today)
 
 
-def why_dead(
-    family: Family, standing: Epochs, now: float, settings: SessionSettings
-) -> Cause | None:
+def why_dead(family: Family, epochs: Epochs, now: float, settings: SessionSettings) -> Cause | None:
     """Return why a family no longer gives access, also to its access tokens; `None` if it does."""
     if family.ended_at is not None:
         return Cause.ENDED
-    if family.epochs != standing:
+    if family.epochs != epochs:
         return Cause.REVOKED
     if now >= family.created_at + settings.absolute_ttl:
         return Cause.EXPIRED

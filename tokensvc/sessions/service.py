@@ -228,7 +228,7 @@ class Sessions:
             presented_counter=presented.counter,
             client_id=client_id,
             origin=origin,
-            standing=found.epochs,
+            epochs=found.epochs,
             now=found.now,
             settings=self._settings,
             was_current=was_current,

@@ -40,7 +40,7 @@ REVOKED: Final = "revoked"
 """Reason of a refusal: an action has ended the sessions since the password was read."""
 
 
-class SignIns:
+class PasswordAttempts:
     """The check of passwords, and the lock-out of accounts."""
 
     def __init__(
@@ -69,7 +69,8 @@ class SignIns:
         """
         Check a password, and replace a hash with other parameters than those of this service.
 
-        The caller completes the attempt with `confirm` and `complete`, or with `replace_password`.
+        The caller completes the attempt with `read_standing_again` and `complete`, or with
+        `replace_password`.
 
         Args:
             address: Client address, for the counter of failures.
@@ -86,7 +87,8 @@ class SignIns:
         attempt = self._begin(user_id, address, check_can_sign)
         if known_only and not attempt.is_known:
             raise _locked_out(MAX_DELAY, "address")
-        with self._hasher.wait_slot(known=attempt.is_known):  # counts also hold threads
+        # Around the count too: it waits for the database, and holds a thread.
+        with self._hasher.wait_slot(known=attempt.is_known):
             attempt = self._count(attempt)
             try:
                 is_right = self._hasher.verify(attempt.stored_hash, password)
@@ -98,7 +100,7 @@ class SignIns:
                 raise self._refuse(attempt, reason)
             return self._with_current_hash(attempt, password)
 
-    def confirm(self, attempt: Attempt) -> SignInStanding:
+    def read_standing_again(self, attempt: Attempt) -> SignInStanding:
         """
         Return what the session of a successful attempt depends on, read after the hash.
 
@@ -113,7 +115,7 @@ class SignIns:
 
     def complete(self, tx: Transaction, attempt: Attempt, now: float) -> None:
         """Forget the failures before a success, and remember its address."""
-        # In this order, as an attempt and `unlock` do: the rows are locked.
+        # An attempt and `unlock` lock the rows in this order too: else two could block each other.
         lock_outs.clear(tx, attempt.user_hash, CounterKind.SHARED)
         lock_outs.clear(tx, attempt.own_hash, CounterKind.OWN)
         lock_outs.remember_address(tx, attempt.user_id, attempt.address_hash, now)
@@ -187,7 +189,7 @@ class SignIns:
         if lock_outs.insert_new(
             self._database, attempt.user_hash, attempt.counter, of_account=has_account
         ):
-            return attempt  # one message instead of four for the usual attempt, the first
+            return attempt  # the usual attempt is the first: one message instead of four
         with self._database.write() as tx:
             stored = lock_outs.lock(tx, attempt.user_hash, CounterKind.SHARED)
             # The time after the lock: the wait for it can take as long as a delay.
@@ -215,7 +217,7 @@ class SignIns:
         return sign_in_refused(reason)
 
     def _with_current_hash(self, attempt: Attempt, password: str) -> Attempt:
-        """Replace the stored hash if it needs it, unless it has changed or no thread is free."""
+        """Replace a hash with other parameters, unless it has changed or no thread is free."""
         account, seen = attempt.account, attempt.stored_hash
         if account is None or seen is None or not needs_rehash(seen):
             return attempt

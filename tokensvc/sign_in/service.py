@@ -26,7 +26,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.issued import IssuedSession, TokenResponse, user_response
 from tokensvc.sessions.service import Sessions
-from tokensvc.sign_in.attempts import REVOKED, SignIns, sign_in_refused
+from tokensvc.sign_in.attempts import REVOKED, PasswordAttempts, sign_in_refused
 from tokensvc.sign_in.rules import Attempt
 from tokensvc.sign_in.store import SignInStanding
 from tokensvc.standing import ring_versions
@@ -39,7 +39,11 @@ _RESULTS: Final = {
     Code.USER_SUSPENDED: "refused",
     Code.RATE_LIMITED: "delayed",
 }
-"""Labels of the metric for failed sign-ins; all other failures are `unavailable`."""
+"""
+Labels of the metric for failed sign-ins; all other failures are `unavailable`.
+
+Only refusals with these codes can count as a failure of the address.
+"""
 _ADDRESS_LIMITS: Final[tuple[Policy, ...]] = ("sign_in", "sign_in_56", "sign_in_48")
 """Limits of an address, and of the wider networks of an IPv6 address."""
 
@@ -58,7 +62,7 @@ class PasswordSessions:
         *,
         database: Database,
         database_clock: DatabaseClock,
-        sign_ins: SignIns,
+        sign_ins: PasswordAttempts,
         sessions: Sessions,
         access_tokens: AccessTokens,
         revocations: Revocations,
@@ -93,7 +97,7 @@ class PasswordSessions:
             self._check_limit_of_user(user_id)
             with self._limited(address) as known_only:
                 attempt = self._check(user_id, password, address, known_only=known_only)
-                found = self._sign_ins.confirm(attempt)
+                found = self._sign_ins.read_standing_again(attempt)
                 with self._database.write() as tx:
                     issued = self._open(tx, attempt, client_id, found, address)
         except Refusal as refusal:
@@ -123,10 +127,10 @@ class PasswordSessions:
     @contextmanager
     def _limited(self, address: str) -> Iterator[bool]:
         """
-        Count a failure, and yield whether the address or its network has too many of them.
+        Yield whether the address or its network has too many failures, and count one of the block.
 
-        Then only accounts that know the address are checked. Their wrong passwords get the refusal
-        that all others get.
+        With too many, only accounts that know the address are checked; a wrong password of these
+        gets the same refusal as all that is not checked.
         """
         keys = (address, *wider_networks(address))
         limits = list(zip(_ADDRESS_LIMITS, keys, strict=False))

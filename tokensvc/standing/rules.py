@@ -1,8 +1,8 @@
 """
 The two bounds of a standing, and which issue time a token may have. Pure functions.
 
-The sign-in bound is the cut-off: earlier sign-ins are refused. The Stream bound is what Stream is
-told: the higher of the cut-off and the latest renewal.
+The sign-in bound is the cut-off: earlier sign-ins are refused. The Stream bound is the one that
+Stream gets: the higher of the cut-off and the latest renewal.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class Ring(StrEnum):
 
 class RingVersion(NamedTuple):
     """
-    Version of a key ring. Only equality says that nothing has changed.
+    Version of a key ring. The ring is unchanged only if both members are equal.
 
     Attributes:
         counter: Number of changes. It repeats after the database is set back to an earlier state.

@@ -111,7 +111,7 @@ class StandingStore:
         self._database = database
         self._clock = clock
         self._with_account = _STANDING.add_columns(has_account)
-        self._with_session = _STANDING.add_columns(provider_session_has_ended)
+        self._with_provider_session = _STANDING.add_columns(provider_session_has_ended)
 
     def read(self, user_id: str) -> Standing:
         """Return the combined standing of a user and the app; without a row it is a clean one."""
@@ -121,19 +121,20 @@ class StandingStore:
 
     def read_with_account(self, user_id: str) -> Standing:
         """Return what `read` returns, and whether the user has an account."""
-        standing, found = self._read_with(self._with_account, {"user_id": user_id})
-        return replace(standing, has_account=found)
+        standing, has_account = self._read_with(self._with_account, {"user_id": user_id})
+        return replace(standing, has_account=has_account)
 
     def read_with_provider_session(self, user_id: str, key: str) -> Standing:
         """Return what `read` returns, and whether the provider's session with a key has ended."""
         values = {"user_id": user_id, "provider_session": key}
-        standing, found = self._read_with(self._with_session, values)
-        return replace(standing, session_has_ended=found)
+        standing, has_ended = self._read_with(self._with_provider_session, values)
+        return replace(standing, session_has_ended=has_ended)
 
     def _read_with(self, statement: sa.Select[Any], values: Any) -> tuple[Standing, bool]:
+        """Return a standing, and whether the condition in the last column is met."""
         (row, *_), now = fetch_clocked(self._database, self._clock, statement, values)
-        *columns, condition = row
-        return standing_of(columns, int(now)), bool(condition)
+        *columns, is_met = row
+        return standing_of(columns, int(now)), bool(is_met)
 
 
 def standing_of(columns: Sequence[Any], now: int) -> Standing:
@@ -199,7 +200,7 @@ def write(tx: Transaction, target: Target, standing: StoredStanding) -> None:
     """
     Write the row of a target that `lock` created or found. All changes of a bound are made here.
 
-    The floor rises with both bounds. It falls only if the given one is lower.
+    The floor becomes at least the Stream bound. It falls only if that of `standing` is lower.
     """
     values = asdict(with_floor(standing))
     if target.user_id is None:

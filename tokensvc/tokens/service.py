@@ -59,7 +59,8 @@ class TokenService:
         Raises:
             Refusal: The first that applies, in the order of these steps.
         """
-        # 1 parse: the route has parsed the request; only this check needs the clock.
+        # 1 parse: the route has parsed the request. This host's clock refuses early what step 5
+        # decides with the clock of the standing.
         check_auth_time(request.auth_time, self._clock())
         # 2 authenticate, and count refused credentials.
         caller = self._callers.authenticate(credential, address)

@@ -42,7 +42,7 @@ LOCKED = math.inf
 
 
 class CounterKind(StrEnum):
-    """The kind of a counter."""
+    """The kind of a counter. The values, which the database has, are older than the names."""
 
     SHARED = "unknown"
     """Failures of a user ID, from all addresses."""

@@ -45,9 +45,9 @@ _CLEAR = sign_in_failures.delete().where(_is_counter)
 
 def insert_new(database: Database, subject: str, counter: Counter, *, of_account: bool) -> bool:
     """
-    Insert a counter in a transaction of its own. Return false if there is one.
+    Insert a counter in a transaction of its own. Return false if it already exists.
 
-    It is durable with the next commit of the attempt.
+    A crash can lose it until the next commit of the attempt.
     """
     row = {"subject": subject, "kind": counter.kind, "of_account": of_account, **_values(counter)}
     return bool(database.change(_insert_new_in(database.dialect), row))
@@ -88,7 +88,7 @@ def clear(tx: Transaction, subject: str, kind: CounterKind) -> None:
 
 def unlock(tx: Transaction, user_id: str, hashes: KeyedHashes) -> bool:
     """Delete the counters of a user ID. Return whether one had a failure."""
-    # In this order, as an attempt does: the rows are locked.
+    # An attempt locks the rows in this order too: else two could block each other.
     counters = [(hashes.of_user_id(user_id), CounterKind.SHARED)]
     counters += [
         (hashes.of_user_at(user_id, address_hash), CounterKind.OWN)

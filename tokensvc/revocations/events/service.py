@@ -64,7 +64,7 @@ class ProviderEvents:
             case Effect.SUSPEND:
                 before = standings.lock(tx, target)
                 is_own = revocations.suspended_by(tx, target) == context.actor
-                self._revocations.suspend_in(tx, target, context)
+                self._revocations.suspend_within(tx, target, context)
                 if before.suspended_at is not None and before.erased_at is None and not is_own:
                     # When the other suspension ends, sign-ins from before must not mint.
                     self._sign_out(tx, user_id, context)
@@ -75,7 +75,7 @@ class ProviderEvents:
                 is_own = revocations.suspended_by(tx, target) == context.actor
                 is_later = (standing.suspended_at or 0) <= event.issued_by
                 if is_own and is_later and standing.erased_at is None:
-                    self._revocations.reinstate_in(tx, target, context)
+                    self._revocations.reinstate_within(tx, target, context)
             case Effect.END_SESSION if event.session is not None:
                 store.end_session(tx, event.session)
                 renewals.renew_within(tx, self._clock, user_id, context)

@@ -36,7 +36,7 @@ CALL_WITHIN_SECONDS = 20
 """Seconds after the start of a lease in which a call may begin: the rest is enough for one call."""
 
 RESEND_SECONDS = 60
-"""Seconds within which a call whose response was lost takes effect, or never will."""
+"""Seconds after which a call whose response was lost no longer takes effect."""
 
 OBSOLETE_AFTER = 7 * 24 * 3600
 """Seconds after a cut-off when every earlier token has expired: the longest life of a token."""

@@ -60,8 +60,8 @@ def mark_pending(
     is sent again.
 
     Args:
-        is_renewal: Whether the change is only a renewal. It does not make a cut-off less urgent
-            that Stream still lacks.
+        is_renewal: Whether the change is only a renewal. A cut-off that Stream still lacks stays as
+            urgent as before.
     """
     mark_each_pending(tx, kind, [subject], now, is_renewal=is_renewal)
 

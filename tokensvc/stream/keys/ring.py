@@ -98,7 +98,7 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         return ring
 
     def current_ring(self) -> RingT:
-        """Load the ring."""
+        """Load the ring, also if its version is the loaded one."""
         with self._reload:
             return self._load()
 

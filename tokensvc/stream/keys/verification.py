@@ -49,13 +49,13 @@ def verify(
         Refusal: `stream_key_invalid`; `temporarily_unavailable` if Stream cannot be reached.
     """
     try:
-        _verify(key, key_id, database, check_key, vault)
+        _check_with_stream(key, key_id, database, check_key, vault)
     except StreamUnavailableError as error:
         problem = "Stream neither accepts nor rejects this Stream key"
         raise _not_verified(problem, reason=f"Not checked: {error}") from error
 
 
-def _verify(
+def _check_with_stream(
     new: StreamKey,
     key_id: str | None,
     database: Database,
