@@ -60,6 +60,16 @@ class ClusterServer:
         with self.connection() as connection:
             connection.execute("SELECT pg_promote()")
 
+    def require_standby(self) -> None:
+        """Let commits wait for the standby from now on."""
+        with self.connection() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            wait_until(
+                lambda: connection.execute(query).fetchone() == (1,), "the standby is synchronous"
+            )
+
     def wait_for_standby(self) -> None:
         """Wait until the standby has everything that this primary has committed."""
         query = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()"

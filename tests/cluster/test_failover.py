@@ -27,14 +27,19 @@ def cluster(postgres: PostgresServer) -> Iterator[tuple[ClusterServer, ClusterSe
         yield servers
 
 
+def url_of(*servers: ClusterServer) -> str:
+    folders = [str(server.folder).replace("/", "%2F") for server in servers]
+    return f"postgresql://postgres@{','.join(folders)}/postgres?target_session_attrs=read-write"
+
+
 @pytest.fixture
 def world(
     cluster: tuple[ClusterServer, ClusterServer], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     """Yield a service whose URL names the primary first."""
-    folders = [str(server.folder).replace("/", "%2F") for server in cluster]
-    url = f"postgresql://postgres@{','.join(folders)}/postgres?target_session_attrs=read-write"
-    with running_world(tmp_path_factory.mktemp("failover"), **migrated_settings(url)) as world:
+    with running_world(
+        tmp_path_factory.mktemp("failover"), **migrated_settings(url_of(*cluster))
+    ) as world:
         yield world
 
 
@@ -151,3 +156,27 @@ def test_two_servers_that_accept_writes_under_load_give_no_token_to_banned_users
     with minting(users, after):
         wait_until(lambda: len(after) > 100, "mints after the bans")
     assert set(after) == {403}
+
+
+def test_lease_ends_on_a_primary_whose_synchronous_standby_was_promoted(
+    cluster: tuple[ClusterServer, ClusterServer], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The instance knows only this server, where reads still succeed. Another one has the bans."""
+    old, new = cluster
+    old.require_standby()
+    settings = {**migrated_settings(url_of(old)), "TOKENSVC_DATABASE__LEASE": "3"}
+    with running_world(tmp_path_factory.mktemp("lease"), **settings) as world:
+        users = minting_users_of(world)
+        new.promote()
+        check = world.wait_for_check("database", "failed")
+        assert "database.lease" in check["detail"]
+        elsewhere = {**world.settings, "TOKENSVC_DATABASE_URL": url_of(new)}
+        with running_service(world.folder, **elsewhere) as other:
+            operator = Client(other.base_url, world.operator._headers)
+            bans = [operator.request("PUT", f"/v1/users/{name}/suspension") for name in BANNED]
+            assert {ban.status for ban in bans} == {200}
+            assert statuses_of_banned(users_of(world, other)) == {403}
+        assert statuses_of_banned(users) == {503}
+        assert world.suspend("ada").status == 503
+        with old.connection() as connection:
+            assert connection.execute("SELECT count(*) FROM user_standings").fetchall()

@@ -18,6 +18,7 @@ IN_LIBPQ = [
     "postgresql://ada@h1,h2/tokens?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
     "postgresql://[::1]:5432,[2001:db8::2]:5433/tokens",
     "postgresql://ada@%2Frun%2Fa,%2Frun%2Fb:5433/tokens",
+    "postgresql://ada@%2Frun%2Fa/tokens",
     "postgresql://ada@/tokens?host=h1,h2&port=5432,5433",
     "postgresql://ada@h1:5432/tokens?connect_timeout=3",
 ]

@@ -13,6 +13,7 @@ from tokensvc.app.services import AccountServices, Services
 from tokensvc.audit import store as audit
 from tokensvc.database.deletion import Purge, purge_step
 from tokensvc.database.engine import Transaction
+from tokensvc.database.lease import RENEWAL_SECONDS
 from tokensvc.ops.health import PROBE_INTERVAL
 from tokensvc.revocations import store as revocations
 from tokensvc.revocations.events import store as provider_events
@@ -137,6 +138,12 @@ LOOPS: Final = (
     LoopSpec("issuer_keys", lambda s: s.issuers.refresh_due, 1.0),
     # So that mints work soon after a promotion, though the previous primary accepts connections.
     LoopSpec("database_servers", lambda s: s.database.look, 2.0, roles=_BOTH),
+    LoopSpec(
+        "database_lease",
+        lambda s: s.database.renew_lease if s.database.has_lease else None,
+        RENEWAL_SECONDS,
+        roles=_BOTH,
+    ),
     LoopSpec("figures", lambda s: s.operations.collect_metrics, 15.0, roles=_BOTH),
     LoopSpec("readiness", lambda s: s.operations.readiness.probe, PROBE_INTERVAL, roles=_BOTH),
 )

@@ -40,6 +40,7 @@ class Process:
     ) -> None:
         is_worker = role is ProcessKind.WORKER
         self.services = for_worker(services) if is_worker else services
+        services.database.begin_lease(services.settings.database.lease)
         made = [loop.build(self.services) for loop in loops if role in loop.roles]
         self.loops = [loop for loop in made if loop is not None]
         self._issuers = None if is_worker else services.issuers

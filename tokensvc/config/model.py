@@ -15,6 +15,7 @@ from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
 from tokensvc.core import user_ids
 from tokensvc.database.hosts import with_hosts_in_query
+from tokensvc.database.settings import DatabaseSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.limits.settings import LimitSettings
@@ -252,6 +253,7 @@ class Settings(BaseModel):
         default=False,
         description="Allow several issuers to produce the same user ID, for the same person.",
     )
+    database: DatabaseSettings = DatabaseSettings()
     user_ids: UserIdSettings = UserIdSettings()
     token: TokenSettings = TokenSettings()
     accounts: AccountSettings = AccountSettings()

@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 import sqlalchemy as sa
 
 from tokensvc.core.blocking import may_block
-from tokensvc.core.errors import StartupError
+from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.hosts import with_hosts_in_query
+from tokensvc.database.lease import Lease
 from tokensvc.database.patience import connect_patiently
 from tokensvc.database.servers import Servers
 from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
@@ -32,6 +33,8 @@ _AFTER_COMMIT = "tokensvc_after_commit"
 
 _NO_VALUES: Values = {}
 _POOL_SECONDS = 1.0
+_DURABLE_MESSAGE = "SELECT pg_logical_emit_message(true, 'tokensvc', 'lease')"
+"""Needs no table: some bytes of WAL, which no one decodes."""
 _OVERFLOW = 2
 """Connections beyond the pool, for a worker's background threads."""
 
@@ -72,6 +75,7 @@ class Database:
         self._breaker = Breaker(driver.is_connection_failure, self._probe, self._disconnect)
         self._statements = StatementConnections(engine, self._breaker)
         self._servers = Servers()
+        self._lease: Lease | None = None
         self.look: Callable[[], None] | None = None
 
     @classmethod
@@ -196,6 +200,33 @@ class Database:
         in_use: int = pool.checkedout()
         return in_use
 
+    def begin_lease(self, seconds: float) -> None:
+        """Let reads count only that long after a commit; 0 and SQLite need none."""
+        if seconds and self.dialect == "postgresql":
+            self._lease = self._statements.lease = Lease(seconds)
+            self.renew_lease()
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether reads count only for some time after a commit."""
+        return self._lease is not None
+
+    def renew_lease(self) -> None:
+        """Make a small durable commit. If it fails, the lease ends in its time."""
+        began_at = time.monotonic()
+        try:
+            with self._connect_with_retry(self._driver.begin) as tx:
+                tx.exec_driver_sql(_DURABLE_MESSAGE)
+                connection: Any = tx.connection.dbapi_connection
+                tx.commit()
+        except Refusal:
+            return
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, self._error) as error:
+            self._breaker.fail(error)
+            return
+        if self._lease is not None:
+            self._lease.renew(connection.server, began_at)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._breaker.stop()
@@ -203,6 +234,8 @@ class Database:
 
     @contextmanager
     def _connection(self, begin: Callable[[sa.Connection], None]) -> Iterator[sa.Connection]:
+        if self._lease is not None:
+            self._lease.check()
         try:
             with self._connect_with_retry(begin) as connection:
                 self._breaker.succeed()

@@ -27,7 +27,7 @@ def with_hosts_in_query(url: str) -> str:
         return url
     query = parse_qsl(found["query"] or "", keep_blank_values=True)
     in_query = [value for name, value in query if name == "host"]
-    if "," in found["hosts"]:
+    if "," in found["hosts"] or "%" in found["hosts"]:  # or the folder of a Unix socket
         listed = [unquote(host) for host in found["hosts"].split(",")]
     elif len(in_query) > 1:
         listed = in_query

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from tokensvc.core.blocking import may_block
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
+from tokensvc.database.lease import Lease
 from tokensvc.database.patience import connect_patiently
 from tokensvc.database.read_times import ReadTimes
 
@@ -72,9 +73,12 @@ class StatementConnections:
     Args:
         engine: Source of the connections, which are in autocommit.
         breaker: Breaker of the database.
+
+    Attributes:
+        lease: Lease of the process; `None` if reads need none.
     """
 
-    __slots__ = ("_breaker", "_engine", "_error", "_idle", "_is_remote", "_times")
+    __slots__ = ("_breaker", "_engine", "_error", "_idle", "_is_remote", "_times", "lease")
 
     def __init__(self, engine: sa.Engine, breaker: Breaker) -> None:
         self._breaker = breaker
@@ -83,6 +87,7 @@ class StatementConnections:
         self._is_remote = engine.dialect.name == "postgresql"
         self._idle: list[DriverConnection] = []
         self._times = ReadTimes()
+        self.lease: Lease | None = None
 
     def run(self, use: Callable[[DriverConnection], Rows], *, writes: bool) -> Rows:
         """
@@ -117,6 +122,8 @@ class StatementConnections:
         begun_at = None
         if self._is_remote or writes:
             self._breaker.admit()
+            if self.lease is not None:
+                self.lease.check()
             now = monotonic()
             if not writes and self._idle and self._times.keeps_lead(now):
                 begun_at = now
@@ -139,6 +146,8 @@ class StatementConnections:
                 self._times.record(begun_at, monotonic())
         self._idle.append(connection)
         self._breaker.succeed()
+        if self.lease is not None and not writes:
+            self.lease.check()  # after the read: it may have waited
         return rows
 
     def pop_idle(self) -> DriverConnection | None:
