@@ -191,6 +191,9 @@ def _compare_with_stream(fleet: Fleet, figures: Figures) -> None:
     """Check the tokens after the delivery, and ask every worker for one of each renewed user."""
     before = [*itertools.chain.from_iterable(figures.in_flight.values())]
     after: list[str] = []
+    time.sleep(
+        2
+    )  # until the floor of the last action on everyone, which an undo leaves, is reached
     for user_id, (old, new) in figures.renewed.items():
         before.append(old)
         after += new

@@ -154,7 +154,15 @@ def test_worker_serves_health_and_metrics_on_metrics_bind(migrated_sqlite_url, t
     url = f"http://{bind}"
     with made.running():
         assert get(f"{url}/healthz").json() == {"status": "ok"}
-        names = ("database", "stream_keys", "stream_app", "delivery", "database_clock", "cut_offs")
+        names = (
+            "database",
+            "database_servers",
+            "stream_keys",
+            "stream_app",
+            "delivery",
+            "database_clock",
+            "cut_offs",
+        )
         ready = dict.fromkeys(names, "ok")
         assert checks(url) == ready
         assert get(f"{url}/v1/token").status == 404
