@@ -85,6 +85,7 @@ class StreamDouble:
         self.sessions = Sessions()
         self._api = StreamApi(self.app, self.sessions, poll_seconds)
         self.deletions = self._api.deletions
+        self.devices = self._api.devices
         self._http = HttpDouble(
             self.respond, clock=self.clock, upgrade=self._upgrade, faults=faults, host=host
         )

@@ -8,8 +8,9 @@ from websockets.sync.connection import Connection
 
 from testing.doubles.http_double import Call
 from testing.doubles.stream_app import StreamApp
-from testing.doubles.stream_channels import Channels
+from testing.doubles.stream_channels import Channels, check_custom_type
 from testing.doubles.stream_deletion import Deletions
+from testing.doubles.stream_devices import Devices
 from testing.doubles.stream_sessions import Session, Sessions
 from testing.doubles.stream_tokens import Claims, StreamError
 
@@ -28,6 +29,7 @@ class StreamApi:
         self.deletions = Deletions(app, self._channels)
         self._sessions = sessions
         self._poll_seconds = poll_seconds
+        self.devices = Devices(app)
 
     def respond(self, call: Call, claims: Claims) -> tuple[int, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a table
         """
@@ -63,6 +65,10 @@ class StreamApi:
             case "POST", ["users", user_id, "deactivate" | "reactivate" as action]:
                 on = action == "deactivate"
                 return 201, {"user": app.mark_user(claims, user_id, "deactivated_at", on=on)}
+            case "POST", ["users", user_id, "event"]:
+                return 201, self._send_to_user(claims, user_id, _parse(call.body).get("event"))
+            case _, ["devices"]:
+                return 200, self._devices_call(call, claims)
             case "GET", ["app"]:
                 return 200, {"app": dict(app.settings)}
             case "PATCH", ["app"]:
@@ -76,9 +82,38 @@ class StreamApi:
     ) -> tuple[Session, dict[str, Any]]:
         """Connect a client. Return its session and first event."""
         me = self._app.connect_user(claims, _parse(call.query.get("json", "")))
+        me["devices"] = self.devices.of(me["id"])
         session = Session(me["id"], websocket)
         self._sessions.add(session)
         return session, {**self.health_check(session), "me": me}
+
+    def _devices_call(self, call: Call, claims: Claims) -> dict[str, Any]:
+        user_id, devices = call.query.get("user_id"), self.devices
+        match call.method:
+            case "GET":
+                return {"devices": devices.query(claims, user_id)}
+            case "POST":
+                devices.create(claims, _parse(call.body))
+            case "DELETE":
+                devices.delete(claims, user_id, call.query.get("id"))
+            case _:
+                raise StreamError(16, f"{call.route} does not exist")
+        return {}
+
+    def _send_to_user(self, claims: Claims, user_id: str, event: Any) -> dict[str, Any]:
+        """
+        Send a custom event to all connected clients of a user.
+
+        Raises:
+            StreamError: 4 for the type, 16 if the user does not exist, 17 if no server calls.
+        """
+        self._app.require_server(claims)
+        check_custom_type(event)
+        if user_id not in self._app.users:
+            raise StreamError(16, f"user {user_id!r} does not exist")
+        for session in self._sessions.of(user_id):
+            session.push({**event, "created_at": self._app.timestamp()})
+        return {}
 
     def health_check(self, session: Session) -> dict[str, Any]:
         return {
@@ -114,7 +149,7 @@ class StreamApi:
                 return {"message": channels.send_message(user_id, f"{kind}:{channel_id}", message)}
             case [kind, channel_id, "event"]:
                 event = body.get("event")
-                return {"event": channels.send_typing(user_id, f"{kind}:{channel_id}", event)}
+                return {"event": channels.send_event(user_id, f"{kind}:{channel_id}", event)}
             case [kind, channel_id, "read"]:
                 return {"event": channels.mark_read(user_id, f"{kind}:{channel_id}")}
             case _:

@@ -130,14 +130,20 @@ class Channels:
                     message for message in channel.messages if message["user"]["id"] not in user_ids
                 ]
 
-    def send_typing(self, user_id: str, cid: str, event: Any) -> dict[str, Any]:
-        """Send that a user types to the watchers, unless the user's settings forbid it."""
+    def send_event(self, user_id: str, cid: str, event: Any) -> dict[str, Any]:
+        """
+        Send an event to the watchers: a custom one, or that a user types.
+
+        Typing is sent unless the user's settings forbid it.
+        """
         kind = event.get("type") if isinstance(event, dict) else None
         if kind not in _TYPING:
-            raise StreamError(4, f"an event is one of {sorted(_TYPING)}")
+            check_custom_type(event)
         with self._lock:
             channel = self._get(cid)
-        if self._app.allows(user_id, "typing_indicators"):
+        if kind not in _TYPING:
+            self._broadcast(kind, channel, user_id)
+        elif self._app.allows(user_id, "typing_indicators"):
             self._broadcast(kind, channel, user_id, setting="typing_indicators")
         return self._event(kind, channel, user_id)
 
@@ -213,3 +219,15 @@ class Channels:
         """Return what other users see of a user."""
         user = self._app.users.get(user_id, {"id": user_id})
         return {name: value for name, value in user.items() if name in _PUBLIC}
+
+
+def check_custom_type(event: Any) -> None:
+    """
+    Check an event of an app's own type.
+
+    Raises:
+        StreamError: 4 if it has no type, or one of Stream's, which have dots.
+    """
+    kind = event.get("type") if isinstance(event, dict) else None
+    if not isinstance(kind, str) or not kind or "." in kind:
+        raise StreamError(4, "the type of a custom event is a text without dots")

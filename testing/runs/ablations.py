@@ -77,7 +77,7 @@ ABLATIONS = (
     Ablation(
         "resend_at",
         "tokensvc/stream/delivery/rules.py",
-        "if row.resend_at is not None and leased_at < row.resend_at:",
+        "if row.kind not in REACH and row.resend_at is not None and leased_at < row.resend_at:",
         "if row.resend_at is None and leased_at < 0:",
         "tests/stream/delivery/test_failures.py::test_state_is_resent_twice_after_a_lost_response",
     ),

@@ -209,6 +209,7 @@ def _revocations(base: Base, sessions: Sessions) -> Revocations:
         is_delivery_on=base.settings.stream.is_delivery_on,
         wait_slots=base.wait_slots,
         count_sessions=sessions.count_open,
+        reach=base.settings.stream.reach,
     )
 
 

@@ -8,9 +8,14 @@ from tokensvc.cli.session import opened_services
 from tokensvc.core.actions import ActionContext
 from tokensvc.stream.delivery.rules import OPEN_STATES, Delivery, DeliveryKind, DeliveryState
 
-_KINDS: tuple[DeliveryKind, ...] = ("app", "user", "profile", "erasure")
-
-_WHAT = {"app": "everyone", "user": "cut-off"}
+_NAMES: dict[DeliveryKind, str] = {
+    "app": "everyone",
+    "user": "cut-off",
+    "profile": "profile",
+    "hint": "hint",
+    "devices": "devices",
+    "erasure": "erasure",
+}
 
 
 @click.group("delivery")
@@ -19,7 +24,7 @@ def delivery() -> None:
 
 
 @delivery.command("list", short_help="List deliveries to Stream.")
-@click.option("--kind", type=click.Choice(_KINDS), help="List one kind only.")
+@click.option("--kind", type=click.Choice(list(_NAMES)), help="List one kind only.")
 @click.option(
     "--state",
     "states",
@@ -40,7 +45,8 @@ def list_deliveries(kind: DeliveryKind | None, states: tuple[str, ...], limit: i
 
     absent: Stream does not have the user. The service asks again.
 
-    obsolete: Stream never had the user, and each token from before the cut-off has expired.
+    obsolete: Stream never had the user, and each token from before the cut-off has expired. A hint
+    or a removal of devices also if the action was undone, and a hint after three tries.
 
     applied: Stream has it.
     """
@@ -84,7 +90,7 @@ def retry(user_ids: tuple[str, ...], *, app: bool, context: ActionContext) -> Re
 def _row(row: Delivery) -> tuple[str, ...]:
     is_open = row.state in OPEN_STATES
     return (
-        _WHAT.get(row.kind, row.kind),
+        _NAMES[row.kind],
         row.subject,
         row.state,
         format_time(row.updated_at),

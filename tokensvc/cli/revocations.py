@@ -1,5 +1,7 @@
 """The state of a user or the app, and the result of an action, as they are printed."""
 
+from msgspec import UNSET
+
 from tokensvc.cli.printer import Result, action_result, facts, format_time
 from tokensvc.core.actions import ActionContext
 from tokensvc.revocations import state as states
@@ -61,4 +63,6 @@ def _stream(stream: StreamStatus) -> str:
         return "nothing to send"
     since = f" since {format_time(stream.updated_at)}" if stream.updated_at is not None else ""
     error = f": {stream.last_error}" if stream.last_error else ""
-    return f"{stream.state}{since}{error}"
+    reach = [("devices", stream.devices), ("hint", stream.notified)]
+    shown = [f", {name} {state}" for name, state in reach if state is not UNSET]
+    return f"{stream.state}{since}{error}{''.join(shown)}"

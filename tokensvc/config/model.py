@@ -4,7 +4,7 @@ The settings model: the fields that belong to no package, and each package's own
 An error text says what would be valid. It never repeats a secret, nor a URL that may contain one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -20,6 +20,7 @@ from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.settings import SessionSettings
+from tokensvc.stream.delivery.rules import REACH, DeliveryKind
 from tokensvc.stream.delivery.settings import ErasureSettings, WorkerSettings
 from tokensvc.stream.keys.rules import API_KEY_PATTERN, check_secret
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
@@ -161,10 +162,24 @@ class StreamSettings(BaseModel):
         "backend has the same limits, and gets the rest.",
     )
 
+    devices: Literal["remove", "keep"] = Field(
+        default="remove",
+        description="What happens to the devices of a user at Stream who is suspended, signed out "
+        "everywhere, or whose account is deleted. `remove`: they get no push notifications until "
+        "the app starts again with a signed-in user. `keep`: they still get them.",
+    )
+
     @property
     def is_delivery_on(self) -> bool:
         """Whether revocations and profiles are delivered to Stream."""
         return self.delivery == "on"
+
+    @property
+    def reach(self) -> Sequence[DeliveryKind]:
+        """Kinds of deliveries that follow the cut-off of a user."""
+        if not self.is_delivery_on:
+            return ()
+        return REACH if self.devices == "remove" else ("hint",)
 
 
 class UserIdSettings(BaseModel):

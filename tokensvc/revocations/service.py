@@ -5,7 +5,7 @@ Each action is one transaction and is in effect for each request that arrives af
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -30,7 +30,7 @@ from tokensvc.standing.rules import (
 )
 from tokensvc.stream import renewals
 from tokensvc.stream.delivery import store as deliveries
-from tokensvc.stream.delivery.rules import DeliveryState
+from tokensvc.stream.delivery.rules import REACH, DeliveryKind, DeliveryState
 
 _POLL_SECONDS = 0.05
 _BATCH = 100
@@ -45,6 +45,7 @@ class Revocations:
         is_delivery_on: Whether states are delivered to Stream; if not, they say `not_sent`.
         wait_slots: Slots for requests that wait.
         count_sessions: Function that counts the open sessions of users.
+        reach: Deliveries to Stream that follow the cut-off of a user, if any.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Revocations:
         is_delivery_on: bool,
         wait_slots: WaitSlots,
         count_sessions: CountSessions,
+        reach: Collection[DeliveryKind] = (),
     ) -> None:
         self._database = database
         self._clock = database_clock
         self._sources = sources
         self._wait_slots = wait_slots
         self._reads = StateReads(count_sessions, is_delivery_on=is_delivery_on)
+        self._reach = reach
 
     def revoke(self, target: Target, context: ActionContext) -> State:
         """Revoke all sign-ins. Only a new sign-in can mint tokens."""
@@ -166,6 +169,8 @@ class Revocations:
                 cut_off = rules.cut_off_of(row for row in revocations if row is not undone)
                 # The floor stays: Stream may still have the cut-off that is undone.
                 _set_cut_off(tx, target, standing, cut_off, now)
+                if not is_app:
+                    deliveries.cancel(tx, REACH, target.subject, now)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
             return self.state_within(tx, target)
@@ -272,6 +277,9 @@ class Revocations:
         if kind is RevocationKind.SUSPENSION:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, target, standing, cut_off, now)
+        if target != APP:
+            for kind_of_reach in self._reach:
+                deliveries.mark_pending(tx, kind_of_reach, target.subject, now)
         return now, details
 
     def state_within(self, connection: Connection, target: Target) -> State:

@@ -22,6 +22,7 @@ from tokensvc.stream.responses import (
     KeyCheck,
     StreamResponse,
     StreamUnavailableError,
+    check_devices,
     check_found_users,
     check_member,
     check_written_users,
@@ -38,8 +39,18 @@ from tokensvc.stream.wire import send
 MAX_USERS = 100
 """Users in one call (Stream's OpenAPI, `UpdateUsersPartialRequest`)."""
 
+HINT = "tokensvc_check"
+"""
+Type of the event that asks a user's clients to check their access.
+
+It is no order: any client can send an event of this type in a channel.
+"""
+
 _MAX_IDS_LENGTH = 4000
 """Characters of the ids in one query: with the separators, the URL stays below 6 KB."""
+
+HINT_ENDPOINT = "POST /users/*/event"
+"""Endpoint of hints in `LIMITS`: the path has a user ID."""
 
 LIMITS = {
     "PATCH /app": 60,
@@ -47,8 +58,15 @@ LIMITS = {
     "POST /users": 300,
     "GET /users": 1000,
     "POST /users/delete": 60,
+    HINT_ENDPOINT: 60,
+    "GET /devices": 60,
+    "DELETE /devices": 60,
 }
-"""Calls in a minute that Stream documents, until a response to a call states the app's limit."""
+"""
+Calls in a minute until a response to a call states the app's limit: those that Stream documents.
+
+It documents nothing about hints.
+"""
 
 _LOWEST_LIMIT = 60
 
@@ -184,6 +202,21 @@ class StreamApi:
         path = f"tasks/{quote(task, safe='')}"
         return check_member(self._call(key, "GET", path), "status")
 
+    def send_hint(self, key: StreamKey, user_id: str) -> StreamResponse:
+        """Send the event `HINT` to all connected clients of a user."""
+        path = f"users/{quote(user_id, safe='')}/event"
+        return self._call(key, "POST", path, body={"event": {"type": HINT}}, endpoint=HINT_ENDPOINT)
+
+    def list_devices(self, key: StreamKey, user_id: str) -> StreamResponse:
+        """List the devices of a user; `device_ids_in` reads the response."""
+        query = {"user_id": user_id}
+        return check_devices(self._call(key, "GET", "devices", query=query))
+
+    def delete_device(self, key: StreamKey, user_id: str, device_id: str) -> StreamResponse:
+        """Remove a device of a user, so that it gets no push notifications."""
+        query = {"user_id": user_id, "id": device_id}
+        return self._call(key, "DELETE", "devices", query=query)
+
     def _call(
         self,
         key: StreamKey,
@@ -192,6 +225,7 @@ class StreamApi:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
     ) -> StreamResponse:
         try:
             response = send(self._base_url, key, method, path, query=query, body=body)
@@ -199,7 +233,7 @@ class StreamApi:
             return StreamResponse(CallStatus.NOT_DELIVERED, printable(str(error)))
         except NoResponseError as error:
             return StreamResponse(CallStatus.UNKNOWN, printable(str(error)))
-        endpoint, limit = f"{method} /{path}", rate_limit(response.headers)
+        endpoint, limit = endpoint or f"{method} /{path}", rate_limit(response.headers)
         if limit is not None and endpoint in self._limits:  # a path may have a user ID
             self._limits[endpoint] = limit
         result = read_response(response, self._clock())
@@ -211,6 +245,11 @@ class StreamApi:
 def user_ids_in(response: StreamResponse) -> frozenset[str]:
     """Return the ids of the users that `find_users` found."""
     return frozenset(user["id"] for user in response.content["users"])
+
+
+def device_ids_in(response: StreamResponse) -> list[str]:
+    """Return the ids of the devices that `list_devices` found."""
+    return [device["id"] for device in response.content["devices"]]
 
 
 def fitting_ids(user_ids: Collection[str]) -> list[str]:

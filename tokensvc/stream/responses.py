@@ -156,11 +156,17 @@ def check_written_users(response: StreamResponse, user_ids: Collection[str]) -> 
 
 def check_found_users(response: StreamResponse) -> StreamResponse:
     """Return the response; its status becomes `UNKNOWN` if it has no list of users."""
-    users = response.content.get("users")
-    return _require(
-        response,
-        isinstance(users, list)
-        and all(isinstance(user, dict) and isinstance(user.get("id"), str) for user in users),
+    return _require(response, _has_ids(response.content.get("users")))
+
+
+def check_devices(response: StreamResponse) -> StreamResponse:
+    """Return the response; its status becomes `UNKNOWN` if it has no list of devices."""
+    return _require(response, _has_ids(response.content.get("devices")), "`devices`")
+
+
+def _has_ids(items: object) -> bool:
+    return isinstance(items, list) and all(
+        isinstance(item, dict) and isinstance(item.get("id"), str) for item in items
     )
 
 

@@ -74,7 +74,8 @@ LIMITER_FALLBACK = Counter(
 )
 STREAM_CALLS = Counter(
     "tokensvc_stream_calls",
-    "Calls that deliver cut-offs, profiles and erasures to Stream, by result.",
+    "Calls that deliver cut-offs, profiles, hints, removals of devices and erasures to Stream, by "
+    "result.",
     ["kind", "result"],
 )
 

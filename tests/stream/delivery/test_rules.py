@@ -38,7 +38,7 @@ def rows(draw):
     """Rows of open deliveries: a sender leases no others, and a change makes them open."""
     version = draw(st.integers(1, 5))
     return Delivery(
-        kind=draw(st.sampled_from(["app", "user", "profile"])),
+        kind=draw(st.sampled_from(["app", "user", "profile", "hint", "devices"])),
         subject="ada",
         version=version,
         applied_version=draw(st.integers(0, version)),
@@ -88,7 +88,8 @@ def test_only_a_success_of_the_current_version_is_applied(pair, response, fracti
         assert response.status is CallStatus.DONE
         assert leased.version == row.version == after.applied_version
         assert leased.lease_until == row.lease_until
-        assert row.resend_at is None or leased.lease_until - rules.LEASE_SECONDS >= row.resend_at
+        is_read_later = leased.lease_until - rules.LEASE_SECONDS >= (row.resend_at or 0)
+        assert is_read_later or row.kind in rules.REACH
 
 
 @given(leases(), responses, fractions, cut_offs)
@@ -99,9 +100,9 @@ def test_no_delivery_is_given_up(pair, response, fraction, cut_off):
     if after.state in OPEN_STATES and after != row and row.version == leased.version:
         assert after.due_at <= max(row.due_at, NOW + 3601 + response.wait)
     if after.state is DeliveryState.OBSOLETE:
-        assert response.status is CallStatus.ABSENT
-        assert row.kind == "user"
-        assert cut_off is None or cut_off + rules.OBSOLETE_AFTER <= NOW
+        assert response.status is CallStatus.ABSENT or row.kind == "hint"
+        assert row.kind in {"user", *rules.REACH}
+        assert row.kind != "user" or cut_off is None or cut_off + rules.OBSOLETE_AFTER <= NOW
 
 
 @given(leases(), fractions, cut_offs)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from tokensvc.database.engine import Transaction
-from tokensvc.stream.delivery import cut_offs, erasures, user_objects
+from tokensvc.stream.api import HINT_ENDPOINT, MAX_USERS
+from tokensvc.stream.delivery import cut_offs, erasures, reach, user_objects
 from tokensvc.stream.delivery.leases import Batch
 from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState, Queue, Wanted
 from tokensvc.stream.delivery.stream_calls import StreamCalls
@@ -28,6 +29,7 @@ class Lane(NamedTuple):
         endpoint: Endpoint of Stream's rate limit under which each batch counts.
         urgent: States whose rows go first, in the order of the lanes.
         in_turn: States whose rows take turns with those of other lanes, after all urgent ones.
+        max_rows: Maximum number of rows in one batch.
         record_end: Function that writes the events of deliveries that have ended, in the
             transaction of their result. Its arguments: the rows after it, and the time.
     """
@@ -38,6 +40,7 @@ class Lane(NamedTuple):
     endpoint: str
     urgent: tuple[DeliveryState, ...] = ()
     in_turn: tuple[DeliveryState, ...] = ()
+    max_rows: int = MAX_USERS
     record_end: Callable[[Transaction, Collection[Delivery], float], None] = lambda *_: None
 
 
@@ -65,6 +68,22 @@ LANES: Final = (
         user_objects.send,
         "PATCH /users",
         in_turn=(_PENDING, _FAILED),
+    ),
+    Lane(
+        "hint",
+        reach.claim,
+        reach.send_hint,
+        HINT_ENDPOINT,
+        in_turn=(_PENDING,),
+        max_rows=1,
+    ),
+    Lane(
+        "devices",
+        reach.claim,
+        reach.remove_device,
+        "GET /devices",
+        in_turn=(_PENDING, _FAILED),
+        max_rows=1,
     ),
     Lane(
         "erasure",

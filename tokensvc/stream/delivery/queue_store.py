@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from tokensvc.core.clock import Clock
 from tokensvc.database.engine import Database
 from tokensvc.stream.delivery.lanes import QUEUES
-from tokensvc.stream.delivery.rules import DeliveryState, Queue
+from tokensvc.stream.delivery.rules import REACH, DeliveryState, Queue
 from tokensvc.stream.delivery.store import is_due, is_in
 from tokensvc.stream.delivery.tables import IS_LATE, IS_OPEN, deliveries
 
@@ -51,7 +51,7 @@ class Backlog(NamedTuple):
     Attributes:
         failed: Number of failed deliveries, counted up to the limit in each queue.
         last_error: Error of one of them.
-        due_since: Due time of the longest waiting delivery, in epoch seconds.
+        due_since: Due time of the longest waiting cut-off or profile, in epoch seconds.
     """
 
     failed: int
@@ -66,7 +66,7 @@ def _select_backlog() -> sa.CompoundSelect[Any]:
             rows = sa.select(_columns.last_error).where(*is_in(queue)).limit(_LIMIT).subquery()
             error = sa.func.min(rows.c.last_error)
             selects.append(sa.select(sa.func.count(), error, sa.null()).select_from(rows))
-        elif queue.state is DeliveryState.PENDING:
+        elif queue.state is DeliveryState.PENDING and queue.kind not in REACH:
             due_since = sa.func.min(_columns.due_at)
             none = sa.literal_column("0", sa.Integer)
             selects.append(sa.select(none, sa.null(), due_since).where(*is_in(queue)))

@@ -14,12 +14,17 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from tokensvc.stream.delivery.pace import back_off
 from tokensvc.stream.responses import CallStatus, StreamResponse
 
-DeliveryKind: TypeAlias = Literal["app", "user", "profile", "erasure"]
+DeliveryKind: TypeAlias = Literal["app", "user", "profile", "hint", "devices", "erasure"]
 Wanted: TypeAlias = Any
 """The state that Stream must hold: what the `claim` of a lane returns, and its `send` sends."""
 
-BEFORE_ERASURE = ("user", "devices", "hint")
-"""Kinds of deliveries of a user that Stream gets before it deletes the user."""
+REACH: tuple[DeliveryKind, ...] = ("hint", "devices")
+"""
+Kinds that reach what a cut-off does not end: open connections and push notifications.
+
+They are sent after the cut-off of their user, and before an erasure. A call that takes effect late
+does no harm, so they are not sent again.
+"""
 
 APP_SUBJECT = ""
 """Subject of the only delivery of kind `app`. A user ID is never empty."""
@@ -40,6 +45,9 @@ RESEND_SECONDS = 60
 
 OBSOLETE_AFTER = 7 * 24 * 3600
 """Seconds after a cut-off when every earlier token has expired: the longest life of a token."""
+
+HINT_TRIES = 3
+"""Calls for one hint. After that it would come too late to be of use."""
 
 FAILED_AFTER = 10
 """Unsuccessful attempts after which a delivery is `failed`: about four minutes."""
@@ -230,6 +238,8 @@ def _next(
             return replace(row, state=state, due_at=due_at, absent_since=None, task=response.task)
         case CallStatus.ABSENT if row.kind in {"user", "erasure"}:
             return _absent(row, now, cut_off)
+        case CallStatus.ABSENT if row.kind in REACH:
+            return replace(row, state=DeliveryState.OBSOLETE, resend_at=None, last_error=None)
         case CallStatus.UNKNOWN | CallStatus.NOT_DELIVERED:
             state = DeliveryState.FAILED if row.attempts + 1 >= FAILED_AFTER else row.state
             longest = _LONGEST_WAIT
@@ -237,6 +247,9 @@ def _next(
             state, longest = DeliveryState.FAILED, _LONGEST_WAIT
         case _:
             state, longest = DeliveryState.FAILED, LONGEST_WAIT_IF_REFUSED
+    if row.kind == "hint":
+        is_last = row.attempts + 1 >= HINT_TRIES
+        state = DeliveryState.OBSOLETE if is_last else DeliveryState.PENDING
     # After an unknown result the first wait is 0: repeat the call immediately.
     failures = row.attempts + (response.status is not CallStatus.UNKNOWN)
     wait = max(back_off(failures, random_fraction, longest), response.wait)
@@ -260,7 +273,7 @@ def _late_since(row: Delivery, now: float) -> int | None:
 def _done(row: Delivery, leased: Delivery) -> Delivery:
     row = replace(row, attempts=0, absent_since=None, last_error=None)
     leased_at = (leased.lease_until or 0) - LEASE_SECONDS  # the call began at this time or later
-    if row.resend_at is not None and leased_at < row.resend_at:
+    if row.kind not in REACH and row.resend_at is not None and leased_at < row.resend_at:
         return replace(row, state=DeliveryState.PENDING, due_at=row.resend_at)
     return replace(row, state=DeliveryState.APPLIED, resend_at=None, task=None)
 

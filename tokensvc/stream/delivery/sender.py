@@ -77,9 +77,8 @@ class Sender:
         """
         for queue in self._ready():
             lane = LANE_OF[queue.kind]
-            batch = self._leases.acquire(
-                queue, lane.claim, lane.endpoint, self._stream.batch_sizes[queue]
-            )
+            limit = min(lane.max_rows, self._stream.batch_sizes[queue])
+            batch = self._leases.acquire(queue, lane.claim, lane.endpoint, limit)
             if batch:
                 responses = lane.send(self._stream, queue, batch)
                 self._leases.finish(batch, responses, lane.record_end)

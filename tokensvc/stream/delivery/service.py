@@ -30,7 +30,7 @@ _MAX_COUNT = 10_000
 """Deliveries of a kind and state that are counted for the metrics."""
 
 _OF_USERS: Final[tuple[DeliveryKind, ...]] = ("user", "profile", "erasure")
-"""Kinds of deliveries of a user."""
+"""Kinds of deliveries of a user that may be sent again: devices that came later must stay."""
 
 _THE_APP, _EVERYTHING = "delivery:app", "delivery:due"
 """Subjects of audit events. A user ID cannot contain a colon."""

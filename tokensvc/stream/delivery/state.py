@@ -3,8 +3,9 @@
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from tokensvc.stream.delivery.rules import Delivery, DeliveryState
+from tokensvc.stream.delivery.rules import Delivery, DeliveryKind, DeliveryState
 
 
 class StreamStatus(msgspec.Struct, frozen=True):
@@ -20,11 +21,19 @@ class StreamStatus(msgspec.Struct, frozen=True):
         updated_at: Time of the last change of `state`, in epoch seconds, or `null` if nothing was
             ever sent, or not for `audit.retention`.
         last_error: Error of the last attempt, if it failed.
+        devices: Removal of the user's devices at Stream, so that they get no push notifications.
+            `pending`, `applied`, `failed` (it is retried), or `obsolete`: Stream does not have the
+            user, or the action was undone. Absent without an action that removes devices.
+        notified: Hint to the user's connected clients to check their access. `pending`, `applied`:
+            sent, `failed`: three tries failed, it is not repeated, or `obsolete` as for `devices`.
+            Absent without an action that sends a hint.
     """
 
     state: str
     updated_at: int | None
     last_error: str | None
+    devices: str | UnsetType = UNSET
+    notified: str | UnsetType = UNSET
 
 
 class ErasureStatus(msgspec.Struct, frozen=True):
@@ -72,3 +81,22 @@ NEVER_SENT = StreamStatus("none", None, None)
 """The status of a user or the app without any action."""
 
 NOTHING_TO_DELIVER = StreamStatus(DeliveryState.APPLIED, None, None)
+
+
+def with_progress(
+    status: StreamStatus,
+    kind: DeliveryKind,
+    state: str,
+    updated_at: int,
+    last_error: str | None,
+) -> StreamStatus:
+    """Return a status with the progress of one of the deliveries that it shows."""
+    if kind == "devices":
+        return msgspec.structs.replace(status, devices=state)
+    if kind == "hint":
+        is_given_up = state == DeliveryState.OBSOLETE and last_error is not None
+        notified = DeliveryState.FAILED if is_given_up else state
+        return msgspec.structs.replace(status, notified=notified)
+    return msgspec.structs.replace(
+        status, state=state, updated_at=updated_at, last_error=last_error
+    )

@@ -16,6 +16,7 @@ from tokensvc.stream.delivery.state import (
     ErasureStatus,
     StreamStatus,
     erasure_status,
+    with_progress,
 )
 from tokensvc.stream.delivery.tables import IS_FINISHED, IS_OPEN, deliveries
 from tokensvc.stream.delivery.wake_up import notify_sender
@@ -23,13 +24,30 @@ from tokensvc.stream.delivery.wake_up import notify_sender
 _columns = deliveries.c
 _is_lacking = _columns.state.in_(rules.LATE_STATES)
 _is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
-_earlier = deliveries.alias("earlier")
-_is_preceded = sa.exists().where(
-    _earlier.c.kind.in_([sa.literal_column(f"'{kind}'") for kind in rules.BEFORE_ERASURE]),
-    _earlier.c.subject == _columns.subject,
-    _earlier.c.state == sa.literal_column(f"'{DeliveryState.PENDING}'"),
+_other = deliveries.alias("other")
+
+
+def _has_other(
+    kinds: Collection[DeliveryKind], condition: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """Return whether the subject of a row has a delivery of these kinds with a condition."""
+    names: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{kind}'") for kind in kinds]
+    of_subject = (_other.c.kind.in_(names), _other.c.subject == _columns.subject)
+    return sa.exists().where(*of_subject, condition)
+
+
+_is_pending = _other.c.state == sa.literal_column(f"'{DeliveryState.PENDING}'")
+_lacks_cut_off = _has_other(["user"], _other.c.late_since.is_not(None))
+"""Condition that Stream does not have the cut-off of a row's user yet."""
+_is_preceded = sa.or_(
+    _has_other(["user"], _is_pending),
+    sa.and_(_has_other(rules.REACH, _is_pending), ~_lacks_cut_off),
 )
-"""Condition that something that goes before an erasure was not sent to Stream yet."""
+"""
+Condition that something that goes before an erasure was not sent to Stream yet.
+
+A cut-off that has failed holds up no erasure, nor does what waits for it.
+"""
 
 
 def is_in(queue: Queue) -> Sequence[sa.ColumnElement[bool]]:
@@ -47,7 +65,12 @@ def is_due(queue: Queue, now: sa.ColumnElement[int]) -> Sequence[sa.ColumnElemen
     """Return the conditions of the rows of a queue that are due and not leased."""
     is_free = sa.or_(_columns.lease_until.is_(None), _columns.lease_until <= now)
     conditions = (*is_in(queue), _columns.due_at <= now, is_free)
-    return (*conditions, ~_is_preceded) if queue.kind == "erasure" else conditions
+    match queue.kind:
+        case "hint" | "devices":
+            return (*conditions, ~_lacks_cut_off)
+        case "erasure":
+            return (*conditions, ~_is_preceded)
+    return conditions
 
 
 def mark_pending(
@@ -109,18 +132,29 @@ def mark_each_pending(
     tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 
 
+def cancel(tx: Transaction, kinds: Collection[DeliveryKind], subject: str, now: float) -> None:
+    """End deliveries of a subject that wait: an action has made them wrong."""
+    is_waiting = sa.and_(_columns.kind.in_(kinds), _columns.subject == subject, IS_OPEN)
+    ended = {"state": DeliveryState.OBSOLETE, "updated_at": int(now), "late_since": None}
+    tx.execute(deliveries.update().where(is_waiting).values(last_error=None, **ended))
+
+
 def statuses(
     connection: sa.Connection, kind: DeliveryKind, subjects: Collection[str]
 ) -> dict[str, StreamStatus]:
-    """Return the progress of states by subject."""
+    """Return the progress of states by subject; with a user's cut-off, of what it reaches too."""
     found = dict.fromkeys(subjects, NOTHING_TO_DELIVER)
+    kinds = (kind, *rules.REACH) if kind == "user" else (kind,)
+    names = (_columns.kind, _columns.subject, _columns.state)
     rows = connection.execute(
-        sa.select(_columns.subject, _columns.state, _columns.updated_at, _columns.last_error).where(
-            _columns.kind == kind, _columns.subject.in_(subjects)
+        sa.select(*names, _columns.updated_at, _columns.last_error).where(
+            _columns.kind.in_(kinds), _columns.subject.in_(subjects)
         )
     )
     for row in rows:
-        found[row.subject] = StreamStatus(row.state, row.updated_at, row.last_error)
+        found[row.subject] = with_progress(
+            found[row.subject], row.kind, row.state, row.updated_at, row.last_error
+        )
     return found
 
 

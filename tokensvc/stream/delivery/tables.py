@@ -27,7 +27,9 @@ deliveries = sa.Table(
     sa.Column("late_since", sa.BigInteger),
     sa.Column("is_renewal", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("task", sa.Text),
-    sa.CheckConstraint("kind IN ('app', 'user', 'profile', 'erasure')", name="delivery_kind"),
+    sa.CheckConstraint(
+        "kind IN ('app', 'user', 'profile', 'hint', 'devices', 'erasure')", name="delivery_kind"
+    ),
     sa.CheckConstraint(
         "state IN ('pending', 'applied', 'absent', 'failed', 'obsolete')", name="delivery_state"
     ),

@@ -1,0 +1,201 @@
+"""What a cut-off does not end: open connections and push notifications."""
+
+import pytest
+from stream_chat import StreamChat
+
+from testing.sessions import revocations_on
+from tests.stream.delivery.conftest import CONTEXT, KEY, SECRETS
+from tokensvc.core.targets import Target
+from tokensvc.revocations.service import Revocations
+from tokensvc.standing.rules import RevocationKind
+from tokensvc.stream.delivery.rules import FAILED_AFTER, HINT_TRIES, REACH
+
+CHANGE, HINT = "PATCH /users", "POST /users/ada/event"
+LIST, DELETE = "GET /devices", "DELETE /devices"
+
+
+@pytest.fixture
+def phone(ada):
+    """Return a world whose ada has a phone and a tablet, and whose actions reach them."""
+    reaching(ada, REACH)
+    add_devices(ada, "phone", "tablet")
+    return ada
+
+
+def reaching(world, kinds):
+    world.revocations._reach = kinds
+
+
+def add_devices(world, *device_ids):
+    server = StreamChat(KEY, SECRETS[KEY], base_url=world.stream.url)
+    for device_id in device_ids:
+        server.add_device(device_id, "firebase", "ada")
+    world.stream.calls.clear()
+
+
+def suspend(world):
+    return world.revocations.suspend("ada", CONTEXT).stream
+
+
+def sign_out(world):
+    return world.revocations.revoke(Target("ada"), CONTEXT).stream
+
+
+def delete_account(world):
+    with world.database.write() as tx:
+        world.revocations.revoke_within(tx, "ada", RevocationKind.DELETION, CONTEXT)
+    return world.revocations.confirm(Target("ada")).stream
+
+
+def shown(world):
+    """Return what a response says of the cut-off, the devices and the hint."""
+    stream = world.revocations.state(Target("ada")).stream
+    return stream.state, stream.devices, stream.notified
+
+
+@pytest.mark.parametrize("action", [suspend, sign_out, delete_account])
+def test_action_on_a_user_reaches_clients_and_devices_after_the_cut_off(phone, action):
+    before = action(phone)
+    assert (before.state, before.devices, before.notified) == ("pending", "pending", "pending")
+    phone.deliver()
+    assert shown(phone) == ("applied", "applied", "applied")
+    routes = phone.routes()
+    assert routes[0] == CHANGE
+    assert sorted(routes[1:]) == sorted([HINT, LIST, DELETE, LIST, DELETE])
+    assert phone.stream.devices.of("ada") == []
+    assert phone.stream.calls.to(*HINT.split())[0].json == {"event": {"type": "tokensvc_check"}}
+
+
+def test_erasure_waits_until_devices_and_clients_are_reached(phone):
+    phone.erase("ada")
+    phone.deliver()
+    routes = phone.routes()
+    assert routes[0] == CHANGE
+    reached = routes[1 : routes.index("POST /users/delete")]
+    assert sorted(reached) == sorted([HINT, LIST, DELETE, LIST, DELETE])
+
+
+def test_cut_off_that_fails_holds_up_no_erasure(phone):
+    phone.stream.faults.refuse(CHANGE, times=None)
+    phone.erase("ada")
+    for _ in range(2 * FAILED_AFTER):
+        phone.deliver()
+        phone.pass_time(60)
+    assert phone.erasure("ada").state == "done"
+
+
+def test_nothing_is_sent_before_stream_has_the_cut_off(phone):
+    phone.stream.faults.refuse(CHANGE, times=None)
+    suspend(phone)
+    phone.deliver()
+    phone.pass_time(5)
+    phone.deliver()
+    assert set(phone.routes()) == {CHANGE}
+    assert shown(phone)[1:] == ("pending", "pending")
+    phone.stream.faults.clear()
+    phone.pass_time(120)
+    phone.deliver()
+    assert shown(phone) == ("applied", "applied", "applied")
+
+
+@pytest.mark.parametrize("action", ["renewal", "of the app"])
+def test_renewal_and_sign_out_of_everyone_reach_no_devices(phone, action):
+    if action == "renewal":
+        phone.revocations.renew("ada", CONTEXT)
+    else:
+        phone.revoke(None)
+    phone.deliver()
+    assert not {HINT, LIST, DELETE} & set(phone.routes())
+    assert len(phone.stream.devices.of("ada")) == 2
+
+
+def test_devices_stay_if_the_setting_keeps_them(phone):
+    reaching(phone, ["hint"])
+    suspend(phone)
+    phone.deliver()
+    assert phone.routes() == [CHANGE, HINT]
+    assert len(phone.stream.devices.of("ada")) == 2
+
+
+def test_hint_is_tried_three_times_and_then_given_up(phone):
+    reaching(phone, ["hint"])
+    phone.stream.fail_with(-1, HINT, times=None)
+    suspend(phone)
+    for _ in range(10):
+        phone.deliver()
+        phone.pass_time(60)
+    assert len(phone.stream.calls.to(*HINT.split())) == HINT_TRIES
+    assert shown(phone)[2] == "failed"
+    assert phone.deliveries.warnings() == []
+
+
+def test_hint_and_devices_of_a_user_that_stream_does_not_have_end(world):
+    reaching(world, REACH)
+    suspend(world)
+    world.deliver()
+    assert shown(world) == ("absent", "obsolete", "obsolete")
+
+
+def test_removal_of_devices_is_tried_until_it_succeeds(phone):
+    phone.stream.fail_with(-1, DELETE, times=4)
+    suspend(phone)
+    for _ in range(6):
+        phone.deliver()
+        phone.pass_time(60)
+    assert shown(phone)[1] == "applied"
+    assert phone.stream.devices.of("ada") == []
+
+
+def test_device_that_goes_between_list_and_removal_counts_as_removed(phone):
+    phone.stream.fail_with(16, DELETE, times=1)
+    phone.stream.devices.delete = lambda *_: phone.stream.devices._of.clear()
+    suspend(phone)
+    phone.deliver()
+    assert shown(phone)[1] == "applied"
+
+
+def test_lost_lease_of_a_removal_goes_on_in_another_sender(phone):
+    """A process that dies between two calls leaves its row leased."""
+    reaching(phone, ["devices"])
+    suspend(phone)
+    phone.sender.step()
+    assert phone.lease()[1].kind == "devices"
+    phone.pass_time(31)
+    phone.deliver(phone.another_sender())
+    assert phone.stream.devices.of("ada") == []
+
+
+def test_undone_action_removes_no_devices(phone):
+    phone.stream.faults.refuse(CHANGE, times=None)
+    sign_out(phone)
+    phone.deliver()
+    phone.undo("ada")
+    phone.stream.faults.clear()
+    phone.pass_time(120)
+    phone.deliver()
+    assert shown(phone) == ("applied", "obsolete", "obsolete")
+    assert len(phone.stream.devices.of("ada")) == 2
+
+
+def test_reinstatement_keeps_the_cut_off_and_so_stops_no_removal(phone):
+    suspend(phone)
+    phone.revocations.reinstate("ada", CONTEXT)
+    phone.deliver()
+    assert shown(phone) == ("applied", "applied", "applied")
+    assert phone.stream.devices.of("ada") == []
+
+
+def test_devices_that_wait_for_their_turn_are_no_warning(phone):
+    """Stream's limit of removals is low: many suspensions take a while."""
+    suspend(phone)
+    phone.sender.step()
+    phone.pass_time(3600)
+    assert phone.deliveries.warnings() == []
+
+
+def test_without_delivery_nothing_is_queued(database, clock):
+    plain: Revocations = revocations_on(database, clock)
+    plain.suspend("ada", CONTEXT)
+    stream = plain.state(Target("ada")).stream
+    assert stream.state == "pending"
+    assert stream.devices is stream.notified
