@@ -136,15 +136,44 @@ Future<StreamChatClient> connectChat({
     credential: credential,
     onSignedOut: onSignedOut,
   );
+  watchAccess(client, service, credential, onSignedOut);
   await client.connectUserWithProvider(user, tokens.provider);
   return client;
 }
 // end connect
 
+// begin watch
+/// Leave an open connection when access ends. The event is a hint: only the service's answer counts.
+void watchAccess(
+  StreamChatClient client,
+  Uri service,
+  Credential credential,
+  void Function(ServiceException) onSignedOut,
+) {
+  client.on('tokensvc_check').listen((event) async {
+    if (event.cid != null) return; // another user can send this one, in a channel
+    try {
+      await send(service.resolve('/v1/me'), credential: await credential(false));
+    } on ServiceException catch (error) {
+      if (!error.signInAgain) return;
+      await client.disconnectUser();
+      onSignedOut(error);
+    } catch (_) {
+      // The service cannot be reached: nothing changes.
+    }
+  });
+}
+// end watch
+
 // begin switch
-/// Disconnect the user, and remove their stored messages. Then the next user can sign in.
-Future<void> disconnectChat(StreamChatClient client) =>
-    client.disconnectUser(flushChatPersistence: true);
+/// Unregister the device, disconnect the user, and remove their messages. [deviceId] is of `addDevice`.
+Future<void> disconnectChat(StreamChatClient client, {String? deviceId}) async {
+  try {
+    if (deviceId != null) await client.removeDevice(deviceId);
+  } finally {
+    await client.disconnectUser(flushChatPersistence: true);
+  }
+}
 // end switch
 
 // begin firebase

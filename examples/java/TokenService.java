@@ -9,6 +9,7 @@ import io.getstream.chat.android.PrivacySettings;
 import io.getstream.chat.android.ReadReceipts;
 import io.getstream.chat.android.TypingIndicators;
 import io.getstream.chat.android.client.ChatClient;
+import io.getstream.chat.android.client.events.UnknownEvent;
 import io.getstream.chat.android.client.token.TokenProvider;
 import io.getstream.chat.android.models.User;
 import java.io.ByteArrayOutputStream;
@@ -194,6 +195,7 @@ public final class TokenService {
                         new PrivacySettings(new TypingIndicators(true), null, new ReadReceipts(false)))
                 .build();
         TokenProvider provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
+        watchAccess(client, service, credential, onSignedOut);
         client.connectUser(user, provider).enqueue(result -> {
             if (result.isSuccess()) {
                 Log.i("chat", "connected");
@@ -204,10 +206,36 @@ public final class TokenService {
     }
     // end connect
 
+    // begin watch
+    /** Leave an open connection when access ends. The event is a hint: only the service's answer counts. */
+    public static void watchAccess(
+            ChatClient client, String service, Credential credential, Consumer<ServiceException> onSignedOut) {
+        client.subscribeFor(new String[] {"tokensvc_check"}, event -> {
+            if (event instanceof UnknownEvent && ((UnknownEvent) event).getRawData().containsKey("cid")) {
+                return; // another user can send this one, in a channel
+            }
+            new Thread(() -> leaveIfRefused(service, credential, onSignedOut)).start();
+        });
+    }
+
+    private static void leaveIfRefused(
+            String service, Credential credential, Consumer<ServiceException> onSignedOut) {
+        try {
+            send(service + "/v1/me", credential.get(false), null, null);
+        } catch (ServiceException error) {
+            if (error.signInAgain()) {
+                onSignedOut.accept(error);
+            }
+        } catch (Exception error) {
+            Log.w("chat", "the service cannot be reached", error);
+        }
+    }
+    // end watch
+
     // begin switch
-    /** Disconnect the user, remove their stored messages, and let the next user sign in. */
+    /** Unregister the device, disconnect the user, remove their messages, and let the next one sign in. */
     public static void disconnectChat(Runnable thenSignIn) {
-        ChatClient.instance().disconnect(true).enqueue(result -> thenSignIn.run());
+        ChatClient.instance().disconnect(true, true).enqueue(result -> thenSignIn.run());
     }
     // end switch
 

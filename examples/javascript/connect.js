@@ -1,6 +1,6 @@
 // begin connect
 import { StreamChat } from "stream-chat";
-import { getMe, makeTokenProvider } from "tokensvc-client";
+import { getMe, makeTokenProvider, watchAccess } from "tokensvc-client";
 // end connect
 
 // begin connect
@@ -19,15 +19,22 @@ export async function connectChat({ service, getCredential, name, onSignedOut, o
   const tokenProvider = makeTokenProvider({
     url: `${service}/v1/token`, getCredential, apiKey: me.api_key, user, onSignedOut,
   });
+  watchAccess(client, { url: `${service}/v1/me`, getCredential, onSignedOut });
   await client.connectUser(user, tokenProvider);
   return client;
 }
 // end connect
 
 // begin switch
-/** Disconnect the user, and connect the one who has signed in since. */
-export async function switchUser(client, nextUser) {
+/** Disconnect. Before, unregister this device: without a user, the SDK cannot end its notifications. */
+export async function leave(client, deviceId) {
+  if (deviceId) await client.removeDevice(deviceId).catch(console.warn);
   await client.disconnectUser();
+}
+
+/** Disconnect the user, and connect the one who has signed in since. */
+export async function switchUser(client, nextUser, deviceId) {
+  await leave(client, deviceId);
   return connectChat(nextUser);
 }
 // end switch

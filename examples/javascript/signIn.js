@@ -2,7 +2,7 @@
 import { makeSession } from "tokensvc-client";
 // end account
 // begin session
-import { connectChat } from "./connect.js";
+import { connectChat, leave } from "./connect.js";
 // end session
 
 // begin provider
@@ -40,9 +40,9 @@ export async function signUpAndConnect({ service, userId, password, showSignIn, 
   return { session, client };
 }
 
-/** Disconnect, and end the session. */
-export async function signOut({ session, client }) {
-  await client.disconnectUser();
+/** Disconnect, and end the session. `deviceId` is what the app passed to `addDevice`. */
+export async function signOut({ session, client, deviceId }) {
+  await leave(client, deviceId);
   await session.signOut();
 }
 // end session

@@ -1,7 +1,7 @@
 // begin hook
 import { useEffect, useState } from "react";
 import { StreamChat } from "stream-chat";
-import type { GetCredential, Me, ServiceError } from "tokensvc-client";
+import { watchAccess, type GetCredential, type Me, type ServiceError } from "tokensvc-client";
 import { useTokenProvider } from "tokensvc-client/react";
 // end hook
 
@@ -25,6 +25,7 @@ export function useChatClient({ service, me, signedInAt, getCredential, onSigned
   );
   useEffect(() => {
     const chat = new StreamChat(apiKey, { enableWSFallback: true, ...options });
+    watchAccess(chat, { url: `${service}/v1/me`, getCredential, onSignedOut });
     let left = false;
     const connecting = chat.connectUser({ id: me.user_id }, tokenProvider).then(
       () => left || setClient(chat),

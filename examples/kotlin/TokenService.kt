@@ -9,6 +9,7 @@ import io.getstream.chat.android.PrivacySettings
 import io.getstream.chat.android.ReadReceipts
 import io.getstream.chat.android.TypingIndicators
 import io.getstream.chat.android.client.ChatClient
+import io.getstream.chat.android.client.events.UnknownEvent
 import io.getstream.chat.android.client.token.TokenProvider
 import io.getstream.chat.android.models.User
 import io.getstream.result.Result
@@ -16,6 +17,7 @@ import java.io.IOException
 import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
+import kotlin.concurrent.thread
 import org.json.JSONObject
 // end request
 
@@ -125,6 +127,7 @@ fun connectChat(
         ),
     )
     val provider = ServiceTokenProvider(service, apiKey, credential, onSignedOut)
+    watchAccess(client, service, credential, onSignedOut)
     client.connectUser(user, provider).enqueue { result ->
         when (result) {
             is Result.Success -> Log.i("chat", "connected as ${result.value.user.id}")
@@ -134,10 +137,39 @@ fun connectChat(
 }
 // end connect
 
+// begin watch
+/** Leave an open connection when access ends. The event is a hint: only the service's answer counts. */
+fun watchAccess(
+    client: ChatClient,
+    service: String,
+    credential: (refresh: Boolean) -> String,
+    onSignedOut: (ServiceException) -> Unit,
+) {
+    client.subscribeFor("tokensvc_check") { event ->
+        val isOfChannel = event is UnknownEvent && "cid" in event.rawData.keys // another user can send it
+        if (!isOfChannel) thread { leaveIfRefused(service, credential, onSignedOut) }
+    }
+}
+
+private fun leaveIfRefused(
+    service: String,
+    credential: (refresh: Boolean) -> String,
+    onSignedOut: (ServiceException) -> Unit,
+) {
+    try {
+        send("$service/v1/me", credential(false))
+    } catch (error: ServiceException) {
+        if (error.signInAgain) onSignedOut(error)
+    } catch (error: Exception) {
+        Log.w("chat", "the service cannot be reached", error)
+    }
+}
+// end watch
+
 // begin switch
-/** Disconnect the user, remove their stored messages, and let the next user sign in. */
+/** Unregister the device, disconnect the user, remove their stored messages, and let the next one sign in. */
 fun disconnectChat(thenSignIn: () -> Unit) {
-    ChatClient.instance().disconnect(flushPersistence = true).enqueue { thenSignIn() }
+    ChatClient.instance().disconnect(flushPersistence = true, deleteDevice = true).enqueue { thenSignIn() }
 }
 // end switch
 

@@ -156,10 +156,49 @@ func connectChat(
 }
 // end connect
 
+// begin watch
+/// Leaves an open connection when access ends. Keep it as long as the client.
+/// The event is a hint: only the service's answer counts.
+final class AccessWatcher: EventsControllerDelegate {
+    private let events: EventsController
+    private let service: URL
+    private let credential: Credential
+    private let onSignedOut: (ServiceError) -> Void
+
+    init(
+        client: ChatClient,
+        service: URL,
+        credential: @escaping Credential,
+        onSignedOut: @escaping (ServiceError) -> Void
+    ) {
+        events = client.eventsController()
+        self.service = service
+        self.credential = credential
+        self.onSignedOut = onSignedOut
+        events.delegate = self
+    }
+
+    /// An event that another user sends in a channel is an `UnknownChannelEvent`.
+    func eventsController(_ controller: EventsController, didReceiveEvent event: Event) {
+        guard let event = event as? UnknownUserEvent, event.type.rawValue == "tokensvc_check" else { return }
+        Task {
+            do {
+                let url = service.appendingPathComponent("v1/me")
+                _ = try await send(url, credential: try await credential(false))
+            } catch let error as ServiceError where error.signInAgain {
+                onSignedOut(error)
+            }
+        }
+    }
+}
+// end watch
+
 // begin switch
-/// Disconnect the user, remove their stored messages, and let the next user sign in.
-func disconnectChat(_ client: ChatClient, thenSignIn: @escaping () -> Void) {
-    client.logout { thenSignIn() }
+/// Unregister the device, disconnect the user, remove their messages, and let the next one sign in.
+func disconnectChat(_ client: ChatClient, deviceId: String, thenSignIn: @escaping () -> Void) {
+    client.currentUserController().removeDevice(id: deviceId) { _ in
+        client.logout { thenSignIn() }
+    }
 }
 // end switch
 

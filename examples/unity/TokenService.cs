@@ -174,15 +174,51 @@ namespace Example.Chat
             var apiKey = (string)me["api_key"];
             var provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
             _client = StreamChatClient.CreateDefaultClient();
+            WatchAccess(service, credential, onSignedOut);
             var user = await _client.ConnectUserAsync(apiKey, (string)me["user_id"], provider);
             Debug.Log($"connected as {user.User.Id}");
         }
         // end connect
 
-        // begin switch
-        /// <summary>Disconnect the user. Then the next user can sign in.</summary>
-        public async Task DisconnectAsync()
+        // begin watch
+        /// <summary>
+        /// Leave an open connection when access ends. The event is a hint: only the service's answer counts.
+        /// </summary>
+        private void WatchAccess(
+            string service, Func<bool, Task<string>> credential, Action<ServiceException> onSignedOut)
         {
+            _client.LowLevelClient.EventReceived += async text =>
+            {
+                if (!text.Contains("<b>tokensvc_check</b>"))
+                {
+                    return;
+                }
+
+                try
+                {
+                    await Service.SendAsync(UnityWebRequest.Get($"{service}/v1/me"), await credential(false));
+                }
+                catch (ServiceException error)
+                {
+                    if (error.SignInAgain)
+                    {
+                        onSignedOut(error);
+                    }
+                }
+            };
+        }
+        // end watch
+
+        // begin switch
+        /// <summary>Unregister the device, and disconnect. Then the next user can sign in.</summary>
+        public async Task DisconnectAsync(string deviceId = null)
+        {
+            if (deviceId != null)
+            {
+                var devices = _client.LowLevelClient.DeviceApi;
+                await devices.RemoveDeviceAsync(deviceId, _client.LocalUserData.UserId);
+            }
+
             await _client.DisconnectUserAsync();
             _client.Dispose();
             _client = null;

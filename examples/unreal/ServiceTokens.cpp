@@ -189,6 +189,41 @@ bool FServiceTokens::OnTimer(float)
 }
 // end tokens
 
+// begin watch
+/** Leave an open connection when access ends: only the service's answer counts. Call it once connected. */
+void WatchAccess(
+    UStreamChatClientComponent* Client,
+    const FString& Service,
+    const FCredential& Credential,
+    TFunction<void(const FString&)> OnSignedOut)
+{
+    const auto Leave = [=](const FServiceResponse& Me)
+    {
+        if (Me.IsSignInAgain())
+        {
+            OnSignedOut(Me.Text(TEXT("detail")));
+        }
+    };
+    const auto Ask = [=](const FString& Value, const FServiceResponse& Failure)
+    {
+        if (Value.IsEmpty())
+        {
+            Leave(Failure);
+            return;
+        }
+        SendToService(Service + TEXT("/v1/me"), Value, FString(), FString(), Leave);
+    };
+    Client->On<FTokensvcCheckEvent>(
+        [=](const FTokensvcCheckEvent& Event)
+        {
+            if (Event.Cid.IsEmpty())
+            {
+                Credential(false, Ask);
+            }
+        });
+}
+// end watch
+
 // begin connect
 /** Connect the signed-in user. `OnSignedOut` shows the sign-in; the user is disconnected already. */
 void ConnectChat(
@@ -222,7 +257,9 @@ void ConnectChat(
             {
                 if (Client.IsValid())
                 {
-                    Client->ConnectUser(User, MakeUnique<FServiceTokenProvider>(Tokens));
+                    const auto Watch = [=](const auto&)
+                    { WatchAccess(Client.Get(), Service, Credential, Disconnect); };
+                    Client->ConnectUser(User, MakeUnique<FServiceTokenProvider>(Tokens), Watch);
                 }
             });
     };
@@ -233,13 +270,18 @@ void ConnectChat(
 // end connect
 
 // begin switch
-/** Disconnect the user, and connect the one who has signed in since. */
+/** Unregister the device, disconnect the user, and connect the one who has signed in since. */
 void SwitchUser(
     UStreamChatClientComponent* Client,
+    const FString& DeviceId,
     const FString& Service,
     const FCredential& NextCredential,
     TFunction<void(const FString&)> OnSignedOut)
 {
+    if (!DeviceId.IsEmpty())
+    {
+        Client->RemoveDevice(DeviceId);
+    }
     Client->DisconnectUser();
     ConnectChat(Client, Service, NextCredential, OnSignedOut);
 }

@@ -4,7 +4,10 @@
 #include "Containers/Ticker.h"
 #include "CoreMinimal.h"
 #include "Dom/JsonObject.h"
+#include "Event/Abstract/ChatEvent.h"
 #include "ITokenProvider.h"
+
+#include "ServiceTokens.generated.h"
 
 class UStreamChatClientComponent;
 
@@ -35,6 +38,20 @@ using FOnCredential = TFunction<void(const FString& Value, const FServiceRespons
 /** Calls back on the game thread. `bRefresh`: the service has refused the last credential. */
 using FCredential = TFunction<void(bool bRefresh, FOnCredential Callback)>;
 // end request
+
+// begin watch
+/** The service's hint that access may have ended. `Cid` is set if another user has sent it, in a channel. */
+USTRUCT()
+struct FTokensvcCheckEvent : public FChatEvent
+{
+    GENERATED_BODY()
+
+    inline static FName StaticType = TEXT("tokensvc_check");
+
+    UPROPERTY()
+    FString Cid;
+};
+// end watch
 
 // begin tokens
 /**

@@ -24,6 +24,9 @@ GRAMMARS = {
     ".cpp": tree_sitter_cpp,
     ".cs": tree_sitter_c_sharp,
 }
+UNREAL_MACROS = re.compile(rb"\b(USTRUCT|UPROPERTY|GENERATED_BODY)\(\)")
+"""Of Unreal's header tool. The compiler does not see them, and the grammar does not know them."""
+
 NO_CODE = {"sh", "console", "toml", "yaml", "json", ""}
 
 
@@ -57,7 +60,7 @@ def test_every_part_of_an_example_is_on_a_page():
 )
 def test_example_parses(path):
     language = tree_sitter.Language(GRAMMARS[path.suffix].language())
-    tree = tree_sitter.Parser(language).parse(path.read_bytes())
+    tree = tree_sitter.Parser(language).parse(UNREAL_MACROS.sub(b"", path.read_bytes()))
     assert not list(errors(tree.root_node))
 
 

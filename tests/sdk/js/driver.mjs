@@ -30,6 +30,12 @@ await serve({
     });
   },
 
+  async watchChannel({ id }) {
+    await client.channel("livestream", id).watch();
+  },
+
+  sendEvent: ({ id, type }) => client.channel("livestream", id).sendEvent({ type }),
+
   userID: () => client.userID,
 
   disconnectUser: () => client.disconnectUser(),

@@ -129,7 +129,12 @@ def test_react_hook_keeps_the_provider_until_the_next_sign_in(
 def test_example_connects_and_switches_the_user(
     node: Path, app_project: Path, app: ChatApp, tokens: HttpDouble, stream: StreamDouble
 ) -> None:
-    """Of an identity provider, with the React hook too. A suspended user is signed out."""
+    """
+    Of an identity provider, with the React hook too.
+
+    The previous user's device is unregistered. A suspended user is signed out, also from an open
+    connection.
+    """
     credentials = [app.sign_in("john"), app.sign_in("jane"), app.sign_in("banned")]
     app.set_suspended("banned")
     result = run_node(node, app_project, "connect.mjs", tokens.url, stream.url, *credentials)
@@ -137,9 +142,12 @@ def test_example_connects_and_switches_the_user(
         "first": "john",
         "second": "jane",
         "hook": "john",
+        "left": [["user_suspended", None]] * 2,
         "development": 43,
         "signedOut": ["user_suspended"] * 2,
     }
+    assert not stream.devices.of("jane")
+    assert stream.calls.to("POST", "/devices")
 
 
 def test_example_signs_up_and_out(

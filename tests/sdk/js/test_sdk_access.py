@@ -8,13 +8,14 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
-from testing.world import WAIT
 from tests.sdk.chat_app import ChatApp, running_chat_app
 from tests.sdk.js.chat_client import ChatClient
+from tests.sdk.js.sdk_driver import Driver
 
 pytestmark = pytest.mark.slow
 
 EVENT = "tokensvc_check"
+CHANNEL = "lobby"
 
 
 @pytest.fixture
@@ -60,8 +61,7 @@ def test_open_connection_leaves_when_access_ends(
     watched: ChatClient, stream: StreamDouble, app: ChatApp, end: str, code: str
 ) -> None:
     """The app is told once. No call of the SDK is needed, and none follows."""
-    assert getattr(app, end)("ada", headers=WAIT).status == 200
-    send_event(stream)
+    assert getattr(app, end)("ada").status == 200
     stream.sessions.wait_for("ada", count=0)
     seen = watched.driver.call("seen")
     assert (seen["left"], seen["signedOut"]) == ([code], [])
@@ -70,13 +70,19 @@ def test_open_connection_leaves_when_access_ends(
 
 
 def test_forged_event_of_another_user_changes_nothing(
-    watched: ChatClient, stream: StreamDouble
+    watched: ChatClient, stream: StreamDouble, app: ChatApp, node: Path, tokens: HttpDouble
 ) -> None:
     """Any user can send one in a channel. The client does not even ask the service."""
-    for session in stream.sessions.of("ada"):
-        session.push({"type": EVENT, "cid": "livestream:lobby", "user": {"id": "mallory"}})
-    watched.wait_for(EVENT)
-    assert ask_again(watched, stream, 1) == [200]
+    with Driver(node) as other:
+        mallory = ChatClient(other, app, stream, tokens)
+        mallory.make()
+        mallory.sign_in("mallory")
+        mallory.connect("mallory")
+        for client in (mallory, watched):
+            client.driver.call("watchChannel", id=CHANNEL)
+        other.call("sendEvent", id=CHANNEL, type=EVENT)
+        watched.wait_for(EVENT)
+        assert ask_again(watched, stream, 1) == [200]
     assert watched.driver.call("seen")["left"] == []
 
 
@@ -99,19 +105,15 @@ def test_outage_of_the_service_does_not_sign_out(
     watched.tokens.calls.wait_for("GET", "/v1/me")
     assert ask_again(watched, stream, 2) == [503, None]
     assert watched.driver.call("seen")["left"] == []
-    app.suspend("ada", headers=WAIT)
-    send_event(stream)
+    app.suspend("ada")
     stream.sessions.wait_for("ada", count=0)
     assert watched.driver.call("seen")["left"] == ["user_suspended"]
 
 
-def test_answer_after_the_user_has_left_signs_nobody_out(
-    watched: ChatClient, stream: StreamDouble, app: ChatApp
-) -> None:
+def test_answer_after_the_user_has_left_signs_nobody_out(watched: ChatClient, app: ChatApp) -> None:
     """Another user may have signed in meanwhile."""
     slow = watched.tokens.faults.hang("GET /v1/me")
-    app.suspend("ada", headers=WAIT)
-    send_event(stream)
+    app.suspend("ada")
     watched.tokens.calls.wait_for("GET", "/v1/me")
     watched.driver.call("disconnectUser")
     slow.release()

@@ -2,7 +2,7 @@ import "./dom.mjs";
 import { createElement } from "react";
 import { createRoot } from "react-dom/client";
 import { getMe } from "tokensvc-client";
-import { connectChat, connectForDevelopment, switchUser } from "./examples/javascript/connect.js";
+import { connectChat, connectForDevelopment, leave, switchUser } from "./examples/javascript/connect.js";
 import { firebaseCredential } from "./examples/javascript/signIn.js";
 import { useChatClient } from "./examples/javascript/useChatClient.ts";
 
@@ -15,22 +15,45 @@ const signedIn = (token) => ({
   onSignedOut() {},
 });
 
+/** A sign-in whose access can end: the service then refuses its credential. */
+function changing(token) {
+  let current = token;
+  let onSignedOut;
+  const signedOut = new Promise((resolve) => (onSignedOut = (error) => resolve(error.code)));
+  return {
+    ...signedIn(),
+    getCredential: async () => current,
+    onSignedOut,
+    async end(client) {
+      current = banned;
+      client.dispatchEvent({ type: "tokensvc_check" });
+      return [await signedOut, client.userID ?? null];
+    },
+  };
+}
+
 const client = await connectChat({ ...signedIn(john), name: "John" });
 const first = client.userID;
 const nextClient = await switchUser(client, { ...signedIn(jane), name: "Jane" });
 const second = nextClient.userID;
-await nextClient.disconnectUser();
+await nextClient.addDevice("phone", "firebase");
+await leave(nextClient, "phone");
 
 const me = await getMe({ url: `${service}/v1/me`, ...signedIn(john) });
 const root = createRoot(document.createElement("div"));
-const hook = await new Promise((resolve) => {
+const access = changing(john);
+const hookClient = await new Promise((resolve) => {
   function Chat() {
-    const chat = useChatClient({ ...signedIn(john), me, signedInAt: 1 });
-    if (chat) resolve(chat.userID);
+    const chat = useChatClient({ ...access, me, signedInAt: 1 });
+    if (chat) resolve(chat);
     return null;
   }
   root.render(createElement(Chat));
 });
+const hook = hookClient.userID;
+const left = [await access.end(hookClient)];
+const other = changing(jane);
+left.push(await other.end(await connectChat({ ...other, name: "Jane" })));
 
 const development = await connectForDevelopment(me.api_key, "john", options).catch(
   (error) => JSON.parse(error.message).code,
@@ -39,5 +62,5 @@ const development = await connectForDevelopment(me.api_key, "john", options).cat
 const signedOut = [];
 const onSignedOut = (error) => signedOut.push(error.code);
 await connectChat({ ...signedIn(banned), onSignedOut }).catch((error) => signedOut.push(error.code));
-console.log(JSON.stringify({ first, second, hook, development, signedOut }));
+console.log(JSON.stringify({ first, second, hook, left, development, signedOut }));
 process.exit();
