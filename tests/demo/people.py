@@ -62,10 +62,6 @@ class Person:
     def shows(self, text: str, *, within: str) -> None:
         expect(self.pane.locator(within)).to_contain_text(text, timeout=TIMEOUT)
 
-    def sees_no_typing(self) -> None:
-        """Wait until the other has stopped typing. Their SDK sends that a second after a key."""
-        expect(self.pane.locator(".typing")).to_be_empty(timeout=TIMEOUT)
-
     def failed(self, kind: str, text: str) -> None:
         """Wait until the person sees a failure of one of the three kinds."""
         box = self.pane.locator(f".failure[data-kind={kind}]")

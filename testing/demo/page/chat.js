@@ -1,6 +1,6 @@
 // One person's app: the session, the token provider of `clients/js`, and Stream's SDK.
 import { StreamChat } from "stream-chat";
-import { getMe, makeSession, makeTokenProvider, ServiceError } from "tokensvc-client";
+import { getMe, makeSession, makeTokenProvider, ServiceError, watchAccess } from "tokensvc-client";
 import { explain, explainWait } from "./failure.js";
 import { observe } from "./observe.js";
 import { readClaims, secondsLeft } from "./token.js";
@@ -144,12 +144,14 @@ export class Chat {
         read_receipts: { enabled: settings.reads },
       },
     };
+    const onSignedOut = this.#session.forget;
     const tokenProvider = makeTokenProvider({
-      url: `${service}/v1/token`, getCredential, apiKey, user, onSignedOut: this.#session.forget,
+      url: `${service}/v1/token`, getCredential, apiKey, user, onSignedOut,
     });
     const baseURL = settings.blocked ? this.scene.without_websocket : this.scene.stream;
     const client = (this.#client = new StreamChat(apiKey, { baseURL, enableWSFallback: true }));
     client.on((event) => void (client === this.#client && this.#received(event)));
+    watchAccess(client, { url: `${service}/v1/me`, getCredential, onSignedOut });
     await client.connectUser(user, () => this.#call(tokenProvider));
     const channel = client.channel("livestream", ROOM);
     await channel.watch();
