@@ -166,7 +166,7 @@ def test_stream_outage(scene):
         commands.run("tokensvc users suspend")
         assert code(scene.mint(MALLORY)) == "user_suspended"
         assert not scene.refuses_at_stream(MALLORY)
-        assert [row["subject"] for row in scene.json("delivery", "list")] == [MALLORY]
+        assert {row["subject"] for row in scene.json("delivery", "list")} == {MALLORY}
         scene.stream.faults.clear()
         commands.run("tokensvc delivery retry --reason")
         wait_until(lambda: scene.refuses_at_stream(MALLORY), "Stream has the cut-off")

@@ -56,7 +56,12 @@ def test_revocation_returns_the_new_state(world: World) -> None:
             "tokens_valid_after": created_at + 1,
             "kind": "revocation",
         },
-        "stream": {"state": "absent", "last_error": None},
+        "stream": {
+            "state": "absent",
+            "last_error": None,
+            "devices": "pending",
+            "notified": "pending",
+        },
     }
 
 
