@@ -81,22 +81,23 @@ def test_reads_that_take_longer_give_up_the_lead(reads, clock, seconds):
 
 
 @on_postgresql
-def test_one_long_read_does_not_count_and_two_do(reads):
+def test_four_long_reads_in_a_row_do_not_count_and_five_do(reads):
+    """A long wait can be that for a processor; a short read shows that the server is fast."""
     reads.kept(SHORT)
-    assert reads.kept(0.1) == 1
-    assert reads.kept(SHORT, count=50) == 50
-    assert reads.kept(0.1, count=3) == 2
+    for _ in range(3):
+        assert reads.kept(0.1, count=4) == 4
+        assert reads.kept(SHORT) == 1
+    assert reads.kept(0.1, count=7) == 5
 
 
 @on_postgresql
 def test_hung_server_gives_up_the_lead(reads):
-    """After two reads that end without a response."""
+    """After five reads that end without a response."""
     reads.kept(SHORT)
     hung = Refusal("temporarily_unavailable", "hung")
-    assert reads.kept(3.5, count=1, error=hung) == 1
-    assert reads.kept(SHORT) == 0  # a new connection
-    assert reads.kept(3.5, count=1, error=hung) == 1
-    assert reads.kept(SHORT) == 0
+    for _ in range(5):
+        assert reads.kept(3.5, count=1, error=hung) == 1
+        assert reads.kept(SHORT) == 0  # a new connection
     assert reads.kept(SHORT, count=10) == 0
 
 

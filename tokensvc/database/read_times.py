@@ -13,8 +13,8 @@ SHORT_SECONDS: Final = 0.0008
 RETRY_SECONDS: Final = 0.25
 """Seconds between two reads that keep the lead to be measured, while reads take longer."""
 _SHARE: Final = 1 / 8
-_LONGEST: Final = 4 * SHORT_SECONDS
-"""More of one read does not count: it says little about the next, but two of them do."""
+_LONGEST: Final = 2 * SHORT_SECONDS
+"""More of one read does not count: its thread may have waited for a processor."""
 
 
 class ReadTimes:
@@ -42,7 +42,7 @@ class ReadTimes:
     def record(self, begun_at: float, now: float) -> None:
         """Record a read that has kept the lead until now."""
         seconds = now - begun_at
-        if self._typical <= SHORT_SECONDS:
+        if seconds > self._typical:
             self._typical += (min(seconds, _LONGEST) - self._typical) * _SHARE
         else:
             self._typical = seconds
