@@ -24,8 +24,8 @@ hypothesis.settings.load_profile("tokensvc")
 
 
 _MEMORY = Path("/dev/shm")
-_ROOM = 4 * 2**30
-"""Bytes of the files that all tests write, with a reserve."""
+_ROOM = 16 * 2**30
+"""Bytes that the processes of all tests and the files that they write take, with a reserve."""
 
 
 def pytest_configure() -> None:
@@ -39,8 +39,15 @@ def pytest_configure() -> None:
     if "TMPDIR" in os.environ or not _MEMORY.is_dir():
         return
     system = os.statvfs(_MEMORY)
-    if system.f_bavail * system.f_frsize >= _ROOM and not system.f_flag & os.ST_NOEXEC:
+    if _free_memory() >= _ROOM and not system.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
+
+
+def _free_memory() -> int:
+    """Return the bytes that processes and files in memory can still take."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return int(kilobytes) * 1024
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
