@@ -69,13 +69,13 @@ def test_pod_reads_secrets_from_files(pod):
 
 
 def test_deployment_has_probes():
-    """The liveness probe checks the process, the readiness probe the database."""
+    """The readiness probe keeps the pods while only a part is away that all of them share."""
     (container,) = manifest_of("Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"] for port in container["ports"]}
     for probe, path in (
         ("startupProbe", "/healthz"),
         ("livenessProbe", "/healthz"),
-        ("readinessProbe", "/readyz"),
+        ("readinessProbe", "/readyz/instance"),
     ):
         request = container[probe]["httpGet"]
         assert request["path"] == path

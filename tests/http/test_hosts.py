@@ -97,7 +97,7 @@ def test_absolute_target_with_another_host_gets_400(probe: Probe, target: str, s
     assert Client(probe.app(), RAW_URI=target).get("/v1/token").status == status
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz/instance"])
 def test_probes_accept_any_host(client: Client, path: str) -> None:
     """Load balancers and kubelets use the address."""
     assert client.get(path, headers={"Host": "10.1.2.3:8000"}).status == 200

@@ -33,7 +33,7 @@ class Parts:
 def test_no_probe_has_failed() -> None:
     """A worker probes once before it accepts clients."""
     last = ReadinessProbe(HEALTHY, time.monotonic).last()
-    assert last.status is State.FAILED
+    assert last.service.status is last.instance.status is State.FAILED
 
 
 def test_check_that_raises_has_failed_until_it_returns(
@@ -50,7 +50,7 @@ def test_check_that_raises_has_failed_until_it_returns(
     ):
         monkeypatch.setattr(services.stream.deliveries, "warnings", fail)
         services.operations.readiness.probe()
-        found = services.operations.readiness.last()
+        found = services.operations.readiness.last().service
         assert found.checks is not None
         (broken,) = [check for check in found.checks if check.state is State.FAILED]
         assert broken.name == "delivery"
@@ -77,10 +77,10 @@ def test_last_probe_is_returned_while_another_one_waits() -> None:
     thread = threading.Thread(target=probe.probe)
     thread.start()
     assert entered.wait(60)
-    assert probe.last().status is State.OK
+    assert probe.last().service.status is State.OK
     release.set()
     thread.join()
-    assert probe.last().status is State.FAILED
+    assert probe.last().service.status is State.FAILED
 
 
 def test_old_probe_has_failed() -> None:
@@ -89,9 +89,9 @@ def test_old_probe_has_failed() -> None:
     probe = ReadinessProbe(HEALTHY, clock)
     probe.probe()
     clock.now += health._MAX_AGE
-    assert probe.last().status is State.OK
+    assert probe.last().service.status is State.OK
     clock.now += 0.1
-    assert probe.last().status is State.FAILED
+    assert probe.last().service.status is State.FAILED
 
 
 def test_waits_of_a_probe_are_bounded() -> None:

@@ -55,6 +55,19 @@ def test_readyz_has_the_worst_state(
         assert (operator.status, operator.json) == (status, {"status": state, "checks": seen})
 
 
+@pytest.mark.parametrize(("is_shared", "status"), [(True, 200), (False, 503)])
+def test_instance_is_ready_while_only_a_shared_part_fails(
+    probe: Probe, is_shared: bool, status: int
+) -> None:
+    """Operators see the failed part all the same."""
+    probe.checks["database"] = lambda: Finding(State.FAILED, "no answer", is_shared)
+    client = Client(probe.app())
+    assert client.get("/readyz").status == 503
+    response = client.get("/readyz/instance", headers=OPERATOR)
+    assert response.status == status
+    assert [check["state"] for check in response.json["checks"]] == ["failed"]
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -77,7 +77,7 @@ def test_health_responds_while_every_thread_waits(server: Server) -> None:
         for sock in server.occupy(2):
             stack.enter_context(sock)
         queued = stack.enter_context(server.connect(get(b"/queued")))
-        for path in (b"/healthz", b"/readyz"):
+        for path in (b"/healthz", b"/readyz", b"/readyz/instance"):
             assert receive(stack.enter_context(server.connect(get(path)))).status == 200
         assert "/queued" not in server.gate.paths
         server.gate.is_open.set()

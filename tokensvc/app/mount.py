@@ -19,7 +19,7 @@ from tokensvc.http.credentials import client_address, unverified_credential
 from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
 from tokensvc.ops import routes as ops_routes
-from tokensvc.ops.health import Readiness
+from tokensvc.ops.health import ProbeResult
 from tokensvc.revocations import routes as revocation_routes
 from tokensvc.revocations.events import routes as event_routes
 from tokensvc.sessions import routes as session_routes
@@ -44,9 +44,9 @@ def build_app(services: Services) -> ServiceApp:
     return make_app(config, _blueprints(services), record_span, limit_refused)
 
 
-def build_metrics_app(settings: Settings, readiness: Callable[[], Readiness]) -> ServiceApp:
+def build_metrics_app(settings: Settings, last_probe: Callable[[], ProbeResult]) -> ServiceApp:
     """Return the application of a process that serves only its metrics port."""
-    return make_app(_http_config(settings), [ops_routes.routes(readiness)])
+    return make_app(_http_config(settings), [ops_routes.routes(last_probe)])
 
 
 def _http_config(settings: Settings) -> HttpConfig:

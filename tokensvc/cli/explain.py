@@ -16,7 +16,7 @@ from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Refusal
 from tokensvc.core.findings import State
 from tokensvc.issuers.verify import UnverifiedToken, parse
-from tokensvc.ops.health import CheckResult
+from tokensvc.ops.health import CheckResult, result_of
 from tokensvc.tokens import inspection
 from tokensvc.tokens.inspection import Inspection
 
@@ -80,7 +80,7 @@ def _check_credential(services: Services, unverified_token: str) -> Iterator[Che
     services.issuers.load_stored_keys()
     services.issuers.refresh()
     for check, finding in services.issuers.explain(unverified_token).items():
-        yield CheckResult(check, *finding)
+        yield result_of(check, finding)
 
 
 def _own_token(

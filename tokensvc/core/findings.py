@@ -23,7 +23,9 @@ class Finding(NamedTuple):
     Attributes:
         state: State of the checked part.
         detail: Cause and next step, without secrets.
+        is_shared: Whether every instance finds the same, because they share the part.
     """
 
     state: State
     detail: str = ""
+    is_shared: bool = False

@@ -9,7 +9,7 @@ from tokensvc.telemetry import logging, metrics
 from tokensvc.telemetry.traces import RecordSpan, Span
 
 _UNMATCHED = "unmatched"
-PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz", "/readyz/instance"})
 """Paths that accept any `Host`: load balancers and kubelets use the address."""
 METRICS_PORT_PATHS = PROBES | {"/metrics"}
 """Requests of monitors, several times a second: they have no spans."""

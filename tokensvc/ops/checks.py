@@ -163,4 +163,4 @@ def _found(check: Check) -> Finding | None:
     try:
         return check()
     except Refusal as refusal:
-        return Finding(State.FAILED, refusal.reason)
+        return Finding(State.FAILED, refusal.reason, is_shared=True)

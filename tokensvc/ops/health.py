@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import structlog
@@ -57,9 +57,24 @@ class Readiness(msgspec.Struct, frozen=True):
     checks: list[CheckResult] | None = None
 
 
-_NOT_PROBED = Readiness(
+class ProbeResult(NamedTuple):
+    """
+    What a probe has found.
+
+    Attributes:
+        service: Readiness of the service.
+        instance: The same, where a part that fails for all instances only degrades. A load balancer
+            must not remove an instance for it: no other one is better, and then none would respond.
+    """
+
+    service: Readiness
+    instance: Readiness
+
+
+_FAILED = Readiness(
     State.FAILED, [CheckResult("readiness", State.FAILED, "the checks have not ended")]
 )
+_NOT_PROBED = ProbeResult(_FAILED, _FAILED)
 
 
 class ReadinessProbe:
@@ -84,34 +99,48 @@ class ReadinessProbe:
         """
         deadline.begin(self._monotonic(), _PROBE_SECONDS)
         try:
-            results = [_result(name, check) for name, check in self._checks.items()]
+            findings = {name: _find(check) for name, check in self._checks.items()}
         finally:
             deadline.end()
-        before = {check.name: check.state for check in self._last[1].checks or []}
+        results = [result_of(name, finding) for name, finding in findings.items()]
+        before = {check.name: check.state for check in self._last[1].service.checks or []}
         for result in results:
             if result.state is not before.get(result.name, State.OK):
                 _log_change(result, before.get(result.name, State.OK))
             gauges.set_check(result.name, _LEVELS[result.state])
-        states = {result.state for result in results}
-        worst = next((s for s in (State.FAILED, State.DEGRADED) if s in states), State.OK)
-        self._last = self._monotonic(), Readiness(worst, results)
+        own = {_state_of_instance(finding) for finding in findings.values()}
+        found = ProbeResult(
+            service=Readiness(_worst({result.state for result in results}), results),
+            instance=Readiness(_worst(own), results),
+        )
+        self._last = self._monotonic(), found
 
-    def last(self) -> Readiness:
+    def last(self) -> ProbeResult:
         """Return the result of the last probe, without a wait."""
-        probed_at, readiness = self._last
-        return _NOT_PROBED if self._monotonic() - probed_at > _MAX_AGE else readiness
+        probed_at, found = self._last
+        return _NOT_PROBED if self._monotonic() - probed_at > _MAX_AGE else found
 
 
 def result_of(name: str, finding: Finding | None) -> CheckResult:
     """Return the result of a check; without a finding, all is well."""
-    return CheckResult(name, *(finding or Finding(State.OK)))
+    state, detail, _ = finding or Finding(State.OK)
+    return CheckResult(name, state, detail)
 
 
-def _result(name: str, check: Check) -> CheckResult:
+def _find(check: Check) -> Finding:
     try:
-        return result_of(name, check())
+        return check() or Finding(State.OK)
     except Exception as error:  # noqa: BLE001 - a check that raises has failed
-        return CheckResult(name, State.FAILED, f"the check raised {type(error).__name__}")
+        return Finding(State.FAILED, f"the check raised {type(error).__name__}")
+
+
+def _state_of_instance(finding: Finding) -> State:
+    is_shared_failure = finding.is_shared and finding.state is State.FAILED
+    return State.DEGRADED if is_shared_failure else finding.state
+
+
+def _worst(states: set[State]) -> State:
+    return max(states, key=_LEVELS.__getitem__, default=State.OK)
 
 
 def _log_change(result: CheckResult, before: State) -> None:

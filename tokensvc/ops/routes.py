@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`, `/openapi.yaml`, `/docs`, and in development `/dev/`."""
+"""`/healthz`, `/readyz…`, `/metrics`, `/openapi.yaml`, `/docs`, and in development `/dev/`."""
 
 import hmac
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import State
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes
-from tokensvc.ops.health import Readiness
+from tokensvc.ops.health import ProbeResult, Readiness
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, development_page, page
 from tokensvc.telemetry import metrics
 
@@ -40,12 +40,12 @@ class Health(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
-def routes(readiness: Callable[[], Readiness], metrics_token: str | None = None) -> Blueprint:
+def routes(last_probe: Callable[[], ProbeResult], metrics_token: str | None = None) -> Blueprint:
     """
     Return the routes.
 
     Args:
-        readiness: Function that returns the readiness without a wait.
+        last_probe: Function that returns the readiness without a wait.
         metrics_token: Bearer token for `/metrics` and the details of `/readyz` on the main port.
             Without it they are only on the metrics port.
     """
@@ -57,12 +57,11 @@ def routes(readiness: Callable[[], Readiness], metrics_token: str | None = None)
 
     @blueprint.get("/readyz")
     def get_readiness() -> Response:
-        found = readiness()
-        if not _is_operator(metrics_token):
-            found = Readiness(found.status)
-        if found.status is State.FAILED:
-            return json_response(found, 503, _RETRY_AFTER)
-        return json_response(found)
+        return _readiness(last_probe().service, metrics_token)
+
+    @blueprint.get("/readyz/instance")
+    def get_instance_readiness() -> Response:
+        return _readiness(last_probe().instance, metrics_token)
 
     @blueprint.get("/metrics")
     def get_metrics() -> Response:
@@ -102,6 +101,14 @@ def development_routes(guide: Path | None) -> Blueprint:
         return Response(200, development_page(text), _HTML, _PAGE_FIELDS)
 
     return blueprint
+
+
+def _readiness(found: Readiness, metrics_token: str | None) -> Response:
+    if not _is_operator(metrics_token):
+        found = Readiness(found.status)
+    if found.status is State.FAILED:
+        return json_response(found, 503, _RETRY_AFTER)
+    return json_response(found)
 
 
 def _is_operator(metrics_token: str | None) -> bool:

@@ -27,7 +27,7 @@ STOP_SECONDS = 2.0
 
 _LONGEST_POLL = 1.0
 _LONGEST_POLL_WHILE_STOPPING = 0.1
-_PROBE = re.compile(rb"(?:\r\n)?(?:GET|HEAD) /(?:healthz|readyz) ")
+_PROBE = re.compile(rb"(?:\r\n)?(?:GET|HEAD) /(?:healthz|readyz(?:/instance)?) ")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_LONG = {
     Progress.LINE_TOO_LONG: LimitRequestLine(MAX_HEAD, MAX_HEAD),

@@ -114,7 +114,8 @@ class DecryptedRing(ABC, Generic[InfoT, RingT]):
         if self._unreadable:
             damaged = ", ".join(sorted(self._unreadable))
             return Finding(State.FAILED, f"Damaged secrets: {damaged}. See `tokensvc doctor`.")
-        return Finding(State.FAILED, self._none_active) if ring.active is None else None
+        none_active = Finding(State.FAILED, self._none_active, is_shared=True)
+        return none_active if ring.active is None else None
 
     def unretired_keys(self) -> list[InfoT]:
         """Return the keys that are not retired, newest first."""
