@@ -33,7 +33,10 @@ class Devices:
         device_id, provider = body.get("id"), body.get("push_provider")
         if not device_id or provider not in {"apn", "firebase", "huawei", "xiaomi"}:
             raise StreamError(4, "id and push_provider are required")
-        user_id = self._user(claims, body.get("user_id"))
+        self.add(self._user(claims, body.get("user_id")), device_id, provider)
+
+    def add(self, user_id: str, device_id: str, provider: str = "firebase") -> None:
+        """Add a device as a call of its user does."""
         facts = {"id": device_id, "push_provider": provider, "user_id": user_id}
         with self._lock:
             others = [known for known in self._of.get(user_id, []) if known["id"] != device_id]

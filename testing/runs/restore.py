@@ -105,6 +105,7 @@ def prove(database: str, *, kills: int, seed: int) -> Figures:
         scene.json(*replay)
         figures.checks["a second replay changes nothing"] = scene.json(*replay)["applied"] == {}
         scene.forget_at_stream()
+        scene.add_device("user-banned", "user-revoked")
         with scene.running():
             figures.checks |= dict(_after_replay(scene))
 
@@ -218,6 +219,9 @@ def _after_replay(scene: Scene) -> Iterator[tuple[str, bool]]:
     wait_until(lambda: scene.refuses_at_stream("user-renewed"), "Stream has the renewal")
     wait_until(lambda: scene.refuses_at_stream("user-two-sessions"), "Stream has the renewal")
     yield "Stream is notified again", not scene.refuses_at_stream("user-plain")
+    wait_until(lambda: not scene.have_devices("user-banned"), "the devices are removed")
+    kept = scene.have_devices("user-revoked")
+    yield "only devices of banned users are removed again", bool(kept)
 
 
 def _after_events_and_erasures(scene: Scene) -> Iterator[tuple[str, bool]]:
@@ -246,7 +250,7 @@ def _without_export(scene: Scene) -> Iterator[tuple[str, bool]]:
     wait_until(scene.refuses_app_at_stream, "Stream has the cut-off of the app")
 
 
-CHECKS = 2 + 25 + 3
+CHECKS = 2 + 26 + 3
 
 
 def _is_accepted(scene: Scene, name: str) -> bool:

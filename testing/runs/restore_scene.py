@@ -152,6 +152,15 @@ class Scene:
         for user in self.stream.app.users.values():
             user.pop(CUT_OFF, None)
 
+    def add_device(self, *user_ids: str) -> None:
+        """Add a device to users at Stream."""
+        for user_id in user_ids:
+            self.stream.devices.add(user_id, "phone")
+
+    def have_devices(self, *user_ids: str) -> list[str]:
+        """Return those of some users who have devices at Stream."""
+        return [user_id for user_id in user_ids if self.stream.devices.of(user_id)]
+
     def refuses_at_stream(self, user_id: str) -> bool:
         """Return whether Stream has a cut-off for a user."""
         return self.stream.app.users[user_id].get(CUT_OFF) is not None

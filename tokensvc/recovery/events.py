@@ -150,12 +150,14 @@ class Replay:
         clock: Clock that dates what is done now.
         erase_rows: Function that deletes the rows of an erased user, at a time in epoch seconds.
         reinstated: Users whose suspension has ended.
+        banned: Users who were suspended, erased or deleted, and not reinstated since.
     """
 
     tx: Transaction
     clock: Clock
     erase_rows: Callable[[Transaction, str, float], object]
     reinstated: set[str] = field(default_factory=set)
+    banned: set[str] = field(default_factory=set)
 
 
 def decode(event: AuditEvent, record: type[EventT]) -> EventT:

@@ -90,6 +90,7 @@ def _delete_account(replay: Replay, event: Revoked) -> None:
     _reserve_account(replay, event)
     accounts.mark_deleted(replay.tx, event.subject, event.time)
     standing.revoke(replay, event, RevocationKind.DELETION)
+    replay.banned.add(event.subject)
 
 
 def _disable_password(replay: Replay, event: Revoked) -> None:

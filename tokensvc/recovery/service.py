@@ -117,7 +117,7 @@ def recover(
             raise StartupError(_NOT_RESTORED)
         ring_versions.lock(tx)
         state = Replay(tx, partial(database_clock.read, tx), erasures.erase_rows)
-        result = _recover(state, export, choices, context)
+        result = _recover(state, revocations, export, choices, context)
     if result.cut_off is None or context.dry_run:
         return result
     confirmed = revocations.confirm(APP)  # moves the cut-off if the commit took long
@@ -125,7 +125,11 @@ def recover(
 
 
 def _recover(
-    state: Replay, export: Export | None, choices: Choices, context: ActionContext
+    state: Replay,
+    revocations: Revocations,
+    export: Export | None,
+    choices: Choices,
+    context: ActionContext,
 ) -> RecoveryResult:
     tx, clock = state.tx, state.clock
     backup_event = _last_event_of_backup(tx)
@@ -135,6 +139,8 @@ def _recover(
     applied, lost = _replay(state, events)
     now = clock()
     _end_everything(tx, now)
+    # Not of the others: they may have signed in again since, with devices that get push.
+    revocations.reach_within(tx, sorted(state.banned), now)
     because = _why_cut_off(export, choices, backup_event, was_ahead=was_ahead)
     cut_off = _revoke_app(tx, context, now) if because is not None else None
     disables = export is None and not choices.keeps_clients

@@ -53,6 +53,7 @@ def suspend(replay: Replay, event: Revoked) -> None:
     if standing.suspended_at is None:
         standings.write(replay.tx, event.target, replace(standing, suspended_at=event.time))
     replay.reinstated.discard(event.subject)
+    replay.banned.add(event.subject)
 
 
 def erase(replay: Replay, event: Revoked) -> None:
@@ -62,6 +63,7 @@ def erase(replay: Replay, event: Revoked) -> None:
     standing = standings.lock(replay.tx, event.target)
     if standing.erased_at is None:
         standings.write(replay.tx, event.target, erased(standing, event.time))
+    replay.banned.add(event.subject)
 
 
 def reinstate(replay: Replay, event: Event) -> None:
@@ -71,6 +73,7 @@ def reinstate(replay: Replay, event: Event) -> None:
     if is_earlier and standing.erased_at is None:
         standings.write(replay.tx, event.target, replace(standing, suspended_at=None))
         replay.reinstated.add(event.subject)
+        replay.banned.discard(event.subject)
 
 
 def undo(replay: Replay, event: RevocationUndone) -> None:

@@ -170,7 +170,9 @@ class Revocations:
                 # The floor stays: Stream may still have the cut-off that is undone.
                 _set_cut_off(tx, target, standing, cut_off, now)
                 if not is_app:
-                    deliveries.cancel(tx, REACH, target.subject, now)
+                    last = rules.latest(row for row in revocations if row is not undone)
+                    needed_since = last.created_at if last is not None else None
+                    deliveries.cancel(tx, REACH, target.subject, now, needed_since=needed_since)
                 details: Details = {"revocation": undone.id}
                 record(tx, context, action, target.subject, now=now, details=details)
             return self.state_within(tx, target)
@@ -278,9 +280,13 @@ class Revocations:
             standing = replace(standing, suspended_at=int(now))
         _set_cut_off(tx, target, standing, cut_off, now)
         if target != APP:
-            for kind_of_reach in self._reach:
-                deliveries.mark_pending(tx, kind_of_reach, target.subject, now)
+            self.reach_within(tx, [target.subject], now)
         return now, details
+
+    def reach_within(self, tx: Transaction, user_ids: Collection[str], now: float) -> None:
+        """Let Stream reach what the cut-offs of users do not end, in a transaction."""
+        for kind in self._reach:
+            deliveries.mark_each_pending(tx, kind, user_ids, now)
 
     def state_within(self, connection: Connection, target: Target) -> State:
         """Return the state of a user or the app, also in the transaction of an action."""

@@ -104,7 +104,8 @@ class World:
             )
             tx.execute(
                 revocations.update().values(
-                    tokens_valid_after=revocations.c.tokens_valid_after - seconds
+                    created_at=revocations.c.created_at - seconds,
+                    tokens_valid_after=revocations.c.tokens_valid_after - seconds,
                 )
             )
 

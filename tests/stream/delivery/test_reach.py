@@ -177,6 +177,21 @@ def test_undone_action_removes_no_devices(phone):
     assert len(phone.stream.devices.of("ada")) == 2
 
 
+@pytest.mark.parametrize("was_removed", [False, True])
+def test_undo_of_a_later_action_leaves_the_removal_of_an_earlier_one(phone, was_removed):
+    """Unless that is done: devices that came after it stay."""
+    sign_out(phone)
+    phone.pass_time(5)
+    if was_removed:
+        phone.deliver()
+        add_devices(phone, "new phone")
+    sign_out(phone)
+    phone.undo("ada")
+    phone.deliver()
+    assert shown(phone)[1] == ("obsolete" if was_removed else "applied")
+    assert len(phone.stream.devices.of("ada")) == was_removed
+
+
 def test_reinstatement_keeps_the_cut_off_and_so_stops_no_removal(phone):
     suspend(phone)
     phone.revocations.reinstate("ada", CONTEXT)

@@ -132,9 +132,24 @@ def mark_each_pending(
     tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 
 
-def cancel(tx: Transaction, kinds: Collection[DeliveryKind], subject: str, now: float) -> None:
-    """End deliveries of a subject that wait: an action has made them wrong."""
+def cancel(
+    tx: Transaction,
+    kinds: Collection[DeliveryKind],
+    subject: str,
+    now: float,
+    *,
+    needed_since: int | None,
+) -> None:
+    """
+    End deliveries of a subject that wait: an action has made them wrong.
+
+    Args:
+        needed_since: Time of the latest action that still needs them, in epoch seconds. What waits
+            since then or longer goes on.
+    """
     is_waiting = sa.and_(_columns.kind.in_(kinds), _columns.subject == subject, IS_OPEN)
+    if needed_since is not None:
+        is_waiting = sa.and_(is_waiting, _columns.late_since > needed_since)
     ended = {"state": DeliveryState.OBSOLETE, "updated_at": int(now), "late_since": None}
     tx.execute(deliveries.update().where(is_waiting).values(last_error=None, **ended))
 
