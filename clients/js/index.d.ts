@@ -11,42 +11,80 @@ export declare class ServiceError extends Error {
   constructor(message: string, facts: Partial<ServiceError>);
   kind: ErrorKind;
   /** Code of the response, such as `user_suspended`, if it had one. */
-  code?: string;
+  code?: string | undefined;
   /** HTTP status, if there was a response. */
-  status?: number;
+  status?: number | undefined;
   /** Seconds to wait before the next try, as told by the response; else 0. */
   retryAfter: number;
   /** Body of the response, such as the `reasons` of `password_rejected`. */
   problem?: any;
+  /** The error below: of `fetch`, or of the SDK of the identity provider. */
+  cause?: unknown;
 }
 
 /**
  * Returns the credential of the signed-in user: the identity provider's token, or a session's access
- * token. `refresh` means that the last one was refused. Its own errors are not retried.
+ * token. `refresh` means that the last one was refused. Its errors are retried, except a `ServiceError`
+ * of another kind than `try_later`: throw one of the kind `sign_in_again` if the user is signed out.
  */
 export type GetCredential = (refresh: boolean) => string | Promise<string>;
+
+/** The ID token of the Firebase user. Pass `getAuth()`. */
+export declare function firebaseCredential(auth: {
+  authStateReady?(): Promise<void>;
+  readonly currentUser: { getIdToken(forceRefresh?: boolean): Promise<string> } | null;
+}): GetCredential;
+
+/**
+ * The access token of the Auth0 user. Pass `getAccessTokenSilently` of `useAuth0()`, or
+ * `(options) => auth0.getTokenSilently(options)`, and its options, such as `authorizationParams`.
+ */
+export declare function auth0Credential<Options extends object>(
+  getTokenSilently: (options: Options & { cacheMode: "on" | "off" }) => Promise<string>,
+  options?: Options,
+): GetCredential;
+
+/** The access token of the Supabase user. Pass the client of `createClient`. */
+export declare function supabaseCredential(client: {
+  auth: Record<
+    "getSession" | "refreshSession",
+    () => Promise<{ data: { session: { access_token: string } | null }; error: Error | null }>
+  >;
+}): GetCredential;
+
+/** The session token of the Clerk user. Pass `useClerk()`, or `window.Clerk`. */
+export declare function clerkCredential(clerk: {
+  readonly session?: { getToken(options: { skipCache: boolean }): Promise<string | null> } | null;
+}): GetCredential;
+
+/** The access token of the Cognito user. Pass `fetchAuthSession` of `aws-amplify/auth`. */
+export declare function cognitoCredential(
+  fetchAuthSession: (options: {
+    forceRefresh: boolean;
+  }) => Promise<{ tokens?: { accessToken: { toString(): string } } }>,
+): GetCredential;
 
 /** What Stream's SDK calls for a token. */
 export type TokenProvider = () => Promise<string>;
 
 export interface Limits {
   /** Milliseconds for one attempt, 5000 by default. */
-  timeLimit?: number;
-  /** Milliseconds after which no further attempt starts, 60000 by default. */
-  giveUpAfter?: number;
+  timeLimit?: number | undefined;
+  /** Milliseconds after which no further attempt starts, 60000 by default; a provider's until its first token. */
+  giveUpAfter?: number | undefined;
 }
 
 export interface TokenProviderOptions extends Limits {
   /** URL of `/v1/token`, or of the route of your own backend. */
   url: string;
   /** Omit it if a cookie identifies the user at your own backend. */
-  getCredential?: GetCredential;
+  getCredential?: GetCredential | undefined;
   /** Stream key that the SDK's client was built with. The service checks it. */
-  apiKey?: string;
+  apiKey?: string | undefined;
   /** What you pass to `connectUser`. The service checks it. */
-  user?: { id: string; [member: string]: unknown };
+  user?: { id: string; [member: string]: unknown } | undefined;
   /** Called once, when the user must sign in again or is suspended. No request follows. */
-  onSignedOut?: (error: ServiceError) => void;
+  onSignedOut?: ((error: ServiceError) => void) | undefined;
 }
 
 /**
@@ -54,7 +92,8 @@ export interface TokenProviderOptions extends Limits {
  *
  * Stream's SDK waits for a provider without a limit, calls it several times in parallel, and does not
  * recover after a provider has failed. This one limits each attempt in time, sends one request for all
- * callers, and retries what can be retried.
+ * callers, and retries what can be retried: after its first token without an end, so that a request
+ * during an outage succeeds late instead of never.
  */
 export declare function makeTokenProvider(options: TokenProviderOptions): TokenProvider;
 
@@ -67,8 +106,8 @@ export interface MeOptions extends Limits {
 export interface Me {
   /** The user's ID on Stream, for `connectUser`. */
   user_id: string;
-  /** The key to build Stream's client with, or `null` if none is active. */
-  api_key: string | null;
+  /** The key to build Stream's client with. If none is active, `getMe` rejects. */
+  api_key: string;
   issuer: string;
 }
 
@@ -84,7 +123,7 @@ export interface ChatConnection {
 
 export interface WatchOptions extends MeOptions {
   /** Called when the service refuses the user. The provider may have called its own before. */
-  onSignedOut?: (error: ServiceError) => void;
+  onSignedOut?: ((error: ServiceError) => void) | undefined;
 }
 
 /**
@@ -108,11 +147,11 @@ export interface SessionOptions extends Limits {
   /** URL of the service, without a path. */
   url: string;
   /** Name of the app at the service, `app` by default. */
-  clientId?: string;
+  clientId?: string | undefined;
   /** In memory by default: the user is signed out when the page is closed. */
-  storage?: SessionStorage;
+  storage?: SessionStorage | undefined;
   /** Called once, when the session has ended at the service. */
-  onSignedOut?: (error: ServiceError) => void;
+  onSignedOut?: ((error: ServiceError) => void) | undefined;
 }
 
 export interface Session {

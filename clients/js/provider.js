@@ -15,6 +15,7 @@ export function makeTokenProvider({
   let pending;
   /** @type {ServiceError | undefined} */
   let signedOut;
+  let limit = giveUpAfter; // until the first token: later the SDK would keep the rejection
 
   /** @type {(refresh: boolean, signal: AbortSignal) => Promise<string>} */
   async function requestToken(refresh, signal) {
@@ -28,7 +29,9 @@ export function makeTokenProvider({
   async function request() {
     try {
       const canRefresh = Boolean(getCredential);
-      return await retry(requestToken, { timeLimit, giveUpAfter, canRefresh });
+      const token = await retry(requestToken, { timeLimit, giveUpAfter: limit, canRefresh });
+      limit = Infinity;
+      return token;
     } catch (error) {
       if (error instanceof ServiceError && error.kind === "sign_in_again") {
         signedOut = error;
@@ -55,7 +58,9 @@ export function getMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 6000
   return retry(
     async (refresh, signal) => {
       const headers = await authorize(getCredential, refresh);
-      return send(url, { method: "GET", headers, signal });
+      const me = await send(url, { method: "GET", headers, signal });
+      if (me.api_key !== null) return me;
+      throw new ServiceError("No Stream key is active at the service.", { kind: "try_later", status: 200 });
     },
     { timeLimit, giveUpAfter, canRefresh: true },
   );
@@ -88,11 +93,18 @@ export function watchAccess(client, { onSignedOut, ...question }) {
 }
 
 /**
+ * An error of the credential's source is one of the network, unless it says what it is.
+ *
  * @param {import("./index.js").GetCredential | undefined} getCredential
  * @param {boolean} refresh
  * @returns {Promise<Record<string, string>>}
  */
 async function authorize(getCredential, refresh) {
-  const credential = await getCredential?.(refresh);
-  return credential ? { Authorization: `Bearer ${credential}` } : {};
+  try {
+    const credential = await getCredential?.(refresh);
+    return credential ? { Authorization: `Bearer ${credential}` } : {};
+  } catch (error) {
+    if (error instanceof ServiceError) throw error;
+    throw new ServiceError(`no credential: ${error}`, { kind: "try_later", cause: error });
+  }
 }

@@ -1,6 +1,7 @@
 // Requests to the service: their time limit, their retries, and the three ways in which they fail.
 
 const SIGN_IN_AGAIN = new Set(["sign_in_required", "user_suspended", "user_erased", "invalid_grant"]);
+const LONGEST_PAUSE = 30000; // milliseconds between two attempts
 
 /** A request that failed. Its `kind` says what the app does next. */
 export class ServiceError extends Error {
@@ -8,7 +9,7 @@ export class ServiceError extends Error {
    * @param {string} message
    * @param {Partial<import("./index.js").ServiceError>} facts
    */
-  constructor(message, { kind = "refused", code, status, retryAfter = 0, problem }) {
+  constructor(message, { kind = "refused", code, status, retryAfter = 0, problem, cause }) {
     super(message);
     this.name = "ServiceError";
     this.kind = kind;
@@ -16,7 +17,16 @@ export class ServiceError extends Error {
     this.status = status;
     this.retryAfter = retryAfter;
     this.problem = problem;
+    this.cause = cause;
   }
+}
+
+/**
+ * @param {string} [message]
+ * @param {unknown} [cause]
+ */
+export function signedOut(message = "No user is signed in.", cause) {
+  return new ServiceError(message, { kind: "sign_in_again", code: "signed_out", cause });
 }
 
 /**
@@ -33,7 +43,7 @@ export async function send(url, request, { mayBeEmpty = false } = {}) {
     response = await fetch(url, request);
     text = await response.text();
   } catch (error) {
-    throw new ServiceError(`${url} cannot be reached: ${error}`, { kind: "try_later" });
+    throw new ServiceError(`${url} cannot be reached: ${error}`, { kind: "try_later", cause: error });
   }
   const body = parse(text);
   if (response.ok && (body || mayBeEmpty)) return body;
@@ -70,10 +80,8 @@ function failure(url, { ok, status, headers }, problem) {
 }
 
 /**
- * Run attempts until one succeeds, fails permanently, or no time is left.
- *
- * Errors that are not from the service, such as those of `getCredential`, are never retried. A 401 is
- * retried once, immediately, with `refresh`.
+ * Run attempts until one succeeds, fails permanently, or no time is left. A 401 is retried once,
+ * immediately, with `refresh`.
  *
  * @template T
  * @param {(refresh: boolean, signal: AbortSignal) => Promise<T>} attempt
@@ -90,11 +98,11 @@ export async function retry(attempt, { timeLimit, giveUpAfter, canRefresh = fals
       /** @type {boolean} */
       const mayRefresh = canRefresh && !refresh && error.status === 401 && error.kind === "refused";
       if (error.kind !== "try_later" && !mayRefresh) throw error;
-      const backOff = Math.min(250 * 2 ** number, 8000) * (0.5 + Math.random());
+      const backOff = Math.min(250 * 2 ** number, LONGEST_PAUSE / 2) * (0.5 + Math.random());
       const pause = mayRefresh ? 0 : error.retryAfter * 1000 + backOff;
       if (Date.now() + pause > end) throw error;
       refresh = mayRefresh;
-      await new Promise((resolve) => setTimeout(resolve, pause));
+      await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE)));
     }
   }
 }

@@ -1,5 +1,5 @@
 // Sign-in with the service's built-in accounts.
-import { retry, send, ServiceError, withTimeLimit } from "./requests.js";
+import { retry, send, ServiceError, signedOut, withTimeLimit } from "./requests.js";
 
 const RENEW_EARLY = 30000; // milliseconds before an access token expires
 
@@ -127,10 +127,6 @@ export function makeSession({
       if (refreshToken) await postForm("/oauth/revoke", { token: refreshToken }, { mayBeEmpty: true });
     },
   };
-}
-
-function signedOut() {
-  return new ServiceError("No user is signed in.", { kind: "sign_in_again", code: "signed_out" });
 }
 
 /** @returns {import("./index.js").SessionStorage} */

@@ -1,3 +1,6 @@
+// begin provider
+import { firebaseCredential } from "tokensvc-client";
+// end provider
 // begin account
 import { makeSession } from "tokensvc-client";
 // end account
@@ -6,8 +9,8 @@ import { connectChat, leave } from "./connect.js";
 // end session
 
 // begin provider
-/** The ID token of a Firebase user. `refresh` is true after the service has refused the last one. */
-export const firebaseCredential = (auth) => (refresh) => auth.currentUser.getIdToken(refresh);
+/** The ID token of the Firebase user, where the app was initialized with `getAuth()`. */
+export const credentialOf = (auth) => firebaseCredential(auth);
 // end provider
 
 // begin account

@@ -18,7 +18,7 @@ type SignIn = {
 /** Return Stream's client when the user is connected, and `null` before. */
 export function useChatClient({ service, me, signedInAt, getCredential, onSignedOut, options }: SignIn) {
   const [client, setClient] = useState<StreamChat | null>(null);
-  const apiKey = me.api_key ?? "";
+  const apiKey = me.api_key;
   const tokenProvider = useTokenProvider(
     { url: `${service}/v1/token`, apiKey, getCredential, onSignedOut },
     signedInAt,

@@ -34,8 +34,11 @@ class ChatClient:
         self.driver.call(
             "makeProvider",
             url=f"{self.tokens.url}/v1/token",
-            credentials=[self._app.sign_in(user_id)],
-            **{"apiKey": STREAM_API_KEY, **options},
+            **{
+                "apiKey": STREAM_API_KEY,
+                "credentials": [self._app.sign_in(user_id)],
+                **options,
+            },
         )
 
     def connect(self, user_id: str, **user: Any) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 // Commands for the package of clients/js.
 import { getMe, makeSession, makeTokenProvider } from "../../../clients/js/index.js";
+import { sources } from "./identity_sdks.mjs";
+import { passTime, startClock, stopClock } from "./manual_clock.mjs";
 
 export const seen = {
   events: [], refreshes: [], signedOut: [], left: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
 };
 let provider, session, stored;
 
-/** Return the credentials in order, and repeat the last. `null` hangs; `{throw}` is an error. */
+/** Return the credentials in order, and repeat the last. `null` hangs; `{throw}` is an error's message or code. */
 function credentialsInOrder(credentials) {
   return async (refresh) => {
     seen.refreshes.push(refresh);
     const credential = credentials.length > 1 ? credentials.shift() : credentials[0];
-    if (credential?.throw) throw new Error(credential.throw);
+    if (credential?.throw) throw Object.assign(new Error(credential.throw), { code: credential.throw });
     return credential ?? new Promise(() => {});
   };
 }
@@ -19,11 +21,12 @@ function credentialsInOrder(credentials) {
 export const getProvider = () => provider;
 
 export const clientCommands = {
-  makeProvider({ credentials = [], ofSession, ...options }) {
+  makeProvider({ credentials = [], ofSession, source, failure, ...options }) {
     const ask = makeTokenProvider({
       ...options,
       ...(credentials.length && { getCredential: credentialsInOrder(credentials) }),
       ...(ofSession && { getCredential: session.getCredential }),
+      ...(source && { getCredential: sources[source](failure) }),
       onSignedOut: (error) => {
         seen.signedOut.push(error.code);
         return ofSession && session.forget(error);
@@ -73,6 +76,10 @@ export const clientCommands = {
   async getCredential({ times = 1, refresh }) {
     return Promise.all(Array.from({ length: times }, () => session.getCredential(refresh)));
   },
+
+  stopClock,
+  passTime: ({ time }) => passTime(time),
+  startClock,
 
   seen: () => seen,
 

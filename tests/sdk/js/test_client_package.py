@@ -68,6 +68,7 @@ def test_tarball_has_only_the_code_and_its_types(project: Path) -> None:
     files = {path.name for path in (project / "node_modules" / "tokensvc-client").iterdir()}
     assert files == {
         "README.md",
+        "credentials.js",
         "index.d.ts",
         "index.js",
         "package.json",
@@ -84,9 +85,14 @@ def test_package_exports_its_functions(node: Path, project: Path) -> None:
     exports = run_node(node, project, "--input-type=module", "--eval", script)
     assert sorted(exports) == [
         "ServiceError",
+        "auth0Credential",
+        "clerkCredential",
+        "cognitoCredential",
+        "firebaseCredential",
         "getMe",
         "makeSession",
         "makeTokenProvider",
+        "supabaseCredential",
         "watchAccess",
     ]
 

@@ -4,6 +4,7 @@ import pytest
 
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
+from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.sdk_driver import Driver, SdkError
 
@@ -27,6 +28,51 @@ def test_client_continues_after_a_failed_refresh(chat: ChatClient, stream: Strea
     chat.tokens.faults.respond(UNAVAILABLE, "POST /v1/token", times=2)
     assert chat.query_users() == [["john"]]
     assert chat.query_users() == [["john"]]
+
+
+def test_client_continues_after_a_failure_of_the_identity_provider(
+    chat: ChatClient, app: ChatApp, stream: StreamDouble
+) -> None:
+    """Its token was to be renewed while the device had no network."""
+    credential = app.sign_in("john")
+    chat.make()
+    chat.sign_in(
+        "john", credentials=[credential, {"throw": "auth/network-request-failed"}, credential]
+    )
+    chat.connect("john")
+    stream.fail_with(40, "GET /users")
+    assert chat.query_users() == [["john"]]
+    assert chat.query_users() == [["john"]]
+    assert chat.driver.call("seen")["refreshes"] == [False] * 3
+
+
+@pytest.mark.parametrize("event", ["GET /users", "GET /connect"])
+def test_client_sends_after_an_outage_of_three_minutes(
+    chat: ChatClient, stream: StreamDouble, event: str
+) -> None:
+    """Its token ends in the outage: at a request, or at a reconnection. No reload is needed."""
+    chat.make()
+    chat.sign_in("john", giveUpAfter=1)
+    chat.connect("john")
+    chat.tokens.faults.refuse(times=None)
+    stream.fail_with(40, event)
+    if event == "GET /connect":
+        stream.sessions.drop("john")
+    else:
+        waiting = chat.driver.begin("queryUsers")
+    chat.tokens.calls.wait_for("POST", "/v1/token", 2)
+    chat.driver.call("stopClock")
+    pauses = chat.driver.call("passTime", time=180_000)
+    assert len(pauses) >= 6
+    assert max(pauses) <= 30_000
+    chat.tokens.faults.clear()
+    chat.driver.call("startClock")
+    if event == "GET /connect":
+        chat.wait_for("connection.recovered")
+    else:
+        assert waiting.result(timeout=60) == [["john"]]
+    assert chat.query_users() == [["john"]]
+    assert not chat.driver.call("seen")["unhandled"]
 
 
 def test_client_reconnects_after_failures(chat: ChatClient, stream: StreamDouble) -> None:

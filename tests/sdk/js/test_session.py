@@ -146,6 +146,25 @@ def test_ended_session_stops_the_provider(package: Driver, endpoint: HttpDouble)
     assert (seen["signedOut"], seen["sessionEnds"]) == (["invalid_grant"], ["invalid_grant"])
 
 
+def test_session_and_provider_outlast_an_outage_of_three_minutes(
+    package: Driver, endpoint: HttpDouble
+) -> None:
+    """The access token had expired, too."""
+    sign_in(package, endpoint, expires_in=0)
+    package.call("makeProvider", url=f"{endpoint.url}/v1/token", ofSession=True)
+    endpoint.faults.respond(grant(2, expires_in=0), "POST /oauth/token")
+    assert package.call("callProvider") == [TOKEN]
+    endpoint.faults.refuse(times=None)
+    package.call("stopClock")
+    waiting = package.begin("callProvider")
+    assert max(package.call("passTime", time=180_000)) <= 30_000
+    endpoint.faults.clear()
+    endpoint.faults.respond(grant(3), "POST /oauth/token")
+    package.begin("passTime", time=60_000)
+    assert waiting.result(timeout=60) == [TOKEN]
+    assert endpoint.calls.all()[-1].headers["authorization"] == "Bearer access-3"
+
+
 def test_sign_out_ends_the_session_at_the_service(package: Driver, endpoint: HttpDouble) -> None:
     """The response of RFC 7009 may be empty."""
     sign_in(package, endpoint)

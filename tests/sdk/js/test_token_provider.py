@@ -122,14 +122,22 @@ def test_refusal_without_a_detail_names_the_status(
     assert len(endpoint.calls.all()) == 1
 
 
-def test_error_of_the_app_is_not_retried(package: Driver, endpoint: HttpDouble) -> None:
-    """`getCredential` throws before the request. A later call calls it again."""
-    make_provider(package, endpoint, credentials=[{"throw": "no user at the provider"}, "second"])
-    with pytest.raises(SdkError, match=r"^no user at the provider$") as thrown:
-        package.call("callProvider")
-    assert thrown.value.kind is None
-    assert not endpoint.calls.all()
+def test_error_of_the_credential_is_retried(package: Driver, endpoint: HttpDouble) -> None:
+    make_provider(package, endpoint, credentials=[{"throw": "no network"}, "second"])
     assert package.call("callProvider") == [TOKEN]
+    (call,) = endpoint.calls.all()
+    assert call.headers["authorization"] == "Bearer second"
+
+
+def test_error_of_the_credential_is_the_reason_of_the_rejection(
+    package: Driver, endpoint: HttpDouble
+) -> None:
+    """Of the first connection, when its time is over."""
+    make_provider(package, endpoint, credentials=[{"throw": "no network"}], giveUpAfter=0)
+    with pytest.raises(SdkError, match="no credential: Error: no network") as thrown:
+        package.call("callProvider")
+    assert thrown.value.kind == "try_later"
+    assert not endpoint.calls.all()
 
 
 def test_missing_url_is_refused_at_once(package: Driver) -> None:
@@ -233,3 +241,12 @@ def test_me_returns_the_user(package: Driver, endpoint: HttpDouble) -> None:
         "Bearer second",
         "Bearer second",
     ]
+
+
+def test_me_without_an_active_stream_key_is_rejected(package: Driver, endpoint: HttpDouble) -> None:
+    """The app never gets `null` for a key."""
+    me = {"user_id": "john", "api_key": None, "issuer": "acme"}
+    endpoint.faults.respond(Response(200, me), times=None)
+    with pytest.raises(SdkError, match="No Stream key is active") as refused:
+        package.call("getMe", url=f"{endpoint.url}/v1/me", credentials=["first"], giveUpAfter=0)
+    assert refused.value.kind == "try_later"
