@@ -1,6 +1,7 @@
 """The Stream app: its identity, and the settings of it that decide what a token is worth. Pure."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -50,23 +51,33 @@ class StreamApp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Content(msgspec.Struct):
-    app: StreamApp
+    app: dict[str, msgspec.Raw]
 
 
 _CONTENT: Final = msgspec.json.Decoder(_Content)
+_MEMBERS: Final = {
+    member.name: msgspec.json.Decoder(member.type) for member in msgspec.structs.fields(StreamApp)
+}
 
 
 def read_app(body: bytes) -> StreamApp:
     """
     Return the app in the body of a `GET /app` response.
 
+    A member of another type is unknown, as one that is missing: the others count.
+
     Raises:
-        ValueError: There is none, or a member has another type. The text has no value of the body.
+        ValueError: There is none. The text has no value of the body.
     """
     try:
-        return _CONTENT.decode(body).app
+        members = _CONTENT.decode(body).app
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
+    known = {}
+    for name in _MEMBERS.keys() & members.keys():
+        with suppress(msgspec.ValidationError):
+            known[name] = _MEMBERS[name].decode(members[name])
+    return StreamApp(**known)
 
 
 _FINDINGS: Final[Mapping[str, Finding]] = {

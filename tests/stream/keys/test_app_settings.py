@@ -100,6 +100,13 @@ def test_setting_of_the_app_is_logged_once_and_counted(shown, settings, finding,
     ]
 
 
+@pytest.mark.parametrize(
+    "other", [{"suspended": "no"}, {CUT_OFF: "never"}, {"id": "7"}, {"organization": 7}]
+)
+def test_member_of_another_type_hides_no_other(shown, other):
+    assert shown(disable_auth_checks=True, **other).state is State.DEGRADED
+
+
 def test_own_cut_off_and_an_earlier_one_are_not_shown(shown):
     """Until an undo is delivered, Stream has the cut-off that is undone."""
     assert shown(**{CUT_OFF: rfc3339(FLOOR)}) is None
