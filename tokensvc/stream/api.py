@@ -249,7 +249,7 @@ def user_ids_in(response: StreamResponse) -> frozenset[str]:
 
 def device_ids_in(response: StreamResponse) -> list[str]:
     """Return the ids of the devices that `list_devices` found."""
-    return [device["id"] for device in response.content["devices"]]
+    return [device["id"] for device in response.content.get("devices") or ()]
 
 
 def fitting_ids(user_ids: Collection[str]) -> list[str]:

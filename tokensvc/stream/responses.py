@@ -160,8 +160,12 @@ def check_found_users(response: StreamResponse) -> StreamResponse:
 
 
 def check_devices(response: StreamResponse) -> StreamResponse:
-    """Return the response; its status becomes `UNKNOWN` if it has no list of devices."""
-    return _require(response, _has_ids(response.content.get("devices")), "`devices`")
+    """
+    Return the response; its status becomes `UNKNOWN` if its `devices` are no list of devices.
+
+    They may be missing or `null`: Stream's SDKs allow that for a user without devices.
+    """
+    return _require(response, _has_ids(response.content.get("devices") or []), "`devices`")
 
 
 def _has_ids(items: object) -> bool:

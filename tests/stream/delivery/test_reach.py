@@ -3,12 +3,15 @@
 import pytest
 from stream_chat import StreamChat
 
+from testing.doubles.stream_tokens import StreamError
+from testing.response import Response
 from testing.sessions import revocations_on
 from tests.stream.delivery.conftest import CONTEXT, KEY, SECRETS
 from tokensvc.core.targets import Target
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.delivery.rules import FAILED_AFTER, HINT_TRIES, REACH
+from tokensvc.stream.responses import CallStatus, StreamResponse
 
 CHANGE, HINT = "PATCH /users", "POST /users/ada/event"
 LIST, DELETE = "GET /devices", "DELETE /devices"
@@ -151,6 +154,56 @@ def test_device_that_goes_between_list_and_removal_counts_as_removed(phone):
     phone.stream.devices.delete = lambda *_: phone.stream.devices._of.clear()
     suspend(phone)
     phone.deliver()
+    assert shown(phone)[1] == "applied"
+
+
+def test_device_that_stream_does_not_remove_protects_no_other(phone):
+    """A user can register a device with an ID that Stream does not accept later."""
+    remove = phone.stream.devices.delete
+
+    def refuse_the_phone(claims, user_id, device_id):
+        if device_id == "phone":
+            raise StreamError(4, "not a device")
+        remove(claims, user_id, device_id)
+
+    phone.stream.devices.delete = refuse_the_phone
+    add_devices(phone, "watch")
+    suspend(phone)
+    for _ in range(3):
+        phone.deliver()
+        phone.pass_time(60)
+    assert [device["id"] for device in phone.stream.devices.of("ada")] == ["phone"]
+    assert shown(phone)[1] == "failed"
+
+
+@pytest.mark.parametrize("content", [{}, {"devices": None}])
+def test_user_whose_list_of_devices_is_missing_has_none(phone, content):
+    phone.stream.faults.respond(Response(200, {"duration": "1ms", **content}), LIST)
+    suspend(phone)
+    phone.deliver()
+    assert shown(phone)[1] == "applied"
+
+
+def test_result_of_a_call_during_an_undo_does_not_bring_the_removal_back(phone):
+    reaching(phone, ["devices"])
+    sign_out(phone)
+    phone.sender.step()
+    _, batch = phone.lease()
+    phone.undo("ada")
+    refused = StreamResponse(CallStatus.KEY_REFUSED, "code 43")
+    phone.sender._leases.finish(batch, {"ada": refused})
+    assert phone.row("devices", "ada").state == "obsolete"
+
+
+def test_result_after_another_sender_has_removed_the_devices_repeats_nothing(phone):
+    """Devices that were registered since then stay."""
+    reaching(phone, ["devices"])
+    suspend(phone)
+    phone.sender.step()
+    _, batch = phone.lease()
+    phone.pass_time(31)
+    phone.deliver(phone.another_sender())
+    phone.sender._leases.finish(batch, {"ada": StreamResponse(CallStatus.DONE)})
     assert shown(phone)[1] == "applied"
 
 

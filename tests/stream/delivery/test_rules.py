@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tokensvc.standing.rules import RingVersion
@@ -109,6 +109,7 @@ def test_no_delivery_is_given_up(pair, response, fraction, cut_off):
 def test_lost_response_is_remembered(pair, fraction, cut_off):
     """Whatever has changed since then: the state is sent again after a minute."""
     row, leased = pair
+    assume(row.kind not in rules.REACH)
     response = StreamResponse(CallStatus.UNKNOWN)
     after = apply(row, response, leased=leased, random_fraction=fraction, cut_off=cut_off)
     assert after.resend_at == NOW + rules.RESEND_SECONDS
@@ -143,6 +144,9 @@ def test_call_after_the_lease_changes_the_row(row, status, fraction):
     """What another sender is sending is no longer current, so that it is sent again."""
     row = replace(row, lease_until=NOW + 50)
     after = apply(row, StreamResponse(status), random_fraction=fraction)
+    if row.kind in rules.REACH:  # a repetition would remove devices that were registered since
+        assert after == row
+        return
     assert after.version == row.version + 1
     assert (after.state, after.due_at) == (DeliveryState.PENDING, NOW)
     assert after.lease_until == row.lease_until

@@ -25,7 +25,8 @@ def remove_device(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[st
     """
     Remove one device of one user. If there are more, the row stays due.
 
-    Each step lists the devices again: what the last step did may be unknown.
+    Each step lists the devices again: what the last step did may be unknown. After a failure it is
+    another device's turn, so that none that Stream does not remove protects the others.
     """
     (user_id,) = batch.rows
     listed = stream.call(batch, lambda key, _: stream.api.list_devices(key, user_id))
@@ -34,9 +35,9 @@ def remove_device(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[st
     devices = device_ids_in(listed)
     if not devices:
         return stream.responses_for(queue, batch, listed)
-    device_id, *others = devices
+    device_id = devices[batch.rows[user_id].attempts % len(devices)]
     removed = stream.call(batch, lambda key, _: stream.api.delete_device(key, user_id, device_id))
     is_removed = removed.status in {CallStatus.DONE, CallStatus.ABSENT}
     if is_removed:
-        removed = StreamResponse(CallStatus.NOT_ATTEMPTED if others else CallStatus.DONE)
+        removed = StreamResponse(CallStatus.NOT_ATTEMPTED if len(devices) > 1 else CallStatus.DONE)
     return {user_id: removed}

@@ -164,7 +164,8 @@ def apply_outcome(
     status = response.status
     if row.lease_until != leased.lease_until:
         # Another sender has the row now: this call may take effect after that sender's call.
-        return mark_changed(row, now, resend=True) if status.may_have_effect else row
+        is_late = status.may_have_effect and row.kind not in REACH
+        return mark_changed(row, now, resend=True) if is_late else row
     row = replace(row, lease_until=None)
     if status is CallStatus.UNKNOWN:
         row = replace(row, resend_at=resend_time(now))

@@ -143,6 +143,8 @@ def cancel(
     """
     End deliveries of a subject that wait: an action has made them wrong.
 
+    The version changes, so that no result of a current call makes them wait again.
+
     Args:
         needed_since: Time of the latest action that still needs them, in epoch seconds. What waits
             since then or longer goes on.
@@ -151,7 +153,8 @@ def cancel(
     if needed_since is not None:
         is_waiting = sa.and_(is_waiting, _columns.late_since > needed_since)
     ended = {"state": DeliveryState.OBSOLETE, "updated_at": int(now), "late_since": None}
-    tx.execute(deliveries.update().where(is_waiting).values(last_error=None, **ended))
+    ended |= {"version": _columns.version + 1, "last_error": None}
+    tx.execute(deliveries.update().where(is_waiting).values(ended))
 
 
 def statuses(
