@@ -83,9 +83,9 @@ def test_start_purges_expired_audit_events(process):
 
 def test_start_looks_at_the_readiness_before_the_first_request(process):
     readiness = process.services.operations.readiness
-    assert readiness.last().status is State.FAILED
+    assert readiness.last().service.status is State.FAILED
     process.start()
-    assert readiness.last().status is State.OK
+    assert readiness.last().service.status is State.OK
 
 
 def test_record_of_services_cannot_be_changed(process):

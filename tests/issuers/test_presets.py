@@ -9,7 +9,7 @@ from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.findings import State
+from tokensvc.core.findings import Finding, State
 from tokensvc.issuers.presets import expand
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.store import IssuerKeyStore, StoredKeys
@@ -64,7 +64,7 @@ def test_explanation_shows_the_claim_that_marks_an_anonymous_user(
 ) -> None:
     vector = VECTORS[name]
     found = issuers_of(vector, anonymous="refuse").explain(vector["token"])
-    assert found["anonymous users"] == (State.OK, shown)
+    assert found["anonymous users"] == Finding(State.OK, shown)
 
 
 def test_every_preset_has_a_vector() -> None:

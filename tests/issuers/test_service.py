@@ -68,7 +68,7 @@ def test_explanation_of_a_valid_token_ends_with_its_user(
     issuers = make_issuers(idp.settings(user_id_prefix="a-"))
     findings = issuers.explain(idp.token())
     assert not failures(findings)
-    assert findings.popitem() == ("user id", (State.OK, "a-john"))
+    assert findings.popitem() == ("user id", Finding(State.OK, "a-john"))
 
 
 class Wrong(NamedTuple):
