@@ -13,7 +13,7 @@ from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.http.app import HttpConfig, make_app
 from tokensvc.http.form import parse_form
 from tokensvc.http.respond import json_response
-from tokensvc.sessions.oauth.routes import OAuthTokenForm
+from tokensvc.sessions.oauth.refresh_token import RefreshTokenForm
 
 PATH = "/oauth/token"
 FORM = {"grant_type": "refresh_token", "refresh_token": "junk"}
@@ -91,10 +91,15 @@ def test_repr_of_a_form_has_no_token_and_no_secret() -> None:
 
     @blueprint.post(PATH)
     def show() -> Any:
-        found.append(repr(parse_form(OAuthTokenForm)))
+        found.append(repr(parse_form(RefreshTokenForm)))
         return json_response({"access_token": "a", "token_type": "Bearer", "expires_in": 1})
 
     app = make_app(HttpConfig("https://tokens.example"), [blueprint])
-    form = {"refresh_token": "s3cret", "client_secret": "s3cret", "client_id": "app"}
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": "s3cret",
+        "client_secret": "s3cret",
+        "client_id": "app",
+    }
     Client(app).post(PATH, form=form)
-    assert found == ["OAuthTokenForm(client_id='app')"]
+    assert found == ["RefreshTokenForm(client_id='app')"]

@@ -30,7 +30,7 @@ from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.lost_keys import LostFamilyKeys
-from tokensvc.sessions.oauth.service import OAuth
+from tokensvc.sessions.oauth.grant import OAuth
 from tokensvc.sessions.service import Sessions
 from tokensvc.sign_in.service import PasswordSessions
 from tokensvc.standing.rules import RingVersion

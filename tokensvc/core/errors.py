@@ -85,7 +85,7 @@ class OAuthError(StrEnum):
     INVALID_GRANT = "invalid_grant"
     """The refresh token is not valid for this client, or its session has ended. Sign in again."""
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
-    """The grant type is not one of `refresh_token` and `client_credentials`."""
+    """The grant type is not one of `grant_types_supported` of the metadata."""
     INVALID_SCOPE = "invalid_scope"
     """The client does not have a scope that it requested."""
     UNSUPPORTED_TOKEN_TYPE = "unsupported_token_type"  # noqa: S105 - a code, not a token

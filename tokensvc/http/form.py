@@ -28,6 +28,16 @@ def parse_form(struct: type[_Struct]) -> _Struct:
         struct: Struct whose members are all texts, by default empty.
 
     Raises:
+        Refusal: As `form_parameters`.
+    """
+    return msgspec.convert(form_parameters(), struct)
+
+
+def form_parameters() -> dict[str, str]:
+    """
+    Return the parameters of a form, also unknown ones.
+
+    Raises:
         Refusal: `malformed_request`, also for a repeated parameter and if the request has a query.
     """
     request = current_request.get()
@@ -42,7 +52,7 @@ def parse_form(struct: type[_Struct]) -> _Struct:
     parameters = dict(pairs)
     if len(parameters) < len(pairs):
         raise malformed("A parameter is repeated: send each one once.")
-    return msgspec.convert(parameters, struct)
+    return parameters
 
 
 def _pairs(body: bytes) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ Pure. The ID of a service has a dot, so no session belongs to a service.
 
 import re
 
-from tokensvc.core.errors import Code, OAuthError, Refusal
+from tokensvc.core.errors import Code, Refusal
 
 DEFAULT_CLIENT_ID = "app"
 """Client of an app that does not name one."""
@@ -40,27 +40,3 @@ def public_client_id(client_id: str) -> str:
             Code.MALFORMED_REQUEST, "`client_id` of an app is 1 to 64 of A-Z a-z 0-9 _ -."
         )
     return client_id
-
-
-def narrow_scopes(held: frozenset[str], scope: str) -> frozenset[str]:
-    """
-    Return the scopes of a new access token.
-
-    Args:
-        held: Scopes of the client.
-        scope: Requested scopes, separated by spaces; "": all.
-
-    Raises:
-        Refusal: `malformed_request` with the OAuth error `invalid_scope`: the client lacks one.
-    """
-    if not scope:
-        return held
-    wanted = frozenset(scope.split())
-    if not wanted or not wanted <= held:
-        raise Refusal(
-            Code.MALFORMED_REQUEST,
-            "`scope` can only narrow the scopes of the client: write some of them, separated by "
-            "spaces.",
-            oauth_error=OAuthError.INVALID_SCOPE,
-        )
-    return wanted

@@ -18,7 +18,8 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.limits.service import Limiter
 from tokensvc.limits.settings import LimitSettings
-from tokensvc.sessions.oauth.service import OAuth
+from tokensvc.sessions.oauth.grant import OAuth
+from tokensvc.sessions.oauth.revocation import revoke
 from tokensvc.standing.ring_versions import read_signing_ring
 
 CLAIMS = ("iss", "aud", "sub", "client_id", "iat", "exp", "jti", "auth_time", "sid", "token_use")
@@ -145,7 +146,7 @@ def test_revocation_of_a_text_that_is_no_token_does_not_use_the_database(world, 
     )
     monkeypatch.delattr("tokensvc.database.engine.Database.read")
     monkeypatch.delattr("tokensvc.database.engine.Database.fetch")
-    oauth.revoke(token, "app")
+    revoke(oauth, token, "app")
 
 
 @pytest.mark.sec(24)

@@ -8,7 +8,8 @@ from tests.sign_in.passwords import PasswordWorld
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
-from tokensvc.sessions.oauth.service import OAuth
+from tokensvc.sessions.oauth.grant import Client, OAuth
+from tokensvc.sessions.oauth.refresh_token import RefreshTokenForm, refresh
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.ring_versions import read_signing_ring
 from tokensvc.vault.vault import Vault
@@ -42,7 +43,8 @@ def test_unreadable_keys_refuse_a_refresh_without_a_rotation(database):
         access_tokens=AccessTokens(SigningKeys(database, OTHER_VAULT), URL, SessionSettings()),
         limiter=world.limiter,
     )
+    form = RefreshTokenForm(grant_type="refresh_token", refresh_token=session.refresh_token)
     with pytest.raises(Refusal) as refused:
-        oauth.refresh(session.refresh_token, "app", "192.0.2.1")
+        refresh(oauth, form, Client(None, "app", "192.0.2.1"))
     assert refused.value.code is Code.TEMPORARILY_UNAVAILABLE
     assert world.rows() == before

@@ -136,7 +136,7 @@ def test_family_key_that_cannot_be_read_gets_503(world, send):
     ],
 )
 def test_invalid_request_gets_the_error_of_oauth(world, form, error):
-    assert refused(world.oauth(form)) == error
+    assert refused(world.oauth(form, valid=False)) == error
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
