@@ -24,6 +24,8 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code
 from tokensvc.database.engine import Database
 from tokensvc.sessions.issued import user_response
+from tokensvc.sessions.oauth.client_credentials import ClientCredentialsForm, issue
+from tokensvc.sessions.oauth.grant import Client
 from tokensvc.tokens.rules import TokenRequest
 
 ADDRESS = "203.0.113.1"
@@ -156,11 +158,9 @@ def test_mint_with_the_access_token_of_a_service_reads_its_client_and_the_standi
     services: Services, reads: list[str]
 ) -> None:
     """The statement that reads the client also reads the time and the version of the key ring."""
-    assert services.accounts is not None
     client = make_client(services.database, "reading-tokens", "tokens:mint")
     basic = BasicCredential(client.id, client.secret)
-    service = services.callers.service_client(basic, ADDRESS)
-    credential = BearerCredential(services.accounts.oauth.issue(service, "").access_token)
+    credential = BearerCredential(_access_token(services, basic))
     services.tokens.mint_token(SERVICE, credential, ADDRESS)
     reads.clear()
     services.tokens.mint_token(SERVICE, credential, ADDRESS)
@@ -173,10 +173,16 @@ def test_access_token_of_a_service_reads_its_client_time_and_key_ring_together(
 ) -> None:
     more = {"TOKENSVC_DATABASE_URL": request.getfixturevalue(url)}
     with built(tmp_path, idp, **more) as services:
-        assert services.accounts is not None
         client = make_client(services.database, "reading", "tokens:mint")
         basic = BasicCredential(client.id, client.secret)
-        services.accounts.oauth.issue(services.callers.service_client(basic, ADDRESS), "")
+        _access_token(services, basic)
         reads.clear()
-        services.accounts.oauth.issue(services.callers.service_client(basic, ADDRESS), "")
+        _access_token(services, basic)
         assert reads == ["client_id"]
+
+
+def _access_token(services: Services, basic: BasicCredential) -> str:
+    assert services.accounts is not None
+    form = ClientCredentialsForm(grant_type="client_credentials")
+    client = Client(services.callers.service_client(basic, ADDRESS), "", ADDRESS)
+    return issue(services.accounts.oauth, form, client).access_token
