@@ -24,8 +24,10 @@ hypothesis.settings.load_profile("tokensvc")
 
 
 _MEMORY = Path("/dev/shm")
-_ROOM = 16 * 2**30
-"""Bytes that the processes of all tests and the files that they write take, with a reserve."""
+_FILES = 10 * 2**30
+"""Bytes of the files that all tests write, with a reserve."""
+_PROCESSES = 6 * 2**30
+"""Bytes that their processes take, with a reserve."""
 
 
 def pytest_configure() -> None:
@@ -39,7 +41,8 @@ def pytest_configure() -> None:
     if "TMPDIR" in os.environ or not _MEMORY.is_dir():
         return
     system = os.statvfs(_MEMORY)
-    if _free_memory() >= _ROOM and not system.f_flag & os.ST_NOEXEC:
+    room = min(system.f_bavail * system.f_frsize, _free_memory() - _PROCESSES)
+    if room >= _FILES and not system.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = str(_MEMORY)
 
 

@@ -1,17 +1,9 @@
-// begin provider
-import { firebaseCredential } from "tokensvc-client";
-// end provider
 // begin account
 import { makeSession } from "tokensvc-client";
 // end account
 // begin session
 import { connectChat, leave } from "./connect.js";
 // end session
-
-// begin provider
-/** The ID token of the Firebase user, where the app was initialized with `getAuth()`. */
-export const credentialOf = (auth) => firebaseCredential(auth);
-// end provider
 
 // begin account
 /** A session with a built-in account. The refresh token is kept in this browser tab. */

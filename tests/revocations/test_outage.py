@@ -54,8 +54,10 @@ def test_request_without_the_database_gets_503(world: World, server: PostgresSer
         wait_until(lambda: world.readiness()[0] == 503, "the next probe")
         # A probe can come between two of the requests, and only the last one opens the breaker.
         wait_until(lambda: database_gauges(world) == (0, 1), "a probe finds the breaker open")
+        instance = [world.anonymous.get("/readyz/instance") for _ in range(8)]  # of each worker
     finally:
         server.start()
+    assert {(each.status, each.json["status"]) for each in instance} == {(200, "degraded")}
     for response in refused:
         assert (response.status, response.code) == (503, "temporarily_unavailable")
         assert response.headers["Retry-After"] == "5"

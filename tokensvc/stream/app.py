@@ -1,9 +1,8 @@
 """The Stream app: its identity, and the settings of it that decide what a token is worth. Pure."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -26,6 +25,7 @@ class StreamApp(msgspec.Struct, frozen=True, kw_only=True):
         suspended: Whether Stream has suspended the app.
         guest_user_creation_disabled: Whether no client can create a guest.
         revoke_tokens_issued_before: Cut-off of the app.
+        unknown: Names of members whose value has another type than Stream documents.
     """
 
     id: int | None = None
@@ -37,6 +37,7 @@ class StreamApp(msgspec.Struct, frozen=True, kw_only=True):
     suspended: bool = False
     guest_user_creation_disabled: bool = False
     revoke_tokens_issued_before: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    unknown: tuple[str, ...] = ()
 
     def is_same_as(self, other: "StreamApp") -> bool:
         """Return whether both are certainly the same app."""
@@ -56,7 +57,9 @@ class _Content(msgspec.Struct):
 
 _CONTENT: Final = msgspec.json.Decoder(_Content)
 _MEMBERS: Final = {
-    member.name: msgspec.json.Decoder(member.type) for member in msgspec.structs.fields(StreamApp)
+    member.name: msgspec.json.Decoder(member.type)
+    for member in msgspec.structs.fields(StreamApp)
+    if member.name != "unknown"
 }
 
 
@@ -64,7 +67,7 @@ def read_app(body: bytes) -> StreamApp:
     """
     Return the app in the body of a `GET /app` response.
 
-    A member of another type is unknown, as one that is missing: the others count.
+    A member of another type has its default, and its name is in `unknown`: the others count.
 
     Raises:
         ValueError: There is none. The text has no value of the body.
@@ -73,11 +76,14 @@ def read_app(body: bytes) -> StreamApp:
         members = _CONTENT.decode(body).app
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
-    known = {}
-    for name in _MEMBERS.keys() & members.keys():
-        with suppress(msgspec.ValidationError):
+    known: dict[str, Any] = {}
+    unknown = []
+    for name in sorted(_MEMBERS.keys() & members.keys()):
+        try:
             known[name] = _MEMBERS[name].decode(members[name])
-    return StreamApp(**known)
+        except msgspec.ValidationError:
+            unknown.append(name)
+    return StreamApp(**known, unknown=tuple(unknown))
 
 
 _FINDINGS: Final[Mapping[str, Finding]] = {
@@ -103,6 +109,11 @@ _FINDINGS: Final[Mapping[str, Finding]] = {
         State.OK,
         "clients can connect as guests without this service: `guest_user_creation_disabled` is off",
     ),
+    "unknown_settings": Finding(
+        State.DEGRADED,
+        "this release cannot read {unknown} of the Stream app: look in Stream's dashboard whether "
+        "tokens are verified, and update the service",
+    ),
 }
 FINDING_NAMES: Final = tuple(_FINDINGS)
 
@@ -122,9 +133,11 @@ def find(app: StreamApp, floor: int) -> dict[str, Finding]:
         # Not the cut-off in effect: after an undo, Stream has it until the undo is delivered.
         "revoke_tokens_issued_before": cut_off is not None and cut_off.timestamp() > floor,
         "guests_allowed": not app.guest_user_creation_disabled,
+        "unknown_settings": bool(app.unknown),
     }
+    facts = {"cut_off": cut_off, "unknown": ", ".join(f"`{name}`" for name in app.unknown)}
     return {
-        name: finding._replace(detail=finding.detail.format(cut_off=cut_off))
+        name: finding._replace(detail=finding.detail.format_map(facts))
         for name, finding in _FINDINGS.items()
         if applies[name]
     }

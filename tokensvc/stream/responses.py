@@ -161,9 +161,9 @@ def check_found_users(response: StreamResponse) -> StreamResponse:
 
 def check_devices(response: StreamResponse) -> StreamResponse:
     """
-    Return the response; its status becomes `UNKNOWN` if its `devices` are no list of devices.
+    Return the response; its status becomes `UNKNOWN` if `devices` is not a list of devices.
 
-    They may be missing or `null`: Stream's SDKs allow that for a user without devices.
+    It may be missing or `null`: Stream's SDKs allow that for a user without devices.
     """
     return _require(response, _has_ids(response.content.get("devices") or []), "`devices`")
 

@@ -80,6 +80,15 @@ def test_mark_pending_equals_the_rule_for_a_change(database, state, late_since):
     assert row(database) == rules.mark_changed(before, 3_000.7, resend=False)
 
 
+def test_more_rows_than_a_statement_takes_are_marked(database):
+    """A replay after a restore has all users who were banned since."""
+    user_ids = [f"user-{number}" for number in range(9_000)]
+    with database.write() as tx:
+        store.mark_each_pending(tx, "devices", user_ids, PAST)
+        count = sa.select(sa.func.count()).select_from(deliveries)
+        assert tx.execute(count).scalar_one() == len(user_ids)
+
+
 def test_due_rows_are_open_and_not_leased(database):
     """Of one kind and state, the longest due first, at most as many as asked for."""
     mark_pending(database, *"abcdefgh")

@@ -83,6 +83,7 @@ def shown(checked, database):
         ({"suspended": True}, "suspended", State.OK, "warning"),
         ({CUT_OFF: rfc3339(FLOOR + 1)}, CUT_OFF, State.OK, "info"),
         ({"guest_user_creation_disabled": False}, "guests_allowed", State.OK, "info"),
+        ({"disable_auth_checks": "no"}, "unknown_settings", State.OK, "warning"),
     ],
 )
 def test_setting_of_the_app_is_logged_once_and_counted(shown, settings, finding, state, level):

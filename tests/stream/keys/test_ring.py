@@ -171,6 +171,14 @@ def test_kept_ring_drops_a_retired_key(ring, process):
     assert ring.secret_of("k1") not in process._secrets.values()
 
 
+def test_ring_without_an_active_key_is_no_better_in_another_process(ring, process):
+    """A load balancer keeps the instance then, and removes it if only this one lacks a key."""
+    ring.change("k1", state="retired")
+    assert process.problem().is_shared
+    ring.add("k2", "active", vault=FOREIGN_VAULT, now=2)
+    assert not process.problem().is_shared
+
+
 @pytest.mark.sec(37)
 def test_ciphertext_of_another_row_is_not_used(ring, process):
     """A writer of the database cannot make one key sign under the name of another."""

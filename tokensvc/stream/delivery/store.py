@@ -26,6 +26,9 @@ _is_lacking = _columns.state.in_(rules.LATE_STATES)
 _is_late = sa.and_(_is_lacking, _columns.applied_version < _columns.version)
 _other = deliveries.alias("other")
 
+_ROWS = 1000
+"""Rows of one statement. PostgreSQL takes at most 65,535 parameters, SQLite sometimes half."""
+
 
 def _has_other(
     kinds: Collection[DeliveryKind], condition: sa.ColumnElement[bool]
@@ -114,7 +117,6 @@ def mark_each_pending(
         }
         for subject in subjects
     ]
-    first = insert(tx, deliveries).values(rows)
     again = {
         "version": _columns.version + 1,
         "state": DeliveryState.PENDING,
@@ -129,7 +131,9 @@ def mark_each_pending(
         ),
         "is_renewal": sa.or_(_columns.is_renewal, ~_is_lacking) if is_renewal else False,
     }
-    tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
+    for begin in range(0, len(rows), _ROWS):
+        first = insert(tx, deliveries).values(rows[begin : begin + _ROWS])
+        tx.execute(first.on_conflict_do_update(index_elements=["kind", "subject"], set_=again))
 
 
 def cancel(

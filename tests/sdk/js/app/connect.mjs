@@ -1,9 +1,8 @@
 import "./dom.mjs";
 import { createElement } from "react";
 import { createRoot } from "react-dom/client";
-import { getMe } from "tokensvc-client";
+import { firebaseCredential, getMe } from "tokensvc-client";
 import { connectChat, connectForDevelopment, leave, switchUser } from "./examples/javascript/connect.js";
-import { credentialOf } from "./examples/javascript/signIn.js";
 import { useChatClient } from "./examples/javascript/useChatClient.ts";
 
 const [service, stream, john, jane, banned] = process.argv.slice(2);
@@ -11,7 +10,7 @@ const options = { baseURL: stream, allowServerSideConnect: true };
 const signedIn = (token) => ({
   service,
   options,
-  getCredential: credentialOf({ currentUser: { getIdToken: async () => token } }),
+  getCredential: firebaseCredential({ currentUser: { getIdToken: async () => token } }),
   onSignedOut() {},
 });
 
