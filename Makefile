@@ -1,5 +1,8 @@
 # Start with `make run` and `make test`. Each installs what it needs into .venv first.
-PYTHON ?= python3
+# The first Python that is new enough: the `python3` of macOS is not.
+PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c '$(IS_NEW)' 2>/dev/null && echo $$python && break; done),python3)
+IS_NEW := import sys; sys.exit(sys.version_info < (3, 11))
 BIN    := .venv/bin
 STAMP  := .venv/.installed
 RUNS   := .venv/.installed-to-run
@@ -7,7 +10,19 @@ BIND   ?= 127.0.0.1:8000
 DEMO_BIND ?= 127.0.0.1:8080
 # The lock files contain all dependencies. Python compiles the modules that it imports. A current pip is
 # installed first: the pip of an older Python needs twice the time.
-INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes
+PIP_LOG := .venv/pip.log
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-deps
+HASHED  := --require-hashes
+OR_TELL := >$(PIP_LOG) 2>&1 || { \
+	if grep -Eq 'establish a new connection|NameResolution|timed out' $(PIP_LOG); \
+	then echo 'Cannot reach the package index: check the network, or set PIP_INDEX_URL to a mirror.'; \
+	else tail -n 3 $(PIP_LOG); fi; echo 'All messages of pip are in $(PIP_LOG).'; exit 1; } >&2
+# A link to another interpreter stays in a .venv unless it is cleared.
+REAL := import os, sys; print(os.path.realpath(sys.executable))
+VENV = $(PYTHON) -c '$(IS_NEW)' 2>/dev/null || { echo 'Python 3.11 or newer is needed, and $(PYTHON)' \
+	'is not: install one (macOS: brew install python), then repeat the command.' >&2; exit 1; }; \
+	test "$$($(BIN)/python -c '$(REAL)' 2>/dev/null)" = "$$($(PYTHON) -c '$(REAL)')" || clear=--clear; \
+	$(PYTHON) -m venv $$clear .venv
 # If it is set, each process compiles all modules that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -20,18 +35,20 @@ help: ## Show this list
 install: $(STAMP) ## Create .venv from the lock file
 
 $(STAMP): requirements-pip.lock requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements-pip.lock
-	$(INSTALL) -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo 'Installing the service and all tools into .venv'
+	@$(VENV)
+	@$(INSTALL) $(HASHED) -r requirements-pip.lock $(OR_TELL)
+	@$(INSTALL) $(HASHED) -r requirements-dev.lock $(OR_TELL)
+	@$(INSTALL) --no-build-isolation -e . $(OR_TELL)
 	@touch $@ $(RUNS)
 
 # A seventh of what the tests need, so that the first token takes a minute.
 $(RUNS): requirements-pip.lock requirements.lock requirements-build.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(INSTALL) -r requirements-pip.lock
-	$(INSTALL) -r requirements.lock -r requirements-build.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo 'Installing the service into .venv'
+	@$(VENV)
+	@$(INSTALL) $(HASHED) -r requirements-pip.lock $(OR_TELL)
+	@$(INSTALL) $(HASHED) -r requirements.lock -r requirements-build.lock $(OR_TELL)
+	@$(INSTALL) --no-build-isolation -e . $(OR_TELL)
 	@touch $@
 
 run: $(RUNS) ## Start the service on 127.0.0.1:8000 with SQLite and print curl lines

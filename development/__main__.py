@@ -40,7 +40,7 @@ from tokensvc.app import startup
 from tokensvc.cli.serve import GUNICORN
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
-from tokensvc.config.loader import SettingsError
+from tokensvc.config.loader import SettingsError, load
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
@@ -120,7 +120,16 @@ def _link(link: Path, target: Path) -> None:
 
 
 def _stream_key() -> str:
-    return os.environ.get("STREAM_API_KEY") or PLACEHOLDER_API_KEY
+    """
+    Return the API key of this start. It names a folder, so it is checked first.
+
+    Raises:
+        SettingsError: The key or the secret is invalid, or one is missing.
+    """
+    names = ("STREAM_API_KEY", "STREAM_API_SECRET", "STREAM_API_SECRET_FILE")
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    settings = load({"TOKENSVC_ENVIRONMENT": "development", **given})
+    return settings.stream.api_key or PLACEHOLDER_API_KEY
 
 
 def _settings_text(database: Path, issuer: DevelopmentIssuer | None) -> str:

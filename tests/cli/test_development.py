@@ -16,7 +16,7 @@ import urllib3
 
 from development import guide
 from testing.command_line import run_command
-from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
+from testing.service import STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
@@ -209,6 +209,15 @@ def test_invalid_bind_is_refused_with_an_example(tmp_path, bind):
     assert "127.0.0.1:8000" in failed_start(tmp_path, bind)
 
 
+@pytest.mark.sec(25)
+def test_secret_given_as_the_api_key_is_refused_and_names_no_folder(tmp_path):
+    secret = "s" * 64
+    bind = f"127.0.0.1:{free_port()}"
+    swapped = failed_start(tmp_path, bind, STREAM_API_KEY=secret, STREAM_API_SECRET="k1")
+    assert "exchange key and secret" in swapped
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_second_start_reuses_files_and_replaces_a_lost_secret(tmp_path):
     """A real Stream key has its own settings and database."""
     bind = f"127.0.0.1:{free_port()}"
@@ -241,28 +250,6 @@ def kept_files(folder):
 def backend_token(printed, folder):
     (line,) = [line for line in curl_lines(printed) if "-u " in line and "/token" in line]
     return json.loads(run_shell(line, folder).stdout)
-
-
-def test_make_run_starts_this_module_with_bind():
-    shown = subprocess.run(
-        ["make", "--no-print-directory", "-n", "run", "BIND=0.0.0.0:8123", "ISSUER=1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    last = shown.stdout.splitlines()[-1]
-    assert last == ".venv/bin/python -m development --bind 0.0.0.0:8123 --issuer"
-
-
-def test_make_run_installs_only_what_the_service_needs(tmp_path):
-    """In a new clone. The tools of the tests are many times larger."""
-    for name in ("Makefile", "pyproject.toml", *(lock.name for lock in ROOT.glob("*.lock"))):
-        (tmp_path / name).symlink_to(ROOT / name)
-    command = ["make", "-n", "run"]
-    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    installed = re.findall(r"-r (\S+)", shown.stdout)
-    assert installed == ["requirements-pip.lock", "requirements.lock", "requirements-build.lock"]
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,11 @@ def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Pa
         ({"STREAM_API_KEY": "k 1"}, "STREAM_API_KEY", "match pattern"),
         ({"STREAM_API_KEY": "k1"}, "STREAM_API_SECRET", "is missing"),
         ({"STREAM_API_SECRET": "s" * 32}, "STREAM_API_KEY", "is missing"),
+        (
+            {"STREAM_API_KEY": "s" * 64, "STREAM_API_SECRET": "k1"},
+            "STREAM_API_SECRET",
+            "exchange key and secret",
+        ),
         ({"STREAM_BASE_URL": "http://chat.example"}, "STREAM_BASE_URL", "https://"),
         ({"TOKENSVC_ERASURE__MESSAGES": "soft"}, "TOKENSVC_ERASURE__USER", "`pruning` here"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
 
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
@@ -111,8 +111,8 @@ def _encryption_key(key: SecretStr) -> SecretStr:
     return key
 
 
-def _stream_secret(secret: SecretStr) -> SecretStr:
-    check_secret(secret.get_secret_value())
+def _stream_secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    check_secret(secret.get_secret_value(), info.data.get("api_key") or "")
     return secret
 
 

@@ -94,14 +94,23 @@ class StreamKeyRing:
         return self.by_api_key.get(api_key)
 
 
-def check_secret(secret: str) -> None:
+def check_secret(secret: str, api_key: str) -> None:
     """
     Check that a Stream secret is long enough for HS256, and has no white space around it.
 
+    Args:
+        api_key: API key that belongs to it. It is public, so it must not be the secret.
+
     Raises:
-        ValueError: It is not valid. The text does not contain the secret.
+        ValueError: It is not valid. The text contains neither.
     """
-    if len(secret.encode("utf-8")) < MIN_SECRET_BYTES:
+    is_short = len(secret.encode("utf-8")) < MIN_SECRET_BYTES
+    if len(api_key) >= MIN_SECRET_BYTES and (is_short or api_key == secret):
+        raise ValueError(
+            "is given as the API key: exchange key and secret. In Stream's dashboard the API key "
+            "is the shorter one"
+        )
+    if is_short:
         raise ValueError(
             f"is shorter than {MIN_SECRET_BYTES} bytes (RFC 7518 section 3.2): copy it again from "
             "Stream's dashboard"
@@ -122,7 +131,7 @@ def check_new_key(keys: Iterable[StreamKeyInfo], new: StreamKey) -> None:
     if not re.fullmatch(API_KEY_PATTERN, new.api_key):
         raise key_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
     try:
-        check_secret(new.secret.decode("utf-8"))
+        check_secret(new.secret.decode("utf-8"), new.api_key)
     except ValueError as error:
         raise key_invalid(f"The secret {error}.") from error
     same = new.find_in(key for key in keys if not key.is_retired)
