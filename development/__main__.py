@@ -45,9 +45,9 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.core.scopes import Scope
-from tokensvc.database.files import read_or_create
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
 from tokensvc.ops.routes import GUIDE_NAME
+from tokensvc.vault.key_file import read_or_create
 
 FOLDER = Path("var/development")
 SETTINGS_LINK = FOLDER / "settings.toml"

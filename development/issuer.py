@@ -13,8 +13,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tokensvc.database.files import read_or_create
 from tokensvc.issuers.settings import IssuerSettings
+from tokensvc.vault.key_file import read_or_create
 
 _KEY_BITS = 2048
 _PUBLIC_EXPONENT = 65537

@@ -16,7 +16,7 @@ from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.foreign_hashes import verify_hash
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.passwords.policy import check_new_password
+from tokensvc.accounts.passwords.rules import check_new_password
 from tokensvc.accounts.service import Accounts, SignUpRequest
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.store import Account

@@ -6,10 +6,9 @@ from functools import partial
 import sqlalchemy as sa
 
 from tokensvc.accounts.lock_out import store as lock_outs
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.addresses import network_of
 from tokensvc.core.clock import Clock
-from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.deletion import BATCH, purge_step

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import Target
 from tokensvc.database.engine import Database
 from tokensvc.standing import store as standings
 

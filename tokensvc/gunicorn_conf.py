@@ -18,7 +18,7 @@ from tokensvc.app import startup  # noqa: E402 - see above
 from tokensvc.app.server_hooks import server_hooks  # noqa: E402 - see above
 from tokensvc.config.loader import Settings, SettingsError  # noqa: E402 - see above
 from tokensvc.core.errors import StartupError  # noqa: E402 - see above
-from tokensvc.database.lock import hold_process_lock  # noqa: E402 - see above
+from tokensvc.database.sqlite import hold_process_lock  # noqa: E402 - see above
 from tokensvc.server.arbiter import ReloadingArbiter  # noqa: E402 - see above
 from tokensvc.server.ports import CannotListenError, check_can_listen  # noqa: E402 - see above
 from tokensvc.server.worker import LoopWorker, PropagatingLogger  # noqa: E402 - see above

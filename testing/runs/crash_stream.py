@@ -7,7 +7,7 @@ from testing.doubles.stream import StreamDouble
 from testing.runs.crash_actors import Subject
 from testing.runs.crash_figures import Figures
 from testing.waiting import wait_until
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, Target
 from tokensvc.database.engine import Database
 from tokensvc.standing import store as standings
 from tokensvc.stream.api import rfc3339

@@ -22,9 +22,9 @@ from hypothesis.stateful import (
 )
 
 from testing.sessions import VAULT, origin_of, purge_sessions, sessions_on
+from tokensvc.core.actions import Target
 from tokensvc.core.clock import start_of_day
 from tokensvc.core.errors import OAuthError, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.sessions import refresh_tokens, store
 from tokensvc.sessions.rules import Reject, ReturnCurrent, decide_refresh, why_dead

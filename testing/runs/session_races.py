@@ -19,9 +19,8 @@ from testing.session_processes import PROCESSES, THREADS, SessionProcesses, runn
 from testing.sessions import make_older, open_session, revocations_on, sessions_on
 from tokensvc.audit.rules import Action
 from tokensvc.audit.tables import audit_events
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.clock import system_clock
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.sessions.issued import IssuedSession
 from tokensvc.sessions.refresh_tokens import PREFIX

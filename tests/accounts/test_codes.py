@@ -13,9 +13,8 @@ from testing.waiting import wait_until
 from tokensvc.accounts import store
 from tokensvc.accounts.rules import RESET_CODE_TTL
 from tokensvc.accounts.tables import account_codes
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 
 CONTEXT = ActionContext("svc.backend", "forgot it")
 

@@ -11,9 +11,8 @@ from testing.refused_writes import refuse_writes
 from testing.service_clients import refusal_of
 from testing.sessions import open_session
 from tokensvc.accounts.settings import AccountSettings
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.revocations.store import unconfirmed_targets
 from tokensvc.stream.delivery.store import status
 

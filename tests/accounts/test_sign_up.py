@@ -13,9 +13,8 @@ from testing.waiting import wait_until
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.accounts.tables import accounts as accounts_table
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.core.waiting import WaitSlots
 
 CONTEXT = ActionContext("svc.backend")

@@ -20,9 +20,8 @@ from tokensvc.app.process import Process
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.config.loader import load
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.findings import State
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.stream.delivery.rules import DeliveryState
 

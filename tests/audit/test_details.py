@@ -5,8 +5,7 @@ import pytest
 from testing.accounts import NEW_PASSWORD, AccountParts
 from testing.service_clients import OPERATOR, administration_of, make_client
 from tests.stream.keys.ring import OTHER_SECRET, add, rotation_of
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.revocations.clock_faults import ClockFaults
 
 CONTEXT = ActionContext("cli:test")

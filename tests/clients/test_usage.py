@@ -10,9 +10,8 @@ from testing.http_client import Client
 from testing.lock_waits import wait_until_blocked
 from testing.service import running_service
 from testing.service_clients import OPERATOR, basic, make_client, refusal_of
-from tokensvc.clients.service import Clients
+from tokensvc.clients.service import Clients, pending_uses, record_use
 from tokensvc.clients.store import note_uses
-from tokensvc.clients.usage import pending_uses, record_use
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database

@@ -10,12 +10,12 @@ import pytest
 
 from testing.service import ROOT
 from tokensvc.core.errors import StartupError
-from tokensvc.database.lock import AlreadyServedError, hold_process_lock
+from tokensvc.database.sqlite import AlreadyServedError, hold_process_lock
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from tokensvc.database.lock import hold_process_lock
+from tokensvc.database.sqlite import hold_process_lock
 lock = hold_process_lock(Path(sys.argv[1]))
 child = os.fork() if "fork" in sys.argv else None
 if child != 0:

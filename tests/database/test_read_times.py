@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from tokensvc.core import blocking
+from tokensvc.core import waiting
 from tokensvc.core.errors import Refusal
 from tokensvc.database import statements
 from tokensvc.database.read_times import RETRY_SECONDS, SHORT_SECONDS
@@ -54,9 +54,9 @@ def reads(database, clock, monkeypatch):
     monkeypatch.setattr(statements, "monotonic", clock)
     database.fetch(FLOOR)  # opens the connection
     reads = Reads(database, clock)
-    blocking.set_hook(reads.announce)
+    waiting.set_hook(reads.announce)
     yield reads
-    blocking.set_hook(lambda: None)
+    waiting.set_hook(lambda: None)
 
 
 on_postgresql = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)

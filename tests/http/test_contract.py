@@ -18,7 +18,7 @@ from tokensvc.app.build import build
 from tokensvc.app.key_files import KeyFiles
 from tokensvc.config import loader as settings
 from tokensvc.core.errors import Code
-from tokensvc.http.actions import ActionRequest
+from tokensvc.http.parameters import ActionRequest
 from tokensvc.http.problems import STATUS_AND_TITLE
 from tokensvc.ops.contract import contract, contract_path
 

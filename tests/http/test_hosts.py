@@ -5,7 +5,7 @@ import pytest
 from testing.http_client import Client
 from tests.http.conftest import METRICS_PORT, Log, Probe
 from tokensvc.http.hosts import Hosts, check_name
-from tokensvc.http.refused_values import MAX_VALUES
+from tokensvc.http.recorder import MAX_VALUES
 
 
 @pytest.mark.sec(55)

@@ -7,11 +7,11 @@ import pytest
 
 from testing.doubles.issuer import IssuerDouble
 from tests.net.conftest import authority, resolve  # noqa: F401 - fixtures
+from tokensvc.app.key_files import read_issuer_keys
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
@@ -55,7 +55,7 @@ def make_issuers(store: IssuerKeyStore, clock: Callable[[], float]) -> MakeIssue
             alphabet,
             store,
             clock,
-            key_files=read_key_files(settings),
+            key_files=read_issuer_keys(settings),
             wait_slots=WaitSlots(waiters),
         )
 

@@ -8,7 +8,7 @@ from tests.issuers.conftest import MakeIssuers
 from tests.issuers.refusals import authenticate
 from tests.net.conftest import NAME, secure_double
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.issuers import discovery
+from tokensvc.issuers.issuer import metadata_url
 
 
 def discovered(idp: IssuerDouble, make_issuers: MakeIssuers):
@@ -80,4 +80,4 @@ def test_metadata_cannot_name_a_loopback_address(
     ],
 )
 def test_metadata_url_is_below_the_issuer(issuer: str, url: str) -> None:
-    assert discovery.metadata_url(issuer) == url
+    assert metadata_url(issuer) == url

@@ -12,9 +12,8 @@ from tests.ops.services import built_services, figure
 from tokensvc import __version__
 from tokensvc.app.process import Process
 from tokensvc.clients.tables import client_secrets
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.stream.delivery import store
 from tokensvc.stream.delivery.tables import deliveries
 from tokensvc.stream.keys.tables import stream_keys

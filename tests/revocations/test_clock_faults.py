@@ -9,8 +9,7 @@ from testing.waiting import wait_until
 from testing.world import CUT_OFF, claims, minted, running_world
 from tokensvc.audit.rules import Action
 from tokensvc.audit.tables import audit_events
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.revocations.clock_faults import TOLERANCE, ClockFaults
 from tokensvc.revocations.tables import revocations as rows
 from tokensvc.standing.tables import app_standing, user_standings

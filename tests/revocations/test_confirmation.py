@@ -7,8 +7,7 @@ import sqlalchemy as sa
 
 from testing.waiting import wait_until
 from testing.world import claims, minted, running_world
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.revocations import service
 from tokensvc.revocations.tables import revocations as rows

@@ -14,10 +14,9 @@ from testing.postgres import PostgresServer
 from testing.refused_writes import refuse_writes
 from testing.sessions import sessions_on
 from tokensvc.audit.tables import audit_events
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Refusal
-from tokensvc.core.targets import APP, Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database import schema
 from tokensvc.database.clock import DatabaseClock

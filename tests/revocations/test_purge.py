@@ -6,9 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from testing.purging import LaterClock, purge_all
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import APP, Target
 from tokensvc.revocations import store
 from tokensvc.revocations.tables import revocations as revocations_table
 from tokensvc.stream.delivery.tables import deliveries

@@ -6,8 +6,7 @@ from testing.sessions import open_session
 from testing.world import CUT_OFF, WAIT, World, claims, minted
 from tests.revocations.test_cut_off import SteppingClock, service_on
 from tests.revocations.test_service import events, versions
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.standing import store as standing_rows
 from tokensvc.stream import renewals

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 
 from tokensvc.audit.tables import audit_events
 from tokensvc.core import deadline
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.stream.delivery.tables import deliveries
 
 CONTEXT = ActionContext("svc.backend", "asked by support")

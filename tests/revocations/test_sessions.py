@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from testing.sessions import end_by_user, open_session
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.errors import OAuthError, Refusal
-from tokensvc.core.targets import APP, Target
 from tokensvc.standing import store as standing_rows
 from tokensvc.standing.rules import RevocationKind
 

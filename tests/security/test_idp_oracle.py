@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from testing.doubles.issuer import compact, private_key
 from tests.issuers.refusals import authenticate
+from tokensvc.app.key_files import read_issuer_keys
 from tokensvc.core.callers import UserCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.engine import Database
-from tokensvc.issuers.key_files import read_key_files
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
@@ -71,7 +71,7 @@ def issuers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuers]:
         Alphabet.DOCUMENTED,
         store,
         time.time,
-        key_files=read_key_files([acme]),
+        key_files=read_issuer_keys([acme]),
         wait_slots=WaitSlots(1),
     )
     database.close()

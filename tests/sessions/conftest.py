@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from testing.sessions import make_older, open_session, sessions_on
 from testing.standings import raise_epoch
 from tokensvc.audit.tables import audit_events
+from tokensvc.core.actions import Target
 from tokensvc.core.errors import OAuthError, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.sessions.tables import sessions as sessions_table
 
 

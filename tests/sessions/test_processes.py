@@ -7,9 +7,8 @@ from testing.runs import session_races
 from testing.session_processes import running_processes
 from testing.sessions import end_by_user, make_older, revocations_on
 from tests.sessions.conftest import World
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.clock import system_clock
-from tokensvc.core.targets import APP, Target
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.standing.rules import RevocationKind
 

@@ -4,8 +4,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from testing.sessions import VAULT, sessions_on
+from tokensvc.core.actions import Target
 from tokensvc.core.errors import Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Database
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.settings import SessionSettings

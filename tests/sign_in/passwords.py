@@ -9,7 +9,7 @@ from testing.sessions import VAULT
 from tests.sessions.access_tokens.signing import PERIODS
 from tests.sign_in.attempts import CAFE, HASHES, Attempts
 from tokensvc.accounts.lock_out import store as lock_outs
-from tokensvc.accounts.passwords.policy import check_new_password
+from tokensvc.accounts.passwords.rules import check_new_password
 from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.limits.service import Limiter

@@ -17,7 +17,7 @@ from tests.sign_in.attempts import (
 )
 from tokensvc.accounts.lock_out import store as lock_outs
 from tokensvc.accounts.lock_out.rules import KNOWN_ADDRESS_SECONDS
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import Target
 
 either_id = pytest.mark.parametrize("user_id", ["ada", "unknown-user"])
 

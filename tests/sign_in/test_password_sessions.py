@@ -14,9 +14,8 @@ from testing.waiting import wait_until
 from tests.sign_in.attempts import CAFE, HOME
 from tests.sign_in.passwords import PasswordWorld
 from tokensvc.accounts import store as accounts
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import APP, Target
 
 OPERATOR = ActionContext("svc.backend")
 REFUSED = ("credentials_invalid", True)

@@ -13,9 +13,8 @@ from tokensvc.accounts.service import no_account
 from tokensvc.accounts.store import StoredCode
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind

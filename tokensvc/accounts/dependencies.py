@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokensvc.accounts.passwords.hashing import PasswordHasher
-from tokensvc.accounts.passwords.policy import CheckPassword
+from tokensvc.accounts.passwords.rules import CheckPassword
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.rules import Details
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction

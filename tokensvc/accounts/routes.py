@@ -15,8 +15,8 @@ from tokensvc.core.callers import Authorize, SignedIn, require_scope, require_se
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
 from tokensvc.core.user_ids import Alphabet
-from tokensvc.http.actions import ActionRequest, DeleteQuery
 from tokensvc.http.body import parse_body, parse_query
+from tokensvc.http.parameters import ActionRequest, DeleteQuery
 from tokensvc.http.respond import Response, json_response
 from tokensvc.limits.rules import Policy
 from tokensvc.stream.delivery.service import Deliveries

@@ -13,11 +13,10 @@ from tokensvc.accounts.store import Account
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
 from tokensvc.core import stream_user
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Connection, Transaction
-from tokensvc.database.marker import is_sign_up_closed, write_marker
+from tokensvc.database.origin import is_sign_up_closed, write_marker
 from tokensvc.standing import store as standings
 from tokensvc.standing.rules import RevocationKind
 

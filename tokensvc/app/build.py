@@ -17,8 +17,7 @@ from tokensvc.audit.service import AuditTrail
 from tokensvc.callers.access_tokens import AccessTokenCallers
 from tokensvc.callers.service import Callers
 from tokensvc.clients.administration import ClientAdministration
-from tokensvc.clients.service import Clients
-from tokensvc.clients.usage import pending_uses, record_use
+from tokensvc.clients.service import Clients, pending_uses, record_use
 from tokensvc.config.loader import Settings
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.waiting import WaitSlots
@@ -35,7 +34,7 @@ from tokensvc.revocations.service import Revocations
 from tokensvc.sessions import store as session_rows
 from tokensvc.sessions.service import Sessions
 from tokensvc.standing.store import StandingStore
-from tokensvc.stream.keys.unnamed_mints import count_mint
+from tokensvc.stream.keys.service import count_mint
 from tokensvc.tokens.service import TokenService
 from tokensvc.vault.hashes import KeyedHashes
 from tokensvc.vault.vault import Vault

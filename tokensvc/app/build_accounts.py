@@ -7,7 +7,7 @@ from functools import partial
 from tokensvc.accounts.codes import AccountCodes
 from tokensvc.accounts.dependencies import Dependencies
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher
-from tokensvc.accounts.passwords.policy import check_new_password
+from tokensvc.accounts.passwords.rules import check_new_password
 from tokensvc.accounts.service import Accounts
 from tokensvc.accounts.stream_users import stream_has
 from tokensvc.accounts.transfer import AccountTransfer

@@ -11,8 +11,7 @@ from tokensvc.stream.delivery.service import Deliveries
 from tokensvc.stream.keys.active_key_check import ActiveKeyCheck
 from tokensvc.stream.keys.rotation import StreamKeyRotation
 from tokensvc.stream.keys.rules import StreamKey
-from tokensvc.stream.keys.service import StreamKeys
-from tokensvc.stream.keys.unnamed_mints import pending_counts
+from tokensvc.stream.keys.service import StreamKeys, pending_counts
 from tokensvc.stream.keys.verification import CheckKey
 from tokensvc.stream.responses import KeyCheck
 

@@ -1,13 +1,14 @@
 """The keys in files, which the gunicorn master reads for its workers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokensvc.config.loader import Settings
+from tokensvc.core.errors import StartupError
 from tokensvc.database.engine import Database
-from tokensvc.issuers.key_files import read_key_files
-from tokensvc.issuers.keyset import KeySet
+from tokensvc.issuers.keyset import KeySet, KeySetError, parse_pem_file
+from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.sessions.access_tokens.store import SIGNING_SECRETS
 from tokensvc.sessions.store import FAMILY_KEYS
 from tokensvc.stream.keys.store import STREAM_SECRETS
@@ -71,7 +72,7 @@ class KeyFiles:
         path = _key_path(settings)
         if path is None or path.exists():
             return cls._read(settings, load_or_make_key_file)
-        return cls(read_key_files(settings.issuers), (Vault.generate_key(),), are_temporary=True)
+        return cls(read_issuer_keys(settings.issuers), (Vault.generate_key(),), are_temporary=True)
 
     @classmethod
     def _read(cls, settings: Settings, load: Callable[[Path], str]) -> "KeyFiles":
@@ -79,7 +80,7 @@ class KeyFiles:
         path = _key_path(settings)
         if path is not None:
             encryption_keys = (load(path),)
-        return cls(read_key_files(settings.issuers), encryption_keys)
+        return cls(read_issuer_keys(settings.issuers), encryption_keys)
 
 
 def _key_path(settings: Settings) -> Path | None:
@@ -88,3 +89,27 @@ def _key_path(settings: Settings) -> Path | None:
     if settings.encryption_keys or path is None:
         return None
     return path.with_name(f"{path.name}.key")
+
+
+def read_issuer_keys(issuers: Iterable[IssuerSettings]) -> dict[str, KeySet]:
+    """
+    Return the keys of each issuer that has a key file, by the issuer's name.
+
+    Raises:
+        StartupError: A file is unusable. The text names the issuer, the setting and the file.
+    """
+    return {
+        issuer.name: _read_issuer_key(issuer.name, issuer.public_keys_file)
+        for issuer in issuers
+        if issuer.public_keys_file is not None
+    }
+
+
+def _read_issuer_key(name: str, file: Path) -> KeySet:
+    try:
+        return parse_pem_file(file.read_text("ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+    except KeySetError as error:
+        problem = str(error)
+    raise StartupError(f"issuers: {name}: public_keys_file: {file} {problem}")

@@ -16,8 +16,8 @@ from tokensvc.core.callers import Authorize, BasicCredential, ServiceCaller, Sig
 from tokensvc.core.errors import Refusal
 from tokensvc.http.app import HttpConfig, ServiceApp, make_app
 from tokensvc.http.credentials import client_address, unverified_credential
-from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
+from tokensvc.limits.service import check_limit
 from tokensvc.ops import routes as ops_routes
 from tokensvc.ops.health import ProbeResult
 from tokensvc.revocations import routes as revocation_routes
@@ -69,7 +69,7 @@ def _account_blueprints(
         return []
 
     def count_address(policy: Policy) -> None:
-        enforcement.check(services.limiter.hit(policy, client_address()))
+        check_limit(services.limiter.hit(policy, client_address()))
 
     account_routes = AccountRoutes(
         accounts=accounts.accounts,

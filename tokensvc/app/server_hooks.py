@@ -3,7 +3,7 @@
 import os
 from http import HTTPStatus
 
-from tokensvc.core import blocking, deadline
+from tokensvc.core import deadline, waiting
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.problems import Problems
 from tokensvc.http.respond import Response
@@ -16,7 +16,7 @@ def server_hooks(public_url: str) -> Hooks:
     problems = Problems(public_url)
     return Hooks(
         begin_deadline=deadline.begin,
-        on_wait=blocking.set_hook,
+        on_wait=waiting.set_hook,
         refuse=lambda failure: _refuse(problems, failure),
         report_load=gauges.set_worker_load,
     )

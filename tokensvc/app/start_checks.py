@@ -17,8 +17,7 @@ from tokensvc.config.model import PLACEHOLDER_API_KEY
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.core.scopes import Scope
 from tokensvc.database import schema, sqlite
-from tokensvc.database.environment import check_environment
-from tokensvc.database.marker import has_marker
+from tokensvc.database.origin import check_environment, has_marker
 from tokensvc.stream.keys.ring import KEY_MISSING
 from tokensvc.stream.keys.rules import StreamKeyInfo
 from tokensvc.stream.keys.service import would_seed

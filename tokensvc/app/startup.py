@@ -20,7 +20,7 @@ from tokensvc.config.loader import Settings, SettingsError
 from tokensvc.core.errors import Refusal, StartupError
 from tokensvc.database import schema
 from tokensvc.database.engine import Database
-from tokensvc.database.environment import check_environment, record_environment
+from tokensvc.database.origin import check_environment, record_environment
 from tokensvc.telemetry import logging, redaction
 
 _RESTART_ONLY = ("bind", "workers", "threads", "max_connections", "keep_alive", "stop_timeout")

@@ -10,7 +10,7 @@ from tokensvc.audit.service import AuditTrail
 from tokensvc.core.callers import Authorize
 from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NO_NUL, parse_query
-from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.parameters import PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
 
 FilterValue = Annotated[str, msgspec.Meta(pattern=NO_NUL)]

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from tokensvc.callers.access_tokens import AccessTokenCallers, AccountCaller
-from tokensvc.callers.policies import (
+from tokensvc.callers.rules import (
     MALFORMED,
     WITH_CREDENTIALS,
     RouteKind,
+    check_standing,
     limit_of_refused,
     limits_of,
 )
-from tokensvc.callers.rules import check_standing
 from tokensvc.clients.service import Clients, SecretCaller
 from tokensvc.core import current_request
 from tokensvc.core.callers import (
@@ -25,8 +25,7 @@ from tokensvc.core.current_request import mark_authenticated
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.verify import parse
-from tokensvc.limits.enforcement import check
-from tokensvc.limits.service import Limiter
+from tokensvc.limits.service import Limiter, check_limit
 from tokensvc.standing.rules import Standing
 from tokensvc.standing.store import StandingStore
 from tokensvc.telemetry import metrics
@@ -83,7 +82,7 @@ class Callers:
                 metrics.count_auth_failure(kind)
             limit = limit_of_refused(refusal, address)
             if limit is not None:
-                check(self._limiter.hit(*limit))
+                check_limit(self._limiter.hit(*limit))
             raise
         if isinstance(caller, UserCaller):
             mark_authenticated(issuer=caller.issuer, user_id=caller.user_id)
@@ -106,7 +105,7 @@ class Callers:
         ):
             return refusal
         try:
-            check(self._limiter.hit("failures", address))
+            check_limit(self._limiter.hit("failures", address))
         except Refusal as beyond:
             return beyond
         return refusal
@@ -126,9 +125,9 @@ class Callers:
         own, *others = limits_of(caller, route, user_id)
         if others:
             # Counted last: what a user's limit refuses must not use up the service's.
-            check(self._limiter.peek(*own))
+            check_limit(self._limiter.peek(*own))
         for limit in (*others, own):
-            check(self._limiter.hit(*limit))
+            check_limit(self._limiter.hit(*limit))
 
     def signed_in_user(
         self, credential: Credential, address: str, route: RouteKind

@@ -9,9 +9,8 @@ from tokensvc.cli.actions import action_options
 from tokensvc.cli.printer import DRY_RUN, Result, facts, print_note, prints_result
 from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext
 from tokensvc.core.errors import StartupError
-from tokensvc.core.targets import APP
 from tokensvc.revocations.clock_faults import TOLERANCE
 from tokensvc.stream.api import check_key
 from tokensvc.stream.responses import StreamUnavailableError

@@ -24,7 +24,7 @@ from tokensvc.config.model import split_url
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.database.hosts import for_primary
-from tokensvc.database.lock import hold_process_lock
+from tokensvc.database.sqlite import hold_process_lock
 from tokensvc.recovery import backup as backups
 from tokensvc.recovery import manifest, postgresql
 from tokensvc.recovery.export import Export, parse

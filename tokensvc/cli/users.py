@@ -12,8 +12,7 @@ from tokensvc.cli.printer import Result, action_result, format_time, members, pr
 from tokensvc.cli.revocations import result_of_action, state_lines
 from tokensvc.cli.session import opened_services
 from tokensvc.core import user_ids
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.revocations.erasures import ErasedRows
 from tokensvc.revocations.service import Revocations
 

@@ -15,8 +15,7 @@ from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.clients import rules, store
 from tokensvc.clients.administrators import with_current_rights
-from tokensvc.clients.creation import new_client, new_secret, with_another_id
-from tokensvc.clients.credentials import hash_secret, is_id
+from tokensvc.clients.credentials import hash_secret, is_id, new_client, new_secret, with_another_id
 from tokensvc.clients.rules import MAX_SECRETS, Administrator, Rights
 from tokensvc.clients.service import matching_secret, unknown_client
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient

@@ -1,5 +1,5 @@
 """
-The form of client IDs and secrets. Pure.
+The form of client IDs and secrets, and new ones.
 
 A secret is 256 random bits, so its SHA-256 is as hard to invert as the secret is to guess: no slow
 hash is needed. The prefix lets scanners of leaked credentials find it. The checksum lets them
@@ -8,9 +8,15 @@ exclude similar texts without a request.
 
 import hashlib
 import re
+import secrets
 from base64 import urlsafe_b64encode
 
+import msgspec
+
+from tokensvc.clients.rules import Rights
+from tokensvc.clients.state import ClientSecret, NewClientSecret, NewServiceClient
 from tokensvc.core.errors import Code, Refusal
+from tokensvc.core.scopes import check_scopes
 
 SECRET_PREFIX = "tks_"  # noqa: S105 - the prefix of secrets, not a secret
 SECRET_BYTES = 32
@@ -24,6 +30,62 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LONGEST_STEM = len(_ID_PREFIX) + 54
 """Characters of an ID before its suffix: with 9 more it is still an ID."""
 _GIVEN_SECRET = re.compile(rf"[!-~]{{{MIN_GIVEN_SECRET},{_MAX_GIVEN_SECRET}}}")
+
+
+def new_client(
+    name: str, rights: Rights, given: str | None, expires_at: int | None, now: int
+) -> NewServiceClient:
+    """
+    Return a new client with its first secret.
+
+    Args:
+        given: Secret to use instead of a random one.
+        expires_at: End of the secret in epoch seconds; `None`: never.
+
+    Raises:
+        Refusal: `malformed_request` for an invalid name, scope or secret.
+    """
+    check_scopes(rights.scopes)
+    new = new_secret(given, expires_at, now)
+    members = msgspec.structs.asdict(new)
+    secret = members.pop("secret")
+    return NewServiceClient(
+        id=make_id(check_name(name), secrets.token_bytes(8)),
+        name=name,
+        scopes=sorted(rights.scopes),
+        vouches=rights.vouches,
+        created_at=now,
+        secrets=[ClientSecret(**members)],
+        secret=secret,
+    )
+
+
+def with_another_id(client: NewServiceClient) -> NewServiceClient:
+    """Return a new client whose ID ends with a random suffix."""
+    another = make_another_id(client.id, secrets.token_bytes(4))
+    return msgspec.structs.replace(client, id=another)
+
+
+def new_secret(given: str | None, expires_at: int | None, now: int) -> NewClientSecret:
+    """
+    Return a new secret.
+
+    Args:
+        given: Secret to use instead of a random one.
+        expires_at: Epoch seconds; `None`: never.
+
+    Raises:
+        Refusal: `malformed_request` for an invalid secret.
+    """
+    if given is not None:
+        check_given_secret(given)
+    return NewClientSecret(
+        id=make_secret_id(secrets.token_bytes(8)),
+        created_at=now,
+        expires_at=expires_at,
+        last_used_at=None,
+        secret=make_secret(secrets.token_bytes(SECRET_BYTES)) if given is None else given,
+    )
 
 
 def make_secret(random_bytes: bytes) -> str:

@@ -13,9 +13,8 @@ from tokensvc.clients.rules import Rights, service
 from tokensvc.clients.service import Clients
 from tokensvc.core.callers import Authorize
 from tokensvc.core.scopes import Scope
-from tokensvc.http.actions import ActionRequest, DeleteQuery
 from tokensvc.http.body import NoParameters, parse_body, parse_query
-from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.parameters import ActionRequest, DeleteQuery, PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
 
 PATH = "/v1/clients"

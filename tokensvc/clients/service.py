@@ -1,4 +1,4 @@
-"""The service clients: authentication, and reading them."""
+"""The service clients: authentication, the last use of their secrets, and reading them."""
 
 import hmac
 from collections.abc import Callable, Mapping
@@ -13,7 +13,11 @@ from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.clock import Clock
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.database.engine import Database
+from tokensvc.database.pending import PendingWrites
 from tokensvc.standing.rules import RingVersion
+
+MINUTE = 60
+"""Seconds; uses are dated by the minute."""
 
 _DUMMY_ID = "svc."
 """An ID that no client has; it is looked up for texts that are not IDs."""
@@ -182,3 +186,14 @@ def unknown_client() -> Refusal:
         Code.NOT_FOUND,
         "This client does not exist: `tokensvc clients list` and GET /v1/clients list all clients.",
     )
+
+
+def pending_uses(database: Database) -> PendingWrites[str]:
+    """Return the times of last use, by secret ID, that are not written yet."""
+    return PendingWrites(database, max, store.note_uses)
+
+
+def record_use(uses: PendingWrites[str], clock: Clock, secret_id: str) -> None:
+    """Record that a client authenticated with a secret."""
+    now = int(clock())
+    uses.add(secret_id, now - now % MINUTE)

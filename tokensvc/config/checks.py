@@ -10,7 +10,7 @@ from tokensvc.config.sources import Location
 from tokensvc.core import user_ids
 from tokensvc.issuers.rules import overlapping_prefixes
 from tokensvc.issuers.settings import DEVELOPMENT_ISSUER
-from tokensvc.net.urls import names_loopback
+from tokensvc.net.addresses import names_loopback
 from tokensvc.telemetry.settings import port_of
 
 Conflicts: TypeAlias = Iterator[tuple[Location, str]]

@@ -1,4 +1,4 @@
-"""The context of an action: who requests it, why, and whether it is a dry run."""
+"""What every action has: who requests it and why, and its target."""
 
 from dataclasses import dataclass
 
@@ -17,3 +17,23 @@ class ActionContext:
     actor: str
     reason: str | None = None
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    A user or the app.
+
+    Attributes:
+        user_id: ID of the user; `None` for the app.
+    """
+
+    user_id: str | None
+
+    @property
+    def subject(self) -> str:
+        """Subject of the target's audit events: the user ID, or `app`."""
+        return "app" if self.user_id is None else self.user_id
+
+
+APP = Target(None)

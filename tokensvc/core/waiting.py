@@ -1,19 +1,40 @@
 """
-The one bound on requests that wait for more than one statement of the database.
+Waiting for something outside the process: the announcement of a wait, and the bound on requests.
 
-Each such request holds a thread that could mint: it signs in or up, or waits for an issuer or for
-Stream.
+Code calls `may_block()` before each wait: for a database server, a lock of another process, a
+cache, an HTTP server. The worker of `tokensvc.server` then lets another thread read from its
+clients. Under any other server, and in a thread that serves no client, the call does nothing.
+
+A request that waits for more than one statement of the database has one of the `WaitSlots`: it
+signs in or up, or waits for an issuer or for Stream, and holds a thread that could mint.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tokensvc.core import deadline
-from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import Code, Refusal
 
 RETRY_AFTER = 2
+
+
+def _do_nothing() -> None:
+    pass
+
+
+_hook: Callable[[], None] = _do_nothing
+
+
+def may_block() -> None:
+    """Announce a wait."""
+    _hook()
+
+
+def set_hook(hook: Callable[[], None]) -> None:
+    """Call `hook` at each `may_block()` from now on; for the server, once per process."""
+    global _hook  # noqa: PLW0603 - one hook per process is the purpose
+    _hook = hook
 
 
 class NoWaitSlotError(Refusal):

@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from tokensvc.core.blocking import may_block
 from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.core.waiting import may_block
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable

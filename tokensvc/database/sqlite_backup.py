@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
-from tokensvc.database.marker import MARKER_TABLE
+from tokensvc.database.origin import MARKER_TABLE
 
 _LEFT_BEHIND = ("-wal", "-shm")
 """Files of the previous database. Next to another one, they would damage it."""

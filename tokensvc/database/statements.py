@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from tokensvc.core.blocking import may_block
+from tokensvc.core.waiting import may_block
 from tokensvc.database.breaker import Breaker
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.lease import Lease

@@ -25,11 +25,10 @@ from werkzeug.routing import Map, MapAdapter, Rule, UnicodeConverter
 from tokensvc.core import current_request, deadline
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.http import cors, event_errors, hosts, oauth_errors, proxies
+from tokensvc.http import cors, hosts, protocol_errors, proxies
 from tokensvc.http.body_reader import read_body
 from tokensvc.http.problems import Problems
-from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record
-from tokensvc.http.refused_values import refused_value_log
+from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record, refused_value_log
 from tokensvc.http.respond import Response
 from tokensvc.telemetry.traces import RecordSpan
 
@@ -116,8 +115,8 @@ class ServiceApp(Flask):
         self._limit_refused = limit_refused
         self._public_url = config.public_url
         self._problems = Problems(config.public_url)
-        self._oauth_errors = oauth_errors.OAuthErrors(config.public_url)
-        self._event_errors = event_errors.EventErrors(config.public_url)
+        self._oauth_errors = protocol_errors.OAuthErrors(config.public_url)
+        self._event_errors = protocol_errors.EventErrors(config.public_url)
         self.url_map.merge_slashes = False
         self.url_map.converters["any_except"] = _AnyExcept
         self._adapter: MapAdapter = self.url_map.bind("")
@@ -202,9 +201,9 @@ class ServiceApp(Flask):
 
     def _errors_of(self, request: CurrentRequest) -> Problems:
         path = request.environ["PATH_INFO"]
-        if path in oauth_errors.PATHS:
+        if path in protocol_errors.OAUTH_PATHS:
             return self._oauth_errors
-        return self._event_errors if event_errors.PATH.fullmatch(path) else self._problems
+        return self._event_errors if protocol_errors.EVENTS_PATH.fullmatch(path) else self._problems
 
     def _admit(self, request: CurrentRequest) -> None:
         """Refuse a request that names another host, or that the operators' port does not serve."""

@@ -1,6 +1,6 @@
 """
 Problem documents (RFC 9457): the only place that translates a `Refusal` to HTTP, together with
-`oauth_errors.py`, which has the form that OAuth clients need.
+`protocol_errors.py`, which has the forms that other specifications need.
 
 Problem documents are public: a refusal's `reason` and an exception's text are only logged.
 """

@@ -1,7 +1,14 @@
-"""Record each finished request: metrics, span, log line."""
+"""
+Record each finished request: metrics, span, log line.
 
-from collections.abc import Mapping
+Refused values of a header are logged too, each once, so that an operator can allow it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import structlog
 
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.http.proxies import Proxies
@@ -13,7 +20,11 @@ PROBES = frozenset({"/healthz", "/readyz", "/readyz/instance"})
 """Paths that accept any `Host`: load balancers and kubelets use the address."""
 METRICS_PORT_PATHS = PROBES | {"/metrics"}
 """Requests of monitors, several times a second: they have no spans."""
+MAX_VALUES = 100
+"""Values of one header that a process logs: clients choose them."""
 _TRACE_FIELDS = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
+
+_log = structlog.get_logger(__name__)
 
 
 def record(
@@ -65,3 +76,25 @@ def _trace_fields(proxies: Proxies, environ: Mapping[str, Any]) -> dict[str, str
     if not proxies.trust(environ["REMOTE_ADDR"]):
         return {}
     return {name: environ[key] for name, key in _TRACE_FIELDS.items() if key in environ}
+
+
+def refused_value_log(event: str, field: str, hint: str) -> Callable[[str], None]:
+    """
+    Return a function that logs a well-formed value, unless it did before or has logged too many.
+
+    Args:
+        event: Event of the log line.
+        field: Field of the log line that contains the value.
+        hint: What the operator can do.
+    """
+    logged: set[str] = set()
+    mutex = threading.Lock()
+
+    def log(value: str) -> None:
+        with mutex:
+            if value in logged or len(logged) >= MAX_VALUES:
+                return
+            logged.add(value)
+        _log.warning(event, **{field: value}, hint=hint)
+
+    return log

@@ -1,5 +1,10 @@
-"""One configured identity provider: its settings and its keys."""
+"""
+One configured identity provider: its settings and its keys.
 
+It finds the URL of the keys in the metadata of OpenID Connect Discovery 1.0.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,15 +15,15 @@ from tokensvc.core.deadline import Deadline
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.user_ids import Alphabet
 from tokensvc.core.waiting import WaitSlots
-from tokensvc.issuers import discovery, events, rules
+from tokensvc.issuers import events, rules
 from tokensvc.issuers.events import EventForm, ProviderEvent
 from tokensvc.issuers.jwks import Keys, RemoteKeys, StaticKeys
 from tokensvc.issuers.keyset import KeySet
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.issuers.verify import UnverifiedToken, VerifiedClaims, verify_signature
-from tokensvc.net.fetch import fetch
-from tokensvc.net.urls import is_loopback_url
+from tokensvc.net.addresses import is_loopback_url
+from tokensvc.net.fetch import FetchError, fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class KeyAccess:
     What all issuers share to get their keys.
 
     Attributes:
-        files: Keys of the issuers that have a key file, by name, as `read_key_files` returns them.
+        files: Keys of the issuers that have a key file, by name.
     """
 
     files: Mapping[str, KeySet]
@@ -128,7 +133,7 @@ class Issuer:
 
 
 def _published_keys(settings: IssuerSettings, access: KeyAccess) -> Keys:
-    source = settings.jwks_uri or discovery.metadata_url(settings.issuer)
+    source = settings.jwks_uri or metadata_url(settings.issuer)
     return RemoteKeys(
         name=settings.name,
         issuer=settings.issuer,
@@ -151,8 +156,33 @@ def _download(settings: IssuerSettings, source: str, access: KeyAccess) -> Calla
         document = get(source, loopback_allowed=True)
         if not settings.discovery:
             return document
-        jwks_uri = discovery.jwks_uri_of(document, settings.issuer)
+        jwks_uri = _jwks_uri_of(document, settings.issuer)
         # Only metadata from this machine may name a key URL on this machine.
         return get(jwks_uri, loopback_allowed=is_loopback_url(source))
 
     return download
+
+
+def metadata_url(issuer: str) -> str:
+    """Return the URL of an issuer's metadata (section 4: without a final slash)."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+
+
+def _jwks_uri_of(metadata: bytes, issuer: str) -> str:
+    """
+    Return the URL of the keys in the metadata.
+
+    Raises:
+        FetchError: The document is not metadata, or is of another issuer. Section 4.3 requires
+            equality; otherwise one tenant of a provider could impersonate another.
+    """
+    try:
+        content = json.loads(metadata.decode("utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("jwks_uri"), str):
+        raise FetchError("the metadata has no jwks_uri")
+    if content.get("issuer") != issuer:
+        raise FetchError("the metadata is of another issuer: `issuer` must be equal")
+    jwks_uri: str = content["jwks_uri"]
+    return jwks_uri

@@ -33,7 +33,7 @@ class Issuers:
         jwks: Settings of the key cache.
         alphabet: Characters of a user ID.
         store: Stores the last valid keys.
-        key_files: Keys of the issuers that have a key file, as `read_key_files` returns them.
+        key_files: Keys of the issuers that have a key file, as `read_issuer_keys` returns them.
         wait_slots: Slots for requests that wait; requests without one get 503 immediately.
     """
 

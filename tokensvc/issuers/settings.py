@@ -16,7 +16,7 @@ from pydantic import (
 
 from tokensvc.core.user_ids import Mapping
 from tokensvc.issuers import presets
-from tokensvc.net.urls import check_key_url
+from tokensvc.net.addresses import check_key_url
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"

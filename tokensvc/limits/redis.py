@@ -13,9 +13,9 @@ import structlog
 from pydantic import SecretStr
 from redis.exceptions import RedisError
 
-from tokensvc.core.blocking import may_block
 from tokensvc.core.clock import Clock
 from tokensvc.core.deadline import Deadline
+from tokensvc.core.waiting import may_block
 from tokensvc.limits.redis_connections import RedisConnections
 from tokensvc.limits.rules import Decision, Rate
 from tokensvc.telemetry import metrics

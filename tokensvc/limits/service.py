@@ -1,4 +1,4 @@
-"""Count hits and describe the state of a key."""
+"""Count hits, describe the state of a key, and refuse a request beyond a limit."""
 
 import time
 from typing import get_args
@@ -6,9 +6,31 @@ from typing import get_args
 from pydantic import SecretStr
 
 from tokensvc.core.clock import Clock
+from tokensvc.core.current_request import set_rate_limit_fields
+from tokensvc.core.errors import Code, Refusal
 from tokensvc.limits.memory import MemoryStore
 from tokensvc.limits.rules import LimitState, Policy, Rate, state
 from tokensvc.limits.settings import LimitSettings, parse_rate
+from tokensvc.telemetry import metrics
+
+_DETAILS: dict[Policy, str] = {
+    "mint": "Too many requests for this user: wait, and keep a token until shortly before it "
+    "expires.",
+    "service": "Too many token requests of this client: wait, and keep tokens until shortly before "
+    "they expire.",
+    "manage": "Too many requests of this client: wait, then retry.",
+    "sign_out": "Too many sign-outs of this user: wait, then retry.",
+    "expired": "Too many requests with an expired credential: renew it, then retry.",
+    "failures": "Too many failed authentications or malformed requests from this address: wait, "
+    "then send a well-formed request with a valid credential.",
+    "refresh": "Too many refreshes of this session: wait, and keep an access token until shortly "
+    "before it expires.",
+    "sign_in": "Too many failed sign-ins from this address: wait, then retry.",
+    "sign_in_56": "Too many failed sign-ins from this network: wait, then retry.",
+    "sign_in_48": "Too many failed sign-ins from this network: wait, then retry.",
+    "sign_up": "Too many sign-ups from this address: wait, then retry.",
+    "codes": "Too many invalid codes from this address: wait, then send a valid one.",
+}
 
 
 class Limiter:
@@ -59,3 +81,22 @@ class Limiter:
         if decision is None:
             decision = self._memory[policy].check(key, count=count)
         return state(policy, rate, decision)
+
+
+def check_limit(state: LimitState) -> None:
+    """
+    Show the state of a limit in the response, and refuse a request beyond it.
+
+    Raises:
+        Refusal: `rate_limited`.
+    """
+    set_rate_limit_fields(*state.fields())
+    if state.allowed:
+        return
+    metrics.count_limit_hit(state.policy)
+    raise Refusal(
+        Code.RATE_LIMITED,
+        _DETAILS[state.policy],
+        reason=f"limits.{state.policy}",
+        retry_after=state.reset_after,
+    )

@@ -1,14 +1,18 @@
 """
-The addresses that an outgoing request may use. Pure.
+The URLs and addresses that an outgoing request may use. Pure.
 
-The URL of a provider's keys comes from its metadata, and the address from its DNS: without this
-rule either could direct a request to the database or to the cloud's metadata service.
+The URL of a provider's keys comes from its metadata, and the address from its DNS: without these
+rules either could direct a request to the database or to the cloud's metadata service.
 """
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from tokensvc.core.addresses import Address, Network
+
+_PRINTABLE = re.compile(r"[!-~]+")
 
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -17,6 +21,42 @@ _METADATA = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's, and public to all
 )
 """Metadata services of clouds whose addresses are not private."""
+
+
+def check_key_url(url: str) -> None:
+    """
+    Check a URL from which keys may be fetched: https, or http on this machine.
+
+    Raises:
+        ValueError: The URL is not allowed; the text tells the operator why.
+    """
+    if not _PRINTABLE.fullmatch(url):
+        raise ValueError("is not a URL")
+    parts = urlsplit(url)
+    _ = parts.port  # raises ValueError for an invalid port
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("must be a URL that begins with https://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not contain a user name or a password")
+    if parts.fragment:
+        raise ValueError("must not contain a fragment (#)")
+    if parts.scheme == "http" and not names_loopback(parts.hostname):
+        raise ValueError("must begin with https://: http is for loopback addresses only")
+
+
+def is_loopback_url(url: str) -> bool:
+    """Return whether a URL names this machine."""
+    return names_loopback(urlsplit(url).hostname or "")
+
+
+def names_loopback(host: str) -> bool:
+    """Return whether the host of a URL is this machine, by name or by address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def may_connect(

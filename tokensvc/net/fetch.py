@@ -12,9 +12,8 @@ from http import HTTPStatus
 
 from tokensvc.core.addresses import Address, Network
 from tokensvc.core.deadline import Deadline
-from tokensvc.net.addresses import may_connect
+from tokensvc.net.addresses import check_key_url, is_loopback_url, may_connect
 from tokensvc.net.http import HttpResponse, NoResponseError, NotSentError, send_request
-from tokensvc.net.urls import check_key_url, is_loopback_url
 
 MAX_BYTES = 256 * 1024
 _REDIRECTS = range(300, 400)

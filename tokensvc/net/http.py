@@ -22,8 +22,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from tokensvc.core.blocking import may_block
 from tokensvc.core.deadline import Deadline
+from tokensvc.core.waiting import may_block
 from tokensvc.net.connect import CheckAddresses, connect
 
 _CHUNK_BYTES = 65536

@@ -15,8 +15,8 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 
 from tokensvc.audit.rules import AuditEvent
+from tokensvc.core.actions import APP, Target
 from tokensvc.core.clock import Clock
-from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Transaction
 
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]

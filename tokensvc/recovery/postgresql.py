@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tokensvc.core.errors import StartupError
-from tokensvc.database.marker import MARKER_TABLE
+from tokensvc.database.origin import MARKER_TABLE
 
 _TABLE_DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA \S+ (\S+) ", re.MULTILINE)
 _NEEDED = frozenset({"audit_events", "sessions", "stream_keys"})

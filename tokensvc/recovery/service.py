@@ -12,12 +12,11 @@ from tokensvc.accounts import store as accounts
 from tokensvc.audit import store as audit
 from tokensvc.audit.rules import Action, AuditEvent, Details
 from tokensvc.clients import store as clients
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext
 from tokensvc.core.errors import StartupError
-from tokensvc.core.targets import APP
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.database.marker import has_marker, write_marker
+from tokensvc.database.origin import has_marker, write_marker
 from tokensvc.recovery import replay
 from tokensvc.recovery.events import DatabaseRestored, Replay, decode
 from tokensvc.recovery.export import Export

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from tokensvc.core.actions import Target
 from tokensvc.core.ids import sortable_id
-from tokensvc.core.targets import Target
 from tokensvc.database.engine import Transaction
 from tokensvc.recovery.events import (
     Event,

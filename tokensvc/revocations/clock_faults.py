@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.findings import Finding, State
-from tokensvc.core.targets import APP, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 from tokensvc.revocations import store

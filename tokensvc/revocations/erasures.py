@@ -12,8 +12,7 @@ import msgspec
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.revocations.service import Revocations

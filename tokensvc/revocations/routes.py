@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from flask import Blueprint
 
 from tokensvc.core import user_ids
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.callers import Authorize, SignedIn
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
-from tokensvc.core.targets import APP, Target
 from tokensvc.core.user_ids import Alphabet
-from tokensvc.http.actions import ActionQuery, ActionRequest, Reason
 from tokensvc.http.body import NoParameters, parse_both, parse_query
-from tokensvc.http.paging import PageQuery, page_of
-from tokensvc.http.preferences import preferred_wait
+from tokensvc.http.parameters import (
+    ActionQuery,
+    ActionRequest,
+    PageQuery,
+    Reason,
+    page_of,
+    preferred_wait,
+)
 from tokensvc.http.respond import Response, json_response
 from tokensvc.revocations.erasures import Erasures
 from tokensvc.revocations.service import Revocations

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from tokensvc.core.actions import Target
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.standing.rules import RevocationKind
 
 PROVIDER_PREFIX: Final = "issuer:"

@@ -11,8 +11,7 @@ from http import HTTPStatus
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import APP, Target
+from tokensvc.core.actions import APP, ActionContext, Target
 from tokensvc.core.waiting import NoWaitSlotError, WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Connection, Database, Transaction

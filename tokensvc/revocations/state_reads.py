@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import Target
 from tokensvc.database.engine import Connection
 from tokensvc.revocations import store
 from tokensvc.revocations.state import State, UserState, app_state, user_state

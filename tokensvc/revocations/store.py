@@ -8,9 +8,8 @@ import sqlalchemy as sa
 
 from tokensvc.audit.rules import Details
 from tokensvc.audit.store import masked_reason
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.ids import sortable_id
-from tokensvc.core.targets import Target
 from tokensvc.database.deletion import delete_batch
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.upsert import insert

@@ -8,7 +8,7 @@ from flask import Blueprint
 from tokensvc.core.callers import SignedIn, require_session
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http.body import NoParameters, parse_query
-from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.parameters import PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.rules import Family
 from tokensvc.sessions.service import Sessions

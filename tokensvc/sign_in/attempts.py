@@ -23,10 +23,9 @@ from tokensvc.accounts.lock_out.rules import (
 from tokensvc.accounts.passwords.hashing import PasswordHasher, needs_rehash
 from tokensvc.audit.rules import REFUSED, Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.sign_in.rules import SUSPENDED, Attempt, why_refused

@@ -9,19 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from tokensvc.accounts.passwords.policy import CheckPassword
+from tokensvc.accounts.passwords.rules import CheckPassword
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.addresses import wider_networks
 from tokensvc.core.current_request import log_fields, set_rate_limit_fields
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
-from tokensvc.limits import enforcement
 from tokensvc.limits.rules import Policy
-from tokensvc.limits.service import Limiter
+from tokensvc.limits.service import Limiter, check_limit
 from tokensvc.revocations.service import Revocations
 from tokensvc.sessions.access_tokens.tokens import AccessTokens
 from tokensvc.sessions.issued import IssuedSession, TokenResponse, user_response
@@ -147,7 +145,7 @@ class PasswordSessions:
                 set_rate_limit_fields(*counted[0].fields())
             elif refusal.code is not Code.USER_SUSPENDED:
                 # It counts for no wider network: there it would stop others.
-                enforcement.check(exceeded)
+                check_limit(exceeded)
             raise
 
     def _check_limit_of_user(self, user_id: str) -> None:
@@ -155,7 +153,7 @@ class PasswordSessions:
         state = self._limiter.peek("mint", user_id)
         # What remains stays secret: it would show whether a user is active.
         if not state.allowed:
-            enforcement.check(state)
+            check_limit(state)
 
     def _check(self, user_id: str, password: str, address: str, *, known_only: bool) -> Attempt:
         can_sign = self._access_tokens.check_can_sign

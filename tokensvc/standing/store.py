@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tokensvc.core.actions import APP, Target
 from tokensvc.core.clock import Clock
-from tokensvc.core.targets import APP, Target
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.database.upsert import insert
 from tokensvc.standing.clocked_read import fetch_clocked

@@ -6,8 +6,7 @@ The Stream SDK of a device that is still signed in gets a new token, without its
 
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.standing import store as standings

@@ -12,7 +12,7 @@ from testing.accounts import PASSWORD
 from testing.waiting import wait_until
 from tokensvc.accounts.passwords import hashing
 from tokensvc.accounts.passwords.hashing import HashingPool, PasswordHasher, needs_rehash
-from tokensvc.core import blocking
+from tokensvc.core import waiting
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.waiting import WaitSlots
 
@@ -196,11 +196,11 @@ def test_failure_of_the_work_is_raised_and_frees_its_place(pool):
 def test_wait_is_announced_before_it_begins(pool):
     """The server then lets another thread read from its clients."""
     events = []
-    blocking.set_hook(lambda: bool(events.append("announced")) or True)
+    waiting.set_hook(lambda: bool(events.append("announced")) or True)
     try:
         pool.run(lambda: events.append("hashed"))
     finally:
-        blocking.set_hook(lambda: True)
+        waiting.set_hook(lambda: True)
     assert events == ["announced", "hashed"]
 
 

@@ -10,8 +10,8 @@ from testing.erasures import erasures_on
 from testing.purging import LaterClock, purge_all
 from testing.refused_writes import refuse_writes
 from testing.sessions import revocations_on
+from tokensvc.core.actions import Target
 from tokensvc.core.errors import Refusal
-from tokensvc.core.targets import Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.issuers.events import Effect, ProviderEvent, ProviderSession
 from tokensvc.revocations.events import store

@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from testing.doubles.stream import StreamDouble
 from testing.erasures import erasures_on
 from testing.sessions import sessions_on
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.limits.rules import MICROSECONDS

@@ -7,7 +7,7 @@ from testing.doubles.stream_tokens import StreamError
 from testing.response import Response
 from testing.sessions import revocations_on
 from tests.stream.delivery.conftest import CONTEXT, KEY, SECRETS
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import Target
 from tokensvc.revocations.service import Revocations
 from tokensvc.standing.rules import RevocationKind
 from tokensvc.stream.delivery.rules import FAILED_AFTER, HINT_TRIES, REACH

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
+from tokensvc.stream.keys.service import count_mint, pending_counts
 from tokensvc.stream.keys.tables import unnamed_mints
-from tokensvc.stream.keys.unnamed_mints import count_mint, pending_counts
 
 START = 1_800_000_000
 

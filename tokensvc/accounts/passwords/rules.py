@@ -7,11 +7,15 @@ Source: NIST SP 800-63B-4 section 3.1.1.2: a minimum length, a block list, no ru
 import gzip
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from tokensvc.core.errors import Code, Refusal
 
 MAX_LENGTH = 256
 """Characters of a normalized password."""
@@ -24,6 +28,13 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Cn"})
 Control characters, lone surrogates, and unassigned ones: the normal form of a character can change
 when a later version of Unicode assigns it.
 """
+
+
+_SERVICE = "tokensvc"
+
+
+CheckPassword: TypeAlias = Callable[[str, str], None]
+"""`check_new_password` with the settings of the service."""
 
 
 class ReasonCode(StrEnum):
@@ -97,3 +108,28 @@ def _contains(text: str, name: str) -> bool:
     """Return whether a text contains the words of a name, in their order."""
     words, of_name = (re.findall(r"[^\W_]+", normalize(each).casefold()) for each in (text, name))
     return bool(of_name) and f" {' '.join(of_name)} " in f" {' '.join(words)} "
+
+
+def check_new_password(min_length: int, public_url: str, password: str, user_id: str) -> None:
+    """
+    Refuse a new password that is common or not usable.
+
+    Args:
+        min_length: Minimum number of characters.
+        public_url: URL of the service; a password must not contain its host.
+
+    Raises:
+        Refusal: `password_rejected`, with all reasons.
+    """
+    reasons = check_password(
+        password,
+        user_id=user_id,
+        service_names=(_SERVICE, urlsplit(public_url).hostname or _SERVICE),
+        min_length=min_length,
+    )
+    if reasons:
+        raise Refusal(
+            Code.PASSWORD_REJECTED,
+            " ".join(reason.text for reason in reasons),
+            members={"reasons": [reason.code.value for reason in reasons]},
+        )

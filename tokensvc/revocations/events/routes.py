@@ -7,8 +7,8 @@ from tokensvc.core import current_request
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, Refusal, malformed
 from tokensvc.http.body import check_no_query
-from tokensvc.http.event_errors import FORM, SECURITY_EVENT, media_type
 from tokensvc.http.form import parse_form
+from tokensvc.http.protocol_errors import FORM, SECURITY_EVENT, media_type
 from tokensvc.http.respond import Response
 from tokensvc.issuers.events import EventForm
 from tokensvc.issuers.service import Issuers

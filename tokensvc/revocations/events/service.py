@@ -4,8 +4,7 @@ from dataclasses import asdict
 
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
-from tokensvc.core.actions import ActionContext
-from tokensvc.core.targets import Target
+from tokensvc.core.actions import ActionContext, Target
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database, Transaction
 from tokensvc.issuers.events import Effect, ProviderEvent

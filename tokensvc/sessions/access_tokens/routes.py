@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from flask import Blueprint
 
 from tokensvc.core.callers import Authorize
-from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
+from tokensvc.http.parameters import ActionQuery, ActionRequest
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.access_tokens.rotation import SigningKeyRotation
 from tokensvc.sessions.access_tokens.signing_keys import SigningKeys

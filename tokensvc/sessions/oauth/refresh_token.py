@@ -4,7 +4,7 @@ from typing import Literal
 
 from tokensvc.core.current_request import set_rate_limit_fields
 from tokensvc.core.errors import Code, OAuthError, Refusal
-from tokensvc.limits.enforcement import check
+from tokensvc.limits.service import check_limit
 from tokensvc.sessions import refresh_tokens
 from tokensvc.sessions.issued import TokenResponse, user_response
 from tokensvc.sessions.oauth.grant import Client, ClientForm, OAuth, required
@@ -46,7 +46,7 @@ def refresh(oauth: OAuth, form: RefreshTokenForm, client: Client) -> TokenRespon
     presented = refresh_tokens.parse(refresh_token)
     if presented is not None:
         # Counted later, since the token is not verified yet: a forged one must not count.
-        check(oauth.limiter.peek("refresh", presented.family_id.hex()))
+        check_limit(oauth.limiter.peek("refresh", presented.family_id.hex()))
     try:
         issued = oauth.sessions.refresh(
             refresh_token, client_id, oauth.access_tokens.check_can_sign, address=client.address
@@ -54,7 +54,7 @@ def refresh(oauth: OAuth, form: RefreshTokenForm, client: Client) -> TokenRespon
     except Refusal as refusal:
         if refusal.oauth_error is OAuthError.INVALID_GRANT:
             metrics.count_auth_failure("refresh")
-            check(oauth.limiter.hit("failures", client.address))
+            check_limit(oauth.limiter.hit("failures", client.address))
         raise
     # Never refused here: the session has been refreshed.
     set_rate_limit_fields(*oauth.limiter.hit("refresh", issued.family.id).fields())

@@ -13,7 +13,7 @@ from tokensvc.core.scopes import Scope
 from tokensvc.http.body import NoParameters, parse_query
 from tokensvc.http.credentials import client_address, unverified_client
 from tokensvc.http.form import form_parameters, parse_form
-from tokensvc.http.oauth_errors import REVOCATION_PATH, TOKEN_PATH
+from tokensvc.http.protocol_errors import REVOCATION_PATH, TOKEN_PATH
 from tokensvc.http.respond import Response, json_response
 from tokensvc.sessions.access_tokens.routes import JWKS_PATH
 from tokensvc.sessions.oauth.client_credentials import ClientCredentialsForm, issue

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from tokensvc.core.targets import APP
+from tokensvc.core.actions import APP
 from tokensvc.database.engine import Transaction
 from tokensvc.standing import store as standings
 from tokensvc.stream.delivery.leases import Batch

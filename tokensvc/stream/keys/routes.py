@@ -10,9 +10,8 @@ from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import Authorize
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.scopes import Scope
-from tokensvc.http.actions import ActionQuery, ActionRequest
 from tokensvc.http.body import NoParameters, parse_both, parse_query
-from tokensvc.http.paging import PageQuery, page_of
+from tokensvc.http.parameters import ActionQuery, ActionRequest, PageQuery, page_of
 from tokensvc.http.respond import Response, json_response
 from tokensvc.stream.keys.actions import RingActions
 from tokensvc.stream.keys.rotation import StreamKeyRotation

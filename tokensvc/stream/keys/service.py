@@ -1,16 +1,19 @@
-"""The ring of Stream keys of a process."""
+"""The ring of Stream keys of a process, and its count of mints that named none of them."""
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import structlog
 
+from tokensvc.core.clock import Clock
 from tokensvc.core.errors import StartupError
-from tokensvc.database.engine import Database
+from tokensvc.database.engine import Database, Transaction
+from tokensvc.database.pending import PendingWrites
 from tokensvc.standing.rules import RingVersion
 from tokensvc.stream.keys.ring import DecryptedRing
 from tokensvc.stream.keys.rules import StreamKey, StreamKeyInfo, StreamKeyRing
 from tokensvc.stream.keys.states import KeyState
-from tokensvc.stream.keys.store import STREAM_KEYS
+from tokensvc.stream.keys.store import HOUR, STREAM_KEYS, add_unnamed_mints
 from tokensvc.vault.vault import Vault
 
 _log = structlog.get_logger(__name__)
@@ -94,3 +97,24 @@ def check_configured_key(api_key: str, secret: str, keys: Sequence[StreamKeyInfo
         else "STREAM_API_KEY is not in the ring, or retired, and signs nothing: add it with "
         "`tokensvc stream-keys add`, or remove it from the settings.",
     )
+
+
+def pending_counts(database: Database) -> PendingWrites[int]:
+    """
+    Return the counts by hour that are not written yet.
+
+    A count written twice is too high: it warns too early, never too late.
+    """
+    return PendingWrites(database, operator.add, _write)
+
+
+def count_mint(counts: PendingWrites[int], clock: Clock) -> None:
+    """Count a mint whose request named no Stream key."""
+    now = int(clock())
+    counts.add(now - now % HOUR, 1)
+
+
+def _write(tx: Transaction, numbers: Mapping[int, int]) -> None:
+    # All processes write in this order, so that they cannot deadlock.
+    for hour, count in sorted(numbers.items()):
+        add_unnamed_mints(tx, hour, count)
