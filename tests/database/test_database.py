@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from testing.database_url import url_of
 from tokensvc.clients.tables import client_secrets, service_clients
 from tokensvc.core.errors import Code, Refusal, StartupError
-from tokensvc.database import engine, sqlite
-from tokensvc.database.engine import Database, run
+from tokensvc.database import connecting, sqlite
+from tokensvc.database.engine import Database
+from tokensvc.database.statements import run
 from tokensvc.standing.tables import app_standing, user_standings
 from tokensvc.stream.keys.tables import stream_keys
 
@@ -239,7 +240,7 @@ def test_invalid_statement_is_not_reported_as_unavailable(database):
 @pytest.fixture
 def small(database, monkeypatch):
     """Yield the database with a pool of one connection, for which no transaction waits long."""
-    monkeypatch.setattr(engine, "_POOL_SECONDS", 0.05)
+    monkeypatch.setattr(connecting, "_POOL_SECONDS", 0.05)
     opened = Database.open(url_of(database), pool_size=1)
     yield opened
     opened.close()
@@ -250,7 +251,7 @@ def test_reads_do_not_use_up_the_pool(small):
     read = partial(small.fetch, sa.select(app_standing.c.floor))
     assert read() == [(0,)]
     with ExitStack() as held:
-        for _ in range(1 + engine._OVERFLOW):
+        for _ in range(1 + connecting._OVERFLOW):
             held.enter_context(small.read())
         assert read() == [(0,)]
 
@@ -265,7 +266,7 @@ def test_exhausted_pool_refuses(small):
             barrier.wait()
             release.wait()
 
-    threads = [threading.Thread(target=hold) for _ in range(1 + engine._OVERFLOW)]
+    threads = [threading.Thread(target=hold) for _ in range(1 + connecting._OVERFLOW)]
     for thread in threads:
         thread.start()
     barrier.wait()

@@ -17,7 +17,7 @@ from testing.relay import relayed
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import patience, postgresql, postgresql_connection, schema
+from tokensvc.database import connecting, postgresql, postgresql_connection, schema
 from tokensvc.database.breaker import MAX_FAILURES, BreakerState
 from tokensvc.database.engine import Database
 from tokensvc.standing.tables import app_standing, user_standings
@@ -281,7 +281,7 @@ def test_process_without_a_connection_waits_while_the_server_has_no_other(
     server, url, database, monkeypatch
 ):
     """It is refused when its time is over. The breaker stays closed, because the server works."""
-    monkeypatch.setattr(patience, "_SECONDS", 0.0)
+    monkeypatch.setattr(connecting, "_SECONDS", 0.0)
     late = Database.open(url, pool_size=4)
     read = partial(late.fetch, FLOOR)
     with exhausted(server):

@@ -16,7 +16,8 @@ from testing.waiting import wait_until
 from testing.world import World, claims, minted, running_world
 from tokensvc.database import postgresql_statements, schema
 from tokensvc.database.breaker import MAX_FAILURES
-from tokensvc.database.engine import Database, run
+from tokensvc.database.engine import Database
+from tokensvc.database.statements import run
 from tokensvc.standing.tables import app_standing
 from tokensvc.vault.vault import Vault
 

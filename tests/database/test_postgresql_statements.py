@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from testing.database_parts import idle_connections
-from tokensvc.database.engine import run
+from tokensvc.database.statements import run
 from tokensvc.standing.tables import app_standing
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)

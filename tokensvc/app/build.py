@@ -23,6 +23,7 @@ from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.waiting import WaitSlots
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
+from tokensvc.database.pending import PendingWrites
 from tokensvc.issuers.service import Issuers
 from tokensvc.issuers.store import IssuerKeyStore
 from tokensvc.limits.service import Limiter
@@ -89,23 +90,15 @@ def _services(
     accounts: AccountServices | None,
 ) -> Services:
     """Build the callers, and what serves them."""
-    clock = base.clock
-    clients = Clients(base.database, clock)
+    clients = Clients(base.database, base.clock)
     uses = pending_uses(base.database)
     standings = StandingStore(
-        base.database, clock, account_rows.HAS_ACCOUNT, PROVIDER_SESSION_HAS_ENDED
+        base.database, base.clock, account_rows.HAS_ACCOUNT, PROVIDER_SESSION_HAS_ENDED
     )
-    own_callers = _own_callers(accounts, sessions, clients, standings, clock)
-    callers = Callers(
-        issuers=issuers,
-        clients=clients,
-        standings=standings,
-        limiter=base.limiter,
-        record_use=partial(record_use, uses, clock),
-        access_tokens=own_callers,
-        account_prefix=_account_prefix(base.settings),
+    own_callers = _own_callers(accounts, sessions, clients, standings, base.clock)
+    callers = _callers(
+        base, own_callers, uses, issuers=issuers, clients=clients, standings=standings
     )
-    operations = build_operations(base, issuers, clients, stream, accounts)
     return Services(
         settings=base.settings,
         database=base.database,
@@ -128,7 +121,7 @@ def _services(
         access_token_callers=own_callers,
         callers=callers,
         tokens=_tokens(base, callers, stream),
-        operations=operations,
+        operations=build_operations(base, issuers, clients, stream, accounts),
     )
 
 
@@ -255,6 +248,26 @@ def _own_callers(
         standings=standings,
         signing_ring_now=accounts.signing_ring_now,
         clock=clock,
+    )
+
+
+def _callers(
+    base: Base,
+    own_callers: AccessTokenCallers | None,
+    uses: PendingWrites[str],
+    *,
+    issuers: Issuers,
+    clients: Clients,
+    standings: StandingStore,
+) -> Callers:
+    return Callers(
+        issuers=issuers,
+        clients=clients,
+        standings=standings,
+        limiter=base.limiter,
+        record_use=partial(record_use, uses, base.clock),
+        access_tokens=own_callers,
+        account_prefix=_account_prefix(base.settings),
     )
 
 

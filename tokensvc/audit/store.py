@@ -14,7 +14,8 @@ from tokensvc.audit.tables import audit_events, audit_purge
 from tokensvc.core import current_request
 from tokensvc.core.actions import ActionContext
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import after_commit, run
+from tokensvc.database.engine import after_commit
+from tokensvc.database.statements import run
 from tokensvc.telemetry import metrics
 from tokensvc.telemetry.redaction import mask
 

@@ -12,16 +12,15 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from tokensvc.core.errors import Refusal, StartupError
+from tokensvc.core.errors import Refusal
 from tokensvc.core.waiting import may_block
 from tokensvc.database import sqlite
 from tokensvc.database.breaker import Breaker
+from tokensvc.database.connecting import connect_patiently, make_engine, parse_url
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
-from tokensvc.database.hosts import with_hosts_in_query
 from tokensvc.database.lease import Lease
-from tokensvc.database.patience import connect_patiently
 from tokensvc.database.servers import Servers
-from tokensvc.database.statements import DriverConnection, Rows, StatementConnections, Values
+from tokensvc.database.statements import NO_VALUES, Rows, StatementConnections, Values
 from tokensvc.telemetry import metrics
 
 Connection: TypeAlias = sa.Connection
@@ -31,12 +30,8 @@ Transaction: TypeAlias = sa.Connection
 _AFTER_COMMIT = "tokensvc_after_commit"
 """Member of a transaction's `info`: functions that `Database.write` calls after the commit."""
 
-_NO_VALUES: Values = {}
-_POOL_SECONDS = 1.0
 _DURABLE_MESSAGE = "SELECT pg_logical_emit_message(true, 'tokensvc', 'lease')"
 """Needs no table: some bytes of WAL, which no one decodes."""
-_OVERFLOW = 2
-"""Connections beyond the pool, for a worker's background threads."""
 
 
 class _Driver(Protocol):
@@ -91,7 +86,7 @@ class Database:
         Raises:
             StartupError: The URL is neither, or its file cannot be written.
         """
-        parsed = _parse(url)
+        parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
             if creates:
                 sqlite.make_private_file(parsed)
@@ -100,7 +95,7 @@ class Database:
 
     @classmethod
     def _open_sqlite(cls, url: sa.URL, pool_size: int) -> "Database":
-        engine = _make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
+        engine = make_engine(url, pool_size, sqlite.connect_args(), paramstyle="named")
         sa.event.listen(engine, "do_connect", sqlite.connect)
         sa.event.listen(engine, "connect", sqlite.prepare_connection)
         return cls(engine, "sqlite", sqlite)
@@ -111,7 +106,7 @@ class Database:
         from tokensvc.database import postgresql  # noqa: PLC0415
 
         arguments = postgresql.connect_args(url)
-        engine = _make_engine(url, pool_size, arguments, use_native_hstore=False)
+        engine = make_engine(url, pool_size, arguments, use_native_hstore=False)
         database = cls(engine, "postgresql", postgresql)
         hosts = postgresql.hosts_of(engine, arguments, database._servers)
         database.look = hosts.look
@@ -159,7 +154,7 @@ class Database:
             with postgresql.migration_lock(transaction):
                 yield transaction
 
-    def fetch(self, statement: sa.ClauseElement, values: Values = _NO_VALUES) -> Rows:
+    def fetch(self, statement: sa.ClauseElement, values: Values = NO_VALUES) -> Rows:
         """
         Run a query outside any transaction, and return all its rows.
 
@@ -284,58 +279,6 @@ def after_commit(tx: Transaction, call: Callable[[], object]) -> None:
     calls.append(call)
 
 
-def run(connection: Connection, statement: sa.ClauseElement, values: Values = _NO_VALUES) -> Rows:
-    """
-    Run a statement as `Database.fetch` does, on a connection or in a transaction.
-
-    It costs a third of `connection.execute`, which stores use for all else. On PostgreSQL a change
-    without `RETURNING` runs with the next statement or the commit, which then raises its error.
-    """
-    driver: Any = connection.connection.dbapi_connection
-    used: DriverConnection = driver
-    try:
-        return used.fetch(statement, values)
-    except Exception as error:
-        if used.is_disconnected():
-            connection.invalidate(error)
-        raise
-
-
 def _ping(connection: sa.Connection) -> None:
     """Use the connection: the server may have disconnected it while it was idle."""
     connection.exec_driver_sql("SELECT 1")
-
-
-def _parse(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(with_hosts_in_query(url))
-    except (sa.exc.ArgumentError, ValueError):
-        parsed = None
-    # From None: the parser's message can contain the password.
-    if parsed is None or parsed.drivername not in _DRIVERS:
-        raise StartupError("database_url: write sqlite:///path or postgresql://…") from None
-    return parsed.set(drivername=_DRIVERS[parsed.drivername])
-
-
-_DRIVERS = {
-    "sqlite": "sqlite",
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-}
-
-
-def _make_engine(
-    url: sa.URL, pool_size: int, connect_args: dict[str, Any], **options: Any
-) -> sa.Engine:
-    return sa.create_engine(
-        url,
-        connect_args=connect_args,
-        hide_parameters=True,  # otherwise exceptions contain them
-        max_overflow=_OVERFLOW,
-        pool_reset_on_return=None,  # closing a connection has already ended its transaction
-        pool_size=pool_size,
-        pool_timeout=_POOL_SECONDS,
-        pool_use_lifo=False,  # a place without a connection would hide one that is idle
-        **options,
-    )

@@ -13,8 +13,6 @@ refused statement would abort.
 
 A change in a transaction that returns no rows waits for the next statement, or the commit: each
 message costs more than most changes.
-
-Imported on first use, like the driver.
 """
 
 import time
@@ -37,6 +35,7 @@ from tokensvc.database.postgresql_statements import (
     compiled,
     encoded,
     is_refused_preparation,
+    rows_of,
     with_settings,
 )
 from tokensvc.database.servers import Server
@@ -236,20 +235,9 @@ class BoundedConnection(psycopg.Connection[Any]):
     def _run(self, send: Callable[[], None], *, has_rows: bool) -> Rows:
         if self.pgconn.transaction_status == TransactionStatus.IDLE:
             send()
-            return self._rows(self._result())
+            return rows_of(self._result(), self._loader)
         self.unsent.append(send)
-        return self._rows(self._send_all()) if has_rows else []
-
-    def _rows(self, result: PGresult) -> Rows:
-        loaders = [self._loader(result.ftype(column)) for column in range(result.nfields)]
-        get_value = result.get_value
-        return [
-            tuple(
-                None if (value := get_value(row, column)) is None else load(value)
-                for column, load in enumerate(loaders)
-            )
-            for row in range(result.ntuples)
-        ]
+        return rows_of(self._send_all(), self._loader) if has_rows else []
 
     def _loader(self, oid: int) -> Callable[[Any], Any]:
         """Return the driver's function that converts the text of a value of a type."""

@@ -8,16 +8,17 @@ Imported on first use, like the driver.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import errors
+from psycopg.pq.abc import PGresult
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from tokensvc.database.statements import Values, compile_for
+from tokensvc.database.statements import Rows, Values, compile_for
 
 _STATEMENT_SECONDS = 3
 _LOCK_SECONDS = 2
@@ -99,3 +100,21 @@ def encoded(value: object) -> bytes | None:
         # libpq would send the part before it.
         raise psycopg.DataError("a text has a NUL character, which PostgreSQL does not store")
     return text
+
+
+def rows_of(result: PGresult, loader: Callable[[int], Callable[[Any], Any]]) -> Rows:
+    """
+    Return the rows of a result.
+
+    Args:
+        loader: Function that returns the function that converts the text of a value of a type.
+    """
+    loaders = [loader(result.ftype(column)) for column in range(result.nfields)]
+    get_value = result.get_value
+    return [
+        tuple(
+            None if (value := get_value(row, column)) is None else load(value)
+            for column, load in enumerate(loaders)
+        )
+        for row in range(result.ntuples)
+    ]

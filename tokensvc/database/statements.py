@@ -16,13 +16,14 @@ import sqlalchemy as sa
 
 from tokensvc.core.waiting import may_block
 from tokensvc.database.breaker import Breaker
+from tokensvc.database.connecting import connect_patiently
 from tokensvc.database.failures import OverrunError, is_unavailability, unavailable
 from tokensvc.database.lease import Lease
-from tokensvc.database.patience import connect_patiently
 from tokensvc.database.read_times import ReadTimes
 
 Values: TypeAlias = Mapping[str, object]
 """Values of named parameters."""
+NO_VALUES: Values = {}
 Rows: TypeAlias = list[tuple[Any, ...]]
 
 
@@ -171,6 +172,23 @@ class StatementConnections:
         driver: Any = pooled.dbapi_connection
         connection: DriverConnection = driver
         return connection
+
+
+def run(connection: sa.Connection, statement: sa.ClauseElement, values: Values = NO_VALUES) -> Rows:
+    """
+    Run a statement as `Database.fetch` does, on a connection or in a transaction.
+
+    It costs a third of `connection.execute`, which stores use for all else. On PostgreSQL a change
+    without `RETURNING` runs with the next statement or the commit, which then raises its error.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    used: DriverConnection = driver
+    try:
+        return used.fetch(statement, values)
+    except Exception as error:
+        if used.is_disconnected():
+            connection.invalidate(error)
+        raise
 
 
 class _ConnectionCut(Exception):

@@ -11,7 +11,8 @@ from tokensvc.core.addresses import network_of
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Code, OAuthError, Refusal
 from tokensvc.database.clock import DatabaseClock
-from tokensvc.database.engine import Connection, Database, Transaction, run
+from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.statements import run
 from tokensvc.sessions import store
 from tokensvc.sessions.events import record_predecessor, record_replay, record_rotation
 from tokensvc.sessions.family_reads import FamilyRead, invalid_grant, parse, read_family

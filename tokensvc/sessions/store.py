@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from tokensvc.core.clock import Clock, start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Database, Transaction, run
-from tokensvc.database.statements import Rows, Values
+from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.statements import Rows, Values, run
 from tokensvc.sessions.rules import Family, Origin
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.sessions.tables import sessions

@@ -20,7 +20,8 @@ from tokensvc.accounts.lock_out.rules import (
 from tokensvc.accounts.lock_out.tables import IS_WITHOUT_ACCOUNT, known_addresses, sign_in_failures
 from tokensvc.core.clock import start_of_day
 from tokensvc.database.deletion import delete_batch
-from tokensvc.database.engine import Connection, Database, Transaction, run
+from tokensvc.database.engine import Connection, Database, Transaction
+from tokensvc.database.statements import run
 from tokensvc.database.upsert import insert_in
 from tokensvc.vault.hashes import KeyedHashes
 
