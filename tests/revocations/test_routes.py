@@ -169,6 +169,9 @@ def test_service_mint_after_a_revocation_needs_a_later_auth_time(world: World) -
         assert refused.code == "sign_in_required"
         assert refused.json["sign_in_after"] == cut_off + CLOCK_AHEAD
     assert minted(world.vouching, user_id="bob").status == 200
+    ahead = {"user_id": "bob", "auth_time": cut_off + 3600}
+    for service in (world.backend, world.vouching):
+        assert service.post("/v1/token", json=ahead).code == "malformed_request"
     while True:
         asked = {"user_id": "bob", "auth_time": cut_off + CLOCK_AHEAD}
         response = world.backend.post("/v1/token", json=asked, valid=False)

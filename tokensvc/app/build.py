@@ -284,6 +284,5 @@ def _tokens(base: Base, callers: Callers, stream: StreamServices) -> TokenServic
         count_unnamed=partial(count_mint, stream.unnamed_mints, base.clock),
         settings=base.settings.token,
         alphabet=base.settings.user_ids.alphabet,
-        clock=base.clock,
         random=base.random,
     )

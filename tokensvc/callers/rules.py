@@ -77,7 +77,7 @@ def check_standing(caller: Caller, standing: Standing, auth_time: int | None = N
             `user_suspended`, then `sign_in_required`.
     """
     if isinstance(caller, ServiceCaller):
-        check_auth_time(auth_time, standing.now)
+        _check_auth_time(auth_time, standing.now)
     elif caller.session is None:
         check_sign_in_time(caller.signed_in_at, caller.clock_ahead, standing.now)
     if standing.suspended:
@@ -107,16 +107,8 @@ def session_ended() -> Refusal:
     )
 
 
-def check_auth_time(auth_time: int | None, now: float) -> None:
-    """
-    Refuse a sign-in time in the future, which a later revocation would not cover.
-
-    Args:
-        auth_time: Time at which a service's own session signed the user in, epoch seconds.
-
-    Raises:
-        Refusal: `malformed_request`.
-    """
+def _check_auth_time(auth_time: int | None, now: int) -> None:
+    """Refuse a sign-in time in the future, which a later revocation would not cover."""
     if auth_time is not None and auth_time > now + AUTH_TIME_AHEAD:
         raise Refusal(
             Code.MALFORMED_REQUEST,

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 
-from tokensvc.callers.rules import check_auth_time
 from tokensvc.callers.service import Callers
 from tokensvc.core.callers import Caller, Credential, UserCaller
-from tokensvc.core.clock import Clock
 from tokensvc.core.current_request import log_fields
 from tokensvc.core.errors import Refusal
 from tokensvc.core.user_ids import Alphabet
@@ -34,7 +32,6 @@ class TokenService:
         count_unnamed: Callable[[], None],
         settings: TokenSettings,
         alphabet: Alphabet,
-        clock: Clock,
         random: Callable[[], float],
     ) -> None:
         self._callers = callers
@@ -42,7 +39,6 @@ class TokenService:
         self._count_unnamed = count_unnamed
         self._settings = settings
         self._alphabet = alphabet
-        self._clock = clock
         self._random = random
 
     def mint_token(
@@ -59,9 +55,7 @@ class TokenService:
         Raises:
             Refusal: The first that applies, in the order of these steps.
         """
-        # 1 parse: the route has parsed the request. This host's clock refuses early what step 5
-        # decides with the clock of the standing.
-        check_auth_time(request.auth_time, self._clock())
+        # 1 parse: the route has parsed the request.
         # 2 authenticate, and count refused credentials.
         caller = self._callers.authenticate(credential, address)
         # 3 limit by user or by service, and a service also by the user that it names.
