@@ -85,6 +85,8 @@ export interface TokenProviderOptions extends Limits {
   user?: { id: string; [member: string]: unknown } | undefined;
   /** Called once, when the user must sign in again or is suspended. No request follows. */
   onSignedOut?: ((error: ServiceError) => void) | undefined;
+  /** Abort it when the user leaves: a provider that waits for the service then sends no further request. */
+  signal?: AbortSignal | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
  * @returns {import("./index.js").TokenProvider}
  */
 export function makeTokenProvider({
-  url, getCredential, apiKey, user, onSignedOut, timeLimit = 5000, giveUpAfter = 60000,
+  url, getCredential, apiKey, user, onSignedOut, signal, timeLimit = 5000, giveUpAfter = 60000,
 }) {
   if (typeof url !== "string") throw new TypeError("`url` is missing: the URL of /v1/token");
   /** @type {Promise<string> | undefined} */
@@ -29,11 +29,11 @@ export function makeTokenProvider({
   async function request() {
     try {
       const canRefresh = Boolean(getCredential);
-      const token = await retry(requestToken, { timeLimit, giveUpAfter: limit, canRefresh });
+      const token = await retry(requestToken, { timeLimit, giveUpAfter: limit, canRefresh, signal });
       limit = Infinity;
       return token;
     } catch (error) {
-      if (error instanceof ServiceError && error.kind === "sign_in_again") {
+      if (error instanceof ServiceError && error.kind === "sign_in_again" && !signal?.aborted) {
         signedOut = error;
         onSignedOut?.(error);
       }
@@ -45,6 +45,7 @@ export function makeTokenProvider({
 
   return async function tokenProvider() {
     if (signedOut) throw signedOut;
+    if (signal?.aborted) throw new ServiceError("The user has left.", {});
     pending = pending ?? request();
     return pending;
   };

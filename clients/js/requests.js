@@ -85,10 +85,11 @@ function failure(url, { ok, status, headers }, problem) {
  *
  * @template T
  * @param {(refresh: boolean, signal: AbortSignal) => Promise<T>} attempt
- * @param {{ timeLimit: number, giveUpAfter: number, canRefresh?: boolean }} limits milliseconds
+ * @param {{ timeLimit: number, giveUpAfter: number, canRefresh?: boolean, signal?: AbortSignal | undefined }} limits
+ *   in milliseconds. After an abort no attempt starts.
  * @returns {Promise<T>}
  */
-export async function retry(attempt, { timeLimit, giveUpAfter, canRefresh = false }) {
+export async function retry(attempt, { timeLimit, giveUpAfter, canRefresh = false, signal }) {
   const end = Date.now() + giveUpAfter;
   for (let number = 0, refresh = false; ; number++) {
     try {
@@ -103,6 +104,7 @@ export async function retry(attempt, { timeLimit, giveUpAfter, canRefresh = fals
       if (Date.now() + pause > end) throw error;
       refresh = mayRefresh;
       await new Promise((resolve) => setTimeout(resolve, Math.min(pause, LONGEST_PAUSE)));
+      if (signal?.aborted) throw error;
     }
   }
 }

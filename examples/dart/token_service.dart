@@ -1,8 +1,9 @@
 // begin request
 import 'dart:async';
 import 'dart:convert';
+import 'dart:math';
 
-import 'package:firebase_auth/firebase_auth.dart' show FirebaseAuth;
+import 'package:firebase_auth/firebase_auth.dart' show FirebaseAuth, FirebaseAuthException;
 import 'package:flutter_secure_storage/flutter_secure_storage.dart';
 import 'package:http/http.dart' as http;
 import 'package:stream_chat/stream_chat.dart';
@@ -13,13 +14,17 @@ import 'package:stream_chat/stream_chat.dart';
 class ServiceException implements Exception {
   ServiceException(this.status, this.code, this.detail, this.retryAfter);
 
+  /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+  ServiceException.signedOut([String? detail])
+      : this(401, 'sign_in_required', detail ?? 'No user is signed in.', Duration.zero);
+
   final int status;
   final String code;
   final String detail;
   final Duration retryAfter;
 
   bool get signInAgain => const {'sign_in_required', 'user_suspended', 'user_erased', 'invalid_grant'}.contains(code);
-  bool get tryLater => status == 429 || status >= 500;
+  bool get tryLater => status < 400 || status == 429 || status >= 500;
 
   @override
   String toString() => detail;
@@ -35,8 +40,9 @@ Future<Map<String, dynamic>> send(Uri url, {String? credential, Object? body}) a
       ? http.get(url, headers: headers)
       : http.post(url, headers: headers, body: body);
   final response = await request.timeout(const Duration(seconds: 5));
-  final json = _parse(response.body);
-  if (response.statusCode < 300) return json;
+  final parsed = _parse(response.body);
+  if (response.statusCode < 300 && parsed != null) return parsed;
+  final json = parsed ?? {}; // the page of a proxy or of a captive portal
   throw ServiceException(
     response.statusCode,
     json['code'] ?? json['error'] ?? '',
@@ -45,19 +51,58 @@ Future<Map<String, dynamic>> send(Uri url, {String? credential, Object? body}) a
   );
 }
 
-Map<String, dynamic> _parse(String text) {
+Map<String, dynamic>? _parse(String text) {
   try {
-    return jsonDecode(text) as Map<String, dynamic>;
+    return text.isEmpty ? {} : jsonDecode(text) as Map<String, dynamic>;
   } catch (_) {
-    return {}; // a page of a proxy
+    return null;
   }
 }
 // end request
 
+// begin retry
+/// The credential of the signed-in user. [refresh]: the service has refused the last one.
 typedef Credential = Future<String> Function(bool refresh);
 
+const _longestPause = Duration(seconds: 30);
+
+/// Run attempts until one succeeds, is refused, or no time is left. Any other exception is retried, those
+/// of the identity provider's SDK too, until [stopped] completes.
+Future<T> retry<T>(
+  Future<T> Function(bool refresh) attempt, {
+  Duration? giveUpAfter = const Duration(minutes: 1),
+  Completer<void>? stopped,
+}) async {
+  final watch = Stopwatch()..start();
+  var refresh = false;
+  var backOff = const Duration(milliseconds: 250);
+  while (true) {
+    try {
+      return await attempt(refresh).timeout(const Duration(seconds: 10));
+    } on Exception catch (error) {
+      final refusal = error is ServiceException ? error : null;
+      final mayRefresh = refusal?.status == 401 && !refusal!.signInAgain && !refresh;
+      if (refusal != null && !refusal.tryLater && !mayRefresh) rethrow;
+      final longer = backOff * (0.5 + Random().nextDouble()) + (refusal?.retryAfter ?? Duration.zero);
+      final pause = mayRefresh ? Duration.zero : longer;
+      if (giveUpAfter != null && watch.elapsed + pause > giveUpAfter) rethrow;
+      final sleep = Future<void>.delayed(pause < _longestPause ? pause : _longestPause);
+      await (stopped == null ? sleep : Future.any([sleep, stopped.future]));
+      if (stopped != null && stopped.isCompleted) rethrow;
+      refresh = mayRefresh;
+      backOff = backOff * 2 < _longestPause ~/ 2 ? backOff * 2 : _longestPause ~/ 2;
+    }
+  }
+}
+
+/// Ask the service who the signed-in user is on Stream.
+Future<Map<String, dynamic>> getMe(Uri service, Credential credential) =>
+    retry((refresh) async => send(service.resolve('/v1/me'), credential: await credential(refresh)));
+// end retry
+
 // begin provider
-/// The tokens of one sign-in. Create a new one after the next sign-in.
+/// The tokens of one sign-in. After the first one it waits for the service however long it takes, so that
+/// requests succeed late instead of never. Create a new one after the next sign-in.
 class ServiceTokens {
   ServiceTokens({
     required this.service,
@@ -70,42 +115,41 @@ class ServiceTokens {
   final String apiKey;
   final Credential credential;
   final void Function(ServiceException) onSignedOut;
+  final _stopped = Completer<void>();
+  Duration? _giveUpAfter = const Duration(minutes: 1); // of the first connection
   Future<String>? _pending;
-  ServiceException? _signedOut;
+  ServiceException _end = ServiceException.signedOut();
+
+  /// Call it before you disconnect: a call that waits for the service then ends.
+  void stop() {
+    if (!_stopped.isCompleted) _stopped.complete();
+  }
 
   /// What the SDK calls. The service compares [userId] with the user of the credential.
   Future<String> provider(String userId) {
-    final signedOut = _signedOut;
-    if (signedOut != null) return Future.error(signedOut);
+    if (_stopped.isCompleted) return Future.error(_end);
     return _pending ??= _requestUntilDone(userId).whenComplete(() => _pending = null);
   }
 
   Future<String> _requestUntilDone(String userId) async {
-    var refresh = false;
-    for (var attempt = 0;; attempt++) {
-      var pause = Duration(milliseconds: 500 << attempt);
-      try {
-        final body = jsonEncode({'api_key': apiKey, 'user_id': userId});
-        final url = service.resolve('/v1/token');
-        final json = await send(url, credential: await credential(refresh), body: body);
-        return json['token'] as String;
-      } on ServiceException catch (error) {
-        if (error.signInAgain) {
-          _signedOut = error;
-          onSignedOut(error);
-          rethrow;
-        }
-        final mayRefresh = error.status == 401 && !refresh;
-        if (!error.tryLater && !mayRefresh) rethrow;
-        refresh = mayRefresh;
-        pause = mayRefresh ? Duration.zero : pause + error.retryAfter;
-        if (attempt == 4 || pause > const Duration(seconds: 15)) rethrow;
-      } on TimeoutException {
-        if (attempt == 4) rethrow;
-      } on http.ClientException {
-        if (attempt == 4) rethrow;
+    final body = jsonEncode({'api_key': apiKey, 'user_id': userId});
+    final url = service.resolve('/v1/token');
+    try {
+      final json = await retry(
+        (refresh) async => send(url, credential: await credential(refresh), body: body),
+        giveUpAfter: _giveUpAfter,
+        stopped: _stopped,
+      );
+      final token = json['token'] as String;
+      _giveUpAfter = null;
+      return token;
+    } on ServiceException catch (error) {
+      if (error.signInAgain && !_stopped.isCompleted) {
+        _end = error;
+        stop();
+        onSignedOut(error);
       }
-      await Future<void>.delayed(pause);
+      rethrow;
     }
   }
 }
@@ -119,7 +163,7 @@ Future<StreamChatClient> connectChat({
   required Credential credential,
   required void Function(ServiceException) onSignedOut,
 }) async {
-  final me = await send(service.resolve('/v1/me'), credential: await credential(false));
+  final me = await getMe(service, credential);
   final apiKey = me['api_key'] as String;
   final client = StreamChatClient(apiKey);
   final user = OwnUser(
@@ -153,7 +197,7 @@ void watchAccess(
   client.on('tokensvc_check').listen((event) async {
     if (event.cid != null) return; // another user can send this one, in a channel
     try {
-      await send(service.resolve('/v1/me'), credential: await credential(false));
+      await getMe(service, credential);
     } on ServiceException catch (error) {
       if (!error.signInAgain) return;
       await client.disconnectUser();
@@ -177,9 +221,18 @@ Future<void> disconnectChat(StreamChatClient client, {String? deviceId}) async {
 // end switch
 
 // begin firebase
-/// The ID token of the Firebase user.
-Future<String> firebaseCredential(bool refresh) async =>
-    (await FirebaseAuth.instance.currentUser!.getIdToken(refresh))!;
+/// The ID token of the Firebase user. An error of the network, for example, is retried.
+Future<String> firebaseCredential(bool refresh) async {
+  final user = await FirebaseAuth.instance.authStateChanges().first; // `currentUser` is null before it is read
+  if (user == null) throw ServiceException.signedOut();
+  try {
+    return (await user.getIdToken(refresh))!;
+  } on FirebaseAuthException catch (error) {
+    const ended = {'user-disabled', 'user-not-found', 'user-token-expired', 'invalid-user-token'};
+    if (ended.contains(error.code)) throw ServiceException.signedOut(error.message);
+    rethrow;
+  }
+}
 // end firebase
 
 // begin account
@@ -221,9 +274,7 @@ class AccountSession {
 
   Future<String> _refresh() async {
     final token = await _store.read(key: 'refresh-token');
-    if (token == null) {
-      throw ServiceException(401, 'sign_in_required', 'No user is signed in.', Duration.zero);
-    }
+    if (token == null) throw ServiceException.signedOut();
     final form = {'grant_type': 'refresh_token', 'client_id': 'app', 'refresh_token': token};
     try {
       return await _keep(await send(service.resolve('/oauth/token'), body: form));

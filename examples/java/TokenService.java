@@ -5,6 +5,8 @@ import android.content.Context;
 import android.util.Log;
 import com.google.android.gms.tasks.Tasks;
 import com.google.firebase.auth.FirebaseAuth;
+import com.google.firebase.auth.FirebaseAuthInvalidUserException;
+import com.google.firebase.auth.FirebaseUser;
 import io.getstream.chat.android.PrivacySettings;
 import io.getstream.chat.android.ReadReceipts;
 import io.getstream.chat.android.TypingIndicators;
@@ -21,6 +23,10 @@ import java.net.URL;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.jetbrains.annotations.NotNull;
 import org.json.JSONException;
@@ -49,8 +55,13 @@ public final class TokenService {
         }
 
         public boolean tryLater() {
-            return status == 429 || status >= 500;
+            return status < 400 || status == 429 || status >= 500;
         }
+    }
+
+    /** What a credential throws if nobody is signed in at the identity provider. It is not retried. */
+    public static ServiceException signedOut(String detail) {
+        return new ServiceException(401, "sign_in_required", detail, 0);
     }
 
     /** Send one request and return its JSON. It blocks: call it on a worker thread. */
@@ -71,9 +82,10 @@ public final class TokenService {
             }
             int status = connection.getResponseCode();
             JSONObject json = read(status < 400 ? connection.getInputStream() : connection.getErrorStream());
-            if (status < 300) {
+            if (status < 300 && json != null) {
                 return json;
             }
+            json = json != null ? json : new JSONObject(); // the page of a proxy or of a captive portal
             String retryAfter = connection.getHeaderField("Retry-After");
             throw new ServiceException(
                     status,
@@ -92,36 +104,98 @@ public final class TokenService {
             bytes.write(buffer, 0, count);
         }
         try {
-            return new JSONObject(bytes.toString("UTF-8"));
+            return new JSONObject(bytes.size() > 0 ? bytes.toString("UTF-8") : "{}");
         } catch (JSONException notJson) {
-            return new JSONObject();
+            return null;
         }
     }
     // end request
 
-    // begin credential
+    // begin retry
     /** The credential of the signed-in user. `refresh`: the service has refused the last one. */
     public interface Credential {
         String get(boolean refresh) throws Exception;
     }
 
+    private interface Attempt<T> {
+        T run(boolean refresh) throws Exception;
+    }
+
+    private static final long FIRST_MINUTE = 60_000; // milliseconds
+    private static final long LONGEST_PAUSE = 30_000;
+
+    /**
+     * Run attempts until one succeeds, is refused, or no time is left. Any error that is not a refusal is
+     * retried, those of the identity provider's SDK too. It blocks, until `stopped` counts down.
+     */
+    private static <T> T retry(long giveUpAfter, CountDownLatch stopped, Attempt<T> attempt) throws Exception {
+        long start = System.nanoTime();
+        boolean refresh = false;
+        long backOff = 250;
+        while (true) {
+            try {
+                return attempt.run(refresh);
+            } catch (InterruptedException error) {
+                throw error;
+            } catch (Exception error) {
+                ServiceException refusal = error instanceof ServiceException ? (ServiceException) error : null;
+                boolean mayRefresh =
+                        refusal != null && refusal.status == 401 && !refusal.signInAgain() && !refresh;
+                if (refusal != null && !refusal.tryLater() && !mayRefresh) {
+                    throw error;
+                }
+                long retryAfter = refusal != null ? refusal.retryAfter * 1_000 : 0;
+                long longer = retryAfter + (long) (backOff * ThreadLocalRandom.current().nextDouble(0.5, 1.5));
+                long pause = mayRefresh ? 0 : longer;
+                long passed = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
+                if (giveUpAfter - passed < pause
+                        || stopped.await(Math.min(pause, LONGEST_PAUSE), TimeUnit.MILLISECONDS)) {
+                    throw error;
+                }
+                refresh = mayRefresh;
+                backOff = Math.min(backOff * 2, LONGEST_PAUSE / 2);
+            }
+        }
+    }
+
+    /** Ask the service who the signed-in user is on Stream. */
+    private static JSONObject getMe(String service, Credential credential) throws Exception {
+        return retry(FIRST_MINUTE, new CountDownLatch(1),
+                refresh -> send(service + "/v1/me", credential.get(refresh), null, null));
+    }
+    // end retry
+
+    // begin firebase
     /** The ID token of the Firebase user. It blocks, as `loadToken` may. */
     public static String firebaseCredential(boolean refresh) throws Exception {
-        return Tasks.await(FirebaseAuth.getInstance().getCurrentUser().getIdToken(refresh)).getToken();
+        FirebaseUser user = FirebaseAuth.getInstance().getCurrentUser();
+        if (user == null) {
+            throw signedOut("No user is signed in.");
+        }
+        try {
+            return Tasks.await(user.getIdToken(refresh), 5, TimeUnit.SECONDS).getToken();
+        } catch (ExecutionException error) {
+            if (error.getCause() instanceof FirebaseAuthInvalidUserException) { // disabled or deleted
+                throw signedOut(error.getCause().getMessage());
+            }
+            throw error; // of the network, for example
+        }
     }
-    // end credential
+    // end firebase
 
     // begin provider
     /**
      * The token provider of one sign-in. It never throws, and returns an empty string on failure, as the
-     * SDK demands. Create a new one after the next sign-in.
+     * SDK demands. After its first token it waits for the service however long it takes, so that requests
+     * succeed late instead of never. Create a new one after the next sign-in.
      */
     public static final class ServiceTokenProvider implements TokenProvider {
         private final String service;
         private final String apiKey;
         private final Credential credential;
         private final Consumer<ServiceException> onSignedOut;
-        private volatile boolean signedOut = false;
+        private final CountDownLatch stopped = new CountDownLatch(1);
+        private volatile long giveUpAfter = FIRST_MINUTE;
 
         public ServiceTokenProvider(
                 String service, String apiKey, Credential credential, Consumer<ServiceException> onSignedOut) {
@@ -131,46 +205,32 @@ public final class TokenService {
             this.onSignedOut = onSignedOut;
         }
 
+        /** Call it before you disconnect: a call that waits for the service then ends. */
+        public void stop() {
+            stopped.countDown();
+        }
+
         @NotNull
         @Override
         public String loadToken() {
-            boolean refresh = false;
-            for (int attempt = 0; attempt < 5 && !signedOut; attempt++) {
-                long pause = 500L << attempt;
-                try {
-                    String body = new JSONObject().put("api_key", apiKey).toString();
-                    String url = service + "/v1/token";
-                    return send(url, credential.get(refresh), body, "application/json").getString("token");
-                } catch (ServiceException error) {
-                    Log.w("chat", "no token: " + error.code + ": " + error.getMessage());
-                    if (error.signInAgain()) {
-                        signedOut = true;
-                        onSignedOut.accept(error);
-                        return "";
-                    }
-                    boolean mayRefresh = error.status == 401 && !refresh;
-                    if (!error.tryLater() && !mayRefresh) {
-                        return "";
-                    }
-                    refresh = mayRefresh;
-                    pause = mayRefresh ? 0 : pause + error.retryAfter * 1_000;
-                } catch (Exception error) {
-                    Log.w("chat", "the service cannot be reached", error);
-                }
-                if (pause > 15_000 || !slept(pause)) {
-                    return "";
-                }
+            if (stopped.getCount() == 0) {
+                return "";
             }
-            return "";
-        }
-
-        private static boolean slept(long milliseconds) {
             try {
-                Thread.sleep(milliseconds);
-                return true;
-            } catch (InterruptedException stopped) {
-                Thread.currentThread().interrupt();
-                return false;
+                String body = new JSONObject().put("api_key", apiKey).toString();
+                String url = service + "/v1/token";
+                String token = retry(giveUpAfter, stopped, refresh ->
+                        send(url, credential.get(refresh), body, "application/json").getString("token"));
+                giveUpAfter = Long.MAX_VALUE;
+                return token;
+            } catch (Exception error) {
+                Log.w("chat", "no token", error);
+                boolean signedOut = error instanceof ServiceException && ((ServiceException) error).signInAgain();
+                if (signedOut && stopped.getCount() > 0) {
+                    stop();
+                    onSignedOut.accept((ServiceException) error);
+                }
+                return "";
             }
         }
     }
@@ -185,7 +245,7 @@ public final class TokenService {
             Credential credential,
             Consumer<ServiceException> onSignedOut)
             throws Exception {
-        JSONObject me = send(service + "/v1/me", credential.get(false), null, null);
+        JSONObject me = getMe(service, credential);
         String apiKey = me.getString("api_key");
         ChatClient client = new ChatClient.Builder(apiKey, context).build();
         User user = new User.Builder()
@@ -221,7 +281,7 @@ public final class TokenService {
     private static void leaveIfRefused(
             String service, Credential credential, Consumer<ServiceException> onSignedOut) {
         try {
-            send(service + "/v1/me", credential.get(false), null, null);
+            getMe(service, credential);
         } catch (ServiceException error) {
             if (error.signInAgain()) {
                 onSignedOut.accept(error);
@@ -271,7 +331,7 @@ public final class TokenService {
             }
             String refreshToken = store.get();
             if (refreshToken == null) {
-                throw new ServiceException(401, "sign_in_required", "No user is signed in.", 0);
+                throw signedOut("No user is signed in.");
             }
             try {
                 return keep(postForm("/oauth/token", "refresh_token", refreshToken));

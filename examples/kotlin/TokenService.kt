@@ -5,6 +5,7 @@ import android.content.Context
 import android.util.Log
 import com.google.android.gms.tasks.Tasks
 import com.google.firebase.auth.FirebaseAuth
+import com.google.firebase.auth.FirebaseAuthInvalidUserException
 import io.getstream.chat.android.PrivacySettings
 import io.getstream.chat.android.ReadReceipts
 import io.getstream.chat.android.TypingIndicators
@@ -17,7 +18,12 @@ import java.io.IOException
 import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.ExecutionException
+import java.util.concurrent.TimeUnit
 import kotlin.concurrent.thread
+import kotlin.math.min
+import kotlin.random.Random
 import org.json.JSONObject
 // end request
 
@@ -26,8 +32,11 @@ import org.json.JSONObject
 class ServiceException(val status: Int, val code: String, detail: String, val retryAfter: Long) :
     IOException(detail) {
     val signInAgain get() = code in setOf("sign_in_required", "user_suspended", "user_erased", "invalid_grant")
-    val tryLater get() = status == 429 || status >= 500
+    val tryLater get() = status < 400 || status == 429 || status >= 500
 }
+
+/** What a credential throws if nobody is signed in at the identity provider. It is not retried. */
+fun signedOut(detail: String = "No user is signed in.") = ServiceException(401, "sign_in_required", detail, 0)
 
 /** Send one request and return its JSON. It blocks: call it on a worker thread. */
 fun send(
@@ -49,8 +58,9 @@ fun send(
         val status = connection.responseCode
         val stream = if (status < 400) connection.inputStream else connection.errorStream
         val text = stream?.bufferedReader()?.use { it.readText() }.orEmpty()
-        val json = runCatching { JSONObject(text) }.getOrDefault(JSONObject())
-        if (status in 200..299) return json
+        val parsed = runCatching { JSONObject(text.ifBlank { "{}" }) }
+        val json = parsed.getOrDefault(JSONObject())
+        if (status in 200..299 && parsed.isSuccess) return json // else the page of a captive portal
         throw ServiceException(
             status,
             json.optString("code", json.optString("error")),
@@ -63,45 +73,80 @@ fun send(
 }
 // end request
 
+// begin retry
+/** The credential of the signed-in user. `refresh`: the service has refused the last one. */
+typealias Credential = (refresh: Boolean) -> String
+
+private const val LONGEST_PAUSE = 30_000L // milliseconds
+
+/**
+ * Run attempts until one succeeds, is refused, or no time is left. Any error that is not a refusal is
+ * retried, those of the identity provider's SDK too. It blocks, until `stopped` counts down.
+ */
+fun <T> retry(
+    giveUpAfter: Long = 60_000, // milliseconds
+    stopped: CountDownLatch = CountDownLatch(1),
+    attempt: (refresh: Boolean) -> T,
+): T {
+    val start = System.nanoTime()
+    var refresh = false
+    var backOff = 250L
+    while (true) {
+        try {
+            return attempt(refresh)
+        } catch (error: InterruptedException) {
+            throw error
+        } catch (error: Exception) {
+            val refusal = error as? ServiceException
+            val mayRefresh = refusal != null && refusal.status == 401 && !refusal.signInAgain && !refresh
+            if (refusal != null && !refusal.tryLater && !mayRefresh) throw error
+            val longer = (backOff * Random.nextDouble(0.5, 1.5)).toLong() + (refusal?.retryAfter ?: 0) * 1_000
+            val pause = if (mayRefresh) 0 else longer
+            val passed = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start)
+            if (giveUpAfter - passed < pause) throw error
+            if (stopped.await(min(pause, LONGEST_PAUSE), TimeUnit.MILLISECONDS)) throw error
+            refresh = mayRefresh
+            backOff = min(backOff * 2, LONGEST_PAUSE / 2)
+        }
+    }
+}
+// end retry
+
 // begin provider
 /**
  * The token provider of one sign-in. It never throws, and returns an empty string on failure, as the
- * SDK demands. Create a new one after the next sign-in.
+ * SDK demands. After its first token it waits for the service however long it takes, so that requests
+ * succeed late instead of never. Create a new one after the next sign-in.
  */
 class ServiceTokenProvider(
     private val service: String,
     private val apiKey: String,
-    private val credential: (refresh: Boolean) -> String,
+    private val credential: Credential,
     private val onSignedOut: (ServiceException) -> Unit,
+    @Volatile private var giveUpAfter: Long = 60_000, // milliseconds, of the first connection
 ) : TokenProvider {
-    @Volatile private var signedOut = false
+    private val stopped = CountDownLatch(1)
+
+    /** Call it before you disconnect: a call that waits for the service then ends. */
+    fun stop() = stopped.countDown()
 
     override fun loadToken(): String {
-        var refresh = false
-        for (attempt in 0..4) {
-            if (signedOut) return ""
-            var pause = 500L shl attempt
-            try {
-                val body = JSONObject().put("api_key", apiKey).toString()
-                return send("$service/v1/token", credential(refresh), body).getString("token")
-            } catch (error: ServiceException) {
-                Log.w("chat", "no token: ${error.code}: ${error.message}")
-                if (error.signInAgain) {
-                    signedOut = true
-                    onSignedOut(error)
-                    return ""
-                }
-                val mayRefresh = error.status == 401 && !refresh
-                if (!error.tryLater && !mayRefresh) return ""
-                refresh = mayRefresh
-                pause = if (mayRefresh) 0 else pause + error.retryAfter * 1_000
-            } catch (error: Exception) {
-                Log.w("chat", "the service cannot be reached", error)
+        if (stopped.count == 0L) return ""
+        try {
+            val body = JSONObject().put("api_key", apiKey).toString()
+            val token = retry(giveUpAfter, stopped) { refresh ->
+                send("$service/v1/token", credential(refresh), body).getString("token")
             }
-            if (pause > 15_000) return ""
-            Thread.sleep(pause)
+            giveUpAfter = Long.MAX_VALUE
+            return token
+        } catch (error: Exception) {
+            Log.w("chat", "no token", error)
+            if (error is ServiceException && error.signInAgain && stopped.count > 0) {
+                stop()
+                onSignedOut(error)
+            }
+            return ""
         }
-        return ""
     }
 }
 // end provider
@@ -112,10 +157,10 @@ fun connectChat(
     context: Context,
     service: String,
     name: String,
-    credential: (refresh: Boolean) -> String,
+    credential: Credential,
     onSignedOut: (ServiceException) -> Unit,
 ) {
-    val me = send("$service/v1/me", credential(false))
+    val me = retry { refresh -> send("$service/v1/me", credential(refresh)) }
     val apiKey = me.getString("api_key")
     val client = ChatClient.Builder(apiKey, context).build()
     val user = User(
@@ -142,7 +187,7 @@ fun connectChat(
 fun watchAccess(
     client: ChatClient,
     service: String,
-    credential: (refresh: Boolean) -> String,
+    credential: Credential,
     onSignedOut: (ServiceException) -> Unit,
 ) {
     client.subscribeFor("tokensvc_check") { event ->
@@ -153,11 +198,11 @@ fun watchAccess(
 
 private fun leaveIfRefused(
     service: String,
-    credential: (refresh: Boolean) -> String,
+    credential: Credential,
     onSignedOut: (ServiceException) -> Unit,
 ) {
     try {
-        send("$service/v1/me", credential(false))
+        retry { refresh -> send("$service/v1/me", credential(refresh)) }
     } catch (error: ServiceException) {
         if (error.signInAgain) onSignedOut(error)
     } catch (error: Exception) {
@@ -176,8 +221,14 @@ fun disconnectChat(thenSignIn: () -> Unit) {
 // begin firebase
 /** The ID token of the Firebase user. It blocks, as `loadToken` may. */
 fun firebaseCredential(refresh: Boolean): String {
-    val user = checkNotNull(FirebaseAuth.getInstance().currentUser) { "no Firebase user" }
-    return checkNotNull(Tasks.await(user.getIdToken(refresh)).token)
+    val user = FirebaseAuth.getInstance().currentUser ?: throw signedOut()
+    try {
+        return checkNotNull(Tasks.await(user.getIdToken(refresh), 5, TimeUnit.SECONDS).token)
+    } catch (error: ExecutionException) {
+        val cause = error.cause
+        if (cause is FirebaseAuthInvalidUserException) throw signedOut("${cause.message}") // disabled, deleted
+        throw error // of the network, for example
+    }
 }
 // end firebase
 
@@ -204,7 +255,7 @@ class AccountSession(private val service: String, private val store: TokenStore)
         val current = accessToken
         if (current != null && !refresh && System.currentTimeMillis() < renewAt) return current
         val refreshToken = store.refreshToken
-            ?: throw ServiceException(401, "sign_in_required", "No user is signed in.", 0)
+            ?: throw signedOut()
         try {
             return keep(postForm("/oauth/token", "refresh_token", refreshToken))
         } catch (error: ServiceException) {

@@ -14,7 +14,12 @@ struct ServiceError: LocalizedError {
 
     var errorDescription: String? { detail }
     var signInAgain: Bool { ["sign_in_required", "user_suspended", "user_erased", "invalid_grant"].contains(code) }
-    var tryLater: Bool { status == 429 || status >= 500 }
+    var tryLater: Bool { status < 400 || status == 429 || status >= 500 }
+
+    /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+    static func signedOut(_ detail: String = "No user is signed in.") -> ServiceError {
+        ServiceError(status: 401, code: "sign_in_required", detail: detail, retryAfter: 0)
+    }
 }
 
 /// Send one request and return its JSON.
@@ -30,9 +35,10 @@ func send(
     if body != nil { request.setValue(type, forHTTPHeaderField: "Content-Type") }
     if let credential { request.setValue("Bearer \(credential)", forHTTPHeaderField: "Authorization") }
     let (data, response) = try await URLSession.shared.data(for: request)
-    let json = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any] ?? [:]
+    let parsed = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any]
     guard let http = response as? HTTPURLResponse else { throw URLError(.badServerResponse) }
-    if (200..<300).contains(http.statusCode) { return json }
+    let json = parsed ?? [:] // nothing, or the page of a captive portal
+    if (200..<300).contains(http.statusCode), parsed != nil || data.isEmpty { return json }
     throw ServiceError(
         status: http.statusCode,
         code: json["code"] as? String ?? json["error"] as? String ?? "",
@@ -43,23 +49,59 @@ func send(
 }
 // end request
 
-typealias Credential = (_ refresh: Bool) async throws -> String
+// begin retry
+/// The credential of the signed-in user. `refresh`: the service has refused the last one.
+typealias Credential = @Sendable (_ refresh: Bool) async throws -> String
+
+/// Run attempts until one succeeds, is refused, or no time is left. Any error that is not a refusal is
+/// retried, those of the identity provider's SDK too, until the task is cancelled.
+func retry<Value>(
+    giveUpAfter: TimeInterval = 60,
+    _ attempt: (_ refresh: Bool) async throws -> Value
+) async throws -> Value {
+    let start = ProcessInfo.processInfo.systemUptime
+    var refresh = false
+    var backOff = 0.25
+    while true {
+        do {
+            return try await attempt(refresh)
+        } catch {
+            let refusal = error as? ServiceError
+            let mayRefresh = refusal?.status == 401 && refusal?.signInAgain == false && !refresh
+            if let refusal, !refusal.tryLater, !mayRefresh { throw refusal }
+            let pause = mayRefresh ? 0 : (refusal?.retryAfter ?? 0) + backOff * .random(in: 0.5..<1.5)
+            if ProcessInfo.processInfo.systemUptime - start + pause > giveUpAfter { throw error }
+            try await Task.sleep(nanoseconds: UInt64(min(pause, 30) * 1_000_000_000))
+            refresh = mayRefresh
+            backOff = min(backOff * 2, 15)
+        }
+    }
+}
+
+/// Ask the service who the signed-in user is on Stream.
+func getMe(service: URL, credential: Credential) async throws -> [String: Any] {
+    let url = service.appendingPathComponent("v1/me")
+    return try await retry { refresh in try await send(url, credential: try await credential(refresh)) }
+}
+// end retry
 
 // begin provider
-/// The tokens of one sign-in. Create a new one after the next sign-in.
+/// The tokens of one sign-in. After the first one it waits for the service however long it takes, so that
+/// requests succeed late instead of never. Create a new one after the next sign-in.
 actor ServiceTokens {
     private let service: URL
     private let apiKey: String
     private let credential: Credential
-    private let onSignedOut: (ServiceError) -> Void
+    private let onSignedOut: @Sendable (ServiceError) -> Void
+    private var giveUpAfter: TimeInterval = 60 // of the first connection
     private var pending: Task<Token, Error>?
-    private var signedOut: ServiceError?
+    private var ended: Error?
 
     init(
         service: URL,
         apiKey: String,
         credential: @escaping Credential,
-        onSignedOut: @escaping (ServiceError) -> Void
+        onSignedOut: @escaping @Sendable (ServiceError) -> Void
     ) {
         self.service = service
         self.apiKey = apiKey
@@ -80,9 +122,15 @@ actor ServiceTokens {
         }
     }
 
+    /// Call it before you disconnect: a call that waits for the service then ends.
+    func stop() {
+        if ended == nil { ended = CancellationError() }
+        pending?.cancel()
+    }
+
     /// One request for all callers: the SDK may call its provider twice at the same time.
     private func token() async throws -> Token {
-        if let signedOut { throw signedOut }
+        if let ended { throw ended }
         if let pending { return try await pending.value }
         let task = Task { try await requestUntilDone() }
         pending = task
@@ -91,35 +139,20 @@ actor ServiceTokens {
     }
 
     private func requestUntilDone() async throws -> Token {
-        var refresh = false
-        for attempt in 0..<5 {
-            var pause = 0.5 * pow(2, Double(attempt))
-            do {
-                return try await request(refresh: refresh)
-            } catch let error as ServiceError {
-                if error.signInAgain {
-                    signedOut = error
-                    onSignedOut(error)
-                    throw error
-                }
-                let mayRefresh = error.status == 401 && !refresh
-                guard error.tryLater || mayRefresh else { throw error }
-                refresh = mayRefresh
-                pause = mayRefresh ? 0 : pause + error.retryAfter
-                if attempt == 4 || pause > 15 { throw error }
-            } catch let error as URLError {
-                if attempt == 4 { throw error }
-            }
-            try await Task.sleep(nanoseconds: UInt64(pause * 1_000_000_000))
-        }
-        throw URLError(.timedOut)
-    }
-
-    private func request(refresh: Bool) async throws -> Token {
         let body = try JSONSerialization.data(withJSONObject: ["api_key": apiKey])
         let url = service.appendingPathComponent("v1/token")
-        let json = try await send(url, credential: try await credential(refresh), body: body)
-        return try Token(rawValue: json["token"] as? String ?? "")
+        do {
+            let token = try await retry(giveUpAfter: giveUpAfter) { refresh in
+                let json = try await send(url, credential: try await credential(refresh), body: body)
+                return try Token(rawValue: json["token"] as? String ?? "")
+            }
+            giveUpAfter = .infinity
+            return token
+        } catch let error as ServiceError where error.signInAgain && ended == nil {
+            ended = error
+            onSignedOut(error)
+            throw error
+        }
     }
 }
 // end provider
@@ -130,10 +163,9 @@ func connectChat(
     service: URL,
     name: String,
     credential: @escaping Credential,
-    onSignedOut: @escaping (ServiceError) -> Void
+    onSignedOut: @escaping @Sendable (ServiceError) -> Void
 ) async throws -> ChatClient {
-    let url = service.appendingPathComponent("v1/me")
-    let me = try await send(url, credential: try await credential(false))
+    let me = try await getMe(service: service, credential: credential)
     guard let userId = me["user_id"] as? String, let apiKey = me["api_key"] as? String else {
         throw URLError(.cannotParseResponse)
     }
@@ -163,13 +195,13 @@ final class AccessWatcher: EventsControllerDelegate {
     private let events: EventsController
     private let service: URL
     private let credential: Credential
-    private let onSignedOut: (ServiceError) -> Void
+    private let onSignedOut: @Sendable (ServiceError) -> Void
 
     init(
         client: ChatClient,
         service: URL,
         credential: @escaping Credential,
-        onSignedOut: @escaping (ServiceError) -> Void
+        onSignedOut: @escaping @Sendable (ServiceError) -> Void
     ) {
         events = client.eventsController()
         self.service = service
@@ -183,8 +215,7 @@ final class AccessWatcher: EventsControllerDelegate {
         guard let event = event as? UnknownUserEvent, event.type.rawValue == "tokensvc_check" else { return }
         Task {
             do {
-                let url = service.appendingPathComponent("v1/me")
-                _ = try await send(url, credential: try await credential(false))
+                _ = try await getMe(service: service, credential: credential)
             } catch let error as ServiceError where error.signInAgain {
                 onSignedOut(error)
             }
@@ -203,10 +234,19 @@ func disconnectChat(_ client: ChatClient, deviceId: String, thenSignIn: @escapin
 // end switch
 
 // begin firebase
-/// The ID token of the Firebase user.
-func firebaseCredential(refresh: Bool) async throws -> String {
-    guard let user = Auth.auth().currentUser else { throw URLError(.userAuthenticationRequired) }
-    return try await user.getIDTokenResult(forcingRefresh: refresh).token
+/// The ID token of the Firebase user. An error of the network, for example, is retried.
+@Sendable func firebaseCredential(refresh: Bool) async throws -> String {
+    guard let user = Auth.auth().currentUser else { throw ServiceError.signedOut() }
+    do {
+        return try await user.getIDTokenResult(forcingRefresh: refresh).token
+    } catch {
+        switch AuthErrorCode(rawValue: (error as NSError).code) {
+        case .userDisabled, .userNotFound, .userTokenExpired, .invalidUserToken:
+            throw ServiceError.signedOut(error.localizedDescription)
+        default:
+            throw error
+        }
+    }
 }
 // end firebase
 
@@ -258,11 +298,7 @@ actor AccountSession {
     }
 
     private func refreshSession() async throws -> String {
-        guard let refreshToken = store.refreshToken else {
-            throw ServiceError(
-                status: 401, code: "sign_in_required", detail: "No user is signed in.", retryAfter: 0
-            )
-        }
+        guard let refreshToken = store.refreshToken else { throw ServiceError.signedOut() }
         do {
             return keep(try await postForm("oauth/token", "refresh_token", refreshToken))
         } catch let error as ServiceError where error.signInAgain {

@@ -1,7 +1,11 @@
 // begin request
 using System;
 using System.Collections.Generic;
+using System.Text.RegularExpressions;
+using System.Threading;
 using System.Threading.Tasks;
+using Firebase;
+using Firebase.Auth;
 using Newtonsoft.Json.Linq;
 using StreamChat.Core;
 using StreamChat.Libs.Auth;
@@ -29,7 +33,13 @@ namespace Example.Chat
         public bool SignInAgain =>
             Code == "sign_in_required" || Code == "user_suspended" || Code == "user_erased" || Code == "invalid_grant";
 
-        public bool TryLater => Status == 0 || Status == 429 || Status >= 500;
+        public bool TryLater => Status < 400 || Status == 429 || Status >= 500;
+
+        /// <summary>
+        /// What a credential throws if nobody is signed in at the identity provider. It is not retried.
+        /// </summary>
+        public static ServiceException SignedOut(string detail = "No user is signed in.") =>
+            new ServiceException(401, "sign_in_required", detail, 0);
     }
 
     public static class Service
@@ -82,17 +92,75 @@ namespace Example.Chat
     }
     // end request
 
+    // begin retry
+    public static class Retry
+    {
+        /// <summary>
+        /// Run attempts until one succeeds, is refused, or no time is left. Any error that is not a refusal
+        /// is retried, those of the identity provider's SDK too.
+        /// </summary>
+        public static async Task<T> RunAsync<T>(
+            Func<bool, Task<T>> attempt, double giveUpAfter = 60, CancellationToken stopped = default)
+        {
+            var start = Time.realtimeSinceStartupAsDouble;
+            var refresh = false;
+            for (var backOff = 0.25; ; backOff = Math.Min(backOff * 2, 15))
+            {
+                double pause;
+                try
+                {
+                    return await attempt(refresh);
+                }
+                catch (Exception error)
+                {
+                    var refusal = error as ServiceException;
+                    var mayRefresh = refusal?.Status == 401 && !refusal.SignInAgain && !refresh;
+                    pause = mayRefresh ? 0 : (refusal?.RetryAfter ?? 0) + backOff * UnityEngine.Random.Range(0.5f, 1.5f);
+                    var isFinal = refusal != null && !refusal.TryLater && !mayRefresh;
+                    if (isFinal || Time.realtimeSinceStartupAsDouble - start + pause > giveUpAfter)
+                    {
+                        throw;
+                    }
+
+                    refresh = mayRefresh;
+                }
+
+                // `Task.Delay` never ends in a WebGL build.
+                var end = Time.realtimeSinceStartupAsDouble + Math.Min(pause, 30);
+                while (Time.realtimeSinceStartupAsDouble < end)
+                {
+                    stopped.ThrowIfCancellationRequested();
+                    await Task.Yield();
+                }
+            }
+        }
+
+        /// <summary>Ask the service who the signed-in user is on Stream.</summary>
+        public static Task<JObject> GetMeAsync(string service, Func<bool, Task<string>> credential) =>
+            RunAsync(async refresh =>
+            {
+                var value = await credential(refresh);
+                return JObject.Parse(await Service.SendAsync(UnityWebRequest.Get($"{service}/v1/me"), value));
+            });
+    }
+    // end retry
+
     // begin provider
     /// <summary>
-    /// The token provider of one sign-in. It asks for `text/plain`: the body is the token.
+    /// The token provider of one sign-in. It asks for `text/plain`: the body is the token. After its first
+    /// token it waits for the service however long it takes, so that requests succeed late instead of never.
     /// Create a new one after the next sign-in.
     /// </summary>
     public sealed class ServiceTokenProvider : ITokenProvider
     {
+        private static readonly Regex Token = new Regex(@"^[\w-]+\.[\w-]+\.[\w-]+$");
+
         private readonly string _service;
         private readonly string _apiKey;
         private readonly Func<bool, Task<string>> _credential;
         private readonly Action<ServiceException> _onSignedOut;
+        private readonly CancellationTokenSource _stopped = new CancellationTokenSource();
+        private double _giveUpAfter = 60; // seconds, of the first connection
         private Task<string> _pending;
         private ServiceException _signedOut;
 
@@ -107,6 +175,9 @@ namespace Example.Chat
             _credential = credential;
             _onSignedOut = onSignedOut;
         }
+
+        /// <summary>Call it before you disconnect: a call that waits for the service then ends.</summary>
+        public void Stop() => _stopped.Cancel();
 
         /// <summary>The service compares the ID with the user of the credential.</summary>
         public Task<string> GetTokenAsync(string userId)
@@ -126,36 +197,36 @@ namespace Example.Chat
 
         private async Task<string> RequestUntilDoneAsync(string userId)
         {
-            var query = $"api_key={Uri.EscapeDataString(_apiKey)}&user_id={Uri.EscapeDataString(userId)}";
-            var refresh = false;
-            for (var attempt = 0; ; attempt++)
+            _stopped.Token.ThrowIfCancellationRequested();
+            try
             {
-                try
-                {
-                    var request = UnityWebRequest.Get($"{_service}/v1/token?{query}");
-                    request.SetRequestHeader("Accept", "text/plain");
-                    return await Service.SendAsync(request, await _credential(refresh));
-                }
-                catch (ServiceException error)
-                {
-                    if (error.SignInAgain)
-                    {
-                        _signedOut = error;
-                        _onSignedOut(error);
-                        throw;
-                    }
-
-                    var mayRefresh = error.Status == 401 && !refresh;
-                    var pause = mayRefresh ? 0 : error.RetryAfter * 1000 + (500 << attempt);
-                    if ((!error.TryLater && !mayRefresh) || attempt == 4 || pause > 15000)
-                    {
-                        throw;
-                    }
-
-                    refresh = mayRefresh;
-                    await Task.Delay(pause);
-                }
+                var token = await Retry.RunAsync(
+                    async refresh => await RequestAsync(userId, await _credential(refresh)),
+                    _giveUpAfter,
+                    _stopped.Token);
+                _giveUpAfter = double.PositiveInfinity;
+                return token;
             }
+            catch (ServiceException error) when (error.SignInAgain && !_stopped.IsCancellationRequested)
+            {
+                _signedOut = error;
+                _onSignedOut(error);
+                throw;
+            }
+        }
+
+        private async Task<string> RequestAsync(string userId, string credential)
+        {
+            var query = $"api_key={Uri.EscapeDataString(_apiKey)}&user_id={Uri.EscapeDataString(userId)}";
+            var request = UnityWebRequest.Get($"{_service}/v1/token?{query}");
+            request.SetRequestHeader("Accept", "text/plain");
+            var token = await Service.SendAsync(request, credential);
+            if (!Token.IsMatch(token))
+            {
+                throw new ServiceException(200, "", "The response is no token, but perhaps of a captive portal.", 0);
+            }
+
+            return token;
         }
     }
     // end provider
@@ -169,8 +240,7 @@ namespace Example.Chat
         public async Task ConnectAsync(
             string service, Func<bool, Task<string>> credential, Action<ServiceException> onSignedOut)
         {
-            var request = UnityWebRequest.Get($"{service}/v1/me");
-            var me = JObject.Parse(await Service.SendAsync(request, await credential(false)));
+            var me = await Retry.GetMeAsync(service, credential);
             var apiKey = (string)me["api_key"];
             var provider = new ServiceTokenProvider(service, apiKey, credential, onSignedOut);
             _client = StreamChatClient.CreateDefaultClient();
@@ -196,14 +266,15 @@ namespace Example.Chat
 
                 try
                 {
-                    await Service.SendAsync(UnityWebRequest.Get($"{service}/v1/me"), await credential(false));
+                    await Retry.GetMeAsync(service, credential);
                 }
-                catch (ServiceException error)
+                catch (ServiceException error) when (error.SignInAgain)
                 {
-                    if (error.SignInAgain)
-                    {
-                        onSignedOut(error);
-                    }
+                    onSignedOut(error);
+                }
+                catch (Exception error)
+                {
+                    Debug.LogWarning(error.Message); // nothing changes
                 }
             };
         }
@@ -239,9 +310,26 @@ namespace Example.Chat
     // begin firebase
     public static class FirebaseSignIn
     {
-        /// <summary>The ID token of the Firebase user.</summary>
-        public static Task<string> CredentialAsync(bool refresh) =>
-            Firebase.Auth.FirebaseAuth.DefaultInstance.CurrentUser.TokenAsync(refresh);
+        /// <summary>The ID token of the Firebase user. An error of the network, for example, is retried.</summary>
+        public static async Task<string> CredentialAsync(bool refresh)
+        {
+            var user = FirebaseAuth.DefaultInstance.CurrentUser ?? throw ServiceException.SignedOut();
+            try
+            {
+                return await user.TokenAsync(refresh);
+            }
+            catch (Exception error) when (HasEnded(error.GetBaseException() as FirebaseException))
+            {
+                throw ServiceException.SignedOut(error.GetBaseException().Message);
+            }
+        }
+
+        private static bool HasEnded(FirebaseException error)
+        {
+            var code = (AuthError)(error?.ErrorCode ?? 0);
+            return code == AuthError.UserDisabled || code == AuthError.UserNotFound
+                || code == AuthError.UserTokenExpired || code == AuthError.InvalidUserToken;
+        }
     }
     // end firebase
 
@@ -318,7 +406,7 @@ namespace Example.Chat
             var token = _store.RefreshToken;
             if (token == null)
             {
-                throw new ServiceException(401, "sign_in_required", "No user is signed in.", 0);
+                throw ServiceException.SignedOut();
             }
 
             try

@@ -163,7 +163,7 @@ void FServiceTokens::HandleResponse(const FServiceResponse& Response, const bool
     else if (Response.IsTryLater())
     {
         Failures = FMath::Min(Failures + 1, 6);
-        RequestIn(Response.RetryAfter + 0.5f * (1 << Failures));
+        RequestIn(FMath::Min(Response.RetryAfter + 0.25f * (1 << Failures), 30.f));
     }
     else
     {

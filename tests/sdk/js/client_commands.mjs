@@ -6,7 +6,7 @@ import { passTime, startClock, stopClock } from "./manual_clock.mjs";
 export const seen = {
   events: [], refreshes: [], signedOut: [], left: [], sessionEnds: [], stored: [], credentials: [], unhandled: [], providerCalls: 0,
 };
-let provider, session, stored;
+let provider, session, stored, leaving;
 
 /** Return the credentials in order, and repeat the last. `null` hangs; `{throw}` is an error's message or code. */
 function credentialsInOrder(credentials) {
@@ -22,8 +22,10 @@ export const getProvider = () => provider;
 
 export const clientCommands = {
   makeProvider({ credentials = [], ofSession, source, failure, ...options }) {
+    leaving = new AbortController();
     const ask = makeTokenProvider({
       ...options,
+      signal: leaving.signal,
       ...(credentials.length && { getCredential: credentialsInOrder(credentials) }),
       ...(ofSession && { getCredential: session.getCredential }),
       ...(source && { getCredential: sources[source](failure) }),
@@ -48,6 +50,8 @@ export const clientCommands = {
   async callProvider({ times = 1 }) {
     return Promise.all(Array.from({ length: times }, () => provider()));
   },
+
+  leave: () => leaving.abort(),
 
   getMe: ({ credentials, ...options }) =>
     getMe({ ...options, getCredential: credentialsInOrder(credentials) }),

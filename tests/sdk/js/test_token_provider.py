@@ -202,6 +202,23 @@ def test_provider_rejects_after_its_time(package: Driver, endpoint: HttpDouble) 
     assert package.call("callProvider") == [TOKEN]
 
 
+def test_provider_whose_user_has_left_stops_asking(package: Driver, endpoint: HttpDouble) -> None:
+    """Else it would ask until the end of an outage. The app is not told of a sign-out."""
+    make_provider(package, endpoint)
+    assert package.call("callProvider") == [TOKEN]
+    down = endpoint.faults.respond(problem(503, "temporarily_unavailable"), times=None)
+    waiting = package.begin("callProvider")
+    endpoint.calls.wait_for("POST", "/v1/token", 3)
+    package.call("leave")
+    with pytest.raises(SdkError, match="because temporarily_unavailable"):
+        waiting.result(timeout=60)
+    asked = down.hits
+    with pytest.raises(SdkError, match="The user has left"):
+        package.call("callProvider")
+    assert down.hits == asked
+    assert not package.call("seen")["signedOut"]
+
+
 def test_retry_after_beyond_the_time_rejects_immediately(
     package: Driver, endpoint: HttpDouble
 ) -> None:
