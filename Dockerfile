@@ -17,7 +17,7 @@ RUN python -m venv --without-pip /opt/tokensvc \
 # A password hash needs half the time where the processor can run this build.
 COPY deploy/compile-argon2 ./deploy/
 RUN deploy/compile-argon2 /opt/tokensvc
-COPY pyproject.toml README.md LICENSE openapi.yaml ./
+COPY pyproject.toml README.md LICENSE llms.txt openapi.yaml ./
 COPY tokensvc ./tokensvc
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist . \
     && /opt/build/bin/pip --python /opt/tokensvc/bin/python install --no-deps --no-index /opt/dist/*.whl

@@ -7,13 +7,14 @@ from pathlib import Path
 from testing.page_snippets import PAGES, ROOT
 
 README = ROOT / "README.md"
+FOR_AGENTS = [ROOT / "llms.txt", ROOT / ".agents" / "skills" / "tokensvc" / "SKILL.md"]
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 
 
-__all__ = ["PAGES", "README", "all_blocks", "blocks", "name"]
+__all__ = ["FOR_AGENTS", "PAGES", "README", "all_blocks", "blocks", "name"]
 
 
 def blocks(page: Path, language: str) -> list[str]:

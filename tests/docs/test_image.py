@@ -60,6 +60,7 @@ def test_layers_contain_no_secret(image):
             "LICENSE",
             "README.md",
             "deploy/compile-argon2",
+            "llms.txt",
             "openapi.yaml",
             "pyproject.toml",
             "requirements-argon2.lock",

@@ -8,7 +8,9 @@ import pytest
 
 from testing.service import ROOT
 
-NAME = re.compile(r"`([\w.-]+(?:/[\w.-]+)*\.(?:py|js|md|sh|html|yml|yaml|toml|json|svg))`")
+NAME = re.compile(
+    r"`([\w.-]+(?:/[\w.-]+)*\.(?:py|js|ts|md|sh|html|yml|yaml|toml|json|svg|txt|kt|java|swift|dart|h|cpp|cs))`"
+)
 # Named for the reader's own project, or made by a command: not of this repository.
 ELSEWHERE = {"FILE.manifest.json", "org.json", "settings.toml", "tokenProvider.js"}
 HISTORY = {Path("CHANGELOG.md")}
@@ -41,6 +43,13 @@ def test_named_files_exist(folder):
         if named not in ELSEWHERE and not exists(named)
     ]
     assert missing == []
+
+
+def test_skill_names_a_file_of_each_example():
+    """An agent copies it, and does not write its own."""
+    skill = (ROOT / ".agents" / "skills" / "tokensvc" / "SKILL.md").read_text()
+    examples = {path.parts[1] for path in FILES if path.match("examples/*/*")}
+    assert examples == set(re.findall(r"`examples/(\w+)/", skill))
 
 
 def test_index_links_each_page_of_docs():

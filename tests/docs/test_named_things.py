@@ -10,12 +10,13 @@ import pytest
 import yaml
 
 from testing.service import ROOT
-from tests.docs.pages import PAGES, name
+from tests.docs.pages import FOR_AGENTS, PAGES, name
 from tokensvc.cli import main
 from tokensvc.config.loader import Settings
 from tokensvc.config.sources import variables_of
 
-WITH_COMMANDS = [*PAGES, ROOT / "SECURITY.md"]
+ALL_PAGES = [*PAGES, *FOR_AGENTS]
+WITH_COMMANDS = [*ALL_PAGES, ROOT / "SECURITY.md"]
 
 
 @functools.cache
@@ -66,13 +67,13 @@ def exists(method, path):
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name)
 def test_named_routes_exist(page):
     for method, path in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^\s`?]*)", page.read_text()):
         assert exists(method, path), f"{method} {path}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name)
 def test_named_settings_exist(page):
     members = {"stream.state"}  # of a response
     settings = members | {".".join(variable.path) for variable in variables_of(Settings)}
@@ -87,7 +88,7 @@ def functions(path):
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=name)
 def test_named_tests_exist(page):
     for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
         assert test in functions(path), f"{path}::{test}"

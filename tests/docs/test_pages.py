@@ -6,14 +6,14 @@ import re
 import pytest
 
 from testing.service import ROOT
-from tests.docs.pages import PAGES, README, blocks, name
+from tests.docs.pages import FOR_AGENTS, PAGES, README, blocks, name
 from tokensvc.config.loader import load
 from tokensvc.core.user_ids import escape
 from tokensvc.issuers.presets import expand
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.tokens.signer import MintedToken
 
-ALL_PAGES = sorted({*PAGES, *ROOT.glob("*.md")})
+ALL_PAGES = sorted({*PAGES, *FOR_AGENTS, *ROOT.glob("*.md")})
 WITH_SETTINGS = [README, ROOT / "docs" / "identity-providers.md", ROOT / "docs" / "accounts.md"]
 
 

@@ -34,6 +34,7 @@ def make_checkout(folder):
         "README.md",
         "clients",
         "deploy",
+        "llms.txt",
         "openapi.yaml",
         "pyproject.toml",
         "tokensvc",

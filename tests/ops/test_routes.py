@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from testing.http_client import Client, environ_of
+from testing.service import ROOT
 from tests.http.conftest import METRICS_PORT, METRICS_TOKEN, Probe
 from tokensvc.core.errors import Code
 from tokensvc.core.findings import Finding, State
@@ -109,6 +110,12 @@ def test_openapi_yaml_is_the_contract_byte_for_byte(client: Client) -> None:
     response = client.get("/openapi.yaml")
     assert response.body == contract_bytes()
     assert response.headers["Content-Type"] == "application/yaml"
+
+
+def test_llms_txt_is_the_file_of_the_repository(client: Client) -> None:
+    """Its routes exist: see `test_named_things.py`."""
+    response = client.get("/llms.txt")
+    assert response.body == (ROOT / "llms.txt").read_bytes()
 
 
 def test_docs_page_has_each_operation_and_code(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The contract, `openapi.yaml`: its path, bytes and content."""
+"""The contract, `openapi.yaml`: its path, bytes and content; and `llms.txt`, for agents."""
 
 from functools import cache
 from pathlib import Path
@@ -10,10 +10,16 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def contract_path() -> Path:
+def contract_path(name: str = "openapi.yaml") -> Path:
     """Return the path: inside an installed package, or at the root of a checkout."""
-    packaged = _PACKAGE / "openapi.yaml"
-    return packaged if packaged.exists() else _PACKAGE.parent / "openapi.yaml"
+    packaged = _PACKAGE / name
+    return packaged if packaged.exists() else _PACKAGE.parent / name
+
+
+@cache
+def text_for_agents() -> bytes:
+    """Return `llms.txt` as bytes."""
+    return contract_path("llms.txt").read_bytes()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz…`, `/metrics`, `/openapi.yaml`, `/docs`, and in development `/dev/`."""
+"""Health, metrics, the contract, its page, `/llms.txt`, and in development `/dev/`."""
 
 import hmac
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tokensvc.core import current_request
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import State
 from tokensvc.http.respond import Response, json_response
-from tokensvc.ops.contract import contract_bytes
+from tokensvc.ops.contract import contract_bytes, text_for_agents
 from tokensvc.ops.health import ProbeResult, Readiness
 from tokensvc.ops.page import CONTENT_SECURITY_POLICY, development_page, page
 from tokensvc.telemetry import metrics
@@ -78,6 +78,10 @@ def routes(last_probe: Callable[[], ProbeResult], metrics_token: str | None = No
     @blueprint.get("/docs")
     def get_docs() -> Response:
         return Response(200, page(), _HTML, _PAGE_FIELDS, caching=_CACHED)
+
+    @blueprint.get("/llms.txt")
+    def get_text_for_agents() -> Response:
+        return Response(200, text_for_agents(), "text/plain; charset=utf-8", caching=_CACHED)
 
     return blueprint
 
