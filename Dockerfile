@@ -17,7 +17,7 @@ RUN python -m venv --without-pip /opt/tokensvc \
 # A password hash needs half the time where the processor can run this build.
 COPY deploy/compile-argon2 ./deploy/
 RUN deploy/compile-argon2 /opt/tokensvc
-COPY pyproject.toml README.md LICENSE llms.txt openapi.yaml ./
+COPY pyproject.toml README.md LICENSE hatch_build.py llms.txt openapi.yaml ./
 COPY tokensvc ./tokensvc
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist . \
     && /opt/build/bin/pip --python /opt/tokensvc/bin/python install --no-deps --no-index /opt/dist/*.whl
@@ -26,6 +26,10 @@ FROM python:3.13-slim-bookworm@sha256:01f42367a0a94ad4bc17111776fd66e3500c1d87c1
 RUN groupadd --system --gid 10001 tokensvc \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin tokensvc \
     && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/tokensvc
+LABEL org.opencontainers.image.title="tokensvc" \
+    org.opencontainers.image.description="The backend that a Stream Chat tokenProvider calls." \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-bookworm"
 COPY --from=build /opt/tokensvc /opt/tokensvc
 # Not a secret: the rule matches the prefix TOKENSVC_.
 # hadolint ignore=DL3064

@@ -101,8 +101,10 @@ demo: install ## Chat with two people and an operator on a page at 127.0.0.1:808
 e2e: install ## Run the unmodified Stream SDKs against the service and the Stream double
 	$(BIN)/python -m pytest tests/sdk
 
-dist: install ## Build the wheel and the npm package into dist/ (needs npm)
-	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+dist: install ## Build the sdist, from it the wheel, and the npm package into dist/ (needs npm)
+	rm -rf dist
+	$(BIN)/python -m hatchling build --target sdist --directory dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
 	npm pack ./clients/js --pack-destination dist
 
 clean: ## Remove generated files (not var/)

@@ -7,7 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
+from tests.docs.test_locks import pins
 from tokensvc.accounts.passwords import argon2_build
 
 pytestmark = pytest.mark.slow
@@ -44,6 +48,19 @@ def test_image_runs_without_root_shell_and_curl(image):
     assert last.arguments("CMD") == ['["serve"]']
 
 
+def test_image_names_its_title_and_licence(image):
+    """The release adds what only it knows: the source, the version and the commit."""
+    *_, last = image
+    (labels,) = last.arguments("LABEL")
+    prefix = "org.opencontainers.image."
+    assert re.findall(rf'{prefix}(\w+)="[^"]', labels)[:3] == ["title", "description", "licenses"]
+    base = re.search(rf'{prefix}base.name="docker.io/library/([^"]+)"', labels)[1]
+    assert last.name.partition("@")[0] == base
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    added = re.findall(rf"^ +{prefix}(\w+)=", release, re.MULTILINE)
+    assert added == ["source", "version", "revision"]
+
+
 @pytest.mark.sec(64)
 def test_base_images_are_pinned_by_one_digest(image):
     bases = {stage.name.partition(" AS ")[0] for stage in image}
@@ -60,6 +77,7 @@ def test_layers_contain_no_secret(image):
             "LICENSE",
             "README.md",
             "deploy/compile-argon2",
+            "hatch_build.py",
             "llms.txt",
             "openapi.yaml",
             "pyproject.toml",
@@ -91,10 +109,40 @@ def test_built_stage_runs_and_writes_only_to_its_volume(image):
         environ = {**os.environ, "PIP_NO_COMPILE": "1", "PATH": path}
         run_stage(first, root, environ)
         installed = contents(root / "opt")
+        check_sbom(next(root.glob("opt/dist/*.whl")))
         serve_and_check(root, last)
         assert contents(root / "opt") == installed, "the service may write only to its volume"
     finally:
         shutil.rmtree(root)
+
+
+def check_sbom(wheel):
+    """PEP 770: it names each package of the lock file, and says what needs which."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if ".dist-info/sboms/" in name]
+        sbom = json.loads(archive.read(name))
+    listed = {(part["name"], part["version"]) for part in sbom["components"] if "purl" in part}
+    locked = pins("requirements.lock").items()
+    assert listed == {(package, version) for package, found in locked for version in found}
+    needs = {one["ref"].partition("@")[0]: one["dependsOn"] for one in sbom["dependencies"]}
+    required = {re.search(r"/(.+)@", pin)[1] for pin in needs["pkg:pypi/tokensvc"]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert required == {re.match(r"[a-z0-9-]+", one.lower())[0] for one in project["dependencies"]}
+    assert [pin.partition("@")[0] for pin in needs["pkg:pypi/argon2-cffi"]] == [
+        "pkg:pypi/argon2-cffi-bindings"
+    ]
+
+
+def test_sdist_has_only_what_the_wheel_needs(tmp_path):
+    """A stray file of the checkout does not get into it. `make dist` builds the wheel from it."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist"]
+    subprocess.run([*command, "--directory", tmp_path], cwd=ROOT, capture_output=True, check=True)
+    (sdist,) = tmp_path.iterdir()
+    with tarfile.open(sdist) as archive:
+        names = {Path(name).parts[1] for name in archive.getnames()}
+    in_image = {file.parts[0] for file in context_files()}
+    of_image_only = {name for name in in_image if name.startswith("requirements-")} | {"deploy"}
+    assert names == (in_image - of_image_only) | {"CHANGELOG.md", "PKG-INFO", ".gitignore"}
 
 
 def contents(folder):

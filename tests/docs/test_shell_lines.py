@@ -34,6 +34,7 @@ def make_checkout(folder):
         "README.md",
         "clients",
         "deploy",
+        "hatch_build.py",
         "llms.txt",
         "openapi.yaml",
         "pyproject.toml",

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_every_action_is_pinned_by_a_commit_with_its_version():
     for path in WORKFLOWS:
         for action in re.findall(r"uses: (.+)$", path.read_text(), re.MULTILINE):
             if not action.startswith("./"):
-                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+                assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 @pytest.mark.sec(64)
@@ -119,7 +120,7 @@ def test_only_jobs_of_the_protected_environment_get_an_identity(job):
 def run_comparison(folder, tag):
     """Run the step that compares the tag with the versions."""
     script = step_named("Compare")
-    environ = {"TAG": tag, "PATH": "/usr/bin:/bin"}
+    environ = {"TAG": tag, "GITHUB_REPOSITORY": "an-owner/tokensvc", "PATH": "/usr/bin:/bin"}
     command = ["bash", "-e", "-o", "pipefail", "-c", script]
     ended = subprocess.run(command, cwd=folder, env=environ, capture_output=True, check=False)
     return ended.returncode
@@ -131,11 +132,11 @@ VERSION = json.loads((ROOT / "clients/js/package.json").read_text())["version"]
 @pytest.fixture
 def release(tmp_path):
     """Return a folder with the files that name the version, as they must be for a release."""
-    files = ["tokensvc/__init__.py", "clients/js/package.json"]
+    files = ["tokensvc/__init__.py", "clients/js/package.json", "pyproject.toml"]
     manifests = (ROOT / "deploy" / "k8s").glob("*.yaml")
     for file in [*files, *(str(path.relative_to(ROOT)) for path in manifests)]:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text((ROOT / file).read_text())
+        (tmp_path / file).write_text((ROOT / file).read_text().replace("OWNER", "an-owner"))
     (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {VERSION} - 2027-01-01\n")
     return tmp_path
 
@@ -152,6 +153,8 @@ def test_tag_that_equals_every_version_is_accepted(release):
         ("clients/js/package.json", VERSION, "9.9.9"),
         ("deploy/k8s/migrate.yaml", VERSION, "9.9.9"),
         ("deploy/k8s/deployment.yaml", VERSION, f"{VERSION}0"),
+        ("deploy/k8s/deployment.yaml", "an-owner", "OWNER"),
+        ("pyproject.toml", "an-owner", "OWNER"),
         ("CHANGELOG.md", VERSION, "Unreleased"),
         ("CHANGELOG.md", f"## {VERSION}", f"### {VERSION}"),
         ("CHANGELOG.md", VERSION, VERSION.replace(".", "-")),
@@ -161,6 +164,20 @@ def test_tag_that_differs_from_one_version_is_refused(release, file, old, new):
     changed = release / file
     changed.write_text(changed.read_text().replace(old, new))
     assert run_comparison(release, f"v{VERSION}") != 0
+
+
+def test_package_claims_the_versions_of_python_that_are_tested():
+    """From the oldest that it accepts on."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    claimed = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    (job,) = [job.values[0] for job in jobs() if job.id == "check-test"]
+    assert job["strategy"]["matrix"]["python"] == claimed
+    assert project["requires-python"] == f">={claimed[0]}"
+
+
+def test_weekly_scan_covers_each_lock_file_of_python():
+    (scan,) = [step["with"] for step in steps() if "pip-audit" in step.get("uses", "")]
+    assert sorted(scan["inputs"].split()) == sorted(path.name for path in ROOT.glob("*.lock"))
 
 
 def test_every_step_runs_a_target_that_exists():
