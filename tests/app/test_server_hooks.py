@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from testing.logs import caught_log
 from tokensvc.app.server_hooks import server_hooks
-from tokensvc.http import body_reader
+from tokensvc.http import body
 from tokensvc.server import framing
 from tokensvc.server.hooks import Failure
 
@@ -50,4 +50,4 @@ def test_failure_gets_a_problem_a_log_line_and_counters(status, code, level):
 
 
 def test_worker_and_application_take_bodies_of_the_same_size():
-    assert framing.MAX_BODY == body_reader.MAX_BODY
+    assert framing.MAX_BODY == body.MAX_BODY

@@ -8,8 +8,7 @@ import pytest
 
 from testing.http_client import Client
 from tests.http.conftest import JSON, TOKEN, Asked, Probe
-from tokensvc.http.body import parse_body, parse_both, parse_object
-from tokensvc.http.body_reader import MAX_BODY
+from tokensvc.http.body import MAX_BODY, parse_body, parse_both, parse_object
 from tokensvc.http.parameters import ActionQuery
 from tokensvc.http.respond import json_response
 

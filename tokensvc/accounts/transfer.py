@@ -29,7 +29,7 @@ _BATCH = 500
 _ALL_ACCOUNTS = "accounts:all"
 """Subject of the audit event of an export. A user ID cannot contain a colon."""
 
-_decode = strict_json.decoder().decode
+_decode = strict_json.DECODER.decode
 
 
 class AccountRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -130,7 +130,7 @@ class StatementConnections:
                 begun_at = now
             else:
                 may_block()
-        connection = connect_patiently(self._take)
+        connection = self._take_idle() or connect_patiently(self._take)
         try:
             # All rows: an open cursor keeps a read transaction open on SQLite.
             rows = use(connection)
@@ -157,16 +157,20 @@ class StatementConnections:
             return self._idle.pop()
         return None
 
-    def _take(self) -> DriverConnection:
-        """Return the connection used last, or a new one."""
+    def _take_idle(self) -> DriverConnection | None:
+        """Return the connection used last; `None` if no idle one is connected."""
         idle = self.pop_idle()
         if idle is None or not idle.is_disconnected():
-            return idle or self._new()
+            return idle
         idle.close()
         self.close()
-        return self._new()
+        return None
 
-    def _new(self) -> DriverConnection:
+    def _take(self) -> DriverConnection:
+        """Return an idle connection, or a new one."""
+        idle = self._take_idle()
+        if idle is not None:
+            return idle
         pooled = self._engine.raw_connection()
         pooled.detach()
         driver: Any = pooled.dbapi_connection

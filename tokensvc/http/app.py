@@ -26,7 +26,7 @@ from tokensvc.core import current_request, deadline
 from tokensvc.core.current_request import CurrentRequest
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.http import cors, hosts, protocol_errors, proxies
-from tokensvc.http.body_reader import read_body
+from tokensvc.http.body import read_body
 from tokensvc.http.problems import Problems
 from tokensvc.http.recorder import METRICS_PORT_PATHS, PROBES, record, refused_value_log
 from tokensvc.http.respond import Response

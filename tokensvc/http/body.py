@@ -1,29 +1,27 @@
 """
-Bodies and queries, parsed once into frozen structs.
+Bodies and queries: read completely before any route runs, and parsed once into frozen structs.
 
-Parsing is stricter than Python's and msgspec's: duplicate members, NaN, numbers too large for a
-float, lone surrogates and deep nesting are refused, because another parser could read the same text
-differently.
+A body is read even if no route uses it, so that no byte of it on a kept-alive connection is taken
+for the next request. Parsing is stricter than Python's and msgspec's, because another parser could
+read the same text differently (`core/strict_json.py`).
 """
 
 import difflib
-import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from gunicorn.http.errors import ParseException
 
 from tokensvc.core import current_request, strict_json
 from tokensvc.core.errors import Code, Refusal, malformed
 from tokensvc.http import credentials
 
-MAX_DEPTH = 32
+MAX_BODY = 16 * 1024
 MAX_PARAMETERS = 32
-MAX_DIGITS = 4300
-"""Limit of Python's own integer conversion, which takes quadratic time."""
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _Other = TypeVar("_Other", bound=msgspec.Struct)
@@ -34,7 +32,6 @@ _CONTENT_TYPE = re.compile(
 _INTEGER = re.compile(r"-?[0-9]{1,4300}")
 _BOOLEANS = {"true": True, "false": False}
 _BODILESS = frozenset({"DELETE", "GET", "HEAD"})
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MAX_SHOWN_NAME = 64
 _MAX_SHOWN_NAMES = 4
 
@@ -44,6 +41,43 @@ NO_NUL = r"^[^\x00]*$"
 
 class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Query of a route without parameters."""
+
+
+def read_body(environ: Mapping[str, Any]) -> bytes:
+    """
+    Read the body of a request.
+
+    Its size is bounded with and without Content-Length.
+
+    Raises:
+        Refusal: `payload_too_large`; `malformed_request` for malformed framing and for a body that
+            ends early or arrives too slowly.
+    """
+    length = environ.get("CONTENT_LENGTH")
+    if length is None:
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is None:
+            return b""
+        if coding.lower() != "chunked":
+            # gunicorn accepts `gzip, chunked` without unpacking it.
+            raise Refusal(Code.MALFORMED_REQUEST, "The only supported transfer coding is chunked.")
+    elif not (length.isascii() and length.isdigit()):
+        raise Refusal(Code.MALFORMED_REQUEST, "Content-Length must be digits.")
+    elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
+        raise _too_large()
+    try:
+        body: bytes = environ["wsgi.input"].read(MAX_BODY + 1 if length is None else int(length))
+    except (ParseException, OSError) as error:
+        raise Refusal(
+            Code.MALFORMED_REQUEST,
+            "The body ended early, arrived too slowly, or has malformed chunks.",
+            reason=type(error).__name__,
+        ) from error
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    if length is not None and len(body) != int(length):
+        raise Refusal(Code.MALFORMED_REQUEST, "The body is shorter than Content-Length.")
+    return body
 
 
 def parse_body(struct: type[_Struct]) -> _Struct:
@@ -100,7 +134,7 @@ def _content() -> Any:
         )
     if request.environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise Refusal(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding.")
-    return _load(request.body)
+    return strict_json.parse_body(request.body)
 
 
 def parse_query(struct: type[_Struct]) -> _Struct:
@@ -144,25 +178,6 @@ def parse_query(struct: type[_Struct]) -> _Struct:
     return _convert(parameters, struct, "query")
 
 
-def _load(body: bytes) -> Any:
-    try:
-        text = body.decode("utf-8")
-        content = _decode(text)
-        if _SURROGATE.search(body):
-            json.dumps(content, ensure_ascii=False).encode("utf-8")
-    except UnicodeDecodeError as error:
-        raise malformed("The body is not UTF-8.") from error
-    except UnicodeEncodeError as error:
-        raise malformed("The body contains a lone surrogate, which is not a character.") from error
-    except RecursionError as error:
-        raise _too_deep() from error
-    except ValueError as error:
-        raise malformed(f"The body is not JSON: {_json_error(error)}.") from error
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(content) > MAX_DEPTH:
-        raise _too_deep()
-    return content
-
-
 def _convert(content: Any, struct: type[_Struct], where: str) -> _Struct:
     if isinstance(content, dict) and not content.keys() <= set(struct.__struct_fields__):
         raise _unknown_members(content, struct.__struct_fields__, where)
@@ -194,36 +209,6 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
     return squeezed[close[0]] if close else None
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ValueError("a number is too large")
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError("a number is too large")
-    return number
-
-
-_decode = strict_json.decoder(parse_float=_finite, parse_int=_integer).decode
-
-
-def _depth(content: Any) -> int:
-    depth, level = 0, [content]
-    while level:
-        depth += 1
-        level = [child for item in level for child in _children(item)]
-    return depth
-
-
-def _children(item: Any) -> Iterable[Any]:
-    if isinstance(item, dict):
-        return item.values()
-    return item if isinstance(item, list) else ()
-
-
 @cache
 def _integer_fields(struct: type[msgspec.Struct]) -> frozenset[str]:
     return _fields_of(struct, msgspec.inspect.IntType)
@@ -246,12 +231,5 @@ def _contains(described: msgspec.inspect.Type, kind: type[msgspec.inspect.Type])
     return isinstance(described, kind)
 
 
-def _json_error(error: ValueError) -> str:
-    """Return the error and its position without quoting the body."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos}"
-    return str(error)
-
-
-def _too_deep() -> Refusal:
-    return malformed(f"The body has more than {MAX_DEPTH} levels of nesting.")
+def _too_large() -> Refusal:
+    return Refusal(Code.PAYLOAD_TOO_LARGE, f"The body is too large. Send at most {MAX_BODY} bytes.")

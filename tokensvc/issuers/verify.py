@@ -20,8 +20,6 @@ MAX_TOKEN_LENGTH = 8192
 MAX_TIME = 2**53 - 1
 """The largest integer that every JSON library reads exactly (RFC 8259 section 6)."""
 
-_JSON = strict_json.decoder()
-
 VerifiedClaims = NewType("VerifiedClaims", dict[str, Any])
 """Claims whose signature was checked. Audience and times are not checked yet."""
 
@@ -141,7 +139,7 @@ def _decode(segment: bytes) -> bytes:
 
 def _json_object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        parsed = _JSON.decode(text.decode("utf-8"))
+        parsed = strict_json.DECODER.decode(text.decode("utf-8"))
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
