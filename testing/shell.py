@@ -65,7 +65,9 @@ def write_warm_script(script: Path, *command: str | Path) -> None:
     _write_script(script, sys.executable, "-IS", stub, server_path(), *command)
 
 
-def run_shell(script: str, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_shell(
+    script: str, folder: Path, stdin: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script in `folder`. The first failure ends it."""
     return subprocess.run(
         ["sh", "-eu", "-c", script],
@@ -77,6 +79,7 @@ def run_shell(script: str, folder: Path, **environ: str) -> subprocess.Completed
             **environ,
             "PATH": path_with_tools(folder),
         },
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=600,

@@ -34,20 +34,21 @@ class PageCommands:
         self.environ = environ
         self._replaced = replaced
 
-    def run(self, first: str, status: int = 0, **names: str) -> str:
+    def run(self, first: str, status: int = 0, stdin: str = "", **names: str) -> str:
         """
         Run the next block, and return what it printed.
 
         Args:
             first: Text with which the block begins.
             status: Exit status that the page says.
+            stdin: What the operator enters.
             names: Values of names in capitals that an operator replaces, such as `KEY_ID`.
         """
         script = self._blocks.pop(0)
         assert script.startswith(first), f"{self._page}: the next block is {script}"
         for text, value in {**self._replaced, **names}.items():
             script = re.sub(rf"(?<![\w-]){re.escape(text)}", value, script)
-        ended = run_shell(script, self._folder, **self.environ)
+        ended = run_shell(script, self._folder, stdin, **self.environ)
         printed = ended.stdout + ended.stderr
         assert ended.returncode == status, f"{self._page}: {script}\n{printed}"
         return printed

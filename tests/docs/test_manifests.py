@@ -2,13 +2,16 @@
 
 import ipaddress
 import re
+import shlex
 import tomllib
 
 import pytest
 import yaml
 
+from testing.command_line import run_command
 from testing.service import ROOT
 from tests.docs.dockerfile import stages
+from tests.docs.pages import README, blocks
 from tokensvc.config.loader import load
 
 DEPLOY = ROOT / "deploy"
@@ -102,6 +105,34 @@ def test_settings_of_the_manifests_load(tmp_path):
     assert settings.environment == "production"
     assert settings.bind == "0.0.0.0:8000"
     assert tomllib.loads(written)["public_url"] == settings.public_url
+
+
+def given_variables(command):
+    """Return what `--env` sets in a shown command."""
+    words = shlex.split(command)
+    given = [words[at + 1] for at, word in enumerate(words) if word == "--env"]
+    return {name: value for name, _, value in (one.partition("=") for one in given)}
+
+
+def test_shown_container_has_users_of_a_provider():
+    """Its whole environment is in the shown command, except the secret."""
+    (command,) = [text for text in blocks(README, "console") if "docker run" in text]
+    image = stages((ROOT / "Dockerfile").read_text())[-1].environ
+    loaded = {name: image[name] for name in ("TOKENSVC_BIND", "TOKENSVC_DATABASE_URL")}
+    given = given_variables(command) | {"STREAM_API_KEY": "k1", "STREAM_API_SECRET": "s" * 40}
+    settings = load(loaded | given)
+    assert settings.environment == "production"
+    assert [issuer.name for issuer in settings.issuers] == ["firebase"]
+
+
+def test_stopped_container_is_restored_with_the_shown_settings(tmp_path, migrated_sqlite_url):
+    """Only its volume has the encryption key."""
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    (command,) = re.findall(r"`(docker run [^`]*tokensvc restore [^`]*)`", page)
+    environ = {**given_variables(command), "TOKENSVC_DATABASE_URL": migrated_sqlite_url}
+    commands = (["backup", "saved"], ["restore", "saved"], ["after-restore"])
+    ended = [run_command(tmp_path, environ, *words) for words in commands]
+    assert [one.code for one in ended] == [0, 0, 0], ended
 
 
 @pytest.mark.sec(25, 55, 62)

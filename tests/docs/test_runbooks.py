@@ -62,8 +62,7 @@ def test_every_runbook_has_a_test_here():
 def test_stream_secret_leaked(scene):
     with scene.running(), page(scene, "stream-secret-leaked") as commands:
         (leaked,) = scene.json("stream-keys", "list")
-        (scene.folder / "new-secret").write_text(OTHER_SECRET)
-        commands.run("tokensvc stream-keys add")
+        commands.run("tokensvc stream-keys add", stdin=OTHER_SECRET)
         added = scene.json("stream-keys", "list")[0]
         commands.run("tokensvc stream-keys activate", NEW_KEY_ID=added["id"])
         assert scene.mint(ADA).json["api_key"] == OTHER_KEY
@@ -103,8 +102,7 @@ def test_encryption_key_lost(scene):
     (scene.folder / "tokensvc.db.key").unlink()
     with page(scene, "encryption-key-lost") as commands:
         assert "Restore the key" in commands.run("tokensvc doctor", status=1)
-        (scene.folder / "stream-secret").write_text(STREAM_API_SECRET)
-        commands.run("tokensvc stream-keys add")
+        commands.run("tokensvc stream-keys add", stdin=STREAM_API_SECRET)
         commands.run("tokensvc signing-keys rotate")
         with scene.running():
             assert "FAIL" not in commands.run("tokensvc doctor")

@@ -100,6 +100,24 @@ def test_shell_lines_of_all_pages_run_in_one_shell(checkout, stream):
     """In a checkout with `make run` in another terminal. No line changes what a later one does."""
     pages = [page for page in PAGES if page != BACKUP and page.parent != RUNBOOKS]
     check_succeed(shell_lines(pages), *checkout, stream)
+    assert tracked_secrets(checkout[0]) == []
+
+
+def tracked_secrets(folder):
+    """Return the files with a secret that git would track: it ignores `var/` and `.venv`."""
+    written = [
+        path
+        for top in folder.iterdir()
+        if top.name not in {"var", "venv", ".venv"} and not top.is_symlink()
+        for path in (top.rglob("*") if top.is_dir() else [top])
+        if path.is_file() and not path.is_symlink()
+    ]
+    secrets = [secret.encode() for secret in (*NEW_PAIR.values(), PAIR["STREAM_API_SECRET"])]
+    return [
+        path.name
+        for path in written
+        if path.suffix == ".key" or any(secret in path.read_bytes() for secret in secrets)
+    ]
 
 
 def test_commands_for_development_work_with_each_stream_key(tmp_path, stream):
