@@ -20,7 +20,7 @@ from tokensvc.cli.printer import (
 )
 from tokensvc.cli.session import command_settings, file_error, opened_services
 from tokensvc.config.loader import Settings
-from tokensvc.config.model import split_url
+from tokensvc.config.urls import split_url
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.database.hosts import for_primary

@@ -7,14 +7,14 @@ An error text says what would be valid. It never repeats a secret, nor a URL tha
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
 
 from tokensvc.accounts.settings import AccountSettings
 from tokensvc.audit.settings import AuditSettings
+from tokensvc.config.urls import DatabaseUrl, RedisUrl, WebUrl, split_url
 from tokensvc.core import user_ids
-from tokensvc.database.hosts import with_hosts_in_query
 from tokensvc.database.settings import DatabaseSettings
 from tokensvc.http.settings import CorsSettings, HostsSettings, ProxiesSettings
 from tokensvc.issuers.settings import IssuerSettings, JwksSettings
@@ -30,81 +30,6 @@ from tokensvc.vault.rules import decoded_encryption_key
 PLACEHOLDER_API_KEY = "placeholder"
 """Stream key of generated development settings; Stream has no key of this name."""
 
-_POSTGRESQL = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
-_REDIS = frozenset({"redis", "rediss"})
-_SECRET_PARAMETERS = frozenset({"password", "sslpassword", "ssl_password"})
-
-
-def split_url(url: SecretStr) -> SplitResult:
-    """
-    Split a URL into its parts.
-
-    Raises:
-        ValueError: It is not a URL. The text does not quote it, since it may contain a password.
-    """
-    try:
-        parts = urlsplit(url.get_secret_value())
-        parts.port  # noqa: B018 - raises if it is not a number
-    except ValueError:
-        raise ValueError(
-            "is not a URL: percent-encode special characters in its password"
-        ) from None
-    return parts
-
-
-def _web_url(text: str) -> str:
-    parts = urlsplit(text)
-    if (
-        parts.scheme not in {"https", "http"}
-        or not parts.hostname
-        or parts.username is not None
-        or parts.query
-        or parts.fragment
-        or not text.isascii()
-        or not text.isprintable()
-        or " " in text
-    ):
-        raise ValueError("write a URL such as https://tokens.example, without a query")
-    return text.rstrip("/")
-
-
-def _database_url(url: SecretStr) -> SecretStr:
-    url = SecretStr(with_hosts_in_query(url.get_secret_value()))
-    parts = split_url(url)
-    has_name = parts.path.strip("/") not in {"", ":memory:"}
-    if has_name and parts.scheme in _POSTGRESQL:
-        _check_query(parts.query)
-        return url
-    if has_name and parts.scheme == "sqlite" and not parts.netloc:
-        return url
-    raise ValueError(
-        "write sqlite:////path/to/file.db (four slashes before an absolute path) or "
-        "postgresql://user:password@host/database (several hosts: host:5432,other:5432)"
-    )
-
-
-def _check_query(query: str) -> None:
-    """
-    Refuse a secret in the query of an address: only a password before the host is redacted.
-
-    Raises:
-        ValueError: The query has a secret. The text does not quote it.
-    """
-    for name, _ in parse_qsl(query, keep_blank_values=True):
-        if name in _SECRET_PARAMETERS:
-            raise ValueError(
-                f"remove the parameter {name}, which would be printed: write a password before the "
-                "host, as in user:password@host, and use a client key without a password"
-            )
-
-
-def _redis_url(url: SecretStr) -> SecretStr:
-    parts = split_url(url)
-    _check_query(parts.query)
-    if (parts.scheme in _REDIS and parts.hostname) or (parts.scheme == "unix" and parts.path):
-        return url
-    raise ValueError("write redis://:password@host:6379/0, or rediss:// for TLS (also for Valkey)")
-
 
 def _encryption_key(key: SecretStr) -> SecretStr:
     decoded_encryption_key(key.get_secret_value())
@@ -116,9 +41,6 @@ def _stream_secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
     return secret
 
 
-WebUrl = Annotated[str, AfterValidator(_web_url)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 StreamSecret = Annotated[SecretStr, AfterValidator(_stream_secret)]
 
@@ -161,7 +83,6 @@ class StreamSettings(BaseModel):
         description="Share of Stream's rate limits that deliveries use at most. The app's own "
         "backend has the same limits, and gets the rest.",
     )
-
     devices: Literal["remove", "keep"] = Field(
         default="remove",
         description="What happens to the devices of a user at Stream who is suspended, signed out "

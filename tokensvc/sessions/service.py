@@ -120,16 +120,15 @@ class Sessions:
                 `check_can_sign` raises.
         """
         presented = parse(unverified)
-        origin = self._origin(address)
+        attempt = partial(
+            self._attempt, presented, client_id, self._origin(address), check_can_sign
+        )
         read = self._read_family(presented)
-        issued = self._attempt(presented, client_id, origin, read, check_can_sign)
+        issued = attempt(read)
         if issued is None:
             # Another request has changed the family since the read.
             was_current = presented.counter == read.family.counter
-            read = self._read_family(presented)
-            issued = self._attempt(
-                presented, client_id, origin, read, check_can_sign, was_current=was_current
-            )
+            issued = attempt(self._read_family(presented), was_current=was_current)
         if issued is None:
             raise Refusal(
                 Code.TEMPORARILY_UNAVAILABLE,
@@ -211,8 +210,8 @@ class Sessions:
         presented: PresentedToken,
         client_id: str,
         origin: Origin,
-        read: FamilyRead,
         check_can_sign: Callable[[RingVersion], None],
+        read: FamilyRead,
         *,
         was_current: bool = False,
     ) -> IssuedSession | None:
