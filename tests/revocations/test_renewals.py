@@ -1,7 +1,11 @@
 """A renewal: Stream refuses the tokens so far, and nobody is signed out."""
 
+import jwt
 import pytest
+from stream_chat import StreamChat
 
+from testing.doubles.stream_calls import call
+from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from testing.sessions import open_session
 from testing.world import CUT_OFF, WAIT, World, claims, minted
 from tests.revocations.test_cut_off import SteppingClock, service_on
@@ -117,6 +121,21 @@ def test_token_of_a_mint_after_the_renewal_is_accepted_by_stream(world: World) -
     (event,) = world.operator.get("/v1/audit", query={"subject": "renewed"}).json["items"]
     assert (event["action"], event["reason"]) == ("user:renewed", "lost phone")
     assert event["details"] == {"latest_renewal": bound}
+
+
+def test_renewal_and_suspension_end_tokens_without_expiry(world: World) -> None:
+    """Another program signed them with the SDK, before this service. They have no `iat` either."""
+    for user_id in ("renewed-old", "suspended-old"):
+        world.make_stream_user(user_id)
+        token = StreamChat(STREAM_API_KEY, STREAM_API_SECRET).create_token(user_id)
+        assert jwt.decode(token, options={"verify_signature": False}) == {"user_id": user_id}
+        assert call(world.stream, token, api_key=STREAM_API_KEY).status == 200
+        if user_id == "renewed-old":
+            ended = world.operator.post(f"/v1/users/{user_id}/renewals", headers=WAIT)
+        else:
+            ended = world.suspend(user_id, headers=WAIT)
+        assert ended.json["stream"]["state"] == "applied"
+        assert call(world.stream, token, api_key=STREAM_API_KEY).json()["code"] == 40
 
 
 def test_renewal_over_http_is_refused_without_the_scope_and_has_a_dry_run(world: World) -> None:
