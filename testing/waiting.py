@@ -1,6 +1,7 @@
 """Waiting for a condition, with a limit."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,4 +41,11 @@ def is_available(url: str) -> bool:
         headers = {"Connection": "close"}
         response = urllib3.request("GET", url, headers=headers, retries=False, timeout=2.0)
         return response.status == 200
+    return False
+
+
+def is_listening(port: int) -> bool:
+    """Return whether a port on 127.0.0.1 accepts connections."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2.0):
+        return True
     return False

@@ -18,6 +18,7 @@ PROOFS = {
     "restore": "what was refused before a database was lost is refused after its restore",
     "purge": "the purge of ended sessions does not delay mints",
     "slow_clients": "slow clients do not delay others",
+    "front_doors": "faults behind the shipped balancers fail no request",
     "stuck": "a part outside that hangs or fails delays no response and no return",
     "ablation": "a test fails without each line that keeps a promise",
 }

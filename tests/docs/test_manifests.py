@@ -169,3 +169,32 @@ def test_compose_file_is_restricted_and_its_settings_load(tmp_path):
     subnet = ipaddress.ip_network(addresses["subnet"])
     assert ipaddress.ip_address(own["ipv4_address"]) in subnet
     assert ipaddress.ip_address(addresses["gateway"]) in subnet
+
+
+def test_ingress_does_what_the_shipped_haproxy_does():
+    """The tests of the balancers run that configuration."""
+    ingress = manifest_of("Ingress")
+    snippet = ingress["metadata"]["annotations"]["haproxy.org/backend-config-snippet"]
+    shipped = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
+    assert {*snippet.splitlines()} <= {line.strip() for line in shipped.splitlines()}
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = manifest_of("Service")
+    port = path["backend"]["service"]["port"]["name"]
+    assert path["backend"]["service"]["name"] == service["metadata"]["name"]
+    assert port in {port["name"] for port in service["spec"]["ports"]}
+    assert f"https://{rule['host']}" in manifest_of("ConfigMap")["data"]["tokensvc.toml"]
+
+
+@pytest.mark.sec(55)
+def test_only_the_ingress_controller_reaches_the_port_that_trusts_its_addresses():
+    """Metrics are for the monitoring namespace."""
+    policy = manifest_of("NetworkPolicy")["spec"]
+    labels = manifest_of("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    name = "kubernetes.io/metadata.name"
+    allowed = {
+        rule["ports"][0]["port"]: rule["from"][0]["namespaceSelector"]["matchLabels"][name]
+        for rule in policy["ingress"]
+    }
+    assert allowed == {"http": "haproxy-controller", "metrics": "monitoring"}
