@@ -1,18 +1,22 @@
 """Health, readiness, metrics, the contract and its page."""
 
+import argparse
 import base64
 import hashlib
+import html
 import re
+import shlex
 from functools import partial
 
 import pytest
 
+from testing.contract_checks import FORM, check_request, operations_at
 from testing.http_client import Client, environ_of
 from testing.service import ROOT
 from tests.http.conftest import METRICS_PORT, METRICS_TOKEN, Probe
 from tokensvc.core.errors import Code
 from tokensvc.core.findings import Finding, State
-from tokensvc.ops.contract import contract_bytes
+from tokensvc.ops.contract import contract, contract_bytes
 from tokensvc.ops.health import CheckResult
 
 OPERATOR = {"Authorization": f"Bearer {METRICS_TOKEN}"}
@@ -127,7 +131,41 @@ def test_docs_page_has_each_operation_and_code(client: Client) -> None:
     assert anchors >= set(Code)
     assert anchors >= {"postToken", "getToken", "getMe", "getReadiness"}
     assert "{{" not in page
-    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    assert "`" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+
+
+def test_each_operation_on_the_docs_page_has_a_curl_line_that_the_contract_allows(
+    client: Client,
+) -> None:
+    """As a shell reads it; the page has the operations in the order of their tags."""
+    page = client.get("/docs").text
+    shown = []
+    for line in re.findall(r'<pre class="command">(.*?)</pre>', page, re.DOTALL):
+        read = argparse.ArgumentParser()
+        for option in ("-X", "-H", "-u", "-d"):
+            read.add_argument(option, action="append", default=[])
+        read.add_argument("url")
+        asked = read.parse_args(shlex.split(html.unescape(line).removeprefix("curl -sS")))
+        method = asked.X[0] if asked.X else "POST" if asked.d else "GET"
+        headers = dict(field.split(": ", 1) for field in asked.H)
+        headers.setdefault("Content-Type", FORM)
+        path = asked.url.removeprefix("$URL")
+        check_request(method, path, None, headers, "".join(asked.d).encode())
+        operation = (operations_at(path) or {})[method.lower()]
+        shown.append(operation["operationId"])
+        credentials = next(iter(operation["security"]), {}).keys()
+        assert ("$TOKEN" in line, "$CLIENT" in line) == (
+            "userToken" in credentials,
+            "serviceClient" in credentials,
+        )
+    by_tag = [
+        operation["operationId"]
+        for tag in contract()["tags"]
+        for methods in contract()["paths"].values()
+        for operation in methods.values()
+        if tag["name"] in operation["tags"]
+    ]
+    assert shown == by_tag == re.findall(r'<div id="([a-z]\w+)">', page)
 
 
 def test_root_in_production_says_what_the_service_is_and_where_its_contract_is(
@@ -148,11 +186,15 @@ def test_docs_page_loads_nothing(client: Client) -> None:
     """No script, no other host, and a policy that forbids both."""
     response = client.get("/docs")
     page = response.text
-    assert not re.search(r"<script|<img|<iframe|<link|@import|url\(|\son\w+=|\sstyle=", page)
-    assert set(re.findall(r'(?:src|href|action)="(?!#)([^"]*)"', page)) == {"/openapi.yaml"}
+    assert not re.search(r"<script|<img|<iframe|@import|url\(|\son\w+=|\sstyle=", page)
+    assert re.findall(r'<link rel="(\w+)" href="(data:image/svg)', page) == [
+        ("icon", "data:image/svg")
+    ]
+    loaded = set(re.findall(r'(?:src|href|action)="(?!#|data:)([^"]*)"', page))
+    assert loaded == {"/openapi.yaml"}
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert response.headers["Content-Security-Policy"] == (
-        f"default-src 'none'; style-src 'sha256-{digest}'; "
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
