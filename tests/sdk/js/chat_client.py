@@ -4,9 +4,9 @@ from typing import Any
 
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import Driver
 from testing.service import STREAM_API_KEY
 from tests.sdk.chat_app import ChatApp
-from tests.sdk.js.sdk_driver import Driver
 
 
 class ChatClient:

@@ -9,11 +9,11 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
+from testing.sdk_driver import Driver
 from testing.world import World, running_world
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
 from tests.sdk.js.endpoint import TOKEN
-from tests.sdk.js.sdk_driver import Driver
 
 
 @pytest.fixture

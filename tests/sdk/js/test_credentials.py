@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from testing.doubles.http_double import HttpDouble
+from testing.sdk_driver import Driver, SdkError
 from tests.sdk.js.endpoint import TOKEN, problem
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 SOURCES = ("firebase", "auth0", "supabase", "clerk", "cognito")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.http_double import HttpDouble
+from testing.sdk_driver import Driver, SdkError
 from tests.sdk.js.endpoint import TOKEN, grant, problem
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 
 @pytest.fixture(scope="module", params=["node", "browser", "react-native"])

@@ -8,9 +8,9 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
+from testing.sdk_driver import Driver
 from tests.sdk.chat_app import ChatApp, running_chat_app
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import Driver
 
 pytestmark = pytest.mark.slow
 

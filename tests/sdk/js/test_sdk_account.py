@@ -10,9 +10,9 @@ import pytest
 from testing.account_world import AccountWorld, running_account_world
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import Driver, SdkError
 from testing.service import STREAM_API_KEY, start_service
 from tests.sdk.chat_app import ChatApp
-from tests.sdk.js.sdk_driver import Driver, SdkError
 from tests.sessions.access_tokens.access import unverified
 
 ADA = {"userId": "ada", "password": "copper lantern drifts home"}

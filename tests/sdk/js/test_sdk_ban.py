@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import SdkError
 from testing.world import CUT_OFF, WAIT
 from tests.sdk.chat_app import ChatApp, running_chat_app
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import SdkError
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,8 @@
 import pytest
 
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import SdkError
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import SdkError
 
 
 @pytest.mark.parametrize("ahead", [-5, 5])

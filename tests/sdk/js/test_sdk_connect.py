@@ -3,10 +3,10 @@
 import pytest
 
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import Driver, SdkError
 from testing.service import STREAM_API_KEY
 from tests.sdk.chat_app import OTHER_KEY, ChatApp
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 
 def test_client_connects_over_a_websocket(chat: ChatClient, stream: StreamDouble) -> None:

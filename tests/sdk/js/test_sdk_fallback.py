@@ -5,8 +5,8 @@ import json
 import pytest
 
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import SdkError
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import SdkError
 
 pytestmark = pytest.mark.slow
 

@@ -4,9 +4,9 @@ import pytest
 
 from testing.doubles.stream import StreamDouble
 from testing.response import Response
+from testing.sdk_driver import Driver, SdkError
 from tests.sdk.chat_app import ChatApp
 from tests.sdk.js.chat_client import ChatClient
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 UNAVAILABLE = Response(503, {"code": "temporarily_unavailable", "detail": "later"})
 

@@ -12,11 +12,11 @@ from testing.account_world import AccountWorld, running_account_world
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.http_client import Client
+from testing.sdk_driver import Driver, SdkError
 from testing.service import STREAM_API_KEY
 from testing.waiting import wait_until
 from testing.world import CUT_OFF
 from tests.sdk.chat_app import ChatApp
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 ADA = {"userId": "ada", "password": "copper lantern drifts home"}
 

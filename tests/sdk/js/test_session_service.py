@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from testing.sdk_driver import Driver, SdkError
 from testing.world import World
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 PASSWORD = "correct horse battery staple"
 numbers = itertools.count()

@@ -6,8 +6,8 @@ import pytest
 
 from testing.doubles.http_double import HttpDouble
 from testing.response import Response
+from testing.sdk_driver import Driver, SdkError
 from tests.sdk.js.endpoint import TOKEN, problem
-from tests.sdk.js.sdk_driver import Driver, SdkError
 
 LONG_LIMIT = 20_000
 SHORT_LIMIT = 1_000

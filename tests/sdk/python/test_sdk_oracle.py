@@ -10,9 +10,9 @@ import urllib3
 from stream_chat import StreamChat
 
 from testing.doubles.stream import StreamDouble
+from testing.sdk_driver import Driver
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.sdk.chat_app import ChatApp
-from tests.sdk.js.sdk_driver import Driver
 from tests.vectors import make_stream_tokens
 
 

@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-FOLDER = Path(__file__).parent
+from testing.node import PACKAGES
+
 TIMEOUT = 60
 """Maximum seconds of a command. The SDK's own limits are 15."""
 
@@ -41,13 +42,13 @@ class Driver:
     A Node process with one client, as a context manager.
 
     Args:
-        node: Path of the executable.
-        script: Name of the script, and its arguments.
+        node: Path of the executable, with the packages installed.
+        script: Name of the script next to them, and its arguments.
     """
 
     def __init__(self, node: Path, script: str = "driver.mjs", *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [node, FOLDER / script, *arguments],
+            [node, PACKAGES / script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
