@@ -1,30 +1,118 @@
-"""Events of an issuer whose users are known by their e-mail address."""
+"""Which events an issuer accepts: by e-mail address, by age, and while its keys are unknown."""
 
 import pytest
 
-from testing.doubles.events import AUDIENCE, iss_sub, logout_token, security_event
+from testing.doubles.events import (
+    AUDIENCE,
+    RISC,
+    SESSION_REVOKED,
+    claims_of,
+    iss_sub,
+    logout_token,
+    security_event,
+)
 from testing.doubles.issuer import IssuerDouble
+from testing.manual_clock import ManualClock
 from tests.issuers.conftest import MakeIssuers
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.findings import State
-from tokensvc.issuers.events import EventForm
+from tokensvc.issuers.events import Effect, EventForm, ProviderEvent
 from tokensvc.issuers.service import Issuers
+
+DAY = 86400
+EMAIL = {"format": "email", "email": "ada@example.com"}
 
 
 @pytest.fixture
-def issuers(make_issuers: MakeIssuers, idp: IssuerDouble) -> Issuers:
-    events = {"audience": AUDIENCE}
-    return make_issuers(
-        idp.settings(user_id_claim="email", user_id_mapping="escape", events=events)
-    )
+def make_by_email(make_issuers: MakeIssuers, idp: IssuerDouble) -> MakeIssuers:
+    """Return a function that builds an issuer with these members of `events`."""
+
+    def make(**members: object) -> Issuers:
+        events = {"audience": AUDIENCE, **members}
+        return make_issuers(
+            idp.settings(user_id_claim="email", user_id_mapping="escape", events=events)
+        )
+
+    return make
 
 
-def test_user_is_named_by_email(issuers: Issuers, idp: IssuerDouble) -> None:
-    subject = {"format": "email", "email": "ada@example.com"}
-    token = security_event(idp, sub_id=subject)
+@pytest.fixture
+def issuers(make_by_email: MakeIssuers) -> Issuers:
+    return make_by_email()
+
+
+@pytest.fixture
+def by_subject(make_issuers: MakeIssuers, idp: IssuerDouble) -> Issuers:
+    """Return an issuer whose users are known by their subject."""
+    return make_issuers(idp.settings(events={"audience": AUDIENCE}))
+
+
+def refusal_of(issuers: Issuers, form: EventForm, token: str) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        issuers.event("acme", form, token)
+    return caught.value
+
+
+def pushed(issuers: Issuers, token: str) -> ProviderEvent:
     event = issuers.event("acme", EventForm.SECURITY_EVENT, token)
     assert event is not None
-    assert event.user_id == "ada@example_2ecom"
+    return event
+
+
+def test_user_is_named_by_a_verified_email(issuers: Issuers, idp: IssuerDouble) -> None:
+    token = security_event(idp, sub_id={**EMAIL, "email_verified": True})
+    assert pushed(issuers, token).user_id == "ada@example_2ecom"
+
+
+@pytest.mark.sec(72)
+@pytest.mark.parametrize("verified", [{}, {"email_verified": False}, {"email_verified": "true"}])
+def test_email_that_is_not_verified_names_nobody_unless_the_provider_verifies_each(
+    verified: dict[str, object], make_by_email: MakeIssuers, idp: IssuerDouble
+) -> None:
+    """Whoever deletes an account with the address of another user must not erase that user."""
+    token = security_event(idp, f"{RISC}account-purged", sub_id={**EMAIL, **verified})
+    refused = refusal_of(make_by_email(purge_erases=True), EventForm.SECURITY_EVENT, token)
+    assert (refused.code, refused.reason.partition(":")[0]) == (
+        Code.MALFORMED_REQUEST,
+        "e-mail not verified",
+    )
+    trusting = make_by_email(purge_erases=True, trusts_email=True)
+    event = pushed(trusting, token)
+    assert (event.user_id, event.effect) == ("ada@example_2ecom", Effect.ERASE)
+
+
+def test_security_event_without_exp_is_accepted_and_remembered_for_a_day(
+    by_subject: Issuers, idp: IssuerDouble, clock: ManualClock
+) -> None:
+    """Its sender may repeat it for hours. A logout is accepted for two minutes."""
+    token = security_event(idp, sub="ada")
+    issued_at = int(clock.now)
+    clock.now += DAY
+    assert pushed(by_subject, token).remembered_until > issued_at + DAY
+    clock.now += 1
+    assert refusal_of(by_subject, EventForm.SECURITY_EVENT, token).reason == "too old"
+    logout = logout_token(idp, sub="ada", exp=None)
+    clock.now += 120
+    assert by_subject.event("acme", EventForm.LOGOUT, logout) is not None
+    clock.now += 1
+    assert refusal_of(by_subject, EventForm.LOGOUT, logout).reason == "too old"
+
+
+def test_event_with_a_new_key_gets_503_within_the_cool_down(
+    by_subject: Issuers, idp: IssuerDouble, clock: ManualClock
+) -> None:
+    """Its sender repeats it then. A key that no fetch finds is unknown."""
+    assert pushed(by_subject, security_event(idp, sub="ada"))
+    header = {"typ": "secevent+jwt", "kid": "unknown"}
+    unknown = idp.sign(claims_of(idp, SESSION_REVOKED, sub="ada"), header=header)
+    assert refusal_of(by_subject, EventForm.SECURITY_EVENT, unknown).reason == "signature"
+    idp.rotate()
+    token = security_event(idp, sub="ada")
+    for sent in (token, unknown):
+        refused = refusal_of(by_subject, EventForm.SECURITY_EVENT, sent)
+        assert (refused.code, refused.retry_after) == (Code.TEMPORARILY_UNAVAILABLE, 30)
+    clock.now += 30
+    assert pushed(by_subject, token).user_id == "ada"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +136,5 @@ def test_subject_that_is_no_email_address_is_refused(issuers: Issuers, idp: Issu
         security_event(idp, sub_id=iss_sub(idp, "ada@example.com")): EventForm.SECURITY_EVENT,
     }
     for token, form in tokens.items():
-        with pytest.raises(Refusal) as caught:
-            issuers.event("acme", form, token)
-        assert (caught.value.code, caught.value.reason) == (Code.MALFORMED_REQUEST, "subject")
+        refused = refusal_of(issuers, form, token)
+        assert (refused.code, refused.reason) == (Code.MALFORMED_REQUEST, "subject")

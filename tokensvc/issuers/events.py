@@ -17,9 +17,6 @@ from tokensvc.issuers import rules
 from tokensvc.issuers.settings import IssuerSettings
 from tokensvc.issuers.verify import UnverifiedToken
 
-MAX_AGE = 120
-"""Seconds after `iat` in which an event without `exp` is accepted."""
-
 _MARGIN = 300
 """Seconds by which rows outlive their tokens: for the leeway, and because clocks differ."""
 
@@ -29,6 +26,15 @@ class EventForm(StrEnum):
 
     LOGOUT = "logout+jwt"
     SECURITY_EVENT = "secevent+jwt"
+
+    @property
+    def max_age(self) -> int:
+        """
+        Seconds after `iat` in which an event without `exp` is accepted.
+
+        Security events have none, and their sender may repeat one for hours (RFC 8935).
+        """
+        return 120 if self is EventForm.LOGOUT else 24 * 3600
 
 
 class Effect(StrEnum):
@@ -121,7 +127,9 @@ def check_form(issuer: IssuerSettings, token: UnverifiedToken, form: EventForm) 
         raise invalid_credential("An event must not have a `nonce`.", "nonce")
 
 
-def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> None:
+def check_claims(
+    issuer: IssuerSettings, claims: dict[str, Any], form: EventForm, now: float
+) -> None:
     """
     Check for whom an event is, its times, and that it has an ID.
 
@@ -130,9 +138,9 @@ def check_claims(issuer: IssuerSettings, claims: dict[str, Any], now: float) -> 
     """
     rules.check_audience("aud", issuer.events.audience if issuer.events else (), claims)
     rules.check_times(issuer, claims, now)
-    if "exp" not in claims and claims["iat"] < now - MAX_AGE:
+    if "exp" not in claims and claims["iat"] < now - form.max_age:
         raise invalid_credential(
-            f"The event has no `exp`, and its `iat` is over {MAX_AGE} s ago.", "too old"
+            f"The event has no `exp`, and its `iat` is over {form.max_age} s ago.", "too old"
         )
     if not claims.get("jti"):
         raise invalid_credential("The event has no `jti`.", "no jti")
@@ -165,7 +173,7 @@ def event_of(
     effect = _EFFECTS.get(uri, Effect.SIGN_OUT) if session is None else Effect.END_SESSION
     if effect is Effect.ERASE and not (issuer.events and issuer.events.purge_erases):
         effect = Effect.SUSPEND
-    expires_at = claims.get("exp", claims["iat"] + MAX_AGE)
+    expires_at = claims.get("exp", claims["iat"] + form.max_age)
     return ProviderEvent(
         issuer=issuer.name,
         name=uri.rpartition("/")[2],
@@ -238,13 +246,25 @@ def _claims_of(issuer: IssuerSettings, subject: object) -> dict[str, Any]:
     match subject, issuer.user_id_claim:
         case {"format": "iss_sub", "iss": issuer.issuer, "sub": sub}, "sub":
             return {"sub": sub}
-        case {"format": "email", "email": email}, "email":
+        case {"format": "email", "email": email, **others}, "email":
+            _check_verified(issuer, others)
             return {"email": email, "email_verified": True}
     raise invalid_credential(
         "The event's subject is not a user of this issuer: it must be `iss_sub` with this issuer, "
         "or `email` if `user_id_claim` of the issuer is `email`.",
         "subject",
     )
+
+
+def _check_verified(issuer: IssuerSettings, subject: Mapping[Any, object]) -> None:
+    """Refuse an address that its user may have entered: it can be that of another user."""
+    is_trusted = issuer.events is not None and issuer.events.trusts_email
+    if not is_trusted and subject.get("email_verified") is not True:
+        raise invalid_credential(
+            "The subject's e-mail address is not verified (`email_verified`). If the provider "
+            "verifies each address, set `events.trusts_email` of the issuer.",
+            "e-mail not verified: see issuers[].events.trusts_email",
+        )
 
 
 def _key(issuer: IssuerSettings, text: str) -> str:

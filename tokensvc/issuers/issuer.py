@@ -105,13 +105,18 @@ class Issuer:
         """
         events.check_form(self.settings, unverified, form)
         rules.check_algorithm(self.settings, unverified)
-        claims = self.verify(unverified, now)
-        events.check_claims(self.settings, claims, now)
+        claims = self.verify(unverified, now, sender_repeats=True)
+        events.check_claims(self.settings, claims, form, now)
         return events.event_of(self.settings, claims, form, self.alphabet, now)
 
-    def verify(self, unverified: UnverifiedToken, now: float) -> VerifiedClaims:
+    def verify(
+        self, unverified: UnverifiedToken, now: float, *, sender_repeats: bool = False
+    ) -> VerifiedClaims:
         """
         Check that this issuer signed the token.
+
+        Args:
+            sender_repeats: Whether the sender repeats a request that gets 503, and no other.
 
         Raises:
             Refusal: `credentials_invalid` or `temporarily_unavailable`.
@@ -119,7 +124,8 @@ class Issuer:
         # An expired token is refused with any key, so it causes no fetch.
         claims = unverified.claims  # an event may have no `exp`
         expired = "exp" in claims and rules.is_expired(self.settings, claims, now)
-        keys = self.keys.find(unverified.kid, unverified.algorithm, may_fetch=not expired)
+        name = unverified.kid, unverified.algorithm
+        keys = self.keys.find(name, may_fetch=not expired, sender_repeats=sender_repeats)
         try:
             return verify_signature(unverified, keys)
         except Refusal:
@@ -128,7 +134,7 @@ class Issuer:
             guessed = any(unverified.kid is None or key.kid is None for key in keys)
             if expired or not guessed:
                 raise
-        newer = self.keys.refetch_and_find(unverified.kid, unverified.algorithm, keys)
+        newer = self.keys.refetch_and_find(name, keys, sender_repeats=sender_repeats)
         return verify_signature(unverified, newer)
 
 

@@ -28,6 +28,8 @@ _RETRY_WITHOUT_KEYS = 5
 _NOT_YET_TRIED = "not fetched yet"
 
 State: TypeAlias = Literal["ok", "stale", "unavailable"]
+KeyName: TypeAlias = tuple[str | None, str]
+"""Key ID and algorithm of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ class Keys(Protocol):
     """Source of an issuer's keys."""
 
     def find(
-        self, kid: str | None, algorithm: str, *, may_fetch: bool
+        self, name: KeyName, *, may_fetch: bool, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """Return the keys that may have signed a token."""
 
     def refetch_and_find(
-        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+        self, name: KeyName, tried: Container[VerificationKey], *, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """Return keys that a fetch finds in addition to those already tried."""
 
@@ -82,17 +84,17 @@ class StaticKeys:
         self._keys = keys
 
     def find(
-        self, kid: str | None, algorithm: str, *, may_fetch: bool
+        self, name: KeyName, *, may_fetch: bool, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """Return the keys that may have signed a token."""
-        del may_fetch
-        return self._keys.find(kid, algorithm)
+        del may_fetch, sender_repeats
+        return self._keys.find(*name)
 
     def refetch_and_find(
-        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+        self, name: KeyName, tried: Container[VerificationKey], *, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """Return none: there are no others."""
-        del kid, algorithm, tried
+        del name, tried, sender_repeats
         return ()
 
     def load(self) -> None:
@@ -164,51 +166,52 @@ class RemoteKeys:
         )
 
     def find(
-        self, kid: str | None, algorithm: str, *, may_fetch: bool
+        self, name: KeyName, *, may_fetch: bool, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """
         Return the keys that may have signed a token, usually one; empty for an unknown key.
 
         Args:
-            kid: Key ID of the token.
-            algorithm: Algorithm of the token.
+            name: Key ID and algorithm of the token.
             may_fetch: Whether an unknown key causes a fetch.
+            sender_repeats: Whether the sender repeats a request that gets 503, and no other. Then
+                an unknown key may be a new one also within the cool-down.
 
         Raises:
             Refusal: `temporarily_unavailable` if it is unknown whether the issuer has such a key.
         """
         snapshot = self._usable()
         if snapshot is not None:
-            found = snapshot.keys.find(kid, algorithm)
+            found = snapshot.keys.find(*name)
             if found or not may_fetch:
                 return found
-        return self.refetch_and_find(kid, algorithm, ())
+        return self.refetch_and_find(name, (), sender_repeats=sender_repeats)
 
     def refetch_and_find(
-        self, kid: str | None, algorithm: str, tried: Container[VerificationKey]
+        self, name: KeyName, tried: Container[VerificationKey], *, sender_repeats: bool = False
     ) -> tuple[VerificationKey, ...]:
         """
         Fetch, unless within the cool-down, and return the new keys that may have signed a token.
 
-        Args:
-            kid: Key ID of the token.
-            algorithm: Algorithm of the token.
+        Args (the others as for `find`):
             tried: Keys that did not verify the token.
 
         Raises:
             Refusal: `temporarily_unavailable`, as `find`.
         """
-        is_current = self._shared_fetch.request(cold=self._usable() is None)
+        is_current = self._shared_fetch.request(
+            cold=self._usable() is None, counts_in_cooldown=not sender_repeats
+        )
         snapshot = self._usable()
         if snapshot is not None:
-            found = snapshot.keys.find(kid, algorithm)
+            found = snapshot.keys.find(*name)
             newer = tuple(key for key in found if key not in tried)
             if newer or (is_current and not self._last_error):
                 return newer
         raise Refusal(
             Code.TEMPORARILY_UNAVAILABLE,
             "The issuer's keys are unavailable. Retry later.",
-            reason=f"keys of issuer {self._name}: {self._last_error or 'fetch is running'}",
+            reason=f"keys of issuer {self._name}: {self._last_error or 'not fetched again yet'}",
             retry_after=self._shared_fetch.retry_after(),
         )
 

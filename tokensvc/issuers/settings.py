@@ -66,6 +66,11 @@ class EventSettings(BaseModel):
         description="Whether the event that the provider has deleted an account "
         "(`account-purged`) erases the user; if not, it suspends the user.",
     )
+    trusts_email: bool = Field(
+        default=False,
+        description="Whether an e-mail address in an event names its user without "
+        "`email_verified: true`: the provider must have verified each address.",
+    )
 
     @field_validator("audience")
     @classmethod

@@ -75,13 +75,14 @@ class SharedFetch:
             pending = self._pending or self._start()
         _wait(pending)
 
-    def request(self, *, cold: bool) -> bool:
+    def request(self, *, cold: bool, counts_in_cooldown: bool = True) -> bool:
         """
         Join the running fetch, or start one unless a request did so within the cool-down.
 
         Args:
             cold: Whether there are no keys yet. These requests have a cool-down of their own, so
                 that it does not delay the fetch of a new key after the first keys arrived.
+            counts_in_cooldown: Whether keys count as new within the cool-down.
 
         Returns:
             Whether the keys are as new as possible; `False` after a wait that timed out, or
@@ -91,7 +92,7 @@ class SharedFetch:
             pending = self._pending
             if pending is None:
                 if not self._has_passed(self._requested_at.get(cold), self._cooldown):
-                    return True
+                    return counts_in_cooldown
                 self._requested_at[cold] = self._clock()
                 pending = self._start()
         try:
