@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -123,8 +123,18 @@ def become(request: Request, dependent: frozenset[str]) -> NoReturn:
     os.chdir(request["cwd"])
     sys.executable = request["python"]
     words = request["command"]
-    if Path(words[0]).name != _CONSOLE_SCRIPT:
-        _forget(dependent)
+    os.execv = _replace
+    _start(words, () if Path(words[0]).name == _CONSOLE_SCRIPT else dependent)
+
+
+def _replace(_: str, words: Sequence[str]) -> NoReturn:
+    """Do what `os.execv` does with Python: another program takes over this process."""
+    names = ("tokensvc", *_READ_ENVIRONMENT)
+    _start(words[1:], [name for name in sys.modules if name.partition(".")[0] in names])
+
+
+def _start(words: Sequence[str], forgotten: Iterable[str]) -> NoReturn:
+    _forget(forgotten)
     try:
         _run(words)
     except SystemExit as end:
@@ -134,7 +144,7 @@ def become(request: Request, dependent: frozenset[str]) -> NoReturn:
     _end(0)
 
 
-def _forget(names: frozenset[str]) -> None:
+def _forget(names: Iterable[str]) -> None:
     """Make the next import of each module run it again."""
     for name in names:
         del sys.modules[name]
@@ -143,7 +153,7 @@ def _forget(names: frozenset[str]) -> None:
             vars(sys.modules[package]).pop(last, None)
 
 
-def _run(words: list[str]) -> None:
+def _run(words: Sequence[str]) -> None:
     """Do what the interpreter does with these words of its command line."""
     is_module = words[0] == "-m"
     sys.argv[:] = words[is_module:]

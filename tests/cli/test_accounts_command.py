@@ -4,13 +4,13 @@ import json
 import os
 import pty
 import re
-import subprocess
 
 import pytest
 
 from testing.accounts import PASSWORD
 from testing.command_line import SCRIPT
 from testing.service import settings_environ
+from testing.warm_start import Program
 from tokensvc.cli.actions import operator
 
 ON = {"TOKENSVC_ACCOUNTS__ENABLED": "true"}
@@ -122,16 +122,12 @@ def test_export_is_a_new_file_for_its_owner_only(tokensvc, tmp_path):
 def test_import_shows_its_progress_on_a_terminal(tokensvc):
     """Standard output may be the terminal too."""
     terminal, end = pty.openpty()
-    ended = subprocess.run(
-        [SCRIPT, "accounts", "import", "-"],
-        check=True,
-        cwd=tokensvc.folder,
-        env=settings_environ(tokensvc.folder, **ON),
-        input=rows(2500).encode(),
-        stdout=end,
-        stderr=end,
-    )
-    assert ended.returncode == 0
+    (tokensvc.folder / "rows").write_text(rows(2500))
+    command = [SCRIPT, "accounts", "import", "-"]
+    environ = settings_environ(tokensvc.folder, **ON)
+    with (tokensvc.folder / "rows").open() as given:
+        files = {"stdin": given.fileno(), "stdout": end, "stderr": end}
+        assert Program(command, cwd=tokensvc.folder, env=environ, **files).wait(30) == 0
     os.close(end)
     shown = os.read(terminal, 1000).decode()
     os.close(terminal)

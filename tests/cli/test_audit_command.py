@@ -4,13 +4,14 @@ import json
 import os
 import pwd
 import signal
-import subprocess
 from collections.abc import Iterator
+from typing import TextIO
 
 import pytest
 
 from testing.command_line import SCRIPT
 from testing.service import settings_environ
+from testing.warm_start import Program
 from tests.cli.conftest import Tokensvc
 from tokensvc.audit.rules import Action
 from tokensvc.audit.store import record
@@ -120,32 +121,28 @@ def test_text_of_an_event_cannot_look_like_another_part_of_the_line(tokensvc: To
     ]
 
 
-def _accept_interrupt() -> None:
-    """Undo that shells make background jobs ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
-def following(audited: Tokensvc) -> Iterator["subprocess.Popen[str]"]:
-    """Yield the command while it follows the trail."""
-    with subprocess.Popen(
-        [SCRIPT, "audit", "--follow", "--json", "--limit", "2"],
-        cwd=audited.folder,
-        env=settings_environ(audited.folder),
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=_accept_interrupt,  # noqa: PLW1509 - nothing else runs in this process
-    ) as process:
-        yield process
-        process.kill()
+def following(audited: Tokensvc) -> Iterator[tuple[Program, TextIO]]:
+    """Yield the command while it follows the trail, and its output."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as output:
+        with os.fdopen(writer) as end:
+            program = Program(
+                [SCRIPT, "audit", "--follow", "--json", "--limit", "2"],
+                cwd=audited.folder,
+                env=settings_environ(audited.folder),
+                stdout=end.fileno(),
+            )
+        yield program, output
+        program.kill()
 
 
-def test_follow_prints_new_events(audited: Tokensvc, following: "subprocess.Popen[str]") -> None:
+def test_follow_prints_new_events(audited: Tokensvc, following: tuple[Program, TextIO]) -> None:
     """The latest events come first, oldest first."""
-    assert following.stdout is not None
+    program, output = following
 
     def coming() -> str:
-        reason: str = json.loads(following.stdout.readline())["reason"]
+        reason: str = json.loads(output.readline())["reason"]
         return reason
 
     assert [coming(), coming()] == ["three", "four"]
@@ -153,8 +150,8 @@ def test_follow_prints_new_events(audited: Tokensvc, following: "subprocess.Pope
     assert coming() == "five"
     audited("users", "revoke", "bob", "--reason", "six")
     assert coming() == "six"
-    following.send_signal(signal.SIGINT)
-    assert following.wait(timeout=30) == 0
+    program.send_signal(signal.SIGINT)
+    assert program.wait(timeout=30) == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import stat
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +15,9 @@ import urllib3
 
 from development import guide
 from testing.command_line import run_command
-from testing.service import STREAM_API_KEY, free_port, running_service, settings_environ
+from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
+from testing.warm_start import run_program
 from tokensvc.config.model import PLACEHOLDER_API_KEY
 
 pytestmark = pytest.mark.slow
@@ -154,17 +154,11 @@ def test_local_origins_are_allowed(development, origin):
 
 def failed_start(folder, bind, **environ):
     """Return the error of a start that must fail."""
-    run = subprocess.run(
-        [*DEVELOPMENT, "--bind", bind],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **environ},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environ |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    run = run_program([*DEVELOPMENT[1:], "--bind", bind], cwd=folder, env=environ)
     assert run.returncode != 0
-    assert "Traceback" not in run.stderr
-    return run.stderr
+    assert b"Traceback" not in run.stderr
+    return run.stderr.decode()
 
 
 @pytest.mark.sec(61)

@@ -4,12 +4,12 @@ import json
 import os
 import pty
 import re
-import subprocess
 
 import pytest
 
 from testing.command_line import SCRIPT
 from testing.service import settings_environ
+from testing.warm_start import Program
 
 ISSUERS = [
     {"preset": "auth0:tenant.eu", "name": "auth0", "audience": "chat", "user_id_prefix": "a-"},
@@ -111,17 +111,12 @@ def test_progress_is_shown_on_a_terminal_only(user_id, tokensvc):
     subjects = "".join(f"u{number}\n" for number in range(2500))
     command = [SCRIPT, "user-id", "encode", "--issuer", "auth0", "-"]
     environ = settings_environ(tokensvc.folder, **tokensvc.settings)
-    ended = subprocess.run(
-        command,
-        check=True,
-        cwd=tokensvc.folder,
-        env=environ,
-        input=subjects.encode(),
-        stdout=subprocess.PIPE,
-        stderr=end,
-    )
+    (tokensvc.folder / "subjects").write_text(subjects)
+    with (tokensvc.folder / "subjects").open() as given, (tokensvc.folder / "ids").open("w") as ids:
+        files = {"stdin": given.fileno(), "stdout": ids.fileno(), "stderr": end}
+        assert Program(command, cwd=tokensvc.folder, env=environ, **files).wait(30) == 0
     os.close(end)
-    assert len(ended.stdout.splitlines()) == 2500
+    assert len((tokensvc.folder / "ids").read_text().splitlines()) == 2500
     shown = os.read(terminal, 1000).decode()
     os.close(terminal)
     assert [int(number) for number in re.findall(r"(\d+) subjects", shown)] == [1000, 2000, 2500]
