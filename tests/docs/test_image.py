@@ -19,7 +19,6 @@ from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
 from tests.docs.dockerfile import context_files, health_check, run_stage, stages
 from tests.docs.test_locks import pins
-from tokensvc.accounts.passwords import argon2_build
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +107,10 @@ def test_built_stage_runs_and_writes_only_to_its_volume(image):
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environ = {**os.environ, "PIP_NO_COMPILE": "1", "PATH": path}
         run_stage(first, root, environ)
+        # It also writes compiled modules, as pip does in the image.
+        show = [root / "opt/tokensvc/bin/tokensvc", "openapi"]
+        shown = subprocess.run(show, capture_output=True, check=True)
+        assert shown.stdout == (ROOT / "openapi.yaml").read_bytes()
         installed = contents(root / "opt")
         check_sbom(next(root.glob("opt/dist/*.whl")))
         serve_and_check(root, last)
@@ -171,13 +174,3 @@ def serve_and_check(root, stage):
         assert service.wait(30) == 0
     stopped = subprocess.run(check, cwd="/", env=environ, capture_output=True, check=False)
     assert stopped.returncode != 0
-    build = [
-        binaries / "python",
-        "-c",
-        f"from {argon2_build.__name__} import *; print(describe_build())",
-    ]
-    used = subprocess.run(build, capture_output=True, text=True, check=True)
-    runs_v3 = argon2_build.can_run_v3(Path("/proc/cpuinfo").read_text())
-    assert ("x86-64-v3" in used.stdout) is runs_v3
-    shown = subprocess.run([binaries / "tokensvc", "openapi"], capture_output=True, check=True)
-    assert shown.stdout == (ROOT / "openapi.yaml").read_bytes()

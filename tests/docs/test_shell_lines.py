@@ -12,6 +12,7 @@ from testing.doubles.stream import StreamDouble
 from testing.service import ROOT, free_port
 from testing.shell import make_run, run_shell, write_warm_script
 from tests.docs.pages import PAGES, README, all_blocks, blocks, name
+from tokensvc.accounts.passwords import argon2_build
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def shell_lines(pages):
 
 
 def check_succeed(lines, folder, bind, stream):
-    """Run blocks in one shell."""
+    """Run blocks in one shell, and return what they printed."""
     script = "\n".join(lines).replace("127.0.0.1:8000", bind)
     # `serve` would run until it is stopped. With this option gunicorn only loads the application.
     options = {"GUNICORN_CMD_ARGS": "--check-config"}
@@ -89,6 +90,7 @@ def check_succeed(lines, folder, bind, stream):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "FAIL" not in ended.stdout
     assert "request_id" not in ended.stdout, "a response is a problem"
+    return ended.stdout
 
 
 def test_first_shell_block_is_make_run():
@@ -99,7 +101,10 @@ def test_first_shell_block_is_make_run():
 def test_shell_lines_of_all_pages_run_in_one_shell(checkout, stream):
     """In a checkout with `make run` in another terminal. No line changes what a later one does."""
     pages = [page for page in PAGES if page != BACKUP and page.parent != RUNBOOKS]
-    check_succeed(shell_lines(pages), *checkout, stream)
+    which = f"venv/bin/python -c 'from {argon2_build.__name__} import *; print(describe_build())'"
+    printed = check_succeed([*shell_lines(pages), which], *checkout, stream)
+    runs_v3 = argon2_build.can_run_v3(Path("/proc/cpuinfo").read_text())
+    assert printed.endswith("the build for x86-64-v3\n") is runs_v3
     assert tracked_secrets(checkout[0]) == []
 
 
