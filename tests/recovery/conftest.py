@@ -5,18 +5,17 @@ import pytest
 from testing.runs.restore_scene import opened_scene
 
 
+@pytest.fixture(params=["sqlite"])
+def database_kind(request):
+    """Run a test on SQLite. What a replay changes is in each table's own tests on both."""
+    return request.param
+
+
 @pytest.fixture
 def scene(request, database_kind):
-    """Yield a scene on either database."""
+    """Yield a scene on the database of the test."""
     server = request.getfixturevalue("postgres") if database_kind == "postgresql" else None
     with opened_scene(database_kind, server) as opened:
-        yield opened
-
-
-@pytest.fixture
-def sqlite_scene():
-    """Yield a scene on SQLite."""
-    with opened_scene("sqlite") as opened:
         yield opened
 
 

@@ -2,15 +2,16 @@
 
 import json
 import sqlite3
-import subprocess
 import time
 from contextlib import closing
 
 import pytest
 
 from testing.command_line import SCRIPT
+from testing.database_kinds import on_both
 from testing.service import free_port, wait_until_ready
 from testing.service_clients import basic_header
+from testing.warm_start import Program
 from tokensvc.core.errors import StartupError
 from tokensvc.recovery.export import parse
 
@@ -23,6 +24,7 @@ SUSPEND = ("users", "suspend", "user-ada")
 REINSTATE = ("users", "reinstate", "user-ada")
 
 
+@on_both
 @pytest.mark.sec(66)
 def test_complete_export_signs_out_only_those_it_names(scene, lost, replay):
     scene.json("users", "suspend", "user-eve")
@@ -33,6 +35,7 @@ def test_complete_export_signs_out_only_those_it_names(scene, lost, replay):
     assert scene.json("app", "show")["tokens_valid_after"] is None
 
 
+@on_both
 @pytest.mark.sec(66)
 def test_export_that_may_be_incomplete_signs_everyone_out(scene, lost, replay):
     scene.json("users", "suspend", "user-eve")
@@ -90,7 +93,6 @@ def bounds(scene):
 
 
 @pytest.mark.sec(66)
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_lost_renewal_is_applied_again(scene, lost, replay):
     """Stream is told again, and the user must not sign in again."""
     export = lost(("users", "renew", "user-ada"))
@@ -120,6 +122,7 @@ def test_replayed_events_are_in_the_audit_trail(scene, lost, replay):
     assert printed[0]["action"] == "database:restored"
 
 
+@on_both
 @pytest.mark.sec(66)
 def test_withdrawn_rights_are_withdrawn_again_and_granted_ones_are_not(scene, lost, replay):
     client = scene.json(
@@ -182,6 +185,7 @@ def test_secrets_and_sign_up_stay_if_the_operator_says_so(scene, lost):
         assert scene.sign_up("own-ada").status == 201
 
 
+@on_both
 def test_operator_opens_sign_up_again(scene, lost):
     lost()
     assert scene.json("after-restore")["sign_up_closed"] is True
@@ -227,7 +231,6 @@ def test_replayed_cut_off_covers_the_longest_commit(scene, lost, replay):
 
 
 @pytest.mark.sec(66)
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_purge_of_a_clock_that_was_ahead_hides_no_event(scene, lost, replay):
     """The previous release noted the time of its clock minus the retention."""
     scene.json("users", "show", "user-ada")  # creates the database
@@ -260,8 +263,7 @@ def test_line_of_another_form_is_no_event(line):
         parse([line], None)
 
 
-def test_restored_database_starts_in_development_if_asked(sqlite_scene):
-    scene = sqlite_scene
+def test_restored_database_starts_in_development_if_asked(scene):
     scene.settings["TOKENSVC_ENVIRONMENT"] = "development"
     (scene.folder / "tokensvc.db").unlink()
     scene.json("migrate")
@@ -271,7 +273,7 @@ def test_restored_database_starts_in_development_if_asked(sqlite_scene):
     bind = f"127.0.0.1:{free_port()}"
     command = [SCRIPT, "serve", "--bind", bind, "--unsafe-restored"]
     with (scene.folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=scene.folder, env=scene.environ, stderr=log)
+        process = Program(command, cwd=scene.folder, env=scene.environ, stderr=log.fileno())
     try:
         wait_until_ready(process, f"http://{bind}/healthz")
     finally:

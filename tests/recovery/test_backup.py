@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from testing.database_kinds import on_both
 from testing.service import running_service
 from tokensvc.database import schema
 
@@ -30,9 +31,8 @@ def refusal(scene):
     return ended.err
 
 
-def test_backup_of_a_running_service_has_what_is_only_in_the_wal(sqlite_scene):
+def test_backup_of_a_running_service_has_what_is_only_in_the_wal(scene):
     """A copy of the file would lose it."""
-    scene = sqlite_scene
     with scene.running():
         scene.json("users", "suspend", "user-ada")
         assert scene.folder.joinpath("tokensvc.db-wal").stat().st_size > 0
@@ -42,6 +42,7 @@ def test_backup_of_a_running_service_has_what_is_only_in_the_wal(sqlite_scene):
     assert scene.json("users", "show", "user-ada")["suspended"] is True
 
 
+@on_both
 def test_manifest_describes_the_backup(scene):
     last = scene.json("clients", "create", "backend", "--scope", "tokens:mint")
     scene.back_up()
@@ -62,33 +63,33 @@ def test_manifest_describes_the_backup(scene):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_existing_file_is_not_replaced(sqlite_scene):
-    sqlite_scene.backup.write_text("precious")
-    ended = sqlite_scene.command("backup", str(sqlite_scene.backup))
+def test_existing_file_is_not_replaced(scene):
+    scene.backup.write_text("precious")
+    ended = scene.command("backup", str(scene.backup))
     assert ended.code == 1
     assert "exists already" in ended.err
-    assert sqlite_scene.backup.read_text() == "precious"
+    assert scene.backup.read_text() == "precious"
 
 
-def test_damaged_backup_is_refused(sqlite_scene):
-    sqlite_scene.back_up()
-    with sqlite_scene.backup.open("r+b") as file:
+def test_damaged_backup_is_refused(scene):
+    scene.back_up()
+    with scene.backup.open("r+b") as file:
         file.seek(5000)
         file.write(b"\xff")
-    assert "is damaged or incomplete" in refusal(sqlite_scene)
+    assert "is damaged or incomplete" in refusal(scene)
 
 
-def test_backup_without_its_manifest_is_refused(sqlite_scene):
-    sqlite_scene.back_up()
-    manifest_path(sqlite_scene).unlink()
-    assert "copy it next to the backup" in refusal(sqlite_scene)
+def test_backup_without_its_manifest_is_refused(scene):
+    scene.back_up()
+    manifest_path(scene).unlink()
+    assert "copy it next to the backup" in refusal(scene)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"product": "other", "id": "x"}', "\x00"])
-def test_foreign_manifest_is_refused(sqlite_scene, content):
-    sqlite_scene.back_up()
-    manifest_path(sqlite_scene).write_text(content)
-    assert "damaged or not a manifest of tokensvc" in refusal(sqlite_scene)
+def test_foreign_manifest_is_refused(scene, content):
+    scene.back_up()
+    manifest_path(scene).write_text(content)
+    assert "damaged or not a manifest of tokensvc" in refusal(scene)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +103,13 @@ def test_foreign_manifest_is_refused(sqlite_scene, content):
         ({"product": "another"}, "damaged or not a manifest of tokensvc"),
     ],
 )
-def test_backup_that_does_not_fit_is_refused(sqlite_scene, members, text):
-    sqlite_scene.back_up()
-    change_manifest(sqlite_scene, **members)
-    assert text in refusal(sqlite_scene)
+def test_backup_that_does_not_fit_is_refused(scene, members, text):
+    scene.back_up()
+    change_manifest(scene, **members)
+    assert text in refusal(scene)
 
 
-def test_restore_is_refused_while_the_service_runs(sqlite_scene):
-    scene = sqlite_scene
+def test_restore_is_refused_while_the_service_runs(scene):
     with running_service(scene.folder, **scene.settings):
         scene.back_up()
         for command in (("restore", str(scene.backup)), ("after-restore",)):
@@ -118,8 +118,7 @@ def test_restore_is_refused_while_the_service_runs(sqlite_scene):
             assert "already serves" in ended.err
 
 
-def test_previous_database_is_kept(sqlite_scene):
-    scene = sqlite_scene
+def test_previous_database_is_kept(scene):
     scene.back_up()
     scene.json("users", "suspend", "user-ada")
     scene.restore()
@@ -129,9 +128,8 @@ def test_previous_database_is_kept(sqlite_scene):
         assert previous.execute("SELECT user_id FROM user_standings").fetchall() == [("user-ada",)]
 
 
-def test_wal_of_the_previous_database_does_not_reach_the_restored_one(sqlite_scene):
+def test_wal_of_the_previous_database_does_not_reach_the_restored_one(scene):
     """An interruption can leave it behind; SQLite would apply it."""
-    scene = sqlite_scene
     scene.back_up()
     path = scene.folder / "tokensvc.db"
     with closing(sqlite3.connect(path)) as previous:

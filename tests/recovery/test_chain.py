@@ -2,13 +2,14 @@
 
 import json
 import signal
-import subprocess
 
 import msgspec
 import pytest
 
 from testing.command_line import SCRIPT
+from testing.database_kinds import on_postgresql
 from testing.waiting import wait_until
+from testing.warm_start import Program
 from tests.recovery.test_malformed_lines import EVENT
 from tokensvc.audit.rules import AuditEvent
 from tokensvc.recovery.chain import chained
@@ -87,7 +88,6 @@ def test_appended_reinstatement_is_refused_with_its_line(scene, lines):
     ],
     ids=["first", "time", "details", "removed", "beheaded", "moved", "reversed", "doubled"],
 )
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_changed_removed_or_moved_line_is_refused_with_its_number(scene, lines, change, number):
     export = write(scene, change(lines))
     assert f"Line {number} of the export does not" in refusal(scene, export, "--complete")
@@ -127,8 +127,11 @@ def test_export_that_several_runs_appended_to_is_verified(scene, lost, replay):
     runs = []
 
     def follow(last):
-        process = subprocess.Popen(
-            [SCRIPT, *EXPORT, "--follow"], cwd=scene.folder, env=scene.environ, stdout=appended
+        process = Program(
+            [SCRIPT, *EXPORT, "--follow"],
+            cwd=scene.folder,
+            env=scene.environ,
+            stdout=appended.fileno(),
         )
         wait_until(lambda: last in export.read_text(), "the event is exported")
         process.send_signal(signal.SIGTERM)
@@ -153,7 +156,6 @@ def test_export_that_several_runs_appended_to_is_verified(scene, lost, replay):
     assert result["applied"] == {"user:suspended": 3, "user:reinstated": 1}
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_pages_of_one_export_have_no_gap_between_them(scene, replay):
     """The second page has no event of the first one, but says after which it continues."""
     scene.back_up()
@@ -199,7 +201,7 @@ def test_event_that_a_run_repeats_does_not_hide_a_gap():
     assert export.gap == 3
 
 
-@pytest.mark.parametrize("database_kind", ["postgresql"])
+@on_postgresql
 def test_export_of_before_a_roll_of_the_encryption_key_needs_that_key(scene, replay):
     """The error names it by its fingerprint. It may be the last one."""
     (old,) = json.loads(scene.settings["TOKENSVC_ENCRYPTION_KEYS"])
@@ -234,7 +236,6 @@ def test_lines_of_another_encryption_key_are_refused(scene, lines):
     assert "Line 1 of the export" in refusal(scene, write(scene, forgeries))
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_export_with_a_filter_or_without_the_key_has_no_chain(scene):
     """It lacks events, or cannot be verified."""
     scene.json("users", "suspend", "user-ada")

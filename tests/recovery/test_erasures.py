@@ -3,6 +3,7 @@
 import pytest
 
 from testing.accounts import PASSWORD
+from testing.database_kinds import on_postgresql
 from testing.waiting import wait_until
 
 ADA, EVE = "user-ada", "own-eve"
@@ -12,6 +13,7 @@ def erasure(scene, user_id):
     return scene.json("users", "show", user_id)["erasure"]
 
 
+@on_postgresql
 @pytest.mark.sec(66)
 def test_erased_user_stays_refused_after_a_restore(scene, lost, replay):
     """Here and at Stream, and the rows that the backup has are deleted again."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from testing.database_kinds import on_both
 from testing.service_clients import basic_header
 
 pytestmark = pytest.mark.sec(66, 68)
@@ -37,6 +38,7 @@ def test_database_that_was_not_restored_is_refused_and_stays_as_it_is(scene):
         assert scene.sign_up("own-eve").status == 201
 
 
+@on_both
 def test_copy_with_the_marker_is_made_live_only_with_copied(scene):
     scene.json("clients", "create", "one", "--scope", "users:read")
     result = scene.json("after-restore", "--copied")
@@ -44,6 +46,7 @@ def test_copy_with_the_marker_is_made_live_only_with_copied(scene):
     assert scene.json("app", "show")["tokens_valid_after"] == result["cut_off"] is not None
 
 
+@on_both
 def test_second_run_is_refused_and_changes_nothing(scene, lost):
     scene.json("clients", "create", "one", "--scope", "users:read")
     lost()

@@ -51,7 +51,6 @@ def test_lowered_floor_of_another_export_leaves_later_cut_offs(scene, lost, repl
     assert cut_off == revoked["details"]["tokens_valid_after"] + 60
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_lowered_floor_of_another_export_leaves_the_floor_of_a_later_undone_one(
     scene, lost, replay
 ):
@@ -71,7 +70,6 @@ def test_lowered_floor_of_another_export_leaves_the_floor_of_a_later_undone_one(
     assert floor == revoked["details"]["tokens_valid_after"] + 60
 
 
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_cut_off_in_the_future_is_lowered_again(scene, lost, replay):
     """The backup has the cut-off of a clock that was ahead, the export its correction."""
     scene.json("app", "revoke")

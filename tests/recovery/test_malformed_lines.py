@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from testing.database_kinds import on_both
+
 EVENT = {
     "id": "evt_01a2b3c4d5e6f000000000000",
     "time": 1_795_000_000,
@@ -60,7 +62,6 @@ LINES = [
 
 
 @pytest.mark.sec(69)
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_malformed_line_is_named_and_nothing_changes(scene, lost):
     export = lost()
     for line in LINES:
@@ -71,6 +72,7 @@ def test_malformed_line_is_named_and_nothing_changes(scene, lost):
     assert "was restored from a backup" in scene.command("token", "mint", "user-ada").err
 
 
+@on_both
 @pytest.mark.sec(69)
 def test_unverified_event_of_an_unknown_kind_or_of_odd_values_is_no_traceback(scene, lost):
     """On PostgreSQL too, which stores no NUL."""

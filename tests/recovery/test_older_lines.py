@@ -25,7 +25,6 @@ def test_event_without_details_is_replayed_by_its_time(scene, lost, replay):
 
 
 @pytest.mark.sec(66)
-@pytest.mark.parametrize("database_kind", ["sqlite"])
 def test_line_with_its_facts_in_the_reason_has_the_same_effect(scene, lost, replay):
     """Events had their facts there before they had details, in front of the actor's words."""
     scopes = ("--scope", "tokens:mint", "--scope", "keys:write")

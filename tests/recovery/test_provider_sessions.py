@@ -2,9 +2,11 @@
 
 import pytest
 
+from testing.database_kinds import on_postgresql
 from testing.doubles.events import logout_token, send_logout
 
 
+@on_postgresql
 @pytest.mark.sec(66)
 def test_session_that_the_provider_ended_is_refused_after_the_replay(scene, replay):
     for sid in ("phone", "laptop"):

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from testing.database_kinds import on_both
 from testing.purging import LaterClock, purge_all
 from tokensvc.audit import store as audit
 from tokensvc.core.clock import system_clock
@@ -92,6 +93,7 @@ def test_purged_events_are_not_replayed_after_a_longer_retention(scene):
     assert (result["applied"], result["cut_off_because"]) == ({}, None)
 
 
+@on_both
 @pytest.mark.sec(66)
 def test_action_after_a_purge_of_a_clock_that_was_ahead_is_replayed(scene):
     scene.json("users", "suspend", "user-ada")

@@ -2,12 +2,14 @@
 
 import pytest
 
+from testing.database_kinds import on_postgresql
 from testing.waiting import wait_until
 
 BANNED, ERASED, DELETED = REFUSED = "user-banned", "user-erased", "own-deleted"
 REVOKED, REINSTATED = OTHERS = "user-revoked", "user-reinstated"
 
 
+@on_postgresql
 @pytest.mark.sec(66)
 def test_devices_of_users_who_were_banned_since_are_removed_again(scene, lost, replay):
     """Not of those who can sign in again: their devices may be new."""

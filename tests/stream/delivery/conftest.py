@@ -211,6 +211,13 @@ class World:
         assert not failures
 
 
+@pytest.fixture(params=["sqlite"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run a test on SQLite. On both run the statements, and a test of each kind of delivery."""
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture
 def stream() -> Iterator[StreamDouble]:
     with StreamDouble(SECRETS) as double:
@@ -220,7 +227,7 @@ def stream() -> Iterator[StreamDouble]:
 
 @pytest.fixture
 def world(database, clock, stream) -> World:
-    """Return a world on each database."""
+    """Return a world on the database of the test."""
     return World(database, clock, stream)
 
 

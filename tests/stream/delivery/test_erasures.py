@@ -2,6 +2,7 @@
 
 import pytest
 
+from testing.database_kinds import on_both
 from testing.response import Response
 from tests.stream.delivery.conftest import CONTEXT
 from tokensvc.audit import store as audit
@@ -32,6 +33,7 @@ def events(world):
     return [(event.subject, event.actor, event.details) for event in found]
 
 
+@on_both
 def test_stream_gets_the_cut_off_then_deletes_the_user(ada):
     """The task is asked until it ends; its end is an event."""
     ada.erase("ada")
@@ -69,6 +71,7 @@ def test_deletion_waits_for_the_cut_off(ada):
     assert ada.erasure("ada").state == "done"
 
 
+@on_both
 def test_failed_task_is_tried_again_and_shown_until_one_succeeds(ada):
     ada.stream.deletions.failing = 2
     ada.stream.app.users["ada"]["name"] = "Ada"
@@ -202,6 +205,7 @@ def test_erasure_goes_on_after_a_lost_response(ada, route, fault):
     assert ada.erasure("ada").state == "done"
 
 
+@on_both
 def test_operator_can_repeat_a_deletion(ada):
     """For example after someone has restored the user in Stream's dashboard."""
     ada.erase("ada")

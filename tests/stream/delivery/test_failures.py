@@ -3,6 +3,7 @@
 import pytest
 import structlog
 
+from testing.database_kinds import on_both
 from testing.response import Response
 from tests.stream.delivery.conftest import CUT_OFF
 from tokensvc.stream import wire
@@ -92,6 +93,7 @@ def test_state_is_resent_twice_after_a_lost_response(ada, lose):
     assert ada.deliver() == 0
 
 
+@on_both
 @pytest.mark.parametrize("fault", ["late", "hang"])
 def test_late_call_does_not_win(ada, fault, monkeypatch):
     """A revocation's call takes effect after its undo was sent: the undo is sent once more."""
@@ -113,6 +115,7 @@ def test_late_call_does_not_win(ada, fault, monkeypatch):
     assert ada.state("user", "ada") == "applied"
 
 
+@on_both
 def test_action_during_a_call_is_sent_after_it(ada):
     """The sent version is not the current one, so that the state is not `applied` yet."""
     hanging = ada.stream.faults.hang(ROUTE)
@@ -134,6 +137,7 @@ def send(world, queue, batch):
     world.sender._leases.finish(batch, responses)
 
 
+@on_both
 def test_dead_senders_row_is_taken_over_when_the_lease_expires(ada):
     """It is unknown what the dead sender sent, so that the state is sent twice, a minute apart."""
     ada.revoke("ada")

@@ -1,5 +1,6 @@
 """A lease is longer than the calls that a sender starts in it."""
 
+from testing.database_kinds import on_both
 from tokensvc.stream import wire
 from tokensvc.stream.delivery.rules import CALL_WITHIN_SECONDS, LEASE_SECONDS
 
@@ -29,6 +30,7 @@ def test_no_call_starts_late_in_a_lease(world):
     assert world.state("user", "ada") == "applied"
 
 
+@on_both
 def test_action_between_two_keys_is_sent_after_them(world):
     """The second key's call sends the old state, which does not count as applied."""
     world.have("ada")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from testing.database_kinds import on_both
 from testing.service_clients import refusal_of
 from tokensvc.core.errors import Code
 
@@ -22,6 +23,7 @@ def at_stream(world, name):
     return world.stream.app.users["ada"].get(name)
 
 
+@on_both
 def test_other_members_stay(world, patch):
     """Those of a server too; both reach Stream."""
     user = {"id": "ada", "name": "Ada", "color": "red", "role": "moderator"}

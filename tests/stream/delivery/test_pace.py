@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from testing.database_kinds import on_both
 from testing.response import Response
 from tests.stream.delivery.conftest import CONTEXT
 from tokensvc.stream.api import StreamApi
@@ -106,6 +107,7 @@ def test_failing_calls_become_less_frequent(ada):
     assert len(ada.routes()) <= 12
 
 
+@on_both
 def test_retry_makes_failed_deliveries_due_now(ada):
     ada.stream.app.unchangeable = {"ada"}
     ada.revoke("ada")
@@ -158,6 +160,7 @@ def test_age_of_the_oldest_goes_on_when_it_fails_or_changes(ada):
     assert oldest_seconds(ada) < 61
 
 
+@on_both
 def test_age_is_of_the_oldest_even_if_not_all_are_counted(world, monkeypatch):
     """The order of the attempts is another one."""
     monkeypatch.setattr(service, "_MAX_COUNT", 1)

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
+from testing.database_kinds import on_both
 from testing.refused_writes import refuse_writes
 from testing.response import Response
 from tests.stream.delivery.conftest import CUT_OFF
@@ -41,6 +42,7 @@ def test_absent_user_is_created_with_all_members(world, put):
     assert world.state("profile", "ada") == "applied"
 
 
+@on_both
 def test_existing_user_keeps_other_members_and_the_cut_off(world, put):
     world.have("ada")
     world.stream.app.users["ada"]["color"] = "red"
@@ -69,6 +71,7 @@ def test_response_of_a_proxy_creates_no_user(world, put, body):
     assert world.state("profile", "ada") == "applied"
 
 
+@on_both
 def test_members_of_previous_profiles_are_removed(world, put):
     """Changes are sent, so that removed members must be named; server-only members stay."""
     put(name="Ada", color="red", role="admin")
@@ -91,6 +94,7 @@ def test_same_profile_changes_nothing(world, put):
     assert put(flag=1).stream.state == "pending"
 
 
+@on_both
 def test_cut_off_is_sent_after_a_creation(world, put):
     """A created user has no cut-off at Stream."""
     world.revoke("ada")
@@ -212,6 +216,7 @@ def test_100_profiles_need_four_calls(world):
     }
 
 
+@on_both
 @pytest.mark.parametrize("table", ["audit_events", "deliveries", "profiles"])
 def test_profile_change_is_atomic(world, put, table):
     """If the event, the delivery or the row cannot be written, nothing changes."""
@@ -229,6 +234,7 @@ def test_profile_change_is_atomic(world, put, table):
     assert contents() == before
 
 
+@on_both
 def test_profile_can_be_sent_again_after_its_delivery_was_purged(world, put):
     put(name="Ada")
     world.deliver()

@@ -3,6 +3,7 @@
 import pytest
 from stream_chat import StreamChat
 
+from testing.database_kinds import on_both
 from testing.doubles.stream_tokens import StreamError
 from testing.response import Response
 from testing.sessions import revocations_on
@@ -56,6 +57,7 @@ def shown(world):
     return stream.state, stream.devices, stream.notified
 
 
+@on_both
 @pytest.mark.parametrize("action", [suspend, sign_out, delete_account])
 def test_action_on_a_user_reaches_clients_and_devices_after_the_cut_off(phone, action):
     before = action(phone)
@@ -69,6 +71,7 @@ def test_action_on_a_user_reaches_clients_and_devices_after_the_cut_off(phone, a
     assert phone.stream.calls.to(*HINT.split())[0].json == {"event": {"type": "tokensvc_check"}}
 
 
+@on_both
 def test_erasure_waits_until_devices_and_clients_are_reached(phone):
     phone.erase("ada")
     phone.deliver()
@@ -230,6 +233,7 @@ def test_undone_action_removes_no_devices(phone):
     assert len(phone.stream.devices.of("ada")) == 2
 
 
+@on_both
 @pytest.mark.parametrize("was_removed", [False, True])
 def test_undo_of_a_later_action_leaves_the_removal_of_an_earlier_one(phone, was_removed):
     """Unless that is done: devices that came after it stay."""

@@ -6,6 +6,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from testing.database_kinds import on_both
 from testing.refused_writes import refuse_writes
 from tests.stream.delivery.conftest import CONTEXT, CUT_OFF, KEY
 from tokensvc.core.errors import Refusal
@@ -14,6 +15,7 @@ from tokensvc.stream.api import rfc3339
 APP, CHANGE, FIND = "PATCH /app", "PATCH /users", "GET /users"
 
 
+@on_both
 def test_revocation_reaches_stream_once(world):
     """One call with the cut-off, then none."""
     world.have("ada")
@@ -39,6 +41,7 @@ def test_undo_removes_the_cut_off(world):
     assert world.state("user", "ada") == "applied"
 
 
+@on_both
 def test_app_revocation_and_its_undo_change_the_app(world):
     cut_off = world.revoke(None)
     world.deliver()
@@ -80,6 +83,7 @@ def test_call_contains_at_most_100_users(world):
     assert all(world.at_stream(user_id) for user_id in users)
 
 
+@on_both
 def test_refused_user_fails_alone(world):
     """A refused batch is released, and the next one is half as large until the user is alone."""
     users = [f"u{number}" for number in range(100)]
@@ -162,6 +166,7 @@ def test_absent_user_is_asked_for_once_a_minute_after_ten_minutes(world):
     assert world.routes() == [FIND]
 
 
+@on_both
 def test_delivery_is_obsolete_when_all_earlier_tokens_have_expired(world):
     world.revoke("bob")
     world.deliver()
@@ -186,6 +191,7 @@ def test_undo_for_an_absent_user_is_obsolete_immediately(world):
     assert world.state("user", "bob") == "obsolete"
 
 
+@on_both
 def test_two_senders_send_each_user_once(world):
     users = [f"u{number}" for number in range(300)]
     world.have(*users)
@@ -246,6 +252,7 @@ def test_suspension_is_sent_as_a_cut_off(world):
     assert world.deliver() == 0
 
 
+@on_both
 @pytest.mark.parametrize("kind", ["user", "app"])
 def test_resend_restores_a_state_that_was_changed_at_stream(world, kind):
     world.have("ada")
@@ -259,6 +266,7 @@ def test_resend_restores_a_state_that_was_changed_at_stream(world, kind):
     assert held[CUT_OFF] == cut_off
 
 
+@on_both
 @pytest.mark.sec(59)
 @pytest.mark.parametrize("named", [True, False])
 def test_retry_without_its_audit_event_changes_nothing(world, named):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from testing.database_kinds import on_both
+
 CHANGE, CREATE, FIND = "PATCH /users", "POST /users", "GET /users"
 
 
@@ -25,6 +27,7 @@ def assert_left(world, kind, subjects):
     assert {world.state(kind, subject) for subject in subjects} == {"applied"}
 
 
+@on_both
 def test_refused_batch_is_left(world):
     users = [f"u{number}" for number in range(8)]
     world.have(*users)

@@ -5,6 +5,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from testing.database_kinds import on_both
 from testing.lock_waits import wait_until_blocked
 from testing.query_plans import plan_of
 from tokensvc.stream.delivery import cut_offs, profile_store, rules, store
@@ -13,6 +14,8 @@ from tokensvc.stream.delivery.queue_store import read_due, read_sizes
 from tokensvc.stream.delivery.rules import DeliveryState, Queue
 from tokensvc.stream.delivery.store import is_due
 from tokensvc.stream.delivery.tables import deliveries
+
+pytestmark = on_both
 
 USERS = Queue("user", DeliveryState.PENDING)
 PAST, LATER = 1_000, 9_000_000_000
@@ -214,8 +217,8 @@ def test_only_users_with_a_delivery_are_marked_for_resend(database):
 
 
 def test_oldest_late_delivery_is_found_by_an_index(database):
-    mark_pending(database, *(f"user-{number}" for number in range(2_000)))
     with database.write() as tx:
+        store.mark_each_pending(tx, "user", [f"user-{number}" for number in range(2_000)], PAST)
         tx.execute(deliveries.update().values(applied_version=1, state="applied", late_since=None))
         if database.dialect == "postgresql":
             tx.exec_driver_sql("ANALYZE deliveries")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from testing.database_kinds import on_both
 from tests.stream.delivery.conftest import CONTEXT
 from tokensvc.stream.delivery.lanes import QUEUES
 
@@ -26,6 +27,7 @@ def act_during(world, route, action):
         hanging.release()
 
 
+@on_both
 @pytest.mark.parametrize(("user_id", "route"), [("eve", CHANGE), (None, APP)])
 def test_action_goes_before_the_rest_of_the_profiles(world, user_id, route):
     """One part of a batch of profiles is sent in a step; the rest is found again."""
@@ -108,6 +110,7 @@ def test_paused_app_revocation_does_not_delay_users(world):
     assert world.state("app") == "pending"
 
 
+@on_both
 def test_renewals_go_after_cut_offs_and_before_profiles(world):
     """However long they have waited. A renewal does not make a pending cut-off less urgent."""
     world.have("ada", "bob", "eve")
