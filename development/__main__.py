@@ -42,6 +42,7 @@ from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
 from tokensvc.config.loader import SettingsError, load
 from tokensvc.config.model import PLACEHOLDER_API_KEY
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
 from tokensvc.core.errors import Code, Refusal, StartupError
 from tokensvc.core.scopes import Scope
@@ -194,7 +195,10 @@ def _write_again(path: Path, text: str) -> None:
 def _demo_client(secret_file: Path) -> str:
     """Create a service client that may mint for and suspend any user, and return its ID."""
     secret = read_or_create(secret_file, lambda: secrets.token_urlsafe(32))
-    rights, administrator = Rights(DEMO_SCOPES, vouches=True), operator(DEVELOPMENT_ACTOR)
+    rights, administrator = (
+        Rights(DEMO_SCOPES, vouches=True),
+        operator(ActionContext(DEVELOPMENT_ACTOR)),
+    )
     startup.create_database(startup.load_settings())
     with opened_services() as services:
         if services.settings.environment != "development":

@@ -9,12 +9,13 @@ import urllib3
 from tokensvc.clients.administration import ClientAdministration
 from tokensvc.clients.rules import Rights, operator
 from tokensvc.clients.state import NewServiceClient
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import Clock, system_clock
 from tokensvc.core.errors import Refusal
 from tokensvc.database.clock import DatabaseClock
 from tokensvc.database.engine import Database
 
-OPERATOR = operator("cli:test")
+OPERATOR = operator(ActionContext("cli:test"))
 
 
 def rights(*scopes: str, vouches: bool = False) -> Rights:

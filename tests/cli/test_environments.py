@@ -10,6 +10,7 @@ from testing.service import STREAM_API_KEY, STREAM_API_SECRET, free_port, settin
 from tokensvc.cli.session import opened_services
 from tokensvc.clients.rules import DEVELOPMENT_ACTOR, Rights, operator
 from tokensvc.config.model import PLACEHOLDER_API_KEY
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.scopes import Scope
 from tokensvc.vault.vault import Vault
 
@@ -110,7 +111,7 @@ def make_development_client(monkeypatch, tmp_path):
         with opened_services() as services:
             rights = Rights(frozenset({Scope.TOKENS_MINT}), vouches=True)
             services.client_administration.create(
-                "demo", rights, administrator=operator(DEVELOPMENT_ACTOR)
+                "demo", rights, administrator=operator(ActionContext(DEVELOPMENT_ACTOR))
             )
     forget_environment(tmp_path)
 

@@ -12,8 +12,7 @@ from testing.waiting import wait_until
 from testing.warm_start import Program
 from tests.recovery.test_malformed_lines import EVENT
 from tokensvc.audit.rules import AuditEvent
-from tokensvc.recovery.chain import chained
-from tokensvc.recovery.export import parse
+from tokensvc.recovery.export import chained, parse
 from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.sec(69)

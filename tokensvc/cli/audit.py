@@ -18,7 +18,7 @@ from tokensvc.cli.printer import (
     yes_or_no,
 )
 from tokensvc.cli.session import opened_services
-from tokensvc.recovery.chain import chained
+from tokensvc.recovery.export import chained
 
 _POLL_SECONDS = 1.0
 

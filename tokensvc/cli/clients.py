@@ -17,7 +17,7 @@ from tokensvc.cli.printer import (
     table,
 )
 from tokensvc.cli.session import opened_services, read_secret
-from tokensvc.clients.rules import Administrator, Rights, operator
+from tokensvc.clients.rules import Rights, operator
 from tokensvc.clients.state import ClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.clock import system_clock
@@ -77,7 +77,7 @@ def create(
     with opened_services() as services:
         administration = services.client_administration
         create_client = administration.create_if_absent if if_absent else administration.create
-        client = create_client(name, rights, administrator=_administrator(context), secret=given)
+        client = create_client(name, rights, administrator=operator(context), secret=given)
     created = isinstance(client, NewServiceClient)
     secret = client.secret if isinstance(client, NewServiceClient) and not given else None
     change = " ".join(_options_of_update(client.rights, rights))
@@ -143,7 +143,7 @@ def update(
             add=added,
             remove=removed,
             vouches=vouches,
-            administrator=_administrator(context),
+            administrator=operator(context),
         )
     return Result(client, ["The client has these rights now:", *members(client, _RIGHTS)])
 
@@ -176,7 +176,7 @@ def rotate(
     expires_at = None if expires_in is None else int(system_clock()) + expires_in
     with opened_services() as services:
         created = services.client_administration.add_secret(
-            client_id, expires_at, secret=given, administrator=_administrator(context)
+            client_id, expires_at, secret=given, administrator=operator(context)
         )
     shown = None if given else created.secret
     names = ("id", *([] if given else ["secret"]), "expires_at")
@@ -196,17 +196,13 @@ def delete(client_id: str, secret_id: str | None, *, context: ActionContext) -> 
     """Delete CLIENT_ID or one of its secrets, with immediate effect on every instance."""
     # Works even if the service cannot start, so that a leaked secret can be deleted.
     with opened_services(with_keys=False) as services:
-        administration, administrator = services.client_administration, _administrator(context)
+        administration, administrator = services.client_administration, operator(context)
         if secret_id is None:
             administration.delete(client_id, administrator=administrator)
         else:
             administration.delete_secret(client_id, secret_id, administrator=administrator)
     deleted = secret_id or client_id
     return Result({"deleted": deleted}, [f"Deleted {deleted}."])
-
-
-def _administrator(context: ActionContext) -> Administrator:
-    return operator(context.actor, context.reason)
 
 
 def _rows(client: ServiceClient) -> list[list[str]]:

@@ -65,7 +65,7 @@ def doctor(unverified_token: str | None, *, as_json: bool) -> None:
     if unverified_token is None:
         checks = _check_service()
     else:
-        checks = _check_token(given_or_stdin(unverified_token, "token"))
+        checks = _check_token(given_or_stdin(unverified_token))
     print_checks(checks, as_json=as_json)
 
 

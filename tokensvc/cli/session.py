@@ -125,11 +125,11 @@ def _read(what: str, *, confirm: bool) -> str:
     return text
 
 
-def given_or_stdin(argument: str, what: str) -> str:
+def given_or_stdin(argument: str) -> str:
     """
-    Return a credential given as an argument, or read it from standard input if that is `-`.
+    Return a token given as an argument, or read it from standard input if that is `-`.
 
     Raises:
         UsageError: The input is empty or not UTF-8.
     """
-    return read_secret(what) if argument == STDIN else argument
+    return read_secret("token") if argument == STDIN else argument

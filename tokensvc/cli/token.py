@@ -71,7 +71,7 @@ def inspect(unverified_token: str) -> Result:
     Without TOKEN, or with "-", the token is read from standard input: an argument is visible in the
     process list. Exit with status 1 if the token would be refused.
     """
-    text = given_or_stdin(unverified_token, "token")
+    text = given_or_stdin(unverified_token)
     with opened_services() as services:
         found = explain(services, text)
     if found.stream_token is None:

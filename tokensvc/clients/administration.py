@@ -14,10 +14,9 @@ from msgspec import UNSET, UnsetType
 from tokensvc.audit.rules import Action, Details
 from tokensvc.audit.store import record
 from tokensvc.clients import rules, store
-from tokensvc.clients.administrators import with_current_rights
 from tokensvc.clients.credentials import hash_secret, is_id, new_client, new_secret, with_another_id
 from tokensvc.clients.rules import MAX_SECRETS, Administrator, Rights
-from tokensvc.clients.service import matching_secret, unknown_client
+from tokensvc.clients.service import matching_secret, unknown_client, with_current_rights
 from tokensvc.clients.state import NewClientSecret, NewServiceClient, ServiceClient
 from tokensvc.core.actions import ActionContext
 from tokensvc.core.errors import Code, Refusal

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, UnsetType
 
 from tokensvc.audit.rules import Details
+from tokensvc.core.actions import ActionContext
 from tokensvc.core.callers import ServiceCaller
 from tokensvc.core.errors import Code, Refusal
 from tokensvc.core.scopes import Scope
@@ -66,9 +67,9 @@ class Administrator:
     expires_at: int | None = None
 
 
-def operator(actor: str, reason: str | None = None) -> Administrator:
+def operator(context: ActionContext) -> Administrator:
     """Return an operator, who has the database and may grant everything."""
-    return Administrator(actor, None, reason)
+    return Administrator(context.actor, None, context.reason)
 
 
 def service(caller: ServiceCaller, reason: str | None = None) -> Administrator:

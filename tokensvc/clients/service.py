@@ -2,11 +2,11 @@
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tokensvc.clients import store
+from tokensvc.clients import rules, store
 from tokensvc.clients.credentials import hash_secret, is_id
-from tokensvc.clients.rules import MAX_SECRETS
+from tokensvc.clients.rules import MAX_SECRETS, Administrator
 from tokensvc.clients.state import ClientSecret, ServiceClient
 from tokensvc.clients.store import FoundClient
 from tokensvc.core.callers import ServiceCaller
@@ -43,6 +43,17 @@ class SecretCaller(ServiceCaller):
     signing_ring_version: RingVersion
 
 
+def pending_uses(database: Database) -> PendingWrites[str]:
+    """Return the times of last use, by secret ID, that are not written yet."""
+    return PendingWrites(database, max, store.note_uses)
+
+
+def record_use(uses: PendingWrites[str], clock: Clock, secret_id: str) -> None:
+    """Record that a client authenticated with a secret."""
+    now = int(clock())
+    uses.add(secret_id, now - now % MINUTE)
+
+
 class Clients:
     """
     The service clients.
@@ -74,7 +85,7 @@ class Clients:
         secret = next((secret for secret in matching if secret is not None), None)
         if found is None or secret is None:
             raise Refusal(Code.CREDENTIALS_INVALID, "The client id or the secret is wrong.")
-        self._check_unexpired(found.client, secret)
+        _check_unexpired(found.client, secret, self._clock())
         rights = found.client.rights
         return SecretCaller(
             client_id=found.client.id,
@@ -118,14 +129,11 @@ class Clients:
         """
         found, now, ring_version = self._find(client_id)
         check_token(now, ring_version)
-        secrets = found.client.secrets if found is not None else []
-        secret = next((secret for secret in secrets if secret.id == secret_id), None)
-        if found is None or secret is None:
-            raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
-        self._check_unexpired(found.client, secret)
-        rights = found.client.rights
+        client = found.client if found is not None else None
+        client, secret = _with_secret(client, secret_id, self._clock())
+        rights = client.rights
         return ServiceCaller(
-            client_id=found.client.id,
+            client_id=client.id,
             scopes=rights.scopes & scopes,
             vouches=rights.vouches,
             secret_id=secret.id,
@@ -136,14 +144,6 @@ class Clients:
     def _find(self, unverified_id: str) -> FoundClient:
         client_id = unverified_id if is_id(unverified_id) else _DUMMY_ID
         return store.find(self._database, self._clock, client_id)
-
-    def _check_unexpired(self, client: ServiceClient, secret: ClientSecret) -> None:
-        if secret.has_expired(self._clock()):
-            raise Refusal(
-                Code.CREDENTIALS_EXPIRED,
-                "This secret has expired: use the client's newer one.",
-                owner=client.id,
-            )
 
     def page(self, *, after: str | None = None, limit: int | None = None) -> list[ServiceClient]:
         """
@@ -188,12 +188,46 @@ def unknown_client() -> Refusal:
     )
 
 
-def pending_uses(database: Database) -> PendingWrites[str]:
-    """Return the times of last use, by secret ID, that are not written yet."""
-    return PendingWrites(database, max, store.note_uses)
+def with_current_rights(
+    administrator: Administrator, found: Mapping[str, ServiceClient], now: float
+) -> Administrator:
+    """
+    Return an administrator with its current rights. An operator's never change.
+
+    Args:
+        found: Locked clients by ID, with the administrator's.
+
+    Raises:
+        Refusal: `credentials_invalid` or `credentials_expired` after the loss of its secret;
+            `insufficient_scope` after the loss of its scope.
+    """
+    if administrator.client_id is None:
+        return administrator
+    found_client = found.get(administrator.client_id)
+    client, secret = _with_secret(found_client, administrator.secret_id, now)
+    rights = client.rights
+    if administrator.token_scopes is not None:
+        rights = replace(rights, scopes=rights.scopes & administrator.token_scopes)
+    rules.check_may_manage_clients(rights)
+    return replace(administrator, rights=rights, expires_at=secret.expires_at)
 
 
-def record_use(uses: PendingWrites[str], clock: Clock, secret_id: str) -> None:
-    """Record that a client authenticated with a secret."""
-    now = int(clock())
-    uses.add(secret_id, now - now % MINUTE)
+def _with_secret(
+    client: ServiceClient | None, secret_id: str | None, now: float
+) -> tuple[ServiceClient, ClientSecret]:
+    """Return a client and its secret of an ID, which it must still have."""
+    secrets = client.secrets if client is not None else []
+    secret = next((secret for secret in secrets if secret.id == secret_id), None)
+    if client is None or secret is None:
+        raise Refusal(Code.CREDENTIALS_INVALID, "The client or its secret was deleted.")
+    _check_unexpired(client, secret, now)
+    return client, secret
+
+
+def _check_unexpired(client: ServiceClient, secret: ClientSecret, now: float) -> None:
+    if secret.has_expired(now):
+        raise Refusal(
+            Code.CREDENTIALS_EXPIRED,
+            "This secret has expired: use the client's newer one.",
+            owner=client.id,
+        )
