@@ -246,6 +246,12 @@ class AccountSession {
   DateTime _renewAt = DateTime.fromMillisecondsSinceEpoch(0);
   Future<String>? _pending;
 
+  /// Create an account. It does not sign in.
+  Future<void> signUp(String userId, String password, {String? invitation}) async {
+    final body = {'user_id': userId, 'password': password, if (invitation != null) 'invitation': invitation};
+    await send(service.resolve('/v1/accounts'), body: jsonEncode(body));
+  }
+
   Future<void> signIn(String userId, String password) async {
     final body = jsonEncode({'user_id': userId, 'password': password});
     await _keep(await send(service.resolve('/v1/sessions'), body: body));
@@ -258,12 +264,24 @@ class AccountSession {
     return _pending ??= _refresh().whenComplete(() => _pending = null);
   }
 
-  /// End the session here, and then at the service.
+  /// End the session here, and at the service: without a network, at the next start.
   Future<void> signOut() async {
     final token = await _store.read(key: 'refresh-token');
+    if (token != null) await _store.write(key: 'ending', value: token);
     await forget();
+    await finishSignOut();
+  }
+
+  /// End a session whose sign-out did not reach the service. Call it at each start of the app too.
+  Future<void> finishSignOut() async {
+    final token = await _store.read(key: 'ending');
     if (token == null) return;
-    await send(service.resolve('/oauth/revoke'), body: {'token': token, 'client_id': 'app'});
+    try {
+      await send(service.resolve('/oauth/revoke'), body: {'token': token, 'client_id': 'app'});
+      await _store.delete(key: 'ending');
+    } on Exception {
+      // The session ends at the next start.
+    }
   }
 
   /// Call it in `onSignedOut`: the service has ended the session.

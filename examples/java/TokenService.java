@@ -2,6 +2,10 @@ package com.example.chat;
 
 // begin request
 import android.content.Context;
+import android.content.SharedPreferences;
+import android.security.keystore.KeyGenParameterSpec;
+import android.security.keystore.KeyProperties;
+import android.util.Base64;
 import android.util.Log;
 import com.google.android.gms.tasks.Tasks;
 import com.google.firebase.auth.FirebaseAuth;
@@ -22,12 +26,19 @@ import java.net.HttpURLConnection;
 import java.net.URL;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
 import java.util.Arrays;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import javax.crypto.AEADBadTagException;
+import javax.crypto.Cipher;
+import javax.crypto.KeyGenerator;
+import javax.crypto.SecretKey;
+import javax.crypto.spec.GCMParameterSpec;
 import org.jetbrains.annotations.NotNull;
 import org.json.JSONException;
 import org.json.JSONObject;
@@ -300,15 +311,11 @@ public final class TokenService {
     // end switch
 
     // begin account
-    /** Where the session keeps its refresh token: encrypt it with a key of the Android Keystore. */
-    public interface TokenStore {
-        String get();
-
-        void set(String refreshToken);
-    }
-
     /** A session with a built-in account. Its methods block; one refresh runs at a time. */
     public static final class AccountSession {
+        private static final String REFRESH_TOKEN = "refresh-token";
+        private static final String ENDING = "ending"; // of a session whose sign-out did not reach the service
+
         private final String service;
         private final TokenStore store;
         private String accessToken;
@@ -317,6 +324,15 @@ public final class TokenService {
         public AccountSession(String service, TokenStore store) {
             this.service = service;
             this.store = store;
+        }
+
+        /** Create an account. It does not sign in. `invitation` may be null. */
+        public void signUp(String userId, String password, String invitation) throws Exception {
+            JSONObject body = new JSONObject().put("user_id", userId).put("password", password);
+            if (invitation != null) {
+                body.put("invitation", invitation);
+            }
+            send(service + "/v1/accounts", null, body.toString(), "application/json");
         }
 
         public synchronized void signIn(String userId, String password) throws Exception {
@@ -329,7 +345,7 @@ public final class TokenService {
             if (accessToken != null && !refresh && System.currentTimeMillis() < renewAt) {
                 return accessToken;
             }
-            String refreshToken = store.get();
+            String refreshToken = store.get(REFRESH_TOKEN);
             if (refreshToken == null) {
                 throw signedOut("No user is signed in.");
             }
@@ -343,23 +359,38 @@ public final class TokenService {
             }
         }
 
-        /** End the session here, and then at the service. */
+        /** End the session here, and at the service: without a network, at the next start. */
         public synchronized void signOut() throws Exception {
-            String refreshToken = store.get();
-            forget();
+            String refreshToken = store.get(REFRESH_TOKEN);
             if (refreshToken != null) {
-                postForm("/oauth/revoke", "token", refreshToken);
+                store.set(ENDING, refreshToken);
+            }
+            forget();
+            finishSignOut();
+        }
+
+        /** Call it at each start of the app too. */
+        public synchronized void finishSignOut() throws Exception {
+            String token = store.get(ENDING);
+            if (token == null) {
+                return;
+            }
+            try {
+                postForm("/oauth/revoke", "token", token);
+                store.set(ENDING, null);
+            } catch (IOException error) {
+                Log.w("chat", "the session ends at the next start", error);
             }
         }
 
         /** Call it in `onSignedOut`: the service has ended the session. */
-        public synchronized void forget() {
+        public synchronized void forget() throws Exception {
             accessToken = null;
-            store.set(null);
+            store.set(REFRESH_TOKEN, null);
         }
 
-        private String keep(JSONObject grant) throws JSONException {
-            store.set(grant.getString("refresh_token"));
+        private String keep(JSONObject grant) throws Exception {
+            store.set(REFRESH_TOKEN, grant.getString("refresh_token"));
             renewAt = System.currentTimeMillis() + (grant.getLong("expires_in") - 30) * 1_000;
             accessToken = grant.getString("access_token");
             return accessToken;
@@ -372,6 +403,77 @@ public final class TokenService {
         }
     }
     // end account
+
+    // begin store
+    /** Where a session keeps its tokens, each under a name. */
+    public interface TokenStore {
+        String get(String name) throws Exception;
+
+        void set(String name, String token) throws Exception;
+    }
+
+    /** Encrypts the tokens (AES-GCM) with a key that never leaves the Android Keystore. */
+    public static final class KeystoreTokenStore implements TokenStore {
+        private static final int IV_SIZE = 12;
+        private final SharedPreferences file;
+
+        public KeystoreTokenStore(Context context) {
+            file = context.getSharedPreferences("chat-session", Context.MODE_PRIVATE);
+        }
+
+        @Override
+        public String get(String name) throws GeneralSecurityException, IOException {
+            String stored = file.getString(name, null);
+            if (stored == null) {
+                return null;
+            }
+            byte[] bytes = Base64.decode(stored, Base64.NO_WRAP);
+            Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
+            cipher.init(Cipher.DECRYPT_MODE, key(), new GCMParameterSpec(128, bytes, 0, IV_SIZE));
+            try {
+                byte[] token = cipher.doFinal(bytes, IV_SIZE, bytes.length - IV_SIZE);
+                return new String(token, StandardCharsets.UTF_8);
+            } catch (AEADBadTagException lost) {
+                return null; // encrypted by another key: the file is from a backup, or the Keystore was cleared
+            }
+        }
+
+        @Override
+        public void set(String name, String token) throws GeneralSecurityException, IOException {
+            SharedPreferences.Editor edit = file.edit();
+            if (token == null) {
+                edit.remove(name);
+            } else {
+                Cipher cipher = Cipher.getInstance("AES/GCM/NoPadding");
+                cipher.init(Cipher.ENCRYPT_MODE, key()); // the Keystore makes a new IV
+                byte[] encrypted = cipher.doFinal(token.getBytes(StandardCharsets.UTF_8));
+                byte[] bytes = Arrays.copyOf(cipher.getIV(), IV_SIZE + encrypted.length);
+                System.arraycopy(encrypted, 0, bytes, IV_SIZE, encrypted.length);
+                edit.putString(name, Base64.encodeToString(bytes, Base64.NO_WRAP));
+            }
+            if (!edit.commit()) { // not `apply`: the token is used next
+                throw new IOException("the token cannot be stored");
+            }
+        }
+
+        private static SecretKey key() throws GeneralSecurityException, IOException {
+            KeyStore keys = KeyStore.getInstance("AndroidKeyStore");
+            keys.load(null);
+            SecretKey key = (SecretKey) keys.getKey("chat-session", null);
+            if (key != null) {
+                return key;
+            }
+            KeyGenerator generator =
+                    KeyGenerator.getInstance(KeyProperties.KEY_ALGORITHM_AES, "AndroidKeyStore");
+            int purposes = KeyProperties.PURPOSE_ENCRYPT | KeyProperties.PURPOSE_DECRYPT;
+            generator.init(new KeyGenParameterSpec.Builder("chat-session", purposes)
+                    .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
+                    .setEncryptionPaddings(KeyProperties.ENCRYPTION_PADDING_NONE)
+                    .build());
+            return generator.generateKey();
+        }
+    }
+    // end store
 
     // begin development
     /** Connect without the service. Only an app with "Disable Auth Checks" accepts this token. */

@@ -2,6 +2,9 @@ package com.example.chat
 
 // begin request
 import android.content.Context
+import android.security.keystore.KeyGenParameterSpec
+import android.security.keystore.KeyProperties
+import android.util.Base64
 import android.util.Log
 import com.google.android.gms.tasks.Tasks
 import com.google.firebase.auth.FirebaseAuth
@@ -18,9 +21,15 @@ import java.io.IOException
 import java.net.HttpURLConnection
 import java.net.URL
 import java.net.URLEncoder
+import java.security.KeyStore
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.ExecutionException
 import java.util.concurrent.TimeUnit
+import javax.crypto.AEADBadTagException
+import javax.crypto.Cipher
+import javax.crypto.KeyGenerator
+import javax.crypto.SecretKey
+import javax.crypto.spec.GCMParameterSpec
 import kotlin.concurrent.thread
 import kotlin.math.min
 import kotlin.random.Random
@@ -233,15 +242,20 @@ fun firebaseCredential(refresh: Boolean): String {
 // end firebase
 
 // begin account
-/** Where the session keeps its refresh token: encrypt it with a key of the Android Keystore. */
-interface TokenStore {
-    var refreshToken: String?
-}
+private const val REFRESH_TOKEN = "refresh-token"
+private const val ENDING = "ending" // the token of a session whose sign-out did not reach the service
 
 /** A session with a built-in account. Its methods block; one refresh runs at a time. */
 class AccountSession(private val service: String, private val store: TokenStore) {
     private var accessToken: String? = null
     private var renewAt = 0L
+
+    /** Create an account. It does not sign in. */
+    fun signUp(userId: String, password: String, invitation: String? = null) {
+        val body = JSONObject().put("user_id", userId).put("password", password)
+        if (invitation != null) body.put("invitation", invitation)
+        send("$service/v1/accounts", body = body.toString())
+    }
 
     @Synchronized
     fun signIn(userId: String, password: String) {
@@ -254,8 +268,7 @@ class AccountSession(private val service: String, private val store: TokenStore)
     fun credential(refresh: Boolean): String {
         val current = accessToken
         if (current != null && !refresh && System.currentTimeMillis() < renewAt) return current
-        val refreshToken = store.refreshToken
-            ?: throw signedOut()
+        val refreshToken = store[REFRESH_TOKEN] ?: throw signedOut()
         try {
             return keep(postForm("/oauth/token", "refresh_token", refreshToken))
         } catch (error: ServiceException) {
@@ -264,23 +277,35 @@ class AccountSession(private val service: String, private val store: TokenStore)
         }
     }
 
-    /** End the session here, and then at the service. */
+    /** End the session here, and at the service: without a network, at the next start. */
     @Synchronized
     fun signOut() {
-        val refreshToken = store.refreshToken
+        store[REFRESH_TOKEN]?.let { store[ENDING] = it }
         forget()
-        if (refreshToken != null) postForm("/oauth/revoke", "token", refreshToken)
+        finishSignOut()
+    }
+
+    /** Call it at each start of the app too. */
+    @Synchronized
+    fun finishSignOut() {
+        val token = store[ENDING] ?: return
+        try {
+            postForm("/oauth/revoke", "token", token)
+            store[ENDING] = null
+        } catch (error: IOException) {
+            Log.w("chat", "the session ends at the next start", error)
+        }
     }
 
     /** Call it in `onSignedOut`: the service has ended the session. */
     @Synchronized
     fun forget() {
         accessToken = null
-        store.refreshToken = null
+        store[REFRESH_TOKEN] = null
     }
 
     private fun keep(grant: JSONObject): String {
-        store.refreshToken = grant.getString("refresh_token")
+        store[REFRESH_TOKEN] = grant.getString("refresh_token")
         renewAt = System.currentTimeMillis() + (grant.getLong("expires_in") - 30) * 1_000
         return grant.getString("access_token").also { accessToken = it }
     }
@@ -291,6 +316,62 @@ class AccountSession(private val service: String, private val store: TokenStore)
     }
 }
 // end account
+
+// begin store
+/** Where a session keeps its tokens, each under a name. */
+interface TokenStore {
+    operator fun get(name: String): String?
+
+    operator fun set(name: String, token: String?)
+}
+
+/** Encrypts the tokens (AES-GCM) with a key that never leaves the Android Keystore. */
+class KeystoreTokenStore(context: Context) : TokenStore {
+    private val file = context.getSharedPreferences("chat-session", Context.MODE_PRIVATE)
+
+    override fun get(name: String): String? {
+        val bytes = Base64.decode(file.getString(name, null) ?: return null, Base64.NO_WRAP)
+        val cipher = Cipher.getInstance("AES/GCM/NoPadding")
+        cipher.init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(128, bytes, 0, IV_SIZE))
+        return try {
+            String(cipher.doFinal(bytes, IV_SIZE, bytes.size - IV_SIZE))
+        } catch (lost: AEADBadTagException) {
+            null // encrypted by another key: the file is from a backup, or the Keystore was cleared
+        }
+    }
+
+    override fun set(name: String, token: String?) {
+        val edit = file.edit()
+        if (token == null) {
+            edit.remove(name)
+        } else {
+            val cipher = Cipher.getInstance("AES/GCM/NoPadding")
+            cipher.init(Cipher.ENCRYPT_MODE, key()) // the Keystore makes a new IV
+            val bytes = cipher.iv + cipher.doFinal(token.toByteArray())
+            edit.putString(name, Base64.encodeToString(bytes, Base64.NO_WRAP))
+        }
+        if (!edit.commit()) throw IOException("the token cannot be stored") // not `apply`: it is used next
+    }
+
+    private fun key(): SecretKey {
+        val keys = KeyStore.getInstance("AndroidKeyStore").apply { load(null) }
+        (keys.getKey("chat-session", null) as SecretKey?)?.let { return it }
+        val purposes = KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT
+        val generator = KeyGenerator.getInstance(KeyProperties.KEY_ALGORITHM_AES, "AndroidKeyStore")
+        generator.init(
+            KeyGenParameterSpec.Builder("chat-session", purposes)
+                .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
+                .setEncryptionPaddings(KeyProperties.ENCRYPTION_PADDING_NONE)
+                .build()
+        )
+        return generator.generateKey()
+    }
+
+    private companion object {
+        const val IV_SIZE = 12
+    }
+}
+// end store
 
 // begin development
 /** Connect without the service. Only an app with "Disable Auth Checks" accepts this token. */

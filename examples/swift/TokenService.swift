@@ -1,6 +1,7 @@
 // begin request
 import FirebaseAuth
 import Foundation
+import Security
 import StreamChat
 // end request
 
@@ -57,7 +58,7 @@ typealias Credential = @Sendable (_ refresh: Bool) async throws -> String
 /// retried, those of the identity provider's SDK too, until the task is cancelled.
 func retry<Value>(
     giveUpAfter: TimeInterval = 60,
-    _ attempt: (_ refresh: Bool) async throws -> Value
+    _ attempt: @Sendable (_ refresh: Bool) async throws -> Value
 ) async throws -> Value {
     let start = ProcessInfo.processInfo.systemUptime
     var refresh = false
@@ -79,7 +80,7 @@ func retry<Value>(
 }
 
 /// Ask the service who the signed-in user is on Stream.
-func getMe(service: URL, credential: Credential) async throws -> [String: Any] {
+func getMe(service: URL, credential: @escaping Credential) async throws -> [String: Any] {
     let url = service.appendingPathComponent("v1/me")
     return try await retry { refresh in try await send(url, credential: try await credential(refresh)) }
 }
@@ -142,7 +143,7 @@ actor ServiceTokens {
         let body = try JSONSerialization.data(withJSONObject: ["api_key": apiKey])
         let url = service.appendingPathComponent("v1/token")
         do {
-            let token = try await retry(giveUpAfter: giveUpAfter) { refresh in
+            let token = try await retry(giveUpAfter: giveUpAfter) { [credential] refresh in
                 let json = try await send(url, credential: try await credential(refresh), body: body)
                 return try Token(rawValue: json["token"] as? String ?? "")
             }
@@ -213,7 +214,7 @@ final class AccessWatcher: EventsControllerDelegate {
     /// An event that another user sends in a channel is an `UnknownChannelEvent`.
     func eventsController(_ controller: EventsController, didReceiveEvent event: Event) {
         guard let event = event as? UnknownUserEvent, event.type.rawValue == "tokensvc_check" else { return }
-        Task {
+        Task { [service, credential, onSignedOut] in
             do {
                 _ = try await getMe(service: service, credential: credential)
             } catch let error as ServiceError where error.signInAgain {
@@ -251,13 +252,11 @@ func disconnectChat(_ client: ChatClient, deviceId: String, thenSignIn: @escapin
 // end firebase
 
 // begin account
-/// Where the session keeps its refresh token: the Keychain.
-protocol TokenStore: AnyObject {
-    var refreshToken: String? { get set }
-}
-
 /// A session with a built-in account. One refresh runs at a time.
 actor AccountSession {
+    private static let refreshTokenName = "refresh-token"
+    private static let endingName = "ending" // the token of a session whose sign-out did not reach the service
+
     private let service: URL
     private let store: TokenStore
     private var accessToken: String?
@@ -269,9 +268,17 @@ actor AccountSession {
         self.store = store
     }
 
+    /// Create an account. It does not sign in.
+    func signUp(userId: String, password: String, invitation: String? = nil) async throws {
+        var account = ["user_id": userId, "password": password]
+        account["invitation"] = invitation
+        let body = try JSONSerialization.data(withJSONObject: account)
+        _ = try await send(service.appendingPathComponent("v1/accounts"), body: body)
+    }
+
     func signIn(userId: String, password: String) async throws {
         let body = try JSONSerialization.data(withJSONObject: ["user_id": userId, "password": password])
-        keep(try await send(service.appendingPathComponent("v1/sessions"), body: body))
+        try keep(try await send(service.appendingPathComponent("v1/sessions"), body: body))
     }
 
     /// Pass `{ try await session.credential(refresh: $0) }` to `connectChat`.
@@ -284,33 +291,42 @@ actor AccountSession {
         return try await task.value
     }
 
-    /// End the session here, and then at the service.
+    /// End the session here, and at the service: without a network, at the next start.
     func signOut() async throws {
-        let refreshToken = store.refreshToken
-        forget()
-        if let refreshToken { _ = try await postForm("oauth/revoke", "token", refreshToken) }
+        if let refreshToken = try store.read(Self.refreshTokenName) {
+            try store.write(refreshToken, Self.endingName)
+        }
+        try forget()
+        try? await finishSignOut()
+    }
+
+    /// Call it at each start of the app too.
+    func finishSignOut() async throws {
+        guard let token = try store.read(Self.endingName) else { return }
+        _ = try await postForm("oauth/revoke", "token", token)
+        try store.write(nil, Self.endingName)
     }
 
     /// Call it in `onSignedOut`: the service has ended the session.
-    func forget() {
+    func forget() throws {
         accessToken = nil
-        store.refreshToken = nil
+        try store.write(nil, Self.refreshTokenName)
     }
 
     private func refreshSession() async throws -> String {
-        guard let refreshToken = store.refreshToken else { throw ServiceError.signedOut() }
+        guard let refreshToken = try store.read(Self.refreshTokenName) else { throw ServiceError.signedOut() }
         do {
-            return keep(try await postForm("oauth/token", "refresh_token", refreshToken))
+            return try keep(try await postForm("oauth/token", "refresh_token", refreshToken))
         } catch let error as ServiceError where error.signInAgain {
-            forget()
+            try forget()
             throw error
         }
     }
 
     @discardableResult
-    private func keep(_ grant: [String: Any]) -> String {
+    private func keep(_ grant: [String: Any]) throws -> String {
         let token = grant["access_token"] as? String ?? ""
-        store.refreshToken = grant["refresh_token"] as? String
+        try store.write(grant["refresh_token"] as? String, Self.refreshTokenName)
         accessToken = token
         renewAt = Date().addingTimeInterval((grant["expires_in"] as? Double ?? 0) - 30)
         return token
@@ -327,6 +343,56 @@ actor AccountSession {
     }
 }
 // end account
+
+// begin store
+/// Where a session keeps its tokens, each under a name.
+protocol TokenStore: Sendable {
+    func read(_ name: String) throws -> String?
+    func write(_ token: String?, _ name: String) throws
+}
+
+/// Keeps the tokens in the Keychain of this device: not in backups, and readable in the background.
+struct KeychainTokenStore: TokenStore {
+    func read(_ name: String) throws -> String? {
+        var found: CFTypeRef?
+        let query = item(name).merging([kSecReturnData as String: true]) { _, new in new }
+        let status = SecItemCopyMatching(query as CFDictionary, &found)
+        if status == errSecItemNotFound { return nil }
+        try check(status) // before the first unlock the item cannot be read: not the same as signed out
+        return (found as? Data).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    func write(_ token: String?, _ name: String) throws {
+        guard let token else {
+            let status = SecItemDelete(item(name) as CFDictionary)
+            if status != errSecItemNotFound { try check(status) }
+            return
+        }
+        let value: [String: Any] = [
+            kSecValueData as String: Data(token.utf8),
+            kSecAttrAccessible as String: kSecAttrAccessibleAfterFirstUnlockThisDeviceOnly,
+        ]
+        let status = SecItemUpdate(item(name) as CFDictionary, value as CFDictionary)
+        if status == errSecItemNotFound {
+            try check(SecItemAdd(item(name).merging(value) { _, new in new } as CFDictionary, nil))
+        } else {
+            try check(status)
+        }
+    }
+
+    private func item(_ name: String) -> [String: Any] {
+        [
+            kSecClass as String: kSecClassGenericPassword,
+            kSecAttrService as String: "chat-session",
+            kSecAttrAccount as String: name,
+        ]
+    }
+
+    private func check(_ status: OSStatus) throws {
+        if status != errSecSuccess { throw NSError(domain: NSOSStatusErrorDomain, code: Int(status)) }
+    }
+}
+// end store
 
 // begin development
 /// Connect without the service. Only an app with "Disable Auth Checks" accepts this token.

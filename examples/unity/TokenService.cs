@@ -334,15 +334,18 @@ namespace Example.Chat
     // end firebase
 
     // begin account
-    /// <summary>Where the session keeps its refresh token. PlayerPrefs is not encrypted.</summary>
+    /// <summary>Where the session keeps its tokens, each under a name. PlayerPrefs is not encrypted.</summary>
     public interface ITokenStore
     {
-        string RefreshToken { get; set; }
+        string this[string name] { get; set; }
     }
 
     /// <summary>A session with a built-in account. One refresh runs at a time.</summary>
     public sealed class AccountSession
     {
+        private const string RefreshToken = "refresh-token";
+        private const string Ending = "ending"; // of a session whose sign-out did not reach the service
+
         private readonly string _service;
         private readonly ITokenStore _store;
         private string _accessToken;
@@ -355,17 +358,21 @@ namespace Example.Chat
             _store = store;
         }
 
-        public async Task SignInAsync(string userId, string password)
+        /// <summary>Create an account. It does not sign in.</summary>
+        public Task SignUpAsync(string userId, string password, string invitation = null)
         {
-            var body = new JObject { ["user_id"] = userId, ["password"] = password }.ToString();
-            var request = new UnityWebRequest($"{_service}/v1/sessions", UnityWebRequest.kHttpVerbPOST)
+            var account = new JObject { ["user_id"] = userId, ["password"] = password };
+            if (invitation != null)
             {
-                uploadHandler = new UploadHandlerRaw(System.Text.Encoding.UTF8.GetBytes(body)),
-                downloadHandler = new DownloadHandlerBuffer(),
-            };
-            request.SetRequestHeader("Content-Type", "application/json");
-            Keep(await Service.SendAsync(request));
+                account["invitation"] = invitation;
+            }
+
+            return PostJsonAsync("/v1/accounts", account);
         }
+
+        public async Task SignInAsync(string userId, string password) =>
+            Keep(await PostJsonAsync(
+                "/v1/sessions", new JObject { ["user_id"] = userId, ["password"] = password }));
 
         /// <summary>Pass it to `ConnectAsync`.</summary>
         public Task<string> CredentialAsync(bool refresh)
@@ -383,14 +390,31 @@ namespace Example.Chat
             return _pending;
         }
 
-        /// <summary>End the session here, and then at the service.</summary>
+        /// <summary>End the session here, and at the service: without a network, at the next start.</summary>
         public async Task SignOutAsync()
         {
-            var token = _store.RefreshToken;
+            _store[Ending] = _store[RefreshToken] ?? _store[Ending];
             Forget();
-            if (token != null)
+            await FinishSignOutAsync();
+        }
+
+        /// <summary>Call it at each start of the app too.</summary>
+        public async Task FinishSignOutAsync()
+        {
+            var token = _store[Ending];
+            if (token == null)
+            {
+                return;
+            }
+
+            try
             {
                 await PostFormAsync("/oauth/revoke", "token", token);
+                _store[Ending] = null;
+            }
+            catch (ServiceException error)
+            {
+                Debug.LogWarning("The session ends at the next start: " + error.Message);
             }
         }
 
@@ -398,17 +422,12 @@ namespace Example.Chat
         public void Forget()
         {
             _accessToken = null;
-            _store.RefreshToken = null;
+            _store[RefreshToken] = null;
         }
 
         private async Task<string> RefreshAsync()
         {
-            var token = _store.RefreshToken;
-            if (token == null)
-            {
-                throw ServiceException.SignedOut();
-            }
-
+            var token = _store[RefreshToken] ?? throw ServiceException.SignedOut();
             try
             {
                 return Keep(await PostFormAsync("/oauth/token", "refresh_token", token));
@@ -423,10 +442,21 @@ namespace Example.Chat
         private string Keep(string response)
         {
             var grant = JObject.Parse(response);
-            _store.RefreshToken = (string)grant["refresh_token"];
+            _store[RefreshToken] = (string)grant["refresh_token"];
             _renewAt = DateTime.UtcNow.AddSeconds((int)grant["expires_in"] - 30);
             _accessToken = (string)grant["access_token"];
             return _accessToken;
+        }
+
+        private Task<string> PostJsonAsync(string path, JObject body)
+        {
+            var request = new UnityWebRequest(_service + path, UnityWebRequest.kHttpVerbPOST)
+            {
+                uploadHandler = new UploadHandlerRaw(System.Text.Encoding.UTF8.GetBytes(body.ToString())),
+                downloadHandler = new DownloadHandlerBuffer(),
+            };
+            request.SetRequestHeader("Content-Type", "application/json");
+            return Service.SendAsync(request);
         }
 
         private Task<string> PostFormAsync(string path, string name, string token)

@@ -9,8 +9,10 @@ import pytest
 from testing.doubles.http_double import HttpDouble
 from testing.doubles.stream import StreamDouble
 from testing.node import NODE, install_packages
+from testing.response import Response
 from testing.service import STREAM_API_KEY, STREAM_API_SECRET
 from tests.sdk.chat_app import OTHER_KEY, ChatApp, running_chat_app
+from tests.sdk.js.endpoint import TOKEN
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +41,11 @@ def stream() -> Iterator[StreamDouble]:
     """Yield a Stream with the service's key and another key."""
     other = "secret-of-the-other-key-0123456789abcdef"
     with StreamDouble({STREAM_API_KEY: STREAM_API_SECRET, OTHER_KEY: other}) as double:
+        yield double
+
+
+@pytest.fixture
+def endpoint() -> Iterator[HttpDouble]:
+    """Yield a service that responds with a token. A test plans its failures."""
+    with HttpDouble(lambda _: Response(200, {"token": TOKEN}), clock=time.time) as double:
         yield double
