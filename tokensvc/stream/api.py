@@ -214,6 +214,10 @@ class StreamApi:
 
     def delete_device(self, key: StreamKey, user_id: str, device_id: str) -> StreamResponse:
         """Remove a device of a user, so that it gets no push notifications."""
+        try:
+            device_id.encode()
+        except UnicodeEncodeError:  # JSON can have half a surrogate pair, a URL cannot
+            return StreamResponse(CallStatus.REFUSED, "the ID of a device is not Unicode text")
         query = {"user_id": user_id, "id": device_id}
         return self._call(key, "DELETE", "devices", query=query)
 

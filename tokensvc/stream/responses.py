@@ -29,7 +29,7 @@ class CallStatus(StrEnum):
 
     Attributes:
         DONE: Stream has processed the request.
-        RUNNING: A task of Stream works on the request.
+        RUNNING: A task of Stream works on the request, or a part of it is done.
         UNKNOWN: Stream may have processed the request, or may process it later. The response was
             lost, is an internal error of Stream, or comes from another server, such as a proxy.
         NOT_DELIVERED: The request was not sent, or Stream's rate limit refused it.

@@ -179,12 +179,78 @@ def test_device_that_stream_does_not_remove_protects_no_other(phone):
     assert shown(phone)[1] == "failed"
 
 
+def test_device_whose_id_is_half_a_character_is_a_failure_and_protects_no_other(phone):
+    phone.stream.devices.add("ada", "\ud800")
+    suspend(phone)
+    for _ in range(3):
+        phone.deliver()
+        phone.pass_time(60)
+    assert [device["id"] for device in phone.stream.devices.of("ada")] == ["\ud800"]
+    row = phone.row("devices", "ada")
+    assert (row.state, row.last_error) == ("failed", "the ID of a device is not Unicode text")
+
+
+def test_user_with_many_devices_lets_another_have_a_turn_after_each(phone):
+    reaching(phone, ["devices"])
+    add_devices(phone, "watch")
+    phone.have("bob")
+    phone.stream.devices.add("bob", "phone")
+    for user_id in ("ada", "bob"):
+        phone.revocations.suspend(user_id, CONTEXT)
+        phone.pass_time(5)
+    phone.deliver()
+    removals = phone.stream.calls.to(*DELETE.split())
+    assert [call.query["user_id"] for call in removals] == ["ada", "bob", "ada", "ada"]
+
+
 @pytest.mark.parametrize("content", [{}, {"devices": None}])
 def test_user_whose_list_of_devices_is_missing_has_none(phone, content):
     phone.stream.faults.respond(Response(200, {"duration": "1ms", **content}), LIST)
     suspend(phone)
     phone.deliver()
     assert shown(phone)[1] == "applied"
+
+
+@pytest.mark.parametrize("devices", ["phone", [{"id": 7}], [None], {"id": "phone"}])
+def test_list_of_devices_that_cannot_be_read_is_asked_for_again(phone, devices):
+    reaching(phone, ["devices"])
+    content = {"duration": "1ms", "devices": devices}
+    phone.stream.faults.respond(Response(200, content), LIST)
+    suspend(phone)
+    phone.sender.step()
+    phone.sender.step()
+    row = phone.row("devices", "ada")
+    assert (row.state, row.attempts) == ("pending", 1)
+    assert "`devices`" in row.last_error
+    phone.pass_time(60)
+    phone.deliver()
+    assert shown(phone)[1] == "applied"
+    assert phone.stream.devices.of("ada") == []
+
+
+def test_cut_off_goes_before_each_call_to_clients_and_devices_that_waits(phone):
+    suspend(phone)
+    phone.sender.step()
+    for number in range(3):
+        phone.have(f"u{number}")
+        phone.revoke_each(f"u{number}")
+        phone.stream.calls.clear()
+        phone.sender.step()
+        assert phone.routes() == [CHANGE]
+        phone.sender.step()
+        assert {HINT, DELETE}.intersection(phone.routes()[1:])
+    assert shown(phone) == ("applied", "applied", "applied")
+
+
+def test_cut_off_does_not_wait_until_stream_takes_calls_for_clients_and_devices_again(phone):
+    for route in (HINT, LIST):
+        phone.stream.fail_with(9, route, times=None, retry_after=40)
+    suspend(phone)
+    phone.deliver()
+    phone.have("bob")
+    phone.revoke("bob")
+    phone.sender.step()
+    assert phone.state("user", "bob") == "applied"
 
 
 def test_result_of_a_call_during_an_undo_does_not_bring_the_removal_back(phone):

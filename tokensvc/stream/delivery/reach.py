@@ -23,7 +23,7 @@ def send_hint(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, S
 
 def remove_device(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[str, StreamResponse]:
     """
-    Remove one device of one user. If there are more, the row stays due.
+    Remove one device of one user. If there are more, the row is due after those of other users.
 
     Each step lists the devices again: what the last step did may be unknown. After a failure it is
     another device's turn, so that none that Stream does not remove protects the others.
@@ -39,5 +39,5 @@ def remove_device(stream: StreamCalls, queue: Queue, batch: Batch) -> Mapping[st
     removed = stream.call(batch, lambda key, _: stream.api.delete_device(key, user_id, device_id))
     is_removed = removed.status in {CallStatus.DONE, CallStatus.ABSENT}
     if is_removed:
-        removed = StreamResponse(CallStatus.NOT_ATTEMPTED if len(devices) > 1 else CallStatus.DONE)
+        removed = StreamResponse(CallStatus.RUNNING if len(devices) > 1 else CallStatus.DONE)
     return {user_id: removed}

@@ -235,7 +235,7 @@ def _next(
             # After a failed task it stays `failed` until a task succeeds.
             was_absent = row.state is DeliveryState.ABSENT
             state = DeliveryState.PENDING if was_absent else row.state
-            due_at = math.ceil(now + response.wait)
+            due_at = _after(now, response.wait)
             return replace(row, state=state, due_at=due_at, absent_since=None, task=response.task)
         case CallStatus.ABSENT if row.kind in {"user", "erasure"}:
             return _absent(row, now, cut_off)
@@ -257,11 +257,16 @@ def _next(
     return replace(
         row,
         state=state,
-        due_at=math.ceil(now + wait) if wait else int(now),
+        due_at=_after(now, wait),
         attempts=row.attempts + 1,
         last_error=response.error,
         task=row.task and ("" if response.status is CallStatus.REFUSED else row.task),
     )
+
+
+def _after(now: float, wait: float) -> int:
+    """Return the first second that is due after a wait; the current one without a wait."""
+    return math.ceil(now + wait) if wait else int(now)
 
 
 def _late_since(row: Delivery, now: float) -> int | None:
