@@ -30,6 +30,11 @@ LABEL org.opencontainers.image.title="tokensvc" \
     org.opencontainers.image.description="The backend that a Stream Chat tokenProvider calls." \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.base.name="docker.io/library/python:3.13-slim-bookworm"
+# `--build-arg POSTGRESQL_CLIENT=postgresql-client-15` adds `pg_dump` for the job that makes backups.
+ARG POSTGRESQL_CLIENT=
+# hadolint ignore=DL3008
+RUN [ -z "$POSTGRESQL_CLIENT" ] || { apt-get update \
+    && apt-get install --yes --no-install-recommends "$POSTGRESQL_CLIENT" && rm -rf /var/lib/apt/lists/*; }
 COPY --from=build /opt/tokensvc /opt/tokensvc
 # Not a secret: the rule matches the prefix TOKENSVC_.
 # hadolint ignore=DL3064

@@ -1,9 +1,10 @@
-"""The shipped configurations of nginx and HAProxy, run on free ports in front of instances."""
+"""The shipped configurations of nginx, HAProxy and Caddy, run on free ports."""
 
 import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import trustme
 from testing.service import ROOT, free_port
 from testing.waiting import is_listening, wait_until
 
-_PATH = f"{os.environ['PATH']}:/usr/sbin"
+_PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 _NGINX = """
 daemon off;
 pid nginx.pid;
@@ -56,9 +57,9 @@ def running_front_door(
     Run a balancer with its shipped configuration until the block ends.
 
     Args:
-        name: `nginx` or `haproxy`.
+        name: `nginx`, `haproxy` or `caddy`.
         folder: Empty folder for its files.
-        instances: `host:port` of two instances.
+        instances: `host:port` of two instances, for Caddy of one.
         certificate: Certificate of 127.0.0.1.
     """
     ports = (free_port(), free_port())
@@ -67,7 +68,10 @@ def running_front_door(
     log_path = folder / "log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [program(name) or name, *command], stdout=log, stderr=subprocess.STDOUT
+            [program(name) or name, *command],
+            env={**os.environ, **_environ(ports, instances)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
 
     def is_ready() -> bool:
@@ -114,9 +118,28 @@ def _haproxy(folder: Path, ports: tuple[int, int], instances: Sequence[str]) -> 
     return ["-f", str(folder / "haproxy.cfg")]
 
 
+def _caddy(folder: Path, ports: tuple[int, int], _instances: Sequence[str]) -> list[str]:
+    replaced = {
+        "{\n\tservers": f"{{\n\tadmin off\n\thttp_port {ports[0]}\n\tservers",
+        "\treverse_proxy": f"\ttls {folder}/tls.pem {folder}/tls.pem\n\treverse_proxy",
+        "lb_try_duration 15s": "lb_try_duration 10s",
+    }
+    _copy("caddy/Caddyfile", folder / "Caddyfile", replaced)
+    return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+
+
+def _environ(ports: tuple[int, int], instances: Sequence[str]) -> dict[str, str]:
+    """Return the variables of Caddy's configuration."""
+    return {
+        "TOKENSVC_PUBLIC_URL": f"https://127.0.0.1:{ports[1]}",
+        "TOKENSVC_UPSTREAM": instances[0],
+    }
+
+
 _PREPARE: dict[str, Callable[[Path, tuple[int, int], Sequence[str]], list[str]]] = {
     "nginx": _nginx,
     "haproxy": _haproxy,
+    "caddy": _caddy,
 }
 """Functions that write the files of a balancer and return its arguments."""
 

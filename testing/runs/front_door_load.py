@@ -145,7 +145,7 @@ class Load:
     def see_no_instance(self) -> None:
         """Request a token without an instance."""
         pool = self._pool()
-        self.figures.last = _is_refusal(self._mint(pool, self._user))
+        self.figures.last = is_refusal(self._mint(pool, self._user))
         pool.clear()
 
     def _pool(self) -> urllib3.PoolManager:
@@ -210,7 +210,7 @@ class Load:
                 figures.rejected += response.status == 403
             elif response.status == 200:
                 figures.succeeded[fault] += 1
-            elif _is_refusal(response) and response.headers.get("X-Request-Id"):
+            elif is_refusal(response) and response.headers.get("X-Request-Id"):
                 figures.refused[fault] += 1
             else:
                 found = f"{response.status} {dict(response.headers)} {response.data!r}"
@@ -221,7 +221,7 @@ class Load:
             self.figures.failures.append(f"{fault}: {why}")
 
 
-def _is_refusal(response: urllib3.BaseHTTPResponse) -> bool:
+def is_refusal(response: urllib3.BaseHTTPResponse) -> bool:
     """Return whether a web app can read why, and when to repeat the request."""
     headers = response.headers
     code = "code" if headers.get("Content-Type") == PROBLEM else "error"

@@ -30,10 +30,17 @@ def test_rules_are_valid():
     promtool("check", "rules", str(RULES))
 
 
-def test_configuration_of_the_page_is_valid_with_the_rules(tmp_path):
+def configurations():
+    """Return the configurations of Prometheus on the page and in the Compose file."""
     page = (ROOT / "docs" / "metrics.md").read_text()
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "prometheus.yml").write_text(block)
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.cluster.yaml").read_text())
+    return [block, compose["configs"]["prometheus"]["content"]]
+
+
+@pytest.mark.parametrize("written", configurations(), ids=["page", "compose"])
+def test_shown_configuration_is_valid_with_the_rules(written, tmp_path):
+    (tmp_path / "prometheus.yml").write_text(written)
     (tmp_path / "rules.yml").write_text(RULES.read_text())
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
 

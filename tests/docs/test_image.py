@@ -88,7 +88,7 @@ def test_layers_contain_no_secret(image):
         )
     }
     for stage in image:
-        assert set(stage.arguments("ARG")) <= {"LOCK=requirements.lock"}
+        assert set(stage.arguments("ARG")) <= {"LOCK=requirements.lock", "POSTGRESQL_CLIENT="}
         assert stage.arguments("ADD") == []
         assert not any(word in name for name in stage.environ for word in ("SECRET", "KEY"))
 

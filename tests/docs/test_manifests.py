@@ -1,6 +1,5 @@
 """The deployment examples are restricted and have probes, and their settings load."""
 
-import ipaddress
 import re
 import shlex
 import tomllib
@@ -133,42 +132,6 @@ def test_stopped_container_is_restored_with_the_shown_settings(tmp_path, migrate
     commands = (["backup", "saved"], ["restore", "saved"], ["after-restore"])
     ended = [run_command(tmp_path, environ, *words) for words in commands]
     assert [one.code for one in ended] == [0, 0, 0], ended
-
-
-@pytest.mark.sec(25, 55, 62)
-def test_compose_file_is_restricted_and_its_settings_load(tmp_path):
-    """It has one container, one volume and three settings. The secret is a file."""
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-    (service,) = compose["services"].values()
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["init"] is True
-    assert [volume.rpartition(":")[2] for volume in service["volumes"]] == ["/var/lib/tokensvc"]
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
-
-    required = set(re.findall(r"\$\{(\w+):\?", str(service["environment"])))
-    assert required == {"TOKENSVC_PUBLIC_URL", "STREAM_API_KEY"}
-    (secret,) = service["secrets"]
-    (tmp_path / secret).write_text("s" * 40)
-    given = {"TOKENSVC_PUBLIC_URL": "https://tokens.example.com", "STREAM_API_KEY": "key"}
-    environ = {
-        name: re.sub(r"\$\{(\w+)(?::[?-]([^}]*))?\}", lambda m: given.get(m[1], m[2]), value)
-        for name, value in service["environment"].items()
-    }
-    assert environ["STREAM_API_SECRET_FILE"] == f"/run/secrets/{secret}"
-    environ["STREAM_API_SECRET_FILE"] = str(tmp_path / secret)
-    image = stages((ROOT / "Dockerfile").read_text())[-1].environ
-    database = "TOKENSVC_DATABASE_URL"
-    settings = load({**environ, database: image[database]})
-    assert settings.public_url == "https://tokens.example.com"
-    (network,) = compose["networks"].values()
-    (addresses,) = network["ipam"]["config"]
-    assert settings.proxies.trusted == (f"{addresses['gateway']}/32",)  # no other container
-    (own,) = service["networks"].values()
-    subnet = ipaddress.ip_network(addresses["subnet"])
-    assert ipaddress.ip_address(own["ipv4_address"]) in subnet
-    assert ipaddress.ip_address(addresses["gateway"]) in subnet
 
 
 def test_ingress_does_what_the_shipped_haproxy_does():

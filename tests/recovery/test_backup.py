@@ -1,15 +1,18 @@
 """Backups that are made while the database is used, and backups that cannot be restored."""
 
 import json
+import os
 import shutil
 import sqlite3
 import stat
+import subprocess
 from contextlib import closing
 
 import pytest
 
+from testing.command_line import SCRIPT
 from testing.database_kinds import on_both
-from testing.service import running_service
+from testing.service import ROOT, running_service
 from tokensvc.database import schema
 
 
@@ -142,3 +145,23 @@ def test_wal_of_the_previous_database_does_not_reach_the_restored_one(scene):
     scene.restore()
     with closing(sqlite3.connect(path)) as restored:
         assert restored.execute("SELECT user_id FROM user_standings").fetchall() == []
+
+
+@on_both
+def test_shipped_script_makes_a_backup_that_can_be_restored_and_deletes_old_ones(scene):
+    """With PostgreSQL it runs the printed line and lets the command check the dump."""
+    folder = scene.folder / "backups"
+    folder.mkdir()
+    old = [folder / "tokensvc-20200101T000000Z", folder / "tokensvc-20200101T000000Z.manifest.json"]
+    for path in old:
+        path.touch()
+        os.utime(path, (0, 0))
+    environ = scene.environ
+    environ["PATH"] = f"{SCRIPT.parent}{os.pathsep}{environ['PATH']}"
+    subprocess.run([ROOT / "deploy" / "back-up", folder], env=environ, check=True)
+    made, manifest = sorted(folder.iterdir())
+    assert manifest.name == f"{made.name}.manifest.json"
+    shutil.move(made, scene.backup)
+    shutil.move(manifest, manifest_path(scene))
+    scene.lose_database()
+    scene.restore()
