@@ -71,6 +71,7 @@ def test_doctor_says_what_a_password_hash_takes_and_which_build_makes_it(doctor,
     tokensvc("migrate")
     tokensvc.settings |= {"TOKENSVC_ACCOUNTS__ENABLED": "true", "TOKENSVC_ISSUERS": "[]"}
     lines = doctor().out.splitlines()
+    assert lines[-1] == f"All {len(lines) - 1} checks are ok."
     (hashing,) = (line for line in lines if "password hashing: " in line)
     assert re.search(r"ok +password hashing: [0-9]+ ms a hash with (the|a) .*build", hashing)
 
@@ -124,6 +125,9 @@ def test_secret_that_stream_rejects_fails_with_its_code(doctor, stream):
     assert ended.code == 1
     assert "FAIL  Stream key" in ended.out
     assert "code 43" in ended.out
+    last = ended.out.splitlines()[-1]
+    number = len(ended.out.splitlines()) - 1
+    assert last == f"Of {number} checks, 1 failed, 0 warned, {number - 1} are ok."
     assert STREAM_API_SECRET not in ended.out + ended.err
 
 

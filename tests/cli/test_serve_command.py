@@ -3,24 +3,12 @@
 import signal
 import socket
 
-import click
 import pytest
 import yaml
 
 from testing.command_line import SCRIPT
 from testing.service import ROOT, free_port, settings_environ
 from testing.shell import running
-from tokensvc.cli import main
-
-CONTEXT = click.Context(main)
-GROUPS = [
-    (),
-    *(
-        (name,)
-        for name in main.list_commands(CONTEXT)
-        if isinstance(main.get_command(CONTEXT, name), click.Group)
-    ),
-]
 
 
 def test_serve_listens_on_bind_and_exits_with_0_on_sigterm(tmp_path):
@@ -108,19 +96,3 @@ def test_unavailable_database_is_reported_without_the_password(tokensvc):
     assert "database" in ended.err
     assert "hush" not in ended.err
     assert "Traceback" not in ended.err
-
-
-def test_help_lists_commands_and_unknown_command_is_wrong_usage(tokensvc):
-    shown = tokensvc("--help")
-    assert shown.code == 0
-    for command in ("serve", "migrate", "doctor", "token", "user-id", "clients", "openapi"):
-        assert f"\n  {command} " in shown.out
-    assert tokensvc("client").code == 2
-
-
-@pytest.mark.parametrize("group", GROUPS)
-def test_short_help_of_each_command_fits_on_a_line(tokensvc, group):
-    listed = tokensvc(*group, "--help").out.partition("Commands:\n")[2]
-    lines = listed.partition("\n\n")[0].splitlines()
-    assert lines
-    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []

@@ -152,6 +152,16 @@ def test_invalid_setting_has_the_name_that_the_operator_wrote(toml, tmp_path: Pa
         ({"STREAM_API_KEY": "k1"}, "STREAM_API_SECRET", "is missing"),
         ({"STREAM_API_SECRET": "s" * 32}, "STREAM_API_KEY", "is missing"),
         (
+            {"STREAM_API_KEY": "your-stream-key", "STREAM_API_SECRET": "s" * 32},
+            "STREAM_API_KEY",
+            "is a placeholder",
+        ),
+        (
+            {"STREAM_API_KEY": "k1", "STREAM_API_SECRET": "the-secret-that-the-page-shows-012"},
+            "STREAM_API_SECRET",
+            "is a placeholder",
+        ),
+        (
             {"STREAM_API_KEY": "s" * 64, "STREAM_API_SECRET": "k1"},
             "STREAM_API_SECRET",
             "exchange key and secret",

@@ -89,7 +89,7 @@ def test_deployment_has_probes():
 
 
 def test_settings_of_the_manifests_load(tmp_path):
-    written = manifest_of("ConfigMap")["data"]["tokensvc.toml"]
+    written = manifest_of("ConfigMap")["data"]["tokensvc.toml"].replace("your-stream-key", "key-1")
     (tmp_path / "tokensvc.toml").write_text(written)
     secrets = {
         "STREAM_API_SECRET": "s" * 40,

@@ -19,11 +19,15 @@ pytestmark = pytest.mark.slow
 BACKUP = ROOT / "docs" / "backup.md"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 """Their lines need an emergency: see `test_runbooks.py`."""
-PAIR = {
-    "STREAM_API_KEY": "your-stream-key",
-    "STREAM_API_SECRET": "the-secret-that-streams-dashboard-shows",
+PAIR = {"STREAM_API_KEY": "first-key", "STREAM_API_SECRET": "secret-of-the-first-key-0123456789"}
+NEW_PAIR = {"second-key": "secret-of-the-second-key-0123456789"}
+SHOWN = {
+    "your-stream-key": PAIR["STREAM_API_KEY"],
+    "the-secret-that-streams-dashboard-shows": PAIR["STREAM_API_SECRET"],
+    "your-new-stream-key": "second-key",
+    "the-new-secret-that-streams-dashboard-shows": NEW_PAIR["second-key"],
 }
-NEW_PAIR = {"your-new-stream-key": "the-new-secret-that-streams-dashboard-shows"}
+"""What an operator writes in place of what the pages show, which the service refuses."""
 NOT_HERE = ("cosign", "docker", "git", "kubectl")
 """Commands that no test can run, or that publish."""
 
@@ -83,7 +87,9 @@ def shell_lines(pages):
 
 def check_succeed(lines, folder, bind, stream):
     """Run blocks in one shell, and return what they printed."""
-    script = "\n".join(lines).replace("127.0.0.1:8000", bind)
+    script = "\n".join(lines)
+    for shown, value in {"127.0.0.1:8000": bind, **SHOWN}.items():
+        script = script.replace(shown, value)
     # `serve` would run until it is stopped. With this option gunicorn only loads the application.
     options = {"GUNICORN_CMD_ARGS": "--check-config"}
     ended = run_shell(script, folder, STREAM_BASE_URL=stream.url, **options)

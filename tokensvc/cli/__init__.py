@@ -14,28 +14,27 @@ from tokensvc.cli.printer import error_text
 from tokensvc.config.loader import SettingsError
 from tokensvc.core.errors import Refusal, StartupError
 
-_MODULES: Final = {
-    "serve": "serve",
-    "worker": "worker",
-    "migrate": "migrate",
-    "doctor": "doctor",
-    "backup": "recovery",
-    "restore": "recovery",
-    "after-restore": "recovery",
-    "delivery": "delivery",
-    "token": "token",
-    "user-id": "user_id",
-    "users": "users",
-    "app": "app",
-    "audit": "audit",
-    "clients": "clients",
-    "accounts": "accounts",
-    "openapi": "openapi",
-    "stream-keys": "stream_keys",
-    "signing-keys": "signing_keys",
-    "keys": "keys",
+_SECTIONS: Final = {
+    "Run": {"serve": "serve", "worker": "worker", "migrate": "migrate"},
+    "People": {
+        "users": "users",
+        "accounts": "accounts",
+        "clients": "clients",
+        "app": "app",
+        "token": "token",
+        "user-id": "user_id",
+    },
+    "Keys": {"stream-keys": "stream_keys", "signing-keys": "signing_keys", "keys": "keys"},
+    "Backup": {"backup": "recovery", "restore": "recovery", "after-restore": "recovery"},
+    "Diagnose": {
+        "doctor": "doctor",
+        "delivery": "delivery",
+        "audit": "audit",
+        "openapi": "openapi",
+    },
 }
-"""The module of each command in this package."""
+"""The commands in the order of the help, each with its module in this package."""
+_MODULES: Final = {name: module for each in _SECTIONS.values() for name, module in each.items()}
 
 
 class _Commands(click.Group):
@@ -46,7 +45,7 @@ class _Commands(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(_MODULES)
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _MODULES:
@@ -54,6 +53,24 @@ class _Commands(click.Group):
         module = import_module(f"{__name__}.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, one.get_short_help_str(100)) for name, one in commands if one]
+                )
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click looks only among commands whose modules are imported.
+            name = error.command_name
+            raise click.NoSuchCommand(name, possibilities=_MODULES, ctx=ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -68,7 +85,8 @@ class _Commands(click.Group):
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings: TOKENSVC_… variables, STREAM_API_KEY, STREAM_API_SECRET, and the TOML file "
-    "named by TOKENSVC_CONFIG. `tokensvc doctor` checks them.",
+    "named by TOKENSVC_CONFIG. `tokensvc doctor` checks them. docs/glossary.md explains words such "
+    "as cut-off; docs/deployment.md says how to run a command in a container.",
 )
 @click.version_option(tokensvc.__version__, prog_name="tokensvc")
 def main() -> None:

@@ -63,9 +63,11 @@ def lower_floor(*, context: ActionContext) -> Result:
     """
     Lower the cut-offs of the app and of each user to now, if they are over 60 s in the future.
 
-    Such a cut-off comes from a clock that was ahead. Until its time, its users get no token.
-    Correct the clock first. All sign-ins until now stay refused, and Stream gets the new cut-offs.
-    Tokens that were minted while the clock was ahead become valid when their time comes.
+    A cut-off is the time before which sign-ins are refused. The floor is the highest cut-off
+    or renewal of a user or the app, which no undo lowers. One in the future comes from a clock that
+    was ahead: until its time, its users get no token. Correct the clock first. All sign-ins until
+    now stay refused, and Stream gets the new cut-offs. Tokens that were minted while the clock was
+    ahead become valid when their time comes.
     """
     with opened_services(with_keys=False) as services:
         _check_clock(services)

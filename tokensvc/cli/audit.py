@@ -12,6 +12,7 @@ from tokensvc.audit.rules import DONE, Action, AuditEvent
 from tokensvc.cli.printer import (
     format_time,
     json_option,
+    names_below,
     print_item,
     print_note,
     quoted,
@@ -23,9 +24,18 @@ from tokensvc.recovery.export import chained
 _POLL_SECONDS = 1.0
 
 
-@click.command("audit", short_help="Print or follow the audit trail.")
+@click.command(
+    "audit",
+    short_help="Print or follow the audit trail.",
+    epilog=names_below("Actions", (action.value for action in Action)),
+)
 @click.option("--actor", help="Client ID, user ID or cli:USER, the system user.")
-@click.option("--action", type=click.Choice([action.value for action in Action]))
+@click.option(
+    "--action",
+    metavar="ACTION",
+    type=click.Choice([action.value for action in Action]),
+    help="One of the actions below.",
+)
 @click.option("--subject", help="User ID, app, or ID of a client, secret or key.")
 @click.option("--outcome", help="Result of the action: ok or refused.")
 @click.option("--request-id", help="ID of the request.")
@@ -42,8 +52,8 @@ def audit(
     Texts with unusual characters are in quotes. With --json each event is one line. For older
     events, pass the ID of the last line to --after.
 
-    With --json and without a filter, each line has a MAC of itself and of the previous line, in
-    `chain`: `tokensvc after-restore` refuses a file that was changed.
+    With --json and without a filter, each line has in `chain` a keyed checksum (MAC) of itself and
+    of the line before: `tokensvc after-restore` refuses a file that was changed.
     """
     if follow and after is not None:
         raise click.UsageError("--after prints older events, --follow newer ones: use one of them.")

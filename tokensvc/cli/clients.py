@@ -11,6 +11,7 @@ from tokensvc.cli.printer import (
     Result,
     cells,
     members,
+    names_below,
     print_note,
     prints_result,
     quoted,
@@ -24,6 +25,7 @@ from tokensvc.core.clock import system_clock
 from tokensvc.core.scopes import SCOPES
 
 _RIGHTS = ("id", "scopes", "vouches")
+_SCOPES_BELOW = names_below("Scopes", sorted(SCOPES))
 _LONGEST = 100 * 365 * 86_400
 """Maximum seconds until a secret expires."""
 
@@ -41,12 +43,13 @@ def _scopes_option(
         argument,
         multiple=True,
         required=required,
+        metavar="SCOPE",
         type=click.Choice(sorted(SCOPES)),
-        help=f"{meaning}. Repeat it for several.",
+        help=f"{meaning}, one of those below. Repeat the option for several.",
     )
 
 
-@clients.command("create")
+@clients.command("create", epilog=_SCOPES_BELOW)
 @click.argument("name")
 @_scopes_option("--scope", "scopes", "Scope of the client", required=True)
 @click.option(
@@ -111,7 +114,11 @@ def list_clients() -> Result:
     return Result(found, lines)
 
 
-@clients.command("update", short_help="Change the scopes of a client, and whether it vouches.")
+@clients.command(
+    "update",
+    short_help="Change the scopes of a client, and whether its requests are sign-ins.",
+    epilog=_SCOPES_BELOW,
+)
 @click.argument("client_id")
 @_scopes_option("--add-scope", "added", "Scope to add")
 @_scopes_option("--remove-scope", "removed", "Scope to remove")

@@ -8,6 +8,8 @@ import functools
 import json
 import re
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,16 +82,36 @@ def prints_result(command: Callable[..., Result]) -> Callable[..., None]:
 
 
 def print_checks(checks: Iterable[CheckResult], *, as_json: bool) -> None:
-    """Print the result of each check as soon as it is known. Exit with status 1 if one failed."""
+    """
+    Print the result of each check as soon as it is known, and then for people their numbers.
+
+    Exit with status 1 if one failed.
+    """
     results = []
     for check in checks:
         results.append({"check": check.name, "state": check.state, "detail": check.detail})
         if not as_json:
             print_line(check_line(check))
+    numbers = Counter(result["state"] for result in results)
     if as_json:
         print_json(results)
-    if any(result["state"] is State.FAILED for result in results):
+    else:
+        print_line(_count_line(numbers))
+    if numbers[State.FAILED]:
         raise SystemExit(1)
+
+
+def _count_line(numbers: Counter[str]) -> str:
+    failed, warned, number = numbers[State.FAILED], numbers[State.DEGRADED], numbers.total()
+    if not failed and not warned:
+        return f"All {number} checks are ok."
+    return f"Of {number} checks, {failed} failed, {warned} warned, {numbers[State.OK]} are ok."
+
+
+def names_below(title: str, names: Iterable[str]) -> str:
+    """Return the names that an option accepts, as the text below the options of a command."""
+    listed = textwrap.fill(", ".join(names), 76, break_on_hyphens=False)
+    return f"\b\n{title}:\n{textwrap.indent(listed, '  ')}"
 
 
 def print_item(value: object, lines: Iterable[str], *, as_json: bool) -> None:
@@ -139,7 +161,9 @@ def action_result(
 def check_line(check: CheckResult) -> str:
     """Return the result of a check as one line."""
     detail = f": {check.detail}" if check.detail else ""
-    return f"{_STATES[check.state]}  {check.name}{detail}"
+    # A name with a space has a part that the operator chose; the others are machine names.
+    name = check.name if " " in check.name else check.name.replace("_", " ")
+    return f"{_STATES[check.state]}  {name}{detail}"
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> list[str]:

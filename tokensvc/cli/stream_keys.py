@@ -1,4 +1,4 @@
-"""`tokensvc stream-keys`: the key ring."""
+"""`tokensvc stream-keys`: the keys that sign Stream tokens."""
 
 import click
 
@@ -59,13 +59,13 @@ def list_keys() -> Result:
 @prints_result
 def add(api_key: str, *, check: bool, without_lost_keys: bool, context: ActionContext) -> Result:
     """
-    Add API_KEY as standby. Read its secret from standard input.
+    Add API_KEY as standby. Read its secret from the terminal, or from standard input.
 
-    A standby key signs for clients that name it. Stream must accept the key, and it must belong to
-    the same Stream app as the other keys; --no-check skips this. Stream is not called if
+    A standby key signs only for clients that name it. Stream must accept the key, and it must
+    belong to the same Stream app as the other keys; --no-check skips this. Stream is not called if
     `stream.delivery` is off.
 
-    With --without-lost-keys, a key that the key ring already has, but cannot decrypt, gets its
+    With --without-lost-keys, a key that is in the list already, but cannot be decrypted, gets its
     secret again and keeps its state. Any other key is added: activate it with the same option,
     then retire the lost keys.
     """

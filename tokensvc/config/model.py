@@ -22,7 +22,7 @@ from tokensvc.limits.settings import LimitSettings
 from tokensvc.sessions.settings import SessionSettings
 from tokensvc.stream.delivery.rules import REACH, DeliveryKind
 from tokensvc.stream.delivery.settings import ErasureSettings, WorkerSettings
-from tokensvc.stream.keys.rules import API_KEY_PATTERN, check_secret
+from tokensvc.stream.keys.rules import API_KEY_PATTERN, check_no_placeholder, check_secret
 from tokensvc.telemetry.settings import Address, LogSettings, MetricsSettings
 from tokensvc.tokens.settings import TokenSettings
 from tokensvc.vault.rules import decoded_encryption_key
@@ -33,6 +33,11 @@ PLACEHOLDER_API_KEY = "placeholder"
 
 def _encryption_key(key: SecretStr) -> SecretStr:
     decoded_encryption_key(key.get_secret_value())
+    return key
+
+
+def _stream_key(key: str) -> str:
+    check_no_placeholder(key)
     return key
 
 
@@ -60,8 +65,8 @@ class StreamSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    api_key: Annotated[str, Field(pattern=API_KEY_PATTERN)] | None = Field(
-        default=None, description="Public key of the app, from Stream's dashboard."
+    api_key: Annotated[str, Field(pattern=API_KEY_PATTERN), AfterValidator(_stream_key)] | None = (
+        Field(default=None, description="Public key of the app, from Stream's dashboard.")
     )
     api_secret: StreamSecret | None = Field(
         default=None, description="Secret of the app; only the first start needs key and secret."

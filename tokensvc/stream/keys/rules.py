@@ -13,6 +13,8 @@ MIN_SECRET_BYTES = 32
 """RFC 7518 section 3.2: an HS256 key is as long as its hash, or longer."""
 
 API_KEY_PATTERN = r"^[!-~]{1,255}$"
+_PLACEHOLDER = re.compile(r"your[-_].*|the-(new-)?secret-.*|<.*>|change-?me|\.{3}|…", re.IGNORECASE)
+"""What documents show in place of a key or a secret."""
 
 
 class StreamKeyInfo(KeyInfo, frozen=True):
@@ -94,6 +96,17 @@ class StreamKeyRing:
         return self.by_api_key.get(api_key)
 
 
+def check_no_placeholder(text: str) -> None:
+    """
+    Check that a key or a secret is not the text that a document shows in its place.
+
+    Raises:
+        ValueError: It is one. The text does not contain it.
+    """
+    if _PLACEHOLDER.fullmatch(text):
+        raise ValueError("is a placeholder: copy the value from Stream's dashboard")
+
+
 def check_secret(secret: str, api_key: str) -> None:
     """
     Check that a Stream secret is long enough for HS256, and has no white space around it.
@@ -104,6 +117,7 @@ def check_secret(secret: str, api_key: str) -> None:
     Raises:
         ValueError: It is not valid. The text contains neither.
     """
+    check_no_placeholder(secret)
     is_short = len(secret.encode("utf-8")) < MIN_SECRET_BYTES
     if len(api_key) >= MIN_SECRET_BYTES and (is_short or api_key == secret):
         raise ValueError(
@@ -130,6 +144,10 @@ def check_new_key(keys: Iterable[StreamKeyInfo], new: StreamKey) -> None:
     """
     if not re.fullmatch(API_KEY_PATTERN, new.api_key):
         raise key_invalid("The API key is 1 to 255 visible ASCII characters: copy it from Stream.")
+    try:
+        check_no_placeholder(new.api_key)
+    except ValueError as error:
+        raise key_invalid(f"The API key {error}.") from error
     try:
         check_secret(new.secret.decode("utf-8"), new.api_key)
     except ValueError as error:
