@@ -5,9 +5,10 @@
 //   node examples/connect.js http://127.0.0.1:8000 ada "seven green bicycles"
 //
 import { makeSession } from "tokensvc-client";
-import { connectChat } from "./javascript/connect.js";
+import { connectChat } from "tokensvc-client/chat";
 
-const [service, userId, password] = process.argv.slice(2);
+const [service = "", userId = "", password = ""] = process.argv.slice(2);
+/** @param {Error} error */
 const onSignedOut = (error) => console.error(`Sign in again: ${error.message}`);
 
 const session = makeSession({ url: service, onSignedOut });

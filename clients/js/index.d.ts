@@ -103,6 +103,16 @@ export interface MeOptions extends Limits {
   /** URL of `/v1/me`. */
   url: string;
   getCredential: GetCredential;
+  /** Where the app keeps the answer, so that it starts without a network. Set it to `null` at a sign-out. */
+  stored?: StoredMe | undefined;
+  /** Called if the service answers otherwise than what was stored: build a new client of Stream. */
+  onChanged?: ((me: Me) => void) | undefined;
+}
+
+/** Not secret: `localStorage` or `AsyncStorage` will do. Both methods may return a promise. */
+export interface StoredMe {
+  get(): Me | null | Promise<Me | null>;
+  set(me: Me | null): unknown;
 }
 
 export interface Me {
@@ -113,7 +123,10 @@ export interface Me {
   issuer: string;
 }
 
-/** Ask the service who the signed-in user is on Stream. */
+/**
+ * Ask the service who the signed-in user is on Stream. If the answer is `stored`, return that one, and
+ * ask in the background.
+ */
 export declare function getMe(options: MeOptions): Promise<Me>;
 
 /** What `watchAccess` uses of the client of Stream's SDK. */
@@ -123,7 +136,7 @@ export interface ChatConnection {
   disconnectUser(): Promise<unknown>;
 }
 
-export interface WatchOptions extends MeOptions {
+export interface WatchOptions extends Omit<MeOptions, "stored" | "onChanged"> {
   /** Called when the service refuses the user. The provider may have called its own before. */
   onSignedOut?: ((error: ServiceError) => void) | undefined;
 }

@@ -55,7 +55,29 @@ export function makeTokenProvider({
  * @param {import("./index.js").MeOptions} options
  * @returns {Promise<import("./index.js").Me>}
  */
-export function getMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 60000 }) {
+export async function getMe({ stored, onChanged, ...question }) {
+  const known = await stored?.get();
+  if (!known) {
+    const me = await askMe(question);
+    await stored?.set(me);
+    return me;
+  }
+  askMe(question).then(
+    async (me) => {
+      if (me.user_id === known.user_id && me.api_key === known.api_key) return;
+      await stored?.set(me);
+      onChanged?.(me);
+    },
+    () => {}, // the provider meets the same refusal, and without a response nothing changes
+  );
+  return known;
+}
+
+/**
+ * @param {Omit<import("./index.js").MeOptions, "stored" | "onChanged">} question
+ * @returns {Promise<import("./index.js").Me>}
+ */
+function askMe({ url, getCredential, timeLimit = 5000, giveUpAfter = 60000 }) {
   return retry(
     async (refresh, signal) => {
       const headers = await authorize(getCredential, refresh);

@@ -9,12 +9,13 @@ const OF_THE_USER = ["sign_in_required", "user_suspended", "user_erased", "rate_
 
 export const chatToken = [sendToken, refuseBadBody];
 
+/** @type {import("express").RequestHandler} */
 async function sendToken(req, res) {
-  const { userId, signedInAt } = req.session;
+  const { userId, signedInAt } = /** @type {any} */ (req).session;
   if (!userId) return refuse(res, 401, "sign_in_required", "Sign in first.");
   let response, body;
   try {
-    response = await fetch(CHAT_URL, {
+    response = await fetch(String(CHAT_URL), {
       method: "POST",
       headers: { Authorization: `Basic ${basic}`, "Content-Type": "application/json" },
       // The client may name its api_key, not the user.
@@ -24,7 +25,8 @@ async function sendToken(req, res) {
     body = await response.json();
     if (typeof body !== "object" || !body || Array.isArray(body)) throw new Error("no JSON object");
   } catch (error) {
-    console.error("No response from the token service:", (error.cause ?? error).message);
+    const reason = /** @type {any} */ (error);
+    console.error("No response from the token service:", (reason.cause ?? reason).message);
     res.set("Retry-After", "2");
     return refuse(res, 503, "temporarily_unavailable", "The token service does not respond.");
   }
@@ -36,14 +38,17 @@ async function sendToken(req, res) {
     return refuse(res, 502, "backend_refused", `The token service refuses this backend: ${body.code}.`);
   }
   for (const name of ["Cache-Control", "Retry-After"]) {
-    if (response.headers.has(name)) res.set(name, response.headers.get(name));
+    const value = response.headers.get(name);
+    if (value) res.set(name, value);
   }
   res.status(response.status).json(body);
 }
 
+/** @type {import("express").ErrorRequestHandler} */
 function refuseBadBody(error, req, res, next) {
   if (!error.status) return next(error);
   refuse(res, error.status, "malformed_request", error.status === 400 ? "The body is not JSON." : error.message);
 }
 
-const refuse = (res, status, code, detail) => res.status(status).json({ code, detail });
+/** @type {(res: import("express").Response, status: number, code: string, detail: string) => void} */
+const refuse = (res, status, code, detail) => void res.status(status).json({ code, detail });

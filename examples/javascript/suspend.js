@@ -1,7 +1,10 @@
+/** @param {number} byte */
 const escapeByte = (byte) =>
   String.fromCharCode(byte).replace(/[^a-z0-9@-]/, `_${byte.toString(16).padStart(2, "0")}`);
+/** @param {string} subject */
 const escapeId = (subject) => Array.from(new TextEncoder().encode(subject), escapeByte).join("");
 
+/** @param {string} subject */
 export async function suspend(subject) {
   const { TOKENSVC_URL, TOKENSVC_CLIENT_ID, TOKENSVC_CLIENT_SECRET } = process.env;
   const credential = btoa(`${TOKENSVC_CLIENT_ID}:${TOKENSVC_CLIENT_SECRET}`);

@@ -22,7 +22,7 @@ from tests.sdk.js.endpoint import TOKEN
 
 CLIENT = ROOT / "clients" / "js"
 TESTS = ROOT / "tests" / "sdk" / "js"
-TOOLS = ("@types", "happy-dom", "react", "react-dom", "stream-chat", "typescript")
+TOOLS = ("@types", "happy-dom", "react", "react-dom", "stream-chat", "typescript", "undici-types")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +43,15 @@ def app_project(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copytree(project, folder, dirs_exist_ok=True)
     for tool in TOOLS:
         (folder / "node_modules" / tool).symlink_to(TESTS / "node_modules" / tool)
-    shutil.copytree(ROOT / "examples" / "javascript", folder / "examples" / "javascript")
+    for name in ("connect.js", "express", "javascript"):
+        source = ROOT / "examples" / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        (folder / "examples").mkdir(exist_ok=True)
+        copy(source, folder / "examples" / name)
     shutil.copytree(CLIENT, folder / "source")
     shutil.copytree(TESTS / "app", folder, dirs_exist_ok=True)
-    (folder / "expo-secure-store").rename(folder / "node_modules" / "expo-secure-store")
+    for double in ("expo-secure-store", "stream-chat-react"):
+        (folder / double).rename(folder / "node_modules" / double)
     return folder
 
 
@@ -68,6 +73,8 @@ def test_tarball_has_only_the_code_and_its_types(project: Path) -> None:
     files = {path.name for path in (project / "node_modules" / "tokensvc-client").iterdir()}
     assert files == {
         "README.md",
+        "chat.d.ts",
+        "chat.js",
         "credentials.js",
         "index.d.ts",
         "index.js",
@@ -136,10 +143,10 @@ def test_example_connects_and_switches_the_user(
     node: Path, app_project: Path, app: ChatApp, tokens: HttpDouble, stream: StreamDouble
 ) -> None:
     """
-    Of an identity provider, with the React hook too.
+    Of an identity provider, with the React hooks too.
 
     The previous user's device is unregistered. A suspended user is signed out, also from an open
-    connection.
+    connection. A stored answer of the service is corrected, and removed when the user leaves.
     """
     credentials = [app.sign_in("john"), app.sign_in("jane"), app.sign_in("banned")]
     app.set_suspended("banned")
@@ -147,8 +154,9 @@ def test_example_connects_and_switches_the_user(
     assert result == {
         "first": "john",
         "second": "jane",
-        "hook": "john",
-        "left": [["user_suspended", None]] * 2,
+        "hooks": ["john"] * 2,
+        "left": [["user_suspended", None]] * 3,
+        "kept": ["previous", STREAM_API_KEY, None],
         "development": 43,
         "signedOut": ["user_suspended"] * 2,
     }

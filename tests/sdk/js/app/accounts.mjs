@@ -1,6 +1,6 @@
 import { ServiceError } from "tokensvc-client";
 import * as reactNative from "./examples/javascript/reactNative.ts";
-import { explain, signOut, signUpAndConnect } from "./examples/javascript/signIn.js";
+import { explain, signOut, signUpAndConnect } from "./examples/javascript/signIn.ts";
 import { stored as native } from "expo-secure-store";
 
 const [service, stream] = process.argv.slice(2);
@@ -14,7 +14,7 @@ Object.defineProperty(globalThis, "sessionStorage", { value: area });
 
 const user = { userId: "john", password: "correct horse battery staple" };
 const options = { baseURL: stream, allowServerSideConnect: true };
-const signedIn = await signUpAndConnect({ service, ...user, showSignIn() {}, options });
+const signedIn = await signUpAndConnect(service, user, () => {}, options);
 const connected = signedIn.client.userID;
 await signOut(signedIn);
 

@@ -1,12 +1,15 @@
 import "./dom.mjs";
-import { createElement } from "react";
+import { createElement, useEffect } from "react";
 import { createRoot } from "react-dom/client";
 import { firebaseCredential, getMe } from "tokensvc-client";
-import { connectChat, connectForDevelopment, leave, switchUser } from "./examples/javascript/connect.js";
+import { connectChat, leave } from "tokensvc-client/chat";
+import { connectForDevelopment, openChat, switchUser } from "./examples/javascript/connect.ts";
+import { useChat } from "./examples/javascript/useChat.ts";
 import { useChatClient } from "./examples/javascript/useChatClient.ts";
 
 const [service, stream, john, jane, banned] = process.argv.slice(2);
-const options = { baseURL: stream, allowServerSideConnect: true };
+process.env.STREAM_LOCAL_TEST_HOST = new URL(stream).host; // the SDK reads it
+const options = { allowServerSideConnect: true };
 const signedIn = (token) => ({
   service,
   options,
@@ -31,28 +34,42 @@ function changing(token) {
   };
 }
 
-const client = await connectChat({ ...signedIn(john), name: "John" });
+const client = await connectChat(signedIn(john));
 const first = client.userID;
-const nextClient = await switchUser(client, { ...signedIn(jane), name: "Jane" });
+const nextClient = await switchUser(client, undefined, signedIn(jane));
 const second = nextClient.userID;
 await nextClient.addDevice("phone", "firebase");
 await leave(nextClient, "phone");
 
 const me = await getMe({ url: `${service}/v1/me`, ...signedIn(john) });
 const root = createRoot(document.createElement("div"));
-const access = changing(john);
-const hookClient = await new Promise((resolve) => {
-  function Chat() {
-    const chat = useChatClient({ ...access, me, signedInAt: 1 });
-    if (chat) resolve(chat);
-    return null;
-  }
-  root.render(createElement(Chat));
-});
-const hook = hookClient.userID;
-const left = [await access.end(hookClient)];
+
+/** Mount a component with a hook, and return the client that it gets. */
+const mount = (useHook, access) =>
+  new Promise((resolve) => {
+    function Chat() {
+      const chat = useHook({ ...access, me, signedInAt: 1 });
+      useEffect(() => void (chat && resolve(chat))); // after the effects of the hook
+      return null;
+    }
+    root.render(createElement(Chat));
+  });
+
+const hooks = [];
+const left = [];
+for (const useHook of [useChatClient, useChat]) {
+  const access = changing(john);
+  const hookClient = await mount(useHook, access);
+  hooks.push(hookClient.userID);
+  left.push(await access.end(hookClient));
+}
+
+const kept = [{ ...me, api_key: "previous" }];
+const stored = { get: () => kept.at(-1), set: (next) => void kept.push(next) };
+await new Promise((onChanged) => getMe({ url: `${service}/v1/me`, ...signedIn(john), stored, onChanged }));
+await leave(await connectChat({ ...signedIn(john), stored }));
 const other = changing(jane);
-left.push(await other.end(await connectChat({ ...other, name: "Jane" })));
+left.push(await other.end(await connectChat(other)));
 
 const development = await connectForDevelopment(me.api_key, "john", options).catch(
   (error) => JSON.parse(error.message).code,
@@ -60,6 +77,6 @@ const development = await connectForDevelopment(me.api_key, "john", options).cat
 
 const signedOut = [];
 const onSignedOut = (error) => signedOut.push(error.code);
-await connectChat({ ...signedIn(banned), onSignedOut }).catch((error) => signedOut.push(error.code));
-console.log(JSON.stringify({ first, second, hook, left, development, signedOut }));
+await openChat(service, signedIn(banned).getCredential, onSignedOut).catch((error) => signedOut.push(error.code));
+console.log(JSON.stringify({ first, second, hooks, left, kept: kept.map((answer) => answer?.api_key ?? null), development, signedOut }));
 process.exit();

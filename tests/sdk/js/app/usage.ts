@@ -1,6 +1,7 @@
 // Uses of the package that the compiler must accept or, where expected, reject.
 import { getMe, makeSession, makeTokenProvider, ServiceError, watchAccess } from "tokensvc-client";
 import { useTokenProvider } from "tokensvc-client/react";
+import { connectChat, leave } from "tokensvc-client/chat";
 import { StreamChat } from "stream-chat";
 
 const session = makeSession({ url: "https://tokens.example.com" });
@@ -16,6 +17,14 @@ const hook: () => Promise<string> = useTokenProvider({ url, getCredential: () =>
 const access = { url: "https://tokens.example.com/v1/me", getCredential: session.getCredential };
 const stop: () => void = watchAccess(new StreamChat("key"), { ...access, onSignedOut: session.forget });
 stop();
+
+const options = { service: "https://tokens.example.com", getCredential: session.getCredential };
+const client: StreamChat = await connectChat({ ...options, user: { name: "John" }, onSignedOut: undefined });
+await leave(client, "phone");
+const stored = { get: () => null, set: console.log };
+await connectChat({ ...options, stored, onChanged: (me) => console.log(me.api_key) });
+// @ts-expect-error: the service says which ID
+await connectChat({ ...options, user: { id: "john" } });
 
 try {
   const me = await getMe({ url, getCredential: session.getCredential });
