@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from development.qr import qr_text
 from tokensvc.server.ports import listen_briefly
 
 EMULATOR = "10.0.2.2"
@@ -82,6 +83,8 @@ Set STREAM_API_KEY and STREAM_API_SECRET to the values in Stream's dashboard, th
 _ADDRESSES = """
 From phones on this network:  {phones}
 From Android's emulator:      {emulator}
+
+{qr}
 """
 
 
@@ -165,7 +168,11 @@ class Guide:
             client=client,
             json=_JSON,
             placeholder=_PLACEHOLDER if self.is_placeholder else "",
-            addresses=_ADDRESSES.format(phones=phones, emulator=emulator) if phones else "",
+            addresses=_ADDRESSES.format(
+                phones=phones, emulator=emulator, qr=qr_text(f"{phones.split()[0]}/dev/")
+            )
+            if phones
+            else "",
         )
 
 
@@ -222,18 +229,22 @@ def check_port_free(host: str, port: int, command: str) -> None:
 
 
 def addresses(host: str) -> list[str]:
-    """Return the addresses at which other machines reach a service that listens on `host`."""
+    """
+    Return the addresses at which other machines reach a service that listens on `host`.
+
+    The first is that of the interface that leads to other networks, which phones are likely to use.
+    """
     if host not in _EVERY_INTERFACE:
         return [] if _is_loopback(host) else [host]
-    found: set[str] = set()
-    with suppress(OSError):
-        infos = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-        found.update(str(info[4][0]) for info in infos)
+    found: list[str] = []
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Connecting a datagram socket sends nothing; it only selects an interface.
         probe.connect(("192.0.2.1", 9))
-        found.add(probe.getsockname()[0])
-    return sorted(address for address in found if not _is_loopback(address))
+        found.append(probe.getsockname()[0])
+    with suppress(OSError):
+        infos = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
+        found += sorted(str(info[4][0]) for info in infos)
+    return [address for address in dict.fromkeys(found) if not _is_loopback(address)]
 
 
 def _is_loopback(host: str) -> bool:

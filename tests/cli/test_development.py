@@ -1,5 +1,7 @@
 """`make run`: the printed commands, the created files, and repeated starts."""
 
+import base64
+import hashlib
 import html
 import json
 import os
@@ -14,6 +16,7 @@ import pytest
 import urllib3
 
 from development import guide
+from development.qr import qr_text
 from testing.command_line import run_command
 from testing.service import ROOT, STREAM_API_KEY, free_port, running_service, settings_environ
 from testing.shell import DEVELOPMENT, make_run, run_shell
@@ -122,11 +125,15 @@ def test_root_leads_to_a_page_with_the_printed_commands(development):
     for line in curl_lines(development.printed):
         assert line in page
     assert "default-src 'none'" in pages[0].headers["Content-Security-Policy"]
-    links = re.findall(r'href="([^"]+)"', page)
+    links = re.findall(r'href="(?!data:)([^"]+)"', page)
     assert "/docs" in links
     for link in links:
         assert urllib3.request("GET", f"{development.url}{link}").status == 200
-    assert not re.search(r"<script|<img|<link|\son\w+=|\sstyle=", page)
+    assert not re.search(r"<img|\son\w+=|\sstyle=|src=", page)
+    policy = pages[0].headers["Content-Security-Policy"]
+    (script,) = re.findall(r"<script>(.*?)</script>", pages[0].data.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'; connect-src 'self'" in policy
 
 
 def test_page_without_make_run_says_what_prints_commands(tmp_path):
@@ -244,6 +251,35 @@ def kept_files(folder):
 def backend_token(printed, folder):
     (line,) = [line for line in curl_lines(printed) if "-u " in line and "/token" in line]
     return json.loads(run_shell(line, folder).stdout)
+
+
+QR = """\
+█████████████████████████████████████
+█████████████████████████████████████
+████ ▄▄▄▄▄ ██▄▀▀ ▄▀▀ ▀█ ▄█ ▄▄▄▄▄ ████
+████ █   █ █▄  ▀▄  ▀▄█▄▀ █ █   █ ████
+████ █▄▄▄█ ██▀▄██▀▄██▄  ▄█ █▄▄▄█ ████
+████▄▄▄▄▄▄▄█ ▀ █ ▀ █ ▀ ▀▄█▄▄▄▄▄▄▄████
+████▄ ▄▀▄▄▄ ▄█  ██  █ ███▄ ▀█▀▄█▀████
+████▀ ▄▀▄ ▄▀█▄█▀█▄█▀█▀█▀▄   ▄▀▄ ▄████
+████ ███▀▀▄▄▄██▀ ▀█▀  █▄██  █ ▀▄ ████
+█████▄▀▄▀▄▄▀█  ▄ ▀ ▄ ▀▀█▄▀██▀▀█ ▄████
+██████▄ █ ▄█  █ ██  █ ▀▄█▀ ▀██▀▄ ████
+████▄▀ ██ ▄ █▄▀▀█▄█▀█ ██▀ ▀▀█ █ ▄████
+████▄█▄▄▄▄▄█ █▄▀ ▀█▀ ▄▄█ ▄▄▄ █▀▀▀████
+████ ▄▄▄▄▄ █ ▀ ▄ ▀ ▄  ▀  █▄█  █ ▄████
+████ █   █ █▄█▄ ██  ██▄▀  ▄▄  █▄█████
+████ █▄▄▄█ █ ▀▀▀█▄█▀█▄█ ▀ ██▄ ▄▀▄████
+████▄▄▄▄▄▄▄█▄███▄███▄███▄▄▄██▄█▄▄████
+█████████████████████████████████████
+█████████████████████████████████████
+"""
+"""Read by ZXing as the URL below."""
+
+
+def test_qr_code_is_that_of_the_address():
+    assert qr_text("http://192.168.1.7:8000/dev/") == QR.rstrip()
+    assert qr_text("http://[2001:db8:1111:2222:3333:4444:5555:6666]:8000/dev/") == ""
 
 
 @pytest.mark.parametrize(

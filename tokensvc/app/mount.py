@@ -133,12 +133,19 @@ def _blueprints(services: Services) -> Sequence[Blueprint]:
             services.operations.readiness.last,
             token.get_secret_value() if token is not None else None,
         ),
-        *_development_blueprints(services.settings),
+        *_development_blueprints(services),
     ]
 
 
-def _development_blueprints(settings: Settings) -> Sequence[Blueprint]:
+def _development_blueprints(services: Services) -> Sequence[Blueprint]:
+    settings = services.settings
     if settings.environment != "development":
         return []
     database = settings.sqlite_path
-    return [ops_routes.development_routes(database and database.with_name(ops_routes.GUIDE_NAME))]
+    return [
+        ops_routes.development_routes(
+            database and database.with_name(ops_routes.GUIDE_NAME),
+            services.operations.readiness.last,
+            has_accounts=settings.has_accounts,
+        )
+    ]

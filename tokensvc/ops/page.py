@@ -20,11 +20,14 @@ from markupsafe import Markup, escape
 
 from tokensvc.ops.contract import contract, resolve
 from tokensvc.ops.curl_lines import curl_line
+from tokensvc.ops.health import Readiness
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _STYLE = (_TEMPLATES / "docs.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
+_SCRIPT = (_TEMPLATES / "development.js").read_text("utf-8")
+_SCRIPT_HASH = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
     "%3Crect width='32' height='32' rx='8' fill='%231d5fd1'/%3E"
@@ -34,6 +37,9 @@ _ICON = (
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+DEVELOPMENT_POLICY = (
+    f"{CONTENT_SECURITY_POLICY}; script-src 'sha256-{_SCRIPT_HASH}'; connect-src 'self'"
 )
 
 
@@ -54,17 +60,43 @@ def page() -> bytes:
     return template.render(contract=document, groups=groups, style=_style(), icon=_ICON).encode()
 
 
-def development_page(guide: str) -> bytes:
+def development_page(guide: str, found: Readiness, *, has_accounts: bool) -> bytes:
     """
     Return the page of `/dev/`.
 
     Args:
-        guide: Text that `make run` printed: paragraphs, and commands that are indented.
+        guide: Text that `make run` printed: paragraphs, commands that are indented, and a QR code.
+        found: State of the service.
+        has_accounts: Whether users can sign in with a password.
     """
     parts = [part for part in re.split(r"\n\s*\n", guide.strip("\n")) if part.strip()]
-    blocks = [(part.startswith("  "), textwrap.dedent(part).strip()) for part in parts]
+    blocks = [(_kind_of_part(part), textwrap.dedent(part).strip()) for part in parts]
     template = _environment().get_template("development.html")
-    return template.render(blocks=blocks, style=_style(), icon=_ICON).encode()
+    return template.render(
+        blocks=blocks,
+        found=found,
+        has_accounts=has_accounts,
+        style=_style(),
+        script=Markup(_SCRIPT),  # noqa: S704 - a file of this package
+        icon=_ICON,
+    ).encode()
+
+
+def _kind_of_part(part: str) -> str:
+    if set(part) <= set("█▀▄ \n"):
+        return "qr"
+    return "command" if part.startswith("  ") else "text"
+
+
+def _light_modules(text: str) -> str:
+    """Return the light modules of a QR code as an SVG path."""
+    return "".join(
+        f"M{column} {2 * row + half}h1v1h-1z"
+        for row, line in enumerate(text.splitlines())
+        for column, character in enumerate(line)
+        for half in (0, 1)
+        if character in ("█", "▀▄"[half])
+    )
 
 
 @cache
@@ -84,6 +116,7 @@ def _environment() -> Environment:
         resolve=resolve,
         last=_last,
         curl=curl_line,
+        light_modules=_light_modules,
     )
     return environment
 

@@ -13,14 +13,18 @@ from tokensvc.core.findings import State
 from tokensvc.http.respond import Response, json_response
 from tokensvc.ops.contract import contract_bytes, text_for_agents
 from tokensvc.ops.health import ProbeResult, Readiness
-from tokensvc.ops.page import CONTENT_SECURITY_POLICY, development_page, page
+from tokensvc.ops.page import (
+    CONTENT_SECURITY_POLICY,
+    DEVELOPMENT_POLICY,
+    development_page,
+    page,
+)
 from tokensvc.telemetry import metrics
 
 _CACHED = (("Cache-Control", "public, max-age=300"),)
-_PAGE_FIELDS = (
-    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
-    ("Referrer-Policy", "no-referrer"),
-)
+_NO_REFERRER = ("Referrer-Policy", "no-referrer")
+_PAGE_FIELDS = (("Content-Security-Policy", CONTENT_SECURITY_POLICY), _NO_REFERRER)
+_DEVELOPMENT_FIELDS = (("Content-Security-Policy", DEVELOPMENT_POLICY), _NO_REFERRER)
 _HTML = "text/html; charset=utf-8"
 _RETRY_AFTER = (("Retry-After", "5"),)
 
@@ -86,12 +90,16 @@ def routes(last_probe: Callable[[], ProbeResult], metrics_token: str | None = No
     return blueprint
 
 
-def development_routes(guide: Path | None) -> Blueprint:
+def development_routes(
+    guide: Path | None, last_probe: Callable[[], ProbeResult], *, has_accounts: bool
+) -> Blueprint:
     """
     Return the routes that exist only in development: `/`, which leads to `/dev/`.
 
     Args:
         guide: File with the text that `make run` printed.
+        last_probe: Function that returns the readiness without a wait.
+        has_accounts: Whether users can sign in with a password.
     """
     blueprint = Blueprint("development", __name__)
 
@@ -102,7 +110,8 @@ def development_routes(guide: Path | None) -> Blueprint:
     @blueprint.get("/dev/", strict_slashes=False)
     def get_development_page() -> Response:
         text = guide.read_text("utf-8") if guide and guide.exists() else _NO_GUIDE
-        return Response(200, development_page(text), _HTML, _PAGE_FIELDS)
+        content = development_page(text, last_probe().service, has_accounts=has_accounts)
+        return Response(200, content, _HTML, _DEVELOPMENT_FIELDS)
 
     return blueprint
 
