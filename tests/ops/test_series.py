@@ -13,7 +13,7 @@ from tokensvc.app import mount
 from tokensvc.clients.credentials import hash_secret
 from tokensvc.clients.tables import client_secrets, service_clients
 
-CALLERS = 10_000
+CALLERS = 2_000
 FIRST = 10
 """Number of callers after which every series must exist."""
 SECRET = "tss_" + "0" * 43
@@ -101,7 +101,7 @@ def series():
 
 
 @pytest.mark.slow
-def test_series_stay_bounded_with_10_000_users_clients_and_origins(services):
+def test_series_stay_bounded_with_2_000_users_clients_and_origins(services):
     add_clients(services.database)
     app = mount.build_app(services)
     callers = [Caller(app, number) for number in range(CALLERS)]

@@ -17,21 +17,20 @@ DATABASES = ["sqlite", "postgresql"]
 @pytest.mark.parametrize("database", DATABASES)
 def test_no_mint_succeeds_after_the_response_to_a_revocation(database):
     """Every worker refuses from the response on, and Stream refuses tokens from before it."""
-    figures = leak.prove(database, trials=80, everyone=3)
+    figures = leak.prove(database, trials=30, everyone=2)
     assert figures.holds, "\n".join(figures.lines())
 
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_no_request_succeeds_after_the_end_of_a_session(database):
     """Whatever ended it: no mint, no other route, no refresh, at any worker."""
-    figures = sessions.prove(database, trials=70)
+    figures = sessions.prove(database, trials=40)
     assert figures.holds, "\n".join(figures.lines())
 
 
-@pytest.mark.parametrize(("database", "offsets"), [("sqlite", 10), ("postgresql", 3)])
-def test_new_sign_in_works_at_each_tenth_of_a_second(database, offsets):
-    """Stream accepts the new token and refuses the old one."""
-    figures = second.prove(database, offsets=offsets)
+def test_new_sign_in_works_at_each_tenth_of_a_second():
+    """Stream accepts the new token and refuses the old one. On PostgreSQL only at length."""
+    figures = second.prove("sqlite", offsets=10)
     assert figures.holds, "\n".join(figures.lines())
 
 

@@ -9,5 +9,5 @@ from testing.runs import session_model
 @pytest.mark.sec(27, 29, 30, 31)
 def test_database_follows_the_model_in_random_interleavings():
     """On PostgreSQL only at length, and each time with other interleavings."""
-    figures = session_model.prove("sqlite", interleavings=50, repeatable=True)
+    figures = session_model.prove("sqlite", interleavings=30, repeatable=True)
     assert figures.holds, "\n".join(figures.lines())
