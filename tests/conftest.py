@@ -9,12 +9,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-import sqlalchemy as sa
 
+from testing.database_url import migrated_sqlite_file
 from testing.manual_clock import ManualClock
 from testing.postgres import PostgresServer
 from testing.redis_server import RedisServer
-from tokensvc.database import schema
 from tokensvc.database.engine import Database
 
 pytest_plugins = ["tests.run_report"]
@@ -83,37 +82,15 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'tokensvc.db'}"
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a migrated file to copy."""
-    path = tmp_path_factory.mktemp("template") / "tokensvc.db"
-    _migrate(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def migrated_sqlite_url(migrated_sqlite_file: Path, tmp_path: Path) -> str:
-    path = shutil.copy(migrated_sqlite_file, tmp_path / "tokensvc.db")
+def migrated_sqlite_url(tmp_path: Path) -> str:
+    path = shutil.copy(migrated_sqlite_file(), tmp_path / "tokensvc.db")
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(scope="session")
-def migrated_postgres_template(postgres: PostgresServer) -> str:
-    """Return the name of a migrated database to copy."""
-    url = postgres.fresh_url()
-    _migrate(url)
-    return str(sa.make_url(url).database)
-
-
 @pytest.fixture
-def migrated_postgres_url(postgres: PostgresServer, migrated_postgres_template: str) -> str:
-    return postgres.fresh_url(migrated_postgres_template)
-
-
-def _migrate(url: str) -> None:
-    database = Database.open(url, pool_size=1)
-    schema.migrate(database)
-    database.close()
+def migrated_postgres_url(postgres: PostgresServer) -> str:
+    return postgres.migrated_url()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

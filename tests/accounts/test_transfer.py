@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher as Argon2
 
 from testing.accounts import PASSWORD, AccountParts
+from testing.database_url import migrated_sqlite_file
 from testing.lock_waits import wait_until_blocked
 from tokensvc.accounts import store
 from tokensvc.accounts.settings import AccountSettings
@@ -166,9 +167,9 @@ def test_rows_of_many_batches_are_all_imported(parts):
 
 
 @pytest.fixture
-def other_parts(migrated_sqlite_file, tmp_path, clock):
+def other_parts(tmp_path, clock):
     """Yield the services of accounts on another database."""
-    path = shutil.copy(migrated_sqlite_file, tmp_path / "other.db")
+    path = shutil.copy(migrated_sqlite_file(), tmp_path / "other.db")
     database = Database.open(f"sqlite:///{path}", pool_size=1)
     yield AccountParts(database, clock)
     database.close()

@@ -17,7 +17,7 @@ from testing.relay import relayed
 from testing.waiting import wait_until
 from tokensvc.core import deadline
 from tokensvc.core.errors import Code, Refusal
-from tokensvc.database import connecting, postgresql, postgresql_connection, schema
+from tokensvc.database import connecting, postgresql, postgresql_connection
 from tokensvc.database.breaker import MAX_FAILURES, BreakerState
 from tokensvc.database.engine import Database
 from tokensvc.standing.tables import app_standing, user_standings
@@ -28,13 +28,12 @@ FLOOR = sa.select(app_standing.c.floor)
 
 @pytest.fixture
 def url(server):
-    return server.fresh_url()
+    return server.migrated_url()
 
 
 @pytest.fixture
 def database(url):
     database = Database.open(url, pool_size=4)
-    schema.migrate(database)
     yield database
     database.close()
 

@@ -37,14 +37,13 @@ def program(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pooled_url(program: str, postgres: PostgresServer) -> Iterator[str]:
-    with pooled(program, postgres.fresh_url(), connections=2) as url:
+    with pooled(program, postgres.migrated_url(), connections=2) as url:
         yield url
 
 
 @pytest.fixture
 def pooled_database(pooled_url: str) -> Iterator[Database]:
     database = Database.open(pooled_url, pool_size=THREADS)
-    schema.migrate(database)
     yield database
     database.close()
 

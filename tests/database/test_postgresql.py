@@ -22,8 +22,7 @@ FLOOR = sa.select(app_standing.c.floor)
 
 @pytest.fixture
 def database(server):
-    database = Database.open(server.fresh_url(), pool_size=4)
-    schema.migrate(database)
+    database = Database.open(server.migrated_url(), pool_size=4)
     yield database
     database.close()
 
@@ -243,9 +242,8 @@ def test_disconnection_before_commit_is_refused(server, database):
 
 def test_missing_right_is_an_outage_that_names_the_remedy(server):
     """As after a migration by another role."""
-    url = server.fresh_url()
+    url = server.migrated_url()
     owner = Database.open(url, pool_size=1)
-    schema.migrate(owner)
     owner.close()
     with server.connection() as connection:
         connection.execute("CREATE ROLE stranger LOGIN")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from testing.database_url import migrated_sqlite_file
 from testing.doubles.issuer import compact, private_key, public_jwk
 from testing.http_client import Client
 from testing.service import running_service
@@ -37,10 +38,10 @@ def config(provider, anonymous):
 
 
 @pytest.fixture(scope="module", params=["refuse", "accept"])
-def service(request, tmp_path_factory, migrated_sqlite_file):
+def service(request, tmp_path_factory):
     """Yield a running service that has the providers' keys and does not wait for newer ones."""
     folder = tmp_path_factory.mktemp("anonymous")
-    shutil.copy(migrated_sqlite_file, folder / "tokensvc.db")
+    shutil.copy(migrated_sqlite_file(), folder / "tokensvc.db")
     issuers = [config(provider, request.param) for provider in ANONYMOUS]
     database = Database.open(f"sqlite:///{folder / 'tokensvc.db'}", pool_size=1)
     for provider, members in zip(ANONYMOUS, issuers, strict=True):

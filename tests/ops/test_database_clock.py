@@ -8,21 +8,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from testing.server_clock import shift_clock
 from testing.world import METRICS_TOKEN, World, running_world
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
 from tokensvc.vault.vault import Vault
 
 HOUR = 3600
 
 
 @pytest.fixture
-def url(postgres_url: str) -> str:
+def url(migrated_postgres_url: str) -> str:
     """Return the URL of a database that is an hour behind this host."""
-    database = Database.open(postgres_url, pool_size=1)
-    schema.migrate(database)
-    database.close()
-    shift_clock(postgres_url, -HOUR)
-    return postgres_url
+    shift_clock(migrated_postgres_url, -HOUR)
+    return migrated_postgres_url
 
 
 @pytest.fixture

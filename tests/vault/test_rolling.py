@@ -11,8 +11,6 @@ from testing.http_client import Client
 from testing.service import STREAM_API_KEY, Service, running_service
 from testing.service_clients import basic_header
 from testing.waiting import wait_until
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
 from tokensvc.vault.vault import Vault
 
 pytestmark = pytest.mark.slow
@@ -79,12 +77,9 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path, postgres_url):
-    database = Database.open(postgres_url, pool_size=1)
-    schema.migrate(database)
-    database.close()
+def fleet(tmp_path, migrated_postgres_url):
     files = [tmp_path / name for name in ("one.keys", "two.keys")]
-    settings = {"TOKENSVC_DATABASE_URL": postgres_url}
+    settings = {"TOKENSVC_DATABASE_URL": migrated_postgres_url}
     with contextlib.ExitStack() as stack:
         instances = []
         for file in files:

@@ -13,11 +13,9 @@ import urllib3
 from testing.command_line import run_json
 from testing.service import NO_LIMITS, STREAM_API_KEY, running_service
 from testing.service_clients import basic_header
-from tokensvc.database import schema
-from tokensvc.database.engine import Database
 from tokensvc.vault.vault import Vault
 
-ROUNDS = 6
+ROUNDS = 3
 SECRET = "a-secret-of-round-{:02}-0123456789abcdef"
 HAMMERS = 8
 
@@ -71,12 +69,8 @@ def fleet(request, tmp_path):
     settings = {"TOKENSVC_WORKERS": "2", **NO_LIMITS}
     instances = 1
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-        settings["TOKENSVC_DATABASE_URL"] = url
+        settings["TOKENSVC_DATABASE_URL"] = request.getfixturevalue("migrated_postgres_url")
         settings["TOKENSVC_ENCRYPTION_KEYS"] = json.dumps([Vault.generate_key()])
-        database = Database.open(url, pool_size=1)
-        schema.migrate(database)
-        database.close()
         instances = 2
     with contextlib.ExitStack() as stack:
         services = [
